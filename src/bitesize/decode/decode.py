@@ -1,0 +1,141 @@
+"""Decoding one image into a buffer that was charged for: JPEG by libjpeg-turbo, the rest by Pillow."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.decode.header import ImageInfo
+from bitesize.errors import BadFile
+from bitesize.spec import CHANNELS, Mode
+
+# The file is complete when only this is odd: bytes that stand before the end marker. Any other warning may hide a
+# truncation behind it.
+_HARMLESS = "extraneous bytes before marker 0xd9"
+_COLORSPACE = {"RGB": "RGB", "L": "GRAY", "RGBA": "RGBA"}
+# JPEG can be decoded at these eighths of its size for less work; the full size is 8.
+EIGHTHS = (1, 2, 3, 4, 5, 6, 7, 8)
+
+
+def decoded_size(info: ImageInfo, eighths: int) -> tuple[int, int]:
+    """Width and height in pixels when decoded at ``eighths`` / 8 of the size (rounded up, as libjpeg does)."""
+    return -(-info.width * eighths // 8), -(-info.height * eighths // 8)
+
+
+def choose_eighths(info: ImageInfo, min_width: float, min_height: float) -> int:
+    """Choose the smallest JPEG scale at which the image is at least that wide and high; 8 where there is none."""
+    if info.kind != "JPEG" or info.channels == 4:
+        return 8
+    for eighths in (1, 2, 4):  # the scales that libjpeg-turbo has fast paths for
+        width, height = decoded_size(info, eighths)
+        if width >= min_width and height >= min_height:
+            return eighths
+    return 8
+
+
+def pixels_nbytes(info: ImageInfo, mode: Mode, eighths: int) -> int:
+    """Bytes of the decoded pixels, which `decode` writes to its buffer."""
+    width, height = decoded_size(info, eighths)
+    return width * height * CHANNELS[mode]
+
+
+def decode_nbytes(info: ImageInfo, mode: Mode, eighths: int) -> int:
+    """Bytes that decoding takes in all: pixels, and what the decoder holds beside them while it works."""
+    pixels = info.width * info.height
+    if info.kind == "JPEG" and info.channels != 4:
+        # libjpeg holds every coefficient of a progressive image: 2 bytes each, chroma at most as large as luma.
+        beside = pixels * info.channels * 2 if info.progressive else info.width * 64
+    else:
+        # Pillow holds the stored image (4 bytes a pixel for all modes but gray), and one conversion of it.
+        beside = pixels * (4 + 4)
+    return pixels_nbytes(info, mode, eighths) + beside
+
+
+def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Decode an image as stored (not turned by its EXIF orientation).
+
+    Gray, palette and CMYK images become RGB; 16-bit values are scaled by 1 / 257, not clipped; transparency is laid
+    over white, but for ``mode="RGBA"``.
+
+    Parameters
+    ----------
+    data
+        The encoded file.
+    info
+        Its header, by `read_info`.
+    mode
+        ``"RGB"``, ``"L"`` or ``"RGBA"``.
+    eighths
+        Scale, one of `EIGHTHS`; 8 for anything but JPEG.
+    buffer
+        uint8, at least `pixels_nbytes`.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, channels)
+        A view on ``buffer``.
+
+    Raises
+    ------
+    BadFile
+        If the image is damaged or cut off. The buffer then holds nothing that may be used.
+    """
+    width, height = decoded_size(info, eighths)
+    shape = (height, width, CHANNELS[mode])
+    out = buffer[: height * width * shape[2]].reshape(shape)
+    try:
+        if info.kind == "JPEG" and info.channels != 4:
+            _decode_jpeg(data, mode, eighths, out)
+        else:
+            _decode_other(data, info, mode, out)
+    except BadFile:
+        raise
+    except Exception as error:  # Pillow's plugins raise many types for damaged files
+        raise BadFile(f"damaged {info.kind}: {error}") from error
+    return out
+
+
+def _decode_jpeg(data: memoryview, mode: Mode, eighths: int, out: NDArray[np.uint8]) -> None:
+    import simplejpeg
+
+    options: dict[str, Any] = {"colorspace": _COLORSPACE[mode], "buffer": out.reshape(-1)}
+    if eighths < 8:
+        # The decoder picks the smallest scale that reaches these; one pixel less makes rounding harmless.
+        options |= {"min_height": out.shape[0], "min_width": out.shape[1], "min_factor": 8 / eighths}
+    try:
+        pixels = simplejpeg.decode_jpeg(data, **options)
+    except ValueError as error:
+        if _HARMLESS not in str(error):
+            raise
+        pixels = simplejpeg.decode_jpeg(data, strict=False, **options)
+    if pixels.shape[:2] != out.shape[:2]:
+        raise BadFile(f"damaged JPEG: its header says {out.shape[1]} x {out.shape[0]}, decoded are {pixels.shape[1::-1]}")
+
+
+def _decode_other(data: memoryview, info: ImageInfo, mode: Mode, out: NDArray[np.uint8]) -> None:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=[info.kind]) as opened:
+        image: Image.Image = opened
+        if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+            image = _from_wide_gray(image)
+        if mode != "RGBA" and image.has_transparency_data:
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        if image.mode != mode:
+            image = image.convert(mode)
+        out[...] = np.asarray(image).reshape(out.shape)
+
+
+def _from_wide_gray(image: Any) -> Any:
+    """Bring 16-bit gray to 8 bits by its range; Pillow's own conversion clips nearly everything to white."""
+    from PIL import Image
+
+    values = np.asarray(image)
+    if values.dtype == np.float32:
+        raise BadFile("the image has floating-point pixels, whose range is unknown: save it as .npy")
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).clip(0, 255).astype(np.uint8))

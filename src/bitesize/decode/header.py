@@ -1,0 +1,150 @@
+"""What an image is, without decoding it: kind by magic bytes, size, and how it must be turned."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from bitesize.errors import BadFile
+
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+)
+# A progressive JPEG keeps all coefficients until its last scan; a file of few bytes may have thousands of scans, each
+# of which goes over all of them, and native decoding cannot be interrupted.
+MAX_SCANS = 100
+MAX_SCAN_MEGAPIXELS = 2000
+_NO_LENGTH = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a length: TEM, RSTn, SOI, EOI
+_FRAMES = frozenset((0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
+_EXIF_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """What the header of an image tells.
+
+    Parameters
+    ----------
+    kind
+        ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"BMP"``, ``"TIFF"`` or ``"GIF"``.
+    width, height
+        Pixels as stored, before any turning.
+    channels
+        Components as stored: 1 gray, 3 colour, 4 CMYK or alpha.
+    orientation
+        EXIF orientation, 1 to 8; 1 is upright.
+    progressive
+        Whether it is a progressive JPEG, which needs memory for all its coefficients.
+    """
+
+    kind: str
+    width: int
+    height: int
+    channels: int
+    orientation: int = 1
+    progressive: bool = False
+
+
+def read_info(data: memoryview) -> ImageInfo:
+    """Read the header of an encoded image.
+
+    Raises
+    ------
+    BadFile
+        If it is none of the kinds that are known, or its header is damaged.
+    """
+    kind = sniff(bytes(data[:16]))
+    if kind == "JPEG":
+        return _jpeg_info(data)
+    return _pillow_info(data, kind)
+
+
+def sniff(start: bytes) -> str:
+    """Tell the kind of an image by its first 16 bytes.
+
+    Examples
+    --------
+    >>> sniff(bytes.fromhex("ffd8ffe000104a464946"))
+    'JPEG'
+    """
+    for magic, kind in _MAGIC:
+        if start.startswith(magic):
+            return kind
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WEBP"
+    if not start:
+        raise BadFile("the file is empty (0 bytes)")
+    raise BadFile(f"not an image: it is neither JPEG, PNG, WebP, BMP, TIFF nor GIF, and starts with {start!r}")
+
+
+def _jpeg_info(data: memoryview) -> ImageInfo:
+    """Walk the markers up to the frame header (ITU T.81, annex B)."""
+    at, end, orientation = 2, len(data), 1
+    while at + 4 <= end:
+        if data[at] != 0xFF:
+            at += 1  # bytes between segments: the decoder judges them
+            continue
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+        elif marker in _NO_LENGTH:
+            at += 2
+        else:
+            length = data[at + 2] << 8 | data[at + 3]
+            if marker in _FRAMES and at + 10 <= end:
+                height, width = data[at + 5] << 8 | data[at + 6], data[at + 7] << 8 | data[at + 8]
+                if not (width and height):
+                    raise BadFile(f"the JPEG says it is {width} x {height} pixels")
+                progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
+                if progressive:
+                    _check_scans(data, width, height)
+                return ImageInfo("JPEG", width, height, data[at + 9], orientation, progressive)
+            if marker == 0xE1 and bytes(data[at + 4 : at + 10]) == b"Exif\0\0":
+                orientation = _exif_orientation(data[at + 10 : at + 2 + length])
+            at += 2 + length
+    raise BadFile("the JPEG ends before its frame header")
+
+
+def _check_scans(data: memoryview, width: int, height: int) -> None:
+    scans = bytes(data).count(b"\xff\xda")  # may count too many inside metadata, never too few
+    if scans > MAX_SCANS or scans * width * height > MAX_SCAN_MEGAPIXELS * 1_000_000:
+        raise BadFile(
+            f"the progressive JPEG has {scans} scans of {width} x {height} pixels: at most {MAX_SCANS} scans, and "
+            f"{MAX_SCAN_MEGAPIXELS} megapixels over all scans, are decoded"
+        )
+
+
+def _exif_orientation(tiff: memoryview) -> int:
+    """Find the orientation in the first directory of an EXIF block (TIFF 6.0, section 2); 1 if it is damaged."""
+    order: Any = {b"II": "little", b"MM": "big"}.get(bytes(tiff[:2]))
+    if order is None:
+        return 1
+    at = int.from_bytes(tiff[4:8], order)
+    for i in range(int.from_bytes(tiff[at : at + 2], order)):
+        entry = tiff[at + 2 + 12 * i : at + 14 + 12 * i]
+        if len(entry) < 12:
+            return 1
+        if int.from_bytes(entry[:2], order) == _EXIF_ORIENTATION:
+            value = int.from_bytes(entry[8:10], order)
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def _pillow_info(data: memoryview, kind: str) -> ImageInfo:
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=[kind]) as image:
+            width, height = image.size
+            # Only formats that carry EXIF are asked: for others this would decode the image.
+            orientation = image.getexif().get(_EXIF_ORIENTATION, 1) if kind in ("PNG", "WEBP", "TIFF") else 1
+            return ImageInfo(kind, width, height, len(image.getbands()), orientation if 1 <= orientation <= 8 else 1)
+    except Exception as error:  # Pillow's plugins raise many types for damaged files, and its own for bombs
+        raise BadFile(f"damaged {kind}: {error}") from error

@@ -1,0 +1,360 @@
+"""Loader: batches of a source, in order, within a budget."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Literal
+
+from numpy.typing import DTypeLike
+
+from bitesize.engine.pipeline import Layout, Pipeline
+from bitesize.engine.planning import Needs, auto_batch_size, make_plan, refuse_unless_it_fits
+from bitesize.engine.ring import Ring
+from bitesize.engine.scratch import Scratch
+from bitesize.engine.stats import Stats
+from bitesize.engine.steps import BadRow, Last, Policy, Steps
+from bitesize.engine.workers import HELD_PATIENCE, STALL_SECONDS, Engine, Run
+from bitesize.errors import BadSetting, LoaderClosed
+from bitesize.memory.budget import Budget, as_budget
+from bitesize.memory.limits import default_threads
+from bitesize.memory.plan import Plan
+from bitesize.order.order import Order, Shard
+from bitesize.sources.base import Source
+from bitesize.spec import Batch, Field
+from bitesize.transforms.base import Transform
+
+
+class Loader:
+    """Batches of a source, in a reproducible order, made by threads within a budget of bytes.
+
+    A ``for`` loop over it is one epoch. A batch is a dict of NumPy arrays, ``{"x": (64, 224, 224, 3) float32, "y":
+    (64,) int64}``, whose memory belongs to the loader and is used again once nobody references the batch.
+
+    Parameters
+    ----------
+    source
+        From `bitesize.open`.
+    batch_size
+        Rows a batch (of all ranks together), or ``"auto"``: the largest power of two up to 256 that fits the budget.
+    transforms
+        What happens to each row's ``x``, in order.
+    memory
+        The budget: bytes, a string such as ``"512 MiB"``, a `Budget` that several loaders share, or ``"auto"``: a
+        quarter of what this process may still take.
+    shuffle
+        A new random order each epoch, or the natural one.
+    seed
+        Decides the orders and all augmentation.
+    order
+        An `Order` made by hand; excludes ``shuffle`` and ``seed``.
+    shard
+        This process's share of each batch, where several train together.
+    last
+        What becomes of rows that do not fill a batch: ``"short"``, ``"drop"`` or ``"pad"`` (with a mask). By default
+        ``"short"``; with several ranks ``"drop"`` when shuffling and else ``"pad"``.
+    threads
+        Threads that read and decode. By default this process's share of the processors, plus 2 for waits on the disk.
+    layout
+        ``"HWC"`` or ``"CHW"``.
+    dtype
+        What ``x`` is cast to. By default what the transforms make of it: 8-bit images stay uint8, `Normalize` and
+        `Scale` give float32.
+    on_error
+        A row that cannot be read: ``"raise"``, or ``"skip"``: a random other row takes its place when shuffling, else its
+        place stays, masked.
+    max_bad
+        Share of an epoch's rows that may be skipped before it is an error; one always may.
+    fast_decode
+        Decode a JPEG at a fraction of its size where the result is much smaller anyway.
+
+    Raises
+    ------
+    DoesNotFit
+        If the budget is too small, with the figures and the setting that would make it fit. Nothing was allocated.
+    BadSetting
+        If a setting cannot be, or does not fit the source.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> loader = bs.Loader(bs.open(np.arange(10.0), [0, 1] * 5), batch_size=4, memory="16 MiB", shuffle=False)
+    >>> for batch in loader:
+    ...     print(batch["x"].tolist(), batch["y"].tolist())
+    [0.0, 1.0, 2.0, 3.0] [0, 1, 0, 1]
+    [4.0, 5.0, 6.0, 7.0] [0, 1, 0, 1]
+    [8.0, 9.0] [0, 1]
+    >>> loader.close()
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        batch_size: int | Literal["auto"],
+        transforms: Sequence[Transform] = (),
+        memory: int | str | Budget = "auto",
+        shuffle: bool = True,
+        seed: int = 0,
+        order: Order | None = None,
+        shard: Shard | None = None,
+        last: Last | None = None,
+        threads: int | None = None,
+        layout: Layout = "HWC",
+        dtype: DTypeLike | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+        max_bad: float = 0.01,
+        fast_decode: bool = True,
+    ) -> None:
+        if not isinstance(source, Source):
+            raise BadSetting(f"a Source is needed, as bs.open(...) makes it, not {type(source).__name__}")
+        if order is None:
+            order = Order(len(source), seed, shuffle)
+        elif seed != 0 or not shuffle:
+            raise BadSetting("order excludes shuffle and seed: it says both itself")
+        elif order.n != len(source):
+            raise BadSetting(f"the order is of {order.n} rows and the source has {len(source)}")
+        shard = shard or Shard()
+        if last is None:
+            last = "short" if shard.world_size == 1 else "drop" if order.shuffle else "pad"
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024):
+            raise BadSetting(f"threads must be a whole number of 1 to 1024, not {threads!r}")
+        self.source = source
+        self.budget = as_budget(memory)
+        self.threads = threads or default_threads()
+        self.stats = Stats()
+        self._pipeline = Pipeline(source, transforms, layout, dtype, fast_decode)
+        self._held = 1
+        self._needs = Needs(self._pipeline, order, self.threads)
+        if batch_size == "auto":
+            batch_size = auto_batch_size(self._needs, self._slots, min(len(source), 256), self.budget)
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise BadSetting(f'batch_size must be a whole number of at least 1, or "auto", not {batch_size!r}')
+        self._steps = Steps(order, batch_size, last, shard)
+        self._policy = Policy(on_error, max_bad, len(source))
+        self._engine: Engine | None = None
+        self._iterator: weakref.ref[BatchIterator] | None = None
+        self._epoch = 0
+        self._lock = threading.Lock()
+        self._closed = False
+        refuse_unless_it_fits(self._needs, self._steps, self._slots, self.budget)
+        self._charge_all()
+
+    # --- what it is --------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Count the batches of an epoch."""
+        return len(self._steps)
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a (global) batch."""
+        return self._steps.batch_size
+
+    @property
+    def order(self) -> Order:
+        """Which row stands where in each epoch."""
+        return self._steps.order
+
+    @property
+    def spec(self) -> dict[str, Field]:
+        """Shape of one row and dtype of each field of a batch."""
+        return dict(self._pipeline.out)
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """What happens to each row."""
+        return self._pipeline.transforms
+
+    @property
+    def masks(self) -> bool:
+        """Whether a batch may have rows that are padding or bad: then its ``mask`` must be minded."""
+        return self._steps.last == "pad" or (self._policy.skips and not self.order.shuffle)
+
+    @property
+    def plan(self) -> Plan:
+        """The table of bytes."""
+        return make_plan(self._needs, self._steps, self._slots, self.budget)
+
+    @property
+    def bad(self) -> list[BadRow]:
+        """Rows that were skipped so far: (row, path, reason), by row number."""
+        return [self._policy.bad[row] for row in sorted(self._policy.bad)]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next ``for`` loop is, from 0."""
+        return self._epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next ``for`` loop is."""
+        if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
+            raise BadSetting(f"epoch must be a whole number of at least 0, not {epoch!r}")
+        self._epoch = epoch
+
+    def __repr__(self) -> str:
+        return f"Loader({len(self)} batches of {self.batch_size}, {self.source!r}, {self.budget!r})"
+
+    # --- what it does ------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> BatchIterator:
+        return self.iterate(self._epoch, 0, endless=False)
+
+    def iterate(self, epoch: int, batch: int, *, endless: bool, patient: bool = False) -> BatchIterator:
+        """Start at a batch of an epoch; for outputs that drive the loader themselves.
+
+        Parameters
+        ----------
+        epoch, batch
+            The first batch.
+        endless
+            Whether to go on into the following epochs.
+        patient
+            Whether to wait while every slot is held, for callers that queue batches and are bound to let go of them.
+        """
+        with self._lock:
+            if self._closed:
+                raise LoaderClosed("the loader is closed")
+            if self._engine is None:
+                self._engine = self._start_engine()
+            run = self._engine.start(epoch, batch)
+            iterator = BatchIterator(self, self._engine, run, epoch, endless, patient)
+            older = self._iterator() if self._iterator is not None else None
+            if older is not None:
+                older.close()
+            self._iterator = weakref.ref(iterator)
+            return iterator
+
+    def hold(self, batches: int) -> None:
+        """Declare how many batches a caller holds while asking for the next: 1 for a loop; an output calls this.
+
+        Raises
+        ------
+        DoesNotFit
+            If the slots for that do not fit the budget.
+        """
+        with self._lock:
+            if batches <= self._held:
+                return
+            before, self._held = self._held, batches
+            try:
+                self._restart()
+            except BaseException:
+                self._held = before
+                self._restart()
+                raise
+
+    def close(self) -> None:
+        """End the threads and give all bytes back; batches that are still held stay valid."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._release()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _slots(self) -> int:
+        # One is being handed out, one being filled, beside those that the caller holds.
+        return self._held + 2
+
+    def _charge_all(self) -> None:
+        """Charge every permanent need; the engine that uses them starts with the first loop."""
+        needs, rows = self._needs, self._steps.rows_of_rank
+        charges = [self.budget.charge(part.nbytes, part.what) for part in needs.fixed_parts(rows)]
+        ring = Ring(self._pipeline.out, rows, self._slots, self.budget)
+        pool = needs.make_pool(self.budget) if self._pipeline.decodes else None
+        self._parts = (charges, ring, pool)
+        # The charges are garbage with the loader; a loader that is dropped without close must end its threads too.
+        self._finalizer = weakref.finalize(self, _drop, ring, pool, None)
+
+    def _start_engine(self) -> Engine:
+        _, ring, pool = self._parts
+        fields = self._pipeline.scratch_fields(self._steps.rows_of_rank)
+        scratches = [
+            Scratch(fields, self._pipeline.decodes, self._pipeline.kernel_values, pool) for _ in range(self.threads)
+        ]
+        engine = Engine(self._pipeline, self._steps, self._policy, ring, scratches, pool)
+        self._finalizer.detach()
+        self._finalizer = weakref.finalize(self, _drop, ring, pool, engine)
+        return engine
+
+    def _release(self) -> None:
+        self._finalizer()
+        for charge in self._parts[0]:
+            charge.release()
+        self._engine = None
+
+    def _restart(self) -> None:
+        if self._engine is not None and self._engine.run is not None:
+            self._engine.cancel()
+        self._release()
+        self._parts = ([], Ring({}, 0, 0, self.budget), None)
+        refuse_unless_it_fits(self._needs, self._steps, self._slots, self.budget)
+        self._charge_all()
+
+
+class BatchIterator(Iterator[Batch]):
+    """The batches of one epoch, or of all from one on; see `Loader.__iter__`."""
+
+    def __init__(self, loader: Loader, engine: Engine, run: Run, epoch: int, endless: bool, patient: bool) -> None:
+        self._loader = loader
+        self._engine = engine
+        self._run = run
+        self._epoch = epoch
+        self._endless = endless
+        self._patience = STALL_SECONDS if patient else HELD_PATIENCE
+        self._closed = False
+        self._finished = False
+
+    def __next__(self) -> Batch:
+        if self._closed:
+            raise LoaderClosed("this iterator has ended: a newer one of the same loader has taken its place")
+        if self._run.taken[0] != self._epoch and not self._endless:
+            # Only here does the counter move on: a loop that was left, even at its last batch, repeats its epoch.
+            if not self._finished:
+                self._finished = True
+                self._loader._epoch = self._run.taken[0]
+            raise StopIteration
+        began = time.perf_counter()
+        filling = self._engine.take(self._run, self._patience)
+        step = filling.step
+        if filling.error is not None:
+            self._engine.ring.free.put(filling.slot)
+            self._engine.cancel()
+            self._closed = True
+            raise filling.error
+        batch = Batch(
+            filling.slot.lease(step.rows.size),
+            rows=step.rows,
+            mask=filling.mask,
+            epoch=step.epoch,
+            position=step.batch * self._loader.batch_size,
+            weight=step.weight,
+        )
+        self._loader.stats.count(step.real, time.perf_counter() - began)
+        return batch
+
+    def close(self) -> None:
+        """End this iterator; the loader goes on."""
+        self._closed = not self._finished
+
+
+def _drop(ring: Ring, pool: object, engine: Engine | None) -> None:
+    """End an engine, or give back what it would have used."""
+    if engine is not None:
+        engine.close()
+    else:
+        ring.close()
+        if pool is not None:
+            pool.close()  # type: ignore[attr-defined]

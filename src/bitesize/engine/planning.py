@@ -1,0 +1,143 @@
+"""What a loader needs, worked out before it takes anything; refused in full sentences where it does not fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bitesize.engine.pipeline import IMAGE, Pipeline
+from bitesize.engine.ring import slot_nbytes
+from bitesize.engine.scratch import READ_BUFFER
+from bitesize.engine.steps import Steps
+from bitesize.errors import DoesNotFit
+from bitesize.memory.budget import Budget, Pool
+from bitesize.memory.limits import available
+from bitesize.memory.plan import Part, Plan
+from bitesize.memory.sizes import format_size
+from bitesize.order.order import Order
+from bitesize.spec import Encoded
+
+# The pool that decoding draws on: this much, enough for a photograph of 12 megapixels decoded by Pillow, or an eighth of
+# a large budget; but at most half of what the fixed parts leave, and never less than one small image needs.
+POOL = 256 << 20
+POOL_SHARE = 8
+POOL_LEAST = 4 << 20
+# Beside its rows: masks, row numbers and random numbers of the batches in the making (8 bytes for up to 16 draws).
+_ROW_OVERHEAD = 160
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a loader needs for a batch of any size."""
+
+    pipeline: Pipeline
+    order: Order
+    threads: int
+
+    def fixed_parts(self, rows: int) -> list[Part]:
+        """List every permanent need but the slots, for batches of so many rows a rank."""
+        source, pipeline = self.pipeline.source, self.pipeline
+        bite = min(pipeline.bite, rows)
+        each = sum(pipeline.scratch_fields(rows).values()) + 4 * pipeline.kernel_values + source.scratch(bite)
+        detail = f"{self.threads} threads, {format_size(each)} each"
+        if pipeline.decodes:
+            each += READ_BUFFER
+            detail = f"{self.threads} threads, {format_size(each)} each to read files into"
+        parts = [Part("thread scratch", self.threads * each, detail)]
+        parts.append(Part("index", source.nbytes, f"names and labels of {len(source):,} rows"))
+        parts.append(Part("order", self.order.nbytes + rows * _ROW_OVERHEAD * 4, "one block of the shuffle, row numbers"))
+        return [part for part in parts if part.nbytes]
+
+    def slots_part(self, rows: int, slots: int) -> Part:
+        """The ring."""
+        nbytes = slot_nbytes(self.pipeline.out, rows)
+        return Part(
+            "slots", slots * nbytes, f"{slots} batches of {format_size(nbytes)}: one used, one ready, one being filled"
+        )
+
+    def pool_nbytes(self, total: int, left: int) -> int:
+        """Choose the pool's size from the budget and what the other parts leave of it."""
+        if not self.pipeline.decodes:
+            return 0
+        return max(POOL_LEAST, min(max(POOL, total // POOL_SHARE), left // 2))
+
+    def make_pool(self, budget: Budget) -> Pool:
+        """Charge the pool; all else must have been charged before."""
+        size = self.pool_nbytes(budget.total, budget.free)
+
+        def budget_for(nbytes: int) -> int:
+            halved = budget.total + 2 * (nbytes - size)
+            return max(halved, nbytes * POOL_SHARE) if nbytes > POOL else halved
+
+        return budget.pool(size, "decoding", budget_for)
+
+    def total(self, rows: int, slots: int) -> int:
+        """Least bytes for batches of so many rows a rank."""
+        least = POOL_LEAST if self.pipeline.decodes else 0
+        return sum(part.nbytes for part in self.fixed_parts(rows)) + self.slots_part(rows, slots).nbytes + least
+
+
+def auto_batch_size(needs: Needs, slots: int, most: int, budget: Budget) -> int:
+    """Choose the largest power of two, up to ``most``, that fits what is free of the budget; 1 where none does."""
+    size = 1 << (max(1, most).bit_length() - 1)
+    while size > 1 and needs.total(size, slots) > budget.free:
+        size //= 2
+    return size
+
+
+def refuse_unless_it_fits(needs: Needs, steps: Steps, slots: int, budget: Budget) -> None:
+    """Raise `DoesNotFit` with need, room and setting, if what is free of the budget is too little."""
+    rows, free = steps.rows_of_rank, budget.free
+    need = needs.total(rows, slots)
+    if need <= free:
+        return
+    slot = slot_nbytes(needs.pipeline.out, rows)
+    rest = need - slots * slot
+    room = f"the budget is {format_size(free)}" if free == budget.total else f"{format_size(free)} of the budget are free"
+    ways = f'raise memory to "{format_size(budget.total - free + need, ceil=True)}"'
+    fitting = _largest_fitting(needs, slots, rows, free)
+    if fitting:
+        ways = f"Lower batch_size to {fitting * steps.shard.world_size} or {ways}"
+    else:
+        ways = f"No batch fits: {ways}"
+    beside = f" and {format_size(rest)} beside them" if rest else ""
+    raise DoesNotFit(
+        f"{rows} rows of {needs.pipeline.out[IMAGE]} take {format_size(slot)} a slot; {slots} slots need "
+        f"{format_size(slots * slot)}{beside}, and {room}. {ways}."
+    )
+
+
+def make_plan(needs: Needs, steps: Steps, slots: int, budget: Budget) -> Plan:
+    """Draw up the plan."""
+    rows = steps.rows_of_rank
+    parts = [needs.slots_part(rows, slots), *needs.fixed_parts(rows)]
+    if needs.pipeline.decodes:
+        left = budget.total - sum(part.nbytes for part in parts)
+        pool = needs.pool_nbytes(budget.total, left)
+        parts.append(Part("decoding", pool, "in reserve for images while they are decoded"))
+    source, out = needs.pipeline.source, needs.pipeline.out
+    limit = available()
+    what = source.spec[IMAGE]
+    values = math.prod(out[IMAGE].shape if isinstance(what, Encoded) else what.shape)
+    return Plan(
+        rows=len(source),
+        batch_size=steps.batch_size,
+        batches=len(steps),
+        fields={name: f"({rows}, {', '.join(map(str, field.shape))}) {field.dtype}".replace(", )", ",)")
+                for name, field in out.items()},
+        parts=tuple(parts),
+        budget=budget.total,
+        origin=budget.origin,
+        naive_rows=len(source),
+        naive_values=values,
+        limit=(limit.name, limit.room),
+        threads=needs.threads,
+    )  # fmt: skip
+
+
+def _largest_fitting(needs: Needs, slots: int, rows: int, free: int) -> int:
+    low, high = 0, rows
+    while high - low > 1:  # the need grows with the rows
+        middle = (low + high) // 2
+        low, high = (middle, high) if needs.total(middle, slots) <= free else (low, middle)
+    return low

@@ -1,0 +1,118 @@
+"""The ring: a few slots of memory, made once; who holds a batch holds its slot by a lease.
+
+A slot is free, being filled, ready, or leased. Free slots wait in a `queue.SimpleQueue`: its ``put`` takes no lock that
+the interrupted thread could hold, so a lease may return its slot from ``__del__``, at whatever moment the collector
+runs it.
+"""
+
+from __future__ import annotations
+
+import queue
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.memory.budget import Budget, Charge
+from bitesize.memory.mapping import aligned, allocate
+from bitesize.spec import Field
+
+
+class Slot:
+    """Memory for one batch: one mapping, each field aligned to 64 bytes."""
+
+    __slots__ = ("_charge", "_memory", "arrays", "home", "token")
+
+    def __init__(self, fields: Mapping[str, Field], rows: int, home: queue.SimpleQueue[Slot | None], charge: Charge) -> None:
+        self._charge = charge  # given back when the slot dies, which may be after its loader
+        self._memory = allocate(slot_nbytes(fields, rows))
+        self.arrays: dict[str, NDArray[Any]] = {}
+        self.home: queue.SimpleQueue[Slot | None] | None = home
+        self.token: weakref.ref[_Token] | None = None
+        at = 0
+        for name, field in fields.items():
+            nbytes = field.nbytes * rows
+            self.arrays[name] = self._memory[at : at + nbytes].view(field.dtype).reshape(rows, *field.shape)
+            at += aligned(nbytes)
+
+    def lease(self, rows: int) -> dict[str, NDArray[Any]]:
+        """Hand out the first ``rows`` rows of every field; the slot comes home when all of them are garbage."""
+        token = _Token(self)
+        self.token = weakref.ref(token)
+        return {name: np.asarray(_Lease(array[:rows], token)) for name, array in self.arrays.items()}
+
+    @property
+    def leased(self) -> bool:
+        """Whether any array that was handed out is still referenced."""
+        return self.token is not None and self.token() is not None
+
+
+class _Token:
+    """Held by all leases of a batch."""
+
+    __slots__ = ("__weakref__", "_slot")
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+
+    def __del__(self) -> None:
+        # Nothing else may happen here: this runs inside whatever allocation the collector interrupted.
+        home = self._slot.home
+        if home is not None:
+            home.put(self._slot)
+
+
+class _Lease:
+    """The base of an array that was handed out; NumPy, PyTorch and JAX keep it for as long as they look at the memory."""
+
+    __slots__ = ("__array_interface__", "_token")
+
+    def __init__(self, array: NDArray[Any], token: _Token) -> None:
+        self.__array_interface__ = array.__array_interface__
+        self._token = token
+
+
+class Ring:
+    """All slots of a loader.
+
+    Parameters
+    ----------
+    fields
+        What a row of a batch holds.
+    rows
+        Rows a slot.
+    slots
+        How many slots.
+    budget
+        Charged for each slot before it is mapped.
+    """
+
+    def __init__(self, fields: Mapping[str, Field], rows: int, slots: int, budget: Budget) -> None:
+        self.free: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
+        nbytes = slot_nbytes(fields, rows)
+        self._slots = [Slot(fields, rows, self.free, budget.charge(nbytes, "slots")) for _ in range(slots)]
+        for slot in self._slots:
+            self.free.put(slot)
+
+    @property
+    def leased(self) -> int:
+        """How many slots are held by the caller."""
+        return sum(slot.leased for slot in self._slots)
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def close(self) -> None:
+        """Let go of all slots; those that are leased live on until their batch is garbage."""
+        for slot in self._slots:
+            slot.home = None
+        self._slots = []
+        while not self.free.empty():
+            self.free.get()
+
+
+def slot_nbytes(fields: Mapping[str, Field], rows: int) -> int:
+    """Tell the bytes of one slot."""
+    return sum(aligned(field.nbytes * rows) for field in fields.values())

@@ -1,0 +1,48 @@
+"""Where a loader's time went."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Stats:
+    """Counts of one loader since it was made.
+
+    Attributes
+    ----------
+    rows, batches : int
+        Handed to the caller.
+    waited : float
+        Seconds the caller waited for batches.
+    started : float
+        `time.perf_counter` at the first request.
+    ended : float
+        The same when the last batch was handed out.
+    """
+
+    rows: int = 0
+    batches: int = 0
+    waited: float = 0.0
+    started: float = 0.0
+    ended: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def count(self, rows: int, waited: float) -> None:
+        """Count one batch."""
+        with self._lock:
+            now = time.perf_counter()
+            if not self.batches:
+                self.started = now - waited
+            self.rows += rows
+            self.batches += 1
+            self.waited += waited
+            self.ended = now
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows handed out per second between the first request and the last batch, the caller's own work included."""
+        spent = self.ended - self.started
+        return self.rows / spent if spent > 0 else 0.0

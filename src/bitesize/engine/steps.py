@@ -1,0 +1,151 @@
+"""Steps: which rows make up each batch of each epoch; and what is done about rows that are bad."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadSetting, BitesizeError, TooManyBadRows
+from bitesize.order.order import Order, Shard
+
+Last = Literal["short", "drop", "pad"]
+
+
+class Step(NamedTuple):
+    """One batch of one rank.
+
+    ``rows`` are row numbers, -1 for padding, of which the first ``real`` are rows; ``first`` is the position of its
+    first row in the epoch's order; ``weight`` makes a mean over ranks a mean over rows.
+    """
+
+    epoch: int
+    batch: int
+    first: int
+    rows: NDArray[np.int64]
+    real: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Cuts an order into batches.
+
+    Parameters
+    ----------
+    order
+        Which row stands where.
+    batch_size
+        Rows of a global batch.
+    last
+        What becomes of the rows that do not fill a batch: a ``"short"`` batch, ``"drop"``, or ``"pad"`` with zeros that
+        the mask tells.
+    shard
+        This rank's share.
+    """
+
+    order: Order
+    batch_size: int
+    last: Last
+    shard: Shard
+
+    def __post_init__(self) -> None:
+        if self.last not in ("short", "drop", "pad"):
+            raise BadSetting(f'last must be "short", "drop" or "pad", not {self.last!r}')
+        if self.last == "short" and self.shard.world_size > 1:
+            raise BadSetting('last="short" would give ranks batches of different sizes: use "drop" or "pad"')
+        if not len(self):
+            raise BadSetting(
+                f'{self.order.n} rows do not fill a batch of {self.batch_size}, and last="drop" leaves none: '
+                f'lower batch_size to {self.order.n} or set last="short"'
+            )
+
+    def __len__(self) -> int:
+        """Count the batches of an epoch."""
+        return self.order.n // self.batch_size if self.last == "drop" else -(-self.order.n // self.batch_size)
+
+    @property
+    def rows_of_rank(self) -> int:
+        """Rows of the largest batch that this rank gets."""
+        start, stop = self.shard.share(min(self.batch_size, self.order.n) if self.last == "short" else self.batch_size)
+        return stop - start
+
+    def after(self, epoch: int, batch: int) -> tuple[int, int]:
+        """Tell the batch that follows, over the epoch's end."""
+        return (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
+
+    def step(self, epoch: int, batch: int) -> Step:
+        """Tell the rows of this rank in one batch."""
+        begin = batch * self.batch_size
+        there = min(self.batch_size, self.order.n - begin)
+        wide = self.batch_size if self.last == "pad" else there
+        start, stop = self.shard.share(wide)
+        real = max(0, min(stop, there) - start)
+        rows = np.full(stop - start, -1, np.int64)
+        if real:
+            rows[:real] = self.order.rows(epoch, begin + start, begin + start + real)
+        return Step(epoch, batch, begin + start, rows, real, real * self.shard.world_size / there)
+
+
+class BadRow(NamedTuple):
+    """A row that could not be delivered."""
+
+    row: int
+    path: str
+    reason: str
+
+
+class Policy:
+    """What is done about bad rows.
+
+    Parameters
+    ----------
+    on_error
+        ``"raise"``, or ``"skip"``: another row takes its place when shuffling, else it is masked.
+    max_bad
+        Share of an epoch's rows that may be bad; one always may.
+    rows
+        Rows of an epoch.
+    """
+
+    attempts = 16  # replacements that are tried before a place stays empty
+
+    def __init__(self, on_error: Literal["raise", "skip"], max_bad: float, rows: int) -> None:
+        if on_error not in ("raise", "skip"):
+            raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
+        if not 0 <= max_bad <= 1:
+            raise BadSetting(f"max_bad is a share within 0 to 1, not {max_bad}")
+        self.skips = on_error == "skip"
+        self._most = max(1, int(max_bad * rows))
+        self._rows = rows
+        self._lock = threading.Lock()
+        self._of_epoch: dict[int, set[int]] = {}
+        self.bad: dict[int, BadRow] = {}
+
+    def report(self, epoch: int, row: int, path: str, error: Exception) -> None:
+        """Note a bad row.
+
+        Raises
+        ------
+        BitesizeError
+            The error itself, naming the row, unless bad rows are skipped.
+        TooManyBadRows
+            If there are too many in this epoch.
+        """
+        if not self.skips:
+            kind = type(error) if isinstance(error, BitesizeError) else BitesizeError
+            raise kind(f"{error} (row {row}, epoch {epoch})") from error
+        with self._lock:
+            for old in [known for known in self._of_epoch if known < epoch - 1]:
+                del self._of_epoch[old]
+            rows = self._of_epoch.setdefault(epoch, set())
+            rows.add(row)
+            self.bad[row] = BadRow(row, path, str(error))
+            count = len(rows)
+        if count > self._most:
+            raise TooManyBadRows(
+                f"{count} of {self._rows} rows are bad in epoch {epoch}, and max_bad allows {self._most}; the last: {error}"
+            ) from error

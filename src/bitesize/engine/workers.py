@@ -1,0 +1,325 @@
+"""Threads that fill slots in bites: in order of dispatch, without ever depending on who is faster.
+
+A `Run` is one unbroken sequence of batches from some epoch and position on; it passes over epoch ends, so the first
+batches of the next epoch are made while the last of this one are used. Asking for another place cancels the run and
+begins a new one on the same slots and threads.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.engine.pipeline import Pipeline
+from bitesize.engine.ring import Ring, Slot
+from bitesize.engine.scratch import Scratch
+from bitesize.engine.steps import Policy, Step, Steps
+from bitesize.errors import BatchesHeld, LoaderClosed, Stalled
+from bitesize.memory.budget import Pool
+from bitesize.order.chance import draw
+
+# With every slot in the caller's hands, transfers that are under way may still end within this many seconds.
+HELD_PATIENCE = 1.0
+# Nothing at all moved for so long: not slow, but hung.
+STALL_SECONDS = 300.0
+
+
+@dataclass(eq=False)
+class Filling:
+    """A batch in the making."""
+
+    run: Run
+    step: Step
+    slot: Slot
+    mask: NDArray[np.bool_]
+    draws: Sequence[Sequence[float]]
+    begun: int = 0  # rows that were given to threads
+    pending: int = 0  # rows that are not done yet
+    error: BaseException | None = None
+
+
+@dataclass
+class Bite:
+    """Some rows of a batch, for one thread."""
+
+    filling: Filling
+    start: int
+    stop: int
+
+
+class Run:
+    """A sequence of batches from one place on."""
+
+    def __init__(self, epoch: int, batch: int) -> None:
+        self.next = (epoch, batch)  # the next to begin: only the dispatching thread touches it
+        self.taken = (epoch, batch)  # the next that the caller gets: only the caller touches it
+        self.changed = threading.Condition()
+        self.ready: dict[tuple[int, int], Filling] = {}
+        self.cancelled = False
+
+
+class Engine:
+    """Threads, slots and what they work on. It knows nothing of its loader, so that the loader can be garbage."""
+
+    def __init__(
+        self, pipeline: Pipeline, steps: Steps, policy: Policy, ring: Ring, scratches: list[Scratch], pool: Pool | None
+    ):
+        self.pipeline = pipeline
+        self.steps = steps
+        self.policy = policy
+        self.ring = ring
+        self.pool = pool
+        self.run: Run | None = None
+        self._dispatch = threading.Lock()
+        self._current: Filling | None = None
+        self._stopping = False
+        self._wanted = threading.Event()  # there is a run to work on
+        self._pid = os.getpid()
+        self.doing: list[tuple[str, str]] = [("starting", "")] * len(scratches)
+        self._moved = time.monotonic()
+        self._threads = [
+            threading.Thread(target=self._work, args=(i, scratch), name=f"bitesize-{i}", daemon=True)
+            for i, scratch in enumerate(scratches)
+        ]
+
+    # --- the caller's side -------------------------------------------------------------------------------------------
+
+    def start(self, epoch: int, batch: int) -> Run:
+        """Begin at a batch of an epoch; goes on with the present run where that is its next batch."""
+        self._check()
+        run = self.run
+        if run is None or run.cancelled or run.taken != (epoch, batch):
+            self.cancel()
+            run = self.run = Run(epoch, batch)
+            self._wanted.set()
+        if not self._threads[0].ident:
+            for thread in self._threads:
+                thread.start()
+        return run
+
+    def cancel(self) -> None:
+        """End the present run; what is ready is dropped, what is being made is dropped when it is done."""
+        run = self.run
+        if run is None:
+            return
+        if not self._stopping:
+            self._wanted.clear()
+        with run.changed:
+            run.cancelled = True
+            dropped, run.ready = list(run.ready.values()), {}
+            run.changed.notify_all()
+        for filling in dropped:
+            self.ring.free.put(filling.slot)
+
+    def take(self, run: Run, patience: float) -> Filling:
+        """Wait for the run's next batch, for ``patience`` seconds at most while the caller holds every slot.
+
+        Raises
+        ------
+        BatchesHeld
+            If the caller holds every slot.
+        Stalled
+            If nothing moves.
+        LoaderClosed
+            If the run was cancelled meanwhile.
+        """
+        self._check()
+        key = run.taken
+        began = self._moved = time.monotonic()
+        collected = False
+        while True:
+            with run.changed:
+                if run.cancelled:
+                    raise LoaderClosed(
+                        "this iterator has ended: a newer one of the same loader took its place, or it was closed"
+                    )
+                filling = run.ready.pop(key, None)
+                if filling is None:
+                    run.changed.wait(timeout=0.05)
+                    filling = run.ready.pop(key, None)
+            if filling is not None:
+                run.taken = self.steps.after(*key)
+                return filling
+            if self.ring.leased == len(self.ring):
+                if not collected:
+                    gc.collect()  # batches in reference cycles
+                    collected = True
+                elif time.monotonic() - began > patience:
+                    self._raise_held()
+            else:
+                began = time.monotonic()
+                if began - self._moved > STALL_SECONDS:
+                    self._raise_stalled(key)
+
+    def close(self) -> None:
+        """End threads and give everything back; safe to call at any time, more than once."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self.cancel()
+        if os.getpid() != self._pid:  # a forked child has none of the threads
+            return
+        self.ring.free.put(None)
+        self._wanted.set()
+        for thread in self._threads:
+            if thread.ident and thread is not threading.current_thread():
+                # Native decoding cannot be interrupted; what still runs after that is a daemon and ends by itself.
+                thread.join(timeout=2.0)
+        self.ring.close()
+        self._threads = []
+        if self.pool is not None:
+            self.pool.close()
+
+    def _check(self) -> None:
+        if self._stopping:
+            raise LoaderClosed("the loader is closed")
+        if os.getpid() != self._pid:
+            raise LoaderClosed(
+                "this loader was made in another process: its threads do not survive a fork. Make a Loader in each process "
+                "(for PyTorch: num_workers=0, since bitesize has threads of its own)"
+            )
+
+    def _raise_held(self) -> None:
+        raise BatchesHeld(
+            f"all {len(self.ring)} slots of this loader are held by batches that are still referenced, so there is none to "
+            "fill. Keep batch.copy() of what you need (for one field: batch['x'].copy()), or let go of earlier batches: a "
+            "list of all batches is the whole data in memory again."
+        )
+
+    def _raise_stalled(self, key: tuple[int, int]) -> None:
+        doing = "; ".join(sorted({f"{stage} {row}".strip() for stage, row in self.doing}))
+        raise Stalled(
+            f"no progress for {STALL_SECONDS:.0f} seconds at batch {key[1]} of epoch {key[0]}; threads are at: {doing}"
+        )
+
+    # --- the threads' side -------------------------------------------------------------------------------------------
+
+    def _work(self, number: int, scratch: Scratch) -> None:
+        while True:
+            bite = self._next_bite(number, scratch)
+            if bite is None:
+                scratch.rest()
+                return
+            self._fill(bite, number, scratch)
+            self._moved = time.monotonic()
+
+    def _next_bite(self, number: int, scratch: Scratch) -> Bite | None:
+        """Cut the next bite; one thread at a time, so bites begin in order."""
+        self.doing[number] = ("waiting for a free slot", "")
+        if not self._dispatch.acquire(blocking=False):
+            scratch.rest()  # others may wait for what this thread has
+            self._dispatch.acquire()
+        try:
+            while not self._stopping:
+                filling = self._current
+                if filling is not None and filling.begun < filling.step.rows.size:
+                    if not filling.run.cancelled:
+                        start = filling.begun
+                        filling.begun = min(start + self.pipeline.bite, filling.step.rows.size)
+                        return Bite(filling, start, filling.begun)
+                    rest, filling.begun = filling.step.rows.size - filling.begun, filling.step.rows.size
+                    self._done(filling, rest)
+                self._current = None
+                if self.ring.free.empty():
+                    scratch.rest()
+                slot = self.ring.free.get()
+                if slot is not None:
+                    self._current = self._begin(slot)
+            self.ring.free.put(None)  # wake the next
+            return None
+        finally:
+            self._dispatch.release()
+
+    def _begin(self, slot: Slot) -> Filling | None:
+        run = self.run
+        if run is None or run.cancelled:
+            self.ring.free.put(slot)
+            self._wanted.wait()
+            return None
+        epoch, batch = run.next
+        run.next = self.steps.after(epoch, batch)
+        filling = Filling(run, None, slot, np.empty(0, np.bool_), ())  # type: ignore[arg-type]
+        try:
+            step = filling.step = self.steps.step(epoch, batch)
+            filling.pending = step.rows.size
+            filling.mask = np.ones(step.rows.size, np.bool_)
+            filling.draws = self._draws(step)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
+            filling.error = error
+            filling.step = Step(epoch, batch, 0, np.empty(0, np.int64), 0, 1.0)
+            self._done(filling, 0)
+            return None
+        if not step.rows.size:
+            self._done(filling, 0)
+            return None
+        return filling
+
+    def _draws(self, step: Step) -> Sequence[Sequence[float]]:
+        counts = self.pipeline.draws
+        if not any(counts):
+            return [()] * step.rows.size
+        positions = step.first + np.arange(step.rows.size, dtype=np.int64)
+        columns = [draw(self.steps.order.seed, step.epoch, positions, t, count) for t, count in enumerate(counts) if count]
+        rows: Sequence[Sequence[float]] = np.concatenate(columns, axis=1).tolist()
+        return rows
+
+    def _fill(self, bite: Bite, number: int, scratch: Scratch) -> None:
+        filling = bite.filling
+        step, part = filling.step, slice(bite.start, bite.stop)
+        try:
+            if filling.error is None and not filling.run.cancelled:
+                real = max(0, min(bite.stop, step.real) - bite.start)
+                arrays = {name: array[part] for name, array in filling.slot.arrays.items()}
+                if real:
+                    rows = step.rows[bite.start : bite.start + real]
+                    self.doing[number] = ("reading and decoding", self.pipeline.source.describe(int(rows[0])))
+                    some = {name: array[:real] for name, array in arrays.items()}
+                    draws = filling.draws[bite.start : bite.start + real]
+                    failed = self.pipeline.fill(rows, draws, some, scratch)
+                    for i, error in failed.items():
+                        self._handle_bad(filling, bite.start + i, error, scratch)
+                for array in arrays.values():  # padding: the slot has what its last batch left
+                    array[real:] = 0
+                filling.mask[bite.start + real : bite.stop] = False
+        except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
+            filling.error = filling.error or error
+        self._done(filling, bite.stop - bite.start)
+
+    def _handle_bad(self, filling: Filling, i: int, error: Exception, scratch: Scratch) -> None:
+        """Raise, put another row in its place, or mask it, as the policy says."""
+        step = filling.step
+        row, position = int(step.rows[i]), step.first + i
+        source = self.pipeline.source
+        self.policy.report(step.epoch, row, source.describe(row), error)
+        if not self.steps.order.shuffle:
+            filling.mask[i] = False
+            return
+        arrays = {name: array[i : i + 1] for name, array in filling.slot.arrays.items()}
+        for attempt in range(self.policy.attempts):
+            other = self.steps.order.replacement(step.epoch, position, attempt)
+            failed = self.pipeline.fill(np.array([other]), filling.draws[i : i + 1], arrays, scratch)
+            if not failed:
+                step.rows[i] = other
+                return
+            self.policy.report(step.epoch, other, source.describe(other), failed[0])
+        filling.mask[i] = False
+
+    def _done(self, filling: Filling, rows: int) -> None:
+        """Count rows as done; the thread that finishes a batch delivers it."""
+        run = filling.run
+        with run.changed:
+            filling.pending -= rows
+            if filling.pending > 0:
+                return
+            if not run.cancelled:
+                run.ready[filling.step.epoch, filling.step.batch] = filling
+                run.changed.notify_all()
+                return
+        self.ring.free.put(filling.slot)

@@ -1,0 +1,88 @@
+"""The errors of bitesize: one type a cause, each also a built-in error.
+
+BitesizeError
+ +-- BadSetting      (ValueError)         a setting cannot mean anything, or two contradict
+ +-- NotFound        (FileNotFoundError)  no such file or folder, or nothing usable in it
+ +-- NoPermission    (PermissionError)    the system does not let this process read it
+ +-- BadFile         (ValueError)         a file is not what its place demands
+ +-- FileChanged     (OSError)            a file vanished or changed since it was listed
+ +-- BadRows         (ValueError)         rows that one read could not deliver, each with its cause
+ +-- TooManyBadRows  (ValueError)         more bad rows in an epoch than ``max_bad`` allows
+ +-- DoesNotFit      (MemoryError)        a need is larger than the room; nothing was allocated
+ +-- BatchesHeld     (MemoryError)        the caller keeps every batch, so none is left to fill
+ +-- LoaderClosed    (RuntimeError)       the loader, or this iterator of it, has ended
+ +-- Stalled         (TimeoutError)       no progress for minutes; names the stage and the row
+ +-- WrongModel      (ValueError)         a model does not fit the data
+ +-- MissingPackage  (ImportError)        an optional package is not installed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class BitesizeError(Exception):
+    """Base of every error that bitesize raises on purpose."""
+
+
+class BadSetting(BitesizeError, ValueError):
+    """A setting cannot mean anything, or two settings contradict each other."""
+
+
+class NotFound(BitesizeError, FileNotFoundError):
+    """A file or folder does not exist, or holds nothing that can be read."""
+
+
+class NoPermission(BitesizeError, PermissionError):
+    """The system does not let this process read a file or folder."""
+
+
+class BadFile(BitesizeError, ValueError):
+    """A file's contents are not what its place demands."""
+
+
+class FileChanged(BitesizeError, OSError):
+    """A file vanished or changed after it had been listed."""
+
+
+class BadRows(BitesizeError, ValueError):
+    """Rows that one `Source.read` could not deliver; the other rows were read.
+
+    Parameters
+    ----------
+    causes
+        The error of each failed row, keyed by its index within the call (not by row number).
+    """
+
+    def __init__(self, causes: Mapping[int, Exception]) -> None:
+        self.causes = dict(causes)
+        first = next(iter(self.causes.values()))
+        super().__init__(f"{len(self.causes)} rows could not be read; the first: {first}")
+
+
+class TooManyBadRows(BitesizeError, ValueError):
+    """More rows of an epoch were bad than ``max_bad`` allows."""
+
+
+class DoesNotFit(BitesizeError, MemoryError):
+    """Something needs more memory than there is room for; nothing was allocated."""
+
+
+class BatchesHeld(BitesizeError, MemoryError):
+    """Every slot of the loader is held by batches that the caller kept."""
+
+
+class LoaderClosed(BitesizeError, RuntimeError):
+    """The loader was closed, or a newer iterator has taken this one's place."""
+
+
+class Stalled(BitesizeError, TimeoutError):
+    """Nothing has moved for minutes: a disk, a network share or a function hangs."""
+
+
+class WrongModel(BitesizeError, ValueError):
+    """A model does not fit the data it is given."""
+
+
+class MissingPackage(BitesizeError, ImportError):
+    """An optional package is not installed; the message has the install line."""

@@ -1,0 +1,107 @@
+"""A million paths in one blob of bytes: names, offsets and folders, and no Python object a file."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SEP = os.fsencode(os.sep)
+
+
+@dataclass(frozen=True)
+class Names:
+    """Paths of files, by number. Bytes inside, because a file's name need not be text.
+
+    Parameters
+    ----------
+    root
+        The folder that relative names are relative to; empty when the paths have no common root.
+    folders
+        Folders, relative to the root.
+    folder
+        For each file the index of its folder, shape (n,).
+    blob, ends
+        All names one behind the other, and where each ends, shape (n,).
+    """
+
+    root: bytes
+    folders: tuple[bytes, ...]
+    folder: NDArray[np.int32]
+    blob: bytes
+    ends: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held in memory."""
+        return len(self.blob) + self.ends.nbytes + self.folder.nbytes + sum(map(len, self.folders))
+
+    def relative(self, i: int) -> bytes:
+        """Path of file ``i``, relative to the root."""
+        start = int(self.ends[i - 1]) if i else 0
+        name = self.blob[start : int(self.ends[i])]
+        folder = self.folders[self.folder[i]]
+        return folder + _SEP + name if folder else name
+
+    def path(self, i: int) -> bytes:
+        """Path of file ``i`` as the system takes it."""
+        relative = self.relative(i)
+        return os.path.join(self.root, relative) if self.root else relative
+
+    def show(self, i: int) -> str:
+        """Path of file ``i`` for messages and JSON, undecodable bytes escaped."""
+        return show(self.path(i))
+
+
+@dataclass
+class NamesBuilder:
+    """Gathers paths for `Names`, folder by folder."""
+
+    root: bytes = b""
+    folders: dict[bytes, int] = field(default_factory=dict)
+    folder: array[int] = field(default_factory=lambda: array("i"))
+    blob: bytearray = field(default_factory=bytearray)
+    ends: array[int] = field(default_factory=lambda: array("q"))
+
+    def add(self, folder: bytes, names: Iterable[bytes]) -> int:
+        """Add files of one folder in the order given; return how many."""
+        index = self.folders.setdefault(folder, len(self.folders))
+        before, end = len(self.ends), len(self.blob)
+        for name in names:
+            end += len(name)
+            self.ends.append(end)
+            self.blob += name
+        count = len(self.ends) - before
+        self.folder.extend([index] * count)
+        return count
+
+    def build(self) -> Names:
+        """Freeze what was gathered."""
+        return Names(
+            root=self.root,
+            folders=tuple(self.folders),
+            folder=np.frombuffer(self.folder, np.int32) if self.folder else np.empty(0, np.int32),
+            blob=bytes(self.blob),
+            ends=np.frombuffer(self.ends, np.int64) if self.ends else np.empty(0, np.int64),
+        )
+
+
+def names_of(paths: Sequence[str | bytes | os.PathLike[str]]) -> Names:
+    """Hold a list of paths compactly, in the order given."""
+    builder = NamesBuilder()
+    for path in paths:
+        folder, name = os.path.split(os.fsencode(path))
+        builder.add(folder, (name,))
+    return builder.build()
+
+
+def show(path: bytes) -> str:
+    """Write a path for people; bytes that are no text are escaped."""
+    return path.decode("utf-8", "backslashreplace")

@@ -1,0 +1,113 @@
+"""The only door to bytes on disk: positioned reads that need no shared file offset and no mapping.
+
+Mapped pages would count as this process's memory, and a truncated file would kill it with SIGBUS.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bitesize.errors import BadFile, BitesizeError, FileChanged, NoPermission
+from bitesize.files.names import show
+
+# Windows has neither; there a file is opened for one reader at a time, and seek does the positioning.
+HAS_PREADV = hasattr(os, "preadv")
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+Buffer = Any  # anything writable with the buffer protocol
+
+
+def open_file(path: bytes) -> int:
+    """Open a file for reading and return its descriptor, which the caller closes.
+
+    Raises
+    ------
+    FileChanged
+        If the file is gone.
+    NoPermission
+        If it may not be read.
+    """
+    try:
+        return os.open(path, _FLAGS)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def read_into(fd: int, buffers: Sequence[Buffer], offset: int, path: bytes) -> None:
+    """Fill all buffers, one behind the other, from the bytes at ``offset``.
+
+    Safe from several threads at once where the system has ``preadv``; elsewhere one thread a descriptor.
+
+    Raises
+    ------
+    BadFile
+        If the file ends earlier.
+    """
+    views = [memoryview(buffer).cast("B") for buffer in buffers]
+    views = [view for view in views if view.nbytes]
+    want = sum(view.nbytes for view in views)
+    try:
+        done = _read_some(fd, views, offset)
+        while done < want:
+            # A read may come back short (signals, 2 GiB limit of one call): go on where it stopped.
+            got = _read_some(fd, _skip(views, done), offset + done)
+            if not got:
+                raise BadFile(f"{show(path)} ends after {offset + done:,} bytes, {offset + want:,} are needed")
+            done += got
+    except OSError as error:
+        if isinstance(error, BitesizeError):
+            raise
+        raise explain(error, path) from error
+
+
+def read_files(paths: Sequence[bytes], put: Callable[[int, int], Buffer]) -> dict[int, Exception]:
+    """Read whole files, each into the buffer that ``put(i, nbytes)`` returns for it.
+
+    Returns
+    -------
+    dict
+        The error of each file that could not be read, by its index in ``paths``.
+    """
+    failed: dict[int, Exception] = {}
+    for i, path in enumerate(paths):
+        try:
+            fd = open_file(path)
+            try:
+                nbytes = os.fstat(fd).st_size
+                read_into(fd, [put(i, nbytes)], 0, path)
+            finally:
+                os.close(fd)
+        except BitesizeError as error:
+            failed[i] = error
+    return failed
+
+
+def explain(error: OSError, path: bytes) -> BitesizeError:
+    """Turn a system error into one of ours, with the file's name."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return FileChanged(f"{show(path)} is gone: it was there when the folder was listed")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return NoPermission(f"no permission to read {show(path)}")
+    return FileChanged(f"{show(path)} could not be read: {error.strerror}")
+
+
+def _read_some(fd: int, views: Sequence[memoryview], offset: int) -> int:
+    if not views:
+        return 0
+    if HAS_PREADV:
+        return os.preadv(fd, views, offset)
+    os.lseek(fd, offset, os.SEEK_SET)
+    data = os.read(fd, min(views[0].nbytes, 1 << 20))
+    views[0][: len(data)] = data
+    return len(data)
+
+
+def _skip(views: Sequence[memoryview], nbytes: int) -> list[memoryview]:
+    rest = []
+    for view in views:
+        rest.append(view[min(nbytes, view.nbytes) :])
+        nbytes -= min(nbytes, view.nbytes)
+    return [view for view in rest if view.nbytes]

@@ -1,0 +1,212 @@
+"""Listing a folder of data: one pass of ``os.scandir``, nothing opened, nothing stat-ed but folders and links."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import NoPermission, NotFound
+from bitesize.files.names import Names, NamesBuilder, show
+
+_DIGITS = re.compile(rb"(\d+)")
+# What systems and tools leave behind in folders; anything that starts with a dot is left out too.
+_LITTER = {b"thumbs.db", b"desktop.ini", b"__macosx", b"ehthumbs.db"}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a scan found.
+
+    Parameters
+    ----------
+    names
+        The files, in natural order within each class.
+    labels
+        Class number of each file, shape (n,), or None for a flat folder.
+    classes
+        Names of the classes in order, or None.
+    kinds
+        How many files have each suffix that was asked for.
+    left_out
+        How many entries were left out, by reason.
+    """
+
+    names: Names
+    labels: NDArray[np.int64] | None
+    classes: tuple[str, ...] | None
+    kinds: Mapping[str, int]
+    left_out: Mapping[str, int]
+
+
+def scan(root: str | os.PathLike[str], suffixes: Collection[str]) -> Listing:
+    """List the data files below a folder: one class a subfolder, or a flat folder without classes.
+
+    Names are sorted naturally (``img2`` before ``img10``), classes by name with numeric names as numbers. Links are
+    followed, each folder once. Files deeper in a class folder belong to that class.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    suffixes
+        Which files are data, in lower case with the dot: ``{".jpg", ".png"}``.
+
+    Raises
+    ------
+    NotFound
+        If the folder does not exist, is empty of such files, or one of its class folders is.
+    NoPermission
+        If a folder cannot be read.
+    """
+    top = os.fsencode(os.path.abspath(root))
+    if not os.path.isdir(top):
+        what = "is a file, not a folder" if os.path.exists(top) else "does not exist"
+        raise NotFound(f"{show(top)} {what}")
+    return _Scan(top, frozenset(os.fsencode(suffix) for suffix in suffixes)).run()
+
+
+def merge(folders: Mapping[str, str | os.PathLike[str]], suffixes: Collection[str]) -> Listing:
+    """List one folder a class: ``{"cat": "cats/", "dog": "dogs/"}``, classes in the order given.
+
+    Raises
+    ------
+    NotFound
+        As `scan`.
+    """
+    builder = NamesBuilder()
+    counts: list[int] = []
+    kinds: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
+    for folder in folders.values():
+        top = os.fsencode(os.path.abspath(folder))
+        if not os.path.isdir(top):
+            raise NotFound(f"{show(top)} is not a folder")
+        walk = _Scan(top, frozenset(os.fsencode(suffix) for suffix in suffixes))
+        found = sum(builder.add(name, files) for name, files in walk.folders(top, top))
+        if not found:
+            raise NotFound(f"{show(top)} holds no file that can be read{walk.seen()}")
+        counts.append(found)
+        kinds += walk.kinds
+        left_out += walk.left_out
+    labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    return Listing(builder.build(), labels, tuple(folders), kinds, left_out)
+
+
+def natural_key(name: bytes) -> list[bytes | int]:
+    """Sort key in which runs of digits count as numbers.
+
+    Examples
+    --------
+    >>> sorted([b"img10", b"img9"], key=natural_key)
+    [b'img9', b'img10']
+    """
+    parts: list[bytes | int] = list(_DIGITS.split(name))
+    parts[1::2] = map(int, parts[1::2])
+    return parts
+
+
+def class_key(name: str) -> tuple[int, int, str]:
+    """Sort key of class names: numbers first and by value, then text."""
+    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+
+
+class _Scan:
+    def __init__(self, top: bytes, suffixes: frozenset[bytes]) -> None:
+        self.top = top
+        self.suffixes = suffixes
+        self.kinds: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()
+        self.visited: set[tuple[int, int]] = set()
+
+    def run(self) -> Listing:
+        files, folders = self.read(self.top)
+        self.enter(self.top)
+        builder = NamesBuilder(self.top)
+        counts: list[int] = []
+        classes = sorted((os.fsdecode(name) for name in folders), key=class_key)
+        empty: list[str] = []
+        for name in classes:
+            path = os.path.join(self.top, os.fsencode(name))
+            count = sum(builder.add(folder, names) for folder, names in self.folders(path, self.top))
+            counts.append(count)
+            if not count:
+                empty.append(show(path))
+        if sum(counts) and empty:
+            raise NotFound(f"class folder {empty[0]} holds no file that can be read: fill it or remove it{self.seen()}")
+        if sum(counts):
+            if files:
+                self.left_out["beside the class folders"] += len(files)
+            labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+            shown = tuple(show(os.fsencode(name)) for name in classes)
+            return Listing(builder.build(), labels, shown, self.kinds, self.left_out)
+        if not files:
+            raise NotFound(f"{show(self.top)} holds no file that can be read{self.seen()}")
+        builder = NamesBuilder(self.top)
+        builder.add(b"", files)
+        return Listing(builder.build(), None, None, self.kinds, self.left_out)
+
+    def seen(self) -> str:
+        """Say what was there instead."""
+        if not self.left_out:
+            return " (it is empty)"
+        return " (left out: " + ", ".join(f"{count} {why}" for why, count in self.left_out.most_common(5)) + ")"
+
+    def folders(self, path: bytes, relative_to: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Walk a folder and all below it in natural order: (relative folder, its data files)."""
+        if not self.enter(path):
+            return
+        files, folders = self.read(path)
+        if files:
+            yield (
+                (os.path.relpath(path, relative_to) if path.startswith(relative_to) and path != relative_to else path),
+                files,
+            )
+        for name in sorted(folders, key=natural_key):
+            yield from self.folders(os.path.join(path, name), relative_to)
+
+    def enter(self, path: bytes) -> bool:
+        """Remember a folder; False if a link led here before, so that loops end."""
+        stat = os.stat(path)
+        identity = (stat.st_dev, stat.st_ino)
+        if identity in self.visited:
+            self.left_out["links to a folder already listed"] += 1
+            return False
+        self.visited.add(identity)
+        return True
+
+    def read(self, path: bytes) -> tuple[list[bytes], list[bytes]]:
+        """Tell the data files of one folder in natural order, and its subfolders."""
+        files: list[bytes] = []
+        folders: list[bytes] = []
+        kinds: Counter[bytes] = Counter()
+        suffixes, left_out = self.suffixes, self.left_out
+        try:
+            entries = os.scandir(path)
+        except PermissionError as error:
+            raise NoPermission(f"no permission to list {show(path)}") from error
+        with entries:
+            for entry in entries:
+                name = entry.name
+                if name[:1] == b"." or name.lower() in _LITTER:
+                    left_out["hidden or left behind by the system"] += 1
+                    continue
+                dot = name.rfind(b".")
+                suffix = name[dot:].lower() if dot > 0 else b""
+                if suffix in suffixes and entry.is_file():
+                    files.append(name)
+                    kinds[suffix] += 1
+                elif entry.is_dir():
+                    folders.append(name)
+                elif entry.is_file():
+                    left_out[f"other files ({show(suffix)})" if suffix else "other files (no suffix)"] += 1
+                else:  # a FIFO or device would block for ever, a broken link leads nowhere
+                    left_out["not regular files, or broken links"] += 1
+        self.kinds.update({os.fsdecode(suffix): count for suffix, count in kinds.items()})
+        files.sort(key=natural_key)
+        return files, folders

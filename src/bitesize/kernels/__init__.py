@@ -1,0 +1,1 @@
+"""Compiled kernels, each with its NumPy reference beside it. They import nothing of ours."""

@@ -1,0 +1,279 @@
+"""A budget of bytes: every large allocation is charged before it is made."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from bitesize.errors import BadSetting, DoesNotFit
+from bitesize.memory.limits import available
+from bitesize.memory.sizes import format_size, parse_size
+
+# "auto" takes this part of what is available: it leaves room for the model, the framework and the page cache.
+AUTO_SHARE = 4
+
+
+class Charge:
+    """Bytes that were granted; given back by `release`, or when it is garbage."""
+
+    __slots__ = ("_budget", "nbytes", "what")
+
+    def __init__(self, budget: Budget, nbytes: int, what: str) -> None:
+        self._budget: Budget | None = budget
+        self.nbytes = nbytes
+        self.what = what
+
+    def release(self) -> None:
+        """Give the bytes back, once; later calls do nothing."""
+        budget, self._budget = self._budget, None
+        if budget is not None:
+            budget._give_back(self)
+
+    def __del__(self) -> None:
+        # The collector may run this while the same thread is inside the budget's lock: so no lock here, only a queue.
+        budget = self._budget
+        if budget is not None:
+            budget._dropped.put((self.nbytes, self.what))
+
+
+class Budget:
+    """A number of bytes that is shared by everything that charges it.
+
+    Parameters
+    ----------
+    size
+        Bytes, a string such as ``"512 MiB"``, or ``"auto"``: a quarter of what this process may still take, where
+        the system's free memory, cgroups and rlimits are looked at, divided among the ranks on this host
+        (``LOCAL_WORLD_SIZE``).
+
+    Examples
+    --------
+    >>> budget = Budget("1 MiB")
+    >>> charge = budget.charge(1000, "an example")
+    >>> budget.in_use
+    1000
+    >>> charge.release()
+    >>> budget.in_use, budget.peak
+    (0, 1000)
+    """
+
+    def __init__(self, size: int | str = "auto") -> None:
+        if size == "auto":
+            limit = available(threads=8)
+            self.total = max(1, limit.room // AUTO_SHARE // _local_ranks())
+            self.origin = f"a quarter of {limit.name}"
+        else:
+            self.total = parse_size(size)
+            self.origin = "as given"
+        self._lock = threading.Lock()
+        self._dropped: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self._granted = 0
+        self._parts: dict[str, int] = {}
+        self._pooled = 0  # granted to pools that do not use it now
+        self._peak = 0
+
+    def charge(self, nbytes: int, what: str) -> Charge:
+        """Take ``nbytes`` for ``what``, or refuse at once.
+
+        Parameters
+        ----------
+        nbytes
+            Bytes, 0 or more.
+        what
+            What they are for, as it should read in an error or a table.
+
+        Raises
+        ------
+        DoesNotFit
+            If fewer bytes are free.
+        """
+        return self._grant(nbytes, what, pooled=0)
+
+    def _grant(self, nbytes: int, what: str, pooled: int) -> Charge:
+        with self._lock:
+            self._collect()
+            if nbytes > self.total - self._granted:
+                raise DoesNotFit(
+                    f"{what} needs {format_size(nbytes)}, and {format_size(self.total - self._granted)} of the budget's "
+                    f'{format_size(self.total)} are free. Raise memory to "{format_size(self._granted + nbytes, ceil=True)}".'
+                )
+            self._pooled += pooled
+            self._add(nbytes, what)
+        return Charge(self, nbytes, what)
+
+    def pool(self, nbytes: int, what: str, advice: Callable[[int], int]) -> Pool:
+        """Set ``nbytes`` aside for short-lived needs.
+
+        Parameters
+        ----------
+        nbytes
+            Bytes.
+        what
+            What they are for.
+        advice
+            Tells, for a need that is larger than the pool, what budget would make it fit.
+
+        Raises
+        ------
+        DoesNotFit
+            If fewer bytes are free.
+        """
+        return Pool(self, self._grant(nbytes, what, pooled=nbytes), advice)
+
+    @property
+    def granted(self) -> int:
+        """Bytes that are spoken for, those of pools that are idle included."""
+        with self._lock:
+            self._collect()
+            return self._granted
+
+    @property
+    def free(self) -> int:
+        """Bytes that can still be charged."""
+        return self.total - self.granted
+
+    @property
+    def in_use(self) -> int:
+        """Bytes that are held now: what is granted, less what pools have in reserve."""
+        with self._lock:
+            self._collect()
+            return self._granted - self._pooled
+
+    @property
+    def peak(self) -> int:
+        """The most bytes that were in use at one time."""
+        with self._lock:
+            return self._peak
+
+    def breakdown(self) -> dict[str, int]:
+        """Tell the granted bytes by what they are for."""
+        with self._lock:
+            self._collect()
+            return dict(self._parts)
+
+    def __repr__(self) -> str:
+        return f"Budget({format_size(self.total)}, {format_size(self.in_use)} in use)"
+
+    # --- under the lock ------------------------------------------------------------------------------------------
+
+    def _add(self, nbytes: int, what: str) -> None:
+        self._granted += nbytes
+        self._parts[what] = self._parts.get(what, 0) + nbytes
+        self._peak = max(self._peak, self._granted - self._pooled)
+        if not self._parts[what]:
+            del self._parts[what]
+
+    def _collect(self) -> None:
+        while not self._dropped.empty():
+            nbytes, what = self._dropped.get()
+            self._add(-nbytes, what)
+
+    def _give_back(self, charge: Charge) -> None:
+        with self._lock:
+            self._add(-charge.nbytes, charge.what)
+
+    def _end_pool(self, charge: Charge) -> None:
+        with self._lock:
+            self._pooled -= charge.nbytes
+            charge._budget = None
+            self._add(-charge.nbytes, charge.what)
+
+    def _use_pooled(self, nbytes: int) -> None:
+        with self._lock:
+            self._pooled -= nbytes
+            self._peak = max(self._peak, self._granted - self._pooled)
+
+
+class Pool:
+    """Bytes set aside for transient needs, served first come first served; see `Budget.pool`.
+
+    A thread asks for all it needs in one `request` and holds nothing else of the pool while it waits, so that
+    threads cannot wait for each other in a ring.
+    """
+
+    def __init__(self, budget: Budget, charge: Charge, advice: Callable[[int], int]) -> None:
+        self._budget = budget
+        self._advice = advice
+        self._charge = charge
+        self._free = charge.nbytes
+        self._turn = threading.Condition()
+        self._waiting: deque[object] = deque()
+        self._closed = False
+
+    @property
+    def size(self) -> int:
+        """Bytes in the pool, taken or not."""
+        return self._charge.nbytes
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a thread waits for bytes: who holds some it could do without should give them back."""
+        return bool(self._waiting)
+
+    def request(self, nbytes: int, what: str) -> None:
+        """Take ``nbytes``, waiting until they are free.
+
+        Raises
+        ------
+        DoesNotFit
+            If the pool is smaller than that, named ``what``, with both figures.
+        """
+        if nbytes > self.size:
+            need = format_size(self._advice(nbytes), ceil=True)
+            raise DoesNotFit(
+                f"{what} needs {format_size(nbytes)} to decode, and this loader has {format_size(self.size)} for that "
+                f'within its budget of {format_size(self._budget.total)}. Raise memory to "{need}".'
+            )
+        ticket = object()
+        with self._turn:
+            self._waiting.append(ticket)
+            try:
+                # The timeout only bounds how long a lost wake-up could go unnoticed.
+                while not self._closed and (self._waiting[0] is not ticket or self._free < nbytes):
+                    self._turn.wait(timeout=1.0)
+            finally:
+                self._waiting.remove(ticket)
+            self._free -= nbytes
+            self._turn.notify_all()
+        self._budget._use_pooled(nbytes)
+
+    def try_request(self, nbytes: int) -> bool:
+        """Take ``nbytes`` if they are free and nobody waits."""
+        with self._turn:
+            if self._waiting or self._free < nbytes:
+                return False
+            self._free -= nbytes
+        self._budget._use_pooled(nbytes)
+        return True
+
+    def give_back(self, nbytes: int) -> None:
+        """Return bytes that `request` granted."""
+        self._budget._use_pooled(-nbytes)
+        with self._turn:
+            self._free += nbytes
+            self._turn.notify_all()
+
+    def close(self) -> None:
+        """Return the pool's bytes to the budget; nobody may be using it."""
+        with self._turn:
+            if self._closed:
+                return
+            self._closed = True
+            self._turn.notify_all()
+        self._budget._end_pool(self._charge)
+
+
+def as_budget(memory: int | str | Budget) -> Budget:
+    """Take a budget as it is, or make one of a size."""
+    if isinstance(memory, Budget):
+        return memory
+    if not isinstance(memory, int | str):
+        raise BadSetting(f'memory must be a size such as "512 MiB", "auto" or a Budget, not {memory!r}')
+    return Budget(memory)
+
+
+def _local_ranks() -> int:
+    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1") or "1"))

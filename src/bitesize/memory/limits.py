@@ -1,0 +1,159 @@
+"""What this process may use: memory (system, cgroups, rlimits) and processors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+# Address space that a thread reserves without using it: glibc's malloc arena and stack (measured).
+THREAD_RESERVES = {"RLIMIT_AS": 68 << 20, "RLIMIT_DATA": 8 << 20}
+# A cgroup without a limit reports a number near 2**63 (v1); above this nothing is a limit.
+_NO_LIMIT = 1 << 60
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One thing that bounds this process's memory.
+
+    Parameters
+    ----------
+    name
+        What it is, as a person would look it up: ``"MemAvailable"``, ``"cgroup /docker/x"``, ``"RLIMIT_AS"``.
+    room
+        Bytes this process may still take before it is met, 0 or more.
+    """
+
+    name: str
+    room: int
+
+
+def limits(threads: int = 0) -> list[Limit]:
+    """List every limit that bounds this process now.
+
+    Parameters
+    ----------
+    threads
+        Threads that are yet to start; what the system reserves for each is taken off the address-space limits.
+    """
+    return [Limit("available memory", psutil.virtual_memory().available), *_cgroup_limits(), *_rlimits(threads)]
+
+
+def available(threads: int = 0) -> Limit:
+    """Tell the tightest of all `limits`: what this process may still take.
+
+    Examples
+    --------
+    >>> available().room > 0
+    True
+    """
+    return min(limits(threads), key=lambda limit: limit.room)
+
+
+def usable_cpus() -> int:
+    """Count the processors this process may use: affinity and the cgroup's CPU quota, at least 1."""
+    # Not every system can tell the affinity; psutil knows the count everywhere.
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (psutil.cpu_count() or 1)
+    return max(1, min([affinity, *_cpu_quotas()]))
+
+
+def default_threads() -> int:
+    """Choose how many threads a loader starts: this process's share of the processors, plus 2 for waits on the disk."""
+    local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1") or "1")
+    return max(1, usable_cpus() // max(1, local_ranks)) + 2
+
+
+# --- cgroups -----------------------------------------------------------------------------------------------------
+
+
+def _cgroup_limits() -> Iterator[Limit]:
+    for folder in _cgroup_folders("memory"):
+        stat = _stat(folder / "memory.stat")
+        if (folder / "memory.max").exists():  # v2
+            limit, usage = _number(folder / "memory.max"), _number(folder / "memory.current")
+            inactive = stat.get("inactive_file", 0)
+        else:
+            limit, usage = _number(folder / "memory.limit_in_bytes"), _number(folder / "memory.usage_in_bytes")
+            inactive = stat.get("total_inactive_file", stat.get("inactive_file", 0))
+        if limit is not None and usage is not None and limit < _NO_LIMIT:
+            # Page cache that can be dropped is not in the way.
+            yield Limit(f"cgroup {folder}", max(0, limit - max(0, usage - inactive)))
+
+
+def _cpu_quotas() -> Iterator[int]:
+    for folder in _cgroup_folders("cpu"):
+        quota, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
+        words = _text(folder / "cpu.max").split()
+        if len(words) == 2 and words[0].isdigit():
+            quota, period = int(words[0]), int(words[1])
+        if quota and period and quota > 0:
+            yield max(1, quota // period)
+
+
+def _cgroup_folders(controller: str, proc: Path = Path("/proc/self")) -> Iterator[Path]:
+    """Walk from this process's own cgroup up to the root, for v1's controller and for v2."""
+    mounts = _cgroup_mounts(controller, proc)
+    for line in _text(proc / "cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        key = "v2" if controllers == "" else controller if controller in controllers.split(",") else None
+        if key not in mounts:
+            continue
+        root, mount = mounts[key]
+        # Inside a container the path may be the host's; the mount then shows only what lies below `root`.
+        inside = os.path.relpath(path, root) if path.startswith(root) else "."
+        folder = (mount / inside) if (mount / inside).is_dir() else mount
+        while True:
+            yield folder
+            if folder == mount or mount not in folder.parents:
+                break
+            folder = folder.parent
+
+
+def _cgroup_mounts(controller: str, proc: Path) -> dict[str, tuple[str, Path]]:
+    mounts: dict[str, tuple[str, Path]] = {}
+    for line in _text(proc / "mountinfo").splitlines():
+        left, _, right = line.partition(" - ")
+        words, kind = left.split(), right.split()
+        if kind and kind[0] == "cgroup2":
+            mounts["v2"] = (words[3], Path(words[4]))
+        elif kind and kind[0] == "cgroup" and controller in kind[2].split(","):
+            mounts[controller] = (words[3], Path(words[4]))
+    return mounts
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # the file belongs to another system or version: then it limits nothing
+        return ""
+
+
+def _number(path: Path) -> int | None:
+    text = _text(path).strip()
+    return int(text) if text.lstrip("-").isdigit() else None
+
+
+def _stat(path: Path) -> dict[str, int]:
+    pairs = (line.split() for line in _text(path).splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
+
+
+# --- rlimits -----------------------------------------------------------------------------------------------------
+
+
+def _rlimits(threads: int) -> Iterator[Limit]:
+    if sys.platform == "win32":
+        return
+    import resource
+
+    sizes = {line.split(":")[0]: line for line in _text(Path("/proc/self/status")).splitlines() if line.startswith("Vm")}
+    for name, field in (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")):
+        soft, _ = resource.getrlimit(getattr(resource, name))
+        if soft == resource.RLIM_INFINITY or field not in sizes:
+            continue
+        used = int(sizes[field].split()[1]) * 1024
+        yield Limit(name, max(0, soft - used - threads * THREAD_RESERVES[name]))

@@ -1,0 +1,123 @@
+"""The plan: who gets which bytes, what the naive way would need, and whether it fits, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bitesize.memory.sizes import format_size
+
+
+@dataclass(frozen=True)
+class Part:
+    """One need of a loader.
+
+    Parameters
+    ----------
+    what
+        What the bytes are for.
+    nbytes
+        How many.
+    detail
+        Where the figure comes from, for people.
+    """
+
+    what: str
+    nbytes: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a loader needs and why; made before it takes anything.
+
+    Parameters
+    ----------
+    rows, batch_size, batches
+        Rows of the source, rows a batch, batches an epoch.
+    fields
+        What one batch holds: a line a field, such as ``"x": "(64, 224, 224, 3) float32"``.
+    parts
+        Every need that is charged to the budget.
+    budget, origin
+        Bytes of the budget, and where they come from.
+    naive_rows, naive_values
+        How many rows of how many values the naive way would hold in one array.
+    limit
+        What bounds the process's memory, with the bytes left: the least of system, cgroups and rlimits.
+    threads
+        Threads that read and decode.
+    """
+
+    rows: int
+    batch_size: int
+    batches: int
+    fields: Mapping[str, str]
+    parts: tuple[Part, ...]
+    budget: int
+    origin: str
+    naive_rows: int
+    naive_values: int
+    limit: tuple[str, int]
+    threads: int
+
+    @property
+    def total(self) -> int:
+        """Bytes this loader charges."""
+        return sum(part.nbytes for part in self.parts)
+
+    @property
+    def naive_float64(self) -> int:
+        """Bytes of one array of all rows in float64, as ``np.array(list_of_images) / 255`` makes it."""
+        return self.naive_rows * self.naive_values * 8
+
+    @property
+    def naive_float32(self) -> int:
+        """Bytes of one array of all rows in float32."""
+        return self.naive_rows * self.naive_values * 4
+
+    @property
+    def verdict(self) -> str:
+        """What limits, in one sentence."""
+        name, room = self.limit
+        fits = f"fits, with {format_size(self.budget - self.total)} to spare"
+        if self.naive_float64 > room:
+            return f"The naive way fails here ({name}: {format_size(room)}). This way {fits}."
+        return f"The naive way would pass here ({name}: {format_size(room)}). This way {fits}."
+
+    def table(self) -> list[tuple[str, str, str]]:
+        """Rows of the table: what, how many bytes, where the figure comes from."""
+        lines = [
+            ("naive, float64", format_size(self.naive_float64), "all rows in one array"),
+            ("naive, float32", format_size(self.naive_float32), "the same, cast"),
+        ]
+        lines += [(part.what, format_size(part.nbytes), part.detail) for part in self.parts]
+        lines.append(("this way, in all", format_size(self.total), f"of {format_size(self.budget)} ({self.origin})"))
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain figures in bytes, for JSON."""
+        return {
+            "rows": self.rows,
+            "batch_size": self.batch_size,
+            "batches": self.batches,
+            "threads": self.threads,
+            "fields": dict(self.fields),
+            "naive_float64": self.naive_float64,
+            "naive_float32": self.naive_float32,
+            "parts": {part.what: part.nbytes for part in self.parts},
+            "total": self.total,
+            "budget": self.budget,
+            "limit": {"name": self.limit[0], "room": self.limit[1]},
+            "fits": self.total <= self.budget,
+            "naive_fits": self.naive_float64 <= self.limit[1],
+        }
+
+    def __str__(self) -> str:
+        table = self.table()
+        widths = [max(len(line[i]) for line in table) for i in (0, 1)]
+        fields = ", ".join(f"{name} {what}" for name, what in self.fields.items())
+        head = f"{self.rows:,} rows, {self.batches:,} batches of {self.batch_size}: {fields}"
+        body = [f"  {what:<{widths[0]}}  {size:>{widths[1]}}  {detail}" for what, size, detail in table]
+        return "\n".join([head, *body, self.verdict])

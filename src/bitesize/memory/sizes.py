@@ -1,0 +1,80 @@
+"""Sizes in bytes, as people write and read them."""
+
+from __future__ import annotations
+
+import re
+
+from bitesize.errors import BadSetting
+
+# Both families mean what their standards say (IEC 80000-13): "GB" is 1000**3, "GiB" is 1024**3.
+_UNITS = {
+    "": 1, "b": 1,
+    "k": 1000, "kb": 1000, "m": 1000**2, "mb": 1000**2, "g": 1000**3, "gb": 1000**3, "t": 1000**4, "tb": 1000**4,
+    "kib": 1024, "mib": 1024**2, "gib": 1024**3, "tib": 1024**4,
+}  # fmt: skip
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*")
+
+
+def parse_size(size: int | str) -> int:
+    """Read a size in bytes.
+
+    Parameters
+    ----------
+    size
+        A number of bytes, or a string such as ``"512 MiB"`` (1024 * 1024) or ``"2GB"`` (1000 ** 3).
+
+    Returns
+    -------
+    int
+        Bytes, at least 1.
+
+    Raises
+    ------
+    BadSetting
+        If it is no size, or not positive.
+
+    Examples
+    --------
+    >>> parse_size("1.5 KiB")
+    1536
+    """
+    if isinstance(size, bool) or not isinstance(size, int | str):
+        raise BadSetting(f'a size must be a number of bytes or a string such as "512 MiB", not {size!r}')
+    if isinstance(size, str):
+        match = _SIZE.fullmatch(size)
+        unit = _UNITS.get(match[2].lower()) if match else None
+        if match is None or unit is None:
+            raise BadSetting(f'{size!r} is not a size: write a number and B, KB, MB, GB, KiB, MiB or GiB, as in "512 MiB"')
+        size = int(float(match[1]) * unit)
+    if size < 1:
+        raise BadSetting(f"a size must be at least 1 byte, not {size}")
+    return size
+
+
+def format_size(nbytes: int, *, ceil: bool = False) -> str:
+    """Write a number of bytes for people, in binary units.
+
+    Parameters
+    ----------
+    nbytes
+        Bytes, 0 or more.
+    ceil
+        Round up, so that the text read back by `parse_size` is never less than ``nbytes``.
+
+    Examples
+    --------
+    >>> format_size(10_838_016_000)
+    '10.1 GiB'
+    >>> format_size(800)
+    '800 B'
+    """
+    if nbytes < 1024:
+        return f"{nbytes} B"
+    value, unit = float(nbytes), "B"
+    for name in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        if value < 1000:
+            break
+        value, unit = value / 1024, name
+    step = 0.1 if value < 20 else 1.0
+    rounded = -(-value // step) * step if ceil else round(value / step) * step
+    return f"{rounded:.1f} {unit}" if step < 1 else f"{rounded:.0f} {unit}"

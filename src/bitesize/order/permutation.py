@@ -1,0 +1,64 @@
+"""A keyed bijection of 0..n-1: a shuffle of any length that takes no memory.
+
+An unbalanced Feistel network permutes 0..2^b-1, the smallest power of two that holds n; values that land at n or
+beyond walk on along their cycle until they are below it (Black and Rogaway 2002, "Ciphers with arbitrary finite
+domains"). Since 2^b < 2n, less than one further step is needed on average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.order.mix64 import mix64
+
+
+def rounds(n: int) -> int:
+    """Tell how many rounds a shuffle of n needs.
+
+    Four make a pseudorandom permutation of a large domain (Luby and Rackoff 1988); 8 leave a margin. Small domains mix
+    more slowly, since a round then draws few bits: with 16, each position of n from 3 to 64 is even within what
+    4,000 seeds can tell.
+    """
+    return 8 if n > 1 << 16 else 16
+
+
+def permute(n: int, round_keys: Sequence[int], positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Map positions of a shuffled sequence to row numbers.
+
+    Parameters
+    ----------
+    n
+        Length of the sequence, 1 to 2**63.
+    round_keys
+        As many integers of 64 bits as `rounds` says: the shuffle.
+    positions
+        Positions, each in 0..n-1, any shape.
+
+    Returns
+    -------
+    ndarray of int64
+        Rows, each in 0..n-1; over all positions each exactly once.
+    """
+    bits = max(1, (n - 1).bit_length())
+    right = bits // 2
+    left_mask, right_mask = np.uint64((1 << (bits - right)) - 1), np.uint64((1 << right) - 1)
+    shift, ceiling = np.uint64(right), np.uint64(n)
+    keys = [np.uint64(key) for key in round_keys]
+
+    def encrypt(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        left, low = x >> shift, x & right_mask
+        for i in range(0, len(keys), 2):
+            left = left ^ (mix64(low ^ keys[i]) & left_mask)
+            low = low ^ (mix64(left ^ keys[i + 1]) & right_mask)
+        return (left << shift) | low
+
+    out = encrypt(positions.astype(np.uint64))
+    outside = np.flatnonzero(out >= ceiling)
+    while outside.size:
+        walked = encrypt(out[outside])
+        out[outside] = walked
+        outside = outside[walked >= ceiling]
+    return out.astype(np.int64)

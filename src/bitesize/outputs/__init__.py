@@ -1,0 +1,1 @@
+"""Outputs: a loader as each framework expects its data."""

@@ -1,0 +1,223 @@
+"""A loader as a Keras ``PyDataset``: training takes the batches of our order one by one, whatever index Keras names.
+
+Keras permutes batch indices, looks at batches before it trains (to build metrics, or to learn shapes), and TensorFlow
+takes batches ahead. None of that may use batches up. So the dataset keeps two places: the next batch to hand out, and the
+place that training has reached. Whenever Keras starts its iteration anew, the first goes back to the second. How far
+training came is read at the end of each of Keras's epochs from the iterator that drives it, which is found on the call
+stack: the hooks themselves do not say who calls them.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import warnings
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from bitesize.errors import BadSetting, LoaderClosed, MissingPackage
+
+if TYPE_CHECKING:
+    from bitesize.engine.loader import BatchIterator, Loader
+    from bitesize.spec import Batch
+
+# Batches that a backend holds while it asks for the next: JAX runs steps asynchronously, and TensorFlow keeps one in a
+# queue of its own beside the one it trains on.
+_HELD = {"jax": 2, "tensorflow": 2, "torch": 1}
+
+
+def to_keras(
+    loader: Loader,
+    *,
+    inputs: str | Sequence[str] = "x",
+    targets: str | Sequence[str] | None = None,
+    workers: int = 1,
+) -> Any:
+    """Make a dataset for ``fit``, ``evaluate`` and ``predict`` of Keras 3, on any of its backends.
+
+    Each batch that training takes is the next of the loader's order; ``fit`` called again goes on where training
+    stopped, also within an epoch. ``evaluate`` and ``predict`` begin at an epoch's first batch.
+
+    Parameters
+    ----------
+    loader
+        Where batches come from.
+    inputs, targets
+        Names of the fields for the model's inputs and targets; several as a list. Targets are ``"y"`` by default, where
+        the source has it.
+    workers
+        Accepted because `keras.utils.PyDataset` has it. bitesize reads with threads of its own (see ``Loader(threads=)``),
+        so values above 1 change nothing.
+
+    Returns
+    -------
+    keras.utils.PyDataset
+        Yields ``(x,)`` or ``(x, y)``; ``(x, y, weights)`` where batches may have masked rows, whose weight is 0.
+
+    Raises
+    ------
+    MissingPackage
+        If Keras is not installed.
+    DoesNotFit
+        If the batches that the backend holds at one time do not fit the loader's budget.
+    BadSetting
+        If the source lacks a field.
+    """
+    try:
+        import keras
+    except ImportError as error:
+        raise MissingPackage('Keras is not installed: pip install "bitesize[keras]" brings it, with JAX') from error
+    names = loader.spec
+    chosen = ([inputs] if isinstance(inputs, str) else list(inputs)) + (
+        [] if targets is None else [targets] if isinstance(targets, str) else list(targets)
+    )
+    for name in chosen:
+        if name not in names:
+            raise BadSetting(f"the loader has no field {name!r}: it has {', '.join(names)}")
+    if targets is None and "y" in names:
+        targets = "y"
+    loader.hold(_HELD.get(keras.backend.backend(), 2))
+    return _dataset_class()(loader, inputs, targets, workers)
+
+
+def _dataset_class() -> type[Any]:
+    """Make the class on first use, since its base is Keras's."""
+    global _class
+    if _class is None:
+        import keras
+
+        class KerasDataset(_Places, keras.utils.PyDataset):  # type: ignore[misc, name-defined]
+            """A loader as a ``PyDataset``; see `to_keras`."""
+
+            def __init__(self, loader: Loader, inputs: Any, targets: Any, workers: int) -> None:
+                keras.utils.PyDataset.__init__(self)
+                _Places.__init__(self, loader, inputs, targets)
+                self.workers = workers
+
+        _class = KerasDataset
+    return _class
+
+
+_class: type[Any] | None = None
+
+
+class _Places:
+    """What the dataset does, apart from its base class. Places are counted in batches since epoch 0."""
+
+    def __init__(self, loader: Loader, inputs: Any, targets: Any) -> None:
+        self._loader = loader
+        self._inputs = inputs
+        self._targets = targets
+        self._lock = threading.RLock()  # TensorFlow asks from a thread of its own
+        self._iterator: BatchIterator | None = None
+        self._trained = self._base = self._next = loader.epoch * len(loader)
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of an epoch."""
+        return len(self._loader)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    @property
+    def workers(self) -> int:
+        """1: Keras starts no threads or processes for this dataset."""
+        return 1
+
+    @workers.setter
+    def workers(self, count: int) -> None:
+        if count > 1:
+            warnings.warn(
+                f"workers={count} changes nothing: bitesize reads with its own {self._loader.threads} threads, in order and "
+                "within the budget. Set Loader(threads=...) instead.",
+                stacklevel=4,
+            )
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Give the next batch of the order; ``index`` is not looked at."""
+        with self._lock:
+            if self._iterator is None:
+                self._iterator = self._start()
+            try:
+                batch = next(self._iterator)
+            except LoaderClosed:  # somebody looped over the loader meanwhile: take it back; a closed one says so here
+                self._iterator = self._start()
+                batch = next(self._iterator)
+            self._next += 1
+            return self._pick(batch)
+
+    def on_epoch_begin(self) -> None:
+        """Note who begins: prediction starts at the first batch of an epoch."""
+        with self._lock:
+            caller = _Caller(sys._getframe(1))
+            steps = getattr(caller.iterator, "steps_per_execution", 1) or 1
+            if steps > 1:
+                # So many batches are gathered for one call of the train function.
+                self._loader.hold(int(steps) + 1)
+            if caller.method == "predict":
+                self._return_to(self._aligned(self._trained))
+
+    def on_epoch_end(self) -> None:
+        """Note how far training came; or go back there, where Keras only had a look."""
+        with self._lock:
+            caller = _Caller(sys._getframe(1))
+            batches = len(self._loader)
+            if caller.resets:
+                place = self._trained
+                if self._loader.epoch != place // batches:  # set_epoch was called
+                    place = self._loader.epoch * batches
+                self._return_to(self._aligned(place) if caller.method == "evaluate" else place)
+                return
+            seen = getattr(caller.iterator, "_steps_seen", None)
+            if seen is None:  # called by hand: what was taken counts
+                self._trained = self._base = self._next
+            elif seen == 0:  # Keras's iterator is exhausted and was replaced
+                self._trained = self._base = self._base + batches
+            else:
+                self._trained = self._base + min(int(seen), batches)
+            self._loader.set_epoch(self._trained // batches)
+
+    def _start(self) -> BatchIterator:
+        epoch, batch = divmod(self._next, len(self._loader))
+        return self._loader.iterate(epoch, batch, endless=True, patient=True)
+
+    def _return_to(self, place: int) -> None:
+        if place != self._next:
+            self._iterator = None
+        self._next = self._trained = self._base = place
+
+    def _aligned(self, place: int) -> int:
+        return -(-place // len(self._loader)) * len(self._loader)
+
+    def _pick(self, batch: Batch) -> tuple[Any, ...]:
+        x = _fields(batch, self._inputs)
+        if self._targets is None:
+            return (x,)
+        y = _fields(batch, self._targets)
+        return (x, y, batch.mask.astype("float32")) if self._loader.masks else (x, y)
+
+
+class _Caller:
+    """What on the call stack drives a hook: Keras's epoch iterator, how, and for which of the model's methods."""
+
+    def __init__(self, frame: FrameType | None) -> None:
+        self.iterator: Any = None
+        self.resets = False
+        self.method = ""
+        for _ in range(12):
+            if frame is None:
+                return
+            name, owner = frame.f_code.co_name, frame.f_locals.get("self")
+            if self.iterator is None and hasattr(owner, "data_adapter") and hasattr(owner, "_steps_seen"):
+                self.iterator = owner
+                self.resets = name == "reset"
+            if self.iterator is not None and name in ("fit", "evaluate", "predict"):
+                self.method = name
+                return
+            frame = frame.f_back
+
+
+def _fields(batch: Batch, names: str | Sequence[str]) -> Any:
+    return batch[names] if isinstance(names, str) else tuple(batch[name] for name in names)

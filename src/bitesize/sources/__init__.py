@@ -1,0 +1,176 @@
+"""Sources: `open` finds the one that fits what it is given."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitesize.errors import BadFile, BadSetting, NotFound
+from bitesize.files.names import Names, names_of
+from bitesize.files.npy import ArrayFile, open_array
+from bitesize.files.scan import Listing, merge, scan
+from bitesize.sources.arrays import Arrays
+from bitesize.sources.base import Source, class_numbers
+from bitesize.sources.images import ImageFiles
+from bitesize.sources.npy import NpyFiles
+from bitesize.spec import Mode
+
+_FILE_SOURCES: tuple[type[Source], ...] = (ImageFiles, NpyFiles)
+_SUFFIXES = {suffix: kind for kind in _FILE_SOURCES for suffix in kind.suffixes}
+
+What = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
+
+
+def open(  # noqa: A001 - reads as bs.open
+    what: What,
+    labels: ArrayLike | str | os.PathLike[str] | None = None,
+    *,
+    split: str | None = None,
+    mode: Mode = "RGB",
+    orient: bool = True,
+) -> Source:
+    """Open data as a `Source`, without loading it: files are listed by name, and not opened.
+
+    Parameters
+    ----------
+    what
+        - a folder with a subfolder a class (``cat/*.jpg dog/*.jpg``, or `.npy` files), or a flat folder;
+        - ``{"cat": folder, "dog": folder}``;
+        - a list of paths, a glob such as ``"photos/*.jpg"``, or one image file;
+        - a large `.npy` file, an array, a `numpy.memmap`: rows of the first axis.
+    labels
+        One label a row: integers or text (classes), floats or arrays (targets). For files also a CSV file with the
+        columns ``path`` (relative to the CSV's folder or to ``what``) and ``label``; then only its files are taken.
+    split
+        Name of a subfolder to take, such as ``"train"``.
+    mode
+        What images come out as: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"``.
+    orient
+        Whether images are turned upright by their EXIF orientation.
+
+    Raises
+    ------
+    NotFound
+        If there is no such file or folder, or nothing usable in it.
+    BadSetting
+        If labels do not fit, or it cannot be told what the data is.
+    BadFile
+        If the first `.npy` file, or the CSV, cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
+    Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
+    """
+    if isinstance(what, Source):
+        return what
+    if isinstance(labels, str | os.PathLike):
+        names, given = _read_table(labels, what)
+        return _of_files(names, given, mode, orient)
+    if isinstance(what, Mapping):
+        return _of_listing(merge({str(name): folder for name, folder in what.items()}, _SUFFIXES), None, mode, orient)
+    if isinstance(what, str | os.PathLike):
+        return _of_path(os.fspath(what), labels, split, mode, orient)
+    if isinstance(what, Sequence) and len(what) and all(isinstance(path, str | bytes | os.PathLike) for path in what):
+        paths = list(what)
+        for path in paths:
+            if not os.path.exists(path):
+                raise NotFound(f"{os.fsdecode(path)} does not exist (path {paths.index(path)} of {len(paths)})")
+        return _of_files(names_of(paths), labels, mode, orient)
+    array = what if isinstance(what, np.ndarray) else np.asarray(what)
+    return _of_array(array, labels)
+
+
+def _of_path(path: str, labels: ArrayLike | None, split: str | None, mode: Mode, orient: bool) -> Source:
+    if split is not None:
+        path = os.path.join(path, split)
+    if os.path.isdir(path):
+        return _of_listing(scan(path, _SUFFIXES), labels, mode, orient)
+    if os.path.isfile(path):
+        if path.lower().endswith(".npy"):
+            return _of_array(open_array(path), labels)
+        return _of_files(names_of([path]), labels, mode, orient)
+    if glob.has_magic(path):
+        found = sorted(file for file in glob.glob(path) if os.path.isfile(file))
+        if found:
+            return _of_files(names_of(found), labels, mode, orient)
+        raise NotFound(f"no file matches {path}")
+    raise NotFound(f"{path} does not exist")
+
+
+def _of_array(array: NDArray[Any] | ArrayFile, labels: ArrayLike | None) -> Source:
+    if not array.shape:
+        raise BadSetting(f"cannot tell what {array!r} is: a path, a list of paths, or an array with rows is needed")
+    if labels is None:
+        return Arrays(array)
+    numbers, classes = class_numbers(np.asarray(labels), array.shape[0])
+    return Arrays(array, numbers, classes)
+
+
+def _of_listing(found: Listing, labels: ArrayLike | None, mode: Mode, orient: bool) -> Source:
+    kind = _one_kind({suffix: count for suffix, count in found.kinds.items() if count})
+    numbers: NDArray[Any] | None = found.labels
+    classes = found.classes
+    if labels is not None:
+        numbers, classes = class_numbers(np.asarray(labels), len(found.names))
+    if kind is NpyFiles:
+        return NpyFiles(found.names, numbers, classes, left_out=found.left_out)
+    return ImageFiles(found.names, numbers, classes, mode=mode, orient=orient, left_out=found.left_out)
+
+
+def _of_files(names: Names, labels: ArrayLike | None, mode: Mode, orient: bool) -> Source:
+    kinds: dict[str, int] = {}
+    for i in range(len(names)):
+        suffix = os.path.splitext(os.fsdecode(names.relative(i)))[1].lower()
+        kinds[suffix] = kinds.get(suffix, 0) + 1
+    kind = _one_kind(kinds)
+    numbers, classes = (None, None) if labels is None else class_numbers(np.asarray(labels), len(names))
+    if kind is NpyFiles:
+        return NpyFiles(names, numbers, classes)
+    return ImageFiles(names, numbers, classes, mode=mode, orient=orient)
+
+
+def _one_kind(kinds: Mapping[str, int]) -> type[Source]:
+    """Choose the source that takes all these suffixes; an unknown suffix may be an image, which its bytes will tell."""
+    chosen = {_SUFFIXES.get(suffix, ImageFiles) for suffix in kinds}
+    if len(chosen) > 1:
+        seen = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(kinds.items()))
+        raise BadSetting(f"images and arrays are mixed ({seen}): open them apart, or pass a list of the files you mean")
+    return chosen.pop()
+
+
+def _read_table(table: str | os.PathLike[str], what: object) -> tuple[Names, list[str]]:
+    """Read a CSV of paths and labels."""
+    if not os.path.isfile(table):
+        raise NotFound(f"{os.fspath(table)} does not exist")
+    root = os.fspath(what) if isinstance(what, str | os.PathLike) and os.path.isdir(what) else None
+    paths: list[str] = []
+    labels: list[str] = []
+    missing: list[str] = []
+    with Path(table).open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        if not {"path", "label"} <= set(reader.fieldnames or ()):
+            raise BadFile(f"{os.fspath(table)} needs the columns path and label, and has {reader.fieldnames}")
+        for line in reader:
+            name = line["path"]
+            places = [os.path.join(folder, name) for folder in (root, os.path.dirname(table)) if folder is not None]
+            found = next((place for place in places if os.path.isfile(place)), None)
+            if found is None:
+                missing.append(name)
+            else:
+                paths.append(os.path.abspath(found))
+                labels.append(line["label"])
+    if missing:
+        first = ", ".join(missing[:10])
+        raise NotFound(f"{len(missing)} files of {os.fspath(table)} do not exist below {root or 'its folder'}: {first}")
+    if not paths:
+        raise BadFile(f"{os.fspath(table)} lists no files")
+    return names_of(paths), labels

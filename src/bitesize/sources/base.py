@@ -1,0 +1,312 @@
+"""Source: where rows come from. A new kind of data is one file beside this one with one class in it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitesize.errors import BadRows, BadSetting
+from bitesize.files.names import Names
+from bitesize.files.scan import class_key
+from bitesize.spec import Encoded, Field, Spec
+
+
+class EncodedInto(Protocol):
+    """Where a source puts the bytes of encoded images."""
+
+    def put(self, i: int, nbytes: int) -> memoryview:
+        """Charge ``nbytes`` for row ``i`` of the call and return a writable buffer of exactly that size."""
+        ...
+
+
+Into = Mapping[str, Any]  # NDArray for a Field, EncodedInto for an Encoded
+
+
+class Source(ABC):
+    """Rows of named fields; immutable, picklable, and read from several threads at once.
+
+    Attributes
+    ----------
+    spec : Mapping of str to Field or Encoded
+        What a row is made of.
+    classes : tuple of str or None
+        Names of the classes, by label.
+    left_out : Mapping of str to int
+        What was found and not taken, with the reason, such as ``{"other files (.txt)": 3}``.
+    suffixes : tuple of str
+        File suffixes, in lower case with the dot, that this kind of source is found by.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    spec: Spec
+    classes: tuple[str, ...] | None = None
+    left_out: Mapping[str, int] = {}
+    _labels: NDArray[Any] | None = None  # the field "y", where there is one
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Count the rows."""
+
+    @abstractmethod
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read rows into memory of the caller; a source never casts.
+
+        Parameters
+        ----------
+        rows
+            Row numbers, shape (k,); any order, repeats allowed.
+        into
+            For a `Field` an array of shape (k, *shape) in the field's dtype, C-contiguous; for an `Encoded` an object
+            whose ``put(i, nbytes)`` returns the buffer for the bytes of the i-th row.
+
+        Raises
+        ------
+        BadRows
+            After everything that could be read was read: the error of each row that could not.
+        """
+
+    def scratch(self, rows: int) -> int:
+        """Tell the bytes that one `read` of so many rows takes besides ``into``."""
+        return 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the source itself holds in memory: names, labels, row numbers."""
+        return 0 if self._labels is None else self._labels.nbytes
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class number of every row, shape (n,), or None where rows have none."""
+        labels = self._labels
+        return labels if labels is not None and labels.dtype == np.int64 and labels.ndim == 1 else None
+
+    def describe(self, row: int) -> str:
+        """Name a row for people: its path, where it has one."""
+        return f"row {row}"
+
+    @abstractmethod
+    def _identity(self) -> bytes:
+        """Give the bytes that tell this source from others: names, labels, spec."""
+
+    def fingerprint(self) -> str:
+        """Hash what the source is made of: names relative to its folder, labels and spec.
+
+        Changed contents of files under unchanged names are not seen.
+        """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        import xxhash
+
+        spec = repr([(name, str(what)) for name, what in self.spec.items()]).encode()
+        return xxhash.xxh3_128_hexdigest(spec + b"\0" + self._identity())
+
+    def subset(self, rows: ArrayLike) -> Source:
+        """Take some rows, in the order given.
+
+        Parameters
+        ----------
+        rows
+            Row numbers in 0..n-1, or a bool array of shape (n,).
+
+        Raises
+        ------
+        BadSetting
+            If a number is out of range, or none is given.
+        """
+        chosen = np.asarray(rows)
+        if chosen.dtype == np.bool_:
+            if chosen.shape != (len(self),):
+                raise BadSetting(f"a mask of shape {chosen.shape} does not fit {len(self)} rows")
+            chosen = np.flatnonzero(chosen)
+        if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu":
+            raise BadSetting("rows must be a one-dimensional, non-empty list of row numbers")
+        if chosen.min() < 0 or chosen.max() >= len(self):
+            raise BadSetting(f"row numbers must lie within 0 to {len(self) - 1}: got {chosen.min()} to {chosen.max()}")
+        return Subset(self, chosen.astype(np.int64))
+
+    def split(self, fraction: float, *, seed: int = 0, by: ArrayLike | None = None) -> tuple[Source, Source]:
+        """Split the rows in two, at random but repeatably; each class is split by itself.
+
+        Parameters
+        ----------
+        fraction
+            Share of the first part, between 0 and 1.
+        seed
+            Any integer.
+        by
+            A group for each row, shape (n,): rows of a group stay together (the same patient, the same video).
+            Groups are split by themselves then, classes are not looked at.
+
+        Raises
+        ------
+        BadSetting
+            If one part would be empty.
+        """
+        if not 0 < fraction < 1:
+            raise BadSetting(f"fraction must lie between 0 and 1, not {fraction}")
+        random = np.random.default_rng(np.random.SeedSequence((seed & (2**64 - 1), 0x5F117)))
+        if by is not None:
+            first = _split_groups(np.asarray(by), len(self), fraction, random)
+        else:
+            first = _split_classes(self.labels, len(self), fraction, random)
+        if not 0 < first.sum() < len(self):
+            raise BadSetting(f"{len(self)} rows cannot be split {fraction:g} to {1 - fraction:g}: one part would be empty")
+        return self.subset(first), self.subset(~first)
+
+    def close(self) -> None:
+        """Give back what is held open; the source can be used again."""
+
+    @classmethod
+    def example(cls, folder: Path, rows: int) -> Source:
+        """Make a tiny source of this kind in a folder, for tests and documents."""
+        raise BadSetting(f"{cls.__name__} makes no example")
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}: {what}" for name, what in self.spec.items())
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        return f"{type(self).__name__}({len(self):,} rows of {{{fields}}}{classes})"
+
+
+class FileSource(Source):
+    """What sources of one file a row have in common: names and labels."""
+
+    def __init__(
+        self,
+        names: Names,
+        labels: NDArray[Any] | None,
+        classes: tuple[str, ...] | None,
+        left_out: Mapping[str, int] | None,
+        x: Field | Encoded,
+    ) -> None:
+        self._names = names
+        self._labels = labels
+        self.classes = classes
+        self.left_out = left_out or {}
+        self.spec = {"x": x} if labels is None else {"x": x, "y": Field(labels.shape[1:], labels.dtype)}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of names and labels."""
+        return self._names.nbytes + super().nbytes
+
+    def describe(self, row: int) -> str:
+        """Path of the file."""
+        return self._names.show(row)
+
+    def _identity(self) -> bytes:
+        labels = b"" if self._labels is None else self._labels.tobytes()
+        return b"\0".join([self._names.blob, self._names.ends.tobytes(), *self._names.folders, labels])
+
+
+class Subset(Source):
+    """Some rows of another source."""
+
+    def __init__(self, base: Source, rows: NDArray[np.int64]) -> None:
+        # A subset of a subset reads the base directly.
+        self._base: Source = base._base if isinstance(base, Subset) else base
+        self._rows: NDArray[np.int64] = base._rows[rows] if isinstance(base, Subset) else rows
+        self.spec = base.spec
+        self.classes = base.classes
+        self.left_out = base.left_out
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read rows of the base."""
+        self._base.read(self._rows[rows], into)
+
+    def scratch(self, rows: int) -> int:
+        """Tell what the base needs."""
+        return self._base.scratch(rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the base and of the row numbers."""
+        return self._base.nbytes + self._rows.nbytes
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class numbers of the chosen rows."""
+        labels = self._base.labels
+        return None if labels is None else labels[self._rows]
+
+    def describe(self, row: int) -> str:
+        """Name the row as the base does."""
+        return self._base.describe(int(self._rows[row]))
+
+    def _identity(self) -> bytes:
+        return self._base.fingerprint().encode() + self._rows.tobytes()
+
+    def close(self) -> None:
+        """Close the base."""
+        self._base.close()
+
+
+def class_numbers(labels: Sequence[Any] | NDArray[Any], rows: int) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+    """Turn labels as given into an array, and names of classes where they are text.
+
+    Integers become int64; text becomes numbers, by name in sorted order; floats and arrays stay as they are (targets of
+    a regression).
+
+    Raises
+    ------
+    BadSetting
+        If their number is not that of the rows.
+    """
+    array = np.asarray(labels)
+    if array.dtype == object:
+        raise BadSetting("labels must be numbers or text, one a row")
+    if array.ndim == 0 or len(array) != rows:
+        given = "a single value" if array.ndim == 0 else f"{len(array)}"
+        raise BadSetting(f"{rows} rows need as many labels: got {given}")
+    if array.dtype.kind in "US":
+        names = sorted({str(name) for name in array.tolist()}, key=class_key)
+        index = {name: i for i, name in enumerate(names)}
+        return np.array([index[str(name)] for name in array.tolist()], np.int64), tuple(names)
+    if array.dtype.kind in "iub":
+        return np.ascontiguousarray(array, np.int64), None
+    return np.ascontiguousarray(array), None
+
+
+def raise_bad(failed: Mapping[int, Exception]) -> None:
+    """Raise `BadRows` if any row failed."""
+    if failed:
+        raise BadRows(failed)
+
+
+def _split_classes(
+    labels: NDArray[np.int64] | None, rows: int, fraction: float, random: np.random.Generator
+) -> NDArray[np.bool_]:
+    labels = np.zeros(rows, np.int64) if labels is None else labels
+    first = np.zeros(rows, np.bool_)
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        count = round(fraction * len(members))
+        if len(members) > 1:  # each part sees each class that has rows enough
+            count = min(max(count, 1), len(members) - 1)
+        first[members[:count]] = True
+    return first
+
+
+def _split_groups(groups: NDArray[Any], rows: int, fraction: float, random: np.random.Generator) -> NDArray[np.bool_]:
+    if groups.shape != (rows,):
+        raise BadSetting(f"by needs one group a row, shape ({rows},), not {groups.shape}")
+    _, member_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = random.permutation(len(sizes))
+    # The first groups, up to the share: a group counts when its middle lies within it.
+    middle = np.cumsum(sizes[order]) - sizes[order] / 2
+    chosen = np.zeros(len(sizes), np.bool_)
+    chosen[order[middle <= fraction * rows]] = True
+    return chosen[member_of]

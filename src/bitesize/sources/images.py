@@ -1,0 +1,70 @@
+"""Folders and lists of image files: read as they are, decoded later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.files.names import Names
+from bitesize.files.pread import read_files
+from bitesize.sources.base import FileSource, Into, Source, raise_bad
+from bitesize.spec import Encoded, Mode
+
+
+class ImageFiles(FileSource):
+    """Image files; each is a row with the field ``x``, and ``y`` where there are labels.
+
+    Parameters
+    ----------
+    names
+        The files.
+    labels
+        One label a file, shape (n, ...), or None.
+    classes
+        Names of the classes.
+    mode
+        ``"RGB"``, ``"L"`` or ``"RGBA"``.
+    orient
+        Whether the EXIF orientation is applied.
+    left_out
+        What the scan left out.
+    """
+
+    suffixes = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+    def __init__(
+        self,
+        names: Names,
+        labels: NDArray[Any] | None = None,
+        classes: tuple[str, ...] | None = None,
+        *,
+        mode: Mode = "RGB",
+        orient: bool = True,
+        left_out: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__(names, labels, classes, left_out, Encoded("image", mode, orient))
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read whole files."""
+        if self._labels is not None and "y" in into:
+            into["y"][...] = self._labels[rows]
+        raise_bad(read_files([self._names.path(row) for row in rows.tolist()], into["x"].put))
+
+    @classmethod
+    def example(cls, folder: Path, rows: int) -> Source:
+        """Write small JPEGs of random noise in two class folders."""
+        from PIL import Image
+
+        from bitesize.files.scan import scan
+
+        random = np.random.default_rng(0)
+        for i in range(rows):
+            path = folder / "ab"[i % 2] / f"{i}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 256, (12 + i % 5, 16, 3), np.uint8)).save(path)
+        found = scan(folder, cls.suffixes)
+        return cls(found.names, found.labels, found.classes)

@@ -1,0 +1,118 @@
+"""Folders and lists of `.npy` files: one array a file, one file a row, straight into the batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile, BitesizeError
+from bitesize.files.names import Names, show
+from bitesize.files.npy import Header, read_header, read_payload
+from bitesize.files.pread import open_file, read_into
+from bitesize.sources.base import FileSource, Into, Source, raise_bad
+from bitesize.spec import Field
+
+
+class NpyFiles(FileSource):
+    """`.npy` files of one shape and dtype; each is a row with the field ``x``, and ``y`` where there are labels.
+
+    Byte order and Fortran order may differ from file to file; rows come out in native order.
+
+    Parameters
+    ----------
+    names
+        The files. The first is opened to learn shape and dtype.
+    labels
+        One label a file, shape (n, ...), or None.
+    classes
+        Names of the classes.
+    left_out
+        What the scan left out.
+
+    Raises
+    ------
+    BadFile
+        If the first file is no `.npy` of plain numbers.
+    """
+
+    suffixes = (".npy",)
+
+    def __init__(
+        self,
+        names: Names,
+        labels: NDArray[Any] | None = None,
+        classes: tuple[str, ...] | None = None,
+        *,
+        left_out: Mapping[str, int] | None = None,
+    ) -> None:
+        path = names.path(0)
+        fd = open_file(path)
+        try:
+            header = read_header(fd, path)
+            start = bytearray(header.offset)
+            read_into(fd, [start], 0, path)
+        finally:
+            os.close(fd)
+        # A file that starts with the same bytes has the same header: no parsing then.
+        self._header, self._start = header, bytes(start)
+        super().__init__(names, labels, classes, left_out, Field(header.shape, header.dtype.newbyteorder("=")))
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read whole files, each by one call into [header, row]."""
+        if self._labels is not None and "y" in into:
+            into["y"][...] = self._labels[rows]
+        failed: dict[int, Exception] = {}
+        start = bytearray(len(self._start))
+        for i, row in enumerate(rows.tolist()):
+            try:
+                self._read_one(self._names.path(row), start, into["x"][i : i + 1])
+            except BitesizeError as error:
+                failed[i] = error
+        raise_bad(failed)
+
+    def _read_one(self, path: bytes, start: bytearray, out: NDArray[Any]) -> None:
+        known = self._header
+        plain = known.dtype.isnative and not (known.fortran and len(known.shape) > 1)
+        fd = open_file(path)
+        try:
+            size = os.fstat(fd).st_size
+            if plain and size == known.offset + known.nbytes:
+                read_into(fd, [start, out.reshape(-1).view(np.uint8)], 0, path)
+                if start == self._start:
+                    return
+            header = read_header(fd, path)
+            self._check(header, path)
+            read_payload(fd, header, out[0], path)
+        finally:
+            os.close(fd)
+
+    def _check(self, header: Header, path: bytes) -> None:
+        known = self.spec["x"]
+        assert isinstance(known, Field)
+        if header.shape != known.shape or header.dtype.newbyteorder("=") != known.dtype:
+            raise BadFile(
+                f"{show(path)} is {header.shape} {header.dtype}, but {self._names.show(0)} is {known}: "
+                "every file of a folder must have the same shape and dtype"
+            )
+
+    def scratch(self, rows: int) -> int:
+        """One row more, for a file in Fortran order."""
+        return self._header.nbytes + len(self._start)
+
+    @classmethod
+    def example(cls, folder: Path, rows: int) -> Source:
+        """Write small arrays of random numbers in two class folders."""
+        from bitesize.files.scan import scan
+
+        random = np.random.default_rng(0)
+        for i in range(rows):
+            path = folder / "ab"[i % 2] / f"{i}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, random.random((5, 4, 3)))
+        found = scan(folder, cls.suffixes)
+        return cls(found.names, found.labels, found.classes)

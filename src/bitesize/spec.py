@@ -1,0 +1,117 @@
+"""What a row is made of: fields of fixed size, encoded images, and the batch that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadSetting
+
+Mode = Literal["RGB", "L", "RGBA"]
+CHANNELS: Mapping[str, int] = {"L": 1, "RGB": 3, "RGBA": 4}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A part of a row that has the same shape and dtype in every row.
+
+    Parameters
+    ----------
+    shape
+        Shape of one row's part, without the batch axis.
+    dtype
+        NumPy dtype in native byte order.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one row's part."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return f"{self.shape} {self.dtype}"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A part of a row that is an encoded image; its size is known only once it is read.
+
+    Parameters
+    ----------
+    kind
+        ``"image"``, or ``"mask"`` for label images that must never be interpolated.
+    mode
+        The channels it is decoded to: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"``.
+    orient
+        Whether it is turned upright by its EXIF orientation.
+    """
+
+    kind: Literal["image", "mask"] = "image"
+    mode: Mode = "RGB"
+    orient: bool = True
+
+    def __post_init__(self) -> None:
+        if self.mode not in CHANNELS:
+            raise BadSetting(f'mode must be "RGB", "L" or "RGBA", not {self.mode!r}')
+
+    @property
+    def channels(self) -> int:
+        """Channels of the decoded image."""
+        return CHANNELS[self.mode]
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.mode})"
+
+
+Spec = Mapping[str, Field | Encoded]
+
+
+class Batch(dict[str, NDArray[Any]]):
+    """The arrays of one batch by field name, and which rows they are.
+
+    The arrays are views on memory of the loader. They stay valid for as long as they are referenced; while they are,
+    the loader cannot reuse that memory. Copy what is to be kept.
+
+    Attributes
+    ----------
+    rows : ndarray of int64, shape (batch,)
+        Row numbers in the source.
+    position : int
+        Position in the epoch's order of the batch's first row (of the global batch when sharded).
+    epoch : int
+        The epoch that the batch belongs to, from 0.
+    mask : ndarray of bool, shape (batch,)
+        False where a row is padding or could not be read.
+    weight : float
+        What makes a mean over ranks a mean over rows; 1.0 on a single rank.
+    """
+
+    __slots__ = ("epoch", "mask", "position", "rows", "weight")
+
+    def __init__(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        rows: NDArray[np.int64],
+        mask: NDArray[np.bool_],
+        epoch: int,
+        position: int,
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__(arrays)
+        self.rows = rows
+        self.mask = mask
+        self.epoch = epoch
+        self.position = position
+        self.weight = weight
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}: {array.shape} {array.dtype}" for name, array in self.items())
+        return f"Batch({{{fields}}}, epoch={self.epoch}, position={self.position})"
