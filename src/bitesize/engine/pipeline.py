@@ -335,14 +335,8 @@ class Pipeline:
                 f"{expected[0]}: to batch images of different sizes, add a transform such as bs.Resize(224)"
             )
         view.to_stored(orientation, info.width, info.height, 1.0)
-        eighths = 8
-        if self.fast_decode:
-            turned = view.a == 0.0 and view.e == 0.0
-            out_x, out_y = (view.height, view.width) if turned else (view.width, view.height)
-            part_x = abs(view.a) * view.width + abs(view.b) * view.height
-            part_y = abs(view.d) * view.width + abs(view.e) * view.height
-            eighths = choose_eighths(info, _SPARE * out_x * info.width / part_x, _SPARE * out_y * info.height / part_y)
-            view.to_stored(1, 0, 0, eighths / 8)
+        eighths = _eighths(view, info) if self.fast_decode else 8
+        view.to_stored(1, 0, 0, eighths / 8)
         return view, info, eighths, kernel_need(view, decoded_size(info, eighths)[0], what.channels)
 
     def _decode_need(self, info: ImageInfo, eighths: int, need: tuple[int, int, int]) -> tuple[int, int]:
@@ -389,6 +383,15 @@ class Pipeline:
             transform.adjust(view, draws[at : at + count])
             at += count
         return view
+
+
+def _eighths(view: View, info: ImageInfo) -> int:
+    """Choose the scale to decode at, for a view in stored pixels."""
+    turned = view.a == 0.0 and view.e == 0.0
+    out_x, out_y = (view.height, view.width) if turned else (view.width, view.height)
+    part_x = abs(view.a) * view.width + abs(view.b) * view.height
+    part_y = abs(view.d) * view.width + abs(view.e) * view.height
+    return choose_eighths(info, _SPARE * out_x * info.width / part_x, _SPARE * out_y * info.height / part_y)
 
 
 class _OneFile:

@@ -49,11 +49,9 @@ class Needs:
         return [part for part in parts if part.nbytes]
 
     def slots_part(self, rows: int, slots: int) -> Part:
-        """The ring."""
+        """Tell the need of the ring."""
         nbytes = slot_nbytes(self.pipeline.out, rows)
-        return Part(
-            "slots", slots * nbytes, f"{slots} batches of {format_size(nbytes)}: one used, one ready, one being filled"
-        )
+        return Part("slots", slots * nbytes, f"{slots} batches of {format_size(nbytes)}: used, ready, being filled")
 
     def pool_nbytes(self, total: int, left: int) -> int:
         """Choose the pool's size from the budget and what the other parts leave of it."""

@@ -26,8 +26,8 @@ def _weights(start: float, end: float, source: int, size: int, kind: int, bounds
     support = (1.0 if kind == 0 else 2.0) * stretch
     for i in range(size):
         centre = start + (i + 0.5) * scale
-        low = max(0, int(math.floor(centre - support + 0.5)))
-        high = min(source, int(math.floor(centre + support + 0.5)))
+        low = max(0, math.floor(centre - support + 0.5))
+        high = min(source, math.floor(centre + support + 0.5))
         low = min(low, source - 1)
         high = max(high, low + 1)
         high = min(high, low + weights.shape[1])

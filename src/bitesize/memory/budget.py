@@ -96,9 +96,10 @@ class Budget:
         with self._lock:
             self._collect()
             if nbytes > self.total - self._granted:
+                room, enough = format_size(self.total - self._granted), format_size(self._granted + nbytes, ceil=True)
                 raise DoesNotFit(
-                    f"{what} needs {format_size(nbytes)}, and {format_size(self.total - self._granted)} of the budget's "
-                    f'{format_size(self.total)} are free. Raise memory to "{format_size(self._granted + nbytes, ceil=True)}".'
+                    f"{what} needs {format_size(nbytes)}, and {room} of the budget's {format_size(self.total)} are free. "
+                    f'Raise memory to "{enough}".'
                 )
             self._pooled += pooled
             self._add(nbytes, what)

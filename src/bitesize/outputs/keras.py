@@ -87,7 +87,7 @@ def _dataset_class() -> type[Any]:
     if _class is None:
         import keras
 
-        class KerasDataset(_Places, keras.utils.PyDataset):  # type: ignore[misc, name-defined]
+        class KerasDataset(_Places, keras.utils.PyDataset):  # type: ignore[misc]
             """A loader as a ``PyDataset``; see `to_keras`."""
 
             def __init__(self, loader: Loader, inputs: Any, targets: Any, workers: int) -> None:
