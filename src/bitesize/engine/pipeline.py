@@ -139,6 +139,16 @@ class Pipeline:
         turned = what.orient and info.orientation >= 5
         return (info.width, info.height) if turned else (info.height, info.width)
 
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of the first row as stored; that of a batch's rows where it cannot be read (reading will tell why)."""
+        what = self.source.spec[IMAGE]
+        if isinstance(what, Field):
+            return what.shape
+        try:
+            return (*self._size_of_first_row(what), what.channels)
+        except BitesizeError:
+            return self.out[IMAGE].shape
+
     def _is_direct(self, what: Field) -> bool:
         """Whether rows are read straight into the slot."""
         laid_out = self.layout == "HWC" or len(what.shape) != 3
@@ -328,11 +338,11 @@ class Pipeline:
         orientation = info.orientation if what.orient else 1
         width, height = (info.height, info.width) if orientation >= 5 else (info.width, info.height)
         view = self._adjusted(View(width, height), draws)
-        expected = self.out[IMAGE].shape[:2] if self.layout == "HWC" else self.out[IMAGE].shape[1:]
-        if (view.height, view.width) != expected:
+        out_h, out_w = self.out[IMAGE].shape[:2] if self.layout == "HWC" else self.out[IMAGE].shape[1:]
+        if view.height != out_h or view.width != out_w:
             raise BadFile(
-                f"{self.source.describe(row)} is {width} x {height} pixels and the first image {expected[1]} x "
-                f"{expected[0]}: to batch images of different sizes, add a transform such as bs.Resize(224)"
+                f"{self.source.describe(row)} is {width} x {height} pixels and the first image {out_w} x "
+                f"{out_h}: to batch images of different sizes, add a transform such as bs.Resize(224)"
             )
         view.to_stored(orientation, info.width, info.height, 1.0)
         eighths = _eighths(view, info) if self.fast_decode else 8

@@ -15,7 +15,6 @@ from bitesize.memory.limits import available
 from bitesize.memory.plan import Part, Plan
 from bitesize.memory.sizes import format_size
 from bitesize.order.order import Order
-from bitesize.spec import Encoded
 
 # The pool that decoding draws on: this much, enough for a photograph of 12 megapixels decoded by Pillow, or an eighth of
 # a large budget; but at most half of what the fixed parts leave, and never less than one small image needs.
@@ -115,8 +114,7 @@ def make_plan(needs: Needs, steps: Steps, slots: int, budget: Budget) -> Plan:
         parts.append(Part("decoding", pool, "in reserve for images while they are decoded"))
     source, out = needs.pipeline.source, needs.pipeline.out
     limit = available()
-    what = source.spec[IMAGE]
-    values = math.prod(out[IMAGE].shape if isinstance(what, Encoded) else what.shape)
+    stored = needs.pipeline.stored_shape()
     return Plan(
         rows=len(source),
         batch_size=steps.batch_size,
@@ -126,8 +124,8 @@ def make_plan(needs: Needs, steps: Steps, slots: int, budget: Budget) -> Plan:
         parts=tuple(parts),
         budget=budget.total,
         origin=budget.origin,
-        naive_rows=len(source),
-        naive_values=values,
+        naive_values=math.prod(out[IMAGE].shape),
+        stored_values=math.prod(stored),
         limit=(limit.name, limit.room),
         threads=needs.threads,
     )  # fmt: skip

@@ -42,8 +42,9 @@ class Plan:
         Every need that is charged to the budget.
     budget, origin
         Bytes of the budget, and where they come from.
-    naive_rows, naive_values
-        How many rows of how many values the naive way would hold in one array.
+    naive_values, stored_values
+        How many values of each row the naive way would hold in one array: after resizing, and as stored (taking every
+        image to be as large as the first).
     limit
         What bounds the process's memory, with the bytes left: the least of system, cgroups and rlimits.
     threads
@@ -57,8 +58,8 @@ class Plan:
     parts: tuple[Part, ...]
     budget: int
     origin: str
-    naive_rows: int
     naive_values: int
+    stored_values: int
     limit: tuple[str, int]
     threads: int
 
@@ -70,25 +71,36 @@ class Plan:
     @property
     def naive_float64(self) -> int:
         """Bytes of one array of all rows in float64, as ``np.array(list_of_images) / 255`` makes it."""
-        return self.naive_rows * self.naive_values * 8
+        return self.rows * self.naive_values * 8
 
     @property
     def naive_float32(self) -> int:
         """Bytes of one array of all rows in float32."""
-        return self.naive_rows * self.naive_values * 4
+        return self.rows * self.naive_values * 4
+
+    @property
+    def stored_float64(self) -> int:
+        """Bytes of one array of all rows in float64 without resizing first."""
+        return self.rows * self.stored_values * 8
 
     @property
     def verdict(self) -> str:
         """What limits, in one sentence."""
         name, room = self.limit
-        fits = f"fits, with {format_size(self.budget - self.total)} to spare"
+        fits = f"This way fits, with {format_size(self.budget - self.total)} to spare."
+        here = f"({name}: {format_size(room)})"
         if self.naive_float64 > room:
-            return f"The naive way fails here ({name}: {format_size(room)}). This way {fits}."
-        return f"The naive way would pass here ({name}: {format_size(room)}). This way {fits}."
+            return f"The naive way fails here {here}. {fits}"
+        if self.stored_float64 > room:
+            return f"The naive way fails here unless it resizes first {here}. {fits}"
+        return f"The naive way would pass here {here}. {fits}"
 
     def table(self) -> list[tuple[str, str, str]]:
         """Rows of the table: what, how many bytes, where the figure comes from."""
-        lines = [
+        lines = []
+        if self.stored_values != self.naive_values:
+            lines.append(("naive, as stored", format_size(self.stored_float64), "float64, every row as large as the first"))
+        lines += [
             ("naive, float64", format_size(self.naive_float64), "all rows in one array"),
             ("naive, float32", format_size(self.naive_float32), "the same, cast"),
         ]
@@ -104,6 +116,7 @@ class Plan:
             "batches": self.batches,
             "threads": self.threads,
             "fields": dict(self.fields),
+            "naive_stored_float64": self.stored_float64,
             "naive_float64": self.naive_float64,
             "naive_float32": self.naive_float32,
             "parts": {part.what: part.nbytes for part in self.parts},

@@ -132,6 +132,29 @@ class Source(ABC):
             raise BadSetting(f"row numbers must lie within 0 to {len(self) - 1}: got {chosen.min()} to {chosen.max()}")
         return Subset(self, chosen.astype(np.int64))
 
+    def renumber(self, classes: Sequence[str]) -> Source:
+        """Number the classes by their place in another list of names, such as that of a trained model.
+
+        Parameters
+        ----------
+        classes
+            Names, among which every class of this source must be.
+
+        Raises
+        ------
+        BadSetting
+            If the source has no classes, or one that is not in the list.
+        """
+        if self.classes is None or self.labels is None:
+            raise BadSetting(f"{self!r} has no classes")
+        unknown = [name for name in self.classes if name not in classes]
+        if unknown:
+            raise BadSetting(f"the class {unknown[0]!r} is none of {', '.join(classes[:10])}")
+        if tuple(classes) == self.classes:
+            return self
+        numbers = np.array([classes.index(name) for name in self.classes], np.int64)
+        return Relabelled(self, numbers[self.labels], tuple(classes))
+
     def split(self, fraction: float, *, seed: int = 0, by: ArrayLike | None = None) -> tuple[Source, Source]:
         """Split the rows in two, at random but repeatably; each class is split by itself.
 
@@ -248,6 +271,49 @@ class Subset(Source):
 
     def _identity(self) -> bytes:
         return self._base.fingerprint().encode() + self._rows.tobytes()
+
+    def close(self) -> None:
+        """Close the base."""
+        self._base.close()
+
+
+class Relabelled(Source):
+    """Rows of another source with other labels."""
+
+    def __init__(self, base: Source, labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
+        self._base = base
+        self._labels = labels
+        self.classes = classes
+        self.left_out = base.left_out
+        self.spec = {**base.spec, "y": Field((), labels.dtype)}
+
+    def __len__(self) -> int:
+        return len(self._base)
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read rows of the base, and put the labels in place of its own."""
+        assert self._labels is not None
+        try:
+            self._base.read(rows, into)
+        finally:
+            into["y"][...] = self._labels[rows]
+
+    def scratch(self, rows: int) -> int:
+        """Tell what the base needs."""
+        return self._base.scratch(rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the base and of the labels."""
+        return self._base.nbytes + super().nbytes
+
+    def describe(self, row: int) -> str:
+        """Name the row as the base does."""
+        return self._base.describe(row)
+
+    def _identity(self) -> bytes:
+        assert self._labels is not None
+        return self._base.fingerprint().encode() + self._labels.tobytes()
 
     def close(self) -> None:
         """Close the base."""

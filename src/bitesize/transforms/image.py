@@ -238,6 +238,39 @@ class Scale(Transform):
         view.whole = 1.0
 
 
+@dataclass(frozen=True)
+class Colour(Transform):
+    """Mix colours by a matrix; the result is float32.
+
+    Parameters
+    ----------
+    matrix
+        12 numbers, row by row: ``out[i] = m[i, 0] * red + m[i, 1] * green + m[i, 2] * blue + m[i, 3]``, on values as they
+        are (0 to 255 for 8-bit images).
+    """
+
+    matrix: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matrix", tuple(float(value) for value in self.matrix))
+        if len(self.matrix) != 12:
+            raise BadSetting(f"Colour needs a matrix of 3 x 4 numbers, not {len(self.matrix)}")
+
+    def check(self, channels: int) -> None:
+        """Demand colours."""
+        if channels < 3:
+            raise BadSetting(f"Colour needs images with red, green and blue, not {channels} channel")
+
+    def dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """Tell float32."""
+        return np.dtype(np.float32)
+
+    def adjust(self, view: View, u: Sequence[float]) -> None:
+        """Compose with the colour matrix."""
+        view.paint(self.matrix)
+        view.whole = 1.0
+
+
 def check_size(what: str, height: object, width: object) -> None:
     """Raise `BadSetting` unless both are whole numbers of at least 1."""
     for side in (height, width):

@@ -1,0 +1,77 @@
+"""The `bitesize` command: its subcommands, its errors and its exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from bitesize.cli import demo, evaluate, plan, predict, train
+from bitesize.cli.console import console, errors
+
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="bitesize",
+    help="Train on data larger than memory, in bites that fit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(predict.predict)
+app.command()(plan.plan)
+app.command()(demo.demo)
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Train on data larger than memory, in bites that fit."""
+    if version:
+        from bitesize import __version__
+
+        console.print(f"bitesize {__version__}")
+        raise typer.Exit
+    if debug:
+        os.environ["BITESIZE_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command and exit: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
+    import click
+
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USAGE
+    except Exception as error:
+        code = _report(error)
+    sys.stdout.flush()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(error: Exception) -> int:
+    """Print an error of our own tree as one line; others are bugs and keep their traceback."""
+    from bitesize.errors import BitesizeError
+
+    if not isinstance(error, BitesizeError) or os.environ.get("BITESIZE_DEBUG"):
+        raise error
+    errors.print(f"[bold red]error:[/] {_plain(str(error))}", highlight=False, soft_wrap=True)
+    return EXIT_ERROR
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

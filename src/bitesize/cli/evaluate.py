@@ -1,0 +1,65 @@
+"""`bitesize evaluate`: how good a trained model is on data with known classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bitesize.cli.console import console, print_json
+from bitesize.cli.options import Data, Json, Labels, Memory, OnError, RunArgument, parse_on_error
+
+
+def evaluate(
+    run: RunArgument,
+    data: Data,
+    labels: Labels = None,
+    memory: Memory = "auto",
+    on_error: OnError = "raise",
+    json: Json = False,
+) -> None:
+    """Measure a trained model: loss, accuracy, each class, and what is taken for what. Each row counts once."""
+    import bitesize as bs
+    from bitesize.cli.bar import counting
+    from bitesize.training.fit import match_classes
+    from bitesize.training.run import RunFolder
+    from bitesize.training.score import Scorer
+    from bitesize.training.score import evaluate as measure
+
+    action: Any = parse_on_error(on_error)
+    folder = RunFolder.open(run)
+    source = match_classes(bs.open(data, labels), folder.classes(), data)
+    scorer = Scorer(folder)
+    batch_size = scorer.config["settings"]["batch_size"]
+    with (
+        scorer.loader(source, memory, batch_size, action) as loader,
+        counting("evaluating", len(source), hide=json) as progress,
+    ):
+        result = measure(scorer, loader, progress)
+    if json:
+        print_json(result)
+    else:
+        _print(result)
+
+
+def _print(result: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    console.print(
+        f"{result['rows']:,} rows: loss {result['loss']:.4f}, accuracy [bold]{result['accuracy']:.4f}[/]", highlight=False
+    )
+    if result["bad_rows"]:
+        console.print(f"{result['bad_rows']} rows could not be read and are not counted", highlight=False)
+    table = Table(box=None, padding=(0, 2))
+    for title in ("class", "precision", "recall", "F1", "rows"):
+        table.add_column(title, justify="left" if title == "class" else "right")
+    for line in result["per_class"]:
+        figures = ["-" if line[name] is None else f"{line[name]:.3f}" for name in ("precision", "recall", "f1")]
+        table.add_row(line["class"], *figures, f"{line['rows']:,}")
+    console.print(table)
+    if len(result["classes"]) <= 12:
+        table = Table(box=None, padding=(0, 2), title="rows: true class, columns: predicted", title_justify="left")
+        table.add_column("")
+        for name in result["classes"]:
+            table.add_column(name, justify="right")
+        for name, counts in zip(result["classes"], result["confusion"], strict=True):
+            table.add_row(name, *(f"{count:,}" for count in counts))
+        console.print(table)

@@ -1,0 +1,52 @@
+"""A process under a memory limit, for the demo: ``python -m bitesize.cli.limited BYTES naive|bitesize ARGUMENTS``.
+
+The limit is RLIMIT_DATA, which Linux enforces for private memory, so NumPy meets it as it would meet a full machine.
+"""
+
+from __future__ import annotations
+
+import sys
+
+# Where RLIMIT_DATA covers private mappings (since Linux 4.7); macOS ignores it for them, Windows has no such thing.
+ENFORCED = sys.platform == "linux"
+
+
+def naive(folder: str) -> None:
+    """Load a folder the way tutorials do: everything into a list, the list into one array of float64."""
+    import glob
+    import os
+
+    import numpy as np
+    from PIL import Image
+
+    names = sorted(glob.glob(os.path.join(folder, "*", "*")))
+    images: list[np.ndarray] = []
+    try:
+        images.extend(np.load(name) if name.endswith(".npy") else np.asarray(Image.open(name)) for name in names)
+        x = np.array(images, dtype=np.float64)
+    except MemoryError as error:
+        done = len(images)
+        images.clear()  # room to speak
+        kind = type(error)
+        sys.exit(f"{done:,} of {len(names):,} files in the list, then\n{kind.__module__}.{kind.__qualname__}: {error}")
+    sys.stdout.write(f"loaded {x.shape} {x.dtype}\n")
+
+
+def main() -> None:
+    """Set the limit, then run."""
+    limit, what, *arguments = sys.argv[1:]
+    if ENFORCED:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (int(limit), int(limit)))
+    if what == "naive":
+        naive(*arguments)
+    else:
+        from bitesize.cli.app import main as bitesize
+
+        sys.argv = ["bitesize", *arguments]
+        bitesize()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""`bitesize predict`: the class of each file, with probabilities."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bitesize.cli.console import console
+from bitesize.cli.options import Memory, OnError, RunArgument, parse_on_error
+
+WhatToPredict = Annotated[
+    str, typer.Argument(metavar="DATA", help="A folder, flat or not, one file, or a glob in quotes; no labels are needed.")
+]
+
+
+def predict(
+    run: RunArgument,
+    data: WhatToPredict,
+    out: Annotated[
+        str, typer.Option(metavar="FILE", help="Where to write: .csv, or .parquet (needs pyarrow).")
+    ] = "predictions.csv",
+    memory: Memory = "auto",
+    on_error: OnError = "raise",
+) -> None:
+    """Predict: writes path, predicted class, and the probability of each class, a line a file, in order."""
+    import numpy as np
+
+    import bitesize as bs
+    from bitesize.cli.bar import counting
+    from bitesize.errors import BadSetting
+    from bitesize.training.run import RunFolder
+    from bitesize.training.score import Scorer
+
+    if Path(out).suffix not in (".csv", ".parquet"):
+        raise BadSetting(f"--out must end in .csv or .parquet, not {out}")
+    action: Any = parse_on_error(on_error)
+    folder = RunFolder.open(run)
+    source = bs.open(data)
+    write = _parquet if Path(out).suffix == ".parquet" else _csv
+    scorer = Scorer(folder)
+    batch_size = scorer.config["settings"]["batch_size"]
+    bad = 0
+    with (
+        scorer.loader(source, memory, batch_size, action) as loader,
+        counting("predicting", len(source)) as progress,
+        write(out, scorer.classes) as add,
+    ):
+        for rows, mask, _, log_p in scorer.batches(loader, progress):
+            paths = [source.describe(row) for row in rows.tolist()]
+            add(paths, [scorer.classes[i] if ok else "" for i, ok in zip(log_p.argmax(axis=1), mask, strict=True)],
+                np.where(mask[:, None], np.exp(log_p), np.nan))  # fmt: skip
+            bad += int((~mask).sum())
+    skipped = f"; {bad} could not be read and have no prediction" if bad else ""
+    console.print(f"{len(source):,} predictions in [bold]{out}[/]{skipped}", highlight=False)
+
+
+def _csv(out: str, classes: tuple[str, ...]) -> Any:
+    import contextlib
+    import math
+
+    from bitesize.files.atomic import replacing
+
+    @contextlib.contextmanager
+    def writing() -> Any:
+        with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "predicted", *(f"p_{name}" for name in classes)])
+
+            def add(paths: list[str], predicted: list[str], probabilities: Any) -> None:
+                for path, name, line in zip(paths, predicted, probabilities.tolist(), strict=True):
+                    writer.writerow([path, name, *("" if math.isnan(p) else f"{p:.6f}" for p in line)])
+
+            yield add
+
+    return writing()
+
+
+def _parquet(out: str, classes: tuple[str, ...]) -> Any:
+    import contextlib
+
+    from bitesize.errors import MissingPackage
+    from bitesize.files.atomic import replacing
+
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingPackage('writing Parquet needs pyarrow: pip install "bitesize[parquet]"') from error
+    fields = [("path", pa.string()), ("predicted", pa.string()), *((f"p_{name}", pa.float32()) for name in classes)]
+    schema = pa.schema(fields)
+
+    @contextlib.contextmanager
+    def writing() -> Any:
+        with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+
+            def add(paths: list[str], predicted: list[str], probabilities: Any) -> None:
+                columns = [paths, predicted, *probabilities.astype("float32").T]
+                writer.write_table(pa.table(columns, schema=schema))
+
+            yield add
+
+    return writing()

@@ -1,0 +1,259 @@
+"""Training, from settings to a run's folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from bitesize.engine.loader import Loader
+from bitesize.errors import BadSetting
+from bitesize.memory.budget import Budget
+from bitesize.outputs.keras import to_keras
+from bitesize.sources import open as open_source
+from bitesize.sources.base import Source
+from bitesize.training.backend import load_keras
+from bitesize.training.models import build_model, input_scaling, outputs_probabilities
+from bitesize.training.run import RunFolder
+from bitesize.training.settings import TrainSettings, geometry, is_whole
+
+# The share of all steps in which the learning rate rises from 0; then it falls along a cosine to 0.
+_WARM_UP = 0.1
+_WEIGHT_DECAY = 0.05
+
+
+class Watcher(Protocol):
+    """Who is told how training goes; the command line draws its progress from it."""
+
+    def planned(self, job: Job) -> None:
+        """Everything is ready; nothing has run."""
+        ...
+
+    def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
+        """Report that a batch was trained on (from 1)."""
+        ...
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """Report that an epoch is done and saved."""
+        ...
+
+
+@dataclass
+class Job:
+    """Everything that training needs, made and checked before it starts."""
+
+    settings: TrainSettings
+    train: Source
+    val: Source | None
+    classes: tuple[str, ...]
+    budget: Budget
+    loader: Loader
+    val_loader: Loader | None
+    model: Any
+    run: RunFolder
+
+    def close(self) -> None:
+        """End the loaders."""
+        self.loader.close()
+        if self.val_loader is not None:
+            self.val_loader.close()
+
+
+def open_data(settings: TrainSettings) -> tuple[Source, Source | None, tuple[str, ...]]:
+    """Open training and validation data and agree on their classes.
+
+    Raises
+    ------
+    BadSetting
+        If there are fewer than two classes, or validation data has others.
+    """
+    source = open_source(settings.data, settings.labels)
+    if source.labels is None or source.classes is None:
+        raise BadSetting(
+            f"{settings.data} has no classes: put the files of each class in a folder of its own, or name them in a CSV with "
+            "the columns path and label (--labels labels.csv)"
+        )
+    if len(source.classes) < 2:
+        raise BadSetting(f"{settings.data} has one class only ({source.classes[0]}): there is nothing to tell apart")
+    if settings.val is not None:
+        val = match_classes(open_source(settings.val), source.classes, settings.val)
+        return source, val, source.classes
+    if settings.val_split:
+        train, held = source.split(1 - settings.val_split, seed=settings.seed)
+        return train, held, source.classes
+    return source, None, source.classes
+
+
+def match_classes(source: Source, classes: tuple[str, ...], where: str) -> Source:
+    """Number the classes of a source as a run numbers them, by name.
+
+    Raises
+    ------
+    BadSetting
+        If it has no classes, or one that the run does not know.
+    """
+    if source.classes is None:
+        raise BadSetting(f"{where} has no classes: folders named as the classes are needed ({', '.join(classes[:10])})")
+    try:
+        return source.renumber(classes)
+    except BadSetting as error:
+        raise BadSetting(f"{where}: {error}") from None
+
+
+def prepare(settings: TrainSettings, out: str) -> Job:
+    """Open the data, plan the memory, build the model: all that can be refused is refused here."""
+    train, val, classes = open_data(settings)
+    what = train.spec["x"]
+    if val is not None and val.spec["x"] != what:
+        raise BadSetting(f"validation data holds {val.spec['x']}, and training data {what}")
+    keras = load_keras()
+    scaling = input_scaling(settings.model, is_whole(what))
+    budget = Budget(settings.memory)
+
+    def loader(source: Source, *, training: bool, batch_size: Any, rest: int = 0) -> Loader:
+        return Loader(
+            source,
+            batch_size=batch_size,
+            transforms=[*geometry(source, settings.image_size, settings.augment and training), *scaling],
+            memory=budget,
+            shuffle=training,
+            seed=settings.seed,
+            # A short batch would make JAX compile the training step again; other rows are left out each epoch.
+            last="drop" if training and len(source) >= (batch_size if batch_size != "auto" else 256) else "short",
+            dtype=np.float32,
+            on_error=settings.on_error,
+        )
+
+    if settings.batch_size == "auto":
+        with loader(train, training=True, batch_size="auto") as probe:
+            settings = replace(settings, batch_size=probe.batch_size)
+    keras.utils.set_random_seed(settings.seed % 2**32)
+    train_loader = loader(train, training=True, batch_size=settings.batch_size)
+    val_loader = None
+    try:
+        if val is not None:
+            val_loader = loader(val, training=False, batch_size=settings.batch_size)
+        model = build_model(settings.model, train_loader.spec["x"].shape, len(classes), settings.weights)
+        _compile(keras, model, settings, len(train_loader))
+        run = RunFolder.create(out)
+        run.write_config(
+            _config(keras, settings, train_loader, model, [*geometry(train, settings.image_size, False), *scaling]), classes
+        )
+    except BaseException:
+        train_loader.close()
+        if val_loader is not None:
+            val_loader.close()
+        raise
+    return Job(settings, train, val, classes, budget, train_loader, val_loader, model, run)
+
+
+def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
+    """Train; after each epoch the model and the history are saved.
+
+    Returns
+    -------
+    dict
+        ``epochs`` (one dict each), ``rows_per_second``, ``peak_bytes`` and ``budget`` in bytes, ``seconds``.
+    """
+    keras = load_keras()
+    settings, loader = job.settings, job.loader
+    data = to_keras(loader)
+    val = None if job.val_loader is None else to_keras(job.val_loader)
+    watcher.planned(job)
+    epochs: list[dict[str, Any]] = []
+    began = time.perf_counter()
+
+    class Progress(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+        """Tells the watcher, and saves."""
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.began = time.perf_counter()
+            self.seconds = 0.0
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.seconds = time.perf_counter() - self.began  # validation does not count
+            watcher.batch(epoch=len(epochs), batch=batch + 1, logs=dict(logs or {}))
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            figures = {name: round(float(value), 6) for name, value in (logs or {}).items()}
+            rows = len(loader) * loader.batch_size if loader.order.n >= loader.batch_size else loader.order.n
+            line = {"epoch": epoch + 1, **figures, "seconds": round(time.perf_counter() - self.began, 3)}
+            line["rows_per_second"] = round(rows / max(self.seconds, 1e-9), 1)
+            epochs.append(line)
+            job.run.save_model(self.model)
+            job.run.write_history(epochs)
+            job.run.write_bad(list(loader.bad))
+            watcher.epoch(line)
+
+    callbacks = [Progress()]
+    stopping = None
+    if settings.early_stopping:
+        stopping = keras.callbacks.EarlyStopping("val_loss", patience=settings.early_stopping, restore_best_weights=True)
+        callbacks.append(stopping)
+    job.model.fit(
+        data,
+        validation_data=val,
+        epochs=settings.epochs,
+        callbacks=callbacks,
+        class_weight=_class_weights(job) if settings.class_weights else None,
+        verbose=0,
+    )
+    if stopping is not None:
+        job.run.save_model(job.model)  # the best epoch's weights
+    result = {
+        "epochs": epochs,
+        "rows_per_second": round(sum(line["rows_per_second"] for line in epochs) / len(epochs), 1),
+        "peak_bytes": job.budget.peak,
+        "budget": job.budget.total,
+        "seconds": round(time.perf_counter() - began, 3),
+        "bad_rows": len(loader.bad),
+        "best_epoch": None if stopping is None else int(stopping.best_epoch) + 1,
+    }
+    job.run.write_summary(result)
+    return result
+
+
+def _compile(keras: Any, model: Any, settings: TrainSettings, steps: int) -> None:
+    if getattr(model, "compiled", False):
+        return  # the user's function chose loss and optimizer itself
+    total = settings.epochs * steps
+    rate = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, total - int(_WARM_UP * total)),
+        warmup_target=settings.learning_rate,
+        warmup_steps=int(_WARM_UP * total),
+    )
+    model.compile(
+        optimizer=keras.optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY, clipnorm=1.0),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not outputs_probabilities(model)),
+        metrics=["accuracy"],
+    )
+
+
+def _class_weights(job: Job) -> dict[int, float]:
+    labels = job.train.labels
+    assert labels is not None
+    counts = np.bincount(labels, minlength=len(job.classes))
+    if not counts.all():
+        name = job.classes[int(np.argmin(counts))]
+        raise BadSetting(f"--class-weights: the class {name!r} has no row to train on")
+    return {i: float(len(labels) / (len(counts) * count)) for i, count in enumerate(counts)}
+
+
+def _config(keras: Any, settings: TrainSettings, loader: Loader, model: Any, transforms: list[Any]) -> dict[str, Any]:
+    import bitesize
+
+    shape = loader.spec["x"].shape
+    return {
+        "bitesize": bitesize.__version__,
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "settings": settings.as_dict(),
+        "input_shape": list(shape),
+        "output": "probabilities" if outputs_probabilities(model) else "logits",
+        "transforms": [transform.to_dict() for transform in transforms],
+        "train_transforms": [transform.to_dict() for transform in loader.transforms],
+        "fingerprint": loader.source.fingerprint(),
+    }

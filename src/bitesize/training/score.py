@@ -1,0 +1,124 @@
+"""Evaluation and prediction: each row exactly once, in order, in batches of one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.engine.loader import Loader
+from bitesize.errors import BadFile, BadSetting
+from bitesize.sources.base import Source
+from bitesize.training.backend import load_keras
+from bitesize.training.run import RunFolder
+
+
+class Scorer:
+    """A trained run, ready to predict.
+
+    Parameters
+    ----------
+    run
+        Its folder.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self.config = run.config()
+        self.classes = run.classes()
+        keras = load_keras()
+        try:
+            self.model = keras.models.load_model(run.model, compile=False)
+        except Exception as error:  # Keras raises many types for damaged or foreign files
+            raise BadFile(f"{run.model} cannot be loaded: {error}") from error
+
+    def loader(self, source: Source, memory: Any, batch_size: int, on_error: Any) -> Loader:
+        """Make a loader that does to rows what training's validation did.
+
+        Raises
+        ------
+        BadSetting
+            If rows come out with another shape than the model takes.
+        """
+        loader = Loader(
+            source,
+            batch_size=min(batch_size, len(source)),
+            transforms=self.run.transforms(),
+            memory=memory,
+            shuffle=False,
+            last="pad",  # one shape for all batches: nothing is compiled twice
+            dtype=np.float32,
+            on_error=on_error,
+        )
+        shape, expected = loader.spec["x"].shape, tuple(self.config["input_shape"])
+        if shape != expected:
+            loader.close()
+            raise BadSetting(f"the run was trained on rows of shape {expected}, and the data has {shape}")
+        return loader
+
+    def batches(
+        self, loader: Loader, progress: Callable[[int], None]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[Any] | None, NDArray[np.float64]]]:
+        """Predict batch by batch.
+
+        Yields
+        ------
+        rows, mask, labels, log_probabilities
+            Row numbers and, for each, whether it could be read, its label (or None) and the logarithm of each class's
+            probability, shape (k, classes). Padding is cut off.
+        """
+        for batch in loader:
+            real = int((batch.rows >= 0).sum())
+            outputs = np.asarray(self.model.predict_on_batch(batch["x"]), np.float64)[:real]
+            labels = batch["y"][:real].copy() if "y" in batch else None
+            yield batch.rows[:real], batch.mask[:real], labels, self._log_probabilities(outputs)
+            progress(real)
+
+    def _log_probabilities(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.config["output"] == "probabilities":
+            return np.log(np.clip(outputs, 1e-12, 1.0))
+        shifted = outputs - outputs.max(axis=1, keepdims=True)
+        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+def evaluate(scorer: Scorer, loader: Loader, progress: Callable[[int], None]) -> dict[str, Any]:
+    """Measure loss, accuracy, and what is taken for what.
+
+    Returns
+    -------
+    dict
+        ``loss`` (mean cross-entropy in nats), ``accuracy``, ``rows``, ``bad_rows``, ``classes``, ``per_class`` (for each
+        class ``precision``, ``recall``, ``f1``, ``rows``; None where undefined), and ``confusion``: a list of lists,
+        [true class][predicted class].
+    """
+    count = len(scorer.classes)
+    confusion = np.zeros((count, count), np.int64)
+    loss = 0.0
+    bad = 0
+    for _, mask, labels, log_p in scorer.batches(loader, progress):
+        assert labels is not None
+        y, p = labels[mask], log_p[mask]
+        loss -= float(p[np.arange(len(y)), y].sum())
+        np.add.at(confusion, (y, p.argmax(axis=1)), 1)
+        bad += int((~mask).sum())
+    rows = int(confusion.sum())
+    if not rows:
+        raise BadSetting("no row could be read")
+    per_class = []
+    for i, name in enumerate(scorer.classes):
+        hit, true, predicted = int(confusion[i, i]), int(confusion[i].sum()), int(confusion[:, i].sum())
+        precision = hit / predicted if predicted else None
+        recall = hit / true if true else None
+        f1 = 2 * hit / (true + predicted) if true and true + predicted else None
+        per_class.append({"class": name, "precision": precision, "recall": recall, "f1": f1, "rows": true})
+    return {
+        "loss": loss / rows,
+        "accuracy": float(np.trace(confusion)) / rows,
+        "rows": rows,
+        "bad_rows": bad,
+        "classes": list(scorer.classes),
+        "per_class": per_class,
+        "confusion": confusion.tolist(),
+    }

@@ -1,0 +1,119 @@
+"""What a training run is told: checked at birth, written to config.json, read back from it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from bitesize.errors import BadSetting
+from bitesize.memory.sizes import parse_size
+from bitesize.sources.base import Source
+from bitesize.spec import Encoded, Field
+from bitesize.transforms.base import Transform
+from bitesize.transforms.image import Flip, RandomResizedCrop, Resize, check_size
+
+# Two thirds of the way between what fits a laptop's patience and what photographs deserve; 96 to 224 are usual.
+IMAGE_SIZE = 128
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Settings of ``bitesize train``; every default carries its reason in the command's help.
+
+    Parameters
+    ----------
+    data, labels, val
+        What `bitesize.open` takes: the data, a CSV of labels, and data for validation.
+    val_split
+        Share of the data held back for validation where ``val`` is not given; 0 for none.
+    model, weights
+        As `training.models.build_model` takes them.
+    epochs, batch_size, memory, image_size, learning_rate, seed
+        As their names say; ``batch_size`` may be ``"auto"``, ``image_size`` None for the model's or the data's own.
+    class_weights
+        Whether rare classes count more: each class alike in all.
+    early_stopping
+        Epochs without a lower validation loss after which training stops; 0 for never.
+    augment
+        Whether images are cropped and flipped at random.
+    on_error
+        What happens at a bad row.
+    """
+
+    data: str
+    labels: str | None = None
+    val: str | None = None
+    val_split: float = 0.1
+    model: str = "cnn"
+    weights: str | None = None
+    epochs: int = 5
+    batch_size: int | Literal["auto"] = 32
+    memory: str = "auto"
+    image_size: int | None = None
+    learning_rate: float = 1e-3
+    seed: int = 0
+    class_weights: bool = False
+    early_stopping: int = 0
+    augment: bool = True
+    on_error: Literal["raise", "skip"] = "raise"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise BadSetting(f"--epochs must be at least 1, not {self.epochs}")
+        if not 0 <= self.val_split < 1:
+            raise BadSetting(f"--val-split is a share of the data, at least 0 and below 1, not {self.val_split:g}")
+        if self.learning_rate <= 0:
+            raise BadSetting(f"--learning-rate must be above 0, not {self.learning_rate:g}")
+        if self.early_stopping < 0:
+            raise BadSetting(f"--early-stopping is a number of epochs, not {self.early_stopping}")
+        if self.batch_size != "auto" and self.batch_size < 1:
+            raise BadSetting(f"--batch-size must be at least 1, or auto, not {self.batch_size}")
+        if self.image_size is not None:
+            check_size("--image-size", self.image_size, self.image_size)
+        if self.memory != "auto":
+            parse_size(self.memory)
+        if self.early_stopping and self.val is None and not self.val_split:
+            raise BadSetting("--early-stopping needs validation data: give --val or --val-split")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the settings as JSON can hold them."""
+        return asdict(self)
+
+
+def geometry(source: Source, image_size: int | None, augment: bool) -> list[Transform]:
+    """Choose what brings rows of a source to one size; with a little chance in it for training.
+
+    Parameters
+    ----------
+    source
+        Images of any size, or rows of a fixed size, which stay as they are unless ``image_size`` says otherwise.
+    image_size
+        Side of the square in pixels; None for the default.
+    augment
+        Whether to crop and flip at random. Rows of fixed size may be anything, and are left alone.
+
+    Raises
+    ------
+    BadSetting
+        If ``image_size`` is given for rows that are no images.
+    """
+    what = source.spec["x"]
+    if isinstance(what, Encoded):
+        size = image_size or IMAGE_SIZE
+        # At least 35 % of the area: objects stay recognisable, and no two epochs show the same picture.
+        return [RandomResizedCrop(size, scale=(0.35, 1.0)), Flip()] if augment else [Resize(size)]
+    if image_size is None or what.shape[:2] == (image_size, image_size):
+        return []
+    if not is_image(what):
+        raise BadSetting(f"--image-size {image_size} is for images, and the rows are {what}")
+    return [Resize(image_size)]
+
+
+def is_image(what: Field | Encoded) -> bool:
+    """Whether rows are images: encoded, or arrays of (height, width, 1, 3 or 4)."""
+    return isinstance(what, Encoded) or (len(what.shape) == 3 and what.shape[2] in (1, 3, 4))
+
+
+def is_whole(what: Field | Encoded) -> bool:
+    """Whether values are 8-bit, 0 to 255."""
+    return isinstance(what, Encoded) or what.dtype.name == "uint8"
