@@ -50,7 +50,7 @@ class Scene:
 
 # 1.5 GiB: what Keras with a backend takes (about 0.7 GiB) and as much again; the pictures as float64 take 5.1 GiB.
 PHOTOS = Scene(
-    "photos", 3000, (240, 320, 3), 1536 << 20, 100 << 20, ("--image-size", "64", "--epochs", "3", "--memory", "64MiB")
+    "photos", 3000, (240, 320, 3), 1536 << 20, 100 << 20, ("--image-size", "64", "--epochs", "5", "--memory", "64MiB")
 )
 # The case of the tutorials: 9,000 x 224 x 224 x 3 x 8 bytes are 10.1 GiB.
 FULL = Scene(

@@ -186,6 +186,8 @@ class Normalize(Transform):
         if isinstance(self.mean, str):
             return _NAMED[self.mean]
         assert self.std is not None
+        for given in (self.mean, self.std):
+            channels = len(given) if isinstance(given, tuple) else channels
         mean = self.mean if isinstance(self.mean, tuple) else (float(self.mean),) * channels
         std = self.std if isinstance(self.std, tuple) else (float(self.std),) * channels
         return mean, std

@@ -1,0 +1,73 @@
+"""Fixtures, and the guard that fails a test which leaves threads or descriptors behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def _threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("bitesize")}
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """After each test, no thread of a loader lives and no descriptor more is open than before."""
+    before = _descriptors()
+    yield
+    deadline = time.monotonic() + 5
+    while _threads() and time.monotonic() < deadline:
+        gc.collect()  # a loader that was dropped ends its threads when it is garbage
+        time.sleep(0.01)
+    assert not _threads(), "threads of a loader are still running"
+    gc.collect()
+    assert _descriptors() <= before + 1, "file descriptors were left open"
+
+
+def write_jpeg(path: Path, pixels: np.ndarray, **options: object) -> Path:
+    """Write an array as a JPEG and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, "JPEG", quality=95, **options)
+    return path
+
+
+def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
+    """Make smooth random pixels: what is sharp would measure the codec, not us."""
+    random = np.random.default_rng(seed)
+    small = random.integers(0, 256, (max(2, height // 16), max(2, width // 16), channels), np.uint8)
+    image = Image.fromarray(small.squeeze()).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image).reshape(height, width, channels).squeeze()
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty JPEGs of various sizes in two class folders, with a text file and a hidden one beside them."""
+    root = tmp_path_factory.mktemp("photos")
+    for i in range(40):
+        write_jpeg(root / ("cat", "dog")[i % 2] / f"{i}.jpg", noise(60 + 7 * (i % 5), 80 + 11 * (i % 4), seed=i))
+    (root / "cat" / "notes.txt").write_text("not data")
+    (root / "dog" / ".DS_Store").write_bytes(b"\0")
+    return root
+
+
+@pytest.fixture(scope="session")
+def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty `.npy` files of (12, 10, 3) float64 in two class folders; every value tells its file's number."""
+    root = tmp_path_factory.mktemp("arrays")
+    for i in range(30):
+        folder = root / ("even", "odd")[i % 2]
+        folder.mkdir(exist_ok=True)
+        np.save(folder / f"{i}.npy", np.full((12, 10, 3), i / 30))
+    return root

@@ -1,0 +1,117 @@
+"""The budget: what does not fit is refused with figures, and what runs stays within it."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bitesize as bs
+from tests.conftest import noise, write_jpeg
+
+
+def test_a_batch_that_does_not_fit_is_refused_with_need_room_and_setting(photos):
+    with pytest.raises(bs.DoesNotFit) as caught:
+        bs.Loader(bs.open(photos), batch_size=40, transforms=[bs.Resize(224), bs.Scale(1 / 255)], memory="50 MiB")
+    message = str(caught.value)
+    assert message.startswith("40 rows of (224, 224, 3) float32 take 23 MiB a slot; 3 slots need 69 MiB and")
+    assert "the budget is 50 MiB" in message
+
+
+def test_the_advice_of_the_refusal_works(photos):
+    source, transforms = bs.open(photos), [bs.Resize(224), bs.Scale(1 / 255)]
+    with pytest.raises(bs.DoesNotFit) as caught:
+        bs.Loader(source, batch_size=40, transforms=transforms, memory="50 MiB")
+    words = str(caught.value)
+    smaller = int(words.split("Lower batch_size to ")[1].split()[0])
+    larger = words.split('raise memory to "')[1].split('"')[0]
+    for options in ({"batch_size": smaller, "memory": "50 MiB"}, {"batch_size": 40, "memory": larger}):
+        with bs.Loader(source, transforms=transforms, **options) as loader:
+            assert sum(len(batch["y"]) for batch in loader) == 40
+    with pytest.raises(bs.DoesNotFit):
+        bs.Loader(source, transforms=transforms, batch_size=smaller + 1, memory="50 MiB")
+
+
+def test_nothing_stays_charged_after_a_refusal(photos):
+    budget = bs.Budget("50 MiB")
+    with pytest.raises(bs.DoesNotFit):
+        bs.Loader(bs.open(photos), batch_size=40, transforms=[bs.Resize(224), bs.Scale(1 / 255)], memory=budget)
+    assert budget.granted == 0
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_bytes_in_use_stay_within_the_budget_and_the_plan_names_them(photos, threads):
+    with bs.Loader(bs.open(photos), batch_size=8, transforms=[bs.Resize(64)], memory="24 MiB", threads=threads) as loader:
+        plan = loader.plan
+        most = 0
+        for _ in range(3):
+            for _batch in loader:
+                most = max(most, loader.budget.in_use)
+        assert 0 < most <= loader.budget.peak <= plan.total <= plan.budget
+        granted = loader.budget.breakdown()
+    planned = {part.what: part.nbytes for part in plan.parts}
+    assert granted == planned
+
+
+def test_auto_takes_the_largest_power_of_two_that_fits(photos):
+    source = bs.open([path for path in sorted(photos.rglob("*.jpg"))] * 10)
+    for memory, expected in (("24 MiB", 8), ("40 MiB", 16), ("4 GiB", 256)):
+        with bs.Loader(source, batch_size="auto", transforms=[bs.Resize(224), bs.Scale(1 / 255)], memory=memory) as loader:
+            assert loader.batch_size == expected, memory
+            assert loader.plan.total <= loader.plan.budget
+
+
+def test_images_larger_than_the_read_buffer_take_turns_in_the_pool(tmp_path):
+    random = np.random.default_rng(0)
+    for i in range(6):  # noise does not compress: about 2.5 MB a file
+        write_jpeg(tmp_path / f"{i}.jpg", random.integers(0, 256, (1000, 1100, 3), np.uint8))
+    with bs.Loader(bs.open(tmp_path), batch_size=3, transforms=[bs.Resize(900)], memory="64 MiB", threads=8, shuffle=False) as loader:
+        seen = np.concatenate([batch["x"].mean(axis=(1, 2, 3)) for batch in loader])
+        assert loader.budget.peak <= loader.budget.total
+    for i, mean in enumerate(seen):
+        assert abs(np.asarray(Image.open(tmp_path / f"{i}.jpg")).mean() - mean) < 0.5
+
+
+def test_an_image_whose_decoding_cannot_fit_is_refused_by_name(tmp_path):
+    write_jpeg(tmp_path / "a.jpg", noise(40, 40))
+    Image.fromarray(noise(3000, 3000)).save(tmp_path / "large.png", compress_level=1)
+    memory, refusals = "16 MiB", 0
+    while refusals < 3:  # the file itself is refused first, before its header can tell more
+        with bs.Loader(bs.open(tmp_path), batch_size=2, transforms=[bs.Resize(32)], memory=memory, threads=2) as loader:
+            try:
+                assert next(iter(loader))["x"].shape == (2, 32, 32, 3)
+                break
+            except bs.DoesNotFit as error:
+                refusals += 1
+                assert re.search(r"large\.png needs .* to decode, and .* Raise memory to .*row 1", str(error))
+                memory = str(error).split('Raise memory to "')[1].split('"')[0]
+    assert 1 <= refusals <= 2
+
+
+def test_an_output_that_holds_more_batches_is_charged_for_them():
+    with bs.Loader(bs.open(np.zeros((100, 1000))), batch_size=10, memory="1 MiB") as loader:
+        before = loader.budget.granted
+        loader.hold(3)
+        assert loader.budget.granted == before + 2 * 80_000
+        kept = []
+        for batch in loader:
+            kept = [*kept[-2:], batch["x"]]
+        with pytest.raises(bs.DoesNotFit):
+            loader.hold(50)
+        del kept, batch
+        assert sum(len(batch["x"]) for batch in loader) == 100  # as before
+
+
+def test_slots_are_aligned_for_frameworks_that_take_them_without_a_copy():
+    with bs.Loader(bs.open(np.zeros((10, 7), np.float32), np.arange(10)), batch_size=3, memory="1 MiB") as loader:
+        for batch in loader:
+            assert batch["x"].ctypes.data % 64 == 0
+            assert batch["y"].ctypes.data % 64 == 0
+            assert batch["x"].flags.c_contiguous
+
+
+def test_the_plan_says_what_the_naive_way_needs():
+    plan = bs.Loader(bs.open(np.zeros((9, 4, 5, 3))), batch_size=2, memory="1 MiB").plan
+    assert (plan.naive_float64, plan.naive_float32) == (9 * 60 * 8, 9 * 60 * 4)
+    assert plan.as_dict()["fits"]
+    assert "this way, in all" in str(plan)

@@ -1,0 +1,118 @@
+import io
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from bitesize.errors import BadFile
+from bitesize.files import npy, pread
+from bitesize.files.npy import open_array, read_header, read_payload
+
+
+@pytest.fixture(params=["preadv", "seek and read"], autouse=True)
+def door(request, monkeypatch):
+    """Everything here runs both ways: with preadv, and as on Windows."""
+    if request.param != "preadv":
+        monkeypatch.setattr(pread, "HAS_PREADV", False)
+
+
+def _load(path):
+    name = os.fsencode(path)
+    fd = pread.open_file(name)
+    try:
+        header = read_header(fd, name)
+        out = np.empty(header.shape, header.dtype.newbyteorder("="))
+        read_payload(fd, header, out, name)
+    finally:
+        os.close(fd)
+    return out
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    array=hnp.arrays(
+        st.sampled_from(["<f8", ">f8", "<f4", ">i2", "u1", "?", "<f2", "<c8", ">u8"]),
+        hnp.array_shapes(min_dims=0, max_dims=4, max_side=6),
+    ),
+    fortran=st.booleans(),
+    version=st.sampled_from([(1, 0), (2, 0), (3, 0)]),
+)
+def test_any_plain_array_is_read_as_numpy_reads_it(tmp_path_factory, array, fortran, version):
+    path = tmp_path_factory.mktemp("npy") / "a.npy"
+    with open(path, "wb") as file:
+        np.lib.format.write_array(file, np.asarray(array, order="F" if fortran else "C"), version)
+    np.testing.assert_array_equal(_load(path), np.load(path))
+
+
+def _bytes_of(array):
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, array, allow_pickle=True)
+    return stream.getvalue()
+
+
+def _header(text):
+    body = text.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b"",
+        b"hello",
+        b"\x93NUMPY\x09\x00",
+        _bytes_of(np.array([{"a": 1}], dtype=object)),
+        _bytes_of(np.zeros(3, dtype=[("a", "f4")])),
+        _bytes_of(np.zeros(10))[:-1],
+        _bytes_of(np.zeros(10)) + b"x",
+        _header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}"),
+        _header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}"),
+        _header("{'descr': '<f8', 'fortran_order': False, 'shape': (True,)}") + b"\0" * 8,
+        _header("{'descr': '<f8', 'fortran_order': False, 'shape': (4294967296, 4294967296)}"),
+        _header("{'descr': '<f8', 'fortran_order': False, 'shape': " + repr((1,) * 65) + "}") + b"\0" * 8,
+        _header("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), 'x': '" + "a" * 20_000 + "'}"),
+        _header("__import__('os').system('true')"),
+    ],
+    ids=range(14),
+)
+def test_whatever_else_is_one_typed_error_that_names_the_file(tmp_path, contents):
+    path = tmp_path / "odd.npy"
+    path.write_bytes(contents)
+    with pytest.raises(BadFile, match=r"odd\.npy"):
+        _load(path)
+
+
+@given(rows=st.lists(st.integers(0, 19), min_size=1, max_size=40))
+@settings(max_examples=40, deadline=None)
+def test_rows_of_a_large_file_are_gathered_in_any_order(tmp_path_factory, rows):
+    array = np.arange(20 * 6, dtype=">i4").reshape(20, 2, 3)
+    path = tmp_path_factory.mktemp("npy") / "a.npy"
+    np.save(path, array)
+    out = np.empty((len(rows), 2, 3), np.int32)
+    open_array(path).read_rows(np.array(rows), out)
+    np.testing.assert_array_equal(out, array[rows])
+
+
+def test_a_large_file_without_rows_of_its_own_is_refused(tmp_path):
+    np.save(tmp_path / "scalar.npy", np.float64(3))
+    np.save(tmp_path / "fortran.npy", np.asfortranarray(np.zeros((4, 5))))
+    with pytest.raises(BadFile, match="single value"):
+        open_array(tmp_path / "scalar.npy")
+    with pytest.raises(BadFile, match="Fortran"):
+        open_array(tmp_path / "fortran.npy")
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((100, 10)))
+    opened = open_array(path)
+    os.truncate(path, 1000)
+    with pytest.raises(BadFile, match="ends after"):
+        opened.read_rows(np.array([50]), np.empty((1, 10)))
+
+
+def test_the_header_cap_is_numpys_own():
+    assert npy.MAX_HEADER == 10_000

@@ -1,0 +1,126 @@
+"""The kernels against their NumPy references and against Pillow."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bitesize.kernels.cast import cast_rows, cast_rows_reference
+from bitesize.kernels.filters import BICUBIC, BILINEAR
+from bitesize.kernels.resample import resample_reference
+from bitesize.transforms.render import kernel_need, render
+from bitesize.transforms.view import View
+
+PILLOW = {BILINEAR: Image.Resampling.BILINEAR, BICUBIC: Image.Resampling.BICUBIC}
+sizes = st.integers(1, 60)
+
+
+def _draw(pixels, view, limits=(0.0, 0.0), dtype=np.float32):
+    out = np.zeros((int(view.height), int(view.width), pixels.shape[2]), dtype)
+    need = kernel_need(view, pixels.shape[1], pixels.shape[2])
+    render(pixels, view, limits, need, np.empty(need[2], np.float32), out)
+    return out
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32), sizes, sizes, sizes, sizes, st.sampled_from([1, 3, 4]), st.sampled_from([BILINEAR, BICUBIC]), st.data())
+def test_resizing_a_box_is_pillows_within_one_level(seed, height, width, out_h, out_w, channels, kind, data):
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (height, width, channels), np.uint8)
+    x0 = data.draw(st.floats(0, width - 0.5))
+    y0 = data.draw(st.floats(0, height - 0.5))
+    x1 = data.draw(st.floats(x0 + 0.4, width))
+    y1 = data.draw(st.floats(y0 + 0.4, height))
+    view = View(width, height)
+    view.crop(x0, y0, x1 - x0, y1 - y0)
+    view.rescale(out_w, out_h)
+    view.bicubic = kind == BICUBIC
+    expected = np.stack(
+        [
+            np.asarray(Image.fromarray(pixels[..., c]).convert("F").resize((out_w, out_h), PILLOW[kind], box=(x0, y0, x1, y1)))
+            for c in range(channels)
+        ],
+        axis=-1,
+    )
+    np.testing.assert_allclose(_draw(pixels, view), expected, atol=0.05)
+    rounded = _draw(pixels, view, (0.0, 255.0), np.uint8)
+    assert np.abs(rounded - np.clip(expected, 0, 255)).max() <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), sizes, sizes, sizes, sizes, st.sampled_from(["u1", "u2", "f4", "f8", "i4"]), st.booleans())
+def test_the_kernel_is_its_reference(seed, height, width, out_h, out_w, dtype, bicubic):
+    random = np.random.default_rng(seed)
+    pixels = (random.random((height, width, 3)) * 200).astype(dtype)
+    view = View(width, height)
+    view.rescale(out_w, out_h)
+    view.bicubic = bicubic
+    view.paint(tuple(random.normal(size=12)))
+    expected = np.zeros((out_h, out_w, 3))
+    colour = np.array(view.colour, np.float32).reshape(3, 4)
+    resample_reference(pixels, (0, 0, width, height), BICUBIC if bicubic else BILINEAR, colour, 1.0, expected)
+    np.testing.assert_allclose(_draw(pixels, view), expected, rtol=1e-4, atol=0.02)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.booleans(), st.booleans(), st.booleans())
+def test_flips_before_and_after_resizing_are_flips_of_the_pixels(seed, mirror, upend, before):
+    pixels = np.random.default_rng(seed).integers(0, 256, (13, 17, 3), np.uint8)
+    view = View(17, 13)
+    if not before:
+        view.rescale(9, 7)
+    if mirror:
+        view.mirror()
+    if upend:
+        view.upend()
+    if before:
+        view.rescale(9, 7)
+    plain = View(17, 13)
+    plain.rescale(9, 7)
+    expected = _draw(pixels, plain)
+    expected = expected[:, ::-1] if mirror else expected
+    expected = expected[::-1] if upend else expected
+    np.testing.assert_allclose(_draw(pixels, view), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_is_what_pillow_makes_of_it(orientation):
+    from PIL import ImageOps
+
+    stored = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    image = Image.fromarray(stored)
+    image.getexif()[0x0112] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(image))
+    view = View(upright.shape[1], upright.shape[0])
+    view.to_stored(orientation, 7, 5, 1.0)
+    assert np.array_equal(_draw(stored, view, (0.0, 255.0), np.uint8), upright)
+
+
+@pytest.mark.parametrize(("height", "width", "out_h", "out_w"), [(1, 1, 5, 3), (1, 900, 7, 2), (900, 1, 2, 7), (3, 3, 400, 1)])
+def test_extreme_shapes(height, width, out_h, out_w):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    view = View(width, height)
+    view.rescale(out_w, out_h)
+    expected = np.asarray(Image.fromarray(pixels).resize((out_w, out_h), Image.Resampling.BILINEAR)).astype(float)
+    assert np.abs(_draw(pixels, view) - expected).max() <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["u1", "i2", "f4", "f8", "u8"]),
+    st.sampled_from(["u1", "i2", "f4", "f8"]),
+    st.sampled_from([1, 3, 4]),
+    st.booleans(),
+    st.integers(0, 2**32),
+)
+def test_casting_rows_is_its_reference(before, after, channels, chw, seed):
+    random = np.random.default_rng(seed)
+    source = (random.random((3, 10, channels)) * 250).astype(before)
+    factor, offset = random.random(channels) + 0.1, random.normal(size=channels)
+    limits = (0.0, 0.0) if after[0] == "f" else (float(np.iinfo(after).min), float(np.iinfo(after).max))
+    out = np.zeros((3, channels, 10), after).transpose(0, 2, 1) if chw else np.zeros((3, 10, channels), after)
+    expected = np.zeros(out.shape, after)
+    cast_rows(source, factor, offset, *limits, out)
+    cast_rows_reference(source, factor, offset, *limits, expected)
+    np.testing.assert_allclose(out, expected, rtol=1e-6)

@@ -1,0 +1,108 @@
+import gc
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitesize import BadSetting, Budget, DoesNotFit
+
+
+def test_a_charge_that_fits_is_counted_and_given_back_once():
+    budget = Budget(1000)
+    charge = budget.charge(600, "slots")
+    assert (budget.in_use, budget.free, budget.breakdown()) == (600, 400, {"slots": 600})
+    charge.release()
+    charge.release()
+    assert (budget.in_use, budget.peak) == (0, 600)
+
+
+def test_a_charge_that_does_not_fit_is_refused_with_need_room_and_setting():
+    budget = Budget("1 KiB")
+    kept = budget.charge(1000, "slots")
+    with pytest.raises(DoesNotFit, match=r'index needs 100 B, and 24 B .* Raise memory to "1.1 KiB"') as caught:
+        budget.charge(100, "index")
+    assert isinstance(caught.value, MemoryError)
+    assert budget.in_use == kept.nbytes
+
+
+def test_a_charge_that_is_garbage_gives_its_bytes_back():
+    budget = Budget(1000)
+    budget.charge(800, "lost")
+    gc.collect()
+    assert budget.in_use == 0
+
+
+@given(st.lists(st.integers(0, 400), max_size=30))
+def test_the_sum_of_grants_never_exceeds_the_total(sizes):
+    budget, kept = Budget(1000), []
+    for size in sizes:
+        try:
+            kept.append(budget.charge(size, "part"))
+        except DoesNotFit:
+            assert sum(charge.nbytes for charge in kept) + size > 1000
+        assert budget.in_use == sum(charge.nbytes for charge in kept) <= 1000
+
+
+def test_a_pool_is_reserved_at_once_and_in_use_only_when_taken():
+    budget = Budget(1000)
+    pool = budget.pool(600, "decoding", lambda n: n)
+    assert (budget.granted, budget.in_use) == (600, 0)
+    pool.request(500, "a photo")
+    assert (budget.in_use, budget.peak) == (500, 500)
+    pool.give_back(500)
+    pool.close()
+    assert (budget.granted, budget.in_use, budget.peak) == (0, 0, 500)
+
+
+def test_a_request_larger_than_the_pool_is_refused_by_name():
+    pool = Budget(1000).pool(600, "decoding", lambda n: 2 * n)
+    with pytest.raises(DoesNotFit, match=r'big\.jpg needs 700 B to decode, and .* has 600 B .* Raise memory to "1.4 KiB"'):
+        pool.request(700, "big.jpg")
+
+
+def test_threads_that_ask_for_more_than_there_is_take_turns_and_never_overdraw():
+    budget = Budget(1000)
+    pool = budget.pool(1000, "decoding", lambda n: n)
+    worst = []
+
+    def work(size: int) -> None:
+        for _ in range(200):
+            pool.request(size, "a photo")
+            worst.append(budget.in_use)
+            pool.give_back(size)
+
+    threads = [threading.Thread(target=work, args=(size,)) for size in (200, 300, 700, 1000)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert max(worst) <= 1000
+    assert budget.in_use == 0
+
+
+def test_a_large_request_is_not_overtaken_for_ever_by_small_ones():
+    pool = Budget(100).pool(100, "decoding", lambda n: n)
+    pool.request(60, "first")
+    done = threading.Event()
+    large = threading.Thread(target=lambda: (pool.request(100, "large"), done.set()))
+    large.start()
+    while not pool.wanted:
+        pass
+    assert not pool.try_request(10)  # it would fit, but somebody waits
+    pool.give_back(60)
+    assert done.wait(10)
+    large.join()
+
+
+def test_auto_takes_a_part_of_what_is_available_and_divides_it_among_local_ranks(monkeypatch):
+    whole = Budget("auto").total
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert 0 < Budget("auto").total < whole * 0.5
+
+
+@pytest.mark.parametrize("size", ["nothing", 0, None])
+def test_a_budget_must_be_a_size(size):
+    with pytest.raises(BadSetting):
+        Budget(size)

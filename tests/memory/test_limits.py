@@ -1,0 +1,94 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bitesize.memory import limits
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="rlimits and cgroups are read from /proc")
+
+
+def _fake_cgroup(tmp_path: Path, lines: str, mounts: str) -> Path:
+    proc = tmp_path / "proc"
+    proc.mkdir()
+    (proc / "cgroup").write_text(lines)
+    (proc / "mountinfo").write_text(mounts)
+    return proc
+
+
+def test_a_v2_cgroup_is_followed_up_to_the_root(tmp_path):
+    mount = tmp_path / "cgroup"
+    (mount / "pod" / "box").mkdir(parents=True)
+    proc = _fake_cgroup(tmp_path, "0::/pod/box\n", f"30 25 0:26 / {mount} rw - cgroup2 cgroup rw\n")
+    assert list(limits._cgroup_folders("memory", proc)) == [mount / "pod" / "box", mount / "pod", mount]
+
+
+def test_inside_a_container_the_mounted_part_is_found(tmp_path):
+    mount = tmp_path / "cgroup"
+    mount.mkdir()
+    proc = _fake_cgroup(tmp_path, "7:memory:/docker/abc\n", f"30 25 0:26 /docker/abc {mount} rw - cgroup cgroup rw,memory\n")
+    assert list(limits._cgroup_folders("memory", proc)) == [mount]
+
+
+def test_page_cache_that_can_be_dropped_is_not_in_the_way(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("900\n")
+    (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 700\n")
+    monkeypatch.setattr(limits, "_cgroup_folders", lambda controller: [tmp_path])
+    assert [limit.room for limit in limits._cgroup_limits()] == [800]
+
+
+def test_a_cgroup_without_a_limit_limits_nothing(tmp_path, monkeypatch):
+    (tmp_path / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+    (tmp_path / "memory.usage_in_bytes").write_text("900\n")
+    monkeypatch.setattr(limits, "_cgroup_folders", lambda controller: [tmp_path])
+    assert list(limits._cgroup_limits()) == []
+
+
+@linux
+@pytest.mark.parametrize("name", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_an_rlimit_is_seen_less_what_threads_will_reserve(name):
+    code = f"""
+import resource
+resource.setrlimit(resource.{name}, (3 << 30, 3 << 30))
+from bitesize.memory.limits import available, limits
+one = [l.room for l in limits() if l.name == "{name}"][0]
+more = [l.room for l in limits(threads=4) if l.name == "{name}"][0]
+assert 1 << 30 < one < 3 << 30, one
+assert one - more >= 4 * (8 << 20), (one, more)
+assert available().room <= one
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@linux
+def test_the_limit_of_a_real_cgroup_is_seen():
+    root = Path("/sys/fs/cgroup/memory")
+    group = root / "bitesize-test"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"memory cgroups cannot be made here: {error}")
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(600 << 20))
+        code = f"""
+import os
+open("{group}/cgroup.procs", "w").write(str(os.getpid()))
+from bitesize.memory.limits import available
+from bitesize import Budget
+limit = available()
+assert "bitesize-test" in limit.name, limit
+assert 0 < limit.room <= 600 << 20, limit
+assert Budget("auto").total <= 150 << 20
+"""
+        subprocess.run([sys.executable, "-c", code], check=True)
+    finally:
+        group.rmdir()
+
+
+def test_threads_are_a_share_of_the_processors_and_two_more(monkeypatch):
+    alone = limits.default_threads()
+    assert alone == limits.usable_cpus() + 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
+    assert limits.default_threads() == 3
