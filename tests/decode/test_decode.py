@@ -106,7 +106,9 @@ def test_a_jpeg_decoded_at_a_fraction_has_the_size_that_was_foretold(size, eight
 
 def test_the_scale_is_the_smallest_that_suffices():
     info = read_info(memoryview(_encode(Image.fromarray(noise(400, 800)), "JPEG")))
-    assert [choose_eighths(info, *least) for least in [(100, 50), (101, 50), (100, 51), (400, 200), (401, 1), (2000, 1)]] == [1, 2, 2, 4, 8, 8]
+    assert [
+        choose_eighths(info, *least) for least in [(100, 50), (101, 50), (100, 51), (400, 200), (401, 1), (2000, 1)]
+    ] == [1, 2, 2, 4, 8, 8]
     png = read_info(memoryview(_encode(RGB, "PNG")))
     assert choose_eighths(png, 1, 1) == 8
 
@@ -119,7 +121,10 @@ def test_a_truncated_image_is_an_error_and_never_half_a_picture(kind, share):
         _decode(data[: int(len(data) * share)])
 
 
-@pytest.mark.parametrize("data", [b"", b"hello world, I am text", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\0" * 40])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"hello world, I am text", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\0" * 40],
+)
 def test_what_is_no_image_says_so(data):
     with pytest.raises(BadFile):
         _decode(data)
@@ -147,7 +152,10 @@ def test_a_pixel_bomb_is_refused_from_its_header(tmp_path):
     path = tmp_path / "bomb.png"
     path.write_bytes(_encode(Image.new("1", (40_000, 40_000)), "PNG"))
     write_jpeg(tmp_path / "ok.jpg", noise(20, 20))
-    with bs.Loader(bs.open([path]), batch_size=1, transforms=[bs.Resize(8)], memory="64 MiB") as loader, pytest.raises(bs.BadFile, match="bomb"):
+    with (
+        bs.Loader(bs.open([path]), batch_size=1, transforms=[bs.Resize(8)], memory="64 MiB") as loader,
+        pytest.raises(bs.BadFile, match="bomb"),
+    ):
         next(iter(loader))
 
 

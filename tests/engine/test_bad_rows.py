@@ -58,7 +58,10 @@ def test_when_not_shuffling_bad_rows_keep_their_places_and_are_masked(mixed):
 
 
 def test_more_bad_rows_than_allowed_end_the_epoch(mixed):
-    with bs.Loader(bs.open(mixed), on_error="skip", max_bad=0.01, **OPTIONS) as loader, pytest.raises(bs.TooManyBadRows, match="2 of 60"):
+    with (
+        bs.Loader(bs.open(mixed), on_error="skip", max_bad=0.01, **OPTIONS) as loader,
+        pytest.raises(bs.TooManyBadRows, match="2 of 60"),
+    ):
         for _ in loader:
             pass
 
@@ -90,7 +93,13 @@ def test_a_failed_row_leaves_no_pixels_of_an_earlier_image(tmp_path):
             data = (tmp_path / f"{i}.jpg").read_bytes()
             (tmp_path / f"{i}.jpg").write_bytes(data[: len(data) - 40])
     with bs.Loader(
-        bs.open(tmp_path), batch_size=3, transforms=[bs.Resize(16)], memory="32 MiB", shuffle=False, on_error="skip", max_bad=1
+        bs.open(tmp_path),
+        batch_size=3,
+        transforms=[bs.Resize(16)],
+        memory="32 MiB",
+        shuffle=False,
+        on_error="skip",
+        max_bad=1,
     ) as loader:
         for batch in loader:
             assert batch.mask.tolist() == [True, True, False]
@@ -99,7 +108,10 @@ def test_a_failed_row_leaves_no_pixels_of_an_earlier_image(tmp_path):
 
 
 def test_images_of_different_sizes_without_a_resize_are_an_error_that_says_so(photos):
-    with bs.Loader(bs.open(photos), batch_size=4, memory="32 MiB") as loader, pytest.raises(bs.BadFile, match=r"add a transform such as bs\.Resize"):
+    with (
+        bs.Loader(bs.open(photos), batch_size=4, memory="32 MiB") as loader,
+        pytest.raises(bs.BadFile, match=r"add a transform such as bs\.Resize"),
+    ):
         for _ in loader:
             pass
 

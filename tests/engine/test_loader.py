@@ -23,14 +23,23 @@ def _rows(loader):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 60), st.integers(1, 25), st.sampled_from(["short", "drop", "pad"]), st.sampled_from([1, 2, 5]), st.integers(0, 9))
+@given(
+    st.integers(1, 60),
+    st.integers(1, 25),
+    st.sampled_from(["short", "drop", "pad"]),
+    st.sampled_from([1, 2, 5]),
+    st.integers(0, 9),
+)
 def test_an_epoch_has_each_row_once_in_our_order(n, batch_size, last, threads, seed):
     if last == "drop" and n < batch_size:
         return
     with _numbers(n, batch_size=batch_size, last=last, threads=threads, seed=seed) as loader:
         for epoch in range(2):
             expected = loader.order.rows(epoch, 0, n)
-            batches = [(batch["x"].copy(), batch["y"].copy(), batch.rows, batch.mask, batch.epoch, batch.position) for batch in loader]
+            batches = [
+                (batch["x"].copy(), batch["y"].copy(), batch.rows, batch.mask, batch.epoch, batch.position)
+                for batch in loader
+            ]
             assert len(batches) == len(loader)
             for k, (x, y, rows, mask, of_epoch, position) in enumerate(batches):
                 want = expected[k * batch_size : (k + 1) * batch_size]
@@ -90,7 +99,10 @@ def test_a_newer_iterator_ends_the_older():
 def test_two_loaders_run_side_by_side_on_one_budget():
     budget = bs.Budget("64 MiB")
     x = np.arange(50)
-    with bs.Loader(bs.open(x), batch_size=3, memory=budget) as one, bs.Loader(bs.open(x), batch_size=5, memory=budget, seed=1) as two:
+    with (
+        bs.Loader(bs.open(x), batch_size=3, memory=budget) as one,
+        bs.Loader(bs.open(x), batch_size=5, memory=budget, seed=1) as two,
+    ):
         pairs = [(a["x"].copy(), b["x"].copy()) for a, b in zip(one, two, strict=False)]
         assert sorted(np.concatenate([b for _, b in pairs]).tolist()) == list(range(50))
         for batch in one:
@@ -187,7 +199,9 @@ def test_a_loader_that_is_dropped_ends_its_threads_and_gives_everything_back():
     del loader
     gc.collect()
     deadline = time.monotonic() + 5
-    while (budget.granted or any(t.name.startswith("bitesize") for t in threading.enumerate())) and time.monotonic() < deadline:
+    while (
+        budget.granted or any(t.name.startswith("bitesize") for t in threading.enumerate())
+    ) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert budget.granted == 0
 

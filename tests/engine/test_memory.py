@@ -65,7 +65,9 @@ def test_images_larger_than_the_read_buffer_take_turns_in_the_pool(tmp_path):
     random = np.random.default_rng(0)
     for i in range(6):  # noise does not compress: about 2.5 MB a file
         write_jpeg(tmp_path / f"{i}.jpg", random.integers(0, 256, (1000, 1100, 3), np.uint8))
-    with bs.Loader(bs.open(tmp_path), batch_size=3, transforms=[bs.Resize(900)], memory="64 MiB", threads=8, shuffle=False) as loader:
+    with bs.Loader(
+        bs.open(tmp_path), batch_size=3, transforms=[bs.Resize(900)], memory="64 MiB", threads=8, shuffle=False
+    ) as loader:
         seen = np.concatenate([batch["x"].mean(axis=(1, 2, 3)) for batch in loader])
         assert loader.budget.peak <= loader.budget.total
     for i, mean in enumerate(seen):

@@ -23,7 +23,8 @@ def test_classes_are_folders_by_name_and_files_are_in_natural_order(tmp_path):
     found = scan(tmp_path, JPG)
     assert found.classes == ("cat", "dog")
     assert [found.names.relative(i).decode() for i in range(5)] == [
-        os.path.join(*parts) for parts in [("cat", "a.jpg"), ("cat", "b.jpg"), ("dog", "img1.JPG"), ("dog", "img9.jpg"), ("dog", "img10.jpg")]
+        os.path.join(*parts)
+        for parts in [("cat", "a.jpg"), ("cat", "b.jpg"), ("dog", "img1.JPG"), ("dog", "img9.jpg"), ("dog", "img10.jpg")]
     ]
     assert found.labels.tolist() == [0, 0, 1, 1, 1]
 
@@ -56,7 +57,11 @@ def test_what_is_left_out_is_counted_with_its_reason(tmp_path):
     _fill(tmp_path, ["stray.jpg"])
     found = scan(tmp_path, JPG)
     assert len(found.names) == 2
-    assert found.left_out == {"hidden or left behind by the system": 4, "other files (.txt)": 1, "beside the class folders": 1}
+    assert found.left_out == {
+        "hidden or left behind by the system": 4,
+        "other files (.txt)": 1,
+        "beside the class folders": 1,
+    }
 
 
 def test_an_empty_class_folder_is_an_error_that_names_it(tmp_path):

@@ -24,7 +24,16 @@ def _draw(pixels, view, limits=(0.0, 0.0), dtype=np.float32):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(0, 2**32), sizes, sizes, sizes, sizes, st.sampled_from([1, 3, 4]), st.sampled_from([BILINEAR, BICUBIC]), st.data())
+@given(
+    st.integers(0, 2**32),
+    sizes,
+    sizes,
+    sizes,
+    sizes,
+    st.sampled_from([1, 3, 4]),
+    st.sampled_from([BILINEAR, BICUBIC]),
+    st.data(),
+)
 def test_resizing_a_box_is_pillows_within_one_level(seed, height, width, out_h, out_w, channels, kind, data):
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 256, (height, width, channels), np.uint8)
@@ -38,7 +47,9 @@ def test_resizing_a_box_is_pillows_within_one_level(seed, height, width, out_h, 
     view.bicubic = kind == BICUBIC
     expected = np.stack(
         [
-            np.asarray(Image.fromarray(pixels[..., c]).convert("F").resize((out_w, out_h), PILLOW[kind], box=(x0, y0, x1, y1)))
+            np.asarray(
+                Image.fromarray(pixels[..., c]).convert("F").resize((out_w, out_h), PILLOW[kind], box=(x0, y0, x1, y1))
+            )
             for c in range(channels)
         ],
         axis=-1,
@@ -97,7 +108,9 @@ def test_every_exif_orientation_is_what_pillow_makes_of_it(orientation):
     assert np.array_equal(_draw(stored, view, (0.0, 255.0), np.uint8), upright)
 
 
-@pytest.mark.parametrize(("height", "width", "out_h", "out_w"), [(1, 1, 5, 3), (1, 900, 7, 2), (900, 1, 2, 7), (3, 3, 400, 1)])
+@pytest.mark.parametrize(
+    ("height", "width", "out_h", "out_w"), [(1, 1, 5, 3), (1, 900, 7, 2), (900, 1, 2, 7), (3, 3, 400, 1)]
+)
 def test_extreme_shapes(height, width, out_h, out_w):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     view = View(width, height)

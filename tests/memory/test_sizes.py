@@ -8,7 +8,15 @@ from bitesize.memory.sizes import format_size, parse_size
 
 @pytest.mark.parametrize(
     ("text", "nbytes"),
-    [("1", 1), ("512 MiB", 512 << 20), ("512MiB", 512 << 20), ("2GB", 2 * 1000**3), ("0.5 kb", 500), (" 1 TiB ", 1 << 40), (7, 7)],
+    [
+        ("1", 1),
+        ("512 MiB", 512 << 20),
+        ("512MiB", 512 << 20),
+        ("2GB", 2 * 1000**3),
+        ("0.5 kb", 500),
+        (" 1 TiB ", 1 << 40),
+        (7, 7),
+    ],
 )
 def test_sizes_are_read_as_their_standards_define_them(text, nbytes):
     assert parse_size(text) == nbytes

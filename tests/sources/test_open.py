@@ -51,7 +51,16 @@ def test_arrays_and_what_is_like_them(tmp_path):
     y = np.arange(20) % 3
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    for what in (x, mapped, mapped[2:], tmp_path / "x.npy", np.asfortranarray(x), x.astype(">f8"), x.tolist(), mapped.reshape(20, 6)):
+    for what in (
+        x,
+        mapped,
+        mapped[2:],
+        tmp_path / "x.npy",
+        np.asfortranarray(x),
+        x.astype(">f8"),
+        x.tolist(),
+        mapped.reshape(20, 6),
+    ):
         expected = np.asarray(what if not hasattr(what, "joinpath") else x)
         source = bs.open(what, y[: len(expected)])
         assert np.array_equal(_x(source), expected)

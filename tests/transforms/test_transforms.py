@@ -92,7 +92,9 @@ def test_rows_of_every_type_are_cast(before, layout, shape):
 
 def test_arrays_of_pixels_take_the_transforms_of_images():
     x = np.stack([noise(40, 60, seed=i) for i in range(4)])
-    with bs.Loader(bs.open(x), batch_size=4, transforms=[bs.Resize(20, 30), bs.Flip(1.0)], memory="8 MiB", shuffle=False) as loader:
+    with bs.Loader(
+        bs.open(x), batch_size=4, transforms=[bs.Resize(20, 30), bs.Flip(1.0)], memory="8 MiB", shuffle=False
+    ) as loader:
         out = next(iter(loader))["x"]
     for i in range(4):
         expected = np.asarray(Image.fromarray(x[i]).resize((30, 20), Image.Resampling.BILINEAR))[:, ::-1].astype(int)

@@ -10,8 +10,9 @@ import typer
 
 from bitesize.cli import demo, evaluate, plan, predict, train
 from bitesize.cli.console import console, errors
+from bitesize.cli.interrupt import EXIT_INTERRUPTED, leave
 
-EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_ERROR, EXIT_USAGE = 1, 2
 
 app = typer.Typer(
     name="bitesize",
@@ -57,6 +58,8 @@ def main() -> None:
         code = EXIT_USAGE
     except Exception as error:
         code = _report(error)
+    if code == EXIT_INTERRUPTED:
+        leave()
     sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)
 

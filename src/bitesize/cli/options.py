@@ -7,7 +7,10 @@ from typing import Annotated
 import typer
 
 Data = Annotated[
-    str, typer.Argument(help="A folder with a subfolder a class, of images or of .npy files; or one large .npy file.")
+    str,
+    typer.Argument(
+        metavar="DATA", help="A folder with a subfolder a class, of images or of .npy files; or one large .npy file."
+    ),
 ]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The folder that `bitesize train --out` wrote.")]
 Labels = Annotated[

@@ -8,6 +8,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bitesize.cli.console import console, left_out_line
+from bitesize.cli.interrupt import Interrupt
 from bitesize.cli.plan import print_plan
 from bitesize.memory.sizes import format_size
 
@@ -20,12 +21,14 @@ class Quiet:
 
     def __init__(self) -> None:
         self.epochs = 0
+        self.interrupt = Interrupt()
 
     def planned(self, job: Any) -> None:
         """Show nothing."""
 
     def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
-        """Show nothing."""
+        """End training if Ctrl-C was pressed."""
+        self.interrupt.check()
 
     def epoch(self, line: dict[str, Any]) -> None:
         """Count."""
@@ -76,6 +79,7 @@ class Terminal(Quiet):
 
     def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
         """Move the line."""
+        super().batch(epoch, batch, logs)
         job = self._job
         stats = job.loader.stats
         figures = "  ".join(f"{name} {value:.3f}" for name, value in logs.items())

@@ -85,18 +85,22 @@ def train(
 
 def run(settings: TrainSettings, out: str, *, quiet: bool) -> dict[str, Any]:
     """Train with progress on the terminal; say what is saved when interrupted."""
+    from bitesize.cli.interrupt import interruptible, leave
     from bitesize.cli.progress import Quiet, Terminal
     from bitesize.training.fit import fit, prepare
 
     watcher = Quiet() if quiet else Terminal()
     job = None
     try:
-        with watcher:
+        with interruptible() as interrupt, watcher:
+            watcher.interrupt = interrupt
             job = prepare(settings, out)
             result = fit(job, watcher)
     except KeyboardInterrupt:
+        if job is not None:
+            job.close()
         errors.print(_interrupted(job, watcher.epochs, out), highlight=False, soft_wrap=True)
-        raise
+        leave()
     finally:
         if job is not None:
             job.close()

@@ -199,6 +199,9 @@ class _Places:
         return (x, y, batch.mask.astype("float32")) if self._loader.masks else (x, y)
 
 
+_ITERATOR_METHODS = frozenset(("reset", "_enumerate_iterator", "catch_stop_iteration"))
+
+
 class _Caller:
     """What on the call stack drives a hook: Keras's epoch iterator, how, and for which of the model's methods."""
 
@@ -209,10 +212,14 @@ class _Caller:
         for _ in range(12):
             if frame is None:
                 return
-            name, owner = frame.f_code.co_name, frame.f_locals.get("self")
-            if self.iterator is None and hasattr(owner, "data_adapter") and hasattr(owner, "_steps_seen"):
-                self.iterator = owner
-                self.resets = name == "reset"
+            name = frame.f_code.co_name
+            # Only the iterator's own frames are asked for locals: asking a frame keeps them alive, and those of `fit` hold
+            # TensorFlow's iterator, whose end would then wait for a thread that waits for this one.
+            if self.iterator is None and name in _ITERATOR_METHODS:
+                owner = frame.f_locals.get("self")
+                if hasattr(owner, "data_adapter") and hasattr(owner, "_steps_seen"):
+                    self.iterator = owner
+                    self.resets = name == "reset"
             if self.iterator is not None and name in ("fit", "evaluate", "predict"):
                 self.method = name
                 return

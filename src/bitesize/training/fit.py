@@ -15,7 +15,7 @@ from bitesize.outputs.keras import to_keras
 from bitesize.sources import open as open_source
 from bitesize.sources.base import Source
 from bitesize.training.backend import load_keras
-from bitesize.training.models import build_model, input_scaling, outputs_probabilities
+from bitesize.training.models import build_model, input_scaling, outputs_probabilities, saved_image_size
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings, geometry, is_whole
 
@@ -109,6 +109,8 @@ def prepare(settings: TrainSettings, out: str) -> Job:
     if val is not None and val.spec["x"] != what:
         raise BadSetting(f"validation data holds {val.spec['x']}, and training data {what}")
     keras = load_keras()
+    if settings.image_size is None:
+        settings = replace(settings, image_size=saved_image_size(settings.model))
     scaling = input_scaling(settings.model, is_whole(what))
     budget = Budget(settings.memory)
 
@@ -138,9 +140,8 @@ def prepare(settings: TrainSettings, out: str) -> Job:
         model = build_model(settings.model, train_loader.spec["x"].shape, len(classes), settings.weights)
         _compile(keras, model, settings, len(train_loader))
         run = RunFolder.create(out)
-        run.write_config(
-            _config(keras, settings, train_loader, model, [*geometry(train, settings.image_size, False), *scaling]), classes
-        )
+        evaluated = [*geometry(train, settings.image_size, False), *scaling]
+        run.write_config(_config(keras, settings, train_loader, model, evaluated, scaling), classes)
     except BaseException:
         train_loader.close()
         if val_loader is not None:
@@ -164,6 +165,7 @@ def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
     watcher.planned(job)
     epochs: list[dict[str, Any]] = []
     began = time.perf_counter()
+    trained, training = 0, 0.0  # rows, seconds
 
     class Progress(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
         """Tells the watcher, and saves."""
@@ -178,7 +180,9 @@ def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             figures = {name: round(float(value), 6) for name, value in (logs or {}).items()}
-            rows = len(loader) * loader.batch_size if loader.order.n >= loader.batch_size else loader.order.n
+            rows = min(loader.order.n, len(loader) * loader.batch_size)
+            nonlocal trained, training
+            trained, training = trained + rows, training + self.seconds
             line = {"epoch": epoch + 1, **figures, "seconds": round(time.perf_counter() - self.began, 3)}
             line["rows_per_second"] = round(rows / max(self.seconds, 1e-9), 1)
             epochs.append(line)
@@ -204,7 +208,7 @@ def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
         job.run.save_model(job.model)  # the best epoch's weights
     result = {
         "epochs": epochs,
-        "rows_per_second": round(sum(line["rows_per_second"] for line in epochs) / len(epochs), 1),
+        "rows_per_second": round(trained / max(training, 1e-9), 1),
         "peak_bytes": job.budget.peak,
         "budget": job.budget.total,
         "seconds": round(time.perf_counter() - began, 3),
@@ -242,7 +246,9 @@ def _class_weights(job: Job) -> dict[int, float]:
     return {i: float(len(labels) / (len(counts) * count)) for i, count in enumerate(counts)}
 
 
-def _config(keras: Any, settings: TrainSettings, loader: Loader, model: Any, transforms: list[Any]) -> dict[str, Any]:
+def _config(
+    keras: Any, settings: TrainSettings, loader: Loader, model: Any, transforms: list[Any], scaling: list[Any]
+) -> dict[str, Any]:
     import bitesize
 
     shape = loader.spec["x"].shape
@@ -254,6 +260,7 @@ def _config(keras: Any, settings: TrainSettings, loader: Loader, model: Any, tra
         "input_shape": list(shape),
         "output": "probabilities" if outputs_probabilities(model) else "logits",
         "transforms": [transform.to_dict() for transform in transforms],
+        "scaling": [transform.to_dict() for transform in scaling],
         "train_transforms": [transform.to_dict() for transform in loader.transforms],
         "fingerprint": loader.source.fingerprint(),
     }

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bitesize.errors import BadSetting, NotFound, WrongModel
 from bitesize.training.backend import load_keras
-from bitesize.transforms.base import Transform
+from bitesize.training.run import RunFolder
+from bitesize.transforms.base import Transform, from_dict
 from bitesize.transforms.image import Colour, Scale
 
 Shape = tuple[int, ...]
@@ -76,10 +78,13 @@ def input_scaling(name: str, whole: bool) -> list[Transform]:
     Returns
     -------
     list of Transform
-        What `keras.applications` does in its ``preprocess_input`` for that model; 0 to 1 for all others.
+        What `keras.applications` does in its ``preprocess_input`` for that model; for a saved model of an earlier run what
+        that run did; 0 to 1 for all others.
     """
     if not whole:
         return []
+    if name.endswith(".keras") and (config := run_beside(name)) is not None:
+        return [from_dict(settings) for settings in config["scaling"]]
     if name in ("mlp", "cnn") or ":" in name or name.endswith(".keras"):
         return [Scale(1 / 255)]
     module = importlib.import_module(_application_function(load_keras(), name).__module__)
@@ -88,6 +93,20 @@ def input_scaling(name: str, whole: bool) -> list[Transform]:
     black, red, green, blue = np.array(module.preprocess_input(probe)).reshape(4, 3).astype(np.float64)
     matrix = np.stack([(red - black) / 255, (green - black) / 255, (blue - black) / 255, black], axis=1)
     return [Colour(tuple(float(value) for value in matrix.reshape(-1)))]
+
+
+def saved_image_size(name: str) -> int | None:
+    """Tell the side of the square images that a saved model takes, or None."""
+    if not name.endswith(".keras") or (config := run_beside(name)) is None:
+        return None
+    shape = config["input_shape"]
+    return int(shape[0]) if len(shape) == 3 and shape[0] == shape[1] else None
+
+
+def run_beside(model: str) -> dict[str, Any] | None:
+    """Read the config of the run whose folder a saved model lies in, if it does."""
+    folder = RunFolder(Path(model).parent)
+    return folder.config() if (folder.path / "config.json").is_file() else None
 
 
 def outputs_probabilities(model: Any) -> bool:
