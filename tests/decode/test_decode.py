@@ -5,12 +5,12 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
 from bitesize.decode.decode import choose_eighths, decode, decode_nbytes, decoded_size, pixels_nbytes
 from bitesize.decode.header import MAX_SCANS, read_info
 from bitesize.errors import BadFile
-from tests.conftest import noise, write_jpeg
 
 
 def _decode(data: bytes, mode="RGB", eighths=8):

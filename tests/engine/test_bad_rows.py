@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 import pytest
+from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
-from tests.conftest import noise, write_jpeg
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_keeping_one_field_or_a_slice_of_it_holds_the_batch():
             kept = []
             with pytest.raises(bs.BatchesHeld):
                 for batch in loader:
-                    kept.append(keep(batch))  # noqa: PERF401
+                    kept.append(keep(batch))
             del kept, batch
             gc.collect()
         copies = [batch["y"].copy() for batch in loader]

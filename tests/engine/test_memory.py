@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
-from tests.conftest import noise, write_jpeg
 
 
 def test_a_batch_that_does_not_fit_is_refused_with_need_room_and_setting(photos):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
-from tests.conftest import noise, write_jpeg
 
 
 def _x(source):

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
 from bitesize.transforms.base import from_dict
 from bitesize.transforms.image import Colour
-from tests.conftest import noise, write_jpeg
 
 
 @pytest.fixture(scope="module")

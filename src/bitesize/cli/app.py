@@ -12,7 +12,7 @@ from bitesize.cli import demo, evaluate, plan, predict, train
 from bitesize.cli.console import console, errors
 from bitesize.cli.interrupt import EXIT_INTERRUPTED, leave
 
-EXIT_ERROR, EXIT_USAGE = 1, 2
+EXIT_ERROR = 1
 
 app = typer.Typer(
     name="bitesize",
@@ -45,17 +45,13 @@ def options(
 
 def main() -> None:
     """Run the command and exit: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
-    import click
-
+    code: object = 0
     try:
-        code = app(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = EXIT_INTERRUPTED
+        app()
+    except SystemExit as ended:  # typer's way to end; wrong usage has been printed, with code 2
+        code = ended.code
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        code = EXIT_USAGE
     except Exception as error:
         code = _report(error)
     if code == EXIT_INTERRUPTED:

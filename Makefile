@@ -1,0 +1,34 @@
+# Two commands do all: `make demo` and `make test`. Each sets up .venv by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check docs clean
+
+demo: $(VENV)/ready
+	$(BIN)/bitesize demo
+
+test: $(VENV)/ready-dev
+	$(BIN)/python -m pytest
+
+# Everything that must hold besides: lint, types, layers.
+check: $(VENV)/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[keras]"
+	touch $@
+
+$(VENV)/ready-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[keras,dev]"
+	touch $@ $(VENV)/ready
+
+clean:
+	rm -rf $(VENV) build dist bitesize-demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

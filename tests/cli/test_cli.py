@@ -1,0 +1,356 @@
+"""The commands as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.conftest import noise, write_jpeg
+
+from bitesize.cli.demo_data import picture, write_photos
+
+COMMAND = [sys.executable, "-c", "from bitesize.cli.app import main; main()"]
+
+
+def run(*arguments: object, code: int = 0, **options) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+        encoding="utf-8",
+        **options,
+    )
+    assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def lines_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Two hundred and forty of the demo's pictures, small."""
+    folder = tmp_path_factory.mktemp("data") / "photos"
+    write_photos(folder, 240, lambda rows: None, height=60, width=80)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(pictures, tmp_path_factory):
+    """The folder of a short run, and what it printed."""
+    out = tmp_path_factory.mktemp("run") / "first"
+    done = run(
+        "train",
+        pictures,
+        "--image-size",
+        32,
+        "--epochs",
+        2,
+        "--val-split",
+        0.2,
+        "--memory",
+        "64MiB",
+        "--out",
+        out,
+        "--seed",
+        1,
+    )
+    return out, done.stdout
+
+
+def test_help_loads_neither_numpy_nor_a_framework():
+    code = (
+        "import sys; sys.argv = ['bitesize', '--help']\n"
+        "from bitesize.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('numpy', 'numba', 'keras', 'jax', 'torch', 'PIL') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+    for command in ("train", "evaluate", "predict", "plan", "demo"):
+        assert command in done.stdout
+
+
+def test_training_prints_plan_then_epochs_and_leaves_a_whole_run(trained, pictures):
+    out, text = trained
+    assert text.index("this way, in all") < text.index("val_accuracy") < text.index("saved in")
+    assert {path.name for path in out.iterdir()} == {
+        "model.keras",
+        "history.csv",
+        "config.json",
+        "classes.json",
+        "summary.json",
+    }
+    history = lines_of(out / "history.csv")
+    assert [line["epoch"] for line in history] == ["1", "2"]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "rows_per_second"} <= set(history[0])
+    config = json.loads((out / "config.json").read_text())
+    assert config["settings"]["data"] == str(pictures)
+    assert config["transforms"][0] == {"name": "Resize", "height": 32, "width": 32, "interpolation": "bilinear"}
+    assert json.loads((out / "classes.json").read_text()) == ["checked", "striped"]
+    summary = json.loads((out / "summary.json").read_text())
+    assert 0 < summary["peak_bytes"] <= summary["budget"] == 64 << 20
+
+
+def test_evaluation_counts_each_row_once_and_agrees_with_prediction(trained, pictures, tmp_path):
+    result = json.loads(run("evaluate", trained[0], pictures, "--json").stdout)
+    confusion = np.array(result["confusion"])
+    assert (result["rows"], result["bad_rows"], result["classes"]) == (240, 0, ["checked", "striped"])
+    assert confusion.sum(axis=1).tolist() == [120, 120]
+    assert result["accuracy"] == pytest.approx(np.trace(confusion) / 240)
+    for i, figures in enumerate(result["per_class"]):
+        assert figures["recall"] == pytest.approx(confusion[i, i] / 120)
+    out = tmp_path / "p.csv"
+    run("predict", trained[0], pictures, "--out", out)
+    lines = lines_of(out)
+    assert len({line["path"] for line in lines}) == 240
+    right = [line["predicted"] == Path(line["path"]).parent.name for line in lines]
+    assert np.mean(right) == pytest.approx(result["accuracy"])
+    losses = [-np.log(max(1e-9, float(line["p_" + Path(line["path"]).parent.name]))) for line in lines]
+    assert np.mean(losses) == pytest.approx(result["loss"], rel=1e-3)
+    assert "precision" in run("evaluate", trained[0], pictures).stdout
+
+
+def test_classes_are_matched_by_name(trained, pictures, tmp_path):
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "striped").symlink_to(pictures / "striped")
+    result = json.loads(run("evaluate", trained[0], only, "--json").stdout)
+    assert np.array(result["confusion"])[0].sum() == 0
+    assert result["per_class"][0] == {
+        "class": "checked",
+        "precision": result["per_class"][0]["precision"],
+        "recall": None,
+        "f1": None,
+        "rows": 0,
+    }
+    (only / "unheard").symlink_to(pictures / "checked")
+    assert "'unheard'" in run("evaluate", trained[0], only, code=1).stderr
+
+
+def test_prediction_takes_a_flat_folder_one_file_and_a_glob(trained, pictures, tmp_path):
+    pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    one = pictures / "striped" / "00001.jpg"
+    for what, rows in ((pictures / "striped", 120), (one, 1), (f"{pictures}/checked/0000*.jpg", 5)):
+        run("predict", trained[0], what, "--out", tmp_path / "p.parquet")
+        table = pyarrow.parquet.read_table(tmp_path / "p.parquet")
+        assert (table.num_rows, table.column_names) == (rows, ["path", "predicted", "p_checked", "p_striped"])
+
+
+def test_a_run_goes_on_from_its_saved_model_with_its_own_image_size(trained, pictures, tmp_path):
+    out = tmp_path / "more"
+    run("train", pictures, "--model", trained[0] / "model.keras", "--epochs", 1, "--out", out, "--json")
+    assert json.loads((out / "config.json").read_text())["input_shape"] == [32, 32, 3]
+
+
+def test_arrays_a_table_and_a_model_from_a_file(arrays, tmp_path):
+    (tmp_path / "model.py").write_text(
+        "import keras\n"
+        "def build(shape, classes):\n"
+        "    layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(classes, activation='softmax')]\n"
+        "    return keras.Sequential(layers)\n"
+    )
+    table = tmp_path / "labels.csv"
+    lines = [f"{('even', 'odd')[i % 2]}/{i}.npy,{('low', 'high')[i >= 15]}" for i in range(30)]
+    table.write_text("\n".join(["path,label", *lines]))
+    done = run(
+        "train", arrays, "--labels", table, "--model", f"{tmp_path}/model.py:build", "--class-weights", "--early-stopping", 2,
+        "--batch-size", "auto", "--epochs", 3, "--learning-rate", 0.05, "--val-split", 0.3, "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+    result = json.loads(done.stdout)
+    assert result["best_epoch"] >= 1
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["settings"]["batch_size"], config["output"], config["input_shape"]) == (16, "probabilities", [12, 10, 3])
+    assert json.loads((tmp_path / "run" / "classes.json").read_text()) == ["high", "low"]
+    for name in ("even", "odd"):
+        assert json.loads(run("evaluate", tmp_path / "run", arrays, "--labels", table, "--json").stdout)["rows"] == 30, name
+
+
+def test_a_skipped_row_is_listed_and_not_predicted(pictures, trained, tmp_path):
+    data = tmp_path / "data"
+    for name in ("checked", "striped"):
+        (data / name).mkdir(parents=True)
+        for path in sorted((pictures / name).iterdir())[:20]:
+            (data / name / path.name).symlink_to(path)
+    (data / "striped" / "text.jpg").write_text("I am a text")
+    out = tmp_path / "run"
+    refused = run("train", data, "--image-size", 32, "--epochs", 1, "--val-split", 0, "--out", out, code=1).stderr
+    assert "text.jpg: not an image" in refused.replace("\n", "")
+    assert "row 40" in refused
+    run("train", data, "--image-size", 32, "--epochs", 1, "--val-split", 0, "--out", out, "--on-error", "skip", "--json")
+    bad = lines_of(out / "bad_rows.csv")
+    assert [(line["row"], Path(line["path"]).name) for line in bad] == [("40", "text.jpg")]
+    run("predict", trained[0], data, "--on-error", "skip", "--out", tmp_path / "p.csv")
+    last = lines_of(tmp_path / "p.csv")[-1]
+    assert (Path(last["path"]).name, last["predicted"], last["p_striped"]) == ("text.jpg", "", "")
+    result = json.loads(run("evaluate", trained[0], data, "--on-error", "skip", "--json").stdout)
+    assert (result["rows"], result["bad_rows"]) == (40, 1)
+
+
+def test_the_plan_is_a_table_or_json(pictures, arrays):
+    text = run("plan", pictures, "--image-size", 64, "--memory", "64MiB").stdout
+    assert "naive, float64" in text
+    assert "this way, in all" in text
+    plan = json.loads(run("plan", arrays, "--memory", "64MiB", "--batch-size", "8", "--json").stdout)
+    assert (plan["rows"], plan["batches"], plan["naive_float64"]) == (30, 4, 30 * 12 * 10 * 3 * 8)
+    assert plan["total"] == sum(plan["parts"].values()) <= plan["budget"] == 64 << 20
+
+
+@pytest.fixture(scope="module")
+def bad_data(tmp_path_factory, pictures, arrays):
+    root = tmp_path_factory.mktemp("bad")
+    (root / "empty").mkdir()
+    write_jpeg(root / "one" / "only" / "a.jpg", noise(20, 20))
+    for i in range(6):
+        folder = root / "shapes" / "ab"[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"{i}.npy", np.zeros((4, 5, 3) if i < 5 else (4, 6, 3)))
+    (root / "three.py").write_text(
+        "import keras\ndef build(shape, classes):\n"
+        "    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(3)])\n"
+    )
+    (root / "broken.jpg").write_text("")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{bad}/nowhere"], r"nowhere does not exist"),
+        (["{bad}/empty"], r"holds no file that can be read (it is empty)"),
+        (["{bad}/one"], r"has one class only (only)"),
+        (["{bad}/one/only"], r"has no classes"),
+        (["{bad}/shapes", "--model", "mlp", "--val-split", "0"], r"(4, 6, 3) float64, but"),
+        (["{pictures}", "--memory", "1MiB"], "No batch fits: raise memory to"),
+        (["{pictures}", "--memory", "24MiB", "--image-size", "256"], "Lower batch_size to"),
+        (["{pictures}", "--memory", "much"], "is not a size"),
+        (["{pictures}", "--image-size", "0"], "--image-size: a side must be a whole number of 1 to 65535 pixels, not 0"),
+        (["{pictures}", "--epochs", "0"], "--epochs must be at least 1"),
+        (["{pictures}", "--batch-size", "many"], "--batch-size must be"),
+        (["{pictures}", "--val-split", "1.5"], "--val-split"),
+        (["{pictures}", "--val", "{arrays}"], "'even' is none of checked, striped"),
+        (["{pictures}", "--model", "{bad}/three.py:build"], "gives (None, 3), and 2 classes need (None, 2)"),
+        (["{pictures}", "--model", "{bad}/three.py:nothing"], "has no function 'nothing'"),
+        (["{pictures}", "--model", "{bad}/nowhere.keras"], "nowhere.keras does not exist"),
+        (["{pictures}", "--model", "ResNet5000"], "no model 'ResNet5000'"),
+        (["{pictures}", "--labels", "{bad}/nowhere.csv"], "nowhere.csv does not exist"),
+        (["{pictures}", "--image-size", "8"], "needs images of at least 16 x 16"),
+        (["{arrays}", "--image-size", "64", "--out", "{bad}/three.py"], "--out needs a folder"),
+    ],
+    ids=range(20),
+)
+def test_bad_input_is_one_clear_line_and_exit_code_1(bad_data, pictures, arrays, tmp_path, arguments, message):
+    filled = [word.format(bad=bad_data, pictures=pictures, arrays=arrays) for word in arguments]
+    if "--out" not in filled:
+        filled += ["--out", str(tmp_path / "run")]
+    done = run("train", *filled, "--epochs", "1", code=1) if "--epochs" not in filled else run("train", *filled, code=1)
+    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert message in said[0]
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_wrong_usage_is_exit_code_2_and_debug_shows_the_traceback(tmp_path):
+    for arguments in (["train"], ["nothing"], ["plan", "x", "--epochs", "3"], ["train", "x", "--epochs", "few"]):
+        run(*arguments, code=2)
+    done = subprocess.run([*COMMAND, "--debug", "plan", str(tmp_path / "none")], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_a_folder_that_is_no_run_says_so(tmp_path, pictures):
+    assert "is not the folder of a finished run" in run("evaluate", tmp_path, pictures, code=1).stderr
+    assert "must end in .csv or .parquet" in run("predict", tmp_path, pictures, "--out", tmp_path / "p.txt", code=1).stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+def test_ctrl_c_says_what_is_saved_and_how_to_go_on(pictures, tmp_path):
+    out = tmp_path / "run"
+    command = [*COMMAND, "train", str(pictures), "--image-size", "32", "--epochs", "500", "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (out / "history.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "Interrupted." in said
+    assert f"--model {out}/model.keras" in said
+    assert (out / "model.keras").is_file()
+    assert not list(out.glob(".*"))  # no temporary file
+
+
+def test_a_thumbnail_does_not_tell_the_demos_classes_apart():
+    linear = pytest.importorskip("sklearn.linear_model")
+    small, labels = [], []
+    for i in range(1500):
+        pixels, label = picture(i, 120, 160)
+        small.append(np.asarray(Image.fromarray(pixels).resize((8, 8), Image.Resampling.BOX)).ravel() / 255)
+        labels.append(label)
+    model = linear.LogisticRegression(max_iter=2000).fit(small[:1000], labels[:1000])
+    assert model.score(small[1000:], labels[1000:]) < 0.65
+
+
+@pytest.mark.slow
+def test_the_demo_shows_the_naive_way_fail_and_this_way_learn(tmp_path):
+    from bitesize.cli.limited import ENFORCED
+
+    first = run("demo", "--folder", tmp_path / "demo")
+    assert "side by side" in first.stdout
+    if ENFORCED:
+        assert "ArrayMemoryError: Unable to allocate 5.15 GiB for an" in first.stdout
+    history = lines_of(tmp_path / "demo" / "run-photos" / "history.csv")
+    assert float(history[-1]["val_accuracy"]) > 0.9
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    assert size < 200 * 1000**2
+
+
+def test_the_full_demo_asks_before_it_writes(tmp_path):
+    done = subprocess.run(
+        [*COMMAND, "demo", "--full", "--folder", str(tmp_path / "demo")],
+        input="n\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (1, 130)
+    assert "10.1 GiB" in done.stdout or "need" in done.stderr
+    assert not (tmp_path / "demo" / "arrays").exists()
+
+
+def test_ours_is_the_only_environment_variable_set_for_keras(monkeypatch, tmp_path):
+    """A keras.json that Keras wrote by itself chooses nothing; one that names a backend does."""
+    from bitesize.errors import MissingPackage
+    from bitesize.training.backend import choose_backend
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    alone = choose_backend()
+    config = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
+    (tmp_path / "keras.json").write_text(json.dumps(config))
+    assert choose_backend() == alone
+    (tmp_path / "keras.json").write_text(json.dumps({**config, "backend": "nothing"}))
+    with pytest.raises(MissingPackage, match=r"keras\.json sets Keras's backend to nothing"):
+        choose_backend()
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert choose_backend() == "jax"
+    assert os.environ["KERAS_BACKEND"] == "jax"

@@ -1,0 +1,36 @@
+"""Every Python block of the README and the documents runs, in a folder that has what they speak of."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import noise, write_jpeg
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_blocks_of_a_page_run(page, tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for i in range(80):
+        write_jpeg(tmp_path / "photos" / ("cat", "dog")[i % 2] / f"{i}.jpg", noise(120, 100, seed=i))
+        folder = tmp_path / "scans" / ("ill", "well")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"{i}.npy", np.random.default_rng(i).random((24, 24, 3)))
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), names)
+    for value in names.values():
+        close = getattr(value, "close", None)
+        if type(value).__module__.startswith("bitesize") and close is not None:
+            close()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
