@@ -93,7 +93,7 @@ def test_a_newer_iterator_ends_the_older():
         new = iter(loader)
         with pytest.raises(bs.LoaderClosed, match="newer"):
             next(old)
-        assert len(list(batch.position for batch in new)) == 5
+        assert len([batch.position for batch in new]) == 5
 
 
 def test_two_loaders_run_side_by_side_on_one_budget():

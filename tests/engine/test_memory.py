@@ -54,7 +54,7 @@ def test_bytes_in_use_stay_within_the_budget_and_the_plan_names_them(photos, thr
 
 
 def test_auto_takes_the_largest_power_of_two_that_fits(photos):
-    source = bs.open([path for path in sorted(photos.rglob("*.jpg"))] * 10)
+    source = bs.open(sorted(photos.rglob("*.jpg")) * 10)
     for memory, expected in (("24 MiB", 8), ("40 MiB", 16), ("4 GiB", 256)):
         with bs.Loader(source, batch_size="auto", transforms=[bs.Resize(224), bs.Scale(1 / 255)], memory=memory) as loader:
             assert loader.batch_size == expected, memory

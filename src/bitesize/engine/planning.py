@@ -50,7 +50,7 @@ class Needs:
     def slots_part(self, rows: int, slots: int) -> Part:
         """Tell the need of the ring."""
         nbytes = slot_nbytes(self.pipeline.out, rows)
-        return Part("slots", slots * nbytes, f"{slots} batches of {format_size(nbytes)}: used, ready, being filled")
+        return Part("slots", slots * nbytes, f"{slots} batches of {format_size(nbytes)}")
 
     def pool_nbytes(self, total: int, left: int) -> int:
         """Choose the pool's size from the budget and what the other parts leave of it."""
