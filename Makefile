@@ -9,7 +9,7 @@ demo: $(VENV)/ready
 	$(BIN)/bitesize demo
 
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
 
 # Everything that must hold besides: lint, types, layers.
 check: $(VENV)/ready-dev
