@@ -56,7 +56,8 @@ def _print(result: dict[str, Any]) -> None:
         table.add_row(line["class"], *figures, f"{line['rows']:,}")
     console.print(table)
     if len(result["classes"]) <= 12:
-        table = Table(box=None, padding=(0, 2), title="rows: true class, columns: predicted", title_justify="left")
+        console.print("\nwhat is taken for what (a line a true class, a column a predicted one)")
+        table = Table(box=None, padding=(0, 2))
         table.add_column("")
         for name in result["classes"]:
             table.add_column(name, justify="right")

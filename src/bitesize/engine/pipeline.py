@@ -82,7 +82,7 @@ class Pipeline:
         if IMAGE not in source.spec:
             raise BadSetting(f"the source has no field {IMAGE!r}: it has {', '.join(source.spec)}")
         what = source.spec[IMAGE]
-        self._moves = any(transform.geometric for transform in transforms)
+        self._draws_pixels = any(transform.pictorial for transform in transforms)
         self.out: dict[str, Field] = {}
         for name, field in source.spec.items():
             if name == IMAGE:
@@ -105,9 +105,9 @@ class Pipeline:
         else:
             before = what.dtype
             image = len(what.shape) == 3 and what.shape[2] in (1, 3, 4)
-            if self._moves and not image:
-                moving = next(t for t in self.transforms if t.geometric)
-                raise BadSetting(f"{type(moving).__name__} needs images (height, width, 1, 3 or 4), not rows of {what}")
+            if self._draws_pixels and not image:
+                first = next(t for t in self.transforms if t.pictorial)
+                raise BadSetting(f"{type(first).__name__} needs images (height, width, 1, 3 or 4), not rows of {what}")
             size, channels = (what.shape[:2], what.shape[2]) if image else (None, 1)  # type: ignore[assignment]
         after = before
         for transform in self.transforms:
@@ -115,7 +115,7 @@ class Pipeline:
             size = transform.size(size)
             after = transform.dtype(after)
         final = after if dtype is None else np.dtype(dtype)
-        if (self._moves or isinstance(what, Encoded)) and (final not in _KERNEL_TYPES or before not in _KERNEL_TYPES):
+        if (self._draws_pixels or isinstance(what, Encoded)) and (final not in _KERNEL_TYPES or before not in _KERNEL_TYPES):
             raise BadSetting(f"images come out as integers, float32 or float64, not {final} (from {before})")
         if final.kind not in "biuf" and final != before:
             raise BadSetting(f"dtype must be a number type, not {final}")
@@ -155,7 +155,7 @@ class Pipeline:
         return not self.transforms and laid_out and self.out[IMAGE] == what
 
     def _fixed_kernel_values(self, what: Field | Encoded) -> int:
-        if isinstance(what, Encoded) or not self._moves:
+        if isinstance(what, Encoded) or not self._draws_pixels:
             return 0
         height, width, channels = what.shape
         view = View(width, height)
@@ -236,7 +236,7 @@ class Pipeline:
     ) -> None:
         assert self._cast is not None
         whole = 255.0 if rows.dtype == np.uint8 else 1.0
-        if self._moves:
+        if self._draws_pixels:
             height, width, channels = rows.shape[1:]
             hwc = out.transpose(0, 2, 3, 1) if self.layout == "CHW" else out
             for i in range(len(rows)):

@@ -23,12 +23,12 @@ class Transform(ABC):
     ----------
     draws : int
         How many random numbers in [0, 1) `adjust` is given for a row.
-    geometric : bool
-        Whether it changes where pixels come from; else only colour or values.
+    pictorial : bool
+        Whether it needs rows to be images, since it moves pixels or mixes colours; else it changes value by value.
     """
 
     draws: ClassVar[int] = 0
-    geometric: ClassVar[bool] = False
+    pictorial: ClassVar[bool] = False
 
     @abstractmethod
     def adjust(self, view: View, u: Sequence[float]) -> None:

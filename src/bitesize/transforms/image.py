@@ -39,7 +39,7 @@ class Resize(Transform):
     height: int | tuple[int, int]
     width: int | None = None
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    geometric: ClassVar[bool] = True
+    pictorial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if isinstance(self.height, tuple):
@@ -92,7 +92,7 @@ class RandomResizedCrop(Transform):
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     draws: ClassVar[int] = 4
-    geometric: ClassVar[bool] = True
+    pictorial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.width is None:
@@ -137,7 +137,7 @@ class Flip(Transform):
     horizontal: float = 0.5
     vertical: float = 0.0
     draws: ClassVar[int] = 2
-    geometric: ClassVar[bool] = True
+    pictorial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("horizontal", "vertical"):
@@ -252,6 +252,7 @@ class Colour(Transform):
     """
 
     matrix: tuple[float, ...]
+    pictorial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "matrix", tuple(float(value) for value in self.matrix))
