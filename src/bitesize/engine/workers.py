@@ -21,7 +21,7 @@ from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.ring import Ring, Slot
 from bitesize.engine.scratch import Scratch
 from bitesize.engine.steps import Policy, Step, Steps
-from bitesize.errors import BatchesHeld, LoaderClosed, Stalled
+from bitesize.errors import BatchesHeld, BitesizeError, LoaderClosed, Stalled
 from bitesize.memory.budget import Pool
 from bitesize.order.chance import draw
 
@@ -289,6 +289,9 @@ class Engine:
                     array[real:] = 0
                 filling.mask[bite.start + real : bite.stop] = False
         except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
+            if not isinstance(error, BitesizeError):  # ours name file and row themselves
+                stage, where = self.doing[number]
+                error.add_note(f"bitesize: while {stage}, from {where} on, epoch {step.epoch}")
             filling.error = filling.error or error
         self._done(filling, bite.stop - bite.start)
 
