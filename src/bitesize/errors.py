@@ -59,6 +59,9 @@ class BadRows(BitesizeError, ValueError):
         first = next(iter(self.causes.values()))
         super().__init__(f"{len(self.causes)} rows could not be read; the first: {first}")
 
+    def __reduce__(self) -> tuple[type[BadRows], tuple[dict[int, Exception]]]:
+        return type(self), (self.causes,)
+
 
 class TooManyBadRows(BitesizeError, ValueError):
     """More rows of an epoch were bad than ``max_bad`` allows."""

@@ -113,10 +113,16 @@ def several_steps_an_execution() -> None:
         assert len(recorded()) == 2 * len(loader)
 
 
-def masked_rows_weigh_nothing() -> None:
-    with bs.Loader(bs.open(X, Y), batch_size=BATCH, memory="16 MiB", last="pad") as loader:
-        batches = [bs.to_keras(loader)[i] for i in range(1)]
-        assert [len(part) for part in batches[0]] == [BATCH] * 3
+def masked_rows_are_left_out() -> None:
+    with bs.Loader(bs.open(X, Y), batch_size=BATCH, memory="16 MiB", last="pad", shuffle=False) as loader:
+        data = bs.to_keras(loader)
+        assert [len(data[i][1]) for i in range(STEPS)] == [BATCH] * (STEPS - 1) + [N % BATCH]
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile(loss="mse", metrics=["mae"])
+        result = model.evaluate(data, verbose=0, return_dict=True)
+        error = np.asarray(model.predict_on_batch(X)).ravel() - Y
+        assert np.isclose(result["loss"], np.mean(error**2), rtol=1e-4)
+        assert np.isclose(result["mae"], np.mean(np.abs(error)), rtol=1e-4)
     with bs.Loader(bs.open(X, Y), batch_size=BATCH, memory="16 MiB") as loader:
         data = bs.to_keras(loader, inputs=["x", "y"], targets=["y"])
         (first, second), (target,) = data[0]
@@ -149,6 +155,6 @@ for shuffle, built, steps, validated, workers in cases:
 evaluation_and_prediction()
 if BACKEND != "torch":  # which refuses it
     several_steps_an_execution()
-masked_rows_weigh_nothing()
+masked_rows_are_left_out()
 a_loop_in_between_takes_nothing_away()
 sys.stdout.write(f"{count} cases in order on {BACKEND}\n")

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from bitesize.cli import demo, evaluate, plan, predict, train
-from bitesize.cli.console import console, errors
-from bitesize.cli.interrupt import EXIT_INTERRUPTED, leave
+from bitesize.cli.console import console, errors, plain
+from bitesize.cli.interrupt import EXIT_INTERRUPTED, interruptible, leave
 
 EXIT_ERROR = 1
 
@@ -47,9 +47,11 @@ def main() -> None:
     """Run the command and exit: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
     code: object = 0
     try:
-        app()
+        with interruptible() as interrupt:
+            app()
+            interrupt.check()
     except SystemExit as ended:  # typer's way to end; wrong usage has been printed, with code 2
-        code = ended.code
+        code = EXIT_INTERRUPTED if interrupt.pressed else ended.code
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except Exception as error:
@@ -66,11 +68,5 @@ def _report(error: Exception) -> int:
 
     if not isinstance(error, BitesizeError) or os.environ.get("BITESIZE_DEBUG"):
         raise error
-    errors.print(f"[bold red]error:[/] {_plain(str(error))}", highlight=False, soft_wrap=True)
+    errors.print(f"[bold red]error:[/] {plain(error)}", highlight=False, soft_wrap=True)
     return EXIT_ERROR
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

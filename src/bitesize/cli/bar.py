@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from bitesize.cli.console import errors
+from bitesize.cli.interrupt import INTERRUPT
 
 
 @contextlib.contextmanager
@@ -25,6 +26,7 @@ def counting(what: str, total: int, *, hide: bool = False) -> Iterator[Callable[
         task = progress.add_task(what, total=total, rate="")
 
         def advance(rows: int) -> None:
+            INTERRUPT.check()
             speed = progress.tasks[0].speed
             progress.update(task, advance=rows, rate=f"{speed:,.0f} rows/s" if speed else "")
 

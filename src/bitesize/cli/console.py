@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 console = Console()
 errors = Console(stderr=True)
@@ -17,8 +18,13 @@ def print_json(value: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
+def plain(text: object) -> str:
+    """Escape what a user named, such as a folder ``[bold]``, so that it is not taken for markup."""
+    return escape(str(text))
+
+
 def left_out_line(left_out: Any) -> str | None:
-    """Say what a scan left out, or None."""
+    """Say what a scan left out, or None; safe to print, whatever the names."""
     if not left_out:
         return None
-    return "left out: " + ", ".join(f"{count:,} {why}" for why, count in left_out.items())
+    return "left out: " + plain(", ".join(f"{count:,} {why}" for why, count in left_out.items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bitesize.cli.console import console, print_json
+from bitesize.cli.console import console, plain, print_json
 from bitesize.cli.options import Data, Json, Labels, Memory, OnError, RunArgument, parse_on_error
 
 
@@ -53,14 +53,14 @@ def _print(result: dict[str, Any]) -> None:
         table.add_column(title, justify="left" if title == "class" else "right")
     for line in result["per_class"]:
         figures = ["-" if line[name] is None else f"{line[name]:.3f}" for name in ("precision", "recall", "f1")]
-        table.add_row(line["class"], *figures, f"{line['rows']:,}")
+        table.add_row(plain(line["class"]), *figures, f"{line['rows']:,}")
     console.print(table)
     if len(result["classes"]) <= 12:
         console.print("\nwhat is taken for what (a line a true class, a column a predicted one)")
         table = Table(box=None, padding=(0, 2))
         table.add_column("")
         for name in result["classes"]:
-            table.add_column(name, justify="right")
+            table.add_column(plain(name), justify="right")
         for name, counts in zip(result["classes"], result["confusion"], strict=True):
-            table.add_row(name, *(f"{count:,}" for count in counts))
+            table.add_row(plain(name), *(f"{count:,}" for count in counts))
         console.print(table)

@@ -30,6 +30,9 @@ class Interrupt:
             raise KeyboardInterrupt
 
 
+INTERRUPT = Interrupt()  # one a process, as there is one Ctrl-C
+
+
 def leave() -> NoReturn:
     """End the process at once, with the exit code of Ctrl-C; everything of ours must be closed.
 
@@ -43,7 +46,7 @@ def leave() -> NoReturn:
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interrupt]:
     """Remember Ctrl-C within the block, besides raising KeyboardInterrupt as always."""
-    interrupt = Interrupt()
+    interrupt = INTERRUPT
     if threading.current_thread() is not threading.main_thread():
         yield interrupt  # only the main thread may set handlers, and only there is it raised
         return

@@ -23,6 +23,7 @@ def plan(
     import numpy as np
 
     import bitesize as bs
+    from bitesize.memory.sizes import format_size
     from bitesize.training.settings import geometry, is_whole
     from bitesize.transforms.image import check_size
 
@@ -34,10 +35,24 @@ def plan(
     transforms = [*geometry(source, image_size, augment=False), *scaling]
     with bs.Loader(source, batch_size=size, transforms=transforms, memory=memory, dtype=np.float32) as loader:
         made = loader.plan
+    # Training with validation beside it takes two loaders, each with one slot more; see training.fit.
+    with bs.Loader(source, batch_size=made.batch_size, transforms=transforms, memory=1 << 60, dtype=np.float32) as probe:
+        probe.hold(2)
+        least = 3 * probe.least
     if json:
-        print_json({**made.as_dict(), "left_out": dict(source.left_out), "classes": list(source.classes or ())})
+        print_json(
+            {
+                "train_least": least,
+                **made.as_dict(),
+                "left_out": dict(source.left_out),
+                "classes": list(source.classes or ()),
+            }
+        )
         return
     print_plan(made)
+    console.print(
+        f"bitesize train, with validation beside it, needs at least {format_size(least, ceil=True)}.", highlight=False
+    )
     line = left_out_line(source.left_out)
     if line:
         console.print(line, highlight=False)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console
+from bitesize.cli.console import console, plain
 from bitesize.cli.options import Memory, OnError, RunArgument, parse_on_error
 
 WhatToPredict = Annotated[
@@ -36,6 +36,8 @@ def predict(
 
     if Path(out).suffix not in (".csv", ".parquet"):
         raise BadSetting(f"--out must end in .csv or .parquet, not {out}")
+    if not Path(out).absolute().parent.is_dir():
+        raise BadSetting(f"the folder of --out {out} does not exist")
     action: Any = parse_on_error(on_error)
     folder = RunFolder.open(run)
     source = bs.open(data)
@@ -54,7 +56,7 @@ def predict(
                 np.where(mask[:, None], np.exp(log_p), np.nan))  # fmt: skip
             bad += int((~mask).sum())
     skipped = f"; {bad} could not be read and have no prediction" if bad else ""
-    console.print(f"{len(source):,} predictions in [bold]{out}[/]{skipped}", highlight=False)
+    console.print(f"{len(source):,} predictions in [bold]{plain(out)}[/]{skipped}", highlight=False)
 
 
 def _csv(out: str, classes: tuple[str, ...]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bitesize.cli.console import console, left_out_line
-from bitesize.cli.interrupt import Interrupt
+from bitesize.cli.interrupt import INTERRUPT
 from bitesize.cli.plan import print_plan
 from bitesize.memory.sizes import format_size
 
@@ -21,14 +21,13 @@ class Quiet:
 
     def __init__(self) -> None:
         self.epochs = 0
-        self.interrupt = Interrupt()
 
     def planned(self, job: Any) -> None:
         """Show nothing."""
 
     def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
         """End training if Ctrl-C was pressed."""
-        self.interrupt.check()
+        INTERRUPT.check()
 
     def epoch(self, line: dict[str, Any]) -> None:
         """Count."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, errors, left_out_line, print_json
+from bitesize.cli.console import console, errors, left_out_line, plain, print_json
 from bitesize.cli.options import (
     BatchSize,
     Data,
@@ -85,21 +85,20 @@ def train(
 
 def run(settings: TrainSettings, out: str, *, quiet: bool) -> dict[str, Any]:
     """Train with progress on the terminal; say what is saved when interrupted."""
-    from bitesize.cli.interrupt import interruptible, leave
+    from bitesize.cli.interrupt import leave
     from bitesize.cli.progress import Quiet, Terminal
     from bitesize.training.fit import fit, prepare
 
     watcher = Quiet() if quiet else Terminal()
     job = None
     try:
-        with interruptible() as interrupt, watcher:
-            watcher.interrupt = interrupt
+        with watcher:
             job = prepare(settings, out)
             result = fit(job, watcher)
     except KeyboardInterrupt:
         if job is not None:
             job.close()
-        errors.print(_interrupted(job, watcher.epochs, out), highlight=False, soft_wrap=True)
+        errors.print(plain(_interrupted(job, watcher.epochs, out)), highlight=False, soft_wrap=True)
         leave()
     finally:
         if job is not None:
@@ -125,10 +124,12 @@ def _print_end(result: dict[str, Any], out: str, left_out: Any) -> None:
     peak, budget = format_size(result["peak_bytes"]), format_size(result["budget"])
     console.print(f"{result['rows_per_second']:,.0f} rows/s, loading held at most {peak} of its {budget}", highlight=False)
     if result["best_epoch"]:
-        console.print(f"stopped early: the saved model is that of epoch {result['best_epoch']}", highlight=False)
+        console.print(
+            f"the saved model is that of epoch {result['best_epoch']}, of the lowest validation loss", highlight=False
+        )
     if result["bad_rows"]:
-        console.print(f"{result['bad_rows']} rows were skipped: {out}/bad_rows.csv lists them", highlight=False)
+        console.print(f"{result['bad_rows']} rows were skipped: {plain(out)}/bad_rows.csv lists them", highlight=False)
     line = left_out_line(left_out)
     if line:
         console.print(line, highlight=False)
-    console.print(f"saved in [bold]{out}[/]: model.keras, history.csv, config.json, classes.json", highlight=False)
+    console.print(f"saved in [bold]{plain(out)}[/]: model.keras, history.csv, config.json, classes.json", highlight=False)

@@ -15,6 +15,8 @@ from bitesize.spec import CHANNELS, Mode
 # The file is complete when only this is odd: bytes that stand before the end marker. Any other warning may hide a
 # truncation behind it.
 _HARMLESS = "extraneous bytes before marker 0xd9"
+# What undoes each EXIF orientation, as members of Pillow's Transpose: mirrors undo themselves, a quarter turn the other.
+_TURN_BACK = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
 _COLORSPACE = {"RGB": "RGB", "L": "GRAY", "RGBA": "RGBA"}
 # JPEG can be decoded at these eighths of its size for less work; the full size is 8.
 EIGHTHS = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -42,15 +44,16 @@ def pixels_nbytes(info: ImageInfo, mode: Mode, eighths: int) -> int:
     return width * height * CHANNELS[mode]
 
 
-def decode_nbytes(info: ImageInfo, mode: Mode, eighths: int) -> int:
-    """Bytes that decoding takes in all: pixels, and what the decoder holds beside them while it works."""
+def decode_nbytes(info: ImageInfo, mode: Mode, eighths: int, file_nbytes: int) -> int:
+    """Bytes that decoding a file takes in all: pixels, and what the decoder holds beside them while it works."""
     pixels = info.width * info.height
     if info.kind == "JPEG" and info.channels != 4:
-        # libjpeg holds every coefficient of a progressive image: 2 bytes each, chroma at most as large as luma.
-        beside = pixels * info.channels * 2 if info.progressive else info.width * 64
+        # libjpeg holds every coefficient of an image of several scans: 2 bytes each, chroma at most as large as luma.
+        beside = pixels * info.channels * 2 if info.buffered else info.width * 64
     else:
-        # Pillow holds the stored image (4 bytes a pixel for all modes but gray), and one conversion of it.
-        beside = pixels * (4 + 4)
+        # Pillow copies the file, and holds the image (4 bytes a pixel for all modes but gray) and a copy for NumPy; for other
+        # modes also each step of the conversion: alpha over white takes four images, 16-bit gray 32-bit temporaries.
+        beside = file_nbytes + pixels * (8 if info.plain and mode != "RGBA" else 32)
     return pixels_nbytes(info, mode, eighths) + beside
 
 
@@ -91,7 +94,7 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
             _decode_jpeg(data, mode, eighths, out)
         else:
             _decode_other(data, info, mode, out)
-    except BadFile:
+    except (BadFile, MemoryError):
         raise
     except Exception as error:  # Pillow's plugins raise many types for damaged files
         raise BadFile(f"damaged {info.kind}: {error}") from error
@@ -120,6 +123,9 @@ def _decode_other(data: memoryview, info: ImageInfo, mode: Mode, out: NDArray[np
 
     with Image.open(io.BytesIO(data), formats=[info.kind]) as opened:
         image: Image.Image = opened
+        if info.kind == "TIFF" and info.orientation != 1:
+            # Pillow turns TIFFs, and only these, while it loads them.
+            image = image.transpose(Image.Transpose(_TURN_BACK[info.orientation]))
         if image.mode.startswith("I;16") or image.mode in ("I", "F"):
             image = _from_wide_gray(image)
         if mode != "RGBA" and image.has_transparency_data:

@@ -40,8 +40,10 @@ class ImageInfo:
         Components as stored: 1 gray, 3 colour, 4 CMYK or alpha.
     orientation
         EXIF orientation, 1 to 8; 1 is upright.
-    progressive
-        Whether it is a progressive JPEG, which needs memory for all its coefficients.
+    buffered
+        Whether it is a JPEG of several scans (progressive, or its colours apart), which needs memory for all coefficients.
+    plain
+        Whether it is gray or RGB of 8 bits without transparency, so that decoding needs no conversion.
     """
 
     kind: str
@@ -49,7 +51,8 @@ class ImageInfo:
     height: int
     channels: int
     orientation: int = 1
-    progressive: bool = False
+    buffered: bool = False
+    plain: bool = True
 
 
 def read_info(data: memoryview) -> ImageInfo:
@@ -105,11 +108,25 @@ def _jpeg_info(data: memoryview) -> ImageInfo:
                 progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
                 if progressive:
                     _check_scans(data, width, height)
-                return ImageInfo("JPEG", width, height, data[at + 9], orientation, progressive)
+                components = data[at + 9]
+                buffered = progressive or _first_scan_components(data, at + 2 + length) < components
+                return ImageInfo("JPEG", width, height, components, orientation, buffered, components != 4)
             if marker == 0xE1 and bytes(data[at + 4 : at + 10]) == b"Exif\0\0":
                 orientation = _exif_orientation(data[at + 10 : at + 2 + length])
             at += 2 + length
     raise BadFile("the JPEG ends before its frame header")
+
+
+def _first_scan_components(data: memoryview, at: int) -> int:
+    """Find the first scan header and tell how many components it has; 0 if there is none."""
+    while at + 5 <= len(data):
+        if data[at] != 0xFF or data[at + 1] in (0xFF, 0x00):
+            at += 1
+        elif data[at + 1] == 0xDA:
+            return data[at + 4]
+        else:
+            at += 2 + (data[at + 2] << 8 | data[at + 3])
+    return 0
 
 
 def _check_scans(data: memoryview, width: int, height: int) -> None:
@@ -137,14 +154,24 @@ def _exif_orientation(tiff: memoryview) -> int:
     return 1
 
 
+def _tiff_of(exif: bytes) -> memoryview:
+    return memoryview(exif.removeprefix(b"Exif\0\0"))
+
+
 def _pillow_info(data: memoryview, kind: str) -> ImageInfo:
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=[kind]) as image:
             width, height = image.size
-            # Only formats that carry EXIF are asked: for others this would decode the image.
-            orientation = image.getexif().get(_EXIF_ORIENTATION, 1) if kind in ("PNG", "WEBP", "TIFF") else 1
-            return ImageInfo(kind, width, height, len(image.getbands()), orientation if 1 <= orientation <= 8 else 1)
+            # Image.getexif would decode a PNG that has none; what stands before the pixels is in `info` already.
+            exif = image.info.get("exif", b"")
+            orientation = image.getexif().get(_EXIF_ORIENTATION, 1) if kind == "TIFF" else _exif_orientation(_tiff_of(exif))
+            if kind == "TIFF" and orientation >= 5:
+                width, height = height, width  # Pillow gives the size after turning
+            plain = image.mode in ("L", "RGB") and "transparency" not in image.info
+            return ImageInfo(
+                kind, width, height, len(image.getbands()), orientation if 1 <= orientation <= 8 else 1, plain=plain
+            )
     except Exception as error:  # Pillow's plugins raise many types for damaged files, and its own for bombs
         raise BadFile(f"damaged {kind}: {error}") from error

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Literal
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from bitesize.engine.pipeline import Layout, Pipeline
@@ -131,9 +132,9 @@ class Loader:
         self._needs = Needs(self._pipeline, order, self.threads)
         if batch_size == "auto":
             batch_size = auto_batch_size(self._needs, self._slots, min(len(source), 256), self.budget)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise BadSetting(f'batch_size must be a whole number of at least 1, or "auto", not {batch_size!r}')
-        self._steps = Steps(order, batch_size, last, shard)
+        self._steps = Steps(order, int(batch_size), last, shard)
         self._policy = Policy(on_error, max_bad, len(source))
         self._engine: Engine | None = None
         self._iterator: weakref.ref[BatchIterator] | None = None
@@ -178,6 +179,11 @@ class Loader:
     def plan(self) -> Plan:
         """The table of bytes."""
         return make_plan(self._needs, self._steps, self._slots, self.budget)
+
+    @property
+    def least(self) -> int:
+        """Bytes below which the loader, as it is now, would be refused."""
+        return self._needs.total(self._steps.rows_of_rank, self._slots)
 
     @property
     def bad(self) -> list[BadRow]:
@@ -239,13 +245,8 @@ class Loader:
         with self._lock:
             if batches <= self._held:
                 return
-            before, self._held = self._held, batches
-            try:
-                self._restart()
-            except BaseException:
-                self._held = before
-                self._restart()
-                raise
+            self._parts[1].grow(batches - self._held)
+            self._held = batches
 
     def close(self) -> None:
         """End the threads and give all bytes back; batches that are still held stay valid."""
@@ -294,14 +295,6 @@ class Loader:
         for charge in self._parts[0]:
             charge.release()
         self._engine = None
-
-    def _restart(self) -> None:
-        if self._engine is not None and self._engine.run is not None:
-            self._engine.cancel()
-        self._release()
-        self._parts = ([], Ring({}, 0, 0, self.budget), None)
-        refuse_unless_it_fits(self._needs, self._steps, self._slots, self.budget)
-        self._charge_all()
 
 
 class BatchIterator(Iterator[Batch]):

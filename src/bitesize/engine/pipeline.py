@@ -71,6 +71,8 @@ class Pipeline:
     ) -> None:
         if layout not in ("HWC", "CHW"):
             raise BadSetting(f'layout must be "HWC" or "CHW", not {layout!r}')
+        if not isinstance(transforms, Sequence):
+            raise BadSetting(f"transforms must be a list, not {transforms!r}")
         for transform in transforms:
             if not isinstance(transform, Transform):
                 raise BadSetting(f"transforms must be bitesize transforms such as bs.Resize(224), not {transform!r}")
@@ -114,11 +116,16 @@ class Pipeline:
             transform.check(channels)
             size = transform.size(size)
             after = transform.dtype(after)
-        final = after if dtype is None else np.dtype(dtype)
+        try:
+            final = after if dtype is None else np.dtype(dtype)
+        except TypeError as error:
+            raise BadSetting(f"dtype must be a number type such as float32, not {dtype!r}") from error
         if (self._draws_pixels or isinstance(what, Encoded)) and (final not in _KERNEL_TYPES or before not in _KERNEL_TYPES):
             raise BadSetting(f"images come out as integers, float32 or float64, not {final} (from {before})")
-        if final.kind not in "biuf" and final != before:
-            raise BadSetting(f"dtype must be a number type, not {final}")
+        if (final.kind not in "biuf" or before.kind not in "biuf") and final != before:
+            raise BadSetting(f"dtype: rows of {before} cannot be cast to {final}")
+        if self._draws_pixels and before.kind in "iu" and before.itemsize > 2:
+            raise BadSetting(f"images are drawn in float32, which cannot hold every {before}: convert them first")
         if size is None:
             assert isinstance(what, Field)
             return Field(what.shape, final)
@@ -262,12 +269,14 @@ class Pipeline:
         else:
             for i in range(len(rows)):
                 values = source[i] if view.colour == PLAIN else source[i].astype(np.float32) * factor + offset
+                if target.dtype.kind in "iu" and values.dtype.kind == "f":
+                    values = np.clip(np.floor(values.astype(np.float64) + 0.5), *self._limits)
                 np.copyto(target[i], values, casting="unsafe")
 
     def _cast_limits(self, view: View, before: np.dtype[Any]) -> tuple[float, float]:
         # Integers that only change their type keep their values, which floats could not hold beyond 2**53.
         plain = view.colour == PLAIN and view.alpha == 1.0
-        return (0.0, 0.0) if plain and before.kind in "iu" else self._limits
+        return (0.0, 0.0) if plain and np.can_cast(before, self.out[IMAGE].dtype) else self._limits
 
     def _draw_encoded(
         self,
@@ -312,7 +321,7 @@ class Pipeline:
         buffer = scratch.transient.ensure(nbytes, nbytes, what)
         self._read_x(row, Reader(buffer))
         view, info, eighths, need = self._look(memoryview(buffer)[:nbytes], row, draws)  # type: ignore[arg-type]
-        charge, size = self._decode_need(info, eighths, need)
+        charge, size = self._decode_need(info, eighths, need, nbytes)
         # What was read is given up before asking for all of it at once: no thread waits with bytes in its hands.
         buffer = scratch.transient.ensure(aligned(nbytes) + charge, aligned(nbytes) + size, what)
         self._read_x(row, Reader(buffer))
@@ -323,7 +332,7 @@ class Pipeline:
     def _draw_one(self, data: memoryview, row: int, draws: Sequence[float], out: NDArray[Any], scratch: Scratch) -> None:
         assert scratch.transient is not None
         view, info, eighths, need = self._look(data, row, draws)
-        buffer = scratch.transient.ensure(*self._decode_need(info, eighths, need), self.source.describe(row))
+        buffer = scratch.transient.ensure(*self._decode_need(info, eighths, need, data.nbytes), self.source.describe(row))
         self._decode_and_render(data, row, view, info, eighths, need, buffer, out)
         scratch.transient.yield_if_wanted()
 
@@ -349,12 +358,12 @@ class Pipeline:
         view.to_stored(1, 0, 0, eighths / 8)
         return view, info, eighths, kernel_need(view, decoded_size(info, eighths)[0], what.channels)
 
-    def _decode_need(self, info: ImageInfo, eighths: int, need: tuple[int, int, int]) -> tuple[int, int]:
+    def _decode_need(self, info: ImageInfo, eighths: int, need: tuple[int, int, int], file_nbytes: int) -> tuple[int, int]:
         """Tell (bytes to charge, bytes of buffer) for decoding and drawing."""
         what = self.source.spec[IMAGE]
         assert isinstance(what, Encoded)
         kernel = aligned(4 * need[2])
-        return decode_nbytes(info, what.mode, eighths) + kernel + 64, aligned(
+        return decode_nbytes(info, what.mode, eighths, file_nbytes) + kernel + 64, aligned(
             pixels_nbytes(info, what.mode, eighths)
         ) + kernel
 

@@ -91,9 +91,23 @@ class Ring:
 
     def __init__(self, fields: Mapping[str, Field], rows: int, slots: int, budget: Budget) -> None:
         self.free: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
-        nbytes = slot_nbytes(fields, rows)
-        self._slots = [Slot(fields, rows, self.free, budget.charge(nbytes, "slots")) for _ in range(slots)]
-        for slot in self._slots:
+        self._fields, self._rows, self._budget = fields, rows, budget
+        self._slots: list[Slot] = []
+        self.grow(slots)
+
+    def grow(self, slots: int) -> None:
+        """Add slots; all of them or, if the budget has no room, none.
+
+        Raises
+        ------
+        DoesNotFit
+            If they do not fit the budget.
+        """
+        nbytes = slot_nbytes(self._fields, self._rows)
+        charges = [self._budget.charge(nbytes, "slots") for _ in range(slots)]
+        added = [Slot(self._fields, self._rows, self.free, charge) for charge in charges]
+        self._slots += added
+        for slot in added:
             self.free.put(slot)
 
     @property

@@ -97,7 +97,7 @@ def names_of(paths: Sequence[str | bytes | os.PathLike[str]]) -> Names:
     """Hold a list of paths compactly, in the order given."""
     builder = NamesBuilder()
     for path in paths:
-        folder, name = os.path.split(os.fsencode(path))
+        folder, name = os.path.split(os.path.abspath(os.fsencode(path)))  # it must outlive a change of folder
         builder.add(folder, (name,))
     return builder.build()
 

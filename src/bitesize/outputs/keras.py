@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from bitesize.errors import BadSetting, LoaderClosed, MissingPackage
+from bitesize.errors import BadSetting, LoaderClosed, MissingPackage, TooManyBadRows
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import BatchIterator, Loader
@@ -53,7 +53,8 @@ def to_keras(
     Returns
     -------
     keras.utils.PyDataset
-        Yields ``(x,)`` or ``(x, y)``; ``(x, y, weights)`` where batches may have masked rows, whose weight is 0.
+        Yields ``(x,)`` or ``(x, y)``. Rows that are padding or could not be read are left out of their batch, which is
+        shorter then: losses and metrics count each row once, which weights of 0 would not do.
 
     Raises
     ------
@@ -192,11 +193,10 @@ class _Places:
         return -(-place // len(self._loader)) * len(self._loader)
 
     def _pick(self, batch: Batch) -> tuple[Any, ...]:
+        if self._loader.masks and not batch.mask.all():
+            _leave_out(batch)
         x = _fields(batch, self._inputs)
-        if self._targets is None:
-            return (x,)
-        y = _fields(batch, self._targets)
-        return (x, y, batch.mask.astype("float32")) if self._loader.masks else (x, y)
+        return (x,) if self._targets is None else (x, _fields(batch, self._targets))
 
 
 _ITERATOR_METHODS = frozenset(("reset", "_enumerate_iterator", "catch_stop_iteration"))
@@ -224,6 +224,18 @@ class _Caller:
                 self.method = name
                 return
             frame = frame.f_back
+
+
+def _leave_out(batch: Batch) -> None:
+    """Leave out masked rows, moving the others together in place: no memory is taken."""
+    good = batch.mask.nonzero()[0].tolist()
+    if not good:
+        raise TooManyBadRows(f"no row of the batch at position {batch.position} of epoch {batch.epoch} could be read")
+    for name, array in batch.items():
+        for to, row in enumerate(good):
+            if to != row:
+                array[to] = array[row]
+        batch[name] = array[: len(good)]
 
 
 def _fields(batch: Batch, names: str | Sequence[str]) -> Any:

@@ -70,23 +70,49 @@ def open(  # noqa: A001 - reads as bs.open
     >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
+    is_path = isinstance(what, str | os.PathLike)
+    if split is not None and not (is_path and os.path.isdir(os.fspath(what))):  # type: ignore[arg-type]
+        raise BadSetting(f"split={split!r} names a subfolder, and what is given is no folder")
     if isinstance(what, Source):
+        if labels is not None:
+            raise BadSetting("a Source has its labels already")
         return what
     if isinstance(labels, str | os.PathLike):
-        names, given = _read_table(labels, what)
+        if not is_path or not os.path.isdir(os.fspath(what)):  # type: ignore[arg-type]
+            raise NotFound(f"a table of labels names files of a folder, and {what!r:.80} is none")
+        names, given = _read_table(labels, os.path.join(os.fspath(what), split or ""))  # type: ignore[arg-type]
         return _of_files(names, given, mode, orient)
     if isinstance(what, Mapping):
+        if labels is not None or not what or not all(isinstance(folder, str | os.PathLike) for folder in what.values()):
+            raise BadSetting(
+                'a mapping needs a folder for each class, {"cat": folder, "dog": folder}, and no labels beside it'
+            )
         return _of_listing(merge({str(name): folder for name, folder in what.items()}, _SUFFIXES), None, mode, orient)
-    if isinstance(what, str | os.PathLike):
-        return _of_path(os.fspath(what), labels, split, mode, orient)
-    if isinstance(what, Sequence) and len(what) and all(isinstance(path, str | bytes | os.PathLike) for path in what):
-        paths = list(what)
-        for path in paths:
+    if is_path:
+        return _of_path(os.fspath(what), labels, split, mode, orient)  # type: ignore[arg-type]
+    paths = _paths_in(what)
+    if paths is not None:
+        for i, path in enumerate(paths):
             if not os.path.exists(path):
-                raise NotFound(f"{os.fsdecode(path)} does not exist (path {paths.index(path)} of {len(paths)})")
+                raise NotFound(f"{os.fsdecode(path)} does not exist (path {i} of {len(paths)})")
         return _of_files(names_of(paths), labels, mode, orient)
-    array = what if isinstance(what, np.ndarray) else np.asarray(what)
+    try:
+        array = what if isinstance(what, np.ndarray) else np.asarray(what)
+    except ValueError as error:
+        raise BadSetting(f"the rows of a list must have one shape: {error}") from error
     return _of_array(array, labels)
+
+
+def _paths_in(what: Any) -> list[Any] | None:
+    """Give the paths that a list or an array of text holds, or None if it holds something else."""
+    if isinstance(what, np.ndarray):
+        return what.tolist() if what.dtype.kind in "US" and what.ndim == 1 else None
+    if not isinstance(what, Sequence) or not what:
+        return None
+    kinds = {isinstance(part, str | bytes | os.PathLike) for part in what}
+    if kinds == {True, False}:
+        raise BadSetting("a list must hold paths or numbers, not both")
+    return list(what) if kinds == {True} else None
 
 
 def _of_path(path: str, labels: ArrayLike | None, split: str | None, mode: Mode, orient: bool) -> Source:
@@ -147,11 +173,17 @@ def _one_kind(kinds: Mapping[str, int]) -> type[Source]:
     return chosen.pop()
 
 
-def _read_table(table: str | os.PathLike[str], what: object) -> tuple[Names, list[str]]:
+def _read_table(table: str | os.PathLike[str], root: str) -> tuple[Names, list[str]]:
     """Read a CSV of paths and labels."""
     if not os.path.isfile(table):
         raise NotFound(f"{os.fspath(table)} does not exist")
-    root = os.fspath(what) if isinstance(what, str | os.PathLike) and os.path.isdir(what) else None
+    try:
+        return _read_lines(table, root)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadFile(f"{os.fspath(table)} is not a CSV in UTF-8: {error}") from error
+
+
+def _read_lines(table: str | os.PathLike[str], root: str) -> tuple[Names, list[str]]:
     paths: list[str] = []
     labels: list[str] = []
     missing: list[str] = []
@@ -161,7 +193,7 @@ def _read_table(table: str | os.PathLike[str], what: object) -> tuple[Names, lis
             raise BadFile(f"{os.fspath(table)} needs the columns path and label, and has {reader.fieldnames}")
         for line in reader:
             name = line["path"]
-            places = [os.path.join(folder, name) for folder in (root, os.path.dirname(table)) if folder is not None]
+            places = [os.path.join(folder, name) for folder in (root, os.path.dirname(table))]
             found = next((place for place in places if os.path.isfile(place)), None)
             if found is None:
                 missing.append(name)
@@ -170,7 +202,7 @@ def _read_table(table: str | os.PathLike[str], what: object) -> tuple[Names, lis
                 labels.append(line["label"])
     if missing:
         first = ", ".join(missing[:10])
-        raise NotFound(f"{len(missing)} files of {os.fspath(table)} do not exist below {root or 'its folder'}: {first}")
+        raise NotFound(f"{len(missing)} files of {os.fspath(table)} do not exist below {root}: {first}")
     if not paths:
         raise BadFile(f"{os.fspath(table)} lists no files")
     return names_of(paths), labels

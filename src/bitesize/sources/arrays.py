@@ -57,8 +57,9 @@ class Arrays(Source):
             into["y"][...] = self._labels[rows]
         if isinstance(self._x, ArrayFile):
             self._x.read_rows(rows, into["x"])
-        elif self._x.dtype.isnative:
-            # mode="clip" writes straight to `out`; the default would go through a buffer of the same size.
+        elif self._x.dtype.isnative and self._x.flags.c_contiguous:
+            # mode="clip" writes straight to `out`; the default would go through a buffer of the same size. Of an array that
+            # is not contiguous `take` would first make a whole copy.
             np.take(self._x, rows, axis=0, out=into["x"], mode="clip")
         else:
             for i, row in enumerate(rows.tolist()):

@@ -337,13 +337,19 @@ def class_numbers(labels: Sequence[Any] | NDArray[Any], rows: int) -> tuple[NDAr
     if array.ndim == 0 or len(array) != rows:
         given = "a single value" if array.ndim == 0 else f"{len(array)}"
         raise BadSetting(f"{rows} rows need as many labels: got {given}")
-    if array.dtype.kind in "US":
+    if array.dtype.kind in "US" and array.ndim != 1:
+        raise BadSetting(f"labels that are text must be one a row, not of shape {array.shape}")
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8", "backslashreplace")
+    if array.dtype.kind == "U":
         names = sorted({str(name) for name in array.tolist()}, key=class_key)
         index = {name: i for i, name in enumerate(names)}
         return np.array([index[str(name)] for name in array.tolist()], np.int64), tuple(names)
     if array.dtype.kind in "iub":
+        if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
+            raise BadSetting("labels must be below 2**63")
         return np.ascontiguousarray(array, np.int64), None
-    return np.ascontiguousarray(array), None
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("=")), None
 
 
 def raise_bad(failed: Mapping[int, Exception]) -> None:

@@ -87,7 +87,7 @@ class NpyFiles(FileSource):
                     return
             header = read_header(fd, path)
             self._check(header, path)
-            read_payload(fd, header, out[0], path)
+            read_payload(fd, header, out.reshape(header.shape), path)
         finally:
             os.close(fd)
 

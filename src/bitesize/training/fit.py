@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from bitesize.engine.loader import Loader
-from bitesize.errors import BadSetting
+from bitesize.errors import BadSetting, DoesNotFit
 from bitesize.memory.budget import Budget
+from bitesize.memory.sizes import format_size
 from bitesize.outputs.keras import to_keras
 from bitesize.sources import open as open_source
 from bitesize.sources.base import Source
@@ -22,6 +24,7 @@ from bitesize.training.settings import TrainSettings, geometry, is_whole
 # The share of all steps in which the learning rate rises from 0; then it falls along a cosine to 0.
 _WARM_UP = 0.1
 _WEIGHT_DECAY = 0.05
+_UNLIMITED = 1 << 60  # bytes, for asking what a loader would need; nothing of it is touched
 
 
 class Watcher(Protocol):
@@ -51,8 +54,11 @@ class Job:
     budget: Budget
     loader: Loader
     val_loader: Loader | None
+    data: Any
+    val_data: Any
     model: Any
     run: RunFolder
+    config: dict[str, Any]
 
     def close(self) -> None:
         """End the loaders."""
@@ -114,40 +120,67 @@ def prepare(settings: TrainSettings, out: str) -> Job:
     scaling = input_scaling(settings.model, is_whole(what))
     budget = Budget(settings.memory)
 
-    def loader(source: Source, *, training: bool, batch_size: Any, rest: int = 0) -> Loader:
+    def loader(source: Source, *, training: bool, batch_size: int, memory: Budget) -> Loader:
         return Loader(
             source,
             batch_size=batch_size,
             transforms=[*geometry(source, settings.image_size, settings.augment and training), *scaling],
-            memory=budget,
+            memory=memory,
             shuffle=training,
             seed=settings.seed,
             # A short batch would make JAX compile the training step again; other rows are left out each epoch.
-            last="drop" if training and len(source) >= (batch_size if batch_size != "auto" else 256) else "short",
+            last="drop" if training and len(source) >= batch_size else "short",
             dtype=np.float32,
             on_error=settings.on_error,
         )
 
+    def need(batch_size: int) -> int:
+        """Tell the least budget for both loaders: the first one's pool takes half of what the second one needs."""
+        total = 0
+        for source, training in ((train, True), (val, False)):
+            if source is not None:
+                with loader(source, training=training, batch_size=batch_size, memory=Budget(_UNLIMITED)) as probe:
+                    to_keras(probe)
+                    total += probe.least if training else 2 * probe.least
+        return total
+
+    sizes = [size for size in (256, 128, 64, 32, 16, 8, 4, 2, 1) if size <= len(train)]
     if settings.batch_size == "auto":
-        with loader(train, training=True, batch_size="auto") as probe:
-            settings = replace(settings, batch_size=probe.batch_size)
+        settings = replace(settings, batch_size=next((size for size in sizes if need(size) <= budget.total), 1))
+    assert settings.batch_size != "auto"
+    _refuse_unless_it_fits(need, settings.batch_size, sizes, budget)
     keras.utils.set_random_seed(settings.seed % 2**32)
-    train_loader = loader(train, training=True, batch_size=settings.batch_size)
+    train_loader = loader(train, training=True, batch_size=settings.batch_size, memory=budget)
     val_loader = None
     try:
+        data, val_data = to_keras(train_loader), None
         if val is not None:
-            val_loader = loader(val, training=False, batch_size=settings.batch_size)
+            val_loader = loader(val, training=False, batch_size=settings.batch_size, memory=budget)
+            val_data = to_keras(val_loader)
         model = build_model(settings.model, train_loader.spec["x"].shape, len(classes), settings.weights)
         _compile(keras, model, settings, len(train_loader))
         run = RunFolder.create(out)
         evaluated = [*geometry(train, settings.image_size, False), *scaling]
-        run.write_config(_config(keras, settings, train_loader, model, evaluated, scaling), classes)
+        config = _config(keras, settings, train_loader, model, evaluated, scaling)
     except BaseException:
         train_loader.close()
         if val_loader is not None:
             val_loader.close()
         raise
-    return Job(settings, train, val, classes, budget, train_loader, val_loader, model, run)
+    return Job(settings, train, val, classes, budget, train_loader, val_loader, data, val_data, model, run, config)
+
+
+def _refuse_unless_it_fits(need: Callable[[int], int], batch_size: int, sizes: Sequence[int], budget: Budget) -> None:
+    least = need(batch_size)
+    if least <= budget.total:
+        return
+    ways = f'raise --memory to "{format_size(least, ceil=True)}"'
+    smaller = next((size for size in sizes if size < batch_size and need(size) <= budget.total), None)
+    ways = f"Lower --batch-size to {smaller} or {ways}" if smaller else f"No batch fits: {ways}"
+    raise DoesNotFit(
+        f"Loading for training and validation needs {format_size(least)} with batches of {batch_size} rows, and the budget is "
+        f"{format_size(budget.total)}. {ways}."
+    )
 
 
 def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
@@ -160,12 +193,14 @@ def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
     """
     keras = load_keras()
     settings, loader = job.settings, job.loader
-    data = to_keras(loader)
-    val = None if job.val_loader is None else to_keras(job.val_loader)
     watcher.planned(job)
     epochs: list[dict[str, Any]] = []
     began = time.perf_counter()
     trained, training = 0, 0.0  # rows, seconds
+
+    def bad_rows() -> list[tuple[Any, ...]]:
+        loaders = (("training", loader), ("validation", job.val_loader))
+        return [(name, *bad) for name, part in loaders if part is not None for bad in part.bad]
 
     class Progress(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
         """Tells the watcher, and saves."""
@@ -186,9 +221,12 @@ def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
             line = {"epoch": epoch + 1, **figures, "seconds": round(time.perf_counter() - self.began, 3)}
             line["rows_per_second"] = round(rows / max(self.seconds, 1e-9), 1)
             epochs.append(line)
-            job.run.save_model(self.model)
+            if len(epochs) == 1:
+                job.run.begin(self.model, job.config, job.classes)
+            else:
+                job.run.save_model(self.model)
             job.run.write_history(epochs)
-            job.run.write_bad(list(loader.bad))
+            job.run.write_bad(bad_rows())
             watcher.epoch(line)
 
     callbacks = [Progress()]
@@ -197,8 +235,8 @@ def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
         stopping = keras.callbacks.EarlyStopping("val_loss", patience=settings.early_stopping, restore_best_weights=True)
         callbacks.append(stopping)
     job.model.fit(
-        data,
-        validation_data=val,
+        job.data,
+        validation_data=job.val_data,
         epochs=settings.epochs,
         callbacks=callbacks,
         class_weight=_class_weights(job) if settings.class_weights else None,
@@ -212,7 +250,7 @@ def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
         "peak_bytes": job.budget.peak,
         "budget": job.budget.total,
         "seconds": round(time.perf_counter() - began, 3),
-        "bad_rows": len(loader.bad),
+        "bad_rows": len(bad_rows()),
         "best_epoch": None if stopping is None else int(stopping.best_epoch) + 1,
     }
     job.run.write_summary(result)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadSetting, NotFound, WrongModel
+from bitesize.errors import BadFile, BadSetting, NotFound, WrongModel
 from bitesize.training.backend import load_keras
 from bitesize.training.run import RunFolder
 from bitesize.transforms.base import Transform, from_dict
@@ -56,7 +56,10 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
     elif name.endswith(".keras"):
         if not os.path.isfile(name):
             raise NotFound(f"the model {name} does not exist")
-        model = keras.models.load_model(name, compile=False)
+        try:
+            model = keras.models.load_model(name, compile=False)
+        except Exception as error:  # Keras raises many types for damaged or foreign files
+            raise BadFile(f"the model {name} cannot be loaded: {error}") from error
     elif ":" in name:
         model = _of_file(name, shape, classes)
     else:
@@ -173,7 +176,10 @@ def _application(keras: Any, name: str, shape: Shape, classes: int, weights: str
     try:
         base = function(include_top=False, weights=weights, input_shape=shape, pooling="avg")
     except ValueError as error:
-        raise BadSetting(f"{name} cannot take rows of shape {shape}: {error}") from error
+        given = f" with the weights {weights}" if weights else ""
+        raise BadSetting(f"{name} cannot take rows of shape {shape}{given}: {error}") from error
+    except OSError as error:
+        raise BadFile(f"the weights {weights} cannot be read: {error}") from error
     return keras.Model(base.input, keras.layers.Dense(classes)(base.output), name=name.lower())
 
 

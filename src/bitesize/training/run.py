@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitesize.errors import BadFile, NotFound
+from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.atomic import replacing, write_text
 from bitesize.transforms.base import Transform, from_dict
 
@@ -34,15 +34,22 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> RunFolder:
-        """Make the folder; files of an earlier run in it are replaced as the new ones are written."""
+        """Make the folder; an earlier run in it stays whole until `begin`."""
         folder = Path(path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise BadFile(f"{folder} is a file: --out needs a folder") from error
-        for name in ("history.csv", "bad_rows.csv", "model.keras", "config.json", "summary.json"):
-            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise BadSetting(f"the folder {folder} cannot be made: {error.strerror}") from error
         return cls(folder)
+
+    def begin(self, model: Any, config: dict[str, Any], classes: tuple[str, ...]) -> None:
+        """Put a new run's first model in the place of an earlier run."""
+        self.save_model(model)
+        self.write_config(config, classes)
+        for name in ("bad_rows.csv", "summary.json"):
+            (self.path / name).unlink(missing_ok=True)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
@@ -96,9 +103,9 @@ class RunFolder:
             self._csv("history.csv", list(epochs[0]), [list(epoch.values()) for epoch in epochs])
 
     def write_bad(self, rows: list[tuple[Any, ...]]) -> None:
-        """Write ``bad_rows.csv``: row, path, reason."""
+        """Write ``bad_rows.csv``: which data, row, path, reason."""
         if rows:
-            self._csv("bad_rows.csv", ["row", "path", "reason"], [list(row) for row in rows])
+            self._csv("bad_rows.csv", ["data", "row", "path", "reason"], [list(row) for row in rows])
 
     def write_summary(self, result: dict[str, Any]) -> None:
         """Write ``summary.json``: what a finished run came to."""

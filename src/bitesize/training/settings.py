@@ -62,7 +62,7 @@ class TrainSettings:
             raise BadSetting(f"--epochs must be at least 1, not {self.epochs}")
         if not 0 <= self.val_split < 1:
             raise BadSetting(f"--val-split is a share of the data, at least 0 and below 1, not {self.val_split:g}")
-        if self.learning_rate <= 0:
+        if not 0 < self.learning_rate < float("inf"):
             raise BadSetting(f"--learning-rate must be above 0, not {self.learning_rate:g}")
         if self.early_stopping < 0:
             raise BadSetting(f"--early-stopping is a number of epochs, not {self.early_stopping}")

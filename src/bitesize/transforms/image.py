@@ -50,6 +50,8 @@ class Resize(Transform):
         if self.width is None:
             object.__setattr__(self, "width", self.height)
         check_size("Resize", self._height, self._width)
+        object.__setattr__(self, "height", int(self._height))
+        object.__setattr__(self, "width", int(self._width))
         _check_interpolation("Resize", self.interpolation)
 
     @property
@@ -179,8 +181,9 @@ class Normalize(Transform):
             value = getattr(self, name)
             if not isinstance(value, int | float):
                 object.__setattr__(self, name, tuple(float(v) for v in value))
-        if any(s <= 0 for s in self._channels(1)[1]):
-            raise BadSetting(f"Normalize: std must be positive, not {self.std}")
+        mean, std = self._channels(1)
+        if not all(map(math.isfinite, (*mean, *std))) or any(s <= 0 for s in std):
+            raise BadSetting(f"Normalize: mean must be numbers and std positive ones, not {self.mean} and {self.std}")
 
     def _channels(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         if isinstance(self.mean, str):
@@ -226,8 +229,8 @@ class Scale(Transform):
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.factor == 0 or not math.isfinite(self.factor):
-            raise BadSetting(f"Scale: factor must be a number other than 0, not {self.factor}")
+        if self.factor == 0 or not math.isfinite(self.factor) or not math.isfinite(self.offset):
+            raise BadSetting(f"Scale needs a factor other than 0 and an offset, not {self.factor} and {self.offset}")
 
     def dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Tell float32."""
@@ -277,7 +280,7 @@ class Colour(Transform):
 def check_size(what: str, height: object, width: object) -> None:
     """Raise `BadSetting` unless both are whole numbers of at least 1."""
     for side in (height, width):
-        if isinstance(side, bool) or not isinstance(side, int) or not 1 <= side <= 65_535:
+        if isinstance(side, bool) or not isinstance(side, int | np.integer) or not 1 <= side <= 65_535:
             raise BadSetting(f"{what}: a side must be a whole number of 1 to 65535 pixels, not {side!r}")
 
 
