@@ -354,3 +354,51 @@ def test_ours_is_the_only_environment_variable_set_for_keras(monkeypatch, tmp_pa
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert choose_backend() == "jax"
     assert os.environ["KERAS_BACKEND"] == "jax"
+
+
+def test_an_earlier_run_stays_whole_until_the_new_one_has_a_model(pictures, trained, tmp_path):
+    import shutil
+
+    out = tmp_path / "run"
+    shutil.copytree(trained[0], out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    data = tmp_path / "data"
+    for name in ("checked", "striped"):
+        (data / name).mkdir(parents=True)
+        (data / name / "broken.jpg").write_text("")
+        for path in sorted((pictures / name).iterdir())[:10]:
+            (data / name / path.name).symlink_to(path)
+    run("train", data, "--model", out / "model.keras", "--epochs", 1, "--out", out, code=1)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_class_names_are_not_taken_for_markup(pictures, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "[bold]").symlink_to(pictures / "checked")
+    (data / "[red]").symlink_to(pictures / "striped")
+    run("train", data, "--image-size", 16, "--epochs", 1, "--out", tmp_path / "run")
+    text = run("evaluate", tmp_path / "run", data).stdout
+    assert "[bold]" in text
+    assert "[red]" in text
+
+
+def test_damaged_models_and_tables_are_clear_errors(pictures, tmp_path):
+    (tmp_path / "bad.keras").write_bytes(b"no model")
+    (tmp_path / "bad.weights.h5").write_bytes(b"no weights")
+    (tmp_path / "latin.csv").write_bytes("path,label\ncaf\xe9.jpg,a\n".encode("latin-1"))
+    options = ["--out", tmp_path / "run", "--image-size", 32]
+    for arguments, message in (
+        (["--model", tmp_path / "bad.keras"], "cannot be loaded"),
+        (["--model", "MobileNetV2", "--weights", tmp_path / "bad.weights.h5"], "bad.weights.h5"),
+        (["--labels", tmp_path / "latin.csv"], "is not a CSV in UTF-8"),
+        (["--learning-rate", "nan"], "--learning-rate"),
+    ):
+        assert message in run("train", pictures, *arguments, *options, code=1).stderr.replace("\n", "")
+
+
+def test_what_train_says_it_needs_is_enough(pictures, tmp_path):
+    common = ["--image-size", 64, "--epochs", 1, "--model", "mlp", "--out", tmp_path / "run"]
+    said = run("train", pictures, "--memory", "10MiB", *common, code=1).stderr
+    memory = said.split('raise --memory to "')[1].split('"')[0]
+    run("train", pictures, "--memory", memory, *common)

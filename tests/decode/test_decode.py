@@ -178,3 +178,31 @@ def test_photographs_come_out_upright_or_as_stored(tmp_path, orientation, kind):
         with bs.Loader(bs.open([path], orient=orient), batch_size=1, memory="64 MiB") as loader:
             batch = next(iter(loader))
         assert np.abs(batch["x"][0] - np.asarray(expected).astype(int)).max() <= 1
+
+
+def test_the_header_is_read_without_decoding():
+    for kind in ("PNG", "TIFF", "WEBP", "BMP", "GIF"):
+        data = _encode(Image.fromarray(noise(300, 400)), kind)
+        info = read_info(memoryview(data[: 3 * len(data) // 4] if kind in ("PNG", "BMP", "GIF") else data))
+        assert (info.kind, info.width, info.height) == (kind, 400, 300)
+
+
+def test_a_jpeg_whose_colours_come_one_after_the_other_is_charged_for_its_coefficients():
+    plain = read_info(memoryview(_encode(RGB, "JPEG")))
+    progressive = read_info(memoryview(_encode(RGB, "JPEG", progressive=True)))
+    assert (plain.buffered, progressive.buffered) == (False, True)
+    data = bytearray(_encode(RGB, "JPEG"))
+    data[data.index(b"\xff\xda") + 4] = 1  # a first scan of one component
+    assert read_info(memoryview(bytes(data))).buffered
+
+
+def test_running_out_of_memory_is_not_taken_for_a_damaged_file(monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", lambda *_, **__: fail())
+    data = memoryview(b"\x89PNG\r\n\x1a\n")
+    from bitesize.decode.header import ImageInfo
+
+    with pytest.raises(MemoryError):
+        decode(data, ImageInfo("PNG", 2, 2, 3), "RGB", 8, np.zeros(12, np.uint8))

@@ -117,3 +117,33 @@ def test_the_plan_says_what_the_naive_way_needs():
     assert (plan.naive_float64, plan.naive_float32) == (9 * 60 * 8, 9 * 60 * 4)
     assert plan.as_dict()["fits"]
     assert "this way, in all" in str(plan)
+
+
+def test_holding_more_is_refused_without_harm_while_a_batch_is_held():
+    with bs.Loader(bs.open(np.zeros((100, 1 << 16), np.float32)), batch_size=8, memory="9 MiB", threads=1) as loader:
+        iterator = iter(loader)
+        held = next(iterator)
+        loader.hold(2)  # one slot more fits
+        with pytest.raises(bs.DoesNotFit, match="slots needs"):
+            loader.hold(9)
+        assert held["x"].shape == (8, 1 << 16)
+        del held
+        assert sum(len(batch["x"]) for batch in iterator) == 92
+
+
+@pytest.mark.parametrize(
+    "make", [np.asfortranarray, lambda x: np.repeat(x, 2, axis=1)[:, ::2], lambda x: np.repeat(x, 2, axis=0)[::2]]
+)
+def test_an_array_that_is_not_contiguous_is_never_copied_whole(make):
+    import tracemalloc
+
+    x = make(np.random.default_rng(0).random((400, 100, 50)))
+    with bs.Loader(bs.open(x), batch_size=4, memory="4 MiB", shuffle=False) as loader:
+        tracemalloc.start()
+        try:
+            for i, batch in enumerate(loader):
+                assert np.array_equal(batch["x"], x[4 * i : 4 * i + 4])
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < x.nbytes / 8

@@ -188,3 +188,57 @@ def test_opening_a_folder_opens_no_file(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "broken.jpg").write_bytes(b"")
     assert len(bs.open(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda root: bs.open({}), bs.BadSetting),
+        (lambda root: bs.open({"cat": ["a.png"]}), bs.BadSetting),
+        (lambda root: bs.open({"cat": root / "cat"}, labels=[0]), bs.BadSetting),
+        (lambda root: bs.open([[1, 2], [3]]), bs.BadSetting),
+        (lambda root: bs.open(["a.jpg", 1]), bs.BadSetting),
+        (lambda root: bs.open(np.zeros(3), split="train"), bs.BadSetting),
+        (lambda root: bs.open(root, split="nope"), bs.NotFound),
+        (lambda root: bs.open(np.zeros(3), labels="labels.csv"), bs.NotFound),
+        (lambda root: bs.open(np.array(["a.jpg", "b.jpg"])), bs.NotFound),
+        (lambda root: bs.open(np.zeros(2), labels=np.array([["a"], ["b"]])), bs.BadSetting),
+        (lambda root: bs.open(np.zeros(1), labels=np.array([2**64 - 1], np.uint64)), bs.BadSetting),
+        (lambda root: bs.open(bs.open(np.zeros(2)), labels=[0, 1]), bs.BadSetting),
+    ],
+    ids=range(12),
+)
+def test_no_argument_is_silently_ignored(photos, make, error):
+    with pytest.raises(error):
+        make(photos)
+
+
+def test_a_split_is_a_subfolder_also_with_a_table(photos, tmp_path):
+    (tmp_path / "train").symlink_to(photos)
+    assert len(bs.open(tmp_path, split="train")) == 40
+    (tmp_path / "labels.csv").write_text("path,label\ncat/0.jpg,a\ndog/1.jpg,b\n")
+    assert len(bs.open(tmp_path, labels=tmp_path / "labels.csv", split="train")) == 2
+
+
+def test_labels_come_out_native_and_as_text(tmp_path):
+    assert bs.open(np.zeros(2), labels=np.array([0.5, 1], ">f4")).spec["y"] == bs.Field((), np.dtype("f4"))
+    assert bs.open(np.zeros(2), labels=[b"cat", b"dog"]).classes == ("cat", "dog")
+
+
+def test_rows_that_are_single_numbers_may_be_big_endian(tmp_path):
+    for i in range(4):
+        np.save(tmp_path / f"{i}.npy", np.array(i, ">i4" if i % 2 else "<i4"))
+    assert _x(bs.open(tmp_path)).tolist() == [0, 1, 2, 3]
+
+
+def test_a_list_of_paths_outlives_a_change_of_folder(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(photos)
+    source = bs.open(["cat/0.jpg"])
+    monkeypatch.chdir(tmp_path)
+    with bs.Loader(source, batch_size=1, memory="16 MiB") as loader:
+        assert len(next(iter(loader))["x"]) == 1
+
+
+def test_errors_travel_by_pickle():
+    error = pickle.loads(pickle.dumps(bs.BadRows({3: ValueError("x")})))
+    assert (list(error.causes), str(error)) == ([3], "1 rows could not be read; the first: x")

@@ -181,3 +181,15 @@ def test_means_must_fit_the_channels(image):
 )
 def test_transforms_are_saved_to_json_and_read_back(transform):
     assert from_dict(json.loads(json.dumps(transform.to_dict()))) == transform
+
+
+@pytest.mark.parametrize("before", ["uint16", "int64", "float32", "float64", "float16"])
+def test_a_cast_to_fewer_bits_clamps_and_never_wraps(before):
+    x = np.array([[0, 3, 300, 255]], before)
+    with bs.Loader(bs.open(x), batch_size=1, memory="1 MiB", dtype="uint8") as loader:
+        assert next(iter(loader))["x"].tolist() == [[0, 3, 255, 255]]
+
+
+def test_integers_that_float32_cannot_hold_are_not_drawn():
+    with pytest.raises(bs.BadSetting, match="convert them first"):
+        bs.Loader(bs.open(np.zeros((2, 4, 4, 3), np.int64)), batch_size=1, transforms=[bs.Flip()], memory="8 MiB")

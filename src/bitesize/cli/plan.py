@@ -38,7 +38,7 @@ def plan(
     # Training with validation beside it takes two loaders, each with one slot more; see training.fit.
     with bs.Loader(source, batch_size=made.batch_size, transforms=transforms, memory=1 << 60, dtype=np.float32) as probe:
         probe.hold(2)
-        least = 3 * probe.least
+        least = 2 * probe.least
     if json:
         print_json(
             {

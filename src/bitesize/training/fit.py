@@ -134,15 +134,16 @@ def prepare(settings: TrainSettings, out: str) -> Job:
             on_error=settings.on_error,
         )
 
+    def least(source: Source | None, batch_size: int, *, training: bool) -> int:
+        if source is None:
+            return 0
+        with loader(source, training=training, batch_size=batch_size, memory=Budget(_UNLIMITED)) as probe:
+            to_keras(probe)
+            return probe.least
+
     def need(batch_size: int) -> int:
-        """Tell the least budget for both loaders: the first one's pool takes half of what the second one needs."""
-        total = 0
-        for source, training in ((train, True), (val, False)):
-            if source is not None:
-                with loader(source, training=training, batch_size=batch_size, memory=Budget(_UNLIMITED)) as probe:
-                    to_keras(probe)
-                    total += probe.least if training else 2 * probe.least
-        return total
+        """Tell the least budget for both loaders."""
+        return least(train, batch_size, training=True) + least(val, batch_size, training=False)
 
     sizes = [size for size in (256, 128, 64, 32, 16, 8, 4, 2, 1) if size <= len(train)]
     if settings.batch_size == "auto":
@@ -150,10 +151,13 @@ def prepare(settings: TrainSettings, out: str) -> Job:
     assert settings.batch_size != "auto"
     _refuse_unless_it_fits(need, settings.batch_size, sizes, budget)
     keras.utils.set_random_seed(settings.seed % 2**32)
+    # What validation needs is kept free while the first loader chooses how much it sets aside for decoding.
+    kept = budget.pool(least(val, settings.batch_size, training=False), "validation", lambda nbytes: nbytes)
     train_loader = loader(train, training=True, batch_size=settings.batch_size, memory=budget)
     val_loader = None
     try:
         data, val_data = to_keras(train_loader), None
+        kept.close()
         if val is not None:
             val_loader = loader(val, training=False, batch_size=settings.batch_size, memory=budget)
             val_data = to_keras(val_loader)
