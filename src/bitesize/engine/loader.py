@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from bitesize.engine.pipeline import Layout, Pipeline
+from bitesize.engine.encoded import Layout
+from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.planning import Needs, auto_batch_size, make_plan, refuse_unless_it_fits
 from bitesize.engine.ring import Ring
 from bitesize.engine.scratch import Scratch

@@ -5,29 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bitesize.decode.decode import choose_eighths, decode, decode_nbytes, decoded_size, pixels_nbytes
-from bitesize.decode.header import ImageInfo, read_info
-from bitesize.engine.scratch import NoRoom, Reader, Scratch
-from bitesize.errors import BadFile, BadRows, BadSetting, BitesizeError
-from bitesize.memory.mapping import aligned
+from bitesize.engine.encoded import IMAGE, EncodedRows, Layout, size_of_first_row
+from bitesize.engine.scratch import Scratch
+from bitesize.errors import BadRows, BadSetting, BitesizeError
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform
 from bitesize.transforms.render import kernel_need, render
 from bitesize.transforms.view import PLAIN, View
 
-Layout = Literal["HWC", "CHW"]
-
-# The field that transforms apply to.
-IMAGE = "x"
-# A JPEG is decoded at a fraction of its size only if that leaves this many decoded pixels an output pixel, both ways:
-# below, the decoder's box filter shows (DESIGN: at most 1.4 levels mean difference).
-_SPARE = 1.5
 # Rows that one thread takes at once. Images: few, so that a batch is spread over all threads. Fields: as many as make
 # this many bytes, so that Python's time per bite vanishes.
 _IMAGE_BITE = 4
@@ -79,7 +70,6 @@ class Pipeline:
         self.source = source
         self.transforms = tuple(transforms)
         self.layout = layout
-        self.fast_decode = fast_decode
         self.draws = [transform.draws for transform in transforms]
         if IMAGE not in source.spec:
             raise BadSetting(f"the source has no field {IMAGE!r}: it has {', '.join(source.spec)}")
@@ -93,6 +83,10 @@ class Pipeline:
                 self.out[name] = field
         self._limits = _integer_limits(self.out[IMAGE].dtype)
         self._cast = None if isinstance(what, Encoded) or self._is_direct(what) else _Cast(what, self.out[IMAGE])
+        self._encoded = None
+        if isinstance(what, Encoded):
+            shape = self.out[IMAGE].shape
+            self._encoded = EncodedRows(source, what, shape, layout, self._limits, self._adjusted, fast_decode)
         self._kernel_values = self._fixed_kernel_values(what)
         self.bite = self._bite_rows(what)
 
@@ -103,7 +97,7 @@ class Pipeline:
         if isinstance(what, Encoded):
             before: np.dtype[Any] = np.dtype(np.uint8)
             channels = what.channels
-            size = None if any(t.size(None) is not None for t in self.transforms) else self._size_of_first_row(what)
+            size = None if any(t.size(None) is not None for t in self.transforms) else size_of_first_row(self.source, what)
         else:
             before = what.dtype
             image = len(what.shape) == 3 and what.shape[2] in (1, 3, 4)
@@ -132,27 +126,13 @@ class Pipeline:
         shape = (*size, channels) if self.layout == "HWC" else (channels, *size)
         return Field(shape, final)
 
-    def _size_of_first_row(self, what: Encoded) -> tuple[int, int]:
-        """Learn the size of the images from the first; later ones must have the same."""
-        reader = _OneFile()
-        try:
-            self.source.read(np.zeros(1, np.int64), {name: reader if name == IMAGE else _ignored(field)
-                                                     for name, field in self.source.spec.items()})  # fmt: skip
-            info = read_info(memoryview(reader.data))
-        except BadRows as error:
-            raise next(iter(error.causes.values())) from None
-        except BadFile as error:
-            raise BadFile(f"{self.source.describe(0)} (row 0): {error}") from error
-        turned = what.orient and info.orientation >= 5
-        return (info.width, info.height) if turned else (info.height, info.width)
-
     def stored_shape(self) -> tuple[int, ...]:
         """Shape of the first row as stored; that of a batch's rows where it cannot be read (reading will tell why)."""
         what = self.source.spec[IMAGE]
         if isinstance(what, Field):
             return what.shape
         try:
-            return (*self._size_of_first_row(what), what.channels)
+            return (*size_of_first_row(self.source, what), what.channels)
         except BitesizeError:
             return self.out[IMAGE].shape
 
@@ -229,8 +209,8 @@ class Pipeline:
             self.source.read(rows, into)
         except BadRows as error:
             failed = error.causes
-        if reader is not None:
-            self._draw_encoded(rows, draws, reader, failed, arrays[IMAGE], scratch)
+        if reader is not None and self._encoded is not None:
+            self._encoded.draw(rows, draws, reader, failed, arrays[IMAGE], scratch)
         elif self._cast is not None:
             self._draw_fields(into[IMAGE], draws, arrays[IMAGE], scratch)
         for i in failed:
@@ -278,155 +258,12 @@ class Pipeline:
         plain = view.colour == PLAIN and view.alpha == 1.0
         return (0.0, 0.0) if plain and np.can_cast(before, self.out[IMAGE].dtype) else self._limits
 
-    def _draw_encoded(
-        self,
-        rows: NDArray[np.int64],
-        draws: Sequence[Sequence[float]],
-        reader: Reader,
-        failed: dict[int, Exception],
-        out: NDArray[Any],
-        scratch: Scratch,
-    ) -> None:
-        hwc = out.transpose(0, 2, 3, 1) if self.layout == "CHW" else out
-        later = [i for i, error in failed.items() if isinstance(error, NoRoom)]
-        for i in later:
-            del failed[i]
-        for i, data in reader.files.items():
-            if i in failed or i in later:
-                continue
-            try:
-                self._draw_one(data, int(rows[i]), draws[i], hwc[i], scratch)
-            except BitesizeError as error:
-                failed[i] = error
-        for i in later:
-            try:
-                self._draw_alone(int(rows[i]), draws[i], hwc[i], scratch)
-            except BitesizeError as error:
-                failed[i] = error
-
-    def _draw_alone(self, row: int, draws: Sequence[float], out: NDArray[Any], scratch: Scratch) -> None:
-        """Read and draw a row whose file did not fit what was left of the read buffer."""
-        reader = scratch.reader()
-        try:
-            self._read_x(row, reader)
-        except NoRoom as error:
-            self._draw_large(row, error.nbytes, draws, out, scratch)
-        else:
-            self._draw_one(reader.files[0], row, draws, out, scratch)
-
-    def _draw_large(self, row: int, nbytes: int, draws: Sequence[float], out: NDArray[Any], scratch: Scratch) -> None:
-        """Read and draw a row whose file is larger than the read buffer: file and pixels both come out of the pool."""
-        assert scratch.transient is not None
-        what = self.source.describe(row)
-        buffer = scratch.transient.ensure(nbytes, nbytes, what)
-        self._read_x(row, Reader(buffer))
-        view, info, eighths, need = self._look(memoryview(buffer)[:nbytes], row, draws)  # type: ignore[arg-type]
-        charge, size = self._decode_need(info, eighths, need, nbytes)
-        # What was read is given up before asking for all of it at once: no thread waits with bytes in its hands.
-        buffer = scratch.transient.ensure(aligned(nbytes) + charge, aligned(nbytes) + size, what)
-        self._read_x(row, Reader(buffer))
-        data = memoryview(buffer)[:nbytes]  # type: ignore[arg-type]
-        self._decode_and_render(data, row, view, info, eighths, need, buffer[aligned(nbytes) :], out)
-        scratch.transient.yield_if_wanted()
-
-    def _draw_one(self, data: memoryview, row: int, draws: Sequence[float], out: NDArray[Any], scratch: Scratch) -> None:
-        assert scratch.transient is not None
-        view, info, eighths, need = self._look(data, row, draws)
-        buffer = scratch.transient.ensure(*self._decode_need(info, eighths, need, data.nbytes), self.source.describe(row))
-        self._decode_and_render(data, row, view, info, eighths, need, buffer, out)
-        scratch.transient.yield_if_wanted()
-
-    def _look(self, data: memoryview, row: int, draws: Sequence[float]) -> tuple[View, ImageInfo, int, tuple[int, int, int]]:
-        """Read the header, adjust the view, and choose the scale to decode at."""
-        what = self.source.spec[IMAGE]
-        assert isinstance(what, Encoded)
-        try:
-            info = read_info(data)
-        except BadFile as error:
-            raise BadFile(f"{self.source.describe(row)}: {error}") from error
-        orientation = info.orientation if what.orient else 1
-        width, height = (info.height, info.width) if orientation >= 5 else (info.width, info.height)
-        view = self._adjusted(View(width, height), draws)
-        out_h, out_w = self.out[IMAGE].shape[:2] if self.layout == "HWC" else self.out[IMAGE].shape[1:]
-        if view.height != out_h or view.width != out_w:
-            raise BadFile(
-                f"{self.source.describe(row)} is {width} x {height} pixels and the first image {out_w} x "
-                f"{out_h}: to batch images of different sizes, add a transform such as bs.Resize(224)"
-            )
-        view.to_stored(orientation, info.width, info.height, 1.0)
-        eighths = _eighths(view, info) if self.fast_decode else 8
-        view.to_stored(1, 0, 0, eighths / 8)
-        return view, info, eighths, kernel_need(view, decoded_size(info, eighths)[0], what.channels)
-
-    def _decode_need(self, info: ImageInfo, eighths: int, need: tuple[int, int, int], file_nbytes: int) -> tuple[int, int]:
-        """Tell (bytes to charge, bytes of buffer) for decoding and drawing."""
-        what = self.source.spec[IMAGE]
-        assert isinstance(what, Encoded)
-        kernel = aligned(4 * need[2])
-        return decode_nbytes(info, what.mode, eighths, file_nbytes) + kernel + 64, aligned(
-            pixels_nbytes(info, what.mode, eighths)
-        ) + kernel
-
-    def _decode_and_render(
-        self,
-        data: memoryview,
-        row: int,
-        view: View,
-        info: ImageInfo,
-        eighths: int,
-        need: tuple[int, int, int],
-        buffer: NDArray[np.uint8],
-        out: NDArray[Any],
-    ) -> None:
-        what = self.source.spec[IMAGE]
-        assert isinstance(what, Encoded)
-        try:
-            pixels = decode(data, info, what.mode, eighths, buffer)
-        except BadFile as error:
-            raise BadFile(f"{self.source.describe(row)}: {error}") from error
-        at = aligned(pixels.nbytes)
-        scratch = buffer[at : at + 4 * need[2]].view(np.float32)
-        render(pixels, view, self._limits, need, scratch, out)
-
-    def _read_x(self, row: int, reader: Reader) -> None:
-        """Read one row's file again; its other fields are in the slot already."""
-        into = {name: reader if name == IMAGE else _ignored(field) for name, field in self.source.spec.items()}
-        try:
-            self.source.read(np.array([row], np.int64), into)
-        except BadRows as error:
-            raise error.causes[0] from None
-
     def _adjusted(self, view: View, draws: Sequence[float]) -> View:
         at = 0
         for transform, count in zip(self.transforms, self.draws, strict=True):
             transform.adjust(view, draws[at : at + count])
             at += count
         return view
-
-
-def _eighths(view: View, info: ImageInfo) -> int:
-    """Choose the scale to decode at, for a view in stored pixels."""
-    turned = view.a == 0.0 and view.e == 0.0
-    out_x, out_y = (view.height, view.width) if turned else (view.width, view.height)
-    part_x = abs(view.a) * view.width + abs(view.b) * view.height
-    part_y = abs(view.d) * view.width + abs(view.e) * view.height
-    return choose_eighths(info, _SPARE * out_x * info.width / part_x, _SPARE * out_y * info.height / part_y)
-
-
-class _OneFile:
-    """Takes the bytes of one file, whatever its size: for a look at its header."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Give a buffer."""
-        self.data = bytearray(nbytes)
-        return memoryview(self.data)
-
-
-def _ignored(field: Field | Encoded) -> Any:
-    return np.empty((1, *field.shape), field.dtype) if isinstance(field, Field) else _OneFile()
 
 
 def _integer_limits(dtype: np.dtype[Any]) -> tuple[float, float]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bitesize.engine.pipeline import IMAGE, Pipeline
+from bitesize.engine.encoded import IMAGE
+from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.ring import slot_nbytes
 from bitesize.engine.scratch import READ_BUFFER
 from bitesize.engine.steps import Steps
