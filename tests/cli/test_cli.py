@@ -402,3 +402,4 @@ def test_what_train_says_it_needs_is_enough(pictures, tmp_path):
     said = run("train", pictures, "--memory", "10MiB", *common, code=1).stderr
     memory = said.split('raise --memory to "')[1].split('"')[0]
     run("train", pictures, "--memory", memory, *common)
+    assert (tmp_path / "run" / "model.keras").is_file()

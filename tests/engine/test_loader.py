@@ -151,11 +151,14 @@ def test_batches_in_reference_cycles_are_collected_when_they_are_needed():
     with _numbers(100, batch_size=4) as loader:
         gc.disable()
         try:
+            seen = 0
             for batch in loader:
                 cycle = {"batch": batch}
                 cycle["self"] = cycle
+                seen += len(batch["y"])
         finally:
             gc.enable()
+        assert seen == 100
 
 
 def test_the_collector_may_run_at_any_moment():
@@ -164,11 +167,14 @@ def test_the_collector_may_run_at_any_moment():
     gc.set_threshold(1)
     try:
         with _numbers(300, batch_size=2, threads=4) as loader:
+            seen = 0
             for batch in loader:
                 cycle = [batch]
                 cycle.append(cycle)
+                seen += len(batch["y"])
     finally:
         gc.set_threshold(*threshold)
+    assert seen == 300
 
 
 def test_a_slow_consumer_gets_every_batch():

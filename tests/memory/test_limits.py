@@ -59,7 +59,7 @@ assert 1 << 30 < one < 3 << 30, one
 assert one - more >= 4 * (8 << 20), (one, more)
 assert available().room <= one
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @linux
@@ -82,7 +82,7 @@ assert "bitesize-test" in limit.name, limit
 assert 0 < limit.room <= 600 << 20, limit
 assert Budget("auto").total <= 150 << 20
 """
-        subprocess.run([sys.executable, "-c", code], check=True)
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     finally:
         group.rmdir()
 

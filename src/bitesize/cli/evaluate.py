@@ -19,7 +19,7 @@ def evaluate(
     """Measure a trained model: loss, accuracy, each class, and what is taken for what. Each row counts once."""
     import bitesize as bs
     from bitesize.cli.bar import counting
-    from bitesize.training.fit import match_classes
+    from bitesize.training.prepare import match_classes
     from bitesize.training.run import RunFolder
     from bitesize.training.score import Scorer
     from bitesize.training.score import evaluate as measure

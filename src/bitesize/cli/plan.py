@@ -35,7 +35,7 @@ def plan(
     transforms = [*geometry(source, image_size, augment=False), *scaling]
     with bs.Loader(source, batch_size=size, transforms=transforms, memory=memory, dtype=np.float32) as loader:
         made = loader.plan
-    # Training with validation beside it takes two loaders, each with one slot more; see training.fit.
+    # Training with validation beside it takes two loaders, each with one slot more; see training/prepare.py.
     with bs.Loader(source, batch_size=made.batch_size, transforms=transforms, memory=1 << 60, dtype=np.float32) as probe:
         probe.hold(2)
         least = 2 * probe.least

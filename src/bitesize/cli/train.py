@@ -87,7 +87,8 @@ def run(settings: TrainSettings, out: str, *, quiet: bool) -> dict[str, Any]:
     """Train with progress on the terminal; say what is saved when interrupted."""
     from bitesize.cli.interrupt import leave
     from bitesize.cli.progress import Quiet, Terminal
-    from bitesize.training.fit import fit, prepare
+    from bitesize.training.fit import fit
+    from bitesize.training.prepare import prepare
 
     watcher = Quiet() if quiet else Terminal()
     job = None

@@ -1,30 +1,15 @@
-"""Training, from settings to a run's folder."""
+"""Training, from a prepared job to a run's folder."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from bitesize.engine.loader import Loader
-from bitesize.errors import BadSetting, DoesNotFit
-from bitesize.memory.budget import Budget
-from bitesize.memory.sizes import format_size
-from bitesize.outputs.keras import to_keras
-from bitesize.sources import open as open_source
-from bitesize.sources.base import Source
+from bitesize.errors import BadSetting
 from bitesize.training.backend import load_keras
-from bitesize.training.models import build_model, input_scaling, outputs_probabilities, saved_image_size
-from bitesize.training.run import RunFolder
-from bitesize.training.settings import TrainSettings, geometry, is_whole
-
-# The share of all steps in which the learning rate rises from 0; then it falls along a cosine to 0.
-_WARM_UP = 0.1
-_WEIGHT_DECAY = 0.05
-_UNLIMITED = 1 << 60  # bytes, for asking what a loader would need; nothing of it is touched
+from bitesize.training.prepare import Job
 
 
 class Watcher(Protocol):
@@ -41,150 +26,6 @@ class Watcher(Protocol):
     def epoch(self, line: dict[str, Any]) -> None:
         """Report that an epoch is done and saved."""
         ...
-
-
-@dataclass
-class Job:
-    """Everything that training needs, made and checked before it starts."""
-
-    settings: TrainSettings
-    train: Source
-    val: Source | None
-    classes: tuple[str, ...]
-    budget: Budget
-    loader: Loader
-    val_loader: Loader | None
-    data: Any
-    val_data: Any
-    model: Any
-    run: RunFolder
-    config: dict[str, Any]
-
-    def close(self) -> None:
-        """End the loaders."""
-        self.loader.close()
-        if self.val_loader is not None:
-            self.val_loader.close()
-
-
-def open_data(settings: TrainSettings) -> tuple[Source, Source | None, tuple[str, ...]]:
-    """Open training and validation data and agree on their classes.
-
-    Raises
-    ------
-    BadSetting
-        If there are fewer than two classes, or validation data has others.
-    """
-    source = open_source(settings.data, settings.labels)
-    if source.labels is None or source.classes is None:
-        raise BadSetting(
-            f"{settings.data} has no classes: put the files of each class in a folder of its own, or name them in a CSV with "
-            "the columns path and label (--labels labels.csv)"
-        )
-    if len(source.classes) < 2:
-        raise BadSetting(f"{settings.data} has one class only ({source.classes[0]}): there is nothing to tell apart")
-    if settings.val is not None:
-        val = match_classes(open_source(settings.val), source.classes, settings.val)
-        return source, val, source.classes
-    if settings.val_split:
-        train, held = source.split(1 - settings.val_split, seed=settings.seed)
-        return train, held, source.classes
-    return source, None, source.classes
-
-
-def match_classes(source: Source, classes: tuple[str, ...], where: str) -> Source:
-    """Number the classes of a source as a run numbers them, by name.
-
-    Raises
-    ------
-    BadSetting
-        If it has no classes, or one that the run does not know.
-    """
-    if source.classes is None:
-        raise BadSetting(f"{where} has no classes: folders named as the classes are needed ({', '.join(classes[:10])})")
-    try:
-        return source.renumber(classes)
-    except BadSetting as error:
-        raise BadSetting(f"{where}: {error}") from None
-
-
-def prepare(settings: TrainSettings, out: str) -> Job:
-    """Open the data, plan the memory, build the model: all that can be refused is refused here."""
-    train, val, classes = open_data(settings)
-    what = train.spec["x"]
-    if val is not None and val.spec["x"] != what:
-        raise BadSetting(f"validation data holds {val.spec['x']}, and training data {what}")
-    keras = load_keras()
-    if settings.image_size is None:
-        settings = replace(settings, image_size=saved_image_size(settings.model))
-    scaling = input_scaling(settings.model, is_whole(what))
-    budget = Budget(settings.memory)
-
-    def loader(source: Source, *, training: bool, batch_size: int, memory: Budget) -> Loader:
-        return Loader(
-            source,
-            batch_size=batch_size,
-            transforms=[*geometry(source, settings.image_size, settings.augment and training), *scaling],
-            memory=memory,
-            shuffle=training,
-            seed=settings.seed,
-            # A short batch would make JAX compile the training step again; other rows are left out each epoch.
-            last="drop" if training and len(source) >= batch_size else "short",
-            dtype=np.float32,
-            on_error=settings.on_error,
-        )
-
-    def least(source: Source | None, batch_size: int, *, training: bool) -> int:
-        if source is None:
-            return 0
-        with loader(source, training=training, batch_size=batch_size, memory=Budget(_UNLIMITED)) as probe:
-            to_keras(probe)
-            return probe.least
-
-    def need(batch_size: int) -> int:
-        """Tell the least budget for both loaders."""
-        return least(train, batch_size, training=True) + least(val, batch_size, training=False)
-
-    sizes = [size for size in (256, 128, 64, 32, 16, 8, 4, 2, 1) if size <= len(train)]
-    if settings.batch_size == "auto":
-        settings = replace(settings, batch_size=next((size for size in sizes if need(size) <= budget.total), 1))
-    assert settings.batch_size != "auto"
-    _refuse_unless_it_fits(need, settings.batch_size, sizes, budget)
-    keras.utils.set_random_seed(settings.seed % 2**32)
-    # What validation needs is kept free while the first loader chooses how much it sets aside for decoding.
-    kept = budget.pool(least(val, settings.batch_size, training=False), "validation", lambda nbytes: nbytes)
-    train_loader = loader(train, training=True, batch_size=settings.batch_size, memory=budget)
-    val_loader = None
-    try:
-        data, val_data = to_keras(train_loader), None
-        kept.close()
-        if val is not None:
-            val_loader = loader(val, training=False, batch_size=settings.batch_size, memory=budget)
-            val_data = to_keras(val_loader)
-        model = build_model(settings.model, train_loader.spec["x"].shape, len(classes), settings.weights)
-        _compile(keras, model, settings, len(train_loader))
-        run = RunFolder.create(out)
-        evaluated = [*geometry(train, settings.image_size, False), *scaling]
-        config = _config(keras, settings, train_loader, model, evaluated, scaling)
-    except BaseException:
-        train_loader.close()
-        if val_loader is not None:
-            val_loader.close()
-        raise
-    return Job(settings, train, val, classes, budget, train_loader, val_loader, data, val_data, model, run, config)
-
-
-def _refuse_unless_it_fits(need: Callable[[int], int], batch_size: int, sizes: Sequence[int], budget: Budget) -> None:
-    least = need(batch_size)
-    if least <= budget.total:
-        return
-    ways = f'raise --memory to "{format_size(least, ceil=True)}"'
-    smaller = next((size for size in sizes if size < batch_size and need(size) <= budget.total), None)
-    ways = f"Lower --batch-size to {smaller} or {ways}" if smaller else f"No batch fits: {ways}"
-    raise DoesNotFit(
-        f"Loading for training and validation needs {format_size(least)} with batches of {batch_size} rows, and the budget is "
-        f"{format_size(budget.total)}. {ways}."
-    )
 
 
 def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
@@ -261,23 +102,6 @@ def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
     return result
 
 
-def _compile(keras: Any, model: Any, settings: TrainSettings, steps: int) -> None:
-    if getattr(model, "compiled", False):
-        return  # the user's function chose loss and optimizer itself
-    total = settings.epochs * steps
-    rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(1, total - int(_WARM_UP * total)),
-        warmup_target=settings.learning_rate,
-        warmup_steps=int(_WARM_UP * total),
-    )
-    model.compile(
-        optimizer=keras.optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY, clipnorm=1.0),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not outputs_probabilities(model)),
-        metrics=["accuracy"],
-    )
-
-
 def _class_weights(job: Job) -> dict[int, float]:
     labels = job.train.labels
     assert labels is not None
@@ -286,23 +110,3 @@ def _class_weights(job: Job) -> dict[int, float]:
         name = job.classes[int(np.argmin(counts))]
         raise BadSetting(f"--class-weights: the class {name!r} has no row to train on")
     return {i: float(len(labels) / (len(counts) * count)) for i, count in enumerate(counts)}
-
-
-def _config(
-    keras: Any, settings: TrainSettings, loader: Loader, model: Any, transforms: list[Any], scaling: list[Any]
-) -> dict[str, Any]:
-    import bitesize
-
-    shape = loader.spec["x"].shape
-    return {
-        "bitesize": bitesize.__version__,
-        "keras": keras.__version__,
-        "backend": keras.backend.backend(),
-        "settings": settings.as_dict(),
-        "input_shape": list(shape),
-        "output": "probabilities" if outputs_probabilities(model) else "logits",
-        "transforms": [transform.to_dict() for transform in transforms],
-        "scaling": [transform.to_dict() for transform in scaling],
-        "train_transforms": [transform.to_dict() for transform in loader.transforms],
-        "fingerprint": loader.source.fingerprint(),
-    }
