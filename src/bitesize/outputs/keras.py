@@ -68,7 +68,10 @@ def to_keras(
     try:
         import keras
     except ImportError as error:
-        raise MissingPackage('Keras is not installed: pip install "bitesize[keras]" brings it, with JAX') from error
+        raise MissingPackage(
+            f'Keras cannot be imported ({error}): pip install "bitesize[keras]" brings it, with JAX; the environment variable '
+            "KERAS_BACKEND chooses among jax, torch and tensorflow, and Keras's own default is tensorflow"
+        ) from error
     names = loader.spec
     chosen = ([inputs] if isinstance(inputs, str) else list(inputs)) + (
         [] if targets is None else [targets] if isinstance(targets, str) else list(targets)
