@@ -22,12 +22,14 @@ def test_the_python_blocks_of_a_page_run(page, tmp_path, monkeypatch):
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / f"{i}.npy", np.random.default_rng(i).random((24, 24, 3)))
     names: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, str(page), "exec"), names)
-    for value in names.values():
-        close = getattr(value, "close", None)
-        if type(value).__module__.startswith("bitesize") and close is not None:
-            close()
+    try:
+        for block in blocks:
+            exec(compile(block, str(page), "exec"), names)
+    finally:
+        for value in names.values():
+            close = getattr(value, "close", None)
+            if type(value).__module__.startswith("bitesize") and close is not None:
+                close()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
