@@ -67,6 +67,7 @@ def _csv(out: str, classes: tuple[str, ...]) -> Any:
 
     @contextlib.contextmanager
     def writing() -> Any:
+        """Give a function that writes a batch's lines."""
         with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["path", "predicted", *(f"p_{name}" for name in classes)])
@@ -96,6 +97,7 @@ def _parquet(out: str, classes: tuple[str, ...]) -> Any:
 
     @contextlib.contextmanager
     def writing() -> Any:
+        """Give a function that writes a batch's rows."""
         with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
 
             def add(paths: list[str], predicted: list[str], probabilities: Any) -> None:

@@ -125,6 +125,7 @@ class _Scan:
         self.visited: set[tuple[int, int]] = set()
 
     def run(self) -> Listing:
+        """List the top folder: its subfolders as classes, or its own files."""
         files, folders = self.read(self.top)
         self.enter(self.top)
         builder = NamesBuilder(self.top)
