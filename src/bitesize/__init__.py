@@ -3,8 +3,17 @@
 open        a folder, files or arrays as a `Source`: nothing is loaded
 Loader      batches of a source, within a budget of bytes
 Budget      bytes that several loaders share
-Resize, Flip, Normalize, Scale, RandomResizedCrop
-            what happens to each row on its way into a batch
+Resize, CenterCrop, RandomCrop, RandomResizedCrop
+            the size of images
+Flip, Rotate90, Rotate, Shear, Translate, Zoom, Cutout
+            augmentation by geometry
+Brightness, Contrast, Saturation, Hue, ColorJitter, Grayscale, Colour
+            augmentation by colour
+Normalize, Scale
+            the range of values
+MixUp, CutMix
+            pairs of rows and their labels, mixed
+Map         a function of your own
 to_keras    a loader as a Keras ``PyDataset``
 Order, Shard, Cursor
             which rows come when, and for which rank
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
     from bitesize.errors import (
         BadFile,
+        BadResult,
         BadRows,
         BadSetting,
         BatchesHeld,
@@ -45,12 +55,27 @@ if TYPE_CHECKING:
     from bitesize.sources.base import Source
     from bitesize.spec import Batch, Encoded, Field
     from bitesize.transforms.base import Transform
-    from bitesize.transforms.image import Flip, Normalize, RandomResizedCrop, Resize, Scale
+    from bitesize.transforms.colour import (
+        Brightness,
+        ColorJitter,
+        Colour,
+        Contrast,
+        Grayscale,
+        Hue,
+        Normalize,
+        Saturation,
+        Scale,
+    )
+    from bitesize.transforms.crop import CenterCrop, RandomCrop, RandomResizedCrop, Resize
+    from bitesize.transforms.erase import Cutout
+    from bitesize.transforms.geometry import Flip, Rotate, Rotate90, Shear, Translate, Zoom
+    from bitesize.transforms.map import Map
+    from bitesize.transforms.mix import CutMix, MixUp
 
 _HOME = {
     "engine.loader": ["Loader"],
     "errors": [
-        "BadFile", "BadRows", "BadSetting", "BatchesHeld", "BitesizeError", "DoesNotFit", "FileChanged", "LoaderClosed",
+        "BadFile", "BadResult", "BadRows", "BadSetting", "BatchesHeld", "BitesizeError", "DoesNotFit", "FileChanged", "LoaderClosed",
         "MissingPackage", "NoPermission", "NotFound", "Stalled", "TooManyBadRows", "WrongModel",
     ],
     "memory.budget": ["Budget"],
@@ -61,41 +86,67 @@ _HOME = {
     "sources.base": ["Source"],
     "spec": ["Batch", "Encoded", "Field"],
     "transforms.base": ["Transform"],
-    "transforms.image": ["Flip", "Normalize", "RandomResizedCrop", "Resize", "Scale"],
+    "transforms.colour": [
+        "Brightness", "ColorJitter", "Colour", "Contrast", "Grayscale", "Hue", "Normalize", "Saturation", "Scale",
+    ],
+    "transforms.crop": ["CenterCrop", "RandomCrop", "RandomResizedCrop", "Resize"],
+    "transforms.erase": ["Cutout"],
+    "transforms.geometry": ["Flip", "Rotate", "Rotate90", "Shear", "Translate", "Zoom"],
+    "transforms.map": ["Map"],
+    "transforms.mix": ["CutMix", "MixUp"],
 }  # fmt: skip
 _WHERE = {name: home for home, names in _HOME.items() for name in names}
 
 __all__ = [
     "BadFile",
+    "BadResult",
     "BadRows",
     "BadSetting",
     "Batch",
     "BatchesHeld",
     "BitesizeError",
+    "Brightness",
     "Budget",
+    "CenterCrop",
+    "ColorJitter",
+    "Colour",
+    "Contrast",
     "Cursor",
+    "CutMix",
+    "Cutout",
     "DoesNotFit",
     "Encoded",
     "Field",
     "FileChanged",
     "Flip",
+    "Grayscale",
+    "Hue",
     "Loader",
     "LoaderClosed",
+    "Map",
     "MissingPackage",
+    "MixUp",
     "NoPermission",
     "Normalize",
     "NotFound",
     "Order",
     "Plan",
+    "RandomCrop",
     "RandomResizedCrop",
     "Resize",
+    "Rotate",
+    "Rotate90",
+    "Saturation",
     "Scale",
     "Shard",
+    "Shear",
     "Source",
     "Stalled",
     "TooManyBadRows",
     "Transform",
+    "Translate",
     "WrongModel",
+    "Zoom",
     "open",
     "to_keras",
 ]

@@ -12,6 +12,7 @@ BitesizeError
  +-- BatchesHeld     (MemoryError)        the caller keeps every batch, so none is left to fill
  +-- LoaderClosed    (RuntimeError)       the loader, or this iterator of it, has ended
  +-- Stalled         (TimeoutError)       no progress for minutes; names the stage and the row
+ +-- BadResult       (ValueError)         a user's function returned what cannot stand in a batch
  +-- WrongModel      (ValueError)         a model does not fit the data
  +-- MissingPackage  (ImportError)        an optional package is not installed
 """
@@ -81,6 +82,10 @@ class LoaderClosed(BitesizeError, RuntimeError):
 
 class Stalled(BitesizeError, TimeoutError):
     """Nothing has moved for minutes: a disk, a network share or a function hangs."""
+
+
+class BadResult(BitesizeError, ValueError):
+    """A function that the user gave to a transform returned what cannot stand in a batch."""
 
 
 class WrongModel(BitesizeError, ValueError):

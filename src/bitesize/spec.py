@@ -25,10 +25,17 @@ class Field:
         Shape of one row's part, without the batch axis.
     dtype
         NumPy dtype in native byte order.
+    mask
+        Whether it is a label for each pixel of the row's image: then it moves with the image, and is never interpolated.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    mask: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
+        object.__setattr__(self, "dtype", np.dtype(self.dtype))
 
     @property
     def nbytes(self) -> int:

@@ -25,7 +25,7 @@ def plan(
     import bitesize as bs
     from bitesize.memory.sizes import format_size
     from bitesize.training.settings import geometry, is_whole
-    from bitesize.transforms.image import check_size
+    from bitesize.transforms.base import check_size
 
     if image_size is not None:
         check_size("--image-size", image_size, image_size)

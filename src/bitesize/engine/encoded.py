@@ -1,27 +1,28 @@
-"""Encoded images of a bite: looked at, decoded into scratch, drawn into the slot."""
+"""Encoded images of a bite: looked at, decoded into scratch, drawn into the slot; and their masks with them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.decode.decode import choose_eighths, decode, decode_nbytes, decoded_size, pixels_nbytes
 from bitesize.decode.header import ImageInfo, read_info
-from bitesize.engine.scratch import NoRoom, Reader, Scratch
+from bitesize.decode.mask import decode_mask, mask_nbytes
+from bitesize.engine.first import ignored
+from bitesize.engine.scratch import NoRoom, Reader, Room, Scratch
+from bitesize.engine.shapes import IMAGE, Steps, integer_limits
 from bitesize.errors import BadFile, BadRows, BitesizeError
+from bitesize.kernels.filters import NEAREST
 from bitesize.memory.mapping import aligned
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
-from bitesize.transforms.render import kernel_need, render
+from bitesize.transforms.render import Canvas, Drawing, draw_mask, mask_values, plan_drawing, render
 from bitesize.transforms.view import View
 
-Layout = Literal["HWC", "CHW"]
-
-# The field that transforms apply to.
-IMAGE = "x"
 # A JPEG is decoded at a fraction of its size only if that leaves this many decoded pixels an output pixel, both ways:
 # below, the decoder's box filter shows (at most 1.4 levels mean difference).
 _SPARE = 1.5
@@ -32,186 +33,218 @@ class EncodedRows:
 
     Parameters
     ----------
-    source, what
-        Where rows come from, and what their image field is.
-    shape, layout
-        Of one row in the batch.
-    limits
-        Least and greatest value of an integer output; (0, 0) for floats.
-    adjust
-        Applies all transforms to a view, given the row's random numbers.
+    source
+        Where rows come from.
+    steps
+        What happens to them.
+    drawn
+        What each field is in the batch.
+    chw
+        Whether channels come first there.
     fast_decode
         Whether a JPEG may be decoded at a fraction of its size.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        what: Encoded,
-        shape: tuple[int, ...],
-        layout: Layout,
-        limits: tuple[float, float],
-        adjust: Callable[[View, Sequence[float]], View],
-        fast_decode: bool,
-    ) -> None:
+    def __init__(self, source: Source, steps: Steps, drawn: Mapping[str, Field], chw: bool, fast_decode: bool) -> None:
+        what = source.spec[IMAGE]
+        assert isinstance(what, Encoded)
         self._source = source
         self._what = what
-        self._shape = shape
-        self._layout = layout
-        self._limits = limits
-        self._adjust = adjust
+        self._masks = {name: what for name, what in source.spec.items() if name != IMAGE and isinstance(what, Encoded)}
+        self._views = [(view.adjust, view.draws) for view in steps.views]
+        self._fill, self._mask_fill = steps.surroundings
+        self._chw = chw
         self._fast_decode = fast_decode
+        image = drawn[IMAGE]
+        self._height, self._width = image.shape[1:] if chw else image.shape[:2]
+        self._limits = np.array(integer_limits(image.dtype))
+
+    def adjusted(self, view: View, draws: Sequence[float]) -> View:
+        """Apply all transforms to a view."""
+        view.fill = self._fill
+        at = 0
+        for adjust, count in self._views:
+            if count:
+                adjust(view, draws[at : at + count])
+                at += count
+            else:
+                adjust(view, ())
+        return view
+
+    def readers(self, scratch: Scratch) -> dict[str, Reader]:
+        """Give what a source puts the files of some rows into."""
+        room = scratch.room()
+        return {name: Reader(room) for name in (IMAGE, *self._masks)}
 
     def draw(
         self,
         rows: NDArray[np.int64],
         draws: Sequence[Sequence[float]],
-        reader: Reader,
+        readers: Mapping[str, Reader],
         failed: dict[int, Exception],
-        out: NDArray[Any],
+        out: Mapping[str, NDArray[Any]],
         scratch: Scratch,
     ) -> None:
-        """Draw what was read into ``reader``, and note in ``failed`` what could not be, by index; see `Pipeline.fill`."""
-        hwc = out.transpose(0, 2, 3, 1) if self._layout == "CHW" else out
+        """Draw what was read into ``readers``, and note in ``failed`` what could not be, by index; see `Pipeline.fill`."""
         later = [i for i, error in failed.items() if isinstance(error, NoRoom)]
-        for i in later:
-            del failed[i]
-        for i, data in reader.files.items():
-            if i in failed or i in later:
+        for i in range(len(rows)):
+            if i in failed:
                 continue
             try:
-                self._draw_one(data, int(rows[i]), draws[i], hwc[i], scratch)
+                files = {name: reader.files[i] for name, reader in readers.items()}
+                self._draw_one(files, int(rows[i]), draws[i], {name: array[i] for name, array in out.items()}, scratch)
             except BitesizeError as error:
                 failed[i] = error
-        for i in later:
+        for i in later:  # what was read before it is drawn now, so the read buffer is free
+            del failed[i]
             try:
-                self._draw_alone(int(rows[i]), draws[i], hwc[i], scratch)
+                self._draw_alone(int(rows[i]), draws[i], {name: array[i] for name, array in out.items()}, scratch)
             except BitesizeError as error:
                 failed[i] = error
 
-    def _draw_alone(self, row: int, draws: Sequence[float], out: NDArray[Any], scratch: Scratch) -> None:
-        """Read and draw a row whose file did not fit what was left of the read buffer."""
-        reader = scratch.reader()
+    def _draw_alone(self, row: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]], scratch: Scratch) -> None:
+        """Read and draw a row whose files did not fit what was left of the read buffer."""
         try:
-            self._read_x(row, reader)
+            files = self._read(row, scratch.room(), scratch)
         except NoRoom as error:
             self._draw_large(row, error.nbytes, draws, out, scratch)
         else:
-            self._draw_one(reader.files[0], row, draws, out, scratch)
+            self._draw_one(files, row, draws, out, scratch)
 
-    def _draw_large(self, row: int, nbytes: int, draws: Sequence[float], out: NDArray[Any], scratch: Scratch) -> None:
-        """Read and draw a row whose file is larger than the read buffer: file and pixels both come out of the pool."""
+    def _draw_large(
+        self, row: int, nbytes: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]], scratch: Scratch
+    ) -> None:
+        """Read and draw a row whose files are larger than the read buffer: files and pixels both come out of the pool."""
         assert scratch.transient is not None
-        what = self._source.describe(row)
-        buffer = scratch.transient.ensure(nbytes, nbytes, what)
-        self._read_x(row, Reader(buffer))
-        view, info, eighths, need = self._look(memoryview(buffer)[:nbytes], row, draws)  # type: ignore[arg-type]
-        charge, size = self._decode_need(info, eighths, need, nbytes)
+        while True:
+            buffer = scratch.transient.ensure(nbytes, nbytes, self._source, row)
+            try:
+                files = self._read(row, Room(buffer[:nbytes]), scratch)
+                break
+            except NoRoom as error:
+                nbytes += error.nbytes  # a mask beside its image
+        look = self._look(files[IMAGE], row, draws)
+        charge, size = self._need(files, *look[1:4])
         # What was read is given up before asking for all of it at once: no thread waits with bytes in its hands.
-        buffer = scratch.transient.ensure(aligned(nbytes) + charge, aligned(nbytes) + size, what)
-        self._read_x(row, Reader(buffer))
-        data = memoryview(buffer)[:nbytes]  # type: ignore[arg-type]
-        self._decode_and_render(data, row, view, info, eighths, need, buffer[aligned(nbytes) :], out)
+        del files
+        buffer = scratch.transient.ensure(aligned(nbytes) + charge, aligned(nbytes) + size, self._source, row)
+        files = self._read(row, Room(buffer[:nbytes]), scratch)
+        self._decode_and_render(files, row, *look, buffer[aligned(nbytes) :], out, scratch)
         scratch.transient.yield_if_wanted()
 
-    def _draw_one(self, data: memoryview, row: int, draws: Sequence[float], out: NDArray[Any], scratch: Scratch) -> None:
+    def _draw_one(
+        self, files: Mapping[str, memoryview], row: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]],
+        scratch: Scratch
+    ) -> None:  # fmt: skip
         assert scratch.transient is not None
-        view, info, eighths, need = self._look(data, row, draws)
-        buffer = scratch.transient.ensure(*self._decode_need(info, eighths, need, data.nbytes), self._source.describe(row))
-        self._decode_and_render(data, row, view, info, eighths, need, buffer, out)
+        look = self._look(files[IMAGE], row, draws)
+        buffer = scratch.transient.ensure(*self._need(files, *look[1:4]), self._source, row)
+        self._decode_and_render(files, row, *look, buffer, out, scratch)
         scratch.transient.yield_if_wanted()
 
-    def _look(self, data: memoryview, row: int, draws: Sequence[float]) -> tuple[View, ImageInfo, int, tuple[int, int, int]]:
-        """Read the header, adjust the view, and choose the scale to decode at."""
+    def _look(
+        self, data: memoryview, row: int, draws: Sequence[float]
+    ) -> tuple[View, ImageInfo, int, Drawing, tuple[float, ...]]:
+        """Read the header, adjust the view, choose the scale to decode at; and keep the geometry for masks."""
         try:
             info = read_info(data)
         except BadFile as error:
             raise BadFile(f"{self._source.describe(row)}: {error}") from error
         orientation = info.orientation if self._what.orient else 1
         width, height = (info.height, info.width) if orientation >= 5 else (info.width, info.height)
-        view = self._adjust(View(width, height), draws)
-        out_h, out_w = self._shape[:2] if self._layout == "HWC" else self._shape[1:]
-        if view.height != out_h or view.width != out_w:
+        view = self.adjusted(View(width, height), draws)
+        if view.height != self._height or view.width != self._width:
             raise BadFile(
-                f"{self._source.describe(row)} is {width} x {height} pixels and the first image {out_w} x "
-                f"{out_h}: to batch images of different sizes, add a transform such as bs.Resize(224)"
+                f"{self._source.describe(row)} is {width} x {height} pixels and the first image {self._width} x "
+                f"{self._height}: to batch images of different sizes, add a transform such as bs.Resize(224)"
             )
+        geometry = (view.a, view.b, view.c, view.d, view.e, view.f, width, height)
         view.to_stored(orientation, info.width, info.height, 1.0)
         eighths = _eighths(view, info) if self._fast_decode else 8
-        view.to_stored(1, 0, 0, eighths / 8)
-        return view, info, eighths, kernel_need(view, decoded_size(info, eighths)[0], self._what.channels)
+        if eighths != 8:
+            view.to_stored(1, 0, 0, eighths / 8)
+        return view, info, eighths, plan_drawing(view, *decoded_size(info, eighths), self._what.channels), geometry
 
-    def _decode_need(self, info: ImageInfo, eighths: int, need: tuple[int, int, int], file_nbytes: int) -> tuple[int, int]:
+    def _need(self, files: Mapping[str, memoryview], info: ImageInfo, eighths: int, drawing: Drawing) -> tuple[int, int]:
         """Tell (bytes to charge, bytes of buffer) for decoding and drawing."""
-        kernel = aligned(4 * need[2])
-        return decode_nbytes(info, self._what.mode, eighths, file_nbytes) + kernel + 64, aligned(
-            pixels_nbytes(info, self._what.mode, eighths)
-        ) + kernel
+        kernel = aligned(4 * drawing.scratch)
+        charge = decode_nbytes(info, self._what.mode, eighths, files[IMAGE].nbytes) + kernel + 64
+        size = aligned(pixels_nbytes(info, self._what.mode, eighths)) + kernel
+        if self._masks:  # each is decoded after the image, into the same place: the largest counts
+            beside = max(mask_nbytes(info, files[name].nbytes) for name in self._masks)
+            line = aligned(4 * mask_values(self._width))
+            charge, size = max(charge, beside + line + 64), max(size, aligned(info.width * info.height * 2) + line)
+        return charge, size
 
     def _decode_and_render(
         self,
-        data: memoryview,
+        files: Mapping[str, memoryview],
         row: int,
         view: View,
         info: ImageInfo,
         eighths: int,
-        need: tuple[int, int, int],
+        drawing: Drawing,
+        geometry: tuple[float, ...],
         buffer: NDArray[np.uint8],
-        out: NDArray[Any],
+        out: Mapping[str, NDArray[Any]],
+        scratch: Scratch,
     ) -> None:
+        begun = perf_counter()
         try:
-            pixels = decode(data, info, self._what.mode, eighths, buffer)
+            pixels = decode(files[IMAGE], info, self._what.mode, eighths, buffer)
         except BadFile as error:
             raise BadFile(f"{self._source.describe(row)}: {error}") from error
+        decoded = perf_counter()
         at = aligned(pixels.nbytes)
-        scratch = buffer[at : at + 4 * need[2]].view(np.float32)
-        render(pixels, view, self._limits, need, scratch, out)
+        values = buffer[at : at + 4 * drawing.scratch].view(np.float32)
+        render(pixels, view, drawing, values, Canvas(out[IMAGE], self._chw, self._limits))
+        scratch.clock.decode += decoded - begun
+        scratch.clock.draw += perf_counter() - decoded
+        for name in self._masks:
+            self._draw_mask(files[name], name, row, geometry, buffer, out[name])
 
-    def _read_x(self, row: int, reader: Reader) -> None:
-        """Read one row's file again; its other fields are in the slot already."""
-        into = {name: reader if name == IMAGE else ignored(field) for name, field in self._source.spec.items()}
+    def _draw_mask(
+        self, data: memoryview, name: str, row: int, geometry: tuple[float, ...], buffer: NDArray[np.uint8], out: NDArray[Any]
+    ) -> None:  # fmt: skip
+        """Draw a mask with the geometry that its image got."""
         try:
-            self._source.read(np.array([row], np.int64), into)
+            info = read_info(data)
+            orientation = info.orientation if self._masks[name].orient else 1
+            width, height = (info.height, info.width) if orientation >= 5 else (info.width, info.height)
+            if (width, height) != geometry[6:]:
+                raise BadFile(f"is {width} x {height} pixels, and its image is {geometry[6]:.0f} x {geometry[7]:.0f}")
+            numbers = decode_mask(data, info, out.dtype, buffer)
+        except BadFile as error:
+            raise BadFile(f"the mask ({name!r}) of {self._source.describe(row)}: {error}") from error
+        view = View(out.shape[1], out.shape[0])
+        view.a, view.b, view.c, view.d, view.e, view.f = geometry[:6]
+        view.to_stored(orientation, info.width, info.height, 1.0)
+        at = aligned(numbers.nbytes)
+        draw_mask(numbers, view, self._mask_fill, buffer[at:].view(np.float32), out)
+
+    def _read(self, row: int, room: Room, scratch: Scratch) -> dict[str, memoryview]:
+        """Read one row's files again; its other fields are in the slot already."""
+        begun = perf_counter()
+        readers = {name: Reader(room) for name in (IMAGE, *self._masks)}
+        beside = {name: ignored(field) for name, field in self._source.spec.items() if name not in readers}
+        try:
+            self._source.read(np.array([row], np.int64), {**beside, **readers})
         except BadRows as error:
             raise error.causes[0] from None
+        finally:
+            scratch.clock.read += perf_counter() - begun
+        return {name: reader.files[0] for name, reader in readers.items()}
 
 
 def _eighths(view: View, info: ImageInfo) -> int:
     """Choose the scale to decode at, for a view in stored pixels."""
+    if info.kind != "JPEG" or view.kind == NEAREST:
+        return 8
+    if not view.upright:
+        spare = min(view.steps()) / _SPARE
+        return choose_eighths(info, info.width / spare, info.height / spare)
     turned = view.a == 0.0 and view.e == 0.0
     out_x, out_y = (view.height, view.width) if turned else (view.width, view.height)
     part_x = abs(view.a) * view.width + abs(view.b) * view.height
     part_y = abs(view.d) * view.width + abs(view.e) * view.height
     return choose_eighths(info, _SPARE * out_x * info.width / part_x, _SPARE * out_y * info.height / part_y)
-
-
-def size_of_first_row(source: Source, what: Encoded) -> tuple[int, int]:
-    """Learn the size of the images from the first; later ones must have the same."""
-    reader = OneFile()
-    try:
-        source.read(np.zeros(1, np.int64), {name: reader if name == IMAGE else ignored(field)
-                                                 for name, field in source.spec.items()})  # fmt: skip
-        info = read_info(memoryview(reader.data))
-    except BadRows as error:
-        raise next(iter(error.causes.values())) from None
-    except BadFile as error:
-        raise BadFile(f"{source.describe(0)} (row 0): {error}") from error
-    turned = what.orient and info.orientation >= 5
-    return (info.width, info.height) if turned else (info.height, info.width)
-
-
-class OneFile:
-    """Takes the bytes of one file, whatever its size: for a look at its header."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Give a buffer."""
-        self.data = bytearray(nbytes)
-        return memoryview(self.data)
-
-
-def ignored(field: Field | Encoded) -> Any:
-    """Give something for a source to read a field into that nobody looks at."""
-    return np.empty((1, *field.shape), field.dtype) if isinstance(field, Field) else OneFile()

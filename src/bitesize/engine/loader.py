@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from bitesize.engine.encoded import Layout
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.planning import Needs, auto_batch_size, make_plan, refuse_unless_it_fits
 from bitesize.engine.ring import Ring
 from bitesize.engine.scratch import Scratch
+from bitesize.engine.shapes import Layout
 from bitesize.engine.stats import Stats
 from bitesize.engine.steps import BadRow, Last, Policy, Steps
 from bitesize.engine.workers import HELD_PATIENCE, STALL_SECONDS, Engine, Run
@@ -27,7 +27,7 @@ from bitesize.memory.plan import Plan
 from bitesize.order.order import Order, Shard
 from bitesize.sources.base import Source
 from bitesize.spec import Batch, Field
-from bitesize.transforms.base import Transform
+from bitesize.transforms.base import Step
 
 
 class Loader:
@@ -97,7 +97,7 @@ class Loader:
         source: Source,
         *,
         batch_size: int | Literal["auto"],
-        transforms: Sequence[Transform] = (),
+        transforms: Sequence[Step] = (),
         memory: int | str | Budget = "auto",
         shuffle: bool = True,
         seed: int = 0,
@@ -128,7 +128,7 @@ class Loader:
         self.budget = as_budget(memory)
         self.threads = threads or default_threads()
         self.stats = Stats()
-        self._pipeline = Pipeline(source, transforms, layout, dtype, fast_decode)
+        self._pipeline = Pipeline(source, transforms, layout, dtype, fast_decode, self.budget)
         self._held = 1
         self._needs = Needs(self._pipeline, order, self.threads)
         if batch_size == "auto":
@@ -136,6 +136,8 @@ class Loader:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise BadSetting(f'batch_size must be a whole number of at least 1, or "auto", not {batch_size!r}')
         self._steps = Steps(order, int(batch_size), last, shard)
+        if self._pipeline.steps.mixes:
+            self._steps.refuse_torn_pairs()
         self._policy = Policy(on_error, max_bad, len(source))
         self._engine: Engine | None = None
         self._iterator: weakref.ref[BatchIterator] | None = None
@@ -167,7 +169,7 @@ class Loader:
         return dict(self._pipeline.out)
 
     @property
-    def transforms(self) -> tuple[Transform, ...]:
+    def transforms(self) -> tuple[Step, ...]:
         """What happens to each row."""
         return self._pipeline.transforms
 
@@ -274,7 +276,7 @@ class Loader:
         """Charge every permanent need; the engine that uses them starts with the first loop."""
         needs, rows = self._needs, self._steps.rows_of_rank
         charges = [self.budget.charge(part.nbytes, part.what) for part in needs.fixed_parts(rows)]
-        ring = Ring(self._pipeline.out, rows, self._slots, self.budget)
+        ring = Ring(self._pipeline.slot_fields, rows, self._slots, self.budget)
         pool = needs.make_pool(self.budget) if self._pipeline.decodes else None
         self._parts = (charges, ring, pool)
         # The charges are garbage with the loader; a loader that is dropped without close must end its threads too.
@@ -286,6 +288,7 @@ class Loader:
         scratches = [
             Scratch(fields, self._pipeline.decodes, self._pipeline.kernel_values, pool) for _ in range(self.threads)
         ]
+        self.stats.clocks = [scratch.clock for scratch in scratches]
         engine = Engine(self._pipeline, self._steps, self._policy, ring, scratches, pool)
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, _drop, ring, pool, engine)
@@ -329,7 +332,7 @@ class BatchIterator(Iterator[Batch]):
             self._closed = True
             raise filling.error
         batch = Batch(
-            filling.slot.lease(step.rows.size),
+            filling.slot.lease(self._loader.spec, step.rows.size),
             rows=step.rows,
             mask=filling.mask,
             epoch=step.epoch,

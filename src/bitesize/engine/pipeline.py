@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bitesize.engine.encoded import IMAGE, EncodedRows, Layout, size_of_first_row
+from bitesize.engine.after import Key, Maps, mix_pairs
+from bitesize.engine.encoded import EncodedRows
+from bitesize.engine.first import size_of_first_row
+from bitesize.engine.fixed import FixedRows
 from bitesize.engine.scratch import Scratch
-from bitesize.errors import BadRows, BadSetting, BitesizeError
+from bitesize.engine.shapes import IMAGE, LABEL, Layout, drawn_fields, mixed_fields, sort_steps
+from bitesize.errors import BadRows, BitesizeError
+from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform
-from bitesize.transforms.render import kernel_need, render
-from bitesize.transforms.view import PLAIN, View
 
 # Rows that one thread takes at once. Images: few, so that a batch is spread over all threads. Fields: as many as make
 # this many bytes, so that Python's time per bite vanishes.
 _IMAGE_BITE = 4
 _BITE_BYTES = 1 << 20
-# NumPy types that compiled kernels take; others (float16, bool) go through NumPy row by row.
-_KERNEL_TYPES = frozenset(np.dtype(t) for t in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"))
-
-
-@dataclass(frozen=True)
-class _Cast:
-    """How a field of fixed size comes into the slot when it is not read there directly."""
-
-    source: Field
-    out: Field
+# The pool with which one row is read when a function of the user is to be tried before anything is charged.
+_TRIAL_POOL = 256 << 20
 
 
 class Pipeline:
@@ -43,13 +37,15 @@ class Pipeline:
     source
         Where rows come from.
     transforms
-        Applied to the field ``x``, in order.
+        What happens to rows, in order.
     layout
         ``"HWC"`` or ``"CHW"``: where the channels of images stand.
     dtype
         What ``x`` is cast to, or None for what the transforms make of it.
     fast_decode
         Whether a JPEG may be decoded at a fraction of its size.
+    budget
+        Charged while a row is read to learn what a function of the user makes of it.
 
     Raises
     ------
@@ -58,73 +54,42 @@ class Pipeline:
     """
 
     def __init__(
-        self, source: Source, transforms: Sequence[Transform], layout: Layout, dtype: DTypeLike | None, fast_decode: bool
+        self,
+        source: Source,
+        transforms: Sequence[Any],
+        layout: Layout,
+        dtype: DTypeLike | None,
+        fast_decode: bool,
+        budget: Budget,
     ) -> None:
-        if layout not in ("HWC", "CHW"):
-            raise BadSetting(f'layout must be "HWC" or "CHW", not {layout!r}')
-        if not isinstance(transforms, Sequence):
-            raise BadSetting(f"transforms must be a list, not {transforms!r}")
-        for transform in transforms:
-            if not isinstance(transform, Transform):
-                raise BadSetting(f"transforms must be bitesize transforms such as bs.Resize(224), not {transform!r}")
         self.source = source
+        self.steps = sort_steps(transforms)
         self.transforms = tuple(transforms)
         self.layout = layout
-        self.draws = [transform.draws for transform in transforms]
-        if IMAGE not in source.spec:
-            raise BadSetting(f"the source has no field {IMAGE!r}: it has {', '.join(source.spec)}")
+        self.draws = [step.draws if isinstance(step, Transform) else 0 for step in self.transforms]
+        chw = layout == "CHW"
+        self._drawn = drawn_fields(source, self.steps, layout, dtype)
         what = source.spec[IMAGE]
-        self._draws_pixels = any(transform.pictorial for transform in transforms)
-        self.out: dict[str, Field] = {}
-        for name, field in source.spec.items():
-            if name == IMAGE:
-                self.out[name] = self._output(what, dtype)
-            elif isinstance(field, Field):
-                self.out[name] = field
-        self._limits = _integer_limits(self.out[IMAGE].dtype)
-        self._cast = None if isinstance(what, Encoded) or self._is_direct(what) else _Cast(what, self.out[IMAGE])
-        self._encoded = None
+        self._encoded = self._fixed = None
         if isinstance(what, Encoded):
-            shape = self.out[IMAGE].shape
-            self._encoded = EncodedRows(source, what, shape, layout, self._limits, self._adjusted, fast_decode)
-        self._kernel_values = self._fixed_kernel_values(what)
+            self._encoded = EncodedRows(source, self.steps, self._drawn, chw, fast_decode)
+        else:
+            masks = {name: field for name, field in self._drawn.items() if field.mask}
+            self._fixed = FixedRows(what, self._drawn[IMAGE], self.steps, chw, masks)
+        self._maps = Maps(self.steps.maps, self._drawn)
+        if not self._maps.known:
+            self._try_row(budget, lambda row, where: self._maps.learn(row, False, where))
+        self._mixed = mixed_fields(source, self.steps, self._maps.fields, layout)
+        self._batch_maps = Maps(self.steps.batch_maps, self._mixed)
+        if not self._batch_maps.known:
+            self._try_row(budget, self._learn_batch)
+        self.out: dict[str, Field] = dict(self._batch_maps.fields)
+        # What stands in a slot: the batch, and what functions of whole batches are given where that differs.
+        self._home = {name: name if self.out.get(name) == field else f"{name} before" for name, field in self._mixed.items()}
+        self.slot_fields = self.out | {self._home[name]: field for name, field in self._mixed.items()}
         self.bite = self._bite_rows(what)
 
-    # --- what it makes, and what it needs ----------------------------------------------------------------------------
-
-    def _output(self, what: Field | Encoded, dtype: DTypeLike | None) -> Field:
-        """Work out shape and dtype of ``x`` in a batch."""
-        if isinstance(what, Encoded):
-            before: np.dtype[Any] = np.dtype(np.uint8)
-            channels = what.channels
-            size = None if any(t.size(None) is not None for t in self.transforms) else size_of_first_row(self.source, what)
-        else:
-            before = what.dtype
-            image = len(what.shape) == 3 and what.shape[2] in (1, 3, 4)
-            if self._draws_pixels and not image:
-                first = next(t for t in self.transforms if t.pictorial)
-                raise BadSetting(f"{type(first).__name__} needs images (height, width, 1, 3 or 4), not rows of {what}")
-            size, channels = (what.shape[:2], what.shape[2]) if image else (None, 1)  # type: ignore[assignment]
-        after = before
-        for transform in self.transforms:
-            transform.check(channels)
-            size = transform.size(size)
-            after = transform.dtype(after)
-        try:
-            final = after if dtype is None else np.dtype(dtype)
-        except TypeError as error:
-            raise BadSetting(f"dtype must be a number type such as float32, not {dtype!r}") from error
-        if (self._draws_pixels or isinstance(what, Encoded)) and (final not in _KERNEL_TYPES or before not in _KERNEL_TYPES):
-            raise BadSetting(f"images come out as integers, float32 or float64, not {final} (from {before})")
-        if (final.kind not in "biuf" or before.kind not in "biuf") and final != before:
-            raise BadSetting(f"dtype: rows of {before} cannot be cast to {final}")
-        if self._draws_pixels and before.kind in "iu" and before.itemsize > 2:
-            raise BadSetting(f"images are drawn in float32, which cannot hold every {before}: convert them first")
-        if size is None:
-            assert isinstance(what, Field)
-            return Field(what.shape, final)
-        shape = (*size, channels) if self.layout == "HWC" else (channels, *size)
-        return Field(shape, final)
+    # --- what it needs -----------------------------------------------------------------------------------------------
 
     def stored_shape(self) -> tuple[int, ...]:
         """Shape of the first row as stored; that of a batch's rows where it cannot be read (reading will tell why)."""
@@ -132,53 +97,61 @@ class Pipeline:
         if isinstance(what, Field):
             return what.shape
         try:
-            return (*size_of_first_row(self.source, what), what.channels)
+            return (*size_of_first_row(self.source, IMAGE), what.channels)
         except BitesizeError:
             return self.out[IMAGE].shape
-
-    def _is_direct(self, what: Field) -> bool:
-        """Whether rows are read straight into the slot."""
-        laid_out = self.layout == "HWC" or len(what.shape) != 3
-        return not self.transforms and laid_out and self.out[IMAGE] == what
-
-    def _fixed_kernel_values(self, what: Field | Encoded) -> int:
-        if isinstance(what, Encoded) or not self._draws_pixels:
-            return 0
-        height, width, channels = what.shape
-        view = View(width, height)
-        for transform in self.transforms:
-            transform.adjust(view, (0.999,) * transform.draws)
-        # Whatever is drawn, no part is larger than the whole: take the taps of the whole image.
-        whole = View(width, height)
-        whole.bicubic = view.bicubic
-        whole.rescale(int(view.width), int(view.height))
-        return kernel_need(whole, width, channels)[2]
 
     def _bite_rows(self, what: Field | Encoded) -> int:
         if isinstance(what, Encoded):
             return _IMAGE_BITE
-        return max(1, _BITE_BYTES // max(1, what.nbytes))
+        rows = max(1, _BITE_BYTES // max(1, what.nbytes))
+        return rows + rows % 2 if self.steps.mixes else rows  # no pair is cut in two
 
     def scratch_fields(self, batch_rows: int) -> dict[str, int]:
-        """Tell the bytes of row scratch a thread needs, by field."""
-        if self._cast is None:
-            return {}
-        return {IMAGE: min(self.bite, batch_rows) * self._cast.source.nbytes}
+        """Tell the bytes of row scratch a thread needs, by what it is for."""
+        rows = min(self.bite, batch_rows)
+        return {name: rows * field.nbytes for name, field in self._scratch_layout().items()}
+
+    def _scratch_layout(self) -> dict[str, Field]:
+        fields = {f"{name} drawn": field for name, field in self._drawn.items() if not self._in_place(name)}
+        if self._fixed is not None:
+            fields |= {f"{name} read": field for name, field in self._read_beside().items()}
+        if LABEL in self._mixed and self._maps.fields[LABEL] != self._mixed[LABEL]:
+            fields[f"{LABEL} mapped"] = self._maps.fields[LABEL]
+        return fields
+
+    def _in_place(self, name: str) -> bool:
+        """Whether what the kernels draw of a field is what the slot holds."""
+        return self._drawn[name] == self._mixed.get(name)
+
+    def _read_beside(self) -> dict[str, Field]:
+        """List fields that are read into scratch, since a kernel brings them into the batch."""
+        assert self._fixed is not None
+        spec = self.source.spec
+        names = [] if self._fixed.direct else [IMAGE]
+        if self.steps.pictorial:
+            names += [name for name, field in self._drawn.items() if field.mask]
+        return {name: spec[name] for name in names}  # type: ignore[misc]
 
     @property
     def kernel_values(self) -> int:
         """Float32 values of kernel scratch for rows of fixed size."""
-        return self._kernel_values
+        return self._fixed.kernel_values if self._fixed is not None else 0
 
     @property
     def decodes(self) -> bool:
         """Whether rows are encoded images."""
-        return isinstance(self.source.spec[IMAGE], Encoded)
+        return self._encoded is not None
 
     # --- at work -----------------------------------------------------------------------------------------------------
 
     def fill(
-        self, rows: NDArray[np.int64], draws: Sequence[Sequence[float]], arrays: Mapping[str, NDArray[Any]], scratch: Scratch
+        self,
+        rows: NDArray[np.int64],
+        draws: Sequence[Sequence[float]],
+        key: Key,
+        arrays: Mapping[str, NDArray[Any]],
+        scratch: Scratch,
     ) -> dict[int, Exception]:
         """Bring rows into the arrays of a slot.
 
@@ -187,9 +160,11 @@ class Pipeline:
         rows
             Row numbers, shape (k,).
         draws
-            Random numbers of each row, for all transforms one behind the other.
+            Random numbers of each row, for all transforms of images one behind the other.
+        key
+            What other random numbers of the rows are keyed by.
         arrays
-            For each field an array of shape (k, *shape): a part of the slot.
+            For each field of a slot an array of shape (k, *shape): a part of the slot.
         scratch
             The thread's own.
 
@@ -198,77 +173,144 @@ class Pipeline:
         dict
             The error of each row that failed, by its index. Its part of the slot is zero then.
         """
-        into: dict[str, Any] = dict(arrays)
-        if self._cast is not None:
-            into[IMAGE] = scratch.field(IMAGE, (len(rows), *self._cast.source.shape), self._cast.source.dtype)
-        reader = None
-        if self.decodes:
-            reader = into[IMAGE] = scratch.reader()
-        failed: dict[int, Exception] = {}
-        try:
-            self.source.read(rows, into)
-        except BadRows as error:
-            failed = error.causes
-        if reader is not None and self._encoded is not None:
-            self._encoded.draw(rows, draws, reader, failed, arrays[IMAGE], scratch)
-        elif self._cast is not None:
-            self._draw_fields(into[IMAGE], draws, arrays[IMAGE], scratch)
+        drawn = self._drawn_into(len(rows), arrays, scratch)
+        failed = self._draw(rows, draws, drawn, scratch)
+        if self.steps.maps:
+            self._map_rows(rows, drawn, failed, key, arrays, scratch)
+        if self.steps.mixes and LABEL in self._mixed and self._maps.fields[LABEL] != self._mixed[LABEL]:
+            labels = (
+                scratch.field(f"{LABEL} mapped", self._maps.fields[LABEL], len(rows)) if self.steps.maps else drawn[LABEL]
+            )
+            self._spread_labels(labels, rows, failed, arrays[self._home[LABEL]])
         for i in failed:
             for array in arrays.values():
                 array[i] = 0
         return failed
 
-    def _draw_fields(
-        self, rows: NDArray[Any], draws: Sequence[Sequence[float]], out: NDArray[Any], scratch: Scratch
-    ) -> None:
-        assert self._cast is not None
-        whole = 255.0 if rows.dtype == np.uint8 else 1.0
-        if self._draws_pixels:
-            height, width, channels = rows.shape[1:]
-            hwc = out.transpose(0, 2, 3, 1) if self.layout == "CHW" else out
-            for i in range(len(rows)):
-                view = self._adjusted(View(width, height, whole), draws[i])
-                need = kernel_need(view, width, channels)
-                render(rows[i], view, self._limits, need, scratch.kernel, hwc[i])
+    def mix(self, arrays: Mapping[str, NDArray[Any]], good: NDArray[np.bool_], key: Key) -> None:
+        """Mix the pairs of some rows of a slot, beginning at an even position; rows that are not ``good`` stay alone."""
+        if self.steps.mixes:
+            y = arrays[self._home[LABEL]] if LABEL in self._mixed else None
+            mix_pairs(self.steps.mixes, arrays[self._home[IMAGE]], y, good, key, self.layout)
+
+    def finish(self, arrays: Mapping[str, NDArray[Any]], rows: int, key: Key, scratch: Scratch) -> None:
+        """Run functions of whole batches on a slot of which all rows are there."""
+        if not self.steps.batch_maps:
             return
-        image = rows.ndim == 4 and rows.shape[3] in (1, 3, 4)
-        channels = rows.shape[3] if image else 1
-        view = self._adjusted(View(1.0, 1.0, whole), draws[0])
-        source = rows.reshape(len(rows), -1, channels)
-        target = out
-        if image and self.layout == "CHW":
-            target = out.reshape(len(rows), channels, -1).transpose(0, 2, 1)
-        else:
-            target = out.reshape(len(rows), -1, channels)
-        factor = np.array([*view.colour[0:1], *view.colour[5:6], *view.colour[10:11], view.alpha][:channels])
-        offset = np.array([view.colour[3], view.colour[7], view.colour[11], 0.0][:channels])
-        if source.dtype in _KERNEL_TYPES and target.dtype in _KERNEL_TYPES:
-            from bitesize.kernels.cast import cast_rows  # loads the compiler: only who casts waits for it
+        begun = perf_counter()
+        given = {name: arrays[home][:rows] for name, home in self._home.items()}
+        changed = self._batch_maps.run(
+            given, rows, key, lambda: f"the batch at position {key.position} of epoch {key.epoch}"
+        )
+        for name, array in changed.items():
+            arrays[name][:rows] = array
+        scratch.clock.user += perf_counter() - begun
 
-            cast_rows(source, factor, offset, *self._cast_limits(view, source.dtype), target)
-        else:
-            for i in range(len(rows)):
-                values = source[i] if view.colour == PLAIN else source[i].astype(np.float32) * factor + offset
-                if target.dtype.kind in "iu" and values.dtype.kind == "f":
-                    values = np.clip(np.floor(values.astype(np.float64) + 0.5), *self._limits)
-                np.copyto(target[i], values, casting="unsafe")
+    def _drawn_into(self, count: int, arrays: Mapping[str, NDArray[Any]], scratch: Scratch) -> dict[str, NDArray[Any]]:
+        """Choose where the kernels draw each field: the slot, or scratch if it is not yet what the batch holds."""
+        return {
+            name: arrays[self._home[name]] if self._in_place(name) else scratch.field(f"{name} drawn", field, count)
+            for name, field in self._drawn.items()
+        }
 
-    def _cast_limits(self, view: View, before: np.dtype[Any]) -> tuple[float, float]:
-        # Integers that only change their type keep their values, which floats could not hold beyond 2**53.
-        plain = view.colour == PLAIN and view.alpha == 1.0
-        return (0.0, 0.0) if plain and np.can_cast(before, self.out[IMAGE].dtype) else self._limits
+    def _draw(
+        self,
+        rows: NDArray[np.int64],
+        draws: Sequence[Sequence[float]],
+        drawn: Mapping[str, NDArray[Any]],
+        scratch: Scratch,
+    ) -> dict[int, Exception]:
+        """Read rows, and draw or cast them."""
+        into: dict[str, Any] = dict(drawn)
+        if self._fixed is not None:
+            into |= {name: scratch.field(f"{name} read", field, len(rows)) for name, field in self._read_beside().items()}
+        readers = self._encoded.readers(scratch) if self._encoded is not None else {}
+        begun = perf_counter()
+        failed: dict[int, Exception] = {}
+        try:
+            self.source.read(rows, into | readers)
+        except BadRows as error:
+            failed = error.causes
+        read = perf_counter()
+        scratch.clock.read += read - begun
+        if self._encoded is not None:
+            self._encoded.draw(rows, draws, readers, failed, {name: drawn[name] for name in readers}, scratch)
+        elif self._fixed is not None and not self._fixed.direct:
+            self._fixed.draw(into, draws, drawn, scratch)
+            scratch.clock.draw += perf_counter() - read
+        return failed
 
-    def _adjusted(self, view: View, draws: Sequence[float]) -> View:
-        at = 0
-        for transform, count in zip(self.transforms, self.draws, strict=True):
-            transform.adjust(view, draws[at : at + count])
-            at += count
-        return view
+    def _map_rows(
+        self,
+        rows: NDArray[np.int64],
+        drawn: Mapping[str, NDArray[Any]],
+        failed: Mapping[int, Exception],
+        key: Key,
+        arrays: Mapping[str, NDArray[Any]],
+        scratch: Scratch,
+    ) -> None:
+        """Run functions of rows, and store what they made."""
+        begun = perf_counter()
+        fields = self._maps.fields
+        out = {
+            name: arrays[self._home[name]]
+            if field == self._mixed[name]
+            else scratch.field(f"{name} mapped", field, len(rows))
+            for name, field in fields.items()
+        }
+        for i in range(len(rows)):
+            if i in failed:
+                continue
+            row = {name: array[i] for name, array in drawn.items()}
+            changed = self._maps.run(
+                row, None, key._replace(position=key.position + i), self._where(int(rows[i]), key.epoch)
+            )
+            for name in out:
+                if name in changed:
+                    out[name][i] = changed[name]
+                elif out[name] is not drawn.get(name):
+                    out[name][i] = row[name]
+        scratch.clock.user += perf_counter() - begun
 
+    def _where(self, row: int, epoch: int) -> Callable[[], str]:
+        return lambda: f"{self.source.describe(row)} (row {row}, epoch {epoch})"
 
-def _integer_limits(dtype: np.dtype[Any]) -> tuple[float, float]:
-    if dtype.kind not in "iu":
-        return 0.0, 0.0
-    info = np.iinfo(dtype)
-    # The greatest float64 below 2**63 or 2**64: the limit itself would overflow in the cast.
-    return float(info.min), math.nextafter(float(info.max), 0) if dtype.itemsize == 8 else float(info.max)
+    def _spread_labels(
+        self, labels: NDArray[Any], rows: NDArray[np.int64], failed: dict[int, Exception], out: NDArray[Any]
+    ) -> None:
+        """Turn class numbers into shares of classes."""
+        out[...] = 0.0
+        for i, label in enumerate(labels.tolist()):
+            if i not in failed:
+                out[i, label] = 1.0
+
+    # --- what functions of the user make -----------------------------------------------------------------------------
+
+    def _try_row(self, budget: Budget, learn: Callable[[dict[str, NDArray[Any]], Callable[[], str]], None]) -> None:
+        """Draw the first row, on its own, and let somebody learn from it."""
+        layout = {f"{name} drawn": field for name, field in self._drawn.items()}
+        if self._fixed is not None:
+            layout |= {f"{name} read": field for name, field in self._read_beside().items()}
+        pool = budget.pool(min(_TRIAL_POOL, budget.free), "a trial row", lambda nbytes: nbytes) if self.decodes else None
+        try:
+            scratch = Scratch(
+                {name: field.nbytes for name, field in layout.items()}, self.decodes, self.kernel_values, pool
+            )  # fmt: skip
+            drawn = {name: scratch.field(f"{name} drawn", field, 1) for name, field in self._drawn.items()}
+            failed = self._draw(np.zeros(1, np.int64), [(0.5,) * sum(self.draws)], drawn, scratch)
+            scratch.rest()
+        finally:
+            if pool is not None:
+                pool.close()
+        if failed:
+            raise failed[0]
+        learn({name: array[0] for name, array in drawn.items()}, self._where(0, 0))
+
+    def _learn_batch(self, row: dict[str, NDArray[Any]], where: Callable[[], str]) -> None:
+        row |= self._maps.run(row, None, Key(0, 0, 0), where) if self.steps.maps else {}
+        batch = {name: row[name][None] for name in self._mixed}
+        if LABEL in batch and self._maps.fields[LABEL] != self._mixed[LABEL]:
+            spread = np.zeros((1, *self._mixed[LABEL].shape), np.float32)
+            self._spread_labels(batch[LABEL], np.zeros(1, np.int64), {}, spread)
+            batch[LABEL] = spread
+        self._batch_maps.learn(batch, True, where)

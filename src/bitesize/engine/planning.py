@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bitesize.engine.encoded import IMAGE
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.ring import slot_nbytes
 from bitesize.engine.scratch import READ_BUFFER
+from bitesize.engine.shapes import IMAGE
 from bitesize.engine.steps import Steps
 from bitesize.errors import DoesNotFit
 from bitesize.memory.budget import Budget, Pool
@@ -50,7 +50,7 @@ class Needs:
 
     def slots_part(self, rows: int, slots: int) -> Part:
         """Tell the need of the ring."""
-        nbytes = slot_nbytes(self.pipeline.out, rows)
+        nbytes = slot_nbytes(self.pipeline.slot_fields, rows)
         return Part("slots", slots * nbytes, f"{slots} batches of {format_size(nbytes)}")
 
     def pool_nbytes(self, total: int, left: int) -> int:
@@ -89,7 +89,7 @@ def refuse_unless_it_fits(needs: Needs, steps: Steps, slots: int, budget: Budget
     need = needs.total(rows, slots)
     if need <= free:
         return
-    slot = slot_nbytes(needs.pipeline.out, rows)
+    slot = slot_nbytes(needs.pipeline.slot_fields, rows)
     rest = need - slots * slot
     room = f"the budget is {format_size(free)}" if free == budget.total else f"{format_size(free)} of the budget are free"
     ways = f'raise memory to "{format_size(budget.total - free + need, ceil=True)}"'

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,11 +37,11 @@ class Slot:
             self.arrays[name] = self._memory[at : at + nbytes].view(field.dtype).reshape(rows, *field.shape)
             at += aligned(nbytes)
 
-    def lease(self, rows: int) -> dict[str, NDArray[Any]]:
-        """Hand out the first ``rows`` rows of every field; the slot comes home when all of them are garbage."""
+    def lease(self, names: Iterable[str], rows: int) -> dict[str, NDArray[Any]]:
+        """Hand out the first ``rows`` rows of some fields; the slot comes home when all of them are garbage."""
         token = _Token(self)
         self.token = weakref.ref(token)
-        return {name: np.asarray(_Lease(array[:rows], token)) for name, array in self.arrays.items()}
+        return {name: _handed_out(self.arrays[name][:rows], token) for name in names}
 
     @property
     def leased(self) -> bool:
@@ -72,6 +72,13 @@ class _Lease:
     def __init__(self, array: NDArray[Any], token: _Token) -> None:
         self.__array_interface__ = array.__array_interface__
         self._token = token
+
+
+def _handed_out(array: NDArray[Any], token: _Token) -> NDArray[Any]:
+    # An array interface cannot name types from outside NumPy, such as bfloat16: their bytes are leased, and viewed.
+    if array.dtype.kind == "V":
+        return np.asarray(_Lease(array.view(np.uint16), token)).view(array.dtype)
+    return np.asarray(_Lease(array, token))
 
 
 class Ring:

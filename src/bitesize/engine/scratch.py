@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.engine.stats import Clock
 from bitesize.errors import BitesizeError
 from bitesize.memory.budget import Pool
 from bitesize.memory.mapping import allocate
+from bitesize.sources.base import Source
+from bitesize.spec import Field
 
 # Encoded files of one bite are read together into this much; larger files are read alone, out of the pool.
 READ_BUFFER = 1 << 20
@@ -23,21 +26,36 @@ class NoRoom(BitesizeError):
         self.nbytes = nbytes
 
 
-class Reader:
-    """Where a source puts encoded files; see `sources.base.EncodedInto`."""
+class Room:
+    """A buffer that is handed out piece by piece."""
+
+    __slots__ = ("_used", "_view")
 
     def __init__(self, buffer: NDArray[np.uint8]) -> None:
         self._view = memoryview(buffer)  # type: ignore[arg-type]
         self._used = 0
-        self.files: dict[int, memoryview] = {}
 
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Give the next ``nbytes`` of the buffer to row ``i``."""
+    def take(self, nbytes: int) -> memoryview:
+        """Give the next ``nbytes``."""
         if nbytes > len(self._view) - self._used:
             raise NoRoom(nbytes)
         view = self._view[self._used : self._used + nbytes]
         self._used += nbytes
-        self.files[i] = view
+        return view
+
+
+class Reader:
+    """Where a source puts the encoded files of one field; see `sources.base.EncodedInto`."""
+
+    __slots__ = ("_room", "files")
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.files: dict[int, memoryview] = {}
+
+    def put(self, i: int, nbytes: int) -> memoryview:
+        """Give the next ``nbytes`` of the buffer to row ``i``."""
+        view = self.files[i] = self._room.take(nbytes)
         return view
 
 
@@ -49,8 +67,8 @@ class Transient:
         self._charged = 0
         self._buffer: NDArray[np.uint8] = np.empty(0, np.uint8)
 
-    def ensure(self, charge: int, size: int, what: str) -> NDArray[np.uint8]:
-        """Give a buffer of at least ``size`` bytes, with ``charge`` >= ``size`` bytes charged.
+    def ensure(self, charge: int, size: int, source: Source, row: int) -> NDArray[np.uint8]:
+        """Give a buffer of at least ``size`` bytes, with ``charge`` >= ``size`` bytes charged for a row of ``source``.
 
         Raises
         ------
@@ -59,19 +77,10 @@ class Transient:
         """
         if charge > self._charged or size > len(self._buffer):
             self.release()  # nothing is held while waiting
-            self._pool.request(charge, what)
+            self._pool.request(charge, source.describe(row))
             self._charged = charge
             self._buffer = allocate(size)
         return self._buffer
-
-    def grow(self, charge: int) -> bool:
-        """Charge more without waiting; False if that is not free now."""
-        if charge <= self._charged:
-            return True
-        if self._pool.try_request(charge - self._charged):
-            self._charged = charge
-            return True
-        return False
 
     def yield_if_wanted(self) -> None:
         """Give everything back if another thread waits for it."""
@@ -106,16 +115,16 @@ class Scratch:
         self._read = allocate(READ_BUFFER) if reads else None
         self.kernel = allocate(4 * kernel_values).view(np.float32) if kernel_values else np.empty(0, np.float32)
         self.transient = Transient(pool) if pool is not None else None
+        self.clock = Clock()
 
-    def field(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Give an array of that shape and dtype, with whatever it held before."""
-        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        return self._fields[name][:nbytes].view(dtype).reshape(shape)
+    def field(self, name: str, field: Field, rows: int) -> NDArray[Any]:
+        """Give an array for so many rows of a field, with whatever it held before."""
+        return self._fields[name][: rows * field.nbytes].view(field.dtype).reshape(rows, *field.shape)
 
-    def reader(self) -> Reader:
+    def room(self) -> Room:
         """Give the read buffer, emptied."""
         assert self._read is not None
-        return Reader(self._read)
+        return Room(self._read)
 
     def rest(self) -> None:
         """Give back what is transient, before a wait that may be long."""

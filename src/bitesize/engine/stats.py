@@ -7,6 +7,28 @@ import time
 from dataclasses import dataclass, field
 
 
+class Clock:
+    """Seconds that one thread spent, by what it did; only that thread writes.
+
+    Attributes
+    ----------
+    read, decode, draw, user : float
+        Reading from disk, decoding, the kernels, and functions of the user.
+    idle : float
+        Waiting for a slot to fill: the consumer is slower.
+    busy : float
+        Filling slots, all of the above but ``idle``, and Python's own time beside it.
+    rows : int
+        Rows filled.
+    """
+
+    __slots__ = ("busy", "decode", "draw", "idle", "read", "rows", "user")
+
+    def __init__(self) -> None:
+        self.read = self.decode = self.draw = self.user = self.idle = self.busy = 0.0
+        self.rows = 0
+
+
 @dataclass
 class Stats:
     """Counts of one loader since it was made.
@@ -21,6 +43,8 @@ class Stats:
         `time.perf_counter` at the first request.
     ended : float
         The same when the last batch was handed out.
+    clocks : list of Clock
+        Of each thread.
     """
 
     rows: int = 0
@@ -28,6 +52,7 @@ class Stats:
     waited: float = 0.0
     started: float = 0.0
     ended: float = 0.0
+    clocks: list[Clock] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, rows: int, waited: float) -> None:

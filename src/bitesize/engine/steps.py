@@ -73,6 +73,19 @@ class Steps:
         start, stop = self.shard.share(min(self.batch_size, self.order.n) if self.last == "short" else self.batch_size)
         return stop - start
 
+    def refuse_torn_pairs(self) -> None:
+        """Raise `BadSetting` unless rows 2k and 2k + 1 of every batch are one rank's.
+
+        Every rank finds the same, so none waits for another that was refused.
+        """
+        world = self.shard.world_size
+        if any(Shard(rank, world).share(self.batch_size)[0] % 2 for rank in range(world)) or self.batch_size % 2:
+            each = f" on each of {world} ranks" if world > 1 else ""
+            raise BadSetting(
+                f"MixUp and CutMix mix pairs of rows, and batch_size={self.batch_size} does not give an even number of rows{each}: "
+                f"set it to a multiple of {2 * world}"
+            )
+
     def after(self, epoch: int, batch: int) -> tuple[int, int]:
         """Tell the batch that follows, over the epoch's end."""
         return (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)

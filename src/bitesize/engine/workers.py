@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.engine.after import Key
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.ring import Ring, Slot
 from bitesize.engine.scratch import Scratch
@@ -82,7 +83,7 @@ class Engine:
         self._stopping = False
         self._wanted = threading.Event()  # there is a run to work on
         self._pid = os.getpid()
-        self.doing: list[tuple[str, str]] = [("starting", "")] * len(scratches)
+        self.doing: list[tuple[str, int | None]] = [("starting", None)] * len(scratches)
         self._moved = time.monotonic()
         self._threads = [
             threading.Thread(target=self._work, args=(i, scratch), name=f"bitesize-{i}", daemon=True)
@@ -194,25 +195,35 @@ class Engine:
         )
 
     def _raise_stalled(self, key: tuple[int, int]) -> None:
-        doing = "; ".join(sorted({f"{stage} {row}".strip() for stage, row in self.doing}))
+        doing = "; ".join(sorted({self._where(*what) for what in self.doing}))
         raise Stalled(
             f"no progress for {STALL_SECONDS:.0f} seconds at batch {key[1]} of epoch {key[0]}; threads are at: {doing}"
         )
 
+    def _where(self, stage: str, row: int | None) -> str:
+        return stage if row is None else f"{stage} {self.pipeline.source.describe(row)}"
+
     # --- the threads' side -------------------------------------------------------------------------------------------
 
     def _work(self, number: int, scratch: Scratch) -> None:
+        clock = scratch.clock
+        now = time.perf_counter()
         while True:
             bite = self._next_bite(number, scratch)
+            begun = time.perf_counter()
+            clock.idle += begun - now
             if bite is None:
                 scratch.rest()
                 return
             self._fill(bite, number, scratch)
             self._moved = time.monotonic()
+            now = time.perf_counter()
+            clock.busy += now - begun
+            clock.rows += bite.stop - bite.start
 
     def _next_bite(self, number: int, scratch: Scratch) -> Bite | None:
         """Cut the next bite; one thread at a time, so bites begin in order."""
-        self.doing[number] = ("waiting for a free slot", "")
+        self.doing[number] = ("waiting for a free slot", None)
         if not self._dispatch.acquire(blocking=False):
             scratch.rest()  # others may wait for what this thread has
             self._dispatch.acquire()
@@ -225,19 +236,19 @@ class Engine:
                         filling.begun = min(start + self.pipeline.bite, filling.step.rows.size)
                         return Bite(filling, start, filling.begun)
                     rest, filling.begun = filling.step.rows.size - filling.begun, filling.step.rows.size
-                    self._done(filling, rest)
+                    self._done(filling, rest, scratch)
                 self._current = None
                 if self.ring.free.empty():
                     scratch.rest()
                 slot = self.ring.free.get()
                 if slot is not None:
-                    self._current = self._begin(slot)
+                    self._current = self._begin(slot, scratch)
             self.ring.free.put(None)  # wake the next
             return None
         finally:
             self._dispatch.release()
 
-    def _begin(self, slot: Slot) -> Filling | None:
+    def _begin(self, slot: Slot, scratch: Scratch) -> Filling | None:
         run = self.run
         if run is None or run.cancelled:
             self.ring.free.put(slot)
@@ -254,10 +265,10 @@ class Engine:
         except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
             filling.error = error
             filling.step = Step(epoch, batch, 0, np.empty(0, np.int64), 0, 1.0)
-            self._done(filling, 0)
+            self._done(filling, 0, scratch)
             return None
         if not step.rows.size:
-            self._done(filling, 0)
+            self._done(filling, 0, scratch)
             return None
         return filling
 
@@ -272,28 +283,37 @@ class Engine:
 
     def _fill(self, bite: Bite, number: int, scratch: Scratch) -> None:
         filling = bite.filling
-        step, part = filling.step, slice(bite.start, bite.stop)
+        step = filling.step
         try:
             if filling.error is None and not filling.run.cancelled:
-                real = max(0, min(bite.stop, step.real) - bite.start)
-                arrays = {name: array[part] for name, array in filling.slot.arrays.items()}
-                if real:
-                    rows = step.rows[bite.start : bite.start + real]
-                    self.doing[number] = ("reading and decoding", self.pipeline.source.describe(int(rows[0])))
-                    some = {name: array[:real] for name, array in arrays.items()}
-                    draws = filling.draws[bite.start : bite.start + real]
-                    failed = self.pipeline.fill(rows, draws, some, scratch)
-                    for i, error in failed.items():
-                        self._handle_bad(filling, bite.start + i, error, scratch)
-                for array in arrays.values():  # padding: the slot has what its last batch left
-                    array[real:] = 0
-                filling.mask[bite.start + real : bite.stop] = False
+                self._fill_rows(filling, bite, number, scratch)
         except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
             if not isinstance(error, BitesizeError):  # ours name file and row themselves
-                stage, where = self.doing[number]
-                error.add_note(f"bitesize: while {stage}, from {where} on, epoch {step.epoch}")
+                error.add_note(f"bitesize: while {self._where(*self.doing[number])} and what follows, epoch {step.epoch}")
             filling.error = filling.error or error
-        self._done(filling, bite.stop - bite.start)
+        self._done(filling, bite.stop - bite.start, scratch)
+
+    def _fill_rows(self, filling: Filling, bite: Bite, number: int, scratch: Scratch) -> None:
+        step = filling.step
+        real = max(0, min(bite.stop, step.real) - bite.start)
+        arrays = {name: array[bite.start : bite.stop] for name, array in filling.slot.arrays.items()}
+        filling.mask[bite.start + real : bite.stop] = False
+        if real < bite.stop - bite.start:
+            for array in arrays.values():  # padding: the slot has what its last batch left
+                array[real:] = 0
+        if not real:
+            return
+        rows = step.rows[bite.start : bite.start + real]
+        self.doing[number] = ("working on", int(rows[0]))
+        some = {name: array[:real] for name, array in arrays.items()}
+        key = self._key(step, bite.start)
+        failed = self.pipeline.fill(rows, filling.draws[bite.start : bite.start + real], key, some, scratch)
+        for i, error in failed.items():
+            self._handle_bad(filling, bite.start + i, error, scratch)
+        self.pipeline.mix(some, filling.mask[bite.start : bite.start + real], key)
+
+    def _key(self, step: Step, start: int) -> Key:
+        return Key(self.steps.order.seed, step.epoch, step.first + start)
 
     def _handle_bad(self, filling: Filling, i: int, error: Exception, scratch: Scratch) -> None:
         """Raise, put another row in its place, or mask it, as the policy says."""
@@ -307,20 +327,27 @@ class Engine:
         arrays = {name: array[i : i + 1] for name, array in filling.slot.arrays.items()}
         for attempt in range(self.policy.attempts):
             other = self.steps.order.replacement(step.epoch, position, attempt)
-            failed = self.pipeline.fill(np.array([other]), filling.draws[i : i + 1], arrays, scratch)
+            key = self._key(step, i)
+            failed = self.pipeline.fill(np.array([other]), filling.draws[i : i + 1], key, arrays, scratch)
             if not failed:
                 step.rows[i] = other
                 return
             self.policy.report(step.epoch, other, source.describe(other), failed[0])
         filling.mask[i] = False
 
-    def _done(self, filling: Filling, rows: int) -> None:
+    def _done(self, filling: Filling, rows: int, scratch: Scratch) -> None:
         """Count rows as done; the thread that finishes a batch delivers it."""
         run = filling.run
         with run.changed:
             filling.pending -= rows
             if filling.pending > 0:
                 return
+        if filling.error is None and not run.cancelled:
+            try:
+                self.pipeline.finish(filling.slot.arrays, filling.step.rows.size, self._key(filling.step, 0), scratch)
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
+                filling.error = error
+        with run.changed:
             if not run.cancelled:
                 run.ready[filling.step.epoch, filling.step.batch] = filling
                 run.changed.notify_all()

@@ -1,9 +1,9 @@
 """One pass from decoded pixels to the batch: antialiased resampling, colour, cast and layout.
 
 The filter is Pillow's (a triangle or a cubic that widens when shrinking), computed in float32 without rounding between
-the two directions. For each output row the vertical taps are summed over the whole width, a loop the compiler
-vectorises; then the horizontal taps, the colour matrix and the cast write straight into the batch. Flips, quarter turns
-and channel order are strides of ``out``, so there is one kernel.
+the two directions. For each output line the vertical taps are summed over the whole width, a loop the compiler
+vectorises; then come the horizontal taps, the colour and the cast. Flips, quarter turns and channel order are distances
+in ``out``, so there is one kernel.
 """
 
 from __future__ import annotations
@@ -14,13 +14,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.kernels.filters import BILINEAR, SUPPORT
+from bitesize.kernels.filters import BILINEAR, LINES, SUPPORT
 from bitesize.kernels.jit import jit
+from bitesize.kernels.store import arrange_colours, store_line
+from bitesize.kernels.vector import sum_taps, sum_taps_mixed
 
 
 @jit
-def _weights(start: float, end: float, source: int, size: int, kind: int, bounds: Any, weights: Any) -> None:
-    """Fill, for each output pixel, its first source pixel, its number of taps and their weights."""
+def tap_weight(x: float, kind: int) -> float:
+    """Value of the filter at a distance of ``x`` >= 0 pixels."""
+    if kind == 0:
+        return max(0.0, 1.0 - x)
+    if x < 1.0:  # cubic convolution with a = -0.5 (Keys 1981)
+        return (1.5 * x - 2.5) * x * x + 1.0
+    if x < 2.0:
+        return ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    return 0.0
+
+
+@jit
+def _fill_weights(start: float, end: float, source: int, kind: int, most: int, first: Any, weights: Any) -> None:
+    """Fill, for each output pixel, its first source pixel and the weights of the ``most`` pixels from there on."""
+    size = first.shape[0]
     scale = (end - start) / size
     stretch = max(1.0, scale)
     support = (1.0 if kind == 0 else 2.0) * stretch
@@ -29,45 +44,96 @@ def _weights(start: float, end: float, source: int, size: int, kind: int, bounds
         low = max(0, math.floor(centre - support + 0.5))
         high = min(source, math.floor(centre + support + 0.5))
         low = min(low, source - 1)
-        high = max(high, low + 1)
-        high = min(high, low + weights.shape[1])
+        high = min(max(high, low + 1), low + most)
+        begin = min(low, source - most)  # at the far edge, weights of 0 come first
         total = 0.0
-        for k in range(high - low):
-            x = abs((low + k - centre + 0.5) / stretch)
-            if kind == 0:
-                w = max(0.0, 1.0 - x)
-            elif x < 1.0:  # cubic convolution with a = -0.5 (Keys 1981)
-                w = (1.5 * x - 2.5) * x * x + 1.0
-            elif x < 2.0:
-                w = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
-            else:
-                w = 0.0
-            weights[i, k] = w
+        for k in range(most):
+            w = 0.0
+            if low <= begin + k < high:
+                w = tap_weight(abs((begin + k - centre + 0.5) / stretch), kind)
+            weights[i * most + k] = w
             total += w
         if total == 0.0:  # a box wholly outside: the nearest pixel
-            weights[i, 0] = 1.0
+            weights[i * most + low - begin] = 1.0
             total = 1.0
-        for k in range(high - low):
-            weights[i, k] /= total
-        bounds[i, 0] = low
-        bounds[i, 1] = high - low
+        for k in range(most):
+            weights[i * most + k] /= total
+        first[i] = begin
+
+
+@jit
+def _sum_lines(source: Any, top: int, weights: Any, row: Any) -> None:
+    """Sum weighted lines of ``source`` into ``row``, up to four a pass."""
+    # Every loop runs from 0: of an index that could be negative the compiler makes no vectors.
+    k, count, size = 0, weights.shape[0], row.shape[0]
+    while count > 1 and weights[count - 1] == 0.0:
+        count -= 1
+    while k < count:
+        fresh, left = k == 0, count - k
+        line0, w0 = source[top + k], weights[k]
+        if left >= 4:
+            line1, line2, line3 = source[top + k + 1], source[top + k + 2], source[top + k + 3]
+            w1, w2, w3 = weights[k + 1], weights[k + 2], weights[k + 3]
+            if fresh:
+                for j in range(size):
+                    row[j] = (
+                        w0 * np.float32(line0[j]) + w1 * np.float32(line1[j]) + w2 * np.float32(line2[j])
+                        + w3 * np.float32(line3[j])
+                    )  # fmt: skip
+            else:
+                for j in range(size):
+                    row[j] += (
+                        w0 * np.float32(line0[j]) + w1 * np.float32(line1[j]) + w2 * np.float32(line2[j])
+                        + w3 * np.float32(line3[j])
+                    )  # fmt: skip
+            k += 4
+        elif left >= 2:
+            line1, w1 = source[top + k + 1], weights[k + 1]
+            if fresh:
+                for j in range(size):
+                    row[j] = w0 * np.float32(line0[j]) + w1 * np.float32(line1[j])
+            else:
+                for j in range(size):
+                    row[j] += w0 * np.float32(line0[j]) + w1 * np.float32(line1[j])
+            k += 2
+        else:
+            if fresh:
+                for j in range(size):
+                    row[j] = w0 * np.float32(line0[j])
+            else:
+                for j in range(size):
+                    row[j] += w0 * np.float32(line0[j])
+            k += 1
+
+
+@jit
+def _sum_across(
+    rows: Any, apart: int, channels: int, first: Any, weights: Any, most: int, mirrored: bool, mixes: bool, colours: Any,
+    lines: Any, lines_apart: int
+) -> None:  # fmt: skip
+    """Sum weighted pixels of `LINES` rows into as many lines; of a mirrored image, from the last pixel back."""
+    size = first.shape[0]
+    for i in range(size):
+        x = size - 1 - i if mirrored else i
+        start, at = first[x] * channels, x * most
+        if mixes:
+            sum_taps_mixed(rows, apart, start, channels, weights, at, most, colours, lines, lines_apart, i * channels)
+        elif channels >= 3:
+            sum_taps(rows, apart, start, channels, weights, at, most, colours, lines, lines_apart, i * channels)
+        else:
+            for r in range(LINES):
+                total = np.float32(0.0)
+                for k in range(most):
+                    total += weights[x * most + k] * rows[r * apart + first[x] + k]
+                lines[r * lines_apart + i] = total * colours[0] + colours[4]
 
 
 @jit
 def resample(
-    source: Any,
-    box: Any,
-    kind: int,
-    colour: Any,
-    alpha: float,
-    low: float,
-    high: float,
-    x_taps: int,
-    y_taps: int,
-    scratch: Any,
-    out: Any,
-) -> None:
-    """Resample ``source`` within ``box`` to the size of ``out``, apply the colour matrix, clamp, and write.
+    source: Any, box: Any, kind: int, taps: Any, colour: Any, alpha: float, limits: Any, code: int, scratch: Any,
+    out: Any, place: Any
+) -> None:  # fmt: skip
+    """Resample ``source`` within ``box``, apply the colour matrix, and store.
 
     Parameters
     ----------
@@ -77,91 +143,49 @@ def resample(
         (x0, y0, x1, y1) float64 in source pixels, x0 < x1 and y0 < y1; taps may reach beyond it into the image.
     kind
         `BILINEAR` or `BICUBIC`.
-    colour
-        (3, 4) float32: ``out = colour[:, :3] @ rgb + colour[:, 3]``. One channel uses the first row's own factor
-        and offset only.
-    alpha
-        Factor of a fourth channel.
-    low, high
-        Clamp the result to this range and round it (for integers); ``low >= high`` leaves it as it is.
+    taps
+        (2,) int64, by `filters.taps`, for x and y.
+    colour, alpha
+        See `arrange_colours`.
+    limits, code, out
+        See `store_line`.
     scratch
-        float32 of `scratch_values`.
-    out
-        (out_height, out_width, channels), any strides, any number type.
+        float32 of `resample_values`.
+    place
+        (6,) int64: where in ``out`` the first value goes; the distances from line to line, pixel to pixel and channel to
+        channel; height and width.
     """
     height, width, channels = source.shape
-    out_h, out_w = out.shape[0], out.shape[1]
-    at = 0
-    wx = scratch[at : at + out_w * x_taps].reshape(out_w, x_taps)
-    at += out_w * x_taps
-    wy = scratch[at : at + out_h * y_taps].reshape(out_h, y_taps)
-    at += out_h * y_taps
-    # Bounds are kept as int32 in the same scratch.
-    bx = scratch[at : at + 2 * out_w].view(np.int32).reshape(out_w, 2)
-    at += 2 * out_w
-    by = scratch[at : at + 2 * out_h].view(np.int32).reshape(out_h, 2)
-    at += 2 * out_h
-    row = scratch[at : at + width * channels]
-    _weights(box[0], box[2], width, out_w, kind, bx, wx)
-    _weights(box[1], box[3], height, out_h, kind, by, wy)
-    first = width
-    last = 0
+    at, line_step, step, apart, out_h, out_w = place
+    mirrored = step < 0
+    if mirrored:  # lines are made in the order in which they are stored
+        at, step = at + (out_w - 1) * step, -step
+    x_taps, y_taps = taps
+    x_weights, scratch = scratch[: out_w * x_taps], scratch[out_w * x_taps :]
+    y_weights, scratch = scratch[: out_h * y_taps], scratch[out_h * y_taps :]
+    x_first, scratch = scratch[:out_w].view(np.int32), scratch[out_w:]
+    y_first, scratch = scratch[:out_h].view(np.int32), scratch[out_h:]
+    colours, scratch = scratch[:20], scratch[20:]
+    _fill_weights(box[0], box[2], width, kind, x_taps, x_first, x_weights)
+    _fill_weights(box[1], box[3], height, kind, y_taps, y_first, y_weights)
+    mixes = arrange_colours(colour, alpha, channels, colours)
+    begin, end = x_first[0] * channels, (x_first[out_w - 1] + x_taps) * channels
     for i in range(out_w):
-        first = min(first, bx[i, 0])
-        last = max(last, bx[i, 0] + bx[i, 1])
-    begin, end = first * channels, last * channels
-    flat = source.reshape(height, width * channels)
-    rounds = low < high
-    for y in range(out_h):
-        top = by[y, 0]
-        w = wy[y, 0]
-        line = flat[top]
-        for j in range(begin, end):
-            row[j] = w * np.float32(line[j])
-        for k in range(1, by[y, 1]):
-            w = wy[y, k]
-            line = flat[top + k]
-            for j in range(begin, end):
-                row[j] += w * np.float32(line[j])
-        if channels >= 3:
-            for x in range(out_w):
-                a = np.float32(0.0)
-                b = np.float32(0.0)
-                c = np.float32(0.0)
-                d = np.float32(0.0)
-                j = bx[x, 0] * channels
-                for k in range(bx[x, 1]):
-                    w = wx[x, k]
-                    a += w * row[j]
-                    b += w * row[j + 1]
-                    c += w * row[j + 2]
-                    if channels == 4:
-                        d += w * row[j + 3]
-                    j += channels
-                r = colour[0, 0] * a + colour[0, 1] * b + colour[0, 2] * c + colour[0, 3]
-                g = colour[1, 0] * a + colour[1, 1] * b + colour[1, 2] * c + colour[1, 3]
-                e = colour[2, 0] * a + colour[2, 1] * b + colour[2, 2] * c + colour[2, 3]
-                d *= alpha
-                if rounds:
-                    r = min(max(np.floor(r + np.float32(0.5)), low), high)
-                    g = min(max(np.floor(g + np.float32(0.5)), low), high)
-                    e = min(max(np.floor(e + np.float32(0.5)), low), high)
-                    d = min(max(np.floor(d + np.float32(0.5)), low), high)
-                out[y, x, 0] = r
-                out[y, x, 1] = g
-                out[y, x, 2] = e
-                if channels == 4:
-                    out[y, x, 3] = d
-        else:
-            for x in range(out_w):
-                a = np.float32(0.0)
-                j = bx[x, 0]
-                for k in range(bx[x, 1]):
-                    a += wx[x, k] * row[j + k]
-                a = colour[0, 0] * a + colour[0, 3]
-                if rounds:
-                    a = min(max(np.floor(a + np.float32(0.5)), low), high)
-                out[y, x, 0] = a
+        x_first[i] -= x_first[0] if i else 0
+    x_first[0] = 0
+    # Behind each row and line there is room for what the fourth lane of `sum_taps` reads and writes.
+    size, long, wide = end - begin, end - begin + 4, out_w * channels + 4
+    rows, lines = scratch[: LINES * long], scratch[LINES * long : LINES * (long + wide)]
+    pixels = source.reshape(height, width * channels)[:, begin:end]
+    for top in range(0, out_h, LINES):
+        count = min(LINES, out_h - top)  # rows that are left over hold what was there before, and are not stored
+        for r in range(count):
+            y = top + r
+            _sum_lines(pixels, y_first[y], y_weights[y * y_taps : (y + 1) * y_taps], rows[r * long : r * long + size])
+        _sum_across(rows, long, channels, x_first, x_weights, x_taps, mirrored, mixes, colours, lines, wide)
+        for r in range(count):
+            line = lines[r * wide : (r + 1) * wide]
+            store_line(line, channels, out_w, limits, code, out, at + (top + r) * line_step, step, apart)
 
 
 def resample_reference(
@@ -172,7 +196,7 @@ def resample_reference(
     alpha: float,
     out: NDArray[Any],
 ) -> None:
-    """Do what `resample` does with plain NumPy in float64, for any float ``out``."""
+    """Do what `resample` does with plain NumPy in float64, for any float ``out`` of shape (height, width, channels)."""
     height, width, channels = source.shape
     wx = _matrix(box[0], box[2], width, out.shape[1], kind)
     wy = _matrix(box[1], box[3], height, out.shape[0], kind)

@@ -5,11 +5,15 @@ Nothing depends on threads, batch size or rank, and a row that is drawn twice in
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.order.mix64 import keys, mix64
 
+# Shares are drawn for so many pairs at once, and kept: a generator for each pair would cost more than the mixing.
+_BLOCK = 4096
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: neighbouring counters start far apart (SplitMix64)
 
 
@@ -37,3 +41,45 @@ def draw(seed: int, epoch: int, positions: NDArray[np.int64], transform: int, co
     columns = mix64(np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN + np.uint64(value_key))
     bits = mix64(rows[:, None] ^ columns) >> np.uint64(11)
     return bits.astype(np.float64) * 2.0**-53
+
+
+def generator(seed: int, epoch: int, position: int, transform: int) -> np.random.Generator:
+    """Give a random generator of its own to one row and one transform."""
+    return np.random.Generator(
+        np.random.PCG64(np.random.SeedSequence([*map(_word, (seed, epoch, position, transform)), 0x6E4]))
+    )
+
+
+def draw_shares(seed: int, epoch: int, pairs: NDArray[np.int64], transform: int, alpha: float) -> NDArray[np.float64]:
+    """Draw a number from the Beta distribution with both parameters ``alpha`` for each pair.
+
+    Parameters
+    ----------
+    seed, epoch, transform
+        As in `draw`.
+    pairs
+        Numbers of the pairs in the epoch, shape (n,).
+    alpha
+        Above 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Within 0 to 1.
+    """
+    blocks = pairs // _BLOCK
+    shares = np.empty(len(pairs))
+    for block in np.unique(blocks).tolist():
+        chosen = blocks == block
+        shares[chosen] = _block_of_shares(seed, epoch, transform, alpha, block)[pairs[chosen] % _BLOCK]
+    return shares
+
+
+@functools.lru_cache(maxsize=8)
+def _block_of_shares(seed: int, epoch: int, transform: int, alpha: float, block: int) -> NDArray[np.float64]:
+    words = [*map(_word, (seed, epoch, block, transform)), 0xBE7A]
+    return np.random.default_rng(np.random.SeedSequence(words)).beta(alpha, alpha, _BLOCK)
+
+
+def _word(value: int) -> int:
+    return value & 0xFFFFFFFFFFFFFFFF

@@ -14,7 +14,7 @@ from bitesize.errors import BadFile, BadSetting, NotFound, WrongModel
 from bitesize.training.backend import load_keras
 from bitesize.training.run import RunFolder
 from bitesize.transforms.base import Transform, from_dict
-from bitesize.transforms.image import Colour, Scale
+from bitesize.transforms.colour import Colour, Scale
 
 Shape = tuple[int, ...]
 

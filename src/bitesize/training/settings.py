@@ -9,8 +9,9 @@ from bitesize.errors import BadSetting
 from bitesize.memory.sizes import parse_size
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
-from bitesize.transforms.base import Transform
-from bitesize.transforms.image import Flip, RandomResizedCrop, Resize, check_size
+from bitesize.transforms.base import Transform, check_size
+from bitesize.transforms.crop import RandomResizedCrop, Resize
+from bitesize.transforms.geometry import Flip
 
 # Two thirds of the way between what fits a laptop's patience and what photographs deserve; 96 to 224 are usual.
 IMAGE_SIZE = 128

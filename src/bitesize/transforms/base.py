@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bitesize.transforms.view import View
+from bitesize.errors import BadSetting
+from bitesize.kernels.filters import BICUBIC, BILINEAR, NEAREST
+from bitesize.transforms.view import Colour, View
 
 Size = tuple[int, int]  # height, width
+Interpolation = Literal["bilinear", "bicubic", "nearest"]
+KINDS: Mapping[str, int] = {"bilinear": BILINEAR, "bicubic": BICUBIC, "nearest": NEAREST}
+# Where ours are; they are imported when one is read from JSON.
+_MODULES = ("colour", "crop", "erase", "geometry", "map", "mix")
+_BY_NAME: dict[str, type[Step]] = {}
 
 
-@dataclass(frozen=True)
-class Transform(ABC):
+class Step:
+    """Anything that may stand in a list of transforms: it can be printed, compared, and saved."""
+
+    def __init_subclass__(cls) -> None:
+        _BY_NAME[cls.__name__] = cls
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the step's name and settings, as JSON can hold them; `from_dict` reads it back."""
+        return {"name": type(self).__name__, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}}  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        shown = []
+        for part in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, part.name)
+            if part.default is dataclasses.MISSING:
+                shown.append(repr(value))
+            elif value != part.default:
+                shown.append(f"{part.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Transform(Step, ABC):
     """A step that adjusts the View of each row: geometry and colour by arithmetic, no pixels.
 
     Attributes
@@ -25,10 +55,13 @@ class Transform(ABC):
         How many random numbers in [0, 1) `adjust` is given for a row.
     pictorial : bool
         Whether it needs rows to be images, since it moves pixels or mixes colours; else it changes value by value.
+    slants : bool
+        Whether it may turn lines of the image so that they are no longer lines of the batch.
     """
 
     draws: ClassVar[int] = 0
     pictorial: ClassVar[bool] = False
+    slants: ClassVar[bool] = False
 
     @abstractmethod
     def adjust(self, view: View, u: Sequence[float]) -> None:
@@ -42,26 +75,134 @@ class Transform(ABC):
             `draws` numbers in [0, 1), keyed by seed, epoch, position and transform.
         """
 
-    def size(self, size: Size | None) -> Size | None:
+    def size_after(self, size: Size | None) -> Size | None:
         """Tell the (height, width) after this step, given that before it; None where rows differ."""
         return size
 
-    def dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Tell the dtype after this step, given that before it."""
         return dtype
 
     def check(self, channels: int) -> None:
         """Raise `BadSetting` if the step does not fit images of so many channels."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the step's name and settings, as JSON can hold them; `from_dict` reads it back."""
-        return {"name": type(self).__name__, **dataclasses.asdict(self)}
+
+@dataclass(frozen=True, repr=False)
+class Surrounded(Transform):
+    """A step that may show what lies around the image.
+
+    Parameters
+    ----------
+    fill
+        The colour there: one value or one a channel, in the image's own values (0 to 255 for 8-bit images).
+    mask_fill
+        The value there in a mask.
+    """
+
+    fill: float | tuple[float, ...] = field(default=0.0, kw_only=True)
+    mask_fill: int = field(default=0, kw_only=True)
+    pictorial: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fill", colour_setting(type(self).__name__, self.fill))
+        if isinstance(self.mask_fill, bool) or not isinstance(self.mask_fill, int) or not 0 <= self.mask_fill <= 65_535:
+            raise BadSetting(
+                f"{type(self).__name__}: mask_fill must be a whole number of 0 to 65535, not {self.mask_fill!r}"
+            )
+
+    @property
+    def shows_surroundings(self) -> bool:
+        """Whether it may, with its settings."""
+        return True
 
 
-def from_dict(settings: dict[str, Any]) -> Transform:
-    """Make the transform that `Transform.to_dict` described."""
-    from bitesize.transforms import image
+def from_dict(settings: Mapping[str, Any]) -> Any:
+    """Make the transform that `Step.to_dict` described; a class of your own must have been imported before.
 
+    Raises
+    ------
+    BadSetting
+        If there is no transform of that name, or it does not take these settings.
+    """
+    for module in _MODULES:
+        import_module(f"bitesize.transforms.{module}")
     rest = dict(settings)
-    kind: type[Transform] = getattr(image, rest.pop("name"))
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in rest.items()})
+    name = rest.pop("name", None)
+    if name not in _BY_NAME:
+        raise BadSetting(f"there is no transform {name!r}: import the module that defines it first")
+    try:
+        return _BY_NAME[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in rest.items()})
+    except TypeError as error:
+        raise BadSetting(f"{name} cannot be made of {rest}: {error}") from error
+
+
+# --- settings that several steps have --------------------------------------------------------------------------------
+
+
+def check_size(what: str, height: object, width: object) -> None:
+    """Raise `BadSetting` unless both are whole numbers of at least 1."""
+    for side in (height, width):
+        if isinstance(side, bool) or not isinstance(side, int | np.integer) or not 1 <= side <= 65_535:
+            raise BadSetting(f"{what}: a side must be a whole number of 1 to 65535 pixels, not {side!r}")
+
+
+def size_setting(what: str, size: Any) -> int | Size:
+    """Check a size: a side in pixels, or (height, width)."""
+    if isinstance(size, tuple | list):
+        if len(size) != 2:
+            raise BadSetting(f"{what} takes one side in pixels or (height, width), not {size!r}")
+        check_size(what, *size)
+        return int(size[0]), int(size[1])
+    check_size(what, size, size)
+    return int(size)
+
+
+def both_sides(size: int | Size) -> Size:
+    """Give (height, width) of a size."""
+    return size if isinstance(size, tuple) else (size, size)
+
+
+def interpolation_setting(what: str, interpolation: str) -> None:
+    """Raise `BadSetting` if there is no such interpolation."""
+    if interpolation not in KINDS:
+        raise BadSetting(f"{what}: interpolation is {', '.join(map(repr, KINDS))}, not {interpolation!r}")
+
+
+def probability_setting(what: str, name: str, value: Any) -> None:
+    """Raise `BadSetting` unless a setting is a probability."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise BadSetting(f"{what}: {name} is a probability within 0 to 1, not {value!r}")
+
+
+def range_setting(what: str, name: str, value: Any, low: float, high: float, centre: float | None) -> tuple[float, float]:
+    """Bring a setting to (least, greatest): two numbers, or one to either side of ``centre``, cut off at ``low``."""
+    if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(v, int | float) for v in value):
+        least, greatest = float(value[0]), float(value[1])
+    elif isinstance(value, int | float) and not isinstance(value, bool) and centre is not None and value >= 0:
+        least, greatest = max(low, centre - value), centre + float(value)
+    else:
+        one = " or one of at least 0" if centre is not None else ""
+        raise BadSetting(f"{what}: {name} takes two numbers{one}, not {value!r}")
+    if not low <= least <= greatest <= high or not math.isfinite(least) or not math.isfinite(greatest):
+        raise BadSetting(f"{what}: {name} must be two numbers in order within {low:g} to {high:g}, not {value!r}")
+    return least, greatest
+
+
+def colour_setting(what: str, value: Any) -> float | tuple[float, ...]:
+    """Check a colour: one number, or three."""
+    values = tuple(value) if isinstance(value, tuple | list) else (value,)
+    if len(values) not in (1, 3) or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+        raise BadSetting(f"{what}: a colour is one number or three, not {value!r}")
+    if not all(map(math.isfinite, values)):
+        raise BadSetting(f"{what}: a colour must be finite, not {value!r}")
+    return tuple(map(float, values)) if len(values) == 3 else float(values[0])
+
+
+def as_colour(value: float | tuple[float, ...]) -> Colour:
+    """Give three numbers for a checked colour."""
+    return value if isinstance(value, tuple) else (value, value, value)  # type: ignore[return-value]
+
+
+def between(u: float, bounds: tuple[float, float]) -> float:
+    """Place a number in [0, 1) between two bounds."""
+    return bounds[0] + u * (bounds[1] - bounds[0])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+from bitesize.kernels.filters import BILINEAR
 
 # The identity of the 3 x 4 colour matrix.
 PLAIN = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+BLACK = (0.0, 0.0, 0.0)
 
 # EXIF orientations 1 to 8 as affine maps from upright to stored pixels: x' = a x + b y + c W + d H with the stored
 # width W and height H, and the same for y' (JEITA CP-3451, tag 0x0112).
@@ -20,6 +24,10 @@ _ORIENTATIONS = (
     ((0, -1, 1, 0), (1, 0, 0, 0)),
 )
 
+Colour = tuple[float, float, float]
+# left, top, right, bottom in output pixels, and the colour there
+Erased = tuple[float, float, float, float, Colour]
+
 
 class View:
     """The view of one row, which transforms adjust one after the other.
@@ -33,65 +41,154 @@ class View:
     a, b, c, d, e, f : float
         Affine map from output to upright source pixels: ``x' = a x + b y + c``, ``y' = d x + e y + f``. Pixel (0, 0)
         covers 0 to 1 in both directions.
+    fill : tuple of 3 float
+        The colour that the source counts as surrounded by, before `colour` is applied.
+    erased : tuple of Erased
+        Rectangles of the output that show one colour instead, which is final.
     colour : tuple of 12 float
         A 3 x 4 matrix: ``out = colour[:, :3] @ rgb + colour[:, 3]``.
     alpha : float
         Factor of a fourth channel.
     whole : float
         What full brightness is before the next step: 255 for 8-bit values, 1 for floats, which are taken as they are.
-    bicubic : bool
-        Interpolation: cubic instead of linear.
+    kind : int
+        Interpolation: `BILINEAR`, `BICUBIC` or `NEAREST`.
     """
 
-    __slots__ = ("a", "alpha", "b", "bicubic", "c", "colour", "d", "e", "f", "height", "whole", "width")
+    __slots__ = (
+        "a", "alpha", "b", "c", "colour", "d", "e", "erased", "f", "fill", "height", "kind", "whole", "width"
+    )  # fmt: skip
 
     def __init__(self, width: float, height: float, whole: float = 255.0) -> None:
         self.width = width
         self.height = height
         self.a, self.b, self.c = 1.0, 0.0, 0.0
         self.d, self.e, self.f = 0.0, 1.0, 0.0
+        self.fill: Colour = BLACK
+        self.erased: tuple[Erased, ...] = ()
         self.colour: tuple[float, ...] = PLAIN
         self.alpha = 1.0
         self.whole = whole
-        self.bicubic = False
+        self.kind = BILINEAR
+
+    # --- geometry ----------------------------------------------------------------------------------------------------
+
+    @property
+    def upright(self) -> bool:
+        """Whether lines of the output run along lines or columns of the source."""
+        return (self.b == 0.0 and self.d == 0.0) or (self.a == 0.0 and self.e == 0.0)
 
     def rescale(self, width: int, height: int) -> None:
         """Change the output's size; what it shows stays."""
         x, y = self.width / width, self.height / height
         self.a, self.b, self.d, self.e = self.a * x, self.b * y, self.d * x, self.e * y
         self.width, self.height = width, height
+        if self.erased:
+            self.erased = tuple((left / x, top / y, right / x, low / y, c) for left, top, right, low, c in self.erased)
 
     def crop(self, left: float, top: float, width: float, height: float) -> None:
-        """Show only a part of the output, in its own pixels."""
+        """Show only a part of the output, in its own pixels; the part may reach beyond it."""
         self.c += self.a * left + self.b * top
         self.f += self.d * left + self.e * top
         self.width, self.height = width, height
+        if self.erased:
+            self.erased = tuple((x0 - left, y0 - top, x1 - left, y1 - top, c) for x0, y0, x1, y1, c in self.erased)
 
     def mirror(self) -> None:
         """Flip left and right."""
         self.c += self.a * self.width
         self.f += self.d * self.width
         self.a, self.d = -self.a, -self.d
+        if self.erased:
+            self.erased = tuple((self.width - x1, y0, self.width - x0, y1, c) for x0, y0, x1, y1, c in self.erased)
 
     def upend(self) -> None:
         """Flip top and bottom."""
         self.c += self.b * self.height
         self.f += self.e * self.height
         self.b, self.e = -self.b, -self.e
+        if self.erased:
+            self.erased = tuple((x0, self.height - y1, x1, self.height - y0, c) for x0, y0, x1, y1, c in self.erased)
 
-    def paint(self, m: tuple[float, ...]) -> None:
+    def transpose(self) -> None:
+        """Swap lines and columns."""
+        self.a, self.b, self.d, self.e = self.b, self.a, self.e, self.d
+        self.width, self.height = self.height, self.width
+        if self.erased:
+            self.erased = tuple((y0, x0, y1, x1, c) for x0, y0, x1, y1, c in self.erased)
+
+    def turn(self, quarters: int) -> None:
+        """Turn counter-clockwise by quarters of a circle."""
+        quarters %= 4
+        if quarters % 2:
+            self.transpose()
+        if quarters in (1, 2):
+            self.upend()
+        if quarters in (2, 3):
+            self.mirror()
+
+    def bend(self, xx: float, xy: float, yx: float, yy: float) -> None:
+        """Move every point about the centre: what was at (x, y) from there comes to (xx x + xy y, yx x + yy y)."""
+        determinant = xx * yy - xy * yx
+        # The view maps output to source, so the inverse goes in front.
+        p, q, r, s = yy / determinant, -xy / determinant, -yx / determinant, xx / determinant
+        x, y = self.width / 2, self.height / 2
+        left, top = x - p * x - q * y, y - r * x - s * y
+        a, b, d, e = self.a, self.b, self.d, self.e
+        self.c += a * left + b * top
+        self.f += d * left + e * top
+        self.a, self.b = a * p + b * r, a * q + b * s
+        self.d, self.e = d * p + e * r, d * q + e * s
+        if self.erased:  # a pipeline that slants after erasing is refused: here lines stay lines
+            self.erased = tuple(
+                (x + (x0 - x) * xx, y + (y0 - y) * yy, x + (x1 - x) * xx, y + (y1 - y) * yy, colour)
+                for x0, y0, x1, y1, colour in self.erased
+            )
+
+    def move(self, x: float, y: float) -> None:
+        """Move the picture within its frame, in output pixels."""
+        self.c -= self.a * x + self.b * y
+        self.f -= self.d * x + self.e * y
+        if self.erased:
+            self.erased = tuple((x0 + x, y0 + y, x1 + x, y1 + y, colour) for x0, y0, x1, y1, colour in self.erased)
+
+    def erase(self, left: float, top: float, width: float, height: float, colour: Colour) -> None:
+        """Hide a rectangle of the output behind a colour."""
+        self.erased += ((left, top, left + width, top + height, colour),)
+
+    # --- colour ------------------------------------------------------------------------------------------------------
+
+    def paint(self, m: Sequence[float]) -> None:
         """Apply another 3 x 4 colour matrix after the present one."""
-        n = self.colour
-        self.colour = tuple(
-            m[4 * i] * n[j] + m[4 * i + 1] * n[4 + j] + m[4 * i + 2] * n[8 + j] + (m[4 * i + 3] if j == 3 else 0.0)
-            for i in range(3)
-            for j in range(4)
-        )
+        m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11 = m
+        n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11 = self.colour
+        self.colour = (
+            m0 * n0 + m1 * n4 + m2 * n8, m0 * n1 + m1 * n5 + m2 * n9,
+            m0 * n2 + m1 * n6 + m2 * n10, m0 * n3 + m1 * n7 + m2 * n11 + m3,
+            m4 * n0 + m5 * n4 + m6 * n8, m4 * n1 + m5 * n5 + m6 * n9,
+            m4 * n2 + m5 * n6 + m6 * n10, m4 * n3 + m5 * n7 + m6 * n11 + m7,
+            m8 * n0 + m9 * n4 + m10 * n8, m8 * n1 + m9 * n5 + m10 * n9,
+            m8 * n2 + m9 * n6 + m10 * n10, m8 * n3 + m9 * n7 + m10 * n11 + m11,
+        )  # fmt: skip
+        if self.erased:
+            self.erased = tuple((x0, y0, x1, y1, _painted(m, colour)) for x0, y0, x1, y1, colour in self.erased)
 
     def per_channel(self, factor: Sequence[float], offset: Sequence[float]) -> None:
-        """Multiply and add, channel by channel; the last value serves the channels beyond."""
-        f, o = (*factor, factor[-1], factor[-1]), (*offset, offset[-1], offset[-1])
-        self.paint((f[0], 0.0, 0.0, o[0], 0.0, f[1], 0.0, o[1], 0.0, 0.0, f[2], o[2]))
+        """Multiply and add, channel by channel, three of each."""
+        f0, f1, f2 = factor
+        o0, o1, o2 = offset
+        n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11 = self.colour
+        self.colour = (
+            f0 * n0, f0 * n1, f0 * n2, f0 * n3 + o0,
+            f1 * n4, f1 * n5, f1 * n6, f1 * n7 + o1,
+            f2 * n8, f2 * n9, f2 * n10, f2 * n11 + o2,
+        )  # fmt: skip
+        if self.erased:
+            self.erased = tuple(
+                (x0, y0, x1, y1, (f0 * r + o0, f1 * g + o1, f2 * b + o2)) for x0, y0, x1, y1, (r, g, b) in self.erased
+            )
+
+    # --- the source --------------------------------------------------------------------------------------------------
 
     def to_stored(self, orientation: int, width: float, height: float, scale: float) -> None:
         """Map to pixels as stored and decoded instead of upright ones.
@@ -105,10 +202,24 @@ class View:
         scale
             Decoded pixels per stored pixel.
         """
-        (ax, bx, wx, hx), (ay, by, wy, hy) = _ORIENTATIONS[orientation - 1]
-        a, b, c, d, e, f = self.a, self.b, self.c, self.d, self.e, self.f
-        self.a, self.b, self.c = ax * a + bx * d, ax * b + bx * e, ax * c + bx * f + wx * width + hx * height
-        self.d, self.e, self.f = ay * a + by * d, ay * b + by * e, ay * c + by * f + wy * width + hy * height
+        if orientation != 1:
+            (ax, bx, wx, hx), (ay, by, wy, hy) = _ORIENTATIONS[orientation - 1]
+            a, b, c, d, e, f = self.a, self.b, self.c, self.d, self.e, self.f
+            self.a, self.b, self.c = ax * a + bx * d, ax * b + bx * e, ax * c + bx * f + wx * width + hx * height
+            self.d, self.e, self.f = ay * a + by * d, ay * b + by * e, ay * c + by * f + wy * width + hy * height
         if scale != 1.0:
             self.a, self.b, self.c = self.a * scale, self.b * scale, self.c * scale
             self.d, self.e, self.f = self.d * scale, self.e * scale, self.f * scale
+
+    def steps(self) -> tuple[float, float]:
+        """Tell how many source pixels lie between neighbours of the output, along its lines and its columns."""
+        return math.hypot(self.a, self.d), math.hypot(self.b, self.e)
+
+
+def _painted(m: Sequence[float], colour: Colour) -> Colour:
+    r, g, b = colour
+    return (
+        m[0] * r + m[1] * g + m[2] * b + m[3],
+        m[4] * r + m[5] * g + m[6] * b + m[7],
+        m[8] * r + m[9] * g + m[10] * b + m[11],
+    )

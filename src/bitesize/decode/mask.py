@@ -1,0 +1,78 @@
+"""Masks: label images, decoded to their numbers and never to colours."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.decode.header import ImageInfo
+from bitesize.errors import BadFile
+
+
+def mask_dtype(data: memoryview, info: ImageInfo) -> np.dtype[Any]:
+    """Tell whether the numbers of a mask take 8 or 16 bits."""
+    try:
+        with _opened(data, info) as image:
+            return np.dtype(np.uint16 if _is_wide(image.mode) else np.uint8)
+    except Exception as error:  # Pillow's plugins raise many types for damaged files
+        raise BadFile(f"damaged {info.kind}: {error}") from error
+
+
+def mask_nbytes(info: ImageInfo, file_nbytes: int) -> int:
+    """Bytes that decoding a mask takes in all: Pillow's copy of the file and its image, and our array."""
+    return file_nbytes + info.width * info.height * 16
+
+
+def decode_mask(data: memoryview, info: ImageInfo, dtype: np.dtype[Any], buffer: NDArray[np.uint8]) -> NDArray[Any]:
+    """Decode a mask as stored: palette indices and 16-bit values stay what they are, 1-bit masks become 0 and 1.
+
+    Parameters
+    ----------
+    data
+        The encoded file.
+    info
+        Its header.
+    dtype
+        uint8 or uint16.
+    buffer
+        uint8, at least width * height * dtype.itemsize.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 1)
+        A view on ``buffer``.
+
+    Raises
+    ------
+    BadFile
+        If it is damaged, has colours, or numbers that ``dtype`` cannot hold.
+    """
+    if info.kind == "JPEG":
+        raise BadFile("a JPEG changes the numbers of a mask: save masks as PNG")
+    out = buffer[: info.width * info.height * dtype.itemsize].view(dtype).reshape(info.height, info.width, 1)
+    try:
+        with _opened(data, info) as image:
+            if image.mode not in ("1", "L", "P") and not _is_wide(image.mode):
+                raise BadFile(f"a mask has one number a pixel, and this image is {image.mode}")
+            values = np.asarray(image)
+            if values.size and int(values.max()) > np.iinfo(dtype).max:
+                raise BadFile(f"a mask with the number {int(values.max())}, which {dtype} cannot hold as the first mask did")
+            out[..., 0] = values
+    except (BadFile, MemoryError):
+        raise
+    except Exception as error:  # Pillow's plugins raise many types for damaged files
+        raise BadFile(f"damaged {info.kind}: {error}") from error
+    return out
+
+
+def _opened(data: memoryview, info: ImageInfo) -> Any:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(data), formats=[info.kind])
+
+
+def _is_wide(mode: str) -> bool:
+    return mode.startswith("I")

@@ -1,0 +1,128 @@
+"""After the kernels: functions of the user, and pairs that are mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadResult
+from bitesize.order.chance import draw, draw_shares, generator
+from bitesize.spec import Field
+from bitesize.transforms.map import Map
+from bitesize.transforms.mix import PairMix, blend_rows
+
+
+class Key(NamedTuple):
+    """What random numbers of some rows are keyed by: seed, epoch, and the position of the first."""
+
+    seed: int
+    epoch: int
+    position: int
+
+
+class Maps:
+    """Functions of the user, one after the other.
+
+    Parameters
+    ----------
+    steps
+        Each with its number in the list of transforms.
+    fields
+        What a row is before.
+    """
+
+    def __init__(self, steps: Sequence[tuple[int, Map]], fields: Mapping[str, Field]) -> None:
+        self.steps = steps
+        self.fields = dict(fields)  # what a row is afterwards, once it is known
+        self._outputs: list[Mapping[str, Field] | None] = []
+        for _, step in steps:
+            missing = [name for name in step.fields if name not in self.fields]
+            if missing and None not in self._outputs:
+                raise BadResult(f"{step!r} takes the field {missing[0]!r}, and a row has {', '.join(self.fields)}")
+            self._outputs.append(step.outputs)
+            self.fields |= step.outputs or {}
+
+    @property
+    def known(self) -> bool:
+        """Whether all functions said what they make."""
+        return None not in self._outputs
+
+    def learn(self, arrays: Mapping[str, NDArray[Any]], together: bool, where: Callable[[], str]) -> None:
+        """Run all functions on one row to learn what they make.
+
+        Parameters
+        ----------
+        arrays
+            The row; or, where they work on batches, a batch of that one row.
+        together
+            Whether they work on batches.
+        where
+            Names the row.
+        """
+        before = dict(arrays)
+        for i, (number, step) in enumerate(self.steps):
+            made = _call(step, before, generator(0, 0, 0, number) if step.random else None, where)
+            if together and any(array.shape[:1] != (1,) for array in made.values()):
+                shapes = ", ".join(str(array.shape) for array in made.values())
+                raise BadResult(
+                    f"{step!r} made arrays of shape {shapes} of a batch of 1 row, whose first axis must be the rows"
+                )
+            if self._outputs[i] is None:
+                self._outputs[i] = {
+                    name: Field(array.shape[1:] if together else array.shape, array.dtype) for name, array in made.items()
+                }
+            self.fields |= self._outputs[i]  # type: ignore[arg-type]
+            before |= made
+
+    def run(
+        self, arrays: Mapping[str, NDArray[Any]], rows: int | None, key: Key, where: Callable[[], str]
+    ) -> dict[str, NDArray[Any]]:
+        """Run all functions on a row, or on a batch of so many rows, and give what they changed or added."""
+        now = dict(arrays)
+        changed: dict[str, NDArray[Any]] = {}
+        for (number, step), known in zip(self.steps, self._outputs, strict=True):
+            made = _call(step, now, generator(*key, number) if step.random else None, where)
+            try:
+                step.check(made, known or {}, rows)
+            except BadResult as error:
+                raise BadResult(f"{where()}: {error}") from None
+            now |= made
+            changed |= made
+        return changed
+
+
+def _call(
+    step: Map, arrays: Mapping[str, NDArray[Any]], random: np.random.Generator | None, where: Callable[[], str]
+) -> dict[str, NDArray[Any]]:
+    try:
+        return step.call(arrays, random)
+    except BadResult as error:
+        raise BadResult(f"{where()}: {error}") from None
+    except Exception as error:
+        error.add_note(f"bitesize: in {step!r}, on {where()}")
+        raise
+
+
+def mix_pairs(
+    mixes: Sequence[tuple[int, PairMix]],
+    x: NDArray[Any],
+    y: NDArray[Any] | None,
+    good: NDArray[np.bool_],
+    key: Key,
+    layout: str,
+) -> None:
+    """Mix rows of positions 2k and 2k + 1, where both are there; ``key.position`` is even."""
+    pairs = np.arange(len(x) // 2, dtype=np.int64)
+    for number, mix in mixes:
+        shares = draw_shares(key.seed, key.epoch, key.position // 2 + pairs, number, float(mix.alpha)).tolist()
+        chances = draw(key.seed, key.epoch, key.position // 2 + pairs, number, mix.draws).tolist()
+        for i, (share, u) in enumerate(zip(shares, chances, strict=True)):
+            first, second = 2 * i, 2 * i + 1
+            if not (good[first] and good[second]):
+                continue
+            kept = mix.mix(x[first], x[second], share, u, layout)
+            if y is not None:
+                blend_rows(y[first : first + 1], y[second : second + 1], kept)

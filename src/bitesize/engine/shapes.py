@@ -1,0 +1,230 @@
+"""What rows are at each stage between source and batch, worked out and checked before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from bitesize.engine.first import mask_dtype_of_first_row, size_of_first_row
+from bitesize.errors import BadSetting, MissingPackage
+from bitesize.sources.base import Source
+from bitesize.spec import Encoded, Field
+from bitesize.transforms.base import Size, Step, Surrounded, Transform, as_colour
+from bitesize.transforms.erase import Cutout
+from bitesize.transforms.map import Map
+from bitesize.transforms.mix import MixUp, PairMix
+from bitesize.transforms.view import BLACK, Colour
+
+Layout = Literal["HWC", "CHW"]
+
+# The field that transforms apply to, and that of the labels.
+IMAGE, LABEL = "x", "y"
+# NumPy types that compiled kernels read, and those that they write.
+READ_TYPES = frozenset(np.dtype(t) for t in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"))
+_WRITE_NAMES = frozenset([*(dtype.name for dtype in READ_TYPES), "float16", "bfloat16"])
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The transforms in the order in which they run, each with its number in the list, which keys its random numbers."""
+
+    views: tuple[Transform, ...]
+    maps: tuple[tuple[int, Map], ...]
+    mixes: tuple[tuple[int, PairMix], ...]
+    batch_maps: tuple[tuple[int, Map], ...]
+
+    @property
+    def pictorial(self) -> bool:
+        """Whether pixels are moved or colours mixed."""
+        return any(view.pictorial for view in self.views)
+
+    @property
+    def random(self) -> bool:
+        """Whether rows are drawn differently from each other."""
+        return any(view.draws for view in self.views)
+
+    @property
+    def surroundings(self) -> tuple[Colour, int]:
+        """What lies around an image, and around its mask."""
+        for view in self.views:
+            if isinstance(view, Surrounded) and view.shows_surroundings:
+                return as_colour(view.fill), view.mask_fill
+        return BLACK, 0
+
+
+def sort_steps(transforms: Sequence[Any]) -> Steps:
+    """Tell transforms apart by when they run.
+
+    Raises
+    ------
+    BadSetting
+        If one is none, or stands where it cannot.
+    """
+    if not isinstance(transforms, Sequence):
+        raise BadSetting(f"transforms must be a list, not {transforms!r}")
+    parts: tuple[list[Any], ...] = ([], [], [], [])
+    stage = 0
+    for number, step in enumerate(transforms):
+        if not isinstance(step, Step):
+            raise BadSetting(f"transforms must be bitesize transforms such as bs.Resize(224), not {step!r}")
+        own = 0 if isinstance(step, Transform) else 2 if isinstance(step, PairMix) else 3 if step.batch else 1  # type: ignore[attr-defined]
+        if own < stage:
+            raise BadSetting(
+                f"{step!r} cannot follow {transforms[number - 1]!r}: first come transforms of images, then Map of rows, "
+                "then MixUp and CutMix, then Map of batches"
+            )
+        stage = own
+        parts[own].append(step if own == 0 else (number, step))
+    steps = Steps(*map(tuple, parts))
+    _check_views(steps.views)
+    return steps
+
+
+def _check_views(views: Sequence[Transform]) -> None:
+    hidden = next((view for view in views if isinstance(view, Cutout)), None)
+    for view in views[views.index(hidden) :] if hidden else ():
+        if view.slants:
+            raise BadSetting(f"{view!r} would slant what {hidden!r} hid: let it come first")
+    around = [view for view in views if isinstance(view, Surrounded) and view.shows_surroundings]
+    for view in around[1:]:
+        if (view.fill, view.mask_fill) != (around[0].fill, around[0].mask_fill):
+            raise BadSetting(f"an image has one colour around it, and {around[0]!r} and {view!r} name two")
+
+
+def drawn_fields(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike | None) -> dict[str, Field]:
+    """Work out what a row is when it has been read, drawn and cast.
+
+    Raises
+    ------
+    BadSetting
+        If transforms, layout or dtype do not fit the source.
+    """
+    if layout not in ("HWC", "CHW"):
+        raise BadSetting(f'layout must be "HWC" or "CHW", not {layout!r}')
+    if IMAGE not in source.spec:
+        raise BadSetting(f"the source has no field {IMAGE!r}: it has {', '.join(source.spec)}")
+    image = _drawn_image(source, steps, layout, dtype)
+    height, width = (image.shape[1:] if layout == "CHW" else image.shape[:2]) if len(image.shape) == 3 else (0, 0)
+    drawn: dict[str, Field] = {}
+    for name, what in source.spec.items():
+        if name == IMAGE:
+            drawn[name] = image
+        elif is_mask(what):
+            of_mask = what.dtype if isinstance(what, Field) else mask_dtype_of_first_row(source, name)
+            drawn[name] = Field((height, width), of_mask, mask=True)
+        elif isinstance(what, Field):
+            drawn[name] = what
+        else:
+            raise BadSetting(f"the field {name!r} is a second image, and only masks stand beside {IMAGE!r}")
+    return drawn
+
+
+def is_mask(what: Field | Encoded) -> bool:
+    """Whether a field is a label for each pixel."""
+    return what.mask if isinstance(what, Field) else what.kind == "mask"
+
+
+def _drawn_image(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike | None) -> Field:
+    """Work out shape and dtype of ``x``."""
+    what = source.spec[IMAGE]
+    if isinstance(what, Encoded):
+        before: np.dtype[Any] = np.dtype(np.uint8)
+        channels = what.channels
+        size = _size_after(steps.views, None)
+        if size is None:  # nothing brings images to one size: then they must have one
+            size = _size_after(steps.views, size_of_first_row(source, IMAGE))
+        fixed = True
+    else:
+        before = what.dtype
+        fixed = len(what.shape) == 3 and what.shape[2] in (1, 3, 4)
+        if steps.pictorial and not fixed:
+            first = next(view for view in steps.views if view.pictorial)
+            raise BadSetting(f"{type(first).__name__} needs images (height, width, 1, 3 or 4), not rows of {what}")
+        channels = what.shape[2] if fixed else 1
+        size = _size_after(steps.views, (what.shape[0], what.shape[1])) if fixed else None
+    if fixed and size is None:
+        view = next(view for view in reversed(steps.views) if view.size_after((7, 5)) is None)
+        raise BadSetting(f"{view!r} leaves rows of different sizes: let bs.CenterCrop or bs.RandomCrop follow")
+    after = before
+    for view in steps.views:
+        view.check(channels)
+        after = view.dtype_after(after)
+    final = after if dtype is None else dtype_setting(dtype)
+    if (steps.pictorial or isinstance(what, Encoded)) and (final.name not in _WRITE_NAMES or before not in READ_TYPES):
+        raise BadSetting(f"images come out as integers or floats of 16, 32 or 64 bits, not {final} (from {before})")
+    if (final.kind not in "biuf" or before.kind not in "biuf") and final != before and final.name != "bfloat16":
+        raise BadSetting(f"dtype: rows of {before} cannot be cast to {final}")
+    if steps.pictorial and before.kind in "iu" and before.itemsize > 2:
+        raise BadSetting(f"images are drawn in float32, which cannot hold every {before}: convert them first")
+    if size is None:
+        assert isinstance(what, Field)
+        return Field(what.shape, final)
+    return Field((*size, channels) if layout == "HWC" else (channels, *size), final)
+
+
+def _size_after(views: Sequence[Transform], size: Size | None) -> Size | None:
+    for view in views:
+        size = view.size_after(size)
+    return size
+
+
+def dtype_setting(dtype: DTypeLike) -> np.dtype[Any]:
+    """Give the dtype that is meant, bfloat16 included."""
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        try:
+            from ml_dtypes import bfloat16
+        except ImportError as error:
+            raise MissingPackage('dtype="bfloat16" needs a package: pip install ml_dtypes') from error
+        return np.dtype(bfloat16)  # type: ignore[no-any-return, unused-ignore]
+    try:
+        return np.dtype(dtype)
+    except TypeError as error:
+        raise BadSetting(f"dtype must be a number type such as float32, not {dtype!r}") from error
+
+
+def mixed_fields(source: Source, steps: Steps, mapped: Mapping[str, Field], layout: Layout) -> dict[str, Field]:
+    """Work out what a row is after pairs were mixed: labels are shares of classes then.
+
+    Raises
+    ------
+    BadSetting
+        If rows or labels cannot be mixed.
+    """
+    mixed = dict(mapped)
+    for _, mix in steps.mixes:
+        image = mapped[IMAGE]
+        mix.check(image.shape, image.dtype, layout)
+        if any(field.mask for field in mapped.values()):
+            raise BadSetting(f"{mix!r} mixes labels of rows, and the source has masks")
+        label = mapped.get(LABEL)
+        if label is None:
+            continue
+        if label.dtype.kind in "f" and (isinstance(mix, MixUp) or len(label.shape) == 1):
+            continue  # targets, or shares already: mixed as they are
+        if label != Field((), np.dtype(np.int64)):
+            raise BadSetting(f"{mix!r} needs class labels, one a row, and {LABEL!r} is {label}")
+        mixed[LABEL] = replace(label, shape=(class_count(source),), dtype=np.dtype(np.float32))
+    return mixed
+
+
+def class_count(source: Source) -> int:
+    """Count the classes of a source."""
+    if source.classes is not None:
+        return len(source.classes)
+    labels = source.labels
+    if labels is None or labels.min() < 0:
+        raise BadSetting("labels cannot be mixed: they must be class numbers from 0 on")
+    return int(labels.max()) + 1
+
+
+def integer_limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Give the least and greatest value of an integer type; (0, 0) for floats."""
+    if dtype.kind not in "iu":
+        return 0.0, 0.0
+    info = np.iinfo(dtype)
+    # The greatest float64 below 2**63 or 2**64: the limit itself would overflow in the cast.
+    return float(info.min), float(np.nextafter(float(info.max), 0)) if dtype.itemsize == 8 else float(info.max)

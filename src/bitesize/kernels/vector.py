@@ -1,0 +1,182 @@
+"""What the compiler does not vectorise by itself: sums over pixels of interleaved channels, and stores past the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from bitesize.kernels.filters import LINES
+
+_LANES = 4
+_VECTOR = ir.VectorType(ir.FloatType(), _LANES)
+_LANE = ir.IntType(32)
+_FUSE = ["contract"]
+_INDEX = types.intp
+
+
+class _Emitter:
+    """Writes the intermediate code of one intrinsic."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        self.context, self.builder, self.signature, self.arguments = context, builder, signature, arguments
+
+    def pointer(self, number: int, place: Any = None) -> Any:
+        """Address of an array argument, or of one of its values."""
+        data = self.context.make_array(self.signature.args[number])(self.context, self.builder, self.arguments[number]).data
+        return data if place is None else self.builder.gep(data, [place])
+
+    def load(self, address: Any) -> Any:
+        """Four floats from any address."""
+        loaded = self.builder.load(self.builder.bitcast(address, _VECTOR.as_pointer()))
+        loaded.align = 4
+        return loaded
+
+    def store(self, value: Any, address: Any) -> Any:
+        """Four floats to any address."""
+        stored = self.builder.store(value, self.builder.bitcast(address, _VECTOR.as_pointer()))
+        stored.align = 4
+        return stored
+
+    def fused(self, product: Any, other: Any, total: Any) -> Any:
+        """``product * other + total``, rounded once where the processor can."""
+        return self.builder.fadd(self.builder.fmul(product, other, flags=_FUSE), total, flags=_FUSE)
+
+    def spread(self, vector: Any, lane: int) -> Any:
+        """One lane in all lanes."""
+        picked = ir.Constant(ir.VectorType(_LANE, _LANES), [lane] * _LANES)
+        return self.builder.shuffle_vector(vector, ir.Constant(_VECTOR, ir.Undefined), picked)
+
+    def loop(self, count: Any, step: int, values: list[tuple[Any, Any]], body: Callable[..., list[Any]]) -> list[Any]:
+        """``for k in range(0, count, step)``, at least once, with ``values`` (type, initial) that the body renews."""
+        builder, index = self.builder, count.type
+        before = builder.block
+        inside, done = builder.append_basic_block("loop"), builder.append_basic_block("done")
+        builder.branch(inside)
+        builder.position_at_end(inside)
+        k, carried = builder.phi(index), [builder.phi(kind) for kind, _ in values]
+        renewed = body(k, *carried)
+        following = builder.add(k, ir.Constant(index, step))
+        for phi, initial, new in zip(
+            [k, *carried], [ir.Constant(index, 0), *(value for _, value in values)], [following, *renewed], strict=True
+        ):
+            phi.add_incoming(initial, before)
+            phi.add_incoming(new, builder.block)
+        builder.cbranch(builder.icmp_signed("<", following, count), inside, done)
+        builder.position_at_end(done)
+        return renewed
+
+
+def _sum_taps(mixes: bool) -> Callable[..., Any]:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        e = _Emitter(context, builder, signature, arguments)
+        _, apart, start, step, _, first, count, _, _, lines_apart, at = arguments
+        index = count.type
+        origin, weight = e.pointer(0, start), e.pointer(4, first)
+        rows = [builder.gep(origin, [builder.mul(apart, ir.Constant(index, r))]) for r in range(LINES)]
+
+        def add_tap(k: Any, shift: Any, *totals: Any) -> list[Any]:
+            one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), builder.load(builder.gep(weight, [k])), _LANE(0))
+            weights = e.spread(one, 0)
+            sums = [e.fused(e.load(builder.gep(row, [shift])), weights, total) for row, total in zip(rows, totals, strict=True)]
+            return [builder.add(shift, step), *sums]
+
+        zeros = ir.Constant(_VECTOR, [0.0] * _LANES)
+        _, *sums = e.loop(count, 1, [(index, ir.Constant(index, 0)), *[(_VECTOR, zeros)] * LINES], add_tap)
+        colours = [e.load(e.pointer(7, ir.Constant(index, _LANES * i))) for i in range(5 if mixes else 2)]
+        target = e.pointer(8, at)
+        for r, total in enumerate(sums):
+            coloured = e.fused(total, colours[0], colours[1])
+            for i in range(3 if mixes else 0):
+                coloured = e.fused(e.spread(total, i), colours[2 + i], coloured)
+            e.store(coloured, builder.gep(target, [builder.mul(lines_apart, ir.Constant(index, r))]))
+        return context.get_dummy_value()
+
+    return emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def sum_taps(
+    context: Any, rows: Any, apart: Any, start: Any, step: Any, weights: Any, first: Any, count: Any, colours: Any,
+    lines: Any, lines_apart: Any, at: Any
+) -> Any:  # fmt: skip
+    """Sum ``count`` weighted pixels of each of `LINES` rows, colour, and store.
+
+    For each row r and each of four lanes::
+
+        total = sum(weights[first + k] * rows[r * apart + start + k * step + lane] for k in range(count))
+        lines[r * lines_apart + at + lane] = total * colours[lane] + colours[4 + lane]
+
+    There are four lanes, whatever the channels are: with three, the last lane holds a neighbour's value that nobody
+    looks at, so rows and lines need room for one value more. One load and one multiplication a tap, for all channels
+    together, is twice as fast as the same loop channel by channel; and several rows at once share the weights.
+
+    Parameters
+    ----------
+    rows, weights, colours, lines
+        float32, contiguous.
+    apart, start, step, first, count, lines_apart, at
+        Indices and counts as above; count >= 1. Nothing is checked.
+    """
+    signature = types.void(rows, *[_INDEX] * 3, weights, _INDEX, _INDEX, colours, lines, _INDEX, _INDEX)
+    return signature, _sum_taps(mixes=False)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def sum_taps_mixed(
+    context: Any, rows: Any, apart: Any, start: Any, step: Any, weights: Any, first: Any, count: Any, colours: Any,
+    lines: Any, lines_apart: Any, at: Any
+) -> Any:  # fmt: skip
+    """Do what `sum_taps` does, and add ``colours[8 + 4 * i + lane]`` times the sum of lane i, for i from 0 to 2."""
+    signature = types.void(rows, *[_INDEX] * 3, weights, _INDEX, _INDEX, colours, lines, _INDEX, _INDEX)
+    return signature, _sum_taps(mixes=True)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def stream(context: Any, line: Any, size: Any, out: Any, at: Any) -> Any:
+    """Copy the first ``size`` values of ``line`` to ``out`` from ``at`` on, past the cache.
+
+    What is written is far larger than the cache and not read again by this thread; so its lines need not be fetched first.
+    The address must be a multiple of 16, and ``size`` one of 4, and ``out`` float32; else nothing is written.
+
+    Parameters
+    ----------
+    line
+        float32, contiguous.
+    out
+        Any number type, contiguous.
+    size, at
+        Count and index.
+
+    Returns
+    -------
+    bool
+        Whether it was written.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if out.dtype != types.float32:
+            return context.get_constant(types.boolean, False)
+        e = _Emitter(context, builder, signature, arguments)
+        _, size, _, at = arguments
+        source, target = e.pointer(0), e.pointer(2, at)
+        address = builder.ptrtoint(target, size.type)
+        odd = builder.or_(
+            builder.and_(address, ir.Constant(size.type, 15)), builder.and_(size, ir.Constant(size.type, _LANES - 1))
+        )
+        fits = builder.icmp_signed("==", odd, ir.Constant(size.type, 0))
+
+        def copy(k: Any) -> list[Any]:
+            stored = e.store(e.load(builder.gep(source, [k])), builder.gep(target, [k]))
+            stored.align = 16
+            stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_LANE, 1)]))
+            return []
+
+        with builder.if_then(fits):
+            e.loop(size, _LANES, [], copy)
+        return fits
+
+    return types.boolean(line, _INDEX, out, _INDEX), emit

@@ -1,0 +1,357 @@
+"""Colour: every step is a 3 x 4 matrix, so that all of them together are one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bitesize.errors import BadSetting
+from bitesize.transforms.base import Transform, between, probability_setting, range_setting
+from bitesize.transforms.view import View
+
+# Mean and deviation of ImageNet's channels, for pixels of 0 to 1: what models trained on it expect.
+_NAMED = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
+# Brightness as the eye sees it (ITU-R BT.601-7, as in JPEG and in Pillow's "L").
+_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
+Range = float | tuple[float, float]
+
+
+@dataclass(frozen=True, repr=False)
+class Normalize(Transform):
+    """Subtract a mean and divide by a deviation, per channel; the result is float32.
+
+    Parameters
+    ----------
+    mean
+        ``"imagenet"``, one number, or one a channel. For 8-bit data both are meant for values of 0 to 1, as is usual;
+        floats are taken as they are.
+    std
+        The deviation, one number or one a channel; not with a name.
+    """
+
+    mean: str | float | tuple[float, ...]
+    std: float | tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.mean, str):
+            if self.mean not in _NAMED or self.std is not None:
+                raise BadSetting(f'Normalize takes "imagenet", or a mean and a std, not {self.mean!r} and {self.std!r}')
+            return
+        if self.std is None:
+            raise BadSetting("Normalize needs a std beside the mean")
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float):
+                object.__setattr__(self, name, tuple(float(v) for v in value))
+        mean, std = self._channels(1)
+        if not all(map(math.isfinite, (*mean, *std))) or any(s <= 0 for s in std):
+            raise BadSetting(f"Normalize: mean must be numbers and std positive ones, not {self.mean} and {self.std}")
+
+    def _channels(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        if isinstance(self.mean, str):
+            return _NAMED[self.mean]
+        assert self.std is not None
+        for given in (self.mean, self.std):
+            channels = len(given) if isinstance(given, tuple) else channels
+        mean = self.mean if isinstance(self.mean, tuple) else (float(self.mean),) * channels
+        std = self.std if isinstance(self.std, tuple) else (float(self.std),) * channels
+        return mean, std
+
+    @cached_property
+    def _three(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        mean, std = self._channels(1)
+        return (mean * 3)[:3], (std * 3)[:3]
+
+    def check(self, channels: int) -> None:
+        """Compare the numbers of channels; a fourth channel, alpha, stays as it is."""
+        mean, std = self._channels(min(channels, 3))
+        if len(mean) != len(std) or len(mean) != min(channels, 3):
+            raise BadSetting(f"Normalize has {len(mean)} means and {len(std)} deviations for {channels} channels")
+
+    def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """Tell float32."""
+        return np.dtype(np.float32)
+
+    def adjust(self, view: View, u: Sequence[float]) -> None:
+        """Multiply and add per channel; a fourth channel comes to 0 to 1."""
+        (m0, m1, m2), (s0, s1, s2) = self._three
+        whole = view.whole
+        view.per_channel((1 / (whole * s0), 1 / (whole * s1), 1 / (whole * s2)), (-m0 / s0, -m1 / s1, -m2 / s2))
+        view.alpha /= whole
+        view.whole = 1.0
+
+
+@dataclass(frozen=True, repr=False)
+class Scale(Transform):
+    """Multiply all values; ``Scale(1 / 255)`` brings 8-bit data to 0 to 1. The result is float32.
+
+    Parameters
+    ----------
+    factor
+        Any number but 0.
+    offset
+        Added afterwards.
+    """
+
+    factor: float
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.factor == 0 or not math.isfinite(self.factor) or not math.isfinite(self.offset):
+            raise BadSetting(f"Scale needs a factor other than 0 and an offset, not {self.factor} and {self.offset}")
+
+    def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """Tell float32."""
+        return np.dtype(np.float32)
+
+    def adjust(self, view: View, u: Sequence[float]) -> None:
+        """Multiply and add, a fourth channel too."""
+        view.per_channel((self.factor,) * 3, (self.offset,) * 3)
+        view.alpha *= self.factor
+        view.whole = 1.0
+
+
+@dataclass(frozen=True, repr=False)
+class _Mixing(Transform):
+    """What needs red, green and blue."""
+
+    pictorial: ClassVar[bool] = True
+
+    def check(self, channels: int) -> None:
+        """Demand colours."""
+        if channels < 3:
+            raise BadSetting(f"{type(self).__name__} needs images with red, green and blue, not {channels} channel")
+
+
+@dataclass(frozen=True, repr=False)
+class Colour(_Mixing):
+    """Mix colours by a matrix; the result is float32.
+
+    Parameters
+    ----------
+    matrix
+        12 numbers, row by row: ``out[i] = m[i, 0] * red + m[i, 1] * green + m[i, 2] * blue + m[i, 3]``, on values as they
+        are (0 to 255 for 8-bit images).
+    """
+
+    matrix: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matrix", tuple(float(value) for value in self.matrix))
+        if len(self.matrix) != 12 or not all(map(math.isfinite, self.matrix)):
+            raise BadSetting(f"Colour needs a matrix of 3 x 4 numbers, not {len(self.matrix)}")
+
+    def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """Tell float32."""
+        return np.dtype(np.float32)
+
+    def adjust(self, view: View, u: Sequence[float]) -> None:
+        """Compose with the colour matrix."""
+        view.paint(self.matrix)
+        view.whole = 1.0
+
+
+@dataclass(frozen=True, repr=False)
+class Brightness(Transform):
+    """Multiply all channels by one random factor.
+
+    Nothing is clamped between the steps of a pipeline, only at a cast to integers. This holds for all colour steps.
+
+    Parameters
+    ----------
+    amount
+        The greatest deviation from 1, or (least, greatest) factor, at least 0.
+    """
+
+    amount: Range = 0.2
+    draws: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        assert self._bounds  # checked at birth
+
+    @cached_property
+    def _bounds(self) -> tuple[float, float]:
+        return range_setting("Brightness", "amount", self.amount, 0, 100, 1)
+
+    def adjust(self, view: View, u: Sequence[float]) -> None:
+        """Multiply."""
+        _brighten(view, between(u[0], self._bounds))
+
+
+@dataclass(frozen=True, repr=False)
+class Contrast(Transform):
+    """Stretch all values by one random factor about the middle gray (127.5 for 8-bit images).
+
+    Parameters
+    ----------
+    amount
+        The greatest deviation from 1, or (least, greatest) factor, at least 0.
+    """
+
+    amount: Range = 0.2
+    draws: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        assert self._bounds  # checked at birth
+
+    @cached_property
+    def _bounds(self) -> tuple[float, float]:
+        return range_setting("Contrast", "amount", self.amount, 0, 100, 1)
+
+    def adjust(self, view: View, u: Sequence[float]) -> None:
+        """Stretch."""
+        _stretch(view, between(u[0], self._bounds))
+
+
+@dataclass(frozen=True, repr=False)
+class Saturation(_Mixing):
+    """Make colours stronger or weaker by one random factor; 0 is gray.
+
+    Parameters
+    ----------
+    amount
+        The greatest deviation from 1, or (least, greatest) factor, at least 0.
+    """
+
+    amount: Range = 0.2
+    draws: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        assert self._bounds  # checked at birth
+
+    @cached_property
+    def _bounds(self) -> tuple[float, float]:
+        return range_setting("Saturation", "amount", self.amount, 0, 100, 1)
+
+    def adjust(self, view: View, u: Sequence[float]) -> None:
+        """Mix with gray."""
+        _saturate(view, between(u[0], self._bounds))
+
+
+@dataclass(frozen=True, repr=False)
+class Hue(_Mixing):
+    """Turn colours around the gray axis by a random angle, in the plane of YIQ; brightness stays.
+
+    Parameters
+    ----------
+    amount
+        The greatest turn to either side, or (least, greatest), as a part of the full circle within -0.5 to 0.5.
+    """
+
+    amount: Range = 0.05
+    draws: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        assert self._bounds  # checked at birth
+
+    @cached_property
+    def _bounds(self) -> tuple[float, float]:
+        return range_setting("Hue", "amount", self.amount, -0.5, 0.5, 0)
+
+    def adjust(self, view: View, u: Sequence[float]) -> None:
+        """Turn."""
+        _turn_hue(view, between(u[0], self._bounds))
+
+
+@dataclass(frozen=True, repr=False)
+class ColorJitter(Transform):
+    """`Brightness`, `Contrast`, `Saturation` and `Hue`, in this order; each as there, and left out where 0.
+
+    Parameters
+    ----------
+    brightness, contrast, saturation, hue
+        The ``amount`` of each.
+    """
+
+    brightness: Range = 0.0
+    contrast: Range = 0.0
+    saturation: Range = 0.0
+    hue: Range = 0.0
+    draws: ClassVar[int] = 4
+
+    def __post_init__(self) -> None:
+        assert self._steps is not None  # checked at birth
+
+    @cached_property
+    def _steps(self) -> list[tuple[Callable[[View, float], None], int, tuple[float, float]]]:
+        """The steps that do something: what to do, which random number, and its bounds."""
+        steps: list[tuple[Callable[[View, float], None], int, tuple[float, float]]] = []
+        for i, (name, change) in enumerate(
+            (("brightness", _brighten), ("contrast", _stretch), ("saturation", _saturate), ("hue", _turn_hue))
+        ):
+            low, high, nothing = (-0.5, 0.5, 0.0) if name == "hue" else (0.0, 100.0, 1.0)
+            bounds = range_setting("ColorJitter", name, getattr(self, name), low, high, nothing)
+            if bounds != (nothing, nothing):
+                steps.append((change, i, bounds))
+        return steps
+
+    def check(self, channels: int) -> None:
+        """Demand colours, where colours are changed."""
+        if channels < 3 and any(change in (_saturate, _turn_hue) for change, _, _ in self._steps):
+            raise BadSetting(f"ColorJitter: saturation and hue need red, green and blue, not {channels} channel")
+
+    def adjust(self, view: View, u: Sequence[float]) -> None:
+        """Compose all four."""
+        for change, i, bounds in self._steps:
+            change(view, between(u[i], bounds))
+
+
+@dataclass(frozen=True, repr=False)
+class Grayscale(_Mixing):
+    """Make gray, at random; the channels stay, and are equal.
+
+    Parameters
+    ----------
+    p
+        Probability, within 0 to 1.
+    """
+
+    p: float = 1.0
+    draws: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        probability_setting("Grayscale", "p", self.p)
+
+    def adjust(self, view: View, u: Sequence[float]) -> None:
+        """Mix all channels."""
+        if u[0] < self.p:
+            _saturate(view, 0.0)
+
+
+def _brighten(view: View, factor: float) -> None:
+    view.per_channel((factor, factor, factor), (0.0, 0.0, 0.0))
+
+
+def _stretch(view: View, factor: float) -> None:
+    rest = (1.0 - factor) * view.whole / 2
+    view.per_channel((factor, factor, factor), (rest, rest, rest))
+
+
+def _saturate(view: View, factor: float) -> None:
+    r, g, b = (1.0 - factor) * _RED, (1.0 - factor) * _GREEN, (1.0 - factor) * _BLUE
+    view.paint((r + factor, g, b, 0.0, r, g + factor, b, 0.0, r, g, b + factor, 0.0))
+
+
+# NTSC's YIQ (FCC, 47 CFR 73.682): luma, and two axes of colour around it.
+_TO_YIQ = np.array([[_RED, _GREEN, _BLUE], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
+_FROM_YIQ = np.linalg.inv(_TO_YIQ)
+# Turning by an angle is luma + cos(angle) * chroma + sin(angle) * (chroma turned by a quarter).
+_LUMA, _CHROMA, _QUARTER = (
+    tuple((_FROM_YIQ @ np.array(part) @ _TO_YIQ).reshape(-1).tolist())
+    for part in (
+        [[1.0, 0, 0], [0, 0, 0], [0, 0, 0]],
+        [[0.0, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[0.0, 0, 0], [0, 0, -1], [0, 1, 0]],
+    )
+)
+
+
+def _turn_hue(view: View, turn: float) -> None:
+    cos, sin = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
+    m = [y + cos * c + sin * q for y, c, q in zip(_LUMA, _CHROMA, _QUARTER, strict=True)]
+    view.paint((m[0], m[1], m[2], 0.0, m[3], m[4], m[5], 0.0, m[6], m[7], m[8], 0.0))

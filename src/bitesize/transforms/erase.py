@@ -1,0 +1,61 @@
+"""Hiding a part of the image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from bitesize.transforms.base import Transform, as_colour, between, colour_setting, probability_setting, range_setting
+from bitesize.transforms.view import Colour, View
+
+
+@dataclass(frozen=True, repr=False)
+class Cutout(Transform):
+    """Hide a random rectangle behind one colour (random erasing). A mask keeps its labels there.
+
+    Parameters
+    ----------
+    scale
+        Least and greatest share of the image's area.
+    ratio
+        Least and greatest aspect ratio of the rectangle, width to height, drawn evenly in its logarithm.
+    p
+        Probability, within 0 to 1.
+    fill
+        The colour: one value or one a channel, in the values at this place of the pipeline. After `Normalize`, 0 is the mean.
+    """
+
+    scale: tuple[float, float] = (0.02, 0.33)
+    ratio: tuple[float, float] = (0.3, 1 / 0.3)
+    p: float = 0.5
+    fill: float | tuple[float, ...] = 0.0
+    draws: ClassVar[int] = 5
+    pictorial: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", range_setting("Cutout", "scale", self.scale, 0, 1, None))
+        object.__setattr__(self, "ratio", range_setting("Cutout", "ratio", self.ratio, 1e-3, 1e3, None))
+        object.__setattr__(self, "fill", colour_setting("Cutout", self.fill))
+        probability_setting("Cutout", "p", self.p)
+
+    def adjust(self, view: View, u: Sequence[float]) -> None:
+        """Hide, at whole pixels."""
+        if u[0] >= self.p:
+            return
+        area = view.width * view.height * between(u[1], self.scale)
+        ratio = math.exp(between(u[2], self._log_ratio))
+        width = round(min(math.sqrt(area * ratio), view.width))
+        height = round(min(math.sqrt(area / ratio), view.height))
+        left, top = math.floor(u[3] * (view.width - width + 1)), math.floor(u[4] * (view.height - height + 1))
+        view.erase(left, top, width, height, self._colour)
+
+    @cached_property
+    def _colour(self) -> Colour:
+        return as_colour(self.fill)
+
+    @cached_property
+    def _log_ratio(self) -> tuple[float, float]:
+        return math.log(self.ratio[0]), math.log(self.ratio[1])

@@ -1,0 +1,138 @@
+"""Mixing pairs of rows, and their labels, in the finished batch.
+
+Positions 2k and 2k + 1 of the epoch's order are a pair. The order is shuffled, so pairs are random; and a pair's share is
+keyed by k, so the result depends on neither batch size, rank nor threads.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadSetting
+from bitesize.transforms.base import Step
+
+# float16 and bfloat16, which compiled code lacks, are mixed by NumPy in pieces of this many values.
+_PIECE = 16_384
+
+
+@dataclass(frozen=True, repr=False)
+class PairMix(Step, ABC):
+    """A step that mixes two rows.
+
+    Parameters
+    ----------
+    alpha
+        Both parameters of the Beta distribution that shares are drawn from, above 0: at 1 every share is as likely, below
+        it shares near 0 and 1 are likelier.
+
+    Attributes
+    ----------
+    draws : int
+        How many random numbers in [0, 1) `mix` is given for a pair.
+    """
+
+    alpha: float = 1.0
+    draws: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float) or not 0 < self.alpha < 1e6:
+            raise BadSetting(f"{type(self).__name__}: alpha must be above 0, not {self.alpha!r}")
+
+    def check(self, shape: Sequence[int], dtype: np.dtype[Any], layout: str) -> None:
+        """Raise `BadSetting` if rows of ``x`` of this shape and dtype cannot be mixed."""
+        if dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize > 2):
+            raise BadSetting(f"{type(self).__name__} is computed in float32, which cannot hold every {dtype}")
+
+    @abstractmethod
+    def mix(self, first: NDArray[Any], second: NDArray[Any], share: float, u: Sequence[float], layout: str) -> float:
+        """Mix two rows of ``x`` in place; each keeps ``share`` of its own.
+
+        Returns
+        -------
+        float
+            The share that each really kept, for the labels.
+        """
+
+
+@dataclass(frozen=True, repr=False)
+class MixUp(PairMix):
+    """Blend each pair of rows, and their labels (Zhang et al. 2018, arXiv 1710.09412).
+
+    Labels become float32 of shape (rows, classes): for Keras use ``"categorical_crossentropy"``.
+
+    Parameters
+    ----------
+    alpha
+        Both parameters of the Beta distribution of the shares, above 0.
+    """
+
+    alpha: float = 0.2
+
+    def mix(self, first: NDArray[Any], second: NDArray[Any], share: float, u: Sequence[float], layout: str) -> float:
+        """Blend."""
+        blend_rows(first, second, share)
+        return share
+
+
+@dataclass(frozen=True, repr=False)
+class CutMix(PairMix):
+    """Exchange a random rectangle between each pair of images, and mix their labels (Yun et al. 2019, arXiv 1905.04899).
+
+    Labels become float32 of shape (rows, classes), with shares by the area that was exchanged.
+
+    Parameters
+    ----------
+    alpha
+        Both parameters of the Beta distribution of the shares, above 0.
+    """
+
+    alpha: float = 1.0
+    draws: ClassVar[int] = 2
+
+    def check(self, shape: Sequence[int], dtype: np.dtype[Any], layout: str) -> None:
+        """Demand images."""
+        super().check(shape, dtype, layout)
+        if len(shape) != 3:
+            raise BadSetting(f"CutMix needs images (height, width, channels), not rows of shape {tuple(shape)}")
+
+    def mix(self, first: NDArray[Any], second: NDArray[Any], share: float, u: Sequence[float], layout: str) -> float:
+        """Exchange."""
+        from bitesize.kernels.mix import exchange
+
+        if layout == "CHW":
+            first, second = first.transpose(1, 2, 0), second.transpose(1, 2, 0)
+        if first.dtype.itemsize == 2:
+            first, second = first.view(np.uint16), second.view(np.uint16)
+        height, width = first.shape[:2]
+        side = math.sqrt(1.0 - share)
+        rows, columns = _clipped(u[0] * height, side * height, height), _clipped(u[1] * width, side * width, width)
+        exchange(first[rows, columns], second[rows, columns])
+        exchanged: int = (rows.stop - rows.start) * (columns.stop - columns.start)
+        return 1.0 - exchanged / (height * width)
+
+
+def blend_rows(first: NDArray[Any], second: NDArray[Any], share: float) -> None:
+    """Blend two C-contiguous arrays of one shape and dtype in place."""
+    from bitesize.kernels.mix import blend
+
+    a, b = first.reshape(-1), second.reshape(-1)
+    if first.dtype.kind in "fiu" and first.dtype != np.float16:
+        blend(a, b, share, first.dtype.kind in "iu")
+        return
+    for start in range(0, len(a), _PIECE):
+        part = slice(start, start + _PIECE)
+        one, other = a[part].astype(np.float32), b[part].astype(np.float32)
+        blend(one, other, share, False)
+        a[part], b[part] = one.astype(a.dtype), other.astype(b.dtype)
+
+
+def _clipped(centre: float, extent: float, size: int) -> slice[int, int, None]:
+    low, high = round(centre - extent / 2), round(centre + extent / 2)
+    return slice(min(max(low, 0), size), min(max(high, 0), size))
