@@ -27,6 +27,9 @@ def nothing_left_behind():
     """After each test, no thread of a loader lives and no descriptor more is open than before."""
     before = _descriptors()
     yield
+    for thread in threading.enumerate():
+        if thread.name == "bitesize-compile":
+            thread.join(60)
     deadline = time.monotonic() + 5
     while _threads() and time.monotonic() < deadline:
         gc.collect()  # a loader that was dropped ends its threads when it is garbage

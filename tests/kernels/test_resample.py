@@ -1,26 +1,21 @@
 """The kernels against their NumPy references and against Pillow."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.kernels.drawing import draw
 
 from bitesize.kernels.cast import cast_rows, cast_rows_reference
-from bitesize.kernels.filters import BICUBIC, BILINEAR
+from bitesize.kernels.filters import BICUBIC, BILINEAR, BRAIN, HALF, PLAIN
 from bitesize.kernels.resample import resample_reference
-from bitesize.transforms.render import kernel_need, render
+from bitesize.kernels.store import brain_bits, half_bits
 from bitesize.transforms.view import View
 
 PILLOW = {BILINEAR: Image.Resampling.BILINEAR, BICUBIC: Image.Resampling.BICUBIC}
 sizes = st.integers(1, 60)
-
-
-def _draw(pixels, view, limits=(0.0, 0.0), dtype=np.float32):
-    out = np.zeros((int(view.height), int(view.width), pixels.shape[2]), dtype)
-    need = kernel_need(view, pixels.shape[1], pixels.shape[2])
-    render(pixels, view, limits, need, np.empty(need[2], np.float32), out)
-    return out
 
 
 @settings(max_examples=300, deadline=None)
@@ -44,7 +39,7 @@ def test_resizing_a_box_is_pillows_within_one_level(seed, height, width, out_h, 
     view = View(width, height)
     view.crop(x0, y0, x1 - x0, y1 - y0)
     view.rescale(out_w, out_h)
-    view.bicubic = kind == BICUBIC
+    view.kind = kind
     expected = np.stack(
         [
             np.asarray(
@@ -54,8 +49,8 @@ def test_resizing_a_box_is_pillows_within_one_level(seed, height, width, out_h, 
         ],
         axis=-1,
     )
-    np.testing.assert_allclose(_draw(pixels, view), expected, atol=0.05)
-    rounded = _draw(pixels, view, (0.0, 255.0), np.uint8)
+    np.testing.assert_allclose(draw(pixels, view), expected, atol=0.05)
+    rounded = draw(pixels, view, (0.0, 255.0), np.uint8)
     assert np.abs(rounded - np.clip(expected, 0, 255)).max() <= 1
 
 
@@ -66,12 +61,12 @@ def test_the_kernel_is_its_reference(seed, height, width, out_h, out_w, dtype, b
     pixels = (random.random((height, width, 3)) * 200).astype(dtype)
     view = View(width, height)
     view.rescale(out_w, out_h)
-    view.bicubic = bicubic
+    view.kind = BICUBIC if bicubic else BILINEAR
     view.paint(tuple(random.normal(size=12)))
     expected = np.zeros((out_h, out_w, 3))
     colour = np.array(view.colour, np.float32).reshape(3, 4)
     resample_reference(pixels, (0, 0, width, height), BICUBIC if bicubic else BILINEAR, colour, 1.0, expected)
-    np.testing.assert_allclose(_draw(pixels, view), expected, rtol=1e-4, atol=0.02)
+    np.testing.assert_allclose(draw(pixels, view), expected, rtol=1e-4, atol=0.02)
 
 
 @settings(max_examples=60, deadline=None)
@@ -89,10 +84,10 @@ def test_flips_before_and_after_resizing_are_flips_of_the_pixels(seed, mirror, u
         view.rescale(9, 7)
     plain = View(17, 13)
     plain.rescale(9, 7)
-    expected = _draw(pixels, plain)
+    expected = draw(pixels, plain)
     expected = expected[:, ::-1] if mirror else expected
     expected = expected[::-1] if upend else expected
-    np.testing.assert_allclose(_draw(pixels, view), expected, atol=1e-3)
+    np.testing.assert_allclose(draw(pixels, view), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -105,7 +100,7 @@ def test_every_exif_orientation_is_what_pillow_makes_of_it(orientation):
     upright = np.asarray(ImageOps.exif_transpose(image))
     view = View(upright.shape[1], upright.shape[0])
     view.to_stored(orientation, 7, 5, 1.0)
-    assert np.array_equal(_draw(stored, view, (0.0, 255.0), np.uint8), upright)
+    assert np.array_equal(draw(stored, view, (0.0, 255.0), np.uint8), upright)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +111,65 @@ def test_extreme_shapes(height, width, out_h, out_w):
     view = View(width, height)
     view.rescale(out_w, out_h)
     expected = np.asarray(Image.fromarray(pixels).resize((out_w, out_h), Image.Resampling.BILINEAR)).astype(float)
-    assert np.abs(_draw(pixels, view) - expected).max() <= 1
+    assert np.abs(draw(pixels, view) - expected).max() <= 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32), sizes, sizes, st.sampled_from([1, 3, 4]), st.booleans(), st.integers(0, 7), st.booleans())
+def test_layout_flips_and_turns_only_move_pixels(seed, out_h, out_w, channels, chw, way, mixes):
+    pixels = np.random.default_rng(seed).integers(0, 256, (19, 23, channels), np.uint8)
+
+    def view():
+        made = View(23, 19)
+        made.rescale(out_w, out_h)
+        if mixes and channels > 1:
+            made.paint(tuple(np.random.default_rng(seed).normal(size=12).tolist()))
+        return made
+
+    turned = view()
+    turned.turn(way % 4)
+    expected = np.rot90(draw(pixels, view()), way % 4)
+    if way >= 4:
+        turned.mirror()
+        expected = expected[:, ::-1]
+    np.testing.assert_allclose(draw(pixels, turned, chw=chw), expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(224, 224), (97, 131), (1, 1)])
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("chw", [False, True])
+def test_short_floats_are_float32_rounded_to_the_nearest(shape, dtype, chw):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+
+    def view():
+        made = View(50, 40)
+        made.rescale(shape[1], shape[0])
+        made.per_channel((1e-7, 1.0, 1e5), (-1e-5, -100.0, 0.0))  # tiny, usual, and beyond float16
+        return made
+
+    with np.errstate(over="ignore"):
+        expected = draw(pixels, view()).astype(dtype)
+    assert np.array_equal(draw(pixels, view(), dtype=dtype, chw=chw), expected)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_rounding_to_short_floats_is_numpys_for_any_bits(bits):
+    value = np.array([bits], np.uint32).view(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        half, brain = value.astype(np.float16)[0], value.astype(ml_dtypes.bfloat16)[0]
+    mine_half = np.array([half_bits(np.uint32(bits))], np.uint16).view(np.float16)[0]
+    mine_brain = np.array([brain_bits(np.uint32(bits))], np.uint16).view(ml_dtypes.bfloat16)[0]
+    assert mine_half == half or (np.isnan(mine_half) and np.isnan(half))
+    assert mine_brain == brain or (np.isnan(mine_brain) and np.isnan(brain))
+
+
+def test_four_bytes_of_a_line_that_nobody_drew_are_never_stored():
+    pixels = np.full((5, 5, 3), 200, np.uint8)
+    for size in (1, 2, 3, 5, 8, 9):
+        view = View(5, 5)
+        view.rescale(size, size)
+        np.testing.assert_allclose(draw(pixels, view), 200, rtol=1e-5)
 
 
 @settings(max_examples=60, deadline=None)
@@ -125,15 +178,25 @@ def test_extreme_shapes(height, width, out_h, out_w):
     st.sampled_from(["u1", "i2", "f4", "f8"]),
     st.sampled_from([1, 3, 4]),
     st.booleans(),
+    st.booleans(),
     st.integers(0, 2**32),
 )
-def test_casting_rows_is_its_reference(before, after, channels, chw, seed):
+def test_casting_rows_is_its_reference(before, after, channels, chw, same, seed):
     random = np.random.default_rng(seed)
     source = (random.random((3, 10, channels)) * 250).astype(before)
-    factor, offset = random.random(channels) + 0.1, random.normal(size=channels)
+    factor, offset = random.random((1 if same else 3, channels)) + 0.1, random.normal(size=(1 if same else 3, channels))
     limits = (0.0, 0.0) if after[0] == "f" else (float(np.iinfo(after).min), float(np.iinfo(after).max))
     out = np.zeros((3, channels, 10), after).transpose(0, 2, 1) if chw else np.zeros((3, 10, channels), after)
     expected = np.zeros(out.shape, after)
-    cast_rows(source, factor, offset, *limits, out)
+    cast_rows(source, factor, offset, limits, PLAIN, out)
     cast_rows_reference(source, factor, offset, *limits, expected)
     np.testing.assert_allclose(out, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_rows_are_cast_to_short_floats(dtype):
+    source = np.random.default_rng(0).normal(size=(4, 30, 3)).astype(np.float32)
+    out = np.zeros((4, 30, 3), dtype)
+    code = HALF if dtype is np.float16 else BRAIN
+    cast_rows(source, np.full((1, 3), 2.0), np.ones((1, 3)), (0.0, 0.0), code, out.view(np.uint16))
+    assert np.array_equal(out, (source.astype(np.float64) * 2 + 1).astype(np.float32).astype(dtype))

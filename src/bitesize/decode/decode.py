@@ -24,12 +24,14 @@ EIGHTHS = (1, 2, 3, 4, 5, 6, 7, 8)
 
 def decoded_size(info: ImageInfo, eighths: int) -> tuple[int, int]:
     """Width and height in pixels when decoded at ``eighths`` / 8 of the size (rounded up, as libjpeg does)."""
+    if eighths == 8:
+        return info.width, info.height
     return -(-info.width * eighths // 8), -(-info.height * eighths // 8)
 
 
 def choose_eighths(info: ImageInfo, min_width: float, min_height: float) -> int:
     """Choose the smallest JPEG scale at which the image is at least that wide and high; 8 where there is none."""
-    if info.kind != "JPEG" or info.channels == 4:
+    if info.kind != "JPEG" or info.channels == 4 or 2 * min_width > info.width + 1 or 2 * min_height > info.height + 1:
         return 8
     for eighths in (1, 2, 4):  # the scales that libjpeg-turbo has fast paths for
         width, height = decoded_size(info, eighths)
@@ -104,7 +106,7 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
 def _decode_jpeg(data: memoryview, mode: Mode, eighths: int, out: NDArray[np.uint8]) -> None:
     import simplejpeg
 
-    options: dict[str, Any] = {"colorspace": _COLORSPACE[mode], "buffer": out.reshape(-1)}
+    options: dict[str, Any] = {"colorspace": _COLORSPACE[mode], "buffer": out}
     if eighths < 8:
         # The decoder picks the smallest scale that reaches these; one pixel less makes rounding harmless.
         options |= {"min_height": out.shape[0], "min_width": out.shape[1], "min_factor": 8 / eighths}

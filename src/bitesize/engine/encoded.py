@@ -17,10 +17,11 @@ from bitesize.engine.scratch import NoRoom, Reader, Room, Scratch
 from bitesize.engine.shapes import IMAGE, Steps, integer_limits
 from bitesize.errors import BadFile, BadRows, BitesizeError
 from bitesize.kernels.filters import NEAREST
+from bitesize.kernels.warm import Job
 from bitesize.memory.mapping import aligned
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
-from bitesize.transforms.render import Canvas, Drawing, draw_mask, mask_values, plan_drawing, render
+from bitesize.transforms.render import Canvas, Drawing, draw_mask, mask_canvas, mask_values, plan_drawing, render, warm_up
 from bitesize.transforms.view import View
 
 # A JPEG is decoded at a fraction of its size only if that leaves this many decoded pixels an output pixel, both ways:
@@ -53,11 +54,12 @@ class EncodedRows:
         self._masks = {name: what for name, what in source.spec.items() if name != IMAGE and isinstance(what, Encoded)}
         self._views = [(view.adjust, view.draws) for view in steps.views]
         self._fill, self._mask_fill = steps.surroundings
-        self._chw = chw
         self._fast_decode = fast_decode
+        self._slants = steps.slants
         image = drawn[IMAGE]
         self._height, self._width = image.shape[1:] if chw else image.shape[:2]
-        self._limits = np.array(integer_limits(image.dtype))
+        self._canvas = Canvas(image.shape, image.dtype, chw, integer_limits(image.dtype))
+        self._mask_canvases = {name: mask_canvas(drawn[name]) for name in self._masks}
 
     def adjusted(self, view: View, draws: Sequence[float]) -> View:
         """Apply all transforms to a view."""
@@ -70,6 +72,11 @@ class EncodedRows:
             else:
                 adjust(view, ())
         return view
+
+    def warm(self) -> list[Job]:
+        """List the compiled code that it needs."""
+        name = f"resample uint8 {self._canvas.stored} {self._slants}"
+        return [(name, lambda: warm_up(np.dtype(np.uint8), self._canvas, self._slants))]
 
     def readers(self, scratch: Scratch) -> dict[str, Reader]:
         """Give what a source puts the files of some rows into."""
@@ -137,6 +144,7 @@ class EncodedRows:
         scratch: Scratch
     ) -> None:  # fmt: skip
         assert scratch.transient is not None
+        scratch.doing = ("decoding", row)
         look = self._look(files[IMAGE], row, draws)
         buffer = scratch.transient.ensure(*self._need(files, *look[1:4]), self._source, row)
         self._decode_and_render(files, row, *look, buffer, out, scratch)
@@ -159,7 +167,8 @@ class EncodedRows:
                 f"{self._height}: to batch images of different sizes, add a transform such as bs.Resize(224)"
             )
         geometry = (view.a, view.b, view.c, view.d, view.e, view.f, width, height)
-        view.to_stored(orientation, info.width, info.height, 1.0)
+        if orientation != 1:
+            view.to_stored(orientation, info.width, info.height, 1.0)
         eighths = _eighths(view, info) if self._fast_decode else 8
         if eighths != 8:
             view.to_stored(1, 0, 0, eighths / 8)
@@ -197,7 +206,7 @@ class EncodedRows:
         decoded = perf_counter()
         at = aligned(pixels.nbytes)
         values = buffer[at : at + 4 * drawing.scratch].view(np.float32)
-        render(pixels, view, drawing, values, Canvas(out[IMAGE], self._chw, self._limits))
+        render(pixels, view, drawing, values, self._canvas, out[IMAGE])
         scratch.clock.decode += decoded - begun
         scratch.clock.draw += perf_counter() - decoded
         for name in self._masks:
@@ -220,7 +229,7 @@ class EncodedRows:
         view.a, view.b, view.c, view.d, view.e, view.f = geometry[:6]
         view.to_stored(orientation, info.width, info.height, 1.0)
         at = aligned(numbers.nbytes)
-        draw_mask(numbers, view, self._mask_fill, buffer[at:].view(np.float32), out)
+        draw_mask(numbers, view, self._mask_fill, buffer[at:].view(np.float32), self._mask_canvases[name], out)
 
     def _read(self, row: int, room: Room, scratch: Scratch) -> dict[str, memoryview]:
         """Read one row's files again; its other fields are in the slot already."""
@@ -240,11 +249,12 @@ def _eighths(view: View, info: ImageInfo) -> int:
     """Choose the scale to decode at, for a view in stored pixels."""
     if info.kind != "JPEG" or view.kind == NEAREST:
         return 8
-    if not view.upright:
-        spare = min(view.steps()) / _SPARE
-        return choose_eighths(info, info.width / spare, info.height / spare)
-    turned = view.a == 0.0 and view.e == 0.0
-    out_x, out_y = (view.height, view.width) if turned else (view.width, view.height)
-    part_x = abs(view.a) * view.width + abs(view.b) * view.height
-    part_y = abs(view.d) * view.width + abs(view.e) * view.height
-    return choose_eighths(info, _SPARE * out_x * info.width / part_x, _SPARE * out_y * info.height / part_y)
+    if view.b == 0.0 and view.d == 0.0:
+        spare_x, spare_y = abs(view.a) / _SPARE, abs(view.e) / _SPARE
+    elif view.upright:
+        spare_x, spare_y = abs(view.b) / _SPARE, abs(view.d) / _SPARE
+    else:
+        spare_x = spare_y = min(view.steps()) / _SPARE
+    if spare_x < 2.0 or spare_y < 2.0:  # not even half the size would do
+        return 8
+    return choose_eighths(info, info.width / spare_x, info.height / spare_y)

@@ -12,8 +12,9 @@ from bitesize.engine.scratch import Scratch
 from bitesize.engine.shapes import IMAGE, READ_TYPES, Steps, integer_limits
 from bitesize.kernels.filters import PLAIN as AS_IT_IS
 from bitesize.kernels.filters import resample_values
+from bitesize.kernels.warm import Job
 from bitesize.spec import Field
-from bitesize.transforms.render import Canvas, draw_mask, mask_values, plan_drawing, render, storage
+from bitesize.transforms.render import Canvas, draw_mask, mask_canvas, mask_values, plan_drawing, render, storage, warm_up
 from bitesize.transforms.view import PLAIN, View
 
 
@@ -38,11 +39,15 @@ class FixedRows:
         self.stored, self.drawn = stored, drawn
         self._masks = masks if steps.pictorial else {}
         self._views = [(view.adjust, view.draws) for view in steps.views]
+        self._slants = steps.slants or bool(self._masks)
         self._pictorial, self._random = steps.pictorial, steps.random
         self._fill, self._mask_fill = steps.surroundings
         self._image = len(stored.shape) == 3 and stored.shape[2] in (1, 3, 4)
         self._chw = chw and self._image
-        self._limits = np.array(integer_limits(drawn.dtype))
+        self._limits = integer_limits(drawn.dtype)
+        self._canvas = Canvas(drawn.shape, drawn.dtype, self._chw, self._limits) if self._image else None
+        self._mask_canvases = {name: mask_canvas(field) for name, field in self._masks.items()}
+        self._code = storage(drawn.dtype)
         self._whole = 255.0 if stored.dtype == np.uint8 else 1.0
         # Rows that need nothing are read straight into the slot.
         self.direct = not steps.views and not self._chw and drawn.dtype == stored.dtype
@@ -62,19 +67,44 @@ class FixedRows:
             resample_values(width, channels, width, height, out_w, out_h),
         )
 
+    def warm(self) -> list[Job]:
+        """List the compiled code that it needs."""
+        if self.direct or self.stored.dtype not in READ_TYPES:
+            return []
+        if self._canvas is not None and self._pictorial:
+            canvas = self._canvas
+            return [
+                (
+                    f"resample {self.stored.dtype} {canvas.stored} {self._slants}",
+                    lambda: warm_up(self.stored.dtype, canvas, self._slants),
+                )
+            ]
+        one = (1, 1, self.stored.shape[2]) if self._image else ()
+        rows, draws = np.zeros((1, *one), self.stored.dtype), [(0.5,) * sum(count for _, count in self._views)]
+        out = np.zeros((1, *(one[::-1] if self._chw else one)), self.drawn.dtype)
+        return [(f"cast {self.stored} {self.drawn} {self._chw}", lambda: self._cast(rows, draws, out))]
+
     def draw(
         self, rows: Mapping[str, NDArray[Any]], draws: Sequence[Sequence[float]], out: Mapping[str, NDArray[Any]],
         scratch: Scratch
     ) -> None:  # fmt: skip
         """Bring rows, as read, into the batch; see `Pipeline.fill`."""
         if self._pictorial:
+            assert self._canvas is not None
             height, width, channels = self.stored.shape
             for i, row in enumerate(rows[IMAGE]):
                 view = self._adjusted(draws[i])
                 drawing = plan_drawing(view, width, height, channels)
-                render(row, view, drawing, scratch.kernel, Canvas(out[IMAGE][i], self._chw, self._limits))
+                render(row, view, drawing, scratch.kernel, self._canvas, out[IMAGE][i])
                 for name in self._masks:
-                    draw_mask(rows[name][i][..., None], view, self._mask_fill, scratch.kernel, out[name][i])
+                    draw_mask(
+                        rows[name][i][..., None],
+                        view,
+                        self._mask_fill,
+                        scratch.kernel,
+                        self._mask_canvases[name],
+                        out[name][i],
+                    )
         else:
             self._cast(rows[IMAGE], draws, out[IMAGE])
 
@@ -101,8 +131,8 @@ class FixedRows:
         offset = np.array([[v.colour[3], v.colour[7], v.colour[11], 0.0][:channels] for v in views])
         plain = all(v.colour == PLAIN and v.alpha == 1.0 for v in views)
         # Integers that only change their type keep their values, which floats could not hold beyond 2**53.
-        limits = np.zeros(2) if plain and np.can_cast(self.stored.dtype, self.drawn.dtype) else self._limits
-        code = storage(target.dtype)
+        limits = (0.0, 0.0) if plain and np.can_cast(self.stored.dtype, self.drawn.dtype) else self._limits
+        code = self._code
         if source.dtype in READ_TYPES and (code != AS_IT_IS or target.dtype in READ_TYPES):
             from bitesize.kernels.cast import cast_rows  # loads the compiler: only who casts waits for it
 

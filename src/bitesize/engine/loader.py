@@ -146,6 +146,7 @@ class Loader:
         self._closed = False
         refuse_unless_it_fits(self._needs, self._steps, self._slots, self.budget)
         self._charge_all()
+        self._pipeline.warm()
 
     # --- what it is --------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from bitesize.engine.fixed import FixedRows
 from bitesize.engine.scratch import Scratch
 from bitesize.engine.shapes import IMAGE, LABEL, Layout, drawn_fields, mixed_fields, sort_steps
 from bitesize.errors import BadRows, BitesizeError
+from bitesize.kernels.warm import readers, warm
 from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
@@ -23,7 +24,7 @@ from bitesize.transforms.base import Transform
 
 # Rows that one thread takes at once. Images: few, so that a batch is spread over all threads. Fields: as many as make
 # this many bytes, so that Python's time per bite vanishes.
-_IMAGE_BITE = 4
+_IMAGE_BITE = 8
 _BITE_BYTES = 1 << 20
 # The pool with which one row is read when a function of the user is to be tried before anything is charged.
 _TRIAL_POOL = 256 << 20
@@ -143,6 +144,12 @@ class Pipeline:
         """Whether rows are encoded images."""
         return self._encoded is not None
 
+    def warm(self) -> None:
+        """Begin to load the compiled code that rows will need."""
+        drawer = self._encoded or self._fixed
+        assert drawer is not None
+        warm([*drawer.warm(), *([readers()] if self.source.reads_files else [])])
+
     # --- at work -----------------------------------------------------------------------------------------------------
 
     def fill(
@@ -225,6 +232,7 @@ class Pipeline:
         if self._fixed is not None:
             into |= {name: scratch.field(f"{name} read", field, len(rows)) for name, field in self._read_beside().items()}
         readers = self._encoded.readers(scratch) if self._encoded is not None else {}
+        scratch.doing = ("reading on from", int(rows[0]))
         begun = perf_counter()
         failed: dict[int, Exception] = {}
         try:
@@ -236,6 +244,7 @@ class Pipeline:
         if self._encoded is not None:
             self._encoded.draw(rows, draws, readers, failed, {name: drawn[name] for name in readers}, scratch)
         elif self._fixed is not None and not self._fixed.direct:
+            scratch.doing = ("casting on from", int(rows[0]))
             self._fixed.draw(into, draws, drawn, scratch)
             scratch.clock.draw += perf_counter() - read
         return failed
@@ -261,6 +270,7 @@ class Pipeline:
         for i in range(len(rows)):
             if i in failed:
                 continue
+            scratch.doing = ("mapping", int(rows[i]))
             row = {name: array[i] for name, array in drawn.items()}
             changed = self._maps.run(
                 row, None, key._replace(position=key.position + i), self._where(int(rows[i]), key.epoch)

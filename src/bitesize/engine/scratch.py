@@ -116,6 +116,7 @@ class Scratch:
         self.kernel = allocate(4 * kernel_values).view(np.float32) if kernel_values else np.empty(0, np.float32)
         self.transient = Transient(pool) if pool is not None else None
         self.clock = Clock()
+        self.doing: tuple[str, int | None] = ("starting", None)  # for messages: a stage, and a row
 
     def field(self, name: str, field: Field, rows: int) -> NDArray[Any]:
         """Give an array for so many rows of a field, with whatever it held before."""

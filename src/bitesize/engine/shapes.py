@@ -48,6 +48,11 @@ class Steps:
         return any(view.draws for view in self.views)
 
     @property
+    def slants(self) -> bool:
+        """Whether lines of an image may be no lines of the batch."""
+        return any(view.slants for view in self.views)
+
+    @property
     def surroundings(self) -> tuple[Colour, int]:
         """What lies around an image, and around its mask."""
         for view in self.views:

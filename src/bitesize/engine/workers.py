@@ -83,10 +83,10 @@ class Engine:
         self._stopping = False
         self._wanted = threading.Event()  # there is a run to work on
         self._pid = os.getpid()
-        self.doing: list[tuple[str, int | None]] = [("starting", None)] * len(scratches)
+        self._scratches = scratches
         self._moved = time.monotonic()
         self._threads = [
-            threading.Thread(target=self._work, args=(i, scratch), name=f"bitesize-{i}", daemon=True)
+            threading.Thread(target=self._work, args=(scratch,), name=f"bitesize-{i}", daemon=True)
             for i, scratch in enumerate(scratches)
         ]
 
@@ -195,7 +195,7 @@ class Engine:
         )
 
     def _raise_stalled(self, key: tuple[int, int]) -> None:
-        doing = "; ".join(sorted({self._where(*what) for what in self.doing}))
+        doing = "; ".join(sorted({self._where(*scratch.doing) for scratch in self._scratches}))
         raise Stalled(
             f"no progress for {STALL_SECONDS:.0f} seconds at batch {key[1]} of epoch {key[0]}; threads are at: {doing}"
         )
@@ -205,25 +205,25 @@ class Engine:
 
     # --- the threads' side -------------------------------------------------------------------------------------------
 
-    def _work(self, number: int, scratch: Scratch) -> None:
+    def _work(self, scratch: Scratch) -> None:
         clock = scratch.clock
         now = time.perf_counter()
         while True:
-            bite = self._next_bite(number, scratch)
+            bite = self._next_bite(scratch)
             begun = time.perf_counter()
             clock.idle += begun - now
             if bite is None:
                 scratch.rest()
                 return
-            self._fill(bite, number, scratch)
+            self._fill(bite, scratch)
             self._moved = time.monotonic()
             now = time.perf_counter()
             clock.busy += now - begun
             clock.rows += bite.stop - bite.start
 
-    def _next_bite(self, number: int, scratch: Scratch) -> Bite | None:
+    def _next_bite(self, scratch: Scratch) -> Bite | None:
         """Cut the next bite; one thread at a time, so bites begin in order."""
-        self.doing[number] = ("waiting for a free slot", None)
+        scratch.doing = ("waiting for a free slot", None)
         if not self._dispatch.acquire(blocking=False):
             scratch.rest()  # others may wait for what this thread has
             self._dispatch.acquire()
@@ -281,19 +281,19 @@ class Engine:
         rows: Sequence[Sequence[float]] = np.concatenate(columns, axis=1).tolist()
         return rows
 
-    def _fill(self, bite: Bite, number: int, scratch: Scratch) -> None:
+    def _fill(self, bite: Bite, scratch: Scratch) -> None:
         filling = bite.filling
         step = filling.step
         try:
             if filling.error is None and not filling.run.cancelled:
-                self._fill_rows(filling, bite, number, scratch)
+                self._fill_rows(filling, bite, scratch)
         except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
             if not isinstance(error, BitesizeError):  # ours name file and row themselves
-                error.add_note(f"bitesize: while {self._where(*self.doing[number])} and what follows, epoch {step.epoch}")
+                error.add_note(f"bitesize: while {self._where(*scratch.doing)} (epoch {step.epoch})")
             filling.error = filling.error or error
         self._done(filling, bite.stop - bite.start, scratch)
 
-    def _fill_rows(self, filling: Filling, bite: Bite, number: int, scratch: Scratch) -> None:
+    def _fill_rows(self, filling: Filling, bite: Bite, scratch: Scratch) -> None:
         step = filling.step
         real = max(0, min(bite.stop, step.real) - bite.start)
         arrays = {name: array[bite.start : bite.stop] for name, array in filling.slot.arrays.items()}
@@ -304,7 +304,6 @@ class Engine:
         if not real:
             return
         rows = step.rows[bite.start : bite.start + real]
-        self.doing[number] = ("working on", int(rows[0]))
         some = {name: array[:real] for name, array in arrays.items()}
         key = self._key(step, bite.start)
         failed = self.pipeline.fill(rows, filling.draws[bite.start : bite.start + real], key, some, scratch)

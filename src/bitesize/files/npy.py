@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
 from bitesize.files.names import show
-from bitesize.files.pread import open_file, read_into
+from bitesize.files.pread import compiled, open_file, read_into
 
 MAX_HEADER = 10_000  # NumPy's own cap: a longer literal could make its parser slow or crash
 
@@ -111,6 +111,21 @@ class ArrayFile:
     def read_rows(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Read rows into ``out``, shape (len(rows), *shape[1:]), in native byte order; neighbours in one call."""
         row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        libc = compiled()
+        if libc is not None and row_bytes:
+            fd = open_file(self.path)
+            try:
+                done = libc.read_rows(fd, self.offset, rows, out.reshape(-1).view(np.uint8).reshape(len(rows), row_bytes))
+            finally:
+                os.close(fd)
+            if done < len(rows):
+                self._read_rows(rows[done:], out[done:], row_bytes)
+        else:
+            self._read_rows(rows, out, row_bytes)
+        if not self.dtype.isnative:
+            out.byteswap(inplace=True)
+
+    def _read_rows(self, rows: NDArray[np.int64], out: NDArray[Any], row_bytes: int) -> None:
         cuts = np.flatnonzero(np.diff(rows) != 1) + 1
         fd = open_file(self.path)
         try:
@@ -118,8 +133,6 @@ class ArrayFile:
                 read_into(fd, [_bytes(out[first:last])], self.offset + int(rows[first]) * row_bytes, self.path)
         finally:
             os.close(fd)
-        if not self.dtype.isnative:
-            out.byteswap(inplace=True)
 
 
 def open_array(path: str | bytes | os.PathLike[str]) -> ArrayFile:

@@ -5,17 +5,25 @@ Mapped pages would count as this process's memory, and a truncated file would ki
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BitesizeError, FileChanged, NoPermission
 from bitesize.files.names import show
 
 # Windows has neither; there a file is opened for one reader at a time, and seek does the positioning.
 HAS_PREADV = hasattr(os, "preadv")
-_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+# Some systems say that a folder, in whose place a file was, has this size: Python finds out what it is.
+_IMPOSSIBLE = 1 << 50
 
 Buffer = Any  # anything writable with the buffer protocol
 
@@ -31,7 +39,7 @@ def open_file(path: bytes) -> int:
         If it may not be read.
     """
     try:
-        return os.open(path, _FLAGS)
+        return os.open(path, READ_FLAGS)
     except OSError as error:
         raise explain(error, path) from error
 
@@ -66,13 +74,18 @@ def read_into(fd: int, buffers: Sequence[Buffer], offset: int, path: bytes) -> N
 def read_files(paths: Sequence[bytes], put: Callable[[int, int], Buffer]) -> dict[int, Exception]:
     """Read whole files, each into the buffer that ``put(i, nbytes)`` returns for it.
 
+    Where compiled code is loaded, all of them are read by two calls that do not hold the GIL.
+
     Returns
     -------
     dict
         The error of each file that could not be read, by its index in ``paths``.
     """
     failed: dict[int, Exception] = {}
-    for i, path in enumerate(paths):
+    libc = compiled()
+    again = range(len(paths)) if libc is None else _read_files(libc, paths, put, failed)
+    for i in again:
+        path = paths[i]
         try:
             fd = open_file(path)
             try:
@@ -83,6 +96,40 @@ def read_files(paths: Sequence[bytes], put: Callable[[int, int], Buffer]) -> dic
         except BitesizeError as error:
             failed[i] = error
     return failed
+
+
+def _read_files(
+    libc: Any, paths: Sequence[bytes], put: Callable[[int, int], Buffer], failed: dict[int, Exception]
+) -> list[int]:
+    """Read files by compiled code; give those that must be tried again, for their error."""
+    count = len(paths)
+    files, sizes = np.empty(count, np.int32), np.empty(count, np.int64)
+    addresses, good = np.zeros(count, np.int64), np.empty(count, np.bool_)
+    libc.open_all(*joined(paths), READ_FLAGS, files, sizes)
+    try:
+        for i, nbytes in enumerate(sizes.tolist()):
+            if 0 < nbytes < _IMPOSSIBLE:
+                try:
+                    addresses[i] = ctypes.addressof(ctypes.c_char.from_buffer(put(i, nbytes)))
+                except BitesizeError as error:
+                    failed[i] = error
+    finally:  # also closes what was opened if `put` raises
+        libc.read_all(files, sizes, addresses, good)
+    return [i for i in np.flatnonzero(~good).tolist() if i not in failed]
+
+
+def compiled() -> Any:
+    """Give the compiled readers if they are loaded, and the system has what they need; nobody waits for a compiler here."""
+    module = sys.modules.get("bitesize.kernels.libc") if HAS_PREADV else None
+    return module if module is not None and getattr(module, "LOADED", False) else None
+
+
+def joined(paths: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Give paths as compiled readers take them: ended by zero bytes, one behind the other, and where each begins."""
+    ends = np.cumsum([len(path) + 1 for path in paths])
+    starts = np.zeros(len(paths), np.int64)
+    starts[1:] = ends[:-1]
+    return np.frombuffer(b"\0".join(paths) + b"\0", np.uint8), starts
 
 
 def explain(error: OSError, path: bytes) -> BitesizeError:

@@ -29,7 +29,7 @@ def cast_rows(source: Any, factor: Any, offset: Any, limits: Any, code: int, out
     factor, offset
         (rows or 1, channels) float64.
     limits
-        (2,) float64: clamp the result to this range and round it (for integers); ``low >= high`` leaves it as it is.
+        Two floats: clamp the result to this range and round it (for integers); ``low >= high`` leaves it as it is.
     code
         `PLAIN`, or `HALF` or `BRAIN` for an ``out`` of uint16 that holds the bits.
     out

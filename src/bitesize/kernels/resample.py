@@ -140,11 +140,11 @@ def resample(
     source
         (height, width, 1 | 3 | 4), any number type, C-contiguous.
     box
-        (x0, y0, x1, y1) float64 in source pixels, x0 < x1 and y0 < y1; taps may reach beyond it into the image.
+        Four floats (x0, y0, x1, y1) in source pixels, x0 < x1 and y0 < y1; taps may reach beyond it into the image.
     kind
         `BILINEAR` or `BICUBIC`.
     taps
-        (2,) int64, by `filters.taps`, for x and y.
+        Two integers, by `filters.taps`, for x and y.
     colour, alpha
         See `arrange_colours`.
     limits, code, out
@@ -152,7 +152,7 @@ def resample(
     scratch
         float32 of `resample_values`.
     place
-        (6,) int64: where in ``out`` the first value goes; the distances from line to line, pixel to pixel and channel to
+        Six integers: where in ``out`` the first value goes; the distances from line to line, pixel to pixel and channel to
         channel; height and width.
     """
     height, width, channels = source.shape

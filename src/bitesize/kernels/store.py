@@ -21,7 +21,7 @@ def arrange_colours(colour: Any, alpha: float, channels: int, colours: Any) -> b
     Parameters
     ----------
     colour
-        (3, 4) float32: ``out = colour[:, :3] @ rgb + colour[:, 3]``. One channel uses the first row only.
+        12 floats, row by row: ``out = colour[:, :3] @ rgb + colour[:, 3]``. One channel uses the first row only.
     alpha
         Factor of a fourth channel.
     channels
@@ -33,14 +33,14 @@ def arrange_colours(colour: Any, alpha: float, channels: int, colours: Any) -> b
     mixes = False
     colours[:] = np.float32(0.0)
     for c in range(3):
-        colours[4 + c] = colour[c, 3]
+        colours[4 + c] = np.float32(colour[4 * c + 3])
         for i in range(3):
-            colours[8 + 4 * i + c] = colour[c, i]
-            mixes = mixes or (channels >= 3 and i != c and colour[c, i] != 0.0)
+            colours[8 + 4 * i + c] = np.float32(colour[4 * c + i])
+            mixes = mixes or (channels >= 3 and i != c and colour[4 * c + i] != 0.0)
     colours[3] = np.float32(alpha)
     if not mixes:
         for c in range(3):
-            colours[c] = colour[c, c]
+            colours[c] = np.float32(colour[5 * c])
     return mixes
 
 
@@ -53,7 +53,11 @@ def colour_line(line: Any, channels: int, width: int, mixes: bool, colours: Any)
             r, g, b = line[j], line[j + 1], line[j + 2]
             for c in range(channels):
                 line[j + c] = (
-                    line[j + c] * colours[c] + colours[4 + c] + colours[8 + c] * r + colours[12 + c] * g + colours[16 + c] * b
+                    line[j + c] * colours[c]
+                    + colours[4 + c]
+                    + colours[8 + c] * r
+                    + colours[12 + c] * g
+                    + colours[16 + c] * b
                 )
         else:
             for c in range(channels):
@@ -103,7 +107,7 @@ def store_line(
     line
         float32, at least width * channels values; changed.
     limits
-        (2,) float64: clamp to this range and round (for integers); ``low >= high`` leaves values as they are.
+        Two floats: clamp to this range and round (for integers); ``low >= high`` leaves values as they are.
     code
         `PLAIN`, or `HALF` or `BRAIN` for an ``out`` of uint16 that holds the bits.
     out
@@ -124,7 +128,7 @@ def store_line(
                     value = np.floor(np.float64(line[x * channels + c]) + 0.5)
                     out[at + x * step + c * apart] = min(max(value, low), high)
             return
-    if code == HALF or code == BRAIN:  # noqa: PLR1714, SIM109 - compiled code compares faster than it searches
+    if code == HALF or code == BRAIN:  # noqa: SIM109 - compiled code compares faster than it searches
         _store_bits(line.view(np.uint32)[:size], channels, code, out, at, step, apart)
     elif apart == 1 and step == channels:
         if out.shape[0] < _LARGE or not stream(line, size, out, at):
@@ -152,7 +156,9 @@ def _store_bits(bits: Any, channels: int, code: int, out: Any, at: int, step: in
             rest = bits[j] & np.uint32(0x7FFFFFFF)
             common = rest >= np.uint32(0x38800000) and rest < np.uint32(0x47800000)
             odd |= not common and rest != 0
-            rounded = (rest - np.uint32(0x38000000) + np.uint32(0xFFF) + ((rest >> np.uint32(13)) & np.uint32(1))) >> np.uint32(13)
+            rounded = (
+                rest - np.uint32(0x38000000) + np.uint32(0xFFF) + ((rest >> np.uint32(13)) & np.uint32(1))
+            ) >> np.uint32(13)
             target[j] = ((bits[j] >> np.uint32(16)) & np.uint32(0x8000)) | (rounded if common else np.uint32(0))
         if not odd:
             return

@@ -79,9 +79,13 @@ def _sum_taps(mixes: bool) -> Callable[..., Any]:
         rows = [builder.gep(origin, [builder.mul(apart, ir.Constant(index, r))]) for r in range(LINES)]
 
         def add_tap(k: Any, shift: Any, *totals: Any) -> list[Any]:
-            one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), builder.load(builder.gep(weight, [k])), _LANE(0))
+            one = builder.insert_element(
+                ir.Constant(_VECTOR, ir.Undefined), builder.load(builder.gep(weight, [k])), _LANE(0)
+            )
             weights = e.spread(one, 0)
-            sums = [e.fused(e.load(builder.gep(row, [shift])), weights, total) for row, total in zip(rows, totals, strict=True)]
+            sums = [
+                e.fused(e.load(builder.gep(row, [shift])), weights, total) for row, total in zip(rows, totals, strict=True)
+            ]
             return [builder.add(shift, step), *sums]
 
         zeros = ir.Constant(_VECTOR, [0.0] * _LANES)

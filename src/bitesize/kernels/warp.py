@@ -46,7 +46,7 @@ def _add_point(lines: Any, channels: int, u: float, v: float, kind: int, weight:
             w = np.float32(wy * (tap_weight(abs(k + 0.5 - u), kind) if reach > 1 else 1.0)) * weight
             inside = 0 <= i < height and 0 <= k < width
             for c in range(channels):
-                line[at + c] += w * (np.float32(lines[i, k * channels + c]) if inside else fill[c])
+                line[at + c] += w * (np.float32(lines[i, k * channels + c]) if inside else np.float32(fill[c]))
 
 
 @jit
@@ -61,14 +61,14 @@ def warp(
     source
         (height, width, 1 | 3 | 4), any number type, C-contiguous.
     affine
-        (6,) float64, a to f: output point (x, y) shows source point (a x + b y + c, d x + e y + f). Pixel (0, 0) covers
+        Six floats, a to f: output point (x, y) shows source point (a x + b y + c, d x + e y + f). Pixel (0, 0) covers
         0 to 1 both ways.
     kind
         `BILINEAR`, `BICUBIC` or `NEAREST`.
     points
-        (2,) int64: points an output pixel, along its x and its y.
+        Two integers: points an output pixel, along its x and its y.
     fill
-        (channels,) float32: colour around the image.
+        Four floats: the colour around the image.
     colour, alpha
         See `arrange_colours`.
     limits, code, out
@@ -78,7 +78,7 @@ def warp(
     place
         See `resample`.
     """
-    height, width, channels = source.shape[0], source.shape[1], source.shape[2]
+    height, width, channels = source.shape
     at, line_step, step, apart, out_h, out_w = place
     size = out_w * channels
     line, colours = scratch[: size + 4], scratch[size + 4 : size + 24]

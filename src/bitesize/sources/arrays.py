@@ -38,6 +38,7 @@ class Arrays(Source):
         self, x: NDArray[Any] | ArrayFile, labels: NDArray[Any] | None = None, classes: tuple[str, ...] | None = None
     ) -> None:
         self._x = _on_disk(x) if isinstance(x, np.memmap) else x
+        self.reads_files = isinstance(self._x, ArrayFile)
         self._labels = labels
         self.classes = classes
         if not self._x.shape or not self._x.shape[0]:

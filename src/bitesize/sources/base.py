@@ -41,9 +41,12 @@ class Source(ABC):
         What was found and not taken, with the reason, such as ``{"other files (.txt)": 3}``.
     suffixes : tuple of str
         File suffixes, in lower case with the dot, that this kind of source is found by.
+    reads_files : bool
+        Whether `read` reads from disk by `files`, which is faster once compiled code is loaded.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
+    reads_files = False
     spec: Spec
     classes: tuple[str, ...] | None = None
     left_out: Mapping[str, int] = {}
@@ -201,6 +204,8 @@ class Source(ABC):
 class FileSource(Source):
     """What sources of one file a row have in common: names and labels."""
 
+    reads_files = True
+
     def __init__(
         self,
         names: Names,
@@ -240,6 +245,7 @@ class Subset(Source):
         self._base: Source = base._base if isinstance(base, Subset) else base
         self._rows: NDArray[np.int64] = base._rows[rows] if isinstance(base, Subset) else rows
         self.spec = base.spec
+        self.reads_files = base.reads_files
         self.classes = base.classes
         self.left_out = base.left_out
 
@@ -285,6 +291,7 @@ class Relabelled(Source):
         self._labels = labels
         self.classes = classes
         self.left_out = base.left_out
+        self.reads_files = base.reads_files
         self.spec = {**base.spec, "y": Field((), labels.dtype)}
 
     def __len__(self) -> int:

@@ -273,6 +273,7 @@ class ColorJitter(Transform):
     saturation: Range = 0.0
     hue: Range = 0.0
     draws: ClassVar[int] = 4
+    pictorial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         assert self._steps is not None  # checked at birth
@@ -352,6 +353,6 @@ _LUMA, _CHROMA, _QUARTER = (
 
 
 def _turn_hue(view: View, turn: float) -> None:
-    cos, sin = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
+    cos, sin = math.cos(2 * math.pi * turn), -math.sin(2 * math.pi * turn)
     m = [y + cos * c + sin * q for y, c, q in zip(_LUMA, _CHROMA, _QUARTER, strict=True)]
     view.paint((m[0], m[1], m[2], 0.0, m[3], m[4], m[5], 0.0, m[6], m[7], m[8], 0.0))

@@ -115,7 +115,7 @@ class CutMix(PairMix):
         rows, columns = _clipped(u[0] * height, side * height, height), _clipped(u[1] * width, side * width, width)
         exchange(first[rows, columns], second[rows, columns])
         exchanged: int = (rows.stop - rows.start) * (columns.stop - columns.start)
-        return 1.0 - exchanged / (height * width)
+        return float(1.0 - exchanged / (height * width))
 
 
 def blend_rows(first: NDArray[Any], second: NDArray[Any], share: float) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.kernels.filters import BRAIN, HALF, NEAREST, PLAIN, line_values, resample_values, taps
+from bitesize.spec import Field
+from bitesize.transforms.view import PLAIN as IDENTITY
 from bitesize.transforms.view import Colour, View
 
 # A box thinner than this many source pixels is taken as this thin: a crop at the very edge must not divide by zero.
@@ -27,30 +30,45 @@ class Drawing(NamedTuple):
 
 
 class Canvas:
-    """One row of a batch to draw on, and how its values are stored.
+    """What rows are drawn on: how a row of the batch is laid out, and how its values are stored.
 
     Parameters
     ----------
-    row
-        (height, width, channels) or, where ``chw``, (channels, height, width): C-contiguous.
+    shape
+        (height, width, channels) or, where ``chw``, (channels, height, width).
+    dtype
+        Of the batch.
     chw
         Whether channels come first.
+    limits
+        Least and greatest value of integers; (0, 0) for floats.
     """
 
-    __slots__ = ("apart", "code", "flat", "height", "limits", "line", "pixels", "step", "width")
+    __slots__ = ("_chw", "apart", "code", "dtype", "height", "limits", "line", "step", "width")
 
-    def __init__(self, row: NDArray[Any], chw: bool, limits: NDArray[np.float64]) -> None:
+    def __init__(self, shape: Sequence[int], dtype: np.dtype[Any], chw: bool, limits: tuple[float, float]) -> None:
         if chw:
-            channels, self.height, self.width = row.shape
+            _, self.height, self.width = shape
             self.line, self.step, self.apart = self.width, 1, self.height * self.width
         else:
-            self.height, self.width, channels = row.shape
+            self.height, self.width, channels = shape
             self.line, self.step, self.apart = self.width * channels, channels, 1
-        self.limits = limits
-        self.code = storage(row.dtype)
+        self._chw, self.dtype = chw, dtype
+        self.limits, self.code = limits, storage(dtype)
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """The type that kernels write."""
+        return self.dtype if self.code == PLAIN else np.dtype(np.uint16)
+
+    def flat(self, row: NDArray[Any]) -> NDArray[Any]:
+        """Give a row's values one behind the other, as kernels write them."""
         flat = row.reshape(-1)
-        self.flat = flat if self.code == PLAIN else flat.view(np.uint16)
-        self.pixels = row.transpose(1, 2, 0) if chw else row
+        return flat if self.code == PLAIN else flat.view(np.uint16)
+
+    def pixels(self, row: NDArray[Any]) -> NDArray[Any]:
+        """Give a row as (height, width, channels)."""
+        return row.transpose(1, 2, 0) if self._chw else row
 
 
 def storage(dtype: np.dtype[Any]) -> int:
@@ -74,7 +92,9 @@ def plan_drawing(view: View, width: int, height: int, channels: int) -> Drawing:
     return Drawing(False, x_taps, y_taps, resample_values(width, channels, x_taps, y_taps, out_h, out_w))
 
 
-def render(pixels: NDArray[Any], view: View, drawing: Drawing, scratch: NDArray[np.float32], canvas: Canvas) -> None:
+def render(
+    pixels: NDArray[Any], view: View, drawing: Drawing, scratch: NDArray[np.float32], canvas: Canvas, row: NDArray[Any]
+) -> None:  # fmt: skip
     """Draw one row.
 
     Parameters
@@ -89,28 +109,29 @@ def render(pixels: NDArray[Any], view: View, drawing: Drawing, scratch: NDArray[
         float32, at least ``drawing.scratch`` values.
     canvas
         Of the view's size.
+    row
+        The row of the batch, C-contiguous.
     """
-    colour = np.array(view.colour, np.float32).reshape(3, 4)
     if drawing.warped:
         from bitesize.kernels.warp import warp  # loads the compiler: only who draws waits for it
 
-        affine = np.array((view.a, view.b, view.c, view.d, view.e, view.f))
-        fill = np.array((*view.fill, 0.0), np.float32)[: pixels.shape[2]]
-        place = np.array((0, canvas.line, canvas.step, canvas.apart, canvas.height, canvas.width))
-        points = np.array((drawing.x, drawing.y))
+        affine = (view.a, view.b, view.c, view.d, view.e, view.f)
+        fill = (*view.fill, 0.0)
+        place = (0, canvas.line, canvas.step, canvas.apart, canvas.height, canvas.width)
+        points = (drawing.x, drawing.y)
         warp(
-            pixels, affine, view.kind, points, fill, colour, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat, place
+            pixels, affine, view.kind, points, fill, view.colour, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), place
         )  # fmt: skip
     else:
-        _render_upright(pixels, view, drawing, colour, scratch, canvas)
+        _render_upright(pixels, view, drawing, scratch, canvas, row)
     for left, top, right, bottom, shown in view.erased:
         rows = slice(max(0, math.ceil(top - 0.5)), max(0, math.ceil(bottom - 0.5)))
-        _paint(canvas, rows, slice(max(0, math.ceil(left - 0.5)), max(0, math.ceil(right - 0.5))), shown)
+        _paint(canvas, row, rows, slice(max(0, math.ceil(left - 0.5)), max(0, math.ceil(right - 0.5))), shown)
 
 
 def _render_upright(
-    pixels: NDArray[Any], view: View, drawing: Drawing, colour: NDArray[np.float32], scratch: NDArray[np.float32],
-    canvas: Canvas
+    pixels: NDArray[Any], view: View, drawing: Drawing, scratch: NDArray[np.float32],
+    canvas: Canvas, row: NDArray[Any]
 ) -> None:  # fmt: skip
     from bitesize.kernels.resample import resample  # loads the compiler: only who draws waits for it
 
@@ -128,16 +149,16 @@ def _render_upright(
     left, right = _covered(x_start, x_step, out_w, width)
     top, bottom = _covered(y_start, y_step, out_h, height)
     if left > 0 or top > 0 or right < out_w or bottom < out_h:  # some of the output shows what is around the image
-        _paint(canvas, slice(None), slice(None), _coloured(view))
+        _paint(canvas, row, slice(None), slice(None), _coloured(view))
         if left >= right or top >= bottom:
             return
         at, out_w, out_h = at + left * step + top * line, right - left, bottom - top
         x_start, y_start = x_start + left * x_step, y_start + top * y_step
-    box = np.array((x_start, y_start, x_start + max(x_step * out_w, _THIN), y_start + max(y_step * out_h, _THIN)))
-    place = np.array((at, line, step, canvas.apart, out_h, out_w))
-    taken = np.array((drawing.x, drawing.y))
+    box = (x_start, y_start, x_start + max(x_step * out_w, _THIN), y_start + max(y_step * out_h, _THIN))
+    place = (at, line, step, canvas.apart, out_h, out_w)
+    taken = (drawing.x, drawing.y)
     resample(
-        pixels, box, view.kind, taken, colour, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat, place
+        pixels, box, view.kind, taken, view.colour, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), place
     )  # fmt: skip
 
 
@@ -162,9 +183,9 @@ def _coloured(view: View) -> Colour:
     )
 
 
-def _paint(canvas: Canvas, rows: slice, columns: slice, colour: Colour) -> None:
+def _paint(canvas: Canvas, row: NDArray[Any], rows: slice, columns: slice, colour: Colour) -> None:
     """Fill a rectangle of the row; a fourth channel, alpha, with 0."""
-    pixels = canvas.pixels
+    pixels = canvas.pixels(row)
     values = np.array((*colour, 0.0))[: pixels.shape[2]]
     low, high = canvas.limits
     if low < high:
@@ -172,12 +193,32 @@ def _paint(canvas: Canvas, rows: slice, columns: slice, colour: Colour) -> None:
     pixels[rows, columns] = values.astype(pixels.dtype)
 
 
+def warm_up(dtype: np.dtype[Any], canvas: Canvas, slants: bool) -> None:
+    """Load or compile what draws pixels of a dtype, by drawing nothing worth mentioning."""
+    small = Canvas((1, 1, 3), canvas.dtype, False, (0.0, 0.0))
+    for slanted in (False, True)[: 1 + slants]:
+        view = View(2, 2)
+        view.rescale(1, 1)
+        if slanted:
+            view.bend(1.0, 0.5, 0.0, 1.0)
+        drawing = plan_drawing(view, 2, 2, 3)
+        scratch = np.empty(drawing.scratch, np.float32)
+        render(np.zeros((2, 2, 3), dtype), view, drawing, scratch, small, np.zeros((1, 1, 3), canvas.dtype))
+
+
 def mask_values(width: int) -> int:
-    """Tell how many float32 values of scratch `draw_mask` needs."""
+    """Tell how many float32 values of scratch drawing a mask needs."""
     return line_values(1, width)
 
 
-def draw_mask(numbers: NDArray[Any], view: View, fill: int, scratch: NDArray[np.float32], out: NDArray[Any]) -> None:
+def mask_canvas(field: Field) -> Canvas:
+    """Make the canvas of a mask, which has one channel and no axis for it."""
+    return Canvas((*field.shape, 1), field.dtype, False, (0.0, 0.0))
+
+
+def draw_mask(
+    numbers: NDArray[Any], view: View, fill: int, scratch: NDArray[np.float32], canvas: Canvas, row: NDArray[Any]
+) -> None:  # fmt: skip
     """Draw one mask, each pixel the nearest of the source.
 
     Parameters
@@ -185,18 +226,16 @@ def draw_mask(numbers: NDArray[Any], view: View, fill: int, scratch: NDArray[np.
     numbers
         (height, width, 1), C-contiguous, integers that float32 can hold.
     view
-        Where output pixels come from, in these pixels.
+        Where output pixels come from, in these pixels; changed.
     fill
         The number around the mask.
     scratch
         float32, at least `mask_values`.
-    out
-        (view.height, view.width), C-contiguous.
+    canvas
+        By `mask_canvas`.
+    row
+        (height, width), C-contiguous.
     """
-    view.kind = NEAREST
+    view.kind, view.erased, view.colour = NEAREST, (), IDENTITY
     view.fill = (float(fill),) * 3
-    drawing = Drawing(True, 1, 1, mask_values(out.shape[1]))
-    render(numbers, view, drawing, scratch, Canvas(out[..., None], False, _UNLIMITED))
-
-
-_UNLIMITED = np.zeros(2)
+    render(numbers, view, Drawing(True, 1, 1, mask_values(canvas.width)), scratch, canvas, row)

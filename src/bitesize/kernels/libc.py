@@ -1,0 +1,143 @@
+"""Many reads in one call without the GIL: the system's own functions, called from compiled code.
+
+Each return from such a call beside a busy Python thread can wait 5 ms for the GIL, so a bite's files are opened in one
+call and read in another. What fails here is only marked: the caller does it again in Python, which knows why.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from bitesize.kernels.jit import jit
+
+# Pointers are passed as integers. Linux and macOS have all four, with 64-bit offsets on every machine that numba runs on.
+_open = types.ExternalFunction("open", types.int32(types.intp, types.int32))
+_lseek = types.ExternalFunction("lseek", types.int64(types.int32, types.int64, types.int32))
+_pread = types.ExternalFunction("pread", types.intp(types.int32, types.intp, types.uintp, types.int64))
+_close = types.ExternalFunction("close", types.int32(types.int32))
+_END = 2  # SEEK_END
+
+# Set when all of this has been compiled or loaded: until then, files are read from Python.
+LOADED = False
+
+
+@jit
+def _read_fully(file: int, address: int, nbytes: int, offset: int) -> bool:
+    done = 0
+    while done < nbytes:
+        got = _pread(np.int32(file), address + done, np.uintp(nbytes - done), offset + done)
+        if got <= 0:
+            return False
+        done += got
+    return True
+
+
+@jit
+def open_all(paths: Any, starts: Any, flags: int, files: Any, sizes: Any) -> None:
+    """Open files and tell their sizes.
+
+    Parameters
+    ----------
+    paths
+        uint8: all paths, each ended by a zero byte.
+    starts
+        (n,) int64: where each path begins.
+    flags
+        As `os.open` takes them.
+    files
+        (n,) int32, filled with descriptors, which `read_all` closes; -1 where a file could not be opened.
+    sizes
+        (n,) int64, filled with bytes; -1 where there is no size.
+    """
+    address = paths.ctypes.data
+    for i in range(starts.shape[0]):
+        files[i] = _open(address + starts[i], np.int32(flags))
+        sizes[i] = _lseek(files[i], 0, np.int32(_END)) if files[i] >= 0 else -1
+
+
+@jit
+def read_all(files: Any, sizes: Any, addresses: Any, good: Any) -> None:
+    """Read open files whole, and close them.
+
+    Parameters
+    ----------
+    files
+        (n,) int32, by `open_all`.
+    sizes
+        (n,) int64.
+    addresses
+        (n,) int64: memory of ``sizes`` bytes each; 0 for a file that is only closed.
+    good
+        (n,) bool, filled: whether all bytes were read.
+    """
+    for i in range(files.shape[0]):
+        good[i] = files[i] >= 0 and sizes[i] >= 0 and addresses[i] != 0 and _read_fully(files[i], addresses[i], sizes[i], 0)
+        if files[i] >= 0:
+            _close(files[i])
+
+
+@jit
+def read_alike(paths: Any, starts: Any, flags: int, header: Any, seen: Any, out: Any, good: Any) -> None:
+    """Read files that are alike: the same header, then as many bytes as a row of ``out`` has.
+
+    Parameters
+    ----------
+    paths, starts, flags
+        See `open_all`.
+    header
+        uint8: the bytes that every file begins with.
+    seen
+        uint8 of the same size, for what it does begin with.
+    out
+        (n, nbytes) uint8, C-contiguous.
+    good
+        (n,) bool, filled: whether a file has that size and header, and was read.
+    """
+    address, place = paths.ctypes.data, out.ctypes.data
+    nbytes, size = out.shape[1], header.shape[0]
+    for i in range(starts.shape[0]):
+        good[i] = False
+        file = _open(address + starts[i], np.int32(flags))
+        if file < 0:
+            continue
+        if _lseek(file, 0, np.int32(_END)) == size + nbytes and _read_fully(file, seen.ctypes.data, size, 0):
+            same = True
+            for j in range(size):
+                same &= seen[j] == header[j]
+            good[i] = same and _read_fully(file, place + i * nbytes, nbytes, size)
+        _close(file)
+
+
+@jit
+def read_rows(file: int, offset: int, rows: Any, out: Any) -> int:
+    """Read rows of an array that lies in an open file; neighbours in one read.
+
+    Parameters
+    ----------
+    file
+        Descriptor.
+    offset
+        Where row 0 begins, in bytes.
+    rows
+        (n,) int64, row numbers.
+    out
+        (n, nbytes) uint8, C-contiguous.
+
+    Returns
+    -------
+    int
+        How many rows were read before one could not be.
+    """
+    nbytes, place = out.shape[1], out.ctypes.data
+    i = 0
+    while i < rows.shape[0]:
+        stop = i + 1
+        while stop < rows.shape[0] and rows[stop] == rows[stop - 1] + 1:
+            stop += 1
+        if not _read_fully(file, place + i * nbytes, (stop - i) * nbytes, offset + rows[i] * nbytes):
+            return i
+        i = stop
+    return i
