@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadResult
+from bitesize.errors import BadResult, BadSetting
 from bitesize.order.chance import draw, draw_shares, generator
 from bitesize.spec import Field
 from bitesize.transforms.map import Map
@@ -41,7 +41,7 @@ class Maps:
         for _, step in steps:
             missing = [name for name in step.fields if name not in self.fields]
             if missing and None not in self._outputs:
-                raise BadResult(f"{step!r} takes the field {missing[0]!r}, and a row has {', '.join(self.fields)}")
+                raise BadSetting(f"{step!r} takes the field {missing[0]!r}, and a row has {', '.join(self.fields)}")
             self._outputs.append(step.outputs)
             self.fields |= step.outputs or {}
 

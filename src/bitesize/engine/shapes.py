@@ -120,6 +120,10 @@ def drawn_fields(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
             drawn[name] = image
         elif is_mask(what):
             of_mask = what.dtype if isinstance(what, Field) else mask_dtype_of_first_row(source, name)
+            if steps.pictorial and (of_mask.kind not in "iu" or of_mask.itemsize > 2):
+                raise BadSetting(
+                    f"the masks {name!r} are {of_mask}, and only whole numbers of 8 or 16 bits move with images"
+                )
             drawn[name] = Field((height, width), of_mask, mask=True)
         elif isinstance(what, Field):
             drawn[name] = what

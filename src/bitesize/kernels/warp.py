@@ -78,12 +78,12 @@ def warp(
     place
         See `resample`.
     """
-    height, width, channels = source.shape
+    channels = source.shape[2]
     at, line_step, step, apart, out_h, out_w = place
     size = out_w * channels
     line, colours = scratch[: size + 4], scratch[size + 4 : size + 24]
     mixes = arrange_colours(colour, alpha, channels, colours)
-    lines = source.reshape(height, width * channels)
+    lines = source.reshape(source.shape[0], source.shape[1] * channels)
     a, b, c, d, e, f = affine
     across, down = points
     weight = np.float32(1.0 / (across * down))
@@ -109,7 +109,7 @@ def warp_reference(
     out: NDArray[Any],
 ) -> None:
     """Do what `warp` does with plain NumPy in float64, without colours, for any float ``out``."""
-    height, width, channels = source.shape
+    height, width = source.shape[:2]
     a, b, c, d, e, f = affine
     out[...] = 0.0
     y, x = np.mgrid[: out.shape[0], : out.shape[1]]

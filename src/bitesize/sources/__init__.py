@@ -19,6 +19,7 @@ from bitesize.files.scan import Listing, merge, scan
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Source, class_numbers
 from bitesize.sources.images import ImageFiles
+from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
 from bitesize.sources.npy import NpyFiles
 from bitesize.spec import Mode
 
@@ -47,7 +48,9 @@ def open(  # noqa: A001 - reads as bs.open
         - a large `.npy` file, an array, a `numpy.memmap`: rows of the first axis.
     labels
         One label a row: integers or text (classes), floats or arrays (targets). For files also a CSV file with the
-        columns ``path`` (relative to the CSV's folder or to ``what``) and ``label``; then only its files are taken.
+        columns ``path`` (relative to the CSV's folder or to ``what``) and ``label``; then only its files are taken. For a
+        folder of images also a folder of masks, whose files have the same names but for the suffix; for an array of images
+        (n, height, width, channels) also an array of masks (n, height, width).
     split
         Name of a subfolder to take, such as ``"train"``.
     mode
@@ -77,6 +80,8 @@ def open(  # noqa: A001 - reads as bs.open
         if labels is not None:
             raise BadSetting("a Source has its labels already")
         return what
+    if isinstance(labels, str | os.PathLike) and os.path.isdir(labels):
+        return _of_masks(what, labels, split, mode, orient)
     if isinstance(labels, str | os.PathLike):
         if not is_path or not os.path.isdir(os.fspath(what)):  # type: ignore[arg-type]
             raise NotFound(f"a table of labels names files of a folder, and {what!r:.80} is none")
@@ -150,6 +155,14 @@ def _of_listing(found: Listing, labels: ArrayLike | None, mode: Mode, orient: bo
     if kind is NpyFiles:
         return NpyFiles(found.names, numbers, classes, left_out=found.left_out)
     return ImageFiles(found.names, numbers, classes, mode=mode, orient=orient, left_out=found.left_out)
+
+
+def _of_masks(what: What, masks: str | os.PathLike[str], split: str | None, mode: Mode, orient: bool) -> Source:
+    if not isinstance(what, str | os.PathLike) or not os.path.isdir(what):
+        raise BadSetting(f"a folder of masks belongs to a folder of images, and {what!r:.80} is none")
+    folders = [os.path.join(os.fspath(folder), split or "") for folder in (what, masks)]
+    images, found = scan(folders[0], ImageFiles.suffixes), scan(folders[1], MASK_SUFFIXES)
+    return ImagesWithMasks(images.names, found.names, mode=mode, orient=orient, left_out=images.left_out)
 
 
 def _of_files(names: Names, labels: ArrayLike | None, mode: Mode, orient: bool) -> Source:

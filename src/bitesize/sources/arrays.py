@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.files.npy import ArrayFile
-from bitesize.sources.base import Into, Source
+from bitesize.sources.base import Into, Source, label_field
 from bitesize.spec import Field
 
 
@@ -47,7 +47,7 @@ class Arrays(Source):
             raise BadSetting(f"an array of plain numbers is needed, not of {self._x.dtype}")
         self.spec = {"x": Field(tuple(self._x.shape[1:]), self._x.dtype.newbyteorder("="))}
         if labels is not None:
-            self.spec["y"] = Field(labels.shape[1:], labels.dtype)
+            self.spec["y"] = label_field(labels, self.spec["x"])
 
     def __len__(self) -> int:
         return int(self._x.shape[0])

@@ -218,7 +218,7 @@ class FileSource(Source):
         self._labels = labels
         self.classes = classes
         self.left_out = left_out or {}
-        self.spec = {"x": x} if labels is None else {"x": x, "y": Field(labels.shape[1:], labels.dtype)}
+        self.spec = {"x": x} if labels is None else {"x": x, "y": label_field(labels, x)}
 
     def __len__(self) -> int:
         return len(self._names)
@@ -352,11 +352,21 @@ def class_numbers(labels: Sequence[Any] | NDArray[Any], rows: int) -> tuple[NDAr
         names = sorted({str(name) for name in array.tolist()}, key=class_key)
         index = {name: i for i, name in enumerate(names)}
         return np.array([index[str(name)] for name in array.tolist()], np.int64), tuple(names)
+    if array.dtype.kind in "iub" and array.ndim == 3 and array.dtype.itemsize <= 2:
+        # Masks stay as they are: as int64 they would be eight times as large.
+        return np.ascontiguousarray(array, np.uint8 if array.dtype.kind == "b" else array.dtype.newbyteorder("=")), None
     if array.dtype.kind in "iub":
         if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
             raise BadSetting("labels must be below 2**63")
         return np.ascontiguousarray(array, np.int64), None
     return np.ascontiguousarray(array, array.dtype.newbyteorder("=")), None
+
+
+def label_field(labels: NDArray[Any], x: Field | Encoded) -> Field:
+    """Tell what labels are beside ``x``: whole numbers for each pixel of an image are a mask."""
+    shape = labels.shape[1:]
+    image = isinstance(x, Field) and len(x.shape) == 3 and x.shape[2] in (1, 3, 4) and shape == x.shape[:2]
+    return Field(shape, labels.dtype, mask=image and labels.dtype.kind in "iu")
 
 
 def raise_bad(failed: Mapping[int, Exception]) -> None:

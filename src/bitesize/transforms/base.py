@@ -36,7 +36,7 @@ class Step:
 
     def __repr__(self) -> str:
         shown = []
-        for part in sorted(dataclasses.fields(self), key=lambda part: part.kw_only):  # type: ignore[arg-type]
+        for part in sorted(dataclasses.fields(self), key=lambda part: part.kw_only is True):  # type: ignore[arg-type]
             value = getattr(self, part.name)
             if part.default is dataclasses.MISSING:
                 shown.append(repr(value))

@@ -1,0 +1,108 @@
+"""Images and their masks: two folders with files of the same names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import NotFound
+from bitesize.files.names import Names, NamesBuilder
+from bitesize.files.pread import read_files
+from bitesize.sources.base import FileSource, Into, Source, raise_bad
+from bitesize.spec import Encoded, Mode
+
+# Formats that keep numbers as they are.
+MASK_SUFFIXES = frozenset((".png", ".bmp", ".tif", ".tiff", ".gif", ".webp"))
+
+
+class ImagesWithMasks(FileSource):
+    """Image files with a mask each; a row has the fields ``x``, the image, and ``y``, its mask.
+
+    Parameters
+    ----------
+    names
+        The images.
+    masks
+        The masks, in any order: each has its image's path but for root and suffix.
+    mode
+        ``"RGB"``, ``"L"`` or ``"RGBA"``.
+    orient
+        Whether the EXIF orientation is applied, of images and of masks.
+    left_out
+        What the scan left out.
+
+    Raises
+    ------
+    NotFound
+        If an image has no mask.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        masks: Names,
+        *,
+        mode: Mode = "RGB",
+        orient: bool = True,
+        left_out: Mapping[str, int] | None = None,
+    ) -> None:
+        paired, unused = _pair(names, masks)
+        left_out = dict(left_out or {})
+        if unused:
+            left_out["masks without an image"] = unused
+        super().__init__(names, None, None, left_out, Encoded("image", mode, orient))
+        self._masks = paired
+        self.spec = {"x": Encoded("image", mode, orient), "y": Encoded("mask", "L", orient)}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both lists of names."""
+        return super().nbytes + self._masks.nbytes
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read both files of each row whole."""
+        numbers = rows.tolist()
+        failed = read_files([self._names.path(row) for row in numbers], into["x"].put)
+        raise_bad(failed | read_files([self._masks.path(row) for row in numbers], into["y"].put))
+
+    def _identity(self) -> bytes:
+        return super()._identity() + b"\0" + self._masks.blob
+
+    @classmethod
+    def example(cls, folder: Path, rows: int) -> Source:
+        """Write small images of random noise, and masks of two classes."""
+        from PIL import Image
+
+        from bitesize.files.scan import scan
+
+        random = np.random.default_rng(0)
+        for i in range(rows):
+            for kind, shape in (("images", (12 + i % 5, 16, 3)), ("masks", (12 + i % 5, 16))):
+                path = folder / kind / f"{i}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(random.integers(0, 256 if kind == "images" else 2, shape, np.uint8)).save(path)
+        return cls(scan(folder / "images", MASK_SUFFIXES).names, scan(folder / "masks", MASK_SUFFIXES).names)
+
+
+def _pair(names: Names, masks: Names) -> tuple[Names, int]:
+    """Find the mask of each image, and count masks that have none."""
+    numbers = {os.path.splitext(masks.relative(i))[0]: i for i in range(len(masks))}
+    chosen, missing = [], []
+    for i in range(len(names)):
+        number = numbers.get(os.path.splitext(names.relative(i))[0])
+        if number is None:
+            missing.append(names.show(i))
+        else:
+            chosen.append(number)
+    if missing:
+        first = ", ".join(missing[:10])
+        raise NotFound(f"{len(missing)} of {len(names)} images have no mask of the same name: {first}")
+    builder = NamesBuilder(masks.root)
+    for number in chosen:
+        folder, name = os.path.split(masks.relative(number))
+        builder.add(folder, (name,))
+    return builder.build(), len(masks) - len(set(chosen))
