@@ -142,9 +142,11 @@ def test_what_cannot_stand_in_a_batch_is_refused_when_the_loader_is_made(fn, pro
 
 
 def test_a_result_that_loses_values_is_refused():
-    with loader(bs.Map(lambda x: x + 0.5, output=bs.Field((2,), np.dtype("i4")))) as batches:
-        with pytest.raises(bs.BadResult, match="of float32, and it must be int32"):
-            next(iter(batches))
+    with (
+        loader(bs.Map(lambda x: x + 0.5, output=bs.Field((2,), np.dtype("i4")))) as batches,
+        pytest.raises(bs.BadResult, match="of float32, and it must be int32"),
+    ):
+        next(iter(batches))
 
 
 def test_a_function_of_batches_must_return_all_rows():

@@ -18,7 +18,7 @@ from bitesize.engine.shapes import IMAGE, LABEL, Layout, drawn_fields, mixed_fie
 from bitesize.errors import BadRows, BitesizeError
 from bitesize.kernels.warm import readers, warm
 from bitesize.memory.budget import Budget
-from bitesize.sources.base import Source
+from bitesize.sources.base import Located, Source
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform
 
@@ -77,6 +77,7 @@ class Pipeline:
         else:
             masks = {name: field for name, field in self._drawn.items() if field.mask}
             self._fixed = FixedRows(what, self._drawn[IMAGE], self.steps, chw, masks)
+        self._beside = self._read_beside()
         self._maps = Maps(self.steps.maps, self._drawn)
         if not self._maps.known:
             self._try_row(budget, lambda row, where: self._maps.learn(row, False, where))
@@ -111,15 +112,11 @@ class Pipeline:
     def scratch_fields(self, batch_rows: int) -> dict[str, int]:
         """Tell the bytes of row scratch a thread needs, by what it is for."""
         rows = min(self.bite, batch_rows)
-        return {name: rows * field.nbytes for name, field in self._scratch_layout().items()}
-
-    def _scratch_layout(self) -> dict[str, Field]:
-        fields = {f"{name} drawn": field for name, field in self._drawn.items() if not self._in_place(name)}
-        if self._fixed is not None:
-            fields |= {f"{name} read": field for name, field in self._read_beside().items()}
+        need = {f"{name} drawn": rows * field.nbytes for name, field in self._drawn.items() if not self._in_place(name)}
+        need |= {f"{name} read": rows * field.nbytes for name, field in self._beside.items()}
         if LABEL in self._mixed and self._maps.fields[LABEL] != self._mixed[LABEL]:
-            fields[f"{LABEL} mapped"] = self._maps.fields[LABEL]
-        return fields
+            need[f"{LABEL} mapped"] = rows * self._maps.fields[LABEL].nbytes
+        return need
 
     def _in_place(self, name: str) -> bool:
         """Whether what the kernels draw of a field is what the slot holds."""
@@ -127,7 +124,8 @@ class Pipeline:
 
     def _read_beside(self) -> dict[str, Field]:
         """List fields that are read into scratch, since a kernel brings them into the batch."""
-        assert self._fixed is not None
+        if self._fixed is None:
+            return {}
         spec = self.source.spec
         names = [] if self._fixed.direct else [IMAGE]
         if self.steps.pictorial:
@@ -228,26 +226,69 @@ class Pipeline:
         scratch: Scratch,
     ) -> dict[int, Exception]:
         """Read rows, and draw or cast them."""
-        into: dict[str, Any] = dict(drawn)
-        if self._fixed is not None:
-            into |= {name: scratch.field(f"{name} read", field, len(rows)) for name, field in self._read_beside().items()}
-        readers = self._encoded.readers(scratch) if self._encoded is not None else {}
         scratch.doing = ("reading on from", int(rows[0]))
-        begun = perf_counter()
-        failed: dict[int, Exception] = {}
-        try:
-            self.source.read(rows, into | readers)
-        except BadRows as error:
-            failed = error.causes
-        read = perf_counter()
-        scratch.clock.read += read - begun
-        if self._encoded is not None:
-            self._encoded.draw(rows, draws, readers, failed, {name: drawn[name] for name in readers}, scratch)
-        elif self._fixed is not None and not self._fixed.direct:
-            scratch.doing = ("casting on from", int(rows[0]))
-            self._fixed.draw(into, draws, drawn, scratch)
-            scratch.clock.draw += perf_counter() - read
+        if self._encoded is None:
+            return self._draw_fixed(rows, draws, drawn, scratch)
+        readers = self._encoded.readers(scratch)
+        failed = self._read(rows, dict(drawn) | readers, scratch)
+        self._encoded.draw(rows, draws, readers, failed, {name: drawn[name] for name in readers}, scratch)
         return failed
+
+    def _draw_fixed(
+        self,
+        rows: NDArray[np.int64],
+        draws: Sequence[Sequence[float]],
+        drawn: Mapping[str, NDArray[Any]],
+        scratch: Scratch,
+    ) -> dict[int, Exception]:
+        """Read rows of fixed size, and cast them while the cache holds them."""
+        assert self._fixed is not None
+        if self._fixed.direct:
+            return self._read(rows, dict(drawn), scratch)
+        located = self.source.locate(rows) if self._fixed.fetches else None
+        if located is not None:
+            return self._fetch(located, rows, draws, drawn, scratch)
+        beside = {name: scratch.field(f"{name} read", field, len(rows)) for name, field in self._beside.items()}
+        failed = self._read(rows, dict(drawn) | beside, scratch)
+        begun = perf_counter()
+        self._fixed.draw(beside, draws, drawn, scratch)
+        scratch.clock.draw += perf_counter() - begun
+        return failed
+
+    def _fetch(
+        self,
+        located: Located,
+        rows: NDArray[np.int64],
+        draws: Sequence[Sequence[float]],
+        drawn: Mapping[str, NDArray[Any]],
+        scratch: Scratch,
+    ) -> dict[int, Exception]:
+        """Read located rows and cast them in one step; what fails is read again from Python, which can tell why."""
+        assert self._fixed is not None
+        begun = perf_counter()
+        self.source.read_beside(rows, {name: array for name, array in drawn.items() if name != IMAGE})
+        room = scratch.field(f"{IMAGE} read", self._fixed.stored, min(len(rows), self.bite))
+        good = self._fixed.fetch(located, draws, drawn[IMAGE], room)
+        scratch.clock.fetch += perf_counter() - begun
+        failed: dict[int, Exception] = {}
+        for i in np.flatnonzero(~good).tolist():
+            out = {name: array[i : i + 1] for name, array in drawn.items()}
+            error = self._read(rows[i : i + 1], out | {IMAGE: room[:1]}, scratch)
+            if error:
+                failed[i] = error[0]
+            else:
+                self._fixed.draw({IMAGE: room[:1]}, draws[i : i + 1], out, scratch)
+        return failed
+
+    def _read(self, rows: NDArray[np.int64], into: Mapping[str, Any], scratch: Scratch) -> dict[int, Exception]:
+        begun = perf_counter()
+        try:
+            self.source.read(rows, into)
+        except BadRows as error:
+            return error.causes
+        finally:
+            scratch.clock.read += perf_counter() - begun
+        return {}
 
     def _map_rows(
         self,
@@ -299,8 +340,7 @@ class Pipeline:
     def _try_row(self, budget: Budget, learn: Callable[[dict[str, NDArray[Any]], Callable[[], str]], None]) -> None:
         """Draw the first row, on its own, and let somebody learn from it."""
         layout = {f"{name} drawn": field for name, field in self._drawn.items()}
-        if self._fixed is not None:
-            layout |= {f"{name} read": field for name, field in self._read_beside().items()}
+        layout |= {f"{name} read": field for name, field in self._beside.items()}
         pool = budget.pool(min(_TRIAL_POOL, budget.free), "a trial row", lambda nbytes: nbytes) if self.decodes else None
         try:
             scratch = Scratch(

@@ -12,8 +12,8 @@ class Clock:
 
     Attributes
     ----------
-    read, decode, draw, user : float
-        Reading from disk, decoding, the kernels, and functions of the user.
+    read, fetch, decode, draw, user : float
+        Reading from disk, reading and casting in one step, decoding, the kernels, and functions of the user.
     idle : float
         Waiting for a slot to fill: the consumer is slower.
     busy : float
@@ -22,10 +22,10 @@ class Clock:
         Rows filled.
     """
 
-    __slots__ = ("busy", "decode", "draw", "idle", "read", "rows", "user")
+    __slots__ = ("busy", "decode", "draw", "fetch", "idle", "read", "rows", "user")
 
     def __init__(self) -> None:
-        self.read = self.decode = self.draw = self.user = self.idle = self.busy = 0.0
+        self.read = self.fetch = self.decode = self.draw = self.user = self.idle = self.busy = 0.0
         self.rows = 0
 
 

@@ -108,9 +108,14 @@ class ArrayFile:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def row_nbytes(self) -> int:
+        """Bytes of one row."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
     def read_rows(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Read rows into ``out``, shape (len(rows), *shape[1:]), in native byte order; neighbours in one call."""
-        row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        row_bytes = self.row_nbytes
         libc = compiled()
         if libc is not None and row_bytes:
             fd = open_file(self.path)

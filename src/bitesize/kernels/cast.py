@@ -7,69 +7,98 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.kernels.filters import BRAIN, HALF
 from bitesize.kernels.jit import jit
-from bitesize.kernels.store import brain_bits, half_bits
+from bitesize.kernels.store import store_line
 
 
 @jit
-def _bits(value: float, code: int) -> Any:
-    single = np.array((np.float32(value),)).view(np.uint32)[0]
-    return half_bits(single) if code == HALF else brain_bits(single)
+def cast_row(
+    source: Any, first: int, plain: bool, factor: Any, offset: Any, limits: Any, code: int, channels: int, out: Any,
+    step: int, apart: int
+) -> None:  # fmt: skip
+    """Do what `cast_rows` does with a part of one row, whose first value is the row's value ``first``."""
+    chunk, values = factor.shape[0], source.shape[0]
+    line = np.empty(chunk, np.float32)  # a few KB
+    for start in range(0, values, chunk):
+        part = source[start : start + chunk]
+        size = part.shape[0]
+        if plain:
+            for j in range(size):
+                line[j] = part[j]
+        else:
+            for j in range(size):
+                line[j] = part[j] * factor[j] + offset[j]
+        store_line(line, channels, size // channels, limits, code, out, (first + start) // channels * step, step, apart)
 
 
 @jit
-def cast_rows(source: Any, factor: Any, offset: Any, limits: Any, code: int, out: Any) -> None:
-    """Write ``source * factor + offset`` into ``out``, value by value, channels last.
+def cast_rows(
+    source: Any, plain: bool, factor: Any, offset: Any, limits: Any, code: int, channels: int, out: Any, step: int, apart: int
+) -> None:  # fmt: skip
+    """Write ``source * factor + offset`` into ``out``, by way of float32.
 
     Parameters
     ----------
     source
-        (rows, values, channels), any number type, C-contiguous.
+        (rows, values), any number type, C-contiguous; pixels are interleaved.
+    plain
+        Whether nothing is multiplied and added.
     factor, offset
-        (rows or 1, channels) float64.
-    limits
-        Two floats: clamp the result to this range and round it (for integers); ``low >= high`` leaves it as it is.
-    code
-        `PLAIN`, or `HALF` or `BRAIN` for an ``out`` of uint16 that holds the bits.
+        (rows or 1, chunk): what a chunk of values, a whole number of pixels, is multiplied by, and what is added. float32,
+        or float64 for a source that float32 cannot hold.
+    limits, code
+        See `store_line`.
+    channels
+        Values a pixel.
     out
-        (rows, values, channels), any strides, any number type.
+        (rows, values), C-contiguous, any number type that float32 can hold.
+    step, apart
+        Distances from pixel to pixel and channel to channel.
+    """
+    for i in range(source.shape[0]):
+        k = i if factor.shape[0] > 1 else 0
+        cast_row(source[i], 0, plain, factor[k], offset[k], limits, code, channels, out[i], step, apart)
+
+
+@jit
+def cast_wide_rows(source: Any, factor: Any, offset: Any, limits: Any, out: Any) -> None:
+    """Write ``source * factor + offset`` into ``out`` by way of float64, for types that float32 cannot hold.
+
+    Parameters
+    ----------
+    source
+        (rows, pixels, channels), any number type, C-contiguous.
+    factor, offset
+        (rows or 1, channels) float64. Where all are 1 and 0, values are cast as they are.
+    limits
+        See `store_line`.
+    out
+        (rows, pixels, channels), any strides, any number type.
     """
     rows, values, channels = source.shape
     low, high = limits[0], limits[1]
-    same = factor.shape[0] == 1
     for i in range(rows):
-        f, o = factor[0 if same else i], offset[0 if same else i]
-        uniform, plain = True, low >= high
+        k = i if factor.shape[0] > 1 else 0
+        f, o = factor[k], offset[k]
+        plain = low >= high
         for c in range(channels):
-            uniform = uniform and f[c] == f[0] and o[c] == o[0]
             plain = plain and f[c] == 1.0 and o[c] == 0.0
-        if code in (HALF, BRAIN):
-            for j in range(values):
-                for c in range(channels):
-                    out[i, j, c] = _bits(source[i, j, c] * f[c] + o[c], code)
-        elif low < high:
-            for j in range(values):
-                for c in range(channels):
-                    out[i, j, c] = min(max(np.floor(source[i, j, c] * f[c] + o[c] + 0.5), low), high)
-        elif plain:
-            for j in range(values):
-                for c in range(channels):
+        for j in range(values):
+            for c in range(channels):
+                if plain:
                     out[i, j, c] = source[i, j, c]
-        else:
-            for j in range(values):
-                for c in range(channels):
-                    out[i, j, c] = source[i, j, c] * f[c] + o[c]
+                else:
+                    value = source[i, j, c] * f[c] + o[c]
+                    out[i, j, c] = min(max(np.floor(value + 0.5), low), high) if low < high else value
 
 
 def cast_rows_reference(
     source: NDArray[Any],
     factor: NDArray[np.float64],
     offset: NDArray[np.float64],
-    low: float,
-    high: float,
+    limits: tuple[float, float],
     out: NDArray[Any],
 ) -> None:
-    """Do what `cast_rows` does with plain NumPy, for any number type."""
+    """Do what `cast_wide_rows` does with plain NumPy, for any number type."""
     values = source * factor[:, None] + offset[:, None]
-    out[...] = np.clip(np.floor(values + 0.5), low, high) if low < high else values
+    out[...] = np.clip(np.floor(values + 0.5), *limits) if limits[0] < limits[1] else values

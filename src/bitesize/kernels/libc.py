@@ -25,7 +25,26 @@ LOADED = False
 
 
 @jit
-def _read_fully(file: int, address: int, nbytes: int, offset: int) -> bool:
+def open_file(address: int, flags: int) -> Any:
+    """Open the file whose name, ended by a zero byte, is at an address; -1 if that fails."""
+    return _open(address, np.int32(flags))
+
+
+@jit
+def close_file(file: int) -> None:
+    """Close a descriptor."""
+    _close(np.int32(file))
+
+
+@jit
+def size_of(file: int) -> Any:
+    """Tell the bytes of an open file."""
+    return _lseek(np.int32(file), 0, np.int32(_END))
+
+
+@jit
+def read_fully(file: int, address: int, nbytes: int, offset: int) -> bool:
+    """Read so many bytes at an offset to an address; False if there are fewer, or the system fails."""
     done = 0
     while done < nbytes:
         got = _pread(np.int32(file), address + done, np.uintp(nbytes - done), offset + done)
@@ -54,8 +73,8 @@ def open_all(paths: Any, starts: Any, flags: int, files: Any, sizes: Any) -> Non
     """
     address = paths.ctypes.data
     for i in range(starts.shape[0]):
-        files[i] = _open(address + starts[i], np.int32(flags))
-        sizes[i] = _lseek(files[i], 0, np.int32(_END)) if files[i] >= 0 else -1
+        files[i] = open_file(address + starts[i], flags)
+        sizes[i] = size_of(files[i]) if files[i] >= 0 else -1
 
 
 @jit
@@ -74,9 +93,9 @@ def read_all(files: Any, sizes: Any, addresses: Any, good: Any) -> None:
         (n,) bool, filled: whether all bytes were read.
     """
     for i in range(files.shape[0]):
-        good[i] = files[i] >= 0 and sizes[i] >= 0 and addresses[i] != 0 and _read_fully(files[i], addresses[i], sizes[i], 0)
+        good[i] = files[i] >= 0 and sizes[i] >= 0 and addresses[i] != 0 and read_fully(files[i], addresses[i], sizes[i], 0)
         if files[i] >= 0:
-            _close(files[i])
+            close_file(files[i])
 
 
 @jit
@@ -100,15 +119,15 @@ def read_alike(paths: Any, starts: Any, flags: int, header: Any, seen: Any, out:
     nbytes, size = out.shape[1], header.shape[0]
     for i in range(starts.shape[0]):
         good[i] = False
-        file = _open(address + starts[i], np.int32(flags))
+        file = open_file(address + starts[i], flags)
         if file < 0:
             continue
-        if _lseek(file, 0, np.int32(_END)) == size + nbytes and _read_fully(file, seen.ctypes.data, size, 0):
+        if size_of(file) == size + nbytes and read_fully(file, seen.ctypes.data, size, 0):
             same = True
             for j in range(size):
                 same &= seen[j] == header[j]
-            good[i] = same and _read_fully(file, place + i * nbytes, nbytes, size)
-        _close(file)
+            good[i] = same and read_fully(file, place + i * nbytes, nbytes, size)
+        close_file(file)
 
 
 @jit
@@ -137,7 +156,7 @@ def read_rows(file: int, offset: int, rows: Any, out: Any) -> int:
         stop = i + 1
         while stop < rows.shape[0] and rows[stop] == rows[stop - 1] + 1:
             stop += 1
-        if not _read_fully(file, place + i * nbytes, (stop - i) * nbytes, offset + rows[i] * nbytes):
+        if not read_fully(file, place + i * nbytes, (stop - i) * nbytes, offset + rows[i] * nbytes):
             return i
         i = stop
     return i

@@ -13,6 +13,7 @@ import numpy as np
 _PATIENCE = 2.5
 _lock = threading.Lock()
 _begun: set[str] = set()
+_done: set[str] = set()
 # Names a piece of compiled code; and runs it once on nothing, which loads or compiles it.
 Job = tuple[str, Callable[[], None]]
 
@@ -23,18 +24,25 @@ def warm(jobs: Iterable[Job]) -> None:
     The thread is no daemon: a process that ends while the compiler runs would crash in it.
     """
     with _lock:
-        fresh = [job for name, job in jobs if name not in _begun and not _begun.add(name)]  # type: ignore[func-returns-value]
+        fresh = [job for job in jobs if job[0] not in _begun]
+        _begun.update(name for name, _ in fresh)
     if fresh:
         threading.Thread(target=_run, args=(fresh,), name="bitesize-compile").start()
 
 
-def _run(jobs: list[Callable[[], None]]) -> None:
+def is_warm(name: str) -> bool:
+    """Tell whether a piece of compiled code has been loaded."""
+    return name in _done
+
+
+def _run(jobs: list[Job]) -> None:
     said = threading.Timer(_PATIENCE, _say)
     said.daemon = True
     said.start()
     try:
-        for job in jobs:
+        for name, job in jobs:
             job()
+            _done.add(name)
     except Exception:
         # Whoever needs it compiles it then, and gets the error.
         logging.getLogger("bitesize").debug("compiled code could not be loaded ahead", exc_info=True)

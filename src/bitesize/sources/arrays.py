@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.files.npy import ArrayFile
-from bitesize.sources.base import Into, Source, label_field
+from bitesize.sources.base import Into, Located, Source, label_field
 from bitesize.spec import Field
 
 
@@ -65,6 +65,13 @@ class Arrays(Source):
         else:
             for i, row in enumerate(rows.tolist()):
                 into["x"][i] = self._x[row]
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Tell where rows lie in the file."""
+        x = self._x
+        if not isinstance(x, ArrayFile) or not x.dtype.isnative:
+            return None
+        return Located([x.path], np.zeros(len(rows), np.int64), x.offset + rows * x.row_nbytes)
 
     def _identity(self) -> bytes:
         labels = b"" if self._labels is None else self._labels.tobytes()

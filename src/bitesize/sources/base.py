@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,25 @@ class EncodedInto(Protocol):
 
 
 Into = Mapping[str, Any]  # NDArray for a Field, EncodedInto for an Encoded
+
+
+class Located(NamedTuple):
+    """Where rows lie on disk exactly as they are, in native byte order and one behind the other; see `Source.locate`.
+
+    Attributes
+    ----------
+    paths : list of bytes
+        Files.
+    which, offsets : ndarray of int64, shape (rows,)
+        The file of each row, by its number in ``paths``, and where in it the row begins, in bytes.
+    header : bytes
+        Where not empty, each file is one row behind exactly these bytes.
+    """
+
+    paths: list[bytes]
+    which: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    header: bytes = b""
 
 
 class Source(ABC):
@@ -73,6 +92,18 @@ class Source(ABC):
         BadRows
             After everything that could be read was read: the error of each row that could not.
         """
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Tell where the field ``x`` of rows lies on disk, or None if it must be asked of `read`.
+
+        Rows that can be located are read and cast in one step. Whatever cannot be read in this way is asked of `read`.
+        """
+        return None
+
+    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read all fields but ``x``, of rows that were located."""
+        if self._labels is not None and "y" in into:
+            into["y"][...] = self._labels[rows]
 
     def scratch(self, rows: int) -> int:
         """Tell the bytes that one `read` of so many rows takes besides ``into``."""
@@ -256,6 +287,14 @@ class Subset(Source):
         """Read rows of the base."""
         self._base.read(self._rows[rows], into)
 
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Locate rows of the base."""
+        return self._base.locate(self._rows[rows])
+
+    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read the other fields of rows of the base."""
+        self._base.read_beside(self._rows[rows], into)
+
     def scratch(self, rows: int) -> int:
         """Tell what the base needs."""
         return self._base.scratch(rows)
@@ -304,6 +343,15 @@ class Relabelled(Source):
             self._base.read(rows, into)
         finally:
             into["y"][...] = self._labels[rows]
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Locate rows of the base."""
+        return self._base.locate(rows)
+
+    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read the other fields of the base, and put the labels in place of its own."""
+        self._base.read_beside(rows, into)
+        super().read_beside(rows, into)
 
     def scratch(self, rows: int) -> int:
         """Tell what the base needs."""

@@ -14,7 +14,7 @@ from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header, read_payload
 from bitesize.files.pread import READ_FLAGS, compiled, joined, open_file, read_into
-from bitesize.sources.base import FileSource, Into, Source, raise_bad
+from bitesize.sources.base import FileSource, Into, Located, Source, raise_bad
 from bitesize.spec import Field
 
 
@@ -77,6 +77,14 @@ class NpyFiles(FileSource):
             except BitesizeError as error:
                 failed[i] = error
         raise_bad(failed)
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Name the files, and what each must begin with."""
+        if not self._plain:
+            return None
+        paths = [self._names.path(row) for row in rows.tolist()]
+        each = np.arange(len(paths), dtype=np.int64)
+        return Located(paths, each, np.full(len(paths), self._header.offset, np.int64), self._start)
 
     def _read_alike(self, paths: list[bytes], start: bytearray, out: NDArray[Any]) -> Iterable[int]:
         """Read files that are as the first, in one call; give those that are not, and must be looked at."""

@@ -1,0 +1,69 @@
+"""From disk to batch in one call without the GIL: rows of files are read piece by piece, and cast while the cache holds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bitesize.kernels.cast import cast_row
+from bitesize.kernels.jit import jit
+from bitesize.kernels.libc import close_file, open_file, read_fully, size_of
+
+
+@jit
+def fetch_rows(
+    paths: Any, starts: Any, flags: int, which: Any, offsets: Any, header: Any, seen: Any, piece: Any, plain: bool,
+    factor: Any, offset: Any, limits: Any, good: Any, code: int, channels: int, out: Any, step: int, apart: int
+) -> None:  # fmt: skip
+    """Read rows, multiply, add, cast and store them.
+
+    Parameters
+    ----------
+    paths, starts, flags
+        Files; see `libc.open_all`.
+    which, offsets
+        (rows,) int64: the file of each row, and where in it the row begins. Rows of one file should be neighbours.
+    header
+        uint8: where not empty, each file holds one row behind exactly these bytes, and is not read otherwise.
+    seen
+        uint8 of the same size, for what a file does begin with.
+    piece
+        One-dimensional, of the type that is stored: memory to read into, a multiple of ``factor.shape[1]`` values.
+    good
+        (rows,) bool, filled: whether a row was read.
+    plain, factor, offset, limits, code, channels, out, step, apart
+        See `cast.cast_rows`; ``out`` tells the number of values.
+    """
+    values, width = out.shape[1], piece.itemsize
+    nbytes, size = values * width, header.shape[0]
+    names, place = paths.ctypes.data, piece.ctypes.data
+    file, opened = np.int32(-1), np.int64(-1)
+    for i in range(which.shape[0]):
+        good[i] = False
+        if which[i] != opened:
+            if file >= 0:
+                close_file(file)
+            file, opened = open_file(names + starts[which[i]], flags), which[i]
+        if file < 0:
+            continue
+        if size > 0:
+            if size_of(file) != size + nbytes or not read_fully(file, seen.ctypes.data, size, 0):
+                continue
+            same = True
+            for j in range(size):
+                same &= seen[j] == header[j]
+            if not same:
+                continue
+        k = i if factor.shape[0] > 1 else 0
+        done = True
+        for start in range(0, values, piece.shape[0]):
+            count = min(piece.shape[0], values - start)
+            done = done and read_fully(file, place, count * width, offsets[i] + start * width)
+            if done:
+                cast_row(
+                    piece[:count], start, plain, factor[k], offset[k], limits, code, channels, out[i], step, apart
+                )  # fmt: skip
+        good[i] = done
+    if file >= 0:
+        close_file(file)
