@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tests.files.door import choose_door
 
 from bitesize.errors import BadFile
 from bitesize.files import npy, pread
 from bitesize.files.npy import open_array, read_header, read_payload
 
 
-@pytest.fixture(params=["preadv", "seek and read"], autouse=True)
+@pytest.fixture(params=["compiled", "preadv", "seek and read"], autouse=True)
 def door(request, monkeypatch):
-    """Everything here runs both ways: with preadv, and as on Windows."""
-    if request.param != "preadv":
-        monkeypatch.setattr(pread, "HAS_PREADV", False)
+    """Everything here runs in three ways: by compiled code, with preadv from Python, and as on Windows."""
+    choose_door(request.param, monkeypatch)
 
 
 def _load(path):
