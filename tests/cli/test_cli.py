@@ -403,3 +403,50 @@ def test_what_train_says_it_needs_is_enough(pictures, tmp_path):
     memory = said.split('raise --memory to "')[1].split('"')[0]
     run("train", pictures, "--memory", memory, *common)
     assert (tmp_path / "run" / "model.keras").is_file()
+
+
+def test_bench_measures_and_says_what_bounds(pictures):
+    result = json.loads(run("bench", pictures, "--image-size", 32, "--seconds", 0.5, "--json").stdout)
+    assert result["rows_per_second"] > 0
+    assert 0 < result["share_of_bound"] < 3
+    assert ":" in result["verdict"]
+    assert set(result["seconds"]) >= {"disk", "decode", "kernel", "Python"}
+    shown = run("bench", pictures, "--image-size", 32, "--seconds", 0.5).stdout
+    assert "rows/s" in shown
+    assert "-bound" in shown
+
+
+def test_inspect_draws_what_is_stored_beside_what_the_model_sees(pictures, tmp_path):
+    out = tmp_path / "grid.png"
+    done = run("inspect", pictures, "--rows", 3, "--draws", 2, "--image-size", 48, "--out", out)
+    assert "3 rows in" in done.stdout
+    assert "RandomResizedCrop(48" in done.stdout
+    sheet = np.asarray(Image.open(out).convert("RGB"))
+    assert sheet.shape == (6 + 3 * 180, 6 + 3 * 166, 3)
+    for i in range(3):  # no tile is empty, and the two drawings differ
+        top = 6 + i * 180 + 14
+        tiles = [sheet[top : top + 144, 6 + j * 166 : 6 + j * 166 + 144].astype(int) for j in range(3)]
+        assert all(tile.std() > 10 for tile in tiles)
+        assert np.abs(tiles[1] - tiles[2]).mean() > 1
+
+
+def test_inspect_shows_what_a_run_was_trained_on_and_what_cannot_be_read(pictures, trained, tmp_path):
+    folder = tmp_path / "photos" / "a"
+    folder.mkdir(parents=True)
+    write_jpeg(folder / "good.jpg", noise(40, 50))
+    (folder / "bad.jpg").write_bytes(b"no image")
+    done = run("inspect", tmp_path / "photos", "--run", trained[0], "--out", tmp_path / "grid.jpg")
+    assert "2 rows in" in done.stdout
+    assert "Scale" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--out", "grid.gif"], "must end in"),
+        (["--out", "nowhere/grid.png"], "does not exist"),
+        (["--rows", "0"], "at least 1"),
+    ],
+)
+def test_inspect_refuses_before_it_reads(pictures, arguments, problem):
+    assert problem in run("inspect", pictures, *arguments, code=1).stderr

@@ -109,6 +109,20 @@ class EncodedRows:
             except BitesizeError as error:
                 failed[i] = error
 
+    def decode_only(
+        self, rows: NDArray[np.int64], draws: Sequence[float], readers: Mapping[str, Reader], scratch: Scratch
+    ) -> None:  # fmt: skip
+        """Decode what was read, for nobody: to measure how fast that alone is. Files that cannot be decoded are passed over."""
+        assert scratch.transient is not None
+        for i, data in readers[IMAGE].files.items():
+            files = {name: reader.files.get(i, data) for name, reader in readers.items()}
+            try:
+                look = self._look(data, int(rows[i]), draws)
+                buffer = scratch.transient.ensure(*self._need(files, *look[1:4]), self._source, int(rows[i]))
+                decode(data, look[1], self._what.mode, look[2], buffer)
+            except BitesizeError:
+                continue
+
     def _draw_alone(self, row: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]], scratch: Scratch) -> None:
         """Read and draw a row whose files did not fit what was left of the read buffer."""
         try:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
+from bitesize.engine.bound import measure_bound
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.planning import Needs, auto_batch_size, make_plan, refuse_unless_it_fits
 from bitesize.engine.ring import Ring
@@ -22,7 +23,7 @@ from bitesize.engine.steps import BadRow, Last, Policy, Steps
 from bitesize.engine.workers import HELD_PATIENCE, STALL_SECONDS, Engine, Run
 from bitesize.errors import BadSetting, LoaderClosed
 from bitesize.memory.budget import Budget, as_budget
-from bitesize.memory.limits import default_threads
+from bitesize.memory.limits import default_threads, usable_cpus
 from bitesize.memory.plan import Plan
 from bitesize.order.order import Order, Shard
 from bitesize.sources.base import Source
@@ -252,6 +253,22 @@ class Loader:
             self._parts[1].grow(batches - self._held)
             self._held = batches
 
+    def measure_bound(self, rows: int) -> float:
+        """Measure how many rows a second this loader's threads could read and decode if they did nothing else.
+
+        Parameters
+        ----------
+        rows
+            How many rows of epoch 0 to take, from its first on.
+
+        Returns
+        -------
+        float
+            Rows per second; the loader itself must be at rest meanwhile.
+        """
+        chosen = self.order.rows(0, 0, min(rows, self.order.n))
+        return measure_bound(self._pipeline, chosen, self.threads, self._parts[2])
+
     def close(self) -> None:
         """End the threads and give all bytes back; batches that are still held stay valid."""
         with self._lock:
@@ -289,7 +306,7 @@ class Loader:
         scratches = [
             Scratch(fields, self._pipeline.decodes, self._pipeline.kernel_values, pool) for _ in range(self.threads)
         ]
-        self.stats.clocks = [scratch.clock for scratch in scratches]
+        self.stats.watch([scratch.clock for scratch in scratches], usable_cpus())
         engine = Engine(self._pipeline, self._steps, self._policy, ring, scratches, pool)
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, _drop, ring, pool, engine)

@@ -280,6 +280,25 @@ class Pipeline:
                 self._fixed.draw({IMAGE: room[:1]}, draws[i : i + 1], out, scratch)
         return failed
 
+    def read_and_decode(self, rows: NDArray[np.int64], scratch: Scratch) -> None:
+        """Read rows, and decode or cast them, for nobody: to measure how fast that alone is.
+
+        ``scratch`` has the fields that `bound_fields` tells.
+        """
+        draws = (0.5,) * sum(self.draws)
+        drawn = {name: scratch.field(f"{name} drawn", field, len(rows)) for name, field in self._drawn.items()}
+        if self._encoded is None:
+            self._draw_fixed(rows, [draws] * len(rows), drawn, scratch)
+            return
+        readers = self._encoded.readers(scratch)
+        self._read(rows, drawn | readers, scratch)
+        self._encoded.decode_only(rows, draws, readers, scratch)
+
+    def bound_fields(self, rows: int) -> dict[str, int]:
+        """Tell the bytes of scratch that `read_and_decode` needs, by what it is for."""
+        need = {f"{name} drawn": rows * field.nbytes for name, field in self._drawn.items()}
+        return need | {f"{name} read": min(rows, self.bite) * field.nbytes for name, field in self._beside.items()}
+
     def _read(self, rows: NDArray[np.int64], into: Mapping[str, Any], scratch: Scratch) -> dict[int, Exception]:
         begun = perf_counter()
         try:

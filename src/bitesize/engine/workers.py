@@ -215,8 +215,10 @@ class Engine:
             if bite is None:
                 scratch.rest()
                 return
+            used = time.thread_time()
             self._fill(bite, scratch)
             self._moved = time.monotonic()
+            clock.cpu += time.thread_time() - used
             now = time.perf_counter()
             clock.busy += now - begun
             clock.rows += bite.stop - bite.start

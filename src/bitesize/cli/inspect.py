@@ -1,0 +1,146 @@
+"""`bitesize inspect`: what the model sees, as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bitesize.cli.console import console, plain
+from bitesize.cli.options import Data, ImageSize, Labels
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bitesize.sources.base import Source
+
+_TILE = 160  # pixels: eight rows of four fill a screen
+_TEXT, _GAP = 14, 6
+
+
+def inspect(
+    data: Data,
+    out: Annotated[str, typer.Option(metavar="FILE", help="The picture to write: .png, .jpg or .webp.")] = "grid.png",
+    rows: Annotated[int, typer.Option(metavar="N", help="Rows to show. 8 fill a screen.")] = 8,
+    draws: Annotated[int, typer.Option(metavar="N", help="How often each is drawn, each time with other chance.")] = 3,
+    image_size: ImageSize = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Show what this run's model was trained on, instead of the defaults.")
+    ] = None,
+    labels: Labels = None,
+    seed: Annotated[int, typer.Option(help="Decides which rows, and the chance.")] = 0,
+) -> None:
+    """Draw a grid of rows, each as it is stored beside what training makes of it, so that you see what the model sees."""
+    import bitesize as bs
+    from bitesize.errors import BadSetting
+    from bitesize.training.settings import is_image
+
+    if rows < 1 or draws < 1:
+        raise BadSetting("--rows and --draws must be at least 1")
+    kind = _kind_of(out)
+    source = bs.open(data, labels)
+    if not is_image(source.spec["x"]):
+        raise BadSetting(f"inspect draws images, and the rows are {source.spec['x']}")
+    steps = _steps(source, image_size, run)
+    chosen = bs.Order(len(source), seed).rows(0, 0, min(rows, len(source)))
+    part = source.subset(chosen)
+    raw, problems = _drawn(part, [bs.Resize(_TILE, "pad", fill=255)], 0, seed)
+    tiles = [_drawn(part, steps, epoch, seed)[0] for epoch in range(draws)]
+    _write_grid(out, kind, raw, tiles, [_caption(source, int(row)) for row in chosen], problems)
+    console.print(
+        f"{len(chosen)} rows in {plain(out)}: as stored, then as the model sees them, {draws} times", highlight=False
+    )
+    console.print(f"[dim]{plain(', '.join(map(repr, steps)) or 'no transforms')}[/]", highlight=False)
+
+
+def _steps(source: Source, image_size: int | None, run: str | None) -> list[Any]:
+    """Choose the transforms, without those that only change the range of values."""
+    import bitesize as bs
+    from bitesize.training.run import RunFolder
+    from bitesize.training.settings import geometry
+    from bitesize.transforms.base import Transform, from_dict
+
+    if run is None:
+        return list(geometry(source, image_size, augment=True))
+    saved = [from_dict(settings) for settings in RunFolder(Path(run)).config()["train_transforms"]]
+    return [
+        step for step in saved if isinstance(step, Transform) and not isinstance(step, bs.Normalize | bs.Scale | bs.Colour)
+    ]
+
+
+def _drawn(source: Source, steps: list[Any], epoch: int, seed: int) -> tuple[list[NDArray[np.uint8]], dict[int, str]]:
+    """Draw all rows of a source; white, with the reason, where one cannot be read."""
+    import numpy as np
+
+    import bitesize as bs
+
+    order = bs.Order(len(source), seed, shuffle=False)
+    with bs.Loader(
+        source, batch_size=1, transforms=steps, order=order, on_error="skip", max_bad=1.0, threads=1, dtype=None
+    ) as loader:
+        loader.set_epoch(epoch)
+        pictures = []
+        for batch in loader:
+            pixels = batch["x"][0]
+            pictures.append(_as_picture(pixels) if batch.mask[0] else np.full((*pixels.shape[:2], 3), 255, np.uint8))
+        return pictures, {bad.row: bad.reason for bad in loader.bad}
+
+
+def _as_picture(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Bring an image of any type to 8-bit colours; floats by their own range."""
+    import numpy as np
+
+    values = pixels[..., :3]
+    if values.dtype != np.uint8:
+        low, high = float(values.min()), float(values.max())
+        values = ((values.astype(np.float64) - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
+    return np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values.copy()
+
+
+def _caption(source: Source, row: int) -> str:
+    labels = source.labels
+    label = "" if labels is None else source.classes[labels[row]] if source.classes else str(labels[row])
+    return f"{label}  row {row}" if label else f"row {row}"
+
+
+def _kind_of(out: str) -> str:
+    """Tell the format to write, before any work."""
+    import os
+
+    from bitesize.errors import BadSetting, NotFound
+
+    suffix = os.path.splitext(out)[1].lower()
+    kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+    if suffix not in kinds:
+        raise BadSetting(f"--out must end in {', '.join(kinds)}, not {out!r}")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
+        raise NotFound(f"the folder of --out {out} does not exist")
+    return kinds[suffix]
+
+
+def _write_grid(
+    out: str, kind: str, raw: list[Any], tiles: list[list[Any]], captions: list[str], problems: dict[int, str]
+) -> None:
+    """Write one line a row: as stored, then each drawing."""
+    from PIL import Image, ImageDraw
+
+    from bitesize.files.atomic import replacing
+
+    width = _GAP + (len(tiles) + 1) * (_TILE + _GAP)
+    sheet = Image.new("RGB", (width, _GAP + len(raw) * (_TILE + _TEXT + _GAP)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for i, picture in enumerate(raw):
+        top = _GAP + i * (_TILE + _TEXT + _GAP)
+        said = f"{captions[i]}: {problems[i]}" if i in problems else captions[i]
+        pen.text((_GAP, top), said.encode("ascii", "backslashreplace").decode()[: width // 6], fill="black")
+        for j, pixels in enumerate([picture, *(drawn[i] for drawn in tiles)]):
+            tile = Image.fromarray(pixels)
+            if max(tile.size) > _TILE:
+                tile.thumbnail((_TILE, _TILE))
+            scale = max(1, _TILE // max(tile.size))
+            tile = tile.resize((tile.width * scale, tile.height * scale), Image.Resampling.NEAREST)
+            sheet.paste(tile, (_GAP + j * (_TILE + _GAP), top + _TEXT))
+    with replacing(out) as temporary:
+        sheet.save(temporary, kind)
