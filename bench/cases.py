@@ -1,0 +1,242 @@
+"""What is measured: the data, the result that every loader must make of it, and who takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import data
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison.
+
+    Parameters
+    ----------
+    title
+        For people.
+    data
+        Name of the data set, and what makes it.
+    peers
+        Who takes part: module:function, by the name that is shown. The first is what the others are compared with.
+    bars
+        What is hoped for: (peer, least ratio of the first to it), or of another peer to it.
+    batch
+        Rows a batch.
+    unit
+        ``"rows/s"``, or ``"s"`` where less is better.
+    options
+        What the peers need to know besides.
+    """
+
+    title: str
+    data: tuple[str, Callable[[Path], None]]
+    peers: dict[str, str]
+    bars: tuple[tuple[str, str, float], ...] = ()
+    batch: int = 64
+    unit: str = "rows/s"
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def folder(self, root: Path) -> Path:
+        """Make the data, unless it is there."""
+        return data.made(root, *self.data)
+
+    def __getitem__(self, name: str) -> Any:
+        return dict(self.options)[name]
+
+
+_PHOTOGRAPHS = ("photographs", data.photographs)
+_OURS = "bitesize_peer"
+
+CASES = {
+    "jpeg": Case(
+        "JPEG folder, about 500 x 375, to 224 x 224, antialiased, float32, normalised",
+        _PHOTOGRAPHS,
+        {
+            "bitesize": f"{_OURS}:images",
+            "bitesize, fast_decode=False": f"{_OURS}:images_exactly",
+            "bound: read and decode": "bound:jpeg",
+            "naive loop, PIL": "naive:jpeg",
+            "torch DataLoader, PIL": "torch_peer:jpeg_pil",
+            "torch DataLoader, OpenCV": "torch_peer:jpeg_opencv",
+            "torch DataLoader, native": "torch_peer:jpeg_native",
+            "Keras image_dataset_from_directory": "keras_peer:jpeg",
+            "tf.data": "tensorflow_peer:jpeg",
+            "Grain, OpenCV": "grain_peer:jpeg",
+            "WebDataset": "webdataset_peer:jpeg",
+        },
+        (
+            ("bitesize", "bound: read and decode", 0.74),
+            ("bitesize", "torch DataLoader, PIL", 1.7),
+            ("bitesize", "torch DataLoader, native", 1.7),
+            ("bitesize", "tf.data", 1.7),
+            ("bitesize", "Grain, OpenCV", 1.7),
+            ("bitesize", "torch DataLoader, OpenCV", 1.2),
+            ("bitesize", "Keras image_dataset_from_directory", 1.2),
+            ("bitesize", "WebDataset", 1.2),
+        ),
+        options=(("size", 224),),
+    ),
+    "jpeg-augmented": Case(
+        "the same with RandomResizedCrop and Flip, against plain",
+        _PHOTOGRAPHS,
+        {"bitesize, augmented": f"{_OURS}:images_augmented", "bitesize, plain": f"{_OURS}:images"},
+        (("bitesize, augmented", "bitesize, plain", 0.95),),
+        options=(("size", 224),),
+    ),
+    "jpeg-threads": Case(
+        "the same with two threads and with one",
+        _PHOTOGRAPHS,
+        {"two threads": f"{_OURS}:images", "one thread": f"{_OURS}:images_one_thread"},
+        (("two threads", "one thread", 1.85),),
+        options=(("size", 224),),
+    ),
+    "jpeg-12mp": Case(
+        "JPEGs of 12 megapixels to 224 x 224",
+        ("large_photographs", data.large_photographs),
+        {
+            "bitesize": f"{_OURS}:images",
+            "bitesize, fast_decode=False": f"{_OURS}:images_exactly",
+            "torch DataLoader, PIL": "torch_peer:jpeg_pil",
+        },
+        (("bitesize", "torch DataLoader, PIL", 3.0),),
+        batch=16,
+        options=(("size", 224),),
+    ),
+    "png": Case(
+        "PNG folder, about 500 x 375, to 224 x 224",
+        ("pngs", data.pngs),
+        {"bitesize": f"{_OURS}:images", "bound: read and decode": "bound:png", "torch DataLoader, PIL": "torch_peer:jpeg_pil"},
+        (("bitesize", "bound: read and decode", 0.85),),
+        batch=32,
+        options=(("size", 224),),
+    ),
+    "npy-float64": Case(
+        "one .npy a row, (224, 224, 3) float64 to float32",
+        ("npy_float64", data.npy_files("float64")),
+        {
+            "bitesize": f"{_OURS}:npy_files",
+            "bound: read and cast": "bound:npy_files",
+            "naive loop": "naive:npy_files",
+            "torch DataLoader": "torch_peer:npy_files",
+            "Grain": "grain_peer:npy_files",
+        },
+        (
+            ("bitesize", "torch DataLoader", 8.0),
+            ("bitesize", "Grain", 5.0),
+            ("bitesize", "bound: read and cast", 0.85),
+        ),
+        options=(("scale", None), ("dtype", "float64"), ("shape", (224, 224, 3))),
+    ),
+    "npy-uint8": Case(
+        "one .npy a row, (224, 224, 3) uint8 to float32, scaled",
+        ("npy_uint8", data.npy_files("uint8")),
+        {
+            "bitesize": f"{_OURS}:npy_files",
+            "bound: read and cast": "bound:npy_files",
+            "naive loop": "naive:npy_files",
+            "torch DataLoader": "torch_peer:npy_files",
+            "Grain": "grain_peer:npy_files",
+        },
+        (("bitesize", "torch DataLoader", 8.0),),
+        options=(("scale", 1 / 255), ("dtype", "uint8"), ("shape", (224, 224, 3))),
+    ),
+    "large-npy": Case(
+        "one large .npy, (224, 224, 3) uint8 to float32, scaled, shuffled",
+        ("large_npy", data.one_npy(6000, (224, 224, 3), "uint8")),
+        {
+            "bitesize": f"{_OURS}:one_npy",
+            "bound: read and cast": "bound:one_npy",
+            "np.memmap indexing": "naive:memmap",
+            "torch DataLoader over np.memmap": "torch_peer:memmap",
+        },
+        (
+            ("bitesize", "np.memmap indexing", 3.5),
+            ("bitesize", "torch DataLoader over np.memmap", 15.0),
+            ("bitesize", "bound: read and cast", 0.85),
+        ),
+        options=(("scale", 1 / 255), ("dtype", "uint8"), ("shape", (224, 224, 3))),
+    ),
+    "small-rows": Case(
+        "small rows: (32, 32, 3) uint8 from one .npy, scaled",
+        ("small_rows", data.one_npy(200_000, (32, 32, 3), "uint8")),
+        {
+            "bitesize": f"{_OURS}:one_npy",
+            "bound: read and cast": "bound:one_npy",
+            "np.memmap indexing": "naive:memmap",
+        },
+        (("bitesize", "bound: read and cast", 0.6),),
+        batch=256,
+        options=(("scale", 1 / 255), ("dtype", "uint8"), ("shape", (32, 32, 3))),
+    ),
+    "tabular": Case(
+        "tabular rows: (100,) float32 from one .npy",
+        ("tabular", data.one_npy(500_000, (100,), "float32")),
+        {
+            "bitesize": f"{_OURS}:one_npy",
+            "bound: read": "bound:one_npy",
+            "np.memmap indexing": "naive:memmap",
+        },
+        (("bitesize", "bound: read", 0.6),),
+        batch=1024,
+        options=(("scale", None), ("dtype", "float32"), ("shape", (100,))),
+    ),
+    "cold": Case(
+        "JPEG folder after dropping the system's cache: files as they are, against plain readers",
+        ("npy_uint8", data.npy_files("uint8")),
+        {
+            "bitesize": f"{_OURS}:cold",
+            "1 reader": "bound:cold_1",
+            "2 readers": "bound:cold_2",
+            "4 readers": "bound:cold_4",
+            "8 readers": "bound:cold_8",
+            "16 readers": "bound:cold_16",
+        },
+        (("bitesize", "16 readers", 0.85), ("bitesize", "8 readers", 0.85), ("bitesize", "4 readers", 0.85)),
+        options=(("scale", 1 / 255), ("dtype", "uint8"), ("shape", (224, 224, 3))),
+    ),
+    "busy-consumer": Case(
+        "JPEG folder beside a thread of pure Python that never pauses, one loading thread idle for comparison",
+        _PHOTOGRAPHS,
+        {
+            "beside a busy thread": f"{_OURS}:images_busy",
+            "the same, setswitchinterval(0.0005)": f"{_OURS}:images_busy_switching",
+            "one thread, nobody beside": f"{_OURS}:images_one_thread",
+        },
+        (
+            ("beside a busy thread", "one thread, nobody beside", 0.5),
+            ("the same, setswitchinterval(0.0005)", "one thread, nobody beside", 0.5),
+        ),
+        options=(("size", 224),),
+    ),
+    "first-batch": Case(
+        "the first batch of 64 from 25,000 small JPEGs, after Loader(...) with kernels loaded, and from a fresh python",
+        ("small_files", data.small_files(25_000)),
+        {
+            "kernels loaded": f"{_OURS}:first_batch",
+            "time of one batch at the steady rate": f"{_OURS}:steady_batch",
+            "a fresh python": f"{_OURS}:first_batch_fresh",
+        },
+        unit="s",
+        options=(("size", 64),),
+    ),
+    "open-million": Case(
+        "bs.open of 1,200,000 files in 1,000 folders",
+        ("empty_files", data.empty_files),
+        {"bitesize": f"{_OURS}:open_million"},
+        unit="s",
+    ),
+    "keras-fit": Case(
+        "an epoch of Keras fit (torch backend, small convnet, 64 x 64): from one uint8 .npy, against float32 in memory",
+        ("keras_rows", data.one_npy(4000, (64, 64, 3), "uint8")),
+        {"bitesize": "keras_peer:fit_ours", "float32 in memory": "keras_peer:fit_in_memory"},
+        (("float32 in memory", "bitesize", 0.95),),
+        unit="s",
+        batch=32,
+    ),
+}

@@ -1,0 +1,69 @@
+"""One loader in a process of its own: it prepares itself, then loads an epoch each time it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+# The first batches of an epoch are not counted: some loaders made them before they were asked, while others had their turn;
+# and some start threads or processes with each epoch.
+SKIPPED = 4
+# What libraries say belongs to stderr: stdout is for answers.
+ANSWERS = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+
+def answer(**values: Any) -> None:
+    """Answer with one line of JSON."""
+    ANSWERS.write(json.dumps(values) + "\n")
+    ANSWERS.flush()
+
+
+def measure(load: Any) -> tuple[int, float]:
+    """Run one epoch: tell rows and seconds, of which the first batches are no part."""
+    begun = time.perf_counter()
+    amount = load()
+    if isinstance(amount, int):
+        return amount, time.perf_counter() - begun
+    if isinstance(amount, tuple):  # it measured itself
+        return amount
+    if isinstance(amount, float):  # seconds are all there is to tell
+        return 0, amount
+    rows = 0
+    for i, batch in enumerate(amount):
+        if i < SKIPPED:
+            begun = time.perf_counter()
+        else:
+            rows += batch
+    return rows, time.perf_counter() - begun
+
+
+def main(name: str, peer: str, folder: str) -> None:
+    """Prepare a peer of a case, and follow orders."""
+    from bench.cases import CASES
+
+    case = CASES[name]
+    module, function = case.peers[peer].split(":")
+    try:
+        load, how = getattr(import_module(f"bench.peers.{module}"), function)(case, Path(folder))
+        measure(load)  # once for the caches: of the system, of compilers, of worker processes
+    except ImportError as error:
+        answer(missing=str(error))
+        return
+    except Exception:
+        answer(failed=traceback.format_exc())
+        return
+    answer(ready=True, how=how)
+    for _ in sys.stdin:
+        rows, seconds = measure(load)
+        answer(rows=rows, seconds=seconds)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

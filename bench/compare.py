@@ -1,0 +1,95 @@
+"""Taking turns: all loaders of a case are started, then asked for an epoch one after the other, round by round."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.cases import Case
+
+# What a loader makes ahead after its turn must not take time from the next.
+_PAUSE_SECONDS = 0.4
+
+
+@dataclass
+class Result:
+    """What one loader did.
+
+    Parameters
+    ----------
+    how
+        How it was set up.
+    values
+        Rows per second, or seconds, of each round.
+    missing
+        Why it did not take part.
+    """
+
+    how: str = ""
+    values: list[float] = field(default_factory=list)
+    missing: str = ""
+
+    @property
+    def median(self) -> float:
+        """The middle of all rounds."""
+        return statistics.median(self.values)
+
+    @property
+    def spread(self) -> float:
+        """Half the distance between the quartiles, as a share of the median."""
+        if len(self.values) < 3:
+            return 0.0
+        low, _, high = statistics.quantiles(self.values, n=4)
+        return (high - low) / 2 / self.median
+
+
+def compare(
+    name: str, case: Case, folder: Path, peers: list[str], rounds: int, say: Callable[[str], None]
+) -> dict[str, Result]:
+    """Measure a case."""
+    results: dict[str, Result] = {}
+    running: dict[str, subprocess.Popen[str]] = {}
+    try:
+        for peer in peers:
+            say(f"{name}: starting {peer}")
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bench.child", name, peer, str(folder)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                cwd=Path(__file__).parents[1],
+            )  # fmt: skip
+            heard = _hear(process)
+            results[peer] = Result(how=heard.get("how", ""), missing=heard.get("missing", "") or heard.get("failed", ""))
+            if heard.get("ready"):
+                running[peer] = process
+            else:
+                process.wait(timeout=60)
+        for turn in range(rounds):
+            for peer, process in running.items():
+                say(f"{name}: round {turn + 1} of {rounds}, {peer}")
+                assert process.stdin is not None
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                heard = _hear(process)
+                time.sleep(_PAUSE_SECONDS)
+                results[peer].values.append(heard["seconds"] if case.unit == "s" else heard["rows"] / heard["seconds"])
+    finally:
+        for process in running.values():
+            process.kill()
+            process.communicate()
+    return results
+
+
+def _hear(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        return {"failed": f"it ended with code {process.wait()}"}
+    heard: dict[str, Any] = json.loads(line)
+    return heard

@@ -1,0 +1,167 @@
+"""bitesize itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.cases import MEAN, STD, Case
+
+import bitesize as bs
+
+Loads = tuple[Callable[[], Any], str]
+
+
+def _loads(source: bs.Source, case: Case, transforms: list[Any], **options: Any) -> Loads:
+    settings: dict[str, Any] = {"threads": 2, "memory": "1 GiB", "last": "drop"} | options
+    loader = bs.Loader(source, batch_size=case.batch, transforms=transforms, **settings)
+
+    def load() -> Iterator[int]:
+        for batch in loader:
+            yield len(batch.rows)
+
+    return load, f"bs.Loader(batch_size={case.batch}, transforms={transforms}, threads={settings['threads']})"
+
+
+def images(case: Case, folder: Path, **options: Any) -> Loads:
+    """Resize and normalise."""
+    return _loads(bs.open(folder), case, [bs.Resize(case["size"]), bs.Normalize(MEAN, STD)], **options)
+
+
+def images_exactly(case: Case, folder: Path) -> Loads:
+    """The same without DCT scaling."""
+    return images(case, folder, fast_decode=False)
+
+
+def images_one_thread(case: Case, folder: Path) -> Loads:
+    """The same with one thread."""
+    return images(case, folder, threads=1)
+
+
+def images_augmented(case: Case, folder: Path) -> Loads:
+    """Crop at random, flip, and normalise."""
+    steps = [bs.RandomResizedCrop(case["size"]), bs.Flip(), bs.Normalize(MEAN, STD)]
+    return _loads(bs.open(folder), case, steps)
+
+
+def images_busy(case: Case, folder: Path) -> Loads:
+    """Beside a thread of pure Python, with as many threads as a loader takes by default."""
+    load, how = images(case, folder, threads=None)
+
+    def beside() -> Iterator[int]:
+        stop = threading.Event()
+
+        def spin() -> None:
+            count = 0
+            while not stop.is_set():
+                for _ in range(10_000):
+                    count += 1
+
+        busy = threading.Thread(target=spin)
+        busy.start()
+        try:
+            yield from load()
+        finally:
+            stop.set()
+            busy.join()
+
+    return beside, how
+
+
+def images_busy_switching(case: Case, folder: Path) -> Loads:
+    """The same, with an interpreter that hands its lock over sooner."""
+    sys.setswitchinterval(0.0005)
+    return images_busy(case, folder)
+
+
+def npy_files(case: Case, folder: Path) -> Loads:
+    """Files of one array each."""
+    steps = [bs.Scale(case["scale"])] if case["scale"] else []
+    return _loads(bs.open(folder), case, steps, dtype="float32")
+
+
+def one_npy(case: Case, folder: Path) -> Loads:
+    """One large array."""
+    steps = [bs.Scale(case["scale"])] if case["scale"] else []
+    return _loads(bs.open(folder / "x.npy"), case, steps, dtype="float32")
+
+
+def cold(case: Case, folder: Path) -> Loads:
+    """Files that are not in the system's cache."""
+    from bench.peers.bound import drop_cache
+
+    load, how = _loads(bs.open(folder), case, [bs.Scale(1 / 255)], threads=None, dtype="float32")
+
+    def dropped() -> tuple[int, float]:
+        drop_cache()
+        begun = time.perf_counter()
+        return sum(load()), time.perf_counter() - begun
+
+    return dropped, how
+
+
+def first_batch(case: Case, folder: Path) -> Loads:
+    """From Loader(...) to the first batch, the folder being open."""
+    source = bs.open(folder)
+    steps = [bs.Resize(case["size"]), bs.Normalize(MEAN, STD)]
+
+    def load() -> float:
+        begun = time.perf_counter()
+        with bs.Loader(source, batch_size=case.batch, transforms=steps, memory="256 MiB", threads=2) as loader:
+            next(iter(loader))
+            return time.perf_counter() - begun
+
+    return load, "next(iter(bs.Loader(source, ...)))"
+
+
+def steady_batch(case: Case, folder: Path) -> Loads:
+    """One batch in the middle of an epoch."""
+    source = bs.open(folder)
+    steps = [bs.Resize(case["size"]), bs.Normalize(MEAN, STD)]
+
+    def load() -> float:
+        with bs.Loader(source, batch_size=case.batch, transforms=steps, memory="256 MiB", threads=2) as loader:
+            times = []
+            for _, _ in zip(loader, range(60), strict=False):
+                times.append(time.perf_counter())
+            return (times[-1] - times[10]) / (len(times) - 11)
+
+    return load, "50 batches / 50"
+
+
+def first_batch_fresh(case: Case, folder: Path) -> Loads:
+    """A script from its start to the first batch, everything imported."""
+    script = f"""
+import time
+begun = time.perf_counter()
+import bitesize as bs
+source = bs.open({str(folder)!r})
+with bs.Loader(source, batch_size={case.batch}, transforms=[bs.Resize({case["size"]}), bs.Normalize({MEAN}, {STD})],
+               memory="256 MiB", threads=2) as loader:
+    next(iter(loader))
+    print(time.perf_counter() - begun)
+"""
+
+    def load() -> float:
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        return float(done.stdout)
+
+    return load, "python -c 'import bitesize; open; Loader; next', without the interpreter's own start"
+
+
+def open_million(case: Case, folder: Path) -> Loads:
+    """Listing a folder."""
+
+    def load() -> float:
+        begun = time.perf_counter()
+        source = bs.open(folder)
+        seconds = time.perf_counter() - begun
+        assert len(source) == 1_200_000
+        return seconds
+
+    return load, f"bs.open(folder); {bs.open(folder).nbytes / 1e6:.0f} MB held"

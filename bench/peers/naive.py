@@ -1,0 +1,63 @@
+"""The loops of the tutorials."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench.cases import MEAN, STD, Case
+
+Loads = tuple[Callable[[], Any], str]
+
+
+def jpeg(case: Case, folder: Path) -> Loads:
+    """Open, resize, stack, divide."""
+    from PIL import Image
+
+    files, side = sorted(folder.glob("*/*.jpg")), case["size"]
+
+    def load() -> Iterator[int]:
+        random.shuffle(files)
+        for start in range(0, len(files) - case.batch + 1, case.batch):
+            images = [
+                np.array(Image.open(file).convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
+                for file in files[start : start + case.batch]
+            ]
+            x = (np.array(images, dtype=np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
+            yield len(x)
+
+    return load, "np.array([np.array(Image.open(p).resize(...)) for p in batch], float32) / 255"
+
+
+def npy_files(case: Case, folder: Path) -> Loads:
+    """Load, stack, cast."""
+    files = sorted(folder.glob("*/*.npy"))
+
+    def load() -> Iterator[int]:
+        random.shuffle(files)
+        for start in range(0, len(files) - case.batch + 1, case.batch):
+            x = np.array([np.load(file) for file in files[start : start + case.batch]], dtype=np.float32)
+            if case["scale"]:
+                x *= np.float32(case["scale"])
+            yield len(x)
+
+    return load, "np.array([np.load(p) for p in batch], dtype=float32)"
+
+
+def memmap(case: Case, folder: Path) -> Loads:
+    """Index a memory-mapped array by the rows of a batch."""
+    x = np.load(folder / "x.npy", mmap_mode="r")
+    order = np.random.default_rng(0)
+
+    def load() -> Iterator[int]:
+        shuffled = order.permutation(len(x))
+        for start in range(0, len(x) - case.batch + 1, case.batch):
+            batch = x[shuffled[start : start + case.batch]].astype(np.float32)
+            if case["scale"]:
+                batch *= np.float32(case["scale"])
+            yield len(batch)
+
+    return load, "np.load(mmap_mode='r')[rows].astype(float32) * scale"
