@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
-from typing import Any
+import struct
+from typing import Any, NamedTuple
 
 from bitesize.errors import BadFile
 
@@ -24,25 +24,26 @@ MAX_SCAN_MEGAPIXELS = 2000
 _NO_LENGTH = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a length: TEM, RSTn, SOI, EOI
 _FRAMES = frozenset((0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
 _EXIF_ORIENTATION = 0x0112
+_SEGMENT = struct.Struct(">BBH").unpack_from  # 0xFF, marker, length
+_FRAME = struct.Struct(">HHB").unpack_from  # height, width, components
 
 
-@dataclass(frozen=True, slots=True)
-class ImageInfo:
+class ImageInfo(NamedTuple):
     """What the header of an image tells.
 
-    Parameters
+    Attributes
     ----------
-    kind
+    kind : str
         ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"BMP"``, ``"TIFF"`` or ``"GIF"``.
-    width, height
+    width, height : int
         Pixels as stored, before any turning.
-    channels
+    channels : int
         Components as stored: 1 gray, 3 colour, 4 CMYK or alpha.
-    orientation
+    orientation : int
         EXIF orientation, 1 to 8; 1 is upright.
-    buffered
+    buffered : bool
         Whether it is a JPEG of several scans (progressive, or its colours apart), which needs memory for all coefficients.
-    plain
+    plain : bool
         Whether it is gray or RGB of 8 bits without transparency, so that decoding needs no conversion.
     """
 
@@ -63,9 +64,10 @@ def read_info(data: memoryview) -> ImageInfo:
     BadFile
         If it is none of the kinds that are known, or its header is damaged.
     """
-    kind = sniff(bytes(data[:16]))
-    if kind == "JPEG":
+    start = bytes(data[:16])
+    if start.startswith(_MAGIC[0][0]):  # nearly always
         return _jpeg_info(data)
+    kind = sniff(start)
     return _pillow_info(data, kind)
 
 
@@ -91,24 +93,19 @@ def _jpeg_info(data: memoryview) -> ImageInfo:
     """Walk the markers up to the frame header (ITU T.81, annex B)."""
     at, end, orientation = 2, len(data), 1
     while at + 4 <= end:
-        if data[at] != 0xFF:
+        escape, marker, length = _SEGMENT(data, at)
+        if escape != 0xFF or marker == 0xFF:
             at += 1  # bytes between segments: the decoder judges them
-            continue
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
         elif marker in _NO_LENGTH:
             at += 2
         else:
-            length = data[at + 2] << 8 | data[at + 3]
             if marker in _FRAMES and at + 10 <= end:
-                height, width = data[at + 5] << 8 | data[at + 6], data[at + 7] << 8 | data[at + 8]
+                height, width, components = _FRAME(data, at + 5)
                 if not (width and height):
                     raise BadFile(f"the JPEG says it is {width} x {height} pixels")
                 progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
                 if progressive:
                     _check_scans(data, width, height)
-                components = data[at + 9]
                 buffered = progressive or _first_scan_components(data, at + 2 + length) < components
                 return ImageInfo("JPEG", width, height, components, orientation, buffered, components != 4)
             if marker == 0xE1 and bytes(data[at + 4 : at + 10]) == b"Exif\0\0":
@@ -120,12 +117,13 @@ def _jpeg_info(data: memoryview) -> ImageInfo:
 def _first_scan_components(data: memoryview, at: int) -> int:
     """Find the first scan header and tell how many components it has; 0 if there is none."""
     while at + 5 <= len(data):
-        if data[at] != 0xFF or data[at + 1] in (0xFF, 0x00):
+        escape, marker, length = _SEGMENT(data, at)
+        if escape != 0xFF or marker in (0xFF, 0x00):
             at += 1
-        elif data[at + 1] == 0xDA:
+        elif marker == 0xDA:
             return data[at + 4]
         else:
-            at += 2 + (data[at + 2] << 8 | data[at + 3])
+            at += 2 + length
     return 0
 
 

@@ -94,12 +94,12 @@ class EncodedRows:
     ) -> None:
         """Draw what was read into ``readers``, and note in ``failed`` what could not be, by index; see `Pipeline.fill`."""
         later = [i for i, error in failed.items() if isinstance(error, NoRoom)]
-        for i in range(len(rows)):
+        for i, row in enumerate(rows.tolist()):
             if i in failed:
                 continue
             try:
                 files = {name: reader.files[i] for name, reader in readers.items()}
-                self._draw_one(files, int(rows[i]), draws[i], {name: array[i] for name, array in out.items()}, scratch)
+                self._draw_one(files, row, draws[i], {name: array[i] for name, array in out.items()}, scratch)
             except BitesizeError as error:
                 failed[i] = error
         for i in later:  # what was read before it is drawn now, so the read buffer is free
