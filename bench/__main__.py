@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.cases import CASES, Case
@@ -62,11 +63,11 @@ def show(console: Console, name: str, case: Case, results: dict[str, Result]) ->
     table.add_column("how", style="dim", overflow="fold")
     for peer, result in results.items():
         if not result.values:
-            table.add_row(peer, "-", "", "", f"did not take part: {result.missing.strip().splitlines()[-1]}")
+            table.add_row(peer, "-", "", "", escape(f"did not take part: {result.missing.strip().splitlines()[-1]}"))
             continue
         value = f"{result.median:.3f}" if case.unit == "s" else f"{result.median:,.0f}"
         ratio = "" if peer == first else f"{ratio_of(case, results, first, peer):.2f} x"
-        table.add_row(peer, value, f"{result.spread:.0%}", ratio, result.how)
+        table.add_row(peer, value, f"{result.spread:.0%}", ratio, escape(result.how))
     console.print(table, highlight=False)
     for one, other, least in case.bars:
         if one in results and other in results and results[one].values and results[other].values:

@@ -111,7 +111,11 @@ CASES = {
     "png": Case(
         "PNG folder, about 500 x 375, to 224 x 224",
         ("pngs", data.pngs),
-        {"bitesize": f"{_OURS}:images", "bound: read and decode": "bound:png", "torch DataLoader, PIL": "torch_peer:jpeg_pil"},
+        {
+            "bitesize": f"{_OURS}:images",
+            "bound: read and decode": "bound:png",
+            "torch DataLoader, PIL": "torch_peer:jpeg_pil",
+        },
         (("bitesize", "bound: read and decode", 0.85),),
         batch=32,
         options=(("size", 224),),
@@ -148,7 +152,7 @@ CASES = {
     ),
     "large-npy": Case(
         "one large .npy, (224, 224, 3) uint8 to float32, scaled, shuffled",
-        ("large_npy", data.one_npy(6000, (224, 224, 3), "uint8")),
+        ("large_npy", data.one_npy(12_000, (224, 224, 3), "uint8")),
         {
             "bitesize": f"{_OURS}:one_npy",
             "bound: read and cast": "bound:one_npy",

@@ -25,18 +25,18 @@ def made(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
 
 
 def photographs(place: Path) -> None:
-    """1,000 photographs of about 500 x 375 in two classes: the largest of the shared ones, or synthetic ones."""
+    """2,000 photographs of about 500 x 375 in two classes: the largest of the shared ones, or synthetic ones."""
     if SHARED.is_dir():
         files = sorted(SHARED.glob("*/*.jpg"))
         # Those of 480 pixels and more in the longer side; the rest would not be "about 500 x 375".
         chosen = [file for file in files if max(Image.open(file).size) >= 480]
-        for i in range(1000):
+        for i in range(2000):
             file = chosen[i % len(chosen)]
             target = place / file.parent.name / f"{i:04}.jpg"
             target.parent.mkdir(exist_ok=True)
             shutil.copy(file, target)
         return
-    for i in range(1000):
+    for i in range(2000):
         target = place / ("cat", "dog")[i % 2] / f"{i:04}.jpg"
         target.parent.mkdir(exist_ok=True)
         Image.fromarray(_scene(375, 500, i)).save(target, quality=90)
@@ -45,7 +45,7 @@ def photographs(place: Path) -> None:
 def large_photographs(place: Path) -> None:
     """48 photographs of 4000 x 3000."""
     small = made(place.parent, "photographs", photographs)
-    for i, file in enumerate(sorted(small.glob("*/*.jpg"))[::20][:48]):
+    for i, file in enumerate(sorted(small.glob("*/*.jpg"))[::40][:48]):
         target = place / ("a", "b")[i % 2] / f"{i:03}.jpg"
         target.parent.mkdir(exist_ok=True)
         image = Image.open(file).convert("RGB").resize((4000, 3000), Image.Resampling.BICUBIC)
@@ -54,19 +54,19 @@ def large_photographs(place: Path) -> None:
 
 
 def pngs(place: Path) -> None:
-    """300 photographs of about 500 x 375 as PNG."""
+    """500 photographs of about 500 x 375 as PNG."""
     small = made(place.parent, "photographs", photographs)
-    for i, file in enumerate(sorted(small.glob("*/*.jpg"))[::3][:300]):
+    for i, file in enumerate(sorted(small.glob("*/*.jpg"))[::4][:500]):
         target = place / ("a", "b")[i % 2] / f"{i:03}.png"
         target.parent.mkdir(exist_ok=True)
         Image.open(file).convert("RGB").save(target)
 
 
 def npy_files(dtype: str) -> Callable[[Path], None]:
-    """1,000 files of (224, 224, 3)."""
+    """3,000 files of (224, 224, 3)."""
 
     def make(place: Path) -> None:
-        for i in range(1000):
+        for i in range(3000):
             target = place / ("a", "b")[i % 2] / f"{i:04}.npy"
             target.parent.mkdir(exist_ok=True)
             np.save(target, _scene(224, 224, i).astype(dtype))
@@ -82,7 +82,9 @@ def one_npy(rows: int, shape: tuple[int, ...], dtype: str) -> Callable[[Path], N
         random = np.random.default_rng(0)
         for start in range(0, rows, 1000):
             part = array[start : start + 1000]
-            part[...] = random.integers(0, 256, part.shape, np.uint8) if dtype == "uint8" else random.random(part.shape, np.float32)
+            part[...] = (
+                random.integers(0, 256, part.shape, np.uint8) if dtype == "uint8" else random.random(part.shape, np.float32)
+            )
         array.flush()
 
     return make

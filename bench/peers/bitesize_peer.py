@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.cases import MEAN, STD, Case
-
 import bitesize as bs
+from bench.cases import MEAN, STD, Case
 
 Loads = tuple[Callable[[], Any], str]
 
@@ -22,6 +21,8 @@ def _loads(source: bs.Source, case: Case, transforms: list[Any], **options: Any)
     loader = bs.Loader(source, batch_size=case.batch, transforms=transforms, **settings)
 
     def load() -> Iterator[int]:
+        # Batches that were made ahead, while others had their turn, are of another epoch: they must not count.
+        loader.set_epoch(loader.epoch + 10)
         for batch in loader:
             yield len(batch.rows)
 

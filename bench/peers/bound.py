@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from bench.cases import Case
 
 Loads = tuple[Callable[[], Any], str]
@@ -112,14 +113,16 @@ def _read_and_cast(case: Case, places: list[tuple[bytes, int]]) -> Loads:
 
     shape, dtype = case["shape"], np.dtype(case["dtype"])
     values = int(np.prod(shape))
-    factor, offset = (np.full((1, 1536), v, np.float64 if dtype == np.float64 else np.float32) for v in (case["scale"] or 1, 0))
+    factor, offset = (
+        np.full((1, 1536), v, np.float64 if dtype == np.float64 else np.float32) for v in (case["scale"] or 1, 0)
+    )
     random = np.random.default_rng(0)
     paths = sorted({path for path, _ in places})
     number = {path: i for i, path in enumerate(paths)}
     which = np.array([number[path] for path, _ in places], np.int64)
     offsets = np.array([start for _, start in places], np.int64)
     names, starts = joined(paths)
-    bite = max(1, (1 << 20) // (values * dtype.itemsize))
+    bite = max(4, (1 << 20) // (values * dtype.itemsize))
 
     def load() -> int:
         order = random.permutation(len(places))

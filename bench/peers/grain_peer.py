@@ -8,6 +8,7 @@ from typing import Any
 
 import grain
 import numpy as np
+
 from bench.cases import MEAN, STD, Case
 
 Loads = tuple[Callable[[], Any], str]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from bench.cases import MEAN, STD, Case
 
 Loads = tuple[Callable[[], Any], str]
@@ -26,7 +27,9 @@ def jpeg(case: Case, folder: Path) -> Loads:
         folder, image_size=(side, side), batch_size=case.batch, shuffle=True, verbose=False
     )
     mean, std = tf.constant(MEAN), tf.constant(STD)
-    data = data.map(lambda x, y: ((x / 255.0 - mean) / std, y), num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    data = data.map(lambda x, y: ((x / 255.0 - mean) / std, y), num_parallel_calls=tf.data.AUTOTUNE).prefetch(
+        tf.data.AUTOTUNE
+    )
 
     def load() -> Iterator[int]:
         yield from (len(x) for x, _ in data.as_numpy_iterator())
@@ -58,7 +61,9 @@ def fit_ours(case: Case, folder: Path) -> Loads:
 
     rows = np.load(folder / "x.npy", mmap_mode="r").shape[0]
     source = bs.open(folder / "x.npy", np.arange(rows) % 10)
-    loader = bs.Loader(source, batch_size=case.batch, transforms=[bs.Scale(1 / 255)], memory="256 MiB", threads=2, last="drop")
+    loader = bs.Loader(
+        source, batch_size=case.batch, transforms=[bs.Scale(1 / 255)], memory="256 MiB", threads=2, last="drop"
+    )
     data = bs.to_keras(loader)
 
     def load() -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from bench.cases import MEAN, STD, Case
 
 Loads = tuple[Callable[[], Any], str]

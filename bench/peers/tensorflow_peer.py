@@ -9,6 +9,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
+
 from bench.cases import MEAN, STD, Case
 
 Loads = tuple[Callable[[], Any], str]

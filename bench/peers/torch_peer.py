@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench.cases import MEAN, STD, Case
 from torch.utils.data import DataLoader, Dataset
+
+from bench.cases import MEAN, STD, Case
 
 Loads = tuple[Callable[[], Any], str]
 _OPTIONS: dict[str, Any] = {"shuffle": True, "num_workers": 2, "persistent_workers": True, "drop_last": True}
@@ -94,7 +95,9 @@ def jpeg_opencv(case: Case, folder: Path) -> Loads:
     """Decode and resize with OpenCV, whose linear resize does not antialias."""
     import cv2  # noqa: F401 - whether it is there, before workers start
 
-    return _loads(_Files(folder, (".jpg",), _OpenCV(case["size"])), case, "cv2.imread, resize(INTER_LINEAR): not antialiased")
+    return _loads(
+        _Files(folder, (".jpg",), _OpenCV(case["size"])), case, "cv2.imread, resize(INTER_LINEAR): not antialiased"
+    )
 
 
 def jpeg_native(case: Case, folder: Path) -> Loads:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import webdataset as wds
+
 from bench.cases import MEAN, STD, Case
 
 Loads = tuple[Callable[[], Any], str]

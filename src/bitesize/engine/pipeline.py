@@ -26,6 +26,7 @@ from bitesize.transforms.base import Transform
 # this many bytes, so that Python's time per bite vanishes.
 _IMAGE_BITE = 8
 _BITE_BYTES = 1 << 20
+_LEAST_BITE = 4
 # The pool with which one row is read when a function of the user is to be tried before anything is charged.
 _TRIAL_POOL = 256 << 20
 
@@ -78,6 +79,8 @@ class Pipeline:
             masks = {name: field for name, field in self._drawn.items() if field.mask}
             self._fixed = FixedRows(what, self._drawn[IMAGE], self.steps, chw, masks)
         self._beside = self._read_beside()
+        # Rows that are read before they are cast, where that is not one step.
+        self._piece = max(1, _BITE_BYTES // max(1, sum(field.nbytes for field in self._beside.values())))
         self._maps = Maps(self.steps.maps, self._drawn)
         if not self._maps.known:
             self._try_row(budget, lambda row, where: self._maps.learn(row, False, where))
@@ -106,14 +109,14 @@ class Pipeline:
     def _bite_rows(self, what: Field | Encoded) -> int:
         if isinstance(what, Encoded):
             return _IMAGE_BITE
-        rows = max(1, _BITE_BYTES // max(1, what.nbytes))
+        rows = max(_LEAST_BITE, _BITE_BYTES // max(1, what.nbytes))
         return rows + rows % 2 if self.steps.mixes else rows  # no pair is cut in two
 
     def scratch_fields(self, batch_rows: int) -> dict[str, int]:
         """Tell the bytes of row scratch a thread needs, by what it is for."""
         rows = min(self.bite, batch_rows)
         need = {f"{name} drawn": rows * field.nbytes for name, field in self._drawn.items() if not self._in_place(name)}
-        need |= {f"{name} read": rows * field.nbytes for name, field in self._beside.items()}
+        need |= {f"{name} read": min(self._piece, rows) * field.nbytes for name, field in self._beside.items()}
         if LABEL in self._mixed and self._maps.fields[LABEL] != self._mixed[LABEL]:
             need[f"{LABEL} mapped"] = rows * self._maps.fields[LABEL].nbytes
         return need
@@ -248,11 +251,16 @@ class Pipeline:
         located = self.source.locate(rows) if self._fixed.fetches else None
         if located is not None:
             return self._fetch(located, rows, draws, drawn, scratch)
-        beside = {name: scratch.field(f"{name} read", field, len(rows)) for name, field in self._beside.items()}
-        failed = self._read(rows, dict(drawn) | beside, scratch)
-        begun = perf_counter()
-        self._fixed.draw(beside, draws, drawn, scratch)
-        scratch.clock.draw += perf_counter() - begun
+        failed: dict[int, Exception] = {}
+        for start in range(0, len(rows), self._piece):
+            part = slice(start, start + self._piece)
+            out = {name: array[part] for name, array in drawn.items()}
+            count = len(rows[part])
+            beside = {name: scratch.field(f"{name} read", field, count) for name, field in self._beside.items()}
+            failed |= {start + i: error for i, error in self._read(rows[part], out | beside, scratch).items()}
+            begun = perf_counter()
+            self._fixed.draw(beside, draws[part], out, scratch)
+            scratch.clock.draw += perf_counter() - begun
         return failed
 
     def _fetch(
@@ -267,7 +275,7 @@ class Pipeline:
         assert self._fixed is not None
         begun = perf_counter()
         self.source.read_beside(rows, {name: array for name, array in drawn.items() if name != IMAGE})
-        room = scratch.field(f"{IMAGE} read", self._fixed.stored, min(len(rows), self.bite))
+        room = scratch.field(f"{IMAGE} read", self._fixed.stored, min(len(rows), self._piece))
         good = self._fixed.fetch(located, draws, drawn[IMAGE], room)
         scratch.clock.fetch += perf_counter() - begun
         failed: dict[int, Exception] = {}
@@ -297,7 +305,7 @@ class Pipeline:
     def bound_fields(self, rows: int) -> dict[str, int]:
         """Tell the bytes of scratch that `read_and_decode` needs, by what it is for."""
         need = {f"{name} drawn": rows * field.nbytes for name, field in self._drawn.items()}
-        return need | {f"{name} read": min(rows, self.bite) * field.nbytes for name, field in self._beside.items()}
+        return need | {f"{name} read": min(rows, self._piece) * field.nbytes for name, field in self._beside.items()}
 
     def _read(self, rows: NDArray[np.int64], into: Mapping[str, Any], scratch: Scratch) -> dict[int, Exception]:
         begun = perf_counter()
