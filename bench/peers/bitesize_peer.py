@@ -54,7 +54,7 @@ def images_busy(case: Case, folder: Path) -> Loads:
     """Beside a thread of pure Python, with as many threads as a loader takes by default."""
     load, how = images(case, folder, threads=None)
 
-    def beside() -> Iterator[int]:
+    def beside() -> tuple[int, float]:
         stop = threading.Event()
 
         def spin() -> None:
@@ -66,7 +66,9 @@ def images_busy(case: Case, folder: Path) -> Loads:
         busy = threading.Thread(target=spin)
         busy.start()
         try:
-            yield from load()
+            sum(load())  # until the loader has found out how many threads it takes
+            begun = time.perf_counter()
+            return sum(load()), time.perf_counter() - begun
         finally:
             stop.set()
             busy.join()

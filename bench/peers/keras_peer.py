@@ -40,17 +40,12 @@ def jpeg(case: Case, folder: Path) -> Loads:
 def _model(case: Case, shape: tuple[int, ...]) -> Any:
     os.environ["KERAS_BACKEND"] = "torch"
     import keras
-    from keras import layers
+
+    from bitesize.training.models import build_model, outputs_probabilities
 
     keras.utils.set_random_seed(0)
-    model = keras.Sequential(
-        [
-            layers.Input(shape), layers.Conv2D(16, 3, strides=2, activation="relu"),
-            layers.Conv2D(32, 3, strides=2, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(10),
-        ]
-    )  # fmt: skip
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss)
+    model = build_model("cnn", shape, 10)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=not outputs_probabilities(model)))
     return model
 
 

@@ -87,8 +87,8 @@ assert Budget("auto").total <= 150 << 20
         group.rmdir()
 
 
-def test_threads_are_a_share_of_the_processors_and_two_more(monkeypatch):
-    alone = limits.default_threads()
-    assert alone == limits.usable_cpus() + 2
+def test_ranks_of_one_machine_share_its_processors(monkeypatch):
+    alone = limits.processor_share()
+    assert alone == limits.usable_cpus()
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
-    assert limits.default_threads() == 3
+    assert limits.processor_share() == 1

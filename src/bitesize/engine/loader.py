@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from bitesize.engine.bound import measure_bound
+from bitesize.engine.crew import Crew
 from bitesize.engine.pipeline import Pipeline
-from bitesize.engine.planning import Needs, auto_batch_size, make_plan, refuse_unless_it_fits
+from bitesize.engine.planning import Needs, auto_batch_size, make_plan, refuse_unless_it_fits, threads_beside
 from bitesize.engine.ring import Ring
 from bitesize.engine.scratch import Scratch
 from bitesize.engine.shapes import Layout
@@ -23,7 +24,7 @@ from bitesize.engine.steps import BadRow, Last, Policy, Steps
 from bitesize.engine.workers import HELD_PATIENCE, STALL_SECONDS, Engine, Run
 from bitesize.errors import BadSetting, LoaderClosed
 from bitesize.memory.budget import Budget, as_budget
-from bitesize.memory.limits import default_threads, usable_cpus
+from bitesize.memory.limits import processor_share, usable_cpus
 from bitesize.memory.plan import Plan
 from bitesize.order.order import Order, Shard
 from bitesize.sources.base import Source
@@ -60,7 +61,8 @@ class Loader:
         What becomes of rows that do not fill a batch: ``"short"``, ``"drop"`` or ``"pad"`` (with a mask). By default
         ``"short"``; with several ranks ``"drop"`` when shuffling and else ``"pad"``.
     threads
-        Threads that read and decode. By default this process's share of the processors, plus 2 for waits on the disk.
+        Threads that read and decode. By default as many as this process has processors, and up to 14 that stand by for
+        when those wait for the disk or for the interpreter's lock.
     layout
         ``"HWC"`` or ``"CHW"``.
     dtype
@@ -127,9 +129,10 @@ class Loader:
             raise BadSetting(f"threads must be a whole number of 1 to 1024, not {threads!r}")
         self.source = source
         self.budget = as_budget(memory)
-        self.threads = threads or default_threads()
         self.stats = Stats()
         self._pipeline = Pipeline(source, transforms, layout, dtype, fast_decode, self.budget)
+        self._working = threads or processor_share()
+        self.threads = threads or self._working + threads_beside(self._pipeline, self.budget)
         self._held = 1
         self._needs = Needs(self._pipeline, order, self.threads)
         if batch_size == "auto":
@@ -307,7 +310,7 @@ class Loader:
             Scratch(fields, self._pipeline.decodes, self._pipeline.kernel_values, pool) for _ in range(self.threads)
         ]
         self.stats.watch([scratch.clock for scratch in scratches], usable_cpus())
-        engine = Engine(self._pipeline, self._steps, self._policy, ring, scratches, pool)
+        engine = Engine(self._pipeline, self._steps, self._policy, ring, scratches, pool, Crew(self._working, self.threads))
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, _drop, ring, pool, engine)
         return engine

@@ -22,6 +22,12 @@ from bitesize.order.order import Order
 POOL = 256 << 20
 POOL_SHARE = 8
 POOL_LEAST = 4 << 20
+# Threads that stand by while others wait for the disk or the interpreter: 14 make 16 reads under way on two processors,
+# which is what disks want; they take this part of the budget at most, but 2 there always are.
+STANDBY = (2, 14)
+STANDBY_SHARE = 32
+# What a thread takes beside its scratch, about: the part of its stack that it uses.
+_THREAD = 128 << 10
 # Beside its rows: masks, row numbers and random numbers of the batches in the making (8 bytes for up to 16 draws).
 _ROW_OVERHEAD = 160
 
@@ -37,12 +43,8 @@ class Needs:
     def fixed_parts(self, rows: int) -> list[Part]:
         """List every permanent need but the slots, for batches of so many rows a rank."""
         source, pipeline = self.pipeline.source, self.pipeline
-        bite = min(pipeline.bite, rows)
-        each = sum(pipeline.scratch_fields(rows).values()) + 4 * pipeline.kernel_values + source.scratch(bite)
-        detail = f"{self.threads} threads, {format_size(each)} each"
-        if pipeline.decodes:
-            each += READ_BUFFER
-            detail = f"{self.threads} threads, {format_size(each)} each to read files into"
+        each = thread_nbytes(pipeline, rows)
+        detail = f"{self.threads} threads, {format_size(each)} each{' to read files into' if pipeline.decodes else ''}"
         parts = [Part("thread scratch", self.threads * each, detail)]
         parts.append(Part("index", source.nbytes, f"names and labels of {len(source):,} rows"))
         parts.append(Part("order", self.order.nbytes + rows * _ROW_OVERHEAD * 4, "one block of the shuffle, row numbers"))
@@ -73,6 +75,19 @@ class Needs:
         """Least bytes for batches of so many rows a rank."""
         least = POOL_LEAST if self.pipeline.decodes else 0
         return sum(part.nbytes for part in self.fixed_parts(rows)) + self.slots_part(rows, slots).nbytes + least
+
+
+def thread_nbytes(pipeline: Pipeline, rows: int) -> int:
+    """Tell the bytes of scratch that one thread has for good, for batches of so many rows."""
+    bite = min(pipeline.bite, rows)
+    own = sum(pipeline.scratch_fields(rows).values()) + 4 * pipeline.kernel_values + pipeline.source.scratch(bite)
+    return own + (READ_BUFFER if pipeline.decodes else 0)
+
+
+def threads_beside(pipeline: Pipeline, budget: Budget) -> int:
+    """Choose how many threads stand by for when others wait: as many as a small part of the budget has scratch for."""
+    each = max(_THREAD, thread_nbytes(pipeline, pipeline.bite))
+    return min(max(budget.total // STANDBY_SHARE // each, STANDBY[0]), STANDBY[1])
 
 
 def auto_batch_size(needs: Needs, slots: int, most: int, budget: Budget) -> int:

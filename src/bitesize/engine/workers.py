@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.after import Key
+from bitesize.engine.crew import Crew
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.ring import Ring, Slot
 from bitesize.engine.scratch import Scratch
@@ -70,13 +71,21 @@ class Engine:
     """Threads, slots and what they work on. It knows nothing of its loader, so that the loader can be garbage."""
 
     def __init__(
-        self, pipeline: Pipeline, steps: Steps, policy: Policy, ring: Ring, scratches: list[Scratch], pool: Pool | None
+        self,
+        pipeline: Pipeline,
+        steps: Steps,
+        policy: Policy,
+        ring: Ring,
+        scratches: list[Scratch],
+        pool: Pool | None,
+        crew: Crew,
     ):
         self.pipeline = pipeline
         self.steps = steps
         self.policy = policy
         self.ring = ring
         self.pool = pool
+        self.crew = crew
         self.run: Run | None = None
         self._dispatch = threading.Lock()
         self._current: Filling | None = None
@@ -86,7 +95,7 @@ class Engine:
         self._scratches = scratches
         self._moved = time.monotonic()
         self._threads = [
-            threading.Thread(target=self._work, args=(scratch,), name=f"bitesize-{i}", daemon=True)
+            threading.Thread(target=self._work, args=(i, scratch), name=f"bitesize-{i}", daemon=True)
             for i, scratch in enumerate(scratches)
         ]
 
@@ -169,6 +178,7 @@ class Engine:
             return
         self.ring.free.put(None)
         self._wanted.set()
+        self.crew.close()
         for thread in self._threads:
             if thread.ident and thread is not threading.current_thread():
                 # Native decoding cannot be interrupted; what still runs after that is a daemon and ends by itself.
@@ -205,23 +215,28 @@ class Engine:
 
     # --- the threads' side -------------------------------------------------------------------------------------------
 
-    def _work(self, scratch: Scratch) -> None:
+    def _work(self, number: int, scratch: Scratch) -> None:
         clock = scratch.clock
-        now = time.perf_counter()
         while True:
+            if number >= self.crew.working:
+                scratch.rest()
+                scratch.doing = ("standing by", None)
+                self.crew.wait(number)
+            asked = time.perf_counter()
             bite = self._next_bite(scratch)
             begun = time.perf_counter()
-            clock.idle += begun - now
+            clock.idle += begun - asked
             if bite is None:
                 scratch.rest()
                 return
             used = time.thread_time()
             self._fill(bite, scratch)
             self._moved = time.monotonic()
-            clock.cpu += time.thread_time() - used
-            now = time.perf_counter()
-            clock.busy += now - begun
+            used = time.thread_time() - used
+            clock.cpu += used
+            clock.busy += time.perf_counter() - begun
             clock.rows += bite.stop - bite.start
+            self.crew.report(bite.stop - bite.start, used, begun - asked)
 
     def _next_bite(self, scratch: Scratch) -> Bite | None:
         """Cut the next bite; one thread at a time, so bites begin in order."""

@@ -61,10 +61,10 @@ def usable_cpus() -> int:
     return max(1, min([affinity, *_cpu_quotas()]))
 
 
-def default_threads() -> int:
-    """Choose how many threads a loader starts: this process's share of the processors, plus 2 for waits on the disk."""
+def processor_share() -> int:
+    """Count the processors that are for this process, where several ranks share the machine; at least 1."""
     local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1") or "1")
-    return max(1, usable_cpus() // max(1, local_ranks)) + 2
+    return max(1, usable_cpus() // max(1, local_ranks))
 
 
 # --- cgroups -----------------------------------------------------------------------------------------------------

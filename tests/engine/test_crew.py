@@ -1,0 +1,69 @@
+"""Threads stand by until others wait."""
+
+import time
+
+import numpy as np
+import pytest
+
+import bitesize as bs
+from bitesize.engine import crew as crew_module
+from bitesize.memory.limits import processor_share
+
+
+class Waiting(bs.Source):
+    """Rows that take their time without a processor, as a cold disk or a busy interpreter makes them."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.spec = {"x": bs.Field((50_000,), np.dtype("f4"))}
+
+    def __len__(self):
+        return 4000
+
+    def read(self, rows, into):
+        time.sleep(self.seconds)
+        into["x"][...] = rows[:, None]
+
+    def _identity(self):
+        return b"waiting"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(crew_module, "_REST", 0.1)
+
+
+def _work(source, batches, consumer=lambda: None, **options):
+    with bs.Loader(source, batch_size=16, memory="512 MiB", **options) as loader:
+        seen, most = [], 0
+        for batch in loader:
+            assert (batch["x"][:, 0] == batch.rows).all()
+            seen.append(batch.rows.copy())
+            consumer()
+            most = max(most, loader._engine.crew.working)
+            if len(seen) == batches:
+                break
+        return np.concatenate(seen), most, loader.threads
+
+
+def test_more_threads_work_while_those_at_work_wait():
+    rows, most, threads = _work(Waiting(0.02), 240)
+    assert threads > processor_share() + 2
+    assert most > processor_share() + 2
+    one, _, _ = _work(Waiting(0.0), 240, threads=1)
+    assert np.array_equal(rows, one)  # whoever makes them, the order is the same
+
+
+def test_none_is_added_for_a_slow_consumer():
+    _, most, _ = _work(Waiting(0.001), 60, lambda: time.sleep(0.02))
+    assert most <= processor_share() + 1
+
+
+def test_so_many_threads_as_were_asked_for_work():
+    _, most, threads = _work(Waiting(0.02), 60, threads=3)
+    assert (most, threads) == (3, 3)
+
+
+def test_a_small_budget_has_few_threads_stand_by():
+    with bs.Loader(Waiting(0), batch_size=1, memory="8 MiB") as loader:
+        assert loader.threads == processor_share() + 2
