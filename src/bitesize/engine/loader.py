@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 from bitesize.engine.bound import measure_bound
 from bitesize.engine.crew import Crew
 from bitesize.engine.pipeline import Pipeline
-from bitesize.engine.planning import Needs, auto_batch_size, make_plan, refuse_unless_it_fits, threads_beside
+from bitesize.engine.planning import STANDBY, Needs, auto_batch_size, make_plan, refuse_unless_it_fits, threads_beside
 from bitesize.engine.ring import Ring
 from bitesize.engine.scratch import Scratch
 from bitesize.engine.shapes import Layout
@@ -132,9 +132,8 @@ class Loader:
         self.stats = Stats()
         self._pipeline = Pipeline(source, transforms, layout, dtype, fast_decode, self.budget)
         self._working = threads or processor_share()
-        self.threads = threads or self._working + threads_beside(self._pipeline, self.budget)
         self._held = 1
-        self._needs = Needs(self._pipeline, order, self.threads)
+        self._needs = self._least_needs = Needs(self._pipeline, order, threads or self._working + STANDBY[0])
         if batch_size == "auto":
             batch_size = auto_batch_size(self._needs, self._slots, min(len(source), 256), self.budget)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
@@ -148,6 +147,12 @@ class Loader:
         self._epoch = 0
         self._lock = threading.Lock()
         self._closed = False
+        if threads is None:
+            more = Needs(self._pipeline, order, self._working + threads_beside(self._pipeline, self.budget))
+            # Only where there is plenty: slots that an output adds, and other loaders of the budget, come first.
+            if more.total(self._steps.rows_of_rank, self._slots) <= self.budget.free // 2:
+                self._needs = more
+        self.threads = self._needs.threads
         refuse_unless_it_fits(self._needs, self._steps, self._slots, self.budget)
         self._charge_all()
         self._pipeline.warm()
@@ -191,7 +196,7 @@ class Loader:
     @property
     def least(self) -> int:
         """Bytes below which the loader, as it is now, would be refused."""
-        return self._needs.total(self._steps.rows_of_rank, self._slots)
+        return self._least_needs.total(self._steps.rows_of_rank, self._slots)
 
     @property
     def bad(self) -> list[BadRow]:
