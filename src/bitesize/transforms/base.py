@@ -63,6 +63,9 @@ class Transform(Step, ABC):
     pictorial: ClassVar[bool] = False
     slants: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        """Check the settings; steps that have some go on from here."""
+
     @abstractmethod
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Adjust one row's view.
@@ -104,6 +107,7 @@ class Surrounded(Transform):
     pictorial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "fill", colour_setting(type(self).__name__, self.fill))
         if isinstance(self.mask_fill, bool) or not isinstance(self.mask_fill, int) or not 0 <= self.mask_fill <= 65_535:
             raise BadSetting(

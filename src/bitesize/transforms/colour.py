@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ _NAMED = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
 # Brightness as the eye sees it (ITU-R BT.601-7, as in JPEG and in Pillow's "L").
 _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
 Range = float | tuple[float, float]
+# Least and greatest amount that there may be, and the one that changes nothing: of factors, and of turns.
+_FACTORS, _TURNS = (0.0, 100.0, 1.0), (-0.5, 0.5, 0.0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -157,7 +160,37 @@ class Colour(_Mixing):
 
 
 @dataclass(frozen=True, repr=False)
-class Brightness(Transform):
+class _Amount(Transform):
+    """A step with one random amount, drawn evenly from a range.
+
+    Attributes
+    ----------
+    limits : tuple of 3 float
+        Least and greatest amount that there may be, and the one that changes nothing.
+    """
+
+    amount: Range
+    draws: ClassVar[int] = 1
+    limits: ClassVar[tuple[float, float, float]] = _FACTORS
+
+    def __post_init__(self) -> None:
+        _ = self._bounds  # checked at birth
+
+    @cached_property
+    def _bounds(self) -> tuple[float, float]:
+        return range_setting(type(self).__name__, "amount", self.amount, *self.limits)
+
+    @abstractmethod
+    def change(self, view: View, amount: float) -> None:
+        """Adjust a view by an amount."""
+
+    def adjust(self, view: View, u: Sequence[float]) -> None:
+        """Change by a random amount."""
+        self.change(view, between(u[0], self._bounds))
+
+
+@dataclass(frozen=True, repr=False)
+class Brightness(_Amount):
     """Multiply all channels by one random factor.
 
     Nothing is clamped between the steps of a pipeline, only at a cast to integers. This holds for all colour steps.
@@ -169,22 +202,14 @@ class Brightness(Transform):
     """
 
     amount: Range = 0.2
-    draws: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        assert self._bounds  # checked at birth
-
-    @cached_property
-    def _bounds(self) -> tuple[float, float]:
-        return range_setting("Brightness", "amount", self.amount, 0, 100, 1)
-
-    def adjust(self, view: View, u: Sequence[float]) -> None:
+    def change(self, view: View, amount: float) -> None:
         """Multiply."""
-        _brighten(view, between(u[0], self._bounds))
+        _brighten(view, amount)
 
 
 @dataclass(frozen=True, repr=False)
-class Contrast(Transform):
+class Contrast(_Amount):
     """Stretch all values by one random factor about the middle gray (127.5 for 8-bit images).
 
     Parameters
@@ -194,22 +219,14 @@ class Contrast(Transform):
     """
 
     amount: Range = 0.2
-    draws: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        assert self._bounds  # checked at birth
-
-    @cached_property
-    def _bounds(self) -> tuple[float, float]:
-        return range_setting("Contrast", "amount", self.amount, 0, 100, 1)
-
-    def adjust(self, view: View, u: Sequence[float]) -> None:
+    def change(self, view: View, amount: float) -> None:
         """Stretch."""
-        _stretch(view, between(u[0], self._bounds))
+        _stretch(view, amount)
 
 
 @dataclass(frozen=True, repr=False)
-class Saturation(_Mixing):
+class Saturation(_Mixing, _Amount):
     """Make colours stronger or weaker by one random factor; 0 is gray.
 
     Parameters
@@ -219,22 +236,14 @@ class Saturation(_Mixing):
     """
 
     amount: Range = 0.2
-    draws: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        assert self._bounds  # checked at birth
-
-    @cached_property
-    def _bounds(self) -> tuple[float, float]:
-        return range_setting("Saturation", "amount", self.amount, 0, 100, 1)
-
-    def adjust(self, view: View, u: Sequence[float]) -> None:
+    def change(self, view: View, amount: float) -> None:
         """Mix with gray."""
-        _saturate(view, between(u[0], self._bounds))
+        _saturate(view, amount)
 
 
 @dataclass(frozen=True, repr=False)
-class Hue(_Mixing):
+class Hue(_Mixing, _Amount):
     """Turn colours around the gray axis by a random angle, in the plane of YIQ; brightness stays.
 
     Parameters
@@ -244,18 +253,11 @@ class Hue(_Mixing):
     """
 
     amount: Range = 0.05
-    draws: ClassVar[int] = 1
+    limits: ClassVar[tuple[float, float, float]] = _TURNS
 
-    def __post_init__(self) -> None:
-        assert self._bounds  # checked at birth
-
-    @cached_property
-    def _bounds(self) -> tuple[float, float]:
-        return range_setting("Hue", "amount", self.amount, -0.5, 0.5, 0)
-
-    def adjust(self, view: View, u: Sequence[float]) -> None:
+    def change(self, view: View, amount: float) -> None:
         """Turn."""
-        _turn_hue(view, between(u[0], self._bounds))
+        _turn_hue(view, amount)
 
 
 @dataclass(frozen=True, repr=False)
@@ -276,7 +278,7 @@ class ColorJitter(Transform):
     pictorial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        assert self._steps is not None  # checked at birth
+        _ = self._steps  # checked at birth
 
     @cached_property
     def _steps(self) -> list[tuple[Callable[[View, float], None], int, tuple[float, float]]]:
@@ -285,9 +287,9 @@ class ColorJitter(Transform):
         for i, (name, change) in enumerate(
             (("brightness", _brighten), ("contrast", _stretch), ("saturation", _saturate), ("hue", _turn_hue))
         ):
-            low, high, nothing = (-0.5, 0.5, 0.0) if name == "hue" else (0.0, 100.0, 1.0)
-            bounds = range_setting("ColorJitter", name, getattr(self, name), low, high, nothing)
-            if bounds != (nothing, nothing):
+            limits = _TURNS if name == "hue" else _FACTORS
+            bounds = range_setting("ColorJitter", name, getattr(self, name), *limits)
+            if bounds != (limits[2], limits[2]):
                 steps.append((change, i, bounds))
         return steps
 

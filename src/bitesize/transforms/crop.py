@@ -27,7 +27,27 @@ _MODES = ("stretch", "cover", "pad", "shorter")
 
 
 @dataclass(frozen=True, repr=False)
-class Resize(Surrounded):
+class _Sized(Transform):
+    """A step that gives rows a size: a side in pixels, or (height, width)."""
+
+    size: int | Size
+    pictorial: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "size", size_setting(type(self).__name__, self.size))
+
+    def size_after(self, size: Size | None) -> Size | None:
+        """Tell the size given."""
+        return self._sides
+
+    @cached_property
+    def _sides(self) -> Size:
+        return both_sides(self.size)
+
+
+@dataclass(frozen=True, repr=False)
+class Resize(_Sized, Surrounded):
     """Resize, antialiased.
 
     Parameters
@@ -54,13 +74,11 @@ class Resize(Surrounded):
     Resize((224, 320), mode='pad', fill=127.5)
     """
 
-    size: int | Size
     mode: Literal["stretch", "cover", "pad", "shorter"] = "stretch"
     interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "size", size_setting("Resize", self.size))
         if self.mode not in _MODES:
             raise BadSetting(f"Resize: mode is {', '.join(map(repr, _MODES))}, not {self.mode!r}")
         if self.mode == "shorter" and isinstance(self.size, tuple):
@@ -93,10 +111,6 @@ class Resize(Surrounded):
         view.rescale(inner_w, inner_h)
         view.crop((inner_w - width) // 2, (inner_h - height) // 2, width, height)
 
-    @cached_property
-    def _sides(self) -> Size:
-        return both_sides(self.size)
-
     def _to_shorter(self, height: float, width: float) -> Size:
         side = self._sides[0]
         # The longer side is rounded down, as torchvision does it.
@@ -104,7 +118,7 @@ class Resize(Surrounded):
 
 
 @dataclass(frozen=True, repr=False)
-class CenterCrop(Surrounded):
+class CenterCrop(_Sized, Surrounded):
     """Cut out the middle.
 
     Parameters
@@ -115,28 +129,14 @@ class CenterCrop(Surrounded):
         What surrounds an image, and its mask, that is smaller.
     """
 
-    size: int | Size
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "size", size_setting("CenterCrop", self.size))
-
-    def size_after(self, size: Size | None) -> Size:
-        """Tell the size given."""
-        return self._sides
-
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Crop, at whole pixels."""
         height, width = self._sides
         view.crop(math.floor((view.width - width) / 2), math.floor((view.height - height) / 2), width, height)
 
-    @cached_property
-    def _sides(self) -> Size:
-        return both_sides(self.size)
-
 
 @dataclass(frozen=True, repr=False)
-class RandomCrop(Surrounded):
+class RandomCrop(_Sized, Surrounded):
     """Cut out a part at random.
 
     Parameters
@@ -149,19 +149,13 @@ class RandomCrop(Surrounded):
         What is seen there, and around an image that is smaller than the part.
     """
 
-    size: int | Size
     padding: int = 0
     draws: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "size", size_setting("RandomCrop", self.size))
         if isinstance(self.padding, bool) or not isinstance(self.padding, int) or self.padding < 0:
             raise BadSetting(f"RandomCrop: padding is a number of pixels, at least 0, not {self.padding!r}")
-
-    def size_after(self, size: Size | None) -> Size:
-        """Tell the size given."""
-        return self._sides
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Crop, at whole pixels."""
@@ -172,13 +166,9 @@ class RandomCrop(Surrounded):
         room = math.floor(side) - part + 2 * self.padding
         return math.floor(u * (room + 1)) - self.padding if room >= 0 else math.floor((side - part) / 2)
 
-    @cached_property
-    def _sides(self) -> Size:
-        return both_sides(self.size)
-
 
 @dataclass(frozen=True, repr=False)
-class RandomResizedCrop(Transform):
+class RandomResizedCrop(_Sized):
     """Cut out a random part and resize it: the usual augmentation for training from scratch.
 
     Parameters
@@ -193,22 +183,16 @@ class RandomResizedCrop(Transform):
         As `Resize`.
     """
 
-    size: int | Size
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     interpolation: Interpolation = "bilinear"
     draws: ClassVar[int] = 4
-    pictorial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", size_setting("RandomResizedCrop", self.size))
+        super().__post_init__()
         object.__setattr__(self, "scale", range_setting("RandomResizedCrop", "scale", self.scale, 1e-6, 1, None))
         object.__setattr__(self, "ratio", range_setting("RandomResizedCrop", "ratio", self.ratio, 1e-3, 1e3, None))
         interpolation_setting("RandomResizedCrop", self.interpolation)
-
-    def size_after(self, size: Size | None) -> Size:
-        """Tell the size given."""
-        return self._sides
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Crop, then rescale."""
@@ -220,10 +204,6 @@ class RandomResizedCrop(Transform):
         view.crop(u[2] * (view.width - width), u[3] * (view.height - height), width, height)
         view.rescale(self._sides[1], self._sides[0])
         view.kind = KINDS[self.interpolation]
-
-    @cached_property
-    def _sides(self) -> Size:
-        return both_sides(self.size)
 
     @cached_property
     def _log_ratio(self) -> tuple[float, float]:

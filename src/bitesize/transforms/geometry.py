@@ -90,7 +90,7 @@ class Rotate(Surrounded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        assert self._bounds  # checked at birth
+        _ = self._bounds  # checked at birth
 
     @cached_property
     def _bounds(self) -> tuple[float, float]:
@@ -154,7 +154,7 @@ class Translate(Surrounded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        assert self._bounds  # checked at birth
+        _ = self._bounds  # checked at birth
 
     @cached_property
     def _bounds(self) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -183,7 +183,7 @@ class Zoom(Surrounded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        assert self._bounds  # checked at birth
+        _ = self._bounds  # checked at birth
 
     @cached_property
     def _bounds(self) -> tuple[float, float]:
