@@ -85,15 +85,26 @@ def test_threads_that_ask_for_more_than_there_is_take_turns_and_never_overdraw()
 def test_a_large_request_is_not_overtaken_for_ever_by_small_ones():
     pool = Budget(100).pool(100, "decoding", lambda n: n)
     pool.request(60, "first")
-    done = threading.Event()
-    large = threading.Thread(target=lambda: (pool.request(100, "large"), done.set()))
+    served = []
+
+    def take(nbytes, who):
+        pool.request(nbytes, who)
+        served.append(who)
+        pool.give_back(nbytes)
+
+    large = threading.Thread(target=take, args=(100, "large"))
     large.start()
     while not pool.wanted:
         pass
-    assert not pool.try_request(10)  # it would fit, but somebody waits
+    small = threading.Thread(target=take, args=(10, "small"))  # it would fit, but somebody waits
+    small.start()
+    while len(pool._waiting) < 2:
+        pass
+    assert not served
     pool.give_back(60)
-    assert done.wait(10)
-    large.join()
+    large.join(10)
+    small.join(10)
+    assert served == ["large", "small"]
 
 
 def test_auto_takes_a_part_of_what_is_available_and_divides_it_among_local_ranks(monkeypatch):

@@ -97,7 +97,7 @@ def _print(result: dict[str, object], rows: int) -> None:
     )
     console.print(
         f"reading, and decoding or casting, alone: {result['bound_rows_per_second']:,.0f} rows/s, so this is "
-        f"[bold]{result['share_of_bound']:.0%}[/] of what the {result['threads']} threads could do at most",
+        f"[bold]{result['share_of_bound']:.0%}[/] of what could be had at most",
         highlight=False,
     )
     table = Table(box=None, show_header=False, padding=(0, 2))

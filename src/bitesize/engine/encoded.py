@@ -52,6 +52,7 @@ class EncodedRows:
         self._source = source
         self._what = what
         self._masks = {name: what for name, what in source.spec.items() if name != IMAGE and isinstance(what, Encoded)}
+        self.fields = (IMAGE, *self._masks)  # that are encoded
         self._views = [(view.adjust, view.draws) for view in steps.views]
         self._fill, self._mask_fill = steps.surroundings
         self._fast_decode = fast_decode
@@ -81,7 +82,7 @@ class EncodedRows:
     def readers(self, scratch: Scratch) -> dict[str, Reader]:
         """Give what a source puts the files of some rows into."""
         room = scratch.room()
-        return {name: Reader(room) for name in (IMAGE, *self._masks)}
+        return {name: Reader(room) for name in self.fields}
 
     def draw(
         self,
@@ -248,7 +249,7 @@ class EncodedRows:
     def _read(self, row: int, room: Room, scratch: Scratch) -> dict[str, memoryview]:
         """Read one row's files again; its other fields are in the slot already."""
         begun = perf_counter()
-        readers = {name: Reader(room) for name in (IMAGE, *self._masks)}
+        readers = {name: Reader(room) for name in self.fields}
         beside = {name: ignored(field) for name, field in self._source.spec.items() if name not in readers}
         try:
             self._source.read(np.array([row], np.int64), {**beside, **readers})

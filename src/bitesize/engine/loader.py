@@ -275,7 +275,7 @@ class Loader:
             Rows per second; the loader itself must be at rest meanwhile.
         """
         chosen = self.order.rows(0, 0, min(rows, self.order.n))
-        return measure_bound(self._pipeline, chosen, self.threads, self._parts[2])
+        return measure_bound(self._pipeline, chosen, self._working, self._parts[2], self.budget)
 
     def close(self) -> None:
         """End the threads and give all bytes back; batches that are still held stay valid."""

@@ -13,9 +13,9 @@ from bitesize.engine.after import Key, Maps, mix_pairs
 from bitesize.engine.encoded import EncodedRows
 from bitesize.engine.first import size_of_first_row
 from bitesize.engine.fixed import FixedRows
-from bitesize.engine.scratch import Scratch
+from bitesize.engine.scratch import Scratch, scratch_nbytes
 from bitesize.engine.shapes import IMAGE, LABEL, Layout, drawn_fields, mixed_fields, sort_steps
-from bitesize.errors import BadRows, BitesizeError
+from bitesize.errors import BadResult, BadRows, BitesizeError
 from bitesize.kernels.warm import readers, warm
 from bitesize.memory.budget import Budget
 from bitesize.sources.base import Located, Source
@@ -189,7 +189,7 @@ class Pipeline:
             labels = (
                 scratch.field(f"{LABEL} mapped", self._maps.fields[LABEL], len(rows)) if self.steps.maps else drawn[LABEL]
             )
-            self._spread_labels(labels, rows, failed, arrays[self._home[LABEL]])
+            self._spread_labels(labels, failed, arrays[self._home[LABEL]], lambda i: self._where(int(rows[i]), key.epoch)())
         for i in failed:
             for array in arrays.values():
                 array[i] = 0
@@ -294,7 +294,12 @@ class Pipeline:
         ``scratch`` has the fields that `bound_fields` tells.
         """
         draws = (0.5,) * sum(self.draws)
-        drawn = {name: scratch.field(f"{name} drawn", field, len(rows)) for name, field in self._drawn.items()}
+        encoded = self._encoded.fields if self._encoded is not None else ()
+        drawn = {
+            name: scratch.field(f"{name} drawn", field, len(rows))
+            for name, field in self._drawn.items()
+            if name not in encoded
+        }
         if self._encoded is None:
             self._draw_fixed(rows, [draws] * len(rows), drawn, scratch)
             return
@@ -304,7 +309,8 @@ class Pipeline:
 
     def bound_fields(self, rows: int) -> dict[str, int]:
         """Tell the bytes of scratch that `read_and_decode` needs, by what it is for."""
-        need = {f"{name} drawn": rows * field.nbytes for name, field in self._drawn.items()}
+        encoded = self._encoded.fields if self._encoded is not None else ()
+        need = {f"{name} drawn": rows * field.nbytes for name, field in self._drawn.items() if name not in encoded}
         return need | {f"{name} read": min(rows, self._piece) * field.nbytes for name, field in self._beside.items()}
 
     def _read(self, rows: NDArray[np.int64], into: Mapping[str, Any], scratch: Scratch) -> dict[int, Exception]:
@@ -354,13 +360,16 @@ class Pipeline:
         return lambda: f"{self.source.describe(row)} (row {row}, epoch {epoch})"
 
     def _spread_labels(
-        self, labels: NDArray[Any], rows: NDArray[np.int64], failed: dict[int, Exception], out: NDArray[Any]
-    ) -> None:
+        self, labels: NDArray[Any], failed: Mapping[int, Exception], out: NDArray[Any], where: Callable[[int], str]
+    ) -> None:  # fmt: skip
         """Turn class numbers into shares of classes."""
         out[...] = 0.0
         for i, label in enumerate(labels.tolist()):
-            if i not in failed:
-                out[i, label] = 1.0
+            if i in failed:
+                continue
+            if not 0 <= label < out.shape[1]:
+                raise BadResult(f"{where(i)}: the label is {label}, and there are {out.shape[1]} classes")
+            out[i, label] = 1.0
 
     # --- what functions of the user make -----------------------------------------------------------------------------
 
@@ -368,11 +377,11 @@ class Pipeline:
         """Draw the first row, on its own, and let somebody learn from it."""
         layout = {f"{name} drawn": field for name, field in self._drawn.items()}
         layout |= {f"{name} read": field for name, field in self._beside.items()}
+        need = {name: field.nbytes for name, field in layout.items()}
+        charge = budget.charge(scratch_nbytes(need, self.decodes, self.kernel_values), "a trial row")
         pool = budget.pool(min(_TRIAL_POOL, budget.free), "a trial row", lambda nbytes: nbytes) if self.decodes else None
         try:
-            scratch = Scratch(
-                {name: field.nbytes for name, field in layout.items()}, self.decodes, self.kernel_values, pool
-            )  # fmt: skip
+            scratch = Scratch(need, self.decodes, self.kernel_values, pool)
             drawn = {name: scratch.field(f"{name} drawn", field, 1) for name, field in self._drawn.items()}
             failed = self._draw(np.zeros(1, np.int64), [(0.5,) * sum(self.draws)], drawn, scratch)
             scratch.rest()
@@ -382,12 +391,13 @@ class Pipeline:
         if failed:
             raise failed[0]
         learn({name: array[0] for name, array in drawn.items()}, self._where(0, 0))
+        charge.release()
 
     def _learn_batch(self, row: dict[str, NDArray[Any]], where: Callable[[], str]) -> None:
         row |= self._maps.run(row, None, Key(0, 0, 0), where) if self.steps.maps else {}
         batch = {name: row[name][None] for name in self._mixed}
         if LABEL in batch and self._maps.fields[LABEL] != self._mixed[LABEL]:
             spread = np.zeros((1, *self._mixed[LABEL].shape), np.float32)
-            self._spread_labels(batch[LABEL], np.zeros(1, np.int64), {}, spread)
+            self._spread_labels(batch[LABEL], {}, spread, lambda i: where())
             batch[LABEL] = spread
         self._batch_maps.learn(batch, True, where)

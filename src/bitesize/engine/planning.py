@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.ring import slot_nbytes
-from bitesize.engine.scratch import READ_BUFFER
+from bitesize.engine.scratch import scratch_nbytes
 from bitesize.engine.shapes import IMAGE
 from bitesize.engine.steps import Steps
 from bitesize.errors import DoesNotFit
@@ -80,8 +80,8 @@ class Needs:
 def thread_nbytes(pipeline: Pipeline, rows: int) -> int:
     """Tell the bytes of scratch that one thread has for good, for batches of so many rows."""
     bite = min(pipeline.bite, rows)
-    own = sum(pipeline.scratch_fields(rows).values()) + 4 * pipeline.kernel_values + pipeline.source.scratch(bite)
-    return own + (READ_BUFFER if pipeline.decodes else 0)
+    own = scratch_nbytes(pipeline.scratch_fields(rows), pipeline.decodes, pipeline.kernel_values)
+    return own + pipeline.source.scratch(bite)
 
 
 def threads_beside(pipeline: Pipeline, budget: Budget) -> int:

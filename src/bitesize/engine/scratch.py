@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ class Scratch:
         Where transient needs are served from.
     """
 
-    def __init__(self, fields: dict[str, int], reads: bool, kernel_values: int, pool: Pool | None) -> None:
+    def __init__(self, fields: Mapping[str, int], reads: bool, kernel_values: int, pool: Pool | None) -> None:
         self._fields = {name: allocate(nbytes) for name, nbytes in fields.items()}
         self._read = allocate(READ_BUFFER) if reads else None
         self.kernel = allocate(4 * kernel_values).view(np.float32) if kernel_values else np.empty(0, np.float32)
@@ -131,3 +132,8 @@ class Scratch:
         """Give back what is transient, before a wait that may be long."""
         if self.transient is not None:
             self.transient.release()
+
+
+def scratch_nbytes(fields: Mapping[str, int], reads: bool, kernel_values: int) -> int:
+    """Tell the bytes of one `Scratch`, but for what is transient."""
+    return sum(fields.values()) + 4 * kernel_values + (READ_BUFFER if reads else 0)

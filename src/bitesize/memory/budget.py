@@ -241,15 +241,6 @@ class Pool:
             self._turn.notify_all()
         self._budget._use_pooled(nbytes)
 
-    def try_request(self, nbytes: int) -> bool:
-        """Take ``nbytes`` if they are free and nobody waits."""
-        with self._turn:
-            if self._waiting or self._free < nbytes:
-                return False
-            self._free -= nbytes
-        self._budget._use_pooled(nbytes)
-        return True
-
     def give_back(self, nbytes: int) -> None:
         """Return bytes that `request` granted."""
         self._budget._use_pooled(-nbytes)
