@@ -1,5 +1,6 @@
 """Threads stand by until others wait."""
 
+import threading
 import time
 
 import numpy as np
@@ -67,3 +68,26 @@ def test_so_many_threads_as_were_asked_for_work():
 def test_a_small_budget_has_few_threads_stand_by():
     with bs.Loader(Waiting(0), batch_size=1, memory="8 MiB") as loader:
         assert loader.threads == processor_share() + 2
+
+
+def test_threads_that_stand_by_are_not_started():
+    with bs.Loader(Waiting(0), batch_size=4, memory="512 MiB") as loader:
+        next(iter(loader))
+        alive = sum(
+            thread.name.startswith("bitesize-") and thread.name != "bitesize-compile" for thread in threading.enumerate()
+        )
+        assert alive <= loader._engine.crew.working < loader.threads
+
+
+def test_where_the_system_gives_no_more_threads_those_there_are_go_on(monkeypatch):
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name.startswith("bitesize-") and int(thread.name.split("-")[1]) > processor_share():
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    rows, most, _ = _work(Waiting(0.02), 100)
+    assert len(np.unique(rows)) == 1600
+    assert most <= processor_share() + 2

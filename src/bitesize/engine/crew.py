@@ -63,6 +63,12 @@ class Crew:
             if now - self._begun >= _WINDOW and self._bites >= _BITES:
                 self._look(now)
 
+    def limit(self, most: int) -> None:
+        """Never let more than so many threads work."""
+        with self._changed:
+            self.most = max(self.least, most)
+            self.working = min(self.working, self.most)
+
     def close(self) -> None:
         """Wake all threads for good."""
         with self._changed:

@@ -12,7 +12,7 @@ from bitesize.engine.shapes import IMAGE
 from bitesize.engine.steps import Steps
 from bitesize.errors import DoesNotFit
 from bitesize.memory.budget import Budget, Pool
-from bitesize.memory.limits import available
+from bitesize.memory.limits import MOST_STANDBY, available
 from bitesize.memory.plan import Part, Plan
 from bitesize.memory.sizes import format_size
 from bitesize.order.order import Order
@@ -24,7 +24,7 @@ POOL_SHARE = 8
 POOL_LEAST = 4 << 20
 # Threads that stand by while others wait for the disk or the interpreter: 14 make 16 reads under way on two processors,
 # which is what disks want; they take this part of the budget at most, but 2 there always are.
-STANDBY = (2, 14)
+STANDBY = (2, MOST_STANDBY)
 STANDBY_SHARE = 32
 # What a thread takes beside its scratch, about: the part of its stack that it uses.
 _THREAD = 128 << 10

@@ -92,6 +92,8 @@ class Engine:
         self._stopping = False
         self._wanted = threading.Event()  # there is a run to work on
         self._pid = os.getpid()
+        self._hiring = threading.Lock()
+        self._hired = 0
         self._scratches = scratches
         self._moved = time.monotonic()
         self._threads = [
@@ -109,10 +111,21 @@ class Engine:
             self.cancel()
             run = self.run = Run(epoch, batch)
             self._wanted.set()
-        if not self._threads[0].ident:
-            for thread in self._threads:
-                thread.start()
+        self._hire()
         return run
+
+    def _hire(self) -> None:
+        """Start the threads that are to work and have not begun; those that stand by take nothing of the system until then."""
+        with self._hiring:
+            while not self._stopping and self._hired < self.crew.working:
+                try:
+                    self._threads[self._hired].start()
+                except RuntimeError:
+                    if self._hired < self.crew.least:
+                        raise
+                    self.crew.limit(self._hired)  # the system gives no more: address space, or a limit on processes
+                    return
+                self._hired += 1
 
     def cancel(self) -> None:
         """End the present run; what is ready is dropped, what is being made is dropped when it is done."""
@@ -170,9 +183,10 @@ class Engine:
 
     def close(self) -> None:
         """End threads and give everything back; safe to call at any time, more than once."""
-        if self._stopping:
-            return
-        self._stopping = True
+        with self._hiring:
+            if self._stopping:
+                return
+            self._stopping = True
         self.cancel()
         if os.getpid() != self._pid:  # a forked child has none of the threads
             return
@@ -237,6 +251,8 @@ class Engine:
             clock.busy += time.perf_counter() - begun
             clock.rows += bite.stop - bite.start
             self.crew.report(bite.stop - bite.start, used, begun - asked)
+            if self.crew.working > self._hired:
+                self._hire()
 
     def _next_bite(self, scratch: Scratch) -> Bite | None:
         """Cut the next bite; one thread at a time, so bites begin in order."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from bitesize.errors import BadSetting, DoesNotFit
-from bitesize.memory.limits import available
+from bitesize.memory.limits import MOST_STANDBY, available, processor_share
 from bitesize.memory.sizes import format_size, parse_size
 
 # "auto" takes this part of what is available: it leaves room for the model, the framework and the page cache.
@@ -62,7 +62,7 @@ class Budget:
 
     def __init__(self, size: int | str = "auto") -> None:
         if size == "auto":
-            limit = available(threads=8)
+            limit = available(threads=processor_share() + MOST_STANDBY)
             self.total = max(1, limit.room // AUTO_SHARE // _local_ranks())
             self.origin = f"a quarter of {limit.name}"
         else:

@@ -12,6 +12,8 @@ import psutil
 
 # Address space that a thread reserves without using it: glibc's malloc arena and stack (measured).
 THREAD_RESERVES = {"RLIMIT_AS": 68 << 20, "RLIMIT_DATA": 8 << 20}
+# Threads of a loader that stand by, at most; see engine/crew.py.
+MOST_STANDBY = 14
 # A cgroup without a limit reports a number near 2**63 (v1); above this nothing is a limit.
 _NO_LIMIT = 1 << 60
 
