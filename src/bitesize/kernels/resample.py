@@ -214,12 +214,17 @@ def _matrix(start: float, end: float, source: int, size: int, kind: int) -> NDAr
     support = SUPPORT[kind] * stretch
     centres = start + (np.arange(size) + 0.5) * scale
     pixels = np.arange(source)
-    x = np.abs((pixels[None] - centres[:, None] + 0.5) / stretch)
-    linear = np.maximum(0.0, 1.0 - x)
-    near, far = (1.5 * x - 2.5) * x * x + 1.0, ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
-    cubic = np.where(x < 1, near, np.where(x < 2, far, 0.0))
-    weights = linear if kind == BILINEAR else cubic
+    weights = weight_reference((pixels[None] - centres[:, None] + 0.5) / stretch, kind)
     low = np.maximum(0, np.floor(centres - support + 0.5))
     high = np.minimum(source, np.floor(centres + support + 0.5))
     weights = np.where((pixels >= low[:, None]) & (pixels < high[:, None]), weights, 0.0)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def weight_reference(x: NDArray[np.float64], kind: int) -> NDArray[np.float64]:
+    """Do what `tap_weight` does for many distances, of either sign."""
+    x = np.abs(x)
+    if kind == BILINEAR:
+        return np.maximum(0.0, 1.0 - x)
+    near, far = (1.5 * x - 2.5) * x * x + 1.0, ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bitesize.kernels.filters import NEAREST
 from bitesize.kernels.jit import jit
-from bitesize.kernels.resample import tap_weight
+from bitesize.kernels.resample import tap_weight, weight_reference
 from bitesize.kernels.store import arrange_colours, colour_line, store_line
 
 
@@ -128,12 +128,5 @@ def warp_reference(
                     values = np.where(inside[..., None], source[m.clip(0, height - 1), k.clip(0, width - 1)], fill)
                     weight = np.ones(k.shape)
                     if kind != NEAREST:
-                        near_x, near_y = np.abs(k + 0.5 - u), np.abs(m + 0.5 - v)
-                        weight = np.vectorize(_weight)(near_x, kind) * np.vectorize(_weight)(near_y, kind)
+                        weight = weight_reference(k + 0.5 - u, kind) * weight_reference(m + 0.5 - v, kind)
                     out += weight[..., None] * values / (points[0] * points[1])
-
-
-def _weight(x: float, kind: int) -> float:
-    if kind == 0:
-        return max(0.0, 1.0 - x)
-    return (1.5 * x - 2.5) * x * x + 1.0 if x < 1 else ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0 if x < 2 else 0.0
