@@ -61,10 +61,10 @@ class FixedRows:
         self._compiled = known and (self.narrow or drawn.dtype in READ_TYPES)
         self._constant: tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]] | None = None
         self._whole = 255.0 if stored.dtype == np.uint8 else 1.0
-        # Rows that need nothing are read straight into the slot.
         # Rows that are only cast can be fetched in one step.
         can = HAS_PREADV and self.narrow and not steps.pictorial
         self._fetch_name = f"fetch {stored} {drawn}" if can else ""
+        # Rows that need nothing are read straight into the slot.
         self.direct = not steps.views and not self._chw and drawn.dtype == stored.dtype
 
     @property

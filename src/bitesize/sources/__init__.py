@@ -17,8 +17,9 @@ from bitesize.files.names import Names, names_of
 from bitesize.files.npy import ArrayFile, open_array
 from bitesize.files.scan import Listing, merge, scan
 from bitesize.sources.arrays import Arrays
-from bitesize.sources.base import Source, class_numbers
+from bitesize.sources.base import Source
 from bitesize.sources.images import ImageFiles
+from bitesize.sources.labels import class_numbers
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
 from bitesize.sources.npy import NpyFiles
 from bitesize.spec import Mode

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.files.npy import ArrayFile
-from bitesize.sources.base import Into, Located, Source, label_field
+from bitesize.sources.base import Into, Located, Source
+from bitesize.sources.labels import label_field
 from bitesize.spec import Field
 
 

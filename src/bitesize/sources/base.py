@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadRows, BadSetting
 from bitesize.files.names import Names
-from bitesize.files.scan import class_key
+from bitesize.sources.labels import label_field, split_classes, split_groups
 from bitesize.spec import Encoded, Field, Spec
 
 
@@ -211,9 +211,9 @@ class Source(ABC):
             raise BadSetting(f"fraction must lie between 0 and 1, not {fraction}")
         random = np.random.default_rng(np.random.SeedSequence((seed & (2**64 - 1), 0x5F117)))
         if by is not None:
-            first = _split_groups(np.asarray(by), len(self), fraction, random)
+            first = split_groups(np.asarray(by), len(self), fraction, random)
         else:
-            first = _split_classes(self.labels, len(self), fraction, random)
+            first = split_classes(self.labels, len(self), fraction, random)
         if not 0 < first.sum() < len(self):
             raise BadSetting(f"{len(self)} rows cannot be split {fraction:g} to {1 - fraction:g}: one part would be empty")
         return self.subset(first), self.subset(~first)
@@ -375,75 +375,7 @@ class Relabelled(Source):
         self._base.close()
 
 
-def class_numbers(labels: Sequence[Any] | NDArray[Any], rows: int) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Turn labels as given into an array, and names of classes where they are text.
-
-    Integers become int64; text becomes numbers, by name in sorted order; floats and arrays stay as they are (targets of
-    a regression).
-
-    Raises
-    ------
-    BadSetting
-        If their number is not that of the rows.
-    """
-    array = np.asarray(labels)
-    if array.dtype == object:
-        raise BadSetting("labels must be numbers or text, one a row")
-    if array.ndim == 0 or len(array) != rows:
-        given = "a single value" if array.ndim == 0 else f"{len(array)}"
-        raise BadSetting(f"{rows} rows need as many labels: got {given}")
-    if array.dtype.kind in "US" and array.ndim != 1:
-        raise BadSetting(f"labels that are text must be one a row, not of shape {array.shape}")
-    if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8", "backslashreplace")
-    if array.dtype.kind == "U":
-        names = sorted({str(name) for name in array.tolist()}, key=class_key)
-        index = {name: i for i, name in enumerate(names)}
-        return np.array([index[str(name)] for name in array.tolist()], np.int64), tuple(names)
-    if array.dtype.kind in "iub" and array.ndim == 3 and array.dtype.itemsize <= 2:
-        # Masks stay as they are: as int64 they would be eight times as large.
-        return np.ascontiguousarray(array, np.uint8 if array.dtype.kind == "b" else array.dtype.newbyteorder("=")), None
-    if array.dtype.kind in "iub":
-        if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
-            raise BadSetting("labels must be below 2**63")
-        return np.ascontiguousarray(array, np.int64), None
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("=")), None
-
-
-def label_field(labels: NDArray[Any], x: Field | Encoded) -> Field:
-    """Tell what labels are beside ``x``: whole numbers for each pixel of an image are a mask."""
-    shape = labels.shape[1:]
-    image = isinstance(x, Field) and len(x.shape) == 3 and x.shape[2] in (1, 3, 4) and shape == x.shape[:2]
-    return Field(shape, labels.dtype, mask=image and labels.dtype.kind in "iu")
-
-
 def raise_bad(failed: Mapping[int, Exception]) -> None:
     """Raise `BadRows` if any row failed."""
     if failed:
         raise BadRows(failed)
-
-
-def _split_classes(
-    labels: NDArray[np.int64] | None, rows: int, fraction: float, random: np.random.Generator
-) -> NDArray[np.bool_]:
-    labels = np.zeros(rows, np.int64) if labels is None else labels
-    first = np.zeros(rows, np.bool_)
-    for label in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == label))
-        count = round(fraction * len(members))
-        if len(members) > 1:  # each part sees each class that has rows enough
-            count = min(max(count, 1), len(members) - 1)
-        first[members[:count]] = True
-    return first
-
-
-def _split_groups(groups: NDArray[Any], rows: int, fraction: float, random: np.random.Generator) -> NDArray[np.bool_]:
-    if groups.shape != (rows,):
-        raise BadSetting(f"by needs one group a row, shape ({rows},), not {groups.shape}")
-    _, member_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = random.permutation(len(sizes))
-    # The first groups, up to the share: a group counts when its middle lies within it.
-    middle = np.cumsum(sizes[order]) - sizes[order] / 2
-    chosen = np.zeros(len(sizes), np.bool_)
-    chosen[order[middle <= fraction * rows]] = True
-    return chosen[member_of]

@@ -1,0 +1,83 @@
+"""Labels as people give them: numbers, names, targets or masks; and splits that look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadSetting
+from bitesize.files.scan import class_key
+from bitesize.spec import Encoded, Field
+
+
+def class_numbers(labels: Sequence[Any] | NDArray[Any], rows: int) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+    """Turn labels as given into an array, and names of classes where they are text.
+
+    Integers become int64; text becomes numbers, by name in sorted order; floats and arrays stay as they are (targets of
+    a regression).
+
+    Raises
+    ------
+    BadSetting
+        If their number is not that of the rows.
+    """
+    array = np.asarray(labels)
+    if array.dtype == object:
+        raise BadSetting("labels must be numbers or text, one a row")
+    if array.ndim == 0 or len(array) != rows:
+        given = "a single value" if array.ndim == 0 else f"{len(array)}"
+        raise BadSetting(f"{rows} rows need as many labels: got {given}")
+    if array.dtype.kind in "US" and array.ndim != 1:
+        raise BadSetting(f"labels that are text must be one a row, not of shape {array.shape}")
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8", "backslashreplace")
+    if array.dtype.kind == "U":
+        names = sorted({str(name) for name in array.tolist()}, key=class_key)
+        index = {name: i for i, name in enumerate(names)}
+        return np.array([index[str(name)] for name in array.tolist()], np.int64), tuple(names)
+    if array.dtype.kind in "iub" and array.ndim == 3 and array.dtype.itemsize <= 2:
+        # Masks stay as they are: as int64 they would be eight times as large.
+        return np.ascontiguousarray(array, np.uint8 if array.dtype.kind == "b" else array.dtype.newbyteorder("=")), None
+    if array.dtype.kind in "iub":
+        if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
+            raise BadSetting("labels must be below 2**63")
+        return np.ascontiguousarray(array, np.int64), None
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("=")), None
+
+
+def label_field(labels: NDArray[Any], x: Field | Encoded) -> Field:
+    """Tell what labels are beside ``x``: whole numbers for each pixel of an image are a mask."""
+    shape = labels.shape[1:]
+    image = isinstance(x, Field) and len(x.shape) == 3 and x.shape[2] in (1, 3, 4) and shape == x.shape[:2]
+    return Field(shape, labels.dtype, mask=image and labels.dtype.kind in "iu")
+
+
+def split_classes(
+    labels: NDArray[np.int64] | None, rows: int, fraction: float, random: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Choose a share of the rows of each class at random; True for the chosen ones, shape (rows,)."""
+    labels = np.zeros(rows, np.int64) if labels is None else labels
+    first = np.zeros(rows, np.bool_)
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        count = round(fraction * len(members))
+        if len(members) > 1:  # each part sees each class that has rows enough
+            count = min(max(count, 1), len(members) - 1)
+        first[members[:count]] = True
+    return first
+
+
+def split_groups(groups: NDArray[Any], rows: int, fraction: float, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose whole groups at random that hold about a share of the rows; True for the chosen rows, shape (rows,)."""
+    if groups.shape != (rows,):
+        raise BadSetting(f"by needs one group a row, shape ({rows},), not {groups.shape}")
+    _, member_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = random.permutation(len(sizes))
+    # The first groups, up to the share: a group counts when its middle lies within it.
+    middle = np.cumsum(sizes[order]) - sizes[order] / 2
+    chosen = np.zeros(len(sizes), np.bool_)
+    chosen[order[middle <= fraction * rows]] = True
+    return chosen[member_of]
