@@ -29,16 +29,12 @@ def bench(
 
     import bitesize as bs
     from bitesize.errors import BadSetting
-    from bitesize.training.settings import geometry, is_whole
-    from bitesize.transforms.base import check_size
+    from bitesize.training.settings import preparation
 
-    if image_size is not None:
-        check_size("--image-size", image_size, image_size)
     if not 0 < seconds < 86_400:
         raise BadSetting(f"--seconds must be above 0, not {seconds:g}")
     source = bs.open(data, labels)
-    scaling = [bs.Scale(1 / 255)] if is_whole(source.spec["x"]) else []
-    transforms = [*geometry(source, image_size, augment=True), *scaling]
+    transforms = preparation(source, image_size, augment=True)
     size = parse_batch_size(batch_size)
     options = {"transforms": transforms, "memory": memory, "threads": threads, "dtype": np.float32}
     with bs.Loader(source, batch_size=size, on_error="skip", max_bad=1.0, **options) as loader:  # type: ignore[arg-type]

@@ -24,15 +24,11 @@ def plan(
 
     import bitesize as bs
     from bitesize.memory.sizes import format_size
-    from bitesize.training.settings import geometry, is_whole
-    from bitesize.transforms.base import check_size
+    from bitesize.training.settings import preparation
 
-    if image_size is not None:
-        check_size("--image-size", image_size, image_size)
     source = bs.open(data, labels)
-    scaling = [bs.Scale(1 / 255)] if is_whole(source.spec["x"]) else []
     size: Any = parse_batch_size(batch_size)
-    transforms = [*geometry(source, image_size, augment=False), *scaling]
+    transforms = preparation(source, image_size, augment=False)
     with bs.Loader(source, batch_size=size, transforms=transforms, memory=memory, dtype=np.float32) as loader:
         made = loader.plan
     # Training with validation beside it takes two loaders, each with one slot more; see training/prepare.py.

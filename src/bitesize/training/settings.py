@@ -10,6 +10,7 @@ from bitesize.memory.sizes import parse_size
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform, check_size
+from bitesize.transforms.colour import Scale
 from bitesize.transforms.crop import RandomResizedCrop, Resize
 from bitesize.transforms.geometry import Flip
 
@@ -108,6 +109,20 @@ def geometry(source: Source, image_size: int | None, augment: bool) -> list[Tran
     if not is_image(what):
         raise BadSetting(f"--image-size {image_size} is for images, and the rows are {what}")
     return [Resize(image_size)]
+
+
+def preparation(source: Source, image_size: int | None, augment: bool) -> list[Transform]:
+    """Choose what a user sees of data before there is a model: one size, and 8-bit values from 0 to 1.
+
+    Raises
+    ------
+    BadSetting
+        As `geometry` does, or if ``image_size`` is no size.
+    """
+    if image_size is not None:
+        check_size("--image-size", image_size, image_size)
+    scaling = [Scale(1 / 255)] if is_whole(source.spec["x"]) else []
+    return [*geometry(source, image_size, augment), *scaling]
 
 
 def is_image(what: Field | Encoded) -> bool:
