@@ -218,6 +218,8 @@ def bad_data(tmp_path_factory, pictures, arrays):
     root = tmp_path_factory.mktemp("bad")
     (root / "empty").mkdir()
     write_jpeg(root / "one" / "only" / "a.jpg", noise(20, 20))
+    (root / "masks").mkdir()
+    Image.fromarray(noise(20, 20)[..., 0]).save(root / "masks" / "a.png")
     for i in range(6):
         folder = root / "shapes" / "ab"[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
@@ -237,6 +239,7 @@ def bad_data(tmp_path_factory, pictures, arrays):
         (["{bad}/empty"], r"holds no file that can be read (it is empty)"),
         (["{bad}/one"], r"has one class only (only)"),
         (["{bad}/one/only"], r"has no classes"),
+        (["{bad}/one/only", "--labels", "{bad}/masks"], "learns one class a row, and the labels of"),
         (["{bad}/shapes", "--model", "mlp", "--val-split", "0"], r"(4, 6, 3) float64, but"),
         (["{pictures}", "--memory", "1MiB"], "No batch fits: raise --memory to"),
         (["{pictures}", "--memory", "24MiB", "--image-size", "256"], "Lower --batch-size to"),
@@ -254,7 +257,7 @@ def bad_data(tmp_path_factory, pictures, arrays):
         (["{pictures}", "--image-size", "8"], "needs images of at least 16 x 16"),
         (["{arrays}", "--image-size", "64", "--out", "{bad}/three.py"], "--out needs a folder"),
     ],
-    ids=range(20),
+    ids=range(21),
 )
 def test_bad_input_is_one_clear_line_and_exit_code_1(bad_data, pictures, arrays, tmp_path, arguments, message):
     filled = [word.format(bad=bad_data, pictures=pictures, arrays=arrays) for word in arguments]

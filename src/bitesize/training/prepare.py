@@ -15,6 +15,7 @@ from bitesize.memory.sizes import format_size
 from bitesize.outputs.keras import to_keras
 from bitesize.sources import open as open_source
 from bitesize.sources.base import Source
+from bitesize.spec import Encoded
 from bitesize.training.backend import load_keras
 from bitesize.training.models import build_model, input_scaling, outputs_probabilities, saved_image_size
 from bitesize.training.run import RunFolder
@@ -59,6 +60,9 @@ def open_data(settings: TrainSettings) -> tuple[Source, Source | None, tuple[str
         If there are fewer than two classes, or validation data has others.
     """
     source = open_source(settings.data, settings.labels)
+    what = source.spec.get("y")
+    if isinstance(what, Encoded) or (what is not None and what.shape):
+        raise BadSetting(f"bitesize train learns one class a row, and the labels of {settings.data} are {what}")
     if source.labels is None or source.classes is None:
         raise BadSetting(
             f"{settings.data} has no classes: put the files of each class in a folder of its own, or name them in a CSV with "
