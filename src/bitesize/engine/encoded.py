@@ -95,12 +95,15 @@ class EncodedRows:
     ) -> None:
         """Draw what was read into ``readers``, and note in ``failed`` what could not be, by index; see `Pipeline.fill`."""
         later = [i for i, error in failed.items() if isinstance(error, NoRoom)]
+        images, drawn = readers[IMAGE].files, out[IMAGE]
         for i, row in enumerate(rows.tolist()):
             if i in failed:
                 continue
             try:
-                files = {name: reader.files[i] for name, reader in readers.items()}
-                self._draw_one(files, row, draws[i], {name: array[i] for name, array in out.items()}, scratch)
+                files, part = {IMAGE: images[i]}, {IMAGE: drawn[i]}
+                for name in self._masks:
+                    files[name], part[name] = readers[name].files[i], out[name][i]
+                self._draw_one(files, row, draws[i], part, scratch)
             except BitesizeError as error:
                 failed[i] = error
         for i in later:  # what was read before it is drawn now, so the read buffer is free
@@ -181,7 +184,8 @@ class EncodedRows:
                 f"{self._source.describe(row)} is {width} x {height} pixels and the first image {self._width} x "
                 f"{self._height}: to batch images of different sizes, add a transform such as bs.Resize(224)"
             )
-        geometry = (view.a, view.b, view.c, view.d, view.e, view.f, width, height)
+        # Kept for masks, which are drawn from here on by themselves.
+        geometry = (view.a, view.b, view.c, view.d, view.e, view.f, width, height) if self._masks else ()
         if orientation != 1:
             view.to_stored(orientation, info.width, info.height, 1.0)
         eighths = _eighths(view, info) if self._fast_decode else 8

@@ -6,6 +6,7 @@ import os
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +53,11 @@ class Names:
 
     def path(self, i: int) -> bytes:
         """Path of file ``i`` as the system takes it."""
-        relative = self.relative(i)
-        return os.path.join(self.root, relative) if self.root else relative
+        return self._prefix + self.relative(i)
+
+    @cached_property
+    def _prefix(self) -> bytes:
+        return os.path.join(self.root, b"") if self.root else b""
 
     def show(self, i: int) -> str:
         """Path of file ``i`` for messages and JSON, undecodable bytes escaped."""

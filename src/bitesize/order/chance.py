@@ -36,11 +36,17 @@ def draw(seed: int, epoch: int, positions: NDArray[np.int64], transform: int, co
     ndarray of float64, shape (rows, count)
         Uniform in [0, 1), with 53 random bits.
     """
-    row_key, value_key = keys((seed, epoch, transform, 0xC4A2CE), 2)
-    rows = mix64(positions.astype(np.uint64) * _GOLDEN + np.uint64(row_key))
-    columns = mix64(np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN + np.uint64(value_key))
+    row_key, columns = _keys_of_values(seed, epoch, transform, count)
+    rows = mix64(positions.astype(np.uint64) * _GOLDEN + row_key)
     bits = mix64(rows[:, None] ^ columns) >> np.uint64(11)
     return bits.astype(np.float64) * 2.0**-53
+
+
+@functools.lru_cache(maxsize=64)
+def _keys_of_values(seed: int, epoch: int, transform: int, count: int) -> tuple[np.uint64, NDArray[np.uint64]]:
+    """Derive what the numbers of all rows of an epoch share."""
+    row_key, value_key = keys((seed, epoch, transform, 0xC4A2CE), 2)
+    return np.uint64(row_key), mix64(np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN + np.uint64(value_key))
 
 
 def generator(seed: int, epoch: int, position: int, transform: int) -> np.random.Generator:
