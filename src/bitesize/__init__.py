@@ -1,6 +1,8 @@
 """Train on data larger than memory, in bites that fit.
 
 open        a folder, files or arrays as a `Source`: nothing is loaded
+concatenate, stack
+            arrays joined as NumPy joins them, without reading them: a `LazyArray`
 Loader      batches of a source, within a budget of bytes
 Budget      bytes that several loaders share
 Resize, CenterCrop, RandomCrop, RandomResizedCrop
@@ -37,16 +39,20 @@ if TYPE_CHECKING:
         BadSetting,
         BatchesHeld,
         BitesizeError,
+        DiskFull,
         DoesNotFit,
         FileChanged,
         LoaderClosed,
         MissingPackage,
         NoPermission,
         NotFound,
+        NotLazy,
         Stalled,
         TooManyBadRows,
         WrongModel,
     )
+    from bitesize.lazy.array import LazyArray
+    from bitesize.lazy.functions import concatenate, stack
     from bitesize.memory.budget import Budget
     from bitesize.memory.plan import Plan
     from bitesize.order.order import Cursor, Order, Shard
@@ -75,9 +81,11 @@ if TYPE_CHECKING:
 _HOME = {
     "engine.loader": ["Loader"],
     "errors": [
-        "BadFile", "BadResult", "BadRows", "BadSetting", "BatchesHeld", "BitesizeError", "DoesNotFit", "FileChanged", "LoaderClosed",
-        "MissingPackage", "NoPermission", "NotFound", "Stalled", "TooManyBadRows", "WrongModel",
+        "BadFile", "BadResult", "BadRows", "BadSetting", "BatchesHeld", "BitesizeError", "DiskFull", "DoesNotFit", "FileChanged",
+        "LoaderClosed", "MissingPackage", "NoPermission", "NotFound", "NotLazy", "Stalled", "TooManyBadRows", "WrongModel",
     ],
+    "lazy.array": ["LazyArray"],
+    "lazy.functions": ["concatenate", "stack"],
     "memory.budget": ["Budget"],
     "memory.plan": ["Plan"],
     "order.order": ["Cursor", "Order", "Shard"],
@@ -114,6 +122,7 @@ __all__ = [
     "Cursor",
     "CutMix",
     "Cutout",
+    "DiskFull",
     "DoesNotFit",
     "Encoded",
     "Field",
@@ -121,6 +130,7 @@ __all__ = [
     "Flip",
     "Grayscale",
     "Hue",
+    "LazyArray",
     "Loader",
     "LoaderClosed",
     "Map",
@@ -129,6 +139,7 @@ __all__ = [
     "NoPermission",
     "Normalize",
     "NotFound",
+    "NotLazy",
     "Order",
     "Plan",
     "RandomCrop",
@@ -147,7 +158,9 @@ __all__ = [
     "Translate",
     "WrongModel",
     "Zoom",
+    "concatenate",
     "open",
+    "stack",
     "to_keras",
 ]
 

@@ -14,12 +14,15 @@ BitesizeError
  +-- Stalled         (TimeoutError)       no progress for minutes; names the stage and the row
  +-- BadResult       (ValueError)         a user's function returned what cannot stand in a batch
  +-- WrongModel      (ValueError)         a model does not fit the data
+ +-- NotLazy         (TypeError)          a lazy array cannot do this without being read whole
+ +-- DiskFull        (OSError)            a file to be written is larger than the room on its disk
  +-- MissingPackage  (ImportError)        an optional package is not installed
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 
 class BitesizeError(Exception):
@@ -92,5 +95,25 @@ class WrongModel(BitesizeError, ValueError):
     """A model does not fit the data it is given."""
 
 
+class NotLazy(BitesizeError, TypeError):
+    """A lazy array cannot do this without being read whole; the message has the ways on."""
+
+
+class DiskFull(BitesizeError, OSError):
+    """A file to be written is larger than the room on its disk; nothing of it was kept."""
+
+
 class MissingPackage(BitesizeError, ImportError):
     """An optional package is not installed; the message has the install line."""
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def without_frames(error: E) -> E:
+    """Drop the tracebacks of an error that is kept, and of its causes: their frames would keep the memory they work on."""
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error

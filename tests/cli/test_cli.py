@@ -419,6 +419,33 @@ def test_bench_measures_and_says_what_bounds(pictures):
     assert "-bound" in shown
 
 
+def test_bench_of_rows_that_cannot_be_read_is_an_error(tmp_path):
+    for i in range(12):
+        (tmp_path / f"{i}.jpg").write_bytes(b"junk")
+    assert "no row of" in run("bench", tmp_path, "--image-size", 32, "--seconds", 0.2, code=1).stderr
+
+
+def test_concat_joins_files_into_one(tmp_path):
+    parts = [np.random.default_rng(i).random((4, 3, 2)) for i in range(3)]
+    for i, part in enumerate(parts):
+        np.save(tmp_path / f"{i}.npy", part)
+    told = json.loads(run("concat", tmp_path / "?.npy", "--out", tmp_path / "all.npy", "--json").stdout)
+    assert (told["shape"], told["dtype"], told["nbytes"]) == ([12, 3, 2], "float64", 576)
+    assert np.array_equal(np.load(tmp_path / "all.npy"), np.concatenate(parts))
+    shown = run(
+        "concat", tmp_path / "0.npy", tmp_path / "2.npy", "--axis", 1, "--dtype", "float32", "--out", tmp_path / "b.npy"
+    )
+    assert "(4, 6, 2) float32, 192 B" in shown.stdout
+    assert np.array_equal(np.load(tmp_path / "b.npy"), np.concatenate([parts[0], parts[2]], 1).astype(np.float32))
+    for arguments, message in [
+        ([tmp_path / "z*.npy"], "no file matches"),
+        ([tmp_path / "0.npy", "--dtype", "floaty"], "NumPy knows no 'floaty'"),
+        ([tmp_path / "0.npy", "--memory", "1KiB"], "Raise memory to"),
+        ([tmp_path / "0.npy", tmp_path / "b.npy"], "all the input array dimensions except"),
+    ]:
+        assert message in run("concat", *arguments, "--out", tmp_path / "c.npy", code=1).stderr
+
+
 def test_inspect_draws_what_is_stored_beside_what_the_model_sees(pictures, tmp_path):
     out = tmp_path / "grid.png"
     done = run("inspect", pictures, "--rows", 3, "--draws", 2, "--image-size", 48, "--out", out)
@@ -446,10 +473,14 @@ def test_inspect_shows_what_a_run_was_trained_on_and_what_cannot_be_read(picture
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
+        (["--rows", 5000, "--out", "a.png"], "--rows is at most 90"),
+        (["--out", "{folder}.png"], "is a folder"),
         (["--out", "grid.gif"], "must end in"),
         (["--out", "nowhere/grid.png"], "does not exist"),
         (["--rows", "0"], "at least 1"),
     ],
 )
-def test_inspect_refuses_before_it_reads(pictures, arguments, problem):
-    assert problem in run("inspect", pictures, *arguments, code=1).stderr
+def test_inspect_refuses_before_it_reads(pictures, arguments, problem, tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    filled = [str(word).format(folder=tmp_path / "folder") for word in arguments]
+    assert problem in run("inspect", pictures, *filled, code=1).stderr

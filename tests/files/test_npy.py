@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.files.door import choose_door
 
+import bitesize as bs
 from bitesize.errors import BadFile
 from bitesize.files import npy, pread
-from bitesize.files.npy import open_array, read_header, read_payload
+from bitesize.files.npy import read_header, read_payload
 
 
 @pytest.fixture(params=["compiled", "preadv", "seek and read"], autouse=True)
@@ -85,33 +86,13 @@ def test_whatever_else_is_one_typed_error_that_names_the_file(tmp_path, contents
         _load(path)
 
 
-@given(rows=st.lists(st.integers(0, 19), min_size=1, max_size=40))
-@settings(max_examples=40, deadline=None)
-def test_rows_of_a_large_file_are_gathered_in_any_order(tmp_path_factory, rows):
-    array = np.arange(20 * 6, dtype=">i4").reshape(20, 2, 3)
-    path = tmp_path_factory.mktemp("npy") / "a.npy"
-    np.save(path, array)
-    out = np.empty((len(rows), 2, 3), np.int32)
-    open_array(path).read_rows(np.array(rows), out)
-    np.testing.assert_array_equal(out, array[rows])
-
-
 def test_a_large_file_without_rows_of_its_own_is_refused(tmp_path):
     np.save(tmp_path / "scalar.npy", np.float64(3))
     np.save(tmp_path / "fortran.npy", np.asfortranarray(np.zeros((4, 5))))
     with pytest.raises(BadFile, match="single value"):
-        open_array(tmp_path / "scalar.npy")
+        bs.open(tmp_path / "scalar.npy")
     with pytest.raises(BadFile, match="Fortran"):
-        open_array(tmp_path / "fortran.npy")
-
-
-def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path):
-    path = tmp_path / "a.npy"
-    np.save(path, np.zeros((100, 10)))
-    opened = open_array(path)
-    os.truncate(path, 1000)
-    with pytest.raises(BadFile, match="ends after"):
-        opened.read_rows(np.array([50]), np.empty((1, 10)))
+        bs.open(tmp_path / "fortran.npy")
 
 
 def test_the_header_cap_is_numpys_own():

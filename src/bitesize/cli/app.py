@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bitesize.cli import bench, demo, evaluate, inspect, plan, predict, train
+from bitesize.cli import bench, concat, demo, evaluate, inspect, plan, predict, train
 from bitesize.cli.console import console, errors, plain
 from bitesize.cli.interrupt import EXIT_INTERRUPTED, interruptible, leave
 
@@ -27,6 +27,7 @@ app.command()(predict.predict)
 app.command()(plan.plan)
 app.command()(inspect.inspect)
 app.command()(bench.bench)
+app.command()(concat.concat)
 app.command()(demo.demo)
 
 

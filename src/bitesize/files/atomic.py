@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 
 @contextlib.contextmanager
@@ -25,7 +28,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     'whole'
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    # The host is part of the name, because machines that share a folder number their processes alike.
+    begin, end = f".{target.stem}.{platform.node()}-", f".tmp{target.suffix}"
+    temporary = target.with_name(f"{begin}{os.getpid()}{end}")
+    _remove_leftovers(target.parent, begin, end)
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -39,6 +45,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _remove_leftovers(folder: Path, begin: str, end: str) -> None:
+    """Remove what processes of this host left behind when they were killed while they wrote the same file."""
+    for entry in os.listdir(folder):
+        process = entry.removeprefix(begin).removesuffix(end)
+        if entry == f"{begin}{process}{end}" and process.isdigit() and not psutil.pid_exists(int(process)):
+            (folder / entry).unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
 from bitesize.files.names import show
-from bitesize.files.pread import compiled, open_file, read_into
+from bitesize.files.pread import read_into
 
 MAX_HEADER = 10_000  # NumPy's own cap: a longer literal could make its parser slow or crash
 
@@ -94,71 +94,6 @@ def read_payload(fd: int, header: Header, out: NDArray[Any], path: bytes) -> Non
         read_into(fd, [_bytes(out)], header.offset, path)
         if not header.dtype.isnative:
             out.byteswap(inplace=True)
-
-
-@dataclass(frozen=True)
-class ArrayFile:
-    """An array that stays on disk and is read by rows of its first axis; see `open_array`."""
-
-    path: bytes
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    @property
-    def row_nbytes(self) -> int:
-        """Bytes of one row."""
-        return math.prod(self.shape[1:]) * self.dtype.itemsize
-
-    def read_rows(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
-        """Read rows into ``out``, shape (len(rows), *shape[1:]), in native byte order; neighbours in one call."""
-        row_bytes = self.row_nbytes
-        libc = compiled()
-        if libc is not None and row_bytes:
-            fd = open_file(self.path)
-            try:
-                done = libc.read_rows(fd, self.offset, rows, out.reshape(-1).view(np.uint8).reshape(len(rows), row_bytes))
-            finally:
-                os.close(fd)
-            if done < len(rows):
-                self._read_rows(rows[done:], out[done:], row_bytes)
-        else:
-            self._read_rows(rows, out, row_bytes)
-        if not self.dtype.isnative:
-            out.byteswap(inplace=True)
-
-    def _read_rows(self, rows: NDArray[np.int64], out: NDArray[Any], row_bytes: int) -> None:
-        cuts = np.flatnonzero(np.diff(rows) != 1) + 1
-        fd = open_file(self.path)
-        try:
-            for first, last in zip([0, *cuts.tolist()], [*cuts.tolist(), len(rows)], strict=True):
-                read_into(fd, [_bytes(out[first:last])], self.offset + int(rows[first]) * row_bytes, self.path)
-        finally:
-            os.close(fd)
-
-
-def open_array(path: str | bytes | os.PathLike[str]) -> ArrayFile:
-    """Open one large `.npy` file without reading its data.
-
-    Raises
-    ------
-    BadFile
-        As `read_header`; also for an array without rows, or in Fortran order, whose rows are not together.
-    """
-    name = os.path.abspath(os.fsencode(path))
-    fd = open_file(name)
-    try:
-        header = read_header(fd, name)
-    finally:
-        os.close(fd)
-    if not header.shape:
-        raise BadFile(f"{show(name)} holds a single value, not rows")
-    if header.fortran and len(header.shape) > 1:
-        raise BadFile(f"{show(name)} is in Fortran order, so its rows are not together: save np.ascontiguousarray(x)")
-    return ArrayFile(name, header.offset, header.shape, header.dtype)
 
 
 def _bytes(array: NDArray[Any]) -> memoryview:

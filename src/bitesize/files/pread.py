@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,42 @@ def _read_files(
     finally:  # also closes what was opened if `put` raises
         libc.read_all(files, sizes, addresses, good)
     return [i for i in np.flatnonzero(~good).tolist() if i not in failed]
+
+
+def read_rows(paths: Sequence[bytes], which: NDArray[np.int64], offsets: NDArray[np.int64], out: NDArray[Any]) -> None:
+    """Read rows that lie in files exactly as they are to become.
+
+    Parameters
+    ----------
+    paths
+        Files.
+    which, offsets
+        For each row its file, by number, and where in it the row begins, in bytes; shape (rows,).
+    out
+        Shape (rows, ...), C-contiguous.
+
+    Raises
+    ------
+    BadFile, FileChanged, NoPermission
+        If a row cannot be read, the first such.
+    """
+    if not out.size:
+        return
+    flat = out.reshape(-1).view(np.uint8).reshape(len(out), -1)
+    order = np.argsort(which, kind="stable") if len(paths) > 1 else np.arange(len(which))
+    libc = compiled()
+    for places in np.split(order, np.flatnonzero(np.diff(which[order])) + 1):
+        path, begins = paths[int(which[places[0]])], offsets[places]
+        fd = open_file(path)
+        try:
+            done = libc.read_rows(fd, begins, places, flat) if libc is not None else 0
+            # What compiled code cannot read is tried here, for its error.
+            places, begins = places[done:], begins[done:]
+            torn = (np.diff(begins) != flat.shape[1]) | (np.diff(places) != 1)
+            for first, last in pairwise([0, *(np.flatnonzero(torn) + 1).tolist(), len(places)] if len(places) else []):
+                read_into(fd, [flat[places[first] : places[first] + last - first]], int(begins[first]), path)
+        finally:
+            os.close(fd)
 
 
 def compiled() -> Any:

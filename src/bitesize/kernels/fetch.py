@@ -8,7 +8,10 @@ import numpy as np
 
 from bitesize.kernels.cast import cast_row
 from bitesize.kernels.jit import jit
-from bitesize.kernels.libc import close_file, open_file, read_fully, size_of
+from bitesize.kernels.libc import close_all, open_file, read_fully, size_of
+
+# Files that are open at a time in one call: rows of one file need not be neighbours.
+MOST_OPEN = 32
 
 
 @jit
@@ -23,7 +26,7 @@ def fetch_rows(
     paths, starts, flags
         Files; see `libc.open_all`.
     which, offsets
-        (rows,) int64: the file of each row, and where in it the row begins. Rows of one file should be neighbours.
+        (rows,) int64: the file of each row, and where in it the row begins.
     header
         uint8: where not empty, each file holds one row behind exactly these bytes, and is not read otherwise.
     seen
@@ -38,13 +41,17 @@ def fetch_rows(
     values, width = out.shape[1], piece.itemsize
     nbytes, size = values * width, header.shape[0]
     names, place = paths.ctypes.data, piece.ctypes.data
-    file, opened = np.int32(-1), np.int64(-1)
+    files = np.full(starts.shape[0], -1, np.int32)
+    opened = 0
     for i in range(which.shape[0]):
         good[i] = False
-        if which[i] != opened:
-            if file >= 0:
-                close_file(file)
-            file, opened = open_file(names + starts[which[i]], flags), which[i]
+        if files[which[i]] < 0:
+            if opened == MOST_OPEN:
+                close_all(files)
+                opened = 0
+            files[which[i]] = open_file(names + starts[which[i]], flags)
+            opened += 1
+        file = files[which[i]]
         if file < 0:
             continue
         if size > 0:
@@ -65,5 +72,4 @@ def fetch_rows(
                     piece[:count], start, plain, factor[k], offset[k], limits, code, channels, out[i], step, apart
                 )  # fmt: skip
         good[i] = done
-    if file >= 0:
-        close_file(file)
+    close_all(files)

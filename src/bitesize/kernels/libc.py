@@ -131,19 +131,28 @@ def read_alike(paths: Any, starts: Any, flags: int, header: Any, seen: Any, out:
 
 
 @jit
-def read_rows(file: int, offset: int, rows: Any, out: Any) -> int:
-    """Read rows of an array that lies in an open file; neighbours in one read.
+def close_all(files: Any) -> None:
+    """Close all descriptors that are not -1, and set them to -1."""
+    for i in range(files.shape[0]):
+        if files[i] >= 0:
+            close_file(files[i])
+            files[i] = np.int32(-1)
+
+
+@jit
+def read_rows(file: int, offsets: Any, places: Any, out: Any) -> int:
+    """Read rows of an open file; neighbours that stay neighbours in one read.
 
     Parameters
     ----------
     file
         Descriptor.
-    offset
-        Where row 0 begins, in bytes.
-    rows
-        (n,) int64, row numbers.
+    offsets
+        (n,) int64: where each row begins in the file, in bytes.
+    places
+        (n,) int64: which row of ``out`` it becomes.
     out
-        (n, nbytes) uint8, C-contiguous.
+        (rows, nbytes) uint8, C-contiguous.
 
     Returns
     -------
@@ -152,11 +161,13 @@ def read_rows(file: int, offset: int, rows: Any, out: Any) -> int:
     """
     nbytes, place = out.shape[1], out.ctypes.data
     i = 0
-    while i < rows.shape[0]:
+    while i < offsets.shape[0]:
         stop = i + 1
-        while stop < rows.shape[0] and rows[stop] == rows[stop - 1] + 1:
+        while (
+            stop < offsets.shape[0] and offsets[stop] == offsets[stop - 1] + nbytes and places[stop] == places[stop - 1] + 1
+        ):
             stop += 1
-        if not read_fully(file, place + i * nbytes, (stop - i) * nbytes, offset + rows[i] * nbytes):
+        if not read_fully(file, place + places[i] * nbytes, (stop - i) * nbytes, offsets[i]):
             return i
         i = stop
     return i

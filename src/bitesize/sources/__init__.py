@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.names import Names, names_of
-from bitesize.files.npy import ArrayFile, open_array
 from bitesize.files.scan import Listing, merge, scan
+from bitesize.lazy.array import LazyArray
+from bitesize.lazy.nodes import Node
+from bitesize.lazy.parts import node_of
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Source
 from bitesize.sources.images import ImageFiles
@@ -46,7 +48,7 @@ def open(  # noqa: A001 - reads as bs.open
         - a folder with a subfolder a class (``cat/*.jpg dog/*.jpg``, or `.npy` files), or a flat folder;
         - ``{"cat": folder, "dog": folder}``;
         - a list of paths, a glob such as ``"photos/*.jpg"``, or one image file;
-        - a large `.npy` file, an array, a `numpy.memmap`: rows of the first axis.
+        - a large `.npy` file, an array, a `numpy.memmap`, a `LazyArray`: rows of the first axis.
     labels
         One label a row: integers or text (classes), floats or arrays (targets). For files also a CSV file with the
         columns ``path`` (relative to the CSV's folder or to ``what``) and ``label``; then only its files are taken. For a
@@ -96,6 +98,8 @@ def open(  # noqa: A001 - reads as bs.open
         return _of_listing(merge({str(name): folder for name, folder in what.items()}, _SUFFIXES), None, mode, orient)
     if is_path:
         return _of_path(os.fspath(what), labels, split, mode, orient)  # type: ignore[arg-type]
+    if isinstance(what, LazyArray):
+        return _of_array(what._node, labels)
     paths = _paths_in(what)
     if paths is not None:
         for i, path in enumerate(paths):
@@ -128,7 +132,10 @@ def _of_path(path: str, labels: ArrayLike | None, split: str | None, mode: Mode,
         return _of_listing(scan(path, _SUFFIXES), labels, mode, orient)
     if os.path.isfile(path):
         if path.lower().endswith(".npy"):
-            return _of_array(open_array(path), labels)
+            array = node_of(path)
+            if not array.shape:
+                raise BadFile(f"{path} holds a single value, not rows")
+            return _of_array(array, labels)
         return _of_files(names_of([path]), labels, mode, orient)
     if glob.has_magic(path):
         found = sorted(file for file in glob.glob(path) if os.path.isfile(file))
@@ -138,7 +145,7 @@ def _of_path(path: str, labels: ArrayLike | None, split: str | None, mode: Mode,
     raise NotFound(f"{path} does not exist")
 
 
-def _of_array(array: NDArray[Any] | ArrayFile, labels: ArrayLike | None) -> Source:
+def _of_array(array: NDArray[Any] | Node, labels: ArrayLike | None) -> Source:
     if not array.shape:
         raise BadSetting(f"cannot tell what {array!r} is: a path, a list of paths, or an array with rows is needed")
     if labels is None:

@@ -1,16 +1,19 @@
-"""Arrays: in memory, memory-mapped, or one large `.npy` file; a row is one entry of the first axis."""
+"""Arrays: in memory, memory-mapped, lazy, or one large `.npy` file; a row is one entry of the first axis."""
 
 from __future__ import annotations
 
-import os
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadSetting
-from bitesize.files.npy import ArrayFile
+from bitesize.errors import BadFile, BadSetting
+from bitesize.files.pread import read_rows
+from bitesize.lazy.nodes import Node, Stretch
+from bitesize.lazy.parts import InMemory, node_of
+from bitesize.lazy.select import NEAR, SCRATCH, whole
 from bitesize.sources.base import Into, Located, Source
 from bitesize.sources.labels import label_field
 from bitesize.spec import Field
@@ -22,7 +25,7 @@ class Arrays(Source):
     Parameters
     ----------
     x
-        An array in memory, a `numpy.memmap`, or an open `.npy` file. The latter two are read from the file, since
+        An array in memory, a `numpy.memmap`, or what a lazy array is made of. What lies in files is read from there, since
         mapped pages would count as this process's memory.
     labels
         One label a row, shape (n, ...), or None.
@@ -33,19 +36,26 @@ class Arrays(Source):
     ------
     BadSetting
         If it has no rows, or holds Python objects.
+    BadFile
+        If reading one row would take reading most of a file.
     """
 
     def __init__(
-        self, x: NDArray[Any] | ArrayFile, labels: NDArray[Any] | None = None, classes: tuple[str, ...] | None = None
+        self, x: NDArray[Any] | Node, labels: NDArray[Any] | None = None, classes: tuple[str, ...] | None = None
     ) -> None:
-        self._x = _on_disk(x) if isinstance(x, np.memmap) else x
-        self.reads_files = isinstance(self._x, ArrayFile)
+        node = x if isinstance(x, Node) else node_of(x) if isinstance(x, np.memmap) else None
+        self._x: NDArray[Any] | Node = np.asarray(x) if node is None or isinstance(node, InMemory) else node
         self._labels = labels
         self.classes = classes
         if not self._x.shape or not self._x.shape[0]:
             raise BadSetting(f"an array of shape {self._x.shape} has no rows")
         if self._x.dtype.hasobject or self._x.dtype.names is not None:
             raise BadSetting(f"an array of plain numbers is needed, not of {self._x.dtype}")
+        if isinstance(self._x, Node) and self._x.hindrance:
+            raise BadFile(f'{self._x.hindrance}: write them in order first, with bs.concatenate([...]).save("all.npy")')
+        stretches = self._x.stretches() if isinstance(self._x, Node) else None
+        self._places = _Places(stretches, self._x) if stretches is not None else None
+        self.reads_files = self._places is not None
         self.spec = {"x": Field(tuple(self._x.shape[1:]), self._x.dtype.newbyteorder("="))}
         if labels is not None:
             self.spec["y"] = label_field(labels, self.spec["x"])
@@ -57,22 +67,36 @@ class Arrays(Source):
         """Gather rows."""
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
-        if isinstance(self._x, ArrayFile):
-            self._x.read_rows(rows, into["x"])
-        elif self._x.dtype.isnative and self._x.flags.c_contiguous:
+        x = self._x
+        if self._places is not None:
+            found = self._places.locate(rows)
+            read_rows(found.paths, found.which, found.offsets, into["x"])
+        elif isinstance(x, Node):
+            x.read((rows, *whole(x.shape[1:])), into["x"])
+        elif x.dtype.isnative and x.flags.c_contiguous:
             # mode="clip" writes straight to `out`; the default would go through a buffer of the same size. Of an array that
             # is not contiguous `take` would first make a whole copy.
-            np.take(self._x, rows, axis=0, out=into["x"], mode="clip")
+            np.take(x, rows, axis=0, out=into["x"], mode="clip")
         else:
             for i, row in enumerate(rows.tolist()):
-                into["x"][i] = self._x[row]
+                into["x"][i] = x[row]
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where rows lie in the file."""
-        x = self._x
-        if not isinstance(x, ArrayFile) or not x.dtype.isnative:
-            return None
-        return Located([x.path], np.zeros(len(rows), np.int64), x.offset + rows * x.row_nbytes)
+        """Tell where rows lie in files."""
+        return None if self._places is None else self._places.locate(rows)
+
+    def scratch(self, rows: int) -> int:
+        """Blocks that a lazy array is read through."""
+        if self._places is not None or not isinstance(self._x, Node):
+            return 0
+        # A block may be of a type that is wider than the result, at most 16 bytes a value.
+        widest = 16 * math.prod(self._x.shape[1:])
+        return self._x.blocks * min(SCRATCH, rows * (widest + NEAR))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of labels, and of the names of files."""
+        return super().nbytes + (0 if self._places is None else self._places.nbytes)
 
     def _identity(self) -> bytes:
         labels = b"" if self._labels is None else self._labels.tobytes()
@@ -85,10 +109,28 @@ class Arrays(Source):
         return cls(random.random((rows, 5, 4, 3)), np.arange(rows, dtype=np.int64) % 2, ("a", "b"))
 
 
-def _on_disk(x: np.memmap[Any, Any]) -> NDArray[Any] | ArrayFile:
-    """Read a whole, contiguous memmap from its file; a slice of one stays the array it is."""
-    whole = x.flags.c_contiguous and type(x.base).__name__ == "mmap"
-    if x.filename is None or not whole or x.mode == "c":  # copy-on-write changes are in memory only
-        return np.asarray(x)
-    x.flush()
-    return ArrayFile(os.fsencode(x.filename), x.offset, x.shape, x.dtype)
+class _Places:
+    """Where rows lie in files."""
+
+    def __init__(self, stretches: list[Stretch], x: NDArray[Any] | Node) -> None:
+        self._row_bytes = int(np.prod(x.shape[1:], dtype=np.int64)) * x.dtype.itemsize
+        stretches = [stretch for stretch in stretches if stretch.rows]
+        self._paths = [stretch.path for stretch in stretches]
+        self._ends = np.cumsum([stretch.rows for stretch in stretches], dtype=np.int64)
+        # Where row 0 would lie if rows of the file began with it.
+        begins = self._ends - np.array([stretch.rows for stretch in stretches], np.int64)
+        self._origins = np.array([stretch.offset for stretch in stretches], np.int64) - begins * self._row_bytes
+
+    def locate(self, rows: NDArray[np.int64]) -> Located:
+        """Find rows."""
+        if len(self._paths) == 1:
+            return Located(self._paths, np.zeros(len(rows), np.int64), int(self._origins[0]) + rows * self._row_bytes)
+        which = np.searchsorted(self._ends, rows, side="right")
+        offsets = self._origins[which] + rows * self._row_bytes
+        used, numbers = np.unique(which, return_inverse=True)
+        return Located([self._paths[i] for i in used.tolist()], numbers.astype(np.int64), offsets)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(map(len, self._paths)) + self._ends.nbytes + self._origins.nbytes

@@ -1,0 +1,329 @@
+"""What a lazy array is made of: arrays joined, cut, turned and calculated with; each reads from those below it."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.lazy.select import NEAR, SCRATCH, Select, choose, compose, gather, lengths, part_of, tiles, whole
+
+
+class Stretch(NamedTuple):
+    """Rows that lie one behind the other in a file, in C order and native bytes."""
+
+    path: bytes
+    offset: int
+    rows: int
+
+
+class Node(ABC):
+    """An array that can be read in parts; immutable, picklable, read from several threads at once.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+        In native byte order.
+    below : tuple of Node
+        What it is made of.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    below: tuple[Node, ...] = ()
+
+    @abstractmethod
+    def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
+        """Fill ``out``, of this dtype and any strides, with a selection.
+
+        Takes about `SCRATCH` bytes for each node on the way.
+        """
+
+    def stretches(self) -> list[Stretch] | None:
+        """Tell where the rows of the first axis lie on disk exactly as they are, or None."""
+        return None
+
+    @property
+    def hindrance(self) -> str | None:
+        """Why single rows take much more reading than they hold, or None."""
+        return next((reason for node in self.below if (reason := node.hindrance)), None)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of `SCRATCH` bytes that a read takes at a time, at most."""
+        return self.own_blocks + max((node.blocks for node in self.below), default=0)
+
+    own_blocks: int = 0
+    on_disk: bool = False
+
+
+class Joined(Node):
+    """Arrays of one dtype behind one another along an axis."""
+
+    own_blocks = 1
+
+    def __init__(self, parts: Sequence[Node], axis: int) -> None:
+        self.below, self._axis = tuple(parts), axis
+        first = parts[0]
+        self._ends = np.cumsum([part.shape[axis] for part in parts], dtype=np.int64)
+        self.shape = (*first.shape[:axis], int(self._ends[-1]), *first.shape[axis + 1 :])
+        self.dtype = first.dtype
+
+    def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
+        """Read from each part what is wanted of it."""
+        axis, wanted = self._axis, select[self._axis]
+        for number, positions in self._shares(wanted):
+            start = int(self._ends[number]) - self.below[number].shape[axis]
+            part = wanted[positions] if isinstance(wanted, range) and isinstance(positions, slice) else None
+            local = (
+                range(part.start - start, part.stop - start, part.step)
+                if part is not None
+                else np.asarray(wanted)[positions] - start
+            )
+            chosen = (*select[:axis], local, *select[axis + 1 :])
+            if isinstance(positions, slice):
+                self.below[number].read(chosen, out[(slice(None),) * axis + (positions,)])
+            else:
+                self._scatter(self.below[number], chosen, positions, out)
+
+    def _shares(self, wanted: Select) -> Iterator[tuple[int, slice | NDArray[np.int64]]]:
+        """Tell the parts that something is wanted of, and its positions in the selection."""
+        if not len(wanted):
+            return
+        if isinstance(wanted, range):
+            number, done = int(np.searchsorted(self._ends, wanted.start, side="right")), 0
+            while done < len(wanted):
+                end = int(self._ends[number])
+                upto = min(len(wanted), -(-(end - wanted.start) // wanted.step))
+                if upto > done:
+                    yield number, slice(done, upto)
+                    done = upto
+                number += 1
+            return
+        which = np.searchsorted(self._ends, wanted, side="right")
+        order = np.argsort(which, kind="stable")
+        for positions in np.split(order, np.flatnonzero(np.diff(which[order])) + 1):
+            consecutive = bool((np.diff(positions) == 1).all())
+            yield (
+                int(which[positions[0]]),
+                slice(int(positions[0]), int(positions[-1]) + 1) if consecutive else positions,
+            )
+
+    def _scatter(self, part: Node, select: tuple[Select, ...], positions: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """Read entries of a part to places that are not together."""
+        axis = self._axis
+        each = math.prod(out.shape[:axis]) * math.prod(out.shape[axis + 1 :]) * out.itemsize
+        at_once = 1 if each > NEAR else max(1, SCRATCH // max(1, each))
+        front = (slice(None),) * axis
+        for start in range(0, len(positions), at_once):
+            some = positions[start : start + at_once]
+            chosen = (*select[:axis], select[axis][start : start + at_once], *select[axis + 1 :])
+            if len(some) == 1:
+                at = int(some[0])
+                part.read(chosen, out[(*front, slice(at, at + 1))])
+                continue
+            held = np.empty(lengths(chosen), out.dtype)
+            part.read(chosen, held)
+            np.moveaxis(out, axis, 0)[some] = np.moveaxis(held, axis, 0)
+
+    def stretches(self) -> list[Stretch] | None:
+        """Those of all parts, where rows are joined."""
+        if self._axis:
+            return None
+        found: list[Stretch] = []
+        for part in self.below:
+            more = part.stretches()
+            if more is None:
+                return None
+            found += more
+        return found
+
+
+class Cut(Node):
+    """Evenly spaced entries of an array along each axis."""
+
+    def __init__(self, node: Node, cuts: tuple[range, ...]) -> None:
+        self.below, self._cuts = (node,), cuts
+        self.shape, self.dtype = lengths(cuts), node.dtype
+
+    def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
+        """Read the entries of entries."""
+        self.below[0].read(tuple(compose(cut, s) for cut, s in zip(self._cuts, select, strict=True)), out)
+
+    def stretches(self) -> list[Stretch] | None:
+        """A part of the rows, where whole neighbours are taken."""
+        found = self.below[0].stretches()
+        if found is None or self._cuts[1:] != whole(self.below[0].shape[1:]) or self._cuts[0].step != 1:
+            return None
+        first, end = self._cuts[0].start, self._cuts[0].stop
+        row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        rest, at = [], 0
+        for path, offset, rows in found:
+            skip, stop = max(0, first - at), min(rows, end - at)
+            if stop > skip:
+                rest.append(Stretch(path, offset + skip * row_bytes, stop - skip))
+            at += rows
+        return rest
+
+
+class Turned(Node):
+    """An array with its axes in another order."""
+
+    def __init__(self, node: Node, axes: tuple[int, ...]) -> None:
+        self.below, self._axes = (node,), axes
+        self.shape, self.dtype = tuple(node.shape[axis] for axis in axes), node.dtype
+
+    @property
+    def hindrance(self) -> str | None:
+        """Rows that lie scattered over a file."""
+        scattered = self._axes[0] != 0 and self.below[0].on_disk
+        return "rows are not together in Fortran order" if scattered else super().hindrance
+
+    def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
+        """Read into a turned view."""
+        back = [self._axes.index(i) for i in range(len(self._axes))]
+        self.below[0].read(tuple(select[i] for i in back), out.transpose(back))
+
+
+class Widened(Node):
+    """An array with one axis more, of length 1."""
+
+    def __init__(self, node: Node, axis: int) -> None:
+        self.below, self._axis = (node,), axis
+        self.shape, self.dtype = (*node.shape[:axis], 1, *node.shape[axis:]), node.dtype
+
+    def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
+        """Read without that axis; and once more for each time its one entry is asked for."""
+        entries = np.moveaxis(out, self._axis, 0)
+        if len(entries):
+            self.below[0].read(select[: self._axis] + select[self._axis + 1 :], entries[0, ...])
+            entries[1:] = entries[0]
+
+    def stretches(self) -> list[Stretch] | None:
+        """One row, where all below lies together."""
+        found = None if self._axis or not self.below[0].shape else self.below[0].stretches()
+        return [Stretch(found[0].path, found[0].offset, 1)] if found and len(found) == 1 else None
+
+
+class Reshaped(Node):
+    """The values of an array, in C order, in another shape."""
+
+    own_blocks = 1
+
+    def __init__(self, node: Node, shape: tuple[int, ...]) -> None:
+        self.below = node.below if isinstance(node, Reshaped) else (node,)
+        self.shape, self.dtype = shape, node.dtype
+
+    def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
+        """Read runs of values."""
+        gather(self.shape, select, out, self._read_run)
+
+    def _read_run(self, first: int, flat: NDArray[Any]) -> None:
+        done = 0
+        for box in boxes(self.below[0].shape, first, first + len(flat)):
+            shape = lengths(box)
+            size = math.prod(shape)
+            self.below[0].read(box, flat[done : done + size].reshape(shape))
+            done += size
+
+    def stretches(self) -> list[Stretch] | None:
+        """Those below, where the rows are the same."""
+        same = bool(self.shape) and self.below[0].shape[:1] == self.shape[:1]
+        return self.below[0].stretches() if same else None
+
+
+class Cast(Node):
+    """An array in another dtype."""
+
+    own_blocks = 1
+
+    def __init__(self, node: Node, dtype: np.dtype[Any]) -> None:
+        self.below = (node,)
+        self.shape, self.dtype = node.shape, dtype
+
+    def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
+        """Read and cast block by block."""
+        node = self.below[0]
+        for tile in tiles(out.shape, max(node.dtype.itemsize, self.dtype.itemsize), SCRATCH):
+            chosen = part_of(select, tile)
+            held = np.empty(lengths(chosen), node.dtype)
+            node.read(chosen, held)
+            out[tile] = held
+
+
+class Calculated(Node):
+    """A function of NumPy, value by value, of arrays of one shape and of constants.
+
+    Parameters
+    ----------
+    function
+        A `numpy.ufunc` of one result.
+    operands
+        Nodes of ``shape``; arrays that broadcast to it; scalars.
+    """
+
+    def __init__(self, function: np.ufunc, operands: Sequence[Any], shape: tuple[int, ...]) -> None:
+        self._function, self._operands = function, tuple(operands)
+        self.below = tuple(operand for operand in operands if isinstance(operand, Node))
+        self.own_blocks = len(self.below)
+        self.shape = shape
+        # Of empty arrays, because NumPy's rules for scalars and arrays differ and only it knows them all.
+        tried = function(*(self._empty(operand) for operand in self._operands))
+        self.dtype = np.asarray(tried).dtype
+
+    @staticmethod
+    def _empty(operand: Any) -> Any:
+        if isinstance(operand, Node):
+            return np.empty((0,) * max(1, len(operand.shape)), operand.dtype)
+        if isinstance(operand, np.ndarray) and operand.ndim:
+            return np.empty((0,) * operand.ndim, operand.dtype)
+        return operand
+
+    def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
+        """Read operands and calculate, block by block."""
+        widest = max(self.dtype.itemsize, *(node.dtype.itemsize for node in self.below))
+        for tile in tiles(out.shape, widest, SCRATCH):
+            chosen = part_of(select, tile)
+            self._function(*(self._value(operand, chosen) for operand in self._operands), out=out[tile])
+
+    def _value(self, operand: Any, select: tuple[Select, ...]) -> Any:
+        if isinstance(operand, Node):
+            held = np.empty(lengths(select), operand.dtype)
+            operand.read(select, held)
+            return held
+        if isinstance(operand, np.ndarray) and operand.ndim:
+            own = select[len(select) - operand.ndim :]
+            return choose(operand, tuple(s if n != 1 else range(1) for s, n in zip(own, operand.shape, strict=True)))
+        return operand
+
+
+def boxes(shape: tuple[int, ...], first: int, end: int) -> Iterator[tuple[range, ...]]:
+    """Cut the values ``first`` to ``end`` of an array, counted in C order, into blocks along its axes.
+
+    Examples
+    --------
+    >>> list(boxes((3, 4), 2, 9))
+    [(range(0, 1), range(2, 4)), (range(1, 2), range(0, 4)), (range(2, 3), range(0, 1))]
+    """
+    if first >= end:
+        return
+    if len(shape) < 2:
+        yield (range(first, end),) if shape else ()
+        return
+    inner = math.prod(shape[1:])
+    top, low = first // inner, end // inner
+    if top == low:
+        yield from ((range(top, top + 1), *box) for box in boxes(shape[1:], first - top * inner, end - top * inner))
+        return
+    if first % inner:
+        yield from ((range(top, top + 1), *box) for box in boxes(shape[1:], first - top * inner, inner))
+        top += 1
+    if top < low:
+        yield (range(top, low), *(range(n) for n in shape[1:]))
+    if end % inner:
+        yield from ((range(low, low + 1), *box) for box in boxes(shape[1:], 0, end - low * inner))

@@ -1,0 +1,93 @@
+"""Writing a lazy array to a `.npy` file, block by block."""
+
+from __future__ import annotations
+
+import errno
+import io
+import math
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from bitesize.errors import BadSetting, DiskFull, NotFound
+from bitesize.files.atomic import replacing
+from bitesize.lazy.nodes import Node
+from bitesize.lazy.parts import Compressed, OnDisk
+from bitesize.lazy.select import SCRATCH, part_of, tiles, whole
+from bitesize.memory.budget import Budget, as_budget
+from bitesize.memory.sizes import format_size
+
+Progress = Callable[[int, int], None]
+# A block is no larger than this whatever the budget: beyond it nothing gets faster.
+_MOST = 64 << 20
+
+
+def save(node: Node, path: str | os.PathLike[str], memory: int | str | Budget, progress: Progress | None) -> Path:
+    """Write ``node`` to ``path``; see `LazyArray.save`."""
+    target = Path(path)
+    if target.suffix != ".npy":
+        target = target.with_name(f"{target.name}.npy")  # as np.save does
+    if not target.parent.is_dir():
+        raise NotFound(f"the folder {target.parent} does not exist")
+    if _reads(node, os.path.abspath(os.fsencode(target))):
+        raise BadSetting(f"{target} is a part of what is to be saved: give another name")
+    header = _header(node)
+    total = math.prod(node.shape) * node.dtype.itemsize
+    free = shutil.disk_usage(target.parent).free
+    if len(header) + total > free:
+        raise DiskFull(
+            f"{target} needs {format_size(len(header) + total)}, and the disk has {format_size(free)} free. Free some, choose "
+            f"a folder on another disk, or a smaller dtype: lazy.astype(...)"
+        )
+    budget = as_budget(memory)
+    beside = node.blocks * SCRATCH
+    block = max(node.dtype.itemsize, min(budget.free - beside, _MOST, total))
+    charge = budget.charge(block + beside, f"saving {target}")
+    try:
+        with replacing(target) as temporary:
+            _write(node, temporary, header, block, total, progress)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DiskFull(f"the disk of {target} is full; nothing was kept") from error
+    finally:
+        charge.release()
+    return target
+
+
+def _write(node: Node, path: Path, header: bytes, block: int, total: int, progress: Progress | None) -> None:
+    memory = np.empty(block, np.uint8)
+    done, everything = 0, whole(node.shape)
+    with path.open("wb", buffering=0) as file:
+        _write_all(file, memoryview(header))
+        for tile in tiles(node.shape, node.dtype.itemsize, block) if node.shape else [()]:
+            shape = tuple(cut.stop - cut.start for cut in tile)
+            nbytes = math.prod(shape) * node.dtype.itemsize
+            out = memory[:nbytes].view(node.dtype).reshape(shape)
+            node.read(part_of(everything, tile), out)
+            _write_all(file, memoryview(memory[:nbytes]))  # type: ignore[arg-type]
+            done += nbytes
+            if progress is not None:
+                progress(done, total)
+
+
+def _write_all(file: io.RawIOBase, data: memoryview) -> None:
+    while len(data):
+        data = data[file.write(data) :]
+
+
+def _header(node: Node) -> bytes:
+    stream = io.BytesIO()
+    described = {"descr": npy_format.dtype_to_descr(node.dtype), "fortran_order": False, "shape": node.shape}
+    npy_format.write_array_header_1_0(stream, described)
+    return stream.getvalue()
+
+
+def _reads(node: Node, path: bytes) -> bool:
+    """Whether a file is read for a node."""
+    own = isinstance(node, OnDisk | Compressed) and node.path == path
+    return own or any(_reads(below, path) for below in node.below)
