@@ -299,3 +299,119 @@ def test_a_loader_made_before_a_fork_says_so_in_the_child():
         os.close(reader)
         os.close(writer)
     assert b"fork" in answer
+
+
+def test_memory_comes_back_after_an_error_without_the_collector(tmp_path):
+    def broken(row):
+        raise KeyError("broken")
+
+    budget = bs.Budget("24 MiB")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n junk")
+    sources = [
+        (
+            bs.open(np.zeros((256, 64, 64, 3), np.uint8)),
+            [bs.Map(broken, output=bs.Field((64, 64, 3), np.dtype("f4")))],
+            KeyError,
+        ),
+        (bs.open([tmp_path / "a.png"] * 256), [bs.Resize(64)], bs.BadFile),
+    ]
+    gc.disable()
+    try:
+        for source, transforms, kind in sources:
+            for _ in range(3):
+                try:
+                    with bs.Loader(source, memory=budget, batch_size=64, threads=2, transforms=transforms) as loader:
+                        for _ in loader:
+                            pass
+                except kind:
+                    pass
+                assert budget.in_use == 0
+    finally:
+        gc.enable()
+
+
+def test_after_an_error_the_iterator_says_so_and_the_loader_goes_on():
+    fails = [True]
+
+    def once(row):
+        if fails and row[0] == 5:
+            fails.clear()
+            raise ValueError("once")
+        return row
+
+    with _numbers(20, batch_size=4, transforms=[bs.Map(once)]) as loader:
+        iterator = iter(loader)
+        with pytest.raises(ValueError, match="once"):
+            for _ in iterator:
+                pass
+        with pytest.raises(bs.LoaderClosed, match="it raised an error"):
+            next(iterator)
+        assert sorted(sum(_rows(loader), [])) == list(range(20))
+
+
+def test_stop_iteration_from_a_function_does_not_end_the_epoch():
+    few = iter(range(5))
+    with (
+        bs.Loader(
+            bs.open(np.zeros((40, 2))), batch_size=4, memory="16 MiB", transforms=[bs.Map(lambda x: x + next(few))]
+        ) as loader,
+        pytest.raises(bs.BadResult, match="StopIteration"),
+    ):
+        for _ in loader:
+            pass
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_two_threads_on_one_loader_never_hang(shared):
+    def slow(row):
+        time.sleep(0.005)
+        return row
+
+    def consume():
+        try:
+            seen.extend(batch["y"].tolist() for batch in (common if shared else loader))
+        except bs.LoaderClosed:
+            ended.append(True)
+
+    seen, ended = [], []
+    with _numbers(64, batch_size=8, threads=1, transforms=[bs.Map(slow)]) as loader:
+        common = iter(loader)
+        threads = [threading.Thread(target=consume) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive()
+    if shared:
+        assert sorted(sum(seen, [])) == list(range(64))
+        assert not ended
+    else:
+        assert len(ended) == 1
+        assert len(seen) >= 8
+
+
+def test_the_classes_of_a_part_are_those_of_the_whole():
+    source = bs.open(np.zeros((23, 4), np.float32), [0] * 22 + [9])
+    for part in source.split(0.5, seed=3):
+        with bs.Loader(part, batch_size=2, memory="16 MiB", transforms=[bs.MixUp()]) as loader:
+            assert next(iter(loader))["y"].shape == (2, 10)
+
+
+def test_a_first_row_that_is_damaged_is_skipped_like_any_other(photos):
+    files = sorted(photos.rglob("*.jpg"))
+    same = files[:1] * 8
+    junk = files[0].parent.parent / "junk.jpg"
+    junk.write_bytes(b"junk")
+    try:
+        source = bs.open([junk, *same])
+        for transforms in ([], [bs.Resize(16), bs.Map(lambda x: x[:8])]):
+            with bs.Loader(source, batch_size=3, memory="64 MiB", on_error="skip", transforms=transforms) as loader:
+                assert sum(len(batch.rows) for batch in loader) == 9
+                assert [bad.row for bad in loader.bad] == [0]
+    finally:
+        junk.unlink()
+
+
+def test_rows_without_values_are_refused():
+    with pytest.raises(bs.BadSetting, match="hold no values"):
+        bs.Loader(bs.open(np.zeros((4, 5, 0, 3))), batch_size=2, memory="16 MiB")

@@ -147,3 +147,57 @@ def test_large_images_with_masks_are_read_alone(tmp_path):
         batch = next(iter(loader))
     assert np.array_equal(batch["x"][..., 0], batch["y"])
     assert batch["x"].std() > 50
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "P", "1", "I;16"])
+def test_a_tiff_mask_is_turned_once(tmp_path, orientation, mode):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    numbers = np.random.default_rng(orientation).integers(0, 2, (18, 31)).astype(np.uint8)
+    for folder in ("i", "m"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(np.dstack([numbers * 200] * 3)).save(tmp_path / "i" / "a.png", exif=exif)
+    if mode == "I;16":
+        mask = Image.fromarray(numbers.astype(np.uint16))
+    elif mode == "P":
+        mask = Image.fromarray(numbers)
+        mask.putpalette([0, 0, 0, 255, 0, 0])
+    else:
+        mask = Image.fromarray(numbers * (255 if mode == "1" else 1)).convert(mode)
+    mask.save(tmp_path / "m" / "a.tif", exif=exif)
+    with bs.Loader(bs.open(tmp_path / "i", labels=tmp_path / "m"), batch_size=1, memory="64 MiB") as loader:
+        batch = next(iter(loader))
+        assert np.array_equal(batch["x"][0, ..., 0] > 0, batch["y"][0] > 0)
+
+
+@pytest.mark.parametrize("make", [lambda y: y.astype(np.float32), lambda y: y[..., None], lambda y: y.astype(np.int64)])
+def test_labels_for_each_pixel_that_would_not_move_are_refused(make):
+    x = np.zeros((4, 8, 8, 3), np.uint8)
+    y = make(np.ones((4, 8, 8), np.uint8))
+    with pytest.raises(bs.BadSetting, match=r"only .* move with"):
+        bs.Loader(bs.open(x, y), batch_size=2, memory="16 MiB", transforms=[bs.Flip()])
+    with bs.Loader(bs.open(x, y), batch_size=2, memory="16 MiB", transforms=[bs.Normalize(0.5, 0.5)]) as loader:
+        assert next(iter(loader))["y"].shape == (2, *y.shape[1:])
+
+
+def test_numbers_that_a_mask_cannot_hold_are_refused(tmp_path):
+    x, y = np.zeros((2, 8, 8, 3), np.uint8), np.ones((2, 8, 8), np.int8)
+    with pytest.raises(bs.BadSetting, match="mask_fill is 200, and the masks 'y' are int8"):
+        bs.Loader(bs.open(x, y), batch_size=2, memory="16 MiB", transforms=[bs.CenterCrop(10, mask_fill=200)])
+    for folder in ("i", "m"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(x[0]).save(tmp_path / "i" / "a.png")
+    Image.fromarray(np.full((8, 8), -1, np.int32)).save(tmp_path / "m" / "a.tif")
+    with (
+        bs.Loader(bs.open(tmp_path / "i", labels=tmp_path / "m"), batch_size=1, memory="64 MiB") as loader,
+        pytest.raises(bs.BadFile, match="the number -1"),
+    ):
+        next(iter(loader))
+
+
+def test_a_damaged_first_mask_is_named_as_the_mask(folders):
+    for path in sorted((folders / "masks").rglob("*.png")):
+        path.write_bytes(b"junk")
+    with pytest.raises(bs.BadFile, match=r"the field 'y' of .*row 0"):
+        bs.Loader(_open(folders), batch_size=1, memory="64 MiB", transforms=[bs.Resize(8)])

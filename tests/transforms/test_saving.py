@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import bitesize as bs
@@ -61,3 +62,44 @@ def test_a_function_cannot_be_saved_and_says_so():
 def test_what_is_no_transform_is_refused(settings):
     with pytest.raises(bs.BadSetting):
         from_dict(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        (lambda: bs.Rotate(np.int64(10)), bs.Rotate(10)),
+        (lambda: bs.Normalize(np.float32(0.5), np.float64(0.25)), bs.Normalize(0.5, 0.25)),
+        (
+            lambda: bs.Normalize(np.array([0.5, 0.25, 0.5]), np.array([1.0, 2.0, 4.0])),
+            bs.Normalize((0.5, 0.25, 0.5), (1, 2, 4)),
+        ),
+        (lambda: bs.Scale(np.float32(0.5), np.int64(2)), bs.Scale(0.5, 2)),
+        (lambda: bs.Rotate90(np.array([1, 2])), bs.Rotate90((1, 2))),
+        (lambda: bs.Flip(np.float32(0.5)), bs.Flip(0.5)),
+        (lambda: bs.Cutout(p=np.float64(0.5), fill=np.int64(3)), bs.Cutout(p=0.5, fill=3)),
+        (lambda: bs.MixUp(np.float32(0.5)), bs.MixUp(0.5)),
+        (lambda: bs.Brightness(np.float32(0.5)), bs.Brightness(0.5)),
+        (lambda: bs.CenterCrop(np.int64(8), mask_fill=np.int64(3)), bs.CenterCrop(8, mask_fill=3)),
+    ],
+    ids=range(10),
+)
+def test_numpys_numbers_are_taken_as_numbers(given, plain):
+    step = given()
+    assert step == plain
+    assert "np." not in repr(step)
+    assert from_dict(json.loads(json.dumps(step.to_dict()))) == plain
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: bs.Normalize(None, 1), lambda: bs.Normalize(0.5, "a"), lambda: bs.Normalize((), ()), lambda: bs.Scale("a"),
+        lambda: bs.Scale((1,)), lambda: bs.Scale(10**400), lambda: bs.Colour(None), lambda: bs.Colour(("a",) * 12),
+        lambda: bs.Resize(8, interpolation=[]), lambda: bs.Rotate(10**400), lambda: bs.Map(len, fields=None),
+        lambda: bs.Rotate90(1.0), lambda: bs.CutMix(True), lambda: from_dict({"name": ["a"]}), lambda: from_dict("Flip"),
+    ],
+    ids=range(15),
+)  # fmt: skip
+def test_whatever_is_no_number_is_a_bad_setting(make):
+    with pytest.raises(bs.BadSetting):
+        make()

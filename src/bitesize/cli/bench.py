@@ -28,7 +28,7 @@ def bench(
     import numpy as np
 
     import bitesize as bs
-    from bitesize.errors import BadSetting
+    from bitesize.errors import BadFile, BadSetting
     from bitesize.training.settings import preparation
 
     if not 0 < seconds < 86_400:
@@ -41,6 +41,8 @@ def bench(
         cold, rows = _run(loader, seconds / 2)
         loader.stats.reset()
         rate, rows = _run(loader, seconds)
+        if len(loader.bad) == len(source):
+            raise BadFile(f"no row of {data} could be read; the first: {loader.bad[0].path}: {loader.bad[0].reason}")
         verdict = loader.stats.verdict()
         spent = loader.stats.seconds
         most = loader.measure_bound(max(64, min(rows, int(rate * seconds))))

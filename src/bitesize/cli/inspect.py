@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _TILE = 160  # pixels: eight rows of four fill a screen
 _TEXT, _GAP = 14, 6
+_MOST_ROWS, _MOST_DRAWS = 90, 90  # WebP's sides end at 16,383 pixels
 
 
 def inspect(
@@ -40,6 +41,10 @@ def inspect(
     if rows < 1 or draws < 1:
         raise BadSetting("--rows and --draws must be at least 1")
     kind = _kind_of(out)
+    if rows > _MOST_ROWS or draws > _MOST_DRAWS:
+        raise BadSetting(
+            f"--rows is at most {_MOST_ROWS} and --draws {_MOST_DRAWS}: a larger picture could not be looked at"
+        )
     source = bs.open(data, labels)
     if not is_image(source.spec["x"]):
         raise BadSetting(f"inspect draws images, and the rows are {source.spec['x']}")
@@ -115,6 +120,8 @@ def _kind_of(out: str) -> str:
     kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
     if suffix not in kinds:
         raise BadSetting(f"--out must end in {', '.join(kinds)}, not {out!r}")
+    if os.path.isdir(out):
+        raise BadSetting(f"--out needs a file, and {out} is a folder")
     if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
         raise NotFound(f"the folder of --out {out} does not exist")
     return kinds[suffix]

@@ -124,10 +124,7 @@ def _decode_other(data: memoryview, info: ImageInfo, mode: Mode, out: NDArray[np
     from PIL import Image
 
     with Image.open(io.BytesIO(data), formats=[info.kind]) as opened:
-        image: Image.Image = opened
-        if info.kind == "TIFF" and info.orientation != 1:
-            # Pillow turns TIFFs, and only these, while it loads them.
-            image = image.transpose(Image.Transpose(_TURN_BACK[info.orientation]))
+        image: Image.Image = as_stored(opened, info)
         if image.mode.startswith("I;16") or image.mode in ("I", "F"):
             image = _from_wide_gray(image)
         if mode != "RGBA" and image.has_transparency_data:
@@ -137,6 +134,14 @@ def _decode_other(data: memoryview, info: ImageInfo, mode: Mode, out: NDArray[np
         if image.mode != mode:
             image = image.convert(mode)
         out[...] = np.asarray(image).reshape(out.shape)
+
+
+def as_stored(image: Any, info: ImageInfo) -> Any:
+    """Undo what Pillow does to TIFFs, and only these, while it loads them: turn them by their EXIF orientation."""
+    from PIL import Image
+
+    turned = info.kind == "TIFF" and info.orientation != 1
+    return image.transpose(Image.Transpose(_TURN_BACK[info.orientation])) if turned else image
 
 
 def _from_wide_gray(image: Any) -> Any:

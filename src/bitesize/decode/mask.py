@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.decode.decode import as_stored
 from bitesize.decode.header import ImageInfo
 from bitesize.errors import BadFile
 
@@ -57,9 +58,12 @@ def decode_mask(data: memoryview, info: ImageInfo, dtype: np.dtype[Any], buffer:
         with _opened(data, info) as image:
             if image.mode not in ("1", "L", "P") and not _is_wide(image.mode):
                 raise BadFile(f"a mask has one number a pixel, and this image is {image.mode}")
-            values = np.asarray(image)
-            if values.size and int(values.max()) > np.iinfo(dtype).max:
-                raise BadFile(f"a mask with the number {int(values.max())}, which {dtype} cannot hold as the first mask did")
+            values = np.asarray(as_stored(image, info))
+            for number in (int(values.min()), int(values.max())):
+                if not 0 <= number <= np.iinfo(dtype).max:
+                    raise BadFile(
+                        f"a mask with the number {number}, and the type of the first mask, {dtype}, cannot hold it"
+                    )
             out[..., 0] = values
     except (BadFile, MemoryError):
         raise

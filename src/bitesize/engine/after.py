@@ -101,6 +101,8 @@ def _call(
         return step.call(arrays, random)
     except BadResult as error:
         raise BadResult(f"{where()}: {error}") from None
+    except StopIteration as error:  # it would end the caller's loop over batches, as if all were there (see PEP 479)
+        raise BadResult(f"{where()}: {step!r} raised StopIteration: what it takes from has ended") from error
     except Exception as error:
         error.add_note(f"bitesize: in {step!r}, on {where()}")
         raise

@@ -15,7 +15,7 @@ from bitesize.decode.mask import decode_mask, mask_nbytes
 from bitesize.engine.first import ignored
 from bitesize.engine.scratch import NoRoom, Reader, Room, Scratch
 from bitesize.engine.shapes import IMAGE, Steps, integer_limits
-from bitesize.errors import BadFile, BadRows, BitesizeError
+from bitesize.errors import BadFile, BadRows, BitesizeError, without_frames
 from bitesize.kernels.filters import NEAREST
 from bitesize.kernels.warm import Job
 from bitesize.memory.mapping import aligned
@@ -105,13 +105,13 @@ class EncodedRows:
                     files[name], part[name] = readers[name].files[i], out[name][i]
                 self._draw_one(files, row, draws[i], part, scratch)
             except BitesizeError as error:
-                failed[i] = error
+                failed[i] = without_frames(error)
         for i in later:  # what was read before it is drawn now, so the read buffer is free
             del failed[i]
             try:
                 self._draw_alone(int(rows[i]), draws[i], {name: array[i] for name, array in out.items()}, scratch)
             except BitesizeError as error:
-                failed[i] = error
+                failed[i] = without_frames(error)
 
     def decode_only(
         self, rows: NDArray[np.int64], draws: Sequence[float], readers: Mapping[str, Reader], scratch: Scratch

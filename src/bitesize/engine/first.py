@@ -1,16 +1,21 @@
-"""A look at the first row, for what only a file can tell: the size of images that stay as they are, the type of masks."""
+"""A look at the first row that can be read, for what only a file can tell: the size of images that stay as they are, the type of masks."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
 from bitesize.decode.header import ImageInfo, read_info
 from bitesize.decode.mask import mask_dtype
-from bitesize.errors import BadFile, BadRows
+from bitesize.errors import BadFile, BadResult, BadRows, BitesizeError, without_frames
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
+
+T = TypeVar("T")
+# Rows that are tried: one that is damaged is told, or skipped, when it is loaded, not here.
+ATTEMPTS = 16
 
 
 class OneFile:
@@ -33,27 +38,46 @@ def ignored(field: Field | Encoded) -> Any:
 def size_of_first_row(source: Source, name: str) -> tuple[int, int]:
     """Learn height and width of the images from the first; later ones must have the same."""
     what = source.spec[name]
-    info, _ = _first(source, name)
+    info, _ = first_good(source, lambda row: _look(source, name, row))
     turned = isinstance(what, Encoded) and what.orient and info.orientation >= 5
     return (info.width, info.height) if turned else (info.height, info.width)
 
 
 def mask_dtype_of_first_row(source: Source, name: str) -> np.dtype[Any]:
     """Learn whether masks have 8 or 16 bits from the first."""
-    info, data = _first(source, name)
-    try:
-        return mask_dtype(data, info)
-    except BadFile as error:
-        raise BadFile(f"{source.describe(0)} (row 0): {error}") from error
+
+    def look(row: int) -> np.dtype[Any]:
+        info, data = _look(source, name, row)
+        try:
+            return mask_dtype(data, info)
+        except BadFile as error:
+            raise BadFile(f"the field {name!r} of {source.describe(row)} (row {row}): {error}") from error
+
+    return first_good(source, look)
 
 
-def _first(source: Source, name: str) -> tuple[ImageInfo, memoryview]:
+def first_good(source: Source, look: Callable[[int], T]) -> T:
+    """Look at the first row that can be read; where none of the first can, raise the first error."""
+    first: BitesizeError | None = None
+    for row in range(min(ATTEMPTS, len(source))):
+        try:
+            return look(row)
+        except BadResult:  # not the row's fault, but that of the user's function
+            raise
+        except BitesizeError as error:
+            first = first or without_frames(error)
+    assert first is not None
+    raise first
+
+
+def _look(source: Source, name: str, row: int) -> tuple[ImageInfo, memoryview]:
     into = {field: OneFile() if field == name else ignored(what) for field, what in source.spec.items()}
+    beside = "" if name == "x" else f"the field {name!r} of "
     try:
-        source.read(np.zeros(1, np.int64), into)
+        source.read(np.array([row], np.int64), into)
         data = memoryview(into[name].data)
         return read_info(data), data
     except BadRows as error:
         raise next(iter(error.causes.values())) from None
     except BadFile as error:
-        raise BadFile(f"{source.describe(0)} (row 0): {error}") from error
+        raise BadFile(f"{beside}{source.describe(row)} (row {row}): {error}") from error

@@ -239,11 +239,11 @@ class Loader:
                 raise LoaderClosed("the loader is closed")
             if self._engine is None:
                 self._engine = self._start_engine()
+            older = self._iterator() if self._iterator is not None else None
+            if older is not None:  # before the new one begins, which may go on with what the older one has in work
+                older.close()
             run = self._engine.start(epoch, batch)
             iterator = BatchIterator(self, self._engine, run, epoch, endless, patient)
-            older = self._iterator() if self._iterator is not None else None
-            if older is not None:
-                older.close()
             self._iterator = weakref.ref(iterator)
             return iterator
 
@@ -264,6 +264,8 @@ class Loader:
     def measure_bound(self, rows: int) -> float:
         """Measure how many rows a second this loader's threads could read and decode if they did nothing else.
 
+        A loop that is under way ends.
+
         Parameters
         ----------
         rows
@@ -272,8 +274,10 @@ class Loader:
         Returns
         -------
         float
-            Rows per second; the loader itself must be at rest meanwhile.
+            Rows per second.
         """
+        if self._engine is not None:
+            self._engine.rest()
         chosen = self.order.rows(0, 0, min(rows, self.order.n))
         return measure_bound(self._pipeline, chosen, self._working, self._parts[2], self.budget)
 
@@ -337,12 +341,17 @@ class BatchIterator(Iterator[Batch]):
         self._epoch = epoch
         self._endless = endless
         self._patience = STALL_SECONDS if patient else HELD_PATIENCE
-        self._closed = False
+        self._closed: str | None = None  # why
         self._finished = False
+        self._turn = threading.Lock()
 
     def __next__(self) -> Batch:
+        with self._turn:  # for threads that share an iterator
+            return self._next()
+
+    def _next(self) -> Batch:
         if self._closed:
-            raise LoaderClosed("this iterator has ended: a newer one of the same loader has taken its place")
+            raise LoaderClosed(f"this iterator has ended: {self._closed}")
         if self._run.taken[0] != self._epoch and not self._endless:
             # Only here does the counter move on: a loop that was left, even at its last batch, repeats its epoch.
             if not self._finished:
@@ -350,13 +359,17 @@ class BatchIterator(Iterator[Batch]):
                 self._loader._epoch = self._run.taken[0]
             raise StopIteration
         began = time.perf_counter()
-        filling = self._engine.take(self._run, self._patience)
+        filling = self._engine.take(self._run, self._patience, lambda: self._closed is not None)
         step = filling.step
         if filling.error is not None:
+            error, filling.error = filling.error, None
             self._engine.ring.free.put(filling.slot)
             self._engine.cancel()
-            self._closed = True
-            raise filling.error
+            self._closed = "it raised an error; a new loop begins the epoch again"
+            try:
+                raise error
+            finally:  # the error's frames must not lead back to it: what they work on is memory of the loader
+                del error, filling, step
         batch = Batch(
             filling.slot.lease(self._loader.spec, step.rows.size),
             rows=step.rows,
@@ -370,7 +383,10 @@ class BatchIterator(Iterator[Batch]):
 
     def close(self) -> None:
         """End this iterator; the loader goes on."""
-        self._closed = not self._finished
+        with self._run.changed:
+            if not self._finished and self._closed is None:
+                self._closed = "a newer one of the same loader has taken its place"
+            self._run.changed.notify_all()
 
 
 def _drop(ring: Ring, pool: object, engine: Engine | None) -> None:

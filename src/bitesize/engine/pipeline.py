@@ -11,11 +11,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from bitesize.engine.after import Key, Maps, mix_pairs
 from bitesize.engine.encoded import EncodedRows
-from bitesize.engine.first import size_of_first_row
+from bitesize.engine.first import first_good, size_of_first_row
 from bitesize.engine.fixed import FixedRows
 from bitesize.engine.scratch import Scratch, scratch_nbytes
 from bitesize.engine.shapes import IMAGE, LABEL, Layout, drawn_fields, mixed_fields, sort_steps
-from bitesize.errors import BadResult, BadRows, BitesizeError
+from bitesize.errors import BadResult, BadRows, BitesizeError, without_frames
 from bitesize.kernels.warm import readers, warm
 from bitesize.memory.budget import Budget
 from bitesize.sources.base import Located, Source
@@ -318,7 +318,7 @@ class Pipeline:
         try:
             self.source.read(rows, into)
         except BadRows as error:
-            return error.causes
+            return {i: without_frames(cause) for i, cause in error.causes.items()}
         finally:
             scratch.clock.read += perf_counter() - begun
         return {}
@@ -374,7 +374,7 @@ class Pipeline:
     # --- what functions of the user make -----------------------------------------------------------------------------
 
     def _try_row(self, budget: Budget, learn: Callable[[dict[str, NDArray[Any]], Callable[[], str]], None]) -> None:
-        """Draw the first row, on its own, and let somebody learn from it."""
+        """Draw the first row that can be, on its own, and let somebody learn from it."""
         layout = {f"{name} drawn": field for name, field in self._drawn.items()}
         layout |= {f"{name} read": field for name, field in self._beside.items()}
         need = {name: field.nbytes for name, field in layout.items()}
@@ -383,14 +383,19 @@ class Pipeline:
         try:
             scratch = Scratch(need, self.decodes, self.kernel_values, pool)
             drawn = {name: scratch.field(f"{name} drawn", field, 1) for name, field in self._drawn.items()}
-            failed = self._draw(np.zeros(1, np.int64), [(0.5,) * sum(self.draws)], drawn, scratch)
+
+            def draw(row: int) -> int:
+                failed = self._draw(np.array([row], np.int64), [(0.5,) * sum(self.draws)], drawn, scratch)
+                if failed:
+                    raise failed[0]
+                return row
+
+            row = first_good(self.source, draw)
             scratch.rest()
         finally:
             if pool is not None:
                 pool.close()
-        if failed:
-            raise failed[0]
-        learn({name: array[0] for name, array in drawn.items()}, self._where(0, 0))
+        learn({name: array[0] for name, array in drawn.items()}, self._where(row, 0))
         charge.release()
 
     def _learn_batch(self, row: dict[str, NDArray[Any]], where: Callable[[], str]) -> None:

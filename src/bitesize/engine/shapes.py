@@ -110,6 +110,8 @@ def drawn_fields(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
     """
     if layout not in ("HWC", "CHW"):
         raise BadSetting(f'layout must be "HWC" or "CHW", not {layout!r}')
+    if isinstance(what := source.spec.get(IMAGE), Field) and 0 in what.shape:
+        raise BadSetting(f"rows of {what} hold no values")
     if IMAGE not in source.spec:
         raise BadSetting(f"the source has no field {IMAGE!r}: it has {', '.join(source.spec)}")
     image = _drawn_image(source, steps, layout, dtype)
@@ -124,8 +126,16 @@ def drawn_fields(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
                 raise BadSetting(
                     f"the masks {name!r} are {of_mask}, and only whole numbers of 8 or 16 bits move with images"
                 )
+            fill = steps.surroundings[1]
+            if steps.pictorial and not np.iinfo(of_mask).min <= fill <= np.iinfo(of_mask).max:
+                raise BadSetting(f"mask_fill is {fill}, and the masks {name!r} are {of_mask}, which cannot hold it")
             drawn[name] = Field((height, width), of_mask, mask=True)
         elif isinstance(what, Field):
+            if steps.pictorial and _looks_like_mask(what, source.spec[IMAGE]):
+                raise BadSetting(
+                    f"{name!r} is {what}, a value for each pixel, and only masks move with their images: give them as whole "
+                    "numbers of 8 or 16 bits and of shape (n, height, width)"
+                )
             drawn[name] = what
         else:
             raise BadSetting(f"the field {name!r} is a second image, and only masks stand beside {IMAGE!r}")
@@ -135,6 +145,12 @@ def drawn_fields(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
 def is_mask(what: Field | Encoded) -> bool:
     """Whether a field is a label for each pixel."""
     return what.mask if isinstance(what, Field) else what.kind == "mask"
+
+
+def _looks_like_mask(what: Field, image: Field | Encoded) -> bool:
+    """Whether a field that is no mask has a value, or one channel, for each pixel of the images."""
+    sides = what.shape[:-1] if len(what.shape) == 3 and what.shape[2] == 1 else what.shape
+    return len(sides) == 2 and isinstance(image, Field) and sides == image.shape[:2]
 
 
 def _drawn_image(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike | None) -> Field:
@@ -163,8 +179,10 @@ def _drawn_image(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
         view.check(channels)
         after = view.dtype_after(after)
     final = after if dtype is None else dtype_setting(dtype)
-    if (steps.pictorial or isinstance(what, Encoded)) and (final.name not in _WRITE_NAMES or before not in READ_TYPES):
-        raise BadSetting(f"images come out as integers or floats of 16, 32 or 64 bits, not {final} (from {before})")
+    if steps.pictorial and before not in READ_TYPES:
+        raise BadSetting(f"images of {before} cannot be drawn: convert them to float32 or integers first")
+    if (steps.pictorial or isinstance(what, Encoded)) and final.name not in _WRITE_NAMES:
+        raise BadSetting(f"images come out as integers or floats of 16, 32 or 64 bits, not {final}")
     if (final.kind not in "biuf" or before.kind not in "biuf") and final != before and final.name != "bfloat16":
         raise BadSetting(f"dtype: rows of {before} cannot be cast to {final}")
     if steps.pictorial and before.kind in "iu" and before.itemsize > 2:
@@ -216,18 +234,10 @@ def mixed_fields(source: Source, steps: Steps, mapped: Mapping[str, Field], layo
             continue  # targets, or shares already: mixed as they are
         if label != Field((), np.dtype(np.int64)):
             raise BadSetting(f"{mix!r} needs class labels, one a row, and {LABEL!r} is {label}")
-        mixed[LABEL] = replace(label, shape=(class_count(source),), dtype=np.dtype(np.float32))
+        if source.class_count is None:
+            raise BadSetting("labels cannot be mixed: they must be class numbers from 0 on")
+        mixed[LABEL] = replace(label, shape=(source.class_count,), dtype=np.dtype(np.float32))
     return mixed
-
-
-def class_count(source: Source) -> int:
-    """Count the classes of a source."""
-    if source.classes is not None:
-        return len(source.classes)
-    labels = source.labels
-    if labels is None or labels.min() < 0:
-        raise BadSetting("labels cannot be mixed: they must be class numbers from 0 on")
-    return int(labels.max()) + 1
 
 
 def integer_limits(dtype: np.dtype[Any]) -> tuple[float, float]:

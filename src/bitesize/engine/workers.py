@@ -11,7 +11,7 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,10 +139,22 @@ class Engine:
             dropped, run.ready = list(run.ready.values()), {}
             run.changed.notify_all()
         for filling in dropped:
-            self.ring.free.put(filling.slot)
+            self._drop(filling)
 
-    def take(self, run: Run, patience: float) -> Filling:
+    def rest(self) -> None:
+        """End the present run, and wait until what is being made is done."""
+        run = self.run
+        if run is None:
+            return
+        self.cancel()
+        deadline = time.monotonic() + STALL_SECONDS
+        while self.ring.free.qsize() + self.ring.leased < len(self.ring) and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    def take(self, run: Run, patience: float, ended: Callable[[], bool]) -> Filling:
         """Wait for the run's next batch, for ``patience`` seconds at most while the caller holds every slot.
+
+        ``ended`` tells, under the lock ``run.changed``, whether who asks has been replaced.
 
         Raises
         ------
@@ -159,17 +171,17 @@ class Engine:
         collected = False
         while True:
             with run.changed:
-                if run.cancelled:
+                if run.cancelled or ended():
                     raise LoaderClosed(
                         "this iterator has ended: a newer one of the same loader took its place, or it was closed"
                     )
                 filling = run.ready.pop(key, None)
-                if filling is None:
-                    run.changed.wait(timeout=0.05)
-                    filling = run.ready.pop(key, None)
-            if filling is not None:
-                run.taken = self.steps.after(*key)
-                return filling
+                if filling is not None:
+                    run.taken = self.steps.after(*key)
+                    return filling
+                run.changed.wait(timeout=0.05)
+                if key in run.ready:
+                    continue
             if self.ring.leased == len(self.ring):
                 if not collected:
                     gc.collect()  # batches in reference cycles
@@ -197,6 +209,9 @@ class Engine:
             if thread.ident and thread is not threading.current_thread():
                 # Native decoding cannot be interrupted; what still runs after that is a daemon and ends by itself.
                 thread.join(timeout=2.0)
+        if self._current is not None:  # begun, and never to be finished
+            self._drop(self._current)
+            self._current = None
         self.ring.close()
         self._threads = []
         if self.pool is not None:
@@ -384,4 +399,9 @@ class Engine:
                 run.ready[filling.step.epoch, filling.step.batch] = filling
                 run.changed.notify_all()
                 return
+        self._drop(filling)
+
+    def _drop(self, filling: Filling) -> None:
+        """Take a slot back from a batch that nobody gets."""
+        filling.error = None  # whose frames lead back to the batch, and would keep its memory
         self.ring.free.put(filling.slot)

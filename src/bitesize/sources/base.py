@@ -120,6 +120,17 @@ class Source(ABC):
         labels = self._labels
         return labels if labels is not None and labels.dtype == np.int64 and labels.ndim == 1 else None
 
+    @property
+    def class_count(self) -> int | None:
+        """Count the classes: as many as have names, or the greatest class number and one; None where rows have none.
+
+        A part of a source has the classes of the whole.
+        """
+        if self.classes is not None:
+            return len(self.classes)
+        labels = self.labels
+        return int(labels.max()) + 1 if labels is not None and labels.min() >= 0 else None
+
     def describe(self, row: int) -> str:
         """Name a row for people: its path, where it has one."""
         return f"row {row}"
@@ -309,6 +320,11 @@ class Subset(Source):
         """Class numbers of the chosen rows."""
         labels = self._base.labels
         return None if labels is None else labels[self._rows]
+
+    @property
+    def class_count(self) -> int | None:
+        """Count the classes of the base."""
+        return self._base.class_count
 
     def describe(self, row: int) -> str:
         """Name the row as the base does."""

@@ -30,6 +30,18 @@ class Step:
     def __init_subclass__(cls) -> None:
         _BY_NAME[cls.__name__] = cls
 
+    def __post_init__(self) -> None:
+        """Take NumPy's scalars and short arrays as the numbers they are; steps check their settings from here on."""
+        for part in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, part.name)
+            if isinstance(value, np.generic):
+                object.__setattr__(self, part.name, value.item())
+            elif isinstance(value, np.ndarray):
+                object.__setattr__(self, part.name, tuple(value.reshape(-1).tolist()))
+            elif isinstance(value, tuple | list) and any(isinstance(each, np.generic) for each in value):
+                plain = (each.item() if isinstance(each, np.generic) else each for each in value)
+                object.__setattr__(self, part.name, tuple(plain))
+
     def to_dict(self) -> dict[str, Any]:
         """Give the step's name and settings, as JSON can hold them; `from_dict` reads it back."""
         return {"name": type(self).__name__, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}}  # type: ignore[arg-type]
@@ -62,9 +74,6 @@ class Transform(Step, ABC):
     draws: ClassVar[int] = 0
     pictorial: ClassVar[bool] = False
     slants: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        """Check the settings; steps that have some go on from here."""
 
     @abstractmethod
     def adjust(self, view: View, u: Sequence[float]) -> None:
@@ -128,11 +137,13 @@ def from_dict(settings: Mapping[str, Any]) -> Any:
     BadSetting
         If there is no transform of that name, or it does not take these settings.
     """
+    if not isinstance(settings, Mapping):
+        raise BadSetting(f"a transform is described by its name and settings, not {settings!r}")
     for module in _MODULES:
         import_module(f"bitesize.transforms.{module}")
     rest = dict(settings)
     name = rest.pop("name", None)
-    if name not in _BY_NAME:
+    if not isinstance(name, str) or name not in _BY_NAME:
         raise BadSetting(f"there is no transform {name!r}: import the module that defines it first")
     try:
         return _BY_NAME[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in rest.items()})
@@ -168,26 +179,36 @@ def both_sides(size: int | Size) -> Size:
 
 def interpolation_setting(what: str, interpolation: str) -> None:
     """Raise `BadSetting` if there is no such interpolation."""
-    if interpolation not in KINDS:
+    if not isinstance(interpolation, str) or interpolation not in KINDS:
         raise BadSetting(f"{what}: interpolation is {', '.join(map(repr, KINDS))}, not {interpolation!r}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a setting is a finite number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def probability_setting(what: str, name: str, value: Any) -> None:
     """Raise `BadSetting` unless a setting is a probability."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    if not is_number(value) or not 0 <= value <= 1:
         raise BadSetting(f"{what}: {name} is a probability within 0 to 1, not {value!r}")
 
 
 def range_setting(what: str, name: str, value: Any, low: float, high: float, centre: float | None) -> tuple[float, float]:
     """Bring a setting to (least, greatest): two numbers, or one to either side of ``centre``, cut off at ``low``."""
-    if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(v, int | float) for v in value):
+    if isinstance(value, tuple | list) and len(value) == 2 and all(map(is_number, value)):
         least, greatest = float(value[0]), float(value[1])
-    elif isinstance(value, int | float) and not isinstance(value, bool) and centre is not None and value >= 0:
+    elif is_number(value) and centre is not None and value >= 0:
         least, greatest = max(low, centre - value), centre + float(value)
     else:
         one = " or one of at least 0" if centre is not None else ""
         raise BadSetting(f"{what}: {name} takes two numbers{one}, not {value!r}")
-    if not low <= least <= greatest <= high or not math.isfinite(least) or not math.isfinite(greatest):
+    if not low <= least <= greatest <= high:
         raise BadSetting(f"{what}: {name} must be two numbers in order within {low:g} to {high:g}, not {value!r}")
     return least, greatest
 
@@ -195,10 +216,8 @@ def range_setting(what: str, name: str, value: Any, low: float, high: float, cen
 def colour_setting(what: str, value: Any) -> float | tuple[float, ...]:
     """Check a colour: one number, or three."""
     values = tuple(value) if isinstance(value, tuple | list) else (value,)
-    if len(values) not in (1, 3) or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
-        raise BadSetting(f"{what}: a colour is one number or three, not {value!r}")
-    if not all(map(math.isfinite, values)):
-        raise BadSetting(f"{what}: a colour must be finite, not {value!r}")
+    if len(values) not in (1, 3) or not all(map(is_number, values)):
+        raise BadSetting(f"{what}: a colour is one finite number or three, not {value!r}")
     return tuple(map(float, values)) if len(values) == 3 else float(values[0])
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bitesize.errors import BadSetting
-from bitesize.transforms.base import Transform, between, probability_setting, range_setting
+from bitesize.transforms.base import Transform, between, is_number, probability_setting, range_setting
 from bitesize.transforms.view import View
 
 # Mean and deviation of ImageNet's channels, for pixels of 0 to 1: what models trained on it expect.
@@ -41,6 +41,7 @@ class Normalize(Transform):
     std: float | tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if isinstance(self.mean, str):
             if self.mean not in _NAMED or self.std is not None:
                 raise BadSetting(f'Normalize takes "imagenet", or a mean and a std, not {self.mean!r} and {self.std!r}')
@@ -49,11 +50,13 @@ class Normalize(Transform):
             raise BadSetting("Normalize needs a std beside the mean")
         for name in ("mean", "std"):
             value = getattr(self, name)
-            if not isinstance(value, int | float):
-                object.__setattr__(self, name, tuple(float(v) for v in value))
-        mean, std = self._channels(1)
-        if not all(map(math.isfinite, (*mean, *std))) or any(s <= 0 for s in std):
-            raise BadSetting(f"Normalize: mean must be numbers and std positive ones, not {self.mean} and {self.std}")
+            each = tuple(value) if isinstance(value, tuple | list) else (value,)
+            if not each or not all(map(is_number, each)) or (name == "std" and min(each) <= 0):
+                raise BadSetting(
+                    f"Normalize: mean must be numbers and std positive ones, not {self.mean!r} and {self.std!r}"
+                )
+            if isinstance(value, tuple | list):
+                object.__setattr__(self, name, tuple(map(float, each)))
 
     def _channels(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         if isinstance(self.mean, str):
@@ -105,8 +108,9 @@ class Scale(Transform):
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.factor == 0 or not math.isfinite(self.factor) or not math.isfinite(self.offset):
-            raise BadSetting(f"Scale needs a factor other than 0 and an offset, not {self.factor} and {self.offset}")
+        super().__post_init__()
+        if not is_number(self.factor) or not self.factor or not is_number(self.offset):
+            raise BadSetting(f"Scale needs a factor other than 0 and an offset, not {self.factor!r} and {self.offset!r}")
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Tell float32."""
@@ -145,9 +149,10 @@ class Colour(_Mixing):
     matrix: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "matrix", tuple(float(value) for value in self.matrix))
-        if len(self.matrix) != 12 or not all(map(math.isfinite, self.matrix)):
-            raise BadSetting(f"Colour needs a matrix of 3 x 4 numbers, not {len(self.matrix)}")
+        super().__post_init__()
+        if not isinstance(self.matrix, Sequence) or len(self.matrix) != 12 or not all(map(is_number, self.matrix)):
+            raise BadSetting(f"Colour needs a matrix of 3 x 4 numbers in a row, not {self.matrix!r}")
+        object.__setattr__(self, "matrix", tuple(map(float, self.matrix)))
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Tell float32."""
@@ -174,6 +179,7 @@ class _Amount(Transform):
     limits: ClassVar[tuple[float, float, float]] = _FACTORS
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _ = self._bounds  # checked at birth
 
     @cached_property
@@ -278,6 +284,7 @@ class ColorJitter(Transform):
     pictorial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _ = self._steps  # checked at birth
 
     @cached_property
@@ -318,6 +325,7 @@ class Grayscale(_Mixing):
     draws: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         probability_setting("Grayscale", "p", self.p)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:

@@ -36,6 +36,7 @@ class Cutout(Transform):
     pictorial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "scale", range_setting("Cutout", "scale", self.scale, 0, 1, None))
         object.__setattr__(self, "ratio", range_setting("Cutout", "ratio", self.ratio, 1e-3, 1e3, None))
         object.__setattr__(self, "fill", colour_setting("Cutout", self.fill))

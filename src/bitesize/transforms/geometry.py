@@ -29,6 +29,7 @@ class Flip(Transform):
     pictorial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("horizontal", "vertical"):
             probability_setting("Flip", name, getattr(self, name))
 
@@ -55,8 +56,9 @@ class Rotate90(Transform):
     pictorial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         given = self.quarters if isinstance(self.quarters, tuple | list) else (self.quarters,)
-        if not given or any(isinstance(k, bool) or k not in (0, 1, 2, 3) for k in given):
+        if not given or any(not isinstance(k, int) or isinstance(k, bool) or not 0 <= k <= 3 for k in given):
             raise BadSetting(f"Rotate90: quarters are numbers of 0 to 3, not {self.quarters!r}")
         object.__setattr__(self, "quarters", tuple(given))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ class Map(Step):
         if not callable(self.fn):
             raise BadSetting(f"Map needs a function, not {self.fn!r}")
         given: Any = self.fields
-        fields = (given,) if isinstance(given, str) else tuple(given)
+        fields = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Sequence) else ()
         if not fields or not all(isinstance(name, str) for name in fields):
             raise BadSetting(f"Map: fields are names, such as ('x',), not {self.fields!r}")
         object.__setattr__(self, "fields", fields)

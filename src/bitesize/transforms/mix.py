@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
-from bitesize.transforms.base import Step
+from bitesize.transforms.base import Step, is_number
 
 # float16 and bfloat16, which compiled code lacks, are mixed by NumPy in pieces of this many values.
 _PIECE = 16_384
@@ -42,8 +42,9 @@ class PairMix(Step, ABC):
     draws: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float) or not 0 < self.alpha < 1e6:
-            raise BadSetting(f"{type(self).__name__}: alpha must be above 0, not {self.alpha!r}")
+        super().__post_init__()
+        if not is_number(self.alpha) or not 0 < self.alpha < 1e6:
+            raise BadSetting(f"{type(self).__name__}: alpha must be a number above 0, not {self.alpha!r}")
 
     def check(self, shape: Sequence[int], dtype: np.dtype[Any], layout: str) -> None:
         """Raise `BadSetting` if rows of ``x`` of this shape and dtype cannot be mixed."""
