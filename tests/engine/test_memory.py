@@ -147,3 +147,53 @@ def test_an_array_that_is_not_contiguous_is_never_copied_whole(make):
         finally:
             tracemalloc.stop()
     assert peak < x.nbytes / 8
+
+
+def test_a_photograph_that_cannot_be_decoded_whole_is_decoded_smaller(tmp_path):
+    # 12 megapixels take 36 MB decoded, and at a quarter of the size 2.3 MB.
+    write_jpeg(tmp_path / "a.jpg", noise(3000, 4000))
+    options = {"batch_size": 1, "memory": "24 MiB", "threads": 1}
+    with bs.Loader(
+        bs.open(tmp_path), transforms=[bs.Resize((1500, 2000)), bs.Flip(0)], **options | {"memory": "96 MiB"}
+    ) as loader:
+        fitting = next(iter(loader))["x"].astype(float)
+    with bs.Loader(bs.open(tmp_path), transforms=[bs.Resize((750, 1000))], **options) as loader:
+        small = next(iter(loader))["x"].astype(float)[0]
+        assert loader.budget.peak <= loader.budget.total
+    assert np.abs(fitting[0].reshape(750, 2, 1000, 2, 3).mean(axis=(1, 3)) - small).mean() < 1.5
+    with (
+        bs.Loader(bs.open(tmp_path), transforms=[bs.Resize((750, 1000))], fast_decode=False, **options) as loader,
+        pytest.raises(bs.DoesNotFit, match=r"a\.jpg needs .* to decode"),
+    ):
+        next(iter(loader))
+
+
+def test_a_need_beyond_what_the_process_may_take_is_refused_at_once(monkeypatch):
+    from bitesize.engine import loader as module
+    from bitesize.memory.limits import Limit
+
+    monkeypatch.setattr(module, "available", lambda threads: Limit("cgroup /box", 40 << 20))
+    source = bs.open(np.broadcast_to(np.zeros(1 << 20, np.uint8), (8000, 1 << 20)))
+    with pytest.raises(bs.DoesNotFit, match=r"cgroup /box leaves 40 MiB to this process\. Lower batch_size"):
+        bs.Loader(source, batch_size=64, memory="1 GiB")
+
+
+def test_an_automatic_budget_gives_up_the_batch_made_ahead_when_the_machine_fills_up(monkeypatch):
+    from bitesize.memory import budget as module
+    from bitesize.memory.limits import Limit
+
+    room = [64 << 20]
+    monkeypatch.setattr(module, "available", lambda threads: Limit("available memory", room[0]))
+    x = np.arange(64 * 1000, dtype=np.float32).reshape(64, 1000)
+    with bs.Loader(bs.open(x), batch_size=8, threads=2) as loader:
+        assert loader.budget.total == 16 << 20
+        slot = 8 * 4000
+        slots = []
+        for free in (64 << 20, 1 << 16, 1 << 16, 64 << 20, 64 << 20):
+            room[0] = free
+            seen = [batch["x"][:, 0].copy() for batch in loader]
+            assert np.array_equal(np.sort(np.concatenate(seen)), x[:, 0])
+            slots.append(loader.budget.breakdown()["slots"] // slot)
+        assert slots[0] == 3
+        assert slots[2] == 2
+        assert slots[4] == 3

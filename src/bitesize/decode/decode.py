@@ -40,6 +40,13 @@ def choose_eighths(info: ImageInfo, min_width: float, min_height: float) -> int:
     return 8
 
 
+def smaller_eighths(info: ImageInfo, eighths: int) -> int | None:
+    """Choose the next smaller scale at which a JPEG can be decoded, or None; an image of several scans gains nothing by it."""
+    if info.kind != "JPEG" or info.channels == 4 or info.buffered:
+        return None
+    return next((scale for scale in (4, 2, 1) if scale < eighths), None)
+
+
 def pixels_nbytes(info: ImageInfo, mode: Mode, eighths: int) -> int:
     """Bytes of the decoded pixels, which `decode` writes to its buffer."""
     width, height = decoded_size(info, eighths)

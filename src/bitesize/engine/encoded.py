@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.decode.decode import choose_eighths, decode, decode_nbytes, decoded_size, pixels_nbytes
+from bitesize.decode.decode import choose_eighths, decode, decode_nbytes, decoded_size, pixels_nbytes, smaller_eighths
 from bitesize.decode.header import ImageInfo, read_info
 from bitesize.decode.mask import decode_mask, mask_nbytes
 from bitesize.engine.first import ignored
@@ -27,6 +27,10 @@ from bitesize.transforms.view import View
 # A JPEG is decoded at a fraction of its size only if that leaves this many decoded pixels an output pixel, both ways:
 # below, the decoder's box filter shows (at most 1.4 levels mean difference).
 _SPARE = 1.5
+
+
+# How an image is drawn: its view, header, scale to decode at in eighths, what the kernel takes, and geometry for its masks.
+Look = tuple[View, ImageInfo, int, Drawing, tuple[float, ...]]
 
 
 class EncodedRows:
@@ -148,7 +152,7 @@ class EncodedRows:
                 break
             except NoRoom as error:
                 nbytes += error.nbytes  # a mask beside its image
-        look = self._look(files[IMAGE], row, draws)
+        look = self._fitted(files, self._look(files[IMAGE], row, draws), aligned(nbytes), scratch.transient.most)
         charge, size = self._need(files, *look[1:4])
         # What was read is given up before asking for all of it at once: no thread waits with bytes in its hands.
         del files
@@ -163,14 +167,12 @@ class EncodedRows:
     ) -> None:  # fmt: skip
         assert scratch.transient is not None
         scratch.doing = ("decoding", row)
-        look = self._look(files[IMAGE], row, draws)
+        look = self._fitted(files, self._look(files[IMAGE], row, draws), 0, scratch.transient.most)
         buffer = scratch.transient.ensure(*self._need(files, *look[1:4]), self._source, row)
         self._decode_and_render(files, row, *look, buffer, out, scratch)
         scratch.transient.yield_if_wanted()
 
-    def _look(
-        self, data: memoryview, row: int, draws: Sequence[float]
-    ) -> tuple[View, ImageInfo, int, Drawing, tuple[float, ...]]:
+    def _look(self, data: memoryview, row: int, draws: Sequence[float]) -> Look:
         """Read the header, adjust the view, choose the scale to decode at; and keep the geometry for masks."""
         try:
             info = read_info(data)
@@ -192,6 +194,20 @@ class EncodedRows:
         if eighths != 8:
             view.to_stored(1, 0, 0, eighths / 8)
         return view, info, eighths, plan_drawing(view, *decoded_size(info, eighths), self._what.channels), geometry
+
+    def _fitted(self, files: Mapping[str, memoryview], look: Look, beside: int, most: int) -> Look:
+        """Choose a smaller scale to decode at, where the pool could never hold what the one that was chosen needs."""
+        view, info, eighths, drawing, geometry = look
+        while (
+            beside + self._need(files, info, eighths, drawing)[0] > most
+            and self._fast_decode
+            and view.kind != NEAREST
+            and (smaller := smaller_eighths(info, eighths))
+        ):
+            view.to_stored(1, 0, 0, smaller / eighths)
+            eighths = smaller
+            drawing = plan_drawing(view, *decoded_size(info, eighths), self._what.channels)
+        return view, info, eighths, drawing, geometry
 
     def _need(self, files: Mapping[str, memoryview], info: ImageInfo, eighths: int, drawing: Drawing) -> tuple[int, int]:
         """Tell (bytes to charge, bytes of buffer) for decoding and drawing."""

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Literal
 
@@ -15,16 +16,23 @@ from numpy.typing import DTypeLike
 from bitesize.engine.bound import measure_bound
 from bitesize.engine.crew import Crew
 from bitesize.engine.pipeline import Pipeline
-from bitesize.engine.planning import STANDBY, Needs, auto_batch_size, make_plan, refuse_unless_it_fits, threads_beside
+from bitesize.engine.planning import (
+    STANDBY,
+    Needs,
+    auto_batch_size,
+    make_plan,
+    refuse_unless_it_fits,
+    threads_beside,
+)
 from bitesize.engine.ring import Ring
 from bitesize.engine.scratch import Scratch
 from bitesize.engine.shapes import Layout
 from bitesize.engine.stats import Stats
 from bitesize.engine.steps import BadRow, Last, Policy, Steps
 from bitesize.engine.workers import HELD_PATIENCE, STALL_SECONDS, Engine, Run
-from bitesize.errors import BadSetting, LoaderClosed
+from bitesize.errors import BadSetting, DoesNotFit, LoaderClosed
 from bitesize.memory.budget import Budget, as_budget
-from bitesize.memory.limits import processor_share, usable_cpus
+from bitesize.memory.limits import available, processor_share, usable_cpus
 from bitesize.memory.plan import Plan
 from bitesize.order.order import Order, Shard
 from bitesize.sources.base import Source
@@ -133,7 +141,8 @@ class Loader:
         self._pipeline = Pipeline(source, transforms, layout, dtype, fast_decode, self.budget)
         self._working = threads or processor_share()
         self._held = 1
-        self._needs = self._least_needs = Needs(self._pipeline, order, threads or self._working + STANDBY[0])
+        room = available(self._working)
+        self._needs = self._least_needs = Needs(self._pipeline, order, threads or self._working + STANDBY[0], room)
         if batch_size == "auto":
             batch_size = auto_batch_size(self._needs, self._slots, min(len(source), 256), self.budget)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
@@ -148,7 +157,7 @@ class Loader:
         self._lock = threading.Lock()
         self._closed = False
         if threads is None:
-            more = Needs(self._pipeline, order, self._working + threads_beside(self._pipeline, self.budget))
+            more = replace(self._needs, threads=self._working + threads_beside(self._pipeline, self.budget))
             # Only where there is plenty: slots that an output adds, and other loaders of the budget, come first.
             if more.total(self._steps.rows_of_rank, self._slots) <= self.budget.free // 2:
                 self._needs = more
@@ -302,12 +311,23 @@ class Loader:
         # One is being handed out, one being filled, beside those that the caller holds.
         return self._held + 2
 
+    def _adapt(self) -> None:
+        """At the begin of an epoch: do without the batch that is made ahead while the machine is full; never with fewer rows."""
+        full, ring = self.budget.refresh(), self._parts[1]
+        if full and ring.size == self._slots:
+            ring.shrink()
+        elif not full and ring.size < self._slots:
+            try:
+                ring.grow(1)
+            except DoesNotFit:
+                return  # not yet
+
     def _charge_all(self) -> None:
         """Charge every permanent need; the engine that uses them starts with the first loop."""
         needs, rows = self._needs, self._steps.rows_of_rank
         charges = [self.budget.charge(part.nbytes, part.what) for part in needs.fixed_parts(rows)]
         ring = Ring(self._pipeline.slot_fields, rows, self._slots, self.budget)
-        pool = needs.make_pool(self.budget) if self._pipeline.decodes else None
+        pool = needs.make_pool(rows, self._slots, self.budget) if self._pipeline.decodes else None
         self._parts = (charges, ring, pool)
         # The charges are garbage with the loader; a loader that is dropped without close must end its threads too.
         self._finalizer = weakref.finalize(self, _drop, ring, pool, None)
@@ -378,6 +398,8 @@ class BatchIterator(Iterator[Batch]):
             position=step.batch * self._loader.batch_size,
             weight=step.weight,
         )
+        if not step.batch:
+            self._loader._adapt()
         self._loader.stats.count(step.real, time.perf_counter() - began)
         return batch
 

@@ -12,7 +12,7 @@ from bitesize.engine.shapes import IMAGE
 from bitesize.engine.steps import Steps
 from bitesize.errors import DoesNotFit
 from bitesize.memory.budget import Budget, Pool
-from bitesize.memory.limits import MOST_STANDBY, available
+from bitesize.memory.limits import MOST_STANDBY, Limit
 from bitesize.memory.plan import Part, Plan
 from bitesize.memory.sizes import format_size
 from bitesize.order.order import Order
@@ -34,11 +34,12 @@ _ROW_OVERHEAD = 160
 
 @dataclass(frozen=True)
 class Needs:
-    """What a loader needs for a batch of any size."""
+    """What a loader needs for a batch of any size; ``room`` is what this process may take, whatever the budget says."""
 
     pipeline: Pipeline
     order: Order
     threads: int
+    room: Limit
 
     def fixed_parts(self, rows: int) -> list[Part]:
         """List every permanent need but the slots, for batches of so many rows a rank."""
@@ -55,15 +56,16 @@ class Needs:
         nbytes = slot_nbytes(self.pipeline.slot_fields, rows)
         return Part("slots", slots * nbytes, f"{slots} batches of {format_size(nbytes)}")
 
-    def pool_nbytes(self, total: int, left: int) -> int:
-        """Choose the pool's size from the budget and what the other parts leave of it."""
+    def pool_nbytes(self, rows: int, slots: int, total: int, left: int) -> int:
+        """Choose the pool's size from the budget, and what the other parts leave of it and of the room there is."""
         if not self.pipeline.decodes:
             return 0
+        left = min(left, self.room.room - self._permanent(rows, slots))
         return max(POOL_LEAST, min(max(POOL, total // POOL_SHARE), left // 2))
 
-    def make_pool(self, budget: Budget) -> Pool:
+    def make_pool(self, rows: int, slots: int, budget: Budget) -> Pool:
         """Charge the pool; all else must have been charged before."""
-        size = self.pool_nbytes(budget.total, budget.free)
+        size = self.pool_nbytes(rows, slots, budget.total, budget.free)
 
         def budget_for(nbytes: int) -> int:
             halved = budget.total + 2 * (nbytes - size)
@@ -73,8 +75,10 @@ class Needs:
 
     def total(self, rows: int, slots: int) -> int:
         """Least bytes for batches of so many rows a rank."""
-        least = POOL_LEAST if self.pipeline.decodes else 0
-        return sum(part.nbytes for part in self.fixed_parts(rows)) + self.slots_part(rows, slots).nbytes + least
+        return self._permanent(rows, slots) + (POOL_LEAST if self.pipeline.decodes else 0)
+
+    def _permanent(self, rows: int, slots: int) -> int:
+        return sum(part.nbytes for part in self.fixed_parts(rows)) + self.slots_part(rows, slots).nbytes
 
 
 def thread_nbytes(pipeline: Pipeline, rows: int) -> int:
@@ -103,6 +107,7 @@ def refuse_unless_it_fits(needs: Needs, steps: Steps, slots: int, budget: Budget
     rows, free = steps.rows_of_rank, budget.free
     need = needs.total(rows, slots)
     if need <= free:
+        _refuse_unless_there_is_room(need, needs.room)
         return
     slot = slot_nbytes(needs.pipeline.slot_fields, rows)
     rest = need - slots * slot
@@ -120,16 +125,25 @@ def refuse_unless_it_fits(needs: Needs, steps: Steps, slots: int, budget: Budget
     )
 
 
+def _refuse_unless_there_is_room(need: int, room: Limit) -> None:
+    """Raise `DoesNotFit` if this process may not take what the budget would allow: the kernel would end it later."""
+    if need > room.room:
+        raise DoesNotFit(
+            f"this loader needs {format_size(need)}, which its budget allows, but {room.name} leaves {format_size(room.room)} to "
+            "this process. Lower batch_size, or raise that limit."
+        )
+
+
 def make_plan(needs: Needs, steps: Steps, slots: int, budget: Budget) -> Plan:
     """Draw up the plan."""
     rows = steps.rows_of_rank
     parts = [needs.slots_part(rows, slots), *needs.fixed_parts(rows)]
     if needs.pipeline.decodes:
         left = budget.total - sum(part.nbytes for part in parts)
-        pool = needs.pool_nbytes(budget.total, left)
+        pool = needs.pool_nbytes(rows, slots, budget.total, left)
         parts.append(Part("decoding", pool, "in reserve for images while they are decoded"))
     source, out = needs.pipeline.source, needs.pipeline.out
-    limit = available()
+    limit = needs.room
     stored = needs.pipeline.stored_shape()
     return Plan(
         rows=len(source),

@@ -8,6 +8,7 @@ runs it.
 from __future__ import annotations
 
 import queue
+import threading
 import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -100,6 +101,8 @@ class Ring:
         self.free: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
         self._fields, self._rows, self._budget = fields, rows, budget
         self._slots: list[Slot] = []
+        self._surplus = 0  # slots to be given up when they come home
+        self._changing = threading.Lock()
         self.grow(slots)
 
     def grow(self, slots: int) -> None:
@@ -113,9 +116,33 @@ class Ring:
         nbytes = slot_nbytes(self._fields, self._rows)
         charges = [self._budget.charge(nbytes, "slots") for _ in range(slots)]
         added = [Slot(self._fields, self._rows, self.free, charge) for charge in charges]
-        self._slots += added
+        with self._changing:
+            self._slots += added
         for slot in added:
             self.free.put(slot)
+
+    def shrink(self) -> None:
+        """Give up one slot as soon as one is free."""
+        with self._changing:
+            self._surplus += 1
+
+    def take(self) -> Slot | None:
+        """Wait for a free slot; None wakes a thread that is to end."""
+        while True:
+            slot = self.free.get()
+            with self._changing:
+                if slot is None or not self._surplus:
+                    return slot
+                self._surplus -= 1
+                self._slots.remove(slot)
+                slot.home = None
+            del slot  # its memory and its charge go with it
+
+    @property
+    def size(self) -> int:
+        """How many slots there are, when all have gone that are to go."""
+        with self._changing:
+            return len(self._slots) - self._surplus
 
     @property
     def leased(self) -> int:

@@ -68,6 +68,11 @@ class Transient:
         self._charged = 0
         self._buffer: NDArray[np.uint8] = np.empty(0, np.uint8)
 
+    @property
+    def most(self) -> int:
+        """The most that one row can be given, in bytes."""
+        return self._pool.size
+
     def ensure(self, charge: int, size: int, source: Source, row: int) -> NDArray[np.uint8]:
         """Give a buffer of at least ``size`` bytes, with ``charge`` >= ``size`` bytes charged for a row of ``source``.
 

@@ -288,7 +288,7 @@ class Engine:
                 self._current = None
                 if self.ring.free.empty():
                     scratch.rest()
-                slot = self.ring.free.get()
+                slot = self.ring.take()
                 if slot is not None:
                     self._current = self._begin(slot, scratch)
             self.ring.free.put(None)  # wake the next

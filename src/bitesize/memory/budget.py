@@ -61,13 +61,11 @@ class Budget:
     """
 
     def __init__(self, size: int | str = "auto") -> None:
-        if size == "auto":
-            limit = available(threads=processor_share() + MOST_STANDBY)
-            self.total = max(1, limit.room // AUTO_SHARE // _local_ranks())
-            self.origin = f"a quarter of {limit.name}"
+        self._auto = size == "auto"
+        if self._auto:
+            self.total, self.origin = _share_of_available(0)
         else:
-            self.total = parse_size(size)
-            self.origin = "as given"
+            self.total, self.origin = parse_size(size), "as given"
         self._lock = threading.Lock()
         self._dropped: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
         self._granted = 0
@@ -123,6 +121,15 @@ class Budget:
             If fewer bytes are free.
         """
         return Pool(self, self._grant(nbytes, what, pooled=nbytes), advice)
+
+    def refresh(self) -> bool:
+        """Look again at what is available, if that decides the size; tell whether more is granted than there is now.
+
+        What is granted stays granted: who holds what it can do without should give it back.
+        """
+        if self._auto:
+            self.total, self.origin = _share_of_available(self.in_use)
+        return self.granted > self.total
 
     @property
     def granted(self) -> int:
@@ -265,6 +272,13 @@ def as_budget(memory: int | str | Budget) -> Budget:
     if not isinstance(memory, int | str):
         raise BadSetting(f'memory must be a size such as "512 MiB", "auto" or a Budget, not {memory!r}')
     return Budget(memory)
+
+
+def _share_of_available(held: int) -> tuple[int, str]:
+    """Choose the size of an automatic budget that already holds so many bytes, and tell where it comes from."""
+    limit, ranks = available(threads=processor_share() + MOST_STANDBY), _local_ranks()
+    among = f", divided among {ranks} ranks (LOCAL_WORLD_SIZE)" if ranks > 1 else ""
+    return max(1, (limit.room + held) // AUTO_SHARE // ranks), f"a quarter of {limit.name}{among}"
 
 
 def _local_ranks() -> int:

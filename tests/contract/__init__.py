@@ -1,0 +1,1 @@
+"""The memory contract, measured: `python -m tests.contract`, or `make contract`."""

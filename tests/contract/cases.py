@@ -1,0 +1,80 @@
+"""The cases of the contract: what is loaded, how, and within what budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+How = Literal["epochs", "slow", "keeps", "breaks", "two loaders", "many epochs", "train", "concat"]
+Kind = Literal["jpeg", "npy", "large npy", "mixed, baseline", "mixed, progressive", "float64 parts"]
+LimitKind = Literal["nothing", "cgroup", "RLIMIT_AS"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that a loader must do within its budget.
+
+    Parameters
+    ----------
+    kind
+        What is loaded.
+    rows
+        How many.
+    budget
+        MiB.
+    batch_size, threads, size
+        As of the loader; ``size`` is what images are resized to.
+    how
+        What the consumer does.
+    quick
+        Whether it is a part of the usual tests.
+    """
+
+    kind: Kind
+    rows: int
+    budget: int
+    batch_size: int = 8
+    threads: int = 2
+    size: int = 112
+    how: How = "epochs"
+    quick: bool = False
+
+    @property
+    def decoded_mib(self) -> float:
+        """The data as float32, in MiB."""
+        side = 64 if self.kind == "large npy" else self.size
+        return self.rows * side * side * 3 * 4 / 2**20
+
+    def __str__(self) -> str:
+        return f"{self.kind}, batch {self.batch_size}, {self.threads} threads, {self.how}"
+
+
+CASES = [
+    Case("jpeg", 2400, 16, quick=True),
+    Case("jpeg", 2400, 16, batch_size=1, threads=1),
+    Case("jpeg", 2400, 16, batch_size=1, threads=8),
+    Case("jpeg", 8000, 48, batch_size=64, threads=8),
+    Case("jpeg", 20000, 128, batch_size=256, threads=8, quick=True),
+    Case("npy", 2400, 12, quick=True),
+    Case("npy", 2400, 12, batch_size=1, threads=1),
+    Case("npy", 2400, 12, batch_size=1, threads=8),
+    Case("npy", 20000, 128, batch_size=256, threads=8),
+    Case("large npy", 4000, 9, quick=True),
+    Case("large npy", 4000, 9, batch_size=1, threads=8),
+    Case("large npy", 4000, 9, batch_size=32, threads=1),
+    Case("mixed, baseline", 9000, 64, quick=True),
+    Case("mixed, baseline", 9000, 64, threads=8),
+    Case("mixed, progressive", 60000, 420, batch_size=64, threads=2),
+    Case("mixed, progressive", 9000, 64, threads=8),
+    Case("jpeg", 2400, 16, how="slow"),
+    Case("npy", 2400, 12, how="slow", threads=8),
+    Case("jpeg", 2400, 16, how="keeps", quick=True),
+    Case("jpeg", 2400, 16, how="breaks", threads=8),
+    Case("large npy", 4000, 9, how="breaks", threads=8, quick=True),
+    Case("jpeg", 4800, 32, how="two loaders"),
+    Case("jpeg", 480, 16, how="many epochs", size=32),
+    Case("large npy", 4000, 9, how="many epochs"),
+    Case("jpeg", 4800, 32, how="train"),
+    Case("float64 parts", 10_800, 128, how="concat"),
+]
+LIMITS: list[LimitKind] = ["nothing", "cgroup", "RLIMIT_AS"]
