@@ -425,6 +425,16 @@ def test_bench_of_rows_that_cannot_be_read_is_an_error(tmp_path):
     assert "no row of" in run("bench", tmp_path, "--image-size", 32, "--seconds", 0.2, code=1).stderr
 
 
+def test_stats_measures_and_gives_the_line_to_paste(pictures):
+    told = json.loads(run("stats", pictures, "--json").stdout)
+    assert told["classes"] == {"checked": told["rows"] // 2, "striped": told["rows"] // 2}
+    assert told["normalize"].startswith("bs.Normalize((0.")
+    assert len(told["mean"]) == len(told["std"]) == 3
+    shown = run("stats", pictures).stdout
+    assert told["normalize"] in shown
+    assert "checked" in shown
+
+
 def test_concat_joins_files_into_one(tmp_path):
     parts = [np.random.default_rng(i).random((4, 3, 2)) for i in range(3)]
     for i, part in enumerate(parts):

@@ -67,7 +67,7 @@ CASES = [
     Case("mixed, progressive", 60000, 420, batch_size=64, threads=2),
     Case("mixed, progressive", 9000, 64, threads=8),
     Case("jpeg", 2400, 16, how="slow"),
-    Case("npy", 2400, 12, how="slow", threads=8),
+    Case("npy", 2400, 14, how="slow", threads=8),
     Case("jpeg", 2400, 16, how="keeps", quick=True),
     Case("jpeg", 2400, 16, how="breaks", threads=8),
     Case("large npy", 4000, 9, how="breaks", threads=8, quick=True),

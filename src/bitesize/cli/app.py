@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bitesize.cli import bench, concat, demo, evaluate, inspect, plan, predict, train
+from bitesize.cli import bench, concat, demo, evaluate, inspect, plan, predict, stats, train
 from bitesize.cli.console import console, errors, plain
 from bitesize.cli.interrupt import EXIT_INTERRUPTED, interruptible, leave
 
@@ -25,6 +25,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(plan.plan)
+app.command()(stats.stats)
 app.command()(inspect.inspect)
 app.command()(bench.bench)
 app.command()(concat.concat)

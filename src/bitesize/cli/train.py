@@ -51,6 +51,14 @@ def train(
         int, typer.Option(metavar="EPOCHS", help="Stop after so many epochs without a lower validation loss; 0: never.")
     ] = 0,
     augment: Annotated[bool, typer.Option(help="Crop and flip images at random while training.")] = True,
+    normalize: Annotated[
+        str,
+        typer.Option(
+            metavar="model|data",
+            help="model: pixel values as the model expects them, 0 to 1 for our own. data: by mean and deviation of the training "
+            "data, which is read once more for that.",
+        ),
+    ] = "model",
     on_error: OnError = "raise",
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder for the model and its records.")] = "runs/latest",
     json: Json = False,
@@ -76,6 +84,7 @@ def train(
         class_weights=class_weights,
         early_stopping=early_stopping,
         augment=augment,
+        normalize=normalize,  # type: ignore[arg-type]  # checked there
         on_error=action,
     )
     result = run(settings, out, quiet=json)

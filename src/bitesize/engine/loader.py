@@ -26,7 +26,7 @@ from bitesize.engine.planning import (
 )
 from bitesize.engine.ring import Ring
 from bitesize.engine.scratch import Scratch
-from bitesize.engine.shapes import Layout
+from bitesize.engine.shapes import Layout, measured
 from bitesize.engine.stats import Stats
 from bitesize.engine.steps import BadRow, Last, Policy, Steps
 from bitesize.engine.workers import HELD_PATIENCE, STALL_SECONDS, Engine, Run
@@ -138,6 +138,7 @@ class Loader:
         self.source = source
         self.budget = as_budget(memory)
         self.stats = Stats()
+        transforms = measured(source, transforms, self.budget)
         self._pipeline = Pipeline(source, transforms, layout, dtype, fast_decode, self.budget)
         self._working = threads or processor_share()
         self._held = 1

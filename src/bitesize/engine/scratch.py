@@ -12,7 +12,7 @@ from bitesize.engine.stats import Clock
 from bitesize.errors import BitesizeError
 from bitesize.memory.budget import Pool
 from bitesize.memory.mapping import allocate
-from bitesize.sources.base import Source
+from bitesize.memory.transient import Transient
 from bitesize.spec import Field
 
 # Encoded files of one bite are read together into this much; larger files are read alone, out of the pool.
@@ -58,47 +58,6 @@ class Reader:
         """Give the next ``nbytes`` of the buffer to row ``i``."""
         view = self.files[i] = self._room.take(nbytes)
         return view
-
-
-class Transient:
-    """What one row's decoding needs, taken from the pool in one request and kept while nobody waits for it."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._charged = 0
-        self._buffer: NDArray[np.uint8] = np.empty(0, np.uint8)
-
-    @property
-    def most(self) -> int:
-        """The most that one row can be given, in bytes."""
-        return self._pool.size
-
-    def ensure(self, charge: int, size: int, source: Source, row: int) -> NDArray[np.uint8]:
-        """Give a buffer of at least ``size`` bytes, with ``charge`` >= ``size`` bytes charged for a row of ``source``.
-
-        Raises
-        ------
-        DoesNotFit
-            If the whole pool is smaller.
-        """
-        if charge > self._charged or size > len(self._buffer):
-            self.release()  # nothing is held while waiting
-            self._pool.request(charge, source.describe(row))
-            self._charged = charge
-            self._buffer = allocate(size)
-        return self._buffer
-
-    def yield_if_wanted(self) -> None:
-        """Give everything back if another thread waits for it."""
-        if self._charged and self._pool.wanted:
-            self.release()
-
-    def release(self) -> None:
-        """Give everything back."""
-        if self._charged:
-            self._buffer = np.empty(0, np.uint8)
-            self._pool.give_back(self._charged)
-            self._charged = 0
 
 
 class Scratch:

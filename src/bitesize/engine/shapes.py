@@ -11,9 +11,11 @@ from numpy.typing import DTypeLike
 
 from bitesize.engine.first import mask_dtype_of_first_row, size_of_first_row
 from bitesize.errors import BadSetting, MissingPackage
+from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Size, Step, Surrounded, Transform, as_colour
+from bitesize.transforms.colour import Normalize
 from bitesize.transforms.erase import Cutout
 from bitesize.transforms.map import Map
 from bitesize.transforms.mix import MixUp, PairMix
@@ -59,6 +61,15 @@ class Steps:
             if isinstance(view, Surrounded) and view.shows_surroundings:
                 return as_colour(view.fill), view.mask_fill
         return BLACK, 0
+
+
+def measured(source: Source, transforms: Sequence[Any], budget: Budget) -> Sequence[Any]:
+    """Give the transforms, ``Normalize("data")`` with the numbers of the source."""
+    if not isinstance(transforms, Sequence) or not any(isinstance(step, Normalize) and step.of_data for step in transforms):
+        return transforms
+    mean, std = source.statistics(budget).normalization
+    numbers = Normalize(mean, std) if len(mean) > 1 else Normalize(mean[0], std[0])
+    return [numbers if isinstance(step, Normalize) and step.of_data else step for step in transforms]
 
 
 def sort_steps(transforms: Sequence[Any]) -> Steps:

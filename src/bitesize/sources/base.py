@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,10 @@ from bitesize.errors import BadRows, BadSetting
 from bitesize.files.names import Names
 from bitesize.sources.labels import label_field, split_classes, split_groups
 from bitesize.spec import Encoded, Field, Spec
+
+if TYPE_CHECKING:
+    from bitesize.memory.budget import Budget
+    from bitesize.sources.statistics import Statistics
 
 
 class EncodedInto(Protocol):
@@ -199,6 +203,47 @@ class Source(ABC):
             return self
         numbers = np.array([classes.index(name) for name in self.classes], np.int64)
         return Relabelled(self, numbers[self.labels], tuple(classes))
+
+    def statistics(
+        self,
+        memory: int | str | Budget = "auto",
+        *,
+        threads: int | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Statistics:
+        """Measure mean, deviation, least and greatest value of each channel of ``x``, and count the classes.
+
+        Every row is read, and decoded as it is stored, once.
+
+        Parameters
+        ----------
+        memory
+            What may be held: bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
+        threads
+            Threads that read and decode; as many as there are processors if not given.
+        on_error
+            A row that cannot be read: ``"raise"``, or ``"skip"``.
+        progress
+            Called with the rows done so far, and all rows.
+
+        Raises
+        ------
+        BadSetting
+            If the source has no numbers.
+        DoesNotFit
+            If one image cannot be decoded within the budget.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> found = bs.open(np.arange(12.0).reshape(6, 2), [0, 1, 1, 0, 1, 1]).statistics()
+        >>> found.mean, found.greatest, found.classes
+        ((5.5,), (11.0,), {'0': 2, '1': 4})
+        """
+        from bitesize.sources.statistics import measure
+
+        return measure(self, memory, threads, on_error, progress)
 
     def split(self, fraction: float, *, seed: int = 0, by: ArrayLike | None = None) -> tuple[Source, Source]:
         """Split the rows in two, at random but repeatably; each class is split by itself.

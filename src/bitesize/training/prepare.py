@@ -20,6 +20,8 @@ from bitesize.training.backend import load_keras
 from bitesize.training.models import build_model, input_scaling, outputs_probabilities, saved_image_size
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings, geometry, is_whole
+from bitesize.transforms.base import Transform
+from bitesize.transforms.colour import Normalize
 
 # The share of all steps in which the learning rate rises from 0; then it falls along a cosine to 0.
 _WARM_UP = 0.1
@@ -104,8 +106,11 @@ def prepare(settings: TrainSettings, out: str) -> Job:
     keras = load_keras()
     if settings.image_size is None:
         settings = replace(settings, image_size=saved_image_size(settings.model))
-    scaling = input_scaling(settings.model, is_whole(what))
     budget = Budget(settings.memory)
+    if settings.normalize == "data":
+        scaling: list[Transform] = [Normalize(*train.statistics(budget, on_error=settings.on_error).normalization)]
+    else:
+        scaling = input_scaling(settings.model, is_whole(what))
 
     def loader(source: Source, *, training: bool, batch_size: int, memory: Budget) -> Loader:
         return Loader(

@@ -38,6 +38,8 @@ class TrainSettings:
         Epochs without a lower validation loss after which training stops; 0 for never.
     augment
         Whether images are cropped and flipped at random.
+    normalize
+        Whether pixel values are brought to what the model expects, or to mean 0 and deviation 1 over the training data.
     on_error
         What happens at a bad row.
     """
@@ -57,6 +59,7 @@ class TrainSettings:
     class_weights: bool = False
     early_stopping: int = 0
     augment: bool = True
+    normalize: Literal["model", "data"] = "model"
     on_error: Literal["raise", "skip"] = "raise"
 
     def __post_init__(self) -> None:
@@ -68,6 +71,8 @@ class TrainSettings:
             raise BadSetting(f"--learning-rate must be above 0, not {self.learning_rate:g}")
         if self.early_stopping < 0:
             raise BadSetting(f"--early-stopping is a number of epochs, not {self.early_stopping}")
+        if self.normalize not in ("model", "data"):
+            raise BadSetting(f"--normalize must be model or data, not {self.normalize!r}")
         if self.batch_size != "auto" and self.batch_size < 1:
             raise BadSetting(f"--batch-size must be at least 1, or auto, not {self.batch_size}")
         if self.image_size is not None:

@@ -17,6 +17,7 @@ from bitesize.transforms.view import View
 
 # Mean and deviation of ImageNet's channels, for pixels of 0 to 1: what models trained on it expect.
 _NAMED = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
+_OF_DATA = "data"
 # Brightness as the eye sees it (ITU-R BT.601-7, as in JPEG and in Pillow's "L").
 _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
 Range = float | tuple[float, float]
@@ -31,8 +32,9 @@ class Normalize(Transform):
     Parameters
     ----------
     mean
-        ``"imagenet"``, one number, or one a channel. For 8-bit data both are meant for values of 0 to 1, as is usual;
-        floats are taken as they are.
+        ``"imagenet"``; ``"data"``, with which the loader measures its source first (`Source.statistics`); one number, or one a
+        channel. For 8-bit data both are meant for values of 0 to 1, as is usual; floats are taken as they are. Other loaders
+        of the same run, such as that of validation, must take the numbers: ``transforms=train_loader.transforms``.
     std
         The deviation, one number or one a channel; not with a name.
     """
@@ -43,8 +45,10 @@ class Normalize(Transform):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.mean, str):
-            if self.mean not in _NAMED or self.std is not None:
-                raise BadSetting(f'Normalize takes "imagenet", or a mean and a std, not {self.mean!r} and {self.std!r}')
+            if self.mean not in (*_NAMED, _OF_DATA) or self.std is not None:
+                raise BadSetting(
+                    f'Normalize takes "imagenet", "data", or a mean and a std, not {self.mean!r} and {self.std!r}'
+                )
             return
         if self.std is None:
             raise BadSetting("Normalize needs a std beside the mean")
@@ -58,7 +62,14 @@ class Normalize(Transform):
             if isinstance(value, tuple | list):
                 object.__setattr__(self, name, tuple(map(float, each)))
 
+    @property
+    def of_data(self) -> bool:
+        """Whether its numbers are yet to be measured."""
+        return self.mean == _OF_DATA
+
     def _channels(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        if self.of_data:
+            raise BadSetting('Normalize("data") has no numbers before a loader has measured them')
         if isinstance(self.mean, str):
             return _NAMED[self.mean]
         assert self.std is not None

@@ -1,0 +1,325 @@
+"""Mean, deviation and extremes of a source, in one pass by threads, within a budget."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
+from bitesize.decode.header import read_info
+from bitesize.errors import BadFile, BadRows, BadSetting, BitesizeError, without_frames
+from bitesize.memory.budget import Budget, Pool, as_budget
+from bitesize.memory.limits import processor_share
+from bitesize.memory.mapping import aligned, allocate
+from bitesize.memory.transient import Transient
+from bitesize.spec import Encoded, Field
+
+if TYPE_CHECKING:
+    from bitesize.sources.base import Source
+
+# Rows of fixed size that are read at once, in bytes; and encoded images, in number.
+_BITE_BYTES, _IMAGES = 1 << 20, 8
+# What decoding may take, at most: as a loader sets aside.
+_POOL = 256 << 20
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the values of a source are like; see `Source.statistics`.
+
+    Parameters
+    ----------
+    rows
+        Rows that were read.
+    bad
+        Rows that could not be read, and were passed over.
+    mean, std, least, greatest
+        A number a channel, in the values as they are stored; of rows that are no images, one number.
+    not_finite
+        Values that are NaN or infinite, and left out of the above.
+    classes
+        Rows of each class by name or number, or None where rows have none.
+    whole
+        Whether values are 8-bit, 0 to 255.
+    """
+
+    rows: int
+    bad: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    least: tuple[float, ...]
+    greatest: tuple[float, ...]
+    not_finite: int
+    classes: Mapping[str, int] | None
+    whole: bool
+
+    @property
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and deviation as `bitesize.Normalize` takes them: of 8-bit values on a scale of 0 to 1.
+
+        A channel that is the same everywhere has the deviation 1, and an alpha channel none.
+        """
+        unit = 255.0 if self.whole else 1.0
+        std = tuple(each / unit if each else 1.0 for each in self.std[:3])
+        return tuple(each / unit for each in self.mean[:3]), std
+
+
+def measure(
+    source: Source,
+    memory: int | str | Budget,
+    threads: int | None,
+    on_error: Literal["raise", "skip"],
+    progress: Progress | None,
+) -> Statistics:
+    """Read every row once; see `Source.statistics`."""
+    from bitesize.kernels.moments import GREATEST, LEAST, MEAN, NOT_FINITE, SQUARES, merge
+
+    what = source.spec.get("x")
+    if what is None or (isinstance(what, Field) and what.dtype.kind not in "biuf"):
+        raise BadSetting(f"statistics are of numbers in the field x, and the source has {dict(source.spec)}")
+    if on_error not in ("raise", "skip"):
+        raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
+    budget, threads = as_budget(memory), threads or processor_share()
+    reader: type[_Images | _Arrays] = _Images if isinstance(what, Encoded) else _Arrays
+    bite, total, rows, bad = reader.bite(source), np.zeros((reader.channels(source), 6)), 0, 0
+    total[:, LEAST], total[:, GREATEST] = np.inf, -np.inf
+    with reader.prepared(source, threads, budget) as idle, ThreadPoolExecutor(threads, "bitesize-statistics") as pool:
+
+        def work(start: int) -> tuple[NDArray[np.float64], dict[int, Exception]]:
+            own: _Images | _Arrays = idle.get()
+            try:
+                return own.measure(np.arange(start, min(start + bite, len(source))))
+            finally:
+                idle.put(own)
+
+        waiting: deque[tuple[int, Future[tuple[NDArray[np.float64], dict[int, Exception]]]]] = deque()
+
+        def finish_first() -> None:
+            nonlocal rows, bad
+            start, future = waiting.popleft()
+            each, failed = future.result()
+            if failed and on_error == "raise":
+                i, error = next(iter(failed.items()))
+                kind = type(error) if isinstance(error, BitesizeError) else BadFile
+                raise kind(f"{error} (row {start + i})")
+            merge(total, each)  # in the order of rows, so that the last digits depend on no thread
+            bad += len(failed)
+            rows += min(bite, len(source) - start) - len(failed)
+            if progress is not None:
+                progress(rows + bad, len(source))
+
+        try:
+            for start in range(0, len(source), bite):
+                waiting.append((start, pool.submit(work, start)))
+                if len(waiting) > 4 * threads:
+                    finish_first()
+            while waiting:
+                finish_first()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if not rows:
+        raise BadFile(f"none of {bad} rows could be read")
+    counts = np.maximum(total[:, 0], 1)
+    std = np.sqrt(total[:, SQUARES] / counts)
+    return Statistics(
+        rows=rows,
+        bad=bad,
+        mean=tuple(total[:, MEAN].tolist()),
+        std=tuple(std.tolist()),
+        least=tuple(total[:, LEAST].tolist()),
+        greatest=tuple(total[:, GREATEST].tolist()),
+        not_finite=int(total[:, NOT_FINITE].sum()),
+        classes=_classes(source),
+        whole=isinstance(what, Encoded) or what.dtype == np.uint8,
+    )
+
+
+def _classes(source: Source) -> dict[str, int] | None:
+    labels = source.labels
+    if labels is None:
+        return None
+    numbers, counts = np.unique(labels, return_counts=True)
+    found = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    if source.classes is not None:
+        return {name: found.get(i, 0) for i, name in enumerate(source.classes)}
+    return {str(number): count for number, count in found.items()}
+
+
+class _Prepared(queue.SimpleQueue[Any]):
+    """What threads work with, one each; given back at the end."""
+
+    def __init__(self, workers: list[Any], close: Callable[[], None]) -> None:
+        super().__init__()
+        self._close = close
+        for worker in workers:
+            self.put(worker)
+
+    def __enter__(self) -> _Prepared:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        while not self.empty():
+            self.get().close()
+        self._close()
+
+
+class _Arrays:
+    """Measures rows of fixed size."""
+
+    def __init__(self, source: Source, memory: NDArray[np.uint8]) -> None:
+        self._source, self._memory = source, memory
+
+    @staticmethod
+    def bite(source: Source) -> int:
+        """Rows at once."""
+        what = source.spec["x"]
+        assert isinstance(what, Field)
+        return max(1, _BITE_BYTES // max(1, what.nbytes))
+
+    @staticmethod
+    def channels(source: Source) -> int:
+        """Those of images; other rows have one."""
+        what = source.spec["x"]
+        assert isinstance(what, Field)
+        return what.shape[2] if len(what.shape) == 3 and what.shape[2] in (1, 3, 4) else 1
+
+    @classmethod
+    def prepared(cls, source: Source, threads: int, budget: Budget) -> _Prepared:
+        """Charge and make what threads work with."""
+        rows = cls.bite(source)
+        need = sum(aligned(field.nbytes * rows) for field in source.spec.values() if isinstance(field, Field))
+        charge = budget.charge(threads * (need + source.scratch(rows)), "statistics")
+        return _Prepared([cls(source, allocate(need)) for _ in range(threads)], charge.release)
+
+    def measure(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], dict[int, Exception]]:
+        """Read rows and measure those that could be read."""
+        from bitesize.kernels.moments import moments
+
+        into, at = {}, 0
+        for name, field in self._source.spec.items():
+            assert isinstance(field, Field)
+            nbytes = field.nbytes * len(rows)
+            into[name] = self._memory[at : at + nbytes].view(field.dtype).reshape(len(rows), *field.shape)
+            at += aligned(nbytes)
+        failed: dict[int, Exception] = {}
+        try:
+            self._source.read(rows, into)
+        except BadRows as error:
+            failed = {i: without_frames(cause) for i, cause in error.causes.items()}
+        values, channels = into["x"], self.channels(self._source)
+        if failed:
+            values = values[[i for i in range(len(rows)) if i not in failed]]
+        out = np.empty((channels, 6))
+        known = values if values.dtype != np.float16 else values.astype(np.float32)  # compiled code lacks it
+        moments(known.reshape(-1, channels), out)
+        return out, failed
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._memory = np.empty(0, np.uint8)
+
+
+class _File:
+    """Takes one file into a transient buffer."""
+
+    def __init__(self, source: Source, row: int, transient: Transient) -> None:
+        self._source, self._row, self._transient = source, row, transient
+        self.data = memoryview(b"")
+
+    def put(self, i: int, nbytes: int) -> memoryview:
+        """Give a buffer, which stays the thread's own."""
+        self.data = memoryview(self._transient.ensure(nbytes, nbytes, self._source, self._row)[:nbytes])  # type: ignore[arg-type]
+        return self.data
+
+
+class _Images:
+    """Measures encoded images, each as it is stored."""
+
+    def __init__(self, source: Source, pool: Pool) -> None:
+        what = source.spec["x"]
+        assert isinstance(what, Encoded)
+        self._source, self._what, self._transient = source, what, Transient(pool)
+
+    @staticmethod
+    def bite(source: Source) -> int:
+        """Images at once."""
+        return _IMAGES
+
+    @staticmethod
+    def channels(source: Source) -> int:
+        """Those of the mode."""
+        what = source.spec["x"]
+        assert isinstance(what, Encoded)
+        return what.channels
+
+    @classmethod
+    def prepared(cls, source: Source, threads: int, budget: Budget) -> _Prepared:
+        """Set memory for decoding aside."""
+        pool = budget.pool(min(_POOL, budget.free), "statistics", lambda nbytes: nbytes)
+        return _Prepared([cls(source, pool) for _ in range(threads)], pool.close)
+
+    def measure(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], dict[int, Exception]]:
+        """Read and decode rows one by one, and measure those that could be read."""
+        from bitesize.kernels.moments import GREATEST, LEAST, merge, moments
+
+        total, each = np.zeros((self._what.channels, 6)), np.empty((self._what.channels, 6))
+        total[:, LEAST], total[:, GREATEST] = np.inf, -np.inf
+        failed: dict[int, Exception] = {}
+        for i, row in enumerate(rows.tolist()):
+            try:
+                moments(self._pixels(row), each)
+                merge(total, each)
+            except BitesizeError as error:
+                failed[i] = without_frames(error)
+            self._transient.yield_if_wanted()
+        return total, failed
+
+    def _pixels(self, row: int) -> NDArray[np.uint8]:
+        data = self._read(row)
+        try:
+            info = read_info(data)
+            beside = aligned(len(data))
+            charge = beside + decode_nbytes(info, self._what.mode, 8, len(data))
+            size = beside + pixels_nbytes(info, self._what.mode, 8)
+            held = self._transient.held
+            buffer = self._transient.ensure(charge, size, self._source, row)
+            if buffer is not held:  # it has grown: the file went with the smaller one
+                data = self._read(row)
+            return decode(data, info, self._what.mode, 8, buffer[beside:]).reshape(-1, self._what.channels)
+        except BadFile as error:
+            raise BadFile(f"{self._source.describe(row)}: {error}") from error
+
+    def _read(self, row: int) -> memoryview:
+        file = _File(self._source, row, self._transient)
+        beside: dict[str, Any] = {
+            name: np.empty((1, *field.shape), field.dtype) if isinstance(field, Field) else _Ignored()
+            for name, field in self._source.spec.items()
+            if name != "x"
+        }
+        try:
+            self._source.read(np.array([row], np.int64), beside | {"x": file})
+        except BadRows as error:
+            raise next(iter(error.causes.values())) from None
+        return file.data
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._transient.release()
+
+
+class _Ignored:
+    """Takes the bytes of a second image, which nobody looks at."""
+
+    def put(self, i: int, nbytes: int) -> memoryview:
+        """Give a buffer."""
+        return memoryview(bytearray(nbytes))

@@ -1,0 +1,118 @@
+"""Statistics of a source: exact, by any number of threads, within the budget."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import bitesize as bs
+from bitesize.kernels.moments import merge, moments, moments_reference
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["u1", "i2", "i8", "f4", "f8", "?"]), st.integers(1, 60), st.integers(1, 4), st.integers(0, 99), st.booleans()
+)  # fmt: skip
+def test_the_kernel_is_its_reference_and_parts_merge_to_the_whole(dtype, pixels, channels, seed, odd):
+    random = np.random.default_rng(seed)
+    values = random.normal(60, 20, (pixels, channels)).astype(dtype)
+    if odd and dtype.startswith("f"):
+        values[random.random(values.shape) < 0.2] = np.nan
+    expected, got = np.empty((channels, 6)), np.empty((channels, 6))
+    moments_reference(values, expected)
+    moments(values, got)
+    np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-9)
+    total, part = np.zeros((channels, 6)), np.empty((channels, 6))
+    total[:, 3], total[:, 4] = np.inf, -np.inf
+    for piece in np.array_split(values, 3):
+        moments(piece, part)
+        merge(total, part)
+    np.testing.assert_allclose(total, expected, rtol=1e-10, atol=1e-7)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("make", "channels"),
+    [
+        (lambda r: r.integers(0, 256, (500, 12, 10, 3), np.uint8), 3),
+        (lambda r: r.normal(1e6, 1e-2, (300, 7, 5, 1)), 1),
+        (lambda r: r.random((4000, 33)).astype(np.float32), 1),
+        (lambda r: r.random((400, 6, 5, 4)).astype(np.float16), 4),
+    ],
+    ids=range(4),
+)
+def test_arrays_are_measured_exactly(tmp_path, make, channels, threads):
+    x = make(np.random.default_rng(0))
+    np.save(tmp_path / "x.npy", x)
+    budget = bs.Budget("32 MiB")
+    source = bs.open(tmp_path / "x.npy", np.arange(len(x)) % 7)
+    found = source.statistics(budget, threads=threads)
+    values = x.reshape(-1, channels).astype(np.float64)
+    np.testing.assert_allclose(found.mean, values.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.std, values.std(axis=0), rtol=1e-6)
+    assert found.least == tuple(values.min(axis=0))
+    assert found.greatest == tuple(values.max(axis=0))
+    assert found.classes == {str(i): int((np.arange(len(x)) % 7 == i).sum()) for i in range(7)}
+    assert (found.rows, found.bad, found.not_finite, budget.granted) == (len(x), 0, 0, 0)
+    assert found == source.statistics("32 MiB", threads=5)
+
+
+def test_images_are_measured_as_they_are_stored(photos):
+    source = bs.open(photos)
+    budget = bs.Budget("24 MiB")
+    found = source.statistics(budget)
+    paths = [source.describe(i) for i in range(len(source))]
+    pixels = np.concatenate([np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3) for path in paths]).astype(float)
+    np.testing.assert_allclose(found.mean, pixels.mean(axis=0), atol=0.05)  # decoders differ by a level here and there
+    np.testing.assert_allclose(found.std, pixels.std(axis=0), atol=0.05)
+    mean, _ = found.normalization
+    np.testing.assert_allclose(mean, pixels.mean(axis=0) / 255, atol=1e-3)
+    assert sum(found.classes.values()) == len(source)
+    assert 0 < budget.peak <= budget.total
+    assert budget.granted == 0
+    assert len(source.subset([0]).statistics().mean) == 3
+    assert len(bs.open(photos, mode="L").statistics().mean) == 1
+
+
+def test_normalize_with_the_data_measures_it_first(photos):
+    source = bs.open(photos)
+    mean, std = source.statistics().normalization
+    transforms = [bs.Resize(64), bs.Normalize("data")]
+    with bs.Loader(source, batch_size=len(source), memory="128 MiB", transforms=transforms) as loader:
+        assert loader.transforms[1] == bs.Normalize(mean, std)
+        values = next(iter(loader))["x"].astype(np.float64)
+    assert abs(values.mean()) < 0.1
+    assert 0.7 < values.std() < 1.1  # resizing takes a little of the spread
+    with pytest.raises(bs.BadSetting, match="no numbers before"):
+        bs.Normalize("data").check(3)
+
+
+def test_what_cannot_be_read_is_raised_or_counted(tmp_path):
+    for i in range(20):
+        Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(tmp_path / f"{i:02d}.png")
+    (tmp_path / "05.png").write_bytes(b"junk")
+    with pytest.raises(bs.BadFile, match=r"05\.png.*row 5"):
+        bs.open(tmp_path).statistics()
+    found = bs.open(tmp_path).statistics(on_error="skip")
+    assert (found.rows, found.bad, found.greatest) == (19, 1, (19.0, 19.0, 19.0))
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"junk")
+    with pytest.raises(bs.BadFile, match="none of 20 rows"):
+        bs.open(tmp_path).statistics(on_error="skip")
+
+
+def test_values_that_are_not_finite_are_counted_and_left_out():
+    found = bs.open(np.array([[1.0, np.nan], [3.0, np.inf]])).statistics()
+    assert (found.mean, found.least, found.greatest, found.not_finite) == ((2.0,), (1.0,), (3.0,), 2)
+
+
+def test_an_image_that_cannot_be_decoded_within_the_budget_is_refused(tmp_path):
+    Image.fromarray(np.zeros((2000, 2000, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(bs.DoesNotFit, match=r"a\.png needs"):
+        bs.open(tmp_path).statistics("8 MiB")
+
+
+def test_what_has_no_numbers_is_refused():
+    with pytest.raises(bs.BadSetting, match="of numbers"):
+        bs.open(np.zeros((3, 2), "M8[s]")).statistics()
