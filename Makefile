@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench contract clean
 
 demo: $(VENV)/ready
 	$(BIN)/bitesize demo
@@ -17,6 +17,10 @@ check: $(VENV)/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The memory contract: all cases under cgroups and rlimits, and one table; see tests/contract.
+contract: $(VENV)/ready-dev
+	$(BIN)/python -m tests.contract
 
 # Compares loaders, each in a process of its own; sets up an environment with all of them by itself.
 bench: .venv-bench/ready

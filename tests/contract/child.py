@@ -16,7 +16,7 @@ from typing import Any
 
 import bitesize as bs
 from tests.contract.cases import CASES, Case
-from tests.contract.data import source
+from tests.contract.data import one_part, source
 
 
 def loader(case: Case, folder: Path, rows: int, memory: Any, **options: Any) -> bs.Loader:
@@ -131,12 +131,8 @@ def tiny_model(size: int) -> Any:
 
 def concat(folder: Path, budget: bs.Budget, rows: int) -> dict[str, Any]:
     """Join float64 arrays of 10.1 GiB in all, without holding them."""
-    import numpy as np
-
-    part = folder / "part.npy"
-    if not part.exists():
-        np.save(part, np.random.default_rng(0).random((rows // 9, 224, 224, 3)))
-    lazy = bs.concatenate([part] * 9)
+    lazy = bs.concatenate([one_part(folder)] * 9)
+    assert len(lazy) == rows
     path = lazy.save(folder / "joined.npy", budget)
     size = path.stat().st_size
     path.unlink()
@@ -146,11 +142,9 @@ def concat(folder: Path, budget: bs.Budget, rows: int) -> dict[str, Any]:
 def warm(case: Case, folder: Path) -> None:
     """Run one tiny loader of the same kind and close it: imports, compiled code and what libraries keep for good."""
     if case.how == "concat":
-        import numpy as np
-
-        bs.concatenate([np.zeros((9, 9))]).save(folder / "tiny.npy").unlink()
+        bs.concatenate([one_part(folder)]).slice(0, 1).save(folder / "tiny.npy").unlink()
         return
-    with loader(case, folder, 64, "512 MiB", batch_size=8) as tiny:
+    with loader(case, folder, 64, "4 GiB", batch_size=8) as tiny:
         if case.how == "train":
             tiny_model(case.size).fit(bs.to_keras(tiny), validation_data=bs.to_keras(tiny), epochs=1, verbose=0)
         for _ in tiny:

@@ -48,6 +48,17 @@ def one_large_npy(folder: Path) -> Path:
     return path
 
 
+def one_part(folder: Path) -> Path:
+    """1,000 rows of (224, 224, 3) float64, 1.1 GiB: nine of them are the array that NumPy could not allocate."""
+    path = folder / "part.npy"
+    if not path.exists():
+        rows = np.lib.format.open_memmap(path, "w+", np.float64, (1000, 224, 224, 3))
+        for i in range(len(rows)):  # row by row: the process that is measured makes it
+            rows[i] = np.random.default_rng(i).random(rows.shape[1:])
+        rows.flush()
+    return path
+
+
 def source(kind: str, folder: Path, rows: int) -> bs.Source:
     """Open so many rows of a kind, with labels of two classes."""
     if kind == "large npy":

@@ -197,3 +197,24 @@ def test_an_automatic_budget_gives_up_the_batch_made_ahead_when_the_machine_fill
         assert slots[0] == 3
         assert slots[2] == 2
         assert slots[4] == 3
+
+
+def test_the_plan_tells_the_whole_process_and_the_naive_way_in_numpys_words(monkeypatch):
+    import subprocess
+    import sys
+
+    program = (
+        "import numpy as np, psutil, bitesize as bs\n"
+        "x = np.broadcast_to(np.zeros(1 << 20), (1 << 20, 1 << 20))\n"
+        "loader = bs.Loader(bs.open(x), batch_size=8, memory='1 GiB', threads=1, dtype='float32')\n"
+        "plan = loader.plan\n"
+        "for i, batch in enumerate(loader):\n"
+        "    if i == 5: break\n"
+        "held = psutil.Process().memory_info().rss\n"
+        "assert 0.7 < held / plan.process < 1.1, (held, plan.process, plan.overhead)\n"
+        "print(plan)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Unable to allocate 8.0 TiB for an array with shape (1048576, 1048576) and data type float64" in done.stdout
+    assert "The data are stored as float64 (8.0 TiB): as float32 they would take half of that (4.0 TiB)" in done.stdout

@@ -46,7 +46,7 @@ def test_the_sum_of_grants_never_exceeds_the_total(sizes):
 
 def test_a_pool_is_reserved_at_once_and_in_use_only_when_taken():
     budget = Budget(1000)
-    pool = budget.pool(600, "decoding", lambda n: n)
+    pool = budget.pool(600, "decoding")
     assert (budget.granted, budget.in_use) == (600, 0)
     pool.request(500, "a photo")
     assert (budget.in_use, budget.peak) == (500, 500)
@@ -55,15 +55,31 @@ def test_a_pool_is_reserved_at_once_and_in_use_only_when_taken():
     assert (budget.granted, budget.in_use, budget.peak) == (0, 0, 500)
 
 
-def test_a_request_larger_than_the_pool_is_refused_by_name():
-    pool = Budget(1000).pool(600, "decoding", lambda n: 2 * n)
-    with pytest.raises(DoesNotFit, match=r'big\.jpg needs 700 B to decode, and .* has 600 B .* Raise memory to "1.4 KiB"'):
-        pool.request(700, "big.jpg")
+def test_a_request_larger_than_the_pool_takes_what_is_free_of_the_budget_for_good():
+    budget = Budget(1000)
+    pool = budget.pool(600, "decoding")
+    beside = budget.charge(200, "slots")
+    assert pool.most == 800
+    pool.request(700, "large.jpg")
+    assert (pool.size, budget.granted, budget.in_use) == (700, 900, 900)
+    pool.give_back(700)
+    assert (pool.size, budget.granted, budget.in_use) == (700, 900, 200)
+    pool.close()
+    beside.release()
+    assert (budget.granted, budget.in_use, budget.breakdown()) == (0, 0, {})
+
+
+def test_a_request_larger_than_pool_and_budget_is_refused_by_name():
+    budget = Budget(1000)
+    pool, _beside = budget.pool(600, "decoding"), budget.charge(300, "slots")
+    with pytest.raises(DoesNotFit, match=r'big\.jpg needs 800 B to decode, and 700 B are left .* Raise memory to "1\.2 KiB"'):
+        pool.request(800, "big.jpg")
+    assert (pool.size, budget.granted) == (600, 900)
 
 
 def test_threads_that_ask_for_more_than_there_is_take_turns_and_never_overdraw():
     budget = Budget(1000)
-    pool = budget.pool(1000, "decoding", lambda n: n)
+    pool = budget.pool(1000, "decoding")
     worst = []
 
     def work(size: int) -> None:
@@ -83,7 +99,7 @@ def test_threads_that_ask_for_more_than_there_is_take_turns_and_never_overdraw()
 
 
 def test_a_large_request_is_not_overtaken_for_ever_by_small_ones():
-    pool = Budget(100).pool(100, "decoding", lambda n: n)
+    pool = Budget(100).pool(100, "decoding")
     pool.request(60, "first")
     served = []
 

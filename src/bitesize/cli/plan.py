@@ -71,3 +71,5 @@ def print_plan(made: Plan) -> None:
         table.add_row(what, size, detail, style=style)
     console.print(table)
     console.print(made.verdict, highlight=False)
+    for hint in made.hints:
+        console.print(f"[dim]{hint}[/]", highlight=False)

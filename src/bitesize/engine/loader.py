@@ -33,6 +33,7 @@ from bitesize.engine.workers import HELD_PATIENCE, STALL_SECONDS, Engine, Run
 from bitesize.errors import BadSetting, DoesNotFit, LoaderClosed
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.limits import available, processor_share, usable_cpus
+from bitesize.memory.overhead import measure_overhead
 from bitesize.memory.plan import Plan
 from bitesize.order.order import Order, Shard
 from bitesize.sources.base import Source
@@ -143,7 +144,8 @@ class Loader:
         self._working = threads or processor_share()
         self._held = 1
         room = available(self._working)
-        self._needs = self._least_needs = Needs(self._pipeline, order, threads or self._working + STANDBY[0], room)
+        besides = measure_overhead(self.budget.in_use)
+        self._needs = self._least_needs = Needs(self._pipeline, order, threads or self._working + STANDBY[0], room, besides)
         if batch_size == "auto":
             batch_size = auto_batch_size(self._needs, self._slots, min(len(source), 256), self.budget)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:

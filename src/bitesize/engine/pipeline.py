@@ -379,7 +379,7 @@ class Pipeline:
         layout |= {f"{name} read": field for name, field in self._beside.items()}
         need = {name: field.nbytes for name, field in layout.items()}
         charge = budget.charge(scratch_nbytes(need, self.decodes, self.kernel_values), "a trial row")
-        pool = budget.pool(min(_TRIAL_POOL, budget.free), "a trial row", lambda nbytes: nbytes) if self.decodes else None
+        pool = budget.pool(min(_TRIAL_POOL, budget.free), "a trial row") if self.decodes else None
         try:
             scratch = Scratch(need, self.decodes, self.kernel_values, pool)
             drawn = {name: scratch.field(f"{name} drawn", field, 1) for name, field in self._drawn.items()}

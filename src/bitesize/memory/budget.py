@@ -6,7 +6,6 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
 
 from bitesize.errors import BadSetting, DoesNotFit
 from bitesize.memory.limits import MOST_STANDBY, available, processor_share
@@ -14,6 +13,8 @@ from bitesize.memory.sizes import format_size, parse_size
 
 # "auto" takes this part of what is available: it leaves room for the model, the framework and the page cache.
 AUTO_SHARE = 4
+# An advised budget is larger than the need by this part.
+_MARGIN = 24
 
 
 class Charge:
@@ -103,7 +104,7 @@ class Budget:
             self._add(nbytes, what)
         return Charge(self, nbytes, what)
 
-    def pool(self, nbytes: int, what: str, advice: Callable[[int], int]) -> Pool:
+    def pool(self, nbytes: int, what: str) -> Pool:
         """Set ``nbytes`` aside for short-lived needs.
 
         Parameters
@@ -112,15 +113,13 @@ class Budget:
             Bytes.
         what
             What they are for.
-        advice
-            Tells, for a need that is larger than the pool, what budget would make it fit.
 
         Raises
         ------
         DoesNotFit
             If fewer bytes are free.
         """
-        return Pool(self, self._grant(nbytes, what, pooled=nbytes), advice)
+        return Pool(self, self._grant(nbytes, what, pooled=nbytes))
 
     def refresh(self) -> bool:
         """Look again at what is available, if that decides the size; tell whether more is granted than there is now.
@@ -202,10 +201,9 @@ class Pool:
     threads cannot wait for each other in a ring.
     """
 
-    def __init__(self, budget: Budget, charge: Charge, advice: Callable[[int], int]) -> None:
+    def __init__(self, budget: Budget, charge: Charge) -> None:
         self._budget = budget
-        self._advice = advice
-        self._charge = charge
+        self._charges = [charge]
         self._free = charge.nbytes
         self._turn = threading.Condition()
         self._waiting: deque[object] = deque()
@@ -214,7 +212,12 @@ class Pool:
     @property
     def size(self) -> int:
         """Bytes in the pool, taken or not."""
-        return self._charge.nbytes
+        return sum(charge.nbytes for charge in self._charges)
+
+    @property
+    def most(self) -> int:
+        """Bytes that one request can be given: those in the pool, and what is free of the budget."""
+        return self.size + self._budget.free
 
     @property
     def wanted(self) -> bool:
@@ -222,18 +225,19 @@ class Pool:
         return bool(self._waiting)
 
     def request(self, nbytes: int, what: str) -> None:
-        """Take ``nbytes``, waiting until they are free.
+        """Take ``nbytes``, waiting until they are free; the pool grows if it is smaller, and the budget has them.
 
         Raises
         ------
         DoesNotFit
-            If the pool is smaller than that, named ``what``, with both figures.
+            If pool and budget are smaller than that, named ``what``, with the figures.
         """
-        if nbytes > self.size:
-            need = format_size(self._advice(nbytes), ceil=True)
+        if nbytes > self.size and not self._grow(nbytes):
+            # A larger budget has a few more threads stand by, which take their part of it too.
+            need = (self._budget.granted - self.size + nbytes) * _MARGIN // (_MARGIN - 1)
             raise DoesNotFit(
-                f"{what} needs {format_size(nbytes)} to decode, and this loader has {format_size(self.size)} for that "
-                f'within its budget of {format_size(self._budget.total)}. Raise memory to "{need}".'
+                f"{what} needs {format_size(nbytes)} to decode, and {format_size(self.most)} are left for that within the budget "
+                f'of {format_size(self._budget.total)}. Raise memory to "{format_size(need, ceil=True)}".'
             )
         ticket = object()
         with self._turn:
@@ -247,6 +251,19 @@ class Pool:
             self._free -= nbytes
             self._turn.notify_all()
         self._budget._use_pooled(nbytes)
+
+    def _grow(self, nbytes: int) -> bool:
+        """Charge what is missing for a request of so many bytes, for as long as the pool lives; False if it does not fit."""
+        with self._turn:
+            missing = nbytes - self.size
+            if missing > 0:
+                try:
+                    self._charges.append(self._budget._grant(missing, self._charges[0].what, pooled=missing))
+                except DoesNotFit:
+                    return False
+                self._free += missing
+                self._turn.notify_all()
+        return True
 
     def give_back(self, nbytes: int) -> None:
         """Return bytes that `request` granted."""
@@ -262,7 +279,8 @@ class Pool:
                 return
             self._closed = True
             self._turn.notify_all()
-        self._budget._end_pool(self._charge)
+        for charge in self._charges:
+            self._budget._end_pool(charge)
 
 
 def as_budget(memory: int | str | Budget) -> Budget:

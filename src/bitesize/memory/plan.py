@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,13 +43,17 @@ class Plan:
         Every need that is charged to the budget.
     budget, origin
         Bytes of the budget, and where they come from.
-    naive_values, stored_values
-        How many values of each row the naive way would hold in one array: after resizing, and as stored (taking every
-        image to be as large as the first).
+    naive_shape, stored_shape
+        What each row is in the naive way's one array: after resizing, and as stored (taking every image to be as large as
+        the first).
     limit
         What bounds the process's memory, with the bytes left: the least of system, cgroups and rlimits.
     threads
         Threads that read and decode.
+    overhead
+        Bytes that this process holds besides: interpreter, NumPy, compiled code, a framework.
+    hints
+        What would save memory or disk, in sentences.
     """
 
     rows: int
@@ -58,10 +63,12 @@ class Plan:
     parts: tuple[Part, ...]
     budget: int
     origin: str
-    naive_values: int
-    stored_values: int
+    naive_shape: tuple[int, ...]
+    stored_shape: tuple[int, ...]
     limit: tuple[str, int]
     threads: int
+    overhead: int
+    hints: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -69,19 +76,24 @@ class Plan:
         return sum(part.nbytes for part in self.parts)
 
     @property
+    def process(self) -> int:
+        """Bytes of the whole process, but for a model that is yet to be made: what a container's limit must allow."""
+        return self.total + self.overhead
+
+    @property
     def naive_float64(self) -> int:
         """Bytes of one array of all rows in float64, as ``np.array(list_of_images) / 255`` makes it."""
-        return self.rows * self.naive_values * 8
+        return self.rows * math.prod(self.naive_shape) * 8
 
     @property
     def naive_float32(self) -> int:
         """Bytes of one array of all rows in float32."""
-        return self.rows * self.naive_values * 4
+        return self.rows * math.prod(self.naive_shape) * 4
 
     @property
     def stored_float64(self) -> int:
         """Bytes of one array of all rows in float64 without resizing first."""
-        return self.rows * self.stored_values * 8
+        return self.rows * math.prod(self.stored_shape) * 8
 
     @property
     def verdict(self) -> str:
@@ -90,22 +102,32 @@ class Plan:
         fits = f"This way fits, with {format_size(self.budget - self.total)} to spare."
         here = f"({name}: {format_size(room)})"
         if self.naive_float64 > room:
-            return f"The naive way fails here {here}. {fits}"
+            return f"The naive way fails here {here}: {self._in_numpys_words(self.naive_shape)}. {fits}"
         if self.stored_float64 > room:
-            return f"The naive way fails here unless it resizes first {here}. {fits}"
+            words = self._in_numpys_words(self.stored_shape)
+            return f"The naive way fails here unless it resizes first {here}: {words}. {fits}"
         return f"The naive way would pass here {here}. {fits}"
+
+    def _in_numpys_words(self, shape: tuple[int, ...]) -> str:
+        """What NumPy would say to an array of all rows."""
+        size = format_size(self.rows * math.prod(shape) * 8)
+        return f"Unable to allocate {size} for an array with shape {(self.rows, *shape)} and data type float64"
 
     def table(self) -> list[tuple[str, str, str]]:
         """Rows of the table: what, how many bytes, where the figure comes from."""
         lines = []
-        if self.stored_values != self.naive_values:
+        if self.stored_shape != self.naive_shape:
             lines.append(("naive, as stored", format_size(self.stored_float64), "float64, every row as large as the first"))
         lines += [
             ("naive, float64", format_size(self.naive_float64), "all rows in one array"),
             ("naive, float32", format_size(self.naive_float32), "the same, cast"),
         ]
         lines += [(part.what, format_size(part.nbytes), part.detail) for part in self.parts]
-        lines.append(("this way, in all", format_size(self.total), f"of {format_size(self.budget)} ({self.origin})"))
+        lines += [
+            ("this way, in all", format_size(self.total), f"of {format_size(self.budget)} ({self.origin})"),
+            ("besides", format_size(self.overhead), "interpreter, NumPy, compiled code, framework: not in the budget"),
+            ("the whole process", format_size(self.process), "without a model that is yet to be made"),
+        ]
         return lines
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,6 +143,9 @@ class Plan:
             "naive_float32": self.naive_float32,
             "parts": {part.what: part.nbytes for part in self.parts},
             "total": self.total,
+            "overhead": self.overhead,
+            "process": self.process,
+            "hints": list(self.hints),
             "budget": self.budget,
             "limit": {"name": self.limit[0], "room": self.limit[1]},
             "fits": self.total <= self.budget,
@@ -133,4 +158,4 @@ class Plan:
         fields = ", ".join(f"{name} {what}" for name, what in self.fields.items())
         head = f"{self.rows:,} rows, {self.batches:,} batches of {self.batch_size}: {fields}"
         body = [f"  {what:<{widths[0]}}  {size:>{widths[1]}}  {detail}" for what, size, detail in table]
-        return "\n".join([head, *body, self.verdict])
+        return "\n".join([head, *body, self.verdict, *self.hints])

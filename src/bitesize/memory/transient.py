@@ -30,7 +30,7 @@ class Transient:
     @property
     def most(self) -> int:
         """The most that one row can be given, in bytes."""
-        return self._pool.size
+        return self._pool.most
 
     @property
     def held(self) -> NDArray[np.uint8]:

@@ -265,7 +265,7 @@ class _Images:
     @classmethod
     def prepared(cls, source: Source, threads: int, budget: Budget) -> _Prepared:
         """Set memory for decoding aside."""
-        pool = budget.pool(min(_POOL, budget.free), "statistics", lambda nbytes: nbytes)
+        pool = budget.pool(min(_POOL, budget.free), "statistics")
         return _Prepared([cls(source, pool) for _ in range(threads)], pool.close)
 
     def measure(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], dict[int, Exception]]:

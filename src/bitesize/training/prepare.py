@@ -144,7 +144,7 @@ def prepare(settings: TrainSettings, out: str) -> Job:
     _refuse_unless_it_fits(need, settings.batch_size, sizes, budget)
     keras.utils.set_random_seed(settings.seed % 2**32)
     # What validation needs is kept free while the first loader chooses how much it sets aside for decoding.
-    kept = budget.pool(least(val, settings.batch_size, training=False), "validation", lambda nbytes: nbytes)
+    kept = budget.pool(least(val, settings.batch_size, training=False), "validation")
     train_loader = loader(train, training=True, batch_size=settings.batch_size, memory=budget)
     val_loader = None
     try:
