@@ -425,6 +425,18 @@ def test_bench_of_rows_that_cannot_be_read_is_an_error(tmp_path):
     assert "no row of" in run("bench", tmp_path, "--image-size", 32, "--seconds", 0.2, code=1).stderr
 
 
+def test_plan_tells_the_models_side_and_measures(pictures):
+    told = json.loads(run("plan", pictures, "--image-size", 32, "--model", "mlp", "--measure", "--json").stdout)
+    assert told["model"]["parameters"] >= 4 * (3072 * 128 + 128 + 128 * 2 + 2)
+    assert told["model"]["fits"]
+    assert told["model"]["largest_batch"] == told["rows"]
+    assert told["measured"]["rows_per_second"] > 0
+    assert told["process"] == told["total"] + told["overhead"] > 20 << 20
+    shown = run("plan", pictures, "--image-size", 32, "--model", "mlp").stdout
+    assert "The largest batch that fits there" in shown
+    assert "the whole process" in shown
+
+
 def test_stats_measures_and_gives_the_line_to_paste(pictures):
     told = json.loads(run("stats", pictures, "--json").stdout)
     assert told["classes"] == {"checked": told["rows"] // 2, "striped": told["rows"] // 2}

@@ -68,7 +68,7 @@ def why_not(limit: LimitKind, how: str) -> str | None:
         return "the kernel's figures are read from /proc"
     if limit == "cgroup":
         try:
-            with _group() as _:
+            with small_group() as _:
                 return None
         except OSError as error:
             return f"memory cgroups cannot be made: {error}"
@@ -81,7 +81,7 @@ def measure(number: int, limit: LimitKind, folder: Path) -> Outcome:
     """Run a case."""
     case, outcome = CASES[number], Outcome()
     environment = os.environ | {"KERAS_BACKEND": "jax"}
-    with _group() if limit == "cgroup" else _nothing() as group:
+    with small_group() if limit == "cgroup" else _nothing() as group:
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.contract.child", str(number), str(folder)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=Path(__file__).parents[2],
@@ -172,7 +172,7 @@ def _held(status: dict[str, int]) -> int:
 
 
 @contextmanager
-def _group() -> Iterator[Path]:
+def small_group() -> Iterator[Path]:
     group = _CGROUPS / f"bitesize-contract-{uuid.uuid4().hex[:8]}"
     group.mkdir()
     try:

@@ -72,7 +72,9 @@ def test_a_request_larger_than_the_pool_takes_what_is_free_of_the_budget_for_goo
 def test_a_request_larger_than_pool_and_budget_is_refused_by_name():
     budget = Budget(1000)
     pool, _beside = budget.pool(600, "decoding"), budget.charge(300, "slots")
-    with pytest.raises(DoesNotFit, match=r'big\.jpg needs 800 B to decode, and 700 B are left .* Raise memory to "1\.2 KiB"'):
+    with pytest.raises(
+        DoesNotFit, match=r'big\.jpg needs 800 B to decode, and 700 B are left .* Raise memory to "1\.2 KiB"'
+    ):
         pool.request(800, "big.jpg")
     assert (pool.size, budget.granted) == (600, 900)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bitesize.cli.console import console, print_json
 from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Labels, Memory, parse_batch_size
+
+if TYPE_CHECKING:
+    from bitesize.engine.loader import Loader
 
 
 def bench(
@@ -38,9 +41,9 @@ def bench(
     size = parse_batch_size(batch_size)
     options = {"transforms": transforms, "memory": memory, "threads": threads, "dtype": np.float32}
     with bs.Loader(source, batch_size=size, on_error="skip", max_bad=1.0, **options) as loader:  # type: ignore[arg-type]
-        cold, rows = _run(loader, seconds / 2)
+        cold, rows = load_for(loader, seconds / 2)
         loader.stats.reset()
-        rate, rows = _run(loader, seconds)
+        rate, rows = load_for(loader, seconds)
         if len(loader.bad) == len(source):
             raise BadFile(f"no row of {data} could be read; the first: {loader.bad[0].path}: {loader.bad[0].reason}")
         verdict = loader.stats.verdict()
@@ -66,13 +69,10 @@ def bench(
     _print(result, len(source))
 
 
-def _run(loader: object, seconds: float) -> tuple[float, int]:
+def load_for(loader: Loader, seconds: float) -> tuple[float, int]:
     """Load for so many seconds, over as many epochs as that takes; give rows per second, and rows."""
     import time
 
-    from bitesize.engine.loader import Loader
-
-    assert isinstance(loader, Loader)
     rows, begun = 0, time.perf_counter()
     for batch in loader.iterate(loader.epoch, 0, endless=True):
         rows += len(batch.rows)
