@@ -101,7 +101,8 @@ def test_reductions_are_those_of_float64(dtype, axis, keepdims, seed, ddof):
 def test_a_small_spread_around_a_large_mean_keeps_its_digits(monkeypatch):
     import bitesize.lazy.reduce as reduce
 
-    monkeypatch.setattr(reduce, "BLOCK", 1 << 12)  # many blocks
+    for name in ("BLOCK", "LARGE_BLOCK"):
+        monkeypatch.setattr(reduce, name, 1 << 12)  # many blocks
     whole = 1e9 + np.random.default_rng(0).normal(0, 1e-2, (4000, 3))
     lazy = bs.concatenate([whole[:1500], whole[1500:]])
     for axis in (None, 0, 1):

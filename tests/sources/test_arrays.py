@@ -11,6 +11,7 @@ from tests.files.door import choose_door
 from tests.lazy.making import KINDS, make_part
 
 import bitesize as bs
+from bitesize.sources import arrays
 
 KINDS_WITH_ROWS = [kind for kind in KINDS if "fortran" not in kind and "compressed" not in kind]
 
@@ -78,10 +79,14 @@ def test_a_lazy_array_is_loaded_as_the_array_would_be(parts, lazily, threads):
             loader.close()
 
 
-def test_rows_of_many_files_are_found_for_compiled_readers(parts):
+def test_rows_of_many_files_are_found_for_compiled_readers(parts, monkeypatch):
     _, _, files = parts
     source = bs.open(bs.concatenate(files))
     found = source.locate(np.array([0, 8, 1, 9]))
+    assert found.paths == [os.fsencode(path) for path in files]
+    assert found.which.tolist() == [0, 1, 0, 1]
+    monkeypatch.setattr(arrays, "_FEW", 3)  # of many files only those that are needed are named
+    found = bs.open(bs.concatenate(files)).locate(np.array([0, 8, 1, 9]))
     assert found.paths == [os.fsencode(path) for path in files[:2]]
     assert found.which.tolist() == [0, 1, 0, 1]
     assert pickle.loads(pickle.dumps(source)).fingerprint() == source.fingerprint()

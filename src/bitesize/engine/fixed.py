@@ -175,7 +175,7 @@ class FixedRows:
         good = np.empty(len(located.which), np.bool_)
         header = np.frombuffer(located.header, np.uint8)
         fetch_rows(
-            *joined(located.paths), READ_FLAGS, located.which, located.offsets, header, np.empty_like(header), piece, plain,
+            *(located.joined or joined(located.paths)), READ_FLAGS, located.which, located.offsets, header, np.empty_like(header), piece, plain,
             factor, offset, limits, good, *self._stored(out, channels),
         )  # fmt: skip
         return good

@@ -15,8 +15,9 @@ from bitesize.errors import BadSetting
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.select import part_of, tiles, whole
 
-# Values of one block in float64; a few such arrays are held at a time.
-BLOCK = 4 << 20
+# Bytes of one block in float64: what the cache of a core holds, or, where the result is large, so much that merging it is
+# worth it. A few such arrays are held at a time.
+BLOCK, LARGE_BLOCK = 1 << 20, 16 << 20
 
 Axis = int | Sequence[int] | None
 Fresh = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
@@ -34,7 +35,8 @@ class _Blocks:
     def __iter__(self) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
         """Give (where the block's result belongs, the block)."""
         everything = whole(self.node.shape)
-        for tile in tiles(self.node.shape, 8, BLOCK) if self.node.shape else [()]:
+        nbytes = min(max(BLOCK, 16 * 8 * math.prod(self.shape)), LARGE_BLOCK)
+        for tile in tiles(self.node.shape, 8, nbytes) if self.node.shape else [()]:
             block = np.empty(tuple(cut.stop - cut.start for cut in tile), self.node.dtype)
             self.node.read(part_of(everything, tile), block)
             yield tuple(slice(0, 1) if i in self.axes else cut for i, cut in enumerate(tile)), block
@@ -118,15 +120,14 @@ def _moments(
     means[...] = 0 if blocks.count else np.nan
     squares[...] = 0 if blocks.count else np.nan
     for where, block in blocks:
-        values = block.astype(within, copy=False)
-        size = math.prod(values.shape[i] for i in blocks.axes)
-        own = values.mean(axis=blocks.axes, keepdims=True)
+        size = math.prod(block.shape[i] for i in blocks.axes)
+        own = block.mean(axis=blocks.axes, keepdims=True, dtype=within)
         before = counts[where].copy()
         counts[where] = before + size
         shift = own - means[where]
         means[where] += shift * (size / counts[where])
         if squared:
-            values = values - own
+            values = np.subtract(block, own, dtype=within)
             values = values.real**2 + values.imag**2 if within.kind == "c" else np.square(values, out=values)
             apart = values.sum(axis=blocks.axes, keepdims=True)
             squares[where] += apart + np.abs(shift) ** 2 * (before * size / counts[where])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting
-from bitesize.files.pread import read_rows
+from bitesize.files.pread import joined, read_rows
 from bitesize.lazy.nodes import Node, Stretch
 from bitesize.lazy.parts import InMemory, node_of
 from bitesize.lazy.select import NEAR, SCRATCH, whole
@@ -109,6 +109,10 @@ class Arrays(Source):
         return cls(random.random((rows, 5, 4, 3)), np.arange(rows, dtype=np.int64) % 2, ("a", "b"))
 
 
+# Files up to which naming all of them takes less time than choosing those that rows are in.
+_FEW = 256
+
+
 class _Places:
     """Where rows lie in files."""
 
@@ -116,6 +120,8 @@ class _Places:
         self._row_bytes = int(np.prod(x.shape[1:], dtype=np.int64)) * x.dtype.itemsize
         stretches = [stretch for stretch in stretches if stretch.rows]
         self._paths = [stretch.path for stretch in stretches]
+        # Few names are given all together, every time the same; of many only those that are needed.
+        self._joined = joined(self._paths) if len(self._paths) <= _FEW else None
         self._ends = np.cumsum([stretch.rows for stretch in stretches], dtype=np.int64)
         # Where row 0 would lie if rows of the file began with it.
         begins = self._ends - np.array([stretch.rows for stretch in stretches], np.int64)
@@ -124,9 +130,12 @@ class _Places:
     def locate(self, rows: NDArray[np.int64]) -> Located:
         """Find rows."""
         if len(self._paths) == 1:
-            return Located(self._paths, np.zeros(len(rows), np.int64), int(self._origins[0]) + rows * self._row_bytes)
+            which, offsets = np.zeros(len(rows), np.int64), int(self._origins[0]) + rows * self._row_bytes
+            return Located(self._paths, which, offsets, joined=self._joined)
         which = np.searchsorted(self._ends, rows, side="right")
         offsets = self._origins[which] + rows * self._row_bytes
+        if self._joined is not None:
+            return Located(self._paths, which, offsets, joined=self._joined)
         used, numbers = np.unique(which, return_inverse=True)
         return Located([self._paths[i] for i in used.tolist()], numbers.astype(np.int64), offsets)
 

@@ -43,12 +43,15 @@ class Located(NamedTuple):
         The file of each row, by its number in ``paths``, and where in it the row begins, in bytes.
     header : bytes
         Where not empty, each file is one row behind exactly these bytes.
+    joined : tuple of two ndarray or None
+        ``paths`` as `files.pread.joined` gives them, where they are the same every time.
     """
 
     paths: list[bytes]
     which: NDArray[np.int64]
     offsets: NDArray[np.int64]
     header: bytes = b""
+    joined: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None
 
 
 class Source(ABC):
