@@ -116,3 +116,14 @@ def test_an_image_that_cannot_be_decoded_within_the_budget_is_refused(tmp_path):
 def test_what_has_no_numbers_is_refused():
     with pytest.raises(bs.BadSetting, match="of numbers"):
         bs.open(np.zeros((3, 2), "M8[s]")).statistics()
+
+
+def test_large_images_among_small_ones_never_hang(tmp_path):
+    # The largest needs nearly the whole pool, while the other threads have some of it and nothing left to do.
+    for i in range(40):
+        side = 3000 if i in (3, 39) else 700 + 40 * (i % 7)
+        Image.fromarray(np.full((side, side, 3), i, np.uint8)).save(tmp_path / f"{i:02d}.png", compress_level=1)
+    budget = bs.Budget("100 MiB")
+    found = bs.open(tmp_path).statistics(budget, threads=4)
+    assert (found.rows, found.greatest, budget.granted) == (40, (39.0,) * 3, 0)
+    assert budget.peak <= budget.total

@@ -275,13 +275,16 @@ class _Images:
         total, each = np.zeros((self._what.channels, 6)), np.empty((self._what.channels, 6))
         total[:, LEAST], total[:, GREATEST] = np.inf, -np.inf
         failed: dict[int, Exception] = {}
-        for i, row in enumerate(rows.tolist()):
-            try:
-                moments(self._pixels(row), each)
-                merge(total, each)
-            except BitesizeError as error:
-                failed[i] = without_frames(error)
-            self._transient.yield_if_wanted()
+        try:
+            for i, row in enumerate(rows.tolist()):
+                try:
+                    moments(self._pixels(row), each)
+                    merge(total, each)
+                except BitesizeError as error:
+                    failed[i] = without_frames(error)
+                self._transient.yield_if_wanted()
+        finally:
+            self._transient.release()  # who rests must hold nothing that others wait for
         return total, failed
 
     def _pixels(self, row: int) -> NDArray[np.uint8]:
