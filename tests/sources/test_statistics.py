@@ -127,3 +127,23 @@ def test_large_images_among_small_ones_never_hang(tmp_path):
     found = bs.open(tmp_path).statistics(budget, threads=4)
     assert (found.rows, found.greatest, budget.granted) == (40, (39.0,) * 3, 0)
     assert budget.peak <= budget.total
+
+
+def test_large_values_with_a_small_spread_keep_their_digits():
+    values = 1e14 + np.random.default_rng(0).integers(0, 100, 200_000)
+    found = bs.open(values).statistics()
+    assert abs(found.mean[0] - values.mean()) < 0.1
+    np.testing.assert_allclose(found.std[0], (values - 1e14).std(), rtol=1e-6)
+    longdouble = bs.open(np.ones((5, 2), "g")).statistics()
+    assert longdouble.mean == (1.0,)
+
+
+def test_an_image_that_does_not_fit_is_no_bad_file(tmp_path):
+    Image.fromarray(np.zeros((2000, 2000, 3), np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "b.png")
+    with pytest.raises(bs.DoesNotFit, match=r"a\.png needs"):
+        bs.open(tmp_path).statistics("8 MiB", on_error="skip")
+    with pytest.raises(bs.BadSetting, match="threads"):
+        bs.open(tmp_path).statistics(threads=-1)
+    with pytest.raises(bs.BadSetting, match="finite"):
+        bs.open(np.full((3, 2), np.nan)).statistics()

@@ -36,16 +36,20 @@ def concat(
     import time
 
     import bitesize as bs
+    from bitesize.errors import BadSetting, BitesizeError
     from bitesize.memory.budget import Budget
     from bitesize.memory.sizes import format_size
 
-    lazy = bs.concatenate(_expanded(parts), axis)
-    if dtype is not None:
-        lazy = lazy.astype(_dtype(dtype))
     budget, begun = Budget(memory), time.perf_counter()
-    with _bar(hide=json) as progress:
-        task = progress.add_task("writing", total=lazy.nbytes)
-        path = lazy.save(out, budget, lambda done, total: progress.update(task, completed=done))
+    try:
+        lazy = bs.concatenate(_expanded(parts), axis)
+        if dtype is not None:
+            lazy = lazy.astype(_dtype(dtype))
+        with _bar(hide=json) as progress:
+            task = progress.add_task("writing", total=lazy.nbytes)
+            path = lazy.save(out, budget, lambda done, total: progress.update(task, completed=done))
+    except ValueError as error:  # NumPy's own, about an axis or text that is no number
+        raise error if isinstance(error, BitesizeError) else BadSetting(str(error)) from None
     seconds = time.perf_counter() - begun
     if json:
         print_json({

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+
+_NUMBERS = itertools.count()  # of this process, whose threads may write the same file at the same time
 
 
 @contextlib.contextmanager
@@ -28,9 +31,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     'whole'
     """
     target = Path(path)
-    # The host is part of the name, because machines that share a folder number their processes alike.
-    begin, end = f".{target.stem}.{platform.node()}-", f".tmp{target.suffix}"
-    temporary = target.with_name(f"{begin}{os.getpid()}{end}")
+    # The host is part of the name, because machines that share a folder number their processes alike; names have an end.
+    begin, end = f".{target.stem[:80]}.{platform.node()[:40]}-", f".tmp{target.suffix}"
+    temporary = target.with_name(f"{begin}{os.getpid()}-{next(_NUMBERS)}{end}")
     _remove_leftovers(target.parent, begin, end)
     try:
         yield temporary
@@ -50,8 +53,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def _remove_leftovers(folder: Path, begin: str, end: str) -> None:
     """Remove what processes of this host left behind when they were killed while they wrote the same file."""
     for entry in os.listdir(folder):
-        process = entry.removeprefix(begin).removesuffix(end)
-        if entry == f"{begin}{process}{end}" and process.isdigit() and not psutil.pid_exists(int(process)):
+        middle = entry.removeprefix(begin).removesuffix(end)
+        process = middle.partition("-")[0]
+        if entry == f"{begin}{middle}{end}" and process.isdigit() and not psutil.pid_exists(int(process)):
             (folder / entry).unlink(missing_ok=True)
 
 

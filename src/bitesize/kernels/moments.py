@@ -28,13 +28,16 @@ def moments(values: Any, out: Any) -> None:
     pixels, channels = values.shape
     for c in range(channels):
         count, total, least, greatest = 0, 0.0, np.inf, -np.inf
+        origin = 0.0  # the first value: sums of distances from it keep the digits that sums of large values lose
         for i in range(pixels):
             x = np.float64(values[i, c])
             if np.isfinite(x):
+                if not count:
+                    origin = x
                 count += 1
-                total += x
+                total += x - origin
                 least, greatest = min(least, x), max(greatest, x)
-        mean, squares = total / max(count, 1), 0.0
+        mean, squares = origin + total / max(count, 1), 0.0
         for i in range(pixels):
             x = np.float64(values[i, c])
             if np.isfinite(x):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from bitesize.errors import BadSetting, DoesNotFit, NotLazy
 from bitesize.lazy import reduce
 from bitesize.lazy.index import take
 from bitesize.lazy.nodes import Calculated, Cast, Cut, Node, Reshaped, Turned
+from bitesize.lazy.parts import InMemory
 from bitesize.lazy.reduce import Axis
 from bitesize.lazy.save import Progress, save
 from bitesize.lazy.select import whole
@@ -165,8 +167,8 @@ class LazyArray(NDArrayOperatorsMixin):
         ValueError
             If the sizes differ, as NumPy raises it.
         """
-        sides = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
-        wanted = [int(n) for n in sides]  # type: ignore[arg-type]
+        sides = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence | np.ndarray) else shape
+        wanted = [operator.index(n) for n in sides]  # type: ignore[arg-type]
         rest = math.prod(n for n in wanted if n >= 0)
         if wanted.count(-1) == 1 and rest and not self.size % rest:
             wanted[wanted.index(-1)] = self.size // rest
@@ -190,8 +192,13 @@ class LazyArray(NDArrayOperatorsMixin):
     def astype(self, dtype: DTypeLike) -> LazyArray:
         """Cast while reading."""
         wanted = np.dtype(dtype)
-        if wanted.hasobject:
-            raise BadSetting("a lazy array cannot hold Python objects")
+        if wanted.kind in "US" and not wanted.itemsize:  # as wide as this type may need, as NumPy has it
+            wanted = np.empty(0, self.dtype).astype(wanted).dtype
+        if wanted.hasobject or wanted.names is not None or wanted.subdtype is not None:
+            raise BadSetting(f"a lazy array holds plain numbers or text, not {wanted}")
+        unit: Any = wanted
+        if not wanted.itemsize or (wanted.kind in "mM" and np.datetime_data(unit)[0] == "generic"):
+            raise BadSetting(f"the type {wanted} has no size or unit yet: name it, such as 'U10' or 'M8[s]'")
         return self if wanted == self.dtype else LazyArray(Cast(self._node, wanted))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
@@ -209,7 +216,16 @@ class LazyArray(NDArrayOperatorsMixin):
                     f"np.{ufunc.__name__}: a lazy array of {each.shape} would be repeated to {shape}; lazy arrays can be "
                     "combined with others of their shape, and with arrays that broadcast to it"
                 )
-        return LazyArray(Calculated(ufunc, operands, shape))
+        try:
+            node = Calculated(ufunc, operands, shape)
+        except TypeError:
+            if ufunc not in (np.equal, np.not_equal):
+                raise
+            # Kinds that cannot be compared, such as numbers and text, are unequal.
+            return LazyArray(InMemory(np.broadcast_to(np.bool_(ufunc is np.not_equal), shape)))
+        if node.dtype.hasobject:
+            raise NotLazy(f"np.{ufunc.__name__} makes Python objects of this, which a lazy array cannot hold")
+        return LazyArray(node)
 
     def __bool__(self) -> bool:
         if self.size != 1:

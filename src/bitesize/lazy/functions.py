@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from bitesize.errors import BadSetting, NotFound
 from bitesize.lazy.array import LazyArray
@@ -99,7 +99,7 @@ def stack(parts: Sequence[Part] | str, axis: int = 0) -> LazyArray:
 def _nodes(parts: Sequence[Part] | str, what: str = "concatenate") -> tuple[list[Node], list[str]]:
     if isinstance(parts, str | os.PathLike):
         pattern = os.fspath(parts)
-        parts = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
+        parts = sorted(glob.glob(pattern)) if glob.has_magic(pattern) and not os.path.exists(pattern) else [pattern]
         if not parts:
             raise NotFound(f"no file matches {pattern}")
     if isinstance(parts, LazyArray | np.ndarray):  # NumPy takes the entries of the first axis as parts
@@ -184,10 +184,9 @@ def _split(ary: LazyArray, indices_or_sections: Any, axis: int = 0) -> list[Lazy
 
 
 def _expand_dims(a: LazyArray, axis: Any) -> LazyArray:
-    places = (axis,) if isinstance(axis, int) else tuple(axis)
-    ndim = a.ndim + len(places)
+    count = len(axis) if isinstance(axis, Sequence) else 1
     node = a._node
-    for place in sorted(normalize_axis_index(each, ndim) for each in places):
+    for place in sorted(normalize_axis_tuple(axis, a.ndim + count)):
         node = Widened(node, place)
     return LazyArray(node)
 

@@ -52,7 +52,7 @@ def take(node: Node, index: Any, fresh: Fresh) -> NDArray[Any]:
 
 def _parse(shape: tuple[int, ...], index: Any) -> list[_Axis]:
     given = list(index) if isinstance(index, tuple) else [index]
-    given = [np.asarray(part) if isinstance(part, list) else part for part in given]
+    given = [_as_array(part) for part in given]
     used = sum(_axes_of(part) for part in given)
     if used > len(shape):
         raise IndexError(f"too many indices for array: array is {len(shape)}-dimensional, but {used} were indexed")
@@ -60,16 +60,31 @@ def _parse(shape: tuple[int, ...], index: Any) -> list[_Axis]:
     if len(gaps) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
     at = gaps[0] if gaps else len(given)
-    given[at : at + 1] = [slice(None)] * (len(shape) - used)
+    # An ellipsis parts the arrays on its sides even where it stands for no axis.
+    missing: list[Any] = [slice(None)] * (len(shape) - used)
+    given[at : at + 1] = missing or ([...] if gaps else [])
     axes: list[_Axis] = []
     source = 0
     for part in given:
+        if part is Ellipsis:
+            axes.append(_Axis(None, None))
+            continue
         if part is None:
             axes.append(_Axis(None, range(1)))
             continue
         axes += _axis_of(part, source, shape)
         source += _axes_of(part)
     return axes
+
+
+def _as_array(part: Any) -> Any:
+    """Take lists, ranges, tuples within a tuple, and lazy arrays as arrays of numbers."""
+    if isinstance(part, list | tuple | range) or (
+        hasattr(part, "__array__") and not isinstance(part, np.ndarray | np.generic)
+    ):
+        array = np.asarray(part)
+        return array.astype(np.int64) if not array.size and not isinstance(part, np.ndarray) else array
+    return part
 
 
 def _axes_of(part: Any) -> int:
@@ -93,7 +108,7 @@ def _axis_of(part: Any, source: int, shape: tuple[int, ...]) -> list[_Axis]:
                 )
         return [_Axis(source + k, None, found) for k, found in enumerate(np.nonzero(part))]
     if isinstance(part, np.ndarray) and part.ndim:
-        if part.size and part.dtype.kind not in "iu":
+        if part.dtype.kind not in "iu":
             raise IndexError("arrays used as indices must be of integer (or boolean) type")
         return [_Axis(source, None, _checked(part.astype(np.int64), source, shape[source]))]
     try:
@@ -114,9 +129,10 @@ def _checked(numbers: NDArray[np.int64], axis: int, size: int) -> NDArray[np.int
 
 def _take_basic(node: Node, axes: list[_Axis], fresh: Fresh) -> NDArray[Any]:
     """Read what integers and slices ask for."""
+    axes = [axis for axis in axes if axis.source is not None or axis.cut is not None]
     out = fresh(tuple(len(axis.cut) for axis in axes if axis.cut is not None))
     # A view with the array's own axes: integers have length 1, new axes are gone, and backward slices run forward.
-    view = out[tuple(None if axis.cut is None else 0 if axis.source is None else _along(axis.cut) for axis in axes)]
+    view = out[(..., *(None if axis.cut is None else 0 if axis.source is None else _along(axis.cut) for axis in axes))]
     node.read(tuple(_forward(axis) for axis in axes if axis.source is not None), view)
     return out
 

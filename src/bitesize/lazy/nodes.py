@@ -68,9 +68,14 @@ class Joined(Node):
     own_blocks = 1
 
     def __init__(self, parts: Sequence[Node], axis: int) -> None:
-        self.below, self._axis = tuple(parts), axis
-        first = parts[0]
-        self._ends = np.cumsum([part.shape[axis] for part in parts], dtype=np.int64)
+        # What was joined along the same axis before is not nested: it may have been built up part by part.
+        self._axis = axis
+        flat: list[Node] = []
+        for part in parts:
+            flat += part.below if isinstance(part, Joined) and part._axis == axis else (part,)
+        self.below = tuple(flat)
+        first = flat[0]
+        self._ends = np.cumsum([part.shape[axis] for part in flat], dtype=np.int64)
         self.shape = (*first.shape[:axis], int(self._ends[-1]), *first.shape[axis + 1 :])
         self.dtype = first.dtype
 
@@ -289,7 +294,8 @@ class Calculated(Node):
         widest = max(self.dtype.itemsize, *(node.dtype.itemsize for node in self.below))
         for tile in tiles(out.shape, widest, SCRATCH):
             chosen = part_of(select, tile)
-            self._function(*(self._value(operand, chosen) for operand in self._operands), out=out[tile])
+            into: Any = out[(..., *tile)]  # type: ignore[arg-type]  # a view even where there are no axes
+            self._function(*(self._value(operand, chosen) for operand in self._operands), out=into)
 
     def _value(self, operand: Any, select: tuple[Select, ...]) -> Any:
         if isinstance(operand, Node):

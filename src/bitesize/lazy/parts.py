@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import threading
+import weakref
 import zipfile
+import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BadSetting, NotFound
+from bitesize.errors import BadFile, BadSetting, BitesizeError, FileChanged, NotFound
 from bitesize.files.names import show
 from bitesize.files.npy import MAX_HEADER, Header, parse_header, read_header
 from bitesize.files.pread import open_file, read_into
@@ -21,6 +25,50 @@ from bitesize.lazy.select import SCRATCH, Select, choose, gather, part_of, tiles
 
 # Stands between an archive's path and the name of a member.
 MEMBER = "::"
+
+
+# What Python's decompressors raise for damaged data.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+# Archives that are open at a time: each takes a descriptor.
+_MOST_OPEN = 16
+_open_archives: deque[weakref.ref[Compressed]] = deque()
+_opening = threading.Lock()
+
+
+def _keep_open(archive: Compressed) -> None:
+    """Note that an archive is used, and close the one that has not been used for longest."""
+    own = weakref.ref(archive)
+    with _opening:
+        if own in _open_archives:
+            _open_archives.remove(own)
+        _open_archives.append(own)
+        rest = [_open_archives.popleft()() for _ in range(len(_open_archives) - _MOST_OPEN)]
+    for each in rest:
+        if each is not None:
+            each.rest()
+
+
+class _Seen(NamedTuple):
+    """What a file looked like when its header was read: another file in its place would be read as garbage."""
+
+    inode: int
+    size: int
+    time: int
+
+    @classmethod
+    def of(cls, file: int | bytes) -> _Seen:
+        """Look at a file."""
+        found = os.stat(file)
+        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def check(self, file: int | bytes, path: bytes) -> None:
+        """Raise `FileChanged` if it is no longer the same."""
+        try:
+            same = _Seen.of(file) == self
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise FileChanged(f"{show(path)} has changed since the lazy array was made of it: make it again")
 
 
 class InMemory(Node):
@@ -34,8 +82,6 @@ class InMemory(Node):
         """Copy."""
         for tile in tiles(out.shape, out.itemsize, SCRATCH):
             out[tile] = choose(self._array, part_of(select, tile))
-        if not out.ndim:
-            out[...] = self._array
 
 
 class OnDisk(Node):
@@ -49,12 +95,17 @@ class OnDisk(Node):
         Where in it the first value begins, in bytes.
     shape, dtype
         What they are; any byte order.
+    written_to
+        Whether the file may be written to while it is used, by a memmap.
     """
 
     on_disk = True
 
-    def __init__(self, path: bytes, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, path: bytes, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], written_to: bool = False
+    ) -> None:
         self.path, self._offset, self._stored = path, offset, dtype
+        self._seen = None if written_to else _Seen.of(path)
         self.shape, self.dtype = shape, dtype.newbyteorder("=")
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
@@ -63,6 +114,8 @@ class OnDisk(Node):
             return
         fd = open_file(self.path)
         try:
+            if self._seen is not None:
+                self._seen.check(fd, self.path)
             gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
         finally:
             os.close(fd)
@@ -85,24 +138,40 @@ class Compressed(Node):
     hindrance = "rows of a compressed archive can only be read one after the other"
 
     def __init__(self, path: bytes, member: str, header: Header) -> None:
-        self.path, self._member, self._header = path, member, header
+        self.path, self._member, self._header, self._seen = path, member, header, _Seen.of(path)
         self.shape, self.dtype = header.shape, header.dtype.newbyteorder("=")
         self._open()
 
     def _open(self) -> None:
-        self._lock = threading.Lock()
+        self._lock, self._pid = threading.Lock(), os.getpid()
         self._archive: zipfile.ZipFile | None = None
         self._stream: Any = None
 
+    def rest(self) -> None:
+        """Close the archive, if nobody reads it now; it is opened again when it is needed."""
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._archive is not None:
+                    self._archive.close()
+                self._archive = self._stream = None
+            finally:
+                self._lock.release()
+
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
         """Decompress what is before, and read; one thread at a time."""
+        if self._pid != os.getpid():  # a forked process shares its parent's place in the file
+            self._open()
+        _keep_open(self)
         with self._lock:
-            if self._stream is None:
-                self._archive = zipfile.ZipFile(os.fsdecode(self.path))
-                self._stream = self._archive.open(self._member)
             try:
+                if self._stream is None:
+                    self._seen.check(self.path, self.path)
+                    self._archive = zipfile.ZipFile(os.fsdecode(self.path))
+                    self._stream = self._archive.open(self._member)
                 gather(self.shape, select, out, self._read_run)
-            except (zipfile.BadZipFile, EOFError, OSError) as error:
+            except BitesizeError:
+                raise
+            except (*_DAMAGED, EOFError, OSError, KeyError) as error:
                 raise BadFile(f"{show(self.path)}{MEMBER}{self._member} is damaged: {error}") from error
 
     def _read_run(self, first: int, flat: NDArray[Any]) -> None:
@@ -117,13 +186,8 @@ class Compressed(Node):
             flat.byteswap(inplace=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            "path": self.path,
-            "_member": self._member,
-            "_header": self._header,
-            "shape": self.shape,
-            "dtype": self.dtype,
-        }
+        kept = ("path", "_member", "_header", "_seen", "shape", "dtype")
+        return {name: self.__dict__[name] for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -205,7 +269,9 @@ def _archive(path: bytes) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(os.fsdecode(path)) as archive:
             yield archive
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # damaged; unknown method; encrypted
+    except BitesizeError:
+        raise
+    except (*_DAMAGED, NotImplementedError, RuntimeError, OSError) as error:  # damaged; unknown method; encrypted
         raise BadFile(f"{show(path)} cannot be read as an archive: {error}") from error
 
 
@@ -219,4 +285,5 @@ def _mapped(array: np.memmap[Any, Any]) -> Node | None:
     if root.mode != "r":
         root.flush()
     first = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-    return OnDisk(os.path.abspath(os.fsencode(root.filename)), root.offset + first, array.shape, array.dtype)
+    path = os.path.abspath(os.fsencode(root.filename))
+    return OnDisk(path, root.offset + first, array.shape, array.dtype, written_to=root.mode != "r")

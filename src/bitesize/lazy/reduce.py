@@ -36,7 +36,7 @@ class _Blocks:
         """Give (where the block's result belongs, the block)."""
         everything = whole(self.node.shape)
         nbytes = min(max(BLOCK, 16 * 8 * math.prod(self.shape)), LARGE_BLOCK)
-        for tile in tiles(self.node.shape, 8, nbytes) if self.node.shape else [()]:
+        for tile in tiles(self.node.shape, max(8, self.node.dtype.itemsize), nbytes) if self.node.shape else [()]:
             block = np.empty(tuple(cut.stop - cut.start for cut in tile), self.node.dtype)
             self.node.read(part_of(everything, tile), block)
             yield tuple(slice(0, 1) if i in self.axes else cut for i, cut in enumerate(tile)), block
@@ -115,20 +115,28 @@ def _moments(
         raise BadSetting(f"there is no mean of {node.dtype}")
     blocks = _Blocks(node, axis, keepdims)
     within = np.result_type(node.dtype, np.float64)
-    means, squares = fresh(blocks.shape, within), fresh(blocks.shape if squared else (0,), np.dtype(np.float64))
+    means, totals, squares = (
+        fresh(blocks.shape, within),
+        fresh(blocks.shape, within),
+        fresh(blocks.shape if squared else (0,), np.dtype(np.float64)),
+    )
     counts = np.zeros(blocks.shape, np.float64)
-    means[...] = 0 if blocks.count else np.nan
+    means[...] = totals[...] = 0 if blocks.count else np.nan
     squares[...] = 0 if blocks.count else np.nan
     for where, block in blocks:
         size = math.prod(block.shape[i] for i in blocks.axes)
         own = block.mean(axis=blocks.axes, keepdims=True, dtype=within)
         before = counts[where].copy()
         counts[where] = before + size
-        shift = own - means[where]
-        means[where] += shift * (size / counts[where])
+        totals[where] += own * size
+        with np.errstate(invalid="ignore"):  # infinite: see below
+            shift = own - means[where]
+            means[where] += shift * (size / counts[where])
         if squared:
             values = np.subtract(block, own, dtype=within)
             values = values.real**2 + values.imag**2 if within.kind == "c" else np.square(values, out=values)
             apart = values.sum(axis=blocks.axes, keepdims=True)
             squares[where] += apart + np.abs(shift) ** 2 * (before * size / counts[where])
+    odd = ~np.isfinite(means)  # infinities, which differences do not survive
+    means[odd] = totals[odd] / max(blocks.count, 1)
     return blocks, means, squares

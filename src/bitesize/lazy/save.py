@@ -17,13 +17,13 @@ from bitesize.errors import BadSetting, DiskFull, NotFound
 from bitesize.files.atomic import replacing
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.parts import Compressed, OnDisk
-from bitesize.lazy.select import SCRATCH, part_of, tiles, whole
+from bitesize.lazy.select import NEAR, SCRATCH, part_of, tiles, whole
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.sizes import format_size
 
 Progress = Callable[[int, int], None]
-# A block is no larger than this whatever the budget: beyond it nothing gets faster.
-_MOST = 64 << 20
+# A block is no smaller, and no larger whatever the budget: beyond it nothing gets faster.
+_LEAST, _MOST = 1 << 16, 64 << 20
 
 
 def save(node: Node, path: str | os.PathLike[str], memory: int | str | Budget, progress: Progress | None) -> Path:
@@ -33,6 +33,8 @@ def save(node: Node, path: str | os.PathLike[str], memory: int | str | Budget, p
         target = target.with_name(f"{target.name}.npy")  # as np.save does
     if not target.parent.is_dir():
         raise NotFound(f"the folder {target.parent} does not exist")
+    if target.is_dir():
+        raise BadSetting(f"{target} is a folder: give the name of a file")
     if _reads(node, os.path.abspath(os.fsencode(target))):
         raise BadSetting(f"{target} is a part of what is to be saved: give another name")
     header = _header(node)
@@ -44,8 +46,9 @@ def save(node: Node, path: str | os.PathLike[str], memory: int | str | Budget, p
             f"a folder on another disk, or a smaller dtype: lazy.astype(...)"
         )
     budget = as_budget(memory)
-    beside = node.blocks * SCRATCH
-    block = max(node.dtype.itemsize, min(budget.free - beside, _MOST, total))
+    # Blocks on the way are no larger than all of it, in the widest type, and what is read along with it.
+    beside = node.blocks * min(SCRATCH, 16 * total + NEAR)
+    block = max(node.dtype.itemsize, min(total, _LEAST), min(budget.free - beside, _MOST, total))
     charge = budget.charge(block + beside, f"saving {target}")
     try:
         with replacing(target) as temporary:
@@ -89,5 +92,5 @@ def _header(node: Node) -> bytes:
 
 def _reads(node: Node, path: bytes) -> bool:
     """Whether a file is read for a node."""
-    own = isinstance(node, OnDisk | Compressed) and node.path == path
+    own = isinstance(node, OnDisk | Compressed) and os.path.realpath(node.path) == os.path.realpath(path)
     return own or any(_reads(below, path) for below in node.below)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
 from bitesize.decode.header import read_info
-from bitesize.errors import BadFile, BadRows, BadSetting, BitesizeError, without_frames
+from bitesize.errors import BadFile, BadRows, BadSetting, BitesizeError, DoesNotFit, without_frames
 from bitesize.memory.budget import Budget, Pool, as_budget
 from bitesize.memory.limits import processor_share
 from bitesize.memory.mapping import aligned, allocate
@@ -81,17 +81,20 @@ def measure(
     progress: Progress | None,
 ) -> Statistics:
     """Read every row once; see `Source.statistics`."""
-    from bitesize.kernels.moments import GREATEST, LEAST, MEAN, NOT_FINITE, SQUARES, merge
+    from bitesize.kernels.moments import COUNT, GREATEST, LEAST, MEAN, NOT_FINITE, SQUARES, merge
 
     what = source.spec.get("x")
     if what is None or (isinstance(what, Field) and what.dtype.kind not in "biuf"):
         raise BadSetting(f"statistics are of numbers in the field x, and the source has {dict(source.spec)}")
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024):
+        raise BadSetting(f"threads must be a whole number of 1 to 1024, not {threads!r}")
     if on_error not in ("raise", "skip"):
         raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
     budget, threads = as_budget(memory), threads or processor_share()
     reader: type[_Images | _Arrays] = _Images if isinstance(what, Encoded) else _Arrays
     bite, total, rows, bad = reader.bite(source), np.zeros((reader.channels(source), 6)), 0, 0
     total[:, LEAST], total[:, GREATEST] = np.inf, -np.inf
+    first: Exception | None = None
     with reader.prepared(source, threads, budget) as idle, ThreadPoolExecutor(threads, "bitesize-statistics") as pool:
 
         def work(start: int) -> tuple[NDArray[np.float64], dict[int, Exception]]:
@@ -104,13 +107,15 @@ def measure(
         waiting: deque[tuple[int, Future[tuple[NDArray[np.float64], dict[int, Exception]]]]] = deque()
 
         def finish_first() -> None:
-            nonlocal rows, bad
+            nonlocal rows, bad, first
             start, future = waiting.popleft()
             each, failed = future.result()
             if failed and on_error == "raise":
                 i, error = next(iter(failed.items()))
                 kind = type(error) if isinstance(error, BitesizeError) else BadFile
                 raise kind(f"{error} (row {start + i})")
+            if failed and first is None:
+                first = next(iter(failed.values()))
             merge(total, each)  # in the order of rows, so that the last digits depend on no thread
             bad += len(failed)
             rows += min(bite, len(source) - start) - len(failed)
@@ -128,8 +133,10 @@ def measure(
             pool.shutdown(cancel_futures=True)
             raise
     if not rows:
-        raise BadFile(f"none of {bad} rows could be read")
-    counts = np.maximum(total[:, 0], 1)
+        raise BadFile(f"none of {bad} rows could be read; the first: {first}")
+    if not total[:, COUNT].all():
+        raise BadSetting("a channel has no values that are finite")
+    counts = np.maximum(total[:, COUNT], 1)
     std = np.sqrt(total[:, SQUARES] / counts)
     return Statistics(
         rows=rows,
@@ -220,7 +227,7 @@ class _Arrays:
         if failed:
             values = values[[i for i in range(len(rows)) if i not in failed]]
         out = np.empty((channels, 6))
-        known = values if values.dtype != np.float16 else values.astype(np.float32)  # compiled code lacks it
+        known = values if values.dtype.itemsize <= 8 and values.dtype != np.float16 else values.astype(np.float64)
         moments(known.reshape(-1, channels), out)
         return out, failed
 
@@ -280,6 +287,8 @@ class _Images:
                 try:
                     moments(self._pixels(row), each)
                     merge(total, each)
+                except DoesNotFit:  # not the file's fault: leaving large images out would bend the result
+                    raise
                 except BitesizeError as error:
                     failed[i] = without_frames(error)
                 self._transient.yield_if_wanted()
