@@ -425,6 +425,17 @@ def test_bench_of_rows_that_cannot_be_read_is_an_error(tmp_path):
     assert "no row of" in run("bench", tmp_path, "--image-size", 32, "--seconds", 0.2, code=1).stderr
 
 
+def test_training_may_normalise_by_the_data(pictures, tmp_path):
+    out = tmp_path / "run"
+    run("train", pictures, "--normalize", "data", "--image-size", 32, "--epochs", 1, "--model", "mlp", "--out", out)
+    config = json.loads((out / "config.json").read_text())
+    told = json.loads(run("stats", pictures, "--json").stdout)
+    assert [step["name"] for step in config["scaling"]] == ["Normalize"]
+    np.testing.assert_allclose(config["scaling"][0]["mean"], told["normalize_mean"], atol=0.05)  # of the part to train on
+    assert json.loads(run("evaluate", out, pictures, "--json").stdout)["rows"] == told["rows"]
+    assert "--normalize must be model or data" in run("train", pictures, "--normalize", "no", code=1).stderr
+
+
 def test_plan_tells_the_models_side_and_measures(pictures):
     told = json.loads(run("plan", pictures, "--image-size", 32, "--model", "mlp", "--measure", "--json").stdout)
     assert told["model"]["parameters"] >= 4 * (3072 * 128 + 128 + 128 * 2 + 2)

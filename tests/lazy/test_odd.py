@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import resource
 import threading
 from decimal import Decimal
 
@@ -91,6 +90,7 @@ def test_forked_processes_have_their_own_place_in_an_archive(tmp_path):
 def test_many_archives_do_not_use_up_descriptors(tmp_path):
     parts = [make_part("npz-compressed", tmp_path, i, np.full((3, 2), i)) for i in range(80)]
     lazy = bs.concatenate(parts)
+    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 24, before[1]))
     try:

@@ -135,3 +135,15 @@ def test_auto_takes_a_part_of_what_is_available_and_divides_it_among_local_ranks
 def test_a_budget_must_be_a_size(size):
     with pytest.raises(BadSetting):
         Budget(size)
+
+
+def test_ranks_on_one_host_share_what_is_available(monkeypatch):
+    from bitesize.memory import budget as module
+    from bitesize.memory.limits import Limit
+
+    monkeypatch.setattr(module, "available", lambda threads: Limit("available memory", 8000))
+    assert Budget().total == 2000
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    shared = Budget()
+    assert shared.total == 500
+    assert shared.origin == "a quarter of available memory, divided among 4 ranks (LOCAL_WORLD_SIZE)"
