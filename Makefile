@@ -9,7 +9,7 @@ demo: $(VENV)/ready
 	$(BIN)/bitesize demo
 
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 # Everything that must hold besides: lint, types, layers.
 check: $(VENV)/ready-dev
