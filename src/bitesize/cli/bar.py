@@ -1,11 +1,19 @@
-"""A progress bar over rows: rate and time left."""
+"""Progress bars over rows and over bytes: rate and time left."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from bitesize.cli.console import errors
 from bitesize.cli.interrupt import INTERRUPT
@@ -31,3 +39,23 @@ def counting(what: str, total: int, *, hide: bool = False) -> Iterator[Callable[
             progress.update(task, advance=rows, rate=f"{speed:,.0f} rows/s" if speed else "")
 
         yield advance
+
+
+@contextlib.contextmanager
+def counting_bytes(what: str, total: int, *, hide: bool = False) -> Iterator[Callable[[int], None]]:
+    """Show a bar while the block runs; call what it gives with the number of bytes that are done so far."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=errors, transient=True, disable=hide) as progress:
+        task = progress.add_task(what, total=total)
+
+        def at(done: int) -> None:
+            INTERRUPT.check()
+            progress.update(task, completed=done)
+
+        yield at

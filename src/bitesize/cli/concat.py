@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, errors, plain, print_json
+from bitesize.cli.console import console, plain, print_json
 from bitesize.cli.options import Json
 
 if TYPE_CHECKING:
     import numpy as np
-    from rich.progress import Progress
 
 
 def concat(
@@ -36,18 +35,20 @@ def concat(
     import time
 
     import bitesize as bs
+    from bitesize.cli.bar import counting_bytes
     from bitesize.errors import BadSetting, BitesizeError
+    from bitesize.files.scan import matching
     from bitesize.memory.budget import Budget
     from bitesize.memory.sizes import format_size
 
     budget, begun = Budget(memory), time.perf_counter()
     try:
-        lazy = bs.concatenate(_expanded(parts), axis)
+        # Patterns that no shell has taken apart, as on Windows or in quotes.
+        lazy = bs.concatenate([path for part in parts for path in matching(part)], axis)
         if dtype is not None:
             lazy = lazy.astype(_dtype(dtype))
-        with _bar(hide=json) as progress:
-            task = progress.add_task("writing", total=lazy.nbytes)
-            path = lazy.save(out, budget, lambda done, total: progress.update(task, completed=done))
+        with counting_bytes("writing", lazy.nbytes, hide=json) as at:
+            path = lazy.save(out, budget, lambda done, total: at(done))
     except ValueError as error:  # NumPy's own, about an axis or text that is no number
         raise error if isinstance(error, BitesizeError) else BadSetting(str(error)) from None
     seconds = time.perf_counter() - begun
@@ -65,25 +66,6 @@ def concat(
     )
 
 
-def _expanded(parts: list[str]) -> list[str]:
-    """Take patterns apart that no shell has taken apart."""
-    import glob
-    import os
-
-    from bitesize.errors import NotFound
-
-    files: list[str] = []
-    for part in parts:
-        if glob.has_magic(part) and not os.path.exists(part):
-            found = sorted(glob.glob(part))
-            if not found:
-                raise NotFound(f"no file matches {part}")
-            files += found
-        else:
-            files.append(part)
-    return files
-
-
 def _dtype(text: str) -> np.dtype[Any]:
     import numpy as np
 
@@ -93,12 +75,3 @@ def _dtype(text: str) -> np.dtype[Any]:
         return np.dtype(text)
     except TypeError:
         raise BadSetting(f"--dtype: NumPy knows no {text!r}; try float32, float64, uint8, int64") from None
-
-
-def _bar(hide: bool) -> Progress:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=24), DownloadColumn(binary_units=True), TransferSpeedColumn(),
-        TimeRemainingColumn(), console=errors, transient=True, disable=hide,
-    )  # fmt: skip

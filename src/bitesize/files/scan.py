@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections import Counter
@@ -211,3 +212,19 @@ class _Scan:
         self.kinds.update({os.fsdecode(suffix): count for suffix, count in kinds.items()})
         files.sort(key=natural_key)
         return files, folders
+
+
+def matching(pattern: str) -> list[str]:
+    """List the files that a pattern such as ``"parts/*.npy"`` matches, sorted; a path that exists, or is none, stays.
+
+    Raises
+    ------
+    NotFound
+        If nothing matches.
+    """
+    if not glob.has_magic(pattern) or os.path.exists(pattern):
+        return [pattern]
+    found = sorted(path for path in glob.glob(pattern) if os.path.isfile(path))
+    if not found:
+        raise NotFound(f"no file matches {pattern}")
+    return found

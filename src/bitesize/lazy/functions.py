@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import operator
 import os
 from collections.abc import Callable, Sequence
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from bitesize.errors import BadSetting, NotFound
+from bitesize.errors import BadSetting
+from bitesize.files.scan import matching
 from bitesize.lazy.array import LazyArray
 from bitesize.lazy.nodes import Cast, Joined, Node, Reshaped, Widened
 from bitesize.lazy.parts import node_of
@@ -98,10 +98,7 @@ def stack(parts: Sequence[Part] | str, axis: int = 0) -> LazyArray:
 
 def _nodes(parts: Sequence[Part] | str, what: str = "concatenate") -> tuple[list[Node], list[str]]:
     if isinstance(parts, str | os.PathLike):
-        pattern = os.fspath(parts)
-        parts = sorted(glob.glob(pattern)) if glob.has_magic(pattern) and not os.path.exists(pattern) else [pattern]
-        if not parts:
-            raise NotFound(f"no file matches {pattern}")
+        parts = matching(os.fspath(parts))
     if isinstance(parts, LazyArray | np.ndarray):  # NumPy takes the entries of the first axis as parts
         parts = [parts.slice(i, i + 1).reshape(parts.shape[1:]) if isinstance(parts, LazyArray) else parts[i] for i in range(len(parts))]  # fmt: skip
     if not len(parts):

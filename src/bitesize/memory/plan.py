@@ -125,8 +125,8 @@ class Plan:
         lines += [(part.what, format_size(part.nbytes), part.detail) for part in self.parts]
         lines += [
             ("this way, in all", format_size(self.total), f"of {format_size(self.budget)} ({self.origin})"),
-            ("besides", format_size(self.overhead), "interpreter, NumPy, compiled code, framework: not in the budget"),
-            ("the whole process", format_size(self.process), "without a model that is yet to be made"),
+            ("besides", format_size(self.overhead), "Python, NumPy, compiled code, framework"),
+            ("the whole process", format_size(self.process), "and the model, once it is made"),
         ]
         return lines
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.names import Names, names_of
-from bitesize.files.scan import Listing, merge, scan
+from bitesize.files.scan import Listing, matching, merge, scan
 from bitesize.lazy.array import LazyArray
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.parts import node_of
@@ -138,10 +138,7 @@ def _of_path(path: str, labels: ArrayLike | None, split: str | None, mode: Mode,
             return _of_array(array, labels)
         return _of_files(names_of([path]), labels, mode, orient)
     if glob.has_magic(path):
-        found = sorted(file for file in glob.glob(path) if os.path.isfile(file))
-        if found:
-            return _of_files(names_of(found), labels, mode, orient)
-        raise NotFound(f"no file matches {path}")
+        return _of_files(names_of(matching(path)), labels, mode, orient)
     raise NotFound(f"{path} does not exist")
 
 
