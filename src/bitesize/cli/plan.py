@@ -22,7 +22,10 @@ def plan(
     labels: Labels = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="Also what training this model takes, as `bitesize train --model` has it."),
+        typer.Option(
+            metavar="MODEL",
+            help="Also what training this model takes, as `bitesize train --model` has it; file.py:function may give a PyTorch module.",
+        ),
     ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Also load for two seconds, and tell rows/s and what bounds them.")
@@ -94,9 +97,9 @@ def _model_side(name: str, shape: tuple[int, ...], classes: int, made: Plan) -> 
     """Tell what training a model takes, where, and the largest batch that fits there."""
     from bitesize.memory.limits import available
     from bitesize.training.footprint import footprint, room_on_device
-    from bitesize.training.models import build_model
+    from bitesize.training.models import build_to_look_at
 
-    found = footprint(build_model(name, shape, max(2, classes)), shape)
+    found = footprint(*build_to_look_at(name, shape, max(2, classes)))
     device = room_on_device()
     limit = available()
     # On the host the loader's own bytes count, too; what the framework has loaded is gone from what is available.

@@ -47,6 +47,7 @@ def mask_dtype_of_first_row(source: Source, name: str) -> np.dtype[Any]:
     """Learn whether masks have 8 or 16 bits from the first."""
 
     def look(row: int) -> np.dtype[Any]:
+        """Decode one mask alone."""
         info, data = _look(source, name, row)
         try:
             return mask_dtype(data, info)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Literal
@@ -15,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from bitesize.engine.bound import measure_bound
 from bitesize.engine.crew import Crew
+from bitesize.engine.iterator import BatchIterator
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.planning import (
     STANDBY,
@@ -29,15 +29,15 @@ from bitesize.engine.scratch import Scratch
 from bitesize.engine.shapes import Layout, measured
 from bitesize.engine.stats import Stats
 from bitesize.engine.steps import BadRow, Last, Policy, Steps
-from bitesize.engine.workers import HELD_PATIENCE, STALL_SECONDS, Engine, Run
+from bitesize.engine.workers import Engine
 from bitesize.errors import BadSetting, DoesNotFit, LoaderClosed
 from bitesize.memory.budget import Budget, as_budget
-from bitesize.memory.limits import available, processor_share, usable_cpus
+from bitesize.memory.limits import available, check_threads, processor_share, usable_cpus
 from bitesize.memory.overhead import measure_overhead
 from bitesize.memory.plan import Plan
 from bitesize.order.order import Order, Shard
 from bitesize.sources.base import Source
-from bitesize.spec import Batch, Field
+from bitesize.spec import Field
 from bitesize.transforms.base import Step
 
 
@@ -134,8 +134,7 @@ class Loader:
         shard = shard or Shard()
         if last is None:
             last = "short" if shard.world_size == 1 else "drop" if order.shuffle else "pad"
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024):
-            raise BadSetting(f"threads must be a whole number of 1 to 1024, not {threads!r}")
+        threads = check_threads(threads)
         self.source = source
         self.budget = as_budget(memory)
         self.stats = Stats()
@@ -314,7 +313,7 @@ class Loader:
         # One is being handed out, one being filled, beside those that the caller holds.
         return self._held + 2
 
-    def _adapt(self) -> None:
+    def adapt(self) -> None:
         """At the begin of an epoch: do without the batch that is made ahead while the machine is full; never with fewer rows."""
         full, ring = self.budget.refresh(), self._parts[1]
         if full and ring.size == self._slots:
@@ -352,66 +351,6 @@ class Loader:
         for charge in self._parts[0]:
             charge.release()
         self._engine = None
-
-
-class BatchIterator(Iterator[Batch]):
-    """The batches of one epoch, or of all from one on; see `Loader.__iter__`."""
-
-    def __init__(self, loader: Loader, engine: Engine, run: Run, epoch: int, endless: bool, patient: bool) -> None:
-        self._loader = loader
-        self._engine = engine
-        self._run = run
-        self._epoch = epoch
-        self._endless = endless
-        self._patience = STALL_SECONDS if patient else HELD_PATIENCE
-        self._closed: str | None = None  # why
-        self._finished = False
-        self._turn = threading.Lock()
-
-    def __next__(self) -> Batch:
-        with self._turn:  # for threads that share an iterator
-            return self._next()
-
-    def _next(self) -> Batch:
-        if self._closed:
-            raise LoaderClosed(f"this iterator has ended: {self._closed}")
-        if self._run.taken[0] != self._epoch and not self._endless:
-            # Only here does the counter move on: a loop that was left, even at its last batch, repeats its epoch.
-            if not self._finished:
-                self._finished = True
-                self._loader._epoch = self._run.taken[0]
-            raise StopIteration
-        began = time.perf_counter()
-        filling = self._engine.take(self._run, self._patience, lambda: self._closed is not None)
-        step = filling.step
-        if filling.error is not None:
-            error, filling.error = filling.error, None
-            self._engine.ring.free.put(filling.slot)
-            self._engine.cancel()
-            self._closed = "it raised an error; a new loop begins the epoch again"
-            try:
-                raise error
-            finally:  # the error's frames must not lead back to it: what they work on is memory of the loader
-                del error, filling, step
-        batch = Batch(
-            filling.slot.lease(self._loader.spec, step.rows.size),
-            rows=step.rows,
-            mask=filling.mask,
-            epoch=step.epoch,
-            position=step.batch * self._loader.batch_size,
-            weight=step.weight,
-        )
-        if not step.batch:
-            self._loader._adapt()
-        self._loader.stats.count(step.real, time.perf_counter() - began)
-        return batch
-
-    def close(self) -> None:
-        """End this iterator; the loader goes on."""
-        with self._run.changed:
-            if not self._finished and self._closed is None:
-                self._closed = "a newer one of the same loader has taken its place"
-            self._run.changed.notify_all()
 
 
 def _drop(ring: Ring, pool: object, engine: Engine | None) -> None:

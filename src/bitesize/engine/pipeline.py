@@ -385,6 +385,7 @@ class Pipeline:
             drawn = {name: scratch.field(f"{name} drawn", field, 1) for name, field in self._drawn.items()}
 
             def draw(row: int) -> int:
+                """Draw one row, or raise why that cannot be."""
                 failed = self._draw(np.array([row], np.int64), [(0.5,) * sum(self.draws)], drawn, scratch)
                 if failed:
                     raise failed[0]

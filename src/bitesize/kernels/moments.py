@@ -56,6 +56,13 @@ def moments_reference(values: NDArray[Any], out: NDArray[np.float64]) -> None:
         out[c] = good.size, mean, np.square(good - mean).sum(), least, greatest, x.size - good.size
 
 
+def none(channels: int) -> NDArray[np.float64]:
+    """Give the moments of no values, to `merge` others into."""
+    total = np.zeros((channels, 6))
+    total[:, LEAST], total[:, GREATEST] = np.inf, -np.inf
+    return total
+
+
 def merge(total: NDArray[np.float64], more: NDArray[np.float64]) -> None:
     """Add the moments of other values to ``total`` (Chan, Golub and LeVeque 1979)."""
     count, added = total[:, COUNT], more[:, COUNT]

@@ -72,6 +72,7 @@ class _Emitter:
 
 def _sum_taps(mixes: bool) -> Callable[..., Any]:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the loop over all lines and taps."""
         e = _Emitter(context, builder, signature, arguments)
         _, apart, start, step, _, first, count, _, _, lines_apart, at = arguments
         index = count.type
@@ -79,6 +80,7 @@ def _sum_taps(mixes: bool) -> Callable[..., Any]:
         rows = [builder.gep(origin, [builder.mul(apart, ir.Constant(index, r))]) for r in range(LINES)]
 
         def add_tap(k: Any, shift: Any, *totals: Any) -> list[Any]:
+            """Add one line of samples, times its weight, to the totals."""
             one = builder.insert_element(
                 ir.Constant(_VECTOR, ir.Undefined), builder.load(builder.gep(weight, [k])), _LANE(0)
             )
@@ -162,6 +164,7 @@ def stream(context: Any, line: Any, size: Any, out: Any, at: Any) -> Any:
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the loop, where the processor has such an instruction."""
         if out.dtype != types.float32:
             return context.get_constant(types.boolean, False)
         e = _Emitter(context, builder, signature, arguments)
@@ -174,6 +177,7 @@ def stream(context: Any, line: Any, size: Any, out: Any, at: Any) -> Any:
         fits = builder.icmp_signed("==", odd, ir.Constant(size.type, 0))
 
         def copy(k: Any) -> list[Any]:
+            """Store one vector past the cache."""
             stored = e.store(e.load(builder.gep(source, [k])), builder.gep(target, [k]))
             stored.align = 16
             stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_LANE, 1)]))

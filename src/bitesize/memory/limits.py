@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from bitesize.errors import BadSetting
+
 # Address space that a thread reserves without using it: glibc's malloc arena and stack (measured).
 THREAD_RESERVES = {"RLIMIT_AS": 68 << 20, "RLIMIT_DATA": 8 << 20}
 # Threads of a loader that stand by, at most; see engine/crew.py.
@@ -67,6 +69,19 @@ def processor_share() -> int:
     """Count the processors that are for this process, where several ranks share the machine; at least 1."""
     local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1") or "1")
     return max(1, usable_cpus() // max(1, local_ranks))
+
+
+def check_threads(threads: int | None) -> int | None:
+    """Check a user's number of threads; None leaves the choice to us.
+
+    Raises
+    ------
+    BadSetting
+        If it is no whole number of 1 to 1024.
+    """
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024):
+        raise BadSetting(f"threads must be a whole number of 1 to 1024, not {threads!r}")
+    return threads
 
 
 # --- cgroups -----------------------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ def permute(n: int, round_keys: Sequence[int], positions: NDArray[np.int64]) -> 
     keys = [np.uint64(key) for key in round_keys]
 
     def encrypt(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Pass numbers through the rounds."""
         left, low = x >> shift, x & right_mask
         for i in range(0, len(keys), 2):
             left = left ^ (mix64(low ^ keys[i]) & left_mask)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from bitesize.errors import BadSetting, LoaderClosed, MissingPackage, TooManyBadRows
 
 if TYPE_CHECKING:
-    from bitesize.engine.loader import BatchIterator, Loader
+    from bitesize.engine.iterator import BatchIterator
+    from bitesize.engine.loader import Loader
     from bitesize.spec import Batch
 
 # Batches that a backend holds while it asks for the next: JAX runs steps asynchronously, and TensorFlow keeps one in a
@@ -132,6 +133,7 @@ class _Places:
 
     @workers.setter
     def workers(self, count: int) -> None:
+        """Take note of a number that means nothing here."""
         if count > 1:
             warnings.warn(
                 f"workers={count} changes nothing: bitesize reads with its own {self._loader.threads} threads, in order and "

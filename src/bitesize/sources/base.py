@@ -182,6 +182,8 @@ class Source(ABC):
             raise BadSetting("rows must be a one-dimensional, non-empty list of row numbers")
         if chosen.min() < 0 or chosen.max() >= len(self):
             raise BadSetting(f"row numbers must lie within 0 to {len(self) - 1}: got {chosen.min()} to {chosen.max()}")
+        from bitesize.sources.subset import Subset  # it builds upon this module
+
         return Subset(self, chosen.astype(np.int64))
 
     def renumber(self, classes: Sequence[str]) -> Source:
@@ -205,6 +207,8 @@ class Source(ABC):
         if tuple(classes) == self.classes:
             return self
         numbers = np.array([classes.index(name) for name in self.classes], np.int64)
+        from bitesize.sources.subset import Relabelled
+
         return Relabelled(self, numbers[self.labels], tuple(classes))
 
     def statistics(
@@ -325,118 +329,6 @@ class FileSource(Source):
     def _identity(self) -> bytes:
         labels = b"" if self._labels is None else self._labels.tobytes()
         return b"\0".join([self._names.blob, self._names.ends.tobytes(), *self._names.folders, labels])
-
-
-class Subset(Source):
-    """Some rows of another source."""
-
-    def __init__(self, base: Source, rows: NDArray[np.int64]) -> None:
-        # A subset of a subset reads the base directly.
-        self._base: Source = base._base if isinstance(base, Subset) else base
-        self._rows: NDArray[np.int64] = base._rows[rows] if isinstance(base, Subset) else rows
-        self.spec = base.spec
-        self.reads_files = base.reads_files
-        self.classes = base.classes
-        self.left_out = base.left_out
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows of the base."""
-        self._base.read(self._rows[rows], into)
-
-    def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Locate rows of the base."""
-        return self._base.locate(self._rows[rows])
-
-    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read the other fields of rows of the base."""
-        self._base.read_beside(self._rows[rows], into)
-
-    def scratch(self, rows: int) -> int:
-        """Tell what the base needs."""
-        return self._base.scratch(rows)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the base and of the row numbers."""
-        return self._base.nbytes + self._rows.nbytes
-
-    @property
-    def labels(self) -> NDArray[np.int64] | None:
-        """Class numbers of the chosen rows."""
-        labels = self._base.labels
-        return None if labels is None else labels[self._rows]
-
-    @property
-    def class_count(self) -> int | None:
-        """Count the classes of the base."""
-        return self._base.class_count
-
-    def describe(self, row: int) -> str:
-        """Name the row as the base does."""
-        return self._base.describe(int(self._rows[row]))
-
-    def _identity(self) -> bytes:
-        return self._base.fingerprint().encode() + self._rows.tobytes()
-
-    def close(self) -> None:
-        """Close the base."""
-        self._base.close()
-
-
-class Relabelled(Source):
-    """Rows of another source with other labels."""
-
-    def __init__(self, base: Source, labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
-        self._base = base
-        self._labels = labels
-        self.classes = classes
-        self.left_out = base.left_out
-        self.reads_files = base.reads_files
-        self.spec = {**base.spec, "y": Field((), labels.dtype)}
-
-    def __len__(self) -> int:
-        return len(self._base)
-
-    def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows of the base, and put the labels in place of its own."""
-        assert self._labels is not None
-        try:
-            self._base.read(rows, into)
-        finally:
-            into["y"][...] = self._labels[rows]
-
-    def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Locate rows of the base."""
-        return self._base.locate(rows)
-
-    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read the other fields of the base, and put the labels in place of its own."""
-        self._base.read_beside(rows, into)
-        super().read_beside(rows, into)
-
-    def scratch(self, rows: int) -> int:
-        """Tell what the base needs."""
-        return self._base.scratch(rows)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the base and of the labels."""
-        return self._base.nbytes + super().nbytes
-
-    def describe(self, row: int) -> str:
-        """Name the row as the base does."""
-        return self._base.describe(row)
-
-    def _identity(self) -> bytes:
-        assert self._labels is not None
-        return self._base.fingerprint().encode() + self._labels.tobytes()
-
-    def close(self) -> None:
-        """Close the base."""
-        self._base.close()
 
 
 def raise_bad(failed: Mapping[int, Exception]) -> None:

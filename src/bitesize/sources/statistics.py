@@ -16,7 +16,7 @@ from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
 from bitesize.decode.header import read_info
 from bitesize.errors import BadFile, BadRows, BadSetting, BitesizeError, DoesNotFit, without_frames
 from bitesize.memory.budget import Budget, Pool, as_budget
-from bitesize.memory.limits import processor_share
+from bitesize.memory.limits import check_threads, processor_share
 from bitesize.memory.mapping import aligned, allocate
 from bitesize.memory.transient import Transient
 from bitesize.spec import Encoded, Field
@@ -81,74 +81,95 @@ def measure(
     progress: Progress | None,
 ) -> Statistics:
     """Read every row once; see `Source.statistics`."""
-    from bitesize.kernels.moments import COUNT, GREATEST, LEAST, MEAN, NOT_FINITE, SQUARES, merge
-
     what = source.spec.get("x")
     if what is None or (isinstance(what, Field) and what.dtype.kind not in "biuf"):
         raise BadSetting(f"statistics are of numbers in the field x, and the source has {dict(source.spec)}")
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024):
-        raise BadSetting(f"threads must be a whole number of 1 to 1024, not {threads!r}")
     if on_error not in ("raise", "skip"):
         raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
-    budget, threads = as_budget(memory), threads or processor_share()
+    threads = check_threads(threads) or processor_share()
+    budget = as_budget(memory)
     reader: type[_Images | _Arrays] = _Images if isinstance(what, Encoded) else _Arrays
-    bite, total, rows, bad = reader.bite(source), np.zeros((reader.channels(source), 6)), 0, 0
-    total[:, LEAST], total[:, GREATEST] = np.inf, -np.inf
-    first: Exception | None = None
+    bite, total = reader.bite(source), _Total(reader.channels(source), strict=on_error == "raise")
     with reader.prepared(source, threads, budget) as idle, ThreadPoolExecutor(threads, "bitesize-statistics") as pool:
 
-        def work(start: int) -> tuple[NDArray[np.float64], dict[int, Exception]]:
+        def work(start: int) -> _Part:
+            """Measure one bite with what some thread has just put back."""
             own: _Images | _Arrays = idle.get()
             try:
                 return own.measure(np.arange(start, min(start + bite, len(source))))
             finally:
                 idle.put(own)
 
-        waiting: deque[tuple[int, Future[tuple[NDArray[np.float64], dict[int, Exception]]]]] = deque()
-
-        def finish_first() -> None:
-            nonlocal rows, bad, first
-            start, future = waiting.popleft()
-            each, failed = future.result()
-            if failed and on_error == "raise":
-                i, error = next(iter(failed.items()))
-                kind = type(error) if isinstance(error, BitesizeError) else BadFile
-                raise kind(f"{error} (row {start + i})")
-            if failed and first is None:
-                first = next(iter(failed.values()))
-            merge(total, each)  # in the order of rows, so that the last digits depend on no thread
-            bad += len(failed)
-            rows += min(bite, len(source) - start) - len(failed)
-            if progress is not None:
-                progress(rows + bad, len(source))
-
+        waiting: deque[Future[_Part]] = deque()
         try:
             for start in range(0, len(source), bite):
-                waiting.append((start, pool.submit(work, start)))
+                waiting.append(pool.submit(work, start))
+                # Merged in the order of rows, so that the last digits depend on no thread.
                 if len(waiting) > 4 * threads:
-                    finish_first()
+                    total.add(waiting.popleft().result(), progress, len(source))
             while waiting:
-                finish_first()
+                total.add(waiting.popleft().result(), progress, len(source))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    if not rows:
-        raise BadFile(f"none of {bad} rows could be read; the first: {first}")
-    if not total[:, COUNT].all():
-        raise BadSetting("a channel has no values that are finite")
-    counts = np.maximum(total[:, COUNT], 1)
-    std = np.sqrt(total[:, SQUARES] / counts)
-    return Statistics(
-        rows=rows,
-        bad=bad,
-        mean=tuple(total[:, MEAN].tolist()),
-        std=tuple(std.tolist()),
-        least=tuple(total[:, LEAST].tolist()),
-        greatest=tuple(total[:, GREATEST].tolist()),
-        not_finite=int(total[:, NOT_FINITE].sum()),
-        classes=_classes(source),
-        whole=isinstance(what, Encoded) or what.dtype == np.uint8,
-    )
+    return total.statistics(source)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one bite gave: moments by channel, and why rows failed, by row number."""
+
+    moments: NDArray[np.float64]
+    rows: int
+    failed: Mapping[int, Exception]
+
+
+class _Total:
+    """Moments of all rows so far."""
+
+    def __init__(self, channels: int, strict: bool) -> None:
+        from bitesize.kernels.moments import none
+
+        self._moments, self._strict = none(channels), strict
+        self._rows = self._bad = 0
+        self._first: Exception | None = None
+
+    def add(self, part: _Part, progress: Progress | None, of: int) -> None:
+        """Merge the next bite."""
+        from bitesize.kernels.moments import merge
+
+        if part.failed and self._strict:
+            row, error = next(iter(part.failed.items()))
+            kind = type(error) if isinstance(error, BitesizeError) else BadFile
+            raise kind(f"{error} (row {row})")
+        if part.failed and self._first is None:
+            self._first = next(iter(part.failed.values()))
+        merge(self._moments, part.moments)
+        self._bad += len(part.failed)
+        self._rows += part.rows - len(part.failed)
+        if progress is not None:
+            progress(self._rows + self._bad, of)
+
+    def statistics(self, source: Source) -> Statistics:
+        """Give the result."""
+        from bitesize.kernels.moments import COUNT, GREATEST, LEAST, MEAN, NOT_FINITE, SQUARES
+
+        moments, what = self._moments, source.spec["x"]
+        if not self._rows:
+            raise BadFile(f"none of {self._bad} rows could be read; the first: {self._first}")
+        if not moments[:, COUNT].all():
+            raise BadSetting("a channel has no values that are finite")
+        return Statistics(
+            rows=self._rows,
+            bad=self._bad,
+            mean=tuple(moments[:, MEAN].tolist()),
+            std=tuple(np.sqrt(moments[:, SQUARES] / moments[:, COUNT]).tolist()),
+            least=tuple(moments[:, LEAST].tolist()),
+            greatest=tuple(moments[:, GREATEST].tolist()),
+            not_finite=int(moments[:, NOT_FINITE].sum()),
+            classes=_classes(source),
+            whole=isinstance(what, Encoded) or what.dtype == np.uint8,
+        )
 
 
 def _classes(source: Source) -> dict[str, int] | None:
@@ -208,7 +229,7 @@ class _Arrays:
         charge = budget.charge(threads * (need + source.scratch(rows)), "statistics")
         return _Prepared([cls(source, allocate(need)) for _ in range(threads)], charge.release)
 
-    def measure(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], dict[int, Exception]]:
+    def measure(self, rows: NDArray[np.int64]) -> _Part:
         """Read rows and measure those that could be read."""
         from bitesize.kernels.moments import moments
 
@@ -229,7 +250,7 @@ class _Arrays:
         out = np.empty((channels, 6))
         known = values if values.dtype.itemsize <= 8 and values.dtype != np.float16 else values.astype(np.float64)
         moments(known.reshape(-1, channels), out)
-        return out, failed
+        return _Part(out, len(rows), {int(rows[i]): error for i, error in failed.items()})
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -275,26 +296,25 @@ class _Images:
         pool = budget.pool(min(_POOL, budget.free), "statistics")
         return _Prepared([cls(source, pool) for _ in range(threads)], pool.close)
 
-    def measure(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], dict[int, Exception]]:
+    def measure(self, rows: NDArray[np.int64]) -> _Part:
         """Read and decode rows one by one, and measure those that could be read."""
-        from bitesize.kernels.moments import GREATEST, LEAST, merge, moments
+        from bitesize.kernels.moments import merge, moments, none
 
-        total, each = np.zeros((self._what.channels, 6)), np.empty((self._what.channels, 6))
-        total[:, LEAST], total[:, GREATEST] = np.inf, -np.inf
+        total, each = none(self._what.channels), np.empty((self._what.channels, 6))
         failed: dict[int, Exception] = {}
         try:
-            for i, row in enumerate(rows.tolist()):
+            for row in rows.tolist():
                 try:
                     moments(self._pixels(row), each)
                     merge(total, each)
                 except DoesNotFit:  # not the file's fault: leaving large images out would bend the result
                     raise
                 except BitesizeError as error:
-                    failed[i] = without_frames(error)
+                    failed[row] = without_frames(error)
                 self._transient.yield_if_wanted()
         finally:
             self._transient.release()  # who rests must hold nothing that others wait for
-        return total, failed
+        return _Part(total, len(rows), failed)
 
     def _pixels(self, row: int) -> NDArray[np.uint8]:
         data = self._read(row)

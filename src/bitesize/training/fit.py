@@ -59,6 +59,7 @@ def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
             watcher.batch(epoch=len(epochs), batch=batch + 1, logs=dict(logs or {}))
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            """Note an epoch."""
             figures = {name: round(float(value), 6) for name, value in (logs or {}).items()}
             rows = min(loader.order.n, len(loader) * loader.batch_size)
             nonlocal trained, training

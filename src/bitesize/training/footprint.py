@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bitesize.errors import WrongModel
+
 # Adam and its kin keep a mean and a squared mean of each parameter's gradient.
 ADAM_STATES = 2
 # What layers put out is kept for the way back, and gradients and workspaces come to about as much again: PyTorch and JAX
@@ -65,9 +67,9 @@ def footprint(model: Any, shape: Sequence[int]) -> Footprint:
         trained = sum(_nbytes(variable.shape, str(variable.dtype)) for variable in model.trainable_variables)
         values = [_values_of(layer) for layer in _layers(model)]
     else:
+        values = _values_by_hooks(model, shape)  # first: lazy modules have their parameters only then
         every = sum(each.numel() * each.element_size() for each in (*model.parameters(), *model.buffers()))
         trained = sum(each.numel() * each.element_size() for each in model.parameters() if each.requires_grad)
-        values = _values_by_hooks(model, shape)
     return Footprint(every, trained, ADAM_STATES * trained, _BOTH_WAYS * 4 * sum(values), 4 * math.prod(shape))
 
 
@@ -114,7 +116,10 @@ def _values_by_hooks(model: Any, shape: Sequence[int]) -> list[int]:
         model.eval()
         first = next(model.parameters(), None)
         with torch.no_grad():
-            model(torch.zeros((1, *shape), device=first.device if first is not None else None))
+            try:
+                model(torch.zeros((1, *shape), device=first.device if first is not None else None))
+            except (RuntimeError, ValueError, TypeError, IndexError) as error:
+                raise WrongModel(f"{type(model).__name__} cannot take one row of shape {tuple(shape)}: {error}") from error
     finally:
         model.train(training)
         for hook in hooks:

@@ -68,6 +68,25 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
     return model
 
 
+def build_to_look_at(name: str, shape: Shape, classes: int) -> tuple[Any, Shape]:
+    """Make a model that need not be trained here: what a function of a user's file gives may be a PyTorch module.
+
+    Returns
+    -------
+    model : Any
+        As `build_model` gives it, or the module.
+    shape : tuple of int
+        Of one row as the model takes it: modules take images as (channels, height, width).
+    """
+    if ":" not in name:
+        return build_model(name, shape, classes), shape
+    model = _of_file(name, shape, classes)
+    if hasattr(model, "register_forward_hook"):
+        return model, (shape[2], *shape[:2]) if len(shape) == 3 else shape
+    _check(model, name, shape, classes)
+    return model, shape
+
+
 def input_scaling(name: str, whole: bool) -> list[Transform]:
     """Tell what a model expects done to pixel values.
 

@@ -113,6 +113,7 @@ def prepare(settings: TrainSettings, out: str) -> Job:
         scaling = input_scaling(settings.model, is_whole(what))
 
     def loader(source: Source, *, training: bool, batch_size: int, memory: Budget) -> Loader:
+        """Make a loader with the settings of the run."""
         return Loader(
             source,
             batch_size=batch_size,
@@ -127,6 +128,7 @@ def prepare(settings: TrainSettings, out: str) -> Job:
         )
 
     def least(source: Source | None, batch_size: int, *, training: bool) -> int:
+        """Ask a loader for the least it could do with."""
         if source is None:
             return 0
         with loader(source, training=training, batch_size=batch_size, memory=Budget(_UNLIMITED)) as probe:

@@ -1,0 +1,75 @@
+"""Iterating over a loader: what a ``for`` loop holds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bitesize.engine.workers import HELD_PATIENCE, STALL_SECONDS, Engine, Run
+from bitesize.errors import LoaderClosed
+from bitesize.spec import Batch
+
+if TYPE_CHECKING:
+    from bitesize.engine.loader import Loader
+
+
+class BatchIterator(Iterator[Batch]):
+    """The batches of one epoch, or of all from one on; see `Loader.__iter__`."""
+
+    def __init__(self, loader: Loader, engine: Engine, run: Run, epoch: int, endless: bool, patient: bool) -> None:
+        self._loader = loader
+        self._engine = engine
+        self._run = run
+        self._epoch = epoch
+        self._endless = endless
+        self._patience = STALL_SECONDS if patient else HELD_PATIENCE
+        self._closed: str | None = None  # why
+        self._finished = False
+        self._turn = threading.Lock()
+
+    def __next__(self) -> Batch:
+        with self._turn:  # for threads that share an iterator
+            return self._next()
+
+    def _next(self) -> Batch:
+        if self._closed:
+            raise LoaderClosed(f"this iterator has ended: {self._closed}")
+        if self._run.taken[0] != self._epoch and not self._endless:
+            # Only here does the counter move on: a loop that was left, even at its last batch, repeats its epoch.
+            if not self._finished:
+                self._finished = True
+                self._loader.set_epoch(self._run.taken[0])
+            raise StopIteration
+        began = time.perf_counter()
+        filling = self._engine.take(self._run, self._patience, lambda: self._closed is not None)
+        step = filling.step
+        if filling.error is not None:
+            error, filling.error = filling.error, None
+            self._engine.ring.free.put(filling.slot)
+            self._engine.cancel()
+            self._closed = "it raised an error; a new loop begins the epoch again"
+            try:
+                raise error
+            finally:  # the error's frames must not lead back to it: what they work on is memory of the loader
+                del error, filling, step
+        batch = Batch(
+            filling.slot.lease(self._loader.spec, step.rows.size),
+            rows=step.rows,
+            mask=filling.mask,
+            epoch=step.epoch,
+            position=step.batch * self._loader.batch_size,
+            weight=step.weight,
+        )
+        if not step.batch:
+            self._loader.adapt()
+        self._loader.stats.count(step.real, time.perf_counter() - began)
+        return batch
+
+    def close(self) -> None:
+        """End this iterator; the loader goes on."""
+        with self._run.changed:
+            if not self._finished and self._closed is None:
+                self._closed = "a newer one of the same loader has taken its place"
+            self._run.changed.notify_all()
