@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,29 +63,66 @@ assert available().room <= one
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@linux
-def test_the_limit_of_a_real_cgroup_is_seen():
-    root = Path("/sys/fs/cgroup/memory")
-    group = root / "bitesize-test"
+@pytest.fixture
+def group():
+    """Make a cgroup of 600 MiB."""
+    folder = Path("/sys/fs/cgroup/memory") / f"bitesize-test-{os.getpid()}"
     try:
-        group.mkdir()
+        folder.mkdir()
     except OSError as error:
         pytest.skip(f"memory cgroups cannot be made here: {error}")
     try:
-        (group / "memory.limit_in_bytes").write_text(str(600 << 20))
-        code = f"""
-import os
-open("{group}/cgroup.procs", "w").write(str(os.getpid()))
+        (folder / "memory.limit_in_bytes").write_text(str(600 << 20))
+        yield folder
+    finally:
+        folder.rmdir()
+
+
+def run_in(group, code):
+    enter = f'import os; open("{group}/cgroup.procs", "w").write(str(os.getpid()))\n'
+    done = subprocess.run([sys.executable, "-c", enter + code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@linux
+def test_the_limit_of_a_real_cgroup_is_seen(group):
+    run_in(
+        group,
+        """
 from bitesize.memory.limits import available
 from bitesize import Budget
 limit = available()
 assert "bitesize-test" in limit.name, limit
 assert 0 < limit.room <= 600 << 20, limit
 assert Budget("auto").total <= 150 << 20
-"""
-        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    finally:
-        group.rmdir()
+""",
+    )
+
+
+@linux
+def test_an_automatic_budget_follows_what_a_real_cgroup_leaves(group):
+    """While something else fills the container, one slot goes; it comes back when there is room again."""
+    run_in(
+        group,
+        """
+import numpy as np, bitesize as bs
+x = np.broadcast_to(np.arange(12, dtype=np.float32)[:, None], (12, 2 << 20))
+loader = bs.Loader(bs.open(x), batch_size=3, threads=1)
+
+def epoch():
+    seen = sorted(int(batch["x"][row, 0]) for batch in loader for row in range(3))
+    assert seen == list(range(12)), seen
+    return loader.budget.breakdown()["slots"] // (3 * (8 << 20))
+
+assert epoch() == 3
+ballast = np.ones(360 << 20, np.uint8)
+epoch()  # the look at the begin of an epoch takes effect with the next free slot
+assert epoch() == 2, (loader.budget, loader.budget.breakdown())
+del ballast
+epoch()
+assert epoch() == 3, (loader.budget, loader.budget.breakdown())
+""",
+    )
 
 
 def test_ranks_of_one_machine_share_its_processors(monkeypatch):
