@@ -3,6 +3,7 @@
 open        a folder, files or arrays as a `Source`: nothing is loaded
 concatenate, stack
             arrays joined as NumPy joins them, without reading them: a `LazyArray`
+mix         several sources in exact shares
 Loader      batches of a source, within a budget of bytes
 Budget      bytes that several loaders share
 Resize, CenterCrop, RandomCrop, RandomResizedCrop
@@ -55,10 +56,12 @@ if TYPE_CHECKING:
     from bitesize.lazy.functions import concatenate, stack
     from bitesize.memory.budget import Budget
     from bitesize.memory.plan import Plan
-    from bitesize.order.order import Cursor, Order, Shard
+    from bitesize.order.cursor import Cursor
+    from bitesize.order.order import Order, Shard
     from bitesize.outputs.keras import to_keras
     from bitesize.sources import open
     from bitesize.sources.base import Source
+    from bitesize.sources.mixed import mix
     from bitesize.spec import Batch, Encoded, Field
     from bitesize.transforms.base import Transform
     from bitesize.transforms.colour import (
@@ -88,10 +91,12 @@ _HOME = {
     "lazy.functions": ["concatenate", "stack"],
     "memory.budget": ["Budget"],
     "memory.plan": ["Plan"],
-    "order.order": ["Cursor", "Order", "Shard"],
+    "order.cursor": ["Cursor"],
+    "order.order": ["Order", "Shard"],
     "outputs.keras": ["to_keras"],
     "sources": ["open"],
     "sources.base": ["Source"],
+    "sources.mixed": ["mix"],
     "spec": ["Batch", "Encoded", "Field"],
     "transforms.base": ["Transform"],
     "transforms.colour": [
@@ -159,6 +164,7 @@ __all__ = [
     "WrongModel",
     "Zoom",
     "concatenate",
+    "mix",
     "open",
     "stack",
     "to_keras",

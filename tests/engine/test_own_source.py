@@ -59,7 +59,7 @@ def test_a_read_that_hangs_is_said_with_stage_and_row(monkeypatch):
     monkeypatch.setattr(iterator_module, "STALL_SECONDS", 0.4)
     event = threading.Event()
     with _loader(Squares(lambda: event.wait(20))) as loader:
-        with pytest.raises(bs.Stalled, match=r"batch 3 of epoch 0; threads are at: .*reading on from row 12"):
+        with pytest.raises(bs.Stalled, match=r"position 12 of epoch 0; threads are at: .*reading on from row 12"):
             for _ in loader:
                 pass
         event.set()

@@ -74,7 +74,7 @@ def load_for(loader: Loader, seconds: float) -> tuple[float, int]:
     import time
 
     rows, begun = 0, time.perf_counter()
-    for batch in loader.iterate(loader.epoch, 0, endless=True):
+    for batch in loader.iterate((loader.epoch, 0), endless=True):
         rows += len(batch.rows)
         if time.perf_counter() - begun > seconds:
             break

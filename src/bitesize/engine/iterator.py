@@ -59,11 +59,12 @@ class BatchIterator(Iterator[Batch]):
             rows=step.rows,
             mask=filling.mask,
             epoch=step.epoch,
-            position=step.batch * self._loader.batch_size,
+            position=step.position,
             weight=step.weight,
         )
-        if not step.batch:
+        if not step.position:
             self._loader.adapt()
+        self._loader.took(step.epoch, step.position)
         self._loader.stats.count(step.real, time.perf_counter() - began)
         return batch
 

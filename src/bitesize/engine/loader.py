@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,6 +20,7 @@ from bitesize.engine.planning import (
     STANDBY,
     Needs,
     auto_batch_size,
+    choose_order,
     make_plan,
     refuse_unless_it_fits,
     threads_beside,
@@ -35,6 +36,7 @@ from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.limits import available, check_threads, processor_share, usable_cpus
 from bitesize.memory.overhead import measure_overhead
 from bitesize.memory.plan import Plan
+from bitesize.order.cursor import Cursor
 from bitesize.order.order import Order, Shard
 from bitesize.sources.base import Source
 from bitesize.spec import Field
@@ -63,7 +65,8 @@ class Loader:
     seed
         Decides the orders and all augmentation.
     order
-        An `Order` made by hand; excludes ``shuffle`` and ``seed``.
+        An `Order` made by hand, which excludes ``shuffle`` and ``seed``; or ``"balanced"``: rows are drawn at random, with
+        replacement, each class as often as any other.
     shard
         This process's share of each batch, where several train together.
     last
@@ -113,7 +116,7 @@ class Loader:
         memory: int | str | Budget = "auto",
         shuffle: bool = True,
         seed: int = 0,
-        order: Order | None = None,
+        order: Order | Literal["balanced"] | None = None,
         shard: Shard | None = None,
         last: Last | None = None,
         threads: int | None = None,
@@ -125,12 +128,7 @@ class Loader:
     ) -> None:
         if not isinstance(source, Source):
             raise BadSetting(f"a Source is needed, as bs.open(...) makes it, not {type(source).__name__}")
-        if order is None:
-            order = Order(len(source), seed, shuffle)
-        elif seed != 0 or not shuffle:
-            raise BadSetting("order excludes shuffle and seed: it says both itself")
-        elif order.n != len(source):
-            raise BadSetting(f"the order is of {order.n} rows and the source has {len(source)}")
+        order = choose_order(source, order, seed, shuffle)
         shard = shard or Shard()
         if last is None:
             last = "short" if shard.world_size == 1 else "drop" if order.shuffle else "pad"
@@ -149,22 +147,22 @@ class Loader:
             batch_size = auto_batch_size(self._needs, self._slots, min(len(source), 256), self.budget)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise BadSetting(f'batch_size must be a whole number of at least 1, or "auto", not {batch_size!r}')
-        self._steps = Steps(order, int(batch_size), last, shard)
+        self.steps = Steps(order, int(batch_size), last, shard)
         if self._pipeline.steps.mixes:
-            self._steps.refuse_torn_pairs()
+            self.steps.refuse_torn_pairs()
         self._policy = Policy(on_error, max_bad, len(source))
         self._engine: Engine | None = None
         self._iterator: weakref.ref[BatchIterator] | None = None
-        self._epoch = 0
+        self._start = self._taken = (0, 0)  # where the next loop begins; where the consumer stands
         self._lock = threading.Lock()
         self._closed = False
         if threads is None:
             more = replace(self._needs, threads=self._working + threads_beside(self._pipeline, self.budget))
             # Only where there is plenty: slots that an output adds, and other loaders of the budget, come first.
-            if more.total(self._steps.rows_of_rank, self._slots) <= self.budget.free // 2:
+            if more.total(self.steps.rows_of_rank, self._slots) <= self.budget.free // 2:
                 self._needs = more
         self.threads = self._needs.threads
-        refuse_unless_it_fits(self._needs, self._steps, self._slots, self.budget)
+        refuse_unless_it_fits(self._needs, self.steps, self._slots, self.budget)
         self._charge_all()
         self._pipeline.warm()
 
@@ -172,17 +170,17 @@ class Loader:
 
     def __len__(self) -> int:
         """Count the batches of an epoch."""
-        return len(self._steps)
+        return len(self.steps)
 
     @property
     def batch_size(self) -> int:
         """Rows of a (global) batch."""
-        return self._steps.batch_size
+        return self.steps.batch_size
 
     @property
     def order(self) -> Order:
         """Which row stands where in each epoch."""
-        return self._steps.order
+        return self.steps.order
 
     @property
     def spec(self) -> dict[str, Field]:
@@ -197,17 +195,17 @@ class Loader:
     @property
     def masks(self) -> bool:
         """Whether a batch may have rows that are padding or bad: then its ``mask`` must be minded."""
-        return self._steps.last == "pad" or (self._policy.skips and not self.order.shuffle)
+        return self.steps.last == "pad" or (self._policy.skips and not self.order.shuffle)
 
     @property
     def plan(self) -> Plan:
         """The table of bytes."""
-        return make_plan(self._needs, self._steps, self._slots, self.budget)
+        return make_plan(self._needs, self.steps, self._slots, self.budget)
 
     @property
     def least(self) -> int:
         """Bytes below which the loader, as it is now, would be refused."""
-        return self._least_needs.total(self._steps.rows_of_rank, self._slots)
+        return self._least_needs.total(self.steps.rows_of_rank, self._slots)
 
     @property
     def bad(self) -> list[BadRow]:
@@ -217,13 +215,83 @@ class Loader:
     @property
     def epoch(self) -> int:
         """The epoch that the next ``for`` loop is, from 0."""
-        return self._epoch
+        return self._start[0]
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next ``for`` loop is."""
-        if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
+        """Choose the epoch that the next ``for`` loop is; of that which `load_state_dict` has set, it stays the rest."""
+        if isinstance(epoch, bool) or not isinstance(epoch, int | np.integer) or epoch < 0:
             raise BadSetting(f"epoch must be a whole number of at least 0, not {epoch!r}")
-        self._epoch = epoch
+        if epoch != self.epoch:
+            self._start = self._taken = (int(epoch), 0)
+
+    def begin(self) -> tuple[int, int]:
+        """Take the epoch and position at which the next loop begins: once that of a state, from then on an epoch's first."""
+        place, self._start = self._start, (self.epoch, 0)
+        return place
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a state was loaded that no loop has begun with."""
+        return self._start[1] > 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tell where the loop stands, behind the last batch that it was given, so that another loader can go on there.
+
+        Batches that were made ahead do not count. All ranks stand at the same place, so the state of one is that of all.
+
+        Returns
+        -------
+        dict
+            Small, and made of what JSON can hold.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> settings = {"batch_size": 4, "memory": "16 MiB", "seed": 3}
+        >>> with bs.Loader(bs.open(np.arange(12)), **settings) as loader:
+        ...     for batch in loader:
+        ...         state = loader.state_dict()  # saved with the model, say
+        ...         break
+        ...     rest = [batch["x"].tolist() for batch in loader][1:]
+        >>> with bs.Loader(bs.open(np.arange(12)), **settings) as other:
+        ...     other.load_state_dict(state)
+        ...     [batch["x"].tolist() for batch in other] == rest
+        True
+        """
+        return self.cursor(self._taken).as_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any], *, allow_batch_size_change: bool = False) -> None:
+        """Go on where another loader of the same data stood: the next ``for`` loop begins with exactly the next batch.
+
+        Parameters
+        ----------
+        state
+            From `state_dict`. Threads, ranks, budget and transforms may be others than they were.
+        allow_batch_size_change
+            Whether the batch size may be another one, too: the rows that are left come in the same order, cut otherwise.
+
+        Raises
+        ------
+        BadSetting
+            If the state is of other data, another order or another batch size; it says which.
+        """
+        cursor = Cursor.from_dict(state)
+        found = cursor.differences(self.cursor((0, 0)))
+        if not found and cursor.position > self.order.length + cursor.batch_size:
+            found.append(f"position {cursor.position} is beyond the {self.order.length} rows of an epoch")
+        if cursor.batch_size != self.batch_size and not allow_batch_size_change:
+            found.append(
+                f"batch_size is {self.batch_size} here, and {cursor.batch_size} in the state: set it, or pass "
+                "allow_batch_size_change=True"
+            )
+        if found:
+            raise BadSetting(f"the state does not fit this loader: {'; '.join(found)}")
+        with self._lock:
+            self._start = self._taken = (cursor.epoch, cursor.position)
+
+    def cursor(self, place: tuple[int, int]) -> Cursor:
+        """Make the cursor of a place, which is an epoch and a position."""
+        return Cursor(*place, self.batch_size, self.source.fingerprint(), self.order.settings())
 
     def __repr__(self) -> str:
         return f"Loader({len(self)} batches of {self.batch_size}, {self.source!r}, {self.budget!r})"
@@ -231,15 +299,15 @@ class Loader:
     # --- what it does ------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> BatchIterator:
-        return self.iterate(self._epoch, 0, endless=False)
+        return self.iterate(self.begin(), endless=False)
 
-    def iterate(self, epoch: int, batch: int, *, endless: bool, patient: bool = False) -> BatchIterator:
-        """Start at a batch of an epoch; for outputs that drive the loader themselves.
+    def iterate(self, place: tuple[int, int], *, endless: bool, patient: bool = False) -> BatchIterator:
+        """Start at a place; for outputs that drive the loader themselves.
 
         Parameters
         ----------
-        epoch, batch
-            The first batch.
+        place
+            Epoch and position of the first batch.
         endless
             Whether to go on into the following epochs.
         patient
@@ -253,8 +321,9 @@ class Loader:
             older = self._iterator() if self._iterator is not None else None
             if older is not None:  # before the new one begins, which may go on with what the older one has in work
                 older.close()
-            run = self._engine.start(epoch, batch)
-            iterator = BatchIterator(self, self._engine, run, epoch, endless, patient)
+            run = self._engine.start(*self.steps.place(*place))
+            self._taken = place
+            iterator = BatchIterator(self, self._engine, run, place[0], endless, patient)
             self._iterator = weakref.ref(iterator)
             return iterator
 
@@ -289,7 +358,7 @@ class Loader:
         """
         if self._engine is not None:
             self._engine.rest()
-        chosen = self.order.rows(0, 0, min(rows, self.order.n))
+        chosen = self.order.rows(0, 0, min(rows, self.order.length))
         return measure_bound(self._pipeline, chosen, self._working, self._parts[2], self.budget)
 
     def close(self) -> None:
@@ -305,6 +374,10 @@ class Loader:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def took(self, epoch: int, position: int) -> None:
+        """Note that the consumer has got the batch at a place."""
+        self._taken = (epoch, position + self.batch_size)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -326,7 +399,7 @@ class Loader:
 
     def _charge_all(self) -> None:
         """Charge every permanent need; the engine that uses them starts with the first loop."""
-        needs, rows = self._needs, self._steps.rows_of_rank
+        needs, rows = self._needs, self.steps.rows_of_rank
         charges = [self.budget.charge(part.nbytes, part.what) for part in needs.fixed_parts(rows)]
         ring = Ring(self._pipeline.slot_fields, rows, self._slots, self.budget)
         pool = needs.make_pool(rows, self._slots, self.budget) if self._pipeline.decodes else None
@@ -336,12 +409,12 @@ class Loader:
 
     def _start_engine(self) -> Engine:
         _, ring, pool = self._parts
-        fields = self._pipeline.scratch_fields(self._steps.rows_of_rank)
+        fields = self._pipeline.scratch_fields(self.steps.rows_of_rank)
         scratches = [
             Scratch(fields, self._pipeline.decodes, self._pipeline.kernel_values, pool) for _ in range(self.threads)
         ]
         self.stats.watch([scratch.clock for scratch in scratches], usable_cpus())
-        engine = Engine(self._pipeline, self._steps, self._policy, ring, scratches, pool, Crew(self._working, self.threads))
+        engine = Engine(self._pipeline, self.steps, self._policy, ring, scratches, pool, Crew(self._working, self.threads))
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, _drop, ring, pool, engine)
         return engine

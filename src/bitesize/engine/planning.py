@@ -11,12 +11,14 @@ from bitesize.engine.ring import slot_nbytes
 from bitesize.engine.scratch import scratch_nbytes
 from bitesize.engine.shapes import IMAGE
 from bitesize.engine.steps import Steps
-from bitesize.errors import DoesNotFit
+from bitesize.errors import BadSetting, DoesNotFit
 from bitesize.memory.budget import Budget, Pool
 from bitesize.memory.limits import MOST_STANDBY, Limit
 from bitesize.memory.plan import Part, Plan
 from bitesize.memory.sizes import format_size
 from bitesize.order.order import Order
+from bitesize.order.weighted import balanced
+from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
 
 # The pool that decoding draws on: this much, enough for a photograph of 12 megapixels decoded by Pillow, or an eighth of
@@ -54,7 +56,7 @@ class Needs:
         detail = f"{self.threads} threads, {format_size(each)} each{' to read files into' if pipeline.decodes else ''}"
         parts = [Part("thread scratch", self.threads * each, detail)]
         parts.append(Part("index", source.nbytes, f"names and labels of {len(source):,} rows"))
-        parts.append(Part("order", self.order.nbytes + rows * _ROW_OVERHEAD * 4, "one block of the shuffle, row numbers"))
+        parts.append(Part("order", self.order.nbytes + rows * _ROW_OVERHEAD * 4, self.order.detail))
         return [part for part in parts if part.nbytes]
 
     def slots_part(self, rows: int, slots: int) -> Part:
@@ -79,6 +81,24 @@ class Needs:
 
     def _permanent(self, rows: int, slots: int) -> int:
         return sum(part.nbytes for part in self.fixed_parts(rows)) + self.slots_part(rows, slots).nbytes
+
+
+def choose_order(source: Source, order: Order | str | None, seed: int, shuffle: bool) -> Order:
+    """Make the order that a user asks for, or check the one that is given."""
+    n = len(source)
+    if order is None:
+        return Order(n, seed, shuffle, mixture=source.mixture)
+    if order == "balanced":
+        if source.labels is None:
+            raise BadSetting(f'order="balanced" draws classes alike, and {source!r} has no class labels')
+        return Order(n, seed, shuffle, weights=balanced(source.labels))
+    if not isinstance(order, Order):
+        raise BadSetting(f'order must be an Order or "balanced", not {order!r}')
+    if seed != 0 or not shuffle:
+        raise BadSetting("order excludes shuffle and seed: it says both itself")
+    if order.n != n:
+        raise BadSetting(f"the order is of {order.n} rows and the source has {n}")
+    return order
 
 
 def thread_nbytes(pipeline: Pipeline, rows: int) -> int:

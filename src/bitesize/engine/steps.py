@@ -18,12 +18,12 @@ Last = Literal["short", "drop", "pad"]
 class Step(NamedTuple):
     """One batch of one rank.
 
-    ``rows`` are row numbers, -1 for padding, of which the first ``real`` are rows; ``first`` is the position of its
-    first row in the epoch's order; ``weight`` makes a mean over ranks a mean over rows.
+    ``position`` is where the global batch begins in the epoch's order, ``first`` where this rank's rows begin; ``rows`` are
+    row numbers, -1 for padding, of which the first ``real`` are rows; ``weight`` makes a mean over ranks a mean over rows.
     """
 
     epoch: int
-    batch: int
+    position: int
     first: int
     rows: NDArray[np.int64]
     real: int
@@ -59,18 +59,23 @@ class Steps:
             raise BadSetting('last="short" would give ranks batches of different sizes: use "drop" or "pad"')
         if not len(self):
             raise BadSetting(
-                f'{self.order.n} rows do not fill a batch of {self.batch_size}, and last="drop" leaves none: '
-                f'lower batch_size to {self.order.n} or set last="short"'
+                f'{self.order.length} rows do not fill a batch of {self.batch_size}, and last="drop" leaves none: '
+                f'lower batch_size to {self.order.length} or set last="short"'
             )
 
     def __len__(self) -> int:
         """Count the batches of an epoch."""
-        return self.order.n // self.batch_size if self.last == "drop" else -(-self.order.n // self.batch_size)
+        return self.batches_from(0)
+
+    def batches_from(self, position: int) -> int:
+        """Count the batches of an epoch from a position on."""
+        left = max(0, self.order.length - position)
+        return left // self.batch_size if self.last == "drop" else -(-left // self.batch_size)
 
     @property
     def rows_of_rank(self) -> int:
         """Rows of the largest batch that this rank gets."""
-        start, stop = self.shard.share(min(self.batch_size, self.order.n) if self.last == "short" else self.batch_size)
+        start, stop = self.shard.share(min(self.batch_size, self.order.length) if self.last == "short" else self.batch_size)
         return stop - start
 
     def refuse_torn_pairs(self) -> None:
@@ -86,21 +91,34 @@ class Steps:
                 f"set it to a multiple of {2 * world}"
             )
 
-    def after(self, epoch: int, batch: int) -> tuple[int, int]:
-        """Tell the batch that follows, over the epoch's end."""
-        return (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
+    def after(self, epoch: int, position: int) -> tuple[int, int]:
+        """Tell the place behind the batch at a place, over the epoch's end."""
+        position += self.batch_size
+        return (epoch, position) if self.batches_from(position) else (epoch + 1, 0)
 
-    def step(self, epoch: int, batch: int) -> Step:
-        """Tell the rows of this rank in one batch."""
-        begin = batch * self.batch_size
-        there = min(self.batch_size, self.order.n - begin)
+    def place(self, epoch: int, position: int) -> tuple[int, int]:
+        """Tell where the next batch is, of a place that may be at an epoch's end."""
+        return (epoch, position) if self.batches_from(position) else (epoch + 1, 0)
+
+    def advance(self, place: tuple[int, int], batches: int) -> tuple[int, int]:
+        """Tell the place that is so many batches further on; what is left of the first epoch may be cut otherwise."""
+        epoch, position = place
+        left = self.batches_from(position)
+        if batches < left:
+            return epoch, position + batches * self.batch_size
+        more, rest = divmod(batches - left, len(self))
+        return epoch + 1 + more, rest * self.batch_size
+
+    def step(self, epoch: int, position: int) -> Step:
+        """Tell the rows of this rank in the batch at a place."""
+        there = min(self.batch_size, self.order.length - position)
         wide = self.batch_size if self.last == "pad" else there
         start, stop = self.shard.share(wide)
         real = max(0, min(stop, there) - start)
         rows = np.full(stop - start, -1, np.int64)
         if real:
-            rows[:real] = self.order.rows(epoch, begin + start, begin + start + real)
-        return Step(epoch, batch, begin + start, rows, real, real * self.shard.world_size / there)
+            rows[:real] = self.order.rows(epoch, position + start, position + start + real)
+        return Step(epoch, position, position + start, rows, real, real * self.shard.world_size / there)
 
 
 class BadRow(NamedTuple):

@@ -59,9 +59,9 @@ class Bite:
 class Run:
     """A sequence of batches from one place on."""
 
-    def __init__(self, epoch: int, batch: int) -> None:
-        self.next = (epoch, batch)  # the next to begin: only the dispatching thread touches it
-        self.taken = (epoch, batch)  # the next that the caller gets: only the caller touches it
+    def __init__(self, epoch: int, position: int) -> None:
+        self.next = (epoch, position)  # the next to begin: only the dispatching thread touches it
+        self.taken = (epoch, position)  # the next that the caller gets: only the caller touches it
         self.changed = threading.Condition()
         self.ready: dict[tuple[int, int], Filling] = {}
         self.cancelled = False
@@ -103,13 +103,13 @@ class Engine:
 
     # --- the caller's side -------------------------------------------------------------------------------------------
 
-    def start(self, epoch: int, batch: int) -> Run:
-        """Begin at a batch of an epoch; goes on with the present run where that is its next batch."""
+    def start(self, epoch: int, position: int) -> Run:
+        """Begin at a place; goes on with the present run where that is its next batch."""
         self._check()
         run = self.run
-        if run is None or run.cancelled or run.taken != (epoch, batch):
+        if run is None or run.cancelled or run.taken != (epoch, position):
             self.cancel()
-            run = self.run = Run(epoch, batch)
+            run = self.run = Run(epoch, position)
             self._wanted.set()
         self._hire()
         return run
@@ -236,7 +236,7 @@ class Engine:
     def _raise_stalled(self, key: tuple[int, int]) -> None:
         doing = "; ".join(sorted({self._where(*scratch.doing) for scratch in self._scratches}))
         raise Stalled(
-            f"no progress for {STALL_SECONDS:.0f} seconds at batch {key[1]} of epoch {key[0]}; threads are at: {doing}"
+            f"no progress for {STALL_SECONDS:.0f} seconds at position {key[1]} of epoch {key[0]}; threads are at: {doing}"
         )
 
     def _where(self, stage: str, row: int | None) -> str:
@@ -302,17 +302,17 @@ class Engine:
             self.ring.free.put(slot)
             self._wanted.wait()
             return None
-        epoch, batch = run.next
-        run.next = self.steps.after(epoch, batch)
+        epoch, position = run.next
+        run.next = self.steps.after(epoch, position)
         filling = Filling(run, None, slot, np.empty(0, np.bool_), ())  # type: ignore[arg-type]
         try:
-            step = filling.step = self.steps.step(epoch, batch)
+            step = filling.step = self.steps.step(epoch, position)
             filling.pending = step.rows.size
             filling.mask = np.ones(step.rows.size, np.bool_)
             filling.draws = self._draws(step)
         except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
             filling.error = error
-            filling.step = Step(epoch, batch, 0, np.empty(0, np.int64), 0, 1.0)
+            filling.step = Step(epoch, position, 0, np.empty(0, np.int64), 0, 1.0)
             self._done(filling, 0, scratch)
             return None
         if not step.rows.size:
@@ -396,7 +396,7 @@ class Engine:
                 filling.error = error
         with run.changed:
             if not run.cancelled:
-                run.ready[filling.step.epoch, filling.step.batch] = filling
+                run.ready[filling.step.epoch, filling.step.position] = filling
                 run.changed.notify_all()
                 return
         self._drop(filling)

@@ -1,21 +1,25 @@
-"""Order, Shard and Cursor: which rows come when, for whom, and where a run stands."""
+"""Order and Shard: which rows come when, and for whom."""
 
 from __future__ import annotations
 
 import functools
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.order.mix64 import keys, mix64
+from bitesize.order.mixture import Mixture
 from bitesize.order.permutation import permute, rounds
+from bitesize.order.weighted import Weights
 
 # Positions that are mapped at once and kept: large enough that NumPy's cost per call vanishes (6 M rows/s here
 # against 0.04 M in blocks of 64), small enough (512 KiB) to be no memory at all.
 BLOCK = 65_536
+# Changes whenever the same settings would give another order, so that no run is continued in it.
+_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,15 @@ class Order:
         Any integer; the same seed gives the same orders on every machine.
     shuffle
         False for the natural order, 0 to n-1.
+    weights
+        A number for each row, shape (n,): rows are drawn at random, with replacement, as often as their weights say. Takes
+        8 bytes a row. An epoch has n draws.
+    mixture
+        Exact shares of several sources; `bitesize.mix` makes it.
+    limit_rows
+        An epoch ends after so many rows. When shuffling, each epoch has others.
+    repeat
+        An epoch is so many passes, each in an order of its own.
 
     Examples
     --------
@@ -37,17 +50,52 @@ class Order:
     [1, 2, 3]
     >>> sorted(Order(1000, seed=7).rows(epoch=3, start=0, stop=1000).tolist()) == list(range(1000))
     True
+    >>> rows = Order(2, weights=[1, 9], repeat=500).rows(epoch=0, start=0, stop=1000)
+    >>> 880 < rows.sum() < 920
+    True
     """
 
     n: int
     seed: int = 0
     shuffle: bool = True
+    weights: ArrayLike | None = field(default=None, compare=False, repr=False)
+    mixture: Mixture | None = None
+    limit_rows: int | None = None
+    repeat: int = 1
+    _weights: Weights | None = field(default=None, init=False, compare=False, repr=False)
+    _digest: str | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        for name in ("n", "seed", "repeat", "limit_rows"):
+            value = getattr(self, name)
+            if isinstance(value, np.integer):
+                object.__setattr__(self, name, int(value))
+            elif value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise BadSetting(f"{name} must be an integer, not {value!r}")
         if not 1 <= self.n <= 1 << 63:
             raise BadSetting(f"an order needs between 1 and 2**63 rows, not {self.n}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise BadSetting(f"seed must be an integer, not {self.seed!r}")
+        if self.limit_rows is not None and self.limit_rows < 1:
+            raise BadSetting(f"limit_rows must be at least 1, not {self.limit_rows}")
+        if self.repeat < 1 or self.length > 1 << 63:
+            raise BadSetting(f"repeat must be at least 1, with at most 2**63 rows an epoch, not {self.repeat}")
+        if self.mixture is not None and sum(self.mixture.rows) != self.n:
+            raise BadSetting(f"the mixture is of {sum(self.mixture.rows)} rows and the order of {self.n}")
+        if self.weights is not None:
+            if not self.shuffle or self.mixture is not None:
+                raise BadSetting(
+                    f"weights draw rows at random, and {'a mixture' if self.mixture else 'shuffle=False'} does not"
+                )
+            object.__setattr__(self, "_weights", Weights(self.weights, self.n))
+            object.__setattr__(self, "_digest", self._weights.digest)  # type: ignore[union-attr]
+
+    @property
+    def length(self) -> int:
+        """Rows of an epoch."""
+        return self._pass * self.repeat
+
+    @property
+    def _pass(self) -> int:
+        return self.n if self.limit_rows is None else min(self.n, self.limit_rows)
 
     def rows(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
         """Tell the rows at positions ``start`` to ``stop - 1`` of an epoch.
@@ -57,38 +105,78 @@ class Order:
         epoch
             Number of the epoch, from 0.
         start, stop
-            Positions, 0 <= start <= stop <= n.
+            Positions, 0 <= start <= stop <= length.
 
         Returns
         -------
         ndarray of int64, shape (stop - start,)
         """
-        if not 0 <= start <= stop <= self.n:
-            raise BadSetting(f"positions {start} to {stop} are not within 0 to {self.n}")
-        if not self.shuffle:
-            return np.arange(start, stop, dtype=np.int64)
+        if not 0 <= start <= stop <= self.length:
+            raise BadSetting(f"positions {start} to {stop} are not within 0 to {self.length}")
         pieces = []
-        for block in range(start // BLOCK, -(-stop // BLOCK)):
-            rows = _block(self.n, self.seed, epoch, block)
-            pieces.append(rows[max(0, start - block * BLOCK) : stop - block * BLOCK])
-        return np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+        while start < stop:
+            number, begin = divmod(start, self._pass)
+            end = min(begin + stop - start, self._pass)
+            pieces += self._of_pass(epoch * self.repeat + number, begin, end)
+            start += end - begin
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+
+    def _of_pass(self, number: int, start: int, stop: int) -> list[NDArray[np.int64]]:
+        if not self.shuffle and self.mixture is None:
+            return [np.arange(start, stop, dtype=np.int64)]
+        if self._weights is not None:  # each draw is on its own: nothing is won by blocks, and no cache holds the weights
+            return [self._weights.rows(self.seed, number, np.arange(start, stop, dtype=np.int64))]
+        return [
+            _block(self, number, block)[max(0, start - block * BLOCK) : stop - block * BLOCK]
+            for block in range(start // BLOCK, -(-stop // BLOCK))
+        ]
+
+    def _map(self, number: int, start: int, stop: int) -> NDArray[np.int64]:
+        """Work out the rows at some positions of a pass."""
+        if self.mixture is not None:
+            begin = number * self._pass
+            return self.mixture.stream(self.seed, self.shuffle, begin + start, begin + stop)
+        return permute(self.n, keys((self.seed, number), rounds(self.n)), np.arange(start, stop, dtype=np.int64))
 
     def replacement(self, epoch: int, position: int, attempt: int) -> int:
-        """Choose another row for a position whose row is bad: drawn evenly, the same in every run."""
+        """Choose another row for a position whose row is bad: drawn as the order draws, the same in every run."""
         key = keys((self.seed, epoch, 0x5EED), 1)[0]
         value = np.array([(position * 64 + attempt) & 0xFFFFFFFFFFFFFFFF], np.uint64) ^ np.uint64(key)
-        return int(mix64(value)[0]) % self.n
+        chance = int(mix64(value)[0])
+        if self._weights is not None:
+            return int(self._weights.at(np.array([chance * 2.0**-64]))[0])
+        start, stop = 0, self.n
+        if self.mixture is not None:
+            start, stop = self.mixture.part(int(self.rows(epoch, position, position + 1)[0]))
+        return start + chance % (stop - start)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that mapping a block of positions takes: the block and what its making needs beside it."""
-        return min(self.n, BLOCK) * 8 * 8 if self.shuffle else 0
+        """Bytes that mapping a block of positions takes: the block, what its making needs beside it, and the weights."""
+        if not self.shuffle and self.mixture is None:
+            return 0
+        held = self._weights.nbytes if self._weights is not None else self.mixture.nbytes if self.mixture is not None else 0
+        return min(self._pass, BLOCK) * 8 * 8 + held
+
+    @property
+    def detail(self) -> str:
+        """What those bytes are, in words."""
+        kind = "weights of all rows" if self._weights is not None else "one block of the shuffle" if self.shuffle else ""
+        return ", ".join(filter(None, [kind, "row numbers"]))
+
+    def settings(self) -> dict[str, Any]:
+        """Give everything that decides the order, as JSON can hold it."""
+        settings: dict[str, Any] = {"version": _VERSION, "n": self.n, "seed": self.seed, "shuffle": self.shuffle}
+        if self._digest is not None:
+            settings["weights"] = self._digest
+        if self.mixture is not None:
+            settings["mixture"] = [list(self.mixture.rows), list(self.mixture.quotas)]
+        return settings | {"limit_rows": self.limit_rows, "repeat": self.repeat}
 
 
 @functools.lru_cache(maxsize=4)
-def _block(n: int, seed: int, epoch: int, block: int) -> NDArray[np.int64]:
-    positions = np.arange(block * BLOCK, min(n, (block + 1) * BLOCK), dtype=np.int64)
-    rows = permute(n, keys((seed, epoch), rounds(n)), positions)
+def _block(order: Order, number: int, block: int) -> NDArray[np.int64]:
+    rows = order._map(number, block * BLOCK, min(order._pass, (block + 1) * BLOCK))
     rows.flags.writeable = False
     return rows
 
@@ -115,24 +203,3 @@ class Shard:
     def share(self, rows: int) -> tuple[int, int]:
         """Tell which part [start, stop) of a global batch of so many rows is this rank's."""
         return self.rank * rows // self.world_size, (self.rank + 1) * rows // self.world_size
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """Where a run stands: all that exact resume needs.
-
-    Parameters
-    ----------
-    epoch, position
-        The next row: epoch from 0, and position in its order.
-    fingerprint
-        What the order and the data were, so that a cursor is not used on others.
-    """
-
-    epoch: int
-    position: int
-    fingerprint: str
-
-    def to_json(self) -> str:
-        """Write it as JSON."""
-        return json.dumps(asdict(self))

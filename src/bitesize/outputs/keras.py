@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,7 @@ _class: type[Any] | None = None
 
 
 class _Places:
-    """What the dataset does, apart from its base class. Places are counted in batches since epoch 0."""
+    """What the dataset does, apart from its base class. A place is an epoch and a position in it."""
 
     def __init__(self, loader: Loader, inputs: Any, targets: Any) -> None:
         self._loader = loader
@@ -116,7 +116,7 @@ class _Places:
         self._targets = targets
         self._lock = threading.RLock()  # TensorFlow asks from a thread of its own
         self._iterator: BatchIterator | None = None
-        self._trained = self._base = self._next = loader.epoch * len(loader)
+        self._trained = self._base = self._next = (loader.epoch, 0)
 
     @property
     def num_batches(self) -> int:
@@ -151,8 +151,18 @@ class _Places:
             except LoaderClosed:  # somebody looped over the loader meanwhile: take it back; a closed one says so here
                 self._iterator = self._start()
                 batch = next(self._iterator)
-            self._next += 1
+            self._next = self._loader.steps.advance(self._next, 1)
             return self._pick(batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tell the place behind the last batch that Keras has taken; of batches trained, `bitesize.Checkpoint` keeps count."""
+        with self._lock:
+            return self._loader.cursor(self._next).as_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on at a place that `state_dict` told, with the next ``fit``."""
+        with self._lock:
+            self._loader.load_state_dict(state)
 
     def on_epoch_begin(self) -> None:
         """Note who begins: prediction starts at the first batch of an epoch."""
@@ -169,33 +179,31 @@ class _Places:
         """Note how far training came; or go back there, where Keras only had a look."""
         with self._lock:
             caller = _Caller(sys._getframe(1))
-            batches = len(self._loader)
             if caller.resets:
                 place = self._trained
-                if self._loader.epoch != place // batches:  # set_epoch was called
-                    place = self._loader.epoch * batches
+                if self._loader.resumes or self._loader.epoch != place[0]:  # load_state_dict or set_epoch was called
+                    place = self._loader.steps.place(*self._loader.begin())
                 self._return_to(self._aligned(place) if caller.method == "evaluate" else place)
                 return
             seen = getattr(caller.iterator, "_steps_seen", None)
             if seen is None:  # called by hand: what was taken counts
                 self._trained = self._base = self._next
             elif seen == 0:  # Keras's iterator is exhausted and was replaced
-                self._trained = self._base = self._base + batches
+                self._trained = self._base = self._loader.steps.advance(self._base, len(self._loader))
             else:
-                self._trained = self._base + min(int(seen), batches)
-            self._loader.set_epoch(self._trained // batches)
+                self._trained = self._loader.steps.advance(self._base, min(int(seen), len(self._loader)))
+            self._loader.set_epoch(self._trained[0])
 
     def _start(self) -> BatchIterator:
-        epoch, batch = divmod(self._next, len(self._loader))
-        return self._loader.iterate(epoch, batch, endless=True, patient=True)
+        return self._loader.iterate(self._next, endless=True, patient=True)
 
-    def _return_to(self, place: int) -> None:
+    def _return_to(self, place: tuple[int, int]) -> None:
         if place != self._next:
             self._iterator = None
         self._next = self._trained = self._base = place
 
-    def _aligned(self, place: int) -> int:
-        return -(-place // len(self._loader)) * len(self._loader)
+    def _aligned(self, place: tuple[int, int]) -> tuple[int, int]:
+        return (place[0] + 1, 0) if place[1] else place
 
     def _pick(self, batch: Batch) -> tuple[Any, ...]:
         if self._loader.masks and not batch.mask.all():

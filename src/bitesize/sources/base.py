@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadRows, BadSetting
 from bitesize.files.names import Names
+from bitesize.order.mixture import Mixture
 from bitesize.sources.labels import label_field, split_classes, split_groups
 from bitesize.spec import Encoded, Field, Spec
 
@@ -69,6 +70,8 @@ class Source(ABC):
         File suffixes, in lower case with the dot, that this kind of source is found by.
     reads_files : bool
         Whether `read` reads from disk by `files`, which is faster once compiled code is loaded.
+    mixture : Mixture or None
+        The shares in which rows come, for sources joined by `bitesize.mix`.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
@@ -76,6 +79,7 @@ class Source(ABC):
     spec: Spec
     classes: tuple[str, ...] | None = None
     left_out: Mapping[str, int] = {}
+    mixture: Mixture | None = None
     _labels: NDArray[Any] | None = None  # the field "y", where there is one
 
     @abstractmethod

@@ -76,6 +76,7 @@ class Relabelled(Source):
         self._labels = labels
         self.classes = classes
         self.left_out = base.left_out
+        self.mixture = base.mixture
         self.reads_files = base.reads_files
         self.spec = {**base.spec, "y": Field((), labels.dtype)}
 

@@ -61,7 +61,7 @@ def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             """Note an epoch."""
             figures = {name: round(float(value), 6) for name, value in (logs or {}).items()}
-            rows = min(loader.order.n, len(loader) * loader.batch_size)
+            rows = min(loader.order.length, len(loader) * loader.batch_size)
             nonlocal trained, training
             trained, training = trained + rows, training + self.seconds
             line = {"epoch": epoch + 1, **figures, "seconds": round(time.perf_counter() - self.began, 3)}

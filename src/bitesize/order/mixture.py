@@ -1,0 +1,119 @@
+"""Rows of several sources in exact shares.
+
+A mixture is one endless stream: a pattern of sources, repeated, in which each has exactly its share. Whatever a source's
+turn is, its next row comes, in a shuffle of its own that begins anew when all its rows have come. An epoch is a stretch of
+that stream, so no row of a source comes twice before each has come once, whatever the shares.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadSetting
+from bitesize.order.mix64 import keys
+from bitesize.order.permutation import permute, rounds
+
+# The pattern is at least so long, so that neighbours in it are as good as random; a multiple of what the shares need.
+_PATTERN = 1000
+# Shares are taken as fractions up to this denominator: 0.333 is 333 of 1,000, and 1 / 3 is a third.
+_FINEST = 10_000
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Which sources, how many rows each, and in what shares.
+
+    Parameters
+    ----------
+    rows
+        Rows of each source; in the joined source they follow one another.
+    shares
+        The share of each in every epoch: above 0, with the sum 1 (or any; they are divided by it).
+    """
+
+    rows: tuple[int, ...]
+    shares: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.rows or len(self.rows) != len(self.shares):
+            raise BadSetting(f"{len(self.rows)} sources need as many shares, not {len(self.shares)}")
+        if not all(0 < share < math.inf for share in self.shares):
+            raise BadSetting(f"shares must be numbers above 0, not {list(self.shares)}")
+        if min(self.quotas) < 1:
+            raise BadSetting(f"shares must be within 1 to {_FINEST:,} of each other, not {list(self.shares)}")
+
+    @functools.cached_property
+    def quotas(self) -> tuple[int, ...]:
+        """How many places of the pattern each source has."""
+        whole = sum(Fraction(share) for share in self.shares)
+        exact = [(Fraction(share) / whole).limit_denominator(_FINEST) for share in self.shares]
+        length = math.lcm(*(share.denominator for share in exact))
+        if length > _FINEST * 10 or sum(exact) != 1:  # odd numbers: the nearest of 10,000, the remainder to the largest
+            counts = [round(Fraction(share) / whole * _FINEST) for share in self.shares]
+            counts[counts.index(max(counts))] += _FINEST - sum(counts)
+            return tuple(counts)
+        times = -(-_PATTERN // length)
+        return tuple(int(share * length * times) for share in exact)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pattern."""
+        return 24 * sum(self.quotas)
+
+    def stream(self, seed: int, shuffle: bool, start: int, stop: int) -> NDArray[np.int64]:
+        """Tell the rows, in the joined source, at places of the endless stream."""
+        length = sum(self.quotas)
+        which, turns = _pattern(self.quotas, seed, shuffle)
+        places = np.arange(start, stop, dtype=np.int64)
+        cycles, at = np.divmod(places, length)
+        source = which[at]
+        turn = cycles * np.array(self.quotas)[source] + turns[at]
+        out = np.empty(len(places), np.int64)
+        begin = 0
+        for i, n in enumerate(self.rows):
+            mine = source == i
+            out[mine] = begin + _rows(n, seed, i, shuffle, turn[mine])
+            begin += n
+        return out
+
+    def part(self, row: int) -> tuple[int, int]:
+        """Tell which rows [start, stop) of the joined source are of the same source as this one."""
+        ends = np.cumsum(self.rows)
+        i = int(np.searchsorted(ends, row, side="right"))
+        return int(ends[i]) - self.rows[i], int(ends[i])
+
+
+def _rows(n: int, seed: int, part: int, shuffle: bool, turns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Tell which row of a source comes at its k-th turn: each pass through it is a shuffle of its own."""
+    passes, positions = np.divmod(turns, n)
+    if not shuffle:
+        return positions
+    out = np.empty(len(turns), np.int64)
+    for number in np.unique(passes).tolist():
+        chosen = passes == number
+        out[chosen] = permute(n, keys((seed, number, part, 0x313C), rounds(n)), positions[chosen])
+    return out
+
+
+@functools.lru_cache(maxsize=4)
+def _pattern(quotas: Sequence[int], seed: int, shuffle: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lay out whose turn it is at each place, and the how-manieth of its turns."""
+    which = np.repeat(np.arange(len(quotas)), quotas)
+    if shuffle:
+        which = which[permute(len(which), keys((seed, 0x9A77E), rounds(len(which))), np.arange(len(which)))]
+    else:  # spread evenly
+        middles = np.concatenate([(np.arange(count) + 0.5) / count for count in quotas])
+        which = which[np.argsort(middles, kind="stable")]
+    turns = np.empty(len(which), np.int64)
+    for i, count in enumerate(quotas):
+        turns[which == i] = np.arange(count)
+    for array in (which, turns):
+        array.flags.writeable = False
+    return which, turns
