@@ -18,8 +18,10 @@ MixUp, CutMix
             pairs of rows and their labels, mixed
 Map         a function of your own
 to_keras    a loader as a Keras ``PyDataset``
+Checkpoint, fit
+            training that goes on, to the batch, as if it had never stopped
 Order, Shard, Cursor
-            which rows come when, and for which rank
+            which rows come when, for which rank, and where a run stands
 
 Names are loaded on first use: ``import bitesize`` itself loads neither NumPy nor any framework.
 """
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
     from bitesize.sources.base import Source
     from bitesize.sources.mixed import mix
     from bitesize.spec import Batch, Encoded, Field
+    from bitesize.training.checkpoint import Checkpoint
+    from bitesize.training.fit import fit
     from bitesize.transforms.base import Transform
     from bitesize.transforms.colour import (
         Brightness,
@@ -98,6 +102,8 @@ _HOME = {
     "sources.base": ["Source"],
     "sources.mixed": ["mix"],
     "spec": ["Batch", "Encoded", "Field"],
+    "training.checkpoint": ["Checkpoint"],
+    "training.fit": ["fit"],
     "transforms.base": ["Transform"],
     "transforms.colour": [
         "Brightness", "ColorJitter", "Colour", "Contrast", "Grayscale", "Hue", "Normalize", "Saturation", "Scale",
@@ -121,6 +127,7 @@ __all__ = [
     "Brightness",
     "Budget",
     "CenterCrop",
+    "Checkpoint",
     "ColorJitter",
     "Colour",
     "Contrast",
@@ -164,6 +171,7 @@ __all__ = [
     "WrongModel",
     "Zoom",
     "concatenate",
+    "fit",
     "mix",
     "open",
     "stack",

@@ -9,12 +9,16 @@ stack: the hooks themselves do not say who calls them.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, LoaderClosed, MissingPackage, TooManyBadRows
 
@@ -116,15 +120,25 @@ class _Places:
         self._targets = targets
         self._lock = threading.RLock()  # TensorFlow asks from a thread of its own
         self._iterator: BatchIterator | None = None
+        self._left: int | None = None  # batches, while this is the rest of an epoch
         self._trained = self._base = self._next = (loader.epoch, 0)
 
     @property
     def num_batches(self) -> int:
         """Batches of an epoch."""
-        return len(self._loader)
+        return self._left or len(self._loader)
 
     def __len__(self) -> int:
-        return len(self._loader)
+        return self.num_batches
+
+    @contextlib.contextmanager
+    def shortened(self, batches: int) -> Iterator[None]:
+        """Be the rest of an epoch within the block: Keras then does all that it does in a whole one."""
+        self._left = batches
+        try:
+            yield
+        finally:
+            self._left = None
 
     @property
     def workers(self) -> int:
@@ -153,6 +167,12 @@ class _Places:
                 batch = next(self._iterator)
             self._next = self._loader.steps.advance(self._next, 1)
             return self._pick(batch)
+
+    def zeros(self) -> tuple[Any, ...]:
+        """Give a batch of zeros, in the form that Keras gets: to build what it needs, without taking a batch."""
+        rows = self._loader.batch_size
+        batch = {name: np.zeros((rows, *field.shape), field.dtype) for name, field in self._loader.spec.items()}
+        return self._as_keras(batch)
 
     def state_dict(self) -> dict[str, Any]:
         """Tell the place behind the last batch that Keras has taken; of batches trained, `bitesize.Checkpoint` keeps count."""
@@ -189,9 +209,9 @@ class _Places:
             if seen is None:  # called by hand: what was taken counts
                 self._trained = self._base = self._next
             elif seen == 0:  # Keras's iterator is exhausted and was replaced
-                self._trained = self._base = self._loader.steps.advance(self._base, len(self._loader))
+                self._trained = self._base = self._loader.steps.advance(self._base, self.num_batches)
             else:
-                self._trained = self._loader.steps.advance(self._base, min(int(seen), len(self._loader)))
+                self._trained = self._loader.steps.advance(self._base, min(int(seen), self.num_batches))
             self._loader.set_epoch(self._trained[0])
 
     def _start(self) -> BatchIterator:
@@ -208,6 +228,9 @@ class _Places:
     def _pick(self, batch: Batch) -> tuple[Any, ...]:
         if self._loader.masks and not batch.mask.all():
             _leave_out(batch)
+        return self._as_keras(batch)
+
+    def _as_keras(self, batch: Mapping[str, NDArray[Any]]) -> tuple[Any, ...]:
         x = _fields(batch, self._inputs)
         return (x,) if self._targets is None else (x, _fields(batch, self._targets))
 
@@ -251,5 +274,5 @@ def _leave_out(batch: Batch) -> None:
         batch[name] = array[: len(good)]
 
 
-def _fields(batch: Batch, names: str | Sequence[str]) -> Any:
+def _fields(batch: Mapping[str, NDArray[Any]], names: str | Sequence[str]) -> Any:
     return batch[names] if isinstance(names, str) else tuple(batch[name] for name in names)

@@ -1,113 +1,193 @@
-"""Training, from a prepared job to a run's folder."""
+"""``fit`` that goes on where a checkpoint stands, within an epoch too.
+
+Keras reads the number of batches once a ``fit``, so a broken epoch is finished by a ``fit`` of its own. All callbacks see
+one training: each is told once of its begin and its end, and batches are numbered as if nothing had been broken.
+"""
 
 from __future__ import annotations
 
-import time
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
+from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting
+from bitesize.outputs.keras import to_keras
 from bitesize.training.backend import load_keras
-from bitesize.training.prepare import Job
+from bitesize.training.checkpoint import Checkpoint
 
 
-class Watcher(Protocol):
-    """Who is told how training goes; the command line draws its progress from it."""
+def fit(
+    model: Any,
+    loader: Loader,
+    *,
+    epochs: int,
+    validation_data: Any = None,
+    checkpoint: Checkpoint | None = None,
+    callbacks: Sequence[Any] = (),
+    class_weight: dict[int, float] | None = None,
+    verbose: int | str = "auto",
+    inputs: str | Sequence[str] = "x",
+    targets: str | Sequence[str] | None = None,
+) -> Any:
+    """Train a Keras model on a loader; with a checkpoint, from where it stands.
 
-    def planned(self, job: Job) -> None:
-        """Everything is ready; nothing has run."""
-        ...
-
-    def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
-        """Report that a batch was trained on (from 1)."""
-        ...
-
-    def epoch(self, line: dict[str, Any]) -> None:
-        """Report that an epoch is done and saved."""
-        ...
-
-
-def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
-    """Train; after each epoch the model and the history are saved.
+    Parameters
+    ----------
+    model
+        Compiled.
+    loader
+        The data.
+    epochs
+        How many in all, those included that a checkpoint has behind it.
+    validation_data
+        A `Loader`, or what ``fit`` of Keras takes.
+    checkpoint
+        Where training stands; without, it begins anew.
+    callbacks
+        Keras's own and yours. What they remember is saved with a checkpoint: of Keras's `EarlyStopping`,
+        `ReduceLROnPlateau` and `ModelCheckpoint`, and of all that have ``state_dict()`` and ``load_state_dict(state)``.
+    class_weight, verbose
+        As in ``fit`` of Keras.
+    inputs, targets
+        As in `to_keras`.
 
     Returns
     -------
-    dict
-        ``epochs`` (one dict each), ``rows_per_second``, ``peak_bytes`` and ``budget`` in bytes, ``seconds``.
+    keras.callbacks.History
+        Of the whole training, epochs before a break included.
+
+    Raises
+    ------
+    BadSetting, BadFile, WrongModel
+        As `Checkpoint.restore` says.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import keras, numpy as np, bitesize as bs
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> model.compile(optimizer="sgd", loss="mse")
+    >>> folder = tempfile.mkdtemp()
+    >>> for epochs in (1, 3):
+    ...     with bs.Loader(bs.open(np.ones((8, 3)), np.ones(8)), batch_size=4, memory="16 MiB") as loader:
+    ...         checkpoint = bs.Checkpoint(folder, every_batches=1)
+    ...         history = bs.fit(model, loader, epochs=epochs, checkpoint=checkpoint, verbose=0)
+    >>> history.epoch
+    [0, 1, 2]
     """
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
+    load_keras()
+    data = to_keras(loader, inputs=inputs, targets=targets)
+    if isinstance(validation_data, Loader):
+        validation_data = to_keras(validation_data, inputs=inputs, targets=targets)
+    first = 0 if checkpoint is None else checkpoint.restore(model, loader) + 1
+    everything = continued([*callbacks, *([checkpoint] if checkpoint else [])], model, epochs, verbose, len(loader))
+    arguments = {"validation_data": validation_data, "class_weight": class_weight}
+    if checkpoint is not None and checkpoint.fresh:
+        checkpoint.saves_begin = True  # so that an early break goes on with this training, whatever the folder had before
+    stopped = checkpoint is not None and checkpoint.stopped
+    if checkpoint is not None and checkpoint.broken:
+        finish(everything, data, arguments)
+        stopped = bool(model.stop_training)
+    everything.ends = True
+    if first < epochs and not stopped:
+        model.fit(data, initial_epoch=first, epochs=epochs, callbacks=everything, shuffle=False, verbose=0, **arguments)
+    else:
+        everything.on_train_begin()
+        if checkpoint is not None:
+            checkpoint.put_back()
+        everything.on_train_end()
+    return model.history
+
+
+def finish(everything: Any, data: Any, arguments: dict[str, Any]) -> None:
+    """Finish the epoch that the checkpoint among these callbacks stands in; they are not told that training ends."""
+    model, (epoch, batch, steps) = everything.model, everything.checkpoint.broken
+    everything.offset = batch
+    everything.set_params(everything.params | {"steps": steps})
+    model.test_on_batch(*data.zeros())  # TensorFlow makes metrics with the first batch: too late to set them
+    if batch < steps:
+        with data.shortened(steps - batch):
+            settings = {"shuffle": False, **arguments, "steps_per_epoch": None}
+            model.fit(data, initial_epoch=epoch, epochs=epoch + 1, callbacks=everything, verbose=0, **settings)
+        if everything.weights is not None:  # Keras ends each fit by putting averages in the place of weights
+            for variable, value in zip(model.trainable_variables, everything.weights, strict=True):
+                variable.assign(value)
+    else:
+        _validate(everything, epoch, arguments)
+    everything.offset = 0
+    everything.checkpoint.keep()
+
+
+def _validate(everything: Any, epoch: int, arguments: dict[str, Any]) -> None:
+    """Do what is left of an epoch whose batches were all trained: Keras has no fit without a batch."""
+    model = everything.model
+    model.stop_training = False
+    everything.on_train_begin()
+    everything.on_epoch_begin(epoch)
+    everything.checkpoint.validates()
+    if load_keras().backend.backend() == "torch":
+        import torch
+
+        torch.empty((), dtype=torch.int64).random_()  # what Keras draws on this backend behind the last batch
+    logs = {name: float(value) for name, value in model.get_metrics_result().items()}
+    if arguments.get("validation_data") is not None:
+        names = {"validation_batch_size": "batch_size", "validation_steps": "steps"}
+        found = model.evaluate(
+            arguments["validation_data"],
+            callbacks=everything,
+            verbose=0,
+            return_dict=True,
+            **{name: arguments[key] for key, name in names.items() if key in arguments},
+        )
+        logs |= {f"val_{name}": float(value) for name, value in found.items()}
+    everything.on_epoch_end(epoch, logs)
+
+
+def continued(callbacks: Sequence[Any], model: Any, epochs: int, verbose: int | str, steps: int | None = None) -> Any:
+    """Make a list of callbacks that takes several fits of Keras for one training."""
     keras = load_keras()
-    settings, loader = job.settings, job.loader
-    watcher.planned(job)
-    epochs: list[dict[str, Any]] = []
-    began = time.perf_counter()
-    trained, training = 0, 0.0  # rows, seconds
 
-    def bad_rows() -> list[tuple[Any, ...]]:
-        loaders = (("training", loader), ("validation", job.val_loader))
-        return [(name, *bad) for name, part in loaders if part is not None for bad in part.bad]
+    class Continued(keras.callbacks.CallbackList):  # type: ignore[misc, name-defined]
+        """Tells its callbacks of one begin and one end, and of batches by their number in the whole epoch."""
 
-    class Progress(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
-        """Tells the watcher, and saves."""
+        checkpoint = next((each for each in callbacks if isinstance(each, Checkpoint)), None)
+        offset = 0
+        begun = ends = False
+        weights: list[Any] | None = None
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            """Pass it on the first time."""
+            if not self.begun:
+                self.begun = True
+                super().on_train_begin(logs)
+
+        def on_train_end(self, logs: Any = None) -> None:
+            """Pass it on the last time."""
+            if self.ends:
+                super().on_train_end(logs)
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.began = time.perf_counter()
-            self.seconds = 0.0
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.seconds = time.perf_counter() - self.began  # validation does not count
-            watcher.batch(epoch=len(epochs), batch=batch + 1, logs=dict(logs or {}))
+            """Let callbacks have what they remember before they hear of it."""
+            if self.checkpoint is not None:
+                self.checkpoint.put_back()
+            super().on_epoch_begin(epoch, logs)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            """Note an epoch."""
-            figures = {name: round(float(value), 6) for name, value in (logs or {}).items()}
-            rows = min(loader.order.length, len(loader) * loader.batch_size)
-            nonlocal trained, training
-            trained, training = trained + rows, training + self.seconds
-            line = {"epoch": epoch + 1, **figures, "seconds": round(time.perf_counter() - self.began, 3)}
-            line["rows_per_second"] = round(rows / max(self.seconds, 1e-9), 1)
-            epochs.append(line)
-            if len(epochs) == 1:
-                job.run.begin(self.model, job.config, job.classes)
-            else:
-                job.run.save_model(self.model)
-            job.run.write_history(epochs)
-            job.run.write_bad(bad_rows())
-            watcher.epoch(line)
+            """Keep weights that Keras is about to replace by their averages, where that is not yet the end."""
+            super().on_epoch_end(epoch, logs)
+            if not self.ends and getattr(self.model.optimizer, "use_ema", False):
+                self.weights = [keras.ops.copy(variable.value) for variable in self.model.trainable_variables]
 
-    callbacks = [Progress()]
-    stopping = None
-    if settings.early_stopping:
-        stopping = keras.callbacks.EarlyStopping("val_loss", patience=settings.early_stopping, restore_best_weights=True)
-        callbacks.append(stopping)
-    job.model.fit(
-        job.data,
-        validation_data=job.val_data,
-        epochs=settings.epochs,
-        callbacks=callbacks,
-        class_weight=_class_weights(job) if settings.class_weights else None,
-        verbose=0,
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            """Number it in the whole epoch."""
+            super().on_train_batch_begin(batch + self.offset, logs)
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            """Number it in the whole epoch."""
+            super().on_train_batch_end(batch + self.offset, logs)
+
+    return Continued(
+        list(callbacks), add_history=True, add_progbar=verbose != 0, model=model, epochs=epochs, steps=steps, verbose=verbose
     )
-    if stopping is not None:
-        job.run.save_model(job.model)  # the best epoch's weights
-    result = {
-        "epochs": epochs,
-        "rows_per_second": round(trained / max(training, 1e-9), 1),
-        "peak_bytes": job.budget.peak,
-        "budget": job.budget.total,
-        "seconds": round(time.perf_counter() - began, 3),
-        "bad_rows": len(bad_rows()),
-        "best_epoch": None if stopping is None else int(stopping.best_epoch) + 1,
-    }
-    job.run.write_summary(result)
-    return result
-
-
-def _class_weights(job: Job) -> dict[int, float]:
-    labels = job.train.labels
-    assert labels is not None
-    counts = np.bincount(labels, minlength=len(job.classes))
-    if not counts.all():
-        name = job.classes[int(np.argmin(counts))]
-        raise BadSetting(f"--class-weights: the class {name!r} has no row to train on")
-    return {i: float(len(labels) / (len(counts) * count)) for i, count in enumerate(counts)}

@@ -1,0 +1,419 @@
+"""Checkpoint: a Keras callback that saves where training stands, to the batch, and goes on from there."""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from sys import _getframe
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bitesize.errors import BadFile, BadSetting
+from bitesize.training import state as taking
+from bitesize.training.snapshot import read_snapshot, write_snapshot
+
+if TYPE_CHECKING:
+    import os
+
+    from bitesize.engine.loader import Loader
+
+# At most so much work is lost, and saving takes a small part of the time: a copy of the model, and a write beside training.
+_MINUTES = 5.0
+_NAME = re.compile(r"(\d{6,})-epoch\d+-batch\d+\.npz")
+
+
+class Broken(NamedTuple):
+    """An epoch of Keras, how many of its batches are trained, and how many it has."""
+
+    epoch: int
+    batch: int
+    steps: int
+
+
+class Checkpoint:
+    """A Keras callback that saves everything training consists of, so that it goes on as if it had never stopped.
+
+    Weights, optimizer, metrics, random generators, history, what the other callbacks remember, and how many batches were
+    trained, which the callback counts itself. A checkpoint is whole or not there, and every byte of it has a checksum. Put
+    it last among the callbacks.
+
+    `bitesize.fit` does all of what follows by itself. In a script of your own::
+
+        e = checkpoint.restore(model, loader)        # -1 where there is nothing yet
+        checkpoint.finish_epoch(model, data)         # the rest of a broken epoch, with the arguments of fit
+        model.fit(data, initial_epoch=e + 1, epochs=10, callbacks=[checkpoint])
+
+    Parameters
+    ----------
+    folder
+        Where checkpoints lie; it is made where it does not exist.
+    every_batches
+        Save after so many trained batches.
+    every_minutes
+        Save after so many minutes, at the next batch; 5 where neither is given.
+    keep
+        How many checkpoints stay, at least 1: the last ones.
+    extra
+        What JSON can hold, to be saved with each.
+
+    Raises
+    ------
+    BadSetting
+        If both intervals are given, or one is not above 0.
+
+    Notes
+    -----
+    The copy of the model is made at once; it is written in the background, and the next checkpoint waits for that. A disk
+    that is full is one warning, and training goes on.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        every_batches: int | None = None,
+        every_minutes: float | None = None,
+        keep: int = 3,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        if every_batches is not None and every_minutes is not None:
+            raise BadSetting("every_batches and every_minutes exclude each other")
+        if every_batches is not None and (
+            isinstance(every_batches, bool) or every_batches != int(every_batches) or every_batches < 1
+        ):
+            raise BadSetting(f"every_batches must be a whole number of at least 1, not {every_batches!r}")
+        if every_minutes is not None and not 0 < every_minutes < float("inf"):
+            raise BadSetting(f"every_minutes must be above 0, not {every_minutes!r}")
+        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+            raise BadSetting(f"keep must be a whole number of at least 1, not {keep!r}")
+        self.folder = Path(folder)
+        self.extra: Mapping[str, Any] = extra or {}
+        self.saves_begin = False  # whether the very begin is saved, too
+        self._batches, self._keep = every_batches, keep
+        self._seconds = None if every_batches else 60 * (every_minutes or _MINUTES)
+        self.model: Any = None
+        self.params: Mapping[str, Any] = {}
+        self._beside: Any = None  # Keras's list of callbacks, this one among them
+        self._loader: Loader | None = None
+        self._start = (0, 0)  # the place in the data at which counting began
+        self._before = self._epoch = self._done = 0  # batches before this epoch; Keras's epoch; batches of it
+        self._fitting = False
+        self._restored: tuple[dict[str, Any], taking.Arrays] | None = None  # to be put back at the next epoch's begin
+        self._random: tuple[dict[str, Any], taking.Arrays] | None = None
+        self._ended: taking.Arrays | None = None  # weights at the end of an epoch, until all callbacks know of it
+        self._metrics: taking.Arrays = {}  # of an epoch whose validation is running
+        self._since = (0, time.monotonic())  # when the last was saved: batches, and the clock
+        self._stop: BaseException | None = None
+        self._writer: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
+        self._warned = False
+
+    # --- for a script --------------------------------------------------------------------------------------------------
+
+    def restore(self, model: Any, loader: Loader) -> int:
+        """Put the newest whole checkpoint back, and the loader to where it stood.
+
+        Parameters
+        ----------
+        model
+            Compiled and built, as it was.
+        loader
+            Of the same data, order and batch size; `Loader.load_state_dict` says what may differ.
+
+        Returns
+        -------
+        int
+            The last epoch of Keras that is done, or will be after `finish_epoch`; -1 where nothing was saved.
+
+        Raises
+        ------
+        BadFile
+            If there are checkpoints and none is whole. Of each that is damaged and passed over, a warning tells.
+        WrongModel
+            If the model is another one.
+        BadSetting
+            If the loader's data or order are others.
+        """
+        self._loader = loader
+        self._start = (loader.epoch, 0)
+        self._before = self._epoch = self._done = 0
+        self._build(model, loader)
+        found = self._newest()
+        if found is None:
+            return -1
+        state, arrays = found
+        loader.load_state_dict(state["loader"])
+        taking.put_variables(model, arrays)
+        self._restored = found
+        self._start = (state["loader"]["epoch"], state["loader"]["position"])
+        self._epoch, self._done = state["epoch"], state["batch"]
+        self._before = -self._done  # what was trained of this epoch lies before the place where counting begins
+        self.extra = state["extra"] | dict(self.extra)
+        return self._epoch if self.broken else self._epoch - 1
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing was restored."""
+        return self._restored is None
+
+    @property
+    def broken(self) -> Broken | None:
+        """The epoch within which what was restored stands, or before whose validation."""
+        state = self._restored[0] if self._restored is not None else {"batch": 0}
+        return Broken(state["epoch"], state["batch"], state["steps"]) if state["batch"] else None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether training had ended early in what was restored: a callback had asked for it."""
+        return self._restored is not None and bool(self._restored[0]["stopped"])
+
+    def finish_epoch(self, model: Any, data: Any, **arguments: Any) -> None:
+        """Train what is left of a broken epoch, validate, and tell the callbacks; nothing where none is broken.
+
+        Parameters
+        ----------
+        model, data
+            As `restore` and ``fit`` have them; ``data`` of `bitesize.to_keras`.
+        arguments
+            Further ones of ``fit``, as in the call that was broken: ``validation_data``, ``callbacks``, ``verbose`` ...
+        """
+        from bitesize.training.fit import continued, finish
+
+        if self.broken:
+            callbacks = [each for each in arguments.pop("callbacks", None) or () if each is not self]
+            everything = continued([*callbacks, self], model, self.broken.epoch + 1, arguments.pop("verbose", "auto"))
+            finish(everything, data, arguments)
+
+    def stop(self, error: BaseException | None = None) -> None:
+        """Ask for a checkpoint after the batch that is under way, and for an end of training there; signal handlers may call it.
+
+        Parameters
+        ----------
+        error
+            What is raised then, out of ``fit``; KeyboardInterrupt by default.
+        """
+        self._stop = error or KeyboardInterrupt()
+
+    def validates(self) -> None:
+        """Note that all batches of an epoch are trained, and the sums of the metrics are still those of training."""
+        self._metrics = taking.take_metrics(self.model)
+
+    def save(self) -> None:
+        """Save now, and return when it is on the disk; within ``fit``, after a batch."""
+        self._save(self._done)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until what is being saved is on the disk."""
+        self._collect()
+
+    # --- what Keras calls ----------------------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        # Keras is loaded only when it trains, so this is no subclass of its callback; hooks without a part in this do nothing.
+        if name.startswith("on_"):
+            return _nothing
+        raise AttributeError(name)
+
+    def set_model(self, model: Any) -> None:
+        """Take the model, and note which callbacks stand beside."""
+        self.model = model
+        owner = _getframe(1).f_locals.get("self")  # Keras does not tell a callback of the others
+        self._beside = owner if hasattr(owner, "callbacks") else None
+
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        """Take the number of epochs and steps."""
+        self.params = params
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin to count."""
+        if self._loader is None:
+            raise BadSetting("call checkpoint.restore(model, loader) before fit: it goes on, or begins to count")
+        if not self.broken:
+            self._done = 0  # of an epoch that an error has ended: Keras begins it again
+        self._fitting = True
+        self._since = (self._trained, time.monotonic())
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Put back what Keras has reset, and save an epoch that is done."""
+        self.put_back()
+        if self._ended is not None or self.saves_begin:
+            self._epoch, self._done, self.saves_begin = epoch, 0, False
+            self._save(0)
+        if epoch != self._epoch or not self._done:
+            self._epoch, self._done = epoch, 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Set the random generators, where training goes on within an epoch."""
+        self._put_random()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count, and save when it is time."""
+        self._done = batch + 1
+        ends = self._done == self.params.get("steps")
+        if ends:
+            self.validates()
+        if self._stop is not None or (self._due and not ends):
+            self._save(self._done)
+        self._stop_if_asked()
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Stop within a validation too, where that is asked for."""
+        if self._stop is not None and self._fitting and self._metrics:
+            self._save(self._done, self._metrics)
+            self._stop_if_asked()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Copy the model; it is saved once all callbacks know that the epoch is done."""
+        self._before += self._done
+        self._done, self._metrics = 0, {}
+        self._epoch = epoch + 1
+        last = self._epoch == self.params.get("epochs") or getattr(self.model, "stop_training", False)
+        if self._due or last or self._stop is not None:
+            self._ended = taking.take_variables(self.model)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Save the end, and wait until it is on the disk."""
+        if self._ended is not None:
+            self._save(0)
+        self._fitting = False
+        self.wait()
+        if self._writer is not None:
+            self._writer.shutdown()
+            self._writer = None
+
+    # --- inside ----------------------------------------------------------------------------------------------------------
+
+    def put_back(self) -> None:
+        """Give metrics and callbacks what they had, once after `restore`: Keras resets them before an epoch's begin."""
+        if self._restored is None:
+            return
+        state, arrays = self._restored
+        self._restored = None
+        taking.put_callbacks(self._others, state["callbacks"], arrays)
+        self._random = state["random"], arrays
+        if not 0 < state["batch"] < state["steps"]:
+            self._put_random()
+        if state["batch"]:
+            taking.put_metrics(self.model, arrays)
+
+    def _put_random(self) -> None:
+        """Set the random generators, at the same moment as they were noted: making iterators and metrics draws numbers, too."""
+        if self._random is not None:
+            taking.put_random(*self._random)
+            self._random = None
+
+    @property
+    def _others(self) -> list[Any]:
+        return [] if self._beside is None else [each for each in self._beside.callbacks if each is not self]
+
+    @property
+    def _trained(self) -> int:
+        return self._before + self._done
+
+    @property
+    def _due(self) -> bool:
+        batches, clock = self._since
+        if self._batches is not None:
+            return self._trained - batches >= self._batches
+        return time.monotonic() - clock >= (self._seconds or 0)
+
+    def keep(self) -> None:
+        """Keep what the next ``fit`` disturbs when it begins: callbacks, which Keras resets, and random numbers, which it draws."""
+        arrays: taking.Arrays = {}
+        callbacks = taking.take_callbacks(self._others, arrays)
+        random = taking.take_random(arrays)
+        self._restored = {"callbacks": callbacks, "random": random, "batch": 0, "stopped": False}, arrays
+
+    def _build(self, model: Any, loader: Loader) -> None:
+        if not getattr(model, "compiled", False):
+            raise BadSetting("the model must be compiled before a checkpoint is restored: its optimizer is part of it")
+        if not model.built:
+            model.build((None, *loader.spec["x"].shape))
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+
+    def _save(self, batch: int, metrics: taking.Arrays | None = None) -> None:
+        assert self._loader is not None
+        self._collect()
+        arrays = self._ended or taking.take_variables(self.model)
+        self._ended = None
+        arrays |= taking.take_metrics(self.model) if metrics is None else metrics
+        place = self._loader.steps.advance(self._start, self._trained)
+        if batch and not place[1]:  # all of an epoch is trained, and its end is yet to come
+            place = (place[0] - 1, len(self._loader) * self._loader.batch_size)
+        state = {
+            "loader": self._loader.cursor(place).as_dict(),
+            "epoch": self._epoch,
+            "batch": batch,
+            "steps": self.params.get("steps"),
+            "stopped": bool(getattr(self.model, "stop_training", False)),
+            "random": taking.take_random(arrays),
+            "callbacks": taking.take_callbacks(self._others, arrays),
+            "extra": dict(self.extra),
+        }
+        self._since = (self._trained, time.monotonic())
+        if self._writer is None:
+            self._writer = ThreadPoolExecutor(1, "bitesize-checkpoint")
+        self._writing = self._writer.submit(self._write, state, arrays)
+
+    def _write(self, state: dict[str, Any], arrays: taking.Arrays) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        paths = self._paths()
+        number = int(paths[-1].name.partition("-")[0]) + 1 if paths else 1
+        path = self.folder / f"{number:06d}-epoch{state['epoch']}-batch{state['batch']}.npz"
+        write_snapshot(path, state, arrays)
+        for old in [*paths, path][: -self._keep]:
+            old.unlink(missing_ok=True)
+
+    def _collect(self) -> None:
+        """Wait for what is being written; a disk that takes no more is told once."""
+        if self._writing is None:
+            return
+        writing, self._writing = self._writing, None
+        try:
+            writing.result()
+        except OSError as error:
+            if not self._warned:
+                self._warned = True
+                paths = self._paths()
+                last = f"the last good one is {paths[-1]}" if paths else "there is none yet"
+                warnings.warn(f"a checkpoint could not be saved: {error}. Training goes on; {last}", stacklevel=3)
+
+    def _stop_if_asked(self) -> None:
+        if self._stop is not None:
+            self.wait()
+            error, self._stop, self._fitting = self._stop, None, False
+            raise error
+
+    def _paths(self) -> list[Path]:
+        """List the checkpoints, the newest last."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(
+            (path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)),
+            key=lambda path: int(path.name.partition("-")[0]),
+        )
+
+    def _newest(self) -> tuple[dict[str, Any], taking.Arrays] | None:
+        """Read the newest checkpoint that is whole."""
+        damaged: list[str] = []
+        for path in reversed(self._paths()):
+            try:
+                found = read_snapshot(path)
+            except BadFile as error:
+                damaged.append(str(error))
+                continue
+            if damaged:
+                warnings.warn(f"{'; '.join(damaged)}. Going on from {path}", stacklevel=3)
+            return found
+        if damaged:
+            raise BadFile(f"no checkpoint in {self.folder} is whole: {'; '.join(damaged)}")
+        return None
+
+
+def _nothing(*arguments: Any, **named: Any) -> None:
+    """Do nothing, as the hooks of Keras's own callback do."""
