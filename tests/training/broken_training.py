@@ -6,22 +6,20 @@ early stopping, metrics, augmentation.
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import sys
 import tempfile
 import warnings
-from pathlib import Path
 
 import numpy as np
 
 os.environ["KERAS_BACKEND"] = BACKEND = sys.argv[1]
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import keras  # noqa: E402
+import keras
 
-import bitesize as bs  # noqa: E402
+import bitesize as bs
 
 N, BATCH, EPOCHS = 44, 8, 3
 STEPS = -(-N // BATCH)
@@ -70,7 +68,9 @@ class Breaker(keras.callbacks.Callback):
 def loaders():
     steps = [bs.RandomCrop(6), bs.Flip(), bs.Scale(1 / 255)]
     train = bs.Loader(bs.open(X, Y), batch_size=BATCH, transforms=steps, memory="16 MiB", seed=4, threads=2)
-    val = bs.Loader(bs.open(X[:20], Y[:20]), batch_size=BATCH, transforms=[bs.CenterCrop(6), steps[2]], memory="16 MiB", shuffle=False)
+    val = bs.Loader(
+        bs.open(X[:20], Y[:20]), batch_size=BATCH, transforms=[bs.CenterCrop(6), steps[2]], memory="16 MiB", shuffle=False
+    )
     return train, val
 
 

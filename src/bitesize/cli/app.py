@@ -10,7 +10,7 @@ import typer
 
 from bitesize.cli import bench, concat, demo, evaluate, inspect, plan, predict, stats, train
 from bitesize.cli.console import console, errors, plain
-from bitesize.cli.interrupt import EXIT_INTERRUPTED, interruptible, leave
+from bitesize.cli.interrupt import INTERRUPT, interruptible, leave
 
 EXIT_ERROR = 1
 
@@ -48,19 +48,19 @@ def options(
 
 
 def main() -> None:
-    """Run the command and exit: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
+    """Run the command and exit: 0 done, 1 an error, 2 wrong usage, 130 interrupted, 143 ended by SIGTERM."""
     code: object = 0
     try:
         with interruptible() as interrupt:
             app()
             interrupt.check()
     except SystemExit as ended:  # typer's way to end; wrong usage has been printed, with code 2
-        code = EXIT_INTERRUPTED if interrupt.pressed else ended.code
+        code = ended.code
     except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
+        leave()
     except Exception as error:
         code = _report(error)
-    if code == EXIT_INTERRUPTED:
+    if INTERRUPT.pressed:
         leave()
     sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bitesize.cli.console import console, left_out_line
+from bitesize.cli.console import console, left_out_line, plain
 from bitesize.cli.interrupt import INTERRUPT
 from bitesize.cli.plan import print_plan
 from bitesize.memory.sizes import format_size
@@ -73,6 +73,8 @@ class Terminal(Quiet):
             f"{len(job.train):,} rows to train on, {val} to validate on, {len(job.classes)} classes\n",
             highlight=False,
         )
+        if job.goes_on:
+            console.print(f"going on from {plain(str(job.checkpoint.newest_path))}\n", highlight=False)
         self._progress.start()
         self._task = self._progress.add_task("epoch 1", total=len(job.loader), figures="compiling")
 

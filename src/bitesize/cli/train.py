@@ -9,7 +9,6 @@ import typer
 from bitesize.cli.console import console, errors, left_out_line, plain, print_json
 from bitesize.cli.options import (
     BatchSize,
-    Data,
     ImageSize,
     Json,
     Labels,
@@ -21,11 +20,16 @@ from bitesize.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from bitesize.training.resume import Broken
     from bitesize.training.settings import TrainSettings
 
 
 def train(
-    data: Data,
+    context: typer.Context,
+    data: Annotated[
+        str | None,
+        typer.Argument(metavar="DATA", help="As for the other commands. Left out with --resume in a run's folder."),
+    ] = None,
     labels: Labels = None,
     val: Annotated[str | None, typer.Option(metavar="DATA", help="Data to validate on, with the same class names.")] = None,
     val_split: Annotated[
@@ -61,54 +65,108 @@ def train(
     ] = "model",
     on_error: OnError = "raise",
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder for the model and its records.")] = "runs/latest",
+    checkpoint_every: Annotated[
+        str,
+        typer.Option(
+            metavar="5min|200",
+            help="Save all of training after so many minutes or batches, to go on from there with --resume; 0: never. 5min: the "
+            "most that is lost.",
+        ),
+    ] = "5min",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, or in this folder, where it was broken off.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Train a classifier. The plan is printed first; after each epoch the model is saved."""
+    from bitesize.errors import BadSetting
     from bitesize.training.settings import TrainSettings
 
     size: Any = parse_batch_size(batch_size)
     action: Any = parse_on_error(on_error)
-    settings = TrainSettings(
-        data=data,
-        labels=labels,
-        val=val,
-        val_split=val_split,
-        model=model,
-        weights=weights,
-        epochs=epochs,
-        batch_size=size,
-        memory=memory,
-        image_size=image_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        class_weights=class_weights,
-        early_stopping=early_stopping,
-        augment=augment,
-        normalize=normalize,  # type: ignore[arg-type]  # checked there
-        on_error=action,
-    )
-    result = run(settings, out, quiet=json)
+    told = {
+        "data": data,
+        "labels": labels,
+        "val": val,
+        "val_split": val_split,
+        "model": model,
+        "weights": weights,
+        "epochs": epochs,
+        "batch_size": size,
+        "memory": memory,
+        "image_size": image_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "class_weights": class_weights,
+        "early_stopping": early_stopping,
+        "augment": augment,
+        "normalize": normalize,
+        "on_error": action,
+        "checkpoint_every": checkpoint_every,
+    }
+    broken = None
+    if resume:
+        given = {name: value for name, value in told.items() if _is_given(context, name)}
+        out = out if _is_given(context, "out") else _folder_of_run(out)
+        broken = _read_broken(out, given)
+    elif data is None:
+        raise BadSetting("DATA is missing: what to train on. (With --resume a broken run goes on, and knows its data.)")
+    result = run(broken.settings if broken else TrainSettings(**told), out, quiet=json, broken=broken)
     if json:
         print_json(result)
 
 
-def run(settings: TrainSettings, out: str, *, quiet: bool) -> dict[str, Any]:
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _folder_of_run(out: str) -> str:
+    """Take the folder that we are in, if a run is there."""
+    import os
+
+    return "." if os.path.isdir("checkpoints") else out
+
+
+def _read_broken(out: str, given: dict[str, Any]) -> Broken | None:
+    from bitesize.errors import NotFound
+    from bitesize.training.resume import read_broken
+
+    broken = read_broken(out, given)
+    if broken is None:
+        if given.get("data") is None:
+            raise NotFound(f"{out} has no checkpoint of a run to go on with: name its folder with --out")
+        errors.print(f"{plain(out)} has no checkpoint yet: training begins.", highlight=False)
+    return broken
+
+
+def run(settings: TrainSettings, out: str, *, quiet: bool, broken: Broken | None = None) -> dict[str, Any]:
     """Train with progress on the terminal; say what is saved when interrupted."""
-    from bitesize.cli.interrupt import leave
+    from bitesize.cli.interrupt import INTERRUPT, leave
     from bitesize.cli.progress import Quiet, Terminal
-    from bitesize.training.fit import fit
     from bitesize.training.prepare import prepare
+    from bitesize.training.train import train
 
     watcher = Quiet() if quiet else Terminal()
     job = None
+
+    def say_interrupted() -> None:
+        """Say what is saved, and how to go on."""
+        errors.print(plain(_interrupted(job, out)), highlight=False, soft_wrap=True)
+
     try:
         with watcher:
-            job = prepare(settings, out)
-            result = fit(job, watcher)
+            job = prepare(settings, out, broken)
+            saves = job.checkpoint
+            if saves is None:
+                result = train(job, watcher)
+            else:
+                with INTERRUPT.gently(saves.stop, lambda: saves.waits, say_interrupted):
+                    result = train(job, watcher)
     except KeyboardInterrupt:
         if job is not None:
             job.close()
-        errors.print(plain(_interrupted(job, watcher.epochs, out)), highlight=False, soft_wrap=True)
+        say_interrupted()
         leave()
     finally:
         if job is not None:
@@ -118,14 +176,11 @@ def run(settings: TrainSettings, out: str, *, quiet: bool) -> dict[str, Any]:
     return {**result, "out": out}
 
 
-def _interrupted(job: Any, epochs: int, out: str) -> str:
-    if not epochs:
-        return "Interrupted before the first epoch was done: nothing is saved. The same command starts again."
-    data = job.settings.data
-    return (
-        f"Interrupted. {out}/model.keras is the model after epoch {epochs}, {out}/history.csv its history. Go on from it with\n"
-        f"  bitesize train {data} --model {out}/model.keras --epochs {max(1, job.settings.epochs - epochs)} --out {out}-continued"
-    )
+def _interrupted(job: Any, out: str) -> str:
+    saved = None if job is None or job.checkpoint is None else job.checkpoint.newest_path
+    if saved is None:
+        return "Interrupted. Nothing is saved: the same command starts again."
+    return f"Interrupted. {saved} is the whole state of training. It goes on with\n  bitesize train --resume --out {out}"
 
 
 def _print_end(result: dict[str, Any], out: str, left_out: Any) -> None:

@@ -124,6 +124,11 @@ class _Places:
         self._trained = self._base = self._next = (loader.epoch, 0)
 
     @property
+    def loader(self) -> Loader:
+        """Where the batches come from."""
+        return self._loader
+
+    @property
     def num_batches(self) -> int:
         """Batches of an epoch."""
         return self._left or len(self._loader)

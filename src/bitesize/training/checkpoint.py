@@ -109,7 +109,7 @@ class Checkpoint:
         self._stop: BaseException | None = None
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
-        self._warned = False
+        self._warned = self._replaces = False
 
     # --- for a script --------------------------------------------------------------------------------------------------
 
@@ -137,10 +137,8 @@ class Checkpoint:
         BadSetting
             If the loader's data or order are others.
         """
-        self._loader = loader
-        self._start = (loader.epoch, 0)
-        self._before = self._epoch = self._done = 0
-        self._build(model, loader)
+        self.begin(model, loader)
+        self._replaces = False
         found = self._newest()
         if found is None:
             return -1
@@ -153,6 +151,42 @@ class Checkpoint:
         self._before = -self._done  # what was trained of this epoch lies before the place where counting begins
         self.extra = state["extra"] | dict(self.extra)
         return self._epoch if self.broken else self._epoch - 1
+
+    def begin(self, model: Any, loader: Loader) -> int:
+        """Begin to count; what is in the folder goes once something new is saved.
+
+        Returns
+        -------
+        int
+            -1, as `restore` where nothing was saved.
+        """
+        self._build(model, loader)
+        self._loader = loader
+        self._start = (loader.epoch, 0)
+        self._before = self._epoch = self._done = 0
+        self._restored, self._replaces = None, True
+        return -1
+
+    def peek(self) -> dict[str, Any] | None:
+        """Read what was given as ``extra`` when the newest checkpoint was saved; None where nothing was saved."""
+        found = self._newest()
+        return None if found is None else found[0]["extra"]
+
+    @property
+    def newest_path(self) -> Path | None:
+        """Where the last checkpoint is."""
+        paths = self._paths()
+        return paths[-1] if paths else None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Keras's epoch, and how many of its batches are trained."""
+        return self._epoch, self._done
+
+    @property
+    def waits(self) -> bool:
+        """Whether `stop` was called and saving has not begun."""
+        return self._stop is not None and self._writing is None
 
     @property
     def fresh(self) -> bool:
@@ -366,8 +400,9 @@ class Checkpoint:
         number = int(paths[-1].name.partition("-")[0]) + 1 if paths else 1
         path = self.folder / f"{number:06d}-epoch{state['epoch']}-batch{state['batch']}.npz"
         write_snapshot(path, state, arrays)
-        for old in [*paths, path][: -self._keep]:
+        for old in paths if self._replaces else [*paths, path][: -self._keep]:
             old.unlink(missing_ok=True)
+        self._replaces = False
 
     def _collect(self) -> None:
         """Wait for what is being written; a disk that takes no more is told once."""

@@ -18,11 +18,12 @@ from bitesize.training.checkpoint import Checkpoint
 
 def fit(
     model: Any,
-    loader: Loader,
+    loader: Any,
     *,
     epochs: int,
     validation_data: Any = None,
     checkpoint: Checkpoint | None = None,
+    resume: bool = True,
     callbacks: Sequence[Any] = (),
     class_weight: dict[int, float] | None = None,
     verbose: int | str = "auto",
@@ -36,13 +37,15 @@ def fit(
     model
         Compiled.
     loader
-        The data.
+        The data: a `Loader`, or what `to_keras` made of one.
     epochs
         How many in all, those included that a checkpoint has behind it.
     validation_data
         A `Loader`, or what ``fit`` of Keras takes.
     checkpoint
         Where training stands; without, it begins anew.
+    resume
+        False to begin anew although there are checkpoints; they are removed once this training has saved one.
     callbacks
         Keras's own and yours. What they remember is saved with a checkpoint: of Keras's `EarlyStopping`,
         `ReduceLROnPlateau` and `ModelCheckpoint`, and of all that have ``state_dict()`` and ``load_state_dict(state)``.
@@ -78,11 +81,13 @@ def fit(
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
     load_keras()
-    data = to_keras(loader, inputs=inputs, targets=targets)
+    data = to_keras(loader, inputs=inputs, targets=targets) if isinstance(loader, Loader) else loader
     if isinstance(validation_data, Loader):
         validation_data = to_keras(validation_data, inputs=inputs, targets=targets)
-    first = 0 if checkpoint is None else checkpoint.restore(model, loader) + 1
-    everything = continued([*callbacks, *([checkpoint] if checkpoint else [])], model, epochs, verbose, len(loader))
+    first = 0
+    if checkpoint is not None:
+        first = 1 + (checkpoint.restore if resume else checkpoint.begin)(model, data.loader)
+    everything = continued([*callbacks, *([checkpoint] if checkpoint else [])], model, epochs, verbose, len(data))
     arguments = {"validation_data": validation_data, "class_weight": class_weight}
     if checkpoint is not None and checkpoint.fresh:
         checkpoint.saves_begin = True  # so that an early break goes on with this training, whatever the folder had before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,10 +18,11 @@ from bitesize.sources import open as open_source
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.training.backend import load_keras
+from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.models import build_model, input_scaling, outputs_probabilities, saved_image_size
+from bitesize.training.resume import Broken
 from bitesize.training.run import RunFolder
-from bitesize.training.settings import TrainSettings, geometry, is_whole
-from bitesize.transforms.base import Transform
+from bitesize.training.settings import TrainSettings, geometry, is_whole, parse_interval
 from bitesize.transforms.colour import Normalize
 
 # The share of all steps in which the learning rate rises from 0; then it falls along a cosine to 0.
@@ -45,6 +47,8 @@ class Job:
     model: Any
     run: RunFolder
     config: dict[str, Any]
+    checkpoint: Checkpoint | None
+    goes_on: bool
 
     def close(self) -> None:
         """End the loaders."""
@@ -97,8 +101,11 @@ def match_classes(source: Source, classes: tuple[str, ...], where: str) -> Sourc
         raise BadSetting(f"{where}: {error}") from None
 
 
-def prepare(settings: TrainSettings, out: str) -> Job:
-    """Open the data, plan the memory, build the model: all that can be refused is refused here."""
+def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> Job:
+    """Open the data, plan the memory, build the model: all that can be refused is refused here.
+
+    ``broken`` is the run in the folder ``out``, where it is to go on.
+    """
     train, val, classes = open_data(settings)
     what = train.spec["x"]
     if val is not None and val.spec["x"] != what:
@@ -107,8 +114,10 @@ def prepare(settings: TrainSettings, out: str) -> Job:
     if settings.image_size is None:
         settings = replace(settings, image_size=saved_image_size(settings.model))
     budget = Budget(settings.memory)
-    if settings.normalize == "data":
-        scaling: list[Transform] = [Normalize(*train.statistics(budget, on_error=settings.on_error).normalization)]
+    if broken is not None:
+        scaling = broken.scaling  # not measured again
+    elif settings.normalize == "data":
+        scaling = [Normalize(*train.statistics(budget, on_error=settings.on_error).normalization)]
     else:
         scaling = input_scaling(settings.model, is_whole(what))
 
@@ -160,12 +169,37 @@ def prepare(settings: TrainSettings, out: str) -> Job:
         run = RunFolder.create(out)
         evaluated = [*geometry(train, settings.image_size, False), *scaling]
         config = _config(keras, settings, train_loader, model, evaluated, scaling)
+        checkpoint = _checkpoint(run, settings, config)
     except BaseException:
         train_loader.close()
         if val_loader is not None:
             val_loader.close()
         raise
-    return Job(settings, train, val, classes, budget, train_loader, val_loader, data, val_data, model, run, config)
+    return Job(
+        settings,
+        train,
+        val,
+        classes,
+        budget,
+        train_loader,
+        val_loader,
+        data,
+        val_data,
+        model,
+        run,
+        config,
+        checkpoint,
+        broken is not None,
+    )
+
+
+def _checkpoint(run: RunFolder, settings: TrainSettings, config: dict[str, Any]) -> Checkpoint | None:
+    batches, minutes = parse_interval(settings.checkpoint_every)
+    if batches == 0:
+        return None
+    # What `bitesize train --resume` begins with, wherever it is called.
+    extra = {"settings": settings.as_dict(), "scaling": config["scaling"], "folder": os.getcwd()}
+    return Checkpoint(run.checkpoints, every_batches=batches, every_minutes=minutes, extra=extra)
 
 
 def _refuse_unless_it_fits(need: Callable[[int], int], batch_size: int, sizes: Sequence[int], budget: Budget) -> None:

@@ -22,7 +22,8 @@ class RunFolder:
 
     ``model.keras`` (the model after its last finished epoch), ``config.json`` (settings, transforms, versions),
     ``classes.json`` (names by class number), ``history.csv`` (a line an epoch) ``summary.json`` (rate,
-    memory, time) and, where rows were skipped, ``bad_rows.csv``.
+    memory, time) and, where rows were skipped, ``bad_rows.csv``; and the folder ``checkpoints``, from which a broken run
+    goes on.
     """
 
     path: Path
@@ -31,6 +32,11 @@ class RunFolder:
     def model(self) -> Path:
         """Where the model is."""
         return self.path / "model.keras"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints are."""
+        return self.path / "checkpoints"
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> RunFolder:

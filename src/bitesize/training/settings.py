@@ -42,6 +42,8 @@ class TrainSettings:
         Whether pixel values are brought to what the model expects, or to mean 0 and deviation 1 over the training data.
     on_error
         What happens at a bad row.
+    checkpoint_every
+        How often the whole state of training is saved: minutes (``"5min"``) or batches (``"200"``); ``"0"`` for never.
     """
 
     data: str
@@ -61,6 +63,7 @@ class TrainSettings:
     augment: bool = True
     normalize: Literal["model", "data"] = "model"
     on_error: Literal["raise", "skip"] = "raise"
+    checkpoint_every: str = "5min"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -75,6 +78,7 @@ class TrainSettings:
             raise BadSetting(f"--normalize must be model or data, not {self.normalize!r}")
         if self.batch_size != "auto" and self.batch_size < 1:
             raise BadSetting(f"--batch-size must be at least 1, or auto, not {self.batch_size}")
+        parse_interval(self.checkpoint_every)
         if self.image_size is not None:
             check_size("--image-size", self.image_size, self.image_size)
         if self.memory != "auto":
@@ -85,6 +89,41 @@ class TrainSettings:
     def as_dict(self) -> dict[str, Any]:
         """Give the settings as JSON can hold them."""
         return asdict(self)
+
+
+def parse_interval(text: str) -> tuple[int | None, float | None]:
+    """Read how often a checkpoint is saved.
+
+    Parameters
+    ----------
+    text
+        ``"200"`` for batches, ``"5min"`` for minutes.
+
+    Returns
+    -------
+    batches : int or None
+        0 for never.
+    minutes : float or None
+
+    Raises
+    ------
+    BadSetting
+        If it is neither.
+
+    Examples
+    --------
+    >>> parse_interval("200"), parse_interval("0.5 min")
+    ((200, None), (None, 0.5))
+    """
+    number, minutes = text.strip().removesuffix("min").strip(), text.strip().endswith("min")
+    try:
+        if not minutes and int(number) >= 0:
+            return int(number), None
+        if minutes and 0 < float(number) < float("inf"):
+            return None, float(number)
+    except ValueError:
+        pass  # said below
+    raise BadSetting(f"--checkpoint-every is a number of batches, as 200, or of minutes, as 5min; not {text!r}")
 
 
 def geometry(source: Source, image_size: int | None, augment: bool) -> list[Transform]:

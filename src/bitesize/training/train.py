@@ -9,6 +9,7 @@ import numpy as np
 
 from bitesize.errors import BadSetting
 from bitesize.training.backend import load_keras
+from bitesize.training.fit import fit
 from bitesize.training.prepare import Job
 
 
@@ -28,8 +29,8 @@ class Watcher(Protocol):
         ...
 
 
-def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
-    """Train; after each epoch the model and the history are saved.
+def train(job: Job, watcher: Watcher) -> dict[str, Any]:
+    """Train, from where the job's checkpoint stands; after each epoch the model and the history are saved.
 
     Returns
     -------
@@ -37,70 +38,136 @@ def fit(job: Job, watcher: Watcher) -> dict[str, Any]:
         ``epochs`` (one dict each), ``rows_per_second``, ``peak_bytes`` and ``budget`` in bytes, ``seconds``.
     """
     keras = load_keras()
-    settings, loader = job.settings, job.loader
+    settings = job.settings
     watcher.planned(job)
-    epochs: list[dict[str, Any]] = []
     began = time.perf_counter()
-    trained, training = 0, 0.0  # rows, seconds
-
-    def bad_rows() -> list[tuple[Any, ...]]:
-        loaders = (("training", loader), ("validation", job.val_loader))
-        return [(name, *bad) for name, part in loaders if part is not None for bad in part.bad]
-
-    class Progress(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
-        """Tells the watcher, and saves."""
-
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.began = time.perf_counter()
-            self.seconds = 0.0
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.seconds = time.perf_counter() - self.began  # validation does not count
-            watcher.batch(epoch=len(epochs), batch=batch + 1, logs=dict(logs or {}))
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            """Note an epoch."""
-            figures = {name: round(float(value), 6) for name, value in (logs or {}).items()}
-            rows = min(loader.order.length, len(loader) * loader.batch_size)
-            nonlocal trained, training
-            trained, training = trained + rows, training + self.seconds
-            line = {"epoch": epoch + 1, **figures, "seconds": round(time.perf_counter() - self.began, 3)}
-            line["rows_per_second"] = round(rows / max(self.seconds, 1e-9), 1)
-            epochs.append(line)
-            if len(epochs) == 1:
-                job.run.begin(self.model, job.config, job.classes)
-            else:
-                job.run.save_model(self.model)
-            job.run.write_history(epochs)
-            job.run.write_bad(bad_rows())
-            watcher.epoch(line)
-
-    callbacks = [Progress()]
+    records = Records(job, watcher)
+    callbacks = [_callback(records)]
     stopping = None
     if settings.early_stopping:
         stopping = keras.callbacks.EarlyStopping("val_loss", patience=settings.early_stopping, restore_best_weights=True)
         callbacks.append(stopping)
-    job.model.fit(
+    fit(
+        job.model,
         job.data,
-        validation_data=job.val_data,
         epochs=settings.epochs,
+        validation_data=job.val_data,
+        checkpoint=job.checkpoint,
+        resume=job.goes_on,
         callbacks=callbacks,
         class_weight=_class_weights(job) if settings.class_weights else None,
         verbose=0,
     )
     if stopping is not None:
         job.run.save_model(job.model)  # the best epoch's weights
+    bad = records.bad_rows()
     result = {
-        "epochs": epochs,
-        "rows_per_second": round(trained / max(training, 1e-9), 1),
+        "epochs": records.epochs,
+        "rows_per_second": round(records.trained / max(records.seconds, 1e-9), 1),
         "peak_bytes": job.budget.peak,
         "budget": job.budget.total,
-        "seconds": round(time.perf_counter() - began, 3),
-        "bad_rows": len(bad_rows()),
+        "seconds": round(time.perf_counter() - began + records.earlier, 3),
+        "bad_rows": len(bad),
         "best_epoch": None if stopping is None else int(stopping.best_epoch) + 1,
     }
     job.run.write_summary(result)
     return result
+
+
+class Records:
+    """What a run notes of its epochs; saved with each checkpoint.
+
+    Attributes
+    ----------
+    epochs : list of dict
+        A line an epoch.
+    trained, seconds
+        Rows trained, and the time that took without validation.
+    earlier
+        Seconds of the run before it was broken off.
+    """
+
+    def __init__(self, job: Job, watcher: Watcher) -> None:
+        self._job, self._watcher = job, watcher
+        self._began = self._last = self._made = time.perf_counter()
+        self._batches = 0
+        self.epochs: list[dict[str, Any]] = []
+        self._bad: list[list[Any]] = []
+        self.trained, self.seconds, self.earlier = 0, 0.0, 0.0
+
+    def bad_rows(self) -> list[list[Any]]:
+        """List rows that were skipped: which data, row, path, reason."""
+        loaders = (("training", self._job.loader), ("validation", self._job.val_loader))
+        found = [[name, *bad] for name, part in loaders if part is not None for bad in part.bad]
+        return self._bad + [each for each in found if each not in self._bad]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what a later run goes on with."""
+        return {
+            "epochs": self.epochs,
+            "bad": self.bad_rows(),
+            "trained": self.trained,
+            "seconds": self.seconds,
+            "earlier": self.earlier + time.perf_counter() - self._made,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take what an earlier run gave."""
+        self.epochs, self._bad = list(state["epochs"]), list(state["bad"])
+        self.trained, self.seconds, self.earlier = state["trained"], state["seconds"], state["earlier"]
+
+    def begin_epoch(self) -> None:
+        """Start the clock."""
+        self._began = self._last = time.perf_counter()
+        self._batches = 0
+
+    def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
+        """Note a batch (from 0)."""
+        self._batches += 1
+        self._last = time.perf_counter()  # validation does not count
+        self._watcher.batch(epoch=epoch, batch=batch + 1, logs=logs)
+
+    def end_epoch(self, model: Any, epoch: int, logs: dict[str, float]) -> None:
+        """Note an epoch, and save the model."""
+        job = self._job
+        figures = {name: round(float(value), 6) for name, value in logs.items()}
+        rows = min(job.loader.order.length, self._batches * job.loader.batch_size)
+        seconds = self._last - self._began
+        self.trained, self.seconds = self.trained + rows, self.seconds + seconds
+        line = {"epoch": epoch + 1, **figures, "seconds": round(time.perf_counter() - self._began, 3)}
+        line["rows_per_second"] = round(rows / max(seconds, 1e-9), 1)
+        self.epochs.append(line)
+        if len(self.epochs) == 1:
+            job.run.begin(model, job.config, job.classes)
+        else:
+            job.run.save_model(model)
+        job.run.write_history(self.epochs)
+        job.run.write_bad([tuple(row) for row in self.bad_rows()])
+        self._watcher.epoch(line)
+
+
+def _callback(records: Records) -> Any:
+    """Let Keras tell the records."""
+    keras = load_keras()
+
+    class Recorder(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+        """Passes on what Keras tells."""
+
+        state_dict, load_state_dict = records.state_dict, records.load_state_dict
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            """Pass it on."""
+            records.begin_epoch()
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            """Pass it on."""
+            records.batch(len(records.epochs), batch, dict(logs or {}))
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            """Pass it on."""
+            records.end_epoch(self.model, epoch, dict(logs or {}))
+
+    return Recorder()
 
 
 def _class_weights(job: Job) -> dict[int, float]:

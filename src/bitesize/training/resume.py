@@ -1,0 +1,80 @@
+"""What a broken run was told, read back from its newest checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bitesize.errors import BadSetting
+from bitesize.training.checkpoint import Checkpoint
+from bitesize.training.run import RunFolder
+from bitesize.training.settings import TrainSettings
+from bitesize.transforms.base import Transform, from_dict
+
+# What may be another when a run goes on: none of it changes what is learned.
+_FREE = {"data", "labels", "val", "weights", "memory", "checkpoint_every"}
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Settings of a run, and how pixel values were scaled."""
+
+    settings: TrainSettings
+    scaling: list[Transform]
+
+
+def read_broken(out: str | os.PathLike[str], given: Mapping[str, Any]) -> Broken | None:
+    """Read what the run in a folder was told.
+
+    Parameters
+    ----------
+    out
+        The run's folder.
+    given
+        Settings that the user gives again. Paths, memory and checkpoints may be others; all else must agree.
+
+    Returns
+    -------
+    Broken or None
+        None where there is no checkpoint.
+
+    Raises
+    ------
+    BadSetting
+        If a given setting is another than the run's.
+    BadFile
+        If no checkpoint is whole.
+    """
+    extra = Checkpoint(RunFolder(Path(out)).checkpoints).peek()
+    if extra is None:
+        return None
+    if "settings" not in extra:
+        raise BadSetting(f"the checkpoints in {out} are not of bitesize train: their own program goes on with them")
+    settings = TrainSettings(**extra["settings"])
+    for name, value in given.items():
+        old = getattr(settings, name)
+        if name not in _FREE and value != old:
+            option = "--" + name.replace("_", "-")
+            raise BadSetting(
+                f"the run in {out} has {option} {old}, and {value} is given: leave it out, or begin another run"
+            )
+    paths = {
+        name: _found(name, getattr(settings, name), extra["folder"])
+        for name in ("data", "labels", "val", "weights", "model")
+    }
+    free = {name: value for name, value in given.items() if name in _FREE}
+    return Broken(replace(settings, **(paths | free)), [from_dict(each) for each in extra["scaling"]])
+
+
+def _found(name: str, path: str | None, folder: str) -> str | None:
+    """Give a path as it is found from here: as it was told, or from where the run was begun."""
+    if path is None or os.path.isabs(path):
+        return path
+    if name == "model" and not (":" in path or path.endswith(".keras")):
+        return path  # a name
+    there = os.path.join(folder, path)
+    file, file_there = (each.rpartition(":")[0] or each for each in (path, there))  # file.py:function
+    return there if not os.path.exists(file) and os.path.exists(file_there) else path
