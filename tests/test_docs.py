@@ -33,6 +33,18 @@ def test_the_python_blocks_of_a_page_run(page, tmp_path, monkeypatch):
                 close()
 
 
+@pytest.mark.framework
+def test_the_blocks_for_torch_run(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    blocks = [
+        block for page in PAGES for block in re.findall(r"```python torch\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    ]
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "block", "exec"), {})
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_within_the_project_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):

@@ -72,10 +72,9 @@ def weights(out: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def opened(out: Path) -> list[Path]:
-    """List checkpoints that are being written."""
-    folder = out / "checkpoints"
-    return [path for path in folder.iterdir() if path.name.startswith(".")] if folder.is_dir() else []
+def opened(out: Path, process: int) -> list[Path]:
+    """List checkpoints that a process is writing, or was when it was killed."""
+    return list(out.glob(f"checkpoints/.*-{process}-*"))
 
 
 def run_killed(arguments: list[str], out: Path, moment: float | None, environment: dict[str, str]) -> str | None:
@@ -88,7 +87,7 @@ def run_killed(arguments: list[str], out: Path, moment: float | None, environmen
         if moment is not None and time.monotonic() - begun >= moment:
             break
         if moment is None:
-            now = {path.name for path in opened(out)} - seen
+            now = {path.name for path in opened(out, process.pid)} - seen
             if now and len(seen) >= skip:
                 break
             seen |= now
@@ -99,7 +98,7 @@ def run_killed(arguments: list[str], out: Path, moment: float | None, environmen
         return None
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    left = opened(out)
+    left = opened(out, process.pid)
     if left:
         return f"a checkpoint was open ({left[0].stat().st_size:,} bytes of it)"
     return "training" if list(out.glob("checkpoints/[0-9]*.npz")) else "before the first checkpoint"
@@ -136,7 +135,9 @@ def prove(backend: str, kills: int, open_kills: int, seed: int = 0, log=sys.stdo
             done += 1
             kind = "open" if phase.startswith("a checkpoint") else phase
             phases[kind] += 1
-            log(f"{time.monotonic() - begun:5.0f} s: kill {done:2} after {'an opening' if moment is None else f'{moment:5.1f} s'}: {phase}\n")
+            log(
+                f"{time.monotonic() - begun:5.0f} s: kill {done:2} after {'an opening' if moment is None else f'{moment:5.1f} s'}: {phase}\n"
+            )
         compare(whole, out)
         log(f"{backend}: {done} kills, {dict(phases)}; {kept + 1} runs ended as the one that was never killed\n")
     return phases
