@@ -80,6 +80,9 @@ class Encoded:
 Spec = Mapping[str, Field | Encoded]
 
 
+_NO_ROWS, _NO_MASK = np.empty(0, np.int64), np.empty(0, np.bool_)
+
+
 class Batch(dict[str, NDArray[Any]]):
     """The arrays of one batch by field name, and which rows they are.
 
@@ -98,6 +101,11 @@ class Batch(dict[str, NDArray[Any]]):
         False where a row is padding or could not be read.
     weight : float
         What makes a mean over ranks a mean over rows; 1.0 on a single rank.
+
+    Notes
+    -----
+    Frameworks that move a batch make another of its type from the arrays alone. That one knows no rows and no mask (both
+    are empty), and its epoch and position are -1.
     """
 
     __slots__ = ("epoch", "mask", "position", "rows", "weight")
@@ -106,10 +114,10 @@ class Batch(dict[str, NDArray[Any]]):
         self,
         arrays: Mapping[str, NDArray[Any]],
         *,
-        rows: NDArray[np.int64],
-        mask: NDArray[np.bool_],
-        epoch: int,
-        position: int,
+        rows: NDArray[np.int64] = _NO_ROWS,
+        mask: NDArray[np.bool_] = _NO_MASK,
+        epoch: int = -1,
+        position: int = -1,
         weight: float = 1.0,
     ) -> None:
         super().__init__(arrays)

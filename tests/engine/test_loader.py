@@ -71,10 +71,19 @@ def test_leaving_a_loop_changes_nothing_and_the_end_moves_on():
         for _ in loader:
             pass
         for count, _ in enumerate(loader):
-            if count == 2:  # left in the last batch
+            if count == 1:
                 break
         assert loader.epoch == 1
         assert next(iter(loader)).epoch == 1
+
+
+def test_taking_every_batch_ends_an_epoch_even_if_nobody_asks_for_more():
+    """As frameworks do that count batches themselves."""
+    with _numbers(10, batch_size=4) as loader:
+        for epoch in range(3):
+            assert [next(iterator).epoch for iterator in [iter(loader)] for _ in range(len(loader))] == [epoch] * 3
+        loader.set_epoch(2)  # once more
+        assert next(iter(loader)).epoch == 2
 
 
 def test_set_epoch_chooses_the_epoch():

@@ -37,7 +37,7 @@ class BatchIterator(Iterator[Batch]):
         if self._closed:
             raise LoaderClosed(f"this iterator has ended: {self._closed}")
         if self._run.taken[0] != self._epoch and not self._endless:
-            # Only here does the counter move on: a loop that was left, even at its last batch, repeats its epoch.
+            # Here the counter moves on, or when the next loop begins and all was taken: a loop that was left repeats its epoch.
             if not self._finished:
                 self._finished = True
                 self._loader.set_epoch(self._run.taken[0])

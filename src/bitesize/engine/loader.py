@@ -221,11 +221,14 @@ class Loader:
         """Choose the epoch that the next ``for`` loop is; of that which `load_state_dict` has set, it stays the rest."""
         if isinstance(epoch, bool) or not isinstance(epoch, int | np.integer) or epoch < 0:
             raise BadSetting(f"epoch must be a whole number of at least 0, not {epoch!r}")
-        if epoch != self.epoch:
+        if epoch != self.epoch or not self.resumes:
             self._start = self._taken = (int(epoch), 0)
 
     def begin(self) -> tuple[int, int]:
         """Take the epoch and position at which the next loop begins: once that of a state, from then on an epoch's first."""
+        epoch, position = self._taken
+        if self._start == (epoch, 0) and position and not self.steps.batches_from(position):
+            self.set_epoch(epoch + 1)  # the loop before took every batch, and did not ask for more
         place, self._start = self._start, (self.epoch, 0)
         return place
 
