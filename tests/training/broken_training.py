@@ -148,10 +148,10 @@ def main():
         assert whole[3] == list(range(STEPS)) * EPOCHS
         assert len(whole[1]["val_loss"]) == EPOCHS
         same(train(tempfile.mkdtemp(), every=1, ema=ema), whole, "saving after every batch")
-        for at in (1, 3, STEPS, STEPS + 1, 2 * STEPS + 4, 3 * STEPS):
+        for at in (3, STEPS, 2 * STEPS + 4) if ema else (1, 3, STEPS, STEPS + 1, 2 * STEPS + 4, 3 * STEPS):
             broken_once(Breaker(at), f"batch {at}, ema {ema}", whole, ema=ema)
             count += 1
-        for at in (1, 5):
+        for at in (5,) if ema else (1, 5):
             broken_once(Breaker(at, "test"), f"validation {at}, ema {ema}", whole, ema=ema)
             count += 1
         broken_once(Breaker(8), f"every 4, ema {ema}", whole, ema=ema, every=4)

@@ -42,7 +42,16 @@ def run_script(name, *arguments, timeout):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_broken_training_ends_bit_for_bit_as_if_it_had_never_stopped(backend):
     needs(backend)
-    assert f"24 breaks mended on {backend}" in run_script("broken_training.py", backend, timeout=580)
+    assert f"20 breaks mended on {backend}" in run_script("broken_training.py", backend, timeout=580)
+
+
+@pytest.mark.framework
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_models_and_optimizers_of_every_kind_go_on_bit_for_bit(backend):
+    needs(backend)
+    cases = 8 if backend == "torch" else 9
+    assert f"in {cases} cases on {backend}" in run_script("odd_training.py", backend, timeout=580)
 
 
 @pytest.mark.slow

@@ -11,14 +11,14 @@ from pathlib import Path
 from sys import _getframe
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bitesize.engine.loader import Loader
 from bitesize.errors import BadFile, BadSetting
+from bitesize.outputs.keras import to_keras
 from bitesize.training import state as taking
 from bitesize.training.snapshot import read_snapshot, write_snapshot
 
 if TYPE_CHECKING:
     import os
-
-    from bitesize.engine.loader import Loader
 
 # At most so much work is lost, and saving takes a small part of the time: a copy of the model, and a write beside training.
 _MINUTES = 5.0
@@ -113,15 +113,16 @@ class Checkpoint:
 
     # --- for a script --------------------------------------------------------------------------------------------------
 
-    def restore(self, model: Any, loader: Loader) -> int:
+    def restore(self, model: Any, loader: Any) -> int:
         """Put the newest whole checkpoint back, and the loader to where it stood.
 
         Parameters
         ----------
         model
-            Compiled and built, as it was.
+            Compiled, as it was.
         loader
-            Of the same data, order and batch size; `Loader.load_state_dict` says what may differ.
+            A `Loader` of the same data, order and batch size, or what `bitesize.to_keras` made of it;
+            `Loader.load_state_dict` says what may differ.
 
         Returns
         -------
@@ -138,6 +139,7 @@ class Checkpoint:
             If the loader's data or order are others.
         """
         self.begin(model, loader)
+        loader = self._loader
         self._replaces = False
         found = self._newest()
         if found is None:
@@ -152,7 +154,7 @@ class Checkpoint:
         self.extra = state["extra"] | dict(self.extra)
         return self._epoch if self.broken else self._epoch - 1
 
-    def begin(self, model: Any, loader: Loader) -> int:
+    def begin(self, model: Any, loader: Any) -> int:
         """Begin to count; what is in the folder goes once something new is saved.
 
         Returns
@@ -160,8 +162,7 @@ class Checkpoint:
         int
             -1, as `restore` where nothing was saved.
         """
-        self._build(model, loader)
-        self._loader = loader
+        loader = self._loader = self._build(model, loader)
         self._start = (loader.epoch, 0)
         self._before = self._epoch = self._done = 0
         self._restored, self._replaces = None, True
@@ -286,8 +287,9 @@ class Checkpoint:
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count, and save when it is time."""
-        self._done = batch + 1
-        ends = self._done == self.params.get("steps")
+        steps = self.params.get("steps") or batch + 1
+        self._done = min(batch + 1, steps)  # the last execution of several steps may have fewer
+        ends = self._done == steps
         if ends:
             self.validates()
         if self._stop is not None or (self._due and not ends):
@@ -362,13 +364,17 @@ class Checkpoint:
         random = taking.take_random(arrays)
         self._restored = {"callbacks": callbacks, "random": random, "batch": 0, "stopped": False}, arrays
 
-    def _build(self, model: Any, loader: Loader) -> None:
+    def _build(self, model: Any, loader: Any) -> Loader:
+        """Make the variables that a checkpoint is of, and give the loader itself."""
         if not getattr(model, "compiled", False):
             raise BadSetting("the model must be compiled before a checkpoint is restored: its optimizer is part of it")
+        data = to_keras(loader) if isinstance(loader, Loader) else loader
         if not model.built:
-            model.build((None, *loader.spec["x"].shape))
+            model.test_on_batch(*data.zeros())
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
+        found: Loader = data.loader
+        return found
 
     def _save(self, batch: int, metrics: taking.Arrays | None = None) -> None:
         assert self._loader is not None

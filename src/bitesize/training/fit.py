@@ -86,7 +86,7 @@ def fit(
         validation_data = to_keras(validation_data, inputs=inputs, targets=targets)
     first = 0
     if checkpoint is not None:
-        first = 1 + (checkpoint.restore if resume else checkpoint.begin)(model, data.loader)
+        first = 1 + (checkpoint.restore if resume else checkpoint.begin)(model, data)
     everything = continued([*callbacks, *([checkpoint] if checkpoint else [])], model, epochs, verbose, len(data))
     arguments = {"validation_data": validation_data, "class_weight": class_weight}
     if checkpoint is not None and checkpoint.fresh:
