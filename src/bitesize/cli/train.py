@@ -79,7 +79,6 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a classifier. The plan is printed first; after each epoch the model is saved."""
-    from bitesize.errors import BadSetting
     from bitesize.training.settings import TrainSettings
 
     size: Any = parse_batch_size(batch_size)
@@ -110,7 +109,9 @@ def train(
         out = out if _is_given(context, "out") else _folder_of_run(out)
         broken = _read_broken(out, given)
     elif data is None:
-        raise BadSetting("DATA is missing: what to train on. (With --resume a broken run goes on, and knows its data.)")
+        raise typer.BadParameter(
+            "DATA is missing: what to train on. (With --resume a broken run goes on, and knows its data.)"
+        )
     result = run(broken.settings if broken else TrainSettings(**told), out, quiet=json, broken=broken)
     if json:
         print_json(result)
@@ -145,6 +146,7 @@ def run(settings: TrainSettings, out: str, *, quiet: bool, broken: Broken | None
     from bitesize.cli.interrupt import INTERRUPT, leave
     from bitesize.cli.progress import Quiet, Terminal
     from bitesize.training.prepare import prepare
+    from bitesize.training.resume import unfinished
     from bitesize.training.train import train
 
     watcher = Quiet() if quiet else Terminal()
@@ -154,6 +156,13 @@ def run(settings: TrainSettings, out: str, *, quiet: bool, broken: Broken | None
         """Say what is saved, and how to go on."""
         errors.print(plain(_interrupted(job, out)), highlight=False, soft_wrap=True)
 
+    left = unfinished(out) if broken is None else None
+    if left:
+        errors.print(
+            f"{plain(out)} has a run that was broken off ({left}); --resume would go on with it. It stays until this one has "
+            "an epoch done.",
+            highlight=False,
+        )
     try:
         with watcher:
             job = prepare(settings, out, broken)

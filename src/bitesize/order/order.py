@@ -51,7 +51,7 @@ class Order:
     >>> sorted(Order(1000, seed=7).rows(epoch=3, start=0, stop=1000).tolist()) == list(range(1000))
     True
     >>> rows = Order(2, weights=[1, 9], repeat=500).rows(epoch=0, start=0, stop=1000)
-    >>> 880 < rows.sum() < 920
+    >>> bool(880 < rows.sum() < 920)
     True
     """
 

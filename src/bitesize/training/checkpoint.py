@@ -109,7 +109,8 @@ class Checkpoint:
         self._stop: BaseException | None = None
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
-        self._warned = self._replaces = False
+        self._warned = False
+        self._older: list[Path] = []  # of an earlier training, which this one takes the place of
 
     # --- for a script --------------------------------------------------------------------------------------------------
 
@@ -140,7 +141,7 @@ class Checkpoint:
         """
         self.begin(model, loader)
         loader = self._loader
-        self._replaces = False
+        self._older = []
         found = self._newest()
         if found is None:
             return -1
@@ -155,7 +156,7 @@ class Checkpoint:
         return self._epoch if self.broken else self._epoch - 1
 
     def begin(self, model: Any, loader: Any) -> int:
-        """Begin to count; what is in the folder goes once something new is saved.
+        """Begin to count; checkpoints that are in the folder go once an epoch is done.
 
         Returns
         -------
@@ -165,7 +166,7 @@ class Checkpoint:
         loader = self._loader = self._build(model, loader)
         self._start = (loader.epoch, 0)
         self._before = self._epoch = self._done = 0
-        self._restored, self._replaces = None, True
+        self._restored, self._older = None, self._paths()
         return -1
 
     def peek(self) -> dict[str, Any] | None:
@@ -406,9 +407,13 @@ class Checkpoint:
         number = int(paths[-1].name.partition("-")[0]) + 1 if paths else 1
         path = self.folder / f"{number:06d}-epoch{state['epoch']}-batch{state['batch']}.npz"
         write_snapshot(path, state, arrays)
-        for old in paths if self._replaces else [*paths, path][: -self._keep]:
+        own = [each for each in paths if each not in self._older]
+        for old in [*own, path][: -self._keep]:
             old.unlink(missing_ok=True)
-        self._replaces = False
+        if state["epoch"]:  # what an earlier training left stays until this one has something to show
+            for old in self._older:
+                old.unlink(missing_ok=True)
+            self._older = []
 
     def _collect(self) -> None:
         """Wait for what is being written; a disk that takes no more is told once."""

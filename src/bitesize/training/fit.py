@@ -45,7 +45,7 @@ def fit(
     checkpoint
         Where training stands; without, it begins anew.
     resume
-        False to begin anew although there are checkpoints; they are removed once this training has saved one.
+        False to begin anew although there are checkpoints; they are removed once this training has an epoch done.
     callbacks
         Keras's own and yours. What they remember is saved with a checkpoint: of Keras's `EarlyStopping`,
         `ReduceLROnPlateau` and `ModelCheckpoint`, and of all that have ``state_dict()`` and ``load_state_dict(state)``.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bitesize.errors import BadSetting
+from bitesize.errors import BadFile, BadSetting
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings
@@ -67,6 +67,20 @@ def read_broken(out: str | os.PathLike[str], given: Mapping[str, Any]) -> Broken
     }
     free = {name: value for name, value in given.items() if name in _FREE}
     return Broken(replace(settings, **(paths | free)), [from_dict(each) for each in extra["scaling"]])
+
+
+def unfinished(out: str | os.PathLike[str]) -> str | None:
+    """Tell where the run in a folder stands, if it was broken off; None where there is none, or it came to its end."""
+    checkpoint = Checkpoint(RunFolder(Path(out)).checkpoints)
+    newest = checkpoint.newest_path
+    if newest is None:
+        return None
+    try:
+        settings = (checkpoint.peek() or {}).get("settings", {})
+    except BadFile:
+        return newest.name  # a beginning run is not the one to judge it
+    epoch = int(newest.name.split("-epoch")[1].split("-")[0])
+    return newest.name if epoch < settings.get("epochs", 0) else None
 
 
 def _found(name: str, path: str | None, folder: str) -> str | None:
