@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import time
-import warnings
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from sys import _getframe
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bitesize.engine.loader import Loader
-from bitesize.errors import BadFile, BadSetting
+from bitesize.errors import BadSetting
 from bitesize.outputs.keras import to_keras
 from bitesize.training import state as taking
-from bitesize.training.snapshot import read_snapshot, write_snapshot
+from bitesize.training.shelf import Shelf
 
 if TYPE_CHECKING:
     import os
 
 # At most so much work is lost, and saving takes a small part of the time: a copy of the model, and a write beside training.
 _MINUTES = 5.0
-_NAME = re.compile(r"(\d{6,})-epoch\d+-batch\d+\.npz")
 
 
 class Broken(NamedTuple):
@@ -89,10 +85,10 @@ class Checkpoint:
             raise BadSetting(f"every_minutes must be above 0, not {every_minutes!r}")
         if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
             raise BadSetting(f"keep must be a whole number of at least 1, not {keep!r}")
-        self.folder = Path(folder)
+        self._shelf = Shelf(Path(folder), keep)
         self.extra: Mapping[str, Any] = extra or {}
         self.saves_begin = False  # whether the very begin is saved, too
-        self._batches, self._keep = every_batches, keep
+        self._batches = every_batches
         self._seconds = None if every_batches else 60 * (every_minutes or _MINUTES)
         self.model: Any = None
         self.params: Mapping[str, Any] = {}
@@ -107,10 +103,6 @@ class Checkpoint:
         self._metrics: taking.Arrays = {}  # of an epoch whose validation is running
         self._since = (0, time.monotonic())  # when the last was saved: batches, and the clock
         self._stop: BaseException | None = None
-        self._writer: ThreadPoolExecutor | None = None
-        self._writing: Future[None] | None = None
-        self._warned = False
-        self._older: list[Path] = []  # of an earlier training, which this one takes the place of
 
     # --- for a script --------------------------------------------------------------------------------------------------
 
@@ -141,8 +133,8 @@ class Checkpoint:
         """
         self.begin(model, loader)
         loader = self._loader
-        self._older = []
-        found = self._newest()
+        self._shelf.take_the_place(replaces=False)
+        found = self._shelf.newest()
         if found is None:
             return -1
         state, arrays = found
@@ -166,29 +158,24 @@ class Checkpoint:
         loader = self._loader = self._build(model, loader)
         self._start = (loader.epoch, 0)
         self._before = self._epoch = self._done = 0
-        self._restored, self._older = None, self._paths()
+        self._restored = None
+        self._shelf.take_the_place(replaces=True)
         return -1
 
     def peek(self) -> dict[str, Any] | None:
         """Read what was given as ``extra`` when the newest checkpoint was saved; None where nothing was saved."""
-        found = self._newest()
+        found = self._shelf.newest()
         return None if found is None else found[0]["extra"]
 
     @property
     def newest_path(self) -> Path | None:
         """Where the last checkpoint is."""
-        paths = self._paths()
-        return paths[-1] if paths else None
-
-    @property
-    def place(self) -> tuple[int, int]:
-        """Keras's epoch, and how many of its batches are trained."""
-        return self._epoch, self._done
+        return self._shelf.newest_path
 
     @property
     def waits(self) -> bool:
         """Whether `stop` was called and saving has not begun."""
-        return self._stop is not None and self._writing is None
+        return self._stop is not None and not self._shelf.writes
 
     @property
     def fresh(self) -> bool:
@@ -244,7 +231,7 @@ class Checkpoint:
 
     def wait(self) -> None:
         """Wait until what is being saved is on the disk."""
-        self._collect()
+        self._shelf.wait()
 
     # --- what Keras calls ----------------------------------------------------------------------------------------------
 
@@ -317,10 +304,7 @@ class Checkpoint:
         if self._ended is not None:
             self._save(0)
         self._fitting = False
-        self.wait()
-        if self._writer is not None:
-            self._writer.shutdown()
-            self._writer = None
+        self._shelf.close()
 
     # --- inside ----------------------------------------------------------------------------------------------------------
 
@@ -379,7 +363,7 @@ class Checkpoint:
 
     def _save(self, batch: int, metrics: taking.Arrays | None = None) -> None:
         assert self._loader is not None
-        self._collect()
+        self._shelf.wait()  # before another copy of the model is made
         arrays = self._ended or taking.take_variables(self.model)
         self._ended = None
         arrays |= taking.take_metrics(self.model) if metrics is None else metrics
@@ -397,68 +381,13 @@ class Checkpoint:
             "extra": dict(self.extra),
         }
         self._since = (self._trained, time.monotonic())
-        if self._writer is None:
-            self._writer = ThreadPoolExecutor(1, "bitesize-checkpoint")
-        self._writing = self._writer.submit(self._write, state, arrays)
-
-    def _write(self, state: dict[str, Any], arrays: taking.Arrays) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        paths = self._paths()
-        number = int(paths[-1].name.partition("-")[0]) + 1 if paths else 1
-        path = self.folder / f"{number:06d}-epoch{state['epoch']}-batch{state['batch']}.npz"
-        write_snapshot(path, state, arrays)
-        own = [each for each in paths if each not in self._older]
-        for old in [*own, path][: -self._keep]:
-            old.unlink(missing_ok=True)
-        if state["epoch"]:  # what an earlier training left stays until this one has something to show
-            for old in self._older:
-                old.unlink(missing_ok=True)
-            self._older = []
-
-    def _collect(self) -> None:
-        """Wait for what is being written; a disk that takes no more is told once."""
-        if self._writing is None:
-            return
-        writing, self._writing = self._writing, None
-        try:
-            writing.result()
-        except OSError as error:
-            if not self._warned:
-                self._warned = True
-                paths = self._paths()
-                last = f"the last good one is {paths[-1]}" if paths else "there is none yet"
-                warnings.warn(f"a checkpoint could not be saved: {error}. Training goes on; {last}", stacklevel=3)
+        self._shelf.put(state, arrays)
 
     def _stop_if_asked(self) -> None:
         if self._stop is not None:
             self.wait()
             error, self._stop, self._fitting = self._stop, None, False
             raise error
-
-    def _paths(self) -> list[Path]:
-        """List the checkpoints, the newest last."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(
-            (path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)),
-            key=lambda path: int(path.name.partition("-")[0]),
-        )
-
-    def _newest(self) -> tuple[dict[str, Any], taking.Arrays] | None:
-        """Read the newest checkpoint that is whole."""
-        damaged: list[str] = []
-        for path in reversed(self._paths()):
-            try:
-                found = read_snapshot(path)
-            except BadFile as error:
-                damaged.append(str(error))
-                continue
-            if damaged:
-                warnings.warn(f"{'; '.join(damaged)}. Going on from {path}", stacklevel=3)
-            return found
-        if damaged:
-            raise BadFile(f"no checkpoint in {self.folder} is whole: {'; '.join(damaged)}")
-        return None
 
 
 def _nothing(*arguments: Any, **named: Any) -> None:
