@@ -58,6 +58,7 @@ def readers() -> Job:
     """Load what reads files without the GIL."""
 
     def job() -> None:
+        """Call each with nothing to read."""
         libc = import_module("bitesize.kernels.libc")
         none, flags = np.empty(0, np.int64), np.empty(0, np.bool_)
         nothing = np.frombuffer(b"", np.uint8)
