@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -12,6 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from bitesize.errors import MissingPackage
+from bitesize.training.backend import choose_backend
+
+# Before any test imports Keras, whose own default is TensorFlow, installed or not.
+with contextlib.suppress(MissingPackage):
+    os.environ.setdefault("KERAS_BACKEND", choose_backend())
 
 
 def _threads() -> set[str]:
