@@ -12,11 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from bitesize.errors import MissingPackage
 from bitesize.training.backend import choose_backend
 
+# What is slow is told by the bench, not by tests.
+settings.register_profile("bitesize", deadline=None)
+settings.load_profile("bitesize")
 # Before any test imports Keras, whose own default is TensorFlow, installed or not.
 with contextlib.suppress(MissingPackage):
     os.environ.setdefault("KERAS_BACKEND", choose_backend())
