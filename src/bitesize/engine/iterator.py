@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bitesize.engine.workers import HELD_PATIENCE, STALL_SECONDS, Engine, Run
+from bitesize.engine.run import Run
+from bitesize.engine.workers import HELD_PATIENCE, STALL_SECONDS, Engine
 from bitesize.errors import LoaderClosed
 from bitesize.spec import Batch
 

@@ -30,6 +30,7 @@ from bitesize.engine.scratch import Scratch
 from bitesize.engine.shapes import Layout, measured
 from bitesize.engine.stats import Stats
 from bitesize.engine.steps import BadRow, Last, Policy, Steps
+from bitesize.engine.window import Frames, Windowed
 from bitesize.engine.workers import Engine
 from bitesize.errors import BadSetting, DoesNotFit, LoaderClosed
 from bitesize.memory.budget import Budget, as_budget
@@ -128,7 +129,7 @@ class Loader:
     ) -> None:
         if not isinstance(source, Source):
             raise BadSetting(f"a Source is needed, as bs.open(...) makes it, not {type(source).__name__}")
-        order = choose_order(source, order, seed, shuffle)
+        order, runs = choose_order(source, order, seed, shuffle, batch_size)
         shard = shard or Shard()
         if last is None:
             last = "short" if shard.world_size == 1 else "drop" if order.shuffle else "pad"
@@ -137,7 +138,8 @@ class Loader:
         self.budget = as_budget(memory)
         self.stats = Stats()
         transforms = measured(source, transforms, self.budget)
-        self._pipeline = Pipeline(source, transforms, layout, dtype, fast_decode, self.budget)
+        self._windowed = Windowed(source, runs) if runs is not None else None
+        self._pipeline = Pipeline(self._windowed or source, transforms, layout, dtype, fast_decode, self.budget)
         self._working = threads or processor_share()
         self._held = 1
         room = available(self._working)
@@ -148,6 +150,9 @@ class Loader:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise BadSetting(f'batch_size must be a whole number of at least 1, or "auto", not {batch_size!r}')
         self.steps = Steps(order, int(batch_size), last, shard)
+        if self._windowed is not None:
+            window = self._windowed.window_nbytes(self.steps)
+            self._needs = self._least_needs = replace(self._needs, window=window)
         if self._pipeline.steps.mixes:
             self.steps.refuse_torn_pairs()
         self._policy = Policy(on_error, max_bad, len(source))
@@ -417,7 +422,10 @@ class Loader:
             Scratch(fields, self._pipeline.decodes, self._pipeline.kernel_values, pool) for _ in range(self.threads)
         ]
         self.stats.watch([scratch.clock for scratch in scratches], usable_cpus())
-        engine = Engine(self._pipeline, self.steps, self._policy, ring, scratches, pool, Crew(self._working, self.threads))
+        frames = Frames(self._windowed.window_nbytes(self.steps)) if self._windowed is not None else None
+        engine = Engine(
+            self._pipeline, self.steps, self._policy, ring, scratches, pool, Crew(self._working, self.threads), frames
+        )
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, _drop, ring, pool, engine)
         return engine

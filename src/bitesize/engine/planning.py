@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from bitesize.memory.plan import Part, Plan
 from bitesize.memory.sizes import format_size
 from bitesize.order.order import Order
 from bitesize.order.weighted import balanced
-from bitesize.sources.base import Source
+from bitesize.sources.base import Runs, Source
 from bitesize.spec import Encoded, Field
 
 # The pool that decoding draws on: this much, enough for a photograph of 12 megapixels decoded by Pillow, or an eighth of
@@ -40,7 +40,8 @@ _ROW_OVERHEAD = 160
 class Needs:
     """What a loader needs for a batch of any size.
 
-    ``room`` is what this process may take, whatever the budget says, and ``overhead`` what it holds besides.
+    ``room`` is what this process may take, whatever the budget says, and ``overhead`` what it holds besides; ``window`` are
+    the bytes of rows that are held in memory to draw from.
     """
 
     pipeline: Pipeline
@@ -48,6 +49,7 @@ class Needs:
     threads: int
     room: Limit
     overhead: int
+    window: int = 0
 
     def fixed_parts(self, rows: int) -> list[Part]:
         """List every permanent need but the slots, for batches of so many rows a rank."""
@@ -57,6 +59,11 @@ class Needs:
         parts = [Part("thread scratch", self.threads * each, detail)]
         parts.append(Part("index", source.nbytes, f"names and labels of {len(source):,} rows"))
         parts.append(Part("order", self.order.nbytes + rows * _ROW_OVERHEAD * 4, self.order.detail))
+        if self.order.windows is not None:
+            stretch, lanes = self.order.windows.stretch, self.order.windows.lanes
+            parts.append(
+                Part("window", self.window, f"{stretch * lanes:,} rows in {lanes} lanes, their runs whole, and the next")
+            )
         return [part for part in parts if part.nbytes]
 
     def slots_part(self, rows: int, slots: int) -> Part:
@@ -83,8 +90,26 @@ class Needs:
         return sum(part.nbytes for part in self.fixed_parts(rows)) + self.slots_part(rows, slots).nbytes
 
 
-def choose_order(source: Source, order: Order | str | None, seed: int, shuffle: bool) -> Order:
-    """Make the order that a user asks for, or check the one that is given."""
+def choose_order(
+    source: Source, order: Order | str | None, seed: int, shuffle: bool, batch_size: int | str
+) -> tuple[Order, Runs | None]:
+    """Make the order that a user asks for, or check the one that is given; and the runs of its window, if it has one."""
+    order = _chosen_order(source, order, seed, shuffle)
+    if order.window is None:
+        return order, None
+    runs = source.runs() if order.runs is None else Runs(np.asarray(order.runs))
+    if runs is None:
+        raise BadSetting(
+            f"window: rows of {source!r} do not lie in runs that are cheaper to read together: leave window out, and all are shuffled"
+        )
+    if order.batch_size is None and not isinstance(batch_size, int | np.integer):
+        raise BadSetting('window: batches are shared out among lanes, so batch_size must be a number, not "auto"')
+    order = replace(order, runs=runs.starts, batch_size=order.batch_size or max(1, int(batch_size)))
+    assert order.windows is not None
+    return order, Runs(order.windows.starts, runs.nbytes)
+
+
+def _chosen_order(source: Source, order: Order | str | None, seed: int, shuffle: bool) -> Order:
     n = len(source)
     if order is None:
         return Order(n, seed, shuffle, mixture=source.mixture)
@@ -138,6 +163,8 @@ def refuse_unless_it_fits(needs: Needs, steps: Steps, slots: int, budget: Budget
         ways = f"Lower batch_size to {fitting * steps.shard.world_size} or {ways}"
     else:
         ways = f"No batch fits: {ways}"
+    if needs.window:
+        ways += f", or lower window or lanes of the order: {format_size(needs.window)} are for its window"
     beside = f" and {format_size(rest)} beside them" if rest else ""
     raise DoesNotFit(
         f"{rows} rows of {needs.pipeline.out[IMAGE]} take {format_size(slot)} a slot; {slots} slots need "

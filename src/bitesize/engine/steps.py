@@ -78,6 +78,15 @@ class Steps:
         start, stop = self.shard.share(min(self.batch_size, self.order.length) if self.last == "short" else self.batch_size)
         return stop - start
 
+    def own(self, positions: NDArray[np.int64], origin: int = 0) -> NDArray[np.bool_]:
+        """Tell which positions of an epoch this rank takes, in batches that are cut from ``origin`` on."""
+        start, stop = self.shard.share(self.batch_size)
+        place = (positions - origin) % self.batch_size
+        taken = (positions >= origin) & (start <= place) & (place < stop)
+        if self.last == "drop":
+            taken &= positions < origin + self.batches_from(origin) * self.batch_size
+        return taken
+
     def refuse_torn_pairs(self) -> None:
         """Raise `BadSetting` unless rows 2k and 2k + 1 of every batch are one rank's.
 

@@ -11,18 +11,19 @@ import gc
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bitesize.engine.after import Key
 from bitesize.engine.crew import Crew
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.ring import Ring, Slot
+from bitesize.engine.run import Bite, Filling, Load, Run
 from bitesize.engine.scratch import Scratch
 from bitesize.engine.steps import Policy, Step, Steps
+from bitesize.engine.window import Frames, Held, Windowed
 from bitesize.errors import BatchesHeld, BitesizeError, LoaderClosed, Stalled
 from bitesize.memory.budget import Pool
 from bitesize.order.chance import draw
@@ -31,40 +32,6 @@ from bitesize.order.chance import draw
 HELD_PATIENCE = 1.0
 # Nothing at all moved for so long: not slow, but hung.
 STALL_SECONDS = 300.0
-
-
-@dataclass(eq=False)
-class Filling:
-    """A batch in the making."""
-
-    run: Run
-    step: Step
-    slot: Slot
-    mask: NDArray[np.bool_]
-    draws: Sequence[Sequence[float]]
-    begun: int = 0  # rows that were given to threads
-    pending: int = 0  # rows that are not done yet
-    error: BaseException | None = None
-
-
-@dataclass
-class Bite:
-    """Some rows of a batch, for one thread."""
-
-    filling: Filling
-    start: int
-    stop: int
-
-
-class Run:
-    """A sequence of batches from one place on."""
-
-    def __init__(self, epoch: int, position: int) -> None:
-        self.next = (epoch, position)  # the next to begin: only the dispatching thread touches it
-        self.taken = (epoch, position)  # the next that the caller gets: only the caller touches it
-        self.changed = threading.Condition()
-        self.ready: dict[tuple[int, int], Filling] = {}
-        self.cancelled = False
 
 
 class Engine:
@@ -79,6 +46,7 @@ class Engine:
         scratches: list[Scratch],
         pool: Pool | None,
         crew: Crew,
+        frames: Frames | None,
     ):
         self.pipeline = pipeline
         self.steps = steps
@@ -87,6 +55,8 @@ class Engine:
         self.pool = pool
         self.crew = crew
         self.run: Run | None = None
+        self._frames = frames
+        self._loads: deque[Load] = deque()
         self._dispatch = threading.Lock()
         self._current: Filling | None = None
         self._stopping = False
@@ -109,10 +79,16 @@ class Engine:
         run = self.run
         if run is None or run.cancelled or run.taken != (epoch, position):
             self.cancel()
-            run = self.run = Run(epoch, position)
+            run = self.run = Run(epoch, position, self._hold(epoch, position))
             self._wanted.set()
         self._hire()
         return run
+
+    def _hold(self, epoch: int, position: int) -> Held | None:
+        if self._frames is None:
+            return None
+        assert isinstance(self.pipeline.source, Windowed)
+        return Held(self.pipeline.source, self.steps, (epoch, position), self._frames)
 
     def _hire(self) -> None:
         """Start the threads that are to work and have not begun; those that stand by take nothing of the system until then."""
@@ -138,6 +114,8 @@ class Engine:
             run.cancelled = True
             dropped, run.ready = list(run.ready.values()), {}
             run.changed.notify_all()
+        if run.held is not None:
+            run.held.close()
         for filling in dropped:
             self._drop(filling)
 
@@ -213,6 +191,8 @@ class Engine:
             self._drop(self._current)
             self._current = None
         self.ring.close()
+        if self._frames is not None:
+            self._frames.close()
         self._threads = []
         if self.pool is not None:
             self.pool.close()
@@ -258,30 +238,40 @@ class Engine:
             if bite is None:
                 scratch.rest()
                 return
-            used = time.thread_time()
-            self._fill(bite, scratch)
+            used, rows = time.thread_time(), 0
+            if isinstance(bite, Load):
+                self._load(bite, scratch)
+            else:
+                rows = bite.stop - bite.start
+                self._fill(bite, scratch)
             self._moved = time.monotonic()
             used = time.thread_time() - used
             clock.cpu += used
             clock.busy += time.perf_counter() - begun
-            clock.rows += bite.stop - bite.start
-            self.crew.report(bite.stop - bite.start, used, begun - asked)
+            clock.rows += rows
+            self.crew.report(rows, used, begun - asked)
             if self.crew.working > self._hired:
                 self._hire()
 
-    def _next_bite(self, scratch: Scratch) -> Bite | None:
-        """Cut the next bite; one thread at a time, so bites begin in order."""
+    def _next_bite(self, scratch: Scratch) -> Bite | Load | None:
+        """Cut the next bite, or give what it needs in memory; one thread at a time, so all begin in order."""
         scratch.doing = ("waiting for a free slot", None)
         if not self._dispatch.acquire(blocking=False):
             scratch.rest()  # others may wait for what this thread has
             self._dispatch.acquire()
         try:
             while not self._stopping:
+                if self._loads:
+                    load = self._loads.popleft()
+                    load.held.enter()
+                    return load
                 filling = self._current
                 if filling is not None and filling.begun < filling.step.rows.size:
                     if not filling.run.cancelled:
                         start = filling.begun
                         filling.begun = min(start + self.pipeline.bite, filling.step.rows.size)
+                        if filling.run.held is not None:
+                            filling.run.held.enter()
                         return Bite(filling, start, filling.begun)
                     rest, filling.begun = filling.step.rows.size - filling.begun, filling.step.rows.size
                     self._done(filling, rest, scratch)
@@ -307,6 +297,8 @@ class Engine:
         filling = Filling(run, None, slot, np.empty(0, np.bool_), ())  # type: ignore[arg-type]
         try:
             step = filling.step = self.steps.step(epoch, position)
+            if run.held is not None:
+                self._loads += [Load(run.held, what) for what in run.held.due(step)]
             filling.pending = step.rows.size
             filling.mask = np.ones(step.rows.size, np.bool_)
             filling.draws = self._draws(step)
@@ -329,9 +321,17 @@ class Engine:
         rows: Sequence[Sequence[float]] = np.concatenate(columns, axis=1).tolist()
         return rows
 
+    def _load(self, load: Load, scratch: Scratch) -> None:
+        scratch.doing = ("reading on from", load.what.start)
+        begun = time.perf_counter()
+        load.held.load(load.what)
+        scratch.clock.read += time.perf_counter() - begun
+
     def _fill(self, bite: Bite, scratch: Scratch) -> None:
         filling = bite.filling
-        step = filling.step
+        step, held = filling.step, filling.run.held
+        if isinstance(self.pipeline.source, Windowed):
+            self.pipeline.source.using(held)
         try:
             if filling.error is None and not filling.run.cancelled:
                 self._fill_rows(filling, bite, scratch)
@@ -339,6 +339,8 @@ class Engine:
             if not isinstance(error, BitesizeError):  # ours name file and row themselves
                 error.add_note(f"bitesize: while {self._where(*scratch.doing)} (epoch {step.epoch})")
             filling.error = filling.error or error
+        if held is not None:
+            held.leave(step.rows[bite.start : min(bite.stop, step.real)])
         self._done(filling, bite.stop - bite.start, scratch)
 
     def _fill_rows(self, filling: Filling, bite: Bite, scratch: Scratch) -> None:

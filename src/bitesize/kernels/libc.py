@@ -13,11 +13,12 @@ from numba import types
 
 from bitesize.kernels.jit import jit
 
-# Pointers are passed as integers. Linux and macOS have all four, with 64-bit offsets on every machine that numba runs on.
+# Pointers are passed as integers. Linux and macOS have all of them, with 64-bit offsets on every machine that numba runs on.
 _open = types.ExternalFunction("open", types.int32(types.intp, types.int32))
 _lseek = types.ExternalFunction("lseek", types.int64(types.int32, types.int64, types.int32))
 _pread = types.ExternalFunction("pread", types.intp(types.int32, types.intp, types.uintp, types.int64))
 _close = types.ExternalFunction("close", types.int32(types.int32))
+_memcpy = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.uintp))
 _END = 2  # SEEK_END
 
 # Set when all of this has been compiled or loaded: until then, files are read from Python.
@@ -171,3 +172,11 @@ def read_rows(file: int, offsets: Any, places: Any, out: Any) -> int:
             return i
         i = stop
     return i
+
+
+@jit
+def copy_rows(addresses: Any, out: Any) -> None:
+    """Copy rows from memory, (n,) int64 addresses, to ``out``, (n, nbytes) uint8, C-contiguous."""
+    nbytes, place = out.shape[1], out.ctypes.data
+    for i in range(addresses.shape[0]):
+        _memcpy(place + i * nbytes, addresses[i], np.uintp(nbytes))

@@ -65,6 +65,7 @@ def readers() -> Job:
         libc.open_all(nothing, none, 0, np.empty(0, np.int32), none)
         libc.read_all(np.empty(0, np.int32), none, none, flags)
         libc.read_alike(nothing, none, 0, nothing, np.empty(0, np.uint8), np.empty((0, 0), np.uint8), flags)
+        libc.copy_rows(none, np.empty((0, 0), np.uint8))
         libc.read_rows(-1, none, none, np.empty((0, 0), np.uint8))
         libc.LOADED = True  # type: ignore[attr-defined]
 

@@ -14,6 +14,7 @@ from bitesize.order.mix64 import keys, mix64
 from bitesize.order.mixture import Mixture
 from bitesize.order.permutation import permute, rounds
 from bitesize.order.weighted import Weights
+from bitesize.order.windows import Windows
 
 # Positions that are mapped at once and kept: large enough that NumPy's cost per call vanishes (6 M rows/s here
 # against 0.04 M in blocks of 64), small enough (512 KiB) to be no memory at all.
@@ -43,6 +44,16 @@ class Order:
         An epoch ends after so many rows. When shuffling, each epoch has others.
     repeat
         An epoch is so many passes, each in an order of its own.
+    window
+        For data of which neighbouring rows are cheap together: rows are drawn at random from about so many that are held in
+        memory, while the next are read run by run, in random order. None, the default, shuffles all rows at once.
+    lanes
+        How many parts of a batch are drawn from windows of their own. With several ranks a multiple of their number: then each
+        run is read by one rank.
+    runs
+        Where runs begin, as row numbers; a `Loader` asks its source.
+    batch_size
+        Rows that the lanes share out; a `Loader` takes its own.
 
     Examples
     --------
@@ -62,11 +73,16 @@ class Order:
     mixture: Mixture | None = None
     limit_rows: int | None = None
     repeat: int = 1
+    window: int | None = None
+    lanes: int = 8
+    runs: ArrayLike | None = field(default=None, compare=False, repr=False)
+    batch_size: int | None = None
     _weights: Weights | None = field(default=None, init=False, compare=False, repr=False)
+    _windows: Windows | None = field(default=None, init=False, compare=False, repr=False)
     _digest: str | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("n", "seed", "repeat", "limit_rows"):
+        for name in ("n", "seed", "repeat", "limit_rows", "window", "lanes", "batch_size"):
             value = getattr(self, name)
             if isinstance(value, np.integer):
                 object.__setattr__(self, name, int(value))
@@ -87,14 +103,37 @@ class Order:
                 )
             object.__setattr__(self, "_weights", Weights(self.weights, self.n))
             object.__setattr__(self, "_digest", self._weights.digest)  # type: ignore[union-attr]
+        if self.window is not None:
+            self._check_window()
+            if self.runs is not None and self.batch_size is not None:
+                windows = Windows(self.n, self.seed, self.runs, self.window, self.lanes, self.batch_size)
+                object.__setattr__(self, "_windows", windows)
+                object.__setattr__(self, "_digest", windows.digest)
+        elif self.runs is not None or self.batch_size is not None or self.lanes != 8:
+            raise BadSetting("runs, batch_size and lanes are settings of a window: give window=, too")
+
+    def _check_window(self) -> None:
+        for name in ("window", "lanes", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BadSetting(f"{name} must be at least 1, not {value}")
+        if not self.shuffle or self.mixture is not None or self.weights is not None:
+            other = "a mixture" if self.mixture else "weights" if self.weights is not None else "shuffle=False"
+            raise BadSetting(f"a window shuffles all rows in runs, and {other} does not go with that")
+
+    @property
+    def windows(self) -> Windows | None:
+        """The windows of an order that has some, once it knows runs and batch size."""
+        return self._windows
 
     @property
     def length(self) -> int:
         """Rows of an epoch."""
-        return self._pass * self.repeat
+        return self.pass_length * self.repeat
 
     @property
-    def _pass(self) -> int:
+    def pass_length(self) -> int:
+        """Rows of a pass, of which an epoch has ``repeat``."""
         return self.n if self.limit_rows is None else min(self.n, self.limit_rows)
 
     def rows(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
@@ -115,8 +154,8 @@ class Order:
             raise BadSetting(f"positions {start} to {stop} are not within 0 to {self.length}")
         pieces = []
         while start < stop:
-            number, begin = divmod(start, self._pass)
-            end = min(begin + stop - start, self._pass)
+            number, begin = divmod(start, self.pass_length)
+            end = min(begin + stop - start, self.pass_length)
             pieces += self._of_pass(epoch * self.repeat + number, begin, end)
             start += end - begin
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces) if pieces else np.empty(0, np.int64)
@@ -124,6 +163,10 @@ class Order:
     def _of_pass(self, number: int, start: int, stop: int) -> list[NDArray[np.int64]]:
         if not self.shuffle and self.mixture is None:
             return [np.arange(start, stop, dtype=np.int64)]
+        if self.window is not None:
+            if self._windows is None:
+                raise BadSetting("an order with a window needs runs= and batch_size=, which a Loader takes from its source")
+            return [self._windows.rows(number, start, stop)]
         if self._weights is not None:  # each draw is on its own: nothing is won by blocks, and no cache holds the weights
             return [self._weights.rows(self.seed, number, np.arange(start, stop, dtype=np.int64))]
         return [
@@ -134,7 +177,7 @@ class Order:
     def _map(self, number: int, start: int, stop: int) -> NDArray[np.int64]:
         """Work out the rows at some positions of a pass."""
         if self.mixture is not None:
-            begin = number * self._pass
+            begin = number * self.pass_length
             return self.mixture.stream(self.seed, self.shuffle, begin + start, begin + stop)
         return permute(self.n, keys((self.seed, number), rounds(self.n)), np.arange(start, stop, dtype=np.int64))
 
@@ -146,8 +189,9 @@ class Order:
         if self._weights is not None:
             return int(self._weights.at(np.array([chance * 2.0**-64]))[0])
         start, stop = 0, self.n
-        if self.mixture is not None:
-            start, stop = self.mixture.part(int(self.rows(epoch, position, position + 1)[0]))
+        if self.mixture is not None or self._windows is not None:
+            row = self.rows(epoch, position, position + 1)
+            start, stop = self._windows.run(row) if self._windows is not None else self.mixture.part(int(row[0]))  # type: ignore[union-attr]
         return start + chance % (stop - start)
 
     @property
@@ -155,19 +199,28 @@ class Order:
         """Bytes that mapping a block of positions takes: the block, what its making needs beside it, and the weights."""
         if not self.shuffle and self.mixture is None:
             return 0
+        if self._windows is not None:
+            return self._windows.nbytes
         held = self._weights.nbytes if self._weights is not None else self.mixture.nbytes if self.mixture is not None else 0
-        return min(self._pass, BLOCK) * 8 * 8 + held
+        return min(self.pass_length, BLOCK) * 8 * 8 + held
 
     @property
     def detail(self) -> str:
         """What those bytes are, in words."""
-        kind = "weights of all rows" if self._weights is not None else "one block of the shuffle" if self.shuffle else ""
+        kind = "one block of the shuffle" if self.shuffle else ""
+        if self._weights is not None:
+            kind = "weights of all rows"
+        elif self._windows is not None:
+            kind = "runs and windows of the shuffle"
         return ", ".join(filter(None, [kind, "row numbers"]))
 
     def settings(self) -> dict[str, Any]:
         """Give everything that decides the order, as JSON can hold it."""
         settings: dict[str, Any] = {"version": _VERSION, "n": self.n, "seed": self.seed, "shuffle": self.shuffle}
-        if self._digest is not None:
+        if self._windows is not None:
+            settings |= {"window": self._windows.stretch * self._windows.lanes, "lanes": self._windows.lanes}
+            settings |= {"batch_size": self.batch_size, "runs": self._windows.digest}
+        elif self._digest is not None:
             settings["weights"] = self._digest
         if self.mixture is not None:
             settings["mixture"] = [list(self.mixture.rows), list(self.mixture.quotas)]
@@ -176,7 +229,7 @@ class Order:
 
 @functools.lru_cache(maxsize=4)
 def _block(order: Order, number: int, block: int) -> NDArray[np.int64]:
-    rows = order._map(number, block * BLOCK, min(order._pass, (block + 1) * BLOCK))
+    rows = order._map(number, block * BLOCK, min(order.pass_length, (block + 1) * BLOCK))
     rows.flags.writeable = False
     return rows
 

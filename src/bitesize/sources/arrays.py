@@ -14,7 +14,7 @@ from bitesize.files.pread import joined, read_rows
 from bitesize.lazy.nodes import Node, Stretch
 from bitesize.lazy.parts import InMemory, node_of
 from bitesize.lazy.select import NEAR, SCRATCH, whole
-from bitesize.sources.base import Into, Located, Source
+from bitesize.sources.base import Into, Located, Runs, Source
 from bitesize.sources.labels import label_field
 from bitesize.spec import Field
 
@@ -85,6 +85,10 @@ class Arrays(Source):
         """Tell where rows lie in files."""
         return None if self._places is None else self._places.locate(rows)
 
+    def runs(self) -> Runs | None:
+        """Tell which rows of a file are read at once where runs are asked for."""
+        return None if self._places is None else Runs(self._places.runs())
+
     def scratch(self, rows: int) -> int:
         """Blocks that a lazy array is read through."""
         if self._places is not None or not isinstance(self._x, Node):
@@ -109,6 +113,8 @@ class Arrays(Source):
         return cls(random.random((rows, 5, 4, 3)), np.arange(rows, dtype=np.int64) % 2, ("a", "b"))
 
 
+# What is read at once of a file, where rows come in runs: disks that turn, and networks, want about so much.
+_RUN_BYTES = 1 << 20
 # Files up to which naming all of them takes less time than choosing those that rows are in.
 _FEW = 256
 
@@ -138,6 +144,12 @@ class _Places:
             return Located(self._paths, which, offsets, joined=self._joined)
         used, numbers = np.unique(which, return_inverse=True)
         return Located([self._paths[i] for i in used.tolist()], numbers.astype(np.int64), offsets)
+
+    def runs(self) -> NDArray[np.int64]:
+        """Cut each file into runs; give the row with which each begins, and the number of rows."""
+        rows = max(1, _RUN_BYTES // max(1, self._row_bytes))
+        starts = np.append(0, self._ends[:-1])
+        return np.concatenate([*(np.arange(a, b, rows) for a, b in zip(starts, self._ends, strict=True)), self._ends[-1:]])
 
     @property
     def nbytes(self) -> int:

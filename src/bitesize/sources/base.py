@@ -55,6 +55,21 @@ class Located(NamedTuple):
     joined: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None
 
 
+class Runs(NamedTuple):
+    """Rows that are cheap together; see `Source.runs`.
+
+    Attributes
+    ----------
+    starts : ndarray of int64, shape (runs + 1,)
+        The row with which each run begins, from 0 on, ascending; and the number of rows.
+    nbytes : ndarray of int64, shape (runs,), or None
+        The most bytes that the encoded fields of each run take, where there are such.
+    """
+
+    starts: NDArray[np.int64]
+    nbytes: NDArray[np.int64] | None = None
+
+
 class Source(ABC):
     """Rows of named fields; immutable, picklable, and read from several threads at once.
 
@@ -115,6 +130,13 @@ class Source(ABC):
         """Read all fields but ``x``, of rows that were located."""
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
+
+    def runs(self) -> Runs | None:
+        """Tell which rows are cheap to read together (a chunk, a row group, a part of a file), or None if it makes no odds.
+
+        An `Order` with a window reads run after run, each of them whole.
+        """
+        return None
 
     def scratch(self, rows: int) -> int:
         """Tell the bytes that one `read` of so many rows takes besides ``into``."""
@@ -297,6 +319,25 @@ class Source(ABC):
         fields = ", ".join(f"{name}: {what}" for name, what in self.spec.items())
         classes = f", {len(self.classes)} classes" if self.classes else ""
         return f"{type(self).__name__}({len(self):,} rows of {{{fields}}}{classes})"
+
+
+class _Behind:
+    """Places of encoded rows from some row of the call on."""
+
+    def __init__(self, into: EncodedInto, start: int) -> None:
+        self._into, self._start = into, start
+
+    def put(self, i: int, nbytes: int) -> memoryview:
+        """Give the buffer of a row."""
+        return self._into.put(self._start + i, nbytes)
+
+
+def portion(into: Into, start: int, rows: int) -> dict[str, Any]:
+    """Give the places of some neighbouring rows of a call to `Source.read`."""
+    return {
+        name: there[start : start + rows] if isinstance(there, np.ndarray) else _Behind(there, start)
+        for name, there in into.items()
+    }
 
 
 class FileSource(Source):

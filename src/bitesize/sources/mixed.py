@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BadSetting
 from bitesize.order.mixture import Mixture
-from bitesize.sources.base import EncodedInto, Into, Located, Source, raise_bad
+from bitesize.sources.base import Into, Located, Source, portion, raise_bad
 
 
 def mix(sources: Sequence[Source], shares: Sequence[float]) -> Source:
@@ -91,7 +90,7 @@ class Mixed(Source):
         failed: dict[int, Exception] = {}
         for part, own, start in self._stretches(rows):
             try:
-                part.read(own, _portion(into, start, len(own)))
+                part.read(own, portion(into, start, len(own)))
             except BadRows as error:
                 failed |= {start + i: cause for i, cause in error.causes.items()}
         raise_bad(failed)
@@ -118,7 +117,7 @@ class Mixed(Source):
     def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields of each stretch of rows that are of one source."""
         for part, own, start in self._stretches(rows):
-            part.read_beside(own, _portion(into, start, len(own)))
+            part.read_beside(own, portion(into, start, len(own)))
 
     def scratch(self, rows: int) -> int:
         """Tell the most that any source needs."""
@@ -169,21 +168,3 @@ class Mixed(Source):
             if start < stop:
                 i = int(numbers[start])
                 yield self._parts[i], rows[start:stop] - self._begin(i), start
-
-
-class _Behind:
-    """Places of encoded rows from some row of the call on."""
-
-    def __init__(self, into: EncodedInto, start: int) -> None:
-        self._into, self._start = into, start
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Give the buffer of a row."""
-        return self._into.put(self._start + i, nbytes)
-
-
-def _portion(into: Into, start: int, rows: int) -> dict[str, Any]:
-    return {
-        name: there[start : start + rows] if isinstance(there, np.ndarray) else _Behind(there, start)
-        for name, there in into.items()
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.sources.base import Into, Located, Source
+from bitesize.sources.base import Into, Located, Runs, Source
 from bitesize.spec import Field
 
 
@@ -35,6 +35,16 @@ class Subset(Source):
     def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields of rows of the base."""
         self._base.read_beside(self._rows[rows], into)
+
+    def runs(self) -> Runs | None:
+        """Tell the runs of the base that rows are left of, where they are in its order."""
+        runs = self._base.runs()
+        if runs is None or (np.diff(self._rows) < 0).any():
+            return None
+        number = np.searchsorted(runs.starts, self._rows, side="right") - 1
+        firsts = np.flatnonzero(np.diff(number, prepend=-1))
+        nbytes = None if runs.nbytes is None else runs.nbytes[number[firsts]]
+        return Runs(np.append(firsts, len(self._rows)), nbytes)
 
     def scratch(self, rows: int) -> int:
         """Tell what the base needs."""
@@ -99,6 +109,10 @@ class Relabelled(Source):
         """Read the other fields of the base, and put the labels in place of its own."""
         self._base.read_beside(rows, into)
         super().read_beside(rows, into)
+
+    def runs(self) -> Runs | None:
+        """Tell the runs of the base."""
+        return self._base.runs()
 
     def scratch(self, rows: int) -> int:
         """Tell what the base needs."""

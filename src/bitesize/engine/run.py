@@ -1,0 +1,65 @@
+"""What threads work on: batches in the making, cut into bites, in an unbroken sequence."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.engine.ring import Slot
+from bitesize.engine.steps import Step
+from bitesize.engine.window import Held, HeldRun
+
+
+@dataclass(eq=False)
+class Filling:
+    """A batch in the making."""
+
+    run: Run
+    step: Step
+    slot: Slot
+    mask: NDArray[np.bool_]
+    draws: Sequence[Sequence[float]]
+    begun: int = 0  # rows that were given to threads
+    pending: int = 0  # rows that are not done yet
+    error: BaseException | None = None
+
+
+@dataclass
+class Bite:
+    """Some rows of a batch, for one thread."""
+
+    filling: Filling
+    start: int
+    stop: int
+
+
+@dataclass
+class Load:
+    """A run of rows that is to be in memory before rows of it are asked for."""
+
+    held: Held
+    what: HeldRun
+
+
+class Run:
+    """A sequence of batches from one place on.
+
+    Parameters
+    ----------
+    epoch, position
+        The place.
+    held
+        What is in memory for it of a source that is read in runs.
+    """
+
+    def __init__(self, epoch: int, position: int, held: Held | None) -> None:
+        self.next = (epoch, position)  # the next to begin: only the dispatching thread touches it
+        self.taken = (epoch, position)  # the next that the caller gets: only the caller touches it
+        self.changed = threading.Condition()
+        self.ready: dict[tuple[int, int], Filling] = {}
+        self.cancelled = False
+        self.held = held

@@ -1,0 +1,149 @@
+"""Which runs are to be read before which batch: for orders with windows."""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+
+from bitesize.engine.steps import Step, Steps
+from bitesize.order.windows import Windows
+
+# A run, and how many of its rows will be asked for.
+Due = tuple[int, int]
+
+
+class Schedule:
+    """Tells, batch by batch, which runs to read, so that they are there when they are asked for, and not long before.
+
+    A lane's next window is read while the last part of the present one is used, one part for each lane: since lanes take turns, about one of
+    them reads ahead at any time. The first windows of a pass are read during the last of the pass before, which are as much
+    shorter as those are, taken together.
+
+    Parameters
+    ----------
+    steps
+        Cuts an order with windows into batches.
+    epoch, position
+        The place of the first batch.
+    """
+
+    def __init__(self, steps: Steps, epoch: int, position: int) -> None:
+        self._steps = steps
+        self._windows = _windows(steps)
+        self._begun = epoch, position
+        self._repeat, self._pass = steps.order.repeat, steps.order.pass_length
+        self._used = self._windows.times(self._pass)  # rows that each lane gives in a pass
+        number, within = self._pass_at(epoch, position)
+        times = self._windows.times(within)
+        aligned = position % steps.batch_size == 0
+        self._lanes = own_lanes(steps) if aligned else list(range(self._windows.lanes))
+        self._next = {lane: (number, self._windows.window_at(lane, int(times[lane]))) for lane in self._lanes}
+        self._batches = 0
+        self._queue: list[tuple[int, int, int, int]] = []  # (before which batch, number, run, uses)
+        self._queued = 0
+        self._carried: dict[int, int] = {}  # by lane, the run that goes on in its next window, and was told of already
+
+    def due(self, step: Step) -> list[Due]:
+        """Tell what is to be read before the next batch, which must be the one behind that of the last call."""
+        number, within = self._pass_at(step.epoch, min(step.position + self._steps.batch_size, self._steps.order.length))
+        times = self._windows.times(within)
+        for lane in self._lanes:
+            self._look_ahead(lane, number, int(times[lane]))
+        due: list[Due] = []
+        while self._queue and self._queue[0][0] <= self._batches:
+            due.append(heapq.heappop(self._queue)[2:])
+        self._batches += 1
+        return due
+
+    def _pass_at(self, epoch: int, position: int) -> tuple[int, int]:
+        within, place = divmod(position, self._pass)
+        return epoch * self._repeat + within, place
+
+    def _look_ahead(self, lane: int, number: int, time: int) -> None:
+        """Queue the windows of a lane that begin soon, when it stands at a time of a pass."""
+        windows = self._windows
+        while True:
+            its_pass, window = self._next[lane]
+            begin, end = windows.bounds(lane, window)
+            end = min(end, int(self._used[lane]))
+            if begin >= end:
+                self._next[lane] = its_pass + 1, 0
+                if not self._used[lane] and its_pass > number:
+                    return  # a lane that gives nothing
+                continue
+            away = (its_pass - number) * int(self._used[lane]) + begin - time
+            if away > (windows.stretch // windows.lanes if window else self._last_window(lane)):
+                return
+            # One less, since batches may be cut otherwise than the lanes are, and an epoch may drop its last rows.
+            batches = max(0, away) * windows.batch_size // (int(windows.shares[lane]) * self._steps.batch_size) - 1
+            self._queue_window(its_pass, lane, window, max(0, batches))
+            self._next[lane] = its_pass, window + 1
+
+    def _last_window(self, lane: int) -> int:
+        """Count the rows of the last window of a lane in a pass."""
+        used = int(self._used[lane])
+        return used - self._windows.bounds(lane, self._windows.window_at(lane, max(0, used - 1)))[0]
+
+    def _queue_window(self, number: int, lane: int, window: int, batches: int) -> None:
+        """Spread the runs of a window, as far as this rank uses them, over so many batches."""
+        uses = dict(zip(*self._uses(number, lane, window), strict=True))
+        uses.pop(self._carried.pop(lane, -1), None)  # told of with the window before
+        end = min(self._windows.bounds(lane, window)[1], int(self._used[lane]))
+        if end < self._used[lane]:
+            last, following = self._windows.run_at(number, lane, np.array([end - 1, end])).tolist()
+            if last == following:  # what goes on in the next window is to stay until then
+                more = dict(zip(*self._uses(number, lane, window + 1), strict=True)).get(last, 0)
+                uses[last] = uses.get(last, 0) + more
+                self._carried[lane] = last
+        for i, (run, count) in enumerate(uses.items()):
+            if count:
+                heapq.heappush(self._queue, (self._batches + i * batches // len(uses), self._queued, run, count))
+                self._queued += 1
+
+    def _uses(self, number: int, lane: int, window: int) -> tuple[list[int], list[int]]:
+        """Tell the runs of a window, and how many rows of each this rank is given."""
+        begin, end = self._windows.bounds(lane, window)
+        times = np.arange(begin, min(end, int(self._used[lane])))
+        epoch, within = divmod(number, self._repeat)
+        positions = within * self._pass + self._windows.positions(lane, times)
+        origin = self._begun[1] if epoch == self._begun[0] else 0
+        rows = self._windows.drawn(number, lane, window)[: len(times)][self._steps.own(positions, origin)]
+        runs, uses = np.unique(self._windows.run_of(rows), return_counts=True)
+        return runs.tolist(), uses.tolist()
+
+
+def own_lanes(steps: Steps) -> list[int]:
+    """List the lanes of which this rank gets rows."""
+    windows = _windows(steps)
+    whole = steps.order.repeat == 1 or steps.order.pass_length % steps.batch_size == 0
+    if windows.batch_size != steps.batch_size or not whole:
+        return list(range(windows.lanes))  # batches are cut across lanes, each batch elsewhere
+    start, stop = steps.shard.share(steps.batch_size)
+    return [lane for lane in range(windows.lanes) if windows.cuts[lane] < stop and windows.cuts[lane + 1] > start]
+
+
+def resident_rows(steps: Steps) -> int:
+    """Bound the rows of all runs that are in memory at a time.
+
+    Each lane has a window, and those that are near its end the next one too, which are few, since lanes take turns; where one
+    pass follows another each lane has its last window and its first. To the rows of windows come those of the runs at
+    their ends.
+    """
+    windows, lanes = _windows(steps), own_lanes(steps)
+    used = windows.times(steps.order.pass_length)
+    near = 2 + int(windows.shares.max()) * windows.lanes // windows.stretch
+    beyond = 2 * (windows.largest_run - 1)
+    within = (len(lanes) + near) * (windows.stretch + beyond)
+    border = near * (windows.stretch + beyond)
+    for lane in lanes:
+        last = windows.bounds(lane, windows.window_at(lane, max(0, int(used[lane]) - 1)))[0]
+        first = windows.bounds(lane, 0)
+        border += int(used[lane]) - last + min(first[1], int(used[lane])) - first[0] + 2 * beyond
+    return min(max(within, border), windows.n)
+
+
+def _windows(steps: Steps) -> Windows:
+    windows = steps.order.windows
+    assert windows is not None
+    return windows

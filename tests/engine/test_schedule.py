@@ -1,0 +1,61 @@
+"""Whatever the settings, each run is told of before it is needed, for as many rows as are asked of it, and memory stays bounded."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitesize.engine.schedule import Schedule, resident_rows
+from bitesize.engine.steps import Last, Steps
+from bitesize.order.order import Order, Shard
+
+
+@st.composite
+def cut_orders(draw: st.DrawFn) -> Steps:
+    """Make an order with windows, and batches of one rank."""
+    n = draw(st.integers(1, 600))
+    runs = sorted({0, *draw(st.lists(st.integers(0, n - 1), max_size=40))})
+    world = draw(st.integers(1, 4))
+    batch_size = draw(st.integers(1, 64)) * world
+    order = Order(
+        n,
+        seed=draw(st.integers(0, 99)),
+        window=draw(st.integers(1, 2 * n)),
+        lanes=draw(st.integers(1, 12)),
+        runs=runs,
+        batch_size=draw(st.sampled_from([batch_size, batch_size, draw(st.integers(1, 100))])),
+        limit_rows=draw(st.sampled_from([None, None, draw(st.integers(1, n))])),
+        repeat=draw(st.sampled_from([1, 1, draw(st.integers(1, 4))])),
+    )
+    lasts: list[Last] = ["drop", "pad"] if world > 1 else ["drop", "pad", "short"]
+    last: Last = draw(st.sampled_from(lasts)) if order.length >= batch_size else "pad"
+    return Steps(order, batch_size, last, Shard(draw(st.integers(0, world - 1)), world))
+
+
+@given(steps=cut_orders(), data=st.data())
+def test_every_row_finds_its_run_and_no_run_stays_longer(steps: Steps, data: st.DataObject) -> None:
+    windows = steps.order.windows
+    assert windows is not None
+    aligned = data.draw(st.booleans())
+    start = (
+        data.draw(st.integers(0, len(steps) - 1)) * steps.batch_size
+        if aligned
+        else data.draw(st.integers(0, steps.order.length))
+    )
+    place = steps.place(data.draw(st.integers(0, 3)), start)
+    schedule = Schedule(steps, *place)
+    sizes = np.diff(windows.starts)
+    left: dict[int, int] = {}
+    bound = resident_rows(steps)
+    for _ in range(data.draw(st.integers(1, 3 * len(steps)))):
+        step = steps.step(*place)
+        for run, uses in schedule.due(step):
+            left[run] = left.get(run, 0) + uses
+        if aligned:
+            assert sum(int(sizes[run]) for run in left) <= bound
+        for run in windows.run_of(step.rows[: step.real]).tolist():
+            left[run] -= 1  # a KeyError: nobody told of it
+            if not left[run]:
+                del left[run]
+        place = steps.after(*place)
