@@ -40,9 +40,13 @@ class FixedRows:
         Whether channels come first in the batch.
     masks
         Fields that move with the image.
+    in_memory
+        Whether rows are located in memory, not in files.
     """
 
-    def __init__(self, stored: Field, drawn: Field, steps: Steps, chw: bool, masks: Mapping[str, Field]) -> None:
+    def __init__(
+        self, stored: Field, drawn: Field, steps: Steps, chw: bool, masks: Mapping[str, Field], in_memory: bool
+    ) -> None:
         self.stored, self.drawn = stored, drawn
         self._masks = masks if steps.pictorial else {}
         self._views = [(view.adjust, view.draws) for view in steps.views]
@@ -63,7 +67,8 @@ class FixedRows:
         self._whole = 255.0 if stored.dtype == np.uint8 else 1.0
         # Rows that are only cast can be fetched in one step.
         can = HAS_PREADV and self.narrow and not steps.pictorial
-        self._fetch_name = f"fetch {stored} {drawn}" if can else ""
+        self._fetch_name = f"fetch {stored} {drawn} {in_memory}" if can else ""
+        self._in_memory = in_memory
         # Rows that need nothing are read straight into the slot.
         self.direct = not steps.views and not self._chw and drawn.dtype == stored.dtype
 
@@ -99,7 +104,9 @@ class FixedRows:
         out = np.zeros((1, *(one[::-1] if self._chw else one)), self.drawn.dtype)
         jobs: list[Job] = [(f"cast {self.stored} {self.drawn}", lambda: self._cast(rows, draws, out))]
         if self._fetch_name:
-            nowhere = Located([b""], np.zeros(1, np.int64), np.zeros(1, np.int64))
+            nowhere = Located([b""], np.zeros(1, np.int64), np.zeros(1, np.int64), in_memory=self._in_memory)
+            if self._in_memory:
+                nowhere, out = Located([], nowhere.which[:0], nowhere.offsets[:0], in_memory=True), out[:0]
             jobs.append((self._fetch_name, lambda: self._warm_fetch(nowhere, draws, out, rows)))
         return jobs
 
@@ -166,17 +173,21 @@ class FixedRows:
         self, located: Located, draws: Sequence[Sequence[float]], out: NDArray[Any], scratch: NDArray[Any]
     ) -> NDArray[np.bool_]:  # fmt: skip
         """Read located rows from disk into the batch, multiplied, added and cast; tell which could be read."""
-        from bitesize.kernels.fetch import fetch_rows
+        from bitesize.kernels.fetch import fetch_held, fetch_rows
 
         channels = self.stored.shape[2] if self._image else 1
         factor, offset, plain, limits = self._casting(draws, channels)
+        stored = self._stored(out, channels)
         values = scratch.reshape(-1)
         piece = values[: max(1, min(_PIECE_BYTES // scratch.itemsize, len(values)) // factor.shape[1]) * factor.shape[1]]
+        if located.in_memory:
+            fetch_held(located.offsets, piece, plain, factor, offset, limits, *stored)
+            return np.ones(len(located.offsets), np.bool_)
         good = np.empty(len(located.which), np.bool_)
         header = np.frombuffer(located.header, np.uint8)
         fetch_rows(
             *(located.joined or joined(located.paths)), READ_FLAGS, located.which, located.offsets, header, np.empty_like(header), piece, plain,
-            factor, offset, limits, good, *self._stored(out, channels),
+            factor, offset, limits, good, *stored,
         )  # fmt: skip
         return good
 

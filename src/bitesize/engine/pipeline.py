@@ -15,6 +15,7 @@ from bitesize.engine.first import first_good, size_of_first_row
 from bitesize.engine.fixed import FixedRows
 from bitesize.engine.scratch import Scratch, scratch_nbytes
 from bitesize.engine.shapes import IMAGE, LABEL, Layout, drawn_fields, mixed_fields, sort_steps
+from bitesize.engine.window import Windowed
 from bitesize.errors import BadResult, BadRows, BitesizeError, without_frames
 from bitesize.kernels.warm import readers, warm
 from bitesize.memory.budget import Budget
@@ -77,7 +78,7 @@ class Pipeline:
             self._encoded = EncodedRows(source, self.steps, self._drawn, chw, fast_decode)
         else:
             masks = {name: field for name, field in self._drawn.items() if field.mask}
-            self._fixed = FixedRows(what, self._drawn[IMAGE], self.steps, chw, masks)
+            self._fixed = FixedRows(what, self._drawn[IMAGE], self.steps, chw, masks, isinstance(source, Windowed))
         self._beside = self._read_beside()
         # Rows that are read before they are cast, where that is not one step.
         self._piece = max(1, _BITE_BYTES // max(1, sum(field.nbytes for field in self._beside.values())))

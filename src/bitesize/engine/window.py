@@ -14,7 +14,7 @@ from bitesize.engine.steps import Step, Steps
 from bitesize.errors import BadRows, BadSetting, BitesizeError, FileChanged, without_frames
 from bitesize.files.pread import compiled
 from bitesize.memory.mapping import aligned, allocate
-from bitesize.sources.base import Into, Runs, Source, portion, raise_bad
+from bitesize.sources.base import Into, Located, Runs, Source, portion, raise_bad
 from bitesize.spec import Encoded, Field
 
 _PAGE = 4096
@@ -56,6 +56,15 @@ class Windowed(Source):
             self._base.read(rows, into)
         else:
             held.read(rows, into)
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Tell where rows are in memory, if all of them are."""
+        held: Held | None = getattr(self._thread, "held", None)
+        return None if held is None else held.locate(rows)
+
+    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Copy all fields but ``x`` of rows that are in memory."""
+        self.read(rows, into)
 
     def scratch(self, rows: int) -> int:
         """Tell what reading a run takes, which is more than a few rows do."""
@@ -303,6 +312,15 @@ class Held:
                 if cause is not None:
                     failed[i] = cause
         raise_bad(failed)
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Tell where rows are in memory; None if one of them is not, or could not be read."""
+        numbers = self._numbers(rows)
+        runs = self._wait_for(np.unique(numbers).tolist())
+        if "x" not in self._fixed or any(run is None or run.frame is None or run.failed for run in runs.values()):
+            return None
+        places = self._places["x"][numbers] + (rows - self._starts[numbers]) * self._fixed["x"].nbytes
+        return Located([], numbers, places, in_memory=True)
 
     def _copy_one(
         self, rows: NDArray[np.int64], i: int, run: HeldRun | None, into: Into, failed: dict[int, Exception]

@@ -8,7 +8,7 @@ import numpy as np
 
 from bitesize.kernels.cast import cast_row
 from bitesize.kernels.jit import jit
-from bitesize.kernels.libc import close_all, open_file, read_fully, size_of
+from bitesize.kernels.libc import close_all, copy_bytes, open_file, read_fully, size_of
 
 # Files that are open at a time in one call: rows of one file need not be neighbours.
 MOST_OPEN = 32
@@ -73,3 +73,18 @@ def fetch_rows(
                 )  # fmt: skip
         good[i] = done
     close_all(files)
+
+
+@jit
+def fetch_held(
+    addresses: Any, piece: Any, plain: bool, factor: Any, offset: Any, limits: Any, code: int, channels: int, out: Any,
+    step: int, apart: int
+) -> None:  # fmt: skip
+    """Multiply, add, cast and store rows that are in memory, at (rows,) int64 addresses; for the rest see `fetch_rows`."""
+    values, width = out.shape[1], piece.itemsize
+    for i in range(addresses.shape[0]):
+        k = i if factor.shape[0] > 1 else 0
+        for start in range(0, values, piece.shape[0]):
+            count = min(piece.shape[0], values - start)
+            copy_bytes(piece.ctypes.data, addresses[i] + start * width, count * width)
+            cast_row(piece[:count], start, plain, factor[k], offset[k], limits, code, channels, out[i], step, apart)

@@ -175,8 +175,14 @@ def read_rows(file: int, offsets: Any, places: Any, out: Any) -> int:
 
 
 @jit
+def copy_bytes(target: int, source: int, nbytes: int) -> None:
+    """Copy bytes from one address to another."""
+    _memcpy(target, source, np.uintp(nbytes))
+
+
+@jit
 def copy_rows(addresses: Any, out: Any) -> None:
     """Copy rows from memory, (n,) int64 addresses, to ``out``, (n, nbytes) uint8, C-contiguous."""
     nbytes, place = out.shape[1], out.ctypes.data
     for i in range(addresses.shape[0]):
-        _memcpy(place + i * nbytes, addresses[i], np.uintp(nbytes))
+        copy_bytes(place + i * nbytes, addresses[i], nbytes)

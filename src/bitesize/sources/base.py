@@ -46,6 +46,8 @@ class Located(NamedTuple):
         Where not empty, each file is one row behind exactly these bytes.
     joined : tuple of two ndarray or None
         ``paths`` as `files.pread.joined` gives them, where they are the same every time.
+    in_memory : bool
+        Whether ``offsets`` are addresses in memory, and there are no files.
     """
 
     paths: list[bytes]
@@ -53,6 +55,7 @@ class Located(NamedTuple):
     offsets: NDArray[np.int64]
     header: bytes = b""
     joined: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None
+    in_memory: bool = False
 
 
 class Runs(NamedTuple):
