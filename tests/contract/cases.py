@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-How = Literal["epochs", "slow", "keeps", "breaks", "two loaders", "many epochs", "train", "concat"]
+How = Literal["epochs", "slow", "keeps", "breaks", "two loaders", "many epochs", "window", "train", "concat"]
 Kind = Literal["jpeg", "npy", "large npy", "mixed, baseline", "mixed, progressive", "float64 parts"]
 LimitKind = Literal["nothing", "cgroup", "RLIMIT_AS"]
 
@@ -74,6 +74,7 @@ CASES = [
     Case("jpeg", 4800, 32, how="two loaders"),
     Case("jpeg", 480, 16, how="many epochs", size=32),
     Case("large npy", 4000, 9, how="many epochs"),
+    Case("large npy", 13_000, 30, threads=8, how="window", quick=True),
     Case("jpeg", 4800, 32, how="train"),
     Case("float64 parts", 9000, 128, how="concat"),
 ]

@@ -24,8 +24,11 @@ def loader(case: Case, folder: Path, rows: int, memory: Any, **options: Any) -> 
     """Make the loader of a case."""
     images = case.kind.startswith(("jpeg", "mixed"))
     transforms = [bs.RandomResizedCrop(case.size), bs.Flip(), bs.Scale(1 / 255)] if images else [bs.Scale(1 / 255)]
+    data = source(case.kind, folder, rows)
+    if case.how == "window":
+        options["order"] = bs.Order(len(data), window=500)
     return bs.Loader(
-        source(case.kind, folder, rows), memory=memory, threads=case.threads, dtype="float32",
+        data, memory=memory, threads=case.threads, dtype="float32",
         **{"batch_size": case.batch_size, "transforms": transforms, "on_error": "skip"} | options,
     )  # fmt: skip
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitesize.engine.steps import Step, Steps
 from bitesize.order.windows import Windows
@@ -13,12 +15,21 @@ from bitesize.order.windows import Windows
 Due = tuple[int, int]
 
 
+class _Queued(NamedTuple):
+    """A run that is wanted in memory before one batch, and needed before another; ``number`` tells those queued earlier."""
+
+    wanted: int
+    number: int
+    needed: int
+    run: int
+    uses: int
+
+
 class Schedule:
     """Tells, batch by batch, which runs to read, so that they are there when they are asked for, and not long before.
 
     A lane's next window is read while the last part of the present one is used, one part for each lane: since lanes take turns, about one of
-    them reads ahead at any time. The first windows of a pass are read during the last of the pass before, which are as much
-    shorter as those are, taken together.
+    any time. The first windows of a pass are read during the last of the pass before, as far as there is room beside them.
 
     Parameters
     ----------
@@ -40,8 +51,13 @@ class Schedule:
         self._lanes = own_lanes(steps) if aligned else list(range(self._windows.lanes))
         self._next = {lane: (number, self._windows.window_at(lane, int(times[lane]))) for lane in self._lanes}
         self._batches = 0
-        self._queue: list[tuple[int, int, int, int]] = []  # (before which batch, number, run, uses)
+        self._queue: list[_Queued] = []
         self._queued = 0
+        # What is in memory when the batches before have been made: by run, how many of its rows are still to be asked for.
+        self._left: dict[int, int] = {}
+        self._sizes = np.diff(self._windows.starts)
+        self._room = resident_rows(steps)
+        self._before = np.empty(0, np.int64)  # rows of the batch before
         self._carried: dict[int, int] = {}  # by lane, the run that goes on in its next window, and was told of already
 
     def due(self, step: Step) -> list[Due]:
@@ -50,11 +66,30 @@ class Schedule:
         times = self._windows.times(within)
         for lane in self._lanes:
             self._look_ahead(lane, number, int(times[lane]))
+        self._count_down(self._before)
+        self._before = step.rows[: step.real].copy()
         due: list[Due] = []
-        while self._queue and self._queue[0][0] <= self._batches:
-            due.append(heapq.heappop(self._queue)[2:])
+        postponed = []
+        while self._queue and self._queue[0].wanted <= self._batches:
+            queued = heapq.heappop(self._queue)
+            if queued.run in self._left or self._sizes[queued.run] <= self._room or queued.needed <= self._batches:
+                due.append((queued.run, queued.uses))
+                self._room -= 0 if queued.run in self._left else int(self._sizes[queued.run])
+                self._left[queued.run] = self._left.get(queued.run, 0) + queued.uses
+            else:
+                postponed.append(queued)
+        for queued in postponed:
+            heapq.heappush(self._queue, queued)
         self._batches += 1
         return due
+
+    def _count_down(self, rows: NDArray[np.int64]) -> None:
+        """Note that rows have been used."""
+        for run, uses in zip(*np.unique(self._windows.run_of(rows), return_counts=True), strict=True):
+            self._left[int(run)] -= int(uses)
+            if not self._left[int(run)]:
+                del self._left[int(run)]
+                self._room += int(self._sizes[run])
 
     def _pass_at(self, epoch: int, position: int) -> tuple[int, int]:
         within, place = divmod(position, self._pass)
@@ -98,7 +133,8 @@ class Schedule:
                 self._carried[lane] = last
         for i, (run, count) in enumerate(uses.items()):
             if count:
-                heapq.heappush(self._queue, (self._batches + i * batches // len(uses), self._queued, run, count))
+                wanted = self._batches + i * batches // len(uses)
+                heapq.heappush(self._queue, _Queued(wanted, self._queued, self._batches + batches, run, count))
                 self._queued += 1
 
     def _uses(self, number: int, lane: int, window: int) -> tuple[list[int], list[int]]:
@@ -116,31 +152,47 @@ class Schedule:
 def own_lanes(steps: Steps) -> list[int]:
     """List the lanes of which this rank gets rows."""
     windows = _windows(steps)
-    whole = steps.order.repeat == 1 or steps.order.pass_length % steps.batch_size == 0
-    if windows.batch_size != steps.batch_size or not whole:
+    if windows.batch_size != steps.batch_size or not _whole(steps):
         return list(range(windows.lanes))  # batches are cut across lanes, each batch elsewhere
     start, stop = steps.shard.share(steps.batch_size)
     return [lane for lane in range(windows.lanes) if windows.cuts[lane] < stop and windows.cuts[lane + 1] > start]
 
 
 def resident_rows(steps: Steps) -> int:
-    """Bound the rows of all runs that are in memory at a time.
+    """Bound the rows of all runs that must be in memory at a time.
 
-    Each lane has a window, and those that are near its end the next one too, which are few, since lanes take turns; where one
-    pass follows another each lane has its last window and its first. To the rows of windows come those of the runs at
-    their ends.
+    Each lane has a window, and those that are near its end the next one too, which are few, since lanes take turns. Where a batch may have rows
+    of two passes, each lane has its last window and its first.
     """
     windows, lanes = _windows(steps), own_lanes(steps)
-    used = windows.times(steps.order.pass_length)
+    sizes = np.diff(windows.starts)
+    largest = windows.largest_run
+    odd = int(sizes[sizes < largest].sum())
+
+    def touched(rows: int) -> int:
+        """Bound the rows of the runs that so many neighbours in the line are of."""
+        if not rows:
+            return 0
+        # Of equal runs, two of which are cut; the odd ones, wherever they are, add no more than their own rows.
+        return min(rows + 2 * (largest - 1), (-(-(rows - 1) // largest) + 1) * largest + odd)
+
     near = 2 + int(windows.shares.max()) * windows.lanes // windows.stretch
-    beyond = 2 * (windows.largest_run - 1)
-    within = (len(lanes) + near) * (windows.stretch + beyond)
-    border = near * (windows.stretch + beyond)
-    for lane in lanes:
-        last = windows.bounds(lane, windows.window_at(lane, max(0, int(used[lane]) - 1)))[0]
-        first = windows.bounds(lane, 0)
-        border += int(used[lane]) - last + min(first[1], int(used[lane])) - first[0] + 2 * beyond
-    return min(max(within, border), windows.n)
+    one, two = touched(windows.stretch), touched(2 * windows.stretch)
+    need = len(lanes) * one + near * (two - one)
+    if not _whole(steps):
+        used = windows.times(steps.order.pass_length)
+        border = near * (two - one)
+        for lane in lanes:
+            last = windows.bounds(lane, windows.window_at(lane, max(0, int(used[lane]) - 1)))[0]
+            first = windows.bounds(lane, 0)
+            border += touched(int(used[lane]) - last) + touched(min(first[1], int(used[lane])) - first[0])
+        need = max(need, border)
+    return min(need, windows.n)
+
+
+def _whole(steps: Steps) -> bool:
+    """Whether every pass begins with a batch."""
+    return steps.order.repeat == 1 or steps.order.pass_length % steps.batch_size == 0
 
 
 def _windows(steps: Steps) -> Windows:
