@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.engine.schedule import Due, Schedule, resident_rows
 from bitesize.engine.steps import Step, Steps
-from bitesize.errors import BadRows, BadSetting, BitesizeError, FileChanged, without_frames
+from bitesize.errors import BadRows, BadSetting, BitesizeError, FileChanged, LoaderClosed, without_frames
 from bitesize.files.pread import compiled
 from bitesize.memory.mapping import aligned, allocate
 from bitesize.sources.base import Into, Located, Runs, Source, portion, raise_bad
@@ -292,11 +292,8 @@ class Held:
         numbers = self._numbers(rows)
         runs = self._wait_for(np.unique(numbers).tolist())
         failed: dict[int, Exception] = {}
-        if any(run is None or run.frame is None for run in runs.values()):
-            away = {number for number, run in runs.items() if run is None or run.frame is None}
-            for i, number in enumerate(numbers.tolist()):
-                self._copy_one(rows, i, None if number in away else runs[number], into, failed)
-        elif self._fixed.keys() != self._source.spec.keys() or compiled() is None:
+        whole = all(run is not None for run in runs.values())
+        if not whole or self._fixed.keys() != self._source.spec.keys() or compiled() is None:
             for i, number in enumerate(numbers.tolist()):
                 self._copy_one(rows, i, runs[number], into, failed)
         else:
@@ -317,7 +314,7 @@ class Held:
         """Tell where rows are in memory; None if one of them is not, or could not be read."""
         numbers = self._numbers(rows)
         runs = self._wait_for(np.unique(numbers).tolist())
-        if "x" not in self._fixed or any(run is None or run.frame is None or run.failed for run in runs.values()):
+        if "x" not in self._fixed or any(run is None or run.failed for run in runs.values()):
             return None
         places = self._places["x"][numbers] + (rows - self._starts[numbers]) * self._fixed["x"].nbytes
         return Located([], numbers, places, in_memory=True)
@@ -345,16 +342,18 @@ class Held:
             failed[i] = error
 
     def _wait_for(self, numbers: list[int]) -> dict[int, HeldRun | None]:
-        """Give the runs by number, when those that are being read have been."""
+        """Give the runs by number, when those that are being read have been; None for one that is not in memory."""
         with self._changed:
             runs = {number: self._runs.get(number) for number in numbers}
             for run in runs.values():
                 while run is not None and not run.there and not self._closed:
                     self._wait()
+            if self._closed:
+                raise LoaderClosed("nobody waits for these rows any more")
         for run in runs.values():
             if run is not None and run.error is not None:
                 raise run.error
-        return {number: run if run is not None and run.there else None for number, run in runs.items()}
+        return {number: run if run is not None and run.frame is not None else None for number, run in runs.items()}
 
     def _numbers(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.searchsorted(self._starts, rows, side="right") - 1
