@@ -135,7 +135,7 @@ def test_what_was_made_ahead_does_not_count(data):
         assert (loader.state_dict()["epoch"], loader.state_dict()["position"]) == (0, 0)
         for k, _ in enumerate(loader, 1):
             time.sleep(0.01)
-            assert loader.state_dict()["position"] == k * BATCH
+            assert loader.state_dict()["position"] == min(k * BATCH, ROWS)
         assert (loader.state_dict()["epoch"], loader.state_dict()["position"]) == (1, 0)
 
 
@@ -274,3 +274,15 @@ def test_a_mixture_and_weights_go_on_where_they_stood():
         with bs.Loader(**what, batch_size=7, memory="16 MiB") as loader:
             loader.load_state_dict(state)
             assert [batch.rows.tolist() for _ in range(3) for batch in loader] == rows[5:]
+
+
+def test_a_state_from_an_epochs_end_can_be_told_and_taken_again_at_another_batch_size():
+    data = bs.open(np.arange(39.0))
+    with bs.Loader(data, batch_size=12, memory="16 MiB", seed=1) as loader:
+        assert sum(len(batch.rows) > 0 for _, batch in zip(range(4), loader, strict=False)) == 4
+        state = loader.state_dict()
+    with bs.Loader(data, batch_size=4, memory="16 MiB", seed=1) as loader:
+        loader.load_state_dict(state, allow_batch_size_change=True)
+        loader.load_state_dict(loader.state_dict())
+        assert not list(loader)
+        assert loader.epoch == 1

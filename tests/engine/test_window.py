@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import random
 import threading
+import time
 from collections import Counter
 
 import numpy as np
@@ -20,8 +22,8 @@ RUN = 10
 class Chunked(Source):
     """Rows in chunks of ten that tell their number; it notes what is read of it, and some rows are bad."""
 
-    def __init__(self, n, encoded=False, bad=(), broken=()):
-        self.n, self.bad, self.broken = n, frozenset(bad), frozenset(broken)
+    def __init__(self, n, encoded=False, bad=(), broken=(), slow=0.0):
+        self.n, self.bad, self.broken, self.slow = n, frozenset(bad), frozenset(broken), slow
         self.files = [self._file(row) for row in range(n)] if encoded else None
         self.spec = {"x": Encoded("image", "RGB") if encoded else Field((4, 5), np.dtype(np.int32))}
         self.spec["y"] = Field((), np.dtype(np.int64))
@@ -46,6 +48,8 @@ class Chunked(Source):
 
     def read(self, rows, into):
         first = int(rows[0])
+        if self.slow:
+            time.sleep(random.random() * self.slow)
         with self.lock:
             if first % RUN == 0 and rows.tolist() == list(range(first, min(first + RUN, self.n))):
                 self.whole[first // RUN] += 1
@@ -75,7 +79,7 @@ def make(source, rank=0, world=1, **settings):
     )
     settings = {"batch_size": 16, "memory": "32 MiB", "threads": 2} | settings
     loader = bs.Loader(source, order=order, shard=bs.Shard(rank, world), **settings)
-    source.stray.clear()  # images have a size, which the first row was asked for
+    getattr(source, "stray", []).clear()  # images have a size, which the first row was asked for
     return loader
 
 
@@ -169,14 +173,16 @@ def test_a_loader_goes_on_at_every_batch_whatever_threads_and_ranks():
         assert joined == expected, k
 
 
-def test_left_loops_leave_nothing_in_memory():
-    source = Chunked(1000)
-    with make(source, memory="4 MiB") as loader:
-        for turn in range(30):
+@pytest.mark.parametrize("threads", [1, 4, 8])
+def test_left_loops_leave_nothing_in_memory(threads):
+    source = Chunked(1000, slow=0.005)  # so that what a loop leaves is still being read when the next begins
+    with make(source, threads=threads) as loader:
+        for turn in range(12):
             for i, batch in enumerate(loader):
                 told(batch)
                 if i == turn:
                     break
+        assert not source.stray
         source.whole.clear()
         assert sorted(row for batch in loader for row in told(batch)[2]) == list(range(1000))
     assert not source.stray
@@ -260,6 +266,37 @@ def test_what_does_not_go_is_refused_in_words(tmp_path):
         state = loader.state_dict()
     with make(source, window=400) as other, pytest.raises(bs.BadSetting, match="the order's window"):
         other.load_state_dict(state)
+
+
+@pytest.mark.parametrize(("n", "lanes_share", "batch_size"), [(328, 64, 1), (196, 64, 2), (65, 256, 16), (203, 16, 50)])
+def test_batches_may_be_cut_otherwise_than_lanes_are(n, lanes_share, batch_size):
+    source = Chunked(n)
+    with make(source, window=24, order={"batch_size": lanes_share}, batch_size=batch_size) as loader:
+        for _ in range(3):
+            assert sorted(row for batch in loader for row in told(batch)[2]) == list(range(n))
+    assert not source.stray
+
+
+def test_a_rest_that_is_cut_across_ranks_has_memory_for_all_lanes():
+    source = Chunked(2000)
+    with make(source, batch_size=19, order={"batch_size": 32}) as loader:
+        first = told(next(iter(loader)))[2]
+        state = loader.state_dict()
+    seen = list(first)
+    for rank in range(4):
+        with make(source, rank, 4, batch_size=32, last="pad") as loader:
+            before = loader.plan.total
+            loader.load_state_dict(state, allow_batch_size_change=True)
+            assert loader.plan.total > before
+            seen += [row for batch in loader for row in told(batch)[2] if row >= 0]
+    assert sorted(seen) == list(range(2000))
+    assert not source.stray
+
+
+def test_a_row_that_comes_several_times_takes_room_as_often():
+    source = Chunked(100, encoded=True).subset(np.repeat(np.arange(100), 3))
+    with make(source, window=40) as loader:
+        assert Counter(row for batch in loader for row in batch["y"].tolist()) == Counter(list(range(100)) * 3)
 
 
 def test_another_batch_size_keeps_the_order_when_the_order_keeps_its_own():

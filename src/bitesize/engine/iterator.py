@@ -49,7 +49,7 @@ class BatchIterator(Iterator[Batch]):
         if filling.error is not None:
             error, filling.error = filling.error, None
             self._engine.ring.free.put(filling.slot)
-            self._engine.cancel()
+            self._engine.cancel(self._run)
             self._closed = "it raised an error; a new loop begins the epoch again"
             try:
                 raise error

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from bitesize.engine.bound import measure_bound
 from bitesize.engine.crew import Crew
+from bitesize.engine.frames import Frames
 from bitesize.engine.iterator import BatchIterator
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.planning import (
@@ -30,7 +31,7 @@ from bitesize.engine.scratch import Scratch
 from bitesize.engine.shapes import Layout, measured
 from bitesize.engine.stats import Stats
 from bitesize.engine.steps import BadRow, Last, Policy, Steps
-from bitesize.engine.window import Frames, Windowed
+from bitesize.engine.window import Windowed
 from bitesize.engine.workers import Engine
 from bitesize.errors import BadSetting, DoesNotFit, LoaderClosed
 from bitesize.memory.budget import Budget, as_budget
@@ -157,6 +158,7 @@ class Loader:
             self.steps.refuse_torn_pairs()
         self._policy = Policy(on_error, max_bad, len(source))
         self._engine: Engine | None = None
+        self._frames: Frames | None = None
         self._iterator: weakref.ref[BatchIterator] | None = None
         self._start = self._taken = (0, 0)  # where the next loop begins; where the consumer stands
         self._lock = threading.Lock()
@@ -295,7 +297,9 @@ class Loader:
         if found:
             raise BadSetting(f"the state does not fit this loader: {'; '.join(found)}")
         with self._lock:
-            self._start = self._taken = (cursor.epoch, cursor.position)
+            if self._windowed is not None and cursor.position % self.batch_size:
+                self._widen(self._windowed)
+            self._start = self._taken = (cursor.epoch, min(cursor.position, self.order.length))
 
     def cursor(self, place: tuple[int, int]) -> Cursor:
         """Make the cursor of a place, which is an epoch and a position."""
@@ -385,7 +389,7 @@ class Loader:
 
     def took(self, epoch: int, position: int) -> None:
         """Note that the consumer has got the batch at a place."""
-        self._taken = (epoch, position + self.batch_size)
+        self._taken = (epoch, min(position + self.batch_size, self.order.length))
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -405,6 +409,15 @@ class Loader:
             except DoesNotFit:
                 return  # not yet
 
+    def _widen(self, windowed: Windowed) -> None:
+        """Set memory aside for windows of all lanes: from now on, batches are cut across them."""
+        more = windowed.window_nbytes(self.steps, all_lanes=True) - self._needs.window
+        if more > 0:
+            self._parts[0].append(self.budget.charge(more, "window"))
+            self._needs = replace(self._needs, window=self._needs.window + more)
+            if self._frames is not None:
+                self._frames.grow(more)
+
     def _charge_all(self) -> None:
         """Charge every permanent need; the engine that uses them starts with the first loop."""
         needs, rows = self._needs, self.steps.rows_of_rank
@@ -422,7 +435,7 @@ class Loader:
             Scratch(fields, self._pipeline.decodes, self._pipeline.kernel_values, pool) for _ in range(self.threads)
         ]
         self.stats.watch([scratch.clock for scratch in scratches], usable_cpus())
-        frames = Frames(self._windowed.window_nbytes(self.steps)) if self._windowed is not None else None
+        frames = self._frames = Frames(self._needs.window) if self._windowed is not None else None
         engine = Engine(
             self._pipeline, self.steps, self._policy, ring, scratches, pool, Crew(self._working, self.threads), frames
         )

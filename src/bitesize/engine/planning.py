@@ -59,7 +59,7 @@ class Needs:
         parts = [Part("thread scratch", self.threads * each, detail)]
         parts.append(Part("index", source.nbytes, f"names and labels of {len(source):,} rows"))
         parts.append(Part("order", self.order.nbytes + rows * _ROW_OVERHEAD * 4, self.order.detail))
-        if self.order.windows is not None:
+        if self.window and self.order.windows is not None:
             stretch, lanes = self.order.windows.stretch, self.order.windows.lanes
             parts.append(
                 Part("window", self.window, f"{stretch * lanes:,} rows in {lanes} lanes, their runs whole, and the next")
@@ -163,7 +163,7 @@ def refuse_unless_it_fits(needs: Needs, steps: Steps, slots: int, budget: Budget
         ways = f"Lower batch_size to {fitting * steps.shard.world_size} or {ways}"
     else:
         ways = f"No batch fits: {ways}"
-    if needs.window:
+    if needs.window > free // 2:
         ways += f", or lower window or lanes of the order: {format_size(needs.window)} are for its window"
     beside = f" and {format_size(rest)} beside them" if rest else ""
     raise DoesNotFit(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.engine.held import Held, HeldRun
 from bitesize.engine.ring import Slot
 from bitesize.engine.steps import Step
-from bitesize.engine.window import Held, HeldRun
 
 
 @dataclass(eq=False)

@@ -44,19 +44,22 @@ class Schedule:
         self._windows = _windows(steps)
         self._begun = epoch, position
         self._repeat, self._pass = steps.order.repeat, steps.order.pass_length
-        self._used = self._windows.times(self._pass)  # rows that each lane gives in a pass
+        # Whether every batch takes as much of a lane as any other: then it is known when a window is needed.
+        self._even = position % steps.batch_size == 0 and _even(steps)
+        self._end = self._pass  # of what is used of a pass
+        if self._even and steps.last == "drop":
+            self._end -= self._pass % steps.batch_size
+        self._used = self._windows.times(self._end)  # rows that each lane gives in a pass
         number, within = self._pass_at(epoch, position)
         times = self._windows.times(within)
-        aligned = position % steps.batch_size == 0
-        self._lanes = own_lanes(steps) if aligned else list(range(self._windows.lanes))
+        self._lanes = own_lanes(steps) if position % steps.batch_size == 0 else list(range(self._windows.lanes))
         self._next = {lane: (number, self._windows.window_at(lane, int(times[lane]))) for lane in self._lanes}
         self._batches = 0
         self._queue: list[_Queued] = []
         self._queued = 0
         # What is in memory when the batches before have been made: by run, how many of its rows are still to be asked for.
         self._left: dict[int, int] = {}
-        self._sizes = np.diff(self._windows.starts)
-        self._room = resident_rows(steps)
+        self._room = resident_rows(steps, all_lanes=position % steps.batch_size != 0)
         self._before = np.empty(0, np.int64)  # rows of the batch before
         self._carried: dict[int, int] = {}  # by lane, the run that goes on in its next window, and was told of already
 
@@ -65,16 +68,20 @@ class Schedule:
         number, within = self._pass_at(step.epoch, min(step.position + self._steps.batch_size, self._steps.order.length))
         times = self._windows.times(within)
         for lane in self._lanes:
-            self._look_ahead(lane, number, int(times[lane]))
+            self._look_ahead(lane, number, within, int(times[lane]))
         self._count_down(self._before)
         self._before = step.rows[: step.real].copy()
         due: list[Due] = []
         postponed = []
         while self._queue and self._queue[0].wanted <= self._batches:
             queued = heapq.heappop(self._queue)
-            if queued.run in self._left or self._sizes[queued.run] <= self._room or queued.needed <= self._batches:
+            if (
+                queued.run in self._left
+                or self._windows.run_rows(queued.run) <= self._room
+                or queued.needed <= self._batches
+            ):
                 due.append((queued.run, queued.uses))
-                self._room -= 0 if queued.run in self._left else int(self._sizes[queued.run])
+                self._room -= 0 if queued.run in self._left else self._windows.run_rows(queued.run)
                 self._left[queued.run] = self._left.get(queued.run, 0) + queued.uses
             else:
                 postponed.append(queued)
@@ -89,14 +96,14 @@ class Schedule:
             self._left[int(run)] -= int(uses)
             if not self._left[int(run)]:
                 del self._left[int(run)]
-                self._room += int(self._sizes[run])
+                self._room += self._windows.run_rows(int(run))
 
     def _pass_at(self, epoch: int, position: int) -> tuple[int, int]:
         within, place = divmod(position, self._pass)
         return epoch * self._repeat + within, place
 
-    def _look_ahead(self, lane: int, number: int, time: int) -> None:
-        """Queue the windows of a lane that begin soon, when it stands at a time of a pass."""
+    def _look_ahead(self, lane: int, number: int, position: int, time: int) -> None:
+        """Queue the windows of a lane that begin soon, when it stands at a time, which is at a position, of a pass."""
         windows = self._windows
         while True:
             its_pass, window = self._next[lane]
@@ -110,10 +117,24 @@ class Schedule:
             away = (its_pass - number) * int(self._used[lane]) + begin - time
             if away > (windows.stretch // windows.lanes if window else self._last_window(lane)):
                 return
-            # One less, since batches may be cut otherwise than the lanes are, and an epoch may drop its last rows.
-            batches = max(0, away) * windows.batch_size // (int(windows.shares[lane]) * self._steps.batch_size) - 1
-            self._queue_window(its_pass, lane, window, max(0, batches))
+            self._queue_window(
+                its_pass, lane, window, self._batches_until(lane, its_pass - number, position, begin - time, begin)
+            )
             self._next[lane] = its_pass, window + 1
+
+    def _batches_until(self, lane: int, passes: int, position: int, away: int, begin: int) -> int:
+        """Count the batches, this one included, before one needs the window that a lane begins so many passes and rows from here."""
+        batch, share = self._steps.batch_size, int(self._windows.shares[lane])
+        if self._even and passes:
+            return 1 - (position - self._end) // batch + (passes - 1) * -(-self._end // batch) + begin // share
+        away += passes * int(self._used[lane])
+        if away < 0:
+            return 0  # this one does
+        if self._even:
+            return 1 + away // share
+        # At the most that a batch may take of the lane; and an epoch may drop its last rows.
+        fastest = min(batch, (batch // self._windows.batch_size + 2) * share)
+        return 1 + max(0, away // fastest - 1)
 
     def _last_window(self, lane: int) -> int:
         """Count the rows of the last window of a lane in a pass."""
@@ -152,47 +173,33 @@ class Schedule:
 def own_lanes(steps: Steps) -> list[int]:
     """List the lanes of which this rank gets rows."""
     windows = _windows(steps)
-    if windows.batch_size != steps.batch_size or not _whole(steps):
+    if not _even(steps):
         return list(range(windows.lanes))  # batches are cut across lanes, each batch elsewhere
     start, stop = steps.shard.share(steps.batch_size)
     return [lane for lane in range(windows.lanes) if windows.cuts[lane] < stop and windows.cuts[lane + 1] > start]
 
 
-def resident_rows(steps: Steps) -> int:
+def resident_rows(steps: Steps, all_lanes: bool = False) -> int:
     """Bound the rows of all runs that must be in memory at a time.
 
     Each lane has a window, and those that are near its end the next one too, which are few, since lanes take turns. Where a batch may have rows
     of two passes, each lane has its last window and its first.
     """
-    windows, lanes = _windows(steps), own_lanes(steps)
-    sizes = np.diff(windows.starts)
-    largest = windows.largest_run
-    odd = int(sizes[sizes < largest].sum())
-
-    def touched(rows: int) -> int:
-        """Bound the rows of the runs that so many neighbours in the line are of."""
-        if not rows:
-            return 0
-        # Of equal runs, two of which are cut; the odd ones, wherever they are, add no more than their own rows.
-        return min(rows + 2 * (largest - 1), (-(-(rows - 1) // largest) + 1) * largest + odd)
-
-    near = 2 + int(windows.shares.max()) * windows.lanes // windows.stretch
-    one, two = touched(windows.stretch), touched(2 * windows.stretch)
-    need = len(lanes) * one + near * (two - one)
-    if not _whole(steps):
-        used = windows.times(steps.order.pass_length)
-        border = near * (two - one)
-        for lane in lanes:
-            last = windows.bounds(lane, windows.window_at(lane, max(0, int(used[lane]) - 1)))[0]
-            first = windows.bounds(lane, 0)
-            border += touched(int(used[lane]) - last) + touched(min(first[1], int(used[lane])) - first[0])
-        need = max(need, border)
-    return min(need, windows.n)
+    windows = _windows(steps)
+    lanes, largest, stretch = windows.lanes if all_lanes else len(own_lanes(steps)), windows.largest_run, windows.stretch
+    # Ends of windows that lie within one batch and what is read ahead.
+    share = steps.batch_size if not _even(steps) else int(windows.shares.max())
+    near = (share + stretch // windows.lanes + 1) * windows.lanes // stretch + 1
+    stretches = lanes if _even(steps) and not all_lanes else 2 * lanes
+    # Of a stretch of equal runs two are cut; odd ones, wherever they are, add no more than their own rows.
+    equal = (stretches * (-(-(stretch - 1) // largest) + 1) + near * -(-stretch // largest)) * largest + windows.odd_rows
+    return min(equal, stretches * (stretch + 2 * (largest - 1)) + near * stretch, windows.n)
 
 
-def _whole(steps: Steps) -> bool:
-    """Whether every pass begins with a batch."""
-    return steps.order.repeat == 1 or steps.order.pass_length % steps.batch_size == 0
+def _even(steps: Steps) -> bool:
+    """Whether every batch takes its rows from the lanes as any other does, and every pass begins with a batch."""
+    whole = steps.order.repeat == 1 or steps.order.pass_length % steps.batch_size == 0
+    return whole and _windows(steps).batch_size == steps.batch_size
 
 
 def _windows(steps: Steps) -> Windows:

@@ -18,12 +18,14 @@ import numpy as np
 
 from bitesize.engine.after import Key
 from bitesize.engine.crew import Crew
+from bitesize.engine.frames import Frames
+from bitesize.engine.held import Held
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.ring import Ring, Slot
 from bitesize.engine.run import Bite, Filling, Load, Run
 from bitesize.engine.scratch import Scratch
 from bitesize.engine.steps import Policy, Step, Steps
-from bitesize.engine.window import Frames, Held, Windowed
+from bitesize.engine.window import Windowed
 from bitesize.errors import BatchesHeld, BitesizeError, LoaderClosed, Stalled
 from bitesize.memory.budget import Pool
 from bitesize.order.chance import draw
@@ -103,10 +105,10 @@ class Engine:
                     return
                 self._hired += 1
 
-    def cancel(self) -> None:
-        """End the present run; what is ready is dropped, what is being made is dropped when it is done."""
+    def cancel(self, which: Run | None = None) -> None:
+        """End the present run, if it is ``which``; what is ready is dropped, what is being made is dropped when it is done."""
         run = self.run
-        if run is None:
+        if run is None or which not in (None, run):
             return
         if not self._stopping:
             self._wanted.clear()
@@ -263,7 +265,7 @@ class Engine:
             while not self._stopping:
                 if self._loads:
                     load = self._loads.popleft()
-                    load.held.enter()
+                    load.held.enter(load.what)
                     return load
                 filling = self._current
                 if filling is not None and filling.begun < filling.step.rows.size:
@@ -330,8 +332,8 @@ class Engine:
     def _fill(self, bite: Bite, scratch: Scratch) -> None:
         filling = bite.filling
         step, held = filling.step, filling.run.held
-        if isinstance(self.pipeline.source, Windowed):
-            self.pipeline.source.using(held)
+        if held is not None:
+            self.pipeline.source.using(held)  # type: ignore[attr-defined]
         try:
             if filling.error is None and not filling.run.cancelled:
                 self._fill_rows(filling, bite, scratch)
@@ -340,6 +342,7 @@ class Engine:
                 error.add_note(f"bitesize: while {self._where(*scratch.doing)} (epoch {step.epoch})")
             filling.error = filling.error or error
         if held is not None:
+            self.pipeline.source.using(None)  # type: ignore[attr-defined]
             held.leave(step.rows[bite.start : min(bite.stop, step.real)])
         self._done(filling, bite.stop - bite.start, scratch)
 

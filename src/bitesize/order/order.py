@@ -14,7 +14,7 @@ from bitesize.order.mix64 import keys, mix64
 from bitesize.order.mixture import Mixture
 from bitesize.order.permutation import permute, rounds
 from bitesize.order.weighted import Weights
-from bitesize.order.windows import Windows
+from bitesize.order.windows import Windows, check_runs
 
 # Positions that are mapped at once and kept: large enough that NumPy's cost per call vanishes (6 M rows/s here
 # against 0.04 M in blocks of 64), small enough (512 KiB) to be no memory at all.
@@ -105,6 +105,8 @@ class Order:
             object.__setattr__(self, "_digest", self._weights.digest)  # type: ignore[union-attr]
         if self.window is not None:
             self._check_window()
+            if self.runs is not None:
+                object.__setattr__(self, "runs", check_runs(self.runs, self.n))
             if self.runs is not None and self.batch_size is not None:
                 windows = Windows(self.n, self.seed, self.runs, self.window, self.lanes, self.batch_size)
                 object.__setattr__(self, "_windows", windows)
@@ -217,9 +219,8 @@ class Order:
     def settings(self) -> dict[str, Any]:
         """Give everything that decides the order, as JSON can hold it."""
         settings: dict[str, Any] = {"version": _VERSION, "n": self.n, "seed": self.seed, "shuffle": self.shuffle}
-        if self._windows is not None:
-            settings |= {"window": self._windows.stretch * self._windows.lanes, "lanes": self._windows.lanes}
-            settings |= {"batch_size": self.batch_size, "runs": self._windows.digest}
+        if self.window is not None:
+            settings |= {"window": self.window, "lanes": self.lanes, "batch_size": self.batch_size, "runs": self._digest}
         elif self._digest is not None:
             settings["weights"] = self._digest
         if self.mixture is not None:

@@ -23,6 +23,8 @@ from bitesize.order.permutation import permute, rounds
 # What keys are for, beside seed and pass: the order of the runs; what they do not collide with is (seed, epoch) of other shuffles.
 _RUNS, _ROWS = 0xB10C, 0x3059
 
+# Runs that are worked on together: so many need little memory.
+_MANY = 65_536
 # Runs in the order of a pass, and where each of them ends.
 _Line = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -55,18 +57,20 @@ class Windows:
         Rows of each lane in a batch, and in a pass.
     stretch : int
         Rows of a window in one lane.
+    largest_run, odd_rows : int
+        Rows of the largest run; and of all runs that are smaller, together.
     """
 
     def __init__(self, n: int, seed: int, runs: ArrayLike, window: int, lanes: int, batch_size: int) -> None:
         self.n, self.seed, self.batch_size = n, seed, batch_size
-        self.starts = _checked(runs, n)
+        self.starts = check_runs(runs, n)
         self.lanes = min(lanes, batch_size)
         self.cuts = np.arange(self.lanes + 1, dtype=np.int64) * batch_size // self.lanes
         self.shares = np.diff(self.cuts)
         full, rest = divmod(n, batch_size)
         self.lengths = full * self.shares + np.clip(rest - self.cuts[:-1], 0, self.shares)
         self._begins = np.cumsum(self.lengths) - self.lengths
-        self.largest_run = int(np.diff(self.starts).max())
+        self.largest_run, self.odd_rows = _sizes(self.starts)
         self.stretch = max(-(-window // self.lanes), self.largest_run, int(self.shares.max()))
         self._offsets = np.arange(self.lanes, dtype=np.int64) * self.stretch // self.lanes
         self.digest = xxhash.xxh3_128_hexdigest(self.starts.data)
@@ -82,7 +86,7 @@ class Windows:
     def nbytes(self) -> int:
         """Bytes of the runs, of their order in two passes, and of the windows that are kept."""
         kept = (2 * self.lanes + 2) * min(self.stretch, self.n)
-        return 8 * (6 * len(self.starts) + kept + 4 * self.stretch)
+        return 8 * (8 * len(self.starts) + kept + 4 * self.stretch)
 
     def times(self, position: int) -> NDArray[np.int64]:
         """Tell how many rows each lane has given before a position of a pass."""
@@ -109,6 +113,10 @@ class Windows:
         """Number the run that each row is in."""
         runs: NDArray[np.int64] = np.searchsorted(self.starts, rows, side="right") - 1
         return runs
+
+    def run_rows(self, number: int) -> int:
+        """Count the rows of a run."""
+        return int(self.starts[number + 1] - self.starts[number])
 
     def run(self, row: NDArray[np.int64]) -> tuple[int, int]:
         """Tell which rows [start, stop) are in the run of a row, shape (1,)."""
@@ -169,15 +177,28 @@ class Windows:
         line = self._lines.pop(number, None)
         if line is None:
             count = len(self.starts) - 1
-            runs = permute(count, keys((self.seed, number, _RUNS), rounds(count)), np.arange(count, dtype=np.int64))
+            runs, key = np.arange(count, dtype=np.int64), keys((self.seed, number, _RUNS), rounds(count))
+            for part in (slice(i, i + _MANY) for i in range(0, count, _MANY)):
+                runs[part] = permute(count, key, runs[part])
             if len(self._lines) > 1:  # a pass and the next
                 del self._lines[next(iter(self._lines))]
-            line = runs, np.cumsum(np.diff(self.starts)[runs])
+            ends = self.starts[runs + 1]
+            ends -= self.starts[runs]
+            line = runs, np.cumsum(ends, out=ends)
         self._lines[number] = line  # as the newest
         return line
 
 
-def _checked(runs: ArrayLike, n: int) -> NDArray[np.int64]:
+def _sizes(starts: NDArray[np.int64]) -> tuple[int, int]:
+    """Tell the rows of the largest run, and those of all smaller ones together; in parts, since there may be very many."""
+    parts = [starts[i : i + _MANY + 1] for i in range(0, len(starts) - 1, _MANY)]
+    largest = max(int(np.diff(part).max()) for part in parts)
+    whole = sum(int(np.count_nonzero(np.diff(part) == largest)) for part in parts)
+    return largest, int(starts[-1]) - whole * largest
+
+
+def check_runs(runs: ArrayLike, n: int) -> NDArray[np.int64]:
+    """Give where runs begin, and n at the end; or raise `BadSetting` if that cannot be."""
     starts = np.asarray(runs)
     if starts.ndim != 1 or not starts.size or starts.dtype.kind not in "iu":
         raise BadSetting("runs must be a list of row numbers at which runs begin")

@@ -44,6 +44,8 @@ class Subset(Source):
         number = np.searchsorted(runs.starts, self._rows, side="right") - 1
         firsts = np.flatnonzero(np.diff(number, prepend=-1))
         nbytes = None if runs.nbytes is None else runs.nbytes[number[firsts]]
+        if nbytes is not None and not np.diff(self._rows).all():  # rows that come several times take their bytes as often
+            nbytes = nbytes * int(np.bincount(np.cumsum(np.diff(self._rows, prepend=-1) > 0)).max())
         return Runs(np.append(firsts, len(self._rows)), nbytes)
 
     def scratch(self, rows: int) -> int:

@@ -1,0 +1,262 @@
+"""Runs of rows that are held in memory, for as long as rows of them will be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.engine.frames import Frame, Frames
+from bitesize.engine.schedule import Due, Schedule
+from bitesize.engine.steps import Step, Steps
+from bitesize.engine.window import Windowed
+from bitesize.errors import BadRows, BitesizeError, FileChanged, LoaderClosed, without_frames
+from bitesize.files.pread import compiled
+from bitesize.memory.mapping import aligned
+from bitesize.sources.base import Into, Located, Source, portion, raise_bad
+from bitesize.spec import Field
+
+
+class HeldRun:
+    """A run in memory, or on its way there."""
+
+    __slots__ = ("addresses", "error", "failed", "fields", "files", "frame", "left", "number", "start", "there")
+
+    def __init__(self, number: int, start: int, uses: int) -> None:
+        self.number, self.start, self.left = number, start, uses
+        self.there = False  # read, or found impossible
+        self.frame: Frame | None = None
+        self.fields: dict[str, NDArray[Any]] = {}
+        self.addresses: dict[str, int] = {}  # where, of each field, row 0 of the source would be
+        self.files: dict[str, dict[int, memoryview]] = {}
+        self.failed: Mapping[int, Exception] = {}
+        self.error: BaseException | None = None
+
+
+class Held:
+    """The runs that one sequence of batches has in memory.
+
+    Threads `enter` when they are given rows of them, and `leave` when they have done; what nobody will ask for any more goes then.
+
+    Parameters
+    ----------
+    source
+        Where runs are read.
+    steps, place
+        Which batches come, from which place on.
+    frames
+        Memory for the runs.
+    """
+
+    def __init__(self, source: Windowed, steps: Steps, place: tuple[int, int], frames: Frames) -> None:
+        self._source, self._frames, self._changed = source, frames, frames.changed
+        self._schedule = Schedule(steps, *place)
+        self._starts = source.runs_held.starts
+        self._runs: dict[int, HeldRun] = {}
+        self._fixed = {name: what for name, what in source.spec.items() if isinstance(what, Field)}
+        self._users = 0
+        self._closed = False
+
+    # --- what is to come ---------------------------------------------------------------------------------------------
+
+    def due(self, step: Step) -> list[HeldRun]:
+        """Tell which runs are to be read before the next batch, by `load`, in this order."""
+        return self._expect(self._schedule.due(step))
+
+    def _expect(self, due: Sequence[Due]) -> list[HeldRun]:
+        new = []
+        with self._changed:
+            for number, uses in due:
+                run = self._runs.get(number)
+                if run is not None:
+                    run.left += uses
+                elif not self._closed:
+                    run = self._runs[number] = HeldRun(number, int(self._starts[number]), uses)
+                    new.append(run)
+        return new
+
+    def enter(self, load: HeldRun | None = None) -> None:
+        """Begin to use what is held, or to load a run; called in the order in which that is to happen."""
+        with self._changed:
+            self._users += 1
+            self._frames.enter(load)
+
+    def load(self, run: HeldRun) -> None:
+        """Read a run into memory, and leave."""
+        try:
+            with self._changed:
+                run.frame = self._frames.room(self._source.run_nbytes(run.number), run, lambda: self._closed)
+            if run.frame is not None:
+                self._read_run(run, run.frame)
+        except BaseException as error:  # noqa: BLE001 - it belongs to those who ask for the rows
+            run.error = without_frames(error)
+        finally:
+            with self._changed:
+                run.there = True
+            self.leave()
+
+    def _read_run(self, run: HeldRun, frame: Frame) -> None:
+        rows = np.arange(run.start, self._starts[run.number + 1], dtype=np.int64)
+        into: dict[str, Any] = {}
+        at = 0
+        for name, field in self._fixed.items():
+            nbytes = len(rows) * field.nbytes
+            run.fields[name] = into[name] = frame[at : at + nbytes].view(field.dtype).reshape(len(rows), *field.shape)
+            run.addresses[name] = frame.ctypes.data + at - run.start * field.nbytes
+            at += aligned(nbytes)
+        rest = _Rest(frame[at:], self._source, run.start)
+        for name in self._source.spec:
+            if name not in self._fixed:
+                into[name] = _Files(rest)
+                run.files[name] = into[name].files
+        try:
+            self._source.base.read(rows, into)
+        except BadRows as error:
+            run.failed = {i: without_frames(cause) for i, cause in error.causes.items()}
+
+    # --- what is asked for -------------------------------------------------------------------------------------------
+
+    def leave(self, rows: NDArray[np.int64] | None = None) -> None:
+        """End using, with rows used up that were expected; what nobody expects goes."""
+        with self._changed:
+            self._users -= 1
+            if rows is not None and not self._closed:
+                for number, uses in zip(*np.unique(self._numbers(rows), return_counts=True), strict=True):
+                    run = self._runs[int(number)]
+                    run.left -= int(uses)
+                    if run.left <= 0:
+                        self._drop(run)
+            if self._closed and not self._users:
+                self._drop_all()
+            self._frames.leave()
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Copy rows; see `Source.read`."""
+        _, inverse, runs = self._wait_for(rows)
+        failed: dict[int, Exception] = {}
+        if None in runs or self._fixed.keys() != self._source.spec.keys() or compiled() is None:
+            for i, k in enumerate(inverse.tolist()):
+                self._copy_one(rows, i, runs[k], into, failed)
+        else:
+            for name, field in self._fixed.items():
+                if name in into:
+                    out = into[name].reshape(len(rows), -1).view(np.uint8)
+                    compiled().copy_rows(_addresses(runs, name)[inverse] + rows * field.nbytes, out)
+        if any(run is not None and run.failed for run in runs):
+            for i, k in enumerate(inverse.tolist()):
+                run = runs[k]
+                cause = run.failed.get(int(rows[i]) - run.start) if run is not None else None
+                if cause is not None:
+                    failed[i] = cause
+        raise_bad(failed)
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Tell where rows are in memory; None if one of them is not, or could not be read."""
+        numbers, inverse, runs = self._wait_for(rows)
+        if "x" not in self._fixed or any(run is None or run.failed for run in runs):
+            return None
+        return Located([], numbers, _addresses(runs, "x")[inverse] + rows * self._fixed["x"].nbytes, in_memory=True)
+
+    def _copy_one(
+        self, rows: NDArray[np.int64], i: int, run: HeldRun | None, into: Into, failed: dict[int, Exception]
+    ) -> None:  # fmt: skip
+        """Copy one row of a call, or read it where its run is not in memory."""
+        if run is None:
+            try:
+                self._source.base.read(rows[i : i + 1], portion(into, i, 1))
+            except BadRows as error:
+                failed[i] = error.causes[0]
+            return
+        at = int(rows[i]) - run.start
+        if at in run.failed:
+            return
+        for name, array in run.fields.items():
+            if name in into:
+                into[name][i] = array[at]
+        try:
+            for name, files in run.files.items():
+                into[name].put(i, files[at].nbytes)[:] = files[at]
+        except BitesizeError as error:
+            failed[i] = error
+
+    def _wait_for(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], list[HeldRun | None]]:
+        """Give the runs' numbers, which row is of which of them, and the runs when those that are being read have been.
+
+        A run is None where it is not in memory.
+        """
+        numbers, inverse = np.unique(self._numbers(rows), return_inverse=True)
+        with self._changed:
+            runs = [self._runs.get(number) for number in numbers.tolist()]
+            for run in runs:
+                while run is not None and not run.there and not self._closed:
+                    self._frames.wait()
+            if self._closed:
+                raise LoaderClosed("nobody waits for these rows any more")
+        for run in runs:
+            if run is not None and run.error is not None:
+                raise run.error
+        return numbers, inverse, [run if run is not None and run.frame is not None else None for run in runs]
+
+    def _numbers(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        numbers: NDArray[np.int64] = np.searchsorted(self._starts, rows, side="right") - 1
+        return numbers
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Give all up, as soon as nobody uses it."""
+        with self._changed:
+            self._closed = True
+            if not self._users:
+                self._drop_all()
+            self._frames.progress()
+
+    def _drop_all(self) -> None:
+        for run in list(self._runs.values()):
+            self._drop(run)
+
+    def _drop(self, run: HeldRun) -> None:
+        del self._runs[run.number]
+        run.fields, run.files = {}, {}
+        frame, run.frame = run.frame, None
+        if frame is not None:
+            self._frames.give(frame)
+
+
+def _addresses(runs: Sequence[HeldRun | None], name: str) -> NDArray[np.int64]:
+    return np.array([run.addresses[name] for run in runs if run is not None], np.int64)
+
+
+class _Rest:
+    """What is left of a frame, handed out piece by piece."""
+
+    def __init__(self, memory: Frame, source: Source, row: int) -> None:
+        self._view = memoryview(memory)  # type: ignore[arg-type]
+        self._at = 0
+        self._source, self._row = source, row
+
+    def take(self, i: int, nbytes: int) -> memoryview:
+        """Give the next ``nbytes`` to row ``i`` of the run."""
+        if nbytes > len(self._view) - self._at:
+            raise FileChanged(
+                f"{self._source.describe(self._row + i)} has {nbytes:,} bytes, and all rows that lie together with it were to "
+                f"take {len(self._view):,}: the file has changed"
+            )
+        view = self._view[self._at : self._at + nbytes]
+        self._at += nbytes
+        return view
+
+
+class _Files:
+    """Where a source puts the encoded rows of one field of a run."""
+
+    def __init__(self, rest: _Rest) -> None:
+        self._rest = rest
+        self.files: dict[int, memoryview] = {}
+
+    def put(self, i: int, nbytes: int) -> memoryview:
+        """Give the buffer of a row."""
+        view = self.files[i] = self._rest.take(i, nbytes)
+        return view
