@@ -80,8 +80,8 @@ def make_model(units=3, compiled=True):
     return model
 
 
-def train(folder, epochs=2, **settings):
-    with make_loader() as loader:
+def train(folder, epochs=2, order=None, **settings):
+    with make_loader(order=order) as loader:
         checkpoint = bs.Checkpoint(folder, **({"every_batches": 4} | settings))
         return bs.fit(make_model(), loader, epochs=epochs, checkpoint=checkpoint, verbose=0)
 
@@ -183,10 +183,11 @@ def test_a_script_that_forgets_restore_is_told(tmp_path):
         make_model().fit(bs.to_keras(loader), callbacks=[bs.Checkpoint(tmp_path)], verbose=0)
 
 
-def test_stop_saves_after_the_batch_and_raises(tmp_path):
+@pytest.mark.parametrize("order", [None, bs.Order(40, window=8, runs=range(0, 40, 4))], ids=["all rows", "window"])
+def test_stop_saves_after_the_batch_and_raises(tmp_path, order):
     import keras
 
-    with make_loader() as loader:
+    with make_loader(order=order) as loader:
         checkpoint = bs.Checkpoint(tmp_path)
         stop = keras.callbacks.LambdaCallback(
             on_train_batch_end=lambda batch, logs: checkpoint.stop() if batch == 6 else None
@@ -194,8 +195,8 @@ def test_stop_saves_after_the_batch_and_raises(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             bs.fit(make_model(), loader, epochs=2, checkpoint=checkpoint, callbacks=[stop], verbose=0)
     assert files(tmp_path)[-1].endswith("epoch0-batch7.npz")
-    whole = train(tmp_path / "whole")
-    assert train(tmp_path).history == whole.history
+    whole = train(tmp_path / "whole", order=order)
+    assert train(tmp_path, order=order).history == whole.history
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a small file system is mounted")
