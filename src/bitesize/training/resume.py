@@ -73,8 +73,9 @@ def unfinished(out: str | os.PathLike[str]) -> str | None:
     """Tell where the run in a folder stands, if it was broken off; None where there is none, or it came to its end."""
     checkpoint = Checkpoint(RunFolder(Path(out)).checkpoints)
     newest = checkpoint.newest_path
-    if newest is None:
-        return None
+    summary = RunFolder(Path(out)).path / "summary.json"
+    if newest is None or (summary.exists() and summary.stat().st_mtime >= newest.stat().st_mtime):
+        return None  # it ended, by its last epoch or earlier
     try:
         settings = (checkpoint.peek() or {}).get("settings", {})
     except BadFile:
