@@ -60,7 +60,11 @@ if TYPE_CHECKING:
     from bitesize.memory.plan import Plan
     from bitesize.order.cursor import Cursor
     from bitesize.order.order import Order, Shard
+    from bitesize.outputs.jax import to_jax
     from bitesize.outputs.keras import to_keras
+    from bitesize.outputs.sklearn import partial_fit, predict
+    from bitesize.outputs.tensorflow import to_tensorflow
+    from bitesize.outputs.torch import to_torch
     from bitesize.sources import open
     from bitesize.sources.base import Source
     from bitesize.sources.mixed import mix
@@ -97,7 +101,11 @@ _HOME = {
     "memory.plan": ["Plan"],
     "order.cursor": ["Cursor"],
     "order.order": ["Order", "Shard"],
+    "outputs.jax": ["to_jax"],
     "outputs.keras": ["to_keras"],
+    "outputs.sklearn": ["partial_fit", "predict"],
+    "outputs.tensorflow": ["to_tensorflow"],
+    "outputs.torch": ["to_torch"],
     "sources": ["open"],
     "sources.base": ["Source"],
     "sources.mixed": ["mix"],
@@ -174,8 +182,13 @@ __all__ = [
     "fit",
     "mix",
     "open",
+    "partial_fit",
+    "predict",
     "stack",
+    "to_jax",
     "to_keras",
+    "to_tensorflow",
+    "to_torch",
 ]
 
 

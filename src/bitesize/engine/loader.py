@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from bitesize.engine.bound import measure_bound
 from bitesize.engine.crew import Crew
@@ -26,6 +26,7 @@ from bitesize.engine.planning import (
     refuse_unless_it_fits,
     threads_beside,
 )
+from bitesize.engine.ranks import shard_of_this_process
 from bitesize.engine.ring import Ring
 from bitesize.engine.scratch import Scratch
 from bitesize.engine.shapes import Layout, measured
@@ -70,7 +71,8 @@ class Loader:
         An `Order` made by hand, which excludes ``shuffle`` and ``seed``; or ``"balanced"``: rows are drawn at random, with
         replacement, each class as often as any other.
     shard
-        This process's share of each batch, where several train together.
+        This process's share of each batch, where several train together; ``"auto"`` takes rank and world size from
+        `torch.distributed`, `jax.distributed` or torchrun's environment.
     last
         What becomes of rows that do not fill a batch: ``"short"``, ``"drop"`` or ``"pad"`` (with a mask). By default
         ``"short"``; with several ranks ``"drop"`` when shuffling and else ``"pad"``.
@@ -119,7 +121,7 @@ class Loader:
         shuffle: bool = True,
         seed: int = 0,
         order: Order | Literal["balanced"] | None = None,
-        shard: Shard | None = None,
+        shard: Shard | Literal["auto"] | None = None,
         last: Last | None = None,
         threads: int | None = None,
         layout: Layout = "HWC",
@@ -131,7 +133,10 @@ class Loader:
         if not isinstance(source, Source):
             raise BadSetting(f"a Source is needed, as bs.open(...) makes it, not {type(source).__name__}")
         order, runs = choose_order(source, order, seed, shuffle, batch_size)
-        shard = shard or Shard()
+        if not isinstance(shard, Shard):
+            if shard not in (None, "auto"):
+                raise BadSetting(f'shard must be a bs.Shard(rank, world_size) or "auto", not {shard!r}')
+            shard = Shard() if shard is None else shard_of_this_process()
         if last is None:
             last = "short" if shard.world_size == 1 else "drop" if order.shuffle else "pad"
         threads = check_threads(threads)
@@ -198,6 +203,16 @@ class Loader:
     def transforms(self) -> tuple[Step, ...]:
         """What happens to each row."""
         return self._pipeline.transforms
+
+    @property
+    def layout(self) -> Layout:
+        """Where the channels of images stand."""
+        return self._pipeline.layout
+
+    @property
+    def shard(self) -> Shard:
+        """What this process has of each batch."""
+        return self.steps.shard
 
     @property
     def masks(self) -> bool:
@@ -352,6 +367,10 @@ class Loader:
                 return
             self._parts[1].grow(batches - self._held)
             self._held = batches
+
+    def each_slot(self, prepare: Callable[[NDArray[np.uint8]], None]) -> None:
+        """Let an output prepare the memory of every slot, now and when one is added; before the first loop."""
+        self._parts[1].each(prepare)
 
     def measure_bound(self, rows: int) -> float:
         """Measure how many rows a second this loader's threads could read and decode if they did nothing else.

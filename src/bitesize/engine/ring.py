@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,18 +24,18 @@ from bitesize.spec import Field
 class Slot:
     """Memory for one batch: one mapping, each field aligned to 64 bytes."""
 
-    __slots__ = ("_charge", "_memory", "arrays", "home", "token")
+    __slots__ = ("_charge", "arrays", "home", "memory", "token")
 
     def __init__(self, fields: Mapping[str, Field], rows: int, home: queue.SimpleQueue[Slot | None], charge: Charge) -> None:
         self._charge = charge  # given back when the slot dies, which may be after its loader
-        self._memory = allocate(slot_nbytes(fields, rows))
+        self.memory = allocate(slot_nbytes(fields, rows))
         self.arrays: dict[str, NDArray[Any]] = {}
         self.home: queue.SimpleQueue[Slot | None] | None = home
         self.token: weakref.ref[_Token] | None = None
         at = 0
         for name, field in fields.items():
             nbytes = field.nbytes * rows
-            self.arrays[name] = self._memory[at : at + nbytes].view(field.dtype).reshape(rows, *field.shape)
+            self.arrays[name] = self.memory[at : at + nbytes].view(field.dtype).reshape(rows, *field.shape)
             at += aligned(nbytes)
 
     def lease(self, names: Iterable[str], rows: int) -> dict[str, NDArray[Any]]:
@@ -103,6 +103,7 @@ class Ring:
         self._slots: list[Slot] = []
         self._surplus = 0  # slots to be given up when they come home
         self._changing = threading.Lock()
+        self._prepare: Callable[[NDArray[np.uint8]], None] | None = None
         self.grow(slots)
 
     def grow(self, slots: int) -> None:
@@ -116,10 +117,20 @@ class Ring:
         nbytes = slot_nbytes(self._fields, self._rows)
         charges = [self._budget.charge(nbytes, "slots") for _ in range(slots)]
         added = [Slot(self._fields, self._rows, self.free, charge) for charge in charges]
+        if self._prepare is not None:
+            for slot in added:
+                self._prepare(slot.memory)
         with self._changing:
             self._slots += added
         for slot in added:
             self.free.put(slot)
+
+    def each(self, prepare: Callable[[NDArray[np.uint8]], None]) -> None:
+        """Prepare the memory of every slot, and of those that will be added."""
+        self._prepare = prepare
+        with self._changing:
+            for slot in self._slots:
+                prepare(slot.memory)
 
     def shrink(self) -> None:
         """Give up one slot as soon as one is free."""

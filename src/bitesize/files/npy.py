@@ -99,3 +99,11 @@ def read_payload(fd: int, header: Header, out: NDArray[Any], path: bytes) -> Non
 def _bytes(array: NDArray[Any]) -> memoryview:
     # reshape first: a memoryview of dtypes such as float16 or datetime64 cannot be cast
     return memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+
+
+def header_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Give what a `.npy` file of an array in C order begins with."""
+    stream = io.BytesIO()
+    described = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy_format.write_array_header_1_0(stream, described)
+    return stream.getvalue()

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.lib import format as npy_format
 
 from bitesize.errors import BadSetting, DiskFull, NotFound
 from bitesize.files.atomic import replacing
+from bitesize.files.npy import header_bytes
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.parts import Compressed, OnDisk
 from bitesize.lazy.select import NEAR, SCRATCH, part_of, tiles, whole
@@ -37,7 +37,7 @@ def save(node: Node, path: str | os.PathLike[str], memory: int | str | Budget, p
         raise BadSetting(f"{target} is a folder: give the name of a file")
     if _reads(node, os.path.abspath(os.fsencode(target))):
         raise BadSetting(f"{target} is a part of what is to be saved: give another name")
-    header = _header(node)
+    header = header_bytes(node.shape, node.dtype)
     total = math.prod(node.shape) * node.dtype.itemsize
     free = shutil.disk_usage(target.parent).free
     if len(header) + total > free:
@@ -81,13 +81,6 @@ def _write(node: Node, path: Path, header: bytes, block: int, total: int, progre
 def _write_all(file: io.RawIOBase, data: memoryview) -> None:
     while len(data):
         data = data[file.write(data) :]
-
-
-def _header(node: Node) -> bytes:
-    stream = io.BytesIO()
-    described = {"descr": npy_format.dtype_to_descr(node.dtype), "fortran_order": False, "shape": node.shape}
-    npy_format.write_array_header_1_0(stream, described)
-    return stream.getvalue()
 
 
 def _reads(node: Node, path: bytes) -> bool:

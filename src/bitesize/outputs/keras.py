@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadSetting, LoaderClosed, MissingPackage, TooManyBadRows
+from bitesize.errors import LoaderClosed, MissingPackage
+from bitesize.outputs.base import check_fields, leave_out, pick
 
 if TYPE_CHECKING:
     from bitesize.engine.iterator import BatchIterator
@@ -77,14 +78,8 @@ def to_keras(
             f'Keras cannot be imported ({error}): pip install "bitesize[keras]" brings it, with JAX; the environment variable '
             "KERAS_BACKEND chooses among jax, torch and tensorflow, and Keras's own default is tensorflow"
         ) from error
-    names = loader.spec
-    chosen = ([inputs] if isinstance(inputs, str) else list(inputs)) + (
-        [] if targets is None else [targets] if isinstance(targets, str) else list(targets)
-    )
-    for name in chosen:
-        if name not in names:
-            raise BadSetting(f"the loader has no field {name!r}: it has {', '.join(names)}")
-    if targets is None and "y" in names:
+    check_fields(loader, inputs, targets)
+    if targets is None and "y" in loader.spec:
         targets = "y"
     loader.hold(_HELD.get(keras.backend.backend(), 2))
     return _dataset_class()(loader, inputs, targets, workers)
@@ -232,12 +227,12 @@ class _Places:
 
     def _pick(self, batch: Batch) -> tuple[Any, ...]:
         if self._loader.masks and not batch.mask.all():
-            _leave_out(batch)
+            leave_out(batch)
         return self._as_keras(batch)
 
     def _as_keras(self, batch: Mapping[str, NDArray[Any]]) -> tuple[Any, ...]:
-        x = _fields(batch, self._inputs)
-        return (x,) if self._targets is None else (x, _fields(batch, self._targets))
+        x = pick(batch, self._inputs)
+        return (x,) if self._targets is None else (x, pick(batch, self._targets))
 
 
 _ITERATOR_METHODS = frozenset(("reset", "_enumerate_iterator", "catch_stop_iteration"))
@@ -265,19 +260,3 @@ class _Caller:
                 self.method = name
                 return
             frame = frame.f_back
-
-
-def _leave_out(batch: Batch) -> None:
-    """Leave out masked rows, moving the others together in place: no memory is taken."""
-    good = batch.mask.nonzero()[0].tolist()
-    if not good:
-        raise TooManyBadRows(f"no row of the batch at position {batch.position} of epoch {batch.epoch} could be read")
-    for name, array in batch.items():
-        for to, row in enumerate(good):
-            if to != row:
-                array[to] = array[row]
-        batch[name] = array[: len(good)]
-
-
-def _fields(batch: Mapping[str, NDArray[Any]], names: str | Sequence[str]) -> Any:
-    return batch[names] if isinstance(names, str) else tuple(batch[name] for name in names)

@@ -1,0 +1,36 @@
+"""Which rank this process is, told by whatever set up the ranks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from bitesize.errors import BadSetting
+from bitesize.order.order import Shard
+
+
+def shard_of_this_process(environment: Mapping[str, str] = os.environ) -> Shard:
+    """Find rank and world size.
+
+    Of `torch.distributed` or `jax.distributed` where one is set up, else as torchrun tells by RANK and WORLD_SIZE; a process
+    alone is rank 0 of 1. Neither package is imported.
+
+    Raises
+    ------
+    BadSetting
+        If the environment variables are no such numbers.
+    """
+    torch = sys.modules.get("torch.distributed")
+    if torch is not None and torch.is_available() and torch.is_initialized():
+        return Shard(int(torch.get_rank()), int(torch.get_world_size()))
+    jax = sys.modules.get("jax")
+    if jax is not None and jax.distributed.is_initialized():
+        return Shard(int(jax.process_index()), int(jax.process_count()))
+    if "RANK" not in environment and "WORLD_SIZE" not in environment:
+        return Shard()
+    try:
+        return Shard(int(environment["RANK"]), int(environment["WORLD_SIZE"]))
+    except (KeyError, ValueError) as error:
+        told = {name: environment.get(name) for name in ("RANK", "WORLD_SIZE")}
+        raise BadSetting(f'shard="auto" takes RANK and WORLD_SIZE from the environment, and they are {told}') from error

@@ -1,0 +1,137 @@
+"""What outputs have in common: epochs of a loader, batch by batch, some of them sent ahead."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bitesize.errors import BadSetting, TooManyBadRows
+
+if TYPE_CHECKING:
+    from bitesize.engine.loader import Loader
+    from bitesize.spec import Batch
+
+MASK = "mask"
+
+
+class Epochs(ABC):
+    """A loader as an iterable of what a framework takes; a ``for`` loop over it is one epoch.
+
+    The place of the loader is that behind the last batch which was handed to the user, whatever was sent ahead: so its
+    ``state_dict()``, and that of this object, which is the same, are right at any time.
+
+    Parameters
+    ----------
+    loader
+        Where batches come from.
+    ahead
+        Batches that are under way to a device while the user has another.
+    """
+
+    def __init__(self, loader: Loader, ahead: int) -> None:
+        self._loader = loader
+        self._ahead = ahead
+
+    @property
+    def loader(self) -> Loader:
+        """Where the batches come from."""
+        return self._loader
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        loader = self._loader
+        epoch, position = loader.begin()
+        batches = loader.iterate((epoch, position), endless=True)
+        left = loader.steps.batches_from(position)
+        sent: deque[tuple[int, Any]] = deque()
+        while left or sent:
+            while left and len(sent) <= self._ahead:
+                batch = next(batches)
+                sent.append((batch.position, self._send(batch)))
+                del batch
+                left -= 1
+            place, under_way = sent.popleft()
+            loader.took(epoch, place)
+            yield self._receive(under_way)
+            del under_way
+        if loader.epoch == epoch:
+            loader.set_epoch(epoch + 1)
+
+    @abstractmethod
+    def _send(self, batch: Batch) -> Any:
+        """Begin to turn a batch into what the framework takes."""
+
+    def _receive(self, under_way: Any) -> Any:
+        """Hand it to the user."""
+        return under_way
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next loop is; see `Loader.set_epoch`."""
+        self._loader.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tell the place behind the last batch that the user was given; see `Loader.state_dict`."""
+        return self._loader.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on at that place with the next loop."""
+        self._loader.load_state_dict(state)
+
+
+def with_mask(loader: Loader, batch: Batch) -> dict[str, Any]:
+    """Give a batch as a plain dict, with its mask where rows may be no rows."""
+    return {**batch, MASK: batch.mask} if loader.masks else dict(batch)
+
+
+def check_mask(loader: Loader) -> None:
+    """Raise `BadSetting` where the mask would hide a field."""
+    if loader.masks and MASK in loader.spec:
+        raise BadSetting(
+            f"batches of this loader may have rows that are padding or bad, which {MASK!r} tells, and the source has a field of "
+            'that name: with last="drop" and on_error="raise" there is no mask'
+        )
+
+
+def pick(batch: Mapping[str, Any], names: str | Sequence[str]) -> Any:
+    """Give one field, or several as a tuple."""
+    return batch[names] if isinstance(names, str) else tuple(batch[name] for name in names)
+
+
+def check_fields(loader: Loader, *groups: str | Sequence[str] | None) -> None:
+    """Raise `BadSetting` for a name that the loader has no field of."""
+    for group in groups:
+        for name in [] if group is None else [group] if isinstance(group, str) else group:
+            if name not in loader.spec:
+                raise BadSetting(f"the loader has no field {name!r}: it has {', '.join(loader.spec)}")
+
+
+def check_shard(loader: Loader, rank: int, world_size: int, who: str) -> None:
+    """Raise `BadSetting` where several processes would each train on all rows."""
+    shard = loader.shard
+    if (shard.rank, shard.world_size) != (rank, world_size):
+        raise BadSetting(
+            f"this process is rank {rank} of {world_size} ({who}), and the loader is of rank {shard.rank} of {shard.world_size}: "
+            'make it with Loader(..., shard="auto"), so that each batch is cut among the ranks'
+        )
+
+
+def leave_out(batch: Batch) -> None:
+    """Leave out masked rows, moving the others together in place: no memory is taken.
+
+    Raises
+    ------
+    TooManyBadRows
+        If none is left.
+    """
+    good = batch.mask.nonzero()[0].tolist()
+    if not good:
+        raise TooManyBadRows(f"no row of the batch at position {batch.position} of epoch {batch.epoch} could be read")
+    for name, array in batch.items():
+        for to, row in enumerate(good):
+            if to != row:
+                array[to] = array[row]
+        batch[name] = array[: len(good)]

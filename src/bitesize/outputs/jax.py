@@ -1,0 +1,107 @@
+"""A loader as JAX arrays of one shape, on a device or sharded over several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bitesize.errors import BadSetting, MissingPackage
+from bitesize.outputs.base import Epochs, check_mask, check_shard, with_mask
+
+if TYPE_CHECKING:
+    from bitesize.engine.loader import Loader
+    from bitesize.spec import Batch
+
+
+def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBatches:
+    """Make an iterable of batches of JAX arrays, all of the same shape, so that a step is compiled once.
+
+    Each batch is a dict of arrays by field name. Where rows may be padding or bad, ``batch["mask"]`` tells those that are
+    not. On the CPU of a single device arrays look at the loader's memory, without a copy; accelerators are sent a batch ahead.
+
+    Parameters
+    ----------
+    loader
+        Where batches come from; its last batch must be as large as the others (``last="pad"`` or ``"drop"``).
+    sharding
+        A `jax.sharding.Sharding` of the batch axis, for several devices; with several processes each gives its part of
+        each batch (``Loader(shard="auto")``), and arrays are global.
+    device
+        One device, instead.
+
+    Returns
+    -------
+    JaxBatches
+        With ``state_dict`` and ``load_state_dict``, and the same under Grain's names ``get_state`` and ``set_state``.
+
+    Raises
+    ------
+    MissingPackage
+        If JAX is not installed.
+    BadSetting
+        If batches differ in size, or do not divide among the devices.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> loader = bs.Loader(bs.open(np.ones((10, 3), np.float32)), batch_size=4, memory="16 MiB", last="pad")
+    >>> [(float(batch["x"].sum()), int(batch["mask"].sum())) for batch in bs.to_jax(loader)]
+    [(12.0, 4), (12.0, 4), (6.0, 2)]
+    >>> loader.close()
+    """
+    try:
+        import jax
+    except ImportError as error:
+        raise MissingPackage(f'JAX cannot be imported ({error}): pip install "bitesize[keras]"') from error
+    check_mask(loader)
+    batch = loader.batch_size
+    if loader.steps.last == "short" and loader.order.length % batch:
+        raise BadSetting(
+            f"{loader.order.length} rows leave a last batch of {loader.order.length % batch} of {batch}, and JAX compiles a step "
+            'for each shape: make the loader with last="pad", which comes with a mask, or last="drop"'
+        )
+    if loader.shard.world_size > 1 and batch % loader.shard.world_size:
+        raise BadSetting(
+            f"batch_size={batch} does not divide among {loader.shard.world_size} ranks, and JAX wants equal parts"
+        )
+    if sharding is not None and device is not None:
+        raise BadSetting("device and sharding exclude each other: a sharding says which devices")
+    if jax.process_count() > 1:
+        if sharding is None:
+            raise BadSetting(f"{jax.process_count()} processes share a batch by a sharding: give sharding=")
+        check_shard(loader, jax.process_index(), jax.process_count(), "jax.distributed")
+    if sharding is not None:
+        for name, field in loader.spec.items():
+            try:
+                sharding.shard_shape((batch, *field.shape))
+            except ValueError as error:
+                raise BadSetting(f"the field {name!r} of {batch} rows cannot be sharded: {error}") from error
+    devices = [device or jax.devices()[0]] if sharding is None else sharding.device_set
+    # On the CPU a transfer is a look at the same memory, and a step that was begun still looks at the batch before.
+    ahead = 0 if all(one.platform == "cpu" for one in devices) else 1
+    loader.hold(2 + ahead)
+    return JaxBatches(loader, sharding if sharding is not None else device, ahead, jax)
+
+
+class JaxBatches(Epochs):
+    """A loader as batches of JAX arrays; see `to_jax`."""
+
+    def __init__(self, loader: Loader, where: Any, ahead: int, jax: Any) -> None:
+        super().__init__(loader, ahead)
+        self._where = where
+        self._jax = jax
+
+    def _send(self, batch: Batch) -> dict[str, Any]:
+        arrays, jax = with_mask(self._loader, batch), self._jax
+        if jax.process_count() == 1:
+            sent: dict[str, Any] = jax.device_put(arrays, self._where)
+            return sent
+        return {name: jax.make_array_from_process_local_data(self._where, array) for name, array in arrays.items()}
+
+    def get_state(self) -> dict[str, Any]:
+        """`state_dict`, as Grain calls it."""
+        return self.state_dict()
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """`load_state_dict`, as Grain calls it."""
+        self.load_state_dict(state)

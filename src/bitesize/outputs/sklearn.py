@@ -1,0 +1,303 @@
+"""Estimators that learn batch by batch: scikit-learn's, pipelines of them, and whatever else has ``partial_fit``."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitesize.errors import BadResult, BadSetting
+from bitesize.files.atomic import replacing
+from bitesize.files.npy import header_bytes
+from bitesize.outputs.base import leave_out
+
+if TYPE_CHECKING:
+    import os
+
+    from bitesize.engine.loader import Loader
+    from bitesize.spec import Batch
+
+Estimator = TypeVar("Estimator")
+_STEPLESS = (None, "passthrough")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far `partial_fit` has come.
+
+    Parameters
+    ----------
+    epoch, epochs
+        This epoch, from 0, and how many there are to be.
+    batch, batches
+        Batches of this epoch that are done, and all.
+    rows
+        Rows learned from so far, in all epochs.
+    seconds
+        Since the begin.
+    """
+
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    rows: int
+    seconds: float
+
+
+def partial_fit(
+    estimator: Estimator,
+    loader: Loader,
+    *,
+    epochs: int = 5,
+    classes: ArrayLike | None = None,
+    callback: Callable[[Progress], bool | None] | None = None,
+) -> Estimator:
+    """Let an estimator learn from batches, by its own ``partial_fit``.
+
+    Rows are handed over as ``(rows, values)``: the field ``x`` is flattened, without a copy, and ``y`` goes with it where there is
+    one. Rows that are padding or bad are left out. In a scikit-learn pipeline each step learns from a batch, then changes it
+    for the next step.
+
+    Parameters
+    ----------
+    estimator
+        Anything with ``partial_fit(x)`` or ``partial_fit(x, y)``, or a pipeline of such; steps that learn nothing may be among them.
+    loader
+        Where batches come from. It goes on where it stands: called again, the next epochs follow.
+    epochs
+        How often each row is learned from.
+    classes
+        All labels that there are, for classifiers: by default the class numbers of the loader's source.
+    callback
+        Called after each batch; learning ends softly when it returns True.
+
+    Returns
+    -------
+    object
+        The estimator.
+
+    Raises
+    ------
+    BadSetting
+        If the estimator, or a step of the pipeline, cannot learn batch by batch; or a classifier cannot know its classes.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> from sklearn.linear_model import SGDClassifier
+    >>> x = np.random.default_rng(0).normal(size=(1000, 2, 3))
+    >>> loader = bs.Loader(bs.open(x, (x[:, 0, 0] > 0).astype(int)), batch_size=100, memory="16 MiB")
+    >>> model = bs.partial_fit(SGDClassifier(random_state=0), loader, epochs=3)
+    >>> bool(model.score(x.reshape(1000, 6), x[:, 0, 0] > 0) > 0.95)
+    True
+    >>> loader.close()
+    """
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
+    *first_steps, last = _steps(estimator)
+    before, learn = [_Step(step) for step in first_steps], _Learner(last, loader, classes)
+    began, rows = time.perf_counter(), 0
+    first = loader.epoch
+    for epoch in range(first, first + epochs):
+        loader.set_epoch(epoch)
+        for number, (x, y) in enumerate(_rows(loader), 1):
+            rows += len(x)
+            for step in before:
+                x = step(x)
+            learn(x, y)
+            del x, y  # a held batch would keep its memory from the next
+            done = Progress(epoch - first, epochs, number, len(loader), rows, time.perf_counter() - began)
+            if callback is not None and callback(done):
+                return estimator
+    return estimator
+
+
+class _Step:
+    """A step of a pipeline that is not its last: learns from a batch, then changes it."""
+
+    def __init__(self, step: Any) -> None:
+        self._step = step
+        self._dtype: np.dtype[Any] | None = None
+
+    def __call__(self, x: Any) -> Any:
+        """Give what the next step is given."""
+        if hasattr(self._step, "partial_fit"):
+            self._step.partial_fit(x)
+        changed = self._step.transform(x)
+        if self._dtype is None:
+            self._dtype = changed.dtype
+        # Some give float32 at first and float64 when they have learned, which others then do not take.
+        return changed.astype(self._dtype, copy=False)
+
+
+class _Learner:
+    """Calls ``partial_fit`` with what it takes."""
+
+    def __init__(self, estimator: Any, loader: Loader, classes: ArrayLike | None) -> None:
+        self._fit = estimator.partial_fit
+        takes = inspect.signature(self._fit).parameters
+        self._supervised = "y" in takes and "y" in loader.spec
+        self._first: dict[str, Any] = {}
+        if "y" in takes and takes["y"].default is inspect.Parameter.empty and "y" not in loader.spec:
+            raise BadSetting(f"{type(estimator).__name__} learns from labels, and the data have none")
+        if "classes" not in takes or not self._supervised or hasattr(estimator, "classes_"):
+            return
+        if classes is None:
+            count = loader.source.class_count
+            if count is None:
+                raise BadSetting(
+                    f"{type(estimator).__name__} must know all classes before the first batch, and the data's labels "
+                    f"({loader.spec['y']}) are no class numbers: pass classes="
+                )
+            classes = np.arange(count)
+        self._first = {"classes": np.asarray(classes)}
+
+    def __call__(self, x: Any, y: NDArray[Any] | None) -> None:
+        """Learn from a batch."""
+        if self._supervised:
+            self._fit(x, y, **self._first)
+        else:
+            self._fit(x)
+        self._first = {}
+
+
+def predict(
+    estimator: Any, loader: Loader, *, method: str = "predict", out: str | os.PathLike[str] | None = None
+) -> NDArray[Any] | None:  # fmt: skip
+    """Predict for all rows, in the source's order, batch by batch.
+
+    Parameters
+    ----------
+    estimator
+        Anything with the method; it is given ``x``, flattened to ``(rows, values)``.
+    loader
+        Where batches come from, made with ``shuffle=False``.
+    method
+        Such as ``"predict_proba"``, ``"decision_function"`` or ``"transform"``.
+    out
+        A `.npy` file to write, instead of an array in memory: results are never held all at once then.
+
+    Returns
+    -------
+    ndarray of shape (n, ...), or None with ``out``
+        A row that could not be read (``on_error="skip"``) has NaN, or -1 where results are whole numbers.
+
+    Raises
+    ------
+    BadSetting
+        If the loader does not give every row once, in order.
+    BadResult
+        If results are not one a row, all of one kind.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> from sklearn.cluster import MiniBatchKMeans
+    >>> x = np.repeat([[0.0, 0.0], [9.0, 9.0]], 50, axis=0)
+    >>> model = MiniBatchKMeans(2, random_state=0, n_init=1).partial_fit(x)
+    >>> with bs.Loader(bs.open(x), batch_size=32, memory="16 MiB", shuffle=False) as loader:
+    ...     labels = bs.predict(model, loader)
+    >>> labels.shape, len(set(labels[:50])), bool(labels[0] != labels[-1])
+    ((100,), 1, True)
+    """
+    order = loader.order
+    if order.settings() != type(order)(len(loader.source), order.seed, shuffle=False).settings():
+        raise BadSetting("predict gives one result a row, in the source's order: make the loader with shuffle=False")
+    if loader.shard.world_size > 1 or loader.steps.last == "drop":
+        raise BadSetting('predict needs every row: make the loader without shard, and with last="short"')
+    call = getattr(estimator, method, None)
+    if call is None:
+        raise BadSetting(f"{type(estimator).__name__} has no {method}")
+    loader.set_epoch(loader.epoch + 1 if loader.resumes else loader.epoch)
+    results = _results(call, loader)
+    if out is None:
+        return np.concatenate(list(results))
+    first = next(results)
+    with replacing(out) as temporary, temporary.open("wb") as file:
+        file.write(header_bytes((len(loader.source), *first.shape[1:]), first.dtype))
+        for result in itertools.chain([first], results):
+            file.write(np.ascontiguousarray(result).data)
+    return None
+
+
+def _results(call: Callable[[Any], Any], loader: Loader) -> Iterator[NDArray[Any]]:
+    kind: tuple[tuple[int, ...], np.dtype[Any]] | None = None
+    for batch in loader:
+        real, mask = int(batch.mask.sum()), batch.mask
+        there = len(batch.rows) if loader.steps.last == "short" else int((batch.rows >= 0).sum())
+        if not real and kind is None:
+            raise BadResult(f"no row of the first batch could be read: {loader.bad[-1].reason if loader.bad else ''}")
+        if not real:
+            assert kind is not None
+            yield np.full((there, *kind[0]), _nothing(kind[1]), kind[1])
+            continue
+        if real < len(mask):
+            leave_out(batch)
+        made = np.asarray(call(batch["x"].reshape(real, -1)))
+        del batch
+        if made.shape[:1] != (real,) or made.dtype.hasobject:
+            raise BadResult(
+                f"the results of {real} rows must be as many numbers or arrays, not {made.dtype} of shape {made.shape}"
+            )
+        if kind is not None and (made.shape[1:], made.dtype) != kind:
+            raise BadResult(f"results were {kind[1]} of shape {kind[0]} a row, and are {made.dtype} of {made.shape[1:]} now")
+        kind = made.shape[1:], made.dtype
+        if real < there:
+            whole = np.full((there, *kind[0]), _nothing(kind[1]), kind[1])
+            whole[mask[:there]] = made
+            made = whole
+        yield made
+
+
+def _nothing(dtype: np.dtype[Any]) -> Any:
+    """Choose what stands for a result that there is not."""
+    return np.nan if dtype.kind in "fc" else -1 if dtype.kind == "i" else dtype.type(0)
+
+
+def _rows(loader: Loader) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
+    """Give rows that are rows, flattened, with their labels."""
+    for batch in loader:
+        yield _flat(loader, batch)
+        del batch
+
+
+def _flat(loader: Loader, batch: Batch) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    if loader.masks and not batch.mask.all():
+        leave_out(batch)
+    x = batch["x"]
+    return x.reshape(len(x), -1), batch.get("y")
+
+
+def _steps(estimator: Any) -> Sequence[Any]:
+    """List the steps of a pipeline, or the estimator alone; all that can learn batch by batch, or learn nothing."""
+    named = getattr(estimator, "steps", None)
+    if not isinstance(named, list) or hasattr(estimator, "partial_fit"):
+        named = [(type(estimator).__name__, estimator)]
+    steps = [(name, step) for name, step in named if step not in _STEPLESS]
+    for name, step in steps[:-1]:
+        if not hasattr(step, "partial_fit") and _learns(step):
+            raise BadSetting(f"the step {name!r} ({type(step).__name__}) cannot learn batch by batch: it has no partial_fit")
+    if not steps or not hasattr(steps[-1][1], "partial_fit"):
+        what = type(steps[-1][1] if steps else estimator).__name__
+        raise BadSetting(
+            f"{what} cannot learn batch by batch: it has no partial_fit. Of scikit-learn, SGDClassifier, SGDRegressor, MLPClassifier, "
+            "GaussianNB, MiniBatchKMeans and IncrementalPCA have, among others"
+        )
+    return [step for _, step in steps]
+
+
+def _learns(step: Any) -> bool:
+    """Whether a step must be fitted before it can transform."""
+    try:
+        from sklearn.utils import get_tags
+
+        return bool(get_tags(step).requires_fit)
+    except (ImportError, AttributeError):
+        return True

@@ -1,0 +1,90 @@
+"""A loader as a ``tf.data.Dataset``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bitesize.errors import BadSetting, MissingPackage
+from bitesize.outputs.base import Epochs, check_fields, leave_out, pick
+
+if TYPE_CHECKING:
+    from bitesize.engine.loader import Loader
+    from bitesize.spec import Batch
+
+# Batches that TensorFlow has while it asks for the next: tensors look at the loader's memory where they can.
+_HELD = 3
+
+
+def to_tensorflow(
+    loader: Loader, *, inputs: str | Sequence[str] = "x", targets: str | Sequence[str] | None = None
+) -> Any:  # fmt: skip
+    """Make a ``tf.data.Dataset`` of whole batches, as ``fit`` of Keras takes it.
+
+    Each iteration is one epoch of the loader. The dataset takes nothing ahead: the loader does, within its budget, and
+    ``loader.state_dict()`` is the place behind the last batch that was taken from the dataset.
+
+    Parameters
+    ----------
+    loader
+        Where batches come from.
+    inputs, targets
+        Names of the fields; several as a list. Targets are ``"y"`` by default, where the source has it.
+
+    Returns
+    -------
+    tf.data.Dataset
+        Of ``x`` or ``(x, y)``, with its number of batches. Rows that are padding or could not be read are left out of their batch.
+
+    Raises
+    ------
+    MissingPackage
+        If TensorFlow is not installed.
+    BadSetting
+        If the source lacks a field, or TensorFlow has no such numbers.
+    DoesNotFit
+        If the batches that TensorFlow holds do not fit the loader's budget.
+    """
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise MissingPackage(f'TensorFlow cannot be imported ({error}): pip install "bitesize[tensorflow]"') from error
+    check_fields(loader, inputs, targets)
+    if targets is None and "y" in loader.spec:
+        targets = "y"
+    loader.hold(_HELD)
+    rows = None if loader.masks or loader.order.length % loader.batch_size else loader.steps.rows_of_rank
+    if loader.steps.last == "drop" and not loader.masks:
+        rows = loader.steps.rows_of_rank
+    try:
+        kinds = {name: tf.TensorSpec((rows, *field.shape), tf.as_dtype(field.dtype)) for name, field in loader.spec.items()}
+    except TypeError as error:
+        raise BadSetting(f"TensorFlow has no such numbers: {error}") from error
+    picked = pick(kinds, inputs), None if targets is None else pick(kinds, targets)
+    batches = _Batches(loader, inputs, targets)
+    made = tf.data.Dataset.from_generator(
+        batches.epoch, output_signature=picked[0] if targets is None else picked
+    )  # fmt: skip
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = 1
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return made.apply(tf.data.experimental.assert_cardinality(len(loader))).with_options(options)
+
+
+class _Batches(Epochs):
+    """What TensorFlow's generator runs through."""
+
+    def __init__(self, loader: Loader, inputs: Any, targets: Any) -> None:
+        super().__init__(loader, 0)
+        self._inputs, self._targets = inputs, targets
+
+    def epoch(self) -> Iterator[Any]:
+        """Begin an epoch."""
+        return iter(self)
+
+    def _send(self, batch: Batch) -> Any:
+        if self._loader.masks and not batch.mask.all():
+            leave_out(batch)
+        x = pick(batch, self._inputs)
+        return x if self._targets is None else (x, pick(batch, self._targets))
