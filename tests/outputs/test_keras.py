@@ -2,11 +2,15 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import bitesize as bs
 
 SCRIPT = Path(__file__).with_name("order_seen_by_keras.py")
 
@@ -53,3 +57,91 @@ def test_rows_and_pixels_that_reach_the_train_step_are_those_of_a_loop(backend, 
     assert done.returncode == 0, done.stderr[-3000:]
     hashes = json.loads(done.stdout.splitlines()[-1])
     assert hashes == {"1, 5": looped[5], "3, 5": looped[5], "16, 5": looped[5], "2, 6": looped[6]}
+
+
+class Fields(bs.Source):
+    """Rows of several fields, as tables and HDF5 files have them."""
+
+    def __init__(self, **fields):
+        self.fields = {name: np.asarray(array, np.float32) for name, array in fields.items()}
+        self.spec = {name: bs.Field(array.shape[1:], array.dtype) for name, array in self.fields.items()}
+
+    def __len__(self):
+        return len(self.fields["x"])
+
+    def read(self, rows, into):
+        for name, array in self.fields.items():
+            into[name][...] = array[rows]
+
+    def _identity(self):
+        return b"".join(array.tobytes() for array in self.fields.values())
+
+
+def make_fields():
+    random = np.random.default_rng(0)
+    x, other = random.random((70, 3)), random.random((70, 2))
+    return Fields(x=x, other=other, y=x.sum(axis=1), z=other.sum(axis=1), w=np.arange(70) % 2)
+
+
+def test_several_inputs_targets_and_weights_reach_the_model():
+    import keras
+
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((3,), name="x"), keras.Input((2,), name="other")
+    joined = keras.layers.Concatenate()(inputs)
+    model = keras.Model(inputs, [keras.layers.Dense(1)(joined), keras.layers.Dense(1)(joined)])
+    model.compile(keras.optimizers.Adam(0.05), ["mse", "mae"])
+    source = make_fields()
+    with bs.Loader(source, batch_size=16, memory="16 MiB") as loader:
+        data = bs.to_keras(loader, inputs=["x", "other"], targets=["y", "z"])
+        first, *_, last = model.fit(data, epochs=30, verbose=0).history["loss"]
+    assert last < first / 10
+    with bs.Loader(source, batch_size=16, memory="16 MiB", shuffle=False) as loader:
+        found = model.predict(bs.to_keras(loader, inputs=["x", "other"], targets=["y", "z"]), verbose=0)
+    expected = model.predict_on_batch([source.fields["x"], source.fields["other"]])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_weigh_the_loss():
+    import keras
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    source = make_fields()
+    with bs.Loader(source, batch_size=70, memory="16 MiB", shuffle=False) as loader:
+        loss = model.evaluate(bs.to_keras(loader, weights="w"), verbose=0)
+        with pytest.raises(bs.BadSetting, match="no field 'v'"):
+            bs.to_keras(loader, weights="v")
+    weighed = model.evaluate(
+        source.fields["x"], source.fields["y"], sample_weight=source.fields["w"], batch_size=70, verbose=0
+    )
+    np.testing.assert_allclose(loss, weighed, rtol=1e-5)
+    assert abs(loss - model.evaluate(source.fields["x"], source.fields["y"], batch_size=70, verbose=0)) > 1e-6
+
+
+def test_a_batch_is_spread_over_eight_devices_by_data_parallel():
+    needs("jax")
+    program = """
+import keras, jax, numpy as np, bitesize as bs
+keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+keras.utils.set_random_seed(0)
+random = np.random.default_rng(0)
+x = random.random((160, 5), np.float32)
+model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
+model.compile(keras.optimizers.Adam(0.05), "mse")
+with bs.Loader(bs.open(x, x.sum(axis=1)), batch_size=32, memory="16 MiB") as loader:
+    first, *_, last = model.fit(bs.to_keras(loader), epochs=40, verbose=0).history["loss"]
+assert last < first / 20, (first, last)
+print(len(model.weights[0].value.sharding.device_set), "devices")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+        env={**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "8 devices" in done.stdout

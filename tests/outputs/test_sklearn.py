@@ -30,7 +30,7 @@ def make_loader(y=Y, x=X, **settings):
             preprocessing.StandardScaler(),
             preprocessing.Normalizer(),  # learns nothing
             "passthrough",
-            decomposition.IncrementalPCA(5),
+            decomposition.IncrementalPCA(6),
             linear_model.SGDClassifier(random_state=0),
         ),
     ],

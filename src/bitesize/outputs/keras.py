@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import LoaderClosed, MissingPackage
+from bitesize.errors import BadSetting, LoaderClosed, MissingPackage
 from bitesize.outputs.base import check_fields, leave_out, pick
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def to_keras(
     *,
     inputs: str | Sequence[str] = "x",
     targets: str | Sequence[str] | None = None,
+    weights: str | None = None,
     workers: int = 1,
 ) -> Any:
     """Make a dataset for ``fit``, ``evaluate`` and ``predict`` of Keras 3, on any of its backends.
@@ -52,6 +53,8 @@ def to_keras(
     inputs, targets
         Names of the fields for the model's inputs and targets; several as a list. Targets are ``"y"`` by default, where
         the source has it.
+    weights
+        Name of a field with the weight of each row in loss and weighted metrics.
     workers
         Accepted because `keras.utils.PyDataset` has it. bitesize reads with threads of its own (see ``Loader(threads=)``),
         so values above 1 change nothing.
@@ -59,7 +62,7 @@ def to_keras(
     Returns
     -------
     keras.utils.PyDataset
-        Yields ``(x,)`` or ``(x, y)``. Rows that are padding or could not be read are left out of their batch, which is
+        Yields ``(x,)``, ``(x, y)`` or ``(x, y, weights)``. Rows that are padding or could not be read are left out of their batch, which is
         shorter then: losses and metrics count each row once, which weights of 0 would not do.
 
     Raises
@@ -78,11 +81,13 @@ def to_keras(
             f'Keras cannot be imported ({error}): pip install "bitesize[keras]" brings it, with JAX; the environment variable '
             "KERAS_BACKEND chooses among jax, torch and tensorflow, and Keras's own default is tensorflow"
         ) from error
-    check_fields(loader, inputs, targets)
+    check_fields(loader, inputs, targets, weights)
     if targets is None and "y" in loader.spec:
         targets = "y"
+    if weights is not None and targets is None:
+        raise BadSetting(f"weights={weights!r} weigh a loss, which needs targets")
     loader.hold(_HELD.get(keras.backend.backend(), 2))
-    return _dataset_class()(loader, inputs, targets, workers)
+    return _dataset_class()(loader, inputs, targets, weights, workers)
 
 
 def _dataset_class() -> type[Any]:
@@ -94,9 +99,9 @@ def _dataset_class() -> type[Any]:
         class KerasDataset(_Places, keras.utils.PyDataset):  # type: ignore[misc]
             """A loader as a ``PyDataset``; see `to_keras`."""
 
-            def __init__(self, loader: Loader, inputs: Any, targets: Any, workers: int) -> None:
+            def __init__(self, loader: Loader, inputs: Any, targets: Any, weights: str | None, workers: int) -> None:
                 keras.utils.PyDataset.__init__(self)
-                _Places.__init__(self, loader, inputs, targets)
+                _Places.__init__(self, loader, inputs, targets, weights)
                 self.workers = workers
 
         _class = KerasDataset
@@ -109,10 +114,11 @@ _class: type[Any] | None = None
 class _Places:
     """What the dataset does, apart from its base class. A place is an epoch and a position in it."""
 
-    def __init__(self, loader: Loader, inputs: Any, targets: Any) -> None:
+    def __init__(self, loader: Loader, inputs: Any, targets: Any, weights: str | None) -> None:
         self._loader = loader
         self._inputs = inputs
         self._targets = targets
+        self._weights = weights
         self._lock = threading.RLock()  # TensorFlow asks from a thread of its own
         self._iterator: BatchIterator | None = None
         self._left: int | None = None  # batches, while this is the rest of an epoch
@@ -232,7 +238,10 @@ class _Places:
 
     def _as_keras(self, batch: Mapping[str, NDArray[Any]]) -> tuple[Any, ...]:
         x = pick(batch, self._inputs)
-        return (x,) if self._targets is None else (x, pick(batch, self._targets))
+        if self._targets is None:
+            return (x,)
+        y = pick(batch, self._targets)
+        return (x, y) if self._weights is None else (x, y, batch[self._weights])
 
 
 _ITERATOR_METHODS = frozenset(("reset", "_enumerate_iterator", "catch_stop_iteration"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bitesize.errors import BadSetting, MissingPackage
@@ -17,8 +17,12 @@ _HELD = 3
 
 
 def to_tensorflow(
-    loader: Loader, *, inputs: str | Sequence[str] = "x", targets: str | Sequence[str] | None = None
-) -> Any:  # fmt: skip
+    loader: Loader,
+    *,
+    inputs: str | Sequence[str] = "x",
+    targets: str | Sequence[str] | None = None,
+    weights: str | None = None,
+) -> Any:
     """Make a ``tf.data.Dataset`` of whole batches, as ``fit`` of Keras takes it.
 
     Each iteration is one epoch of the loader. The dataset takes nothing ahead: the loader does, within its budget, and
@@ -31,10 +35,13 @@ def to_tensorflow(
     inputs, targets
         Names of the fields; several as a list. Targets are ``"y"`` by default, where the source has it.
 
+    weights
+        Name of a field with the weight of each row in loss and weighted metrics.
+
     Returns
     -------
     tf.data.Dataset
-        Of ``x`` or ``(x, y)``, with its number of batches. Rows that are padding or could not be read are left out of their batch.
+        Of ``x``, ``(x, y)`` or ``(x, y, weights)``, with its number of batches. Rows that are padding or could not be read are left out of their batch.
 
     Raises
     ------
@@ -49,9 +56,12 @@ def to_tensorflow(
         import tensorflow as tf
     except ImportError as error:
         raise MissingPackage(f'TensorFlow cannot be imported ({error}): pip install "bitesize[tensorflow]"') from error
-    check_fields(loader, inputs, targets)
+    check_fields(loader, inputs, targets, weights)
     if targets is None and "y" in loader.spec:
         targets = "y"
+    if weights is not None and targets is None:
+        raise BadSetting(f"weights={weights!r} weigh a loss, which needs targets")
+    fields = [name for name in (inputs, targets, weights) if name is not None]
     loader.hold(_HELD)
     rows = None if loader.masks or loader.order.length % loader.batch_size else loader.steps.rows_of_rank
     if loader.steps.last == "drop" and not loader.masks:
@@ -60,11 +70,7 @@ def to_tensorflow(
         kinds = {name: tf.TensorSpec((rows, *field.shape), tf.as_dtype(field.dtype)) for name, field in loader.spec.items()}
     except TypeError as error:
         raise BadSetting(f"TensorFlow has no such numbers: {error}") from error
-    picked = pick(kinds, inputs), None if targets is None else pick(kinds, targets)
-    batches = _Batches(loader, inputs, targets)
-    made = tf.data.Dataset.from_generator(
-        batches.epoch, output_signature=picked[0] if targets is None else picked
-    )  # fmt: skip
+    made = tf.data.Dataset.from_generator(_Batches(loader, fields).epoch, output_signature=_picked(kinds, fields))
     options = tf.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
@@ -75,9 +81,9 @@ def to_tensorflow(
 class _Batches(Epochs):
     """What TensorFlow's generator runs through."""
 
-    def __init__(self, loader: Loader, inputs: Any, targets: Any) -> None:
+    def __init__(self, loader: Loader, fields: Sequence[str | Sequence[str]]) -> None:
         super().__init__(loader, 0)
-        self._inputs, self._targets = inputs, targets
+        self._fields = fields
 
     def epoch(self) -> Iterator[Any]:
         """Begin an epoch."""
@@ -86,5 +92,10 @@ class _Batches(Epochs):
     def _send(self, batch: Batch) -> Any:
         if self._loader.masks and not batch.mask.all():
             leave_out(batch)
-        x = pick(batch, self._inputs)
-        return x if self._targets is None else (x, pick(batch, self._targets))
+        return _picked(batch, self._fields)
+
+
+def _picked(batch: Mapping[str, Any], fields: Sequence[str | Sequence[str]]) -> Any:
+    """Give one field alone, and more as a tuple."""
+    picked = tuple(pick(batch, names) for names in fields)
+    return picked if len(picked) > 1 else picked[0]
