@@ -1,0 +1,71 @@
+"""Every example trains for real: on the demo's pictures, from raw files, to an accuracy above 0.9."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bitesize.cli.demo_data import write_photos
+
+FOLDER = Path(__file__).parents[2] / "examples"
+NEEDS = {
+    "numpy_only": [],
+    "sklearn_partial_fit": ["sklearn"],
+    "jax_loop": ["jax"],
+    "keras_fit": ["keras", "jax"],
+    "tensorflow_fit": ["keras", "tensorflow"],
+    "torch_loop": ["torch"],
+    "torch_ddp": ["torch"],
+    "lightning_fit": ["torch", "lightning"],
+}
+# Lightning imports torchvision where there is one, which needs help beside a torch without CUDA.
+RUN = """
+import importlib.util, runpy, sys
+sys.argv = sys.argv[1:]
+sys.path[:0] = [sys.argv.pop(1), sys.argv.pop(1)]
+if importlib.util.find_spec("torch") and importlib.util.find_spec("torchvision"):
+    from tests.transforms.torchvision_here import import_v2
+    import_v2()
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "photos"
+    write_photos(folder, 1600, lambda rows: None, height=72, width=80)
+    return folder
+
+
+def test_there_is_an_example_of_each_kind_and_each_is_short():
+    assert {path.stem for path in FOLDER.glob("*.py")} == set(NEEDS)
+    for path in FOLDER.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 50, path
+
+
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.framework) for name in NEEDS if name != "numpy_only"), "numpy_only"]
+)
+def test_the_example_learns(name, photos):
+    for package in NEEDS[name]:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    script = FOLDER / f"{name}.py"
+    if name == "torch_ddp":
+        command = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node=2",
+            str(script),
+            str(photos),
+        ]
+    else:
+        command = [sys.executable, "-c", RUN, str(script), str(FOLDER), str(FOLDER.parent), str(photos)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert float(re.findall(r"validation accuracy ([\d.]+)", done.stdout)[-1]) > 0.9, done.stdout
