@@ -17,7 +17,10 @@ Normalize, Scale
 MixUp, CutMix
             pairs of rows and their labels, mixed
 Map         a function of your own
-to_keras    a loader as a Keras ``PyDataset``
+to_keras, to_torch, to_jax, to_tensorflow
+            a loader as what a framework takes
+partial_fit, predict
+            estimators that learn batch by batch, and their results in order
 Checkpoint, fit
             training that goes on, to the batch, as if it had never stopped
 Order, Shard, Cursor

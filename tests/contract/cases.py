@@ -5,7 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-How = Literal["epochs", "slow", "keeps", "breaks", "two loaders", "many epochs", "window", "train", "concat"]
+How = Literal[
+    "epochs",
+    "slow",
+    "keeps",
+    "breaks",
+    "two loaders",
+    "many epochs",
+    "window",
+    "train",
+    "concat",
+    "to_torch",
+    "to_jax",
+    "to_tensorflow",
+    "partial_fit",
+]
 Kind = Literal["jpeg", "npy", "large npy", "mixed, baseline", "mixed, progressive", "float64 parts"]
 LimitKind = Literal["nothing", "cgroup", "RLIMIT_AS"]
 
@@ -49,6 +63,8 @@ class Case:
         return f"{self.kind}, batch {self.batch_size}, {self.threads} threads, {self.how}"
 
 
+# Outputs, and the packages that they need; Keras is told by "train".
+OUTPUTS: dict[How, str] = {"to_torch": "torch", "to_jax": "jax", "to_tensorflow": "tensorflow", "partial_fit": "sklearn"}
 CASES = [
     Case("jpeg", 2400, 16, quick=True),
     Case("jpeg", 2400, 16, batch_size=1, threads=1),
@@ -77,5 +93,6 @@ CASES = [
     Case("large npy", 13_000, 30, threads=8, how="window", quick=True),
     Case("jpeg", 4800, 32, how="train"),
     Case("float64 parts", 9000, 128, how="concat"),
+    *(Case("jpeg", 6000, 40, batch_size=16, how=how) for how in OUTPUTS),
 ]
 LIMITS: list[LimitKind] = ["nothing", "cgroup", "RLIMIT_AS"]

@@ -15,8 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import bitesize as bs
-from tests.contract.cases import CASES, Case
+from tests.contract.cases import CASES, OUTPUTS, Case
 from tests.contract.data import one_part, source
 
 
@@ -25,6 +27,8 @@ def loader(case: Case, folder: Path, rows: int, memory: Any, **options: Any) -> 
     images = case.kind.startswith(("jpeg", "mixed"))
     transforms = [bs.RandomResizedCrop(case.size), bs.Flip(), bs.Scale(1 / 255)] if images else [bs.Scale(1 / 255)]
     data = source(case.kind, folder, rows)
+    if case.how in OUTPUTS:
+        options["last"] = "pad"
     if case.how == "window":
         options["order"] = bs.Order(len(data), window=500)
     return bs.Loader(
@@ -51,7 +55,9 @@ def run(case: Case, folder: Path) -> dict[str, Any]:
         return two_loaders(case, folder, budget)
     with loader(case, folder, case.rows, budget) as ours:
         told = {"planned": ours.plan.total}
-        rows = {"keeps": keeps, "breaks": breaks, "many epochs": many_epochs}.get(case.how, epochs)(ours, case)
+        rows = {"keeps": keeps, "breaks": breaks, "many epochs": many_epochs, **dict.fromkeys(OUTPUTS, through)}.get(
+            case.how, epochs
+        )(ours, case)
         told |= {"rows": rows, "bad": len(ours.bad), "reasons": [bad.reason for bad in ours.bad[:3]]}
     return told | {"peak": budget.peak}
 
@@ -64,6 +70,30 @@ def epochs(ours: bs.Loader, case: Case) -> int:
         if case.how == "slow" and i < 100:
             time.sleep(0.03)
     return rows
+
+
+def through(ours: bs.Loader, case: Case) -> int:
+    """Go through the rows as a framework does."""
+    rows = []
+    if case.how == "partial_fit":
+        bs.partial_fit(Counts(rows), ours, epochs=1)
+        return sum(rows)
+    for batch in getattr(bs, case.how)(ours):
+        y = batch[1] if case.how == "to_tensorflow" else batch["y"][np.asarray(batch["mask"])]
+        rows.append(int(y.shape[0]))
+        del batch, y
+    return sum(rows)
+
+
+class Counts:
+    """Learns nothing: counts rows."""
+
+    def __init__(self, rows: list[int]) -> None:
+        self.rows = rows
+
+    def partial_fit(self, x: Any) -> None:
+        """Count."""
+        self.rows.append(len(x))
 
 
 def keeps(ours: bs.Loader, case: Case) -> int:
@@ -147,6 +177,8 @@ def warm(case: Case, folder: Path) -> None:
         bs.concatenate([one_part(folder)]).slice(0, 1).save(folder / "tiny.npy").unlink()
         return
     with loader(case, folder, 64, "4 GiB", batch_size=8) as tiny:
+        if case.how in OUTPUTS:
+            through(tiny, case)
         if case.how == "train":
             tiny_model(case.size).fit(bs.to_keras(tiny), validation_data=bs.to_keras(tiny), epochs=1, verbose=0)
         for _ in tiny:

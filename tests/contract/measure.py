@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.contract.cases import CASES, LimitKind
+from tests.contract.cases import CASES, OUTPUTS, LimitKind
 
 _MIB = 1 << 20
 _CGROUPS = Path("/sys/fs/cgroup/memory")
@@ -74,7 +75,10 @@ def why_not(limit: LimitKind, how: str) -> str | None:
                 return None
         except OSError as error:
             return f"memory cgroups cannot be made: {error}"
-    if limit == "RLIMIT_AS" and how == "train":
+    package = OUTPUTS.get(how)  # type: ignore[call-overload]
+    if package is not None and importlib.util.find_spec(package) is None:
+        return f"{package} is not installed"
+    if limit == "RLIMIT_AS" and (how == "train" or package):
         return "frameworks reserve gigabytes of address space"
     return None
 
