@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -30,6 +29,7 @@ from bitesize.engine.ranks import shard_of_this_process
 from bitesize.engine.ring import Ring
 from bitesize.engine.scratch import Scratch
 from bitesize.engine.shapes import Layout, measured
+from bitesize.engine.standing import Standing
 from bitesize.engine.stats import Stats
 from bitesize.engine.steps import BadRow, Last, Policy, Steps
 from bitesize.engine.window import Windowed
@@ -39,14 +39,13 @@ from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.limits import available, check_threads, processor_share, usable_cpus
 from bitesize.memory.overhead import measure_overhead
 from bitesize.memory.plan import Plan
-from bitesize.order.cursor import Cursor
 from bitesize.order.order import Order, Shard
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.transforms.base import Step
 
 
-class Loader:
+class Loader(Standing):
     """Batches of a source, in a reproducible order, made by threads within a budget of bytes.
 
     A ``for`` loop over it is one epoch. A batch is a dict of NumPy arrays, ``{"x": (64, 224, 224, 3) float32, "y":
@@ -165,8 +164,7 @@ class Loader:
         self._engine: Engine | None = None
         self._frames: Frames | None = None
         self._iterator: weakref.ref[BatchIterator] | None = None
-        self._start = self._taken = (0, 0)  # where the next loop begins; where the consumer stands
-        self._lock = threading.Lock()
+        Standing.__init__(self)
         self._closed = False
         if threads is None:
             more = replace(self._needs, threads=self._working + threads_beside(self._pipeline, self.budget))
@@ -233,92 +231,6 @@ class Loader:
     def bad(self) -> list[BadRow]:
         """Rows that were skipped so far: (row, path, reason), by row number."""
         return [self._policy.bad[row] for row in sorted(self._policy.bad)]
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that the next ``for`` loop is, from 0."""
-        return self._start[0]
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next ``for`` loop is; of that which `load_state_dict` has set, it stays the rest."""
-        if isinstance(epoch, bool) or not isinstance(epoch, int | np.integer) or epoch < 0:
-            raise BadSetting(f"epoch must be a whole number of at least 0, not {epoch!r}")
-        if epoch != self.epoch or not self.resumes:
-            self._start = self._taken = (int(epoch), 0)
-
-    def begin(self) -> tuple[int, int]:
-        """Take the epoch and position at which the next loop begins: once that of a state, from then on an epoch's first."""
-        epoch, position = self._taken
-        if self._start == (epoch, 0) and position and not self.steps.batches_from(position):
-            self.set_epoch(epoch + 1)  # the loop before took every batch, and did not ask for more
-        place, self._start = self._start, (self.epoch, 0)
-        return place
-
-    @property
-    def resumes(self) -> bool:
-        """Whether a state was loaded that no loop has begun with."""
-        return self._start[1] > 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Tell where the loop stands, behind the last batch that it was given, so that another loader can go on there.
-
-        Batches that were made ahead do not count. All ranks stand at the same place, so the state of one is that of all.
-
-        Returns
-        -------
-        dict
-            Small, and made of what JSON can hold.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> settings = {"batch_size": 4, "memory": "16 MiB", "seed": 3}
-        >>> with bs.Loader(bs.open(np.arange(12)), **settings) as loader:
-        ...     for batch in loader:
-        ...         state = loader.state_dict()  # saved with the model, say
-        ...         break
-        ...     rest = [batch["x"].tolist() for batch in loader][1:]
-        >>> with bs.Loader(bs.open(np.arange(12)), **settings) as other:
-        ...     other.load_state_dict(state)
-        ...     [batch["x"].tolist() for batch in other] == rest
-        True
-        """
-        return self.cursor(self._taken).as_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any], *, allow_batch_size_change: bool = False) -> None:
-        """Go on where another loader of the same data stood: the next ``for`` loop begins with exactly the next batch.
-
-        Parameters
-        ----------
-        state
-            From `state_dict`. Threads, ranks, budget and transforms may be others than they were.
-        allow_batch_size_change
-            Whether the batch size may be another one, too: the rows that are left come in the same order, cut otherwise.
-
-        Raises
-        ------
-        BadSetting
-            If the state is of other data, another order or another batch size; it says which.
-        """
-        cursor = Cursor.from_dict(state)
-        found = cursor.differences(self.cursor((0, 0)))
-        if not found and cursor.position > self.order.length + cursor.batch_size:
-            found.append(f"position {cursor.position} is beyond the {self.order.length} rows of an epoch")
-        if cursor.batch_size != self.batch_size and not allow_batch_size_change:
-            found.append(
-                f"batch_size is {self.batch_size} here, and {cursor.batch_size} in the state: set it, or pass "
-                "allow_batch_size_change=True"
-            )
-        if found:
-            raise BadSetting(f"the state does not fit this loader: {'; '.join(found)}")
-        with self._lock:
-            if self._windowed is not None and cursor.position % self.batch_size:
-                self._widen(self._windowed)
-            self._start = self._taken = (cursor.epoch, min(cursor.position, self.order.length))
-
-    def cursor(self, place: tuple[int, int]) -> Cursor:
-        """Make the cursor of a place, which is an epoch and a position."""
-        return Cursor(*place, self.batch_size, self.source.fingerprint(), self.order.settings())
 
     def __repr__(self) -> str:
         return f"Loader({len(self)} batches of {self.batch_size}, {self.source!r}, {self.budget!r})"
@@ -406,10 +318,6 @@ class Loader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def took(self, epoch: int, position: int) -> None:
-        """Note that the consumer has got the batch at a place."""
-        self._taken = (epoch, min(position + self.batch_size, self.order.length))
-
     # --- inside ------------------------------------------------------------------------------------------------------
 
     @property
@@ -428,9 +336,11 @@ class Loader:
             except DoesNotFit:
                 return  # not yet
 
-    def _widen(self, windowed: Windowed) -> None:
-        """Set memory aside for windows of all lanes: from now on, batches are cut across them."""
-        more = windowed.window_nbytes(self.steps, all_lanes=True) - self._needs.window
+    def _make_room(self, position: int) -> None:
+        """Set memory aside for windows of all lanes, where batches are cut across them from now on."""
+        if self._windowed is None or not position % self.batch_size:
+            return
+        more = self._windowed.window_nbytes(self.steps, all_lanes=True) - self._needs.window
         if more > 0:
             self._parts[0].append(self.budget.charge(more, "window"))
             self._needs = replace(self._needs, window=self._needs.window + more)
