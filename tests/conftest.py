@@ -51,6 +51,16 @@ def nothing_left_behind():
     assert _descriptors() <= before + 1, "file descriptors were left open"
 
 
+@contextlib.contextmanager
+def compiled_once(folder: Path):
+    """Let JAX keep what it compiles in a folder, from process to process and model to model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+        yield
+
+
 def write_jpeg(path: Path, pixels: np.ndarray, **options: object) -> Path:
     """Write an array as a JPEG and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.conftest import noise, write_jpeg
+from tests.conftest import compiled_once, noise, write_jpeg
 
 from bitesize.cli.demo_data import picture, write_photos
 
@@ -22,12 +22,8 @@ COMMAND = [sys.executable, "-c", "from bitesize.cli.app import main; main()"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    """Let JAX keep what it compiles from command to command: most of them train the same small model."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+def most_commands_train_the_same_small_model(tmp_path_factory):
+    with compiled_once(tmp_path_factory.mktemp("compiled")):
         yield
 
 

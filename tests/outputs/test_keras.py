@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.conftest import compiled_once
 
 import bitesize as bs
 
@@ -23,9 +24,12 @@ def needs(backend: str):
 
 @pytest.mark.framework
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
-def test_what_reaches_the_train_step_is_our_order(backend):
+def test_what_reaches_the_train_step_is_our_order(backend, tmp_path):
     needs(backend)
-    done = subprocess.run([sys.executable, str(SCRIPT), backend], capture_output=True, text=True, check=False, timeout=280)
+    with compiled_once(tmp_path):
+        done = subprocess.run(
+            [sys.executable, str(SCRIPT), backend], capture_output=True, text=True, check=False, timeout=280
+        )
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"64 cases in order on {backend}" in done.stdout
 

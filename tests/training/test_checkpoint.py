@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.conftest import compiled_once
 
 import bitesize as bs
 
@@ -40,18 +41,20 @@ def run_script(name, *arguments, timeout):
 @pytest.mark.framework
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_broken_training_ends_bit_for_bit_as_if_it_had_never_stopped(backend):
+def test_broken_training_ends_bit_for_bit_as_if_it_had_never_stopped(backend, tmp_path):
     needs(backend)
-    assert f"20 breaks mended on {backend}" in run_script("broken_training.py", backend, timeout=580)
+    with compiled_once(tmp_path):
+        assert f"20 breaks mended on {backend}" in run_script("broken_training.py", backend, timeout=580)
 
 
 @pytest.mark.framework
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_models_and_optimizers_of_every_kind_go_on_bit_for_bit(backend):
+def test_models_and_optimizers_of_every_kind_go_on_bit_for_bit(backend, tmp_path):
     needs(backend)
     cases = 8 if backend == "torch" else 9
-    assert f"in {cases} cases on {backend}" in run_script("odd_training.py", backend, timeout=580)
+    with compiled_once(tmp_path):
+        assert f"in {cases} cases on {backend}" in run_script("odd_training.py", backend, timeout=580)
 
 
 @pytest.mark.slow
