@@ -33,7 +33,7 @@ def evaluate(
         scorer.loader(source, memory, batch_size, action) as loader,
         counting("evaluating", len(source), hide=json) as progress,
     ):
-        result = measure(scorer, loader, progress)
+        result = measure(scorer.classes, scorer.batches(loader, progress))
     if json:
         print_json(result)
     else:

@@ -41,7 +41,8 @@ OnError = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        help="mlp, cnn, a name of keras.applications, file.py:function, or a saved .keras. cnn learns from few images on a CPU."
+        help="mlp, cnn, a name of keras.applications, file.py:function, a saved .keras, or sklearn:SGDClassifier and its like. "
+        "cnn learns from few images on a CPU."
     ),
 ]
 

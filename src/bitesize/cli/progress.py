@@ -60,23 +60,19 @@ class Terminal(Quiet):
     def planned(self, job: Any) -> None:
         """Print what is about to run."""
         self._job = job
-        settings = job.settings
         print_plan(job.loader.plan)
         line = left_out_line(job.train.left_out)
         if line:
             console.print(line, highlight=False)
-        import keras
-
         val = f"{len(job.val):,}" if job.val is not None else "no"
         console.print(
-            f"{settings.model} with {job.model.count_params():,} parameters on Keras/{keras.backend.backend()}, "
-            f"{len(job.train):,} rows to train on, {val} to validate on, {len(job.classes)} classes\n",
+            f"{job.described}, {len(job.train):,} rows to train on, {val} to validate on, {len(job.classes)} classes\n",
             highlight=False,
         )
         if job.goes_on:
             console.print(f"going on from {plain(str(job.checkpoint.newest_path))}\n", highlight=False)
         self._progress.start()
-        self._task = self._progress.add_task("epoch 1", total=len(job.loader), figures="compiling")
+        self._task = self._progress.add_task("epoch 1", total=len(job.loader), figures="beginning")
 
     def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
         """Move the line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -145,16 +146,17 @@ def run(settings: TrainSettings, out: str, *, quiet: bool, broken: Broken | None
     """Train with progress on the terminal; say what is saved when interrupted."""
     from bitesize.cli.interrupt import INTERRUPT, leave
     from bitesize.cli.progress import Quiet, Terminal
+    from bitesize.training.estimators import is_estimator, prepare_estimator, train_estimator
     from bitesize.training.prepare import prepare
     from bitesize.training.resume import unfinished
     from bitesize.training.train import train
 
     watcher = Quiet() if quiet else Terminal()
-    job = None
+    job: Any = None
 
     def say_interrupted() -> None:
         """Say what is saved, and how to go on."""
-        errors.print(plain(_interrupted(job, out)), highlight=False, soft_wrap=True)
+        errors.print(plain(_interrupted(job, watcher.epochs, out)), highlight=False, soft_wrap=True)
 
     left = unfinished(out) if broken is None else None
     if left:
@@ -165,9 +167,10 @@ def run(settings: TrainSettings, out: str, *, quiet: bool, broken: Broken | None
         )
     try:
         with watcher:
-            job = prepare(settings, out, broken)
-            saves = job.checkpoint
-            if saves is None:
+            if is_estimator(settings.model):
+                job = prepare_estimator(settings, out)
+                result = train_estimator(job, watcher)
+            elif (saves := (job := prepare(settings, out, broken)).checkpoint) is None:
                 result = train(job, watcher)
             else:
                 with INTERRUPT.gently(saves.stop, lambda: saves.waits, say_interrupted):
@@ -185,8 +188,10 @@ def run(settings: TrainSettings, out: str, *, quiet: bool, broken: Broken | None
     return {**result, "out": out}
 
 
-def _interrupted(job: Any, out: str) -> str:
+def _interrupted(job: Any, epochs: int, out: str) -> str:
     saved = None if job is None or job.checkpoint is None else job.checkpoint.newest_path
+    if saved is None and epochs:
+        return f"Interrupted. The model of {epochs} epochs is in {out}; the same command starts again."
     if saved is None:
         return "Interrupted. Nothing is saved: the same command starts again."
     return f"Interrupted. {saved} is the whole state of training. It goes on with\n  bitesize train --resume --out {out}"
@@ -194,6 +199,7 @@ def _interrupted(job: Any, out: str) -> str:
 
 def _print_end(result: dict[str, Any], out: str, left_out: Any) -> None:
     from bitesize.memory.sizes import format_size
+    from bitesize.training.run import RunFolder
 
     peak, budget = format_size(result["peak_bytes"]), format_size(result["budget"])
     console.print(f"{result['rows_per_second']:,.0f} rows/s, loading held at most {peak} of its {budget}", highlight=False)
@@ -206,4 +212,7 @@ def _print_end(result: dict[str, Any], out: str, left_out: Any) -> None:
     line = left_out_line(left_out)
     if line:
         console.print(line, highlight=False)
-    console.print(f"saved in [bold]{plain(out)}[/]: model.keras, history.csv, config.json, classes.json", highlight=False)
+    console.print(
+        f"saved in [bold]{plain(out)}[/]: {RunFolder(Path(out)).saved.name}, history.csv, config.json, classes.json",
+        highlight=False,
+    )

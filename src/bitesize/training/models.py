@@ -78,6 +78,8 @@ def build_to_look_at(name: str, shape: Shape, classes: int) -> tuple[Any, Shape]
     shape : tuple of int
         Of one row as the model takes it: modules take images as (channels, height, width).
     """
+    if name.startswith("sklearn:"):
+        raise BadSetting(f"{name} is no network: what an estimator takes beside its batch, only it knows")
     if ":" not in name:
         return build_model(name, shape, classes), shape
     model = _of_file(name, shape, classes)

@@ -50,6 +50,12 @@ class Job:
     checkpoint: Checkpoint | None
     goes_on: bool
 
+    @property
+    def described(self) -> str:
+        """Name the model, for people."""
+        backend = load_keras().backend.backend()
+        return f"{self.settings.model} with {self.model.count_params():,} parameters on Keras/{backend}"
+
     def close(self) -> None:
         """End the loaders."""
         self.loader.close()

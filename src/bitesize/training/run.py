@@ -20,7 +20,7 @@ SCHEMA = 1
 class RunFolder:
     """The files of a training run.
 
-    ``model.keras`` (the model after its last finished epoch), ``config.json`` (settings, transforms, versions),
+    ``model.keras`` or ``model.skops`` (the model after its last finished epoch), ``config.json`` (settings, transforms, versions),
     ``classes.json`` (names by class number), ``history.csv`` (a line an epoch) ``summary.json`` (rate,
     memory, time) and, where rows were skipped, ``bad_rows.csv``; and the folder ``checkpoints``, from which a broken run
     goes on.
@@ -29,9 +29,10 @@ class RunFolder:
     path: Path
 
     @property
-    def model(self) -> Path:
-        """Where the model is."""
-        return self.path / "model.keras"
+    def saved(self) -> Path:
+        """Where the model is: of scikit-learn or, by default, of Keras."""
+        skops = self.path / "model.skops"
+        return skops if skops.is_file() else self.path / "model.keras"
 
     @property
     def checkpoints(self) -> Path:
@@ -54,7 +55,8 @@ class RunFolder:
         """Put a new run's first model in the place of an earlier run."""
         self.save_model(model)
         self.write_config(config, classes)
-        for name in ("bad_rows.csv", "summary.json"):
+        other = "model.skops" if hasattr(model, "save") else "model.keras"
+        for name in ("bad_rows.csv", "summary.json", other):
             (self.path / name).unlink(missing_ok=True)
 
     @classmethod
@@ -67,7 +69,7 @@ class RunFolder:
             If it is not there or has no model yet.
         """
         folder = cls(Path(path))
-        for name in ("config.json", "classes.json", "model.keras"):
+        for name in ("config.json", "classes.json", folder.saved.name):
             if not (folder.path / name).is_file():
                 raise NotFound(f"{folder.path} is not the folder of a finished run: it has no {name}")
         return folder
@@ -99,9 +101,15 @@ class RunFolder:
         return [from_dict(settings) for settings in self.config()["transforms"]]
 
     def save_model(self, model: Any) -> None:
-        """Save the model, atomically."""
-        with replacing(self.model) as temporary:
-            model.save(temporary)
+        """Save the model, atomically: one of Keras by itself, an estimator of scikit-learn by skops, which runs no code when it loads."""
+        if hasattr(model, "save"):
+            with replacing(self.path / "model.keras") as temporary:
+                model.save(temporary)
+        else:
+            import skops.io
+
+            with replacing(self.path / "model.skops") as temporary:
+                skops.io.dump(model, temporary)
 
     def write_history(self, epochs: list[dict[str, Any]]) -> None:
         """Write ``history.csv``: a line an epoch."""

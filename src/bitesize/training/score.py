@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from bitesize.errors import BadFile, BadSetting
 from bitesize.sources.base import Source
 from bitesize.training.backend import load_keras
 from bitesize.training.run import RunFolder
+
+# Row numbers, which could be read, labels, and logarithms of probabilities.
+Scored = tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[Any] | None, NDArray[np.float64]]
 
 
 class Scorer:
@@ -28,11 +32,7 @@ class Scorer:
         self.run = run
         self.config = run.config()
         self.classes = run.classes()
-        keras = load_keras()
-        try:
-            self.model = keras.models.load_model(run.model, compile=False)
-        except Exception as error:  # Keras raises many types for damaged or foreign files
-            raise BadFile(f"{run.model} cannot be loaded: {error}") from error
+        self.model = _loaded(run.saved)
 
     def loader(self, source: Source, memory: Any, batch_size: int, on_error: Any) -> Loader:
         """Make a loader that does to rows what training's validation did.
@@ -58,9 +58,7 @@ class Scorer:
             raise BadSetting(f"the run was trained on rows of shape {expected}, and the data has {shape}")
         return loader
 
-    def batches(
-        self, loader: Loader, progress: Callable[[int], None]
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[Any] | None, NDArray[np.float64]]]:
+    def batches(self, loader: Loader, progress: Callable[[int], None]) -> Iterator[Scored]:
         """Predict batch by batch.
 
         Yields
@@ -73,18 +71,40 @@ class Scorer:
             real = int((batch.rows >= 0).sum())
             outputs = np.asarray(self.model.predict_on_batch(batch["x"]), np.float64)[:real]
             labels = batch["y"][:real].copy() if "y" in batch else None
-            yield batch.rows[:real], batch.mask[:real], labels, self._log_probabilities(outputs)
+            yield batch.rows[:real], batch.mask[:real], labels, log_probabilities(outputs, self.config["output"])
             progress(real)
 
-    def _log_probabilities(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.config["output"] == "probabilities":
-            return np.log(np.clip(outputs, 1e-12, 1.0))
-        shifted = outputs - outputs.max(axis=1, keepdims=True)
-        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+def _loaded(path: Path) -> Any:
+    """Load a model of Keras or scikit-learn."""
+    if path.suffix != ".keras":
+        from bitesize.training.estimators import load_estimator  # it builds upon this module
+
+        return load_estimator(path)
+    keras = load_keras()
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras raises many types for damaged or foreign files
+        raise BadFile(f"{path} cannot be loaded: {error}") from error
 
 
-def evaluate(scorer: Scorer, loader: Loader, progress: Callable[[int], None]) -> dict[str, Any]:
+def log_probabilities(outputs: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
+    """Turn a model's outputs, which are ``"probabilities"`` or ``"logits"``, into logarithms of probabilities."""
+    if kind == "probabilities":
+        return np.log(np.clip(outputs, 1e-12, 1.0))
+    shifted = outputs - outputs.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+def evaluate(classes: Sequence[str], batches: Iterable[Scored]) -> dict[str, Any]:
     """Measure loss, accuracy, and what is taken for what.
+
+    Parameters
+    ----------
+    classes
+        Their names.
+    batches
+        As `Scorer.batches` gives them, with labels.
 
     Returns
     -------
@@ -93,11 +113,11 @@ def evaluate(scorer: Scorer, loader: Loader, progress: Callable[[int], None]) ->
         class ``precision``, ``recall``, ``f1``, ``rows``; None where undefined), and ``confusion``: a list of lists,
         [true class][predicted class].
     """
-    count = len(scorer.classes)
+    count = len(classes)
     confusion = np.zeros((count, count), np.int64)
     loss = 0.0
     bad = 0
-    for _, mask, labels, log_p in scorer.batches(loader, progress):
+    for _, mask, labels, log_p in batches:
         assert labels is not None
         y, p = labels[mask], log_p[mask]
         loss -= float(p[np.arange(len(y)), y].sum())
@@ -107,7 +127,7 @@ def evaluate(scorer: Scorer, loader: Loader, progress: Callable[[int], None]) ->
     if not rows:
         raise BadSetting("no row could be read")
     per_class = []
-    for i, name in enumerate(scorer.classes):
+    for i, name in enumerate(classes):
         hit, true, predicted = int(confusion[i, i]), int(confusion[i].sum()), int(confusion[:, i].sum())
         precision = hit / predicted if predicted else None
         recall = hit / true if true else None
@@ -118,7 +138,7 @@ def evaluate(scorer: Scorer, loader: Loader, progress: Callable[[int], None]) ->
         "accuracy": float(np.trace(confusion)) / rows,
         "rows": rows,
         "bad_rows": bad,
-        "classes": list(scorer.classes),
+        "classes": list(classes),
         "per_class": per_class,
         "confusion": confusion.tolist(),
     }

@@ -16,7 +16,7 @@ from bitesize.training.prepare import Job
 class Watcher(Protocol):
     """Who is told how training goes; the command line draws its progress from it."""
 
-    def planned(self, job: Job) -> None:
+    def planned(self, job: Any) -> None:
         """Everything is ready; nothing has run."""
         ...
 

@@ -1,0 +1,270 @@
+"""scikit-learn classifiers, trained batch by batch: ``--model sklearn:SGDClassifier``."""
+
+from __future__ import annotations
+
+import inspect
+import time
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitesize.engine.loader import Loader
+from bitesize.errors import BadFile, BadSetting, MissingPackage
+from bitesize.memory.budget import Budget
+from bitesize.outputs.sklearn import Progress, partial_fit
+from bitesize.sources.base import Source
+from bitesize.spec import Encoded
+from bitesize.training.prepare import open_data
+from bitesize.training.run import RunFolder
+from bitesize.training.score import evaluate, log_probabilities
+from bitesize.training.settings import TrainSettings, geometry, is_whole
+from bitesize.training.train import Watcher
+from bitesize.transforms.colour import Scale
+
+_PREFIX = "sklearn:"
+# What an estimator sees of an image, unless it is told: as many numbers as a linear model learns from in minutes.
+_IMAGE_SIZE = 32
+
+
+def is_estimator(model: str) -> bool:
+    """Whether a model's name is that of a scikit-learn estimator."""
+    return model.startswith(_PREFIX)
+
+
+def build_estimator(name: str, seed: int) -> Any:
+    """Make an unfitted classifier.
+
+    Parameters
+    ----------
+    name
+        ``"sklearn:"`` and the name of a classifier that learns batch by batch and gives probabilities.
+    seed
+        Its random state, where it has one.
+
+    Raises
+    ------
+    MissingPackage
+        If scikit-learn is not installed.
+    BadSetting
+        If there is no such classifier.
+    """
+    try:
+        import skops.io  # noqa: F401 - which saves it: an hour later would be too late to miss it
+        from sklearn.utils import all_estimators
+    except ImportError as error:
+        raise MissingPackage(f'--model {name} needs scikit-learn and skops: pip install "bitesize[sklearn]"') from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's, about what it lists: some is on its way out
+        known = {one: kind for one, kind in all_estimators("classifier") if hasattr(kind, "partial_fit")}
+        made = {one: _made(kind, seed) for one, kind in known.items() if _needs_nothing(kind)}
+    fitting = sorted(one for one, estimator in made.items() if hasattr(estimator, "predict_proba"))
+    short = name.removeprefix(_PREFIX)
+    if short not in fitting:
+        raise BadSetting(
+            f"--model {name}: of scikit-learn, those learn batch by batch and give probabilities: {', '.join(fitting)}"
+        )
+    return made[short]
+
+
+def _needs_nothing(kind: type[Any]) -> bool:
+    parameters = list(inspect.signature(kind).parameters.values())
+    return all(parameter.default is not inspect.Parameter.empty for parameter in parameters)
+
+
+def _made(kind: type[Any], seed: int) -> Any:
+    takes = inspect.signature(kind).parameters
+    settings: dict[str, Any] = {"random_state": seed % 2**32} if "random_state" in takes else {}
+    if kind.__name__ == "SGDClassifier":
+        settings["loss"] = "log_loss"  # its own default gives no probabilities
+    return kind(**settings)
+
+
+@dataclass
+class EstimatorJob:
+    """Everything that training an estimator needs, made and checked before it starts."""
+
+    settings: TrainSettings
+    train: Source
+    val: Source | None
+    classes: tuple[str, ...]
+    budget: Budget
+    loader: Loader
+    val_loader: Loader | None
+    model: Any
+    run: RunFolder
+    config: dict[str, Any]
+    checkpoint: None = None
+    goes_on: bool = False
+
+    @property
+    def described(self) -> str:
+        """Name the model, for people."""
+        return f"{self.settings.model} on {int(np.prod(self.loader.spec['x'].shape)):,} numbers a row"
+
+    def close(self) -> None:
+        """End the loaders."""
+        self.loader.close()
+        if self.val_loader is not None:
+            self.val_loader.close()
+
+
+def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
+    """Open the data, plan the memory, make the estimator: all that can be refused is refused here."""
+    default = TrainSettings(settings.data)
+    for name in ("weights", "class_weights", "early_stopping", "learning_rate", "normalize"):
+        if getattr(settings, name) != getattr(default, name):
+            raise BadSetting(f"--{name.replace('_', '-')} is for Keras models, and --model is {settings.model}")
+    if settings.batch_size == "auto":
+        raise BadSetting(f"--batch-size auto is for Keras models, and --model is {settings.model}: give a number")
+    train, val, classes = open_data(settings)
+    model = build_estimator(settings.model, settings.seed)
+    if settings.image_size is None and isinstance(train.spec["x"], Encoded):
+        settings = replace(settings, image_size=_IMAGE_SIZE)
+    scaling = [Scale(1 / 255)] if is_whole(train.spec["x"]) else []
+    evaluated = [*geometry(train, settings.image_size, False), *scaling]
+    budget = Budget(settings.memory)
+
+    def loader(source: Source, *, training: bool) -> Loader:
+        """Make a loader with the settings of the run."""
+        assert settings.batch_size != "auto"
+        return Loader(
+            source,
+            batch_size=settings.batch_size,
+            transforms=[*geometry(source, settings.image_size, settings.augment), *scaling] if training else evaluated,
+            memory=budget,
+            shuffle=training,
+            seed=settings.seed,
+            last="short" if training else "pad",
+            dtype=np.float32,
+            on_error=settings.on_error,
+        )
+
+    val_loader = None if val is None else loader(val, training=False)
+    try:
+        train_loader = loader(train, training=True)
+        run = RunFolder.create(out)
+    except BaseException:
+        if val_loader is not None:
+            val_loader.close()
+        raise
+    config = _config(settings, train_loader, evaluated)
+    return EstimatorJob(settings, train, val, classes, budget, train_loader, val_loader, model, run, config)
+
+
+def _config(settings: TrainSettings, loader: Loader, evaluated: list[Any]) -> dict[str, Any]:
+    import sklearn
+
+    import bitesize
+
+    return {
+        "bitesize": bitesize.__version__,
+        "sklearn": sklearn.__version__,
+        "settings": settings.as_dict(),
+        "input_shape": list(loader.spec["x"].shape),
+        "output": "probabilities",
+        "transforms": [transform.to_dict() for transform in evaluated],
+        "train_transforms": [transform.to_dict() for transform in loader.transforms],
+        "fingerprint": loader.source.fingerprint(),
+    }
+
+
+def train_estimator(job: EstimatorJob, watcher: Watcher) -> dict[str, Any]:
+    """Train; after each epoch the model and the history are saved. Gives what `training.train.train` does."""
+    watcher.planned(job)
+    began = time.perf_counter()
+    epochs: list[dict[str, Any]] = []
+    learning = 0.0
+    for epoch in range(job.settings.epochs):
+        begun = time.perf_counter()
+
+        def batch(done: Progress, epoch: int = epoch) -> None:
+            watcher.batch(epoch, done.batch, {})
+
+        partial_fit(job.model, job.loader, epochs=1, callback=batch, classes=np.arange(len(job.classes)))
+        seconds = time.perf_counter() - begun
+        learning += seconds
+        line: dict[str, Any] = {"epoch": epoch + 1}
+        if job.val_loader is not None:
+            line |= _validated(job)
+        line["seconds"] = round(time.perf_counter() - begun, 3)
+        line["rows_per_second"] = round(job.loader.order.length / max(seconds, 1e-9), 1)
+        epochs.append(line)
+        if epoch:
+            job.run.save_model(job.model)
+        else:
+            job.run.begin(job.model, job.config, job.classes)
+        job.run.write_history(epochs)
+        job.run.write_bad(_bad_rows(job))
+        watcher.epoch(line)
+    result = {
+        "epochs": epochs,
+        "rows_per_second": round(job.loader.order.length * len(epochs) / max(learning, 1e-9), 1),
+        "peak_bytes": job.budget.peak,
+        "budget": job.budget.total,
+        "seconds": round(time.perf_counter() - began, 3),
+        "bad_rows": len(_bad_rows(job)),
+        "best_epoch": None,
+    }
+    job.run.write_summary(result)
+    return result
+
+
+def _validated(job: EstimatorJob) -> dict[str, float]:
+    """Measure loss and accuracy on the validation data."""
+    assert job.val_loader is not None
+    model = EstimatorModel(job.model)
+
+    def batches() -> Any:
+        assert job.val_loader is not None
+        for batch in job.val_loader:
+            real = int((batch.rows >= 0).sum())
+            log_p = log_probabilities(model.predict_on_batch(batch["x"])[:real], "probabilities")
+            yield batch.rows[:real], batch.mask[:real], batch["y"][:real].copy(), log_p
+
+    found = evaluate(job.classes, batches())
+    return {"val_loss": round(found["loss"], 6), "val_accuracy": round(found["accuracy"], 6)}
+
+
+def _bad_rows(job: EstimatorJob) -> list[tuple[Any, ...]]:
+    parts = (("training", job.loader), ("validation", job.val_loader))
+    return [(name, *bad) for name, loader in parts if loader is not None for bad in loader.bad]
+
+
+class EstimatorModel:
+    """A fitted estimator as `Scorer` takes a model."""
+
+    def __init__(self, estimator: Any) -> None:
+        self._estimator = estimator
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Give the probability of each class."""
+        return np.asarray(self._estimator.predict_proba(x.reshape(len(x), -1)), np.float64)
+
+
+def load_estimator(path: Path) -> EstimatorModel:
+    """Load what a run has saved.
+
+    Raises
+    ------
+    BadFile
+        If the file is damaged, or would run code that is not scikit-learn's.
+    MissingPackage
+        If skops is not installed.
+    """
+    try:
+        import skops.io
+    except ImportError as error:
+        raise MissingPackage(f'{path} needs skops: pip install "bitesize[sklearn]"') from error
+    try:
+        foreign = skops.io.get_untrusted_types(file=path)
+        strange = [name for name in foreign if not name.startswith("sklearn.")]
+        if strange:
+            raise BadFile(f"{path} holds types that are not scikit-learn's: {', '.join(strange[:5])}")
+        return EstimatorModel(skops.io.load(path, trusted=foreign))
+    except BadFile:
+        raise
+    except Exception as error:  # skops raises many types for damaged files
+        raise BadFile(f"{path} cannot be loaded: {error}") from error
