@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import bitesize as bs
-from bitesize.engine import iterator as iterator_module
 from bitesize.engine import workers
 
 
@@ -56,7 +55,6 @@ def test_an_unexpected_error_arrives_with_its_traceback_and_where_it_was():
 
 def test_a_read_that_hangs_is_said_with_stage_and_row(monkeypatch):
     monkeypatch.setattr(workers, "STALL_SECONDS", 0.4)
-    monkeypatch.setattr(iterator_module, "STALL_SECONDS", 0.4)
     event = threading.Event()
     with _loader(Squares(lambda: event.wait(20))) as loader:
         with pytest.raises(bs.Stalled, match=r"position 12 of epoch 0; threads are at: .*reading on from row 12"):

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -155,3 +156,18 @@ def test_two_processes_share_each_batch():
         out, errors = process.communicate(timeout=200)
         assert process.returncode == 0, errors[-3000:]
         assert f"process {rank} saw all" in out
+
+
+@pytest.mark.timeout(120)
+def test_steps_that_take_long_hold_their_batches_for_as_long():
+    """JAX begins a step and goes on to the next: the batches of all those that have not ended yet are held."""
+
+    def wait(x):
+        time.sleep(0.6)
+        return x
+
+    step = jax.jit(lambda x: jax.pure_callback(wait, jax.ShapeDtypeStruct((), np.float32), x.sum()))
+    x = np.repeat(np.arange(24, dtype=np.float32), 2000).reshape(24, 2000)
+    with bs.Loader(bs.open(x), batch_size=2, memory="16 MiB", shuffle=False) as loader:
+        sums = [step(batch["x"]) for batch in bs.to_jax(loader)]
+    assert [float(each) for each in sums] == [(4 * k + 1) * 2000 for k in range(12)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bitesize.engine.run import Run
-from bitesize.engine.workers import HELD_PATIENCE, STALL_SECONDS, Engine
+from bitesize.engine.workers import HELD_PATIENCE, PENDING_PATIENCE, Engine
 from bitesize.errors import LoaderClosed
 from bitesize.spec import Batch
 
@@ -25,7 +25,7 @@ class BatchIterator(Iterator[Batch]):
         self._run = run
         self._epoch = epoch
         self._endless = endless
-        self._patience = STALL_SECONDS if patient else HELD_PATIENCE
+        self._patience = PENDING_PATIENCE if patient else HELD_PATIENCE
         self._closed: str | None = None  # why
         self._finished = False
         self._turn = threading.Lock()

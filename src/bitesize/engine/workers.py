@@ -32,6 +32,8 @@ from bitesize.order.chance import draw
 
 # With every slot in the caller's hands, transfers that are under way may still end within this many seconds.
 HELD_PATIENCE = 1.0
+# The same for frameworks that begin steps and go on while those run: no step takes longer than this, one hopes.
+PENDING_PATIENCE = 120.0
 # Nothing at all moved for so long: not slow, but hung.
 STALL_SECONDS = 300.0
 
@@ -163,8 +165,9 @@ class Engine:
                 if key in run.ready:
                     continue
             if self.ring.leased == len(self.ring):
+                # Batches in reference cycles; then what JAX has done with, and lets go of when the collector begins.
+                gc.collect(0 if collected else 2)
                 if not collected:
-                    gc.collect()  # batches in reference cycles
                     collected = True
                 elif time.monotonic() - began > patience:
                     self._raise_held()

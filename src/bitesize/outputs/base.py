@@ -28,11 +28,15 @@ class Epochs(ABC):
         Where batches come from.
     ahead
         Batches that are under way to a device while the user has another.
+    patient
+        Whether the framework begins steps and goes on while they run, on batches that it will let go of: then it may hold every
+        slot for as long as those steps take.
     """
 
-    def __init__(self, loader: Loader, ahead: int) -> None:
+    def __init__(self, loader: Loader, ahead: int, *, patient: bool = False) -> None:
         self._loader = loader
         self._ahead = ahead
+        self._patient = patient
 
     @property
     def loader(self) -> Loader:
@@ -45,7 +49,7 @@ class Epochs(ABC):
     def __iter__(self) -> Iterator[Any]:
         loader = self._loader
         epoch, position = loader.begin()
-        batches = loader.iterate((epoch, position), endless=True)
+        batches = loader.iterate((epoch, position), endless=True, patient=self._patient)
         left = loader.steps.batches_from(position)
         sent: deque[tuple[int, Any]] = deque()
         while left or sent:

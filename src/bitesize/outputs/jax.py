@@ -87,7 +87,7 @@ class JaxBatches(Epochs):
     """A loader as batches of JAX arrays; see `to_jax`."""
 
     def __init__(self, loader: Loader, where: Any, ahead: int, jax: Any) -> None:
-        super().__init__(loader, ahead)
+        super().__init__(loader, ahead, patient=True)
         self._where = where
         self._jax = jax
 

@@ -82,7 +82,7 @@ class _Batches(Epochs):
     """What TensorFlow's generator runs through."""
 
     def __init__(self, loader: Loader, fields: Sequence[str | Sequence[str]]) -> None:
-        super().__init__(loader, 0)
+        super().__init__(loader, 0, patient=True)
         self._fields = fields
 
     def epoch(self) -> Iterator[Any]:

@@ -162,7 +162,7 @@ def _dataset_class() -> type[Any]:
             """A loader as an ``IterableDataset``; see `to_torch`."""
 
             def __init__(self, loader: Loader, sender: Any, images: bool) -> None:
-                Epochs.__init__(self, loader, sender.ahead)
+                Epochs.__init__(self, loader, sender.ahead, patient=sender.ahead > 0)
                 self._sender = sender
                 self._images = {
                     name for name, field in loader.spec.items() if len(field.shape) == 3 and field.shape[2] in (1, 3, 4)
