@@ -170,7 +170,9 @@ def main() -> int:
         with make() as loader:
             rate, idle = training.run(endless(bs.to_torch(loader, options.device)), options.steps)
             moved = rate * sum(field.nbytes for field in loader.spec.values()) / 1e9
-        table.add_row(name, f"{rate:,.0f}", f"{rate / most:.2f}", f"{idle:.1%}", f"{moved:.2f}")
+        table.add_row(
+            name, f"{rate:,.0f}", f"{rate / most:.2f}", f"{idle:.1%}" if options.device == "cuda" else "-", f"{moved:.2f}"
+        )
     console.print(table)
     if options.device == "cuda":
         console.print(
