@@ -15,23 +15,23 @@ Loads = tuple[Callable[[], Any], str]
 _THREADS = 2
 
 
-class _Files:
-    def __init__(self, files: list[Path]) -> None:
-        self.files = files
+class _Rows:
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.rows)
 
-    def __getitem__(self, i: Any) -> Path:
-        return self.files[i]
+    def __getitem__(self, i: Any) -> Any:
+        return self.rows[i]
 
 
-def _loads(files: list[Path], case: Case, read: Callable[[Path], Any], what: str) -> Loads:
+def _loads(rows: Any, case: Case, read: Callable[[Any], Any], what: str) -> Loads:
     epoch = [0]
 
     def load() -> Iterator[int]:
         epoch[0] += 1
-        data = grain.MapDataset.source(_Files(files)).seed(epoch[0]).shuffle().map(read)
+        data = grain.MapDataset.source(_Rows(rows)).seed(epoch[0]).shuffle().map(read)
         batches = data.batch(case.batch, drop_remainder=True).to_iter_dataset(
             grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=2)
         )
@@ -62,3 +62,13 @@ def npy_files(case: Case, folder: Path) -> Loads:
         return x * np.float32(case["scale"]) if case["scale"] else x
 
     return _loads(sorted(folder.glob("*/*.npy")), case, read, "np.load, astype(float32)")
+
+
+def memmap(case: Case, folder: Path) -> Loads:
+    """Rows of a memory-mapped array."""
+
+    def read(row: Any) -> Any:
+        x = row.astype(np.float32)
+        return x * np.float32(case["scale"]) if case["scale"] else x
+
+    return _loads(np.load(folder / "x.npy", mmap_mode="r"), case, read, "np.load(mmap_mode='r')[i].astype(float32)")

@@ -138,6 +138,39 @@ def keras(case: Case, folder: Path) -> Loads:
     return load, "model.fit(bs.to_keras(loader)) on torch, with a train_step that does nothing"
 
 
+def keras_memmap(case: Case, folder: Path) -> Loads:
+    """A PyDataset of the user's own over a memory-mapped array, as Keras's guide has it, on two threads."""
+    model = _idle_model(case, tuple(case["shape"]))
+    import keras
+
+    class Mapped(keras.utils.PyDataset):  # type: ignore[misc]
+        """Batches by index."""
+
+        def __init__(self) -> None:
+            super().__init__(workers=2, max_queue_size=10)
+            self.x = np.load(folder / "x.npy", mmap_mode="r")
+            self.on_epoch_end()
+
+        def __len__(self) -> int:
+            return len(self.x) // case.batch
+
+        def on_epoch_end(self) -> None:
+            self.order = np.random.default_rng().permutation(len(self.x))
+
+        def __getitem__(self, index: int) -> Any:
+            rows = self.order[index * case.batch : (index + 1) * case.batch]
+            return self.x[rows].astype(np.float32) * np.float32(case["scale"]), rows % 10
+
+    data = Mapped()
+
+    def load() -> tuple[int, float]:
+        begun = time.perf_counter()
+        model.fit(data, epochs=1, verbose=0)
+        return len(data) * case.batch, time.perf_counter() - begun
+
+    return load, "model.fit(PyDataset(workers=2) that indexes a memmap) on torch, with a train_step that does nothing"
+
+
 def keras_resident(case: Case, folder: Path) -> Loads:
     """The same with one batch in memory."""
     with _loader(case, folder) as loader:

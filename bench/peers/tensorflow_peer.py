@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
@@ -36,3 +38,24 @@ def jpeg(case: Case, folder: Path) -> Loads:
         yield from (len(x) for x in data.as_numpy_iterator())
 
     return load, "shuffle, map(decode_jpeg, resize(antialias=True), AUTOTUNE), batch, prefetch(AUTOTUNE)"
+
+
+def memmap(case: Case, folder: Path) -> Loads:
+    """Batches of a memory-mapped array, which tf.data has no reader for, by a function of NumPy's."""
+    array, scale = np.load(folder / "x.npy", mmap_mode="r"), np.float32(case["scale"])
+
+    def read(rows: Any) -> Any:
+        return array[rows].astype(np.float32) * scale
+
+    data = (
+        tf.data.Dataset.range(len(array))
+        .shuffle(len(array))
+        .batch(case.batch, drop_remainder=True)
+        .map(lambda rows: tf.numpy_function(read, [rows], tf.float32), num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+    def load() -> Iterator[int]:
+        yield from (len(x) for x in data)
+
+    return load, "range, shuffle, batch, map(numpy_function(memmap[rows]), AUTOTUNE), prefetch(AUTOTUNE)"

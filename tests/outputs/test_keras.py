@@ -149,3 +149,67 @@ print(len(model.weights[0].value.sharding.device_set), "devices")
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "8 devices" in done.stdout
+
+
+ON_TORCH = """
+import sys
+import keras, numpy as np, torch
+import bitesize as bs
+
+x = np.arange(80 * 6, dtype=np.float32).reshape(80, 6)
+data = bs.open(x, np.arange(80))
+
+class Metric(keras.metrics.Metric):
+    labels = []
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.labels.append(y_true)  # whoever keeps targets keeps no slot
+    def result(self):
+        return torch.tensor(float(len(self.labels)))
+
+class Model(keras.Model):
+    at = set()
+    def train_step(self, given):
+        self.at.add(given[0].data_ptr())
+        return super().train_step(given)
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+    def call(self, x):
+        return self.dense(x)
+
+with bs.Loader(data, batch_size=8, memory="16 MiB", threads=2) as loader:
+    slots = set()
+    for _ in range(3):
+        slots |= {batch["x"].ctypes.data for batch in loader}
+    model = Model()
+    model.compile("sgd", "mse", metrics=[Metric()])
+    model.fit(bs.to_keras(loader), epochs=3, verbose=0)
+    assert model.at <= slots, "inputs were copied"
+    assert sorted(torch.cat(Metric.labels[-10:]).tolist()) == list(range(80))
+
+with bs.Loader(data, batch_size=8, memory="16 MiB", threads=2, shuffle=False) as loader:
+    same = keras.Sequential([keras.Input((6,)), keras.layers.Identity()])
+    assert np.array_equal(same.predict(bs.to_keras(loader), verbose=0), x)
+
+odd = bs.open(np.arange(80, dtype=np.uint16).reshape(80, 1), np.arange(80))  # PyTorch knows less of uint16 than NumPy
+with bs.Loader(odd, batch_size=8, memory="16 MiB", threads=2) as loader:
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(bs.to_keras(loader), epochs=1, verbose=0)
+sys.stdout.write("done")
+"""
+
+
+@pytest.mark.framework
+def test_on_torch_inputs_are_not_copied_and_what_a_model_keeps_is():
+    needs("torch")
+    done = subprocess.run(
+        [sys.executable, "-c", ON_TORCH],
+        env={**os.environ, "KERAS_BACKEND": "torch"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.endswith("done")

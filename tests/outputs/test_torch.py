@@ -129,3 +129,43 @@ def test_ranks_come_from_torchs_own_set_up(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert "rank 0 of 2 20" in done.stdout
     assert "rank 1 of 2 20" in done.stdout
+
+
+@pytest.mark.framework
+def test_under_accelerate_model_and_optimizer_are_prepared_and_each_rank_takes_its_rows(tmp_path):
+    pytest.importorskip("accelerate")
+    program = textwrap.dedent("""
+        import sys
+        import accelerate, numpy as np, torch
+        import bitesize as bs
+        accelerator = accelerate.Accelerator(cpu=True)
+        y = np.arange(240) % 2
+        x = (np.random.default_rng(0).normal(size=(240, 4)) + 3 * y[:, None]).astype(np.float32)
+        loader = bs.Loader(bs.open(x, y), batch_size=16, memory="16 MiB", threads=1, shard="auto")
+        model = torch.nn.Linear(4, 2)
+        model, optimizer = accelerator.prepare(model, torch.optim.SGD(model.parameters(), 0.1))
+        for _ in range(5):
+            rows, right = [], 0
+            for batch in bs.to_torch(loader):
+                out = model(batch["x"])
+                accelerator.backward(torch.nn.functional.cross_entropy(out, batch["y"]) * batch.weight)
+                optimizer.step()
+                optimizer.zero_grad()
+                rows += batch.rows.tolist()
+                right += int((out.argmax(1) == batch["y"]).sum())
+        assert right / len(rows) > 0.9, right / len(rows)
+        together = accelerator.gather(torch.tensor(rows)).tolist()
+        assert sorted(together) == list(range(240)), len(set(together))
+        sys.stdout.write(f"rank {accelerator.process_index} of {accelerator.num_processes} {len(rows)}\\n")
+        accelerator.end_training()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    """)
+    script = tmp_path / "accelerated.py"
+    script.write_text(program)
+    alone = [sys.executable, str(script)]
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    for command, expected in (alone, ["rank 0 of 1 240"]), (two, ["rank 0 of 2 120", "rank 1 of 2 120"]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert all(line in done.stdout for line in expected), done.stdout

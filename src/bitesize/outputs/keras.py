@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # Batches that a backend holds while it asks for the next: JAX runs steps asynchronously, and TensorFlow keeps one in a
 # queue of its own beside the one it trains on.
 _HELD = {"jax": 2, "tensorflow": 2, "torch": 1}
+# Keras copies every NumPy array on its way to PyTorch, and takes tensors as they are. Kinds of numbers that it would change are
+# left to it.
+_SAME_IN_TORCH = frozenset(("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool"))
 
 
 def to_keras(
@@ -62,7 +65,8 @@ def to_keras(
     Returns
     -------
     keras.utils.PyDataset
-        Yields ``(x,)``, ``(x, y)`` or ``(x, y, weights)``. Rows that are padding or could not be read are left out of their batch, which is
+        Yields ``(x,)``, ``(x, y)`` or ``(x, y, weights)``. On PyTorch, ``fit`` and ``evaluate`` get inputs as tensors that look at the
+        loader's memory, since Keras would copy arrays. Rows that are padding or could not be read are left out of their batch, which is
         shorter then: losses and metrics count each row once, which weights of 0 would not do.
 
     Raises
@@ -119,6 +123,7 @@ class _Places:
         self._inputs = inputs
         self._targets = targets
         self._weights = weights
+        self._views = False  # inputs are given as tensors
         self._lock = threading.RLock()  # TensorFlow asks from a thread of its own
         self._iterator: BatchIterator | None = None
         self._left: int | None = None  # batches, while this is the rest of an epoch
@@ -198,6 +203,8 @@ class _Places:
             if steps > 1:
                 # So many batches are gathered for one call of the train function.
                 self._loader.hold(int(steps) + 1)
+            # What a model predicts may be a view on its input, and is kept: then Keras's copy is needed.
+            self._views = caller.method in ("fit", "evaluate") and _on_torch()
             if caller.method == "predict":
                 self._return_to(self._aligned(self._trained))
 
@@ -238,10 +245,25 @@ class _Places:
 
     def _as_keras(self, batch: Mapping[str, NDArray[Any]]) -> tuple[Any, ...]:
         x = pick(batch, self._inputs)
+        if self._views:
+            x = tuple(map(_tensor, x)) if isinstance(x, tuple) else _tensor(x)
         if self._targets is None:
             return (x,)
         y = pick(batch, self._targets)
         return (x, y) if self._weights is None else (x, y, batch[self._weights])
+
+
+def _on_torch() -> bool:
+    import keras
+
+    return bool(keras.backend.backend() == "torch")
+
+
+def _tensor(array: NDArray[Any]) -> Any:
+    """Look at an array as a tensor, where Keras would see the same numbers."""
+    import torch
+
+    return torch.from_numpy(array) if array.dtype.name in _SAME_IN_TORCH else array
 
 
 _ITERATOR_METHODS = frozenset(("reset", "_enumerate_iterator", "catch_stop_iteration"))
