@@ -4,6 +4,7 @@ open        a folder, files or arrays as a `Source`: nothing is loaded
 concatenate, stack
             arrays joined as NumPy joins them, without reading them: a `LazyArray`
 mix         several sources in exact shares
+chain, zip  several sources one behind the other, or side by side
 Loader      batches of a source, within a budget of bytes
 Budget      bytes that several loaders share
 Resize, CenterCrop, RandomCrop, RandomResizedCrop
@@ -68,9 +69,11 @@ if TYPE_CHECKING:
     from bitesize.outputs.sklearn import partial_fit, predict
     from bitesize.outputs.tensorflow import to_tensorflow
     from bitesize.outputs.torch import to_torch
-    from bitesize.sources import open
     from bitesize.sources.base import Source
+    from bitesize.sources.beside import zip
+    from bitesize.sources.chained import chain
     from bitesize.sources.mixed import mix
+    from bitesize.sources.opening import open
     from bitesize.spec import Batch, Encoded, Field
     from bitesize.training.checkpoint import Checkpoint
     from bitesize.training.fit import fit
@@ -109,9 +112,11 @@ _HOME = {
     "outputs.sklearn": ["partial_fit", "predict"],
     "outputs.tensorflow": ["to_tensorflow"],
     "outputs.torch": ["to_torch"],
-    "sources": ["open"],
     "sources.base": ["Source"],
+    "sources.beside": ["zip"],
+    "sources.chained": ["chain"],
     "sources.mixed": ["mix"],
+    "sources.opening": ["open"],
     "spec": ["Batch", "Encoded", "Field"],
     "training.checkpoint": ["Checkpoint"],
     "training.fit": ["fit"],
@@ -181,6 +186,7 @@ __all__ = [
     "Translate",
     "WrongModel",
     "Zoom",
+    "chain",
     "concatenate",
     "fit",
     "mix",
@@ -192,6 +198,7 @@ __all__ = [
     "to_keras",
     "to_tensorflow",
     "to_torch",
+    "zip",
 ]
 
 

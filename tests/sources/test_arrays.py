@@ -95,12 +95,11 @@ def test_rows_of_many_files_are_found_for_compiled_readers(parts, monkeypatch):
 
 def test_rows_that_would_take_reading_everything_are_refused(tmp_path, parts):
     whole, _, _ = parts
-    for kind in ("fortran", "npz-compressed"):
-        part = make_part(kind, tmp_path, 0, whole)
-        with pytest.raises(bs.BadFile, match=r"save\("):
-            bs.open(bs.concatenate([part]))
-        path = bs.concatenate([part]).save(tmp_path / "ordered.npy")
-        assert np.array_equal(rows_of(bs.open(path), [5, 3]), whole[[5, 3]])
+    part = make_part("fortran", tmp_path, 0, whole)
+    with pytest.raises(bs.BadFile, match=r"save\("):
+        bs.open(bs.concatenate([part]))
+    path = bs.concatenate([part]).save(tmp_path / "ordered.npy")
+    assert np.array_equal(rows_of(bs.open(path), [5, 3]), whole[[5, 3]])
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path):

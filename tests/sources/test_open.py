@@ -87,8 +87,8 @@ def test_labels_from_a_table(photos, tmp_path):
     table.write_text("path,label\ncat/none.jpg,tabby\n")
     with pytest.raises(bs.NotFound, match=r"1 files .* do not exist .*cat/none\.jpg"):
         bs.open(photos, labels=table)
-    table.write_text("file,class\na,b\n")
-    with pytest.raises(bs.BadFile, match="columns path and label"):
+    table.write_text("size,class\na,b\n")
+    with pytest.raises(bs.BadFile, match="needs a column of paths, called path, file"):
         bs.open(photos, labels=table)
 
 

@@ -59,6 +59,18 @@ class Node(ABC):
         return self.own_blocks + max((node.blocks for node in self.below), default=0)
 
     own_blocks: int = 0
+    own_run_nbytes: int = 0
+    own_held_nbytes: int = 0
+
+    @property
+    def run_nbytes(self) -> int:
+        """Bytes that are cheaper to read together than one by one; 0 where it makes no odds."""
+        return max(self.own_run_nbytes, *(node.run_nbytes for node in self.below), 0)
+
+    @property
+    def held_nbytes(self) -> int:
+        """Bytes that reading keeps in memory, beside what is read."""
+        return self.own_held_nbytes + sum(node.held_nbytes for node in self.below)
     on_disk: bool = False
 
 

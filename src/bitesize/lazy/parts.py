@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import lzma
 import os
-import threading
-import weakref
 import zipfile
 import zlib
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError, FileChanged, NotFound
+from bitesize.files.deflate import Deflated
 from bitesize.files.names import show
 from bitesize.files.npy import MAX_HEADER, Header, parse_header, read_header
 from bitesize.files.pread import open_file, read_into
@@ -27,25 +25,8 @@ from bitesize.lazy.select import SCRATCH, Select, choose, gather, part_of, tiles
 MEMBER = "::"
 
 
-# What Python's decompressors raise for damaged data.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
-# Archives that are open at a time: each takes a descriptor.
-_MOST_OPEN = 16
-_open_archives: deque[weakref.ref[Compressed]] = deque()
-_opening = threading.Lock()
-
-
-def _keep_open(archive: Compressed) -> None:
-    """Note that an archive is used, and close the one that has not been used for longest."""
-    own = weakref.ref(archive)
-    with _opening:
-        if own in _open_archives:
-            _open_archives.remove(own)
-        _open_archives.append(own)
-        rest = [_open_archives.popleft()() for _ in range(len(_open_archives) - _MOST_OPEN)]
-    for each in rest:
-        if each is not None:
-            each.rest()
+# What Python's reader of archives raises for damaged ones, for methods it does not know, and for encryption.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, OSError, EOFError)
 
 
 class _Seen(NamedTuple):
@@ -132,66 +113,30 @@ class OnDisk(Node):
 
 
 class Compressed(Node):
-    """A compressed member of an archive: read on from where the last read ended, or again from the beginning."""
+    """A compressed member of an archive: any part can be read, at the cost of what lies before it in its stretch."""
 
     on_disk = True
-    hindrance = "rows of a compressed archive can only be read one after the other"
 
-    def __init__(self, path: bytes, member: str, header: Header) -> None:
-        self.path, self._member, self._header, self._seen = path, member, header, _Seen.of(path)
+    def __init__(self, stream: Deflated, header: Header) -> None:
+        self.path, self._stream, self._header, self._seen = stream.path, stream, header, _Seen.of(stream.path)
         self.shape, self.dtype = header.shape, header.dtype.newbyteorder("=")
-        self._open()
-
-    def _open(self) -> None:
-        self._lock, self._pid = threading.Lock(), os.getpid()
-        self._archive: zipfile.ZipFile | None = None
-        self._stream: Any = None
-
-    def rest(self) -> None:
-        """Close the archive, if nobody reads it now; it is opened again when it is needed."""
-        if self._lock.acquire(blocking=False):
-            try:
-                if self._archive is not None:
-                    self._archive.close()
-                self._archive = self._stream = None
-            finally:
-                self._lock.release()
+        self.own_run_nbytes, self.own_held_nbytes = stream.apart, stream.nbytes
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Decompress what is before, and read; one thread at a time."""
-        if self._pid != os.getpid():  # a forked process shares its parent's place in the file
-            self._open()
-        _keep_open(self)
-        with self._lock:
-            try:
-                if self._stream is None:
-                    self._seen.check(self.path, self.path)
-                    self._archive = zipfile.ZipFile(os.fsdecode(self.path))
-                    self._stream = self._archive.open(self._member)
-                gather(self.shape, select, out, self._read_run)
-            except BitesizeError:
-                raise
-            except (*_DAMAGED, EOFError, OSError, KeyError) as error:
-                raise BadFile(f"{show(self.path)}{MEMBER}{self._member} is damaged: {error}") from error
+        """Decompress what is asked for, and what is before it in its stretch."""
+        if not out.size:
+            return
+        fd = open_file(self.path)
+        try:
+            self._seen.check(fd, self.path)
+            gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
+        finally:
+            os.close(fd)
 
-    def _read_run(self, first: int, flat: NDArray[Any]) -> None:
-        self._stream.seek(self._header.offset + first * self.dtype.itemsize)
-        into, done = memoryview(flat.view(np.uint8)), 0  # type: ignore[arg-type]
-        while done < len(into):
-            got = self._stream.readinto(into[done : done + SCRATCH])
-            if not got:
-                raise BadFile(f"{show(self.path)}{MEMBER}{self._member} ends too early")
-            done += got
+    def _read_run(self, fd: int, first: int, flat: NDArray[Any]) -> None:
+        self._stream.read(fd, self._header.offset + first * self.dtype.itemsize, flat.view(np.uint8))
         if not self._header.dtype.isnative:
             flat.byteswap(inplace=True)
-
-    def __getstate__(self) -> dict[str, Any]:
-        kept = ("path", "_member", "_header", "_seen", "shape", "dtype")
-        return {name: self.__dict__[name] for name in kept}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._open()
 
 
 def node_of(part: Any) -> Node:
@@ -252,16 +197,27 @@ def _of_archive(path: bytes, member: str) -> Node:
         where = os.fsencode(f"{os.fsdecode(path)}{MEMBER}{found[0]}")
         with archive.open(info) as stream:
             header = parse_header(stream.read(MAX_HEADER + 12), info.file_size, where)
-        if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
-            with open(os.fsdecode(path), "rb") as file:  # the local header may be longer than the directory says
-                file.seek(info.header_offset + 26)
-                lengths = file.read(4)
-            start = info.header_offset + 30 + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+        start = _data_of(path, info)
+        if info.compress_type == zipfile.ZIP_STORED:
             return _in_order(path, start + header.offset, header)
-        if not header.fortran:
-            return Compressed(path, found[0], header)
+        if info.compress_type != zipfile.ZIP_DEFLATED:
+            raise BadFile(f"{show(where)} is compressed by method {info.compress_type}: NumPy writes none but deflate")
+        stream = Deflated(path, start, info.compress_size, info.file_size, info.CRC)
+        if not header.fortran or len(header.shape) < 2:
+            return Compressed(stream, header)
         backwards = Header(header.shape[::-1], header.dtype, False, header.offset)
-        return Turned(Compressed(path, found[0], backwards), tuple(range(len(header.shape)))[::-1])
+        return Turned(Compressed(stream, backwards), tuple(range(len(header.shape)))[::-1])
+
+
+def _data_of(path: bytes, info: zipfile.ZipInfo) -> int:
+    """Find where the bytes of a member begin: its local header may be longer than the directory says."""
+    fd = open_file(path)
+    try:
+        local = bytearray(30)
+        read_into(fd, [local], info.header_offset, path)
+    finally:
+        os.close(fd)
+    return info.header_offset + 30 + int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
 
 
 @contextmanager
@@ -271,7 +227,7 @@ def _archive(path: bytes) -> Iterator[zipfile.ZipFile]:
             yield archive
     except BitesizeError:
         raise
-    except (*_DAMAGED, NotImplementedError, RuntimeError, OSError) as error:  # damaged; unknown method; encrypted
+    except _DAMAGED as error:
         raise BadFile(f"{show(path)} cannot be read as an archive: {error}") from error
 
 

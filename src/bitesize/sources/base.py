@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
@@ -12,12 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadRows, BadSetting
-from bitesize.files.names import Names
 from bitesize.order.mixture import Mixture
-from bitesize.sources.labels import label_field, split_classes, split_groups
-from bitesize.spec import Encoded, Field, Spec
+from bitesize.sources.labels import split_classes, split_groups
+from bitesize.spec import Encoded, Field, Mode, Spec
 
 if TYPE_CHECKING:
+    from bitesize.files.names import Names
     from bitesize.memory.budget import Budget
     from bitesize.sources.statistics import Statistics
 
@@ -28,6 +29,29 @@ class EncodedInto(Protocol):
     def put(self, i: int, nbytes: int) -> memoryview:
         """Charge ``nbytes`` for row ``i`` of the call and return a writable buffer of exactly that size."""
         ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks of the data that is opened; see `bitesize.open`.
+
+    Attributes
+    ----------
+    labels
+        As given: one label a row, or the name of a field; None where the source is to find out.
+    fields
+        Names of fields to take, or ``{name here: name in the data}``; None for all.
+    mode, orient
+        How images are to come out.
+    split
+        Which part of the rows to take, for data that tells the part of each row.
+    """
+
+    labels: Any = None
+    fields: Sequence[str] | Mapping[str, str] | None = None
+    mode: Mode = "RGB"
+    orient: bool = True
+    split: str | None = None
 
 
 Into = Mapping[str, Any]  # NDArray for a Field, EncodedInto for an Encoded
@@ -84,15 +108,30 @@ class Source(ABC):
         Names of the classes, by label.
     left_out : Mapping of str to int
         What was found and not taken, with the reason, such as ``{"other files (.txt)": 3}``.
+    title : str
+        What people call data of this kind; empty for sources that `bitesize.open` does not make of data.
     suffixes : tuple of str
-        File suffixes, in lower case with the dot, that this kind of source is found by.
+        File suffixes, in lower case with the dot, that this kind is found by.
+    file_is_row : bool
+        Whether each such file is one row; then it is made by `of_files`, else by `opened`.
+    package : str
+        The module of another package that it needs, or empty.
+    in_parts : bool
+        Whether data of this kind may tell for each row whether it is for training or for validation (``split=``).
+    extra : str
+        What brings it: ``pip install "bitesize[extra]"``.
     reads_files : bool
         Whether `read` reads from disk by `files`, which is faster once compiled code is loaded.
     mixture : Mixture or None
         The shares in which rows come, for sources joined by `bitesize.mix`.
     """
 
+    title: ClassVar[str] = ""
     suffixes: ClassVar[tuple[str, ...]] = ()
+    file_is_row: ClassVar[bool] = False
+    in_parts: ClassVar[bool] = False
+    package: ClassVar[str] = ""
+    extra: ClassVar[str] = ""
     reads_files = False
     spec: Spec
     classes: tuple[str, ...] | None = None
@@ -236,9 +275,9 @@ class Source(ABC):
         if tuple(classes) == self.classes:
             return self
         numbers = np.array([classes.index(name) for name in self.classes], np.int64)
-        from bitesize.sources.subset import Relabelled
+        from bitesize.sources.beside import Beside
 
-        return Relabelled(self, numbers[self.labels], tuple(classes))
+        return Beside(self, {"y": numbers[self.labels]}, tuple(classes))
 
     def statistics(
         self,
@@ -314,6 +353,37 @@ class Source(ABC):
         """Give back what is held open; the source can be used again."""
 
     @classmethod
+    def takes(cls, what: Any) -> bool:
+        """Tell whether a folder, or an object that is no path, is data of this kind; files are told by their suffix.
+
+        Nothing may be imported for that: a type is known by its module's name.
+        """
+        return False
+
+    @classmethod
+    def opened(cls, what: Any, asked: Asked) -> Source:
+        """Open files that hold many rows each (a list of paths), a folder (a path), or an object that it `takes`.
+
+        Raises
+        ------
+        BadFile, BadSetting, NotFound
+            If that cannot be.
+        """
+        raise BadSetting(f"{cls.__name__} opens no data")
+
+    @classmethod
+    def of_files(
+        cls,
+        names: Names,
+        labels: NDArray[Any] | None,
+        classes: tuple[str, ...] | None,
+        left_out: Mapping[str, int],
+        asked: Asked,
+    ) -> Source:
+        """Open files that are one row each."""
+        raise BadSetting(f"{cls.__name__} opens no files that are one row each")
+
+    @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
         """Make a tiny source of this kind in a folder, for tests and documents."""
         raise BadSetting(f"{cls.__name__} makes no example")
@@ -341,42 +411,6 @@ def portion(into: Into, start: int, rows: int) -> dict[str, Any]:
         name: there[start : start + rows] if isinstance(there, np.ndarray) else _Behind(there, start)
         for name, there in into.items()
     }
-
-
-class FileSource(Source):
-    """What sources of one file a row have in common: names and labels."""
-
-    reads_files = True
-
-    def __init__(
-        self,
-        names: Names,
-        labels: NDArray[Any] | None,
-        classes: tuple[str, ...] | None,
-        left_out: Mapping[str, int] | None,
-        x: Field | Encoded,
-    ) -> None:
-        self._names = names
-        self._labels = labels
-        self.classes = classes
-        self.left_out = left_out or {}
-        self.spec = {"x": x} if labels is None else {"x": x, "y": label_field(labels, x)}
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of names and labels."""
-        return self._names.nbytes + super().nbytes
-
-    def describe(self, row: int) -> str:
-        """Path of the file."""
-        return self._names.show(row)
-
-    def _identity(self) -> bytes:
-        labels = b"" if self._labels is None else self._labels.tobytes()
-        return b"\0".join([self._names.blob, self._names.ends.tobytes(), *self._names.folders, labels])
 
 
 def raise_bad(failed: Mapping[int, Exception]) -> None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bitesize.files.names import Names
 from bitesize.files.pread import read_files
-from bitesize.sources.base import FileSource, Into, Source, raise_bad
+from bitesize.sources.base import Asked, Into, Source, raise_bad
+from bitesize.sources.file_rows import FileSource
 from bitesize.spec import Encoded, Mode
 
 
@@ -34,6 +35,7 @@ class ImageFiles(FileSource):
         What the scan left out.
     """
 
+    title = "images: JPEG, PNG, WebP, BMP, TIFF, GIF"
     suffixes = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
     def __init__(
@@ -53,6 +55,18 @@ class ImageFiles(FileSource):
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
         raise_bad(read_files([self._names.path(row) for row in rows.tolist()], into["x"].put))
+
+    @classmethod
+    def of_files(
+        cls,
+        names: Names,
+        labels: NDArray[Any] | None,
+        classes: tuple[str, ...] | None,
+        left_out: Mapping[str, int],
+        asked: Asked,
+    ) -> Source:
+        """Open images."""
+        return cls(names, labels, classes, mode=asked.mode, orient=asked.orient, left_out=left_out)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

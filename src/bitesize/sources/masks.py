@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bitesize.errors import NotFound
 from bitesize.files.names import Names, NamesBuilder
 from bitesize.files.pread import read_files
-from bitesize.sources.base import FileSource, Into, Source, raise_bad
+from bitesize.sources.base import Into, Source, raise_bad
+from bitesize.sources.file_rows import FileSource
 from bitesize.spec import Encoded, Mode
 
 # Formats that keep numbers as they are.

@@ -14,7 +14,8 @@ from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header, read_payload
 from bitesize.files.pread import READ_FLAGS, compiled, joined, open_file, read_into
-from bitesize.sources.base import FileSource, Into, Located, Source, raise_bad
+from bitesize.sources.base import Asked, Into, Located, Source, raise_bad
+from bitesize.sources.file_rows import FileSource
 from bitesize.spec import Field
 
 
@@ -40,6 +41,7 @@ class NpyFiles(FileSource):
         If the first file is no `.npy` of plain numbers.
     """
 
+    title = ".npy files of one row each"
     suffixes = (".npy",)
 
     def __init__(
@@ -124,6 +126,18 @@ class NpyFiles(FileSource):
     def scratch(self, rows: int) -> int:
         """One row more, for a file in Fortran order."""
         return self._header.nbytes + len(self._start)
+
+    @classmethod
+    def of_files(
+        cls,
+        names: Names,
+        labels: NDArray[Any] | None,
+        classes: tuple[str, ...] | None,
+        left_out: Mapping[str, int],
+        asked: Asked,
+    ) -> Source:
+        """Open arrays."""
+        return cls(names, labels, classes, left_out=left_out)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

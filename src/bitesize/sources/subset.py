@@ -1,4 +1,4 @@
-"""Rows of another source: some of them, or all under other labels."""
+"""Some rows of another source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.sources.base import Into, Located, Runs, Source
-from bitesize.spec import Field
 
 
 class Subset(Source):
@@ -74,64 +73,6 @@ class Subset(Source):
 
     def _identity(self) -> bytes:
         return self._base.fingerprint().encode() + self._rows.tobytes()
-
-    def close(self) -> None:
-        """Close the base."""
-        self._base.close()
-
-
-class Relabelled(Source):
-    """Rows of another source with other labels."""
-
-    def __init__(self, base: Source, labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
-        self._base = base
-        self._labels = labels
-        self.classes = classes
-        self.left_out = base.left_out
-        self.mixture = base.mixture
-        self.reads_files = base.reads_files
-        self.spec = {**base.spec, "y": Field((), labels.dtype)}
-
-    def __len__(self) -> int:
-        return len(self._base)
-
-    def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows of the base, and put the labels in place of its own."""
-        assert self._labels is not None
-        try:
-            self._base.read(rows, into)
-        finally:
-            into["y"][...] = self._labels[rows]
-
-    def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Locate rows of the base."""
-        return self._base.locate(rows)
-
-    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read the other fields of the base, and put the labels in place of its own."""
-        self._base.read_beside(rows, into)
-        super().read_beside(rows, into)
-
-    def runs(self) -> Runs | None:
-        """Tell the runs of the base."""
-        return self._base.runs()
-
-    def scratch(self, rows: int) -> int:
-        """Tell what the base needs."""
-        return self._base.scratch(rows)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the base and of the labels."""
-        return self._base.nbytes + super().nbytes
-
-    def describe(self, row: int) -> str:
-        """Name the row as the base does."""
-        return self._base.describe(row)
-
-    def _identity(self) -> bytes:
-        assert self._labels is not None
-        return self._base.fingerprint().encode() + self._labels.tobytes()
 
     def close(self) -> None:
         """Close the base."""

@@ -14,7 +14,7 @@ from bitesize.errors import BadSetting, DoesNotFit
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import format_size
 from bitesize.outputs.keras import to_keras
-from bitesize.sources import open as open_source
+from bitesize.sources.opening import open as open_source
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.training.backend import load_keras

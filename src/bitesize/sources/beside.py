@@ -1,0 +1,211 @@
+"""Sources side by side: other labels, more fields, the fields of several sources in one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadRows, BadSetting
+from bitesize.sources.base import Into, Located, Runs, Source, raise_bad
+from bitesize.sources.labels import label_field
+from bitesize.spec import Field
+
+
+class Beside(Source):
+    """Rows of another source with arrays in memory as further fields, or in place of its own.
+
+    Parameters
+    ----------
+    base
+        Where the other fields come from.
+    arrays
+        One value a row, shape (n, ...), by field name. The field ``y`` are its labels.
+    classes
+        Names of the classes, where ``y`` are class numbers.
+    """
+
+    def __init__(self, base: Source, arrays: Mapping[str, NDArray[np.generic]], classes: tuple[str, ...] | None) -> None:
+        for name, array in arrays.items():
+            if len(array) != len(base):
+                raise BadSetting(f"the field {name!r} has {len(array)} values for {len(base)} rows")
+        self._base = base
+        self._arrays = dict(arrays)
+        self._labels = self._arrays.get("y")
+        self.classes = classes if "y" in arrays else base.classes
+        self.left_out = base.left_out
+        self.mixture = base.mixture
+        self.reads_files = base.reads_files
+        x = next(iter(base.spec.values()))
+        own = {name: label_field(array, x) for name, array in self._arrays.items()}
+        self.spec = {name: own.get(name, what) for name, what in {**base.spec, **own}.items()}
+
+    def __len__(self) -> int:
+        return len(self._base)
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read rows of the base, and put the arrays' values in their fields."""
+        try:
+            self._base.read(rows, {name: there for name, there in into.items() if name not in self._arrays})
+        finally:
+            self._put(rows, into)
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Locate rows of the base."""
+        return None if "x" in self._arrays else self._base.locate(rows)
+
+    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read the other fields of the base, and put the arrays' values in theirs."""
+        self._base.read_beside(rows, {name: there for name, there in into.items() if name not in self._arrays})
+        self._put(rows, into)
+
+    def _put(self, rows: NDArray[np.int64], into: Into) -> None:
+        for name, array in self._arrays.items():
+            if name in into:
+                into[name][...] = array[rows]
+
+    def runs(self) -> Runs | None:
+        """Tell the runs of the base."""
+        return self._base.runs()
+
+    def scratch(self, rows: int) -> int:
+        """Tell what the base needs."""
+        return self._base.scratch(rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the base and of the arrays."""
+        return self._base.nbytes + sum(array.nbytes for array in self._arrays.values())
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class numbers, of the arrays or of the base."""
+        return super().labels if "y" in self._arrays else self._base.labels
+
+    @property
+    def class_count(self) -> int | None:
+        """Count the classes."""
+        return super().class_count if "y" in self._arrays else self._base.class_count
+
+    def describe(self, row: int) -> str:
+        """Name the row as the base does."""
+        return self._base.describe(row)
+
+    def _identity(self) -> bytes:
+        return b"\0".join([self._base.fingerprint().encode(), *(array.tobytes() for array in self._arrays.values())])
+
+    def close(self) -> None:
+        """Close the base."""
+        self._base.close()
+
+
+def zip(*sources: Source, **named: Source) -> Source:  # noqa: A001 - reads as bs.zip
+    """Put sources side by side: row i of each makes row i of the result.
+
+    Parameters
+    ----------
+    *sources
+        Sources of as many rows each, whose fields have different names.
+    **named
+        The same, with names: a source of one field gives it this name, of several the name and ``_`` before each.
+
+    Raises
+    ------
+    BadSetting
+        If numbers of rows differ, or fields have the same name.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> pairs = bs.zip(left=bs.open(np.zeros((9, 4))), right=bs.open(np.ones((9, 4))))
+    >>> sorted(pairs.spec)
+    ['left', 'right']
+    """
+    parts = [({name: name for name in source.spec}, source) for source in sources]
+    for prefix, source in named.items():
+        alone = len(source.spec) == 1
+        parts.append(({prefix if alone else f"{prefix}_{name}": name for name in source.spec}, source))
+    if len(parts) < 2:
+        raise BadSetting("zip needs two or more sources")
+    lengths = [len(source) for _, source in parts]
+    if len(set(lengths)) > 1:
+        raise BadSetting(f"sources to zip must have as many rows each: they have {', '.join(map(str, lengths))}")
+    names = [name for own, _ in parts for name in own]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadSetting(
+            f"two sources have a field {twice[0]!r}: name the sources, zip(left=a, right=b), and their fields are told apart"
+        )
+    return Zipped(parts)
+
+
+class Zipped(Source):
+    """Rows of several sources side by side.
+
+    Parameters
+    ----------
+    parts
+        For each source the fields of it: ``{name here: name there}``.
+    """
+
+    def __init__(self, parts: list[tuple[dict[str, str], Source]]) -> None:
+        self._parts = parts
+        self.spec = {here: source.spec[there] for own, source in parts for here, there in own.items()}
+        self._labelled = next((source for own, source in parts if own.get("y") == "y"), None)
+        self.classes = None if self._labelled is None else self._labelled.classes
+        self.reads_files = any(source.reads_files for _, source in parts)
+        self.left_out = {what: count for _, source in parts for what, count in source.left_out.items()}
+
+    def __len__(self) -> int:
+        return len(self._parts[0][1])
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read the rows of each source."""
+        failed: dict[int, Exception] = {}
+        for own, source in self._parts:
+            wanted = {there: into[here] for here, there in own.items() if here in into}
+            if wanted:
+                try:
+                    source.read(rows, wanted)
+                except BadRows as error:
+                    failed = error.causes | failed
+        raise_bad(failed)
+
+    def scratch(self, rows: int) -> int:
+        """Tell what all sources need, one after the other."""
+        return max(source.scratch(rows) for _, source in self._parts)
+
+    def runs(self) -> Runs | None:
+        """Tell the runs of the one source that has some, if it is one."""
+        runs = [source.runs() for _, source in self._parts]
+        known = [each for each in runs if each is not None]
+        encoded = any(not isinstance(what, Field) for what in self.spec.values())
+        return known[0] if len(known) == 1 and not encoded else None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all sources."""
+        return sum(source.nbytes for _, source in self._parts)
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class numbers of the source whose field is ``y``."""
+        return None if self._labelled is None else self._labelled.labels
+
+    @property
+    def class_count(self) -> int | None:
+        """Count the classes of the source whose field is ``y``."""
+        return None if self._labelled is None else self._labelled.class_count
+
+    def describe(self, row: int) -> str:
+        """Name the row as its sources do."""
+        return ", ".join(source.describe(row) for _, source in self._parts)
+
+    def _identity(self) -> bytes:
+        return "\0".join(f"{sorted(own.items())} {source.fingerprint()}" for own, source in self._parts).encode()
+
+    def close(self) -> None:
+        """Close all sources."""
+        for _, source in self._parts:
+            source.close()

@@ -1,0 +1,168 @@
+"""Several sources of the same fields as one, one behind the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadRows, BadSetting
+from bitesize.sources.base import Into, Located, Runs, Source, portion, raise_bad
+
+
+def chain(sources: Sequence[Source]) -> Source:
+    """Put sources one behind the other: the rows of the first, then of the second, and so on.
+
+    Parameters
+    ----------
+    sources
+        Two or more, with the same fields and the same classes.
+
+    Raises
+    ------
+    BadSetting
+        If they differ in fields or classes.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> len(bs.chain([bs.open(np.zeros(900)), bs.open(np.ones(100))]))
+    1000
+    """
+    sources = list(sources)
+    check_alike(sources, "chain")
+    return Chained(sources)
+
+
+def check_alike(sources: Sequence[Source], what: str) -> None:
+    """Raise `BadSetting` unless these are two or more sources of the same fields and classes."""
+    if len(sources) < 2 or not all(isinstance(source, Source) for source in sources):
+        raise BadSetting(f"{what} needs a list of two or more sources, as bs.open(...) makes them")
+    first = sources[0]
+    for i, other in enumerate(sources[1:], 1):
+        if dict(other.spec) != dict(first.spec):
+            raise BadSetting(
+                f"sources to {what} must have the same fields: number 0 has {_told(first)}, number {i} {_told(other)}"
+            )
+        if other.classes != first.classes:
+            raise BadSetting(
+                f"sources to {what} must have the same classes: number 0 has {first.classes}, number {i} {other.classes}. "
+                "source.renumber(classes) numbers those of a source by another list of names"
+            )
+
+
+def _told(source: Source) -> str:
+    return ", ".join(f"{name}: {what}" for name, what in source.spec.items())
+
+
+class Chained(Source):
+    """Rows of several sources, one source behind the other."""
+
+    def __init__(self, parts: Sequence[Source]) -> None:
+        self._parts = tuple(parts)
+        self._ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
+        first = parts[0]
+        self.spec, self.classes = first.spec, first.classes
+        self.reads_files = any(part.reads_files for part in parts)
+        self.left_out = {what: 0 for part in parts for what in part.left_out}
+        for part in parts:
+            self.left_out |= {what: self.left_out[what] + count for what, count in part.left_out.items()}
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read each stretch of rows that are of one source."""
+        failed: dict[int, Exception] = {}
+        for part, own, start in self._stretches(rows):
+            try:
+                part.read(own, portion(into, start, len(own)))
+            except BadRows as error:
+                failed |= {start + i: cause for i, cause in error.causes.items()}
+        raise_bad(failed)
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Locate rows, if all sources can, in files of the same header."""
+        paths: list[bytes] = []
+        which, offsets = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+        header: bytes | None = None
+        numbers = self._numbers(rows)
+        for i, part in enumerate(self._parts):
+            mine = np.flatnonzero(numbers == i)
+            if not mine.size:
+                continue
+            found = part.locate(rows[mine] - self._begin(i))
+            if found is None or (header is not None and found.header != header):
+                return None
+            header = found.header
+            which[mine] = found.which + len(paths)
+            offsets[mine] = found.offsets
+            paths += found.paths
+        return Located(paths, which, offsets, header or b"")
+
+    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read the other fields of each stretch of rows that are of one source."""
+        for part, own, start in self._stretches(rows):
+            part.read_beside(own, portion(into, start, len(own)))
+
+    def runs(self) -> Runs | None:
+        """Give the runs of all sources, where each has some."""
+        runs = [part.runs() for part in self._parts]
+        if any(each is None for each in runs):
+            return None
+        starts = [each.starts[:-1] + self._begin(i) for i, each in enumerate(runs)]  # type: ignore[union-attr]
+        nbytes = [each.nbytes for each in runs]  # type: ignore[union-attr]
+        known = None if any(each is None for each in nbytes) else np.concatenate(nbytes)  # type: ignore[arg-type]
+        return Runs(np.append(np.concatenate(starts), len(self)), known)
+
+    def scratch(self, rows: int) -> int:
+        """Tell the most that any source needs."""
+        return max(part.scratch(rows) for part in self._parts)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all sources."""
+        return sum(part.nbytes for part in self._parts)
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class numbers of all rows."""
+        labels = [part.labels for part in self._parts]
+        return None if any(each is None for each in labels) else np.concatenate(labels)  # type: ignore[arg-type]
+
+    @property
+    def class_count(self) -> int | None:
+        """Count the classes of all sources."""
+        counts = [part.class_count for part in self._parts]
+        return None if any(count is None for count in counts) else max(counts)  # type: ignore[type-var]
+
+    def describe(self, row: int) -> str:
+        """Name the row as its source does."""
+        i = int(self._numbers(np.array([row]))[0])
+        return self._parts[i].describe(row - self._begin(i))
+
+    def _identity(self) -> bytes:
+        return "\0".join(part.fingerprint() for part in self._parts).encode()
+
+    def close(self) -> None:
+        """Close all sources."""
+        for part in self._parts:
+            part.close()
+
+    def _begin(self, i: int) -> int:
+        return int(self._ends[i]) - len(self._parts[i])
+
+    def _numbers(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tell which source each row is of."""
+        return np.searchsorted(self._ends, rows, side="right").astype(np.int64)
+
+    def _stretches(self, rows: NDArray[np.int64]) -> Iterator[tuple[Source, NDArray[np.int64], int]]:
+        """Cut rows where the source changes: the source, its rows, and where in the call they begin."""
+        numbers = self._numbers(rows)
+        starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
+        for start, stop in pairwise(starts):
+            if start < stop:
+                i = int(numbers[start])
+                yield self._parts[i], rows[start:stop] - self._begin(i), start

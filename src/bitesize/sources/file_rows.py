@@ -1,0 +1,50 @@
+"""What sources of one file a row have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bitesize.files.names import Names
+from bitesize.sources.base import Source
+from bitesize.sources.labels import label_field
+from bitesize.spec import Encoded, Field
+
+
+class FileSource(Source):
+    """Files of one row each: names and labels."""
+
+    file_is_row = True
+    reads_files = True
+
+    def __init__(
+        self,
+        names: Names,
+        labels: NDArray[Any] | None,
+        classes: tuple[str, ...] | None,
+        left_out: Mapping[str, int] | None,
+        x: Field | Encoded,
+    ) -> None:
+        self._names = names
+        self._labels = labels
+        self.classes = classes
+        self.left_out = left_out or {}
+        self.spec = {"x": x} if labels is None else {"x": x, "y": label_field(labels, x)}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of names and labels."""
+        return self._names.nbytes + super().nbytes
+
+    def describe(self, row: int) -> str:
+        """Path of the file."""
+        return self._names.show(row)
+
+    def _identity(self) -> bytes:
+        labels = b"" if self._labels is None else self._labels.tobytes()
+        return b"\0".join([self._names.blob, self._names.ends.tobytes(), *self._names.folders, labels])

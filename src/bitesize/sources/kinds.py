@@ -1,0 +1,94 @@
+"""The kinds of data that `bitesize.open` knows: the sources beside this file, and those of other packages."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import pkgutil
+import warnings
+from typing import Any
+
+from bitesize.errors import BadSetting, MissingPackage
+from bitesize.sources.base import Source
+
+# Another package adds its sources under this name: `[project.entry-points."bitesize.sources"]`.
+GROUP = "bitesize.sources"
+
+
+@functools.cache
+def kinds() -> tuple[type[Source], ...]:
+    """Give the sources of bitesize that data can be opened as, in the order of their titles."""
+    package = importlib.import_module("bitesize.sources")
+    found: set[type[Source]] = set()
+    for module in pkgutil.iter_modules(package.__path__):
+        loaded = importlib.import_module(f"{package.__name__}.{module.name}")
+        found |= {each for each in vars(loaded).values() if isinstance(each, type) and issubclass(each, Source)}
+    return tuple(sorted((each for each in found if each.title), key=lambda each: each.title))
+
+
+@functools.cache
+def others() -> tuple[type[Source], ...]:
+    """Give the sources of other packages; one that cannot be loaded is warned of, and left out."""
+    from importlib.metadata import entry_points  # takes 0.1 s: only where nothing else fits
+
+    found = []
+    for entry in entry_points(group=GROUP):
+        try:
+            kind = entry.load()
+        except Exception as error:  # whatever another package does wrong
+            warnings.warn(f"the source {entry.name!r} of {entry.value} cannot be loaded: {error!r}", stacklevel=3)
+            continue
+        if isinstance(kind, type) and issubclass(kind, Source):
+            found.append(kind)
+        else:
+            warnings.warn(f"the source {entry.name!r} of {entry.value} is no subclass of bitesize.Source", stacklevel=3)
+    return tuple(found)
+
+
+def installed(kind: type[Source]) -> bool:
+    """Whether the package that a source needs is there."""
+    return not kind.package or importlib.util.find_spec(kind.package) is not None
+
+
+def need(kind: type[Source]) -> None:
+    """Raise `MissingPackage` with the install line where a source needs a package that is not there."""
+    if not installed(kind):
+        raise MissingPackage(f'{kind.title} needs {kind.package}: pip install "bitesize[{kind.extra or kind.package}]"')
+
+
+def by_suffix(name: str) -> type[Source] | None:
+    """Find the kind of a file by its name: the longest suffix that fits counts."""
+    lower = name.lower()
+    for among in (kinds, others):
+        fitting = [(len(suffix), kind) for kind in among() for suffix in kind.suffixes if lower.endswith(suffix)]
+        if fitting:
+            return max(fitting, key=lambda pair: pair[0])[1]
+    return None
+
+
+def taking(what: Any) -> type[Source] | None:
+    """Find the kind of a folder or an object.
+
+    Raises
+    ------
+    BadSetting
+        If several fit.
+    """
+    for among in (kinds, others):
+        fitting = [kind for kind in among() if kind.takes(what)]
+        if len(fitting) > 1:
+            titles = " and of ".join(f"{kind.title} ({kind.__name__})" for kind in fitting)
+            raise BadSetting(f"{what!r:.100} could be data of {titles}: make the source by its class")
+        if fitting:
+            return fitting[0]
+    return None
+
+
+def told() -> str:
+    """List what can be opened, for messages."""
+    each = []
+    for kind in kinds():
+        suffixes = f" ({', '.join(kind.suffixes)})" if kind.suffixes else ""
+        each.append(kind.title + suffixes + ("" if installed(kind) else f", once {kind.package} is installed"))
+    return "; ".join(each)

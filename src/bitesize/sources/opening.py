@@ -1,0 +1,289 @@
+"""`open`: the source that fits what it is given."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitesize.decode.header import sniff
+from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
+from bitesize.files.names import Names, names_of
+from bitesize.files.pread import open_file, read_into
+from bitesize.files.scan import Listing, matching, merge, scan
+from bitesize.lazy.array import LazyArray
+from bitesize.lazy.nodes import Node
+from bitesize.lazy.parts import node_of
+from bitesize.sources.arrays import Arrays
+from bitesize.sources.base import Asked, Source
+from bitesize.sources.images import ImageFiles
+from bitesize.sources.kinds import by_suffix, kinds, need, taking, told
+from bitesize.sources.labels import class_numbers
+from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
+from bitesize.sources.splits import choose, choose_files, splits
+from bitesize.sources.beside import Beside
+from bitesize.sources.table import labelled_files
+from bitesize.spec import Mode
+
+What = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
+
+
+def open(  # noqa: A001 - reads as bs.open
+    what: What,
+    labels: ArrayLike | str | os.PathLike[str] | None = None,
+    *,
+    split: str | None = None,
+    fields: Sequence[str] | Mapping[str, str] | None = None,
+    mode: Mode = "RGB",
+    orient: bool = True,
+) -> Source:
+    """Open data as a `Source`, without loading it: files of one row each are listed by name, and not opened.
+
+    Parameters
+    ----------
+    what
+        - a folder with a subfolder a class (``cat/*.jpg dog/*.jpg``, or `.npy` files), or a flat folder;
+        - ``{"cat": folder, "dog": folder}``;
+        - a list of paths, a glob such as ``"photos/*.jpg"``, or one image file;
+        - files of many rows: a large `.npy`, `.npz`, HDF5, Parquet, tar or CSV file, a Zarr folder, or several of them: ``bitesize
+          formats`` lists all kinds, and what they need;
+        - an array, a `numpy.memmap` (of raw bytes, too), a `LazyArray`: rows of the first axis;
+        - a data frame of pandas or Polars, an Arrow table, a Hugging Face dataset, a PyTorch dataset that tells its length.
+    labels
+        One label a row: integers or text (classes), floats or arrays (targets). Or the name of the field that has them. For
+        a folder of files also a CSV file with the columns ``path`` (relative to the CSV's folder or to ``what``) and
+        ``label``; then only its files are taken. For a folder of images also a folder of masks, whose files have the same
+        names but for the suffix; for an array of images (n, height, width, channels) also an array of masks (n, height, width).
+    split
+        Which part of the data to take, such as ``"train"``: a subfolder, or files whose names begin so. ``"val"`` also finds
+        ``valid`` and ``validation``.
+    fields
+        For data with names of its own: the fields to take, or what to call them, ``{"x": "image", "y": "label"}``. All if not
+        given.
+    mode
+        What images come out as: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"``.
+    orient
+        Whether images are turned upright by their EXIF orientation.
+
+    Raises
+    ------
+    NotFound
+        If there is no such file or folder, or nothing usable in it.
+    BadSetting
+        If labels do not fit, it cannot be told what the data is, or it is in parts and none is chosen.
+    BadFile
+        If a file of many rows, the first `.npy` of a folder, or a CSV cannot be read.
+    MissingPackage
+        If the data needs a package that is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
+    Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
+    """
+    asked = Asked(labels, fields, mode, orient)
+    is_path = isinstance(what, str | os.PathLike)
+    if isinstance(labels, os.PathLike):
+        asked = replace(asked, labels=os.fspath(labels))
+    folder = os.fspath(what) if is_path and os.path.isdir(os.fspath(what)) else None  # type: ignore[arg-type]
+    if isinstance(what, Source):
+        if labels is not None or fields is not None:
+            raise BadSetting("a Source has its labels and fields already")
+        return what
+    if folder is not None:
+        return _of_folder(folder, split, asked)
+    if isinstance(labels, str | os.PathLike) and os.path.exists(labels):
+        raise NotFound(f"a table of labels names files of a folder, and {what!r:.80} is none")
+    if isinstance(what, Mapping):
+        return _of_mapping(what, asked)
+    if is_path:
+        return _of_path(os.fspath(what), split, asked)  # type: ignore[arg-type]
+    if split is not None and (isinstance(what, LazyArray | np.ndarray) or taking(what) is None):
+        raise BadSetting(f"split={split!r} names a part of a folder, and what is given is no folder")
+    if isinstance(what, LazyArray):
+        return _of_array(what._node, asked)
+    paths = _paths_in(what)
+    if paths is not None:
+        return _of_list(paths, asked)
+    if not isinstance(what, np.ndarray):
+        kind = taking(what)
+        if kind is not None:
+            return _opened(kind, what, split, asked)
+    try:
+        array = what if isinstance(what, np.ndarray) else np.asarray(what)
+    except ValueError as error:
+        raise BadSetting(f"the rows of a list must have one shape: {error}") from error
+    return _of_array(array, asked)
+
+
+def _paths_in(what: Any) -> list[Any] | None:
+    """Give the paths that a list or an array of text holds, or None if it holds something else."""
+    if isinstance(what, np.ndarray):
+        return what.tolist() if what.dtype.kind in "US" and what.ndim == 1 else None
+    if not isinstance(what, Sequence) or not what:
+        return None
+    if not isinstance(what, list | tuple):  # another package's sequence may take long to go through
+        return None
+    kinds = {isinstance(part, str | bytes | os.PathLike) for part in what}
+    if kinds == {True, False}:
+        raise BadSetting("a list must hold paths or numbers, not both")
+    return [os.fspath(part) for part in what] if kinds == {True} else None
+
+
+def _of_folder(path: str, split: str | None, asked: Asked) -> Source:
+    kind = taking(path)
+    if kind is not None:
+        return _opened(kind, path, split, asked)
+    labels = asked.labels
+    if isinstance(labels, str | os.PathLike) and os.path.isdir(labels):
+        return _of_masks([os.path.join(os.fspath(folder), split or "") for folder in (path, labels)], asked)
+    if isinstance(labels, str | os.PathLike) and (os.path.isfile(labels) or os.path.splitext(labels)[1]):
+        names, given = labelled_files(labels, os.path.join(path, split or ""))
+        return _of_names(names, {}, replace(asked, labels=given))
+    if split is None:
+        parts = splits(path)
+        if parts:
+            raise BadSetting(f'{path} holds data in parts ({", ".join(parts)}): choose one with split="train"')
+    else:
+        part = choose(path, split)
+        if part is not None:
+            return _of_folder(part, None, asked)
+    suffixes = {suffix for kind in kinds() for suffix in kind.suffixes}
+    found = scan(path, suffixes)
+    return _of_listing(found, path, split, asked)
+
+
+def _of_mapping(what: Mapping[str, Any], asked: Asked) -> Source:
+    if (
+        asked.labels is not None
+        or not what
+        or not all(isinstance(folder, str | os.PathLike) for folder in what.values())
+    ):
+        raise BadSetting(
+            'a mapping needs a folder for each class, {"cat": folder, "dog": folder}, and no labels beside it'
+        )
+    suffixes = {suffix for kind in kinds() if kind.file_is_row for suffix in kind.suffixes}
+    found = merge({str(name): folder for name, folder in what.items()}, suffixes)
+    return _of_listing(found, "the mapping", None, asked)
+
+
+def _of_path(path: str, split: str | None, asked: Asked) -> Source:
+    if os.path.isfile(path):
+        if path.lower().endswith(".npy"):
+            array = node_of(path)
+            if not array.shape:
+                raise BadFile(f"{path} holds a single value, not rows")
+            return _of_array(array, asked)
+        return _of_list([path], asked, split)
+    if glob.has_magic(path):
+        return _of_list(choose_files(matching(path), split, path), asked)
+    raise NotFound(f"{path} does not exist")
+
+
+def _of_list(paths: Sequence[Any], asked: Asked, split: str | None = None) -> Source:
+    for i, path in enumerate(paths):
+        if not os.path.exists(path):
+            raise NotFound(f"{os.fsdecode(path)} does not exist (path {i} of {len(paths)})")
+    kind = _one_kind([os.fsdecode(path) for path in paths])
+    if kind.file_is_row and split is None:
+        need(kind)
+        return _of_names(names_of(paths), {}, asked)
+    return _opened(kind, [os.path.abspath(os.fsdecode(path)) for path in paths], split, asked)
+
+
+def _of_listing(found: Listing, path: str, split: str | None, asked: Asked) -> Source:
+    counts = {suffix: count for suffix, count in found.kinds.items() if count}
+    kind = _one_kind([suffix for suffix, count in counts.items() for _ in range(min(count, 2))], counts)
+    need(kind)
+    if kind.file_is_row:
+        if asked.labels is None:
+            return kind.of_files(found.names, found.labels, found.classes, found.left_out, _no_fields(asked))
+        return _of_names(found.names, found.left_out, asked)
+    paths = [os.fsdecode(found.names.path(i)) for i in range(len(found.names))]
+    if kind.in_parts and len(paths) == 1:
+        return _opened(kind, paths, split, asked)
+    return _opened(kind, choose_files(paths, split, path), None, asked)
+
+
+def _of_names(names: Names, left_out: Mapping[str, int], asked: Asked) -> Source:
+    """Open files of one row each, with the labels that are given."""
+    kind = _one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
+    labels = _no_fields(asked).labels
+    numbers, classes = (None, None) if labels is None else class_numbers(np.asarray(labels), len(names))
+    return kind.of_files(names, numbers, classes, left_out, asked)
+
+
+def _of_masks(folders: Sequence[str], asked: Asked) -> Source:
+    images, found = scan(folders[0], ImageFiles.suffixes), scan(folders[1], MASK_SUFFIXES)
+    return ImagesWithMasks(images.names, found.names, mode=asked.mode, orient=asked.orient, left_out=images.left_out)
+
+
+def _of_array(array: NDArray[Any] | Node, asked: Asked) -> Source:
+    labels = _no_fields(asked).labels
+    if not array.shape or getattr(array.dtype, "hasobject", False):
+        raise BadSetting(
+            f"cannot tell what {array!r:.200} is: a path, a list of paths, or an array with rows is needed. bitesize opens {told()}"
+        )
+    if labels is None:
+        return Arrays(array)
+    numbers, classes = class_numbers(np.asarray(labels), array.shape[0])
+    return Arrays(array, numbers, classes)
+
+
+def _opened(kind: type[Source], what: Any, split: str | None, asked: Asked) -> Source:
+    """Open data that may have names of its own; labels that are given, and not named, come beside."""
+    need(kind)
+    if split is not None and not kind.in_parts:
+        raise BadSetting(f"split={split!r} names a part of a folder, and {what!r:.100} is in no parts")
+    asked = replace(asked, split=split)
+    if asked.labels is None or isinstance(asked.labels, str):
+        return kind.opened(what, asked)
+    source = kind.opened(what, replace(asked, labels=None))
+    numbers, classes = class_numbers(np.asarray(asked.labels), len(source))
+    return Beside(source, {"y": numbers}, classes)
+
+
+def _no_fields(asked: Asked) -> Asked:
+    """Refuse names of fields where data has none."""
+    if asked.fields is not None:
+        raise BadSetting(f"fields={asked.fields!r}: this data has no names of its own, its fields are x and y")
+    if isinstance(asked.labels, str | os.PathLike):
+        raise NotFound(f"labels={os.fspath(asked.labels)!r} is neither a table nor a folder, and no field of this data")
+    return asked
+
+
+def _one_kind(names: Sequence[str], counts: Mapping[str, int] | None = None) -> type[Source]:
+    """Choose the source that takes all these files."""
+    suffixes = counts or Counter(os.path.splitext(name)[1].lower() for name in names)
+    chosen: dict[type[Source], str] = {}
+    for name in {os.path.splitext(name)[1].lower() or name: name for name in names}.values():
+        kind = by_suffix(name) or _by_bytes(name)
+        if kind is None:
+            raise BadSetting(f"cannot tell what {name} is. bitesize opens {told()}")
+        chosen[kind] = name
+    if len(chosen) > 1:
+        seen = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(suffixes.items()))
+        raise BadSetting(f"data of several kinds is mixed ({seen}): open it apart, or pass a list of the files you mean")
+    return next(iter(chosen))
+
+
+def _by_bytes(path: str) -> type[Source] | None:
+    """Find an image by its first bytes."""
+    start = bytearray(16)
+    try:
+        fd = open_file(os.fsencode(path))
+        try:
+            read_into(fd, [start], 0, os.fsencode(path))
+        finally:
+            os.close(fd)
+        sniff(bytes(start))
+    except BitesizeError:
+        return None
+    return ImageFiles

@@ -1,0 +1,83 @@
+"""Folders that hold data in parts for training, validation and test."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+
+from bitesize.errors import BadSetting, NotFound
+
+# What people call the parts.
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+
+
+def part_of(name: str) -> str | None:
+    """Tell which part a folder's name, or a file's name such as ``train-00000-of-00002.parquet``, stands for."""
+    word = re.split(r"[^a-z]", name.lower(), maxsplit=1)[0]
+    return next((part for part, names in ALIASES.items() if word in names), None)
+
+
+def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
+    """Find the parts of a folder all of whose subfolders are parts of data, ``train`` among them.
+
+    Returns
+    -------
+    dict of str to str
+        ``"train"``, ``"val"`` and ``"test"``, as far as they are there, to their folders; empty where this is no such folder.
+    """
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith((".", "__")) and entry.is_dir())
+    found: dict[str, str] = {}
+    for name in names:
+        part = next((part for part, aliases in ALIASES.items() if name.lower() in aliases), None)
+        if part is None or part in found:
+            return {}
+        found[part] = os.path.join(folder, name)
+    return found if "train" in found and len(found) > 1 else {}
+
+
+def choose(folder: str, split: str) -> str | None:
+    """Give the folder of a part, under whatever usual name it has; None where there are no folders at all.
+
+    Raises
+    ------
+    NotFound
+        If there are others only.
+    """
+    for name in (split, *ALIASES.get(split, ())):
+        path = os.path.join(folder, name)
+        if os.path.isdir(path):
+            return path
+    with os.scandir(folder) as entries:
+        there = ", ".join(sorted(entry.name for entry in entries if entry.is_dir())[:10])
+    if not there:
+        return None
+    raise NotFound(f"{folder} has no part {split!r}: it has the folders {there}")
+
+
+def choose_files(paths: Sequence[str], split: str | None, folder: str) -> list[str]:
+    """Take the files of a part by how their names begin; all files where they are not in parts.
+
+    Raises
+    ------
+    BadSetting
+        If there are several parts and none is asked for.
+    NotFound
+        If there are no files of the part.
+    """
+    parts = [part_of(os.path.basename(path)) for path in paths]
+    if split is None:
+        if None not in parts and len(set(parts)) > 1:
+            named = ", ".join(sorted({str(part) for part in parts}))
+            raise BadSetting(f'{folder} holds data in parts ({named}): choose one with split="train"')
+        return list(paths)
+    wanted = part_of(split) or split
+    chosen = [path for path, part in zip(paths, parts, strict=True) if part == wanted]
+    if not chosen:
+        raise NotFound(f"{folder} has no files of the part {split!r}: there are {', '.join(map(os.path.basename, paths[:5]))}")
+    return chosen
