@@ -96,13 +96,21 @@ class Deflated:
         """
         if not len(out):
             return
+        if first < self.apart and first + len(out) == self.size:  # all of it: one pass does
+            stream = _Stream(self, fd, self._places[0]._replace(state=self._places[0].state.copy()))
+            crc = stream.skip(first)
+            stream.fill(memoryview(out))  # type: ignore[arg-type]
+            self._check(zlib.crc32(out, crc))
+            return
         self._see(fd, first)
         stream = _Stream(self, fd, self._before(first))
         stream.skip(first - stream.given)
-        into, done = memoryview(out), 0
-        while done < len(into):
-            done += stream.next(into[done:])
+        stream.fill(memoryview(out))  # type: ignore[arg-type]
         self._keep(stream.place())
+
+    def _check(self, crc: int) -> None:
+        if crc != self.crc:
+            raise BadFile(f"{show(self.path)} is damaged: what it decompresses to has another checksum")
 
     def _see(self, fd: int, first: int) -> None:
         """Go through the stream, up to the place before ``first``, if nobody has been there yet."""
@@ -115,8 +123,8 @@ class Deflated:
                 self._seen_crc = stream.skip(min(self.apart, self.size - stream.given), self._seen_crc)
                 if stream.given < self.size:
                     self._places.append(stream.place())
-                elif self._seen_crc != self.crc:
-                    raise BadFile(f"{show(self.path)} is damaged: what it decompresses to has another checksum")
+                else:
+                    self._check(self._seen_crc)
                 self._seen = stream.given
 
     def _before(self, first: int) -> Place:
@@ -155,6 +163,12 @@ class _Stream:
             crc = zlib.crc32(scrap[:got], crc)
             nbytes -= got
         return crc
+
+    def fill(self, into: memoryview) -> None:
+        """Go on and keep all of it."""
+        done = 0
+        while done < len(into):
+            done += self.next(into[done:])
 
     def next(self, into: memoryview) -> int:
         """Fill the begin of ``into``, at least one byte; give how many."""

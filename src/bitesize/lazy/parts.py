@@ -185,6 +185,19 @@ def _in_order(path: bytes, offset: int, header: Header) -> Node:
     return Turned(turned, tuple(range(len(header.shape)))[::-1]) if len(header.shape) > 1 else turned
 
 
+def members(path: bytes) -> dict[str, Node]:
+    """Give all arrays of an archive, by name.
+
+    Raises
+    ------
+    BadFile
+        If it is damaged, or one of them is no array of plain numbers or text.
+    """
+    with _archive(path) as archive:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        return {info.filename.removesuffix(".npy"): _member(path, archive, info) for info in infos}
+
+
 def _of_archive(path: bytes, member: str) -> Node:
     with _archive(path) as archive:
         names = [info.filename for info in archive.infolist() if not info.is_dir()]
@@ -193,20 +206,23 @@ def _of_archive(path: bytes, member: str) -> Node:
             known = ", ".join(name.removesuffix(".npy") for name in names[:20])
             problem = f"has no member {member!r}" if member else f"has {len(names)} members"
             raise NotFound(f'{show(path)} {problem}: name one, as "{show(path)}{MEMBER}NAME"; there are {known or "none"}')
-        info = archive.getinfo(found[0])
-        where = os.fsencode(f"{os.fsdecode(path)}{MEMBER}{found[0]}")
-        with archive.open(info) as stream:
-            header = parse_header(stream.read(MAX_HEADER + 12), info.file_size, where)
-        start = _data_of(path, info)
-        if info.compress_type == zipfile.ZIP_STORED:
-            return _in_order(path, start + header.offset, header)
-        if info.compress_type != zipfile.ZIP_DEFLATED:
-            raise BadFile(f"{show(where)} is compressed by method {info.compress_type}: NumPy writes none but deflate")
-        stream = Deflated(path, start, info.compress_size, info.file_size, info.CRC)
-        if not header.fortran or len(header.shape) < 2:
-            return Compressed(stream, header)
-        backwards = Header(header.shape[::-1], header.dtype, False, header.offset)
-        return Turned(Compressed(stream, backwards), tuple(range(len(header.shape)))[::-1])
+        return _member(path, archive, archive.getinfo(found[0]))
+
+
+def _member(path: bytes, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Node:
+    where = os.fsencode(f"{os.fsdecode(path)}{MEMBER}{info.filename}")
+    with archive.open(info) as start_of:
+        header = parse_header(start_of.read(MAX_HEADER + 12), info.file_size, where)
+    start = _data_of(path, info)
+    if info.compress_type == zipfile.ZIP_STORED:
+        return _in_order(path, start + header.offset, header)
+    if info.compress_type != zipfile.ZIP_DEFLATED:
+        raise BadFile(f"{show(where)} is compressed by method {info.compress_type}: NumPy writes none but deflate")
+    stream = Deflated(path, start, info.compress_size, info.file_size, info.CRC)
+    if not header.fortran or len(header.shape) < 2:
+        return Compressed(stream, header)
+    backwards = Header(header.shape[::-1], header.dtype, False, header.offset)
+    return Turned(Compressed(stream, backwards), tuple(range(len(header.shape)))[::-1])
 
 
 def _data_of(path: bytes, info: zipfile.ZipInfo) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bitesize.files.pread import joined, read_rows
 from bitesize.lazy.nodes import Node, Stretch
 from bitesize.lazy.parts import InMemory, node_of
 from bitesize.lazy.select import NEAR, SCRATCH, whole
-from bitesize.sources.base import Into, Located, Runs, Source
+from bitesize.sources.base import Asked, Into, Located, Runs, Source
 from bitesize.sources.labels import label_field
 from bitesize.spec import Field
 
@@ -39,6 +40,8 @@ class Arrays(Source):
     BadFile
         If reading one row would take reading most of a file.
     """
+
+    title = "arrays: one large .npy file, arrays in memory, memmaps, lazy arrays"
 
     def __init__(
         self, x: NDArray[Any] | Node, labels: NDArray[Any] | None = None, classes: tuple[str, ...] | None = None
@@ -87,7 +90,13 @@ class Arrays(Source):
 
     def runs(self) -> Runs | None:
         """Tell which rows of a file are read at once where runs are asked for."""
-        return None if self._places is None else Runs(self._places.runs())
+        if self._places is not None:
+            return Runs(self._places.runs())
+        apart = self._x.run_nbytes if isinstance(self._x, Node) else 0
+        if not apart:
+            return None
+        row_nbytes = max(1, math.prod(self._x.shape[1:]) * self._x.dtype.itemsize)
+        return Runs(np.append(np.arange(0, len(self), max(1, apart // row_nbytes), dtype=np.int64), len(self)))
 
     def scratch(self, rows: int) -> int:
         """Blocks that a lazy array is read through."""
@@ -100,11 +109,27 @@ class Arrays(Source):
     @property
     def nbytes(self) -> int:
         """Bytes of labels, and of the names of files."""
-        return super().nbytes + (0 if self._places is None else self._places.nbytes)
+        held = self._x.held_nbytes if isinstance(self._x, Node) else 0
+        return super().nbytes + held + (0 if self._places is None else self._places.nbytes)
 
     def _identity(self) -> bytes:
         labels = b"" if self._labels is None else self._labels.tobytes()
         return repr((len(self), str(self._x.dtype))).encode() + labels
+
+    @classmethod
+    def takes(cls, what: Any) -> bool:
+        """Tell whether this is one `.npy` file."""
+        return isinstance(what, str) and what.lower().endswith(".npy") and os.path.isfile(what)
+
+    @classmethod
+    def opened(cls, what: Any, asked: Asked) -> Source:
+        """Open a file whose first axis is the rows."""
+        array = node_of(what)
+        if not array.shape:
+            raise BadFile(f"{what} holds a single value, not rows")
+        if asked.fields is not None or asked.labels is not None:
+            raise BadSetting(f"{what} has no names of its own, such as {asked.fields or asked.labels!r}: its only field is x")
+        return cls(array)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

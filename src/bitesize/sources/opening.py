@@ -176,11 +176,9 @@ def _of_mapping(what: Mapping[str, Any], asked: Asked) -> Source:
 
 def _of_path(path: str, split: str | None, asked: Asked) -> Source:
     if os.path.isfile(path):
-        if path.lower().endswith(".npy"):
-            array = node_of(path)
-            if not array.shape:
-                raise BadFile(f"{path} holds a single value, not rows")
-            return _of_array(array, asked)
+        kind = taking(path)
+        if kind is not None:
+            return _opened(kind, path, split, asked)
         return _of_list([path], asked, split)
     if glob.has_magic(path):
         return _of_list(choose_files(matching(path), split, path), asked)

@@ -1,0 +1,251 @@
+"""What sources of several named arrays have in common: each array is a field, its first axis the rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile, BadSetting, BitesizeError
+from bitesize.sources.base import Asked, Into, Located, Runs, Source, raise_bad
+from bitesize.sources.labels import class_numbers, label_field
+from bitesize.spec import Field
+
+# Fields that are taken for labels where none are named.
+LABELS = ("y", "label", "labels", "target")
+# Rows of labels that are read at a time.
+_AT_ONCE = 65_536
+
+
+class Column(ABC):
+    """An array whose first axis is the rows, read in parts.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+        As it is stored, in any byte order; ``object`` or text where it holds that.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @abstractmethod
+    def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
+        """Read neighbouring rows into ``out``, C-contiguous and in native byte order."""
+
+    def texts(self) -> Sequence[str]:
+        """Read all rows as text."""
+        raise BadSetting("it holds no text")
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Tell where rows lie on disk; see `Source.locate`."""
+        return None
+
+    @property
+    def run_rows(self) -> int | None:
+        """Rows of a chunk, or None where single rows are as cheap as neighbours."""
+        return None
+
+    def scratch(self, rows: int) -> int:
+        """Bytes that reading so many neighbouring rows takes, besides ``out``."""
+        return 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the column holds in memory."""
+        return 0
+
+
+class ColumnSource(Source):
+    """Several arrays of as many rows each, under the names they have.
+
+    Parameters
+    ----------
+    columns
+        All arrays of the data.
+    asked
+        Which of them are fields, and which are labels.
+    where
+        Name of the data, for messages.
+
+    Raises
+    ------
+    BadSetting
+        If a field is asked for that is not there.
+    BadFile
+        If the fields differ in their number of rows, or none holds numbers.
+    """
+
+    reads_files = True
+
+    def __init__(self, columns: Mapping[str, Column], asked: Asked, where: str) -> None:
+        self._where = where
+        chosen, self.left_out = _choose(columns, asked, where)
+        lengths = {name: column.shape[0] for name, column in chosen.items()}
+        if len(set(lengths.values())) > 1:
+            seen = ", ".join(f"{name}: {column.shape}" for name, column in chosen.items())
+            raise BadFile(f"{where} holds arrays of different lengths ({seen}): choose those that belong together, with fields=")
+        self._rows = next(iter(lengths.values()))
+        if not self._rows:
+            raise BadFile(f"{where} has no rows")
+        self._label = label_of(chosen, asked)
+        self._columns = chosen
+        self._known: NDArray[Any] | None = None  # labels, once they were read
+        self.spec = {}
+        for name, column in chosen.items():
+            if column.dtype.kind in "OUST":
+                self._known, self.classes = class_numbers(list(column.texts()), self._rows)
+                self.spec[name] = Field((), np.dtype(np.int64))
+            else:
+                self.spec[name] = Field(tuple(column.shape[1:]), column.dtype.newbyteorder("="))
+        x = self.spec.get("x")
+        if x is not None and self._label in self.spec and self._known is None:
+            like = np.empty((0, *self.spec[self._label].shape), self.spec[self._label].dtype)  # type: ignore[index,union-attr]
+            self.spec[self._label] = label_field(like, x)  # type: ignore[index]
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read each stretch of neighbouring rows of each field."""
+        self._read(rows, into, self._columns)
+
+    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read all fields but ``x``."""
+        self._read(rows, into, [name for name in self._columns if name != "x"])
+
+    def _read(self, rows: NDArray[np.int64], into: Into, names: Sequence[str] | Mapping[str, Column]) -> None:
+        failed: dict[int, Exception] = {}
+        for name in names:
+            if name not in into:
+                continue
+            if name == self._label and self._known is not None:
+                into[name][...] = self._known[rows]
+                continue
+            column, out = self._columns[name], into[name]
+            for i, start, stop in stretches(rows):
+                _read_apart(column, start, stop, out[i : i + stop - start], i, failed)
+        raise_bad(failed)
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Tell where the field ``x`` lies on disk."""
+        return self._columns["x"].locate(rows) if "x" in self._columns else None
+
+    def runs(self) -> Runs | None:
+        """Give the chunks of the fields: the largest of them, which the others are read along with."""
+        each = [rows for column in self._columns.values() if (rows := column.run_rows) is not None]
+        return Runs(np.append(np.arange(0, self._rows, max(each), dtype=np.int64), self._rows)) if each else None
+
+    def scratch(self, rows: int) -> int:
+        """Tell what the fields need, one after the other."""
+        return max(column.scratch(rows) for column in self._columns.values())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that columns hold, and of labels."""
+        labels = 8 * self._rows if self._has_classes else 0
+        return labels + sum(column.nbytes for column in self._columns.values())
+
+    @property
+    def _has_classes(self) -> bool:
+        what = self.spec.get(self._label) if self._label else None
+        return isinstance(what, Field) and what.dtype.kind in "iub" and not what.shape
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class number of every row, read when they are first asked for."""
+        if self._known is None and self._has_classes:
+            assert self._label is not None
+            column = self._columns[self._label]
+            known = np.empty(self._rows, np.int64)
+            part = np.empty(min(self._rows, _AT_ONCE), column.dtype.newbyteorder("="))
+            for start in range(0, self._rows, _AT_ONCE):
+                stop = min(start + _AT_ONCE, self._rows)
+                column.read(start, stop, part[: stop - start])
+                known[start:stop] = part[: stop - start]
+            self._known = known
+        return self._known
+
+    def describe(self, row: int) -> str:
+        """Name the data and the row."""
+        return f"{self._where}, row {row}"
+
+    def _identity(self) -> bytes:
+        known = b"" if self.classes is None or self._known is None else self._known.tobytes()
+        return repr((self._rows, sorted(self._columns))).encode() + known
+
+
+def stretches(rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+    """Cut row numbers into neighbours: where in the call they begin, the first row, and the one behind the last."""
+    cuts = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+        if a < b:
+            yield a, int(rows[a]), int(rows[b - 1]) + 1
+
+
+def _read_apart(
+    column: Column, start: int, stop: int, out: NDArray[Any], i: int, failed: dict[int, Exception]
+) -> None:
+    """Read neighbours; where that fails each by itself, so that a bad row takes no others with it."""
+    try:
+        column.read(start, stop, out)
+    except BitesizeError as error:
+        if stop - start == 1:
+            failed.setdefault(i, error)
+            return
+        for k in range(stop - start):
+            _read_apart(column, start + k, start + k + 1, out[k : k + 1], i + k, failed)
+
+
+def _choose(columns: Mapping[str, Column], asked: Asked, where: str) -> tuple[dict[str, Column], dict[str, int]]:
+    """Give the columns that are fields, by the names they are to have, and what is left out."""
+    wanted = wanted_fields(asked, columns)
+    label = label_of(wanted, asked)
+    if label is not None:
+        wanted.setdefault(label, label)
+    chosen: dict[str, Column] = {}
+    left_out: dict[str, int] = {}
+    for name, there in wanted.items():
+        if there not in columns:
+            raise BadSetting(f"{where} has no {there!r}: it has {', '.join(columns) or 'nothing'}")
+        why = _unfit(columns[there], name == label)
+        if why is None:
+            chosen[name] = columns[there]
+        elif asked.fields is not None:
+            raise BadSetting(f"{there!r} of {where} cannot be a field: it is {why}")
+        else:
+            left_out[f"{there}: {why}"] = 1
+    if not chosen:
+        seen = ", ".join(f"{name} {column.shape} {column.dtype}" for name, column in columns.items())
+        raise BadFile(f"{where} holds no arrays of numbers{f': it has {seen}' if seen else ''}")
+    return chosen, left_out
+
+
+def wanted_fields(asked: Asked, there: Iterable[str]) -> dict[str, str]:
+    """Give the fields that are asked for: names here to names in the data."""
+    if asked.fields is None:
+        return {name: name for name in there}
+    if isinstance(asked.fields, str) or not asked.fields:
+        raise BadSetting(f'fields must be a list of names, or {{"x": "image"}}, not {asked.fields!r}')
+    return dict(asked.fields) if isinstance(asked.fields, Mapping) else {name: name for name in asked.fields}
+
+
+def label_of(names: Iterable[str], asked: Asked) -> str | None:
+    """Tell which field has the labels: the one that is asked for, or one of the usual names."""
+    if isinstance(asked.labels, str):
+        return asked.labels
+    names = list(names)
+    return next((name for name in LABELS if name in names), None)
+
+
+def _unfit(column: Column, is_label: bool) -> str | None:
+    """Say why a column cannot be a field."""
+    if not column.shape:
+        return "a single value"
+    if column.dtype.kind in "OUST":
+        return None if is_label and len(column.shape) == 1 else "text, or objects, and no labels"
+    return None if column.dtype.kind in "biufcmM" or column.dtype.name == "bfloat16" else f"of type {column.dtype}"

@@ -1,0 +1,188 @@
+"""`.npz` archives: one of arrays with a common first axis, or one archive a row."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile, BadSetting, BitesizeError
+from bitesize.files.names import Names, show
+from bitesize.files.pread import joined
+from bitesize.lazy.nodes import Node
+from bitesize.lazy.parts import members
+from bitesize.lazy.select import NEAR, SCRATCH, whole
+from bitesize.sources.base import Asked, Into, Located, Source, raise_bad
+from bitesize.sources.columns import Column, ColumnSource, wanted_fields
+from bitesize.sources.file_rows import FileSource
+from bitesize.spec import Field
+
+
+class Member(Column):
+    """An array of an archive."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.shape, self.dtype = node.shape, node.dtype
+        found = node.stretches()
+        self._stretch = found[0] if found else None
+        self._row_nbytes = math.prod(node.shape[1:]) * node.dtype.itemsize
+
+    def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
+        """Read it where it is stored, or decompress it."""
+        self._node.read((range(start, stop), *whole(self.shape[1:])), out)
+
+    def texts(self) -> list[str]:
+        """Read it whole."""
+        out = np.empty(self.shape, self.dtype)
+        self.read(0, self.shape[0], out)
+        return [str(text) for text in np.char.decode(out, "utf-8", "backslashreplace")] if out.dtype.kind == "S" else out.tolist()
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Tell where rows are stored, if they are not compressed."""
+        if self._stretch is None:
+            return None
+        path = [self._stretch.path]
+        offsets = self._stretch.offset + rows * self._row_nbytes
+        return Located(path, np.zeros(len(rows), np.int64), offsets, joined=joined(path))
+
+    @property
+    def run_rows(self) -> int | None:
+        """Rows between two places where decompression can begin."""
+        apart = self._node.run_nbytes
+        return max(1, apart // max(1, self._row_nbytes)) if apart else None
+
+    def scratch(self, rows: int) -> int:
+        """Blocks that it is read through."""
+        return self._node.blocks * min(SCRATCH, rows * (self._row_nbytes + NEAR))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of decompressors."""
+        return self._node.held_nbytes
+
+
+class NpzArrays(ColumnSource):
+    """One `.npz` archive of arrays with a common first axis; each array is a field."""
+
+    title = ".npz archive of arrays"
+
+    @classmethod
+    def takes(cls, what: Any) -> bool:
+        """Tell whether this is one archive."""
+        return isinstance(what, str) and what.lower().endswith(".npz") and os.path.isfile(what)
+
+    @classmethod
+    def opened(cls, what: Any, asked: Asked) -> Source:
+        """Read the headers of its arrays."""
+        path = os.path.abspath(os.fsencode(what))
+        columns = {name: Member(node) for name, node in members(path).items()}
+        for name, column in columns.items():
+            if column._node.hindrance:
+                raise BadFile(f"{show(path)}::{name}: {column._node.hindrance}: save it again, in C order")
+        return cls(columns, asked, show(path))
+
+    @classmethod
+    def example(cls, folder: Path, rows: int) -> Source:
+        """Write an archive of images and labels."""
+        random = np.random.default_rng(0)
+        x = random.integers(0, 256, (rows, 5, 4, 3), np.uint8)
+        np.savez_compressed(folder / "data.npz", x=x, y=np.array(["a", "b"])[np.arange(rows) % 2])
+        return cls.opened(str(folder / "data.npz"), Asked())
+
+
+class NpzFiles(FileSource):
+    """`.npz` archives of one row each; each of their arrays is a field, of the same shape and dtype in every archive.
+
+    Parameters
+    ----------
+    names
+        The archives. The first is opened to learn what a row is.
+    labels
+        One label a file, shape (n, ...), or None.
+    classes
+        Names of the classes.
+    left_out
+        What the scan left out.
+    asked
+        Which arrays are fields.
+    """
+
+    title = ".npz archives of one row each"
+    suffixes = (".npz",)
+
+    def __init__(
+        self,
+        names: Names,
+        labels: NDArray[Any] | None,
+        classes: tuple[str, ...] | None,
+        left_out: Mapping[str, int],
+        asked: Asked,
+    ) -> None:
+        first = members(names.path(0))
+        self._members = wanted_fields(asked, first)
+        for there in self._members.values():
+            if there not in first:
+                raise BadSetting(f"{names.show(0)} has no {there!r}: it has {', '.join(first)}")
+        if labels is not None and "y" in self._members:
+            raise BadSetting(f"{names.show(0)} has an array y, and its folder is a label: take the others with fields=")
+        fields = {here: Field(first[there].shape, first[there].dtype) for here, there in self._members.items()}
+        super().__init__(names, labels, classes, left_out, next(iter(fields.values())))
+        self.spec = {**fields, **({"y": self.spec["y"]} if labels is not None else {})}
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read or decompress each archive."""
+        if self._labels is not None and "y" in into:
+            into["y"][...] = self._labels[rows]
+        failed: dict[int, Exception] = {}
+        for i, row in enumerate(rows.tolist()):
+            try:
+                self._read_one(row, i, into)
+            except BitesizeError as error:
+                failed[i] = error
+        raise_bad(failed)
+
+    def _read_one(self, row: int, i: int, into: Into) -> None:
+        found = members(self._names.path(row))
+        for here, there in self._members.items():
+            if here not in into:
+                continue
+            node, known = found.get(there), self.spec[here]
+            if node is None or Field(node.shape, node.dtype) != known:
+                seen = "none" if node is None else Field(node.shape, node.dtype)
+                raise BadFile(f"the array {there!r} of {self._names.show(row)} is {seen}, but of {self._names.show(0)} {known}")
+            node.read(whole(node.shape), into[here][i])
+
+    def scratch(self, rows: int) -> int:
+        """A decompressor, and what is read ahead of it."""
+        return SCRATCH
+
+    @classmethod
+    def of_files(
+        cls,
+        names: Names,
+        labels: NDArray[Any] | None,
+        classes: tuple[str, ...] | None,
+        left_out: Mapping[str, int],
+        asked: Asked,
+    ) -> Source:
+        """Open archives."""
+        return cls(names, labels, classes, left_out, asked)
+
+    @classmethod
+    def example(cls, folder: Path, rows: int) -> Source:
+        """Write small archives in two class folders."""
+        from bitesize.files.scan import scan
+
+        random = np.random.default_rng(0)
+        for i in range(rows):
+            path = folder / "ab"[i % 2] / f"{i}.npz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(path, x=random.integers(0, 256, (5, 4, 3), np.uint8), z=random.random(2))
+        found = scan(folder, cls.suffixes)
+        return cls(found.names, found.labels, found.classes, found.left_out, Asked())
