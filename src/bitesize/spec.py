@@ -130,3 +130,33 @@ class Batch(dict[str, NDArray[Any]]):
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}: {array.shape} {array.dtype}" for name, array in self.items())
         return f"Batch({{{fields}}}, epoch={self.epoch}, position={self.position})"
+
+
+class UnevenBatch(Batch):
+    """A batch whose weight matters, because ranks have different numbers of rows: one that a framework made anew knows none.
+
+    Raises
+    ------
+    BadSetting
+        When the weight is asked for, and a framework has made the batch from the arrays alone.
+    """
+
+    __slots__ = ("_weight",)
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], *, weight: float | None = None, **places: Any) -> None:
+        super().__init__(arrays, **places)
+        self._weight = weight
+
+    @property
+    def weight(self) -> float:
+        """What makes a mean over ranks a mean over rows."""
+        if self._weight is None:
+            raise BadSetting(
+                "this batch was made anew by the framework that moved it, and does not know its weight, which differs from rank to "
+                'rank here: make all shares even, by a batch_size that is a multiple of the number of ranks and last="drop"'
+            )
+        return self._weight
+
+    @weight.setter
+    def weight(self, weight: float | None) -> None:
+        self._weight = weight

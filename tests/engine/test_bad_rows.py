@@ -124,3 +124,16 @@ def test_an_npy_file_of_another_shape_is_named_with_both_shapes(tmp_path):
         next(iterator)
         with pytest.raises(bs.BadFile, match=r"3\.npy is \(4, 3\) float64, but .*0\.npy is \(3, 4\) float64.*row 3"):
             next(iterator)
+
+
+def test_when_shuffling_a_row_without_a_good_replacement_is_masked(tmp_path):
+    for i in range(20):
+        write_jpeg(tmp_path / "good" / f"{i}.jpg", noise(30, 30, seed=i))
+    (tmp_path / "bad").mkdir()
+    for i in range(5):
+        (tmp_path / "bad" / f"{i}.jpg").write_text("I am no image")
+    both = bs.mix([bs.open(tmp_path / "good"), bs.open(tmp_path / "bad")], [0.8, 0.2])
+    with bs.Loader(both, on_error="skip", max_bad=1.0, **OPTIONS) as loader:
+        assert loader.masks
+        for batch in loader:
+            assert (batch["x"].reshape(len(batch.mask), -1).any(axis=1) == batch.mask).all()

@@ -34,6 +34,16 @@ def test_what_reaches_the_train_step_is_our_order(backend, tmp_path):
     assert f"64 cases in order on {backend}" in done.stdout
 
 
+@pytest.mark.framework
+@pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
+def test_whatever_only_looks_takes_nothing_from_training(backend):
+    needs(backend)
+    script = SCRIPT.with_name("looks_seen_by_keras.py")
+    done = subprocess.run([sys.executable, str(script), backend], capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"looks take nothing on {backend}" in done.stdout
+
+
 PIXELS = Path(__file__).with_name("pixels_seen_by_keras.py")
 
 

@@ -156,3 +156,138 @@ def test_predict_wants_every_row_once_in_order():
 
         with pytest.raises(bs.BadResult, match="64 rows"):
             bs.predict(Wrong(), loader)
+
+
+def test_what_a_callback_ends_with_an_epoch_is_not_learned_again():
+    with make_loader(batch_size=300) as loader:
+        epochs = []
+        for _ in range(2):
+            seen = []
+
+            class Notes:
+                def partial_fit(self, x, labels, seen=seen):  # whatever the parameter is called
+                    seen.append((x[:, 0].tolist(), labels.tolist()))
+
+            bs.partial_fit(Notes(), loader, epochs=5, callback=lambda done: done.batch == done.batches)
+            epochs.append([value for batch, _ in seen for value in batch])
+        assert len(epochs[0]) == len(epochs[1]) == 900
+        assert epochs[0] != epochs[1]
+        assert sorted(epochs[0]) == sorted(epochs[1])
+
+
+def test_progress_of_an_epoch_that_goes_on_counts_its_batches_to_the_end():
+    with make_loader(batch_size=300) as loader:
+        next(iter(loader))
+        state = loader.state_dict()
+    with make_loader(batch_size=300) as loader:
+        loader.load_state_dict(state)
+        seen = []
+        bs.partial_fit(linear_model.SGDClassifier(), loader, epochs=1, callback=lambda done: seen.append(done.batch))
+        assert seen == [2, 3]
+
+
+def test_estimators_that_keep_their_rows_get_copies_and_results_that_are_views_are_copied():
+    with make_loader() as loader:
+        assert len(bs.partial_fit(cluster.Birch(threshold=0.5), loader, epochs=1).subcluster_centers_) > 1
+
+    class First:
+        def predict(self, x):
+            return x[:, 0]
+
+    with make_loader(shuffle=False) as loader:
+        assert np.array_equal(bs.predict(First(), loader), FLAT[:, 0])
+        same = preprocessing.FunctionTransformer()
+        assert np.array_equal(bs.predict(same, loader, method="transform"), FLAT)
+
+
+def test_steps_that_give_data_frames_and_estimators_of_several_outputs_learn():
+    pytest.importorskip("pandas")
+    frames = preprocessing.StandardScaler().set_output(transform="pandas")
+    with make_loader() as loader:
+        model = bs.partial_fit(pipeline.make_pipeline(frames, linear_model.SGDClassifier(random_state=0)), loader, epochs=3)
+        assert (model[-1].predict((FLAT - frames.mean_) / frames.scale_) == Y).mean() > 0.9
+    multioutput = pytest.importorskip("sklearn.multioutput")
+    both = np.stack([Y, (X[:, 0, 1] > 0).astype(np.int64) + (X[:, 0, 1] > 1)], axis=1)
+    with make_loader(both) as loader:
+        several = multioutput.MultiOutputClassifier(linear_model.SGDClassifier(random_state=0))
+        bs.partial_fit(several, loader, classes=[[0, 1], [0, 1, 2]], epochs=2)
+        assert several.predict(FLAT[:5]).shape == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("result", "nothing"),
+    [
+        (lambda x: np.full(len(x), "dog"), ""),
+        (lambda x: np.ones(len(x), np.uint8), -1),
+        (lambda x: np.ones(len(x), bool), -1),
+        (lambda x: np.ones(len(x), np.int32), -1),
+    ],
+    ids=["text", "unsigned", "bool", "signed"],
+)
+def test_no_result_can_be_told_from_every_result(tmp_path, result, nothing):
+    for i in range(10):
+        np.save(tmp_path / f"{i}.npy", np.zeros(3))
+    (tmp_path / "4.npy").write_bytes(b"no array")
+
+    class Model:
+        def predict(self, x):
+            return result(x)
+
+    settings = {"batch_size": 4, "memory": "16 MiB", "shuffle": False, "on_error": "skip", "max_bad": 0.2}
+    with bs.Loader(bs.open(tmp_path), **settings) as loader:
+        made = bs.predict(Model(), loader)
+    assert made[4] == nothing
+    assert (np.delete(made, 4) == result(np.zeros(9))).all()
+
+
+def test_where_results_cannot_be_written_is_told_before_the_work(tmp_path):
+    class Never:
+        def predict(self, x):
+            raise AssertionError("asked")
+
+    (tmp_path / "folder.npy").mkdir()
+    with make_loader(shuffle=False) as loader:
+        for out, error, says in (
+            (tmp_path / "x.csv", bs.BadSetting, "must end so"),
+            (tmp_path / "none" / "x.npy", bs.NotFound, "does not exist"),
+            (tmp_path / "folder.npy", bs.BadSetting, "is a folder"),
+        ):
+            with pytest.raises(error, match=says):
+                bs.predict(Never(), loader, out=out)
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_is_kept(tmp_path):
+    resource = pytest.importorskip("resource")
+
+    class Wide:
+        def predict(self, x):
+            return np.zeros((len(x), 500))
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with make_loader(shuffle=False) as loader:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        try:
+            with pytest.raises(bs.DiskFull, match="nothing was kept"):
+                bs.predict(Wide(), loader, out=tmp_path / "wide.npy")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_loader_or_no_estimator_is_told():
+    source = bs.open(X, Y)
+    for use in (bs.predict, bs.partial_fit):
+        with pytest.raises(bs.BadSetting, match="takes a Loader"):
+            use(linear_model.SGDClassifier(), source)
+    with make_loader() as loader, pytest.raises(bs.BadSetting, match="and not its class"):
+        bs.partial_fit(linear_model.SGDClassifier, loader)
+
+
+def test_a_rank_that_would_get_padding_alone_is_told_at_once():
+    settings = {"batch_size": 4, "memory": "16 MiB", "shuffle": False}
+    for rank in (0, 1):
+        loader = bs.Loader(bs.open(np.zeros((9, 1))), shard=bs.Shard(rank, 2), **settings)
+        with loader, pytest.raises(bs.BadSetting, match="too few for 2 ranks"):
+            bs.partial_fit(cluster.MiniBatchKMeans(2), loader)
+    with pytest.raises(bs.BadSetting, match="cut among 5 ranks"):
+        bs.Loader(bs.open(np.zeros((9, 1))), shard=bs.Shard(0, 5), **settings)

@@ -169,3 +169,15 @@ def test_under_accelerate_model_and_optimizer_are_prepared_and_each_rank_takes_i
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
         assert done.returncode == 0, done.stderr[-3000:]
         assert all(line in done.stdout for line in expected), done.stdout
+
+
+def test_a_weight_that_matters_and_is_lost_on_the_way_is_told():
+    moved = lambda batch: type(batch)({name: tensor.clone() for name, tensor in batch.items()})  # noqa: E731 - as Lightning does
+    settings = {"batch_size": 5, "memory": "16 MiB", "threads": 1}
+    with bs.Loader(bs.open(np.arange(40.0)), shard=bs.Shard(0, 2), **settings) as loader:
+        batch = next(iter(bs.to_torch(loader)))
+        assert batch.weight == pytest.approx(2 * 2 / 5)
+        with pytest.raises(bs.BadSetting, match="does not know its weight"):
+            moved(batch).weight  # noqa: B018
+    with bs.Loader(bs.open(np.arange(40.0)), **settings) as loader:
+        assert moved(next(iter(bs.to_torch(loader)))).weight == 1.0

@@ -120,3 +120,25 @@ def test_a_run_of_another_kind_takes_the_folder_over(trained, tmp_path):
     folder.begin(build_estimator("sklearn:GaussianNB", 0), {}, ("a", "b"))
     assert not (folder.path / "model.keras").exists()
     assert folder.saved.name == "model.skops"
+
+
+def test_a_run_without_checkpoints_removes_those_of_an_earlier_run(tmp_path):
+    folder = RunFolder.create(tmp_path / "run")
+    folder.checkpoints.mkdir()
+    (folder.checkpoints / "000001.npz").write_bytes(b"an earlier run")
+    folder.begin(build_estimator("sklearn:GaussianNB", 0), {}, ("a", "b"))
+    assert not folder.checkpoints.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--model", "sklearn:BernoulliNB"], "of scikit-learn"),
+        (["--model", "sklearn:SGDClassifier", "--checkpoint-every", "3"], "is for Keras models"),
+        (["--model", "sklearn:SGDClassifier", "--resume"], "begins anew"),
+    ],
+)
+def test_what_estimators_cannot_do_is_refused(rows, tmp_path, options, says):
+    done = CliRunner().invoke(app, [str(part) for part in ("train", rows, *options, "--out", tmp_path / "run")])
+    assert isinstance(done.exception, bs.BadSetting)
+    assert says in str(done.exception)

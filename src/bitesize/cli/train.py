@@ -131,13 +131,18 @@ def _folder_of_run(out: str) -> str:
 
 
 def _read_broken(out: str, given: dict[str, Any]) -> Broken | None:
-    from bitesize.errors import NotFound
+    from bitesize.errors import BadSetting, NotFound
+    from bitesize.training.estimators import is_estimator
     from bitesize.training.resume import read_broken
 
     broken = read_broken(out, given)
     if broken is None:
         if given.get("data") is None:
             raise NotFound(f"{out} has no checkpoint of a run to go on with: name its folder with --out")
+        if is_estimator(given.get("model", "")):
+            raise BadSetting(
+                "--resume goes on with Keras models: one of scikit-learn has no state but the model, and begins anew"
+            )
         errors.print(f"{plain(out)} has no checkpoint yet: training begins.", highlight=False)
     return broken
 

@@ -215,7 +215,7 @@ class Loader(Standing):
     @property
     def masks(self) -> bool:
         """Whether a batch may have rows that are padding or bad: then its ``mask`` must be minded."""
-        return self.steps.last == "pad" or (self._policy.skips and not self.order.shuffle)
+        return self.steps.last == "pad" or self._policy.skips  # also when shuffled: every replacement may be bad, too
 
     @property
     def plan(self) -> Plan:

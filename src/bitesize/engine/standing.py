@@ -112,6 +112,23 @@ class Standing:
         """Make the cursor of a place, which is an epoch and a position."""
         return Cursor(*place, self.steps.batch_size, self.source.fingerprint(), self.steps.order.settings())
 
+    def stand(self, place: tuple[int, int]) -> None:
+        """Note where the consumer stands; the next loop begins the epoch of it."""
+        self._start, self._taken = (place[0], 0), place
+
+    def stood(self) -> Any:
+        """Note where it stands, to `stand_as` that again when batches were only looked at."""
+        return self._start, self._taken
+
+    def stand_as(self, stood: Any) -> None:
+        """Stand where it stood."""
+        self._start, self._taken = stood
+
+    @property
+    def stands(self) -> tuple[int, int]:
+        """Where the next loop begins."""
+        return self._start
+
     def took(self, epoch: int, position: int) -> None:
         """Note that the consumer has got the batch at a place."""
         self._taken = (epoch, min(position + self.steps.batch_size, self.steps.order.length))

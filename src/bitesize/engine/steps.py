@@ -57,6 +57,11 @@ class Steps:
             raise BadSetting(f'last must be "short", "drop" or "pad", not {self.last!r}')
         if self.last == "short" and self.shard.world_size > 1:
             raise BadSetting('last="short" would give ranks batches of different sizes: use "drop" or "pad"')
+        if self.batch_size < self.shard.world_size:
+            raise BadSetting(
+                f"batch_size={self.batch_size} is cut among {self.shard.world_size} ranks, and some would get no rows: set it to a "
+                "multiple of their number"
+            )
         if not len(self):
             raise BadSetting(
                 f'{self.order.length} rows do not fill a batch of {self.batch_size}, and last="drop" leaves none: '
@@ -86,6 +91,22 @@ class Steps:
         if self.last == "drop":
             taken &= positions < origin + self.batches_from(origin) * self.batch_size
         return taken
+
+    @property
+    def even(self) -> bool:
+        """Whether every rank has as many rows as the others in every batch, so that every weight is 1."""
+        world = self.shard.world_size
+        padded = self.last == "pad" and self.order.length % self.batch_size
+        return world == 1 or not (self.batch_size % world or padded)
+
+    def refuse_empty_shares(self, who: str) -> None:
+        """Raise `BadSetting` if a rank would have nothing but padding of a batch; every rank finds the same."""
+        rest, world = self.order.length % self.batch_size, self.shard.world_size
+        if self.last == "pad" and 0 < rest <= Shard(world - 1, world).share(self.batch_size)[0]:
+            raise BadSetting(
+                f"{who} leaves padding out, and the last {rest} rows of an epoch are too few for {world} ranks: set another batch_size "
+                f'than {self.batch_size}, or last="drop"'
+            )
 
     def refuse_torn_pairs(self) -> None:
         """Raise `BadSetting` unless rows 2k and 2k + 1 of every batch are one rank's.

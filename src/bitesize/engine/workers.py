@@ -11,6 +11,7 @@ import gc
 import os
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -34,6 +35,8 @@ from bitesize.order.chance import draw
 HELD_PATIENCE = 1.0
 # The same for frameworks that begin steps and go on while those run: no step takes longer than this, one hopes.
 PENDING_PATIENCE = 120.0
+# Then it is said after so long.
+HELD_WARNING = 10.0
 # Nothing at all moved for so long: not slow, but hung.
 STALL_SECONDS = 300.0
 
@@ -150,7 +153,7 @@ class Engine:
         self._check()
         key = run.taken
         began = self._moved = time.monotonic()
-        collected = False
+        collected = warned = False
         while True:
             with run.changed:
                 if run.cancelled or ended():
@@ -171,6 +174,13 @@ class Engine:
                     collected = True
                 elif time.monotonic() - began > patience:
                     self._raise_held()
+                elif time.monotonic() - began > HELD_WARNING and not warned:
+                    warned = True
+                    warnings.warn(
+                        f"all {len(self.ring)} slots of a loader are held by batches that are still referenced. Waiting, since a step "
+                        "that runs may let go of some; if your program keeps them (in a list, a cache, a shuffle buffer), copy them",
+                        stacklevel=2,
+                    )
             else:
                 began = time.monotonic()
                 if began - self._moved > STALL_SECONDS:

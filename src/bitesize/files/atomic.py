@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
+from bitesize.errors import DiskFull
+from bitesize.memory.sizes import format_size
+
+# What systems say when a disk, a user's share of it, or the greatest size of a file is used up.
+_NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NUMBERS = itertools.count()  # of this process, whose threads may write the same file at the same time
 
 
@@ -48,6 +55,31 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+@contextlib.contextmanager
+def replacing_large(path: str | os.PathLike[str], nbytes: int, advice: str = "") -> Iterator[Path]:
+    """Be `replacing`, for a file of so many bytes: there must be room for them.
+
+    Raises
+    ------
+    DiskFull
+        If there is too little room, before or while it is written; nothing is kept then.
+    """
+    target = Path(path)
+    free = shutil.disk_usage(target.parent).free
+    if nbytes > free:
+        raise DiskFull(
+            f"{target} needs {format_size(nbytes)}, and the disk has {format_size(free)} free. Free some, choose "
+            f"a folder on another disk{advice}"
+        )
+    try:
+        with replacing(target) as temporary:
+            yield temporary
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise DiskFull(f"there is no room for {target} ({error.strerror}); nothing was kept") from error
 
 
 def _remove_leftovers(folder: Path, begin: str, end: str) -> None:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import math
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from bitesize.errors import BadSetting, DiskFull, NotFound
-from bitesize.files.atomic import replacing
+from bitesize.errors import BadSetting, NotFound
+from bitesize.files.atomic import replacing_large
 from bitesize.files.npy import header_bytes
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.parts import Compressed, OnDisk
 from bitesize.lazy.select import NEAR, SCRATCH, part_of, tiles, whole
 from bitesize.memory.budget import Budget, as_budget
-from bitesize.memory.sizes import format_size
 
 Progress = Callable[[int, int], None]
 # A block is no smaller, and no larger whatever the budget: beyond it nothing gets faster.
@@ -39,24 +36,14 @@ def save(node: Node, path: str | os.PathLike[str], memory: int | str | Budget, p
         raise BadSetting(f"{target} is a part of what is to be saved: give another name")
     header = header_bytes(node.shape, node.dtype)
     total = math.prod(node.shape) * node.dtype.itemsize
-    free = shutil.disk_usage(target.parent).free
-    if len(header) + total > free:
-        raise DiskFull(
-            f"{target} needs {format_size(len(header) + total)}, and the disk has {format_size(free)} free. Free some, choose "
-            f"a folder on another disk, or a smaller dtype: lazy.astype(...)"
-        )
     budget = as_budget(memory)
     # Blocks on the way are no larger than all of it, in the widest type, and what is read along with it.
     beside = node.blocks * min(SCRATCH, 16 * total + NEAR)
     block = max(node.dtype.itemsize, min(total, _LEAST), min(budget.free - beside, _MOST, total))
     charge = budget.charge(block + beside, f"saving {target}")
     try:
-        with replacing(target) as temporary:
+        with replacing_large(target, len(header) + total, ", or a smaller dtype: lazy.astype(...)") as temporary:
             _write(node, temporary, header, block, total, progress)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise DiskFull(f"the disk of {target} is full; nothing was kept") from error
     finally:
         charge.release()
     return target

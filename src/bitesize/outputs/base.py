@@ -5,13 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting, TooManyBadRows
-
-if TYPE_CHECKING:
-    from bitesize.engine.loader import Loader
-    from bitesize.spec import Batch
+from bitesize.spec import Batch
 
 MASK = "mask"
 
@@ -89,6 +87,14 @@ class Epochs(ABC):
 def with_mask(loader: Loader, batch: Batch) -> dict[str, Any]:
     """Give a batch as a plain dict, with its mask where rows may be no rows."""
     return {**batch, MASK: batch.mask} if loader.masks else dict(batch)
+
+
+def check_loader(loader: Any, who: str) -> None:
+    """Raise `BadSetting` for what is no loader."""
+    if not isinstance(loader, Loader):
+        raise BadSetting(
+            f"{who} takes a Loader, bs.Loader(source, batch_size=..., memory=...), and was given {type(loader).__name__}"
+        )
 
 
 def check_mask(loader: Loader) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bitesize.errors import BadSetting, MissingPackage
-from bitesize.outputs.base import Epochs, check_mask, check_shard, with_mask
+from bitesize.outputs.base import Epochs, check_loader, check_mask, check_shard, with_mask
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
@@ -53,6 +53,7 @@ def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBa
         import jax
     except ImportError as error:
         raise MissingPackage(f'JAX cannot be imported ({error}): pip install "bitesize[keras]"') from error
+    check_loader(loader, "to_jax")
     check_mask(loader)
     batch = loader.batch_size
     if loader.steps.last == "short" and loader.order.length % batch:

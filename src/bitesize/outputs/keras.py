@@ -13,6 +13,7 @@ import contextlib
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, LoaderClosed, MissingPackage
-from bitesize.outputs.base import check_fields, leave_out, pick
+from bitesize.outputs.base import check_fields, check_loader, leave_out, pick
+from bitesize.spec import Batch
 
 if TYPE_CHECKING:
     from bitesize.engine.iterator import BatchIterator
     from bitesize.engine.loader import Loader
-    from bitesize.spec import Batch
 
 # Batches that a backend holds while it asks for the next: JAX runs steps asynchronously, and TensorFlow keeps one in a
 # queue of its own beside the one it trains on.
@@ -67,7 +68,8 @@ def to_keras(
     keras.utils.PyDataset
         Yields ``(x,)``, ``(x, y)`` or ``(x, y, weights)``. On PyTorch, ``fit`` and ``evaluate`` get inputs as tensors that look at the
         loader's memory, since Keras would copy arrays. Rows that are padding or could not be read are left out of their batch, which is
-        shorter then: losses and metrics count each row once, which weights of 0 would not do.
+        shorter then: losses and metrics count each row once, which weights of 0 would not do. ``predict`` gets bad rows as zeros, so that each
+        prediction has its row's place; ``loader.bad`` lists them.
 
     Raises
     ------
@@ -85,6 +87,8 @@ def to_keras(
             f'Keras cannot be imported ({error}): pip install "bitesize[keras]" brings it, with JAX; the environment variable '
             "KERAS_BACKEND chooses among jax, torch and tensorflow, and Keras's own default is tensorflow"
         ) from error
+    check_loader(loader, "to_keras")
+    loader.steps.refuse_empty_shares("Keras")
     check_fields(loader, inputs, targets, weights)
     if targets is None and "y" in loader.spec:
         targets = "y"
@@ -124,6 +128,11 @@ class _Places:
         self._targets = targets
         self._weights = weights
         self._views = False  # inputs are given as tensors
+        self._predicts = False  # rows keep their places
+        self._fit: weakref.ref[Any] | None = None  # Keras's iterator of the epoch that is being trained
+        self._seen = 0  # steps of it that were begun when it last took a batch
+        self._back: tuple[tuple[int, int], Any] | None = None  # where to go on behind a look, and where the loader stood
+        self._looked_up: tuple[tuple[int, int], BatchIterator] | None = None
         self._lock = threading.RLock()  # TensorFlow asks from a thread of its own
         self._iterator: BatchIterator | None = None
         self._left: int | None = None  # batches, while this is the rest of an epoch
@@ -167,10 +176,15 @@ class _Places:
             )
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """Give the next batch of the order; ``index`` is not looked at."""
+        """Give Keras the next batch of the order, whatever ``index`` it names; to whoever else asks, batch ``index`` of an epoch."""
         with self._lock:
+            if sys._getframe(1).f_code.co_name not in _TAKES:
+                return self._look_up(index)
             if self._iterator is None:
                 self._iterator = self._start()
+            fit = None if self._fit is None else self._fit()
+            if fit is not None:
+                self._seen = int(fit._steps_seen or 0)
             try:
                 batch = next(self._iterator)
             except LoaderClosed:  # somebody looped over the loader meanwhile: take it back; a closed one says so here
@@ -178,6 +192,40 @@ class _Places:
                 batch = next(self._iterator)
             self._next = self._loader.steps.advance(self._next, 1)
             return self._pick(batch)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Run through an epoch, as a loop over the loader does: one that is left repeats it, or else the next follows."""
+        with self._lock:
+            place = self._place()
+            if place != self._trained:
+                self._loader.begin()  # a state that was loaded counts once
+            else:
+                place = self._aligned(place)
+            batches = self._loader.iterate(place, endless=True)
+        for _ in range(self._loader.steps.batches_from(place[1])):
+            yield self._pick(next(batches))
+        with self._lock:
+            self._return_to((place[0] + 1, 0))
+            self._loader.stand(self._trained)
+
+    def _look_up(self, index: int) -> tuple[Any, ...]:
+        """Give a batch of the epoch that comes next, and take nothing."""
+        count = len(self._loader)
+        if not -count <= index < count:
+            raise IndexError(f"batch {index} of {count}")
+        stood = self._loader.stood()
+        place = self._loader.steps.advance(self._aligned(self._place()), index % count)
+        if self._looked_up is None or self._looked_up[0] != place:
+            self._looked_up = (place, self._loader.iterate(place, endless=True))
+        try:
+            batch = next(self._looked_up[1])
+        except LoaderClosed:
+            self._looked_up = (place, self._loader.iterate(place, endless=True))
+            batch = next(self._looked_up[1])
+        finally:
+            self._loader.stand_as(stood)
+        self._looked_up = (self._loader.steps.advance(place, 1), self._looked_up[1])
+        return self._pick(batch)
 
     def zeros(self) -> tuple[Any, ...]:
         """Give a batch of zeros, in the form that Keras gets: to build what it needs, without taking a batch."""
@@ -196,7 +244,7 @@ class _Places:
             self._loader.load_state_dict(state)
 
     def on_epoch_begin(self) -> None:
-        """Note who begins: prediction starts at the first batch of an epoch."""
+        """Note who begins: evaluation and prediction only look, from the first batch of an epoch on."""
         with self._lock:
             caller = _Caller(sys._getframe(1))
             steps = getattr(caller.iterator, "steps_per_execution", 1) or 1
@@ -205,27 +253,77 @@ class _Places:
                 self._loader.hold(int(steps) + 1)
             # What a model predicts may be a view on its input, and is kept: then Keras's copy is needed.
             self._views = caller.method in ("fit", "evaluate") and _on_torch()
-            if caller.method == "predict":
-                self._return_to(self._aligned(self._trained))
+            self._predicts = caller.method == "predict"
+            if caller.method in _LOOKS:
+                self._begin_look()
+            elif caller.method == "fit":
+                self._end_look()
+                self._fit, self._seen = weakref.ref(caller.iterator), 0
 
     def on_epoch_end(self) -> None:
         """Note how far training came; or go back there, where Keras only had a look."""
         with self._lock:
             caller = _Caller(sys._getframe(1))
-            if caller.resets:
-                place = self._trained
-                if self._loader.resumes or self._loader.epoch != place[0]:  # load_state_dict or set_epoch was called
-                    place = self._loader.steps.place(*self._loader.begin())
-                self._return_to(self._aligned(place) if caller.method == "evaluate" else place)
-                return
-            seen = getattr(caller.iterator, "_steps_seen", None)
-            if seen is None:  # called by hand: what was taken counts
-                self._trained = self._base = self._next
-            elif seen == 0:  # Keras's iterator is exhausted and was replaced
-                self._trained = self._base = self._loader.steps.advance(self._base, self.num_batches)
+            if caller.resets and caller.method in _LOOKS:
+                self._begin_look()
+            elif caller.resets:
+                if self._fit is not None and self._fit() is not caller.iterator:  # else this one had a look, to build metrics
+                    self._note_broken_fit()
+                self._fit = None
+                place = self._place()
+                if place != self._trained:
+                    self._loader.begin()
+                self._back = None
+                self._return_to(place)
+            elif caller.method in _LOOKS:
+                assert self._back is not None
+                if self._fit is None:  # nothing else goes on: the next look may go on from here, and has its first batches
+                    self._loader.stand_as(self._back[1])
+                else:
+                    self._end_look()
             else:
-                self._trained = self._loader.steps.advance(self._base, min(int(seen), self.num_batches))
-            self._loader.set_epoch(self._trained[0])
+                self._note_epoch(caller)
+
+    def _note_epoch(self, caller: _Caller) -> None:
+        """Note that an epoch of Keras has ended, which need not be one of ours."""
+        seen = getattr(caller.iterator, "_steps_seen", None)
+        if seen is None:  # called by hand
+            self._return_to((self._aligned(self._trained)[0] + 1, 0))
+        elif seen == 0:  # Keras's iterator is exhausted and was replaced
+            self._trained = self._base = self._loader.steps.advance(self._base, self.num_batches)
+        else:
+            self._trained = self._loader.steps.advance(self._base, min(int(seen), self.num_batches))
+        self._fit = None
+        self._loader.stand(self._trained)
+
+    def _note_broken_fit(self) -> None:
+        """Note how far a ``fit`` came that ended within an epoch: by ``stop_training``, or by an error."""
+        place = self._loader.steps.advance(self._base, min(self._seen, self.num_batches))
+        if self._loader.epoch == self._trained[0] and not self._loader.resumes:
+            self._trained = self._base = min(place, self._next)
+            self._loader.stand(self._trained)
+
+    def _place(self) -> tuple[int, int]:
+        """Tell where training stands: a state that was loaded, or an epoch that was set, goes before what was trained."""
+        if self._loader.resumes or self._loader.epoch != self._trained[0]:
+            return self._loader.steps.place(*self._loader.stands)
+        return self._trained
+
+    def _begin_look(self) -> None:
+        """Go to the first batch of an epoch, and remember where training goes on."""
+        if self._back is None:
+            self._back = (self._next, self._loader.stood())
+        if self._next[1]:
+            self._next, self._iterator = self._aligned(self._place()), None
+
+    def _end_look(self) -> None:
+        """Go back to where training goes on."""
+        if self._back is not None:
+            place, stood = self._back
+            self._back = None
+            if place != self._next:
+                self._next, self._iterator = place, None
+            self._loader.stand_as(stood)
 
     def _start(self) -> BatchIterator:
         return self._loader.iterate(self._next, endless=True, patient=True)
@@ -240,7 +338,11 @@ class _Places:
 
     def _pick(self, batch: Batch) -> tuple[Any, ...]:
         if self._loader.masks and not batch.mask.all():
-            leave_out(batch)
+            if self._predicts:  # a bad row keeps its place, or all behind it would be taken for their neighbours
+                there = int((batch.rows >= 0).sum())
+                batch = Batch({name: array[:there] for name, array in batch.items()})
+            else:
+                leave_out(batch)
         return self._as_keras(batch)
 
     def _as_keras(self, batch: Mapping[str, NDArray[Any]]) -> tuple[Any, ...]:
@@ -266,6 +368,9 @@ def _tensor(array: NDArray[Any]) -> Any:
     return torch.from_numpy(array) if array.dtype.name in _SAME_IN_TORCH else array
 
 
+# How Keras's adapter takes batches to train, evaluate or predict with; whoever else asks for a batch only looks at it.
+_TAKES = frozenset(("_finite_generator", "_infinite_generator"))
+_LOOKS = frozenset(("evaluate", "predict"))
 _ITERATOR_METHODS = frozenset(("reset", "_enumerate_iterator", "catch_stop_iteration"))
 
 

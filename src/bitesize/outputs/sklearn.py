@@ -7,15 +7,16 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitesize.errors import BadResult, BadSetting
-from bitesize.files.atomic import replacing
+from bitesize.errors import BadResult, BadSetting, NotFound
+from bitesize.files.atomic import replacing_large
 from bitesize.files.npy import header_bytes
-from bitesize.outputs.base import leave_out
+from bitesize.outputs.base import check_loader, leave_out
 
 if TYPE_CHECKING:
     import os
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from bitesize.spec import Batch
 
 Estimator = TypeVar("Estimator")
+# Estimators that keep rows they were given, and would keep their batches with them.
+_KEEPERS = ("Birch",)
 _STEPLESS = (None, "passthrough")
 
 
@@ -101,19 +104,19 @@ def partial_fit(
     """
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
+    check_loader(loader, "partial_fit")
+    loader.steps.refuse_empty_shares("partial_fit")
     *first_steps, last = _steps(estimator)
     before, learn = [_Step(step) for step in first_steps], _Learner(last, loader, classes)
     began, rows = time.perf_counter(), 0
-    first = loader.epoch
-    for epoch in range(first, first + epochs):
-        loader.set_epoch(epoch)
-        for number, (x, y) in enumerate(_rows(loader), 1):
+    for epoch in range(epochs):
+        for x, y, number in _rows(loader):
             rows += len(x)
             for step in before:
                 x = step(x)
             learn(x, y)
             del x, y  # a held batch would keep its memory from the next
-            done = Progress(epoch - first, epochs, number, len(loader), rows, time.perf_counter() - began)
+            done = Progress(epoch, epochs, number, len(loader), rows, time.perf_counter() - began)
             if callback is not None and callback(done):
                 return estimator
     return estimator
@@ -131,6 +134,7 @@ class _Step:
         if hasattr(self._step, "partial_fit"):
             self._step.partial_fit(x)
         changed = self._step.transform(x)
+        changed = changed.to_numpy() if hasattr(changed, "to_numpy") else changed  # set_output(transform="pandas")
         if self._dtype is None:
             self._dtype = changed.dtype
         # Some give float32 at first and float64 when they have learned, which others then do not take.
@@ -142,10 +146,13 @@ class _Learner:
 
     def __init__(self, estimator: Any, loader: Loader, classes: ArrayLike | None) -> None:
         self._fit = estimator.partial_fit
+        self._keeps = any(kind.__name__ in _KEEPERS for kind in type(estimator).__mro__)
         takes = inspect.signature(self._fit).parameters
-        self._supervised = "y" in takes and "y" in loader.spec
+        labels = _second(list(takes.values()))
+        self._supervised = labels is not None and "y" in loader.spec
         self._first: dict[str, Any] = {}
-        if "y" in takes and takes["y"].default is inspect.Parameter.empty and "y" not in loader.spec:
+        may_be_missing = labels is None or labels.kind is labels.VAR_POSITIONAL or labels.default is not labels.empty
+        if not may_be_missing and "y" not in loader.spec:
             raise BadSetting(f"{type(estimator).__name__} learns from labels, and the data have none")
         if "classes" not in takes or not self._supervised or hasattr(estimator, "classes_"):
             return
@@ -157,15 +164,26 @@ class _Learner:
                     f"({loader.spec['y']}) are no class numbers: pass classes="
                 )
             classes = np.arange(count)
-        self._first = {"classes": np.asarray(classes)}
+        several = isinstance(classes, list | tuple) and any(np.ndim(each) for each in classes)  # of several outputs
+        self._first = {"classes": classes if several else np.asarray(classes)}
 
     def __call__(self, x: Any, y: NDArray[Any] | None) -> None:
         """Learn from a batch."""
+        if self._keeps:
+            x = np.array(x)
         if self._supervised:
             self._fit(x, y, **self._first)
         else:
             self._fit(x)
         self._first = {}
+
+
+def _second(parameters: Sequence[inspect.Parameter]) -> inspect.Parameter | None:
+    """Find the parameter that labels are for, whatever it is called."""
+    given = [each for each in parameters if each.kind not in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)]
+    if len(given) == 1 and given[0].kind is inspect.Parameter.VAR_POSITIONAL:
+        return given[0]
+    return given[1] if len(given) > 1 and given[1].name not in ("classes", "sample_weight") else None
 
 
 def predict(
@@ -187,12 +205,15 @@ def predict(
     Returns
     -------
     ndarray of shape (n, ...), or None with ``out``
-        A row that could not be read (``on_error="skip"``) has NaN, or -1 where results are whole numbers.
+        A row that could not be read (``on_error="skip"``) has NaN, -1 where results are whole numbers or bool, or no text: for that,
+        unsigned numbers and bool become signed ones where rows may be skipped.
 
     Raises
     ------
     BadSetting
-        If the loader does not give every row once, in order.
+        If the loader does not give every row once, in order; or ``out`` is no `.npy` file that can be written.
+    DiskFull
+        If there is too little room for ``out``.
     BadResult
         If results are not one a row, all of one kind.
 
@@ -207,6 +228,7 @@ def predict(
     >>> labels.shape, len(set(labels[:50])), bool(labels[0] != labels[-1])
     ((100,), 1, True)
     """
+    check_loader(loader, "predict")
     order = loader.order
     if order.settings() != type(order)(len(loader.source), order.seed, shuffle=False).settings():
         raise BadSetting("predict gives one result a row, in the source's order: make the loader with shuffle=False")
@@ -215,20 +237,37 @@ def predict(
     call = getattr(estimator, method, None)
     if call is None:
         raise BadSetting(f"{type(estimator).__name__} has no {method}")
+    target = None if out is None else _target(out)
     loader.set_epoch(loader.epoch + 1 if loader.resumes else loader.epoch)
     results = _results(call, loader)
-    if out is None:
-        return np.concatenate(list(results))
+    if target is None:
+        return np.concatenate([result.copy() for result in results])  # what is a view would keep its batch
     first = next(results)
-    with replacing(out) as temporary, temporary.open("wb") as file:
-        file.write(header_bytes((len(loader.source), *first.shape[1:]), first.dtype))
+    header = header_bytes((len(loader.source), *first.shape[1:]), first.dtype)
+    nbytes = len(header) + len(loader.source) * (first.nbytes // len(first))
+    with replacing_large(target, nbytes) as temporary, temporary.open("wb") as file:
+        file.write(header)
         for result in itertools.chain([first], results):
-            file.write(np.ascontiguousarray(result).data)
+            file.write(np.ascontiguousarray(result).reshape(-1).view(np.uint8).data)
+            del result
     return None
+
+
+def _target(out: str | os.PathLike[str]) -> Path:
+    """Check the name of the file to write, before the work."""
+    target = Path(out)
+    if target.suffix != ".npy":
+        raise BadSetting(f"out={str(out)!r}: results are written as a .npy file, so its name must end so")
+    if not target.parent.is_dir():
+        raise NotFound(f"out: the folder {target.parent} does not exist")
+    if target.is_dir():
+        raise BadSetting(f"out={str(out)!r} is a folder: give the name of a file")
+    return target
 
 
 def _results(call: Callable[[Any], Any], loader: Loader) -> Iterator[NDArray[Any]]:
     kind: tuple[tuple[int, ...], np.dtype[Any]] | None = None
+    signed = loader.masks  # so that there is a number that says that there is no result
     for batch in loader:
         real, mask = int(batch.mask.sum()), batch.mask
         there = len(batch.rows) if loader.steps.last == "short" else int((batch.rows >= 0).sum())
@@ -241,6 +280,8 @@ def _results(call: Callable[[Any], Any], loader: Loader) -> Iterator[NDArray[Any
         if real < len(mask):
             leave_out(batch)
         made = np.asarray(call(batch["x"].reshape(real, -1)))
+        if signed and made.dtype.kind in "bu":
+            made = made.astype(np.result_type(made.dtype, np.int8))
         del batch
         if made.shape[:1] != (real,) or made.dtype.hasobject:
             raise BadResult(
@@ -258,25 +299,29 @@ def _results(call: Callable[[Any], Any], loader: Loader) -> Iterator[NDArray[Any
 
 def _nothing(dtype: np.dtype[Any]) -> Any:
     """Choose what stands for a result that there is not."""
-    return np.nan if dtype.kind in "fc" else -1 if dtype.kind == "i" else dtype.type(0)
+    if dtype.kind in "mM":
+        return np.array("NaT", dtype)
+    return np.nan if dtype.kind in "fc" else -1 if dtype.kind == "i" else dtype.type()
 
 
-def _rows(loader: Loader) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
-    """Give rows that are rows, flattened, with their labels."""
+def _rows(loader: Loader) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None, int]]:
+    """Give rows that are rows, flattened, with their labels; and which batch of the epoch that is, from 1."""
     for batch in loader:
         yield _flat(loader, batch)
         del batch
 
 
-def _flat(loader: Loader, batch: Batch) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def _flat(loader: Loader, batch: Batch) -> tuple[NDArray[Any], NDArray[Any] | None, int]:
     if loader.masks and not batch.mask.all():
         leave_out(batch)
     x = batch["x"]
-    return x.reshape(len(x), -1), batch.get("y")
+    return x.reshape(len(x), -1), batch.get("y"), len(loader) - loader.steps.batches_from(batch.position) + 1
 
 
 def _steps(estimator: Any) -> Sequence[Any]:
     """List the steps of a pipeline, or the estimator alone; all that can learn batch by batch, or learn nothing."""
+    if isinstance(estimator, type):
+        raise BadSetting(f"an estimator is needed, {estimator.__name__}(), and not its class")
     named = getattr(estimator, "steps", None)
     if not isinstance(named, list) or hasattr(estimator, "partial_fit"):
         named = [(type(estimator).__name__, estimator)]

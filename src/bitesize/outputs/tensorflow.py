@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bitesize.errors import BadSetting, MissingPackage
-from bitesize.outputs.base import Epochs, check_fields, leave_out, pick
+from bitesize.outputs.base import Epochs, check_fields, check_loader, leave_out, pick
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
@@ -56,6 +56,8 @@ def to_tensorflow(
         import tensorflow as tf
     except ImportError as error:
         raise MissingPackage(f'TensorFlow cannot be imported ({error}): pip install "bitesize[tensorflow]"') from error
+    check_loader(loader, "to_tensorflow")
+    loader.steps.refuse_empty_shares("TensorFlow")
     check_fields(loader, inputs, targets, weights)
     if targets is None and "y" in loader.spec:
         targets = "y"

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, MissingPackage
-from bitesize.outputs.base import Epochs, check_mask, check_shard, with_mask
-from bitesize.spec import Batch
+from bitesize.outputs.base import Epochs, check_loader, check_mask, check_shard, with_mask
+from bitesize.spec import Batch, UnevenBatch
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
@@ -68,6 +68,7 @@ def to_torch(
         import torch
     except ImportError as error:
         raise MissingPackage(f'PyTorch cannot be imported ({error}): pip install "bitesize[torch]"') from error
+    check_loader(loader, "to_torch")
     check_mask(loader)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         check_shard(loader, torch.distributed.get_rank(), torch.distributed.get_world_size(), "torch.distributed")
@@ -164,6 +165,7 @@ def _dataset_class() -> type[Any]:
             def __init__(self, loader: Loader, sender: Any, images: bool) -> None:
                 Epochs.__init__(self, loader, sender.ahead, patient=sender.ahead > 0)
                 self._sender = sender
+                self._kind = Batch if loader.steps.even else UnevenBatch
                 self._images = {
                     name for name, field in loader.spec.items() if len(field.shape) == 3 and field.shape[2] in (1, 3, 4)
                 } if images else set()  # fmt: skip
@@ -177,7 +179,7 @@ def _dataset_class() -> type[Any]:
                 tensors = {name: _tensor(torch, array) for name, array in with_mask(self._loader, batch).items()}
                 for name in self._images:
                     tensors[name] = tensors[name].permute(0, 3, 1, 2)
-                return self._sender.send(_same(batch, tensors))
+                return self._sender.send(_same(batch, tensors, self._kind))
 
             def _receive(self, under_way: Any) -> Any:
                 return self._sender.receive(under_way)
@@ -199,8 +201,8 @@ def _tensor(torch: Any, array: NDArray[Any]) -> Any:
     return torch.from_numpy(array)
 
 
-def _same(batch: Batch, arrays: dict[str, Any]) -> Batch:
+def _same(batch: Batch, arrays: dict[str, Any], kind: type[Batch] | None = None) -> Batch:
     """Give the batch with its rows of another kind."""
-    return Batch(
+    return (kind or type(batch))(
         arrays, rows=batch.rows, mask=batch.mask, epoch=batch.epoch, position=batch.position, weight=batch.weight
     )  # fmt: skip

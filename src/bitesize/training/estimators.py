@@ -29,6 +29,10 @@ _PREFIX = "sklearn:"
 _IMAGE_SIZE = 32
 
 
+# Classifiers that learn nothing from pixels between 0 and 1: they take categories, and yes or no.
+_OF_OTHER_VALUES = frozenset(("BernoulliNB", "CategoricalNB"))
+
+
 def is_estimator(model: str) -> bool:
     """Whether a model's name is that of a scikit-learn estimator."""
     return model.startswith(_PREFIX)
@@ -60,7 +64,9 @@ def build_estimator(name: str, seed: int) -> Any:
         warnings.simplefilter("ignore")  # scikit-learn's, about what it lists: some is on its way out
         known = {one: kind for one, kind in all_estimators("classifier") if hasattr(kind, "partial_fit")}
         made = {one: _made(kind, seed) for one, kind in known.items() if _needs_nothing(kind)}
-    fitting = sorted(one for one, estimator in made.items() if hasattr(estimator, "predict_proba"))
+    fitting = sorted(
+        one for one, estimator in made.items() if hasattr(estimator, "predict_proba") and one not in _OF_OTHER_VALUES
+    )
     short = name.removeprefix(_PREFIX)
     if short not in fitting:
         raise BadSetting(
@@ -114,7 +120,7 @@ class EstimatorJob:
 def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
     """Open the data, plan the memory, make the estimator: all that can be refused is refused here."""
     default = TrainSettings(settings.data)
-    for name in ("weights", "class_weights", "early_stopping", "learning_rate", "normalize"):
+    for name in ("checkpoint_every", "weights", "class_weights", "early_stopping", "learning_rate", "normalize"):
         if getattr(settings, name) != getattr(default, name):
             raise BadSetting(f"--{name.replace('_', '-')} is for Keras models, and --model is {settings.model}")
     if settings.batch_size == "auto":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,10 @@ class RunFolder:
     @property
     def saved(self) -> Path:
         """Where the model is: of scikit-learn or, by default, of Keras."""
-        skops = self.path / "model.skops"
-        return skops if skops.is_file() else self.path / "model.keras"
+        skops, keras = self.path / "model.skops", self.path / "model.keras"
+        if skops.is_file() and keras.is_file():  # a run was killed while it took the place of another: its settings tell
+            return skops if "sklearn" in self._json("config.json") else keras
+        return skops if skops.is_file() else keras
 
     @property
     def checkpoints(self) -> Path:
@@ -51,8 +54,12 @@ class RunFolder:
             raise BadSetting(f"the folder {folder} cannot be made: {error.strerror}") from error
         return cls(folder)
 
-    def begin(self, model: Any, config: dict[str, Any], classes: tuple[str, ...]) -> None:
-        """Put a new run's first model in the place of an earlier run."""
+    def begin(
+        self, model: Any, config: dict[str, Any], classes: tuple[str, ...], *, keeps_checkpoints: bool = False
+    ) -> None:
+        """Put a new run's first model in the place of an earlier run; its checkpoints go, too, unless it keeps its own there."""
+        if not keeps_checkpoints:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
         self.save_model(model)
         self.write_config(config, classes)
         other = "model.skops" if hasattr(model, "save") else "model.keras"

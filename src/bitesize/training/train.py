@@ -138,7 +138,7 @@ class Records:
         line["rows_per_second"] = round(rows / max(seconds, 1e-9), 1)
         self.epochs.append(line)
         if len(self.epochs) == 1:
-            job.run.begin(model, job.config, job.classes)
+            job.run.begin(model, job.config, job.classes, keeps_checkpoints=job.checkpoint is not None)
         else:
             job.run.save_model(model)
         job.run.write_history(self.epochs)

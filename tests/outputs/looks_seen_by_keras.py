@@ -1,0 +1,140 @@
+"""Run in a process of its own, with a Keras backend: whatever only looks at a dataset takes nothing from training. See test_keras.py."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+os.environ["KERAS_BACKEND"] = sys.argv[1]
+
+import keras
+import numpy as np
+
+import bitesize as bs
+
+ROWS, BATCH = 24, 4
+X = np.arange(ROWS, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
+Y = np.arange(ROWS, dtype=np.float32) + 1.0
+
+
+class Recorder(keras.Model):
+    """Notes the labels it is trained on, step by step."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+        self.noted = []
+
+    def call(self, x):
+        """Learn a little."""
+        return self.dense(x)
+
+    def train_step(self, *given):
+        """Note the labels, which come last whatever the backend."""
+        self.noted.append(np.array(given[-1][1]).astype(int))
+        return super().train_step(*given)
+
+    def seen(self):
+        """Give the labels, in order."""
+        return np.concatenate(self.noted).tolist()
+
+
+def make(**settings):
+    """Make a loader and a model."""
+    loader = bs.Loader(bs.open(X, Y), **{"batch_size": BATCH, "memory": "16 MiB", "threads": 2, **settings})
+    model = Recorder()
+    model(X[:BATCH])
+    model.compile("sgd", "mse", run_eagerly=True)
+    return loader, bs.to_keras(loader), model
+
+
+def expected(loader, epochs):
+    """Give the labels of epochs, in the loader's order."""
+    return [int(row) + 1 for epoch in epochs for row in loader.order.rows(epoch, 0, ROWS)]
+
+
+def halves():
+    """Halves of epochs, with evaluation and prediction between them."""
+    loader, data, model = make()
+    for _ in range(4):
+        model.fit(data, steps_per_epoch=3, epochs=1, verbose=0)
+        model.evaluate(data, verbose=0)
+        model.predict(data, verbose=0)
+    assert model.seen() == expected(loader, (0, 1)), "halves"
+    assert (loader.epoch, loader.state_dict()["position"]) == (2, 0)
+
+
+def by_callback():
+    """A callback that evaluates the training data after each epoch."""
+
+    class Looks(keras.callbacks.Callback):
+        """Evaluates and predicts."""
+
+        def on_epoch_end(self, epoch, logs=None):
+            """Look."""
+            self.model.evaluate(data, verbose=0)
+            assert self.model.predict(data, verbose=0).shape == (ROWS, 1)
+
+    for steps in (None, 3):
+        loader, data, model = make()
+        model.fit(data, epochs=4, steps_per_epoch=steps, callbacks=[Looks()], verbose=0)
+        assert model.seen() == expected(loader, range(4 if steps is None else 2)), f"by callback, {steps} steps"
+
+
+def before_training():
+    """Looks of all kinds before the first epoch."""
+    scale = keras.layers.Normalization()
+    scale.adapt(bs.to_keras(bs.Loader(bs.open(X), batch_size=BATCH, memory="16 MiB", seed=5)))
+    loader, data, model = make(seed=5)
+    assert np.allclose(np.asarray(scale.mean).ravel()[0], X.mean(), atol=1e-4), np.asarray(scale.mean)
+    model.evaluate(data, verbose=0)
+    model.predict(data, verbose=0)
+    first = np.asarray(data[0][1]).astype(int).tolist()
+    assert np.asarray(data[2][1]).astype(int).tolist() == expected(loader, (0,))[2 * BATCH : 3 * BATCH]
+    assert first == expected(loader, (0,))[:BATCH]
+    model.fit(data, epochs=2, verbose=0)
+    assert model.seen() == expected(loader, (0, 1)), "before training"
+
+
+def loops():
+    """Loops of the user's own."""
+    loader, data, model = make(shuffle=False)
+    assert np.asarray(data[0][1]).tolist() == [1, 2, 3, 4]
+    for _ in data:
+        break
+    for _ in range(2):
+        assert np.concatenate([np.array(y) for _, y in data]).tolist() == Y.tolist()
+    assert loader.epoch == 2
+    assert np.allclose(model.predict(data, verbose=0), keras.ops.convert_to_numpy(model(X)), atol=1e-5)
+    with_raises = []
+    try:
+        with_raises += [y for _, y in data]
+    except bs.BatchesHeld as error:
+        with_raises.append(error)
+    assert isinstance(with_raises[-1], bs.BatchesHeld)
+
+
+def stopped():
+    """Training that ends within an epoch goes on there."""
+
+    class Stops(keras.callbacks.Callback):
+        """Stops behind the fourth batch."""
+
+        def on_train_batch_end(self, batch, logs=None):
+            """Stop."""
+            if batch == 3:
+                self.model.stop_training = True
+
+    loader, data, model = make()
+    model.fit(data, epochs=5, callbacks=[Stops()], verbose=0)
+    model.fit(data, epochs=1, verbose=0)
+    seen = model.seen()
+    if sys.argv[1] == "tensorflow":  # which takes batches ahead, so that some may come again; none is left out
+        assert set(seen) >= set(expected(loader, (0,)))
+    else:
+        assert seen == expected(loader, (0, 1))[: 4 * BATCH + ROWS], "stopped"
+
+
+for case in (halves, by_callback, before_training, loops, stopped):
+    case()
+sys.stdout.write(f"looks take nothing on {sys.argv[1]}\n")
