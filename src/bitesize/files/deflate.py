@@ -100,7 +100,7 @@ class Deflated:
             stream = _Stream(self, fd, self._places[0]._replace(state=self._places[0].state.copy()))
             crc = stream.skip(first)
             stream.fill(memoryview(out))  # type: ignore[arg-type]
-            self._check(zlib.crc32(out, crc))
+            self._check(zlib.crc32(memoryview(out), crc))  # type: ignore[arg-type]
             return
         self._see(fd, first)
         stream = _Stream(self, fd, self._before(first))

@@ -71,6 +71,7 @@ class Node(ABC):
     def held_nbytes(self) -> int:
         """Bytes that reading keeps in memory, beside what is read."""
         return self.own_held_nbytes + sum(node.held_nbytes for node in self.below)
+
     on_disk: bool = False
 
 

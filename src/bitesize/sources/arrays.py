@@ -128,7 +128,9 @@ class Arrays(Source):
         if not array.shape:
             raise BadFile(f"{what} holds a single value, not rows")
         if asked.fields is not None or asked.labels is not None:
-            raise BadSetting(f"{what} has no names of its own, such as {asked.fields or asked.labels!r}: its only field is x")
+            raise BadSetting(
+                f"{what} has no names of its own, such as {asked.fields or asked.labels!r}: its only field is x"
+            )
         return cls(array)
 
     @classmethod

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitesize.errors import BadRows, BadSetting
 from bitesize.order.mixture import Mixture
 from bitesize.sources.labels import split_classes, split_groups
-from bitesize.spec import Encoded, Field, Mode, Spec
+from bitesize.spec import Mode, Spec
 
 if TYPE_CHECKING:
     from bitesize.files.names import Names

@@ -109,12 +109,12 @@ class Chained(Source):
 
     def runs(self) -> Runs | None:
         """Give the runs of all sources, where each has some."""
-        runs = [part.runs() for part in self._parts]
-        if any(each is None for each in runs):
+        runs = [found for part in self._parts if (found := part.runs()) is not None]
+        if len(runs) < len(self._parts):
             return None
-        starts = [each.starts[:-1] + self._begin(i) for i, each in enumerate(runs)]  # type: ignore[union-attr]
-        nbytes = [each.nbytes for each in runs]  # type: ignore[union-attr]
-        known = None if any(each is None for each in nbytes) else np.concatenate(nbytes)  # type: ignore[arg-type]
+        starts = [each.starts[:-1] + self._begin(i) for i, each in enumerate(runs)]
+        nbytes = [each.nbytes for each in runs if each.nbytes is not None]
+        known = np.concatenate(nbytes) if len(nbytes) == len(runs) else None
         return Runs(np.append(np.concatenate(starts), len(self)), known)
 
     def scratch(self, rows: int) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,8 +19,11 @@ from bitesize.spec import Field
 
 # Fields that are taken for labels where none are named.
 LABELS = ("y", "label", "labels", "target")
-# Rows of labels that are read at a time.
+# Rows of a column that are read at a time where all of it is.
 _AT_ONCE = 65_536
+# Columns that are kept in memory rather than read chunk by chunk, where their chunks do not fit those of the widest one.
+_SMALL = 64 << 20
+_LOADING = threading.Lock()
 
 
 class Column(ABC):
@@ -60,6 +66,18 @@ class Column(ABC):
         return 0
 
 
+class Refused(Column):
+    """An array that is not to be read; why."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        self.shape, self.dtype = (), np.dtype(np.void)
+
+    def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
+        """Never read."""
+        raise BadFile(f"it is {self.why}")
+
+
 class ColumnSource(Source):
     """Several arrays of as many rows each, under the names they have.
 
@@ -88,24 +106,26 @@ class ColumnSource(Source):
         lengths = {name: column.shape[0] for name, column in chosen.items()}
         if len(set(lengths.values())) > 1:
             seen = ", ".join(f"{name}: {column.shape}" for name, column in chosen.items())
-            raise BadFile(f"{where} holds arrays of different lengths ({seen}): choose those that belong together, with fields=")
+            raise BadFile(
+                f"{where} holds arrays of different lengths ({seen}): choose those that belong together, with fields="
+            )
         self._rows = next(iter(lengths.values()))
         if not self._rows:
             raise BadFile(f"{where} has no rows")
         self._label = label_of(chosen, asked)
         self._columns = chosen
-        self._known: NDArray[Any] | None = None  # labels, once they were read
+        self._loaded: dict[str, NDArray[Any]] = {}  # columns in memory
         self.spec = {}
         for name, column in chosen.items():
             if column.dtype.kind in "OUST":
-                self._known, self.classes = class_numbers(list(column.texts()), self._rows)
+                self._loaded[name], self.classes = class_numbers(list(column.texts()), self._rows)
                 self.spec[name] = Field((), np.dtype(np.int64))
             else:
                 self.spec[name] = Field(tuple(column.shape[1:]), column.dtype.newbyteorder("="))
-        x = self.spec.get("x")
-        if x is not None and self._label in self.spec and self._known is None:
-            like = np.empty((0, *self.spec[self._label].shape), self.spec[self._label].dtype)  # type: ignore[index,union-attr]
-            self.spec[self._label] = label_field(like, x)  # type: ignore[index]
+        x, y = self.spec.get("x"), self.spec.get(self._label or "")
+        if x is not None and isinstance(y, Field):
+            self.spec[str(self._label)] = label_field(np.empty((0, *y.shape), y.dtype), x)
+        self._run_rows, self._small = _runs_of(chosen, self._loaded)
 
     def __len__(self) -> int:
         return self._rows
@@ -123,8 +143,9 @@ class ColumnSource(Source):
         for name in names:
             if name not in into:
                 continue
-            if name == self._label and self._known is not None:
-                into[name][...] = self._known[rows]
+            known = self._whole(name) if name in self._small else self._loaded.get(name)
+            if known is not None:
+                into[name][...] = known[rows]
                 continue
             column, out = self._columns[name], into[name]
             for i, start, stop in stretches(rows):
@@ -136,9 +157,10 @@ class ColumnSource(Source):
         return self._columns["x"].locate(rows) if "x" in self._columns else None
 
     def runs(self) -> Runs | None:
-        """Give the chunks of the fields: the largest of them, which the others are read along with."""
-        each = [rows for column in self._columns.values() if (rows := column.run_rows) is not None]
-        return Runs(np.append(np.arange(0, self._rows, max(each), dtype=np.int64), self._rows)) if each else None
+        """Give the chunks of the widest field, which the others are read along with."""
+        if self._run_rows is None:
+            return None
+        return Runs(np.append(np.arange(0, self._rows, self._run_rows, dtype=np.int64), self._rows))
 
     def scratch(self, rows: int) -> int:
         """Tell what the fields need, one after the other."""
@@ -147,8 +169,11 @@ class ColumnSource(Source):
     @property
     def nbytes(self) -> int:
         """Bytes that columns hold, and of labels."""
-        labels = 8 * self._rows if self._has_classes else 0
-        return labels + sum(column.nbytes for column in self._columns.values())
+        whole = {*self._loaded, *self._small} | ({self._label} if self._has_classes else set())
+        fields = [self.spec[name] for name in whole if name is not None]
+        return sum(self._rows * field.nbytes for field in fields if isinstance(field, Field)) + sum(
+            column.nbytes for column in self._columns.values()
+        )
 
     @property
     def _has_classes(self) -> bool:
@@ -158,38 +183,58 @@ class ColumnSource(Source):
     @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class number of every row, read when they are first asked for."""
-        if self._known is None and self._has_classes:
-            assert self._label is not None
-            column = self._columns[self._label]
-            known = np.empty(self._rows, np.int64)
-            part = np.empty(min(self._rows, _AT_ONCE), column.dtype.newbyteorder("="))
-            for start in range(0, self._rows, _AT_ONCE):
-                stop = min(start + _AT_ONCE, self._rows)
-                column.read(start, stop, part[: stop - start])
-                known[start:stop] = part[: stop - start]
-            self._known = known
-        return self._known
+        return self._whole(str(self._label)).astype(np.int64, copy=False) if self._has_classes else None
+
+    def _whole(self, name: str) -> NDArray[Any]:
+        """Read a column into memory, once."""
+        with _LOADING:
+            if name not in self._loaded:
+                column = self._columns[name]
+                out = np.empty((self._rows, *column.shape[1:]), column.dtype.newbyteorder("="))
+                for start in range(0, self._rows, _AT_ONCE):
+                    stop = min(start + _AT_ONCE, self._rows)
+                    column.read(start, stop, out[start:stop])
+                self._loaded[name] = out
+            return self._loaded[name]
 
     def describe(self, row: int) -> str:
         """Name the data and the row."""
         return f"{self._where}, row {row}"
 
     def _identity(self) -> bytes:
-        known = b"" if self.classes is None or self._known is None else self._known.tobytes()
+        known = b"" if self.classes is None else self._loaded[str(self._label)].tobytes()
         return repr((self._rows, sorted(self._columns))).encode() + known
+
+
+def _runs_of(columns: Mapping[str, Column], loaded: Mapping[str, Any]) -> tuple[int | None, frozenset[str]]:
+    """Tell the rows of a run, which are those of a chunk of the widest column; and columns that are better kept in memory.
+
+    Labels often are one chunk: to read it with each chunk of images would take longer than those.
+    """
+    chunked = {name: column for name, column in columns.items() if name not in loaded and column.run_rows is not None}
+    if not chunked:
+        return None, frozenset()
+    row_nbytes = {name: math.prod(column.shape[1:]) * column.dtype.itemsize for name, column in chunked.items()}
+    widest = max(chunked, key=lambda name: row_nbytes[name])
+    rows = chunked[widest].run_rows
+    assert rows is not None
+    small = {
+        name
+        for name, column in chunked.items()
+        if name != widest and (column.run_rows or 0) > rows and column.shape[0] * row_nbytes[name] <= _SMALL
+    }
+    return rows, frozenset(small)
 
 
 def stretches(rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
     """Cut row numbers into neighbours: where in the call they begin, the first row, and the one behind the last."""
     cuts = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
-    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+    for a, b in pairwise(cuts):
         if a < b:
             yield a, int(rows[a]), int(rows[b - 1]) + 1
 
 
-def _read_apart(
-    column: Column, start: int, stop: int, out: NDArray[Any], i: int, failed: dict[int, Exception]
-) -> None:
+def _read_apart(column: Column, start: int, stop: int, out: NDArray[Any], i: int, failed: dict[int, Exception]) -> None:
     """Read neighbours; where that fails each by itself, so that a bad row takes no others with it."""
     try:
         column.read(start, stop, out)
@@ -244,6 +289,8 @@ def label_of(names: Iterable[str], asked: Asked) -> str | None:
 
 def _unfit(column: Column, is_label: bool) -> str | None:
     """Say why a column cannot be a field."""
+    if isinstance(column, Refused):
+        return column.why
     if not column.shape:
         return "a single value"
     if column.dtype.kind in "OUST":

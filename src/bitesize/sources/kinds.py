@@ -36,7 +36,7 @@ def others() -> tuple[type[Source], ...]:
     for entry in entry_points(group=GROUP):
         try:
             kind = entry.load()
-        except Exception as error:  # whatever another package does wrong
+        except Exception as error:  # noqa: BLE001 - whatever another package does wrong
             warnings.warn(f"the source {entry.name!r} of {entry.value} cannot be loaded: {error!r}", stacklevel=3)
             continue
         if isinstance(kind, type) and issubclass(kind, Source):

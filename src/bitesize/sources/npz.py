@@ -41,7 +41,11 @@ class Member(Column):
         """Read it whole."""
         out = np.empty(self.shape, self.dtype)
         self.read(0, self.shape[0], out)
-        return [str(text) for text in np.char.decode(out, "utf-8", "backslashreplace")] if out.dtype.kind == "S" else out.tolist()
+        return (
+            [str(text) for text in np.char.decode(out, "utf-8", "backslashreplace")]
+            if out.dtype.kind == "S"
+            else out.tolist()
+        )
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Tell where rows are stored, if they are not compressed."""
@@ -155,7 +159,9 @@ class NpzFiles(FileSource):
             node, known = found.get(there), self.spec[here]
             if node is None or Field(node.shape, node.dtype) != known:
                 seen = "none" if node is None else Field(node.shape, node.dtype)
-                raise BadFile(f"the array {there!r} of {self._names.show(row)} is {seen}, but of {self._names.show(0)} {known}")
+                raise BadFile(
+                    f"the array {there!r} of {self._names.show(row)} is {seen}, but of {self._names.show(0)} {known}"
+                )
             node.read(whole(node.shape), into[here][i])
 
     def scratch(self, rows: int) -> int:

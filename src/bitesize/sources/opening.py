@@ -13,21 +13,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.decode.header import sniff
-from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
+from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.files.names import Names, names_of
 from bitesize.files.pread import open_file, read_into
 from bitesize.files.scan import Listing, matching, merge, scan
 from bitesize.lazy.array import LazyArray
 from bitesize.lazy.nodes import Node
-from bitesize.lazy.parts import node_of
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Asked, Source
+from bitesize.sources.beside import Beside
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.kinds import by_suffix, kinds, need, taking, told
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
 from bitesize.sources.splits import choose, choose_files, splits
-from bitesize.sources.beside import Beside
 from bitesize.sources.table import labelled_files
 from bitesize.spec import Mode
 
@@ -161,14 +160,8 @@ def _of_folder(path: str, split: str | None, asked: Asked) -> Source:
 
 
 def _of_mapping(what: Mapping[str, Any], asked: Asked) -> Source:
-    if (
-        asked.labels is not None
-        or not what
-        or not all(isinstance(folder, str | os.PathLike) for folder in what.values())
-    ):
-        raise BadSetting(
-            'a mapping needs a folder for each class, {"cat": folder, "dog": folder}, and no labels beside it'
-        )
+    if asked.labels is not None or not what or not all(isinstance(folder, str | os.PathLike) for folder in what.values()):
+        raise BadSetting('a mapping needs a folder for each class, {"cat": folder, "dog": folder}, and no labels beside it')
     suffixes = {suffix for kind in kinds() if kind.file_is_row for suffix in kind.suffixes}
     found = merge({str(name): folder for name, folder in what.items()}, suffixes)
     return _of_listing(found, "the mapping", None, asked)

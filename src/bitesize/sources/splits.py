@@ -79,5 +79,7 @@ def choose_files(paths: Sequence[str], split: str | None, folder: str) -> list[s
     wanted = part_of(split) or split
     chosen = [path for path, part in zip(paths, parts, strict=True) if part == wanted]
     if not chosen:
-        raise NotFound(f"{folder} has no files of the part {split!r}: there are {', '.join(map(os.path.basename, paths[:5]))}")
+        raise NotFound(
+            f"{folder} has no files of the part {split!r}: there are {', '.join(map(os.path.basename, paths[:5]))}"
+        )
     return chosen

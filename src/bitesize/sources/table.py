@@ -67,9 +67,10 @@ class Table(Beside):
         arrays = {}
         for name, column in chosen.items():
             if name != "y":
-                arrays[name] = _numbers(columns[column])
-                if arrays[name] is None:
+                found = _numbers(columns[column])
+                if found is None:
                     raise BadSetting(f"the column {column!r} of {tables[0]} is text: only the labels may be")
+                arrays[name] = found
         return cls(source, arrays, None)
 
     @classmethod

@@ -14,8 +14,8 @@ from bitesize.errors import BadSetting, DoesNotFit
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import format_size
 from bitesize.outputs.keras import to_keras
-from bitesize.sources.opening import open as open_source
 from bitesize.sources.base import Source
+from bitesize.sources.opening import open as open_source
 from bitesize.spec import Encoded
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint

@@ -1,0 +1,217 @@
+"""HDF5 files: datasets of equal length as fields, read chunk by chunk."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile
+from bitesize.files.pread import joined, open_file
+from bitesize.sources.base import Asked, Located, Source
+from bitesize.sources.chained import chain
+from bitesize.sources.columns import Column, ColumnSource, Refused
+
+# Chunks of a dataset that HDF5 keeps decompressed: the one that is read, and one that another thread reads.
+_CHUNKS_KEPT = 2
+# Slots of HDF5's table of kept chunks: a prime, as its manual asks for.
+_TABLE = 101
+# What HDF5's own structures and the index of chunks take, for an open dataset.
+_OPEN_NBYTES = 1 << 18
+# Datasets of a file that are listed: hard links can make a few look like any number.
+_MOST = 10_000
+
+
+class _File:
+    """An HDF5 file, opened where it is first needed in a process; what lies in other files is refused."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._open()
+
+    def _open(self) -> None:
+        self._lock, self._pid = threading.Lock(), os.getpid()
+        self._file: Any = None
+        self._datasets: dict[str, Any] = {}
+
+    def dataset(self, name: str, cache: int = 0) -> Any:
+        """Give a dataset, opened with so many bytes for chunks."""
+        if self._pid != os.getpid():  # HDF5's state does not survive a fork
+            self._open()
+        with self._lock:
+            found = self._datasets.get(name)
+            if found is None:
+                found = self._datasets[name] = self._opened(name, cache)
+            return found
+
+    def _opened(self, name: str, cache: int) -> Any:
+        import h5py
+
+        if self._file is None:
+            self._file = _open(self.path)
+        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+        access.set_chunk_cache(_TABLE, cache, 1.0)
+        return h5py.Dataset(h5py.h5d.open(self._file.id, name.encode(), access))
+
+    def close(self) -> None:
+        """Close it; it is opened again when it is needed."""
+        with self._lock:
+            self._datasets.clear()
+            if self._file is not None and self._pid == os.getpid():
+                self._file.close()
+            self._file = None
+
+    def __getstate__(self) -> str:
+        return self.path
+
+    def __setstate__(self, path: str) -> None:
+        self.__init__(path)  # type: ignore[misc]
+
+
+def _open(path: str) -> Any:
+    import h5py
+
+    os.close(open_file(os.fsencode(path)))  # for its error: HDF5's own says nothing that helps
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read as HDF5: {' '.join(str(error).split())[:200]}") from error
+
+
+class Dataset(Column):
+    """A dataset of an HDF5 file."""
+
+    def __init__(self, file: _File, name: str, stored: Any) -> None:
+        self._file, self._name = file, name
+        self.shape, self.dtype = tuple(stored.shape), stored.dtype
+        self._chunks = stored.chunks
+        self._row_nbytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        self._chunk_nbytes = 0 if self._chunks is None else math.prod(self._chunks) * self.dtype.itemsize
+        # Chunks that stand side by side, behind the first axis, are read together.
+        self._beside = (
+            math.prod(-(-n // c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True)) if self._chunks else 1
+        )
+        self._offset = stored.id.get_offset() if self._chunks is None and self.dtype.isnative else None
+        self._path = [os.fsencode(file.path)]
+
+    def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
+        """Read neighbouring rows straight into ``out``."""
+        dataset = self._file.dataset(self._name, self._cache)
+        try:
+            dataset.read_direct(out, np.s_[start:stop], np.s_[0 : stop - start])
+        except (OSError, RuntimeError, ValueError, TypeError) as error:
+            raise BadFile(
+                f"{self._file.path}: rows {start} to {stop - 1} of {self._name!r} cannot be read: {' '.join(str(error).split())[:200]}"
+            ) from error
+
+    def texts(self) -> list[str]:
+        """Read all rows as text."""
+        import h5py
+
+        dataset = self._file.dataset(self._name, self._cache)
+        text = dataset.asstr(errors="backslashreplace")[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
+        return [each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each) for each in text]
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Tell where rows lie in the file, if it has them one behind the other."""
+        if self._offset is None:
+            return None
+        return Located(
+            self._path, np.zeros(len(rows), np.int64), self._offset + rows * self._row_nbytes, joined=joined(self._path)
+        )
+
+    @property
+    def run_rows(self) -> int | None:
+        """Rows of a chunk."""
+        return None if self._chunks is None else int(self._chunks[0])
+
+    @property
+    def _cache(self) -> int:
+        return _CHUNKS_KEPT * self._beside * self._chunk_nbytes
+
+    @property
+    def nbytes(self) -> int:
+        """Chunks that HDF5 keeps, one on its way through the filters (HDF5 lets one thread in at a time), and its structures."""
+        return self._cache + 2 * self._chunk_nbytes + _OPEN_NBYTES
+
+
+class Hdf5(ColumnSource):
+    """Datasets of equal length of an HDF5 file; each is a field, under its name in the file."""
+
+    title = "HDF5 files"
+    suffixes = (".h5", ".hdf5", ".hdf", ".he5")
+    package, extra = "h5py", "hdf5"
+
+    def __init__(self, file: _File, asked: Asked) -> None:
+        self._file = file
+        opened = _open(file.path)
+        try:
+            columns = dict(_columns(opened, file))
+        finally:
+            opened.close()
+        super().__init__(columns, asked, file.path)
+
+    @classmethod
+    def opened(cls, what: Any, asked: Asked) -> Source:
+        """Open a file, or several that are alike, one behind the other."""
+        sources = [cls(_File(path), asked) for path in what]
+        return sources[0] if len(sources) == 1 else chain(sources)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @classmethod
+    def example(cls, folder: Path, rows: int) -> Source:
+        """Write images in compressed chunks, and labels."""
+        import h5py
+
+        random = np.random.default_rng(0)
+        path = str(folder / "data.h5")
+        with h5py.File(path, "w") as file:
+            x = random.integers(0, 256, (rows, 5, 4, 3), np.uint8)
+            file.create_dataset("x", data=x, chunks=(min(rows, 4), 5, 4, 3), compression="gzip", shuffle=True)
+            file["y"] = np.arange(rows) % 2
+        return cls.opened([path], Asked())
+
+
+def _columns(opened: Any, file: _File) -> Iterator[tuple[str, Column]]:
+    """List the datasets of a file; what leads out of it is listed as refused."""
+    for count, (name, found) in enumerate(_found(opened, "", set())):
+        if count == _MOST:
+            raise BadFile(f"{file.path} lists more than {_MOST} datasets")
+        if isinstance(found, str):
+            yield name, Refused(found)
+        elif found.external or found.is_virtual:
+            yield name, Refused("a dataset whose values are in other files")
+        elif found.shape is not None:
+            yield name, Dataset(file, name, found)
+
+
+def _found(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Give the datasets of a group and of those in it, or why one cannot be had; each group once, so that loops end."""
+    import h5py
+
+    for name in group:
+        link, full = group.get(name, getlink=True), f"{prefix}{name}"
+        if isinstance(link, h5py.ExternalLink):
+            yield full, f"a link into another file, {link.filename!r}"
+            continue
+        try:
+            found = group[name]
+        except (KeyError, OSError, RuntimeError) as error:
+            yield full, f"damaged, or a link that leads nowhere ({' '.join(str(error).split())[:100]})"
+            continue
+        if isinstance(found, h5py.Dataset):
+            yield full, found
+        elif isinstance(found, h5py.Group):
+            number = h5py.h5o.get_info(found.id).addr
+            if number not in seen:
+                seen.add(number)
+                yield from _found(found, f"{full}/", seen)

@@ -1,0 +1,238 @@
+"""Checks that any source must pass: bitesize's own and yours."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tracemalloc
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.engine.loader import Loader
+from bitesize.memory.budget import Budget
+from bitesize.order.order import Order
+from bitesize.sources.base import Source
+from bitesize.spec import Encoded, Field
+from bitesize.transforms.crop import Resize
+
+# Beside what a source says that reading takes: Python's own objects, and libraries' small buffers.
+_SLACK = 2 << 20
+_MOST_ROWS = 500
+Rows = dict[str, list[bytes]]
+
+
+class _Files:
+    """Takes the bytes of encoded rows."""
+
+    def __init__(self, rows: int) -> None:
+        self.data: list[bytearray] = [bytearray() for _ in range(rows)]
+
+    def put(self, i: int, nbytes: int) -> memoryview:
+        """Give a buffer for a row."""
+        self.data[i] = bytearray(nbytes)
+        return memoryview(self.data[i])
+
+
+def read_rows(source: Source, rows: Sequence[int] | NDArray[np.int64]) -> Rows:
+    """Read rows by one call to `Source.read`.
+
+    Returns
+    -------
+    dict of str to list of bytes
+        For each field the bytes of each row, in the order asked for.
+    """
+    numbers = np.asarray(rows, np.int64)
+    into: dict[str, Any] = {}
+    for name, what in source.spec.items():
+        into[name] = _Files(len(numbers)) if isinstance(what, Encoded) else np.empty((len(numbers), *what.shape), what.dtype)
+    source.read(numbers, into)
+    return {
+        name: [bytes(each) for each in there.data] if isinstance(there, _Files) else [row.tobytes() for row in there]
+        for name, there in into.items()
+    }
+
+
+def check_source(source: Source, *, threads: int = 4) -> None:
+    """Check that a source keeps what `Source` promises: at most its first 500 rows are read, several times.
+
+    Parameters
+    ----------
+    source
+        With at least 8 rows, all of which can be read.
+    threads
+        How many read at once.
+
+    Raises
+    ------
+    AssertionError
+        With what is not as promised.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> check_source(bs.open(np.arange(40.0).reshape(20, 2), np.arange(20) % 2))
+    """
+    _check_spec(source)
+    count = min(len(source), _MOST_ROWS)
+    known = read_rows(source, range(count))
+    _check_rows(source, known, count)
+    _check_memory(source, count)
+    _check_threads(source, known, count, threads)
+    _check_places(source, known, count)
+    _check_runs(source)
+    _check_copies(source, known, count)
+    _check_parts(source, known, count)
+    source.close()
+    _same(read_rows(source, [0, count - 1]), known, [0, count - 1], "after close()")
+    _check_loader(source)
+    source.close()
+
+
+def _check_spec(source: Source) -> None:
+    assert len(source) >= 8, f"{source!r} has {len(source)} rows: at least 8 are needed to check it"
+    assert source.spec, "spec is empty"
+    for name, what in source.spec.items():
+        assert isinstance(what, Field | Encoded), f"spec[{name!r}] is {what!r}, neither a Field nor an Encoded"
+        assert not isinstance(what, Field) or what.dtype.isnative, (
+            f"spec[{name!r}] is {what.dtype}, not in native byte order"
+        )
+    labels = source.labels
+    if labels is not None:
+        assert labels.shape == (len(source),), f"labels have the shape {labels.shape}, not ({len(source)},)"
+        assert labels.dtype == np.int64, f"labels are {labels.dtype}, not int64"
+        if source.classes is not None:
+            assert 0 <= labels.min() <= labels.max() < len(source.classes), "labels are not numbers of the classes"
+    for row in (0, len(source) - 1):
+        assert isinstance(source.describe(row), str), f"describe({row}) gives no text"
+        assert source.describe(row), f"describe({row}) is empty"
+    assert source.nbytes >= 0, "nbytes is negative"
+
+
+def _check_rows(source: Source, known: Rows, count: int) -> None:
+    for row in (0, 1, count // 2, count - 1):
+        _same(read_rows(source, [row]), known, [row], "alone")
+    random = np.random.default_rng(0)
+    mixed = random.permutation(count)
+    _same(read_rows(source, mixed), known, mixed, "in another order")
+    again = random.integers(0, count, count)
+    _same(read_rows(source, again), known, again, "with repeats")
+    labels = source.labels
+    if labels is not None and "y" in known:
+        field = source.spec["y"]
+        assert isinstance(field, Field), "labels belong to a field y of numbers"
+        given = np.frombuffer(b"".join(known["y"]), field.dtype)
+        assert (given == labels[:count]).all(), "the field y is not labels"
+
+
+def _check_memory(source: Source, count: int) -> None:
+    rows = np.arange(min(count, 16), dtype=np.int64)
+    read_rows(source, rows)  # what is loaded once is not counted
+    tracemalloc.start()
+    try:
+        found = read_rows(source, rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    handed = 3 * sum(len(row) for rows_of in found.values() for row in rows_of)  # into, its copy, and the result
+    assert peak <= handed + source.scratch(len(rows)) + _SLACK, (
+        f"reading {len(rows)} rows took {peak:,} bytes, of which {handed:,} were asked for and scratch tells {source.scratch(len(rows)):,}"
+    )
+
+
+def _check_threads(source: Source, known: Rows, count: int, threads: int) -> None:
+    def read(seed: int) -> None:
+        rows = np.random.default_rng(seed).integers(0, count, max(1, count // 4))
+        _same(read_rows(source, rows), known, rows, f"by one of {threads} threads")
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(read, range(4 * threads)))
+
+
+def _check_places(source: Source, known: Rows, count: int) -> None:
+    rows = np.random.default_rng(1).permutation(count)
+    found = source.locate(rows)
+    if found is None or found.in_memory:
+        return
+    for row, which, offset in zip(rows.tolist(), found.which.tolist(), found.offsets.tolist(), strict=True):
+        with open(os.fsdecode(found.paths[which]), "rb") as file:
+            assert file.read(len(found.header)) == found.header, f"row {row} is located behind a header that is not there"
+            file.seek(offset)
+            there = file.read(len(known["x"][row]))
+        assert there == known["x"][row], f"row {row} is not where locate() says"
+
+
+def _check_runs(source: Source) -> None:
+    runs = source.runs()
+    if runs is None:
+        return
+    starts = runs.starts
+    assert starts[0] == 0, "runs do not begin with row 0"
+    assert starts[-1] == len(source), "the last run does not end with the rows"
+    assert (np.diff(starts) > 0).all(), "runs do not ascend"
+    encoded = [name for name, what in source.spec.items() if isinstance(what, Encoded)]
+    if not encoded:
+        return
+    assert runs.nbytes is not None, "runs of encoded rows do not tell their bytes"
+    for i in range(min(4, len(starts) - 1)):
+        found = read_rows(source, np.arange(starts[i], starts[i + 1]))
+        nbytes = sum(len(row) for name in encoded for row in found[name])
+        assert nbytes <= runs.nbytes[i], f"run {i} has {nbytes:,} encoded bytes, and runs() tells {runs.nbytes[i]:,}"
+
+
+def _check_copies(source: Source, known: Rows, count: int) -> None:
+    assert source.fingerprint() == source.fingerprint(), "the fingerprint changes"
+    copy = pickle.loads(pickle.dumps(source))  # noqa: S301 - made a moment ago
+    assert copy.fingerprint() == source.fingerprint(), "a pickled copy has another fingerprint"
+    assert len(copy) == len(source), "a pickled copy has other rows"
+    _same(read_rows(copy, range(count)), known, range(count), "by a pickled copy")
+    copy.close()
+
+
+def _check_parts(source: Source, known: Rows, count: int) -> None:
+    chosen = [count - 1, 0, 3, 3]
+    part = source.subset(chosen)
+    _same(read_rows(part, range(4)), known, chosen, "of a subset")
+    assert part.fingerprint() != source.fingerprint(), "a subset has the fingerprint of the whole"
+    first, second = source.split(0.75, seed=1)
+    assert len(first) + len(second) == len(source), "a split loses or repeats rows"
+
+
+def _check_loader(source: Source) -> None:
+    steps = [Resize(8)] if isinstance(source.spec.get("x"), Encoded) else []
+    orders: list[Order | None] = [None]
+    runs = source.runs()
+    if runs is not None:
+        orders.append(Order(len(source), seed=3, window=max(8, len(source) // 3)))
+    with Loader(source, batch_size=4, memory="1 GiB", transforms=steps) as loader:
+        budget = Budget(max(loader.least * 2, 16 << 20))
+    for order in orders:
+        settings: dict[str, Any] = {"batch_size": 4, "memory": budget, "transforms": steps, "order": order, "threads": 3}
+        with Loader(source, **settings) as loader:
+            whole, states = [], []
+            for batch in loader:
+                whole.append({name: array.copy() for name, array in batch.items()} | {" rows": batch.rows.copy()})
+                states.append(loader.state_dict())
+        rows = np.concatenate([batch[" rows"] for batch in whole])
+        assert len(set(rows.tolist())) == len(rows), "an epoch gives a row twice"
+        assert len(rows) > len(source) - 4, "an epoch leaves rows out"
+        half = len(whole) // 2
+        with Loader(source, **settings) as loader:
+            loader.load_state_dict(states[half - 1])
+            for batch, expected in zip(loader, whole[half:], strict=True):
+                for name, array in batch.items():
+                    assert np.array_equal(array, expected[name], equal_nan=array.dtype.kind in "fc"), (
+                        f"a loop that goes on at batch {half} gives other values of {name}"
+                    )
+                del array
+                del batch
+    assert budget.granted == 0, f"{budget.granted:,} bytes are still charged when all loaders are closed"
+
+
+def _same(found: Rows, known: Rows, rows: Sequence[int] | NDArray[np.int64], how: str) -> None:
+    for name, values in known.items():
+        for i, row in enumerate(rows):
+            assert found[name][i] == values[row], f"row {row}, read {how}, has another {name}"
