@@ -22,7 +22,7 @@ from bitesize.spec import Field
 class HeldRun:
     """A run in memory, or on its way there."""
 
-    __slots__ = ("addresses", "error", "failed", "fields", "files", "frame", "left", "number", "start", "there")
+    __slots__ = ("addresses", "beside", "error", "failed", "fields", "files", "frame", "left", "number", "start", "there")
 
     def __init__(self, number: int, start: int, uses: int) -> None:
         self.number, self.start, self.left = number, start, uses
@@ -32,6 +32,7 @@ class HeldRun:
         self.addresses: dict[str, int] = {}  # where, of each field, row 0 of the source would be
         self.files: dict[str, dict[int, memoryview]] = {}
         self.failed: Mapping[int, Exception] = {}
+        self.beside: frozenset[int] = frozenset()  # rows that found no room, and are read when they are asked for
         self.error: BaseException | None = None
 
 
@@ -114,7 +115,8 @@ class Held:
         try:
             self._source.base.read(rows, into)
         except BadRows as error:
-            run.failed = {i: without_frames(cause) for i, cause in error.causes.items()}
+            run.beside = frozenset(i for i, cause in error.causes.items() if isinstance(cause, _NoRoom))
+            run.failed = {i: without_frames(cause) for i, cause in error.causes.items() if i not in run.beside}
 
     # --- what is asked for -------------------------------------------------------------------------------------------
 
@@ -136,7 +138,12 @@ class Held:
         """Copy rows; see `Source.read`."""
         _, inverse, runs = self._wait_for(rows)
         failed: dict[int, Exception] = {}
-        if None in runs or self._fixed.keys() != self._source.spec.keys() or compiled() is None:
+        if (
+            None in runs
+            or any(run.beside for run in runs if run)
+            or self._fixed.keys() != self._source.spec.keys()
+            or compiled() is None
+        ):
             for i, k in enumerate(inverse.tolist()):
                 self._copy_one(rows, i, runs[k], into, failed)
         else:
@@ -155,15 +162,15 @@ class Held:
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Tell where rows are in memory; None if one of them is not, or could not be read."""
         numbers, inverse, runs = self._wait_for(rows)
-        if "x" not in self._fixed or any(run is None or run.failed for run in runs):
+        if "x" not in self._fixed or any(run is None or run.failed or run.beside for run in runs):
             return None
         return Located([], numbers, _addresses(runs, "x")[inverse] + rows * self._fixed["x"].nbytes, in_memory=True)
 
     def _copy_one(
         self, rows: NDArray[np.int64], i: int, run: HeldRun | None, into: Into, failed: dict[int, Exception]
     ) -> None:  # fmt: skip
-        """Copy one row of a call, or read it where its run is not in memory."""
-        if run is None:
+        """Copy one row of a call, or read it where it is not in memory."""
+        if run is None or int(rows[i]) - run.start in run.beside:
             try:
                 self._source.base.read(rows[i : i + 1], portion(into, i, 1))
             except BadRows as error:
@@ -229,6 +236,10 @@ def _addresses(runs: Sequence[HeldRun | None], name: str) -> NDArray[np.int64]:
     return np.array([run.addresses[name] for run in runs if run is not None], np.int64)
 
 
+class _NoRoom(FileChanged):
+    """The rows of a run take more bytes than their source told."""
+
+
 class _Rest:
     """What is left of a frame, handed out piece by piece."""
 
@@ -240,7 +251,7 @@ class _Rest:
     def take(self, i: int, nbytes: int) -> memoryview:
         """Give the next ``nbytes`` to row ``i`` of the run."""
         if nbytes > len(self._view) - self._at:
-            raise FileChanged(
+            raise _NoRoom(
                 f"{self._source.describe(self._row + i)} has {nbytes:,} bytes, and all rows that lie together with it were to "
                 f"take {len(self._view):,}: the file has changed"
             )

@@ -1,0 +1,348 @@
+"""What sources of Arrow tables have in common: columns as fields, whatever file or frame they come from."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.decode.header import sniff
+from bitesize.errors import BadFile, BadSetting, BitesizeError
+from bitesize.files.pread import read_files
+from bitesize.sources.base import Asked, Into, Runs, Source, raise_bad
+from bitesize.sources.columns import LABELS, wanted_fields
+from bitesize.sources.images import ImageFiles
+from bitesize.sources.labels import class_numbers
+from bitesize.spec import Encoded, Field
+
+# Parts of a table that are kept: the one that rows are read from, and the next.
+_KEPT = 2
+# What Arrow holds beside the values: offsets, validity, its own structures.
+_BESIDE = 1 << 20
+
+
+class Part(NamedTuple):
+    """Rows of a table that are read together.
+
+    Attributes
+    ----------
+    rows : int
+        How many.
+    nbytes : int
+        Bytes in memory, and of what they are made of.
+    """
+
+    rows: int
+    nbytes: int
+
+
+class ArrowColumn:
+    """How a column of a table becomes a field.
+
+    Parameters
+    ----------
+    name
+        In the table.
+    first
+        Its first row, as an Arrow array of one value.
+    asked
+        How images are to come out.
+    folder
+        Where paths lead from, or None where they lead nowhere.
+    """
+
+    def __init__(self, name: str, first: Any, asked: Asked, folder: str | None) -> None:
+        import pyarrow as pa
+        import pyarrow.types as kinds
+
+        self.name = name
+        self.folder: str | None = None  # where paths lead from, if it holds paths
+        self.what: Field | Encoded | None = None  # None where it is text, or cannot be a field
+        self.why = ""
+        self.is_text = False
+        kind = first.type
+        if isinstance(kind, pa.BaseExtensionType):
+            shape = tuple(kind.shape) if isinstance(kind, pa.FixedShapeTensorType) and not kind.permutation else None
+            kind = kind.storage_type
+        else:
+            shape = None
+        self.in_struct = kinds.is_struct(kind) and kind.get_field_index("bytes") >= 0
+        if self.in_struct:  # images as Hugging Face stores them
+            kind = kind.field("bytes").type
+        if kinds.is_dictionary(kind):
+            kind = kind.value_type
+        if kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind):
+            self._learn_binary(first, asked)
+        elif kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind):
+            self._learn_text(first, asked, folder)
+        else:
+            self._learn_numbers(first, kind, shape)
+
+    def _learn_binary(self, first: Any, asked: Asked) -> None:
+        value = self.scalar(first, 0)
+        try:
+            sniff(value[:16] if value is not None else b"")
+            self.what = Encoded("image", asked.mode, asked.orient)
+        except BadFile:
+            self.why = "bytes that are no images"
+
+    def _learn_text(self, first: Any, asked: Asked, folder: str | None) -> None:
+        value = self.scalar(first, 0)
+        if folder is not None and isinstance(value, str) and value.lower().endswith(ImageFiles.suffixes):
+            self.what, self.folder = Encoded("image", asked.mode, asked.orient), folder
+        else:
+            self.is_text, self.why = True, "text, and no labels"
+
+    def _learn_numbers(self, first: Any, kind: Any, shape: tuple[int, ...] | None) -> None:
+        import pyarrow.types as kinds
+
+        found: list[int] = []
+        values = first.storage if hasattr(first, "storage") else first
+        while kinds.is_fixed_size_list(kind) or kinds.is_list(kind) or kinds.is_large_list(kind):
+            if values.null_count or not len(values):
+                self.why = "lists whose length its first row does not tell"
+                return
+            before = len(values)
+            values = values.flatten()
+            if len(values) % before:
+                self.why = "lists of different lengths"
+                return
+            found.append(len(values) // before)
+            kind = kind.value_type
+        try:
+            dtype = np.dtype(kind.to_pandas_dtype())
+        except (NotImplementedError, TypeError):
+            dtype = np.dtype(object)
+        if dtype.kind not in "biufmM":
+            self.why = f"of type {kind}"
+            return
+        self.what = Field(shape or tuple(found), dtype)
+
+    def scalar(self, values: Any, i: int) -> Any:
+        """Give one value as bytes or text, or None."""
+        value = values[i]
+        if self.in_struct:
+            value = value["bytes"] if value.is_valid else value
+        return value.as_py() if value.is_valid else None
+
+    def put(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
+        """Put values, an Arrow array of as many rows as ``numbers`` has, into rows ``numbers`` of a field."""
+        if isinstance(self.what, Field):
+            self._put_numbers(values, numbers, into, failed)
+        elif self.folder is not None:
+            self._put_files(values, numbers, into, failed)
+        else:
+            self._put_bytes(values, numbers, into, failed)
+
+    def _put_bytes(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
+        for k, i in enumerate(numbers):
+            value = values[k]
+            if self.in_struct and value.is_valid:
+                value = value["bytes"]
+            if not value.is_valid:
+                failed[i] = BadFile(f"the column {self.name!r} has no value there")
+                continue
+            buffer = value.as_buffer()
+            try:
+                into.put(i, buffer.size)[:] = memoryview(buffer).cast("B")
+            except BitesizeError as error:
+                failed[i] = error
+
+    def _put_files(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
+        assert self.folder is not None
+        paths, of = [], []
+        for k, i in enumerate(numbers):
+            value = self.scalar(values, k)
+            if value is None:
+                failed[i] = BadFile(f"the column {self.name!r} has no value there")
+            else:
+                paths.append(os.fsencode(os.path.join(self.folder, value)))
+                of.append(i)
+        found = read_files(paths, lambda k, nbytes: into.put(of[k], nbytes))
+        failed.update({of[k]: error for k, error in found.items()})
+
+    def _put_numbers(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
+        assert isinstance(self.what, Field)
+        shape, whole = self.what.shape, values
+        if hasattr(whole, "storage"):
+            whole = whole.storage
+        if hasattr(whole, "dictionary_decode"):
+            whole = whole.dictionary_decode()
+        for _ in shape if not hasattr(values, "storage") else range(1):
+            if whole.null_count or not hasattr(whole, "flatten"):
+                break
+            whole = whole.flatten()
+        if whole.null_count or len(whole) != len(numbers) * math.prod(shape):
+            if len(numbers) > 1:  # each by itself, so that a bad row takes no others with it
+                for k, i in enumerate(numbers):
+                    self._put_numbers(values.slice(k, 1), [i], into, failed)
+                return
+            seen = "no value" if whole.null_count else f"{len(whole)} values for {math.prod(shape)}"
+            failed[numbers[0]] = BadFile(f"the column {self.name!r} has {seen} there")
+            return
+        made = whole.to_numpy(zero_copy_only=False).reshape(len(numbers), *shape)
+        if len(numbers) == len(into) and list(numbers) == list(range(len(into))):
+            into[...] = made
+        else:
+            into[list(numbers)] = made
+
+
+class ArrowSource(Source):
+    """Rows of Arrow tables.
+
+    Parameters
+    ----------
+    parts
+        Rows that are read together, one behind the other.
+    asked
+        Which columns are fields.
+    where
+        Name of the data, for messages.
+    folder
+        Where paths in columns lead from.
+    """
+
+    reads_files = True
+
+    def __init__(self, parts: Sequence[Part], asked: Asked, where: str, folder: str | None) -> None:
+        self._where, self._parts = where, list(parts)
+        self._ends = np.cumsum([part.rows for part in parts], dtype=np.int64)
+        if not len(self._ends) or not self._ends[-1]:
+            raise BadFile(f"{where} has no rows")
+        self._begin()
+        first = self._table(next(i for i, part in enumerate(parts) if part.rows))
+        wanted = wanted_fields(asked, first.column_names)
+        label = asked.labels if isinstance(asked.labels, str) else next((name for name in LABELS if name in wanted), None)
+        if label is not None:
+            wanted.setdefault(label, label)
+        self._columns: dict[str, ArrowColumn] = {}
+        self.spec, left_out = {}, {}
+        self._known: NDArray[np.int64] | None = None
+        self._label = label
+        for name, there in wanted.items():
+            if there not in first.column_names:
+                raise BadSetting(f"{where} has no column {there!r}: it has {', '.join(first.column_names)}")
+            column = ArrowColumn(there, first.column(there).slice(0, 1).combine_chunks(), asked, folder)
+            if column.what is None and not (column.is_text and name == label):
+                if asked.fields is not None:
+                    raise BadSetting(f"the column {there!r} of {where} cannot be a field: it is {column.why}")
+                left_out[f"{there}: {column.why}"] = 1
+                continue
+            self._columns[name] = column
+            self.spec[name] = column.what or Field((), np.dtype(np.int64))
+        self.left_out = left_out
+        if not self.spec:
+            raise BadFile(f"{where} has no column of numbers or images: it has {', '.join(map(str, first.schema))}")
+        if label in self._columns and self._columns[label].is_text:
+            self._known, self.classes = class_numbers(self._all(label), len(self))
+
+    def _begin(self) -> None:
+        self._kept: OrderedDict[int, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_kept", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
+
+    @abstractmethod
+    def _read_part(self, number: int) -> Any:
+        """Read a part as an Arrow table."""
+
+    def _table(self, number: int) -> Any:
+        """Give a part: one of the last that were read, or read it; one thread at a time."""
+        with self._lock:
+            if number in self._kept:
+                self._kept.move_to_end(number)
+            else:
+                while len(self._kept) >= _KEPT:
+                    self._kept.popitem(last=False)
+                self._kept[number] = self._read_part(number)
+            return self._kept[number]
+
+    def _all(self, name: str) -> list[Any]:
+        column = self._columns[name].name
+        return [value for i in range(len(self._parts)) for value in self._table(i).column(column).to_pylist()]
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read the rows of each part."""
+        if self._known is not None and self._label is not None and self._label in into:
+            into[self._label][...] = self._known[rows]
+        failed: dict[int, Exception] = {}
+        numbers = np.searchsorted(self._ends, rows, side="right")
+        for part in np.unique(numbers).tolist():
+            of = np.flatnonzero(numbers == part)
+            inside = rows[of] - (self._ends[part] - self._parts[part].rows)
+            try:
+                table = self._table(part)
+            except BitesizeError as error:
+                failed |= dict.fromkeys(of.tolist(), error)
+                continue
+            self._put(table, inside, of.tolist(), into, failed)
+            del table
+        raise_bad(failed)
+
+    def _put(self, table: Any, inside: NDArray[np.int64], of: list[int], into: Into, failed: dict[int, Exception]) -> None:
+        together = (np.diff(inside) == 1).all()
+        for name, column in self._columns.items():
+            if name not in into or column.what is None:
+                continue
+            values = table.column(column.name)
+            values = values.slice(int(inside[0]), len(inside)) if together else values.take(inside)
+            column.put(values.combine_chunks() if values.num_chunks != 1 else values.chunk(0), of, into[name], failed)
+
+    def runs(self) -> Runs | None:
+        """Give the parts."""
+        starts = np.append(0, self._ends)
+        encoded = [column for column in self._columns.values() if isinstance(column.what, Encoded)]
+        if any(column.folder is not None for column in encoded):
+            return None  # nobody knows the bytes of files that are not opened
+        nbytes = np.array([part.nbytes for part in self._parts], np.int64) if encoded else None
+        keep = np.array([part.rows > 0 for part in self._parts])
+        return Runs(np.append(starts[:-1][keep], len(self)), None if nbytes is None else nbytes[keep])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the parts that are kept and of one that is read, and of labels."""
+        largest = max(part.nbytes for part in self._parts)
+        known = 0 if self._known is None else self._known.nbytes
+        return (_KEPT + 1) * largest + _BESIDE + known
+
+    def scratch(self, rows: int) -> int:
+        """Values that are gathered before they are put in their places."""
+        fields = [column.what for column in self._columns.values() if isinstance(column.what, Field)]
+        return 2 * rows * max((field.nbytes for field in fields), default=0)
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class number of every row, read when they are first asked for."""
+        what = self.spec.get(self._label or "")
+        if self._known is None and isinstance(what, Field) and not what.shape and what.dtype.kind in "iub":
+            assert self._label is not None
+            self._known = np.array(self._all(self._label), np.int64)
+        return self._known
+
+    def describe(self, row: int) -> str:
+        """Name the data and the row."""
+        return f"{self._where}, row {row}"
+
+    def _identity(self) -> bytes:
+        parts = repr([part.rows for part in self._parts]).encode()
+        return parts + (b"" if self.classes is None or self._known is None else self._known.tobytes())
+
+    def close(self) -> None:
+        """Let go of what is kept."""
+        with self._lock:
+            self._kept.clear()
