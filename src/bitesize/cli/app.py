@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bitesize.cli import bench, concat, demo, evaluate, inspect, plan, predict, stats, train
+from bitesize.cli import bench, concat, demo, evaluate, formats, inspect, plan, predict, stats, train
 from bitesize.cli.console import console, errors, plain
 from bitesize.cli.interrupt import INTERRUPT, interruptible, leave
 
@@ -27,6 +27,7 @@ app.command()(predict.predict)
 app.command()(plan.plan)
 app.command()(stats.stats)
 app.command()(inspect.inspect)
+app.command()(formats.formats)
 app.command()(bench.bench)
 app.command()(concat.concat)
 app.command()(demo.demo)

@@ -32,6 +32,8 @@ STANDBY = (2, MOST_STANDBY)
 STANDBY_SHARE = 32
 # What a thread takes beside its scratch, about: the part of its stack that it uses.
 _THREAD = 128 << 10
+# Where a source is read run by run: so many lanes, fewer where runs are large.
+_MOST_LANES, _LANES_NBYTES = 8, 16 << 20
 # Beside its rows: masks, row numbers and random numbers of the batches in the making (8 bytes for up to 16 draws).
 _ROW_OVERHEAD = 160
 
@@ -111,6 +113,8 @@ def choose_order(
 
 def _chosen_order(source: Source, order: Order | str | None, seed: int, shuffle: bool) -> Order:
     n = len(source)
+    if order is None and shuffle and source.mixture is None and source.in_runs:
+        return _order_in_runs(source, seed)
     if order is None:
         return Order(n, seed, shuffle, mixture=source.mixture)
     if order == "balanced":
@@ -124,6 +128,17 @@ def _chosen_order(source: Source, order: Order | str | None, seed: int, shuffle:
     if order.n != n:
         raise BadSetting(f"the order is of {order.n} rows and the source has {n}")
     return order
+
+
+def _order_in_runs(source: Source, seed: int) -> Order:
+    """Choose windows for a source whose rows are only to be had run by run: by the data alone, so that an order is the same everywhere."""
+    runs = source.runs()
+    assert runs is not None
+    rows = int(np.diff(runs.starts).max())
+    fixed = sum(what.nbytes for what in source.spec.values() if isinstance(what, Field))
+    encoded = 0 if runs.nbytes is None else int(runs.nbytes.max())
+    lanes = min(max(_LANES_NBYTES // max(1, rows * fixed + encoded), 1), _MOST_LANES)
+    return Order(len(source), seed, window=lanes * rows, lanes=lanes)
 
 
 def thread_nbytes(pipeline: Pipeline, rows: int) -> int:

@@ -98,6 +98,11 @@ class Arrays(Source):
         row_nbytes = max(1, math.prod(self._x.shape[1:]) * self._x.dtype.itemsize)
         return Runs(np.append(np.arange(0, len(self), max(1, apart // row_nbytes), dtype=np.int64), len(self)))
 
+    @property
+    def in_runs(self) -> bool:
+        """Whether it is compressed."""
+        return self._places is None and isinstance(self._x, Node) and self._x.run_nbytes > 0
+
     def scratch(self, rows: int) -> int:
         """Blocks that a lazy array is read through."""
         if self._places is not None or not isinstance(self._x, Node):

@@ -314,6 +314,11 @@ class ArrowSource(Source):
         return Runs(np.append(starts[:-1][keep], len(self)), None if nbytes is None else nbytes[keep])
 
     @property
+    def in_runs(self) -> bool:
+        """Whether parts are read whole."""
+        return self.runs() is not None
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the parts that are kept and of one that is read, and of labels."""
         largest = max(part.nbytes for part in self._parts)

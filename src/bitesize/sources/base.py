@@ -180,6 +180,14 @@ class Source(ABC):
         """
         return None
 
+    @property
+    def in_runs(self) -> bool:
+        """Whether a single row takes about as much reading as its whole run, as in a compressed chunk.
+
+        A `Loader` that is asked to shuffle then draws rows from runs in memory, unless it is given an order.
+        """
+        return False
+
     def scratch(self, rows: int) -> int:
         """Tell the bytes that one `read` of so many rows takes besides ``into``."""
         return 0

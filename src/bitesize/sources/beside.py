@@ -69,6 +69,11 @@ class Beside(Source):
         """Tell the runs of the base."""
         return self._base.runs()
 
+    @property
+    def in_runs(self) -> bool:
+        """Whether the base is read in runs."""
+        return self._base.in_runs
+
     def scratch(self, rows: int) -> int:
         """Tell what the base needs."""
         return self._base.scratch(rows)
@@ -182,6 +187,11 @@ class Zipped(Source):
         known = [each for each in runs if each is not None]
         encoded = any(not isinstance(what, Field) for what in self.spec.values())
         return known[0] if len(known) == 1 and not encoded else None
+
+    @property
+    def in_runs(self) -> bool:
+        """Whether the one source that has runs is read in them."""
+        return self.runs() is not None and any(source.in_runs for _, source in self._parts)
 
     @property
     def nbytes(self) -> int:

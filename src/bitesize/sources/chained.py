@@ -117,6 +117,11 @@ class Chained(Source):
         known = np.concatenate(nbytes) if len(nbytes) == len(runs) else None
         return Runs(np.append(np.concatenate(starts), len(self)), known)
 
+    @property
+    def in_runs(self) -> bool:
+        """Whether one of the sources is read in runs, and all have some."""
+        return any(part.in_runs for part in self._parts) and self.runs() is not None
+
     def scratch(self, rows: int) -> int:
         """Tell the most that any source needs."""
         return max(part.scratch(rows) for part in self._parts)

@@ -162,6 +162,11 @@ class ColumnSource(Source):
             return None
         return Runs(np.append(np.arange(0, self._rows, self._run_rows, dtype=np.int64), self._rows))
 
+    @property
+    def in_runs(self) -> bool:
+        """Whether rows lie in chunks of several, each of which is read whole."""
+        return self._run_rows is not None and self._run_rows > 1
+
     def scratch(self, rows: int) -> int:
         """Tell what the fields need, one after the other."""
         return max(column.scratch(rows) for column in self._columns.values())

@@ -47,6 +47,11 @@ class Subset(Source):
             nbytes = nbytes * int(np.bincount(np.cumsum(np.diff(self._rows, prepend=-1) > 0)).max())
         return Runs(np.append(firsts, len(self._rows)), nbytes)
 
+    @property
+    def in_runs(self) -> bool:
+        """Whether rows of the base are read in runs, and these are in its order."""
+        return self._base.in_runs and self.runs() is not None
+
     def scratch(self, rows: int) -> int:
         """Tell what the base needs."""
         return self._base.scratch(rows)

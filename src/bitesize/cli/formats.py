@@ -1,0 +1,34 @@
+"""`bitesize formats`: the kinds of data that can be opened, and what they need."""
+
+from __future__ import annotations
+
+from bitesize.cli.console import console, plain, print_json
+from bitesize.cli.options import Json
+
+
+def formats(json: Json = False) -> None:
+    """List the kinds of data that can be opened, and which of them need a package that is not installed."""
+    from rich.table import Table
+
+    from bitesize.sources.kinds import installed, kinds, others
+
+    found = [
+        {
+            "kind": kind.title or kind.__name__,
+            "suffixes": list(kind.suffixes),
+            "needs": kind.package or None,
+            "installed": installed(kind),
+            "install": None if installed(kind) else f'pip install "bitesize[{kind.extra or kind.package}]"',
+            "source": f"{kind.__module__}.{kind.__qualname__}",
+        }
+        for kind in (*kinds(), *others())
+    ]
+    if json:
+        print_json({"formats": found})
+        return
+    table = Table("data", "files", "needs", box=None)
+    for kind, each in zip((*kinds(), *others()), found, strict=True):
+        needs = each["install"] or each["needs"] or ""
+        colour = "red" if each["install"] else "green"
+        table.add_row(plain(each["kind"]), plain(" ".join(kind.suffixes)), f"[{colour}]{plain(needs)}[/]")
+    console.print(table)

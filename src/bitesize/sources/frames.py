@@ -1,0 +1,74 @@
+"""Data frames of pandas and Polars, and Arrow tables: their columns as fields, not copied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitesize.errors import BadSetting
+from bitesize.sources.arrow_rows import ArrowSource, Part
+from bitesize.sources.base import Asked, Runs, Source
+
+_KINDS = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")}
+
+
+class Frame(ArrowSource):
+    """A data frame in memory; it must not be changed while it is used."""
+
+    title = "data frames of pandas and Polars, Arrow tables"
+    package, extra = "pyarrow", "parquet"
+
+    def __init__(self, table: Any, asked: Asked, where: str) -> None:
+        self._frame = table
+        super().__init__([Part(table.num_rows, 0)], asked, where, None)
+
+    def _read_part(self, number: int) -> Any:
+        return self._frame
+
+    def runs(self) -> Runs | None:
+        """Rows in memory are all alike."""
+        return None
+
+    @classmethod
+    def takes(cls, what: Any) -> bool:
+        """Tell whether this is a frame."""
+        return (type(what).__module__.partition(".")[0], type(what).__name__) in _KINDS
+
+    @classmethod
+    def opened(cls, what: Any, asked: Asked) -> Source:
+        """Look at a frame as an Arrow table."""
+        import pyarrow as pa
+
+        library = type(what).__module__.partition(".")[0]
+        if library == "polars":
+            table = what.to_arrow()
+        elif library == "pandas":
+            names = list(map(str, what.columns))
+            table = pa.table([_column(what[name]) for name in what.columns], names=names)
+        else:
+            table = what
+        return cls(table, asked, f"the {type(what).__name__} of {library}")
+
+    @classmethod
+    def example(cls, folder: Path, rows: int) -> Source:
+        """Make a table of numbers, lists and labels."""
+        import pyarrow as pa
+
+        random = np.random.default_rng(0)
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(random.random(3 * rows)), 3)
+        return cls.opened(pa.table({"x": vectors, "y": ["ab"[i % 2] for i in range(rows)]}), Asked())
+
+
+def _column(series: Any) -> Any:
+    """Look at a column of pandas: numbers are not copied, and NaN stays NaN."""
+    import pyarrow as pa
+
+    try:
+        if isinstance(series.dtype, np.dtype) and series.dtype.kind in "biuf":
+            return pa.array(series.to_numpy(), from_pandas=False)
+        made = pa.array(series, from_pandas=True)
+        return made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise BadSetting(f"the column {series.name!r} cannot be read: {error}") from error

@@ -1,0 +1,70 @@
+"""Datasets of Hugging Face's `datasets`: rows of the Arrow tables that they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitesize.errors import BadSetting
+from bitesize.sources.arrow_rows import ArrowSource, Part
+from bitesize.sources.base import Asked, Runs, Source
+
+# Rows that are looked up together.
+_TOGETHER = 16
+
+
+class HuggingFace(ArrowSource):
+    """A dataset with a length; it is read as it is, whatever format it was given."""
+
+    title = "datasets of Hugging Face"
+    package, extra = "datasets", "huggingface"
+
+    def __init__(self, dataset: Any, asked: Asked) -> None:
+        self._dataset = dataset.with_format("arrow")
+        rows = len(dataset)
+        parts = [Part(min(_TOGETHER, rows - start), 0) for start in range(0, rows, _TOGETHER)]
+        super().__init__(parts, asked, "the dataset of Hugging Face", None)
+        names = (
+            getattr(dataset.features.get(self._columns[self._label].name), "names", None)
+            if self._label in self._columns
+            else None
+        )
+        if names and self.classes is None:
+            self.classes = tuple(names)
+
+    def _read_part(self, number: int) -> Any:
+        return self._dataset[number * _TOGETHER : number * _TOGETHER + self._parts[number].rows]
+
+    def runs(self) -> Runs | None:
+        """Rows are looked up alike."""
+        return None
+
+    @classmethod
+    def takes(cls, what: Any) -> bool:
+        """Tell whether this is a dataset of theirs."""
+        return type(what).__module__.partition(".")[0] == "datasets"
+
+    @classmethod
+    def opened(cls, what: Any, asked: Asked) -> Source:
+        """Open a dataset; one of several parts is told apart by name."""
+        if isinstance(what, dict):
+            if asked.split is None or asked.split not in what:
+                raise BadSetting(f'the dataset has the parts {", ".join(what)}: choose one, bs.open(data["train"])')
+            what = what[asked.split]
+        if not hasattr(what, "with_format") or not hasattr(what, "__len__"):
+            raise BadSetting(f"{type(what).__name__} has no rows that could be asked for by number: a Dataset has")
+        return cls(what, asked)
+
+    @classmethod
+    def example(cls, folder: Path, rows: int) -> Source:
+        """Make a dataset of vectors with classes."""
+        import datasets
+
+        random = np.random.default_rng(0)
+        kinds = datasets.Features(
+            {"x": datasets.Sequence(datasets.Value("float64"), length=3), "label": datasets.ClassLabel(names=["a", "b"])}
+        )
+        made = {"x": random.random((rows, 3)).tolist(), "label": [i % 2 for i in range(rows)]}
+        return cls.opened(datasets.Dataset.from_dict(made, features=kinds), Asked())

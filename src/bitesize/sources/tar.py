@@ -1,0 +1,250 @@
+"""Tar files of samples, as WebDataset writes them: members of one key are a row; read where they lie, never extracted."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile, BadSetting, BitesizeError
+from bitesize.files.npy import MAX_HEADER, parse_header
+from bitesize.files.pread import open_file, read_into
+from bitesize.files.tar_index import tar_index
+from bitesize.sources.base import Asked, Into, Runs, Source, raise_bad
+from bitesize.sources.columns import wanted_fields
+from bitesize.sources.images import ImageFiles
+from bitesize.sources.labels import class_numbers
+from bitesize.spec import Encoded, Field
+
+# A sample's members that hold its class, as a number or a name.
+_CLASSES = ("cls", "label", "cls.txt")
+_RUN_BYTES = 1 << 20
+_NAMED = 10
+
+
+class Tar(Source):
+    """Samples of tar files: their images are the field ``x``, their classes ``y``.
+
+    Parameters
+    ----------
+    paths
+        Shards, one behind the other.
+    asked
+        Which members are fields: ``{"x": "png", "depth": "depth.npy", "y": "json.label"}``, by what follows the first dot of their names,
+        and of JSON by the name of a value.
+    """
+
+    title = "tar files of samples (WebDataset)"
+    suffixes = (".tar",)
+    reads_files = True
+
+    def __init__(self, paths: Sequence[str], asked: Asked) -> None:
+        self._paths = [os.fsencode(path) for path in paths]
+        self._where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
+        samples = [(number, *sample) for number, path in enumerate(paths) for sample in _samples(path)]
+        if not samples:
+            raise BadFile(f"{self._where} holds no samples")
+        kinds = list(samples[0][2])
+        self._names = [key for _, key, _ in samples]
+        self._shard = np.array([number for number, _, _ in samples], np.int32)
+        wanted = _wanted(kinds, asked)
+        self._places: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self.spec = {}
+        taken = {there.partition(".")[0] if there.startswith("json.") else there for there in wanted.values()}
+        self.left_out = {f"members .{kind}": 1 for kind in kinds if kind not in taken}
+        for name, there in wanted.items():
+            member, _, value = there.partition(".") if there.startswith("json.") else (there, "", "")
+            places = self._found(samples, member)
+            if value or there in _CLASSES:
+                self._arrays[name], classes = class_numbers(self._values(places, value), len(samples))
+                self.classes = classes if name == "y" else self.classes
+                self.spec[name] = Field(self._arrays[name].shape[1:], self._arrays[name].dtype)
+            else:
+                self._places[name] = places
+                self.spec[name] = self._kind(there, places, asked)
+        self._labels = self._arrays.get("y")
+
+    def _found(self, samples: Sequence[Any], member: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        missing = [key for _, key, members in samples if member not in members]
+        if missing:
+            first = ", ".join(missing[:_NAMED])
+            raise BadFile(f"{len(missing)} of {len(samples)} samples of {self._where} have no member .{member}: {first}")
+        places = np.array([members[member] for _, _, members in samples], np.int64)
+        return places[:, 0].copy(), places[:, 1].copy()
+
+    def _values(self, places: tuple[NDArray[np.int64], NDArray[np.int64]], key: str) -> list[Any]:
+        """Read small members: text, or a value of JSON."""
+        values: list[Any] = []
+        for row in range(len(self)):
+            text = bytes(self._member(row, places)).decode("utf-8", "backslashreplace").strip()
+            if not key:
+                values.append(text)
+                continue
+            try:
+                found = json.loads(text)
+                values.append(found[key])
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise BadFile(f"{self.describe(row)}: its .json has no value {key!r}: {error}") from error
+        whole = key == "" and all(value.lstrip("-").isdigit() for value in values)
+        return [int(value) for value in values] if whole else values
+
+    def _kind(self, there: str, places: tuple[NDArray[np.int64], NDArray[np.int64]], asked: Asked) -> Field | Encoded:
+        if f".{there.rpartition('.')[2]}" in ImageFiles.suffixes:
+            return Encoded("image", asked.mode, asked.orient)
+        if there.rpartition(".")[2] != "npy":
+            raise BadSetting(
+                f"members .{there} of {self._where} can be no field: images, .npy, .cls and values of .json can"
+            )
+        header = parse_header(
+            bytes(self._member(0, places)[: MAX_HEADER + 12]), int(places[1][0]), os.fsencode(self.describe(0))
+        )
+        return Field(header.shape, header.dtype.newbyteorder("="))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read members where they lie."""
+        failed: dict[int, Exception] = {}
+        for name, array in self._arrays.items():
+            if name in into:
+                into[name][...] = array[rows]
+        numbers = rows.tolist()
+        for shard in np.unique(self._shard[rows]).tolist():
+            of = [i for i, row in enumerate(numbers) if self._shard[row] == shard]
+            try:
+                fd = open_file(self._paths[shard])
+            except BitesizeError as error:
+                failed |= dict.fromkeys(of, error)
+                continue
+            try:
+                for i in of:
+                    try:
+                        self._read_one(fd, numbers[i], i, into)
+                    except BitesizeError as error:
+                        failed[i] = error
+            finally:
+                os.close(fd)
+        raise_bad(failed)
+
+    def _read_one(self, fd: int, row: int, i: int, into: Into) -> None:
+        path = self._paths[self._shard[row]]
+        for name, (offsets, sizes) in self._places.items():
+            if name not in into:
+                continue
+            what, offset, size = self.spec[name], int(offsets[row]), int(sizes[row])
+            if isinstance(what, Encoded):
+                read_into(fd, [into[name].put(i, size)], offset, path)
+                continue
+            where = os.fsencode(f"{self.describe(row)} (.npy)")
+            start = bytearray(min(size, MAX_HEADER + 12))
+            read_into(fd, [start], offset, path)
+            header = parse_header(bytes(start), size, where)
+            if Field(header.shape, header.dtype.newbyteorder("=")) != what or (header.fortran and len(header.shape) > 1):
+                order = " in Fortran order" if header.fortran else ""
+                raise BadFile(
+                    f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, and that of the first {what}"
+                )
+            out = into[name][i : i + 1].reshape(-1)
+            read_into(fd, [out.view(np.uint8)], offset + header.offset, path)
+            if not header.dtype.isnative:
+                out.byteswap(inplace=True)
+
+    def _member(self, row: int, places: tuple[NDArray[np.int64], NDArray[np.int64]]) -> bytearray:
+        path = self._paths[self._shard[row]]
+        data = bytearray(int(places[1][row]))
+        fd = open_file(path)
+        try:
+            read_into(fd, [data], int(places[0][row]), path)
+        finally:
+            os.close(fd)
+        return data
+
+    def runs(self) -> Runs | None:
+        """Cut shards into stretches of about a megabyte, which disks that turn and networks want."""
+        encoded = [sizes for name, (_, sizes) in self._places.items() if isinstance(self.spec[name], Encoded)]
+        each = sum(encoded, np.zeros(len(self), np.int64))
+        stretch = np.cumsum(each) // _RUN_BYTES
+        torn = (np.diff(self._shard, prepend=-1) != 0) | (np.diff(stretch, prepend=-1) != 0)
+        starts = np.flatnonzero(torn)
+        nbytes = np.add.reduceat(each, starts) if encoded else None
+        return Runs(np.append(starts, len(self)), nbytes)
+
+    def scratch(self, rows: int) -> int:
+        """The header of an array."""
+        return MAX_HEADER + 12
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of names, places and labels."""
+        places = sum(each.nbytes for pair in self._places.values() for each in pair)
+        arrays = sum(array.nbytes for array in self._arrays.values())
+        return places + arrays + self._shard.nbytes + sum(len(name) + 64 for name in self._names)
+
+    def describe(self, row: int) -> str:
+        """Name the file and the sample."""
+        return f"{os.fsdecode(self._paths[self._shard[row]])}::{self._names[row]}"
+
+    def _identity(self) -> bytes:
+        names = "\0".join(self._names).encode("utf-8", "surrogateescape")
+        return b"\0".join([names, *(array.tobytes() for array in self._arrays.values())])
+
+    @classmethod
+    def opened(cls, what: Any, asked: Asked) -> Source:
+        """Open shards."""
+        return cls(list(what), asked)
+
+    @classmethod
+    def example(cls, folder: Path, rows: int) -> Source:
+        """Write two shards of small images with their classes."""
+        from PIL import Image
+
+        random = np.random.default_rng(0)
+        paths = [str(folder / f"{number}.tar") for number in range(2)]
+        for number, path in enumerate(paths):
+            with tarfile.open(path, "w") as tar:
+                for i in range(number * rows // 2, (number + 1) * rows // 2 + number * (rows % 2)):
+                    image = io.BytesIO()
+                    Image.fromarray(random.integers(0, 256, (12 + i % 5, 16, 3), np.uint8)).save(image, "JPEG")
+                    for kind, data in (("jpg", image.getvalue()), ("cls", b"%d" % (i % 2))):
+                        member = tarfile.TarInfo(f"{i:04}.{kind}")
+                        member.size = len(data)
+                        tar.addfile(member, io.BytesIO(data))
+        return cls.opened(paths, Asked())
+
+
+def _samples(path: str) -> list[tuple[str, dict[str, tuple[int, int]]]]:
+    """Gather the members of each key: what is before the first dot of the name; what is behind it tells the kind."""
+    index = tar_index(path)
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    for i in range(len(index.ends)):
+        folder, _, name = index.name(i).rpartition("/")
+        key, dot, kind = name.partition(".")
+        if dot and key and not name.startswith("."):
+            full = f"{folder}/{key}" if folder else key
+            found.setdefault(full, {})[kind.lower()] = (int(index.offsets[i]), int(index.sizes[i]))
+    return list(found.items())
+
+
+def _wanted(kinds: Sequence[str], asked: Asked) -> dict[str, str]:
+    """Give the member of each field: those asked for, or the first image or array as ``x`` and the class as ``y``."""
+    if asked.fields is not None:
+        return wanted_fields(asked, kinds)
+    images = [kind for kind in kinds if f".{kind.rpartition('.')[2]}" in ImageFiles.suffixes]
+    arrays = [kind for kind in kinds if kind.rpartition(".")[2] == "npy"]
+    wanted = dict(zip(("x",), (*images, *arrays), strict=False))
+    wanted |= {kind.replace(".", "_"): kind for kind in arrays if kind not in wanted.values()}
+    label = asked.labels if isinstance(asked.labels, str) else next((kind for kind in kinds if kind in _CLASSES), None)
+    if label is not None:
+        wanted["y"] = label
+    if "x" not in wanted and not arrays:
+        raise BadFile(f"the samples have no images or arrays: their members are .{', .'.join(kinds)}")
+    return wanted
