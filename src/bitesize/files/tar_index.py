@@ -63,7 +63,7 @@ def tar_index(path: str) -> TarIndex:
 
 def _kept(path: str, seen: NDArray[np.int64]) -> TarIndex | None:
     try:
-        with np.load(path + SUFFIX, allow_pickle=False) as file:
+        with open(path + SUFFIX, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             if not np.array_equal(file["seen"], seen):
                 return None
             found = TarIndex(*(file[name] for name in TarIndex._fields))
@@ -97,6 +97,11 @@ def _made(path: str, size: int) -> TarIndex:
                 ends.append(len(blob))
                 offsets.append(member.offset_data)
                 sizes.append(member.size)
+            with open(path, "rb") as file:
+                file.seek(tar.offset)
+                end = file.read(tarfile.BLOCKSIZE)
+            if end != bytes(tarfile.BLOCKSIZE):  # tarfile takes a file that is cut off between members for a whole one
+                raise BadFile(f"{path} ends without the mark of its end: it may be cut off")
     except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError) as error:
         with open(path, "rb") as file:
             start = file.read(6)

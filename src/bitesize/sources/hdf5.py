@@ -183,7 +183,9 @@ class Hdf5(ColumnSource):
 
 def _columns(opened: Any, file: _File) -> Iterator[tuple[str, Column]]:
     """List the datasets of a file; what leads out of it is listed as refused."""
-    for count, (name, found) in enumerate(_found(opened, "", set())):
+    import h5py
+
+    for count, (name, found) in enumerate(_found(opened, "", {h5py.h5o.get_info(opened.id).addr})):
         if count == _MOST:
             raise BadFile(f"{file.path} lists more than {_MOST} datasets")
         if isinstance(found, str):
