@@ -267,9 +267,8 @@ class _Places:
             if caller.resets and caller.method in _LOOKS:
                 self._begin_look()
             elif caller.resets:
-                if (
-                    self._fit is not None and self._fit() is not caller.iterator
-                ):  # else this one had a look, to build metrics
+                # The same iterator as began has only had a look, to build metrics.
+                if self._fit is not None and self._fit() is not caller.iterator:
                     self._note_broken_fit()
                 self._fit = None
                 place = self._place()
