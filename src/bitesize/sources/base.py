@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadRows, BadSetting
+from bitesize.files.scan import class_key
 from bitesize.order.mixture import Mixture
 from bitesize.sources.labels import split_classes, split_groups
 from bitesize.spec import Mode, Spec
@@ -286,6 +287,40 @@ class Source(ABC):
         from bitesize.sources.beside import Beside
 
         return Beside(self, {"y": numbers[self.labels]}, tuple(classes))
+
+    def map_labels(self, names: Mapping[Any, str] | Callable[[Any], str]) -> Source:
+        """Give classes other names; several may get the same, and are one class then.
+
+        Parameters
+        ----------
+        names
+            The new name of each class, by its old name (by its number, where classes have no names), or a function that
+            gives it.
+
+        Raises
+        ------
+        BadSetting
+            If rows have no class labels in the field ``y``, or a class has no new name.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> pets = bs.open(np.zeros((3, 2)), ["husky", "poodle", "siamese"])
+        >>> pets.map_labels({"husky": "dog", "poodle": "dog", "siamese": "cat"}).classes
+        ('cat', 'dog')
+        """
+        labels = self.labels
+        if labels is None or "y" not in self.spec:
+            raise BadSetting(f"{self!r} has no class labels in a field y")
+        old: Sequence[Any] = self.classes if self.classes is not None else range(int(labels.max()) + 1)
+        try:
+            new = [str(names(name) if callable(names) else names[name]) for name in old]
+        except KeyError as error:
+            raise BadSetting(f"map_labels has no new name for the class {error}") from error
+        classes = sorted(set(new), key=class_key)
+        from bitesize.sources.beside import Beside
+
+        return Beside(self, {"y": np.array([classes.index(name) for name in new], np.int64)[labels]}, tuple(classes))
 
     def statistics(
         self,

@@ -19,6 +19,7 @@ class HuggingFace(ArrowSource):
     """A dataset with a length; it is read as it is, whatever format it was given."""
 
     title = "datasets of Hugging Face"
+    in_parts = True
     package, extra = "datasets", "huggingface"
 
     def __init__(self, dataset: Any, asked: Asked) -> None:
@@ -51,8 +52,10 @@ class HuggingFace(ArrowSource):
         """Open a dataset; one of several parts is told apart by name."""
         if isinstance(what, dict):
             if asked.split is None or asked.split not in what:
-                raise BadSetting(f'the dataset has the parts {", ".join(what)}: choose one, bs.open(data["train"])')
+                raise BadSetting(f'the dataset has the parts {", ".join(what)}: choose one with split="train"')
             what = what[asked.split]
+        elif asked.split is not None:
+            raise BadSetting(f"split={asked.split!r}: this dataset is one part")
         if not hasattr(what, "with_format") or not hasattr(what, "__len__"):
             raise BadSetting(f"{type(what).__name__} has no rows that could be asked for by number: a Dataset has")
         return cls(what, asked)

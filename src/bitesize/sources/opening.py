@@ -100,7 +100,7 @@ def open(  # noqa: A001 - reads as bs.open
         return _of_folder(folder, split, asked)
     if isinstance(labels, str | os.PathLike) and os.path.exists(labels):
         raise NotFound(f"a table of labels names files of a folder, and {what!r:.80} is none")
-    if isinstance(what, Mapping):
+    if isinstance(what, Mapping) and (type(what) is dict or taking(what) is None):
         return _of_mapping(what, asked)
     if is_path:
         return _of_path(os.fspath(what), split, asked)  # type: ignore[arg-type]
