@@ -1,7 +1,9 @@
 """Every Python block of the README and the documents runs, in a folder that has what they speak of."""
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -22,12 +24,14 @@ def test_the_python_blocks_of_a_page_run(page, tmp_path, monkeypatch):
         folder = tmp_path / "scans" / ("ill", "well")[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / f"{i}.npy", np.random.default_rng(i).random((24, 24, 3)))
-    names: dict[str, object] = {}
+    module = ModuleType("page")  # classes of a page are found again by pickle
+    monkeypatch.setitem(sys.modules, "page", module)
+    names = module.__dict__
     try:
         for block in blocks:
             exec(compile(block, str(page), "exec"), names)
     finally:
-        for value in names.values():
+        for value in list(names.values()):
             close = getattr(value, "close", None)
             if type(value).__module__.startswith("bitesize") and close is not None:
                 close()

@@ -32,11 +32,12 @@ def bench(
 
     import bitesize as bs
     from bitesize.errors import BadFile, BadSetting
+    from bitesize.sources.opening import open_to_train
     from bitesize.training.settings import preparation
 
     if not 0 < seconds < 86_400:
         raise BadSetting(f"--seconds must be above 0, not {seconds:g}")
-    source = bs.open(data, labels)
+    source = open_to_train(data, labels)
     transforms = preparation(source, image_size, augment=True)
     size = parse_batch_size(batch_size)
     options = {"transforms": transforms, "memory": memory, "threads": threads, "dtype": np.float32}

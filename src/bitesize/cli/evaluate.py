@@ -17,8 +17,8 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure a trained model: loss, accuracy, each class, and what is taken for what. Each row counts once."""
-    import bitesize as bs
     from bitesize.cli.bar import counting
+    from bitesize.sources.opening import open_to_train
     from bitesize.training.prepare import match_classes
     from bitesize.training.run import RunFolder
     from bitesize.training.score import Scorer
@@ -26,7 +26,7 @@ def evaluate(
 
     action: Any = parse_on_error(on_error)
     folder = RunFolder.open(run)
-    source = match_classes(bs.open(data, labels), folder.classes(), data)
+    source = match_classes(open_to_train(data, labels), folder.classes(), data)
     scorer = Scorer(folder)
     batch_size = scorer.config["settings"]["batch_size"]
     with (

@@ -36,6 +36,7 @@ def inspect(
     """Draw a grid of rows, each as it is stored beside what training makes of it, so that you see what the model sees."""
     import bitesize as bs
     from bitesize.errors import BadSetting
+    from bitesize.sources.opening import open_to_train
     from bitesize.training.settings import is_image
 
     if rows < 1 or draws < 1:
@@ -45,7 +46,7 @@ def inspect(
         raise BadSetting(
             f"--rows is at most {_MOST_ROWS} and --draws {_MOST_DRAWS}: a larger picture could not be looked at"
         )
-    source = bs.open(data, labels)
+    source = open_to_train(data, labels)
     if not is_image(source.spec["x"]):
         raise BadSetting(f"inspect draws images, and the rows are {source.spec['x']}")
     steps = _steps(source, image_size, run)

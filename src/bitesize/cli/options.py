@@ -9,12 +9,17 @@ import typer
 Data = Annotated[
     str,
     typer.Argument(
-        metavar="DATA", help="A folder with a subfolder a class, of images or of .npy files; or one large .npy file."
+        metavar="DATA",
+        help="A folder with a subfolder a class, of images or of .npy files; one large .npy file; or what `bitesize formats` lists.",
     ),
 ]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The folder that `bitesize train --out` wrote.")]
 Labels = Annotated[
-    str | None, typer.Option(metavar="CSV", help="A CSV with the columns path and label, instead of class folders.")
+    str | None,
+    typer.Option(
+        metavar="CSV",
+        help="A CSV with the columns path and label, instead of class folders; or the field of the data that has them.",
+    ),
 ]
 BatchSize = Annotated[
     str,

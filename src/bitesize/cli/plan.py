@@ -37,9 +37,10 @@ def plan(
 
     import bitesize as bs
     from bitesize.memory.sizes import format_size
+    from bitesize.sources.opening import open_to_train
     from bitesize.training.settings import preparation
 
-    source = bs.open(data, labels)
+    source = open_to_train(data, labels)
     size: Any = parse_batch_size(batch_size)
     transforms = preparation(source, image_size, augment=False)
     with bs.Loader(source, batch_size=size, transforms=transforms, memory=memory, dtype=np.float32) as loader:

@@ -28,9 +28,9 @@ def predict(
     """Predict: writes path, predicted class, and the probability of each class, a line a file, in order."""
     import numpy as np
 
-    import bitesize as bs
     from bitesize.cli.bar import counting
     from bitesize.errors import BadSetting
+    from bitesize.sources.opening import open_to_train
     from bitesize.training.run import RunFolder
     from bitesize.training.score import Scorer
 
@@ -40,7 +40,7 @@ def predict(
         raise BadSetting(f"the folder of --out {out} does not exist")
     action: Any = parse_on_error(on_error)
     folder = RunFolder.open(run)
-    source = bs.open(data)
+    source = open_to_train(data)
     write = _parquet if Path(out).suffix == ".parquet" else _csv
     scorer = Scorer(folder)
     batch_size = scorer.config["settings"]["batch_size"]

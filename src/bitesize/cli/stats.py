@@ -16,11 +16,11 @@ def stats(
 
     from rich.table import Table
 
-    import bitesize as bs
     from bitesize.cli.bar import counting
+    from bitesize.sources.opening import open_to_train
 
     action: Any = parse_on_error(on_error)
-    source = bs.open(data, labels)
+    source = open_to_train(data, labels)
     done = 0
     with counting("reading", len(source), hide=json) as advance:
 

@@ -331,6 +331,11 @@ class ArrowSource(Source):
         return 2 * rows * max((field.nbytes for field in fields), default=0)
 
     @property
+    def label_name(self) -> str | None:
+        """Name of the field with the labels."""
+        return self._label if self._label in self.spec else None
+
+    @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class number of every row, read when they are first asked for."""
         what = self.spec.get(self._label or "")

@@ -205,6 +205,11 @@ class Source(ABC):
         return labels if labels is not None and labels.dtype == np.int64 and labels.ndim == 1 else None
 
     @property
+    def label_name(self) -> str | None:
+        """Name of the field that `labels` are, or would be if they were class numbers; None where there is none."""
+        return "y" if "y" in self.spec else None
+
+    @property
     def class_count(self) -> int | None:
         """Count the classes: as many as have names, or the greatest class number and one; None where rows have none.
 

@@ -157,7 +157,7 @@ class Zipped(Source):
     def __init__(self, parts: list[tuple[dict[str, str], Source]]) -> None:
         self._parts = parts
         self.spec = {here: source.spec[there] for own, source in parts for here, there in own.items()}
-        self._labelled = next((source for own, source in parts if own.get("y") == "y"), None)
+        self._labelled = next((source for own, source in parts if "y" in own and own["y"] == source.label_name), None)
         self.classes = None if self._labelled is None else self._labelled.classes
         self.reads_files = any(source.reads_files for _, source in parts)
         self.left_out = {what: count for _, source in parts for what, count in source.left_out.items()}
@@ -186,7 +186,7 @@ class Zipped(Source):
         runs = [source.runs() for _, source in self._parts]
         known = [each for each in runs if each is not None]
         encoded = any(not isinstance(what, Field) for what in self.spec.values())
-        return known[0] if len(known) == 1 and not encoded else None
+        return known[0] if len(known) == 1 and (len(runs) == 1 or not encoded) else None
 
     @property
     def in_runs(self) -> bool:

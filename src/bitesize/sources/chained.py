@@ -138,6 +138,11 @@ class Chained(Source):
         return None if any(each is None for each in labels) else np.concatenate(labels)  # type: ignore[arg-type]
 
     @property
+    def label_name(self) -> str | None:
+        """Name of the field with the labels."""
+        return self._parts[0].label_name
+
+    @property
     def class_count(self) -> int | None:
         """Count the classes of all sources."""
         counts = [part.class_count for part in self._parts]

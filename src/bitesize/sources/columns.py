@@ -186,6 +186,11 @@ class ColumnSource(Source):
         return isinstance(what, Field) and what.dtype.kind in "iub" and not what.shape
 
     @property
+    def label_name(self) -> str | None:
+        """Name of the field with the labels."""
+        return self._label if self._label in self.spec else None
+
+    @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class number of every row, read when they are first asked for."""
         return self._whole(str(self._label)).astype(np.int64, copy=False) if self._has_classes else None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.decode.header import sniff
-from bitesize.errors import BadSetting, BitesizeError, NotFound
+from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
 from bitesize.files.names import Names, names_of
 from bitesize.files.pread import open_file, read_into
 from bitesize.files.scan import Listing, matching, merge, scan
@@ -21,14 +21,14 @@ from bitesize.lazy.array import LazyArray
 from bitesize.lazy.nodes import Node
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Asked, Source
-from bitesize.sources.beside import Beside
+from bitesize.sources.beside import Beside, Zipped
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.kinds import by_suffix, kinds, need, taking, told
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
 from bitesize.sources.splits import choose, choose_files, splits
 from bitesize.sources.table import labelled_files
-from bitesize.spec import Mode
+from bitesize.spec import Encoded, Field, Mode
 
 What = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
 
@@ -120,6 +120,33 @@ def open(  # noqa: A001 - reads as bs.open
     except ValueError as error:
         raise BadSetting(f"the rows of a list must have one shape: {error}") from error
     return _of_array(array, asked)
+
+
+def open_to_train(what: What, labels: Any = None, split: str | None = None) -> Source:
+    """Open data whose fields may have any names as ``x``, an image or the widest array, and ``y``, the labels.
+
+    Class numbers without names get their digits for names.
+
+    Raises
+    ------
+    BitesizeError
+        As `open`.
+    """
+    source = open(what, labels, split=split)
+    label = source.label_name
+    if "x" not in source.spec:
+        others = {name: what for name, what in source.spec.items() if name != label}
+        if not others:
+            raise BadFile(f"{what!r:.80} has nothing but labels: {', '.join(source.spec)}")
+        widest = max(others, key=lambda name: _width(others[name]))
+        source = Zipped([({"x": widest} | ({"y": label} if label else {}), source)])
+    if source.classes is None and source.labels is not None and source.labels.min() >= 0:
+        source = source.map_labels(str)
+    return source
+
+
+def _width(what: Field | Encoded) -> float:
+    return what.nbytes if isinstance(what, Field) else float("inf")
 
 
 def _paths_in(what: Any) -> list[Any] | None:

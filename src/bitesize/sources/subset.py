@@ -68,6 +68,11 @@ class Subset(Source):
         return None if labels is None else labels[self._rows]
 
     @property
+    def label_name(self) -> str | None:
+        """Name of the base's field with the labels."""
+        return self._base.label_name
+
+    @property
     def class_count(self) -> int | None:
         """Count the classes of the base."""
         return self._base.class_count

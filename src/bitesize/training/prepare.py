@@ -15,7 +15,8 @@ from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import format_size
 from bitesize.outputs.keras import to_keras
 from bitesize.sources.base import Source
-from bitesize.sources.opening import open as open_source
+from bitesize.sources.opening import open_to_train
+from bitesize.sources.splits import splits
 from bitesize.spec import Encoded
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
@@ -71,7 +72,8 @@ def open_data(settings: TrainSettings) -> tuple[Source, Source | None, tuple[str
     BadSetting
         If there are fewer than two classes, or validation data has others.
     """
-    source = open_source(settings.data, settings.labels)
+    parts = splits(settings.data) if os.path.isdir(settings.data) else {}
+    source = open_to_train(settings.data, settings.labels, "train" if parts else None)
     what = source.spec.get("y")
     if isinstance(what, Encoded) or (what is not None and what.shape):
         raise BadSetting(f"bitesize train learns one class a row, and the labels of {settings.data} are {what}")
@@ -83,7 +85,10 @@ def open_data(settings: TrainSettings) -> tuple[Source, Source | None, tuple[str
     if len(source.classes) < 2:
         raise BadSetting(f"{settings.data} has one class only ({source.classes[0]}): there is nothing to tell apart")
     if settings.val is not None:
-        val = match_classes(open_source(settings.val), source.classes, settings.val)
+        val = match_classes(open_to_train(settings.val), source.classes, settings.val)
+        return source, val, source.classes
+    if "val" in parts:
+        val = match_classes(open_to_train(settings.data, settings.labels, "val"), source.classes, parts["val"])
         return source, val, source.classes
     if settings.val_split:
         train, held = source.split(1 - settings.val_split, seed=settings.seed)
