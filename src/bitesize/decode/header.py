@@ -19,6 +19,8 @@ _MAGIC = (
     (b"II*\x00", "TIFF"),
     (b"MM\x00*", "TIFF"),
 )
+# What their files are called; what they are, their bytes tell.
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 # A progressive JPEG keeps all coefficients until its last scan; a file of few bytes may have thousands of scans, each
 # of which goes over all of them, and native decoding cannot be interrupted.
 MAX_SCANS = 100

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.decode.header import sniff
+from bitesize.decode.header import SUFFIXES, sniff
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.files.pread import read_files
 from bitesize.sources.base import Asked, Into, Runs, Source, raise_bad
 from bitesize.sources.columns import LABELS, wanted_fields
-from bitesize.sources.images import ImageFiles
 from bitesize.sources.labels import class_numbers
 from bitesize.spec import Encoded, Field
 
@@ -95,7 +94,7 @@ class ArrowColumn:
 
     def _learn_text(self, first: Any, asked: Asked, folder: str | None) -> None:
         value = self.scalar(first, 0)
-        if folder is not None and isinstance(value, str) and value.lower().endswith(ImageFiles.suffixes):
+        if folder is not None and isinstance(value, str) and value.lower().endswith(SUFFIXES):
             self.what, self.folder = Encoded("image", asked.mode, asked.orient), folder
         else:
             self.is_text, self.why = True, "text, and no labels"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.decode.header import SUFFIXES
 from bitesize.files.names import Names
 from bitesize.files.pread import read_files
 from bitesize.sources.base import Asked, Into, Source, raise_bad
@@ -36,7 +37,7 @@ class ImageFiles(FileSource):
     """
 
     title = "images: JPEG, PNG, WebP, BMP, TIFF, GIF"
-    suffixes = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+    suffixes = SUFFIXES
 
     def __init__(
         self,

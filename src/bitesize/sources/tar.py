@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.decode.header import SUFFIXES
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.files.npy import MAX_HEADER, parse_header
 from bitesize.files.pread import open_file, read_into
 from bitesize.files.tar_index import tar_index
 from bitesize.sources.base import Asked, Into, Runs, Source, raise_bad
 from bitesize.sources.columns import wanted_fields
-from bitesize.sources.images import ImageFiles
 from bitesize.sources.labels import class_numbers
 from bitesize.spec import Encoded, Field
 
@@ -97,7 +97,7 @@ class Tar(Source):
         return [int(value) for value in values] if whole else values
 
     def _kind(self, there: str, places: tuple[NDArray[np.int64], NDArray[np.int64]], asked: Asked) -> Field | Encoded:
-        if f".{there.rpartition('.')[2]}" in ImageFiles.suffixes:
+        if f".{there.rpartition('.')[2]}" in SUFFIXES:
             return Encoded("image", asked.mode, asked.orient)
         if there.rpartition(".")[2] != "npy":
             raise BadSetting(
@@ -238,7 +238,7 @@ def _wanted(kinds: Sequence[str], asked: Asked) -> dict[str, str]:
     """Give the member of each field: those asked for, or the first image or array as ``x`` and the class as ``y``."""
     if asked.fields is not None:
         return wanted_fields(asked, kinds)
-    images = [kind for kind in kinds if f".{kind.rpartition('.')[2]}" in ImageFiles.suffixes]
+    images = [kind for kind in kinds if f".{kind.rpartition('.')[2]}" in SUFFIXES]
     arrays = [kind for kind in kinds if kind.rpartition(".")[2] == "npy"]
     wanted = dict(zip(("x",), (*images, *arrays), strict=False))
     wanted |= {kind.replace(".", "_"): kind for kind in arrays if kind not in wanted.values()}
