@@ -20,7 +20,19 @@ How = Literal[
     "to_tensorflow",
     "partial_fit",
 ]
-Kind = Literal["jpeg", "npy", "large npy", "mixed, baseline", "mixed, progressive", "float64 parts"]
+Kind = Literal[
+    "jpeg",
+    "npy",
+    "large npy",
+    "mixed, baseline",
+    "mixed, progressive",
+    "float64 parts",
+    "npz",
+    "hdf5",
+    "zarr",
+    "parquet",
+    "tar",
+]
 LimitKind = Literal["nothing", "cgroup", "RLIMIT_AS"]
 
 
@@ -56,7 +68,7 @@ class Case:
     @property
     def decoded_mib(self) -> float:
         """The data as float32, in MiB."""
-        side = 64 if self.kind == "large npy" else self.size
+        side = 64 if self.kind in ("large npy", "npz", "hdf5", "zarr", "parquet") else self.size
         return self.rows * side * side * 3 * 4 / 2**20
 
     def __str__(self) -> str:
@@ -93,6 +105,11 @@ CASES = [
     Case("large npy", 13_000, 30, threads=8, how="window", quick=True),
     Case("jpeg", 4800, 32, how="train"),
     Case("float64 parts", 9000, 128, how="concat"),
+    Case("npz", 16_000, 36),
+    Case("hdf5", 16_000, 36, threads=8),
+    Case("zarr", 16_000, 36, threads=4),
+    Case("parquet", 16_000, 36),
+    Case("tar", 6000, 40),
     *(Case("jpeg", 6000, 40, batch_size=16, how=how) for how in OUTPUTS),
 ]
 LIMITS: list[LimitKind] = ["nothing", "cgroup", "RLIMIT_AS"]

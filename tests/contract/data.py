@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +61,69 @@ def one_part(folder: Path) -> Path:
     return path
 
 
+def chunked(kind: str, folder: Path) -> bs.Source:
+    """16,000 rows of (64, 64, 3) uint8 in compressed chunks: 188 MiB, 750 MiB as float32."""
+    path, rows, chunk = folder / f"chunked.{kind.replace('hdf5', 'h5')}", 16_000, 64
+
+    def part(i: int) -> np.ndarray:
+        """Make rows that compress a little."""
+        return np.random.default_rng(i).integers(0, 64, (chunk, 64, 64, 3), np.uint8)
+
+    if not path.exists() and kind == "npz":
+        np.savez_compressed(path, x=np.concatenate([part(i) for i in range(rows // chunk)]), y=np.arange(rows) % 2)
+    if not path.exists() and kind == "hdf5":
+        import h5py
+
+        with h5py.File(path, "w") as file:
+            x = file.create_dataset(
+                "x", (rows, 64, 64, 3), "u1", chunks=(chunk, 64, 64, 3), compression="gzip", compression_opts=1
+            )
+            for i in range(rows // chunk):
+                x[i * chunk : (i + 1) * chunk] = part(i)
+            file["y"] = np.arange(rows) % 2
+    if not path.exists() and kind == "zarr":
+        import zarr
+
+        group = zarr.open_group(path, mode="w")
+        x = group.create_array("x", shape=(rows, 64, 64, 3), dtype="u1", chunks=(chunk, 64, 64, 3))
+        for i in range(rows // chunk):
+            x[i * chunk : (i + 1) * chunk] = part(i)
+        group.create_array("y", data=np.arange(rows) % 2)
+    if not path.exists() and kind == "parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        fields = pa.schema([("x", pa.list_(pa.uint8(), 64 * 64 * 3)), ("y", pa.int64())])
+        with pq.ParquetWriter(path, fields) as writer:
+            for i in range(rows // chunk):
+                x = pa.FixedSizeListArray.from_arrays(pa.array(part(i).ravel()), 64 * 64 * 3)
+                writer.write_table(pa.table({"x": x, "y": np.arange(chunk) % 2}, schema=fields), row_group_size=32)
+    return bs.open(path)
+
+
+def tar(folder: Path, rows: int) -> bs.Source:
+    """Photographs and their classes, as WebDataset stores them."""
+    path = folder / "photos.tar"
+    if not path.exists():
+        files = jpegs(folder)
+        with tarfile.open(path, "w") as shard:
+            for i in range(rows):
+                shard.add(files[i % len(files)], f"{i:06}.jpg")
+                member = tarfile.TarInfo(f"{i:06}.cls")
+                member.size = 1
+                shard.addfile(member, io.BytesIO(b"%d" % (i % 2)))
+    return bs.open(path)
+
+
 def source(kind: str, folder: Path, rows: int) -> bs.Source:
     """Open so many rows of a kind, with labels of two classes."""
     if kind == "large npy":
         return bs.open(one_large_npy(folder), np.arange(4000) % 2)
+    if kind in ("npz", "hdf5", "zarr", "parquet"):
+        data = chunked(kind, folder)
+        return data if rows == len(data) else data.subset(range(rows))
+    if kind == "tar":
+        return tar(folder, 6000) if rows == 6000 else tar(folder, 6000).subset(range(rows))
     files = npys(folder) if kind == "npy" else jpegs(folder)
     chosen = [files[i % len(files)] for i in range(rows)]
     if kind.startswith("mixed"):

@@ -23,8 +23,15 @@ from bitesize.spec import Encoded, Field
 
 # Parts of a table that are kept: the one that rows are read from, and the next.
 _KEPT = 2
-# What Arrow holds beside the values: offsets, validity, its own structures.
-_BESIDE = 1 << 20
+# What Arrow holds beside the values of files: its own structures, and what its allocator does not give back at once (measured).
+_BESIDE = 8 << 20
+
+
+def give_back() -> None:
+    """Let Arrow give back what it does not use: its allocators keep it for themselves."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 class Part(NamedTuple):
@@ -36,10 +43,13 @@ class Part(NamedTuple):
         How many.
     nbytes : int
         Bytes in memory, and of what they are made of.
+    passing : int
+        Bytes besides that are needed while they are read.
     """
 
     rows: int
     nbytes: int
+    passing: int = 0
 
 
 class ArrowColumn:
@@ -263,8 +273,9 @@ class ArrowSource(Source):
             if number in self._kept:
                 self._kept.move_to_end(number)
             else:
-                while len(self._kept) >= _KEPT:
+                if len(self._kept) >= _KEPT:
                     self._kept.popitem(last=False)
+                    give_back()
                 self._kept[number] = self._read_part(number)
             return self._kept[number]
 
@@ -322,7 +333,7 @@ class ArrowSource(Source):
         """Bytes of the parts that are kept and of one that is read, and of labels."""
         largest = max(part.nbytes for part in self._parts)
         known = 0 if self._known is None else self._known.nbytes
-        return (_KEPT + 1) * largest + _BESIDE + known
+        return (_KEPT + 1) * largest + max(part.passing for part in self._parts) + (_BESIDE if largest else 0) + known
 
     def scratch(self, rows: int) -> int:
         """Values that are gathered before they are put in their places."""

@@ -13,6 +13,9 @@ from bitesize.files.pread import open_file
 from bitesize.sources.arrow_rows import ArrowSource, Part
 from bitesize.sources.base import Asked, Source
 
+# Bytes a value on its way: whole numbers are stored as four, and values of lists have two levels of two.
+_PASSING = 12
+
 
 class Parquet(ArrowSource):
     """Parquet files of the same columns, one behind the other."""
@@ -36,9 +39,8 @@ class Parquet(ArrowSource):
                     group = found.metadata.row_group(number)
                     columns = [group.column(k) for k in range(group.num_columns)]
                     stored = sum(column.total_compressed_size for column in columns)
-                    parts.append(
-                        Part(group.num_rows, sum(map(_in_memory, columns, [group.num_rows] * len(columns))) + stored)
-                    )
+                    nbytes = sum(_in_memory(column, group.num_rows) for column in columns) + stored
+                    parts.append(Part(group.num_rows, nbytes, _PASSING * max(column.num_values for column in columns)))
                     self._groups.append((path, number))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         super().__init__(parts, asked, where, os.path.dirname(paths[0]))
@@ -49,7 +51,7 @@ class Parquet(ArrowSource):
         path, group = self._groups[number]
         with _open(path) as found:
             try:
-                return found.read_row_group(group, columns=self._needed)
+                return found.read_row_group(group, columns=self._needed, use_threads=False)  # each of theirs keeps memory
             except Exception as error:  # Arrow raises many types for damaged pages
                 raise BadFile(
                     f"row group {group} of {path} cannot be read: {' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
