@@ -401,7 +401,7 @@ def test_damaged_models_and_tables_are_clear_errors(pictures, tmp_path):
     for arguments, message in (
         (["--model", tmp_path / "bad.keras"], "cannot be loaded"),
         (["--model", "MobileNetV2", "--weights", tmp_path / "bad.weights.h5"], "bad.weights.h5"),
-        (["--labels", tmp_path / "latin.csv"], "is not a CSV in UTF-8"),
+        (["--labels", tmp_path / "latin.csv"], "is not a table in UTF-8"),
         (["--learning-rate", "nan"], "--learning-rate"),
     ):
         assert message in run("train", pictures, *arguments, *options, code=1).stderr.replace("\n", "")
