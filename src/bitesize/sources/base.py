@@ -55,6 +55,27 @@ class Asked:
     split: str | None = None
 
 
+class Files(NamedTuple):
+    """Files that are one row each; see `Source.of_files`.
+
+    Attributes
+    ----------
+    names : Names
+        The files.
+    labels : ndarray or None
+        One label a file, shape (n, ...).
+    classes : tuple of str or None
+        Names of the classes, where labels are their numbers.
+    left_out : Mapping of str to int
+        What was found and not taken, by reason.
+    """
+
+    names: Names
+    labels: NDArray[Any] | None
+    classes: tuple[str, ...] | None
+    left_out: Mapping[str, int]
+
+
 Into = Mapping[str, Any]  # NDArray for a Field, EncodedInto for an Encoded
 
 
@@ -420,14 +441,7 @@ class Source(ABC):
         raise BadSetting(f"{cls.__name__} opens no data")
 
     @classmethod
-    def of_files(
-        cls,
-        names: Names,
-        labels: NDArray[Any] | None,
-        classes: tuple[str, ...] | None,
-        left_out: Mapping[str, int],
-        asked: Asked,
-    ) -> Source:
+    def of_files(cls, files: Files, asked: Asked) -> Source:
         """Open files that are one row each."""
         raise BadSetting(f"{cls.__name__} opens no files that are one row each")
 

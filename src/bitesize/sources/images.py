@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bitesize.decode.header import SUFFIXES
 from bitesize.files.names import Names
 from bitesize.files.pread import read_files
-from bitesize.sources.base import Asked, Into, Source, raise_bad
+from bitesize.sources.base import Asked, Files, Into, Source, raise_bad
 from bitesize.sources.file_rows import FileSource
 from bitesize.spec import Encoded, Mode
 
@@ -58,16 +58,9 @@ class ImageFiles(FileSource):
         raise_bad(read_files([self._names.path(row) for row in rows.tolist()], into["x"].put))
 
     @classmethod
-    def of_files(
-        cls,
-        names: Names,
-        labels: NDArray[Any] | None,
-        classes: tuple[str, ...] | None,
-        left_out: Mapping[str, int],
-        asked: Asked,
-    ) -> Source:
+    def of_files(cls, files: Files, asked: Asked) -> Source:
         """Open images."""
-        return cls(names, labels, classes, mode=asked.mode, orient=asked.orient, left_out=left_out)
+        return cls(files.names, files.labels, files.classes, mode=asked.mode, orient=asked.orient, left_out=files.left_out)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -14,7 +14,7 @@ from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header, read_payload
 from bitesize.files.pread import READ_FLAGS, compiled, joined, open_file, read_into
-from bitesize.sources.base import Asked, Into, Located, Source, raise_bad
+from bitesize.sources.base import Asked, Files, Into, Located, Source, raise_bad
 from bitesize.sources.file_rows import FileSource
 from bitesize.spec import Field
 
@@ -128,16 +128,9 @@ class NpyFiles(FileSource):
         return self._header.nbytes + len(self._start)
 
     @classmethod
-    def of_files(
-        cls,
-        names: Names,
-        labels: NDArray[Any] | None,
-        classes: tuple[str, ...] | None,
-        left_out: Mapping[str, int],
-        asked: Asked,
-    ) -> Source:
+    def of_files(cls, files: Files, asked: Asked) -> Source:
         """Open arrays."""
-        return cls(names, labels, classes, left_out=left_out)
+        return cls(files.names, files.labels, files.classes, left_out=files.left_out)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -17,7 +17,7 @@ from bitesize.files.pread import joined
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.parts import members
 from bitesize.lazy.select import NEAR, SCRATCH, whole
-from bitesize.sources.base import Asked, Into, Located, Source, raise_bad
+from bitesize.sources.base import Asked, Files, Into, Located, Source, raise_bad
 from bitesize.sources.columns import Column, ColumnSource, wanted_fields
 from bitesize.sources.file_rows import FileSource
 from bitesize.spec import Field
@@ -169,16 +169,9 @@ class NpzFiles(FileSource):
         return SCRATCH
 
     @classmethod
-    def of_files(
-        cls,
-        names: Names,
-        labels: NDArray[Any] | None,
-        classes: tuple[str, ...] | None,
-        left_out: Mapping[str, int],
-        asked: Asked,
-    ) -> Source:
+    def of_files(cls, files: Files, asked: Asked) -> Source:
         """Open archives."""
-        return cls(names, labels, classes, left_out, asked)
+        return cls(files.names, files.labels, files.classes, files.left_out, asked)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -20,7 +20,7 @@ from bitesize.files.scan import Listing, matching, merge, scan
 from bitesize.lazy.array import LazyArray
 from bitesize.lazy.nodes import Node
 from bitesize.sources.arrays import Arrays
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Beside, Zipped
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.kinds import by_suffix, kinds, need, taking, told
@@ -222,7 +222,7 @@ def _of_listing(found: Listing, path: str, split: str | None, asked: Asked) -> S
     need(kind)
     if kind.file_is_row:
         if asked.labels is None:
-            return kind.of_files(found.names, found.labels, found.classes, found.left_out, _no_fields(asked))
+            return kind.of_files(Files(found.names, found.labels, found.classes, found.left_out), _no_fields(asked))
         return _of_names(found.names, found.left_out, asked)
     paths = [os.fsdecode(found.names.path(i)) for i in range(len(found.names))]
     if kind.in_parts and len(paths) == 1:
@@ -235,7 +235,7 @@ def _of_names(names: Names, left_out: Mapping[str, int], asked: Asked) -> Source
     kind = _one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     labels = _no_fields(asked).labels
     numbers, classes = (None, None) if labels is None else class_numbers(np.asarray(labels), len(names))
-    return kind.of_files(names, numbers, classes, left_out, asked)
+    return kind.of_files(Files(names, numbers, classes, left_out), asked)
 
 
 def _of_masks(folders: Sequence[str], asked: Asked) -> Source:

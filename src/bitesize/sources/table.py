@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.names import Names, names_of
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Beside
 from bitesize.sources.kinds import by_suffix, need
 from bitesize.sources.labels import class_numbers
@@ -63,7 +63,7 @@ class Table(Beside):
         label = chosen.get("y")
         kind = _kind_of(names, tables[0])
         numbers, classes = (None, None) if label is None else _labels(columns[label], label)
-        source = kind.of_files(names, numbers, classes, {}, replace(asked, labels=None, fields=None))
+        source = kind.of_files(Files(names, numbers, classes, {}), replace(asked, labels=None, fields=None))
         arrays = {}
         for name, column in chosen.items():
             if name != "y":

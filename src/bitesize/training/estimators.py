@@ -224,6 +224,7 @@ def _validated(job: EstimatorJob) -> dict[str, float]:
     model = EstimatorModel(job.model)
 
     def batches() -> Any:
+        """Give the rows of each batch that are rows, with their labels and probabilities."""
         assert job.val_loader is not None
         for batch in job.val_loader:
             real = int((batch.rows >= 0).sum())
