@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from bitesize.files.names import Names
+from bitesize.files.scan import Listing, scan
 from bitesize.sources.base import Source
 from bitesize.sources.labels import label_field
 from bitesize.spec import Encoded, Field
@@ -48,3 +50,12 @@ class FileSource(Source):
     def _identity(self) -> bytes:
         labels = b"" if self._labels is None else self._labels.tobytes()
         return b"\0".join([self._names.blob, self._names.ends.tobytes(), *self._names.folders, labels])
+
+
+def example_files(folder: Path, rows: int, suffix: str, write: Callable[[Path, int], object]) -> Listing:
+    """Write files in the class folders ``a`` and ``b``, and list them."""
+    for i in range(rows):
+        path = folder / "ab"[i % 2] / f"{i}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, i)
+    return scan(folder, (suffix,))

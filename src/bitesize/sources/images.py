@@ -13,7 +13,7 @@ from bitesize.decode.header import SUFFIXES
 from bitesize.files.names import Names
 from bitesize.files.pread import read_files
 from bitesize.sources.base import Asked, Files, Into, Source, raise_bad
-from bitesize.sources.file_rows import FileSource
+from bitesize.sources.file_rows import FileSource, example_files
 from bitesize.spec import Encoded, Mode
 
 
@@ -67,12 +67,11 @@ class ImageFiles(FileSource):
         """Write small JPEGs of random noise in two class folders."""
         from PIL import Image
 
-        from bitesize.files.scan import scan
-
         random = np.random.default_rng(0)
-        for i in range(rows):
-            path = folder / "ab"[i % 2] / f"{i}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
+
+        def write(path: Path, i: int) -> None:
+            """Write a JPEG."""
             Image.fromarray(random.integers(0, 256, (12 + i % 5, 16, 3), np.uint8)).save(path)
-        found = scan(folder, cls.suffixes)
+
+        found = example_files(folder, rows, ".jpg", write)
         return cls(found.names, found.labels, found.classes)

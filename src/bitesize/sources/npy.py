@@ -15,7 +15,7 @@ from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header, read_payload
 from bitesize.files.pread import READ_FLAGS, compiled, joined, open_file, read_into
 from bitesize.sources.base import Asked, Files, Into, Located, Source, raise_bad
-from bitesize.sources.file_rows import FileSource
+from bitesize.sources.file_rows import FileSource, example_files
 from bitesize.spec import Field
 
 
@@ -135,12 +135,6 @@ class NpyFiles(FileSource):
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
         """Write small arrays of random numbers in two class folders."""
-        from bitesize.files.scan import scan
-
         random = np.random.default_rng(0)
-        for i in range(rows):
-            path = folder / "ab"[i % 2] / f"{i}.npy"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, random.random((5, 4, 3)))
-        found = scan(folder, cls.suffixes)
+        found = example_files(folder, rows, ".npy", lambda path, i: np.save(path, random.random((5, 4, 3))))
         return cls(found.names, found.labels, found.classes)

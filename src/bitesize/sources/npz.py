@@ -19,7 +19,7 @@ from bitesize.lazy.parts import members
 from bitesize.lazy.select import NEAR, SCRATCH, whole
 from bitesize.sources.base import Asked, Files, Into, Located, Source, raise_bad
 from bitesize.sources.columns import Column, ColumnSource, wanted_fields
-from bitesize.sources.file_rows import FileSource
+from bitesize.sources.file_rows import FileSource, example_files
 from bitesize.spec import Field
 
 
@@ -176,12 +176,11 @@ class NpzFiles(FileSource):
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
         """Write small archives in two class folders."""
-        from bitesize.files.scan import scan
-
         random = np.random.default_rng(0)
-        for i in range(rows):
-            path = folder / "ab"[i % 2] / f"{i}.npz"
-            path.parent.mkdir(parents=True, exist_ok=True)
+
+        def write(path: Path, i: int) -> None:
+            """Write an archive."""
             np.savez_compressed(path, x=random.integers(0, 256, (5, 4, 3), np.uint8), z=random.random(2))
-        found = scan(folder, cls.suffixes)
+
+        found = example_files(folder, rows, ".npz", write)
         return cls(found.names, found.labels, found.classes, found.left_out, Asked())
