@@ -16,6 +16,7 @@ from bitesize.errors import BadFile
 from bitesize.files.names import show
 from bitesize.files.pread import read_into
 
+_VERSIONS = ((1, 0), (2, 0), (3, 0))
 MAX_HEADER = 10_000  # NumPy's own cap: a longer literal could make its parser slow or crash
 
 
@@ -65,6 +66,8 @@ def parse_header(start: bytes, size: int, path: bytes) -> Header:
     stream = io.BytesIO(start)
     try:
         version = npy_format.read_magic(stream)
+        if version not in _VERSIONS:
+            raise ValueError(f"it is of version {version[0]}.{version[1]} of the format, and 1.0, 2.0 and 3.0 are known")
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, fortran, dtype = read(stream, max_header_size=MAX_HEADER)
     except Exception as error:  # NumPy raises six types for malformed headers

@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import tarfile
-import zipfile
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.atomic import replacing
 from bitesize.files.names import show
+from bitesize.files.npy import read_header, read_payload
+from bitesize.files.pread import open_file
 
-SUFFIX = ".bitesize-index.npz"
-_VERSION = 1
+SUFFIX = ".bitesize-index"
+_VERSION = 2
+# Version, the file's size and time, and how many members: what the index begins with, in bytes.
+_FIRST = 4 * 8
 
 
 class TarIndex(NamedTuple):
@@ -50,34 +53,48 @@ def tar_index(path: str) -> TarIndex:
         If it is no tar file, is compressed, or ends within a member.
     """
     stat = os.stat(path)
-    seen = np.array([_VERSION, stat.st_size, stat.st_mtime_ns], np.int64)
+    seen = (_VERSION, stat.st_size, stat.st_mtime_ns)
     kept = _kept(path, seen)
     if kept is not None:
         return kept
     made = _made(path, stat.st_size)
+    numbers = np.concatenate([np.array([*seen, len(made.ends)], np.int64), *made[1:]]).astype("<i8")
     # A folder may not be writable: then the pass is made again next time.
     with contextlib.suppress(OSError), replacing(path + SUFFIX) as temporary, open(temporary, "wb") as file:
-        np.savez(file, seen=seen, **made._asdict())
+        np.save(file, np.concatenate([numbers.view(np.uint8), made.blob]))
     return made
 
 
-def _kept(path: str, seen: NDArray[np.int64]) -> TarIndex | None:
+def _kept(path: str, seen: tuple[int, ...]) -> TarIndex | None:
+    """Read the index beside a file; None if there is none that can be of it, whoever wrote it."""
+    beside = os.fsencode(path + SUFFIX)
     try:
-        with open(path + SUFFIX, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            if not np.array_equal(file["seen"], seen):
-                return None
-            found = TarIndex(*(file[name] for name in TarIndex._fields))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none, or damaged: it is made anew
+        fd = open_file(beside)
+    except BitesizeError:
         return None
-    return found if _is_whole(found, int(seen[1])) else None
+    try:
+        header = read_header(fd, beside)
+        # A member takes at least a block of the tar file, and its name stands in it.
+        if header.dtype != np.uint8 or len(header.shape) != 1 or not _FIRST <= header.nbytes <= _FIRST + seen[1]:
+            return None
+        data = np.empty(header.shape, np.uint8)
+        read_payload(fd, header, data, beside)
+    except BitesizeError:  # damaged: it is made anew
+        return None
+    finally:
+        os.close(fd)
+    *known, count = data[:_FIRST].view("<i8").tolist()
+    end = _FIRST + 3 * 8 * count
+    if tuple(known) != seen or not 0 <= count <= len(data) or end > len(data):
+        return None
+    ends, offsets, sizes = data[_FIRST:end].view("<i8").astype(np.int64).reshape(3, count)
+    found = TarIndex(data[end:], ends, offsets, sizes)
+    return found if _is_whole(found, seen[1]) else None
 
 
 def _is_whole(index: TarIndex, size: int) -> bool:
     """Whether an index can be of a file of so many bytes, whoever wrote it."""
-    count = len(index.ends)
-    if any(each.shape != (count,) or each.dtype != np.int64 for each in index[1:]) or index.blob.dtype != np.uint8:
-        return False
-    if not count:
+    if not len(index.ends):
         return True
     inside = (index.offsets >= 0) & (index.sizes >= 0) & (index.offsets <= size - index.sizes)
     return bool(inside.all() and (np.diff(index.ends, prepend=0) >= 0).all() and index.ends[-1] == len(index.blob))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import lzma
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError, FileChanged, NotFound
+from bitesize.files.archives import DAMAGED
 from bitesize.files.deflate import Deflated
 from bitesize.files.names import show
 from bitesize.files.npy import MAX_HEADER, Header, parse_header, read_header
@@ -23,10 +22,6 @@ from bitesize.lazy.select import SCRATCH, Select, choose, gather, part_of, tiles
 
 # Stands between an archive's path and the name of a member.
 MEMBER = "::"
-
-
-# What Python's reader of archives raises for damaged ones, for methods it does not know, and for encryption.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, OSError, EOFError)
 
 
 class _Seen(NamedTuple):
@@ -243,7 +238,7 @@ def _archive(path: bytes) -> Iterator[zipfile.ZipFile]:
             yield archive
     except BitesizeError:
         raise
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise BadFile(f"{show(path)} cannot be read as an archive: {error}") from error
 
 

@@ -6,18 +6,21 @@ No pickle is written or read. ``np.load`` opens the file, too.
 from __future__ import annotations
 
 import json
+import os
 import zipfile
-import zlib
 from collections.abc import Mapping
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
+from bitesize.files.archives import DAMAGED
 from bitesize.files.atomic import replacing
+from bitesize.files.npy import MAX_HEADER, parse_header
 
 SCHEMA = 1
 _STATE = "state.json"
@@ -66,30 +69,42 @@ def read_snapshot(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
             content = _read_state(archive, path)
             arrays = {}
             for i, (name, dtype, shape, checksum) in enumerate(content["arrays"]):
-                with archive.open(f"{i}.npy") as member:
-                    plain = np.lib.format.read_array(member, allow_pickle=False)
+                plain = _read_array(archive, f"{i}.npy", path)
                 if _checksum(plain) != checksum:
                     raise BadFile(f"{path} is damaged: the checksum of {name} is wrong")
                 arrays[name] = plain.view(_dtype(dtype)).reshape(shape)
             return content["state"], arrays
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        zlib.error,
-        zipfile.BadZipFile,
-        NotImplementedError,
-    ) as error:
+    except (*DAMAGED, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, BadFile):
             raise
         raise BadFile(f"{path} is damaged or no checkpoint: {error}") from error
 
 
+def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
+    """Read a member, whose header must agree with its bytes in the file before anything is made of it."""
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > path.stat().st_size:
+        raise BadFile(f"{path} is damaged: {name} is not stored as it is")
+    with cast("BufferedIOBase", archive.open(info)) as member:
+        start = member.read(MAX_HEADER + 12)
+        header = parse_header(start, info.file_size, os.fsencode(f"{path}::{name}"))
+        member.seek(header.offset)
+        out = np.empty(header.nbytes, np.uint8)
+        view, done = memoryview(out), 0  # type: ignore[arg-type]
+        while done < header.nbytes:
+            got = member.readinto(view[done:])
+            if not got:
+                raise BadFile(f"{path} is damaged: {name} ends too early")
+            done += got
+    if header.fortran and len(header.shape) > 1:
+        return out.view(header.dtype).reshape(header.shape[::-1]).T
+    return out.view(header.dtype).reshape(header.shape)
+
+
 def _read_state(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
-    if archive.getinfo(_STATE).file_size > _LARGEST_STATE:
-        raise BadFile(f"{path} is damaged: its {_STATE} has {archive.getinfo(_STATE).file_size:,} bytes")
+    info = archive.getinfo(_STATE)
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > min(_LARGEST_STATE, path.stat().st_size):
+        raise BadFile(f"{path} is damaged: its {_STATE} has {info.file_size:,} bytes")
     outer = json.loads(archive.read(_STATE))
     if _text_checksum(outer["content"]) != outer["xxh3_128"]:
         raise BadFile(f"{path} is damaged: the checksum of {_STATE} is wrong")

@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of everything that parses bytes from files: `python -m tests.fuzz --seconds 120` (needs atheris)."""

@@ -1,0 +1,133 @@
+"""What is fuzzed: each target takes any bytes, and may end in no error but those of bitesize.
+
+Each checks what it got, too: a reader that gives a wrong array for damaged bytes is as bad as one that crashes.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
+from bitesize.decode.header import read_info
+from bitesize.errors import BitesizeError
+from bitesize.files.npy import read_header, read_payload
+from bitesize.files.pread import open_file
+from bitesize.files.tar_index import SUFFIX, tar_index
+from bitesize.lazy.parts import members
+from bitesize.lazy.select import whole
+from bitesize.sources.base import Asked
+from bitesize.sources.tar import Tar
+from bitesize.training.snapshot import read_snapshot
+
+# Images that would take more are left to the budget, as a loader leaves them.
+_MOST = 16 << 20
+
+
+@cache
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="bitesize-fuzz-"))
+
+
+def _file(name: str, data: bytes) -> str:
+    path = _folder() / name
+    path.write_bytes(data)
+    return str(path)
+
+
+def npy(data: bytes) -> None:
+    """A `.npy` file: what is read is what NumPy reads."""
+    path = os.fsencode(_file("a.npy", data))
+    fd = open_file(path)
+    try:
+        header = read_header(fd, path)
+        out = np.empty(header.shape, header.dtype.newbyteorder("="))
+        read_payload(fd, header, out, path)
+    finally:
+        os.close(fd)
+    expected = np.load(path.decode(), allow_pickle=False)
+    assert expected.shape == out.shape
+    assert expected.astype(out.dtype).tobytes() == out.tobytes()
+
+
+def npz(data: bytes) -> None:
+    """An archive: no member becomes larger than its file allows."""
+    for node in members(os.fsencode(_file("a.npz", data))).values():
+        nbytes = int(np.prod(node.shape, dtype=object)) * node.dtype.itemsize
+        assert nbytes <= 1100 * len(data) + 1100  # what deflate can make of so many bytes
+        if nbytes <= _MOST:
+            out = np.empty(node.shape, node.dtype)
+            node.read(whole(node.shape), out)
+
+
+def image(data: bytes) -> None:
+    """An image: its header tells the size of what is decoded."""
+    view = memoryview(data)
+    info = read_info(view)
+    for mode in ("RGB", "L"):
+        if decode_nbytes(info, mode, 8, len(data)) <= _MOST:
+            pixels = decode(view, info, mode, 8, np.empty(pixels_nbytes(info, mode, 8), np.uint8))
+            assert pixels.shape[:2] == (info.height, info.width)
+
+
+def tar(data: bytes) -> None:
+    """A tar file: no member lies outside of it."""
+    path = _file("a.tar", data)
+    Path(path + SUFFIX).unlink(missing_ok=True)
+    index = tar_index(path)
+    assert (index.offsets + index.sizes <= len(data)).all()
+    again = tar_index(path)
+    assert all(np.array_equal(a, b) for a, b in zip(index, again, strict=True))
+    Tar([path], Asked())
+
+
+def tar_index_file(data: bytes) -> None:
+    """The index beside a tar file, whoever wrote it: it is right, or made anew."""
+    path = _file("b.tar", _TAR)
+    Path(path + SUFFIX).write_bytes(data)
+    index = tar_index(path)
+    assert (index.offsets >= 0).all()
+    assert (index.offsets + index.sizes <= len(_TAR)).all()
+    assert len(index.name(len(index.ends) - 1)) >= 0 if len(index.ends) else True
+
+
+def snapshot(data: bytes) -> None:
+    """A checkpoint."""
+    state, arrays = read_snapshot(Path(_file("a.snapshot", data)))
+    assert isinstance(state, dict)
+    assert sum(array.nbytes for array in arrays.values()) <= len(data)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "npy": npy, "npz": npz, "image": image, "tar": tar, "tar_index": tar_index_file, "snapshot": snapshot
+}  # fmt: skip
+
+
+def survives(target: str, data: bytes) -> bool:
+    """Run a target; True if it read something, False if it refused with an error of bitesize; another error is raised."""
+    try:
+        TARGETS[target](data)
+    except BitesizeError:
+        return False
+    return True
+
+
+def _tar() -> bytes:
+    import io
+    import tarfile
+
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as made:
+        for name, contents in (("a.jpg", b"jpeg"), ("a.cls", b"1"), ("b.jpg", b"jpeg"), ("b.cls", b"0")):
+            member = tarfile.TarInfo(name)
+            member.size = len(contents)
+            made.addfile(member, io.BytesIO(contents))
+    return stream.getvalue()
+
+
+_TAR = _tar()

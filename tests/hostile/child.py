@@ -1,0 +1,101 @@
+"""Reads hostile files under a limit on address space, and tells what became of each: a row, or a bad row.
+
+`python -m tests.hostile.child KIND COUNT SEED FOLDER`; prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import bitesize as bs
+from tests.contract.measure import MARGIN, THREAD_SPACE, _status
+from tests.hostile.arrays import DTYPE, SHAPE, hostile_npy, hostile_npz
+from tests.hostile.images import hostile_image, whole_images
+
+BUDGET = 24 << 20
+THREADS = 2
+_AT_ONCE = 500  # files a folder
+KINDS = {"npy": (hostile_npy, ".npy"), "npz": (hostile_npz, ".npz"), "images": (hostile_image, ".jpg")}
+
+
+def run(kind: str, count: int, seed: int, folder: Path) -> dict[str, Any]:
+    """Write ``count`` files, a folder at a time, and read them all."""
+    made, suffix = KINDS[kind]
+    random = np.random.default_rng(seed)
+    told: dict[str, Any] = {"rows": 0, "bad": 0, "wrong": 0, "slowest": 0.0}
+    warm = _written(folder / "warm", made, suffix, 20, random)
+    hostile = [
+        _written(folder / str(start), made, suffix, min(_AT_ONCE, count - start), random)
+        for start in range(0, count, _AT_ONCE)
+    ]
+    _read(kind, warm, dict(told))  # compiled and imported before the limit
+    for thread in threading.enumerate():
+        if thread.name == "bitesize-compile":
+            thread.join()
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+    before = _status(os.getpid())
+    size = before["VmSize"] + BUDGET + MARGIN + (THREADS + 1) * THREAD_SPACE
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    for each in hostile:
+        _read(kind, each, told)
+    told["ran"] = Path("UNPICKLED").exists()
+    told["reached"] = _status(os.getpid())["VmHWM"] - before["VmRSS"]
+    return told
+
+
+def _written(folder: Path, made: Any, suffix: str, count: int, random: np.random.Generator) -> Path:
+    """Write a folder of hostile files behind good ones, from which the loader learns what a row is."""
+    folder.mkdir(parents=True)
+    good = np.arange(np.prod(SHAPE), dtype=DTYPE).reshape(SHAPE)
+    if suffix == ".npy":
+        np.save(folder / "0.npy", good)
+    elif suffix == ".npz":
+        np.savez_compressed(folder / "0.npz", x=good)
+    else:
+        for i, whole in enumerate(whole_images()):
+            (folder / f"0{i}.jpg").write_bytes(whole)
+    for i in range(count):
+        (folder / f"1{i}{suffix}").write_bytes(made(random))
+    return folder
+
+
+def _read(kind: str, folder: Path, told: dict[str, Any]) -> None:
+    """Read a folder row by row; whatever is no row and no bad row ends this program, and is told by who started it."""
+    source = bs.open(folder)
+    steps = [bs.Resize(24)] if kind == "images" else []
+    with bs.Loader(
+        source, batch_size=1, transforms=steps, memory=BUDGET, threads=THREADS, shuffle=False, on_error="skip", max_bad=1.0
+    ) as loader:
+        begun = time.perf_counter()
+        for batch in loader:
+            now = time.perf_counter()
+            told["slowest"] = max(told["slowest"], now - begun)
+            if batch.mask[0]:
+                told["rows"] += 1
+                told["wrong"] += not _right(kind, source.describe(int(batch.rows[0])), batch["x"][0])
+            begun = time.perf_counter()
+        told["bad"] += len(loader.bad)
+
+
+def _right(kind: str, path: str, row: Any) -> bool:
+    """Whether a row is what NumPy reads; of pictures, that it is finite."""
+    if kind == "images":
+        return bool(np.isfinite(row).all())
+    try:
+        found = np.load(path, allow_pickle=False)
+        return np.array_equal(found["x"] if kind == "npz" else found, row, equal_nan=True)
+    except ValueError:  # what NumPy refuses is no row
+        return False
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))))
