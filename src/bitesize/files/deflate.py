@@ -6,7 +6,6 @@ distances (about 48 KiB each); after that any part costs at most the distance be
 
 from __future__ import annotations
 
-import os
 import threading
 import zlib
 from bisect import bisect_right
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
 from bitesize.files.names import show
-from bitesize.files.pread import open_file, read_into
+from bitesize.files.pread import read_into, with_file
 
 # Places are this far apart, in bytes of the result, or farther where there would be too many.
 _APART = 1 << 20
@@ -198,8 +197,4 @@ class _Stream:
 
 def read_deflated(stream: Deflated, first: int, out: NDArray[np.uint8]) -> None:
     """Open the file and read a part of its stream; see `Deflated.read`."""
-    fd = open_file(stream.path)
-    try:
-        stream.read(fd, first, out)
-    finally:
-        os.close(fd)
+    with_file(stream.path, lambda fd: stream.read(fd, first, out))

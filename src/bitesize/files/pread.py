@@ -9,9 +9,11 @@ import ctypes
 import errno
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +23,17 @@ from bitesize.files.names import show
 
 # Windows has neither; there a file is opened for one reader at a time, and seek does the positioning.
 HAS_PREADV = hasattr(os, "preadv")
-READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+# Without waiting: a pipe in the place of a file would otherwise hang whoever opens it.
+READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+# What a network file system says when a handle has gone stale or a server is away for a moment; opened again, the file is often
+# there. Tried again after so many seconds, each longer than the last.
+_PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
+_PAUSES = (0.1, 1.0)
 
 # Some systems say that a folder, in whose place a file was, has this size: Python finds out what it is.
 _IMPOSSIBLE = 1 << 50
 
+T = TypeVar("T")
 Buffer = Any  # anything writable with the buffer protocol
 
 
@@ -43,6 +51,33 @@ def open_file(path: bytes) -> int:
         return os.open(path, READ_FLAGS)
     except OSError as error:
         raise explain(error, path) from error
+
+
+def with_file(path: bytes, work: Callable[[int], T]) -> T:
+    """Open a file, do some work with its descriptor, and close it; anew, up to three times, where its handle goes stale.
+
+    Raises
+    ------
+    BitesizeError
+        As `open_file`, and what the work raises.
+    """
+    for pause in (*_PAUSES, None):
+        try:
+            fd = open_file(path)
+            try:
+                return work(fd)
+            finally:
+                os.close(fd)
+        except FileChanged as error:
+            if pause is None or not passing(error):
+                raise
+            time.sleep(pause)
+    raise AssertionError  # the last try returns or raises
+
+
+def passing(error: BaseException) -> bool:
+    """Tell whether an error of ours comes from a network file system, and may pass when the file is opened again."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _PASSING
 
 
 def read_into(fd: int, buffers: Sequence[Buffer], offset: int, path: bytes) -> None:
@@ -88,15 +123,14 @@ def read_files(paths: Sequence[bytes], put: Callable[[int, int], Buffer]) -> dic
     for i in again:
         path = paths[i]
         try:
-            fd = open_file(path)
-            try:
-                nbytes = os.fstat(fd).st_size
-                read_into(fd, [put(i, nbytes)], 0, path)
-            finally:
-                os.close(fd)
+            with_file(path, partial(_read_whole, i=i, path=path, put=put))
         except BitesizeError as error:
             failed[i] = error
     return failed
+
+
+def _read_whole(fd: int, i: int, path: bytes, put: Callable[[int, int], Buffer]) -> None:
+    read_into(fd, [put(i, os.fstat(fd).st_size)], 0, path)
 
 
 def _read_files(
@@ -140,19 +174,21 @@ def read_rows(paths: Sequence[bytes], which: NDArray[np.int64], offsets: NDArray
         return
     flat = out.reshape(-1).view(np.uint8).reshape(len(out), -1)
     order = np.argsort(which, kind="stable") if len(paths) > 1 else np.arange(len(which))
-    libc = compiled()
     for places in np.split(order, np.flatnonzero(np.diff(which[order])) + 1):
-        path, begins = paths[int(which[places[0]])], offsets[places]
-        fd = open_file(path)
-        try:
-            done = libc.read_rows(fd, begins, places, flat) if libc is not None else 0
-            # What compiled code cannot read is tried here, for its error.
-            places, begins = places[done:], begins[done:]
-            torn = (np.diff(begins) != flat.shape[1]) | (np.diff(places) != 1)
-            for first, last in pairwise([0, *(np.flatnonzero(torn) + 1).tolist(), len(places)] if len(places) else []):
-                read_into(fd, [flat[places[first] : places[first] + last - first]], int(begins[first]), path)
-        finally:
-            os.close(fd)
+        path = paths[int(which[places[0]])]
+        with_file(path, partial(_read_some_rows, path=path, places=places, begins=offsets[places], flat=flat))
+
+
+def _read_some_rows(
+    fd: int, path: bytes, places: NDArray[np.int64], begins: NDArray[np.int64], flat: NDArray[np.uint8]
+) -> None:
+    libc = compiled()
+    done = libc.read_rows(fd, begins, places, flat) if libc is not None else 0
+    # What compiled code cannot read is tried here, for its error.
+    places, begins = places[done:], begins[done:]
+    torn = (np.diff(begins) != flat.shape[1]) | (np.diff(places) != 1)
+    for first, last in pairwise([0, *(np.flatnonzero(torn) + 1).tolist(), len(places)] if len(places) else []):
+        read_into(fd, [flat[places[first] : places[first] + last - first]], int(begins[first]), path)
 
 
 def compiled() -> Any:

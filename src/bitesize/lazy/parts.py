@@ -16,7 +16,7 @@ from bitesize.files.archives import DAMAGED
 from bitesize.files.deflate import Deflated
 from bitesize.files.names import show
 from bitesize.files.npy import MAX_HEADER, Header, parse_header, read_header
-from bitesize.files.pread import open_file, read_into
+from bitesize.files.pread import read_into, with_file
 from bitesize.lazy.nodes import Node, Stretch, Turned
 from bitesize.lazy.select import SCRATCH, Select, choose, gather, part_of, tiles
 
@@ -88,13 +88,14 @@ class OnDisk(Node):
         """Read by position; the file is open only meanwhile."""
         if not out.size:
             return
-        fd = open_file(self.path)
-        try:
+
+        def work(fd: int) -> None:
+            """Read while it is open."""
             if self._seen is not None:
                 self._seen.check(fd, self.path)
             gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
-        finally:
-            os.close(fd)
+
+        with_file(self.path, work)
 
     def _read_run(self, fd: int, first: int, flat: NDArray[Any]) -> None:
         read_into(fd, [memoryview(flat.view(np.uint8))], self._offset + first * self.dtype.itemsize, self.path)  # type: ignore[arg-type]
@@ -121,12 +122,13 @@ class Compressed(Node):
         """Decompress what is asked for, and what is before it in its stretch."""
         if not out.size:
             return
-        fd = open_file(self.path)
-        try:
+
+        def work(fd: int) -> None:
+            """Read while it is open."""
             self._seen.check(fd, self.path)
             gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
-        finally:
-            os.close(fd)
+
+        with_file(self.path, work)
 
     def _read_run(self, fd: int, first: int, flat: NDArray[Any]) -> None:
         self._stream.read(fd, self._header.offset + first * self.dtype.itemsize, flat.view(np.uint8))
@@ -165,11 +167,7 @@ def _of_path(path: str) -> Node:
         return _of_archive(name, member)
     if member:
         raise BadSetting(f"{path} is no .npz, and has no member {member!r}")
-    fd = open_file(name)
-    try:
-        header = read_header(fd, name)
-    finally:
-        os.close(fd)
+    header = with_file(name, lambda fd: read_header(fd, name))
     return _in_order(name, header.offset, header)
 
 
@@ -222,12 +220,8 @@ def _member(path: bytes, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Nod
 
 def _data_of(path: bytes, info: zipfile.ZipInfo) -> int:
     """Find where the bytes of a member begin: its local header may be longer than the directory says."""
-    fd = open_file(path)
-    try:
-        local = bytearray(30)
-        read_into(fd, [local], info.header_offset, path)
-    finally:
-        os.close(fd)
+    local = bytearray(30)
+    with_file(path, lambda fd: read_into(fd, [local], info.header_offset, path))
     return info.header_offset + 30 + int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
 
 

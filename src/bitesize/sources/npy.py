@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header, read_payload
-from bitesize.files.pread import READ_FLAGS, compiled, joined, open_file, read_into
+from bitesize.files.pread import READ_FLAGS, compiled, joined, read_into, with_file
 from bitesize.sources.base import Asked, Files, Into, Located, Source, raise_bad
 from bitesize.sources.file_rows import FileSource, example_files
 from bitesize.spec import Field
@@ -52,16 +53,9 @@ class NpyFiles(FileSource):
         *,
         left_out: Mapping[str, int] | None = None,
     ) -> None:
-        path = names.path(0)
-        fd = open_file(path)
-        try:
-            header = read_header(fd, path)
-            start = bytearray(header.offset)
-            read_into(fd, [start], 0, path)
-        finally:
-            os.close(fd)
+        header, start = with_file(names.path(0), partial(_begin_of, path=names.path(0)))
         # A file that starts with the same bytes has the same header: no parsing then.
-        self._header, self._start = header, bytes(start)
+        self._header, self._start = header, start
         self._plain = header.dtype.isnative and not (header.fortran and len(header.shape) > 1)
         super().__init__(names, labels, classes, left_out, Field(header.shape, header.dtype.newbyteorder("=")))
 
@@ -75,7 +69,7 @@ class NpyFiles(FileSource):
         paths = [self._names.path(row) for row in rows.tolist()]
         for i in self._read_alike(paths, start, out):
             try:
-                self._read_one(paths[i], start, out[i : i + 1])
+                with_file(paths[i], partial(self._read_one, path=paths[i], start=start, out=out[i : i + 1]))
             except BitesizeError as error:
                 failed[i] = error
         raise_bad(failed)
@@ -99,20 +93,16 @@ class NpyFiles(FileSource):
         libc.read_alike(*joined(paths), READ_FLAGS, header, seen, rows, good)
         return np.flatnonzero(~good).tolist()
 
-    def _read_one(self, path: bytes, start: bytearray, out: NDArray[Any]) -> None:
+    def _read_one(self, fd: int, path: bytes, start: bytearray, out: NDArray[Any]) -> None:
         known = self._header
-        fd = open_file(path)
-        try:
-            size = os.fstat(fd).st_size
-            if self._plain and size == known.offset + known.nbytes:
-                read_into(fd, [start, out.reshape(-1).view(np.uint8)], 0, path)
-                if start == self._start:
-                    return
-            header = read_header(fd, path)
-            self._check(header, path)
-            read_payload(fd, header, out.reshape(header.shape), path)
-        finally:
-            os.close(fd)
+        size = os.fstat(fd).st_size
+        if self._plain and size == known.offset + known.nbytes:
+            read_into(fd, [start, out.reshape(-1).view(np.uint8)], 0, path)
+            if start == self._start:
+                return
+        header = read_header(fd, path)
+        self._check(header, path)
+        read_payload(fd, header, out.reshape(header.shape), path)
 
     def _check(self, header: Header, path: bytes) -> None:
         known = self.spec["x"]
@@ -138,3 +128,11 @@ class NpyFiles(FileSource):
         random = np.random.default_rng(0)
         found = example_files(folder, rows, ".npy", lambda path, i: np.save(path, random.random((5, 4, 3))))
         return cls(found.names, found.labels, found.classes)
+
+
+def _begin_of(fd: int, path: bytes) -> tuple[Header, bytes]:
+    """Read the header of an open file, and the bytes that it is."""
+    header = read_header(fd, path)
+    start = bytearray(header.offset)
+    read_into(fd, [start], 0, path)
+    return header, bytes(start)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitesize.decode.header import sniff
 from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
 from bitesize.files.names import Names, names_of
-from bitesize.files.pread import open_file, read_into
+from bitesize.files.pread import read_into, with_file
 from bitesize.files.scan import Listing, matching, merge, scan
 from bitesize.lazy.array import LazyArray
 from bitesize.lazy.nodes import Node
@@ -209,6 +209,8 @@ def _of_list(paths: Sequence[Any], asked: Asked, split: str | None = None) -> So
     for i, path in enumerate(paths):
         if not os.path.exists(path):
             raise NotFound(f"{os.fsdecode(path)} does not exist (path {i} of {len(paths)})")
+        if not os.path.isfile(path) and not os.path.isdir(path):
+            raise NotFound(f"{os.fsdecode(path)} is no regular file (path {i} of {len(paths)})")
     kind = _one_kind([os.fsdecode(path) for path in paths])
     if kind.file_is_row and split is None:
         need(kind)
@@ -296,11 +298,7 @@ def _by_bytes(path: str) -> type[Source] | None:
     """Find an image by its first bytes."""
     start = bytearray(16)
     try:
-        fd = open_file(os.fsencode(path))
-        try:
-            read_into(fd, [start], 0, os.fsencode(path))
-        finally:
-            os.close(fd)
+        with_file(os.fsencode(path), lambda fd: read_into(fd, [start], 0, os.fsencode(path)))
         sniff(bytes(start))
     except BitesizeError:
         return None

@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from bitesize.decode.header import SUFFIXES
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.files.npy import MAX_HEADER, parse_header
-from bitesize.files.pread import open_file, read_into
+from bitesize.files.pread import passing, read_into, with_file
 from bitesize.files.tar_index import tar_index
 from bitesize.sources.base import Asked, Into, Runs, Source, raise_bad
 from bitesize.sources.columns import wanted_fields
@@ -26,6 +27,7 @@ from bitesize.spec import Encoded, Field
 # A sample's members that hold its class, as a number or a name.
 _CLASSES = ("cls", "label", "cls.txt")
 _RUN_BYTES = 1 << 20
+_LARGEST_TEXT = 1 << 20
 _NAMED = 10
 
 
@@ -84,6 +86,8 @@ class Tar(Source):
         """Read small members: text, or a value of JSON."""
         values: list[Any] = []
         for row in range(len(self)):
+            if places[1][row] > _LARGEST_TEXT:
+                raise BadFile(f"{self.describe(row)}: a label of {places[1][row]:,} bytes")
             text = bytes(self._member(row, places)).decode("utf-8", "backslashreplace").strip()
             if not key:
                 values.append(text)
@@ -104,7 +108,7 @@ class Tar(Source):
                 f"members .{there} of {self._where} can be no field: images, .npy, .cls and values of .json can"
             )
         header = parse_header(
-            bytes(self._member(0, places)[: MAX_HEADER + 12]), int(places[1][0]), os.fsencode(self.describe(0))
+            bytes(self._member(0, places, MAX_HEADER + 12)), int(places[1][0]), os.fsencode(self.describe(0))
         )
         return Field(header.shape, header.dtype.newbyteorder("="))
 
@@ -121,19 +125,19 @@ class Tar(Source):
         for shard in np.unique(self._shard[rows]).tolist():
             of = [i for i, row in enumerate(numbers) if self._shard[row] == shard]
             try:
-                fd = open_file(self._paths[shard])
+                with_file(self._paths[shard], partial(self._read_some, numbers, of, into, failed))
             except BitesizeError as error:
                 failed |= dict.fromkeys(of, error)
-                continue
-            try:
-                for i in of:
-                    try:
-                        self._read_one(fd, numbers[i], i, into)
-                    except BitesizeError as error:
-                        failed[i] = error
-            finally:
-                os.close(fd)
         raise_bad(failed)
+
+    def _read_some(self, numbers: list[int], of: list[int], into: Into, failed: dict[int, Exception], fd: int) -> None:
+        for i in of:
+            try:
+                self._read_one(fd, numbers[i], i, into)
+            except BitesizeError as error:
+                if passing(error):
+                    raise
+                failed[i] = error
 
     def _read_one(self, fd: int, row: int, i: int, into: Into) -> None:
         path = self._paths[self._shard[row]]
@@ -158,14 +162,12 @@ class Tar(Source):
             if not header.dtype.isnative:
                 out.byteswap(inplace=True)
 
-    def _member(self, row: int, places: tuple[NDArray[np.int64], NDArray[np.int64]]) -> bytearray:
+    def _member(self, row: int, places: tuple[NDArray[np.int64], NDArray[np.int64]], most: int | None = None) -> bytearray:
+        """Read a small member, or the begin of one."""
         path = self._paths[self._shard[row]]
-        data = bytearray(int(places[1][row]))
-        fd = open_file(path)
-        try:
-            read_into(fd, [data], int(places[0][row]), path)
-        finally:
-            os.close(fd)
+        size = int(places[1][row])
+        data = bytearray(size if most is None else min(size, most))
+        with_file(path, lambda fd: read_into(fd, [data], int(places[0][row]), path))
         return data
 
     def runs(self) -> Runs | None:
