@@ -6,6 +6,7 @@ concatenate, stack
 mix         several sources in exact shares
 chain, zip  several sources one behind the other, or side by side
 Loader      batches of a source, within a budget of bytes
+check       everything that is wrong with data, at once
 Budget      bytes that several loaders share
 Resize, CenterCrop, RandomCrop, RandomResizedCrop
             the size of images
@@ -38,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from bitesize.engine.checking import Findings, check
     from bitesize.engine.loader import Loader
     from bitesize.errors import (
         BadFile,
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from bitesize.transforms.mix import CutMix, MixUp
 
 _HOME = {
+    "engine.checking": ["Findings", "check"],
     "engine.loader": ["Loader"],
     "errors": [
         "BadFile", "BadResult", "BadRows", "BadSetting", "BatchesHeld", "BitesizeError", "DiskFull", "DoesNotFit", "FileChanged",
@@ -155,6 +158,7 @@ __all__ = [
     "Encoded",
     "Field",
     "FileChanged",
+    "Findings",
     "Flip",
     "Grayscale",
     "Hue",
@@ -187,6 +191,7 @@ __all__ = [
     "WrongModel",
     "Zoom",
     "chain",
+    "check",
     "concatenate",
     "fit",
     "mix",

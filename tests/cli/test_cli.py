@@ -158,7 +158,7 @@ def test_prediction_takes_a_flat_folder_one_file_and_a_glob(trained, pictures, t
     for what, rows in ((pictures / "striped", 120), (one, 1), (f"{pictures}/checked/0000*.jpg", 5)):
         run("predict", trained[0], what, "--out", tmp_path / "p.parquet")
         table = pyarrow.parquet.read_table(tmp_path / "p.parquet")
-        assert (table.num_rows, table.column_names) == (rows, ["path", "predicted", "p_checked", "p_striped"])
+        assert (table.num_rows, table.column_names) == (rows, ["path", "predicted", "p_checked", "p_striped", "error"])
 
 
 def test_a_run_goes_on_from_its_saved_model_with_its_own_image_size(trained, pictures, tmp_path):
@@ -207,8 +207,10 @@ def test_a_skipped_row_is_listed_and_not_predicted(pictures, trained, tmp_path):
     run("predict", trained[0], data, "--on-error", "skip", "--out", tmp_path / "p.csv")
     last = lines_of(tmp_path / "p.csv")[-1]
     assert (Path(last["path"]).name, last["predicted"], last["p_striped"]) == ("text.jpg", "", "")
+    assert "not an image" in last["error"]
     result = json.loads(run("evaluate", trained[0], data, "--on-error", "skip", "--json").stdout)
     assert (result["rows"], result["bad_rows"]) == (40, 1)
+    assert [(bad["row"], Path(bad["path"]).name) for bad in result["bad"]] == [(40, "text.jpg")]
 
 
 def test_the_plan_is_a_table_or_json(pictures, arrays):

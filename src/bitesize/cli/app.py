@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bitesize.cli import bench, concat, demo, evaluate, formats, inspect, plan, predict, stats, train
+from bitesize.cli import bench, check, concat, demo, evaluate, formats, inspect, plan, predict, stats, train
 from bitesize.cli.console import console, errors, plain
 from bitesize.cli.interrupt import INTERRUPT, interruptible, leave
 
@@ -25,6 +25,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(plan.plan)
+app.command()(check.check)
 app.command()(stats.stats)
 app.command()(inspect.inspect)
 app.command()(formats.formats)
@@ -49,7 +50,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command and exit: 0 done, 1 an error, 2 wrong usage, 130 interrupted, 143 ended by SIGTERM."""
+    """Run the command and exit: 0 done, 1 an error, 2 wrong usage, 3 `check` found something, 130 interrupted, 143 ended by SIGTERM."""
     code: object = 0
     try:
         with interruptible() as interrupt:

@@ -7,6 +7,8 @@ from typing import Any
 from bitesize.cli.console import console, plain, print_json
 from bitesize.cli.options import Data, Json, Labels, Memory, OnError, RunArgument, parse_on_error
 
+_SHOWN = 10
+
 
 def evaluate(
     run: RunArgument,
@@ -34,6 +36,7 @@ def evaluate(
         counting("evaluating", len(source), hide=json) as progress,
     ):
         result = measure(scorer.classes, scorer.batches(loader, progress))
+        result["bad"] = [bad._asdict() for bad in loader.bad]
     if json:
         print_json(result)
     else:
@@ -47,7 +50,9 @@ def _print(result: dict[str, Any]) -> None:
         f"{result['rows']:,} rows: loss {result['loss']:.4f}, accuracy [bold]{result['accuracy']:.4f}[/]", highlight=False
     )
     if result["bad_rows"]:
-        console.print(f"{result['bad_rows']} rows could not be read and are not counted", highlight=False)
+        console.print(f"{result['bad_rows']} rows could not be read and are not counted:", highlight=False)
+        for bad in result["bad"][:_SHOWN]:
+            console.print(f"  {plain(bad['reason'])}", highlight=False, soft_wrap=True)
     table = Table(box=None, padding=(0, 2))
     for title in ("class", "precision", "recall", "F1", "rows"):
         table.add_column(title, justify="left" if title == "class" else "right")

@@ -25,7 +25,7 @@ def predict(
     memory: Memory = "auto",
     on_error: OnError = "raise",
 ) -> None:
-    """Predict: writes path, predicted class, and the probability of each class, a line a file, in order."""
+    """Predict: writes path, predicted class, the probability of each class, and why a file could not be read; a line a file."""
     import numpy as np
 
     from bitesize.cli.bar import counting
@@ -52,8 +52,10 @@ def predict(
     ):
         for rows, mask, _, log_p in scorer.batches(loader, progress):
             paths = [source.describe(row) for row in rows.tolist()]
-            add(paths, [scorer.classes[i] if ok else "" for i, ok in zip(log_p.argmax(axis=1), mask, strict=True)],
-                np.where(mask[:, None], np.exp(log_p), np.nan))  # fmt: skip
+            predicted = [scorer.classes[i] if ok else "" for i, ok in zip(log_p.argmax(axis=1), mask, strict=True)]
+            reasons = {each.row: each.reason for each in loader.bad} if not mask.all() else {}
+            told = ["" if ok else reasons.get(row, "") for row, ok in zip(rows.tolist(), mask, strict=True)]
+            add(paths, predicted, np.where(mask[:, None], np.exp(log_p), np.nan), told)
             bad += int((~mask).sum())
     skipped = f"; {bad} could not be read and have no prediction" if bad else ""
     console.print(f"{len(source):,} predictions in [bold]{plain(out)}[/]{skipped}", highlight=False)
@@ -70,11 +72,11 @@ def _csv(out: str, classes: tuple[str, ...]) -> Any:
         """Give a function that writes a batch's lines."""
         with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["path", "predicted", *(f"p_{name}" for name in classes)])
+            writer.writerow(["path", "predicted", *(f"p_{name}" for name in classes), "error"])
 
-            def add(paths: list[str], predicted: list[str], probabilities: Any) -> None:
-                for path, name, line in zip(paths, predicted, probabilities.tolist(), strict=True):
-                    writer.writerow([path, name, *("" if math.isnan(p) else f"{p:.6f}" for p in line)])
+            def add(paths: list[str], predicted: list[str], probabilities: Any, errors: list[str]) -> None:
+                for path, name, line, error in zip(paths, predicted, probabilities.tolist(), errors, strict=True):
+                    writer.writerow([path, name, *("" if math.isnan(p) else f"{p:.6f}" for p in line), error])
 
             yield add
 
@@ -92,7 +94,8 @@ def _parquet(out: str, classes: tuple[str, ...]) -> Any:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingPackage('writing Parquet needs pyarrow: pip install "bitesize[parquet]"') from error
-    fields = [("path", pa.string()), ("predicted", pa.string()), *((f"p_{name}", pa.float32()) for name in classes)]
+    fields = [("path", pa.string()), ("predicted", pa.string()), *((f"p_{name}", pa.float32()) for name in classes),
+              ("error", pa.string())]  # fmt: skip
     schema = pa.schema(fields)
 
     @contextlib.contextmanager
@@ -100,8 +103,8 @@ def _parquet(out: str, classes: tuple[str, ...]) -> Any:
         """Give a function that writes a batch's rows."""
         with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
 
-            def add(paths: list[str], predicted: list[str], probabilities: Any) -> None:
-                columns = [paths, predicted, *probabilities.astype("float32").T]
+            def add(paths: list[str], predicted: list[str], probabilities: Any, errors: list[str]) -> None:
+                columns = [paths, predicted, *probabilities.astype("float32").T, errors]
                 writer.write_table(pa.table(columns, schema=schema))
 
             yield add

@@ -20,7 +20,11 @@ _MAGIC = (
     (b"MM\x00*", "TIFF"),
 )
 # What their files are called; what they are, their bytes tell.
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+KINDS_OF_SUFFIXES = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP",
+    ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF",
+}  # fmt: skip
+SUFFIXES = tuple(KINDS_OF_SUFFIXES)
 # A progressive JPEG keeps all coefficients until its last scan; a file of few bytes may have thousands of scans, each
 # of which goes over all of them, and native decoding cannot be interrupted.
 MAX_SCANS = 100

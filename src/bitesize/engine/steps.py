@@ -185,6 +185,7 @@ class Policy:
         self._lock = threading.Lock()
         self._of_epoch: dict[int, set[int]] = {}
         self.bad: dict[int, BadRow] = {}
+        self.kinds: dict[int, type[Exception]] = {}  # what kind of error each was
 
     def report(self, epoch: int, row: int, path: str, error: Exception) -> None:
         """Note a bad row.
@@ -205,6 +206,7 @@ class Policy:
             rows = self._of_epoch.setdefault(epoch, set())
             rows.add(row)
             self.bad[row] = BadRow(row, path, str(error))
+            self.kinds[row] = type(error)
             count = len(rows)
         if count > self._most:
             raise TooManyBadRows(

@@ -245,6 +245,10 @@ class Source(ABC):
         """Name a row for people: its path, where it has one."""
         return f"row {row}"
 
+    def path(self, row: int) -> bytes | None:
+        """Give the path of the file that a row is, or None where files hold many rows, or there are none."""
+        return None
+
     @abstractmethod
     def _identity(self) -> bytes:
         """Give the bytes that tell this source from others: names, labels, spec."""

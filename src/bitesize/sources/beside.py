@@ -97,6 +97,10 @@ class Beside(Source):
         """Name the row as the base does."""
         return self._base.describe(row)
 
+    def path(self, row: int) -> bytes | None:
+        """Give the path that the base knows."""
+        return self._base.path(row)
+
     def _identity(self) -> bytes:
         return b"\0".join([self._base.fingerprint().encode(), *(array.tobytes() for array in self._arrays.values())])
 

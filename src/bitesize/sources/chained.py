@@ -153,6 +153,11 @@ class Chained(Source):
         i = int(self._numbers(np.array([row]))[0])
         return self._parts[i].describe(row - self._begin(i))
 
+    def path(self, row: int) -> bytes | None:
+        """Give the path that the source knows."""
+        i = int(self._numbers(np.array([row]))[0])
+        return self._parts[i].path(row - self._begin(i))
+
     def _identity(self) -> bytes:
         return "\0".join(part.fingerprint() for part in self._parts).encode()
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
+from bitesize.errors import BadFile
 from bitesize.files.names import Names
 from bitesize.files.scan import Listing, scan
 from bitesize.sources.base import Source
 from bitesize.sources.labels import label_field
 from bitesize.spec import Encoded, Field
+
+T = TypeVar("T")
+# A folder of which so many files in a row are damaged is not data.
+_TRIED = 100
 
 
 class FileSource(Source):
@@ -47,9 +52,36 @@ class FileSource(Source):
         """Path of the file."""
         return self._names.show(row)
 
+    def path(self, row: int) -> bytes | None:
+        """Path of the file, as the system takes it."""
+        return self._names.path(row)
+
     def _identity(self) -> bytes:
         labels = b"" if self._labels is None else self._labels.tobytes()
         return b"\0".join([self._names.blob, self._names.ends.tobytes(), *self._names.folders, labels])
+
+
+def first_good(names: Names, read: Callable[[bytes], T]) -> tuple[int, T]:
+    """Read what the others must be like from the first file that can be read: one that is damaged is told when its row is due.
+
+    Returns
+    -------
+    tuple
+        The number of the file, and what ``read`` gave for it.
+
+    Raises
+    ------
+    BadFile
+        That of the first file, if none of the first hundred can be read.
+    """
+    first: BadFile | None = None
+    for i in range(min(len(names), _TRIED)):
+        try:
+            return i, read(names.path(i))
+        except BadFile as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 def example_files(folder: Path, rows: int, suffix: str, write: Callable[[Path, int], object]) -> Listing:

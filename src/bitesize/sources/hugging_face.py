@@ -10,6 +10,7 @@ import numpy as np
 from bitesize.errors import BadSetting
 from bitesize.sources.arrow_rows import ArrowSource, Part
 from bitesize.sources.base import Asked, Runs, Source
+from bitesize.sources.splits import InParts, rank_of_part
 
 # Rows that are looked up together.
 _TOGETHER = 16
@@ -52,7 +53,7 @@ class HuggingFace(ArrowSource):
         """Open a dataset; one of several parts is told apart by name."""
         if isinstance(what, dict):
             if asked.split is None or asked.split not in what:
-                raise BadSetting(f'the dataset has the parts {", ".join(what)}: choose one with split="train"')
+                raise InParts("the dataset", sorted(what, key=rank_of_part))
             what = what[asked.split]
         elif asked.split is not None:
             raise BadSetting(f"split={asked.split!r}: this dataset is one part")

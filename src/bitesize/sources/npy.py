@@ -16,7 +16,7 @@ from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header, read_payload
 from bitesize.files.pread import READ_FLAGS, compiled, joined, read_into, with_file
 from bitesize.sources.base import Asked, Files, Into, Located, Source, raise_bad
-from bitesize.sources.file_rows import FileSource, example_files
+from bitesize.sources.file_rows import FileSource, example_files, first_good
 from bitesize.spec import Field
 
 
@@ -28,7 +28,7 @@ class NpyFiles(FileSource):
     Parameters
     ----------
     names
-        The files. The first is opened to learn shape and dtype.
+        The files. The first that can be read tells shape and dtype.
     labels
         One label a file, shape (n, ...), or None.
     classes
@@ -39,7 +39,7 @@ class NpyFiles(FileSource):
     Raises
     ------
     BadFile
-        If the first file is no `.npy` of plain numbers.
+        If none of the first files is a `.npy` of plain numbers.
     """
 
     title = ".npy files of one row each"
@@ -53,7 +53,7 @@ class NpyFiles(FileSource):
         *,
         left_out: Mapping[str, int] | None = None,
     ) -> None:
-        header, start = with_file(names.path(0), partial(_begin_of, path=names.path(0)))
+        self._first, (header, start) = first_good(names, lambda path: with_file(path, partial(_begin_of, path=path)))
         # A file that starts with the same bytes has the same header: no parsing then.
         self._header, self._start = header, start
         self._plain = header.dtype.isnative and not (header.fortran and len(header.shape) > 1)
@@ -109,7 +109,7 @@ class NpyFiles(FileSource):
         assert isinstance(known, Field)
         if header.shape != known.shape or header.dtype.newbyteorder("=") != known.dtype:
             raise BadFile(
-                f"{show(path)} is {header.shape} {header.dtype}, but {self._names.show(0)} is {known}: "
+                f"{show(path)} is {header.shape} {header.dtype}, but {self._names.show(self._first)} is {known}: "
                 "every file of a folder must have the same shape and dtype"
             )
 

@@ -19,7 +19,7 @@ from bitesize.lazy.parts import members
 from bitesize.lazy.select import NEAR, SCRATCH, whole
 from bitesize.sources.base import Asked, Files, Into, Located, Source, raise_bad
 from bitesize.sources.columns import Column, ColumnSource, wanted_fields
-from bitesize.sources.file_rows import FileSource, example_files
+from bitesize.sources.file_rows import FileSource, example_files, first_good
 from bitesize.spec import Field
 
 
@@ -106,7 +106,7 @@ class NpzFiles(FileSource):
     Parameters
     ----------
     names
-        The archives. The first is opened to learn what a row is.
+        The archives. The first that can be read tells what a row is.
     labels
         One label a file, shape (n, ...), or None.
     classes
@@ -128,13 +128,15 @@ class NpzFiles(FileSource):
         left_out: Mapping[str, int],
         asked: Asked,
     ) -> None:
-        first = members(names.path(0))
+        self._first, first = first_good(names, members)
         self._members = wanted_fields(asked, first)
         for there in self._members.values():
             if there not in first:
-                raise BadSetting(f"{names.show(0)} has no {there!r}: it has {', '.join(first)}")
+                raise BadSetting(f"{names.show(self._first)} has no {there!r}: it has {', '.join(first)}")
         if labels is not None and "y" in self._members:
-            raise BadSetting(f"{names.show(0)} has an array y, and its folder is a label: take the others with fields=")
+            raise BadSetting(
+                f"{names.show(self._first)} has an array y, and its folder is a label: take the others with fields="
+            )
         fields = {here: Field(first[there].shape, first[there].dtype) for here, there in self._members.items()}
         super().__init__(names, labels, classes, left_out, next(iter(fields.values())))
         self.spec = {**fields, **({"y": self.spec["y"]} if labels is not None else {})}
@@ -160,7 +162,7 @@ class NpzFiles(FileSource):
             if node is None or Field(node.shape, node.dtype) != known:
                 seen = "none" if node is None else Field(node.shape, node.dtype)
                 raise BadFile(
-                    f"the array {there!r} of {self._names.show(row)} is {seen}, but of {self._names.show(0)} {known}"
+                    f"the array {there!r} of {self._names.show(row)} is {seen}, but of {self._names.show(self._first)} {known}"
                 )
             node.read(whole(node.shape), into[here][i])
 

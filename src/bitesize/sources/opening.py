@@ -26,7 +26,7 @@ from bitesize.sources.images import ImageFiles
 from bitesize.sources.kinds import by_suffix, kinds, need, taking, told
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
-from bitesize.sources.splits import choose, choose_files, splits
+from bitesize.sources.splits import InParts, choose, choose_files, splits
 from bitesize.sources.table import labelled_files
 from bitesize.spec import Encoded, Field, Mode
 
@@ -145,6 +145,20 @@ def open_to_train(what: What, labels: Any = None, split: str | None = None) -> S
     return source
 
 
+def open_parts(what: What, labels: Any = None) -> dict[str, Source]:
+    """Open all parts of data as `open_to_train` does, by name; data that is in no parts is the one part ``"data"``.
+
+    Raises
+    ------
+    BitesizeError
+        As `open`.
+    """
+    try:
+        return {"data": open_to_train(what, labels)}
+    except InParts as error:
+        return {part: open_to_train(what, labels, part) for part in error.parts}
+
+
 def _width(what: Field | Encoded) -> float:
     return what.nbytes if isinstance(what, Field) else float("inf")
 
@@ -176,7 +190,7 @@ def _of_folder(path: str, split: str | None, asked: Asked) -> Source:
     if split is None:
         parts = splits(path)
         if parts:
-            raise BadSetting(f'{path} holds data in parts ({", ".join(parts)}): choose one with split="train"')
+            raise InParts(path, parts)
     else:
         part = choose(path, split)
         if part is not None:

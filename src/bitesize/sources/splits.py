@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bitesize.errors import BadSetting, NotFound
 
@@ -16,10 +16,33 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 }
 
 
+class InParts(BadSetting):
+    """Data is in parts, and none was chosen.
+
+    Attributes
+    ----------
+    parts : tuple of str
+        Their names, as ``split=`` takes them.
+    """
+
+    def __init__(self, where: str, parts: Iterable[str]) -> None:
+        self.where, self.parts = where, tuple(parts)
+        super().__init__(f'{where} holds data in parts ({", ".join(self.parts)}): choose one with split="{self.parts[0]}"')
+
+    def __reduce__(self) -> tuple[type[InParts], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.where, self.parts)
+
+
 def part_of(name: str) -> str | None:
     """Tell which part a folder's name, or a file's name such as ``train-00000-of-00002.parquet``, stands for."""
     word = re.split(r"[^a-z]", name.lower(), maxsplit=1)[0]
     return next((part for part, names in ALIASES.items() if word in names), None)
+
+
+def rank_of_part(name: str) -> tuple[int, str]:
+    """Sort key of parts: training first, then validation and test, then others."""
+    part = part_of(name)
+    return (list(ALIASES).index(part) if part else len(ALIASES), name)
 
 
 def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
@@ -38,7 +61,9 @@ def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
         if part is None or part in found:
             return {}
         found[part] = os.path.join(folder, name)
-    return found if "train" in found and len(found) > 1 else {}
+    if "train" not in found or len(found) < 2:
+        return {}
+    return {part: found[part] for part in sorted(found, key=rank_of_part)}
 
 
 def choose(folder: str, split: str) -> str | None:
@@ -73,8 +98,7 @@ def choose_files(paths: Sequence[str], split: str | None, folder: str) -> list[s
     parts = [part_of(os.path.basename(path)) for path in paths]
     if split is None:
         if None not in parts and len(set(parts)) > 1:
-            named = ", ".join(sorted({str(part) for part in parts}))
-            raise BadSetting(f'{folder} holds data in parts ({named}): choose one with split="train"')
+            raise InParts(folder, sorted({str(part) for part in parts}, key=rank_of_part))
         return list(paths)
     wanted = part_of(split) or split
     chosen = [path for path, part in zip(paths, parts, strict=True) if part == wanted]

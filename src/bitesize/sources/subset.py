@@ -81,6 +81,10 @@ class Subset(Source):
         """Name the row as the base does."""
         return self._base.describe(int(self._rows[row]))
 
+    def path(self, row: int) -> bytes | None:
+        """Give the path that the base knows."""
+        return self._base.path(int(self._rows[row]))
+
     def _identity(self) -> bytes:
         return self._base.fingerprint().encode() + self._rows.tobytes()
 

@@ -20,7 +20,7 @@ from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Beside
 from bitesize.sources.kinds import by_suffix, need
 from bitesize.sources.labels import class_numbers
-from bitesize.sources.splits import part_of
+from bitesize.sources.splits import InParts, part_of, rank_of_part
 
 # What people call the columns.
 PATHS = ("path", "file", "file_name", "filename", "filepath", "image", "image_path")
@@ -112,10 +112,10 @@ def _of_part(columns: Columns, split: str | None, table: str) -> Columns:
         if split is not None:
             raise BadSetting(f"split={split!r}: {table} has no column that tells parts, called {', '.join(SPLITS)}")
         return columns
-    parts = sorted(set(columns[column]))
+    parts = sorted(set(columns[column]), key=rank_of_part)
     if split is None:
         if any(part_of(part) for part in parts) and len(parts) > 1:
-            raise BadSetting(f'{table} holds data in parts ({", ".join(parts)}): choose one with split="train"')
+            raise InParts(table, parts)
         return columns
     taken = [part == split or part_of(part) == split for part in columns[column]]
     if not any(taken):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from bitesize.memory.sizes import format_size
 from bitesize.outputs.keras import to_keras
 from bitesize.sources.base import Source
 from bitesize.sources.opening import open_to_train
-from bitesize.sources.splits import splits
+from bitesize.sources.splits import InParts, part_of
 from bitesize.spec import Encoded
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
@@ -72,8 +72,12 @@ def open_data(settings: TrainSettings) -> tuple[Source, Source | None, tuple[str
     BadSetting
         If there are fewer than two classes, or validation data has others.
     """
-    parts = splits(settings.data) if os.path.isdir(settings.data) else {}
-    source = open_to_train(settings.data, settings.labels, "train" if parts else None)
+    parts: Mapping[str, str] = {}  # part of the data to its name there
+    try:
+        source = open_to_train(settings.data, settings.labels)
+    except InParts as error:
+        parts = {part: name for name in error.parts if (part := part_of(name))}
+        source = open_to_train(settings.data, settings.labels, parts.get("train", "train"))
     what = source.spec.get("y")
     if isinstance(what, Encoded) or (what is not None and what.shape):
         raise BadSetting(f"bitesize train learns one class a row, and the labels of {settings.data} are {what}")
@@ -88,7 +92,8 @@ def open_data(settings: TrainSettings) -> tuple[Source, Source | None, tuple[str
         val = match_classes(open_to_train(settings.val), source.classes, settings.val)
         return source, val, source.classes
     if "val" in parts:
-        val = match_classes(open_to_train(settings.data, settings.labels, "val"), source.classes, parts["val"])
+        held = open_to_train(settings.data, settings.labels, parts["val"])
+        val = match_classes(held, source.classes, f"the part {parts['val']!r} of {settings.data}")
         return source, val, source.classes
     if settings.val_split:
         train, held = source.split(1 - settings.val_split, seed=settings.seed)

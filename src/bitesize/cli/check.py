@@ -1,0 +1,155 @@
+"""`bitesize check`: everything that is wrong with data, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bitesize.cli.console import console, plain, print_json
+from bitesize.cli.options import Data, Json, Labels, Memory
+
+if TYPE_CHECKING:
+    from bitesize.engine.checking import Findings, Place
+    from bitesize.sources.base import Source
+
+EXIT_FOUND = 3
+_SHOWN = 10
+
+
+def check(
+    data: Data,
+    labels: Labels = None,
+    memory: Memory = "auto",
+    move_bad: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Move damaged files there, under the names they have in DATA. They stay if not given."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Read everything once: bad, duplicate and suspicious files, unbalanced classes, rows that training and validation share.
+
+    Exit code 0: all is well; 3: something was found (classes of different sizes alone are no fault).
+    """
+    import bitesize as bs
+    from bitesize.cli.bar import counting
+    from bitesize.sources.opening import open_parts
+
+    parts = open_parts(data, labels)
+    if move_bad is not None:
+        _refuse_to_move(parts, data, move_bad)
+    with counting("reading", sum(map(len, parts.values())), hide=json) as advance:
+        found = bs.check(parts, memory, progress=advance)
+    moved = _move(found.damaged, parts, data, move_bad) if move_bad is not None else []
+    if json:
+        print_json(_as_json(found, parts, moved))
+    else:
+        _show(found, parts, moved, move_bad)
+    if not found.well:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def _as_json(found: Findings, parts: Mapping[str, Source], moved: list[str]) -> dict[str, Any]:
+    def groups(of: Iterable[Iterable[Place]]) -> list[list[dict[str, Any]]]:
+        return [[place._asdict() for place in group] for group in of]
+
+    return {
+        "well": found.well,
+        "rows": found.rows,
+        "left_out": {name: dict(part.left_out) for name, part in parts.items()},
+        "bad": [place._asdict() for place in found.bad],
+        "duplicates": groups(found.duplicates),
+        "leaks": groups(found.leaks),
+        "suspicious": [place._asdict() for place in found.suspicious],
+        "classes": found.classes,
+        "unbalanced": list(found.unbalanced),
+        "moved": moved,
+    }
+
+
+def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where: str | None) -> None:
+    """Print what was found, the first few of each kind."""
+    several = len(parts) > 1
+
+    def named(place: Place) -> str:
+        return f"{place.part}: {place.path}" if several else place.path
+
+    def section(title: str, lines: list[str]) -> None:
+        console.print(f"[bold red]{len(lines):,} {title}[/]", highlight=False)
+        for line in lines[:_SHOWN]:
+            console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)
+        if len(lines) > _SHOWN:
+            console.print(f"  [dim]and {len(lines) - _SHOWN:,} more: --json lists all[/]", highlight=False)
+
+    rows = ", ".join(f"{name} {count:,}" if several else f"{count:,}" for name, count in found.rows.items())
+    console.print(f"{rows} rows read", highlight=False)
+    for name, part in parts.items():
+        for why, count in part.left_out.items():
+            console.print(f"[dim]left out{f' of {name}' if several else ''}: {count:,} {plain(why)}[/]", highlight=False)
+    if found.bad:
+        section("bad", [_with_path(named(place), place) for place in found.bad])
+    if found.leaks:
+        section("in several parts", [_group(group, named) for group in found.leaks])
+    if found.duplicates:
+        section("groups of duplicates", [_group(group, named) for group in found.duplicates])
+    if found.suspicious:
+        section("suspicious", [f"{named(place)}: {place.reason}" for place in found.suspicious])
+    for line in found.unbalanced:
+        console.print(f"[yellow]{plain(line)}[/]", highlight=False, soft_wrap=True)
+    if moved:
+        console.print(f"{len(moved):,} damaged files moved to [bold]{plain(str(where))}[/]", highlight=False)
+    if found.well:
+        console.print("[bold green]all is well[/]", highlight=False)
+
+
+def _with_path(named: str, place: Place) -> str:
+    """Write a bad row's reason, which mostly names the file itself."""
+    return place.reason if place.path in place.reason else f"{named}: {place.reason}"
+
+
+def _group(group: tuple[Place, ...], named: Any) -> str:
+    shown = " = ".join(named(place) for place in group[:4])
+    more = f" and {len(group) - 4:,} more" if len(group) > 4 else ""
+    return f"{shown}{more}{' (with other labels)' if group[0].reason else ''}"
+
+
+def _refuse_to_move(parts: Mapping[str, Source], data: str, into: str) -> None:
+    """Raise before any work if files could not be moved."""
+    import os
+
+    from bitesize.errors import BadSetting
+
+    if any(part.path(0) is None for part in parts.values()):
+        raise BadSetting(f"--move-bad moves files that are one row each, and {data} holds many rows in a file")
+    top, target = os.path.realpath(data), os.path.realpath(into)
+    if os.path.isdir(data) and os.path.commonpath([top, target]) == top:
+        raise BadSetting(f"--move-bad {into} lies within {data}, where its files would be read again")
+    if os.path.exists(into) and not os.path.isdir(into):
+        raise BadSetting(f"--move-bad needs a folder, and {into} is a file")
+
+
+def _move(damaged: tuple[Place, ...], parts: Mapping[str, Source], data: str, into: str) -> list[str]:
+    """Move damaged files; none takes another's place."""
+    import os
+    import shutil
+
+    from bitesize.errors import BadSetting
+    from bitesize.files.names import show
+
+    top = os.fsencode(os.path.realpath(data))
+    moved: list[str] = []
+    for place in damaged:
+        path = parts[place.part].path(place.row)
+        assert path is not None
+        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        inside = os.path.isdir(top) and real.startswith(os.path.join(top, b""))
+        target = os.path.join(os.fsencode(into), os.path.relpath(real, top) if inside else os.path.basename(path))
+        if os.path.lexists(target):
+            raise BadSetting(f"{show(target)} exists already: {show(path)} was not moved, {len(moved)} files were")
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.move(os.fsdecode(path), os.fsdecode(target))
+        moved.append(show(target))
+    return moved

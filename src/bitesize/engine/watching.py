@@ -1,0 +1,166 @@
+"""A source that notes what it reads on its way: contents by hash, sizes of images, values that are no numbers."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.decode.header import KINDS_OF_SUFFIXES, read_info
+from bitesize.errors import BadFile, BadRows
+from bitesize.sources.base import EncodedInto, Into, Runs, Source
+from bitesize.spec import Field
+
+_HASH = np.dtype([("high", np.uint64), ("low", np.uint64)])
+# A row of fewer values may well have the same in all of them.
+_MANY_VALUES = 16
+
+
+class Seen:
+    """What is noted of each row.
+
+    Attributes
+    ----------
+    hashes : ndarray, shape (rows,)
+        XXH3 of the contents, 128 bits; zero where a row was not read.
+    sides : ndarray of int32, shape (rows, 2)
+        Width and height of images.
+    odd, plain, renamed : ndarray of bool, shape (rows,)
+        Whether values are NaN or infinite; all the same; whether an image is of another kind than its name says.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.hashes = np.zeros(rows, _HASH)
+        self.sides = np.zeros((rows, 2), np.int32)
+        self.odd, self.plain, self.renamed = (np.zeros(rows, np.bool_) for _ in range(3))
+        self.where_odd = ""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that."""
+        return sum(each.nbytes for each in (self.hashes, self.sides, self.odd, self.plain, self.renamed))
+
+
+class _Kept:
+    """Passes buffers on, and remembers them."""
+
+    def __init__(self, into: EncodedInto) -> None:
+        self._into = into
+        self.data: dict[int, memoryview] = {}
+
+    def put(self, i: int, nbytes: int) -> memoryview:
+        """Give the buffer of a row."""
+        self.data[i] = self._into.put(i, nbytes)
+        return self.data[i]
+
+
+class Watched(Source):
+    """Rows of another source, each looked at when it is read.
+
+    Parameters
+    ----------
+    base
+        Where rows come from.
+    seen
+        Where to note what was seen.
+    """
+
+    def __init__(self, base: Source, seen: Seen) -> None:
+        self._base, self._seen = base, seen
+        self.spec, self.classes, self.left_out = base.spec, base.classes, base.left_out
+        self.mixture, self.reads_files = base.mixture, base.reads_files
+        label = base.label_name
+        self._contents = [name for name in self.spec if name != label] or list(self.spec)
+
+    def __len__(self) -> int:
+        return len(self._base)
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read rows of the base, and look at those that could be read."""
+        kept = {name: there if isinstance(there, np.ndarray) else _Kept(there) for name, there in into.items()}
+        failed: BadRows | None = None
+        try:
+            self._base.read(rows, kept)
+        except BadRows as error:
+            failed = error
+        for i, row in enumerate(rows.tolist()):
+            if failed is None or i not in failed.causes:
+                self._look(row, {name: _of(there, i) for name, there in kept.items()})
+        if failed is not None:
+            raise failed
+
+    def _look(self, row: int, values: dict[str, Any]) -> None:
+        import xxhash
+
+        seen, digest = self._seen, xxhash.xxh3_128()
+        for name, value in values.items():
+            what = self.spec[name]
+            if isinstance(what, Field):
+                if what.dtype.kind in "fc" and not np.isfinite(value).all():
+                    seen.odd[row], seen.where_odd = True, name
+                if name in self._contents and value.ndim > 1 and value.size >= _MANY_VALUES:
+                    seen.plain[row] |= bool((value == value.reshape(-1)[0]).all())
+            elif what.kind == "image" and name == next(iter(self.spec)):
+                self._look_at_image(row, value)
+            if name in self._contents:
+                data: Any = value if not isinstance(what, Field) else np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+                digest.update(data)
+        number = digest.intdigest() or 1
+        seen.hashes[row] = (number >> 64, number & (2**64 - 1))
+
+    def _look_at_image(self, row: int, data: memoryview) -> None:
+        try:
+            info = read_info(data)
+        except BadFile:  # the loader tells that
+            return
+        self._seen.sides[row] = info.width, info.height
+        path = self._base.path(row)
+        suffix = os.path.splitext(path)[1].lower().decode("ascii", "replace") if path is not None else ""
+        self._seen.renamed[row] = KINDS_OF_SUFFIXES.get(suffix, info.kind) != info.kind
+
+    def runs(self) -> Runs | None:
+        """Tell the runs of the base."""
+        return self._base.runs()
+
+    @property
+    def in_runs(self) -> bool:
+        """Whether the base is read in runs."""
+        return self._base.in_runs
+
+    def scratch(self, rows: int) -> int:
+        """What the base needs, and a row's values compared with one another."""
+        widest = max((what.nbytes for what in self.spec.values() if isinstance(what, Field)), default=0)
+        return self._base.scratch(rows) + widest
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the base."""
+        return self._base.nbytes
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class numbers of the base."""
+        return self._base.labels
+
+    @property
+    def label_name(self) -> str | None:
+        """Name of the base's field with the labels."""
+        return self._base.label_name
+
+    @property
+    def class_count(self) -> int | None:
+        """Count the classes of the base."""
+        return self._base.class_count
+
+    def describe(self, row: int) -> str:
+        """Name the row as the base does."""
+        return self._base.describe(row)
+
+    def _identity(self) -> bytes:
+        return self._base.fingerprint().encode()
+
+
+def _of(there: Any, i: int) -> Any:
+    return there[i] if isinstance(there, np.ndarray) else there.data[i]

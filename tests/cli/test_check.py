@@ -1,0 +1,72 @@
+"""`bitesize check` as people run it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tests.cli.test_cli import run
+from tests.conftest import noise, write_jpeg
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Photographs for training and validation, with one of everything that is wrong."""
+    for part, first, count in (("train", 0, 30), ("val", 100, 10)):
+        for i in range(first, first + count):
+            write_jpeg(tmp_path / "data" / part / "ab"[i % 2] / f"{i}.jpg", noise(20, 30, seed=i))
+    top = tmp_path / "data"
+    (top / "train" / "a" / "text.jpg").write_text("I am no image")
+    (top / "val" / "b" / "cut.jpg").write_bytes((top / "val" / "b" / "101.jpg").read_bytes()[:-100])
+    shutil.copy(top / "train" / "a" / "0.jpg", top / "val" / "a" / "seen.jpg")
+    shutil.copy(top / "train" / "a" / "2.jpg", top / "train" / "b" / "2 again.jpg")
+    return top
+
+
+def test_all_that_is_wrong_is_told_at_once_and_by_the_exit_code(data):
+    told = run("check", data, code=3).stdout
+    for line in ("train 32, val 12 rows read", "2 bad", "text.jpg", "1 in several parts", "seen.jpg", "1 groups of duplicates",
+                 "2 again.jpg", "(with other labels)"):  # fmt: skip
+        assert line in " ".join(told.split()), line
+    found = json.loads(run("check", data, "--json", code=3).stdout)
+    assert (found["well"], found["rows"]) == (False, {"train": 32, "val": 12})
+    assert sorted(place["path"].rpartition("/")[2].rpartition("\\")[2] for place in found["bad"]) == ["cut.jpg", "text.jpg"]
+    assert [[place["part"] for place in group] for group in found["leaks"]] == [["train", "val"]]
+
+
+def test_damaged_files_are_moved_and_then_all_the_rest_is_well(data, tmp_path):
+    for name in ("val/a/seen.jpg", "train/b/2 again.jpg"):
+        (data / name).unlink()
+    found = json.loads(run("check", data, "--json", "--move-bad", tmp_path / "bad", code=3).stdout)
+    assert len(found["moved"]) == 2
+    assert (tmp_path / "bad" / "train" / "a" / "text.jpg").read_text() == "I am no image"
+    assert (tmp_path / "bad" / "val" / "b" / "cut.jpg").exists()
+    assert "all is well" in run("check", data).stdout
+
+
+@pytest.mark.parametrize("where", ["data/bad", "file"])
+def test_a_place_that_files_cannot_be_moved_to_is_refused_before_anything_is_read(data, tmp_path, where):
+    (tmp_path / "file").write_text("")
+    assert "--move-bad" in run("check", data, "--move-bad", tmp_path / where, code=1).stderr
+    assert (data / "train" / "a" / "text.jpg").exists()
+
+
+def test_nothing_is_moved_over_a_file_that_is_there(data, tmp_path):
+    (tmp_path / "bad" / "train" / "a").mkdir(parents=True)
+    (tmp_path / "bad" / "train" / "a" / "text.jpg").write_text("mine")
+    assert "exists already" in run("check", data, "--move-bad", tmp_path / "bad", code=1).stderr
+    assert (tmp_path / "bad" / "train" / "a" / "text.jpg").read_text() == "mine"
+
+
+def test_rows_of_one_file_cannot_be_moved(tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((9, 4)))
+    assert "many rows in a file" in run("check", tmp_path / "a.npy", "--move-bad", tmp_path / "bad", code=1).stderr
+    assert "all is well" in run("check", tmp_path / "a.npy").stdout
+
+
+def test_a_first_file_that_is_damaged_is_one_of_the_bad_ones(tmp_path):
+    for i in range(6):
+        np.save(tmp_path / f"{i}.npy", np.random.default_rng(i).random((3, 2)))
+    (tmp_path / "0.npy").write_bytes(b"no array")
+    found = json.loads(run("check", tmp_path, "--json", code=3).stdout)
+    assert [place["row"] for place in found["bad"]] == [0]
