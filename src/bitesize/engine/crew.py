@@ -34,7 +34,8 @@ class Crew:
     def __init__(self, least: int, most: int) -> None:
         self.least, self.most = least, most
         self.working = least
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()  # entered by native code: Ctrl-C within Condition.__enter__ would leave it locked
+        self._changed = threading.Condition(self._lock)
         self._begun = time.monotonic()
         self._cpu = self._idle = 0.0
         self._rows = self._bites = 0
@@ -46,7 +47,7 @@ class Crew:
         """Stand by until thread ``number`` is to work, or the loader ends."""
         if number < self.working:
             return
-        with self._changed:
+        with self._lock:
             while number >= self.working and not self._closed:
                 self._changed.wait()
 
@@ -54,7 +55,7 @@ class Crew:
         """Count what a thread did in one bite: rows, seconds of a processor, seconds it waited for something to do."""
         if self.most == self.least:
             return
-        with self._changed:
+        with self._lock:
             self._rows += rows
             self._bites += 1
             self._cpu += cpu
@@ -65,13 +66,13 @@ class Crew:
 
     def limit(self, most: int) -> None:
         """Never let more than so many threads work."""
-        with self._changed:
+        with self._lock:
             self.most = max(self.least, most)
             self.working = min(self.working, self.most)
 
     def close(self) -> None:
         """Wake all threads for good."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
 

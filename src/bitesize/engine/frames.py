@@ -28,7 +28,8 @@ class Frames:
     """
 
     def __init__(self, nbytes: int) -> None:
-        self.changed = threading.Condition()
+        self.lock = threading.RLock()  # entered by native code: Ctrl-C within Condition.__enter__ would leave it locked
+        self.changed = threading.Condition(self.lock)
         self._left = nbytes
         self._idle: dict[int, list[Frame]] = {}
         self._loads: deque[object] = deque()  # that have no memory yet, in order
@@ -97,11 +98,11 @@ class Frames:
 
     def grow(self, nbytes: int) -> None:
         """Add bytes."""
-        with self.changed:
+        with self.lock:
             self._left += nbytes
 
     def close(self) -> None:
         """Let go of all memory, now or when it is given back."""
-        with self.changed:
+        with self.lock:
             self._closed = True
             self._idle = {}

@@ -52,7 +52,7 @@ class Held:
     """
 
     def __init__(self, source: Windowed, steps: Steps, place: tuple[int, int], frames: Frames) -> None:
-        self._source, self._frames, self._changed = source, frames, frames.changed
+        self._source, self._frames, self._lock = source, frames, frames.lock
         self._schedule = Schedule(steps, *place)
         self._starts = source.runs_held.starts
         self._runs: dict[int, HeldRun] = {}
@@ -68,7 +68,7 @@ class Held:
 
     def _expect(self, due: Sequence[Due]) -> list[HeldRun]:
         new = []
-        with self._changed:
+        with self._lock:
             for number, uses in due:
                 run = self._runs.get(number)
                 if run is not None:
@@ -80,21 +80,21 @@ class Held:
 
     def enter(self, load: HeldRun | None = None) -> None:
         """Begin to use what is held, or to load a run; called in the order in which that is to happen."""
-        with self._changed:
+        with self._lock:
             self._users += 1
             self._frames.enter(load)
 
     def load(self, run: HeldRun) -> None:
         """Read a run into memory, and leave."""
         try:
-            with self._changed:
+            with self._lock:
                 run.frame = self._frames.room(self._source.run_nbytes(run.number), run, lambda: self._closed)
             if run.frame is not None:
                 self._read_run(run, run.frame)
         except BaseException as error:  # noqa: BLE001 - it belongs to those who ask for the rows
             run.error = without_frames(error)
         finally:
-            with self._changed:
+            with self._lock:
                 run.there = True
             self.leave()
 
@@ -122,7 +122,7 @@ class Held:
 
     def leave(self, rows: NDArray[np.int64] | None = None) -> None:
         """End using, with rows used up that were expected; what nobody expects goes."""
-        with self._changed:
+        with self._lock:
             self._users -= 1
             if rows is not None and not self._closed:
                 for number, uses in zip(*np.unique(self._numbers(rows), return_counts=True), strict=True):
@@ -194,7 +194,7 @@ class Held:
         A run is None where it is not in memory.
         """
         numbers, inverse = np.unique(self._numbers(rows), return_inverse=True)
-        with self._changed:
+        with self._lock:
             runs = [self._runs.get(number) for number in numbers.tolist()]
             for run in runs:
                 while run is not None and not run.there and not self._closed:
@@ -214,7 +214,7 @@ class Held:
 
     def close(self) -> None:
         """Give all up, as soon as nobody uses it."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             if not self._users:
                 self._drop_all()

@@ -48,21 +48,23 @@ class BatchIterator(Iterator[Batch]):
         step = filling.step
         if filling.error is not None:
             error, filling.error = filling.error, None
-            self._engine.ring.free.put(filling.slot)
+            filling.token = None
             self._engine.cancel(self._run)
             self._closed = "it raised an error; a new loop begins the epoch again"
             try:
                 raise error
             finally:  # the error's frames must not lead back to it: what they work on is memory of the loader
                 del error, filling, step
+        assert filling.token is not None
         batch = Batch(
-            filling.slot.lease(self._loader.spec, step.rows.size),
+            filling.slot.lease(self._loader.spec, step.rows.size, filling.token),
             rows=step.rows,
             mask=filling.mask,
             epoch=step.epoch,
             position=step.position,
             weight=step.weight,
         )
+        filling.token = None
         if not step.position:
             self._loader.adapt()
         self._loader.took(step.epoch, step.position)
@@ -71,7 +73,7 @@ class BatchIterator(Iterator[Batch]):
 
     def close(self) -> None:
         """End this iterator; the loader goes on."""
-        with self._run.changed:
+        with self._run.lock:
             if not self._finished and self._closed is None:
                 self._closed = "a newer one of the same loader has taken its place"
-            self._run.changed.notify_all()
+            self._run.changed.put(None)

@@ -307,8 +307,6 @@ class Loader(Standing):
     def close(self) -> None:
         """End the threads and give all bytes back; batches that are still held stay valid."""
         with self._lock:
-            if self._closed:
-                return
             self._closed = True
             self._release()
 
@@ -368,14 +366,16 @@ class Loader(Standing):
         engine = Engine(
             self._pipeline, self.steps, self._policy, ring, scratches, pool, Crew(self._working, self.threads), frames
         )
-        self._finalizer.detach()
-        self._finalizer = weakref.finalize(self, _drop, ring, pool, engine)
+        older, self._finalizer = self._finalizer, weakref.finalize(self, _drop, ring, pool, engine)
+        older.detach()
         return engine
 
     def _release(self) -> None:
-        self._finalizer()
+        # Nothing here minds being done again; and what Ctrl-C has left undone, the finalizer does with the last reference.
+        _drop(self._parts[1], self._parts[2], self._engine)
         for charge in self._parts[0]:
             charge.release()
+        self._finalizer.detach()
         self._engine = None
 
 

@@ -1,8 +1,8 @@
 """The ring: a few slots of memory, made once; who holds a batch holds its slot by a lease.
 
-A slot is free, being filled, ready, or leased. Free slots wait in a `queue.SimpleQueue`: its ``put`` takes no lock that
-the interrupted thread could hold, so a lease may return its slot from ``__del__``, at whatever moment the collector
-runs it.
+A slot is free, being filled, ready, or leased; who has a ready one and loses it, by Ctrl-C at any moment, loses its token, and it
+comes home. Free slots wait in a `queue.SimpleQueue`: its ``put`` takes no lock that the interrupted thread could hold, so it may be
+called at whatever moment the collector runs.
 """
 
 from __future__ import annotations
@@ -24,45 +24,53 @@ from bitesize.spec import Field
 class Slot:
     """Memory for one batch: one mapping, each field aligned to 64 bytes."""
 
-    __slots__ = ("_charge", "arrays", "home", "memory", "token")
+    __slots__ = ("_charge", "arrays", "memory", "returns")
 
-    def __init__(self, fields: Mapping[str, Field], rows: int, home: queue.SimpleQueue[Slot | None], charge: Charge) -> None:
+    def __init__(self, fields: Mapping[str, Field], rows: int, charge: Charge) -> None:
         self._charge = charge  # given back when the slot dies, which may be after its loader
         self.memory = allocate(slot_nbytes(fields, rows))
         self.arrays: dict[str, NDArray[Any]] = {}
-        self.home: queue.SimpleQueue[Slot | None] | None = home
-        self.token: weakref.ref[_Token] | None = None
+        self.returns: Return | None = None  # while it is filled
         at = 0
         for name, field in fields.items():
             nbytes = field.nbytes * rows
             self.arrays[name] = self.memory[at : at + nbytes].view(field.dtype).reshape(rows, *field.shape)
             at += aligned(nbytes)
 
-    def lease(self, names: Iterable[str], rows: int) -> dict[str, NDArray[Any]]:
-        """Hand out the first ``rows`` rows of some fields; the slot comes home when all of them are garbage."""
-        token = _Token(self)
-        self.token = weakref.ref(token)
+    def filled(self, home: queue.SimpleQueue[Slot | Return | None]) -> Token:
+        """Give what the slot comes home by, from now on: it does when this is garbage, and with it all that was handed out."""
+        token = Token(self)
+        self.returns = Return(token, home.put)
+        self.returns.slot = self
+        return token
+
+    def lease(self, names: Iterable[str], rows: int, token: Token) -> dict[str, NDArray[Any]]:
+        """Hand out the first ``rows`` rows of some fields."""
         return {name: _handed_out(self.arrays[name][:rows], token) for name in names}
 
     @property
     def leased(self) -> bool:
-        """Whether any array that was handed out is still referenced."""
-        return self.token is not None and self.token() is not None
+        """Whether it is filled, and the batch, or any array of it, is still referenced."""
+        return self.returns is not None and self.returns() is not None
 
 
-class _Token:
-    """Held by all leases of a batch."""
+class Token:
+    """Held by a batch that is ready, and then by all leases of it."""
 
     __slots__ = ("__weakref__", "_slot")
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
 
-    def __del__(self) -> None:
-        # Nothing else may happen here: this runs inside whatever allocation the collector interrupted.
-        home = self._slot.home
-        if home is not None:
-            home.put(self._slot)
+
+class Return(weakref.ref[Token]):
+    """Puts itself, and so its slot, into the queue of free ones when the token dies.
+
+    By a callback without any Python code: Ctrl-C in a `__del__` would be lost, and the collector may run it anywhere.
+    """
+
+    __slots__ = ("slot",)
+    slot: Slot
 
 
 class _Lease:
@@ -70,12 +78,12 @@ class _Lease:
 
     __slots__ = ("__array_interface__", "_token")
 
-    def __init__(self, array: NDArray[Any], token: _Token) -> None:
+    def __init__(self, array: NDArray[Any], token: Token) -> None:
         self.__array_interface__ = array.__array_interface__
         self._token = token
 
 
-def _handed_out(array: NDArray[Any], token: _Token) -> NDArray[Any]:
+def _handed_out(array: NDArray[Any], token: Token) -> NDArray[Any]:
     # An array interface cannot name types from outside NumPy, such as bfloat16: their bytes are leased, and viewed.
     if array.dtype.kind == "V":
         return np.asarray(_Lease(array.view(np.uint16), token)).view(array.dtype)
@@ -98,7 +106,7 @@ class Ring:
     """
 
     def __init__(self, fields: Mapping[str, Field], rows: int, slots: int, budget: Budget) -> None:
-        self.free: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
+        self.free: queue.SimpleQueue[Slot | Return | None] = queue.SimpleQueue()
         self._fields, self._rows, self._budget = fields, rows, budget
         self._slots: list[Slot] = []
         self._surplus = 0  # slots to be given up when they come home
@@ -116,7 +124,7 @@ class Ring:
         """
         nbytes = slot_nbytes(self._fields, self._rows)
         charges = [self._budget.charge(nbytes, "slots") for _ in range(slots)]
-        added = [Slot(self._fields, self._rows, self.free, charge) for charge in charges]
+        added = [Slot(self._fields, self._rows, charge) for charge in charges]
         if self._prepare is not None:
             for slot in added:
                 self._prepare(slot.memory)
@@ -140,13 +148,17 @@ class Ring:
     def take(self) -> Slot | None:
         """Wait for a free slot; None wakes a thread that is to end."""
         while True:
-            slot = self.free.get()
+            found = self.free.get()
+            if found is None:
+                return None
+            slot = found.slot if isinstance(found, Return) else found
+            slot.returns = None
+            del found
             with self._changing:
-                if slot is None or not self._surplus:
+                if not self._surplus:
                     return slot
                 self._surplus -= 1
                 self._slots.remove(slot)
-                slot.home = None
             del slot  # its memory and its charge go with it
 
     @property
@@ -157,7 +169,7 @@ class Ring:
 
     @property
     def leased(self) -> int:
-        """How many slots are held by the caller."""
+        """How many slots are ready, or held by the caller."""
         return sum(slot.leased for slot in self._slots)
 
     def __len__(self) -> int:
@@ -166,10 +178,12 @@ class Ring:
     def close(self) -> None:
         """Let go of all slots; those that are leased live on until their batch is garbage."""
         for slot in self._slots:
-            slot.home = None
+            slot.returns = None
         self._slots = []
         while not self.free.empty():
-            self.free.get()
+            found = self.free.get()
+            if isinstance(found, Return):
+                found.slot.returns = None  # each holds the other
 
 
 def slot_nbytes(fields: Mapping[str, Field], rows: int) -> int:

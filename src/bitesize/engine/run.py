@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.held import Held, HeldRun
-from bitesize.engine.ring import Slot
+from bitesize.engine.ring import Slot, Token
 from bitesize.engine.steps import Step
 
 
@@ -26,6 +27,7 @@ class Filling:
     begun: int = 0  # rows that were given to threads
     pending: int = 0  # rows that are not done yet
     error: BaseException | None = None
+    token: Token | None = None  # once it is ready
 
 
 @dataclass
@@ -59,7 +61,9 @@ class Run:
     def __init__(self, epoch: int, position: int, held: Held | None) -> None:
         self.next = (epoch, position)  # the next to begin: only the dispatching thread touches it
         self.taken = (epoch, position)  # the next that the caller gets: only the caller touches it
-        self.changed = threading.Condition()
+        self.lock = threading.Lock()
+        # One item whenever something has changed for who waits. No Condition: Ctrl-C within its wait leaves the lock undone.
+        self.changed: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.ready: dict[tuple[int, int], Filling] = {}
         self.cancelled = False
         self.held = held

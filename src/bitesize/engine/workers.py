@@ -7,8 +7,10 @@ begins a new one on the same slots and threads.
 
 from __future__ import annotations
 
+import _thread
 import gc
 import os
+import queue
 import threading
 import time
 import warnings
@@ -27,7 +29,7 @@ from bitesize.engine.run import Bite, Filling, Load, Run
 from bitesize.engine.scratch import Scratch
 from bitesize.engine.steps import Policy, Step, Steps
 from bitesize.engine.window import Windowed
-from bitesize.errors import BatchesHeld, BitesizeError, LoaderClosed, Stalled
+from bitesize.errors import BatchesHeld, BitesizeError, LoaderClosed, Stalled, without_frames
 from bitesize.memory.budget import Pool
 from bitesize.order.chance import draw
 
@@ -67,7 +69,8 @@ class Engine:
         self._dispatch = threading.Lock()
         self._current: Filling | None = None
         self._stopping = False
-        self._wanted = threading.Event()  # there is a run to work on
+        self._died: BaseException | None = None
+        self._wanted: queue.SimpleQueue[None] = queue.SimpleQueue()  # one item, or more, when there is a run to work on
         self._pid = os.getpid()
         self._hiring = threading.Lock()
         self._hired = 0
@@ -87,8 +90,10 @@ class Engine:
         if run is None or run.cancelled or run.taken != (epoch, position):
             self.cancel()
             run = self.run = Run(epoch, position, self._hold(epoch, position))
-            self._wanted.set()
-        self._hire()
+            self._wanted.put(None)
+        if self._hired < self.crew.working:
+            # From another thread: `Thread.start` waits in Python code, where Ctrl-C could leave the new thread locked for good.
+            _thread.start_new_thread(self._hire_first, ())
         return run
 
     def _hold(self, epoch: int, position: int) -> Held | None:
@@ -97,30 +102,36 @@ class Engine:
         assert isinstance(self.pipeline.source, Windowed)
         return Held(self.pipeline.source, self.steps, (epoch, position), self._frames)
 
-    def _hire(self) -> None:
+    def _hire_first(self) -> None:
+        """Start one thread, which starts the others."""
+        try:
+            self._hire(1)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+            self._die(error)
+
+    def _hire(self, most: int | None = None) -> None:
         """Start the threads that are to work and have not begun; those that stand by take nothing of the system until then."""
         with self._hiring:
-            while not self._stopping and self._hired < self.crew.working:
+            while not self._stopping and self._hired < min(self.crew.working, most or self.crew.working):
+                number, self._hired = self._hired, self._hired + 1  # first: Ctrl-C while it starts does not stop it
                 try:
-                    self._threads[self._hired].start()
+                    self._threads[number].start()
                 except RuntimeError:
-                    if self._hired < self.crew.least:
+                    self._hired = number
+                    if number < self.crew.least:
                         raise
-                    self.crew.limit(self._hired)  # the system gives no more: address space, or a limit on processes
+                    self.crew.limit(number)  # the system gives no more: address space, or a limit on processes
                     return
-                self._hired += 1
 
     def cancel(self, which: Run | None = None) -> None:
         """End the present run, if it is ``which``; what is ready is dropped, what is being made is dropped when it is done."""
         run = self.run
         if run is None or which not in (None, run):
             return
-        if not self._stopping:
-            self._wanted.clear()
-        with run.changed:
+        with run.lock:
             run.cancelled = True
             dropped, run.ready = list(run.ready.values()), {}
-            run.changed.notify_all()
+            run.changed.put(None)
         if run.held is not None:
             run.held.close()
         for filling in dropped:
@@ -139,7 +150,7 @@ class Engine:
     def take(self, run: Run, patience: float, ended: Callable[[], bool]) -> Filling:
         """Wait for the run's next batch, for ``patience`` seconds at most while the caller holds every slot.
 
-        ``ended`` tells, under the lock ``run.changed``, whether who asks has been replaced.
+        ``ended`` tells, under the lock of the run, whether who asks has been replaced.
 
         Raises
         ------
@@ -155,18 +166,20 @@ class Engine:
         began = self._moved = time.monotonic()
         collected = warned = False
         while True:
-            with run.changed:
+            with run.lock:
                 if run.cancelled or ended():
                     raise LoaderClosed(
                         "this iterator has ended: a newer one of the same loader took its place, or it was closed"
                     )
-                filling = run.ready.pop(key, None)
-                if filling is not None:
-                    run.taken = self.steps.after(*key)
-                    return filling
-                run.changed.wait(timeout=0.05)
                 if key in run.ready:
-                    continue
+                    while not run.changed.empty():  # this thread alone takes out
+                        run.changed.get()
+                    # Before the batch is taken: Ctrl-C may come in between, and one that is lost must be made anew.
+                    run.taken = self.steps.after(*key)
+                    return run.ready.pop(key)
+            if self._changed(run):
+                continue
+            self._check()
             if self.ring.leased == len(self.ring):
                 # Batches in reference cycles; then what JAX has done with, and lets go of when the collector begins.
                 gc.collect(0 if collected else 2)
@@ -186,17 +199,24 @@ class Engine:
                 if began - self._moved > STALL_SECONDS:
                     self._raise_stalled(key)
 
+    def _changed(self, run: Run) -> bool:
+        """Wait a moment for a change; tell whether there was one."""
+        try:
+            run.changed.get(timeout=0.05)
+        except queue.Empty:
+            return False
+        return True
+
     def close(self) -> None:
         """End threads and give everything back; safe to call at any time, more than once."""
         with self._hiring:
-            if self._stopping:
-                return
             self._stopping = True
+        # Nothing below minds being done again: Ctrl-C may have ended an earlier try anywhere.
         self.cancel()
         if os.getpid() != self._pid:  # a forked child has none of the threads
             return
         self.ring.free.put(None)
-        self._wanted.set()
+        self._wanted.put(None)
         self.crew.close()
         for thread in self._threads:
             if thread.ident and thread is not threading.current_thread():
@@ -215,6 +235,8 @@ class Engine:
     def _check(self) -> None:
         if self._stopping:
             raise LoaderClosed("the loader is closed")
+        if self._died is not None:
+            raise LoaderClosed(f"a thread of this loader has died ({self._died!r}): make a new Loader") from self._died
         if os.getpid() != self._pid:
             raise LoaderClosed(
                 "this loader was made in another process: its threads do not survive a fork. Make a Loader in each process "
@@ -240,7 +262,20 @@ class Engine:
     # --- the threads' side -------------------------------------------------------------------------------------------
 
     def _work(self, number: int, scratch: Scratch) -> None:
+        try:
+            self._serve(number, scratch)
+        except BaseException as error:  # noqa: BLE001 - what becomes of rows ends in their batch: this is a bug, or from outside
+            self._die(error)
+
+    def _die(self, error: BaseException) -> None:
+        self._died = without_frames(error)
+        if self.run is not None:
+            self.run.changed.put(None)
+
+    def _serve(self, number: int, scratch: Scratch) -> None:
         clock = scratch.clock
+        if self.crew.working > self._hired:
+            self._hire()
         while True:
             if number >= self.crew.working:
                 scratch.rest()
@@ -264,6 +299,7 @@ class Engine:
             clock.cpu += used
             clock.busy += time.perf_counter() - begun
             clock.rows += rows
+            del bite  # through which a batch that its caller lost would be held while this thread waits for its slot
             self.crew.report(rows, used, begun - asked)
             if self.crew.working > self._hired:
                 self._hire()
@@ -305,7 +341,7 @@ class Engine:
         run = self.run
         if run is None or run.cancelled:
             self.ring.free.put(slot)
-            self._wanted.wait()
+            self._wanted.get()
             return None
         epoch, position = run.next
         run.next = self.steps.after(epoch, position)
@@ -403,7 +439,7 @@ class Engine:
     def _done(self, filling: Filling, rows: int, scratch: Scratch) -> None:
         """Count rows as done; the thread that finishes a batch delivers it."""
         run = filling.run
-        with run.changed:
+        with run.lock:
             filling.pending -= rows
             if filling.pending > 0:
                 return
@@ -412,14 +448,17 @@ class Engine:
                 self.pipeline.finish(filling.slot.arrays, filling.step.rows.size, self._key(filling.step, 0), scratch)
             except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
                 filling.error = error
-        with run.changed:
+        with run.lock:
             if not run.cancelled:
+                filling.token = filling.slot.filled(self.ring.free)
                 run.ready[filling.step.epoch, filling.step.position] = filling
-                run.changed.notify_all()
+                run.changed.put(None)
                 return
         self._drop(filling)
 
     def _drop(self, filling: Filling) -> None:
         """Take a slot back from a batch that nobody gets."""
         filling.error = None  # whose frames lead back to the batch, and would keep its memory
-        self.ring.free.put(filling.slot)
+        if filling.token is None:
+            self.ring.free.put(filling.slot)
+        filling.token = None

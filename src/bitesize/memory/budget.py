@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import weakref
 from collections import deque
+from itertools import count
 
 from bitesize.errors import BadSetting, DoesNotFit
 from bitesize.memory.limits import MOST_STANDBY, available, processor_share
@@ -20,24 +22,30 @@ _MARGIN = 24
 class Charge:
     """Bytes that were granted; given back by `release`, or when it is garbage."""
 
-    __slots__ = ("_budget", "nbytes", "what")
+    __slots__ = ("__weakref__", "_budget", "nbytes", "number", "what")
 
-    def __init__(self, budget: Budget, nbytes: int, what: str) -> None:
-        self._budget: Budget | None = budget
+    def __init__(self, budget: Budget, number: int, nbytes: int, what: str) -> None:
+        self._budget = budget
+        self.number = number
         self.nbytes = nbytes
         self.what = what
 
     def release(self) -> None:
         """Give the bytes back, once; later calls do nothing."""
-        budget, self._budget = self._budget, None
-        if budget is not None:
-            budget._give_back(self)
+        self._budget._give_back(self)
 
-    def __del__(self) -> None:
-        # The collector may run this while the same thread is inside the budget's lock: so no lock here, only a queue.
-        budget = self._budget
-        if budget is not None:
-            budget._dropped.put((self.nbytes, self.what))
+
+class _Granted(weakref.ref[Charge]):
+    """What the budget knows of a charge; puts itself into the queue of the dropped ones when the charge is garbage.
+
+    By a callback without any Python code or lock: the collector may run it within the budget's lock, and Ctrl-C in a `__del__`
+    would be lost.
+    """
+
+    __slots__ = ("nbytes", "number", "what")
+    number: int
+    nbytes: int
+    what: str
 
 
 class Budget:
@@ -68,7 +76,9 @@ class Budget:
         else:
             self.total, self.origin = parse_size(size), "as given"
         self._lock = threading.Lock()
-        self._dropped: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self._dropped: queue.SimpleQueue[_Granted] = queue.SimpleQueue()
+        self._charges: dict[int, _Granted] = {}
+        self._numbers = count()
         self._granted = 0
         self._parts: dict[str, int] = {}
         self._pooled = 0  # granted to pools that do not use it now
@@ -100,9 +110,13 @@ class Budget:
                     f"{what} needs {format_size(nbytes)}, and {room} of the budget's {format_size(self.total)} are free. "
                     f'Raise memory to "{enough}".'
                 )
+            charge = Charge(self, next(self._numbers), nbytes, what)
+            known = _Granted(charge, self._dropped.put)
+            known.number, known.nbytes, known.what = charge.number, nbytes, what
+            self._charges[charge.number] = known
             self._pooled += pooled
             self._add(nbytes, what)
-        return Charge(self, nbytes, what)
+            return charge
 
     def pool(self, nbytes: int, what: str) -> Pool:
         """Set ``nbytes`` aside for short-lived needs.
@@ -175,18 +189,22 @@ class Budget:
 
     def _collect(self) -> None:
         while not self._dropped.empty():
-            nbytes, what = self._dropped.get()
-            self._add(-nbytes, what)
+            self._end(self._dropped.get().number)
+
+    def _end(self, number: int) -> int:
+        known = self._charges.pop(number, None)
+        if known is None:  # it was given back before
+            return 0
+        self._add(-known.nbytes, known.what)
+        return known.nbytes
 
     def _give_back(self, charge: Charge) -> None:
         with self._lock:
-            self._add(-charge.nbytes, charge.what)
+            self._end(charge.number)
 
     def _end_pool(self, charge: Charge) -> None:
         with self._lock:
-            self._pooled -= charge.nbytes
-            charge._budget = None
-            self._add(-charge.nbytes, charge.what)
+            self._pooled -= self._end(charge.number)
 
     def _use_pooled(self, nbytes: int) -> None:
         with self._lock:
@@ -205,7 +223,8 @@ class Pool:
         self._budget = budget
         self._charges = [charge]
         self._free = charge.nbytes
-        self._turn = threading.Condition()
+        self._lock = threading.RLock()  # entered by native code: Ctrl-C within Condition.__enter__ would leave it locked
+        self._turn = threading.Condition(self._lock)
         self._waiting: deque[object] = deque()
         self._closed = False
 
@@ -240,7 +259,7 @@ class Pool:
                 f'of {format_size(self._budget.total)}. Raise memory to "{format_size(need, ceil=True)}".'
             )
         ticket = object()
-        with self._turn:
+        with self._lock:
             self._waiting.append(ticket)
             try:
                 # The timeout only bounds how long a lost wake-up could go unnoticed.
@@ -254,7 +273,7 @@ class Pool:
 
     def _grow(self, nbytes: int) -> bool:
         """Charge what is missing for a request of so many bytes, for as long as the pool lives; False if it does not fit."""
-        with self._turn:
+        with self._lock:
             missing = nbytes - self.size
             if missing > 0:
                 try:
@@ -268,15 +287,13 @@ class Pool:
     def give_back(self, nbytes: int) -> None:
         """Return bytes that `request` granted."""
         self._budget._use_pooled(-nbytes)
-        with self._turn:
+        with self._lock:
             self._free += nbytes
             self._turn.notify_all()
 
     def close(self) -> None:
         """Return the pool's bytes to the budget; nobody may be using it."""
-        with self._turn:
-            if self._closed:
-                return
+        with self._lock:
             self._closed = True
             self._turn.notify_all()
         for charge in self._charges:
