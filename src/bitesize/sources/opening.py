@@ -22,12 +22,13 @@ from bitesize.lazy.nodes import Node
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Beside, Zipped
+from bitesize.sources.coco import coco_labels
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.kinds import by_suffix, kinds, need, taking, told
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
 from bitesize.sources.splits import InParts, choose, choose_files, splits
-from bitesize.sources.table import labelled_files
+from bitesize.sources.table import files_of, labelled_files
 from bitesize.spec import Encoded, Field, Mode
 
 What = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
@@ -57,7 +58,7 @@ def open(  # noqa: A001 - reads as bs.open
     labels
         One label a row: integers or text (classes), floats or arrays (targets). Or the name of the field that has them. For
         a folder of files also a CSV file with the columns ``path`` (relative to the CSV's folder or to ``what``) and
-        ``label``; then only its files are taken. For a folder of images also a folder of masks, whose files have the same
+        ``label``, or a JSON file as COCO has them; then only its files are taken. For a folder of images also a folder of masks, whose files have the same
         names but for the suffix; for an array of images (n, height, width, channels) also an array of masks (n, height, width).
     split
         Which part of the data to take, such as ``"train"``: a subfolder, or files whose names begin so. ``"val"`` also finds
@@ -185,6 +186,8 @@ def _of_folder(path: str, split: str | None, asked: Asked) -> Source:
     if isinstance(labels, str | os.PathLike) and os.path.isdir(labels):
         return _of_masks([os.path.join(os.fspath(folder), split or "") for folder in (path, labels)], asked)
     if isinstance(labels, str | os.PathLike) and (os.path.isfile(labels) or os.path.splitext(labels)[1]):
+        if os.fspath(labels).lower().endswith(".json"):
+            return _of_coco(labels, os.path.join(path, split or ""), asked)
         names, given = labelled_files(labels, os.path.join(path, split or ""))
         return _of_names(names, {}, replace(asked, labels=given))
     if split is None:
@@ -257,6 +260,15 @@ def _of_names(names: Names, left_out: Mapping[str, int], asked: Asked) -> Source
 def _of_masks(folders: Sequence[str], asked: Asked) -> Source:
     images, found = scan(folders[0], ImageFiles.suffixes), scan(folders[1], MASK_SUFFIXES)
     return ImagesWithMasks(images.names, found.names, mode=asked.mode, orient=asked.orient, left_out=images.left_out)
+
+
+def _of_coco(labels: str | os.PathLike[str], folder: str, asked: Asked) -> Source:
+    if not os.path.isfile(labels):
+        raise NotFound(f"{os.fspath(labels)} does not exist")
+    found = coco_labels(labels)
+    names = files_of(found.files, [folder, os.path.dirname(labels)], os.fspath(labels))
+    kind = _one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
+    return kind.of_files(Files(names, found.labels, found.classes, found.left_out), _no_fields(replace(asked, labels=None)))
 
 
 def _of_array(array: NDArray[Any] | Node, asked: Asked) -> Source:

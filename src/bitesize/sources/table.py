@@ -58,7 +58,7 @@ class Table(Beside):
         tables = [os.path.join(what, METADATA)] if isinstance(what, str) else what
         columns = _of_part(_read(tables), asked.split, tables[0])
         path = _first(columns, PATHS, tables[0])
-        names = _files_of(columns[path], [os.path.dirname(table) for table in tables], tables[0])
+        names = files_of(columns[path], [os.path.dirname(table) for table in tables], tables[0])
         chosen = _chosen(columns, path, asked)
         label = chosen.get("y")
         kind = _kind_of(names, tables[0])
@@ -102,7 +102,7 @@ def labelled_files(table: str | os.PathLike[str], root: str) -> tuple[Names, lis
         raise NotFound(f"{name} does not exist")
     columns = _read([name])
     path, label = _first(columns, PATHS, name), _first(columns, LABELS, name)
-    return _files_of(columns[path], [root, os.path.dirname(name)], name), list(columns[label])
+    return files_of(columns[path], [root, os.path.dirname(name)], name), list(columns[label])
 
 
 def _of_part(columns: Columns, split: str | None, table: str) -> Columns:
@@ -167,8 +167,14 @@ def _first(columns: Columns, names: Sequence[str], table: str) -> str:
     return found
 
 
-def _files_of(paths: Sequence[str], roots: Sequence[str], table: str) -> Names:
-    """Find the files, relative to one of the folders."""
+def files_of(paths: Sequence[str], roots: Sequence[str], table: str) -> Names:
+    """Find the files that a table names, relative to one of the folders.
+
+    Raises
+    ------
+    NotFound
+        If one is in none of them; the first ten are named.
+    """
     found, missing = [], []
     for name in paths:
         places = [os.path.join(folder, name) for folder in roots]

@@ -1,0 +1,95 @@
+"""Labels of images in the JSON of COCO: ``images``, ``annotations`` and ``categories``."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile
+from bitesize.files.scan import class_key
+
+_NAMED = 10
+
+
+class CocoLabels(NamedTuple):
+    """What such a file says of its images.
+
+    Attributes
+    ----------
+    files : list of str
+        Names of the images' files, as they stand there.
+    labels : ndarray
+        Class numbers, shape (images,), where no image has annotations of several categories; else a 1 for each category that it
+        has, float32 of shape (images, categories).
+    classes : tuple of str
+        Names of the categories that annotations have, or for several an image of all, sorted.
+    left_out : dict of str to int
+        Images that were not taken, by reason.
+    """
+
+    files: list[str]
+    labels: NDArray[Any]
+    classes: tuple[str, ...]
+    left_out: dict[str, int]
+
+
+def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
+    """Read the categories of each image.
+
+    Raises
+    ------
+    BadFile
+        If it is no such JSON, or annotations name images or categories that are not in it.
+    """
+    where = os.fspath(path)
+    content = _read(where)
+    names = {each["id"]: str(each["name"]) for each in content["categories"]}
+    files = {each["id"]: str(each["file_name"]) for each in content["images"]}
+    found: dict[Any, set[str]] = {number: set() for number in files}
+    unknown = []
+    for each in content["annotations"]:
+        image, category = each["image_id"], each["category_id"]
+        if image in found and category in names:
+            found[image].add(names[category])
+        else:
+            unknown.append(f"image {image!r}, category {category!r}")
+    if unknown:
+        raise BadFile(
+            f"{where}: {len(unknown)} annotations are of no image or category in it: {'; '.join(unknown[:_NAMED])}"
+        )
+    if not any(found.values()):
+        raise BadFile(f"{where} has no annotation with a category")
+    if max(map(len, found.values())) > 1:
+        classes = sorted(set(names.values()), key=class_key)
+        several = np.array([[name in of for name in classes] for of in found.values()], np.float32)
+        return CocoLabels(list(files.values()), several, tuple(classes), {})
+    taken = {number: next(iter(of)) for number, of in found.items() if of}
+    classes = sorted(set(taken.values()), key=class_key)
+    numbers = {name: i for i, name in enumerate(classes)}
+    labels = np.array([numbers[name] for name in taken.values()], np.int64)
+    without = len(files) - len(taken)
+    left_out = {"images without an annotation": without} if without else {}
+    return CocoLabels([files[number] for number in taken], labels, tuple(classes), left_out)
+
+
+def _read(where: str) -> dict[str, list[dict[str, Any]]]:
+    """Read the three lists, each entry with the keys that are needed."""
+    needed = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id", "name")}
+    try:
+        with open(where, encoding="utf-8") as file:
+            content = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise BadFile(f"{where} is no JSON: {error}") from error
+    for kind, keys in needed.items():
+        entries = content.get(kind) if isinstance(content, dict) else None
+        if not isinstance(entries, list):
+            raise BadFile(f"{where} needs the lists {', '.join(needed)}, as COCO has them, and has no list {kind!r}")
+        for i, entry in enumerate(entries):
+            for key in keys:
+                if not isinstance(entry, dict) or not isinstance(entry.get(key), int | str):
+                    raise BadFile(f"{where}: entry {i} of {kind!r} has no {key!r}")
+    return content  # type: ignore[no-any-return]
