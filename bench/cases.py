@@ -305,4 +305,22 @@ CASES = {
         unit="s",
         batch=32,
     ),
+    **{
+        f"chunks-{name}": Case(
+            f"{title}: 6,000 pictures of (128, 128, 3) uint8 in compressed chunks, shuffled, against its own loop in order",
+            (f"chunked_{name}", data.chunked(name)),
+            {
+                "bitesize, shuffled": "chunked_peer:ours",
+                f"{package}, in order": f"chunked_peer:{package}_loop",
+                "bitesize, in order": "chunked_peer:ours_in_order",
+            },
+            (("bitesize, shuffled", f"{package}, in order", 0.7),),
+            options=(("file", file), ("shape", (128, 128, 3))),
+        )
+        for name, title, package, file in (
+            ("hdf5", "HDF5", "h5py", "data.h5"),
+            ("zarr", "Zarr", "zarr", "data.zarr"),
+            ("parquet", "Parquet", "pyarrow", "data.parquet"),
+        )
+    },
 }

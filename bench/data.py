@@ -90,6 +90,34 @@ def one_npy(rows: int, shape: tuple[int, ...], dtype: str) -> Callable[[Path], N
     return make
 
 
+def chunked(kind: str) -> Callable[[Path], None]:
+    """6,000 pictures of (128, 128, 3) with labels, in compressed chunks of 16 as each format's defaults have it."""
+
+    def make(place: Path) -> None:
+        x = np.stack([_scene(128, 128, i) for i in range(6000)])
+        y = np.arange(6000) % 10
+        if kind == "hdf5":
+            import h5py
+
+            with h5py.File(place / "data.h5", "w") as file:
+                file.create_dataset("x", data=x, chunks=(16, *x.shape[1:]), compression="gzip")
+                file["y"] = y
+        elif kind == "zarr":
+            import zarr
+
+            group = zarr.create_group(place / "data.zarr")
+            group.create_array("x", data=x, chunks=(16, *x.shape[1:]))
+            group.create_array("y", data=y)
+        else:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            rows = pa.FixedSizeListArray.from_arrays(pa.array(x.reshape(-1)), x[0].size)
+            pq.write_table(pa.table({"x": rows, "y": y}), place / "data.parquet", row_group_size=64)
+
+    return make
+
+
 def small_files(count: int) -> Callable[[Path], None]:
     """Many small JPEGs in ten classes."""
 

@@ -237,7 +237,10 @@ def test_threads_start_with_the_first_loop():
     before = threading.active_count()
     with _numbers(10, batch_size=4, threads=2) as loader:
         assert threading.active_count() == before
-        iter(loader)
+        next(iter(loader))
+        deadline = time.monotonic() + 10
+        while threading.active_count() != before + 2 and time.monotonic() < deadline:
+            time.sleep(0.001)
         assert threading.active_count() == before + 2
 
 

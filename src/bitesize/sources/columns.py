@@ -65,6 +65,9 @@ class Column(ABC):
         """Bytes that the column holds in memory."""
         return 0
 
+    def close(self) -> None:
+        """Let go of what is kept; it can be read again."""
+
 
 class Refused(Column):
     """An array that is not to be read; why."""
@@ -168,8 +171,8 @@ class ColumnSource(Source):
         return self._run_rows is not None and self._run_rows > 1
 
     def scratch(self, rows: int) -> int:
-        """Tell what the fields need, one after the other."""
-        return max(column.scratch(rows) for column in self._columns.values())
+        """Tell what the fields need: a thread keeps what it has for each."""
+        return sum(column.scratch(rows) for column in self._columns.values())
 
     @property
     def nbytes(self) -> int:
@@ -206,6 +209,11 @@ class ColumnSource(Source):
                     column.read(start, stop, out[start:stop])
                 self._loaded[name] = out
             return self._loaded[name]
+
+    def close(self) -> None:
+        """Let go of what columns keep."""
+        for column in self._columns.values():
+            column.close()
 
     def describe(self, row: int) -> str:
         """Name the data and the row."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
-from bitesize.files.pread import joined, open_file
+from bitesize.files.pread import joined, open_file, read_into, with_file
 from bitesize.sources.base import Asked, Located, Source
 from bitesize.sources.chained import chain
+from bitesize.sources.chunks import Chunked, Coordinates, inflate, unshuffle
 from bitesize.sources.columns import Column, ColumnSource, Refused
 
 # Chunks of a dataset that HDF5 keeps decompressed: the one that is read, and one that another thread reads.
@@ -26,6 +28,8 @@ _TABLE = 101
 _OPEN_NBYTES = 1 << 18
 # Datasets of a file that are listed: hard links can make a few look like any number.
 _MOST = 10_000
+# Numbers of the filters that are undone here.
+_DEFLATE, _SHUFFLE = 1, 2
 
 
 class _File:
@@ -141,6 +145,65 @@ class Dataset(Column):
         return self._cache + 2 * self._chunk_nbytes + _OPEN_NBYTES
 
 
+class ChunkedDataset(Chunked):
+    """A dataset whose chunks are stored as they are, or compressed by gzip, their bytes shuffled or not.
+
+    HDF5 is only asked where a chunk lies: reading and decompressing several at a time is faster, and ends at the size of a chunk,
+    whatever the stream in the file becomes.
+    """
+
+    def __init__(self, file: _File, name: str, stored: Any, filters: list[int]) -> None:
+        super().__init__(tuple(stored.shape), stored.dtype, stored.chunks, stored.fillvalue)
+        self._file, self._name, self._filters = file, name, filters
+        self._path = os.fsencode(file.path)
+
+    def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
+        try:
+            offset = tuple(i * c for i, c in zip(at, self._chunks, strict=True))
+            info = self._file.dataset(self._name).id.get_chunk_info_by_coord(offset)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise BadFile(f"{self._where(at)} cannot be found: {' '.join(str(error).split())[:200]}") from error
+        if info.byte_offset is None:
+            return False
+        if info.size > most:
+            raise BadFile(f"{self._where(at)} is stored in {info.size:,} bytes, and becomes {self._chunk_nbytes:,}")
+        # Filters are undone in reverse, but for those that this chunk did without.
+        undo = [code for i, code in enumerate(self._filters) if not info.filter_mask >> i & 1][::-1]
+        data = self._buffer("stored", info.size) if undo else out
+        if not undo and info.size != len(out):
+            raise BadFile(f"{self._where(at)} has {info.size:,} bytes, and must have {len(out):,}")
+        with_file(self._path, lambda fd: read_into(fd, [data], info.byte_offset, self._path))
+        try:
+            for i, code in enumerate(undo):
+                into = out if i == len(undo) - 1 else self._buffer("between", len(out))
+                if code == _DEFLATE:
+                    inflate(data, into, zlib.MAX_WBITS)
+                elif len(data) == len(into):
+                    unshuffle(data, self.dtype.itemsize, into)
+                else:
+                    raise BadFile(f"it has {len(data):,} bytes, and must have {len(into):,}")
+                data = into
+        except BadFile as error:
+            raise BadFile(f"{self._where(at)}: {error}") from error
+        return True
+
+    def _where(self, at: Coordinates) -> str:
+        return f"{self._file.path}: the chunk {at} of {self._name!r}"
+
+
+def _plain_filters(file: Any, stored: Any) -> list[int] | None:
+    """Give the filters of a dataset if its chunks can be read without HDF5, or None."""
+    import h5py
+
+    if stored.chunks is None or stored.dtype.kind not in "biufc" or file.userblock_size:
+        return None
+    if not stored.id.get_type().equal(h5py.h5t.py_create(stored.dtype, logical=True)):  # HDF5 would convert values
+        return None
+    known = stored.id.get_create_plist()
+    filters = [known.get_filter(i)[0] for i in range(known.get_nfilters())]
+    return filters if set(filters) <= {_DEFLATE, _SHUFFLE} and len(set(filters)) == len(filters) else None
+
+
 class Hdf5(ColumnSource):
     """Datasets of equal length of an HDF5 file; each is a field, under its name in the file."""
 
@@ -165,6 +228,7 @@ class Hdf5(ColumnSource):
 
     def close(self) -> None:
         """Close the file."""
+        super().close()
         self._file.close()
 
     @classmethod
@@ -193,7 +257,8 @@ def _columns(opened: Any, file: _File) -> Iterator[tuple[str, Column]]:
         elif found.external or found.is_virtual:
             yield name, Refused("a dataset whose values are in other files")
         elif found.shape is not None:
-            yield name, Dataset(file, name, found)
+            filters = _plain_filters(opened, found)
+            yield name, Dataset(file, name, found) if filters is None else ChunkedDataset(file, name, found, filters)
 
 
 def _found(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 import os
 import threading
+import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, FileChanged
+from bitesize.files.names import show
+from bitesize.files.pread import read_into, with_file
 from bitesize.sources.base import Asked, Source
+from bitesize.sources.chunks import Chunked, Coordinates, inflate
 from bitesize.sources.columns import Column, ColumnSource, Refused
 
 # Files that tell a folder of Zarr from others.
@@ -97,6 +102,140 @@ class ZarrArray(Column):
         return rows * self._row_nbytes + _COPIES * bands * self._band_nbytes
 
 
+class ChunkedArray(Chunked):
+    """An array in a folder whose chunks are files, as they are or compressed by one codec that says what it becomes.
+
+    Zarr reads through a loop of events that all threads share; files of chunks are read and decompressed side by side here, and to
+    no more than a chunk, whatever they say.
+    """
+
+    def __init__(self, store: _Store, name: str, stored: Any, codec: str | None) -> None:
+        fill = stored.fill_value
+        super().__init__(tuple(stored.shape), _stored_dtype(stored), tuple(stored.chunks), 0 if fill is None else fill)
+        self._store = store
+        self._name, self._codec, self._key = name, codec, stored.metadata.encode_chunk_key
+        self._folder = os.path.join(store.path, name)
+
+    def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
+        path = os.fsencode(os.path.join(self._folder, *self._key(at).split("/")))
+        try:
+            data = with_file(path, partial(self._whole, path=path, most=most))
+        except FileChanged:
+            if os.path.exists(path) or not any(os.path.exists(os.path.join(self._folder, mark)) for mark in _MARKS):
+                raise
+            return False  # chunks of the fill value alone are not written
+        if self._codec == "zstd" and len(data) > 4 and bytes(data[:4]) == _ZSTD and _zstd_nbytes(bytes(data[:_START])) < 0:
+            self._load_by_zarr(at, path, out)
+            return True
+        try:
+            decompress(data, self._codec, out)
+        except BadFile as error:
+            raise BadFile(f"{show(path)}: {error}") from error
+        return True
+
+    def _whole(self, fd: int, path: bytes, most: int) -> NDArray[np.uint8]:
+        """Read a file of at most so many bytes."""
+        size = os.fstat(fd).st_size
+        if size > most:
+            raise BadFile(f"{show(path)} has {size:,} bytes, where a chunk has {most:,} at most")
+        data = self._buffer("stored", size)
+        read_into(fd, [data], 0, path)
+        return data
+
+    def _load_by_zarr(self, at: Coordinates, path: bytes, into: NDArray[np.uint8]) -> None:
+        """Read a chunk that does not say what it becomes, as some programs write them."""
+        region = tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(at, self._chunks, self.shape, strict=True))
+        try:
+            part = np.asarray(self._store.array(self._name)[region])
+        except Exception as error:  # whatever a codec raises for damaged chunks
+            raise BadFile(f"{show(path)} is damaged: {type(error).__name__} {error}") from error
+        into.view(self.dtype).reshape(self._chunks)[tuple(slice(0, n) for n in part.shape)] = part
+
+
+def decompress(data: NDArray[np.uint8], codec: str | None, out: NDArray[np.uint8]) -> None:
+    """Decompress a chunk, which must become exactly the bytes of ``out``.
+
+    Raises
+    ------
+    BadFile
+        If it is damaged, or says that it becomes something else.
+    """
+    if codec in _WBITS:
+        inflate(data, out, _WBITS[codec])
+        return
+    declared = len(data) if codec is None else _DECLARED[codec](bytes(data[:_START]))
+    if declared != len(out):
+        says = "is damaged" if declared < 0 else f"says that it has {declared:,} bytes, and must have {len(out):,}"
+        raise BadFile(f"a chunk {says}")
+    if codec is None:
+        out[...] = data
+        return
+    import numcodecs
+
+    try:
+        numcodecs.get_codec({"id": codec}).decode(data, out=out)
+    except Exception as error:  # whatever a codec raises for damaged chunks
+        raise BadFile(f"a chunk is damaged: {error}") from error
+
+
+_START = 32  # bytes with which a chunk says what it becomes
+_WBITS: dict[str | None, int] = {"gzip": zlib.MAX_WBITS | 16, "zlib": zlib.MAX_WBITS}
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+def _zstd_nbytes(data: bytes) -> int:
+    """Read what a Zstandard frame says that it becomes (RFC 8878, section 3.1.1.1); -1 where it says nothing."""
+    if len(data) < 5 or data[:4] != _ZSTD:
+        return -1
+    flag, single = data[4] >> 6, data[4] >> 5 & 1
+    size = (1 if single else 0, 2, 4, 8)[flag]
+    at = 5 + (not single) + (0, 1, 2, 4)[data[4] & 3]
+    if not size or len(data) < at + size:
+        return -1
+    return int.from_bytes(data[at : at + size], "little") + (256 if size == 2 else 0)
+
+
+def _blosc_nbytes(data: bytes) -> int:
+    return int.from_bytes(data[4:8], "little") if len(data) >= 16 else -1
+
+
+def _lz4_nbytes(data: bytes) -> int:
+    return int.from_bytes(data[:4], "little") if len(data) >= 4 else -1
+
+
+_DECLARED = {"zstd": _zstd_nbytes, "blosc": _blosc_nbytes, "lz4": _lz4_nbytes}
+# Names of the codecs of format 3, and those that they are.
+_BYTES_CODECS = {"ZstdCodec": "zstd", "GzipCodec": "gzip", "BloscCodec": "blosc"}
+_OTHER = "another"
+
+
+def _codec_of(stored: Any) -> str | None:
+    """Give the one codec of an array's chunks, None where they are stored as they are, or `_OTHER` where Zarr must read them."""
+    about = stored.metadata
+    if not stored.shape or np.dtype(stored.dtype).kind not in "biufc":
+        return _OTHER
+    if about.zarr_format == 2:
+        found = about.compressor
+        name = None if found is None else str(found.codec_id)
+        plain = not about.filters and about.order == "C" and (name is None or name in (*_DECLARED, "zlib", "gzip"))
+        return name if plain else _OTHER
+    first, *rest = about.codecs
+    plain = type(first).__name__ == "BytesCodec" and len(rest) <= 1 and type(about.chunk_grid).__name__ == "RegularChunkGrid"
+    if not plain or not rest:
+        return None if plain else _OTHER
+    return _BYTES_CODECS.get(type(rest[0]).__name__, _OTHER)
+
+
+def _stored_dtype(stored: Any) -> np.dtype[Any]:
+    """Give the dtype with the byte order in which values are stored."""
+    dtype = np.dtype(stored.dtype)
+    if stored.metadata.zarr_format == 2:
+        return dtype  # type: ignore[no-any-return]
+    endian = stored.metadata.codecs[0].endian
+    swapped: np.dtype[Any] = dtype if endian is None else dtype.newbyteorder("<" if endian.value == "little" else ">")
+    return swapped
+
+
 class Zarr(ColumnSource):
     """Arrays of equal length of a Zarr group, each a field under its name; of a single array the field is ``x``."""
 
@@ -146,4 +285,5 @@ def _column(store: _Store, name: str, found: Any) -> Column:
         filters = {str(getattr(each, "codec_id", each)) for each in (getattr(found, "filters", None) or ())}
         if not filters & _TEXT_FILTERS or filters - _TEXT_FILTERS:
             return Refused("an array of Python objects, which could run code when read")
-    return ZarrArray(store, name, found)
+    codec = _codec_of(found)
+    return ZarrArray(store, name, found) if codec == _OTHER else ChunkedArray(store, name, found, codec)

@@ -1,0 +1,162 @@
+"""Arrays that lie in a grid of compressed chunks: found, read and decompressed here, several at a time, and never to more than a chunk."""
+
+from __future__ import annotations
+
+import math
+import threading
+import zlib
+from abc import abstractmethod
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile
+from bitesize.sources.columns import Column
+
+# Chunks of a column that stay decompressed, for reads that take less than a whole one: that of one thread, and of another.
+_KEPT = 2
+# What a stored chunk may be larger than what it becomes, where nothing could be compressed: zlib and Blosc add less.
+_STORED_MORE, _STORED_PART = 1 << 16, 16
+_FED = 1 << 15  # bytes that are decompressed at a time
+
+Coordinates = tuple[int, ...]
+
+
+class Chunked(Column):
+    """An array in chunks whose bytes can be had one chunk at a time.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of the array, as it is stored.
+    chunks
+        Shape of a chunk.
+    fill
+        Value of chunks that are not stored.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...], fill: Any) -> None:
+        self.shape, self.dtype, self._chunks = shape, dtype, chunks
+        self._fill = fill
+        self._chunk_nbytes = math.prod(chunks) * dtype.itemsize
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[Coordinates, NDArray[Any]] = {}
+        self._own = threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_kept", "_own")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
+
+    @abstractmethod
+    def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
+        """Read a chunk that is stored in at most ``most`` bytes, and decompress it into ``out``; False where it is not stored."""
+
+    def _buffer(self, name: str, nbytes: int) -> NDArray[np.uint8]:
+        """Give memory of this thread's, the same each time: fresh memory would cost as much as decompressing into it."""
+        found: NDArray[np.uint8] | None = getattr(self._own, name, None)
+        if found is None or len(found) < nbytes:
+            found = np.empty(nbytes, np.uint8)
+            setattr(self._own, name, found)
+        return found[:nbytes]
+
+    def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
+        """Read neighbouring rows, chunk by chunk."""
+        rows = self._chunks[0]
+        beside = [range(-(-n // c)) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True)]
+        alike = self._chunks[1:] == self.shape[1:] and out.dtype == self.dtype and out.flags.c_contiguous
+        for at in product(range(start // rows, -(-stop // rows)), *beside):
+            first, last = max(start, at[0] * rows), min(stop, (at[0] + 1) * rows, self.shape[0])
+            there = [slice(first - start, last - start)]
+            inside = [slice(first - at[0] * rows, last - at[0] * rows)]
+            for i, n, c in zip(at[1:], self.shape[1:], self._chunks[1:], strict=True):
+                there.append(slice(i * c, min((i + 1) * c, n)))
+                inside.append(slice(0, min(c, n - i * c)))
+            if alike and last - first == rows:  # straight into its place
+                place = out[there[0]]
+                if not self._load(at, self._most, place.reshape(-1).view(np.uint8)):
+                    place[...] = self._fill
+                continue
+            whole = last - first == min(rows, self.shape[0] - at[0] * rows)
+            out[tuple(there)] = self._chunk(at, keep=not whole)[tuple(inside)]
+
+    def _chunk(self, at: Coordinates, keep: bool) -> NDArray[Any]:
+        with self._lock:
+            found = self._kept.get(at)
+        if found is not None:
+            return found
+        data = np.empty(self._chunk_nbytes, np.uint8) if keep else self._buffer("chunk", self._chunk_nbytes)
+        if not self._load(at, self._most, data):
+            return np.broadcast_to(np.array(self._fill, self.dtype), self._chunks)
+        chunk = data.view(self.dtype).reshape(self._chunks)
+        if keep:
+            with self._lock:
+                self._kept[at] = chunk
+                while len(self._kept) > _KEPT:
+                    del self._kept[next(iter(self._kept))]
+        return chunk
+
+    @property
+    def _most(self) -> int:
+        return self._chunk_nbytes + self._chunk_nbytes // _STORED_PART + _STORED_MORE
+
+    def close(self) -> None:
+        """Let go of the chunks that are kept."""
+        with self._lock:
+            self._kept.clear()
+
+    @property
+    def run_rows(self) -> int | None:
+        """Rows of a chunk."""
+        return self._chunks[0]
+
+    def scratch(self, rows: int) -> int:
+        """Bytes that a thread takes: a chunk as it is stored, decompressed, and put in order."""
+        return 2 * self._chunk_nbytes + self._most
+
+    @property
+    def nbytes(self) -> int:
+        """Chunks that are kept."""
+        return _KEPT * self._chunk_nbytes
+
+
+def inflate(data: NDArray[np.uint8], out: NDArray[np.uint8], wbits: int) -> None:
+    """Decompress a stream of zlib or gzip (``wbits`` as `zlib` takes them), which must become exactly the bytes of ``out``.
+
+    Raises
+    ------
+    BadFile
+        If it is damaged, or becomes fewer or more; it is stopped there.
+    """
+    stream = zlib.decompressobj(wbits)
+    source, into = memoryview(data), memoryview(out)  # type: ignore[arg-type]
+    fed = done = 0
+    more = False
+    try:
+        while not stream.eof and fed < len(source) and not more:
+            made = stream.decompress(source[fed : fed + _FED], len(into) - done + 1)
+            fed += _FED
+            more = len(made) > len(into) - done
+            if not more:
+                into[done : done + len(made)] = made
+                done += len(made)
+    except zlib.error as error:
+        raise BadFile(f"a chunk is damaged: {error}") from error
+    if more or done < len(into) or not stream.eof:
+        raise BadFile(
+            f"a chunk decompresses to {'more' if more else 'fewer'} than the {len(into):,} bytes that it must have"
+        )
+
+
+def unshuffle(data: NDArray[np.uint8], itemsize: int, out: NDArray[np.uint8]) -> None:
+    """Put bytes in order that were stored as all first bytes of values, then all second ones."""
+    whole = len(data) // itemsize * itemsize
+    out[:whole].reshape(-1, itemsize)[...] = data[:whole].reshape(itemsize, -1).T
+    out[whole:] = data[whole:]
