@@ -9,14 +9,18 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
+from bitesize.engine.iterator import BatchIterator
 
 CTRL_C = 200
+FORKS = 100
 
 
 def _loader(folder: str, **options) -> bs.Loader:
@@ -165,19 +169,40 @@ def forked_while_running(folder: str) -> None:
     with _loader(folder) as loader:
         expected = _rows(loader)
         loader.set_epoch(0)
-        for count, _batch in enumerate(loader):
-            if count % 2:
-                continue
+        chance = random.Random(0)
+        for number in range(FORKS):
+            loader.set_epoch(0)
+            batches = iter(loader)
+            for _ in range(chance.randrange(1, len(loader))):
+                next(batches)
             child = os.fork()
             if not child:
-                try:
-                    next(iter(loader))
-                except bs.LoaderClosed as error:
-                    loader.close()
-                    os._exit(0 if "fork" in str(error) else 3)
-                os._exit(4)
+                signal.alarm(20)  # raises: then one can read where it hung
+                if number % 2:
+                    sys.exit(0)
+                _be_forked(loader, batches)
             assert os.waitpid(child, 0)[1] == 0
+        loader.set_epoch(0)
         assert _rows(loader) == expected
+
+
+def _be_forked(loader: bs.Loader, batches: BatchIterator) -> NoReturn:
+    """Do in a child what may be done with a loader; any thread of the parent may have held any lock when the fork came."""
+    try:
+        for what in (lambda: next(batches), lambda: next(iter(loader))):
+            try:
+                what()
+                raise AssertionError("it gave a batch")
+            except bs.LoaderClosed as error:
+                assert "fork" in str(error)
+        loader.budget.charge(1000, "something of its own").release()
+        batches.close()
+        loader.close()
+        code = 0
+    except BaseException:  # it must not go on as if it were the parent
+        traceback.print_exc()
+        code = 5
+    os._exit(code)
 
 
 def write(kind: str, folder: Path) -> None:

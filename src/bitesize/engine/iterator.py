@@ -31,6 +31,7 @@ class BatchIterator(Iterator[Batch]):
         self._turn = threading.Lock()
 
     def __next__(self) -> Batch:
+        self._engine.check_process()
         with self._turn:  # for threads that share an iterator
             return self._next()
 
@@ -73,6 +74,8 @@ class BatchIterator(Iterator[Batch]):
 
     def close(self) -> None:
         """End this iterator; the loader goes on."""
+        if self._engine.forked:  # the lock may have been held when the fork came
+            return
         with self._run.lock:
             if not self._finished and self._closed is None:
                 self._closed = "a newer one of the same loader has taken its place"

@@ -252,6 +252,8 @@ class Loader(Standing):
         patient
             Whether to wait while every slot is held, for callers that queue batches and are bound to let go of them.
         """
+        if self._engine is not None:
+            self._engine.check_process()
         with self._lock:
             if self._closed:
                 raise LoaderClosed("the loader is closed")
@@ -305,7 +307,14 @@ class Loader(Standing):
         return measure_bound(self._pipeline, chosen, self._working, self._parts[2], self.budget)
 
     def close(self) -> None:
-        """End the threads and give all bytes back; batches that are still held stay valid."""
+        """End the threads and give all bytes back; batches that are still held stay valid.
+
+        In a forked child it ends nothing: threads and bytes are its parent's.
+        """
+        if self._engine is not None and self._engine.forked:
+            self._closed = True
+            self._finalizer.detach()
+            return
         with self._lock:
             self._closed = True
             self._release()

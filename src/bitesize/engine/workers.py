@@ -85,7 +85,7 @@ class Engine:
 
     def start(self, epoch: int, position: int) -> Run:
         """Begin at a place; goes on with the present run where that is its next batch."""
-        self._check()
+        self.check()
         run = self.run
         if run is None or run.cancelled or run.taken != (epoch, position):
             self.cancel()
@@ -139,6 +139,7 @@ class Engine:
 
     def rest(self) -> None:
         """End the present run, and wait until what is being made is done."""
+        self.check()
         run = self.run
         if run is None:
             return
@@ -161,7 +162,7 @@ class Engine:
         LoaderClosed
             If the run was cancelled meanwhile.
         """
-        self._check()
+        self.check()
         key = run.taken
         began = self._moved = time.monotonic()
         collected = warned = False
@@ -179,7 +180,7 @@ class Engine:
                     return run.ready.pop(key)
             if self._changed(run):
                 continue
-            self._check()
+            self.check()
             if self.ring.leased == len(self.ring):
                 # Batches in reference cycles; then what JAX has done with, and lets go of when the collector begins.
                 gc.collect(0 if collected else 2)
@@ -209,12 +210,13 @@ class Engine:
 
     def close(self) -> None:
         """End threads and give everything back; safe to call at any time, more than once."""
+        if self.forked:  # none of the threads is here, and a lock that one of them held when the fork came stays locked
+            self._stopping = True
+            return
         with self._hiring:
             self._stopping = True
         # Nothing below minds being done again: Ctrl-C may have ended an earlier try anywhere.
         self.cancel()
-        if os.getpid() != self._pid:  # a forked child has none of the threads
-            return
         self.ring.free.put(None)
         self._wanted.put(None)
         self.crew.close()
@@ -232,12 +234,34 @@ class Engine:
         if self.pool is not None:
             self.pool.close()
 
-    def _check(self) -> None:
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child of the process that has the threads."""
+        return os.getpid() != self._pid
+
+    def check(self) -> None:
+        """Raise if there are no threads to work, without waiting for anything.
+
+        Raises
+        ------
+        LoaderClosed
+            If it is closed, one of its threads died, or they are in another process.
+        """
         if self._stopping:
             raise LoaderClosed("the loader is closed")
         if self._died is not None:
             raise LoaderClosed(f"a thread of this loader has died ({self._died!r}): make a new Loader") from self._died
-        if os.getpid() != self._pid:
+        self.check_process()
+
+    def check_process(self) -> None:
+        """Raise in a forked child, where every lock may be locked for good.
+
+        Raises
+        ------
+        LoaderClosed
+            If the threads are in another process.
+        """
+        if self.forked:
             raise LoaderClosed(
                 "this loader was made in another process: its threads do not survive a fork. Make a Loader in each process "
                 "(for PyTorch: num_workers=0, since bitesize has threads of its own)"

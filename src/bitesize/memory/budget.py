@@ -76,6 +76,7 @@ class Budget:
         else:
             self.total, self.origin = parse_size(size), "as given"
         self._lock = threading.Lock()
+        _budgets.add(self)
         self._dropped: queue.SimpleQueue[_Granted] = queue.SimpleQueue()
         self._charges: dict[int, _Granted] = {}
         self._numbers = count()
@@ -318,3 +319,16 @@ def _share_of_available(held: int) -> tuple[int, str]:
 
 def _local_ranks() -> int:
     return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1") or "1"))
+
+
+_budgets: weakref.WeakSet[Budget] = weakref.WeakSet()
+
+
+def _unlock() -> None:
+    """Give budgets in a forked child new locks: a thread that is only in the parent may hold the old ones, for good."""
+    for budget in _budgets:
+        budget._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
