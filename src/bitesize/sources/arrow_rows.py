@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import queue
 import threading
 from abc import abstractmethod
 from collections import OrderedDict
@@ -23,6 +24,8 @@ from bitesize.spec import Encoded, Field
 
 # Parts of a table that are kept: the one that rows are read from, and the next.
 _KEPT = 2
+# Parts that are read at the same time: more would each take memory.
+_AT_ONCE = 2
 # What Arrow holds beside the values of files: its own structures, and what its allocator does not give back at once (measured).
 _BESIDE = 8 << 20
 
@@ -255,9 +258,14 @@ class ArrowSource(Source):
     def _begin(self) -> None:
         self._kept: OrderedDict[int, Any] = OrderedDict()
         self._lock = threading.Lock()
+        self._reading: dict[int, threading.Lock] = {}
+        self._turns: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for turn in range(_AT_ONCE):
+            self._turns.put(turn)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_kept", "_lock")}
+        own = ("_kept", "_lock", "_reading", "_turns")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -268,16 +276,28 @@ class ArrowSource(Source):
         """Read a part as an Arrow table."""
 
     def _table(self, number: int) -> Any:
-        """Give a part: one of the last that were read, or read it; one thread at a time."""
+        """Give a part: one of the last that were read, or read it; two threads at a time, and each part by one."""
         with self._lock:
             if number in self._kept:
                 self._kept.move_to_end(number)
-            else:
+                return self._kept[number]
+            own = self._reading.setdefault(number, threading.Lock())
+        with own:
+            with self._lock:
+                if number in self._kept:  # read by another thread meanwhile
+                    return self._kept[number]
+            turn = self._turns.get()
+            try:
+                table = self._read_part(number)
+            finally:
+                self._turns.put(turn)
+            with self._lock:
+                self._reading.pop(number, None)
                 if len(self._kept) >= _KEPT:
                     self._kept.popitem(last=False)
                     give_back()
-                self._kept[number] = self._read_part(number)
-            return self._kept[number]
+                self._kept[number] = table
+                return table
 
     def _all(self, name: str) -> list[Any]:
         column = self._columns[name].name
@@ -330,10 +350,11 @@ class ArrowSource(Source):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the parts that are kept and of one that is read, and of labels."""
+        """Bytes of the parts that are kept and of those that are read, and of labels."""
         largest = max(part.nbytes for part in self._parts)
         known = 0 if self._known is None else self._known.nbytes
-        return (_KEPT + 1) * largest + max(part.passing for part in self._parts) + (_BESIDE if largest else 0) + known
+        passing = max(part.passing for part in self._parts)
+        return (_KEPT + _AT_ONCE) * largest + _AT_ONCE * passing + (_BESIDE if largest else 0) + known
 
     def scratch(self, rows: int) -> int:
         """Values that are gathered before they are put in their places."""
