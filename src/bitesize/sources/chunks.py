@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
+from bitesize.memory.mapping import allocate
 from bitesize.sources.columns import Column
 
-# Chunks of a column that stay decompressed, for reads that take less than a whole one: that of one thread, and of another.
+# Chunks of a column that stay decompressed, for reads that take less than a whole one: that of one thread, and of the next.
 _KEPT = 2
 # What a stored chunk may be larger than what it becomes, where nothing could be compressed: zlib and Blosc add less.
 _STORED_MORE, _STORED_PART = 1 << 16, 16
-_FED = 1 << 15  # bytes that are decompressed at a time
+_FED, _MADE = 1 << 15, 1 << 17  # bytes that are decompressed at a time, and become at most
 
 Coordinates = tuple[int, ...]
 
@@ -41,6 +42,8 @@ class Chunked(Column):
         self.shape, self.dtype, self._chunks = shape, dtype, chunks
         self._fill = fill
         self._chunk_nbytes = math.prod(chunks) * dtype.itemsize
+        # Whether a chunk is rows as they are in memory, and nothing of others.
+        self._as_rows = chunks[1:] == shape[1:] and dtype.isnative
         self._begin()
 
     def _begin(self) -> None:
@@ -55,15 +58,23 @@ class Chunked(Column):
         self.__dict__.update(state)
         self._begin()
 
+    @property
+    def _between(self) -> int:
+        """Chunks that a thread needs on the way from what is stored to what it was."""
+        return 1
+
     @abstractmethod
     def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
         """Read a chunk that is stored in at most ``most`` bytes, and decompress it into ``out``; False where it is not stored."""
 
-    def _buffer(self, name: str, nbytes: int) -> NDArray[np.uint8]:
-        """Give memory of this thread's, the same each time: fresh memory would cost as much as decompressing into it."""
+    def _buffer(self, name: str, nbytes: int, most: int) -> NDArray[np.uint8]:
+        """Give memory of this thread's, the same each time: fresh memory would cost as much as decompressing into it.
+
+        All that is ever asked for at once: malloc would keep what is outgrown.
+        """
         found: NDArray[np.uint8] | None = getattr(self._own, name, None)
-        if found is None or len(found) < nbytes:
-            found = np.empty(nbytes, np.uint8)
+        if found is None:
+            found = allocate(most)
             setattr(self._own, name, found)
         return found[:nbytes]
 
@@ -71,7 +82,7 @@ class Chunked(Column):
         """Read neighbouring rows, chunk by chunk."""
         rows = self._chunks[0]
         beside = [range(-(-n // c)) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True)]
-        alike = self._chunks[1:] == self.shape[1:] and out.dtype == self.dtype and out.flags.c_contiguous
+        as_rows = self._as_rows and out.dtype == self.dtype and out.flags.c_contiguous
         for at in product(range(start // rows, -(-stop // rows)), *beside):
             first, last = max(start, at[0] * rows), min(stop, (at[0] + 1) * rows, self.shape[0])
             there = [slice(first - start, last - start)]
@@ -79,29 +90,32 @@ class Chunked(Column):
             for i, n, c in zip(at[1:], self.shape[1:], self._chunks[1:], strict=True):
                 there.append(slice(i * c, min((i + 1) * c, n)))
                 inside.append(slice(0, min(c, n - i * c)))
-            if alike and last - first == rows:  # straight into its place
+            if as_rows and last - first == rows:  # straight into its place
                 place = out[there[0]]
                 if not self._load(at, self._most, place.reshape(-1).view(np.uint8)):
                     place[...] = self._fill
                 continue
-            whole = last - first == min(rows, self.shape[0] - at[0] * rows)
-            out[tuple(there)] = self._chunk(at, keep=not whole)[tuple(inside)]
+            if last - first < min(rows, self.shape[0] - at[0] * rows) or self._as_rows:
+                with self._lock:  # also while it is copied: what others hold would add to what is kept
+                    out[tuple(there)] = self._keep(at)[tuple(inside)]
+            else:
+                out[tuple(there)] = self._chunk(at, self._buffer("chunk", self._chunk_nbytes, self._chunk_nbytes))[
+                    tuple(inside)
+                ]
 
-    def _chunk(self, at: Coordinates, keep: bool) -> NDArray[Any]:
-        with self._lock:
-            found = self._kept.get(at)
-        if found is not None:
-            return found
-        data = np.empty(self._chunk_nbytes, np.uint8) if keep else self._buffer("chunk", self._chunk_nbytes)
+    def _keep(self, at: Coordinates) -> NDArray[Any]:
+        """Give a chunk, of which more will be asked for: kept from the last time, or to be."""
+        if at not in self._kept:
+            while len(self._kept) >= _KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[at] = self._chunk(at, allocate(self._chunk_nbytes)[: self._chunk_nbytes])
+        return self._kept[at]
+
+    def _chunk(self, at: Coordinates, data: NDArray[np.uint8]) -> NDArray[Any]:
+        """Load a chunk into memory for it."""
         if not self._load(at, self._most, data):
             return np.broadcast_to(np.array(self._fill, self.dtype), self._chunks)
-        chunk = data.view(self.dtype).reshape(self._chunks)
-        if keep:
-            with self._lock:
-                self._kept[at] = chunk
-                while len(self._kept) > _KEPT:
-                    del self._kept[next(iter(self._kept))]
-        return chunk
+        return data.view(self.dtype).reshape(self._chunks)
 
     @property
     def _most(self) -> int:
@@ -118,8 +132,8 @@ class Chunked(Column):
         return self._chunks[0]
 
     def scratch(self, rows: int) -> int:
-        """Bytes that a thread takes: a chunk as it is stored, decompressed, and put in order."""
-        return 2 * self._chunk_nbytes + self._most
+        """Bytes that a thread takes: a chunk as it is stored, between two filters, and before its rows are put in their places."""
+        return self._most + ((not self._as_rows) + self._between) * self._chunk_nbytes
 
     @property
     def nbytes(self) -> int:
@@ -139,10 +153,13 @@ def inflate(data: NDArray[np.uint8], out: NDArray[np.uint8], wbits: int) -> None
     source, into = memoryview(data), memoryview(out)  # type: ignore[arg-type]
     fed = done = 0
     more = False
+    made = b""
     try:
-        while not stream.eof and fed < len(source) and not more:
-            made = stream.decompress(source[fed : fed + _FED], len(into) - done + 1)
-            fed += _FED
+        while not stream.eof and not more and (fed < len(source) or len(made) == _MADE):
+            given: bytes | memoryview = stream.unconsumed_tail
+            if not given:
+                given, fed = source[fed : fed + _FED], fed + _FED
+            made = stream.decompress(given, _MADE)
             more = len(made) > len(into) - done
             if not more:
                 into[done : done + len(made)] = made

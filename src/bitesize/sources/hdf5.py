@@ -169,13 +169,13 @@ class ChunkedDataset(Chunked):
             raise BadFile(f"{self._where(at)} is stored in {info.size:,} bytes, and becomes {self._chunk_nbytes:,}")
         # Filters are undone in reverse, but for those that this chunk did without.
         undo = [code for i, code in enumerate(self._filters) if not info.filter_mask >> i & 1][::-1]
-        data = self._buffer("stored", info.size) if undo else out
+        data = self._buffer("stored", info.size, self._most) if undo else out
         if not undo and info.size != len(out):
             raise BadFile(f"{self._where(at)} has {info.size:,} bytes, and must have {len(out):,}")
         with_file(self._path, lambda fd: read_into(fd, [data], info.byte_offset, self._path))
         try:
             for i, code in enumerate(undo):
-                into = out if i == len(undo) - 1 else self._buffer("between", len(out))
+                into = out if i == len(undo) - 1 else self._buffer("between", len(out), len(out))
                 if code == _DEFLATE:
                     inflate(data, into, zlib.MAX_WBITS)
                 elif len(data) == len(into):
@@ -186,6 +186,10 @@ class ChunkedDataset(Chunked):
         except BadFile as error:
             raise BadFile(f"{self._where(at)}: {error}") from error
         return True
+
+    @property
+    def _between(self) -> int:
+        return len(self._filters) - 1 if self._filters else 0
 
     def _where(self, at: Coordinates) -> str:
         return f"{self._file.path}: the chunk {at} of {self._name!r}"

@@ -138,7 +138,7 @@ class ChunkedArray(Chunked):
         size = os.fstat(fd).st_size
         if size > most:
             raise BadFile(f"{show(path)} has {size:,} bytes, where a chunk has {most:,} at most")
-        data = self._buffer("stored", size)
+        data = self._buffer("stored", size, self._most)
         read_into(fd, [data], 0, path)
         return data
 
