@@ -8,7 +8,8 @@ import queue
 import threading
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,11 +31,28 @@ _AT_ONCE = 2
 _BESIDE = 8 << 20
 
 
-def give_back() -> None:
-    """Let Arrow give back what it does not use: its allocators keep it for themselves."""
+_CHOOSING = threading.Lock()
+
+
+def pool() -> Any:
+    """Give the allocator for what is read: Arrow's own keeps tens of MiB for itself where several threads read."""
     import pyarrow as pa
 
-    pa.default_memory_pool().release_unused()
+    return pa.system_memory_pool()
+
+
+@contextmanager
+def chosen_pool() -> Iterator[None]:
+    """Have readers that are made meanwhile take from `pool`, where Arrow has no argument for that."""
+    import pyarrow as pa
+
+    with _CHOOSING:
+        before = pa.default_memory_pool()
+        pa.set_memory_pool(pool())
+        try:
+            yield
+        finally:
+            pa.set_memory_pool(before)
 
 
 class Part(NamedTuple):
@@ -295,7 +313,7 @@ class ArrowSource(Source):
                 self._reading.pop(number, None)
                 if len(self._kept) >= _KEPT:
                     self._kept.popitem(last=False)
-                    give_back()
+                    pool().release_unused()
                 self._kept[number] = table
                 return table
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from bitesize.errors import BadFile
 from bitesize.files.pread import open_file
-from bitesize.sources.arrow_rows import ArrowSource, Part
+from bitesize.sources.arrow_rows import ArrowSource, Part, pool
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.chained import chain
 
@@ -71,7 +71,7 @@ def _reader(file: Any, path: str) -> Any:
     import pyarrow as pa
 
     try:
-        return pa.ipc.open_file(file)
+        return pa.ipc.open_file(file, memory_pool=pool())
     except Exception as error:  # Arrow raises many types for damaged files
         raise BadFile(f"{path} cannot be read as an Arrow file: {' '.join(str(error).split())[:200]}") from error
 

@@ -10,9 +10,11 @@ import numpy as np
 
 from bitesize.errors import BadFile
 from bitesize.files.pread import open_file
-from bitesize.sources.arrow_rows import ArrowSource, Part
+from bitesize.sources.arrow_rows import ArrowSource, Part, chosen_pool
 from bitesize.sources.base import Asked, Source
 
+# Bytes of a column that are read at a time.
+_BUFFER = 1 << 17
 # Bytes a value on its way: whole numbers are stored as four, and values of lists have two levels of two.
 _PASSING = 12
 
@@ -88,7 +90,8 @@ def _open(path: str) -> Any:
 
     os.close(open_file(os.fsencode(path)))  # for its error
     try:
-        return pq.ParquetFile(path, memory_map=False, pre_buffer=False)
+        with chosen_pool():
+            return pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=_BUFFER)
     except Exception as error:  # Arrow raises many types for damaged files
         raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
 
