@@ -11,7 +11,7 @@ import numpy as np
 
 from bitesize.files.tar_index import SUFFIX, tar_index
 from bitesize.training.snapshot import write_snapshot
-from tests.fuzz.targets import _TAR
+from tests.fuzz.targets import _CHUNK, _CHUNK_CODECS, _TAR
 from tests.hostile.arrays import hostile_npy, hostile_npz
 from tests.hostile.images import whole_images
 
@@ -31,7 +31,11 @@ def seeds(target: str) -> list[bytes]:
         return list(whole_images())
     if target == "tar":
         return [_TAR]
+    if target == "chunk":
+        return _chunks()
     with tempfile.TemporaryDirectory() as folder:
+        if target == "parquet_pages":
+            return _columns(Path(folder) / "a.parquet")
         if target == "tar_index":
             path = Path(folder) / "a.tar"
             path.write_bytes(_TAR)
@@ -46,6 +50,36 @@ def _npy(array: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.lib.format.write_array(stream, array)
     return stream.getvalue()
+
+
+def _columns(path: Path) -> list[bytes]:
+    """Give the bytes of columns of a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = []
+    for version in ("1.0", "2.0"):
+        table = pa.table({"x": np.arange(500) % 7, "text": ["abc" * (i % 3) for i in range(500)], "y": np.arange(500.0)})
+        pq.write_table(table, path, compression="gzip", data_page_version=version, data_page_size=512)
+        with pq.ParquetFile(path) as file:
+            columns = [file.metadata.row_group(0).column(k) for k in range(3)]
+        for column in columns:
+            start = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
+            found.append(path.read_bytes()[start : start + column.total_compressed_size])
+    return found
+
+
+def _chunks() -> list[bytes]:
+    """Give a chunk in each codec."""
+    import numcodecs
+
+    data = (np.arange(_CHUNK) // 16 % 251).astype(np.uint8).tobytes()
+    found = [b"\0" + data]
+    for i, codec in enumerate(_CHUNK_CODECS[1:], 1):
+        assert codec is not None
+        encoded = bytes(numcodecs.get_codec({"id": codec}).encode(data))
+        found += [bytes([i]) + encoded, bytes([i + 132]) + encoded]  # 132 is a multiple of the number of codecs
+    return found
 
 
 def _npz(method: int) -> bytes:

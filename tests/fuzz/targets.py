@@ -17,14 +17,18 @@ from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
 from bitesize.decode.header import read_info
 from bitesize.errors import BitesizeError
 from bitesize.files.npy import read_header, read_payload
+from bitesize.files.parquet_pages import pages
 from bitesize.files.pread import open_file
 from bitesize.files.tar_index import SUFFIX, tar_index
 from bitesize.lazy.parts import members
 from bitesize.lazy.select import whole
 from bitesize.sources.base import Asked
 from bitesize.sources.tar import Tar
+from bitesize.sources.zarr import decompress
 from bitesize.training.snapshot import read_snapshot
 
+_CHUNK = 4096  # bytes that a chunk becomes
+_CHUNK_CODECS = (None, "zstd", "gzip", "zlib", "blosc", "lz4")
 # Images that would take more are left to the budget, as a loader leaves them.
 _MOST = 16 << 20
 
@@ -96,6 +100,33 @@ def tar_index_file(data: bytes) -> None:
     assert len(index.name(len(index.ends) - 1)) >= 0 if len(index.ends) else True
 
 
+def parquet_pages(data: bytes) -> None:
+    """Headers of the pages of a Parquet column: none leads out of it."""
+    with open(_file("a.parquet", data), "rb") as file:
+        for page in pages(file.fileno(), 0, len(data), b"a.parquet"):
+            assert page.offset + page.stored <= len(data)
+            assert min(page) >= 0
+
+
+def chunk(data: bytes) -> None:
+    """A compressed chunk of Zarr, of the codec that the first byte tells: it becomes what it must, or is refused."""
+    codec = _CHUNK_CODECS[data[0] % len(_CHUNK_CODECS)] if data else None
+    out = np.zeros(_CHUNK + 64, np.uint8)
+    out[_CHUNK:] = 7
+    stored = np.frombuffer(data[1:], np.uint8).copy()
+    if data and data[0] >= 128:  # lengths as they should be, so that the decoder itself gets to see the rest
+        if codec == "blosc" and len(stored) >= 16:
+            stored[4:8], stored[12:16] = _bytes(_CHUNK), _bytes(len(stored))
+        elif codec == "lz4" and len(stored) >= 4:
+            stored[:4] = _bytes(_CHUNK)
+    decompress(stored, codec, out[:_CHUNK])
+    assert (out[_CHUNK:] == 7).all()
+
+
+def _bytes(number: int) -> np.ndarray:
+    return np.frombuffer(number.to_bytes(4, "little"), np.uint8)
+
+
 def snapshot(data: bytes) -> None:
     """A checkpoint."""
     state, arrays = read_snapshot(Path(_file("a.snapshot", data)))
@@ -104,7 +135,8 @@ def snapshot(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    "npy": npy, "npz": npz, "image": image, "tar": tar, "tar_index": tar_index_file, "snapshot": snapshot
+    "npy": npy, "npz": npz, "image": image, "tar": tar, "tar_index": tar_index_file, "snapshot": snapshot,
+    "parquet_pages": parquet_pages, "chunk": chunk,
 }  # fmt: skip
 
 

@@ -294,7 +294,7 @@ class ArrowSource(Source):
         """Read a part as an Arrow table."""
 
     def _table(self, number: int) -> Any:
-        """Give a part: one of the last that were read, or read it; two threads at a time, and each part by one."""
+        """Give a part: one of the last that were read, or read it; each part by one thread."""
         with self._lock:
             if number in self._kept:
                 self._kept.move_to_end(number)
@@ -304,13 +304,12 @@ class ArrowSource(Source):
             with self._lock:
                 if number in self._kept:  # read by another thread meanwhile
                     return self._kept[number]
-            turn = self._turns.get()
             try:
                 table = self._read_part(number)
             finally:
-                self._turns.put(turn)
+                with self._lock:
+                    self._reading.pop(number, None)
             with self._lock:
-                self._reading.pop(number, None)
                 if len(self._kept) >= _KEPT:
                     self._kept.popitem(last=False)
                     pool().release_unused()
@@ -333,13 +332,15 @@ class ArrowSource(Source):
         for part in np.unique(numbers).tolist():
             of = np.flatnonzero(numbers == part)
             inside = rows[of] - (self._ends[part] - self._parts[part].rows)
+            turn = (
+                self._turns.get()
+            )  # two threads at a time, to the end of what they do with a part: it is in memory until then
             try:
-                table = self._table(part)
+                self._put(self._table(part), inside, of.tolist(), into, failed)
             except BitesizeError as error:
                 failed |= dict.fromkeys(of.tolist(), error)
-                continue
-            self._put(table, inside, of.tolist(), into, failed)
-            del table
+            finally:
+                self._turns.put(turn)
         raise_bad(failed)
 
     def _put(self, table: Any, inside: NDArray[np.int64], of: list[int], into: Into, failed: dict[int, Exception]) -> None:

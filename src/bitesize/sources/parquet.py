@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bitesize.errors import BadFile
-from bitesize.files.pread import open_file
-from bitesize.sources.arrow_rows import ArrowSource, Part, chosen_pool
+from bitesize.files.names import show
+from bitesize.files.parquet_pages import Page, pages
+from bitesize.files.pread import open_file, read_into, with_file
+from bitesize.sources.arrow_rows import ArrowSource, Part, chosen_pool, pool
 from bitesize.sources.base import Asked, Source
 
+# Bytes of a value of a type; others are as long as they are.
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
+# Where entries of a dictionary could become more than a column is to take, this part of that is read at a time.
+_SHARE = 4
+_CODECS = {"LZ4": "lz4_raw"}
+_ENTRIES = 1 << 18  # of a dictionary that are looked at: those that programs write have fewer
 # Bytes of a column that are read at a time.
 _BUFFER = 1 << 17
 # Bytes a value on its way: whole numbers are stored as four, and values of lists have two levels of two.
@@ -43,6 +52,8 @@ class Parquet(ArrowSource):
                     stored = sum(column.total_compressed_size for column in columns)
                     nbytes = sum(_in_memory(column, group.num_rows) for column in columns) + stored
                     parts.append(Part(group.num_rows, nbytes, _PASSING * max(column.num_values for column in columns)))
+                    if min(group.num_rows, stored, nbytes) < 0:
+                        raise BadFile(f"{path} is damaged: row group {number} has fewer than no rows, or bytes")
                     self._groups.append((path, number))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         super().__init__(parts, asked, where, os.path.dirname(paths[0]))
@@ -52,12 +63,52 @@ class Parquet(ArrowSource):
     def _read_part(self, number: int) -> Any:
         path, group = self._groups[number]
         with _open(path) as found:
+            rows = self._rows_at_once(found, path, group)
             try:
-                return found.read_row_group(group, columns=self._needed, use_threads=False)  # each of theirs keeps memory
+                if rows >= self._parts[number].rows:
+                    return found.read_row_group(
+                        group, columns=self._needed, use_threads=False
+                    )  # each of theirs keeps memory
+                return self._read_in_batches(found, number, rows)
+            except BadFile:
+                raise
             except Exception as error:  # Arrow raises many types for damaged pages
                 raise BadFile(
                     f"row group {group} of {path} cannot be read: {' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
                 ) from error
+
+    def _rows_at_once(self, found: Any, path: str, group: int) -> int:
+        """Compare pages with what the metadata tells; give how many rows may be read before it is seen what they become."""
+        import pyarrow as pa
+
+        about = found.metadata.row_group(group)
+        rows = int(about.num_rows)
+        by_number = {field.name for field in found.schema_arrow if pa.types.is_dictionary(field.type)}  # and stay so
+        for k in range(about.num_columns):
+            column = about.column(k)
+            name = column.path_in_schema.split(".")[0]
+            if self._needed is None or name in self._needed:
+                most = _in_memory(column, about.num_rows)
+                longest = with_file(os.fsencode(path), partial(_check_pages, column, most, path=os.fsencode(path)))
+                if longest and name not in by_number:
+                    rows = min(rows, max(1, most // _SHARE // longest))
+        return rows
+
+    def _read_in_batches(self, found: Any, number: int, rows: int) -> Any:
+        """Read so many rows at a time, and stop where they become more than the metadata tells."""
+        import pyarrow as pa
+
+        path, group = self._groups[number]
+        batches: list[Any] = []
+        nbytes = 0
+        for batch in found.iter_batches(rows, row_groups=[group], columns=self._needed, use_threads=False):
+            batches.append(batch)
+            nbytes += batch.nbytes
+            if nbytes > self._parts[number].nbytes:
+                raise BadFile(
+                    f"row group {group} of {path} becomes more than the {self._parts[number].nbytes:,} bytes that its metadata tells"
+                )
+        return pa.Table.from_batches(batches)
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
@@ -99,8 +150,68 @@ def _open(path: str) -> Any:
 def _in_memory(column: Any, rows: int) -> int:
     """Bound the bytes of a column of a row group in memory; repeated values are stored once, and are not in memory."""
     nbytes = int(column.total_uncompressed_size) + 16 * rows
+    width = _WIDTHS.get(column.physical_type)
+    if width is not None:
+        return max(nbytes, width * int(column.num_values) + 16 * rows)
     if any("DICTIONARY" in encoding for encoding in column.encodings):
         statistics = column.statistics
         longest = len(statistics.max) if statistics is not None and isinstance(statistics.max, bytes | str) else 64
         nbytes += rows * max(64, longest)
     return nbytes
+
+
+def _check_pages(column: Any, most: int, fd: int, path: bytes) -> int:
+    """Compare the pages of a column with its metadata.
+
+    Returns
+    -------
+    int
+        The bytes of the longest entry of its dictionary, if its values could become more than ``most`` bytes by that; else 0.
+
+    Raises
+    ------
+    BadFile
+        If a page says that it becomes more than there is to be.
+    """
+    start = column.data_page_offset
+    if column.has_dictionary_page and 0 < column.dictionary_page_offset < start:
+        start = column.dictionary_page_offset
+    nbytes = values = numbers = 0
+    dictionary = None
+    for page in pages(fd, start, column.total_compressed_size, path):
+        nbytes, values = nbytes + page.nbytes, values + page.values
+        if nbytes > column.total_uncompressed_size or values > column.num_values:
+            raise BadFile(
+                f"{show(path)}: the pages of the column {column.path_in_schema!r} become more than the "
+                f"{column.total_uncompressed_size:,} bytes and {column.num_values:,} values that the metadata tells"
+            )
+        if page.dictionary and column.physical_type not in _WIDTHS:
+            dictionary = page
+        numbers += page.values if page.numbers else 0
+    if dictionary is None or dictionary.nbytes * numbers <= most:
+        return 0
+    longest = _longest_entry(fd, dictionary, column, path)
+    return longest if longest * numbers > most else 0
+
+
+def _longest_entry(fd: int, page: Page, column: Any, path: bytes) -> int:
+    """Tell the bytes of the longest entry of a dictionary, or what it cannot have more than."""
+    if column.physical_type != "BYTE_ARRAY":  # of one size each
+        return page.nbytes
+    import pyarrow as pa
+
+    data = bytearray(page.stored)
+    read_into(fd, [data], page.offset, path)
+    if column.compression != "UNCOMPRESSED":
+        try:
+            codec = _CODECS.get(column.compression, column.compression.lower())
+            data = pa.Codec(codec).decompress(pa.py_buffer(data), page.nbytes, memory_pool=pool())
+        except (OSError, ValueError, pa.ArrowException):  # LZ4 has several forms; and what is damaged, the reader tells
+            return page.nbytes
+    view, at, longest = memoryview(data).cast("B"), 0, 0
+    for _ in range(_ENTRIES):
+        if at + 4 > len(view):
+            return min(longest, page.nbytes)
+        length = int.from_bytes(view[at : at + 4], "little")
+        longest, at = max(longest, length), at + 4 + length
+    return page.nbytes

@@ -124,7 +124,7 @@ class ChunkedArray(Chunked):
             if os.path.exists(path) or not any(os.path.exists(os.path.join(self._folder, mark)) for mark in _MARKS):
                 raise
             return False  # chunks of the fill value alone are not written
-        if self._codec == "zstd" and len(data) > 4 and bytes(data[:4]) == _ZSTD and _zstd_nbytes(bytes(data[:_START])) < 0:
+        if self._codec == "zstd" and len(data) > 4 and bytes(data[:4]) == _ZSTD and _zstd_nbytes(bytes(data[:_START]), len(data)) < 0:
             self._load_by_zarr(at, path, out)
             return True
         try:
@@ -163,7 +163,7 @@ def decompress(data: NDArray[np.uint8], codec: str | None, out: NDArray[np.uint8
     if codec in _WBITS:
         inflate(data, out, _WBITS[codec])
         return
-    declared = len(data) if codec is None else _DECLARED[codec](bytes(data[:_START]))
+    declared = len(data) if codec is None else _DECLARED[codec](bytes(data[:_START]), len(data))
     if declared != len(out):
         says = "is damaged" if declared < 0 else f"says that it has {declared:,} bytes, and must have {len(out):,}"
         raise BadFile(f"a chunk {says}")
@@ -183,7 +183,7 @@ _WBITS: dict[str | None, int] = {"gzip": zlib.MAX_WBITS | 16, "zlib": zlib.MAX_W
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
-def _zstd_nbytes(data: bytes) -> int:
+def _zstd_nbytes(data: bytes, stored: int) -> int:
     """Read what a Zstandard frame says that it becomes (RFC 8878, section 3.1.1.1); -1 where it says nothing."""
     if len(data) < 5 or data[:4] != _ZSTD:
         return -1
@@ -195,12 +195,14 @@ def _zstd_nbytes(data: bytes) -> int:
     return int.from_bytes(data[at : at + size], "little") + (256 if size == 2 else 0)
 
 
-def _blosc_nbytes(data: bytes) -> int:
-    return int.from_bytes(data[4:8], "little") if len(data) >= 16 else -1
+def _blosc_nbytes(data: bytes, stored: int) -> int:
+    # Blosc believes what the header says of its own length, and reads on behind the end of shorter ones.
+    whole = len(data) >= 16 and int.from_bytes(data[12:16], "little") == stored
+    return int.from_bytes(data[4:8], "little") if whole else -1
 
 
-def _lz4_nbytes(data: bytes) -> int:
-    return int.from_bytes(data[:4], "little") if len(data) >= 4 else -1
+def _lz4_nbytes(data: bytes, stored: int) -> int:
+    return int.from_bytes(data[:4], "little") if stored >= 4 else -1
 
 
 _DECLARED = {"zstd": _zstd_nbytes, "blosc": _blosc_nbytes, "lz4": _lz4_nbytes}

@@ -1,0 +1,168 @@
+"""Headers of Parquet pages: what a reader is going to allocate, known before it does.
+
+The metadata at the end of a file says what each column of a row group becomes; each page says so again, on its own, and that is what
+a reader believes. Format: https://parquet.apache.org/docs/file-format/, in the compact protocol of Thrift,
+https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from bitesize.errors import BadFile
+from bitesize.files.names import show
+from bitesize.files.pread import read_into
+
+_WINDOW = 1 << 10  # bytes of a header that are read at first
+_LONGEST = 1 << 24  # bytes that a header has at most, with the statistics in it
+_DEEPEST = 16
+_STOP, _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(13)
+_DATA, _INDEX, _DICTIONARY, _DATA_V2 = range(4)
+_BY_NUMBER = {2, 8}  # encodings whose values are numbers of entries of the dictionary
+
+
+class Page(NamedTuple):
+    """A page of a column.
+
+    Attributes
+    ----------
+    offset : int
+        Of its bytes in the file, behind its header.
+    stored, nbytes : int
+        Bytes in the file, and decompressed.
+    values : int
+    dictionary : bool
+        Whether it is a dictionary.
+    numbers : bool
+        Whether it holds numbers of entries of one.
+    """
+
+    offset: int
+    stored: int
+    nbytes: int
+    values: int
+    dictionary: bool
+    numbers: bool
+
+
+class _Short(Exception):
+    """The header goes on behind what was read of it."""
+
+
+def pages(fd: int, start: int, nbytes: int, path: bytes) -> Iterator[Page]:
+    """List the pages of a column of a row group, which lie in so many bytes of a file.
+
+    Raises
+    ------
+    BadFile
+        If a header is damaged, or leads out of the column.
+    """
+    at, end = start, start + nbytes
+    while at < end:
+        header, length = _header(fd, at, end, path)
+        page = _page(header, at + length)
+        if page is None or page.offset + page.stored > end:
+            raise BadFile(f"{show(path)}: the page at byte {at:,} is damaged: its header does not fit the file")
+        yield page
+        at = page.offset + page.stored
+
+
+def _header(fd: int, at: int, end: int, path: bytes) -> tuple[dict[int, Any], int]:
+    window = _WINDOW
+    while True:
+        data = bytearray(min(window, end - at))
+        read_into(fd, [data], at, path)
+        try:
+            return _struct(data, 0, 0)
+        except _Short:
+            if len(data) == end - at or window >= _LONGEST:
+                raise BadFile(f"{show(path)}: the page at byte {at:,} is damaged: its header does not end") from None
+            window *= 16
+        except ValueError as error:
+            raise BadFile(f"{show(path)}: the page at byte {at:,} is damaged: {error}") from None
+
+
+def _page(header: dict[int, Any], offset: int) -> Page | None:
+    kind, nbytes, stored = (header.get(i) for i in (1, 2, 3))
+    if not all(isinstance(number, int) and number >= 0 for number in (kind, nbytes, stored)):
+        return None
+    about = header.get({_DATA: 5, _INDEX: 6, _DICTIONARY: 7, _DATA_V2: 8}.get(kind, 0))  # type: ignore[arg-type]
+    about = about if isinstance(about, dict) else {}
+    values, encoding = about.get(1, 0), about.get(4 if kind == _DATA_V2 else 2, 0)
+    if not isinstance(values, int) or not isinstance(encoding, int) or values < 0:
+        return None
+    numbers = kind in (_DATA, _DATA_V2) and encoding in _BY_NUMBER
+    return Page(offset, stored, nbytes, values if kind in (_DATA, _DATA_V2) else 0, kind == _DICTIONARY, numbers)  # type: ignore[arg-type]
+
+
+def _struct(data: bytearray, at: int, depth: int) -> tuple[dict[int, Any], int]:
+    """Read a structure: its fields by number, and where it ends."""
+    found: dict[int, Any] = {}
+    number = 0
+    while True:
+        byte = _byte(data, at)
+        at += 1
+        kind = byte & 15
+        if kind == _STOP:
+            return found, at
+        if byte >> 4:
+            number += byte >> 4
+        else:
+            number, at = _zigzag(data, at)
+        if kind in (_TRUE, _FALSE):  # the value is in the type
+            found[number] = kind == _TRUE
+        else:
+            found[number], at = _value(data, at, kind, depth)
+
+
+def _value(data: bytearray, at: int, kind: int, depth: int) -> tuple[Any, int]:
+    """Read a value, or pass over it where nobody needs it."""
+    if depth > _DEEPEST:
+        raise ValueError("it is nested too deeply")
+    if kind in (_TRUE, _FALSE, _BYTE):  # in lists a truth value has a byte of its own
+        return _byte(data, at), at + 1
+    if kind in (_I16, _I32, _I64):
+        return _zigzag(data, at)
+    if kind == _DOUBLE:
+        _byte(data, at + 7)
+        return None, at + 8
+    if kind == _BINARY:
+        length, at = _varint(data, at)
+        return None, at + length
+    if kind in (_LIST, _SET):
+        byte = _byte(data, at)
+        at += 1
+        count = byte >> 4
+        if count == 15:
+            count, at = _varint(data, at)
+        for _ in range(count):
+            _, at = _value(data, at, byte & 15, depth + 1)
+        return None, at
+    if kind == _STRUCT:
+        return _struct(data, at, depth + 1)
+    raise ValueError(f"it has a value of type {kind}")
+
+
+def _byte(data: bytearray, at: int) -> int:
+    if at >= len(data):
+        raise _Short
+    return data[at]
+
+
+def _varint(data: bytearray, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = _byte(data, at)
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise ValueError("it has a number of more than 64 bits")
+
+
+def _zigzag(data: bytearray, at: int) -> tuple[int, int]:
+    value, at = _varint(data, at)
+    return value >> 1 ^ -(value & 1), at
