@@ -20,7 +20,7 @@ import bitesize as bs
 from bitesize.engine.iterator import BatchIterator
 
 CTRL_C = 200
-FORKS = 100
+FORKS = 40
 
 
 def _loader(folder: str, **options) -> bs.Loader:
@@ -110,11 +110,12 @@ def no_descriptors(folder: str) -> None:
         _rows(loader)
         taken = []
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-        try:
-            while True:
-                taken.append(os.open(os.devnull, os.O_RDONLY))
-        except OSError:
-            pass
+        for _ in range(10):  # what other threads had open in the meantime, too
+            try:
+                while True:
+                    taken.append(os.open(os.devnull, os.O_RDONLY))
+            except OSError:
+                time.sleep(0.05)
         try:
             _rows(loader)
         except bs.BitesizeError as error:

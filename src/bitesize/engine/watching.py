@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bitesize.decode.header import KINDS_OF_SUFFIXES, read_info
 from bitesize.errors import BadFile, BadRows
-from bitesize.sources.base import EncodedInto, Into, Runs, Source
+from bitesize.sources.around import Around
+from bitesize.sources.base import EncodedInto, Into, Source
 from bitesize.spec import Field
 
 _HASH = np.dtype([("high", np.uint64), ("low", np.uint64)])
@@ -56,7 +57,7 @@ class _Kept:
         return self.data[i]
 
 
-class Watched(Source):
+class Watched(Around):
     """Rows of another source, each looked at when it is read.
 
     Parameters
@@ -68,21 +69,17 @@ class Watched(Source):
     """
 
     def __init__(self, base: Source, seen: Seen) -> None:
-        self._base, self._seen = base, seen
-        self.spec, self.classes, self.left_out = base.spec, base.classes, base.left_out
-        self.mixture, self.reads_files = base.mixture, base.reads_files
+        super().__init__(base)
+        self._seen = seen
         label = base.label_name
         self._contents = [name for name in self.spec if name != label] or list(self.spec)
-
-    def __len__(self) -> int:
-        return len(self._base)
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read rows of the base, and look at those that could be read."""
         kept = {name: there if isinstance(there, np.ndarray) else _Kept(there) for name, there in into.items()}
         failed: BadRows | None = None
         try:
-            self._base.read(rows, kept)
+            self.base.read(rows, kept)
         except BadRows as error:
             failed = error
         for i, row in enumerate(rows.tolist()):
@@ -116,50 +113,17 @@ class Watched(Source):
         except BadFile:  # the loader tells that
             return
         self._seen.sides[row] = info.width, info.height
-        path = self._base.path(row)
+        path = self.base.path(row)
         suffix = os.path.splitext(path)[1].lower().decode("ascii", "replace") if path is not None else ""
         self._seen.renamed[row] = KINDS_OF_SUFFIXES.get(suffix, info.kind) != info.kind
 
-    def runs(self) -> Runs | None:
-        """Tell the runs of the base."""
-        return self._base.runs()
-
-    @property
-    def in_runs(self) -> bool:
-        """Whether the base is read in runs."""
-        return self._base.in_runs
+    def locate(self, rows: NDArray[np.int64]) -> None:
+        """Give nothing: what is not read here cannot be looked at."""
 
     def scratch(self, rows: int) -> int:
         """What the base needs, and a row's values compared with one another."""
         widest = max((what.nbytes for what in self.spec.values() if isinstance(what, Field)), default=0)
-        return self._base.scratch(rows) + widest
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the base."""
-        return self._base.nbytes
-
-    @property
-    def labels(self) -> NDArray[np.int64] | None:
-        """Class numbers of the base."""
-        return self._base.labels
-
-    @property
-    def label_name(self) -> str | None:
-        """Name of the base's field with the labels."""
-        return self._base.label_name
-
-    @property
-    def class_count(self) -> int | None:
-        """Count the classes of the base."""
-        return self._base.class_count
-
-    def describe(self, row: int) -> str:
-        """Name the row as the base does."""
-        return self._base.describe(row)
-
-    def _identity(self) -> bytes:
-        return self._base.fingerprint().encode()
+        return self.base.scratch(rows) + widest
 
 
 def _of(there: Any, i: int) -> Any:

@@ -12,6 +12,7 @@ from bitesize.engine.schedule import resident_rows
 from bitesize.engine.steps import Steps
 from bitesize.errors import BadSetting
 from bitesize.memory.mapping import aligned
+from bitesize.sources.around import Around
 from bitesize.sources.base import Into, Located, Runs, Source
 from bitesize.spec import Encoded, Field
 
@@ -23,7 +24,7 @@ _PAGE = 4096
 _MANY = 65_536
 
 
-class Windowed(Source):
+class Windowed(Around):
     """Rows are copied from runs that are held in memory, and read from the source only where they are not.
 
     Parameters
@@ -34,12 +35,10 @@ class Windowed(Source):
         Which rows it reads at once.
     """
 
-    reads_files = True
-
     def __init__(self, base: Source, runs: Runs) -> None:
-        self.base = base
+        super().__init__(base)
+        self.reads_files, self.mixture = True, None
         self.runs_held = runs
-        self.spec, self.classes, self.left_out = base.spec, base.classes, base.left_out
         self._thread = threading.local()
         if runs.nbytes is None and any(isinstance(what, Encoded) for what in self.spec.values()):
             raise BadSetting(f"{base!r} does not tell the bytes of its runs, so no memory can be set aside for a window")
@@ -50,9 +49,6 @@ class Windowed(Source):
             self._largest = max(self._largest, int(rows.max()))
             self._whole += int(nbytes.sum())
             self._densest = max(self._densest, float((nbytes / rows).max()))
-
-    def __len__(self) -> int:
-        return len(self.base)
 
     def using(self, held: Held | None) -> None:
         """Let this thread read from what is held for the batch that it works on."""
@@ -87,23 +83,6 @@ class Windowed(Source):
     def nbytes(self) -> int:
         """Bytes of the base, and of what its runs need."""
         return self.base.nbytes + (0 if self.runs_held.nbytes is None else self.runs_held.nbytes.nbytes)
-
-    @property
-    def labels(self) -> NDArray[np.int64] | None:
-        """Class numbers of the base."""
-        return self.base.labels
-
-    @property
-    def class_count(self) -> int | None:
-        """Count the classes of the base."""
-        return self.base.class_count
-
-    def describe(self, row: int) -> str:
-        """Name the row as the base does."""
-        return self.base.describe(row)
-
-    def _identity(self) -> bytes:
-        return self.base.fingerprint().encode()
 
     def run_nbytes(self, number: int) -> int:
         """Tell the bytes that a run takes in memory."""

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BadSetting
+from bitesize.sources.around import Around
 from bitesize.sources.base import Into, Located, Runs, Source, raise_bad
 from bitesize.sources.labels import label_field
 from bitesize.spec import Field
 
 
-class Beside(Source):
+class Beside(Around):
     """Rows of another source with arrays in memory as further fields, or in place of its own.
 
     Parameters
@@ -30,34 +31,28 @@ class Beside(Source):
         for name, array in arrays.items():
             if len(array) != len(base):
                 raise BadSetting(f"the field {name!r} has {len(array)} values for {len(base)} rows")
-        self._base = base
+        super().__init__(base)
         self._arrays = dict(arrays)
         self._labels = self._arrays.get("y")
         self.classes = classes if "y" in arrays else base.classes
-        self.left_out = base.left_out
-        self.mixture = base.mixture
-        self.reads_files = base.reads_files
         x = next(iter(base.spec.values()))
         own = {name: label_field(array, x) for name, array in self._arrays.items()}
         self.spec = {name: own.get(name, what) for name, what in {**base.spec, **own}.items()}
 
-    def __len__(self) -> int:
-        return len(self._base)
-
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read rows of the base, and put the arrays' values in their fields."""
         try:
-            self._base.read(rows, {name: there for name, there in into.items() if name not in self._arrays})
+            self.base.read(rows, {name: there for name, there in into.items() if name not in self._arrays})
         finally:
             self._put(rows, into)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Locate rows of the base."""
-        return None if "x" in self._arrays else self._base.locate(rows)
+        return None if "x" in self._arrays else self.base.locate(rows)
 
     def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields of the base, and put the arrays' values in theirs."""
-        self._base.read_beside(rows, {name: there for name, there in into.items() if name not in self._arrays})
+        self.base.read_beside(rows, {name: there for name, there in into.items() if name not in self._arrays})
         self._put(rows, into)
 
     def _put(self, rows: NDArray[np.int64], into: Into) -> None:
@@ -65,48 +60,28 @@ class Beside(Source):
             if name in into:
                 into[name][...] = array[rows]
 
-    def runs(self) -> Runs | None:
-        """Tell the runs of the base."""
-        return self._base.runs()
-
-    @property
-    def in_runs(self) -> bool:
-        """Whether the base is read in runs."""
-        return self._base.in_runs
-
-    def scratch(self, rows: int) -> int:
-        """Tell what the base needs."""
-        return self._base.scratch(rows)
-
     @property
     def nbytes(self) -> int:
         """Bytes of the base and of the arrays."""
-        return self._base.nbytes + sum(array.nbytes for array in self._arrays.values())
+        return self.base.nbytes + sum(array.nbytes for array in self._arrays.values())
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class numbers, of the arrays or of the base."""
-        return super().labels if "y" in self._arrays else self._base.labels
+        return super(Around, self).labels if "y" in self._arrays else self.base.labels
+
+    @property
+    def label_name(self) -> str | None:
+        """Name of the field with the labels, of the arrays or of the base."""
+        return "y" if "y" in self._arrays else self.base.label_name
 
     @property
     def class_count(self) -> int | None:
         """Count the classes."""
-        return super().class_count if "y" in self._arrays else self._base.class_count
-
-    def describe(self, row: int) -> str:
-        """Name the row as the base does."""
-        return self._base.describe(row)
-
-    def path(self, row: int) -> bytes | None:
-        """Give the path that the base knows."""
-        return self._base.path(row)
+        return super(Around, self).class_count if "y" in self._arrays else self.base.class_count
 
     def _identity(self) -> bytes:
-        return b"\0".join([self._base.fingerprint().encode(), *(array.tobytes() for array in self._arrays.values())])
-
-    def close(self) -> None:
-        """Close the base."""
-        self._base.close()
+        return b"\0".join([self.base.fingerprint().encode(), *(array.tobytes() for array in self._arrays.values())])
 
 
 def zip(*sources: Source, **named: Source) -> Source:  # noqa: A001 - reads as bs.zip

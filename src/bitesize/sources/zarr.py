@@ -124,7 +124,12 @@ class ChunkedArray(Chunked):
             if os.path.exists(path) or not any(os.path.exists(os.path.join(self._folder, mark)) for mark in _MARKS):
                 raise
             return False  # chunks of the fill value alone are not written
-        if self._codec == "zstd" and len(data) > 4 and bytes(data[:4]) == _ZSTD and _zstd_nbytes(bytes(data[:_START]), len(data)) < 0:
+        if (
+            self._codec == "zstd"
+            and len(data) > 4
+            and bytes(data[:4]) == _ZSTD
+            and _zstd_nbytes(bytes(data[:_START]), len(data)) < 0
+        ):
             self._load_by_zarr(at, path, out)
             return True
         try:

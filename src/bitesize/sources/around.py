@@ -1,0 +1,86 @@
+"""A source around a source: the same rows, but for what a class of its own changes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.sources.base import Into, Located, Runs, Source
+
+
+class Around(Source):
+    """The rows of another source.
+
+    Parameters
+    ----------
+    base
+        Where they come from.
+    """
+
+    def __init__(self, base: Source) -> None:
+        self.base = base
+        self.spec, self.classes, self.left_out = base.spec, base.classes, base.left_out
+        self.mixture, self.reads_files = base.mixture, base.reads_files
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read rows of the base."""
+        self.base.read(rows, into)
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Locate rows of the base."""
+        return self.base.locate(rows)
+
+    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read the other fields of rows of the base."""
+        self.base.read_beside(rows, into)
+
+    def runs(self) -> Runs | None:
+        """Tell the runs of the base."""
+        return self.base.runs()
+
+    @property
+    def in_runs(self) -> bool:
+        """Whether the base is read in runs."""
+        return self.base.in_runs
+
+    def scratch(self, rows: int) -> int:
+        """Tell what the base needs."""
+        return self.base.scratch(rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the base."""
+        return self.base.nbytes
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class numbers of the base."""
+        return self.base.labels
+
+    @property
+    def label_name(self) -> str | None:
+        """Name of the base's field with the labels."""
+        return self.base.label_name
+
+    @property
+    def class_count(self) -> int | None:
+        """Count the classes of the base."""
+        return self.base.class_count
+
+    def describe(self, row: int) -> str:
+        """Name the row as the base does."""
+        return self.base.describe(row)
+
+    def path(self, row: int) -> bytes | None:
+        """Give the path that the base knows."""
+        return self.base.path(row)
+
+    def _identity(self) -> bytes:
+        return self.base.fingerprint().encode()
+
+    def close(self) -> None:
+        """Close the base."""
+        self.base.close()
