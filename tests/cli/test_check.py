@@ -1,6 +1,7 @@
 """`bitesize check` as people run it."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -70,3 +71,22 @@ def test_a_first_file_that_is_damaged_is_one_of_the_bad_ones(tmp_path):
     (tmp_path / "0.npy").write_bytes(b"no array")
     found = json.loads(run("check", tmp_path, "--json", code=3).stdout)
     assert [place["row"] for place in found["bad"]] == [0]
+
+
+def test_a_file_that_cannot_be_opened_at_all_is_found_and_not_a_wrong_call(tmp_path):
+    (tmp_path / "a.tar").write_bytes(b"no tar file at all" * 100)
+    assert "cannot be read as a tar file" in run("check", tmp_path / "a.tar", code=3).stdout
+    told = json.loads(run("check", tmp_path / "a.tar", "--json", code=3).stdout)
+    assert not told["well"]
+    assert "a.tar" in told["error"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names cannot be there")
+def test_names_cannot_give_commands_to_a_terminal(tmp_path):
+    for i, name in enumerate(("a\x1b[31m.jpg", "b\nc.jpg")):
+        (tmp_path / "data" / str(i)).mkdir(parents=True)
+        (tmp_path / "data" / str(i) / name).write_bytes(b"nothing")
+    said = run("check", tmp_path / "data", code=3).stdout
+    assert r"a\x1b[31m.jpg" in said
+    assert r"b\nc.jpg" in said
+    assert "\x1b" not in said

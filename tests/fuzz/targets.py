@@ -62,6 +62,8 @@ def npy(data: bytes) -> None:
 def npz(data: bytes) -> None:
     """An archive: no member becomes larger than its file allows."""
     for node in members(os.fsencode(_file("a.npz", data))).values():
+        if isinstance(node, BitesizeError):
+            continue
         nbytes = int(np.prod(node.shape, dtype=object)) * node.dtype.itemsize
         assert nbytes <= 1100 * len(data) + 1100  # what deflate can make of so many bytes
         if nbytes <= _MOST:

@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
+from bitesize.sources.coco import coco_labels
 
 
 @pytest.fixture
@@ -76,3 +77,11 @@ def test_what_the_json_names_must_be_there(folder):
         bs.open(folder / "images", _write(folder, []))
     with pytest.raises(bs.NotFound, match=r"none\.json does not exist"):
         bs.open(folder / "images", folder / "none.json")
+
+
+def test_an_id_that_comes_twice_is_refused(tmp_path):
+    entry = {"id": 1, "file_name": "a.jpg"}
+    content = {"images": [entry, entry], "annotations": [], "categories": []}
+    (tmp_path / "labels.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(bs.BadFile, match="several entries of 'images' have the same id"):
+        coco_labels(tmp_path / "labels.json")

@@ -32,13 +32,20 @@ def check(
 ) -> None:
     """Read everything once: bad, duplicate and suspicious files, unbalanced classes, rows that training and validation share.
 
-    Exit code 0: all is well; 3: something was found (classes of different sizes alone are no fault).
+    Exit code 0: all is well; 3: something was found (classes of different sizes alone are no fault); 1: it could not be done.
     """
     import bitesize as bs
     from bitesize.cli.bar import counting
     from bitesize.sources.opening import open_parts
 
-    parts = open_parts(data, labels)
+    try:
+        parts = open_parts(data, labels)
+    except bs.BadFile as error:  # so damaged that nothing of it can be opened
+        if json:
+            print_json({"well": False, "error": str(error)})
+        else:
+            console.print(f"[bold red]cannot be opened[/]\n  {plain(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(EXIT_FOUND) from None
     if move_bad is not None:
         _refuse_to_move(parts, data, move_bad)
     with counting("reading", sum(map(len, parts.values())), hide=json) as advance:

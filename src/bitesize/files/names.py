@@ -107,5 +107,10 @@ def names_of(paths: Sequence[str | bytes | os.PathLike[str]]) -> Names:
 
 
 def show(path: bytes) -> str:
-    """Write a path for people; bytes that are no text are escaped."""
-    return path.decode("utf-8", "backslashreplace")
+    """Write a path for people; bytes that are no text are escaped, and what a terminal would take for a command."""
+    text = path.decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -20,6 +20,10 @@ _VERSIONS = ((1, 0), (2, 0), (3, 0))
 MAX_HEADER = 10_000  # NumPy's own cap: a longer literal could make its parser slow or crash
 
 
+class HoldsObjects(BadFile):
+    """An array of Python objects: a pickle, which is never read."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What a `.npy` file holds.
@@ -73,9 +77,9 @@ def parse_header(start: bytes, size: int, path: bytes) -> Header:
     except Exception as error:  # NumPy raises six types for malformed headers
         raise BadFile(f"{show(path)} is not a .npy file: {' '.join(str(error).split())[:200]}") from error
     if dtype.hasobject:
-        raise BadFile(f"{show(path)} holds Python objects (a pickle), which could run code when read: refused")
-    if dtype.names is not None or dtype.subdtype is not None:
-        raise BadFile(f"{show(path)} holds records ({dtype}); an array of plain numbers is needed")
+        raise HoldsObjects(f"{show(path)} holds Python objects (a pickle), which could run code when read: refused")
+    if dtype.kind == "V" and dtype.name != "bfloat16":
+        raise BadFile(f"{show(path)} holds records or raw bytes ({dtype}); an array of plain numbers is needed")
     if len(shape) > 64 or any(isinstance(n, bool) or n < 0 for n in shape):
         raise BadFile(f"{show(path)} has the impossible shape {shape}")
     header = Header(tuple(shape), dtype, bool(fortran), stream.tell())

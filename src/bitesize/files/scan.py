@@ -114,7 +114,7 @@ def natural_key(name: bytes) -> list[bytes | int]:
 
 def class_key(name: str) -> tuple[int, int, str]:
     """Sort key of class names: numbers first and by value, then text."""
-    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+    return (0, int(name), name) if name.isascii() and name.isdigit() and len(name) < 20 else (1, 0, name)
 
 
 class _Scan:

@@ -17,7 +17,7 @@ from bitesize.files.npy import read_header, read_payload
 from bitesize.files.pread import open_file
 
 SUFFIX = ".bitesize-index"
-_VERSION = 2
+_VERSION = 3
 # Version, the file's size and time, and how many members: what the index begins with, in bytes.
 _FIRST = 4 * 8
 
@@ -100,14 +100,32 @@ def _is_whole(index: TarIndex, size: int) -> bool:
     return bool(inside.all() and (np.diff(index.ends, prepend=0) >= 0).all() and index.ends[-1] == len(index.blob))
 
 
+def _by_name(blob: bytearray, ends: list[int]) -> dict[str, int]:
+    """Tell the number of each member; the last of a name counts."""
+    starts = [0, *ends[:-1]]
+    return {blob[a:b].decode("utf-8", "surrogateescape"): i for i, (a, b) in enumerate(zip(starts, ends, strict=True))}
+
+
 def _made(path: str, size: int) -> TarIndex:
-    blob, ends, offsets, sizes = bytearray(), [], [], []
+    blob, ends, offsets, sizes = bytearray(), list[int](), list[int](), list[int]()
+    links: dict[str, int] = {}
     try:
         with tarfile.open(path, "r:", errorlevel=2) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep all of them
+                if member.islnk():  # another name of an earlier member
+                    links = links or _by_name(blob, ends)
+                    target = links.get(member.linkname)
+                    if target is not None:
+                        blob += member.name.encode("utf-8", "surrogateescape")
+                        ends.append(len(blob))
+                        offsets.append(offsets[target])
+                        sizes.append(sizes[target])
+                    continue
                 if not member.isreg() or member.issparse():
                     continue
+                if links:
+                    links[member.name] = len(ends)
                 if member.offset_data + member.size > size:
                     raise BadFile(f"{path} ends within its member {show(os.fsencode(member.name))}")
                 blob += member.name.encode("utf-8", "surrogateescape")
@@ -117,6 +135,11 @@ def _made(path: str, size: int) -> TarIndex:
             with open(path, "rb") as file:
                 file.seek(tar.offset)
                 end = file.read(tarfile.BLOCKSIZE)
+                more = file.read(tarfile.BLOCKSIZE)
+                while more and more.count(0) == len(more):
+                    more = file.read(tarfile.BLOCKSIZE)
+            if more[257:262] == b"ustar":
+                raise BadFile(f"{path} is several tar files, one behind the other: keep them apart, or join them by tar -A")
             if end != bytes(tarfile.BLOCKSIZE):  # tarfile takes a file that is cut off between members for a whole one
                 raise BadFile(f"{path} ends without the mark of its end: it may be cut off")
     except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError) as error:

@@ -15,7 +15,7 @@ from bitesize.errors import BadFile, BadSetting, BitesizeError, FileChanged, Not
 from bitesize.files.archives import DAMAGED
 from bitesize.files.deflate import Deflated
 from bitesize.files.names import show
-from bitesize.files.npy import MAX_HEADER, Header, parse_header, read_header
+from bitesize.files.npy import MAX_HEADER, Header, HoldsObjects, parse_header, read_header
 from bitesize.files.pread import read_into, with_file
 from bitesize.lazy.nodes import Node, Stretch, Turned
 from bitesize.lazy.select import SCRATCH, Select, choose, gather, part_of, tiles
@@ -178,17 +178,23 @@ def _in_order(path: bytes, offset: int, header: Header) -> Node:
     return Turned(turned, tuple(range(len(header.shape)))[::-1]) if len(header.shape) > 1 else turned
 
 
-def members(path: bytes) -> dict[str, Node]:
-    """Give all arrays of an archive, by name.
+def members(path: bytes) -> dict[str, Node | HoldsObjects]:
+    """Give all arrays of an archive, by name; the error in place of those that hold Python objects, which others need not suffer.
 
     Raises
     ------
     BadFile
-        If it is damaged, or one of them is no array of plain numbers or text.
+        If it is damaged, or one of them is no array.
     """
+    found: dict[str, Node | HoldsObjects] = {}
     with _archive(path) as archive:
-        infos = [info for info in archive.infolist() if not info.is_dir()]
-        return {info.filename.removesuffix(".npy"): _member(path, archive, info) for info in infos}
+        for info in archive.infolist():
+            if not info.is_dir():
+                try:
+                    found[info.filename.removesuffix(".npy")] = _member(path, archive, info)
+                except HoldsObjects as error:
+                    found[info.filename.removesuffix(".npy")] = error
+    return found
 
 
 def _of_archive(path: bytes, member: str) -> Node:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.decode.header import SUFFIXES, sniff
-from bitesize.errors import BadFile, BadSetting, BitesizeError
-from bitesize.files.pread import read_files
+from bitesize.errors import BadFile, BadSetting, BitesizeError, FileChanged
+from bitesize.files.pread import explain, read_files
 from bitesize.sources.base import Asked, Into, Runs, Source, raise_bad
 from bitesize.sources.columns import LABELS, wanted_fields
 from bitesize.sources.labels import class_numbers
@@ -53,6 +53,21 @@ def chosen_pool() -> Iterator[None]:
             yield
         finally:
             pa.set_memory_pool(before)
+
+
+def state_of(path: str) -> tuple[int, int]:
+    """Tell the size and the time of a file, by which one that was replaced is noticed."""
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise explain(error, os.fsencode(path)) from error
+    return stat.st_size, stat.st_mtime_ns
+
+
+def check_unchanged(path: str, state: tuple[int, int]) -> None:
+    """Raise if a file is not the one that it was when it was opened: labels and places of rows are known from then."""
+    if state_of(path) != state:
+        raise FileChanged(f"{path} has changed since it was opened")
 
 
 class Part(NamedTuple):
@@ -98,11 +113,14 @@ class ArrowColumn:
         self.why = ""
         self.is_text = False
         kind = first.type
+        shape = None
         if isinstance(kind, pa.BaseExtensionType):
-            shape = tuple(kind.shape) if isinstance(kind, pa.FixedShapeTensorType) and not kind.permutation else None
+            if isinstance(kind, pa.FixedShapeTensorType):
+                shape = tuple(kind.shape)
+                if kind.permutation and list(kind.permutation) != sorted(kind.permutation):
+                    self.why = "tensors whose axes are stored in another order"
+                    return
             kind = kind.storage_type
-        else:
-            shape = None
         self.in_struct = kinds.is_struct(kind) and kind.get_field_index("bytes") >= 0
         if self.in_struct:  # images as Hugging Face stores them
             kind = kind.field("bytes").type
@@ -205,16 +223,20 @@ class ArrowColumn:
             whole = whole.storage
         if hasattr(whole, "dictionary_decode"):
             whole = whole.dictionary_decode()
-        for _ in shape if not hasattr(values, "storage") else range(1):
+        alike = True
+        for length in shape if not hasattr(values, "storage") else (math.prod(shape),):
             if whole.null_count or not hasattr(whole, "flatten"):
                 break
+            alike = alike and _all_of(whole, length)
             whole = whole.flatten()
-        if whole.null_count or len(whole) != len(numbers) * math.prod(shape):
+        if whole.null_count or not alike or len(whole) != len(numbers) * math.prod(shape):
             if len(numbers) > 1:  # each by itself, so that a bad row takes no others with it
                 for k, i in enumerate(numbers):
                     self._put_numbers(values.slice(k, 1), [i], into, failed)
                 return
-            seen = "no value" if whole.null_count else f"{len(whole)} values for {math.prod(shape)}"
+            count = math.prod(shape)
+            other = f"{len(whole)} values for {count}" if len(whole) != count else f"lists of other lengths than {shape}"
+            seen = "no value" if whole.null_count else other
             failed[numbers[0]] = BadFile(f"the column {self.name!r} has {seen} there")
             return
         made = whole.to_numpy(zero_copy_only=False).reshape(len(numbers), *shape)
@@ -222,6 +244,17 @@ class ArrowColumn:
             into[...] = made
         else:
             into[list(numbers)] = made
+
+
+def _all_of(lists: Any, length: int) -> bool:
+    """Whether each list has so many values."""
+    import pyarrow.compute as compute
+    import pyarrow.types as kinds
+
+    if kinds.is_fixed_size_list(lists.type):
+        return bool(lists.type.list_size == length)
+    bounds = compute.min_max(compute.list_value_length(lists)).as_py()
+    return not len(lists) or bounds == {"min": length, "max": length}
 
 
 class ArrowSource(Source):
@@ -248,6 +281,9 @@ class ArrowSource(Source):
             raise BadFile(f"{where} has no rows")
         self._begin()
         first = self._table(next(i for i, part in enumerate(parts) if part.rows))
+        twice = sorted({name for name in first.column_names if first.column_names.count(name) > 1})
+        if twice:
+            raise BadFile(f"{where} has several columns named {twice[0]!r}")
         wanted = wanted_fields(asked, first.column_names)
         label = asked.labels if isinstance(asked.labels, str) else next((name for name in LABELS if name in wanted), None)
         if label is not None:
@@ -318,7 +354,16 @@ class ArrowSource(Source):
 
     def _all(self, name: str) -> list[Any]:
         column = self._columns[name].name
-        return [value for i in range(len(self._parts)) for value in self._table(i).column(column).to_pylist()]
+        values: list[Any] = []
+        for i, part in enumerate(self._parts):
+            if part.rows:
+                try:
+                    values += self._table(i).column(column).to_pylist()
+                except ValueError as error:  # text that is none
+                    raise BadFile(f"the column {column!r} of {self._where} cannot be read: {error}") from error
+        if None in values:
+            raise BadFile(f"the column {column!r} of {self._where} has no value in row {values.index(None)}")
+        return values
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -341,7 +386,9 @@ class ArrowSource(Source):
                 failed |= dict.fromkeys(of.tolist(), error)
             finally:
                 self._turns.put(turn)
-        raise_bad(failed)
+        named = {i: BadFile(f"{self._where}: {error}") if type(error) is BadFile and self._where not in str(error) else error
+                 for i, error in failed.items()}  # fmt: skip
+        raise_bad(named)
 
     def _put(self, table: Any, inside: NDArray[np.int64], of: list[int], into: Into, failed: dict[int, Exception]) -> None:
         together = (np.diff(inside) == 1).all()

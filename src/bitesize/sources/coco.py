@@ -49,6 +49,9 @@ def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
     content = _read(where)
     names = {each["id"]: str(each["name"]) for each in content["categories"]}
     files = {each["id"]: str(each["file_name"]) for each in content["images"]}
+    for kind, known in (("images", files), ("categories", names)):
+        if len(known) < len(content[kind]):
+            raise BadFile(f"{where}: several entries of {kind!r} have the same id")
     found: dict[Any, set[str]] = {number: set() for number in files}
     unknown = []
     for each in content["annotations"]:

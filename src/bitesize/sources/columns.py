@@ -283,7 +283,10 @@ def _choose(columns: Mapping[str, Column], asked: Asked, where: str) -> tuple[di
         else:
             left_out[f"{there}: {why}"] = 1
     if not chosen:
-        seen = ", ".join(f"{name} {column.shape} {column.dtype}" for name, column in columns.items())
+        seen = ", ".join(
+            f"{name}, {column.why}" if isinstance(column, Refused) else f"{name} {column.shape} {column.dtype}"
+            for name, column in columns.items()
+        )
         raise BadFile(f"{where} holds no arrays of numbers{f': it has {seen}' if seen else ''}")
     return chosen, left_out
 

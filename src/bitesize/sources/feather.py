@@ -10,7 +10,7 @@ import numpy as np
 
 from bitesize.errors import BadFile
 from bitesize.files.pread import open_file
-from bitesize.sources.arrow_rows import ArrowSource, Part, pool
+from bitesize.sources.arrow_rows import ArrowSource, Part, check_unchanged, pool, state_of
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.chained import chain
 
@@ -23,7 +23,7 @@ class Feather(ArrowSource):
     package, extra = "pyarrow", "parquet"
 
     def __init__(self, path: str, asked: Asked) -> None:
-        self._path = path
+        self._path, self._state = path, state_of(path)
         parts = []
         with _open(path) as file:
             import pyarrow as pa
@@ -39,6 +39,7 @@ class Feather(ArrowSource):
     def _read_part(self, number: int) -> Any:
         import pyarrow as pa
 
+        check_unchanged(self._path, self._state)
         with _open(self._path) as file:
             return pa.Table.from_batches([_batch(_reader(file, self._path), number, self._path)])
 
@@ -73,7 +74,8 @@ def _reader(file: Any, path: str) -> Any:
     try:
         return pa.ipc.open_file(file, memory_pool=pool())
     except Exception as error:  # Arrow raises many types for damaged files
-        raise BadFile(f"{path} cannot be read as an Arrow file: {' '.join(str(error).split())[:200]}") from error
+        stream = ": as a stream, which has no index? Write it as a file" if "Not an Arrow file" in str(error) else ""
+        raise BadFile(f"{path} cannot be read as an Arrow file: {' '.join(str(error).split())[:200]}{stream}") from error
 
 
 def _batch(reader: Any, number: int, path: str) -> Any:

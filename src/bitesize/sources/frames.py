@@ -42,10 +42,16 @@ class Frame(ArrowSource):
         import pyarrow as pa
 
         library = type(what).__module__.partition(".")[0]
+        names = list(map(str, getattr(what, "columns", ())))
+        twice = [name for name in names if names.count(name) > 1] if library == "pandas" else []
+        if twice:
+            raise BadSetting(f"the {type(what).__name__} has several columns named {twice[0]!r}")
         if library == "polars":
-            table = what.to_arrow()
+            try:
+                table = what.to_arrow()
+            except (pa.ArrowException, ValueError, TypeError) as error:
+                raise BadSetting(f"the {type(what).__name__} has no form in Arrow: {error}") from error
         elif library == "pandas":
-            names = list(map(str, what.columns))
             table = pa.table([_column(what[name]) for name in what.columns], names=names)
         else:
             table = what

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, BitesizeError, FileChanged
 from bitesize.files.pread import joined, open_file, read_into, with_file
 from bitesize.sources.base import Asked, Located, Source
 from bitesize.sources.chained import chain
@@ -37,7 +37,13 @@ class _File:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._size = os.path.getsize(path) if os.path.isfile(path) else 0
         self._open()
+
+    def check_whole(self) -> None:
+        """Raise if the file has become shorter: HDF5 gives zeros for what is no longer there."""
+        if os.path.isfile(self.path) and os.path.getsize(self.path) < self._size:
+            raise FileChanged(f"{self.path} has become shorter since it was opened")
 
     def _open(self) -> None:
         self._lock, self._pid = threading.Lock(), os.getpid()
@@ -61,7 +67,10 @@ class _File:
             self._file = _open(self.path)
         access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
         access.set_chunk_cache(_TABLE, cache, 1.0)
-        return h5py.Dataset(h5py.h5d.open(self._file.id, name.encode(), access))
+        try:
+            return h5py.Dataset(h5py.h5d.open(self._file.id, name.encode(), access))
+        except _RAISED as error:
+            raise _damaged(self.path, error) from error
 
     def close(self) -> None:
         """Close it; it is opened again when it is needed."""
@@ -84,8 +93,16 @@ def _open(path: str) -> Any:
     os.close(open_file(os.fsencode(path)))  # for its error: HDF5's own says nothing that helps
     try:
         return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise BadFile(f"{path} cannot be read as HDF5: {' '.join(str(error).split())[:200]}") from error
+    except _RAISED as error:
+        raise _damaged(path, error) from error
+
+
+# What h5py raises for damaged files.
+_RAISED = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, UnicodeError)
+
+
+def _damaged(path: str, error: BaseException) -> BadFile:
+    return BadFile(f"{path} cannot be read as HDF5: {' '.join(str(error).split())[:200]}")
 
 
 class Dataset(Column):
@@ -101,11 +118,16 @@ class Dataset(Column):
         self._beside = (
             math.prod(-(-n // c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True)) if self._chunks else 1
         )
-        self._offset = stored.id.get_offset() if self._chunks is None and self.dtype.isnative else None
+        plain = self._chunks is None and self.dtype.isnative and _as_in_memory(stored)
+        self._offset = stored.id.get_offset() if plain else None
         self._path = [os.fsencode(file.path)]
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Read neighbouring rows straight into ``out``."""
+        if self._offset is not None:  # HDF5 gives zeros for what a file that was cut off does not have
+            place, path = self._offset + start * self._row_nbytes, self._path[0]
+            with_file(path, lambda fd: read_into(fd, [out], place, path))
+            return
         dataset = self._file.dataset(self._name, self._cache)
         try:
             dataset.read_direct(out, np.s_[start:stop], np.s_[0 : stop - start])
@@ -113,6 +135,7 @@ class Dataset(Column):
             raise BadFile(
                 f"{self._file.path}: rows {start} to {stop - 1} of {self._name!r} cannot be read: {' '.join(str(error).split())[:200]}"
             ) from error
+        self._file.check_whole()
 
     def texts(self) -> list[str]:
         """Read all rows as text."""
@@ -195,13 +218,18 @@ class ChunkedDataset(Chunked):
         return f"{self._file.path}: the chunk {at} of {self._name!r}"
 
 
-def _plain_filters(file: Any, stored: Any) -> list[int] | None:
-    """Give the filters of a dataset if its chunks can be read without HDF5, or None."""
+def _as_in_memory(stored: Any) -> bool:
+    """Whether values are stored as NumPy has them, so that HDF5 would not convert them."""
     import h5py
 
+    return bool(stored.id.get_type().equal(h5py.h5t.py_create(stored.dtype, logical=True)))
+
+
+def _plain_filters(file: Any, stored: Any) -> list[int] | None:
+    """Give the filters of a dataset if its chunks can be read without HDF5, or None."""
     if stored.chunks is None or stored.dtype.kind not in "biufc" or file.userblock_size:
         return None
-    if not stored.id.get_type().equal(h5py.h5t.py_create(stored.dtype, logical=True)):  # HDF5 would convert values
+    if not _as_in_memory(stored):
         return None
     known = stored.id.get_create_plist()
     filters = [known.get_filter(i)[0] for i in range(known.get_nfilters())]
@@ -220,6 +248,10 @@ class Hdf5(ColumnSource):
         opened = _open(file.path)
         try:
             columns = dict(_columns(opened, file))
+        except BitesizeError:
+            raise
+        except _RAISED as error:
+            raise _damaged(file.path, error) from error
         finally:
             opened.close()
         super().__init__(columns, asked, file.path)

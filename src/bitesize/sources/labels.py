@@ -24,9 +24,14 @@ def class_numbers(labels: Sequence[Any] | NDArray[Any], rows: int) -> tuple[NDAr
     BadSetting
         If their number is not that of the rows.
     """
-    array = np.asarray(labels)
+    try:
+        array = np.asarray(labels)
+    except ValueError as error:
+        raise BadSetting(f"labels of different lengths: {' '.join(str(error).split())}") from error
     if array.dtype == object:
-        raise BadSetting("labels must be numbers or text, one a row")
+        odd = next((i for i, label in enumerate(array) if not isinstance(label, int | float | str | np.generic)), None)
+        seen = "" if odd is None else f": that of row {odd} is {array[odd]!r}"
+        raise BadSetting(f"labels must be numbers or text, one a row{seen[:200]}")
     if array.ndim == 0 or len(array) != rows:
         given = "a single value" if array.ndim == 0 else f"{len(array)}"
         raise BadSetting(f"{rows} rows need as many labels: got {given}")

@@ -29,7 +29,12 @@ class MapStyle(Source):
         self._dataset = dataset
         if not len(dataset):
             raise BadSetting(f"{type(dataset).__name__} has no rows")
-        first = _fields(dataset[0])
+        try:
+            first = _fields(dataset[0])
+        except Exception as error:  # the user's code, or what it gave
+            raise BadSetting(
+                f"item 0 of {type(dataset).__name__} cannot be taken: {type(error).__name__}: {error}"
+            ) from error
         self._names = wanted_fields(asked, first)
         self.spec = {}
         for name, there in self._names.items():
@@ -107,4 +112,8 @@ def _fields(item: Any) -> dict[str, NDArray[Any]]:
         parts = dict(zip(("x", "y", *map(str, range(2, len(item)))), item, strict=False))
     else:
         parts = {"x": item}
-    return {name: np.asarray(value) for name, value in parts.items()}
+    arrays = {name: np.asarray(value) for name, value in parts.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biufcmMUS":
+            raise TypeError(f"{name!r} is {type(parts[name]).__name__}: items must be numbers, arrays or tensors of them")
+    return arrays

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.files.names import Names, show
+from bitesize.files.npy import HoldsObjects
 from bitesize.files.pread import joined
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.parts import members
 from bitesize.lazy.select import NEAR, SCRATCH, whole
 from bitesize.sources.base import Asked, Files, Into, Located, Source, raise_bad
-from bitesize.sources.columns import Column, ColumnSource, wanted_fields
+from bitesize.sources.columns import Column, ColumnSource, Refused, wanted_fields
 from bitesize.sources.file_rows import FileSource, example_files, first_good
 from bitesize.spec import Field
 
@@ -85,10 +86,16 @@ class NpzArrays(ColumnSource):
     def opened(cls, what: Any, asked: Asked) -> Source:
         """Read the headers of its arrays."""
         path = os.path.abspath(os.fsencode(what))
-        columns = {name: Member(node) for name, node in members(path).items()}
-        for name, column in columns.items():
-            if column._node.hindrance:
-                raise BadFile(f"{show(path)}::{name}: {column._node.hindrance}: save it again, in C order")
+        columns: dict[str, Column] = {}
+        for name, node in members(path).items():
+            if isinstance(node, HoldsObjects):
+                columns[name] = Refused("an array of Python objects (a pickle), which could run code when read: refused")
+            else:
+                columns[name] = (
+                    Refused(f"stored so that {node.hindrance}: save it again, in C order")
+                    if node.hindrance
+                    else Member(node)
+                )
         return cls(columns, asked, show(path))
 
     @classmethod
@@ -128,11 +135,17 @@ class NpzFiles(FileSource):
         left_out: Mapping[str, int],
         asked: Asked,
     ) -> None:
-        self._first, first = first_good(names, members)
+        self._first, found = first_good(names, members)
+        first = {there: node for there, node in found.items() if not isinstance(node, HoldsObjects)}
         self._members = wanted_fields(asked, first)
         for there in self._members.values():
+            refused = found.get(there)
+            if isinstance(refused, HoldsObjects):
+                raise refused
             if there not in first:
-                raise BadSetting(f"{names.show(self._first)} has no {there!r}: it has {', '.join(first)}")
+                raise BadSetting(f"{names.show(self._first)} has no {there!r}: it has {', '.join(found)}")
+        if not first:
+            raise BadFile(f"{names.show(self._first)} holds no arrays of numbers: it has {', '.join(found) or 'nothing'}")
         if labels is not None and "y" in self._members:
             raise BadSetting(
                 f"{names.show(self._first)} has an array y, and its folder is a label: take the others with fields="
@@ -159,6 +172,8 @@ class NpzFiles(FileSource):
             if here not in into:
                 continue
             node, known = found.get(there), self.spec[here]
+            if isinstance(node, HoldsObjects):
+                raise node
             if node is None or Field(node.shape, node.dtype) != known:
                 seen = "none" if node is None else Field(node.shape, node.dtype)
                 raise BadFile(

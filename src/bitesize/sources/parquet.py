@@ -13,7 +13,7 @@ from bitesize.errors import BadFile
 from bitesize.files.names import show
 from bitesize.files.parquet_pages import Page, pages
 from bitesize.files.pread import open_file, read_into, with_file
-from bitesize.sources.arrow_rows import ArrowSource, Part, chosen_pool, pool
+from bitesize.sources.arrow_rows import ArrowSource, Part, check_unchanged, chosen_pool, pool, state_of
 from bitesize.sources.base import Asked, Source
 
 # Bytes of a value of a type; others are as long as they are.
@@ -39,19 +39,22 @@ class Parquet(ArrowSource):
         self._groups: list[tuple[str, int]] = []
         self._needed: list[str] | None = None
         parts: list[Part] = []
-        schema = None
+        known = None
+        self._states = {path: state_of(path) for path in paths}
         for path in paths:
             found = _open(path)
             with found:
-                if schema is not None and found.schema_arrow.names != schema.names:
-                    raise BadFile(f"{path} has the columns {found.schema_arrow.names}, and {paths[0]} {schema.names}")
-                schema = found.schema_arrow
+                columns = _columns_of(found, path)
+                if known is not None and columns != known:
+                    told = [", ".join(f"{name} ({kind})" for name, kind in each) for each in (columns, known)]
+                    raise BadFile(f"{path} has the columns {told[0]}, and {paths[0]} {told[1]}")
+                known = columns
                 for number in range(found.num_row_groups):
                     group = found.metadata.row_group(number)
-                    columns = [group.column(k) for k in range(group.num_columns)]
-                    stored = sum(column.total_compressed_size for column in columns)
-                    nbytes = sum(_in_memory(column, group.num_rows) for column in columns) + stored
-                    parts.append(Part(group.num_rows, nbytes, _PASSING * max(column.num_values for column in columns)))
+                    chunks = [group.column(k) for k in range(group.num_columns)]
+                    stored = sum(chunk.total_compressed_size for chunk in chunks)
+                    nbytes = sum(_in_memory(chunk, group.num_rows) for chunk in chunks) + stored
+                    parts.append(Part(group.num_rows, nbytes, _PASSING * max(chunk.num_values for chunk in chunks)))
                     if min(group.num_rows, stored, nbytes) < 0:
                         raise BadFile(f"{path} is damaged: row group {number} has fewer than no rows, or bytes")
                     self._groups.append((path, number))
@@ -62,13 +65,13 @@ class Parquet(ArrowSource):
 
     def _read_part(self, number: int) -> Any:
         path, group = self._groups[number]
+        check_unchanged(path, self._states[path])
         with _open(path) as found:
             rows = self._rows_at_once(found, path, group)
             try:
                 if rows >= self._parts[number].rows:
-                    return found.read_row_group(
-                        group, columns=self._needed, use_threads=False
-                    )  # each of theirs keeps memory
+                    # Not by threads of Arrow's, each of which keeps memory.
+                    return found.read_row_group(group, columns=self._needed, use_threads=False)
                 return self._read_in_batches(found, number, rows)
             except BadFile:
                 raise
@@ -147,6 +150,19 @@ def _open(path: str) -> Any:
         raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
 
 
+def _columns_of(found: Any, path: str) -> list[tuple[str, str]]:
+    """Give names and types of the columns."""
+    import pyarrow as pa
+
+    try:
+        # Dictionaries are how values are stored; large types have longer offsets.
+        types = [(field.name, getattr(field.type, "value_type", field.type)
+                  if pa.types.is_dictionary(field.type) else field.type) for field in found.schema_arrow]  # fmt: skip
+        return [(name, str(kind).replace("large_", "")) for name, kind in types]
+    except Exception as error:  # names that are no text, types that Arrow does not have
+        raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
+
+
 def _in_memory(column: Any, rows: int) -> int:
     """Bound the bytes of a column of a row group in memory; repeated values are stored once, and are not in memory."""
     nbytes = int(column.total_uncompressed_size) + 16 * rows
@@ -154,9 +170,11 @@ def _in_memory(column: Any, rows: int) -> int:
     if width is not None:
         return max(nbytes, width * int(column.num_values) + 16 * rows)
     if any("DICTIONARY" in encoding for encoding in column.encodings):
-        statistics = column.statistics
-        longest = len(statistics.max) if statistics is not None and isinstance(statistics.max, bytes | str) else 64
-        nbytes += rows * max(64, longest)
+        try:
+            most = column.statistics.max if column.statistics is not None else None
+        except ValueError:  # text that is none: reading tells
+            most = None
+        nbytes += rows * max(64, len(most) if isinstance(most, bytes | str) else 0)
     return nbytes
 
 
@@ -173,6 +191,8 @@ def _check_pages(column: Any, most: int, fd: int, path: bytes) -> int:
     BadFile
         If a page says that it becomes more than there is to be.
     """
+    if not column.num_values:
+        return 0
     start = column.data_page_offset
     if column.has_dictionary_page and 0 < column.dictionary_page_offset < start:
         start = column.dictionary_page_offset

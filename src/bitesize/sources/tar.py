@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Sequence
 from functools import partial
@@ -26,6 +27,7 @@ from bitesize.spec import Encoded, Field
 
 # A sample's members that hold its class, as a number or a name.
 _CLASSES = ("cls", "label", "cls.txt")
+_NUMBER = re.compile("-?[0-9]{1,18}")
 _RUN_BYTES = 1 << 20
 _LARGEST_TEXT = 1 << 20
 _NAMED = 10
@@ -97,8 +99,7 @@ class Tar(Source):
                 values.append(found[key])
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise BadFile(f"{self.describe(row)}: its .json has no value {key!r}: {error}") from error
-        whole = key == "" and all(value.lstrip("-").isdigit() for value in values)
-        return [int(value) for value in values] if whole else values
+        return [int(value) for value in values] if not key and all(map(_NUMBER.fullmatch, values)) else values
 
     def _kind(self, there: str, places: tuple[NDArray[np.int64], NDArray[np.int64]], asked: Asked) -> Field | Encoded:
         if f".{there.rpartition('.')[2]}" in SUFFIXES:
@@ -226,14 +227,19 @@ class Tar(Source):
 def _samples(path: str) -> list[tuple[str, dict[str, tuple[int, int]]]]:
     """Gather the members of each key: what is before the first dot of the name; what is behind it tells the kind."""
     index = tar_index(path)
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+    samples: list[tuple[str, dict[str, tuple[int, int]]]] = []
+    latest: dict[str, dict[str, tuple[int, int]]] = {}  # the last sample of each key
     for i in range(len(index.ends)):
         folder, _, name = index.name(i).rpartition("/")
         key, dot, kind = name.partition(".")
         if dot and key and not name.startswith("."):
             full = f"{folder}/{key}" if folder else key
-            found.setdefault(full, {})[kind.lower()] = (int(index.offsets[i]), int(index.sizes[i]))
-    return list(found.items())
+            members = latest.get(full)
+            if members is None or kind.lower() in members:  # a key that comes again begins another sample
+                members = latest[full] = {}
+                samples.append((full, members))
+            members[kind.lower()] = (int(index.offsets[i]), int(index.sizes[i]))
+    return samples
 
 
 def _wanted(kinds: Sequence[str], asked: Asked) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, FileChanged
+from bitesize.errors import BadFile, BitesizeError, FileChanged
 from bitesize.files.names import show
 from bitesize.files.pread import read_into, with_file
 from bitesize.sources.base import Asked, Source
@@ -43,7 +43,10 @@ class _Store:
         with self._lock:
             if self._pid != os.getpid():
                 self._root, self._pid = _open(self.path), os.getpid()
-            return self._root[name] if name else self._root
+            try:
+                return self._root[name] if name else self._root
+            except Exception as error:
+                raise _damaged(self.path, error) from error
 
     def __getstate__(self) -> str:
         return self.path
@@ -58,7 +61,11 @@ def _open(path: str) -> Any:
     try:
         return zarr.open(path, mode="r")
     except Exception as error:  # Zarr and its codecs raise whatever they like for damaged metadata
-        raise BadFile(f"{path} cannot be read as Zarr: {' '.join(str(error).split())[:200]}") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str, error: Exception) -> BadFile:
+    return BadFile(f"{path} cannot be read as Zarr: {type(error).__name__} {' '.join(str(error).split())[:200]}")
 
 
 class ZarrArray(Column):
@@ -259,7 +266,13 @@ class Zarr(ColumnSource):
         """Open a group or an array."""
         path = os.path.abspath(what)
         root, store = _open(path), _Store(path)
-        return cls(dict(_columns(root, store)), asked, path)
+        try:
+            columns = dict(_columns(root, store))
+        except BitesizeError:
+            raise
+        except Exception as error:  # of a member, as of the whole
+            raise _damaged(path, error) from error
+        return cls(columns, asked, path)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
