@@ -36,6 +36,8 @@ def seeds(target: str) -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         if target == "parquet_pages":
             return _columns(Path(folder) / "a.parquet")
+        if target == "parquet_metadata":
+            return _small_tables(Path(folder) / "a.parquet")
         if target == "tar_index":
             path = Path(folder) / "a.tar"
             path.write_bytes(_TAR)
@@ -66,6 +68,18 @@ def _columns(path: Path) -> list[bytes]:
         for column in columns:
             start = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
             found.append(path.read_bytes()[start : start + column.total_compressed_size])
+    return found
+
+
+def _small_tables(path: Path) -> list[bytes]:
+    """Give small Parquet files, which are mostly metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = []
+    for table in (pa.table({"x": np.arange(6)}), pa.table({"x": [[1.0], [2.0, 3.0]], "text": ["a", None]})):
+        pq.write_table(table, path, row_group_size=3, store_schema=False)
+        found.append(path.read_bytes())
     return found
 
 

@@ -17,7 +17,7 @@ from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
 from bitesize.decode.header import read_info
 from bitesize.errors import BitesizeError
 from bitesize.files.npy import read_header, read_payload
-from bitesize.files.parquet_pages import pages
+from bitesize.files.parquet import pages, row_groups
 from bitesize.files.pread import open_file
 from bitesize.files.tar_index import SUFFIX, tar_index
 from bitesize.lazy.parts import members
@@ -110,6 +110,13 @@ def parquet_pages(data: bytes) -> None:
             assert min(page) >= 0
 
 
+def parquet_metadata(data: bytes) -> None:
+    """The metadata of a Parquet file: no column leads out of it."""
+    with open(_file("b.parquet", data), "rb") as file:
+        for group in row_groups(file.fileno(), len(data), b"b.parquet"):
+            assert all(chunk.start + chunk.stored <= len(data) and min(chunk[3:7]) >= 0 for chunk in group.chunks)
+
+
 def chunk(data: bytes) -> None:
     """A compressed chunk of Zarr, of the codec that the first byte tells: it becomes what it must, or is refused."""
     codec = _CHUNK_CODECS[data[0] % len(_CHUNK_CODECS)] if data else None
@@ -138,7 +145,7 @@ def snapshot(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "npy": npy, "npz": npz, "image": image, "tar": tar, "tar_index": tar_index_file, "snapshot": snapshot,
-    "parquet_pages": parquet_pages, "chunk": chunk,
+    "parquet_pages": parquet_pages, "parquet_metadata": parquet_metadata, "chunk": chunk,
 }  # fmt: skip
 
 

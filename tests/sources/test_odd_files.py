@@ -157,8 +157,8 @@ def test_any_damage_is_a_right_row_or_an_error_of_ours(tmp_path, kind):
         target = data = tmp_path / "a.h5"
     elif kind == "parquet":
         pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-        # One row group: of a second, Arrow ends the process for a damaged count (SECURITY.md).
-        pq.write_table(pa.table({"x": pa.FixedSizeListArray.from_arrays(x.ravel(), 3)}), tmp_path / "a.parquet")
+        table = pa.table({"x": pa.FixedSizeListArray.from_arrays(x.ravel(), 3), "y": ["a", "b"] * 30})
+        pq.write_table(table, tmp_path / "a.parquet", row_group_size=20)
         target = data = tmp_path / "a.parquet"
     else:
         zarr = pytest.importorskip("zarr")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import bitesize as bs
-from bitesize.files.parquet_pages import pages
+from bitesize.files.parquet import pages
 
 pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
 

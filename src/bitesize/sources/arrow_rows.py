@@ -359,6 +359,8 @@ class ArrowSource(Source):
             if part.rows:
                 try:
                     values += self._table(i).column(column).to_pylist()
+                except BitesizeError:
+                    raise
                 except ValueError as error:  # text that is none
                     raise BadFile(f"the column {column!r} of {self._where} cannot be read: {error}") from error
         if None in values:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bitesize.errors import BadFile
 from bitesize.files.names import show
-from bitesize.files.parquet_pages import Page, pages
+from bitesize.files.parquet import Chunk, Page, RowGroup, pages, row_groups
 from bitesize.files.pread import open_file, read_into, with_file
 from bitesize.sources.arrow_rows import ArrowSource, Part, check_unchanged, chosen_pool, pool, state_of
 from bitesize.sources.base import Asked, Source
@@ -20,8 +20,9 @@ from bitesize.sources.base import Asked, Source
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 # Where entries of a dictionary could become more than a column is to take, this part of that is read at a time.
 _SHARE = 4
-_CODECS = {"LZ4": "lz4_raw"}
 _ENTRIES = 1 << 18  # of a dictionary that are looked at: those that programs write have fewer
+# Bytes that what is known of a column of a row group takes, about.
+_CHUNK = 400
 # Bytes of a column that are read at a time.
 _BUFFER = 1 << 17
 # Bytes a value on its way: whole numbers are stored as four, and values of lists have two levels of two.
@@ -36,7 +37,7 @@ class Parquet(ArrowSource):
     package, extra = "pyarrow", "parquet"
 
     def __init__(self, paths: list[str], asked: Asked) -> None:
-        self._groups: list[tuple[str, int]] = []
+        self._groups: list[tuple[str, int, RowGroup]] = []
         self._needed: list[str] | None = None
         parts: list[Part] = []
         known = None
@@ -49,25 +50,27 @@ class Parquet(ArrowSource):
                     told = [", ".join(f"{name} ({kind})" for name, kind in each) for each in (columns, known)]
                     raise BadFile(f"{path} has the columns {told[0]}, and {paths[0]} {told[1]}")
                 known = columns
-                for number in range(found.num_row_groups):
-                    group = found.metadata.row_group(number)
-                    chunks = [group.column(k) for k in range(group.num_columns)]
-                    stored = sum(chunk.total_compressed_size for chunk in chunks)
-                    nbytes = sum(_in_memory(chunk, group.num_rows) for chunk in chunks) + stored
-                    parts.append(Part(group.num_rows, nbytes, _PASSING * max(chunk.num_values for chunk in chunks)))
-                    if min(group.num_rows, stored, nbytes) < 0:
-                        raise BadFile(f"{path} is damaged: row group {number} has fewer than no rows, or bytes")
-                    self._groups.append((path, number))
+                for number, group in enumerate(_groups(path)):
+                    stored = sum(chunk.stored for chunk in group.chunks)
+                    nbytes = sum(_in_memory(chunk, group.rows) for chunk in group.chunks) + stored
+                    parts.append(
+                        Part(group.rows, nbytes, _PASSING * max((chunk.values for chunk in group.chunks), default=0))
+                    )
+                    self._groups.append((path, number, group))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         super().__init__(parts, asked, where, os.path.dirname(paths[0]))
         self._needed = sorted({column.name for column in self._columns.values()})
+        needed = set(self._needed)
+        for i, (path, number, group) in enumerate(self._groups):
+            chunks = [chunk for chunk in group.chunks if chunk.name.split(".")[0] in needed]
+            self._groups[i] = path, number, group._replace(chunks=chunks)
         self.close()
 
     def _read_part(self, number: int) -> Any:
-        path, group = self._groups[number]
+        path, group, about = self._groups[number]
         check_unchanged(path, self._states[path])
         with _open(path) as found:
-            rows = self._rows_at_once(found, path, group)
+            rows = self._rows_at_once(found, path, about)
             try:
                 if rows >= self._parts[number].rows:
                     # Not by threads of Arrow's, each of which keeps memory.
@@ -80,19 +83,22 @@ class Parquet(ArrowSource):
                     f"row group {group} of {path} cannot be read: {' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
                 ) from error
 
-    def _rows_at_once(self, found: Any, path: str, group: int) -> int:
+    @property
+    def nbytes(self) -> int:
+        """Bytes of parts, and of what is known of their columns."""
+        return super().nbytes + _CHUNK * sum(len(group.chunks) for _, _, group in self._groups)
+
+    def _rows_at_once(self, found: Any, path: str, group: RowGroup) -> int:
         """Compare pages with what the metadata tells; give how many rows may be read before it is seen what they become."""
         import pyarrow as pa
 
-        about = found.metadata.row_group(group)
-        rows = int(about.num_rows)
+        rows = group.rows
         by_number = {field.name for field in found.schema_arrow if pa.types.is_dictionary(field.type)}  # and stay so
-        for k in range(about.num_columns):
-            column = about.column(k)
-            name = column.path_in_schema.split(".")[0]
+        for chunk in group.chunks:
+            name = chunk.name.split(".")[0]
             if self._needed is None or name in self._needed:
-                most = _in_memory(column, about.num_rows)
-                longest = with_file(os.fsencode(path), partial(_check_pages, column, most, path=os.fsencode(path)))
+                most = _in_memory(chunk, group.rows)
+                longest = with_file(os.fsencode(path), partial(_check_pages, chunk, most, path=os.fsencode(path)))
                 if longest and name not in by_number:
                     rows = min(rows, max(1, most // _SHARE // longest))
         return rows
@@ -101,7 +107,7 @@ class Parquet(ArrowSource):
         """Read so many rows at a time, and stop where they become more than the metadata tells."""
         import pyarrow as pa
 
-        path, group = self._groups[number]
+        path, group, _ = self._groups[number]
         batches: list[Any] = []
         nbytes = 0
         for batch in found.iter_batches(rows, row_groups=[group], columns=self._needed, use_threads=False):
@@ -163,22 +169,20 @@ def _columns_of(found: Any, path: str) -> list[tuple[str, str]]:
         raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
 
 
-def _in_memory(column: Any, rows: int) -> int:
+def _groups(path: str) -> list[RowGroup]:
+    return with_file(os.fsencode(path), lambda fd: row_groups(fd, os.fstat(fd).st_size, os.fsencode(path)))
+
+
+def _in_memory(chunk: Chunk, rows: int) -> int:
     """Bound the bytes of a column of a row group in memory; repeated values are stored once, and are not in memory."""
-    nbytes = int(column.total_uncompressed_size) + 16 * rows
-    width = _WIDTHS.get(column.physical_type)
+    nbytes = chunk.nbytes + 16 * rows
+    width = _WIDTHS.get(chunk.type)
     if width is not None:
-        return max(nbytes, width * int(column.num_values) + 16 * rows)
-    if any("DICTIONARY" in encoding for encoding in column.encodings):
-        try:
-            most = column.statistics.max if column.statistics is not None else None
-        except ValueError:  # text that is none: reading tells
-            most = None
-        nbytes += rows * max(64, len(most) if isinstance(most, bytes | str) else 0)
-    return nbytes
+        return max(nbytes, width * chunk.values + 16 * rows)
+    return nbytes + (rows * max(64, chunk.longest) if chunk.by_number else 0)
 
 
-def _check_pages(column: Any, most: int, fd: int, path: bytes) -> int:
+def _check_pages(chunk: Chunk, most: int, fd: int, path: bytes) -> int:
     """Compare the pages of a column with its metadata.
 
     Returns
@@ -191,41 +195,38 @@ def _check_pages(column: Any, most: int, fd: int, path: bytes) -> int:
     BadFile
         If a page says that it becomes more than there is to be.
     """
-    if not column.num_values:
+    if not chunk.values:
         return 0
-    start = column.data_page_offset
-    if column.has_dictionary_page and 0 < column.dictionary_page_offset < start:
-        start = column.dictionary_page_offset
     nbytes = values = numbers = 0
     dictionary = None
-    for page in pages(fd, start, column.total_compressed_size, path):
+    for page in pages(fd, chunk.start, chunk.stored, path):
         nbytes, values = nbytes + page.nbytes, values + page.values
-        if nbytes > column.total_uncompressed_size or values > column.num_values:
+        if nbytes > chunk.nbytes or values > chunk.values:
             raise BadFile(
-                f"{show(path)}: the pages of the column {column.path_in_schema!r} become more than the "
-                f"{column.total_uncompressed_size:,} bytes and {column.num_values:,} values that the metadata tells"
+                f"{show(path)}: the pages of the column {chunk.name!r} become more than the {chunk.nbytes:,} bytes and "
+                f"{chunk.values:,} values that the metadata tells"
             )
-        if page.dictionary and column.physical_type not in _WIDTHS:
+        if page.dictionary and chunk.type not in _WIDTHS:
             dictionary = page
         numbers += page.values if page.numbers else 0
     if dictionary is None or dictionary.nbytes * numbers <= most:
         return 0
-    longest = _longest_entry(fd, dictionary, column, path)
+    longest = _longest_entry(fd, dictionary, chunk, path)
     return longest if longest * numbers > most else 0
 
 
-def _longest_entry(fd: int, page: Page, column: Any, path: bytes) -> int:
+def _longest_entry(fd: int, page: Page, chunk: Chunk, path: bytes) -> int:
     """Tell the bytes of the longest entry of a dictionary, or what it cannot have more than."""
-    if column.physical_type != "BYTE_ARRAY":  # of one size each
+    if chunk.type != "BYTE_ARRAY":  # of one size each
         return page.nbytes
     import pyarrow as pa
 
     data = bytearray(page.stored)
     read_into(fd, [data], page.offset, path)
-    if column.compression != "UNCOMPRESSED":
+    if chunk.codec != "uncompressed":
         try:
-            codec = _CODECS.get(column.compression, column.compression.lower())
-            data = pa.Codec(codec).decompress(pa.py_buffer(data), page.nbytes, memory_pool=pool())
+            codec = pa.Codec("lz4_raw" if chunk.codec == "lz4" else chunk.codec)
+            data = codec.decompress(pa.py_buffer(data), page.nbytes, memory_pool=pool())
         except (OSError, ValueError, pa.ArrowException):  # LZ4 has several forms; and what is damaged, the reader tells
             return page.nbytes
     view, at, longest = memoryview(data).cast("B"), 0, 0

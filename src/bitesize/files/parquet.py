@@ -1,7 +1,7 @@
-"""Headers of Parquet pages: what a reader is going to allocate, known before it does.
+"""What Parquet files say of themselves, read without Arrow: what it is going to allocate is known before it does.
 
 The metadata at the end of a file says what each column of a row group becomes; each page says so again, on its own, and that is what
-a reader believes. Format: https://parquet.apache.org/docs/file-format/, in the compact protocol of Thrift,
+a reader believes. Arrow reads metadata, too, but ends the process where some of them do not agree. Format: https://parquet.apache.org/docs/file-format/, in the compact protocol of Thrift,
 https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md.
 """
 
@@ -20,6 +20,54 @@ _DEEPEST = 16
 _STOP, _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(13)
 _DATA, _INDEX, _DICTIONARY, _DATA_V2 = range(4)
 _BY_NUMBER = {2, 8}  # encodings whose values are numbers of entries of the dictionary
+
+
+# Types by number; others are as long as they are, and all of one length or each of its own.
+TYPES = ("BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
+CODECS = ("uncompressed", "snappy", "gzip", "lzo", "brotli", "lz4", "zstd", "lz4_raw")
+
+
+class Chunk(NamedTuple):
+    """A column of a row group.
+
+    Attributes
+    ----------
+    name : str
+        Of the column; of nested ones with those of the levels, joined by dots.
+    type, codec : str
+        One of `TYPES`, and of `CODECS`.
+    values : int
+        How many, with those that are missing.
+    start, stored, nbytes : int
+        Where its pages begin in the file, their bytes there, and decompressed.
+    by_number : bool
+        Whether it may hold numbers of entries of a dictionary.
+    longest : int
+        Bytes of the greatest value, where that is told, else 0.
+    """
+
+    name: str
+    type: str
+    codec: str
+    values: int
+    start: int
+    stored: int
+    nbytes: int
+    by_number: bool
+    longest: int
+
+
+class RowGroup(NamedTuple):
+    """Rows that lie together.
+
+    Attributes
+    ----------
+    rows : int
+    chunks : list of Chunk
+    """
+
+    rows: int
+    chunks: list[Chunk]
 
 
 class Page(NamedTuple):
@@ -48,6 +96,52 @@ class Page(NamedTuple):
 
 class _Short(Exception):
     """The header goes on behind what was read of it."""
+
+
+def row_groups(fd: int, size: int, path: bytes) -> list[RowGroup]:
+    """Read the metadata of a file of so many bytes.
+
+    Raises
+    ------
+    BadFile
+        If they are damaged, or lead out of the file.
+    """
+    end = bytearray(8)
+    if size >= 12:
+        read_into(fd, [end], size - 8, path)
+    length = int.from_bytes(end[:4], "little")
+    if end[4:] != b"PAR1" or length > size - 12:
+        raise BadFile(f"{show(path)} is no Parquet file, or cut off: it does not end as one")
+    data = bytearray(length)
+    read_into(fd, [data], size - 8 - length, path)
+    try:
+        found = _struct(data, 0, 0)[0].get(4)
+        return [_row_group(group, size) for group in found or ()]
+    except (_Short, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        why = "they end too early" if isinstance(error, _Short) else error
+        raise BadFile(f"{show(path)}: its metadata are damaged: {why}") from None
+
+
+def _row_group(group: dict[int, Any], size: int) -> RowGroup:
+    if not isinstance(group[3], int) or group[3] < 0:
+        raise ValueError("a row group has fewer than no rows")
+    return RowGroup(group[3], [_chunk(column[3], size) for column in group[1]])
+
+
+def _chunk(about: dict[int, Any], size: int) -> Chunk:
+    values, nbytes, stored, start = numbers = [about[i] for i in (5, 6, 7, 9)]
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise ValueError("a column has fewer than no values, or bytes")
+    dictionary = about.get(11)
+    if isinstance(dictionary, int) and 0 < dictionary < start:
+        start = dictionary
+    if start + stored > size:
+        raise ValueError("a column leads out of the file")
+    known = about.get(12, {})
+    longest = max((len(known[i]) for i in (1, 5) if isinstance(known.get(i), bytes)), default=0)
+    name = ".".join(part.decode("utf-8", "backslashreplace") for part in about[3])
+    by_number = not _BY_NUMBER.isdisjoint(about[2])
+    return Chunk(name, TYPES[about[1]], CODECS[about[4]], values, start, stored, nbytes, by_number, longest)
 
 
 def pages(fd: int, start: int, nbytes: int, path: bytes) -> Iterator[Page]:
@@ -117,7 +211,7 @@ def _struct(data: bytearray, at: int, depth: int) -> tuple[dict[int, Any], int]:
 
 
 def _value(data: bytearray, at: int, kind: int, depth: int) -> tuple[Any, int]:
-    """Read a value, or pass over it where nobody needs it."""
+    """Read a value, and where it ends."""
     if depth > _DEEPEST:
         raise ValueError("it is nested too deeply")
     if kind in (_TRUE, _FALSE, _BYTE):  # in lists a truth value has a byte of its own
@@ -129,16 +223,20 @@ def _value(data: bytearray, at: int, kind: int, depth: int) -> tuple[Any, int]:
         return None, at + 8
     if kind == _BINARY:
         length, at = _varint(data, at)
-        return None, at + length
+        if at + length > len(data):
+            raise _Short
+        return bytes(data[at : at + length]), at + length
     if kind in (_LIST, _SET):
         byte = _byte(data, at)
         at += 1
         count = byte >> 4
         if count == 15:
             count, at = _varint(data, at)
+        found = []
         for _ in range(count):
-            _, at = _value(data, at, byte & 15, depth + 1)
-        return None, at
+            value, at = _value(data, at, byte & 15, depth + 1)
+            found.append(value)
+        return found, at
     if kind == _STRUCT:
         return _struct(data, at, depth + 1)
     raise ValueError(f"it has a value of type {kind}")
