@@ -146,7 +146,7 @@ def test_an_hdf5_file_that_shrinks_is_an_error_and_never_zeros(tmp_path, stored,
     source.close()
 
 
-@pytest.mark.parametrize("kind", ["hdf5", "zarr 2", "zarr 3", "parquet"])
+@pytest.mark.parametrize("kind", ["hdf5", "zarr 2", "zarr 3", "parquet", "feather"])
 def test_any_damage_is_a_right_row_or_an_error_of_ours(tmp_path, kind):
     x = np.random.default_rng(0).normal(size=(60, 3))
     if kind == "hdf5":
@@ -155,6 +155,11 @@ def test_any_damage_is_a_right_row_or_an_error_of_ours(tmp_path, kind):
             file.create_group("more")["deep"] = np.arange(3)
             file.create_dataset("x", data=x, chunks=(20, 3), compression="gzip")
         target = data = tmp_path / "a.h5"
+    elif kind == "feather":
+        pa, feather = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.feather")
+        table = pa.table({"x": pa.FixedSizeListArray.from_arrays(x.ravel(), 3), "y": ["a", "b"] * 30})
+        feather.write_feather(table, tmp_path / "a.feather", chunksize=20)
+        target = data = tmp_path / "a.feather"
     elif kind == "parquet":
         pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
         table = pa.table({"x": pa.FixedSizeListArray.from_arrays(x.ravel(), 3), "y": ["a", "b"] * 30})

@@ -34,13 +34,10 @@ class Chunked(Column):
         Of the array, as it is stored.
     chunks
         Shape of a chunk.
-    fill
-        Value of chunks that are not stored.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...], fill: Any) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...]) -> None:
         self.shape, self.dtype, self._chunks = shape, dtype, chunks
-        self._fill = fill
         self._chunk_nbytes = math.prod(chunks) * dtype.itemsize
         # Whether a chunk is rows as they are in memory, and nothing of others.
         self._as_rows = chunks[1:] == shape[1:] and dtype.isnative
@@ -66,6 +63,10 @@ class Chunked(Column):
     @abstractmethod
     def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
         """Read a chunk that is stored in at most ``most`` bytes, and decompress it into ``out``; False where it is not stored."""
+
+    @abstractmethod
+    def _fill_value(self) -> Any:
+        """Give the value of chunks that are not stored."""
 
     def _buffer(self, name: str, nbytes: int, most: int) -> NDArray[np.uint8]:
         """Give memory of this thread's, the same each time: fresh memory would cost as much as decompressing into it.
@@ -93,7 +94,7 @@ class Chunked(Column):
             if as_rows and last - first == rows:  # straight into its place
                 place = out[there[0]]
                 if not self._load(at, self._most, place.reshape(-1).view(np.uint8)):
-                    place[...] = self._fill
+                    place[...] = self._fill_value()
                 continue
             if last - first < min(rows, self.shape[0] - at[0] * rows) or self._as_rows:
                 with self._lock:  # also while it is copied: what others hold would add to what is kept
@@ -114,7 +115,7 @@ class Chunked(Column):
     def _chunk(self, at: Coordinates, data: NDArray[np.uint8]) -> NDArray[Any]:
         """Load a chunk into memory for it."""
         if not self._load(at, self._most, data):
-            return np.broadcast_to(np.array(self._fill, self.dtype), self._chunks)
+            return np.broadcast_to(np.array(self._fill_value(), self.dtype), self._chunks)
         return data.view(self.dtype).reshape(self._chunks)
 
     @property

@@ -80,6 +80,11 @@ def _reader(file: Any, path: str) -> Any:
 
 def _batch(reader: Any, number: int, path: str) -> Any:
     try:
-        return reader.get_batch(number)
+        batch = reader.get_batch(number)
+        if batch.num_rows < 0:
+            raise ValueError("it has fewer than no rows")
+        batch.validate(full=True)  # Arrow trusts lengths and offsets in the file, and ends the process, or reads elsewhere
+        _ = batch.schema.names  # which may be no text
     except Exception as error:
         raise BadFile(f"record batch {number} of {path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+    return batch

@@ -176,7 +176,7 @@ class ChunkedDataset(Chunked):
     """
 
     def __init__(self, file: _File, name: str, stored: Any, filters: list[int]) -> None:
-        super().__init__(tuple(stored.shape), stored.dtype, stored.chunks, stored.fillvalue)
+        super().__init__(tuple(stored.shape), stored.dtype, stored.chunks)
         self._file, self._name, self._filters = file, name, filters
         self._path = os.fsencode(file.path)
 
@@ -209,6 +209,12 @@ class ChunkedDataset(Chunked):
         except BadFile as error:
             raise BadFile(f"{self._where(at)}: {error}") from error
         return True
+
+    def _fill_value(self) -> Any:
+        try:  # only where it is needed: damaged ones can crash HDF5
+            return self._file.dataset(self._name).fillvalue
+        except _RAISED as error:
+            raise _damaged(self._file.path, error) from error
 
     @property
     def _between(self) -> int:
@@ -254,7 +260,11 @@ class Hdf5(ColumnSource):
             raise _damaged(file.path, error) from error
         finally:
             opened.close()
-        super().__init__(columns, asked, file.path)
+        try:
+            super().__init__(columns, asked, file.path)
+        except BaseException:
+            file.close()  # what stays open here is what HDF5 would give again, for a file that was mended meanwhile
+            raise
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:

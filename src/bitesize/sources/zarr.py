@@ -117,8 +117,8 @@ class ChunkedArray(Chunked):
     """
 
     def __init__(self, store: _Store, name: str, stored: Any, codec: str | None) -> None:
-        fill = stored.fill_value
-        super().__init__(tuple(stored.shape), _stored_dtype(stored), tuple(stored.chunks), 0 if fill is None else fill)
+        super().__init__(tuple(stored.shape), _stored_dtype(stored), tuple(stored.chunks))
+        self._fill = 0 if stored.fill_value is None else stored.fill_value
         self._store = store
         self._name, self._codec, self._key = name, codec, stored.metadata.encode_chunk_key
         self._folder = os.path.join(store.path, name)
@@ -144,6 +144,9 @@ class ChunkedArray(Chunked):
         except BadFile as error:
             raise BadFile(f"{show(path)}: {error}") from error
         return True
+
+    def _fill_value(self) -> Any:
+        return self._fill
 
     def _whole(self, fd: int, path: bytes, most: int) -> NDArray[np.uint8]:
         """Read a file of at most so many bytes."""
