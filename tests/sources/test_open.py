@@ -1,5 +1,6 @@
 """`bs.open` on everything it takes, and what a source can do."""
 
+import os
 import pickle
 
 import numpy as np
@@ -242,3 +243,20 @@ def test_a_list_of_paths_outlives_a_change_of_folder(photos, tmp_path, monkeypat
 def test_errors_travel_by_pickle():
     error = pickle.loads(pickle.dumps(bs.BadRows({3: ValueError("x")})))
     assert (list(error.causes), str(error)) == ([3], "1 rows could not be read; the first: x")
+
+
+@pytest.mark.slow
+def test_a_million_files_take_a_few_dozen_megabytes(tmp_path):
+    for label in range(20):
+        folder = tmp_path / f"{label:02}"
+        folder.mkdir()
+        (folder / "0.jpg").write_bytes(b"no image")
+        for i in range(1, 50_000):  # other names of it: a tenth of the time that files take
+            os.link(folder / "0.jpg", folder / f"{i}.jpg")
+    source = bs.open(tmp_path)
+    assert len(source) == 1_000_000
+    assert np.bincount(source.labels).tolist() == [50_000] * 20
+    assert source.nbytes < 40 << 20
+    assert source.path(999_999) == os.fsencode(tmp_path / "19" / "49999.jpg")
+    order = bs.Order(len(source), seed=0).rows(0, 0, 1000)
+    assert len(set(order.tolist())) == 1000
