@@ -150,6 +150,9 @@ def a_loop_in_between_takes_nothing_away() -> None:
 cases = itertools.product((True, False), (True, False), (None, 1, 4, 9), (False, True), (1, 4))
 count = 0
 for shuffle, built, steps, validated, workers in cases:
+    # Every second one, so that any four of the five settings still meet in all ways.
+    if (shuffle + built + (steps in (1, 9)) + validated + (workers == 1)) % 2:
+        continue
     one_case(shuffle=shuffle, built=built, steps=steps, validated=validated, workers=workers)
     count += 1
 evaluation_and_prediction()

@@ -31,7 +31,7 @@ def test_what_reaches_the_train_step_is_our_order(backend, tmp_path):
             [sys.executable, str(SCRIPT), backend], capture_output=True, text=True, check=False, timeout=280
         )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert f"64 cases in order on {backend}" in done.stdout
+    assert f"32 cases in order on {backend}" in done.stdout
 
 
 @pytest.mark.framework
