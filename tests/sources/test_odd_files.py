@@ -251,3 +251,20 @@ def test_tar_files_that_were_written_into_one_are_refused(tmp_path):
 def test_labels_that_are_no_numbers_are_names(tmp_path, label):
     _tar(tmp_path / "a.tar", [("0.npy", _npy(0)), ("0.cls", label.encode())])
     assert bs.open(tmp_path / "a.tar").classes == (label,)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_tables_of_other_separators_and_without_labels_are_refused_in_words(tmp_path):
+    for i in range(2):
+        np.save(tmp_path / f"{i}.npy", np.zeros(2))
+    table = tmp_path / "table.csv"
+    table.write_text("path;label\n0.npy;a\n1.npy;b\n", encoding="utf-8")
+    with pytest.raises(bs.BadFile, match="is separated by ';': save it with commas"):
+        bs.open(table)
+    table.write_text("path,label\n0.npy,a\n1.npy,\n", encoding="utf-8")
+    with pytest.raises(bs.BadFile, match=r"1 rows of .* have no 'label': 1\.npy"):
+        bs.open(table)
+    table.write_text("path, label\n0.npy, a\n1.npy, b\n", encoding="utf-8")
+    assert bs.open(table).classes == ("a", "b")

@@ -62,7 +62,7 @@ class Table(Beside):
         chosen = _chosen(columns, path, asked)
         label = chosen.get("y")
         kind = _kind_of(names, tables[0])
-        numbers, classes = (None, None) if label is None else _labels(columns[label], label)
+        numbers, classes = (None, None) if label is None else _labels(_all_there(columns, label, tables[0]))
         source = kind.of_files(Files(names, numbers, classes, {}), replace(asked, labels=None, fields=None))
         arrays = {}
         for name, column in chosen.items():
@@ -102,7 +102,7 @@ def labelled_files(table: str | os.PathLike[str], root: str) -> tuple[Names, lis
         raise NotFound(f"{name} does not exist")
     columns = _read([name])
     path, label = _first(columns, PATHS, name), _first(columns, LABELS, name)
-    return files_of(columns[path], [root, os.path.dirname(name)], name), list(columns[label])
+    return files_of(columns[path], [root, os.path.dirname(name)], name), list(_all_there(columns, label, name))
 
 
 def _of_part(columns: Columns, split: str | None, table: str) -> Columns:
@@ -128,7 +128,7 @@ def _opened(path: str) -> Iterator[Iterator[list[str]]]:
     """Read lines of a table as lists."""
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            yield csv.reader(file, delimiter="\t" if path.lower().endswith(".tsv") else ",")
+            yield csv.reader(file, delimiter="\t" if path.lower().endswith(".tsv") else ",", skipinitialspace=True)
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadFile(f"{path} is not a table in UTF-8: {error}") from error
 
@@ -143,6 +143,9 @@ def _read(tables: Sequence[str]) -> Columns:
                 raise BadFile(f"{table} has the columns {', '.join(names)}, and {tables[0]} {', '.join(columns)}")
             if len(set(names)) < len(names):
                 raise BadFile(f"{table} names a column twice: {', '.join(names)}")
+            other = next((each for each in ";\t|" if len(names) == 1 and each in names[0]), None)
+            if other is not None:
+                raise BadFile(f"{table} is separated by {other!r}: save it with commas, or as .tsv with tabs")
             parts = [columns.setdefault(name, []) for name in names]
             for count, line in enumerate(lines, 2):
                 if not line:
@@ -219,7 +222,15 @@ def _kind_of(names: Names, table: str) -> type[Source]:
     return kind
 
 
-def _labels(column: Sequence[str], name: str) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+def _all_there(columns: Columns, label: str, table: str) -> Sequence[str]:
+    """Give the labels, none of which may be empty: that would be a class of its own."""
+    missing = [path for path, value in zip(next(iter(columns.values())), columns[label], strict=True) if not value.strip()]
+    if missing:
+        raise BadFile(f"{len(missing)} rows of {table} have no {label!r}: {', '.join(missing[:_NAMED])}")
+    return columns[label]
+
+
+def _labels(column: Sequence[str]) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Take whole numbers and text as classes, other numbers as targets."""
     numbers = _numbers(column)
     if numbers is not None and numbers.dtype.kind == "f":
