@@ -103,7 +103,7 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
             _decode_jpeg(data, mode, eighths, out)
         else:
             _decode_other(data, info, mode, out)
-    except (BadFile, MemoryError):
+    except (BadFile, MemoryError, ImportError):
         raise
     except Exception as error:  # Pillow's plugins raise many types for damaged files
         raise BadFile(f"damaged {info.kind}: {error}") from error

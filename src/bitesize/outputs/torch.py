@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -15,6 +17,8 @@ from bitesize.spec import Batch, UnevenBatch
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
 
+# Addresses of memory that is page-locked here.
+_locked: set[int] = set()
 # Batches that are under way to a GPU while it works on another.
 _AHEAD = 2
 _WORKERS = (
@@ -123,11 +127,16 @@ class _Cuda:
 
     def pin(self, memory: NDArray[np.uint8]) -> None:
         """Lock the pages of a slot, until it is dropped; memory that cannot be locked is copied from a little slower."""
-        import weakref
-
-        cudart = self._torch.cuda.cudart()
-        if int(cudart.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)) == 0:
-            weakref.finalize(memory, cudart.cudaHostUnregister, memory.ctypes.data)
+        cudart, address = self._torch.cuda.cudart(), memory.ctypes.data
+        if address in _locked:  # another dataset of the same loader has done it
+            return
+        if int(cudart.cudaHostRegister(address, memory.nbytes, 0)) == 0:
+            _locked.add(address)
+            weakref.finalize(memory, _unlock, cudart, address)
+            return
+        # CUDA remembers that it refused, and tells whoever asks next: so that is done here.
+        with contextlib.suppress(RuntimeError):
+            self._torch.zeros(1, device=self._device)
 
     def send(self, tensors: Any) -> tuple[Any, Any]:
         """Begin to copy; first wait until memory that is about to be needed again has been copied from."""
@@ -151,6 +160,11 @@ class _Cuda:
         while self._under_way and self._under_way[0][0].query():
             self._under_way.popleft()
         return batch
+
+
+def _unlock(cudart: Any, address: int) -> None:
+    _locked.discard(address)
+    cudart.cudaHostUnregister(address)
 
 
 def _dataset_class() -> type[Any]:
