@@ -121,11 +121,12 @@ def _check_rows(source: Source, known: Rows, count: int) -> None:
     again = random.integers(0, count, count)
     _same(read_rows(source, again), known, again, "with repeats")
     labels = source.labels
-    if labels is not None and "y" in known:
-        field = source.spec["y"]
-        assert isinstance(field, Field), "labels belong to a field y of numbers"
-        given = np.frombuffer(b"".join(known["y"]), field.dtype)
-        assert (given == labels[:count]).all(), "the field y is not labels"
+    name = source.label_name
+    if labels is not None and name in known:
+        field = source.spec[name]
+        assert isinstance(field, Field), f"labels belong to a field of numbers, and {name} is {field}"
+        given = np.frombuffer(b"".join(known[name]), field.dtype)
+        assert (given == labels[:count]).all(), f"the field {name} is not labels"
 
 
 def _check_memory(source: Source, count: int) -> None:
@@ -161,8 +162,8 @@ def _check_places(source: Source, known: Rows, count: int) -> None:
         with open(os.fsdecode(found.paths[which]), "rb") as file:
             assert file.read(len(found.header)) == found.header, f"row {row} is located behind a header that is not there"
             file.seek(offset)
-            there = file.read(len(known["x"][row]))
-        assert there == known["x"][row], f"row {row} is not where locate() says"
+            there = file.read(len(known[source.main][row]))
+        assert there == known[source.main][row], f"row {row} is not where locate() says"
 
 
 def _check_runs(source: Source) -> None:
@@ -202,7 +203,7 @@ def _check_parts(source: Source, known: Rows, count: int) -> None:
 
 
 def _check_loader(source: Source) -> None:
-    steps = [Resize(8)] if isinstance(source.spec.get("x"), Encoded) else []
+    steps = [Resize(8)] if isinstance(source.spec[source.main], Encoded) else []
     orders: list[Order | None] = [None]
     runs = source.runs()
     if runs is not None:

@@ -143,7 +143,8 @@ def _read(
     name: str, part: Source, seen: Seen, budget: Budget, threads: int | None, progress: Progress | None
 ) -> list[tuple[Place, bool]]:
     """Read a part; give its bad rows, and whether it is for their contents that they are."""
-    image = isinstance(part.spec.get("x"), Encoded)
+    main = part.main
+    image = isinstance(part.spec[main], Encoded)
     with Loader(
         Watched(part, seen),
         batch_size=_BATCH if part.in_runs else "auto",  # a window shares batches of known size out
@@ -158,7 +159,7 @@ def _read(
     ) as loader:
         for batch in loader:
             if image:
-                pixels = batch["x"].reshape(len(batch.rows), -1, batch["x"].shape[-1])
+                pixels = batch[main].reshape(len(batch.rows), -1, batch[main].shape[-1])
                 seen.plain[batch.rows[batch.mask]] = (np.ptp(pixels, axis=1) < 0.5).all(axis=1)[batch.mask]
             if progress is not None:
                 progress(len(batch.rows))

@@ -14,7 +14,7 @@ from bitesize.decode.header import ImageInfo, read_info
 from bitesize.decode.mask import decode_mask, mask_nbytes
 from bitesize.engine.first import ignored
 from bitesize.engine.scratch import NoRoom, Reader, Room, Scratch
-from bitesize.engine.shapes import IMAGE, Steps, integer_limits
+from bitesize.engine.shapes import Steps, integer_limits
 from bitesize.errors import BadFile, BadRows, BitesizeError, without_frames
 from bitesize.kernels.filters import NEAREST
 from bitesize.kernels.warm import Job
@@ -51,17 +51,18 @@ class EncodedRows:
     """
 
     def __init__(self, source: Source, steps: Steps, drawn: Mapping[str, Field], chw: bool, fast_decode: bool) -> None:
-        what = source.spec[IMAGE]
+        self._image = source.main
+        what = source.spec[self._image]
         assert isinstance(what, Encoded)
         self._source = source
         self._what = what
-        self._masks = {name: what for name, what in source.spec.items() if name != IMAGE and isinstance(what, Encoded)}
-        self.fields = (IMAGE, *self._masks)  # that are encoded
+        self._masks = {name: what for name, what in source.spec.items() if name != self._image and isinstance(what, Encoded)}
+        self.fields = (self._image, *self._masks)  # that are encoded
         self._views = [(view.adjust, view.draws) for view in steps.views]
         self._fill, self._mask_fill = steps.surroundings
         self._fast_decode = fast_decode
         self._slants = steps.slants
-        image = drawn[IMAGE]
+        image = drawn[self._image]
         self._height, self._width = image.shape[1:] if chw else image.shape[:2]
         self._canvas = Canvas(image.shape, image.dtype, chw, integer_limits(image.dtype))
         self._mask_canvases = {name: mask_canvas(drawn[name]) for name in self._masks}
@@ -99,12 +100,12 @@ class EncodedRows:
     ) -> None:
         """Draw what was read into ``readers``, and note in ``failed`` what could not be, by index; see `Pipeline.fill`."""
         later = [i for i, error in failed.items() if isinstance(error, NoRoom)]
-        images, drawn = readers[IMAGE].files, out[IMAGE]
+        images, drawn = readers[self._image].files, out[self._image]
         for i, row in enumerate(rows.tolist()):
             if i in failed:
                 continue
             try:
-                files, part = {IMAGE: images[i]}, {IMAGE: drawn[i]}
+                files, part = {self._image: images[i]}, {self._image: drawn[i]}
                 for name in self._masks:
                     files[name], part[name] = readers[name].files[i], out[name][i]
                 self._draw_one(files, row, draws[i], part, scratch)
@@ -122,7 +123,7 @@ class EncodedRows:
     ) -> None:  # fmt: skip
         """Decode what was read, for nobody: to measure how fast that alone is. Files that cannot be decoded are passed over."""
         assert scratch.transient is not None
-        for i, data in readers[IMAGE].files.items():
+        for i, data in readers[self._image].files.items():
             files = {name: reader.files.get(i, data) for name, reader in readers.items()}
             try:
                 look = self._look(data, int(rows[i]), draws)
@@ -152,7 +153,7 @@ class EncodedRows:
                 break
             except NoRoom as error:
                 nbytes += error.nbytes  # a mask beside its image
-        look = self._fitted(files, self._look(files[IMAGE], row, draws), aligned(nbytes), scratch.transient.most)
+        look = self._fitted(files, self._look(files[self._image], row, draws), aligned(nbytes), scratch.transient.most)
         charge, size = self._need(files, *look[1:4])
         # What was read is given up before asking for all of it at once: no thread waits with bytes in its hands.
         del files
@@ -167,7 +168,7 @@ class EncodedRows:
     ) -> None:  # fmt: skip
         assert scratch.transient is not None
         scratch.doing = ("decoding", row)
-        look = self._fitted(files, self._look(files[IMAGE], row, draws), 0, scratch.transient.most)
+        look = self._fitted(files, self._look(files[self._image], row, draws), 0, scratch.transient.most)
         buffer = scratch.transient.ensure(*self._need(files, *look[1:4]), self._source, row)
         self._decode_and_render(files, row, *look, buffer, out, scratch)
         scratch.transient.yield_if_wanted()
@@ -212,7 +213,7 @@ class EncodedRows:
     def _need(self, files: Mapping[str, memoryview], info: ImageInfo, eighths: int, drawing: Drawing) -> tuple[int, int]:
         """Tell (bytes to charge, bytes of buffer) for decoding and drawing."""
         kernel = aligned(4 * drawing.scratch)
-        charge = decode_nbytes(info, self._what.mode, eighths, files[IMAGE].nbytes) + kernel + 64
+        charge = decode_nbytes(info, self._what.mode, eighths, files[self._image].nbytes) + kernel + 64
         size = aligned(pixels_nbytes(info, self._what.mode, eighths)) + kernel
         if self._masks:  # each is decoded after the image, into the same place: the largest counts
             beside = max(mask_nbytes(info, files[name].nbytes) for name in self._masks)
@@ -235,13 +236,13 @@ class EncodedRows:
     ) -> None:
         begun = perf_counter()
         try:
-            pixels = decode(files[IMAGE], info, self._what.mode, eighths, buffer)
+            pixels = decode(files[self._image], info, self._what.mode, eighths, buffer)
         except BadFile as error:
             raise BadFile(f"{self._source.describe(row)}: {error}") from error
         decoded = perf_counter()
         at = aligned(pixels.nbytes)
         values = buffer[at : at + 4 * drawing.scratch].view(np.float32)
-        render(pixels, view, drawing, values, self._canvas, out[IMAGE])
+        render(pixels, view, drawing, values, self._canvas, out[self._image])
         scratch.clock.decode += decoded - begun
         scratch.clock.draw += perf_counter() - decoded
         for name in self._masks:

@@ -73,7 +73,7 @@ def first_good(source: Source, look: Callable[[int], T]) -> T:
 
 def _look(source: Source, name: str, row: int) -> tuple[ImageInfo, memoryview]:
     into = {field: OneFile() if field == name else ignored(what) for field, what in source.spec.items()}
-    beside = "" if name == "x" else f"the field {name!r} of "
+    beside = "" if name == source.main else f"the field {name!r} of "
     try:
         source.read(np.array([row], np.int64), into)
         data = memoryview(into[name].data)

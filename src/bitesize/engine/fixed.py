@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.scratch import Scratch
-from bitesize.engine.shapes import IMAGE, READ_TYPES, Steps, integer_limits
+from bitesize.engine.shapes import READ_TYPES, Steps, integer_limits
 from bitesize.files.pread import HAS_PREADV, READ_FLAGS, joined
 from bitesize.kernels.filters import PLAIN as AS_IT_IS
 from bitesize.kernels.filters import resample_values
@@ -30,6 +30,8 @@ class FixedRows:
 
     Parameters
     ----------
+    name
+        What the field is called.
     stored
         What rows are in the source.
     drawn
@@ -45,8 +47,9 @@ class FixedRows:
     """
 
     def __init__(
-        self, stored: Field, drawn: Field, steps: Steps, chw: bool, masks: Mapping[str, Field], in_memory: bool
+        self, name: str, stored: Field, drawn: Field, steps: Steps, chw: bool, masks: Mapping[str, Field], in_memory: bool
     ) -> None:
+        self._name = name
         self.stored, self.drawn = stored, drawn
         self._masks = masks if steps.pictorial else {}
         self._views = [(view.adjust, view.draws) for view in steps.views]
@@ -128,10 +131,10 @@ class FixedRows:
         if self._pictorial:
             assert self._canvas is not None
             height, width, channels = self.stored.shape
-            for i, row in enumerate(rows[IMAGE]):
+            for i, row in enumerate(rows[self._name]):
                 view = self._adjusted(draws[i])
                 drawing = plan_drawing(view, width, height, channels)
-                render(row, view, drawing, scratch.kernel, self._canvas, out[IMAGE][i])
+                render(row, view, drawing, scratch.kernel, self._canvas, out[self._name][i])
                 for name in self._masks:
                     draw_mask(
                         rows[name][i][..., None],
@@ -142,7 +145,7 @@ class FixedRows:
                         out[name][i],
                     )
         else:
-            self._cast(rows[IMAGE], draws, out[IMAGE])
+            self._cast(rows[self._name], draws, out[self._name])
 
     def _adjusted(self, draws: Sequence[float]) -> View:
         height, width = self.stored.shape[:2] if self._image else (1, 1)

@@ -57,6 +57,7 @@ class Held:
         self._starts = source.runs_held.starts
         self._runs: dict[int, HeldRun] = {}
         self._fixed = {name: what for name, what in source.spec.items() if isinstance(what, Field)}
+        self._main = source.main
         self._users = 0
         self._closed = False
 
@@ -162,9 +163,11 @@ class Held:
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Tell where rows are in memory; None if one of them is not, or could not be read."""
         numbers, inverse, runs = self._wait_for(rows)
-        if "x" not in self._fixed or any(run is None or run.failed or run.beside for run in runs):
+        if self._main not in self._fixed or any(run is None or run.failed or run.beside for run in runs):
             return None
-        return Located([], numbers, _addresses(runs, "x")[inverse] + rows * self._fixed["x"].nbytes, in_memory=True)
+        return Located(
+            [], numbers, _addresses(runs, self._main)[inverse] + rows * self._fixed[self._main].nbytes, in_memory=True
+        )
 
     def _copy_one(
         self, rows: NDArray[np.int64], i: int, run: HeldRun | None, into: Into, failed: dict[int, Exception]

@@ -14,7 +14,7 @@ from bitesize.engine.encoded import EncodedRows
 from bitesize.engine.first import first_good, size_of_first_row
 from bitesize.engine.fixed import FixedRows
 from bitesize.engine.scratch import Scratch, scratch_nbytes
-from bitesize.engine.shapes import IMAGE, LABEL, Layout, drawn_fields, mixed_fields, sort_steps
+from bitesize.engine.shapes import Layout, drawn_fields, mixed_fields, sort_steps
 from bitesize.engine.window import Windowed
 from bitesize.errors import BadResult, BadRows, BitesizeError, without_frames
 from bitesize.kernels.warm import readers, warm
@@ -66,19 +66,22 @@ class Pipeline:
         budget: Budget,
     ) -> None:
         self.source = source
+        self._image, self._label = source.main, source.label_name or "y"
         self.steps = sort_steps(transforms)
         self.transforms = tuple(transforms)
         self.layout = layout
         self.draws = [step.draws if isinstance(step, Transform) else 0 for step in self.transforms]
         chw = layout == "CHW"
         self._drawn = drawn_fields(source, self.steps, layout, dtype)
-        what = source.spec[IMAGE]
+        what = source.spec[self._image]
         self._encoded = self._fixed = None
         if isinstance(what, Encoded):
             self._encoded = EncodedRows(source, self.steps, self._drawn, chw, fast_decode)
         else:
             masks = {name: field for name, field in self._drawn.items() if field.mask}
-            self._fixed = FixedRows(what, self._drawn[IMAGE], self.steps, chw, masks, isinstance(source, Windowed))
+            self._fixed = FixedRows(
+                self._image, what, self._drawn[self._image], self.steps, chw, masks, isinstance(source, Windowed)
+            )
         self._beside = self._read_beside()
         # Rows that are read before they are cast, where that is not one step.
         self._piece = max(1, _BITE_BYTES // max(1, sum(field.nbytes for field in self._beside.values())))
@@ -99,13 +102,13 @@ class Pipeline:
 
     def stored_shape(self) -> tuple[int, ...]:
         """Shape of the first row as stored; that of a batch's rows where it cannot be read (reading will tell why)."""
-        what = self.source.spec[IMAGE]
+        what = self.source.spec[self._image]
         if isinstance(what, Field):
             return what.shape
         try:
-            return (*size_of_first_row(self.source, IMAGE), what.channels)
+            return (*size_of_first_row(self.source, self._image), what.channels)
         except BitesizeError:
-            return self.out[IMAGE].shape
+            return self.out[self._image].shape
 
     def _bite_rows(self, what: Field | Encoded) -> int:
         if isinstance(what, Encoded):
@@ -121,8 +124,8 @@ class Pipeline:
         rows = min(self.bite, batch_rows)
         need = {f"{name} drawn": rows * field.nbytes for name, field in self._drawn.items() if not self._in_place(name)}
         need |= {f"{name} read": min(self._piece, rows) * field.nbytes for name, field in self._beside.items()}
-        if LABEL in self._mixed and self._maps.fields[LABEL] != self._mixed[LABEL]:
-            need[f"{LABEL} mapped"] = rows * self._maps.fields[LABEL].nbytes
+        if self._label in self._mixed and self._maps.fields[self._label] != self._mixed[self._label]:
+            need[f"{self._label} mapped"] = rows * self._maps.fields[self._label].nbytes
         return need
 
     def _in_place(self, name: str) -> bool:
@@ -134,7 +137,7 @@ class Pipeline:
         if self._fixed is None:
             return {}
         spec = self.source.spec
-        names = [] if self._fixed.direct else [IMAGE]
+        names = [] if self._fixed.direct else [self._image]
         if self.steps.pictorial:
             names += [name for name, field in self._drawn.items() if field.mask]
         return {name: spec[name] for name in names}  # type: ignore[misc]
@@ -189,11 +192,15 @@ class Pipeline:
         failed = self._draw(rows, draws, drawn, scratch)
         if self.steps.maps:
             self._map_rows(rows, drawn, failed, key, arrays, scratch)
-        if self.steps.mixes and LABEL in self._mixed and self._maps.fields[LABEL] != self._mixed[LABEL]:
+        if self.steps.mixes and self._label in self._mixed and self._maps.fields[self._label] != self._mixed[self._label]:
             labels = (
-                scratch.field(f"{LABEL} mapped", self._maps.fields[LABEL], len(rows)) if self.steps.maps else drawn[LABEL]
+                scratch.field(f"{self._label} mapped", self._maps.fields[self._label], len(rows))
+                if self.steps.maps
+                else drawn[self._label]
             )
-            self._spread_labels(labels, failed, arrays[self._home[LABEL]], lambda i: self._where(int(rows[i]), key.epoch)())
+            self._spread_labels(
+                labels, failed, arrays[self._home[self._label]], lambda i: self._where(int(rows[i]), key.epoch)()
+            )
         for i in failed:
             for array in arrays.values():
                 array[i] = 0
@@ -202,8 +209,8 @@ class Pipeline:
     def mix(self, arrays: Mapping[str, NDArray[Any]], good: NDArray[np.bool_], key: Key) -> None:
         """Mix the pairs of some rows of a slot, beginning at an even position; rows that are not ``good`` stay alone."""
         if self.steps.mixes:
-            y = arrays[self._home[LABEL]] if LABEL in self._mixed else None
-            mix_pairs(self.steps.mixes, arrays[self._home[IMAGE]], y, good, key, self.layout)
+            y = arrays[self._home[self._label]] if self._label in self._mixed else None
+            mix_pairs(self.steps.mixes, arrays[self._home[self._image]], y, good, key, self.layout)
 
     def finish(self, arrays: Mapping[str, NDArray[Any]], rows: int, key: Key, scratch: Scratch) -> None:
         """Run functions of whole batches on a slot of which all rows are there."""
@@ -278,18 +285,18 @@ class Pipeline:
         """Read located rows and cast them in one step; what fails is read again from Python, which can tell why."""
         assert self._fixed is not None
         begun = perf_counter()
-        self.source.read_beside(rows, {name: array for name, array in drawn.items() if name != IMAGE})
-        room = scratch.field(f"{IMAGE} read", self._fixed.stored, min(len(rows), self._piece))
-        good = self._fixed.fetch(located, draws, drawn[IMAGE], room)
+        self.source.read_beside(rows, {name: array for name, array in drawn.items() if name != self._image})
+        room = scratch.field(f"{self._image} read", self._fixed.stored, min(len(rows), self._piece))
+        good = self._fixed.fetch(located, draws, drawn[self._image], room)
         scratch.clock.fetch += perf_counter() - begun
         failed: dict[int, Exception] = {}
         for i in np.flatnonzero(~good).tolist():
             out = {name: array[i : i + 1] for name, array in drawn.items()}
-            error = self._read(rows[i : i + 1], out | {IMAGE: room[:1]}, scratch)
+            error = self._read(rows[i : i + 1], out | {self._image: room[:1]}, scratch)
             if error:
                 failed[i] = error[0]
             else:
-                self._fixed.draw({IMAGE: room[:1]}, draws[i : i + 1], out, scratch)
+                self._fixed.draw({self._image: room[:1]}, draws[i : i + 1], out, scratch)
         return failed
 
     def read_and_decode(self, rows: NDArray[np.int64], scratch: Scratch) -> None:
@@ -406,8 +413,8 @@ class Pipeline:
     def _learn_batch(self, row: dict[str, NDArray[Any]], where: Callable[[], str]) -> None:
         row |= self._maps.run(row, None, Key(0, 0, 0), where) if self.steps.maps else {}
         batch = {name: row[name][None] for name in self._mixed}
-        if LABEL in batch and self._maps.fields[LABEL] != self._mixed[LABEL]:
-            spread = np.zeros((1, *self._mixed[LABEL].shape), np.float32)
-            self._spread_labels(batch[LABEL], {}, spread, lambda i: where())
-            batch[LABEL] = spread
+        if self._label in batch and self._maps.fields[self._label] != self._mixed[self._label]:
+            spread = np.zeros((1, *self._mixed[self._label].shape), np.float32)
+            self._spread_labels(batch[self._label], {}, spread, lambda i: where())
+            batch[self._label] = spread
         self._batch_maps.learn(batch, True, where)

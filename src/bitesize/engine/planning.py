@@ -9,7 +9,6 @@ import numpy as np
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.ring import slot_nbytes
 from bitesize.engine.scratch import scratch_nbytes
-from bitesize.engine.shapes import IMAGE
 from bitesize.engine.steps import Steps
 from bitesize.errors import BadSetting, DoesNotFit
 from bitesize.memory.budget import Budget, Pool
@@ -182,7 +181,7 @@ def refuse_unless_it_fits(needs: Needs, steps: Steps, slots: int, budget: Budget
         ways += f", or lower window or lanes of the order: {format_size(needs.window)} are for its window"
     beside = f" and {format_size(rest)} beside them" if rest else ""
     raise DoesNotFit(
-        f"{rows} rows of {needs.pipeline.out[IMAGE]} take {format_size(slot)} a slot; {slots} slots need "
+        f"{rows} rows of {needs.pipeline.out[needs.pipeline.source.main]} take {format_size(slot)} a slot; {slots} slots need "
         f"{format_size(slots * slot)}{beside}, and {room}. {ways}."
     )
 
@@ -216,12 +215,12 @@ def make_plan(needs: Needs, steps: Steps, slots: int, budget: Budget) -> Plan:
         parts=tuple(parts),
         budget=budget.total,
         origin=budget.origin,
-        naive_shape=out[IMAGE].shape,
+        naive_shape=out[source.main].shape,
         stored_shape=stored,
         limit=(limit.name, limit.room),
         threads=needs.threads,
         overhead=needs.overhead,
-        hints=_hints(source.spec[IMAGE], out[IMAGE], len(source)),
+        hints=_hints(source.spec[source.main], out[source.main], len(source)),
     )  # fmt: skip
 
 

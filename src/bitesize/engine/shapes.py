@@ -23,8 +23,6 @@ from bitesize.transforms.view import BLACK, Colour
 
 Layout = Literal["HWC", "CHW"]
 
-# The field that transforms apply to, and that of the labels.
-IMAGE, LABEL = "x", "y"
 # NumPy types that compiled kernels read, and those that they write.
 READ_TYPES = frozenset(np.dtype(t) for t in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"))
 _WRITE_NAMES = frozenset([*(dtype.name for dtype in READ_TYPES), "float16", "bfloat16"])
@@ -121,15 +119,13 @@ def drawn_fields(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
     """
     if layout not in ("HWC", "CHW"):
         raise BadSetting(f'layout must be "HWC" or "CHW", not {layout!r}')
-    if isinstance(what := source.spec.get(IMAGE), Field) and 0 in what.shape:
+    if isinstance(what := source.spec[source.main], Field) and 0 in what.shape:
         raise BadSetting(f"rows of {what} hold no values")
-    if IMAGE not in source.spec:
-        raise BadSetting(f"the source has no field {IMAGE!r}: it has {', '.join(source.spec)}")
     image = _drawn_image(source, steps, layout, dtype)
     height, width = (image.shape[1:] if layout == "CHW" else image.shape[:2]) if len(image.shape) == 3 else (0, 0)
     drawn: dict[str, Field] = {}
     for name, what in source.spec.items():
-        if name == IMAGE:
+        if name == source.main:
             drawn[name] = image
         elif is_mask(what):
             of_mask = what.dtype if isinstance(what, Field) else mask_dtype_of_first_row(source, name)
@@ -142,14 +138,14 @@ def drawn_fields(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
                 raise BadSetting(f"mask_fill is {fill}, and the masks {name!r} are {of_mask}, which cannot hold it")
             drawn[name] = Field((height, width), of_mask, mask=True)
         elif isinstance(what, Field):
-            if steps.pictorial and _looks_like_mask(what, source.spec[IMAGE]):
+            if steps.pictorial and _looks_like_mask(what, source.spec[source.main]):
                 raise BadSetting(
                     f"{name!r} is {what}, a value for each pixel, and only masks move with their images: give them as whole "
                     "numbers of 8 or 16 bits and of shape (n, height, width)"
                 )
             drawn[name] = what
         else:
-            raise BadSetting(f"the field {name!r} is a second image, and only masks stand beside {IMAGE!r}")
+            raise BadSetting(f"the field {name!r} is a second image, and only masks stand beside {source.main!r}")
     return drawn
 
 
@@ -165,14 +161,14 @@ def _looks_like_mask(what: Field, image: Field | Encoded) -> bool:
 
 
 def _drawn_image(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike | None) -> Field:
-    """Work out shape and dtype of ``x``."""
-    what = source.spec[IMAGE]
+    """Work out shape and dtype of the main field."""
+    what = source.spec[source.main]
     if isinstance(what, Encoded):
         before: np.dtype[Any] = np.dtype(np.uint8)
         channels = what.channels
         size = _size_after(steps.views, None)
         if size is None:  # nothing brings images to one size: then they must have one
-            size = _size_after(steps.views, size_of_first_row(source, IMAGE))
+            size = _size_after(steps.views, size_of_first_row(source, source.main))
         fixed = True
     else:
         before = what.dtype
@@ -233,21 +229,22 @@ def mixed_fields(source: Source, steps: Steps, mapped: Mapping[str, Field], layo
         If rows or labels cannot be mixed.
     """
     mixed = dict(mapped)
+    name = source.label_name or "y"
     for _, mix in steps.mixes:
-        image = mapped[IMAGE]
+        image = mapped[source.main]
         mix.check(image.shape, image.dtype, layout)
         if any(field.mask for field in mapped.values()):
             raise BadSetting(f"{mix!r} mixes labels of rows, and the source has masks")
-        label = mapped.get(LABEL)
+        label = mapped.get(name)
         if label is None:
             continue
         if label.dtype.kind in "f" and (isinstance(mix, MixUp) or len(label.shape) == 1):
             continue  # targets, or shares already: mixed as they are
         if label != Field((), np.dtype(np.int64)):
-            raise BadSetting(f"{mix!r} needs class labels, one a row, and {LABEL!r} is {label}")
+            raise BadSetting(f"{mix!r} needs class labels, one a row, and {name!r} is {label}")
         if source.class_count is None:
             raise BadSetting("labels cannot be mixed: they must be class numbers from 0 on")
-        mixed[LABEL] = replace(label, shape=(source.class_count,), dtype=np.dtype(np.float32))
+        mixed[name] = replace(label, shape=(source.class_count,), dtype=np.dtype(np.float32))
     return mixed
 
 

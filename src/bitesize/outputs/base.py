@@ -111,6 +111,26 @@ def pick(batch: Mapping[str, Any], names: str | Sequence[str]) -> Any:
     return batch[names] if isinstance(names, str) else tuple(batch[name] for name in names)
 
 
+def chosen_fields(
+    loader: Loader, inputs: str | Sequence[str] | None, targets: str | Sequence[str] | None
+) -> tuple[str | Sequence[str], str | Sequence[str] | None]:
+    """Give the fields that are inputs and targets: those that are named, or the main one and the labels."""
+    chosen = loader.source.main if inputs is None else inputs
+    if (
+        targets is None
+        and (label := label_of(loader)) is not None
+        and label not in ([chosen] if isinstance(chosen, str) else chosen)
+    ):
+        targets = label
+    return chosen, targets
+
+
+def label_of(loader: Loader) -> str | None:
+    """Name the field of a batch that has the labels, or None."""
+    label = loader.source.label_name
+    return label if label in loader.spec and label != loader.source.main else None
+
+
 def check_fields(loader: Loader, *groups: str | Sequence[str] | None) -> None:
     """Raise `BadSetting` for a name that the loader has no field of."""
     for group in groups:

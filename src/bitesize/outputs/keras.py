@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, LoaderClosed, MissingPackage
-from bitesize.outputs.base import check_fields, check_loader, leave_out, pick
+from bitesize.outputs.base import check_fields, check_loader, chosen_fields, leave_out, pick
 from bitesize.spec import Batch
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _SAME_IN_TORCH = frozenset(("uint8", "int8", "int16", "int32", "int64", "float16
 def to_keras(
     loader: Loader,
     *,
-    inputs: str | Sequence[str] = "x",
+    inputs: str | Sequence[str] | None = None,
     targets: str | Sequence[str] | None = None,
     weights: str | None = None,
     workers: int = 1,
@@ -55,8 +55,8 @@ def to_keras(
     loader
         Where batches come from.
     inputs, targets
-        Names of the fields for the model's inputs and targets; several as a list. Targets are ``"y"`` by default, where
-        the source has it.
+        Names of the fields for the model's inputs and targets; several as a list. By default ``"x"`` and ``"y"``, or what stands
+        for them where data have names of their own: `Source.main`, and the labels, where there are some.
     weights
         Name of a field with the weight of each row in loss and weighted metrics.
     workers
@@ -89,9 +89,8 @@ def to_keras(
         ) from error
     check_loader(loader, "to_keras")
     loader.steps.refuse_empty_shares("Keras")
+    inputs, targets = chosen_fields(loader, inputs, targets)
     check_fields(loader, inputs, targets, weights)
-    if targets is None and "y" in loader.spec:
-        targets = "y"
     if weights is not None and targets is None:
         raise BadSetting(f"weights={weights!r} weigh a loss, which needs targets")
     loader.hold(_HELD.get(keras.backend.backend(), 2))

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitesize.errors import BadResult, BadSetting, NotFound
 from bitesize.files.atomic import replacing_large
 from bitesize.files.npy import header_bytes
-from bitesize.outputs.base import check_loader, leave_out
+from bitesize.outputs.base import check_loader, label_of, leave_out
 
 if TYPE_CHECKING:
     import os
@@ -149,10 +149,11 @@ class _Learner:
         self._keeps = any(kind.__name__ in _KEEPERS for kind in type(estimator).__mro__)
         takes = inspect.signature(self._fit).parameters
         labels = _second(list(takes.values()))
-        self._supervised = labels is not None and "y" in loader.spec
+        label = label_of(loader)
+        self._supervised = labels is not None and label is not None
         self._first: dict[str, Any] = {}
         may_be_missing = labels is None or labels.kind is labels.VAR_POSITIONAL or labels.default is not labels.empty
-        if not may_be_missing and "y" not in loader.spec:
+        if not may_be_missing and label is None:
             raise BadSetting(f"{type(estimator).__name__} learns from labels, and the data have none")
         if "classes" not in takes or not self._supervised or hasattr(estimator, "classes_"):
             return
@@ -161,7 +162,7 @@ class _Learner:
             if count is None:
                 raise BadSetting(
                     f"{type(estimator).__name__} must know all classes before the first batch, and the data's labels "
-                    f"({loader.spec['y']}) are no class numbers: pass classes="
+                    f"({loader.spec[str(label)]}) are no class numbers: pass classes="
                 )
             classes = np.arange(count)
         several = isinstance(classes, list | tuple) and any(np.ndim(each) for each in classes)  # of several outputs
@@ -279,7 +280,7 @@ def _results(call: Callable[[Any], Any], loader: Loader) -> Iterator[NDArray[Any
             continue
         if real < len(mask):
             leave_out(batch)
-        made = np.asarray(call(batch["x"].reshape(real, -1)))
+        made = np.asarray(call(batch[loader.source.main].reshape(real, -1)))
         if signed and made.dtype.kind in "bu":
             made = made.astype(np.result_type(made.dtype, np.int8))
         del batch
@@ -314,8 +315,12 @@ def _rows(loader: Loader) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None, i
 def _flat(loader: Loader, batch: Batch) -> tuple[NDArray[Any], NDArray[Any] | None, int]:
     if loader.masks and not batch.mask.all():
         leave_out(batch)
-    x = batch["x"]
-    return x.reshape(len(x), -1), batch.get("y"), len(loader) - loader.steps.batches_from(batch.position) + 1
+    x, label = batch[loader.source.main], label_of(loader)
+    return (
+        x.reshape(len(x), -1),
+        batch[label] if label else None,
+        len(loader) - loader.steps.batches_from(batch.position) + 1,
+    )
 
 
 def _steps(estimator: Any) -> Sequence[Any]:

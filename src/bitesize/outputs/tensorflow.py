@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bitesize.errors import BadSetting, MissingPackage
-from bitesize.outputs.base import Epochs, check_fields, check_loader, leave_out, pick
+from bitesize.outputs.base import Epochs, check_fields, check_loader, chosen_fields, leave_out, pick
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
@@ -19,7 +19,7 @@ _HELD = 3
 def to_tensorflow(
     loader: Loader,
     *,
-    inputs: str | Sequence[str] = "x",
+    inputs: str | Sequence[str] | None = None,
     targets: str | Sequence[str] | None = None,
     weights: str | None = None,
 ) -> Any:
@@ -33,8 +33,8 @@ def to_tensorflow(
     loader
         Where batches come from.
     inputs, targets
-        Names of the fields; several as a list. Targets are ``"y"`` by default, where the source has it.
-
+        Names of the fields; several as a list. By default ``"x"`` and ``"y"``, or what stands for them where data have names of their
+        own: `Source.main`, and the labels, where there are some.
     weights
         Name of a field with the weight of each row in loss and weighted metrics.
 
@@ -58,9 +58,8 @@ def to_tensorflow(
         raise MissingPackage(f'TensorFlow cannot be imported ({error}): pip install "bitesize[tensorflow]"') from error
     check_loader(loader, "to_tensorflow")
     loader.steps.refuse_empty_shares("TensorFlow")
+    inputs, targets = chosen_fields(loader, inputs, targets)
     check_fields(loader, inputs, targets, weights)
-    if targets is None and "y" in loader.spec:
-        targets = "y"
     if weights is not None and targets is None:
         raise BadSetting(f"weights={weights!r} weigh a loss, which needs targets")
     fields = [name for name in (inputs, targets, weights) if name is not None]

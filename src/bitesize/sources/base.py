@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from bitesize.errors import BadRows, BadSetting
 from bitesize.files.scan import class_key
 from bitesize.order.mixture import Mixture
 from bitesize.sources.labels import split_classes, split_groups
-from bitesize.spec import Mode, Spec
+from bitesize.spec import Encoded, Field, Mode, Spec
 
 if TYPE_CHECKING:
     from bitesize.files.names import Names
@@ -184,14 +185,14 @@ class Source(ABC):
         """
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where the field ``x`` of rows lies on disk, or None if it must be asked of `read`.
+        """Tell where the field `main` of rows lies on disk, or None if it must be asked of `read`.
 
         Rows that can be located are read and cast in one step. Whatever cannot be read in this way is asked of `read`.
         """
         return None
 
     def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read all fields but ``x``, of rows that were located."""
+        """Read all fields but `main`, of rows that were located."""
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
 
@@ -224,6 +225,14 @@ class Source(ABC):
         """Class number of every row, shape (n,), or None where rows have none."""
         labels = self._labels
         return labels if labels is not None and labels.dtype == np.int64 and labels.ndim == 1 else None
+
+    @cached_property
+    def main(self) -> str:
+        """Name of the field that transforms draw and ``dtype`` casts: ``x``, or where there is none the images, or the widest field."""
+        if "x" in self.spec:
+            return "x"
+        others = {name: what for name, what in self.spec.items() if name != self.label_name}
+        return max(others or self.spec, key=lambda name: _width(self.spec[name]))
 
     @property
     def label_name(self) -> str | None:
@@ -316,7 +325,8 @@ class Source(ABC):
         numbers = np.array([classes.index(name) for name in self.classes], np.int64)
         from bitesize.sources.beside import Beside
 
-        return Beside(self, {"y": numbers[self.labels]}, tuple(classes))
+        label = self.label_name or "y"
+        return Beside(self, {label: numbers[self.labels]}, tuple(classes), label)
 
     def map_labels(self, names: Mapping[Any, str] | Callable[[Any], str]) -> Source:
         """Give classes other names; several may get the same, and are one class then.
@@ -330,7 +340,7 @@ class Source(ABC):
         Raises
         ------
         BadSetting
-            If rows have no class labels in the field ``y``, or a class has no new name.
+            If rows have no class labels, or a class has no new name, or one that is no text.
 
         Examples
         --------
@@ -340,17 +350,25 @@ class Source(ABC):
         ('cat', 'dog')
         """
         labels = self.labels
-        if labels is None or "y" not in self.spec:
-            raise BadSetting(f"{self!r} has no class labels in a field y")
+        if labels is None:
+            raise BadSetting(f"{self!r} has no class labels")
         old: Sequence[Any] = self.classes if self.classes is not None else range(int(labels.max()) + 1)
         try:
-            new = [str(names(name) if callable(names) else names[name]) for name in old]
+            new = [names(name) if callable(names) else names[name] for name in old]
         except KeyError as error:
             raise BadSetting(f"map_labels has no new name for the class {error}") from error
+        for name, other in zip(old, new, strict=True):
+            if not isinstance(other, str | int | np.integer):
+                raise BadSetting(
+                    f"map_labels gives the class {name!r} the name {other!r}, which is neither text nor a whole number"
+                )
+        new = [str(name) for name in new]
         classes = sorted(set(new), key=class_key)
         from bitesize.sources.beside import Beside
 
-        return Beside(self, {"y": np.array([classes.index(name) for name in new], np.int64)[labels]}, tuple(classes))
+        numbers = np.array([classes.index(name) for name in new], np.int64)
+        label = self.label_name or "y"
+        return Beside(self, {label: numbers[labels]}, tuple(classes), label)
 
     def statistics(
         self,
@@ -360,7 +378,7 @@ class Source(ABC):
         on_error: Literal["raise", "skip"] = "raise",
         progress: Callable[[int, int], None] | None = None,
     ) -> Statistics:
-        """Measure mean, deviation, least and greatest value of each channel of ``x``, and count the classes.
+        """Measure mean, deviation, least and greatest value of each channel of ``x`` (see `main`), and count the classes.
 
         Every row is read, and decoded as it is stored, once.
 
@@ -411,8 +429,8 @@ class Source(ABC):
         BadSetting
             If one part would be empty.
         """
-        if not 0 < fraction < 1:
-            raise BadSetting(f"fraction must lie between 0 and 1, not {fraction}")
+        if not (np.isreal(fraction) and 0 < fraction < 1):
+            raise BadSetting(f"fraction must lie between 0 and 1, such as 0.9, not {fraction!r}")
         random = np.random.default_rng(np.random.SeedSequence((seed & (2**64 - 1), 0x5F117)))
         if by is not None:
             first = split_groups(np.asarray(by), len(self), fraction, random)
@@ -458,6 +476,13 @@ class Source(ABC):
         fields = ", ".join(f"{name}: {what}" for name, what in self.spec.items())
         classes = f", {len(self.classes)} classes" if self.classes else ""
         return f"{type(self).__name__}({len(self):,} rows of {{{fields}}}{classes})"
+
+
+def _width(what: Field | Encoded) -> float:
+    """Order fields by the bytes of a row; images come first, and masks last."""
+    if isinstance(what, Field):
+        return what.nbytes
+    return math.inf if what.kind == "image" else -1
 
 
 class _Behind:

@@ -22,20 +22,25 @@ class Beside(Around):
     base
         Where the other fields come from.
     arrays
-        One value a row, shape (n, ...), by field name. The field ``y`` are its labels.
+        One value a row, shape (n, ...), by field name.
     classes
-        Names of the classes, where ``y`` are class numbers.
+        Names of the classes, where labels are class numbers.
+    label
+        The field that has the labels, if it is one of ``arrays``.
     """
 
-    def __init__(self, base: Source, arrays: Mapping[str, NDArray[np.generic]], classes: tuple[str, ...] | None) -> None:
+    def __init__(
+        self, base: Source, arrays: Mapping[str, NDArray[np.generic]], classes: tuple[str, ...] | None, label: str = "y"
+    ) -> None:
         for name, array in arrays.items():
             if len(array) != len(base):
                 raise BadSetting(f"the field {name!r} has {len(array)} values for {len(base)} rows")
         super().__init__(base)
         self._arrays = dict(arrays)
-        self._labels = self._arrays.get("y")
-        self.classes = classes if "y" in arrays else base.classes
-        x = next(iter(base.spec.values()))
+        self._label = label if label in arrays else None
+        self._labels = self._arrays.get(label)
+        self.classes = classes if self._label else base.classes
+        x = base.spec[base.main]
         own = {name: label_field(array, x) for name, array in self._arrays.items()}
         self.spec = {name: own.get(name, what) for name, what in {**base.spec, **own}.items()}
 
@@ -48,7 +53,7 @@ class Beside(Around):
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Locate rows of the base."""
-        return None if "x" in self._arrays else self.base.locate(rows)
+        return None if self.main in self._arrays or self.main != self.base.main else self.base.locate(rows)
 
     def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields of the base, and put the arrays' values in theirs."""
@@ -68,17 +73,17 @@ class Beside(Around):
     @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class numbers, of the arrays or of the base."""
-        return super(Around, self).labels if "y" in self._arrays else self.base.labels
+        return super(Around, self).labels if self._label else self.base.labels
 
     @property
     def label_name(self) -> str | None:
         """Name of the field with the labels, of the arrays or of the base."""
-        return "y" if "y" in self._arrays else self.base.label_name
+        return self._label or self.base.label_name
 
     @property
     def class_count(self) -> int | None:
         """Count the classes."""
-        return super(Around, self).class_count if "y" in self._arrays else self.base.class_count
+        return super(Around, self).class_count if self._label else self.base.class_count
 
     def _identity(self) -> bytes:
         return b"\0".join([self.base.fingerprint().encode(), *(array.tobytes() for array in self._arrays.values())])
@@ -136,7 +141,10 @@ class Zipped(Source):
     def __init__(self, parts: list[tuple[dict[str, str], Source]]) -> None:
         self._parts = parts
         self.spec = {here: source.spec[there] for own, source in parts for here, there in own.items()}
-        self._labelled = next((source for own, source in parts if "y" in own and own["y"] == source.label_name), None)
+        known = {here: source for own, source in parts for here, there in own.items() if there == source.label_name}
+        # Labels of two sources are told apart by nothing but the usual name.
+        self._label = "y" if "y" in known else next(iter(known)) if len(known) == 1 else None
+        self._labelled = known[self._label] if self._label else None
         self.classes = None if self._labelled is None else self._labelled.classes
         self.reads_files = any(source.reads_files for _, source in parts)
         self.left_out = {what: count for _, source in parts for what, count in source.left_out.items()}
@@ -155,6 +163,20 @@ class Zipped(Source):
                 except BadRows as error:
                     failed = error.causes | failed
         raise_bad(failed)
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Locate rows of the source that has `main`."""
+        own, source = next(part for part in self._parts if self.main in part[0])
+        return source.locate(rows) if own[self.main] == source.main else None
+
+    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read the other fields."""
+        for own, source in self._parts:
+            wanted = {there: into[here] for here, there in own.items() if here in into}
+            if source.main in wanted:
+                source.read(rows, wanted)
+            elif wanted:
+                source.read_beside(rows, wanted)
 
     def scratch(self, rows: int) -> int:
         """Tell what all sources need, one after the other."""
@@ -179,13 +201,18 @@ class Zipped(Source):
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
-        """Class numbers of the source whose field is ``y``."""
+        """Class numbers of the source whose labels are those of the rows."""
         return None if self._labelled is None else self._labelled.labels
 
     @property
     def class_count(self) -> int | None:
-        """Count the classes of the source whose field is ``y``."""
+        """Count the classes of that source."""
         return None if self._labelled is None else self._labelled.class_count
+
+    @property
+    def label_name(self) -> str | None:
+        """``y`` if that is the labels of a source; or the one field that is."""
+        return self._label
 
     def describe(self, row: int) -> str:
         """Name the row as its sources do."""

@@ -125,9 +125,9 @@ class ColumnSource(Source):
                 self.spec[name] = Field((), np.dtype(np.int64))
             else:
                 self.spec[name] = Field(tuple(column.shape[1:]), column.dtype.newbyteorder("="))
-        x, y = self.spec.get("x"), self.spec.get(self._label or "")
-        if x is not None and isinstance(y, Field):
-            self.spec[str(self._label)] = label_field(np.empty((0, *y.shape), y.dtype), x)
+        label = self.spec.get(self._label or "")
+        if isinstance(label, Field) and self._label != self.main:
+            self.spec[str(self._label)] = label_field(np.empty((0, *label.shape), label.dtype), self.spec[self.main])
         self._run_rows, self._small = _runs_of(chosen, self._loaded)
 
     def __len__(self) -> int:
@@ -138,8 +138,8 @@ class ColumnSource(Source):
         self._read(rows, into, self._columns)
 
     def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read all fields but ``x``."""
-        self._read(rows, into, [name for name in self._columns if name != "x"])
+        """Read all fields but `main`."""
+        self._read(rows, into, [name for name in self._columns if name != self.main])
 
     def _read(self, rows: NDArray[np.int64], into: Into, names: Sequence[str] | Mapping[str, Column]) -> None:
         failed: dict[int, Exception] = {}
@@ -156,8 +156,8 @@ class ColumnSource(Source):
         raise_bad(failed)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where the field ``x`` lies on disk."""
-        return self._columns["x"].locate(rows) if "x" in self._columns else None
+        """Tell where the field `main` lies on disk."""
+        return self._columns[self.main].locate(rows)
 
     def runs(self) -> Runs | None:
         """Give the chunks of the widest field, which the others are read along with."""

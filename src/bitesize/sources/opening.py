@@ -29,7 +29,7 @@ from bitesize.sources.labels import class_numbers
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
 from bitesize.sources.splits import InParts, choose, choose_files, splits
 from bitesize.sources.table import files_of, labelled_files
-from bitesize.spec import Encoded, Field, Mode
+from bitesize.spec import Mode
 
 What = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
 
@@ -136,11 +136,9 @@ def open_to_train(what: What, labels: Any = None, split: str | None = None) -> S
     source = open(what, labels, split=split)
     label = source.label_name
     if "x" not in source.spec:
-        others = {name: what for name, what in source.spec.items() if name != label}
-        if not others:
+        if source.main == label:
             raise BadFile(f"{what!r:.80} has nothing but labels: {', '.join(source.spec)}")
-        widest = max(others, key=lambda name: _width(others[name]))
-        source = Zipped([({"x": widest} | ({"y": label} if label else {}), source)])
+        source = Zipped([({"x": source.main} | ({"y": label} if label else {}), source)])
     if source.classes is None and source.labels is not None and source.labels.min() >= 0:
         source = source.map_labels(str)
     return source
@@ -158,10 +156,6 @@ def open_parts(what: What, labels: Any = None) -> dict[str, Source]:
         return {"data": open_to_train(what, labels)}
     except InParts as error:
         return {part: open_to_train(what, labels, part) for part in error.parts}
-
-
-def _width(what: Field | Encoded) -> float:
-    return what.nbytes if isinstance(what, Field) else float("inf")
 
 
 def _paths_in(what: Any) -> list[Any] | None:

@@ -27,7 +27,7 @@ def fit(
     callbacks: Sequence[Any] = (),
     class_weight: dict[int, float] | None = None,
     verbose: int | str = "auto",
-    inputs: str | Sequence[str] = "x",
+    inputs: str | Sequence[str] | None = None,
     targets: str | Sequence[str] | None = None,
 ) -> Any:
     """Train a Keras model on a loader; with a checkpoint, from where it stands.
