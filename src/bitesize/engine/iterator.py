@@ -41,6 +41,7 @@ class BatchIterator(Iterator[Batch]):
         if self._run.taken[0] != self._epoch and not self._endless:
             # Here the counter moves on, or when the next loop begins and all was taken: a loop that was left repeats its epoch.
             if not self._finished:
+                self._loader.source.check_unchanged()
                 self._finished = True
                 self._loader.set_epoch(self._run.taken[0])
             raise StopIteration
@@ -67,6 +68,7 @@ class BatchIterator(Iterator[Batch]):
         )
         filling.token = None
         if not step.position:
+            self._loader.source.check_unchanged()
             self._loader.adapt()
         self._loader.took(step.epoch, step.position)
         self._loader.stats.count(step.real, time.perf_counter() - began)

@@ -44,6 +44,11 @@ class Node(ABC):
         Takes about `SCRATCH` bytes for each node on the way.
         """
 
+    def check_unchanged(self) -> None:
+        """Raise `FileChanged` if a file that values come from is not the one it was."""
+        for node in self.below:
+            node.check_unchanged()
+
     def stretches(self) -> list[Stretch] | None:
         """Tell where the rows of the first axis lie on disk exactly as they are, or None."""
         return None

@@ -6,45 +6,23 @@ import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BadSetting, BitesizeError, FileChanged, NotFound
+from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
 from bitesize.files.archives import DAMAGED
 from bitesize.files.deflate import Deflated
 from bitesize.files.names import show
 from bitesize.files.npy import MAX_HEADER, Header, HoldsObjects, parse_header, read_header
 from bitesize.files.pread import read_into, with_file
+from bitesize.files.state import FileState
 from bitesize.lazy.nodes import Node, Stretch, Turned
 from bitesize.lazy.select import SCRATCH, Select, choose, gather, part_of, tiles
 
 # Stands between an archive's path and the name of a member.
 MEMBER = "::"
-
-
-class _Seen(NamedTuple):
-    """What a file looked like when its header was read: another file in its place would be read as garbage."""
-
-    inode: int
-    size: int
-    time: int
-
-    @classmethod
-    def of(cls, file: int | bytes) -> _Seen:
-        """Look at a file."""
-        found = os.stat(file)
-        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
-
-    def check(self, file: int | bytes, path: bytes) -> None:
-        """Raise `FileChanged` if it is no longer the same."""
-        try:
-            same = _Seen.of(file) == self
-        except FileNotFoundError:
-            same = False
-        if not same:
-            raise FileChanged(f"{show(path)} has changed since the lazy array was made of it: make it again")
 
 
 class InMemory(Node):
@@ -81,7 +59,7 @@ class OnDisk(Node):
         self, path: bytes, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], written_to: bool = False
     ) -> None:
         self.path, self._offset, self._stored = path, offset, dtype
-        self._seen = None if written_to else _Seen.of(path)
+        self._seen = None if written_to else FileState.of(path)
         self.shape, self.dtype = shape, dtype.newbyteorder("=")
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
@@ -92,7 +70,7 @@ class OnDisk(Node):
         def work(fd: int) -> None:
             """Read while it is open."""
             if self._seen is not None:
-                self._seen.check(fd, self.path)
+                self._seen.check(self.path, fd)
             gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
 
         with_file(self.path, work)
@@ -101,6 +79,11 @@ class OnDisk(Node):
         read_into(fd, [memoryview(flat.view(np.uint8))], self._offset + first * self.dtype.itemsize, self.path)  # type: ignore[arg-type]
         if not self._stored.isnative:
             flat.byteswap(inplace=True)
+
+    def check_unchanged(self) -> None:
+        """Look at the file."""
+        if self._seen is not None:
+            self._seen.check(self.path)
 
     def stretches(self) -> list[Stretch] | None:
         """All of it."""
@@ -114,7 +97,7 @@ class Compressed(Node):
     on_disk = True
 
     def __init__(self, stream: Deflated, header: Header) -> None:
-        self.path, self._stream, self._header, self._seen = stream.path, stream, header, _Seen.of(stream.path)
+        self.path, self._stream, self._header, self._seen = stream.path, stream, header, FileState.of(stream.path)
         self.shape, self.dtype = header.shape, header.dtype.newbyteorder("=")
         self.own_run_nbytes, self.own_held_nbytes = stream.apart, stream.nbytes
 
@@ -125,7 +108,7 @@ class Compressed(Node):
 
         def work(fd: int) -> None:
             """Read while it is open."""
-            self._seen.check(fd, self.path)
+            self._seen.check(self.path, fd)
             gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
 
         with_file(self.path, work)

@@ -60,6 +60,7 @@ class Epochs(ABC):
             loader.took(epoch, place)
             yield self._receive(under_way)
             del under_way
+        loader.source.check_unchanged()
         if loader.epoch == epoch:
             loader.set_epoch(epoch + 1)
 

@@ -81,6 +81,10 @@ class Around(Source):
     def _identity(self) -> bytes:
         return self.base.fingerprint().encode()
 
+    def check_unchanged(self) -> None:
+        """Look at the base."""
+        self.base.check_unchanged()
+
     def close(self) -> None:
         """Close the base."""
         self.base.close()

@@ -88,6 +88,11 @@ class Arrays(Source):
         """Tell where rows lie in files."""
         return None if self._places is None else self._places.locate(rows)
 
+    def check_unchanged(self) -> None:
+        """Look at the files of a lazy array."""
+        if isinstance(self._x, Node):
+            self._x.check_unchanged()
+
     def runs(self) -> Runs | None:
         """Tell which rows of a file are read at once where runs are asked for."""
         if self._places is not None:

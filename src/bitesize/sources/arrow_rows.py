@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 import queue
 import threading
 from abc import abstractmethod
@@ -15,9 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.decode.header import SUFFIXES, sniff
-from bitesize.errors import BadFile, BadSetting, BitesizeError, FileChanged
-from bitesize.files.pread import explain, read_files
+from bitesize.errors import BadFile, BadSetting, BitesizeError
+from bitesize.sources.arrow_columns import ArrowColumn
 from bitesize.sources.base import Asked, Into, Runs, Source, raise_bad
 from bitesize.sources.columns import LABELS, wanted_fields
 from bitesize.sources.labels import class_numbers
@@ -55,21 +52,6 @@ def chosen_pool() -> Iterator[None]:
             pa.set_memory_pool(before)
 
 
-def state_of(path: str) -> tuple[int, int]:
-    """Tell the size and the time of a file, by which one that was replaced is noticed."""
-    try:
-        stat = os.stat(path)
-    except OSError as error:
-        raise explain(error, os.fsencode(path)) from error
-    return stat.st_size, stat.st_mtime_ns
-
-
-def check_unchanged(path: str, state: tuple[int, int]) -> None:
-    """Raise if a file is not the one that it was when it was opened: labels and places of rows are known from then."""
-    if state_of(path) != state:
-        raise FileChanged(f"{path} has changed since it was opened")
-
-
 class Part(NamedTuple):
     """Rows of a table that are read together.
 
@@ -86,175 +68,6 @@ class Part(NamedTuple):
     rows: int
     nbytes: int
     passing: int = 0
-
-
-class ArrowColumn:
-    """How a column of a table becomes a field.
-
-    Parameters
-    ----------
-    name
-        In the table.
-    first
-        Its first row, as an Arrow array of one value.
-    asked
-        How images are to come out.
-    folder
-        Where paths lead from, or None where they lead nowhere.
-    """
-
-    def __init__(self, name: str, first: Any, asked: Asked, folder: str | None) -> None:
-        import pyarrow as pa
-        import pyarrow.types as kinds
-
-        self.name = name
-        self.folder: str | None = None  # where paths lead from, if it holds paths
-        self.what: Field | Encoded | None = None  # None where it is text, or cannot be a field
-        self.why = ""
-        self.is_text = False
-        kind = first.type
-        shape = None
-        if isinstance(kind, pa.BaseExtensionType):
-            if isinstance(kind, pa.FixedShapeTensorType):
-                shape = tuple(kind.shape)
-                if kind.permutation and list(kind.permutation) != sorted(kind.permutation):
-                    self.why = "tensors whose axes are stored in another order"
-                    return
-            kind = kind.storage_type
-        self.in_struct = kinds.is_struct(kind) and kind.get_field_index("bytes") >= 0
-        if self.in_struct:  # images as Hugging Face stores them
-            kind = kind.field("bytes").type
-        if kinds.is_dictionary(kind):
-            kind = kind.value_type
-        if kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind):
-            self._learn_binary(first, asked)
-        elif kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind):
-            self._learn_text(first, asked, folder)
-        else:
-            self._learn_numbers(first, kind, shape)
-
-    def _learn_binary(self, first: Any, asked: Asked) -> None:
-        value = self.scalar(first, 0)
-        try:
-            sniff(value[:16] if value is not None else b"")
-            self.what = Encoded("image", asked.mode, asked.orient)
-        except BadFile:
-            self.why = "bytes that are no images"
-
-    def _learn_text(self, first: Any, asked: Asked, folder: str | None) -> None:
-        value = self.scalar(first, 0)
-        if folder is not None and isinstance(value, str) and value.lower().endswith(SUFFIXES):
-            self.what, self.folder = Encoded("image", asked.mode, asked.orient), folder
-        else:
-            self.is_text, self.why = True, "text, and no labels"
-
-    def _learn_numbers(self, first: Any, kind: Any, shape: tuple[int, ...] | None) -> None:
-        import pyarrow.types as kinds
-
-        found: list[int] = []
-        values = first.storage if hasattr(first, "storage") else first
-        while kinds.is_fixed_size_list(kind) or kinds.is_list(kind) or kinds.is_large_list(kind):
-            if values.null_count or not len(values):
-                self.why = "lists whose length its first row does not tell"
-                return
-            before = len(values)
-            values = values.flatten()
-            if len(values) % before:
-                self.why = "lists of different lengths"
-                return
-            found.append(len(values) // before)
-            kind = kind.value_type
-        try:
-            dtype = np.dtype(kind.to_pandas_dtype())
-        except (NotImplementedError, TypeError):
-            dtype = np.dtype(object)
-        if dtype.kind not in "biufmM":
-            self.why = f"of type {kind}"
-            return
-        self.what = Field(shape or tuple(found), dtype)
-
-    def scalar(self, values: Any, i: int) -> Any:
-        """Give one value as bytes or text, or None."""
-        value = values[i]
-        if self.in_struct:
-            value = value["bytes"] if value.is_valid else value
-        return value.as_py() if value.is_valid else None
-
-    def put(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
-        """Put values, an Arrow array of as many rows as ``numbers`` has, into rows ``numbers`` of a field."""
-        if isinstance(self.what, Field):
-            self._put_numbers(values, numbers, into, failed)
-        elif self.folder is not None:
-            self._put_files(values, numbers, into, failed)
-        else:
-            self._put_bytes(values, numbers, into, failed)
-
-    def _put_bytes(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
-        for k, i in enumerate(numbers):
-            value = values[k]
-            if self.in_struct and value.is_valid:
-                value = value["bytes"]
-            if not value.is_valid:
-                failed[i] = BadFile(f"the column {self.name!r} has no value there")
-                continue
-            buffer = value.as_buffer()
-            try:
-                into.put(i, buffer.size)[:] = memoryview(buffer).cast("B")
-            except BitesizeError as error:
-                failed[i] = error
-
-    def _put_files(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
-        assert self.folder is not None
-        paths, of = [], []
-        for k, i in enumerate(numbers):
-            value = self.scalar(values, k)
-            if value is None:
-                failed[i] = BadFile(f"the column {self.name!r} has no value there")
-            else:
-                paths.append(os.fsencode(os.path.join(self.folder, value)))
-                of.append(i)
-        found = read_files(paths, lambda k, nbytes: into.put(of[k], nbytes))
-        failed.update({of[k]: error for k, error in found.items()})
-
-    def _put_numbers(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
-        assert isinstance(self.what, Field)
-        shape, whole = self.what.shape, values
-        if hasattr(whole, "storage"):
-            whole = whole.storage
-        if hasattr(whole, "dictionary_decode"):
-            whole = whole.dictionary_decode()
-        alike = True
-        for length in shape if not hasattr(values, "storage") else (math.prod(shape),):
-            if whole.null_count or not hasattr(whole, "flatten"):
-                break
-            alike = alike and _all_of(whole, length)
-            whole = whole.flatten()
-        if whole.null_count or not alike or len(whole) != len(numbers) * math.prod(shape):
-            if len(numbers) > 1:  # each by itself, so that a bad row takes no others with it
-                for k, i in enumerate(numbers):
-                    self._put_numbers(values.slice(k, 1), [i], into, failed)
-                return
-            count = math.prod(shape)
-            other = f"{len(whole)} values for {count}" if len(whole) != count else f"lists of other lengths than {shape}"
-            seen = "no value" if whole.null_count else other
-            failed[numbers[0]] = BadFile(f"the column {self.name!r} has {seen} there")
-            return
-        made = whole.to_numpy(zero_copy_only=False).reshape(len(numbers), *shape)
-        if len(numbers) == len(into) and list(numbers) == list(range(len(into))):
-            into[...] = made
-        else:
-            into[list(numbers)] = made
-
-
-def _all_of(lists: Any, length: int) -> bool:
-    """Whether each list has so many values."""
-    import pyarrow.compute as compute
-    import pyarrow.types as kinds
-
-    if kinds.is_fixed_size_list(lists.type):
-        return bool(lists.type.list_size == length)
-    bounds = compute.min_max(compute.list_value_length(lists)).as_py()
-    return not len(lists) or bounds == {"min": length, "max": length}
 
 
 class ArrowSource(Source):

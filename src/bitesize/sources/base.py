@@ -440,6 +440,12 @@ class Source(ABC):
             raise BadSetting(f"{len(self)} rows cannot be split {fraction:g} to {1 - fraction:g}: one part would be empty")
         return self.subset(first), self.subset(~first)
 
+    def check_unchanged(self) -> None:
+        """Raise `FileChanged` if a file of many rows is not the one it was when it was opened.
+
+        A loader asks at the begin and at the end of each epoch: what is known of the first file would make garbage of another.
+        """
+
     def close(self) -> None:
         """Give back what is held open; the source can be used again."""
 

@@ -221,6 +221,11 @@ class Zipped(Source):
     def _identity(self) -> bytes:
         return "\0".join(f"{sorted(own.items())} {source.fingerprint()}" for own, source in self._parts).encode()
 
+    def check_unchanged(self) -> None:
+        """Look at all sources."""
+        for source in (source for _, source in self._parts):
+            source.check_unchanged()
+
     def close(self) -> None:
         """Close all sources."""
         for _, source in self._parts:

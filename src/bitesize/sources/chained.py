@@ -161,6 +161,11 @@ class Chained(Source):
     def _identity(self) -> bytes:
         return "\0".join(part.fingerprint() for part in self._parts).encode()
 
+    def check_unchanged(self) -> None:
+        """Look at all sources."""
+        for source in self._parts:
+            source.check_unchanged()
+
     def close(self) -> None:
         """Close all sources."""
         for part in self._parts:

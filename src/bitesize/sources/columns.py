@@ -51,6 +51,9 @@ class Column(ABC):
         """Tell where rows lie on disk; see `Source.locate`."""
         return None
 
+    def check_unchanged(self) -> None:
+        """Raise `FileChanged` if it is not what it was when it was opened; see `Source.check_unchanged`."""
+
     @property
     def run_rows(self) -> int | None:
         """Rows of a chunk, or None where single rows are as cheap as neighbours."""
@@ -209,6 +212,11 @@ class ColumnSource(Source):
                     column.read(start, stop, out[start:stop])
                 self._loaded[name] = out
             return self._loaded[name]
+
+    def check_unchanged(self) -> None:
+        """Look at all columns."""
+        for column in self._columns.values():
+            column.check_unchanged()
 
     def close(self) -> None:
         """Let go of what columns keep."""

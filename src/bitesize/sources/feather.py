@@ -10,7 +10,8 @@ import numpy as np
 
 from bitesize.errors import BadFile
 from bitesize.files.pread import open_file
-from bitesize.sources.arrow_rows import ArrowSource, Part, check_unchanged, pool, state_of
+from bitesize.files.state import FileState
+from bitesize.sources.arrow_rows import ArrowSource, Part, pool
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.chained import chain
 
@@ -23,7 +24,7 @@ class Feather(ArrowSource):
     package, extra = "pyarrow", "parquet"
 
     def __init__(self, path: str, asked: Asked) -> None:
-        self._path, self._state = path, state_of(path)
+        self._path, self._state = path, FileState.of(os.fsencode(path))
         parts = []
         with _open(path) as file:
             import pyarrow as pa
@@ -39,9 +40,13 @@ class Feather(ArrowSource):
     def _read_part(self, number: int) -> Any:
         import pyarrow as pa
 
-        check_unchanged(self._path, self._state)
+        self.check_unchanged()
         with _open(self._path) as file:
             return pa.Table.from_batches([_batch(_reader(file, self._path), number, self._path)])
+
+    def check_unchanged(self) -> None:
+        """Look at the file."""
+        self._state.check(os.fsencode(self._path))
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:

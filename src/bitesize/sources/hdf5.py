@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BitesizeError, FileChanged
+from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.pread import joined, open_file, read_into, with_file
+from bitesize.files.state import FileState
 from bitesize.sources.base import Asked, Located, Source
 from bitesize.sources.chained import chain
 from bitesize.sources.chunks import Chunked, Coordinates, inflate, unshuffle
@@ -37,13 +38,12 @@ class _File:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._size = os.path.getsize(path) if os.path.isfile(path) else 0
+        self._state = FileState.of(os.fsencode(path))
         self._open()
 
-    def check_whole(self) -> None:
-        """Raise if the file has become shorter: HDF5 gives zeros for what is no longer there."""
-        if os.path.isfile(self.path) and os.path.getsize(self.path) < self._size:
-            raise FileChanged(f"{self.path} has become shorter since it was opened")
+    def check_unchanged(self, fd: int | None = None) -> None:
+        """Raise if the file is not the one it was: HDF5 would give zeros for what is no longer there."""
+        self._state.check(os.fsencode(self.path), fd)
 
     def _open(self) -> None:
         self._lock, self._pid = threading.Lock(), os.getpid()
@@ -126,7 +126,13 @@ class Dataset(Column):
         """Read neighbouring rows straight into ``out``."""
         if self._offset is not None:  # HDF5 gives zeros for what a file that was cut off does not have
             place, path = self._offset + start * self._row_nbytes, self._path[0]
-            with_file(path, lambda fd: read_into(fd, [out], place, path))
+
+            def work(fd: int) -> None:
+                """Read the file that the place was learned of."""
+                self._file.check_unchanged(fd)
+                read_into(fd, [out], place, path)
+
+            with_file(path, work)
             return
         dataset = self._file.dataset(self._name, self._cache)
         try:
@@ -135,7 +141,7 @@ class Dataset(Column):
             raise BadFile(
                 f"{self._file.path}: rows {start} to {stop - 1} of {self._name!r} cannot be read: {' '.join(str(error).split())[:200]}"
             ) from error
-        self._file.check_whole()
+        self._file.check_unchanged()
 
     def texts(self) -> list[str]:
         """Read all rows as text."""
@@ -195,7 +201,13 @@ class ChunkedDataset(Chunked):
         data = self._buffer("stored", info.size, self._most) if undo else out
         if not undo and info.size != len(out):
             raise BadFile(f"{self._where(at)} has {info.size:,} bytes, and must have {len(out):,}")
-        with_file(self._path, lambda fd: read_into(fd, [data], info.byte_offset, self._path))
+
+        def load(fd: int) -> None:
+            """Read the chunk from the file that it was found in."""
+            self._file.check_unchanged(fd)
+            read_into(fd, [data], info.byte_offset, self._path)
+
+        with_file(self._path, load)
         try:
             for i, code in enumerate(undo):
                 into = out if i == len(undo) - 1 else self._buffer("between", len(out), len(out))
@@ -271,6 +283,10 @@ class Hdf5(ColumnSource):
         """Open a file, or several that are alike, one behind the other."""
         sources = [cls(_File(path), asked) for path in what]
         return sources[0] if len(sources) == 1 else chain(sources)
+
+    def check_unchanged(self) -> None:
+        """Look at the file."""
+        self._file.check_unchanged()
 
     def close(self) -> None:
         """Close the file."""

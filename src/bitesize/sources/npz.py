@@ -56,6 +56,10 @@ class Member(Column):
         offsets = self._stretch.offset + rows * self._row_nbytes
         return Located(path, np.zeros(len(rows), np.int64), offsets, joined=joined(path))
 
+    def check_unchanged(self) -> None:
+        """Look at the archive."""
+        self._node.check_unchanged()
+
     @property
     def run_rows(self) -> int | None:
         """Rows between two places where decompression can begin."""

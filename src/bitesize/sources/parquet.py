@@ -13,7 +13,8 @@ from bitesize.errors import BadFile
 from bitesize.files.names import show
 from bitesize.files.parquet import Chunk, Page, RowGroup, pages, row_groups
 from bitesize.files.pread import open_file, read_into, with_file
-from bitesize.sources.arrow_rows import ArrowSource, Part, check_unchanged, chosen_pool, pool, state_of
+from bitesize.files.state import FileState
+from bitesize.sources.arrow_rows import ArrowSource, Part, chosen_pool, pool
 from bitesize.sources.base import Asked, Source
 
 # Bytes of a value of a type; others are as long as they are.
@@ -41,7 +42,7 @@ class Parquet(ArrowSource):
         self._needed: list[str] | None = None
         parts: list[Part] = []
         known = None
-        self._states = {path: state_of(path) for path in paths}
+        self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
         for path in paths:
             found = _open(path)
             with found:
@@ -68,7 +69,7 @@ class Parquet(ArrowSource):
 
     def _read_part(self, number: int) -> Any:
         path, group, about = self._groups[number]
-        check_unchanged(path, self._states[path])
+        self._states[path].check(os.fsencode(path))
         with _open(path) as found:
             rows = self._rows_at_once(found, path, about)
             try:
@@ -82,6 +83,11 @@ class Parquet(ArrowSource):
                 raise BadFile(
                     f"row group {group} of {path} cannot be read: {' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
                 ) from error
+
+    def check_unchanged(self) -> None:
+        """Look at all files."""
+        for path, state in self._states.items():
+            state.check(os.fsencode(path))
 
     @property
     def nbytes(self) -> int:

@@ -19,6 +19,7 @@ from bitesize.decode.header import SUFFIXES
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.files.npy import MAX_HEADER, parse_header
 from bitesize.files.pread import passing, read_into, with_file
+from bitesize.files.state import FileState
 from bitesize.files.tar_index import tar_index
 from bitesize.sources.base import Asked, Into, Runs, Source, raise_bad
 from bitesize.sources.columns import wanted_fields
@@ -52,6 +53,7 @@ class Tar(Source):
     def __init__(self, paths: Sequence[str], asked: Asked) -> None:
         self._paths = [os.fsencode(path) for path in paths]
         self._where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
+        self._states = [FileState.of(path) for path in self._paths]  # before they are looked into
         samples = [(number, *sample) for number, path in enumerate(paths) for sample in _samples(path)]
         if not samples:
             raise BadFile(f"{self._where} holds no samples")
@@ -131,7 +133,14 @@ class Tar(Source):
                 failed |= dict.fromkeys(of, error)
         raise_bad(failed)
 
+    def check_unchanged(self) -> None:
+        """Look at the shards."""
+        for path, state in zip(self._paths, self._states, strict=True):
+            state.check(path)
+
     def _read_some(self, numbers: list[int], of: list[int], into: Into, failed: dict[int, Exception], fd: int) -> None:
+        shard = self._shard[numbers[of[0]]]
+        self._states[shard].check(self._paths[shard], fd)
         for i in of:
             try:
                 self._read_one(fd, numbers[i], i, into)
