@@ -78,7 +78,35 @@ def test_a_file_that_cannot_be_opened_at_all_is_found_and_not_a_wrong_call(tmp_p
     assert "cannot be read as a tar file" in run("check", tmp_path / "a.tar", code=3).stdout
     told = json.loads(run("check", tmp_path / "a.tar", "--json", code=3).stdout)
     assert not told["well"]
-    assert "a.tar" in told["error"]
+    assert "a.tar" in told["unopened"]["data"]
+
+
+def test_a_part_that_cannot_be_opened_hides_nothing_of_the_others(data):
+    shutil.rmtree(data / "val")
+    (data / "val").mkdir()
+    for i in range(3):
+        (data / "val" / f"{i}.npy").write_bytes(b"no array")
+    said = run("check", data, code=3).stdout
+    assert "val cannot be opened" in said
+    assert "text.jpg" in said
+    found = json.loads(run("check", data, "--json", code=3).stdout)
+    assert (found["well"], found["rows"], list(found["unopened"])) == (False, {"train": 32}, ["val"])
+
+
+def test_rows_of_a_damaged_chunk_are_told_in_one_line(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    x = np.random.default_rng(0).random((40, 9))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        place = file.create_dataset("x", data=x, chunks=(10, 9), compression="gzip").id.get_chunk_info(1).byte_offset
+    with (tmp_path / "a.h5").open("r+b") as file:
+        file.seek(place + 20)
+        file.write(b"damaged")
+    said = " ".join(run("check", tmp_path / "a.h5", code=3).stdout.split())
+    assert "10 bad" in said
+    assert "(and 9 rows more, to row 19)" in said
+    assert [place["row"] for place in json.loads(run("check", tmp_path / "a.h5", "--json", code=3).stdout)["bad"]] == [
+        *range(10, 20)
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="such names cannot be there")

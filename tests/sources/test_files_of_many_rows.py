@@ -363,3 +363,23 @@ def test_a_tar_that_is_compressed_cut_off_or_incomplete_is_told(tmp_path):
         tar.add(tmp_path / "a.tar", "x.png")
     with pytest.raises(bs.BadFile, match="it is compressed"):
         bs.open(tmp_path / "c.tar")
+
+
+def test_links_in_a_tar_file_are_counted_and_not_followed(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for i in range(3):
+            data = io.BytesIO()
+            np.save(data, np.full(4, i))
+            member = tarfile.TarInfo(f"{i}.npy")
+            member.size = len(data.getvalue())
+            tar.addfile(member, io.BytesIO(data.getvalue()))
+        link = tarfile.TarInfo("3.npy")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+        hard = tarfile.TarInfo("4.npy")
+        hard.type, hard.linkname = tarfile.LNKTYPE, "not there"
+        tar.addfile(hard)
+    for _ in range(2):  # as it is made, and as it is kept
+        source = bs.open(tmp_path / "a.tar")
+        assert len(source) == 3
+        assert source.left_out == {"links, devices and the like": 2}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,25 +39,36 @@ def check(
     from bitesize.cli.bar import counting
     from bitesize.sources.opening import open_parts
 
-    try:
-        parts = open_parts(data, labels)
-    except bs.BadFile as error:  # so damaged that nothing of it can be opened
+    parts, unopened = open_parts(data, labels)
+    closed = {name: str(error) for name, error in unopened.items()}
+    if not parts:
         if json:
-            print_json({"well": False, "error": str(error)})
+            print_json({"well": False, "unopened": closed})
         else:
-            console.print(f"[bold red]cannot be opened[/]\n  {plain(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_FOUND) from None
+            _show_unopened(closed)
+        raise typer.Exit(EXIT_FOUND)
     if move_bad is not None:
         _refuse_to_move(parts, data, move_bad)
     with counting("reading", sum(map(len, parts.values())), hide=json) as advance:
         found = bs.check(parts, memory, progress=advance)
     moved = _move(found.damaged, parts, data, move_bad) if move_bad is not None else []
+    well = found.well and not closed
     if json:
-        print_json(_as_json(found, parts, moved))
+        print_json(_as_json(found, parts, moved) | {"well": well, "unopened": closed})
     else:
+        _show_unopened(closed)
         _show(found, parts, moved, move_bad)
-    if not found.well:
+        if well:
+            console.print("[bold green]all is well[/]", highlight=False)
+    if not well:
         raise typer.Exit(EXIT_FOUND)
+
+
+def _show_unopened(errors: Mapping[str, str]) -> None:
+    """Print what is so damaged that it cannot be opened."""
+    for name, error in errors.items():
+        of = "" if list(errors) == ["data"] else f"{plain(name)} "
+        console.print(f"[bold red]{of}cannot be opened[/]\n  {plain(error)}", highlight=False, soft_wrap=True)
 
 
 def _as_json(found: Findings, parts: Mapping[str, Source], moved: list[str]) -> dict[str, Any]:
@@ -84,8 +96,8 @@ def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where:
     def named(place: Place) -> str:
         return f"{place.part}: {place.path}" if several else place.path
 
-    def section(title: str, lines: list[str]) -> None:
-        console.print(f"[bold red]{len(lines):,} {title}[/]", highlight=False)
+    def section(title: str, lines: list[str], count: int | None = None) -> None:
+        console.print(f"[bold red]{len(lines) if count is None else count:,} {title}[/]", highlight=False)
         for line in lines[:_SHOWN]:
             console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)
         if len(lines) > _SHOWN:
@@ -97,7 +109,7 @@ def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where:
         for why, count in part.left_out.items():
             console.print(f"[dim]left out{f' of {name}' if several else ''}: {count:,} {plain(why)}[/]", highlight=False)
     if found.bad:
-        section("bad", [_with_path(named(place), place) for place in found.bad])
+        section("bad", _bad(found.bad, named), len(found.bad))
     if found.leaks:
         section("in several parts", [_group(group, named) for group in found.leaks])
     if found.duplicates:
@@ -108,8 +120,16 @@ def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where:
         console.print(f"[yellow]{plain(line)}[/]", highlight=False, soft_wrap=True)
     if moved:
         console.print(f"{len(moved):,} damaged files moved to [bold]{plain(str(where))}[/]", highlight=False)
-    if found.well:
-        console.print("[bold green]all is well[/]", highlight=False)
+
+
+def _bad(places: Iterable[Place], named: Callable[[Place], str]) -> list[str]:
+    """Write bad rows; neighbours that are bad for one reason, as those of a damaged chunk, in one line."""
+    lines = []
+    for _, alike in groupby(enumerate(places), lambda each: (each[1].part, each[1].row - each[0], each[1].reason)):
+        group = [place for _, place in alike]
+        more = f" (and {len(group) - 1:,} rows more, to row {group[-1].row:,})" if len(group) > 1 else ""
+        lines.append(_with_path(named(group[0]), group[0]) + more)
+    return lines
 
 
 def _with_path(named: str, place: Place) -> str:

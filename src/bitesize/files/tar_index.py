@@ -17,9 +17,9 @@ from bitesize.files.npy import read_header, read_payload
 from bitesize.files.pread import open_file
 
 SUFFIX = ".bitesize-index"
-_VERSION = 3
-# Version, the file's size and time, and how many members: what the index begins with, in bytes.
-_FIRST = 4 * 8
+_VERSION = 4
+# Version, the file's size and time, how many were passed over, and how many members: what the index begins with, in bytes.
+_FIRST = 5 * 8
 
 
 class TarIndex(NamedTuple):
@@ -31,12 +31,15 @@ class TarIndex(NamedTuple):
         All names, one behind the other.
     ends, offsets, sizes : ndarray of int64, shape (members,)
         Where each name ends in ``blob``; where the data begin in the file, and their bytes.
+    passed_over : int
+        Symbolic links, devices and the like, and links to what is not there.
     """
 
     blob: NDArray[np.uint8]
     ends: NDArray[np.int64]
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
+    passed_over: int = 0
 
     def name(self, i: int) -> str:
         """Give the name of a member; bytes that are no text are escaped."""
@@ -58,7 +61,8 @@ def tar_index(path: str) -> TarIndex:
     if kept is not None:
         return kept
     made = _made(path, stat.st_size)
-    numbers = np.concatenate([np.array([*seen, len(made.ends)], np.int64), *made[1:]]).astype("<i8")
+    first = np.array([*seen, made.passed_over, len(made.ends)], np.int64)
+    numbers = np.concatenate([first, made.ends, made.offsets, made.sizes]).astype("<i8")
     # A folder may not be writable: then the pass is made again next time.
     with contextlib.suppress(OSError), replacing(path + SUFFIX) as temporary, open(temporary, "wb") as file:
         np.save(file, np.concatenate([numbers.view(np.uint8), made.blob]))
@@ -83,12 +87,12 @@ def _kept(path: str, seen: tuple[int, ...]) -> TarIndex | None:
         return None
     finally:
         os.close(fd)
-    *known, count = data[:_FIRST].view("<i8").tolist()
+    *known, passed_over, count = data[:_FIRST].view("<i8").tolist()
     end = _FIRST + 3 * 8 * count
     if tuple(known) != seen or not 0 <= count <= len(data) or end > len(data):
         return None
     ends, offsets, sizes = data[_FIRST:end].view("<i8").astype(np.int64).reshape(3, count)
-    found = TarIndex(data[end:], ends, offsets, sizes)
+    found = TarIndex(data[end:], ends, offsets, sizes, passed_over)
     return found if _is_whole(found, seen[1]) else None
 
 
@@ -109,6 +113,7 @@ def _by_name(blob: bytearray, ends: list[int]) -> dict[str, int]:
 def _made(path: str, size: int) -> TarIndex:
     blob, ends, offsets, sizes = bytearray(), list[int](), list[int](), list[int]()
     links: dict[str, int] = {}
+    passed_over = 0
     try:
         with tarfile.open(path, "r:", errorlevel=2) as tar:
             while (member := tar.next()) is not None:
@@ -121,8 +126,10 @@ def _made(path: str, size: int) -> TarIndex:
                         ends.append(len(blob))
                         offsets.append(offsets[target])
                         sizes.append(sizes[target])
+                    passed_over += target is None
                     continue
                 if not member.isreg() or member.issparse():
+                    passed_over += not member.isdir()
                     continue
                 if links:
                     links[member.name] = len(ends)
@@ -148,5 +155,5 @@ def _made(path: str, size: int) -> TarIndex:
         compressed = start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))
         why = "it is compressed, and its members cannot be reached: decompress it" if compressed else str(error)
         raise BadFile(f"{path} cannot be read as a tar file: {why}") from error
-    numbers = (np.array(each, np.int64) for each in (ends, offsets, sizes))
-    return TarIndex(np.frombuffer(bytes(blob), np.uint8), *numbers)
+    numbers = [np.array(each, np.int64) for each in (ends, offsets, sizes)]
+    return TarIndex(np.frombuffer(bytes(blob), np.uint8), numbers[0], numbers[1], numbers[2], passed_over)

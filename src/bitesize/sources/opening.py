@@ -144,18 +144,32 @@ def open_to_train(what: What, labels: Any = None, split: str | None = None) -> S
     return source
 
 
-def open_parts(what: What, labels: Any = None) -> dict[str, Source]:
+def open_parts(what: What, labels: Any = None) -> tuple[dict[str, Source], dict[str, BadFile]]:
     """Open all parts of data as `open_to_train` does, by name; data that is in no parts is the one part ``"data"``.
+
+    Returns
+    -------
+    dict of str to Source, dict of str to BadFile
+        The parts, and the errors of those that are so damaged that they cannot be opened.
 
     Raises
     ------
     BitesizeError
-        As `open`.
+        As `open`, for other reasons.
     """
+    parts: dict[str, Source] = {}
+    damaged: dict[str, BadFile] = {}
     try:
-        return {"data": open_to_train(what, labels)}
+        parts["data"] = open_to_train(what, labels)
+    except BadFile as error:
+        damaged["data"] = error
     except InParts as error:
-        return {part: open_to_train(what, labels, part) for part in error.parts}
+        for part in error.parts:
+            try:
+                parts[part] = open_to_train(what, labels, part)
+            except BadFile as bad:
+                damaged[part] = bad
+    return parts, damaged
 
 
 def _paths_in(what: Any) -> list[Any] | None:

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from bitesize.decode.header import SUFFIXES
 from bitesize.errors import BadFile, BadSetting, BitesizeError
+from bitesize.files.names import show
 from bitesize.files.npy import MAX_HEADER, parse_header
 from bitesize.files.pread import passing, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.files.tar_index import tar_index
+from bitesize.files.tar_samples import Samples
 from bitesize.sources.base import Asked, Into, Runs, Source, raise_bad
 from bitesize.sources.columns import wanted_fields
 from bitesize.sources.labels import class_numbers
@@ -54,18 +56,22 @@ class Tar(Source):
         self._paths = [os.fsencode(path) for path in paths]
         self._where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         self._states = [FileState.of(path) for path in self._paths]  # before they are looked into
-        samples = [(number, *sample) for number, path in enumerate(paths) for sample in _samples(path)]
-        if not samples:
+        samples = Samples()
+        for number, path in enumerate(paths):
+            samples.add(number, tar_index(path))
+        if not len(samples):
             raise BadFile(f"{self._where} holds no samples")
-        kinds = list(samples[0][2])
-        self._names = [key for _, key, _ in samples]
-        self._shard = np.array([number for number, _, _ in samples], np.int32)
+        kinds = samples.kinds_of_first()
+        self._blob, self._ends = samples.names()
+        self._shard = samples.shards()
         wanted = _wanted(kinds, asked)
         self._places: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
         self.spec = {}
         taken = {there.partition(".")[0] if there.startswith("json.") else there for there in wanted.values()}
         self.left_out = {f"members .{kind}": 1 for kind in kinds if kind not in taken}
+        if samples.passed_over:
+            self.left_out["links, devices and the like"] = samples.passed_over
         for name, there in wanted.items():
             member, _, value = there.partition(".") if there.startswith("json.") else (there, "", "")
             places = self._found(samples, member)
@@ -78,13 +84,13 @@ class Tar(Source):
                 self.spec[name] = self._kind(there, places, asked)
         self._labels = self._arrays.get("y")
 
-    def _found(self, samples: Sequence[Any], member: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        missing = [key for _, key, members in samples if member not in members]
-        if missing:
-            first = ", ".join(missing[:_NAMED])
-            raise BadFile(f"{len(missing)} of {len(samples)} samples of {self._where} have no member .{member}: {first}")
-        places = np.array([members[member] for _, _, members in samples], np.int64)
-        return places[:, 0].copy(), places[:, 1].copy()
+    def _found(self, samples: Samples, member: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        places = samples.places(member)
+        missing = np.flatnonzero(places[0] < 0)
+        if missing.size:
+            first = ", ".join(self._name(row) for row in missing[:_NAMED].tolist())
+            raise BadFile(f"{missing.size} of {len(samples)} samples of {self._where} have no member .{member}: {first}")
+        return places
 
     def _values(self, places: tuple[NDArray[np.int64], NDArray[np.int64]], key: str) -> list[Any]:
         """Read small members: text, or a value of JSON."""
@@ -116,7 +122,7 @@ class Tar(Source):
         return Field(header.shape, header.dtype.newbyteorder("="))
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._ends)
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read members where they lie."""
@@ -199,15 +205,17 @@ class Tar(Source):
         """Bytes of names, places and labels."""
         places = sum(each.nbytes for pair in self._places.values() for each in pair)
         arrays = sum(array.nbytes for array in self._arrays.values())
-        return places + arrays + self._shard.nbytes + sum(len(name) + 64 for name in self._names)
+        return places + arrays + self._shard.nbytes + len(self._blob) + self._ends.nbytes
+
+    def _name(self, row: int) -> str:
+        return show(self._blob[int(self._ends[row - 1]) if row else 0 : int(self._ends[row])])
 
     def describe(self, row: int) -> str:
         """Name the file and the sample."""
-        return f"{os.fsdecode(self._paths[self._shard[row]])}::{self._names[row]}"
+        return f"{os.fsdecode(self._paths[self._shard[row]])}::{self._name(row)}"
 
     def _identity(self) -> bytes:
-        names = "\0".join(self._names).encode("utf-8", "surrogateescape")
-        return b"\0".join([names, *(array.tobytes() for array in self._arrays.values())])
+        return b"\0".join([self._blob, self._ends.tobytes(), *(array.tobytes() for array in self._arrays.values())])
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
@@ -231,24 +239,6 @@ class Tar(Source):
                         member.size = len(data)
                         tar.addfile(member, io.BytesIO(data))
         return cls.opened(paths, Asked())
-
-
-def _samples(path: str) -> list[tuple[str, dict[str, tuple[int, int]]]]:
-    """Gather the members of each key: what is before the first dot of the name; what is behind it tells the kind."""
-    index = tar_index(path)
-    samples: list[tuple[str, dict[str, tuple[int, int]]]] = []
-    latest: dict[str, dict[str, tuple[int, int]]] = {}  # the last sample of each key
-    for i in range(len(index.ends)):
-        folder, _, name = index.name(i).rpartition("/")
-        key, dot, kind = name.partition(".")
-        if dot and key and not name.startswith("."):
-            full = f"{folder}/{key}" if folder else key
-            members = latest.get(full)
-            if members is None or kind.lower() in members:  # a key that comes again begins another sample
-                members = latest[full] = {}
-                samples.append((full, members))
-            members[kind.lower()] = (int(index.offsets[i]), int(index.sizes[i]))
-    return samples
 
 
 def _wanted(kinds: Sequence[str], asked: Asked) -> dict[str, str]:
