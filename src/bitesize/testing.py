@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.loader import Loader
+from bitesize.errors import BadRows, BitesizeError
+from bitesize.files.names import show
 from bitesize.memory.budget import Budget
 from bitesize.order.order import Order
 from bitesize.sources.base import Source
@@ -89,6 +91,61 @@ def check_source(source: Source, *, threads: int = 4) -> None:
     source.close()
     _same(read_rows(source, [0, count - 1]), known, [0, count - 1], "after close()")
     _check_loader(source)
+    source.close()
+
+
+def check_bad_rows(source: Source, bad: Sequence[int]) -> None:
+    """Check what becomes of rows that cannot be read: each is told by itself, and all others are read.
+
+    Parameters
+    ----------
+    source
+        With at most 500 rows.
+    bad
+        The rows that cannot be read, at least one.
+
+    Raises
+    ------
+    AssertionError
+        With what is not as promised.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np, bitesize as bs
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for i in range(9):
+    ...     np.save(folder / f"{i}.npy", np.ones((4, 3)))
+    >>> _ = (folder / "5.npy").write_bytes(b"no array")
+    >>> check_bad_rows(bs.open(folder), [5])
+    """
+    count, wanted = len(source), set(bad)
+    assert wanted, "name at least one row that cannot be read"
+    assert count <= _MOST_ROWS, f"{count} rows are more than {_MOST_ROWS}"
+    causes: dict[int, Exception] = {}
+    try:
+        read_rows(source, range(count))
+    except BadRows as error:  # images may be damaged only for who decodes them
+        causes = error.causes
+    assert set(causes) <= wanted, f"rows {sorted(set(causes) - wanted)} were not read, beside bad ones"
+    for i, cause in causes.items():
+        assert isinstance(cause, BitesizeError), f"row {i}: {cause!r} is no error of bitesize's own, such as BadFile"
+    steps = [Resize(8)] if isinstance(source.spec[source.main], Encoded) else []
+    settings: dict[str, Any] = {"batch_size": 4, "memory": "1 GiB", "transforms": steps, "shuffle": False}
+    with Loader(source, **settings, on_error="skip", max_bad=1.0) as loader:
+        seen = [row for batch in loader for row in batch.rows[~batch.mask].tolist()]
+        assert seen == sorted(wanted), f"a loop left out the rows {seen}, and the bad ones are {sorted(wanted)}"
+        assert [row for row, *_ in loader.bad] == sorted(wanted), "loader.bad lists other rows"
+    told = ""
+    with Loader(source.subset([min(wanted)]), **settings) as loader:
+        try:
+            next(iter(loader))
+        except BitesizeError as error:
+            told = str(error)
+    assert told, f"row {min(wanted)} can be read by itself"
+    file = source.path(min(wanted))
+    assert "row 0" in told, f"the error does not name the row: {told}"
+    assert file is None or show(os.path.basename(file)) in told, f"the error does not name the file: {told}"
     source.close()
 
 
