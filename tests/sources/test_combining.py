@@ -82,8 +82,10 @@ def test_a_table_gives_labels_targets_and_weights(tmp_path):
     assert (regression.labels, regression.spec["y"].dtype) == (None, np.dtype("f8"))
     chosen = bs.open(tmp_path / "table.csv", fields={"x": "file_name", "y": "weight"}, split="val")
     assert sorted(chosen.spec) == ["x", "y"]
-    with pytest.raises(bs.BadSetting, match="is text"):
-        bs.open(tmp_path / "table.csv", fields=["note"], split="val")
+    several = bs.open(tmp_path / "table.csv", fields={"x": "file_name", "y": "label", "kind": "note"}, split="val")
+    assert (several.classes, several.classes_of) == (("cat", "dog"), {"kind": ("text 10", "text 11", "text 9")})
+    assert several.subset([2]).classes_of == several.classes_of
+    check_source(bs.open(tmp_path / "table.csv", fields={"x": "file_name", "y": "label", "kind": "note"}, split="train"))
     (tmp_path / "images" / "a" / "0.png").unlink()
     with pytest.raises(bs.NotFound, match=r"1 files of .* do not exist .*images/a/0\.png"):
         bs.open(tmp_path / "table.csv", split="train")
@@ -238,3 +240,58 @@ def test_a_source_of_another_package_is_found(tmp_path):
     """)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, "Lines"), done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather", "pandas", "polars", "arrow"])
+def test_tables_of_arrow_have_several_labels_and_a_column_of_parts(tmp_path, kind):
+    pa = pytest.importorskip("pyarrow")
+    rows = range(24)
+    table = pa.table(
+        {
+            "value": [float(i) for i in rows],
+            "colour": [("red", "green")[i % 2] for i in rows],
+            "form": [("cube", "ball", "cone")[i % 3] for i in rows],
+            "split": [("train", "train", "valid")[i % 3] for i in rows],
+        }
+    )
+    what = table
+    if kind == "parquet":
+        pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "t.parquet", row_group_size=5)
+        what = tmp_path / "t.parquet"
+    elif kind == "feather":
+        pytest.importorskip("pyarrow.feather").write_feather(table, str(tmp_path / "t.feather"), chunksize=5)
+        what = tmp_path / "t.feather"
+    elif kind != "arrow":
+        pytest.importorskip(kind)
+        what = table.to_pandas() if kind == "pandas" else pytest.importorskip("polars").from_arrow(table)
+    with pytest.raises(bs.BadSetting, match=r"in parts \(train, valid\)"):
+        bs.open(what)
+    with pytest.raises(bs.NotFound, match="no rows of the part 'test': it has train, valid"):
+        bs.open(what, split="test")
+    val = bs.open(what, split="val", fields=["value", "colour", "form"], labels="form")
+    assert (len(val), val.classes, val.classes_of) == (8, ("ball", "cone", "cube"), {"colour": ("green", "red")})
+    train = bs.open(what, split="train", fields=["value", "colour"])
+    check_source(train)
+    with bs.Loader(train, batch_size=16, memory="64 MiB", shuffle=False) as loader:
+        batch = next(iter(loader))
+        assert batch["value"].tolist() == [float(i) for i in rows if i % 3 < 2]
+        assert batch["colour"].tolist() == [i % 2 == 0 for i in rows if i % 3 < 2]
+        del batch
+
+
+def test_a_column_that_only_happens_to_be_called_set_is_one_like_others(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    assert len(bs.open(pa.table({"value": [1.0, 2.0], "set": [[1], [2, 3]]}))) == 2
+    assert len(bs.open(pa.table({"value": [1.0, 2.0], "set": ["blue", None]}))) == 2
+    assert len(bs.open(pa.table({"value": [1.0, 2.0], "fold": [0, 1]}), split="1")) == 1
+    with pytest.raises(bs.BadSetting, match="no column that tells parts"):
+        bs.open(pa.table({"value": [1.0, 2.0]}), split="train")
+
+
+def test_text_of_archives_is_a_label_where_it_is_asked_for(tmp_path):
+    form, colour = np.array(["cube", "ball"] * 6), np.array(["red", "green", "blue"] * 4)
+    np.savez(tmp_path / "a.npz", x=np.arange(12.0), form=form, colour=colour)
+    assert list(bs.open(tmp_path / "a.npz").spec) == ["x"]
+    source = bs.open(tmp_path / "a.npz", "form", fields=["x", "form", "colour"])
+    assert (source.classes, source.classes_of) == (("ball", "cube"), {"colour": ("blue", "green", "red")})
+    check_source(source)

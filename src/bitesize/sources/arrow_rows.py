@@ -6,7 +6,7 @@ import queue
 import threading
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from bitesize.sources.arrow_columns import ArrowColumn
 from bitesize.sources.base import Asked, Into, Runs, Source, raise_bad
 from bitesize.sources.columns import LABELS, wanted_fields
 from bitesize.sources.labels import class_numbers
+from bitesize.sources.splits import COLUMNS, rows_of_part
 from bitesize.spec import Encoded, Field
 
 # Parts of a table that are kept: the one that rows are read from, and the next.
@@ -103,13 +104,15 @@ class ArrowSource(Source):
             wanted.setdefault(label, label)
         self._columns: dict[str, ArrowColumn] = {}
         self.spec, left_out = {}, {}
-        self._known: NDArray[np.int64] | None = None
+        self.column_names: tuple[str, ...] = tuple(first.column_names)
+        self._known: dict[str, NDArray[np.int64]] = {}  # class numbers of columns of text
         self._label = label
         for name, there in wanted.items():
             if there not in first.column_names:
                 raise BadSetting(f"{where} has no column {there!r}: it has {', '.join(first.column_names)}")
             column = ArrowColumn(there, first.column(there).slice(0, 1).combine_chunks(), asked, folder)
-            if column.what is None and not (column.is_text and name == label):
+            may_be_text = name == label or asked.fields is not None
+            if column.what is None and not (column.is_text and may_be_text):
                 if asked.fields is not None:
                     raise BadSetting(f"the column {there!r} of {where} cannot be a field: it is {column.why}")
                 left_out[f"{there}: {column.why}"] = 1
@@ -119,8 +122,11 @@ class ArrowSource(Source):
         self.left_out = left_out
         if not self.spec:
             raise BadFile(f"{where} has no column of numbers or images: it has {', '.join(map(str, first.schema))}")
-        if label in self._columns and self._columns[label].is_text:
-            self._known, self.classes = class_numbers(self._all(label), len(self))
+        classes = {}
+        for name in [name for name, column in self._columns.items() if column.is_text]:
+            self._known[name], classes[name] = class_numbers(self._all(name), len(self))
+        self.classes = classes.pop(label, None) if label is not None else None
+        self.classes_of = {name: found for name, found in classes.items() if found is not None}
 
     def _begin(self) -> None:
         self._kept: OrderedDict[int, Any] = OrderedDict()
@@ -185,8 +191,9 @@ class ArrowSource(Source):
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the rows of each part."""
-        if self._known is not None and self._label is not None and self._label in into:
-            into[self._label][...] = self._known[rows]
+        for name, numbers in self._known.items():
+            if name in into:
+                into[name][...] = numbers[rows]
         failed: dict[int, Exception] = {}
         numbers = np.searchsorted(self._ends, rows, side="right")
         for part in np.unique(numbers).tolist():
@@ -233,7 +240,7 @@ class ArrowSource(Source):
     def nbytes(self) -> int:
         """Bytes of the parts that are kept and of those that are read, and of labels."""
         largest = max(part.nbytes for part in self._parts)
-        known = 0 if self._known is None else self._known.nbytes
+        known = sum(numbers.nbytes for numbers in self._known.values())
         passing = max(part.passing for part in self._parts)
         return (_KEPT + _AT_ONCE) * largest + _AT_ONCE * passing + (_BESIDE if largest else 0) + known
 
@@ -251,10 +258,11 @@ class ArrowSource(Source):
     def labels(self) -> NDArray[np.int64] | None:
         """Class number of every row, read when they are first asked for."""
         what = self.spec.get(self._label or "")
-        if self._known is None and isinstance(what, Field) and not what.shape and what.dtype.kind in "iub":
-            assert self._label is not None
-            self._known = np.array(self._all(self._label), np.int64)
-        return self._known
+        if self._label is None or not isinstance(what, Field) or what.shape or what.dtype.kind not in "iub":
+            return None
+        if self._label not in self._known:
+            self._known = self._known | {self._label: np.array(self._all(self._label), np.int64)}
+        return self._known[self._label]
 
     def describe(self, row: int) -> str:
         """Name the data and the row."""
@@ -262,9 +270,38 @@ class ArrowSource(Source):
 
     def _identity(self) -> bytes:
         parts = repr([part.rows for part in self._parts]).encode()
-        return parts + (b"" if self.classes is None or self._known is None else self._known.tobytes())
+        texts = [name for name, column in self._columns.items() if column.is_text]
+        return parts + b"".join(self._known[name].tobytes() for name in texts)
 
     def close(self) -> None:
         """Let go of what is kept."""
         with self._lock:
             self._kept.clear()
+
+
+def in_part(make: Callable[[Asked], ArrowSource], asked: Asked, where: str) -> Source:
+    """Open tables, and take the rows of a part where a column tells the part of each.
+
+    Raises
+    ------
+    BadSetting
+        If a part is asked for and no column tells parts, or there are parts and none is asked for.
+    NotFound
+        If there is no such part.
+    """
+    source = make(asked)
+    column = next((name for name in COLUMNS if name in source.column_names), None)
+    told = None
+    try:
+        told = make(Asked(labels=column, fields=[column])) if column is not None else None
+    except BitesizeError:  # a column of that name that is for something else
+        if asked.split is not None:
+            raise
+    if told is None or told.labels is None:
+        if asked.split is not None:
+            raise BadSetting(f"split={asked.split!r}: {where} has no column that tells parts, called {', '.join(COLUMNS)}")
+        return source
+    parts, numbers = np.unique(told.labels, return_inverse=True)
+    names = [told.classes[part] if told.classes is not None else str(part) for part in parts.tolist()]
+    rows = rows_of_part(names, numbers, asked.split, where)
+    return source if rows is None else source.subset(rows)

@@ -67,6 +67,8 @@ class Files(NamedTuple):
         One label a file, shape (n, ...).
     classes : tuple of str or None
         Names of the classes, where labels are their numbers.
+    classes_of : Mapping of str to (tuple of str)
+        Names of the classes of further fields that are labels.
     left_out : Mapping of str to int
         What was found and not taken, by reason.
     """
@@ -158,6 +160,7 @@ class Source(ABC):
     reads_files = False
     spec: Spec
     classes: tuple[str, ...] | None = None
+    classes_of: Mapping[str, tuple[str, ...]] = {}
     left_out: Mapping[str, int] = {}
     mixture: Mixture | None = None
     _labels: NDArray[Any] | None = None  # the field "y", where there is one

@@ -146,6 +146,12 @@ class Zipped(Source):
         self._label = "y" if "y" in known else next(iter(known)) if len(known) == 1 else None
         self._labelled = known[self._label] if self._label else None
         self.classes = None if self._labelled is None else self._labelled.classes
+        self.classes_of = {
+            here: source.classes_of[there]
+            for own, source in parts
+            for here, there in own.items()
+            if there in source.classes_of
+        }
         self.reads_files = any(source.reads_files for _, source in parts)
         self.left_out = {what: count for _, source in parts for what, count in source.left_out.items()}
 

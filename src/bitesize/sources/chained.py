@@ -46,6 +46,10 @@ def check_alike(sources: Sequence[Source], what: str) -> None:
             raise BadSetting(
                 f"sources to {what} must have the same fields: number 0 has {_told(first)}, number {i} {_told(other)}"
             )
+        if other.classes_of != first.classes_of:
+            raise BadSetting(
+                f"sources to {what} must have the same classes: number 0 has {dict(first.classes_of)}, number {i} {dict(other.classes_of)}"
+            )
         if other.classes != first.classes:
             raise BadSetting(
                 f"sources to {what} must have the same classes: number 0 has {first.classes}, number {i} {other.classes}. "
@@ -64,7 +68,7 @@ class Chained(Source):
         self._parts = tuple(parts)
         self._ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         first = parts[0]
-        self.spec, self.classes = first.spec, first.classes
+        self.spec, self.classes, self.classes_of = first.spec, first.classes, first.classes_of
         self.reads_files = any(part.reads_files for part in parts)
         self.left_out = {what: 0 for part in parts for what in part.left_out}
         for part in parts:

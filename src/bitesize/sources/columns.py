@@ -121,13 +121,18 @@ class ColumnSource(Source):
         self._label = label_of(chosen, asked)
         self._columns = chosen
         self._loaded: dict[str, NDArray[Any]] = {}  # columns in memory
-        self.spec = {}
+        self.spec, classes_of = {}, dict[str, tuple[str, ...]]()
         for name, column in chosen.items():
             if column.dtype.kind in "OUST":
-                self._loaded[name], self.classes = class_numbers(list(column.texts()), self._rows)
+                self._loaded[name], classes = class_numbers(list(column.texts()), self._rows)
+                if name == self._label:
+                    self.classes = classes
+                elif classes is not None:
+                    classes_of[name] = classes
                 self.spec[name] = Field((), np.dtype(np.int64))
             else:
                 self.spec[name] = Field(tuple(column.shape[1:]), column.dtype.newbyteorder("="))
+        self.classes_of = classes_of
         label = self.spec.get(self._label or "")
         if isinstance(label, Field) and self._label != self.main:
             self.spec[str(self._label)] = label_field(np.empty((0, *label.shape), label.dtype), self.spec[self.main])
@@ -228,8 +233,9 @@ class ColumnSource(Source):
         return f"{self._where}, row {row}"
 
     def _identity(self) -> bytes:
-        known = b"" if self.classes is None else self._loaded[str(self._label)].tobytes()
-        return repr((self._rows, sorted(self._columns))).encode() + known
+        named = {*self.classes_of} | ({str(self._label)} if self.classes is not None else set())
+        texts = [self._loaded[name].tobytes() for name in sorted(named & {*self._loaded})]
+        return repr((self._rows, sorted(self._columns))).encode() + b"".join(texts)
 
 
 def _runs_of(columns: Mapping[str, Column], loaded: Mapping[str, Any]) -> tuple[int | None, frozenset[str]]:
@@ -283,7 +289,7 @@ def _choose(columns: Mapping[str, Column], asked: Asked, where: str) -> tuple[di
     for name, there in wanted.items():
         if there not in columns:
             raise BadSetting(f"{where} has no {there!r}: it has {', '.join(columns) or 'nothing'}")
-        why = _unfit(columns[there], name == label)
+        why = _unfit(columns[there], name == label or asked.fields is not None)
         if why is None:
             chosen[name] = columns[there]
         elif asked.fields is not None:
@@ -316,12 +322,12 @@ def label_of(names: Iterable[str], asked: Asked) -> str | None:
     return next((name for name in LABELS if name in names), None)
 
 
-def _unfit(column: Column, is_label: bool) -> str | None:
+def _unfit(column: Column, may_be_text: bool) -> str | None:
     """Say why a column cannot be a field."""
     if isinstance(column, Refused):
         return column.why
     if not column.shape:
         return "a single value"
     if column.dtype.kind in "OUST":
-        return None if is_label and len(column.shape) == 1 else "text, or objects, and no labels"
+        return None if may_be_text and len(column.shape) == 1 else "text, or objects, and no labels"
     return None if column.dtype.kind in "biufcmM" or column.dtype.name == "bfloat16" else f"of type {column.dtype}"

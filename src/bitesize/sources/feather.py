@@ -11,7 +11,7 @@ import numpy as np
 from bitesize.errors import BadFile
 from bitesize.files.pread import open_file
 from bitesize.files.state import FileState
-from bitesize.sources.arrow_rows import ArrowSource, Part, pool
+from bitesize.sources.arrow_rows import ArrowSource, Part, in_part, pool
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.chained import chain
 
@@ -21,6 +21,7 @@ class Feather(ArrowSource):
 
     title = "Feather and Arrow files"
     suffixes = (".feather", ".arrow", ".ipc")
+    in_parts = True
     package, extra = "pyarrow", "parquet"
 
     def __init__(self, path: str, asked: Asked) -> None:
@@ -51,7 +52,7 @@ class Feather(ArrowSource):
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
         """Open a file, or several that are alike, one behind the other."""
-        sources = [cls(path, asked) for path in what]
+        sources = [in_part(lambda asked, path=path: cls(path, asked), asked, path) for path in what]  # type: ignore[misc]
         return sources[0] if len(sources) == 1 else chain(sources)
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bitesize.errors import BadSetting
-from bitesize.sources.arrow_rows import ArrowSource, Part
+from bitesize.sources.arrow_rows import ArrowSource, Part, in_part
 from bitesize.sources.base import Asked, Runs, Source
 
 _KINDS = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")}
@@ -18,6 +18,7 @@ class Frame(ArrowSource):
     """A data frame in memory; it must not be changed while it is used."""
 
     title = "data frames of pandas and Polars, Arrow tables"
+    in_parts = True
     package, extra = "pyarrow", "parquet"
 
     def __init__(self, table: Any, asked: Asked, where: str) -> None:
@@ -55,7 +56,8 @@ class Frame(ArrowSource):
             table = pa.table([_column(what[name]) for name in what.columns], names=names)
         else:
             table = what
-        return cls(table, asked, f"the {type(what).__name__} of {library}")
+        where = f"the {type(what).__name__} of {library}"
+        return in_part(lambda asked: cls(table, asked, where), asked, where)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -14,7 +14,7 @@ from bitesize.files.names import show
 from bitesize.files.parquet import Chunk, Page, RowGroup, pages, row_groups
 from bitesize.files.pread import open_file, read_into, with_file
 from bitesize.files.state import FileState
-from bitesize.sources.arrow_rows import ArrowSource, Part, chosen_pool, pool
+from bitesize.sources.arrow_rows import ArrowSource, Part, chosen_pool, in_part, pool
 from bitesize.sources.base import Asked, Source
 
 # Bytes of a value of a type; others are as long as they are.
@@ -35,6 +35,7 @@ class Parquet(ArrowSource):
 
     title = "Parquet files"
     suffixes = (".parquet", ".pq")
+    in_parts = True
     package, extra = "pyarrow", "parquet"
 
     def __init__(self, paths: list[str], asked: Asked) -> None:
@@ -127,8 +128,9 @@ class Parquet(ArrowSource):
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
-        """Open files."""
-        return cls(list(what), asked)
+        """Open files, or those of their rows that a column says are of a part."""
+        paths = list(what)
+        return in_part(lambda asked: cls(paths, asked), asked, paths[0])
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -6,6 +6,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bitesize.errors import BadSetting, NotFound
 
 # What people call the parts.
@@ -14,6 +17,9 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
+
+# What people call the column that tells the part of each row.
+COLUMNS = ("split", "set", "subset", "fold")
 
 
 class InParts(BadSetting):
@@ -43,6 +49,40 @@ def rank_of_part(name: str) -> tuple[int, str]:
     """Sort key of parts: training first, then validation and test, then others."""
     part = part_of(name)
     return (list(ALIASES).index(part) if part else len(ALIASES), name)
+
+
+def rows_of_part(
+    parts: Sequence[str], numbers: NDArray[np.int64], split: str | None, where: str
+) -> NDArray[np.bool_] | None:
+    """Choose the rows of a part, or give None where rows are in no parts, and none is asked for.
+
+    Parameters
+    ----------
+    parts
+        Names of the parts.
+    numbers
+        The part of each row, by its place in ``parts``.
+    split
+        The part that is asked for.
+    where
+        Name of the data, for messages.
+
+    Raises
+    ------
+    BadSetting
+        If there are parts, and none is asked for.
+    NotFound
+        If there is no such part.
+    """
+    ordered = sorted(parts, key=rank_of_part)
+    if split is None:
+        if any(part_of(part) for part in parts) and len(parts) > 1:
+            raise InParts(where, ordered)
+        return None
+    taken = np.array([part == split or part_of(part) == split for part in parts])
+    if not taken.any():
+        raise NotFound(f"{where} has no rows of the part {split!r}: it has {', '.join(ordered)}")
+    return taken[numbers]
 
 
 def splits(folder: str | os.PathLike[str]) -> dict[str, str]:

@@ -20,12 +20,11 @@ from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Beside
 from bitesize.sources.kinds import by_suffix, need
 from bitesize.sources.labels import class_numbers
-from bitesize.sources.splits import InParts, part_of, rank_of_part
+from bitesize.sources.splits import COLUMNS, rows_of_part
 
 # What people call the columns.
 PATHS = ("path", "file", "file_name", "filename", "filepath", "image", "image_path")
 LABELS = ("label", "y", "class", "target")
-SPLITS = ("split", "set", "subset", "fold")
 # A folder with such a file is described by it.
 METADATA = "metadata.csv"
 # Files that do not exist, and are named in the error.
@@ -64,14 +63,16 @@ class Table(Beside):
         kind = _kind_of(names, tables[0])
         numbers, classes = (None, None) if label is None else _labels(_all_there(columns, label, tables[0]))
         source = kind.of_files(Files(names, numbers, classes, {}), replace(asked, labels=None, fields=None))
-        arrays = {}
+        arrays, classes_of = {}, {}
         for name, column in chosen.items():
             if name != "y":
                 found = _numbers(columns[column])
-                if found is None:
-                    raise BadSetting(f"the column {column!r} of {tables[0]} is text: only the labels may be")
+                if found is None:  # another label
+                    found, classes_of[name] = class_numbers(list(_all_there(columns, column, tables[0])), len(names))
                 arrays[name] = found
-        return cls(source, arrays, None)
+        table = cls(source, arrays, None)
+        table.classes_of = {name: found for name, found in classes_of.items() if found is not None}
+        return table
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -107,20 +108,14 @@ def labelled_files(table: str | os.PathLike[str], root: str) -> tuple[Names, lis
 
 def _of_part(columns: Columns, split: str | None, table: str) -> Columns:
     """Take the rows of a part, where a column tells it."""
-    column = next((name for name in SPLITS if name in columns), None)
+    column = next((name for name in COLUMNS if name in columns), None)
     if column is None:
         if split is not None:
-            raise BadSetting(f"split={split!r}: {table} has no column that tells parts, called {', '.join(SPLITS)}")
+            raise BadSetting(f"split={split!r}: {table} has no column that tells parts, called {', '.join(COLUMNS)}")
         return columns
-    parts = sorted(set(columns[column]), key=rank_of_part)
-    if split is None:
-        if any(part_of(part) for part in parts) and len(parts) > 1:
-            raise InParts(table, parts)
-        return columns
-    taken = [part == split or part_of(part) == split for part in columns[column]]
-    if not any(taken):
-        raise NotFound(f"{table} has no rows of the part {split!r}: it has {', '.join(parts)}")
-    return {name: list(compress(values, taken)) for name, values in columns.items()}
+    parts, numbers = np.unique(columns[column], return_inverse=True)
+    taken = rows_of_part(parts.tolist(), numbers, split, table)
+    return columns if taken is None else {name: list(compress(values, taken)) for name, values in columns.items()}
 
 
 @contextmanager
@@ -162,7 +157,7 @@ def _read(tables: Sequence[str]) -> Columns:
 def _first(columns: Columns, names: Sequence[str], table: str) -> str:
     found = next((name for name in names if name in columns), None)
     if found is None:
-        what = {PATHS: "paths", LABELS: "labels", SPLITS: "parts"}[tuple(names)]
+        what = {PATHS: "paths", LABELS: "labels"}[tuple(names)]
         raise BadFile(
             f"{table} needs a column of {what}, called {', '.join(names)}, and has {', '.join(columns)}: a table of files is "
             "needed; numbers are read from .npy, Parquet or HDF5 files"
@@ -202,7 +197,7 @@ def _chosen(columns: Columns, path: str, asked: Asked) -> dict[str, str]:
             raise BadSetting(f"the table has no column {unknown[0]!r}: it has {', '.join(columns)}")
         wanted = {name: column for name, column in wanted.items() if column != path}
     else:
-        wanted = {name: name for name in others if _numbers(columns[name]) is not None and name not in SPLITS}
+        wanted = {name: name for name in others if _numbers(columns[name]) is not None and name not in COLUMNS}
     label = asked.labels if isinstance(asked.labels, str) else None
     if label is not None and label not in columns:
         raise BadSetting(f"labels={label!r}: the table has no such column: it has {', '.join(columns)}")
