@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 import bitesize as bs
-from bitesize.sources.base import Runs, Source
+from bitesize.sources.base import Source
+from bitesize.sources.rows import Runs
 from bitesize.spec import Encoded, Field
 
 RUN = 10

@@ -14,7 +14,7 @@ from bitesize.files.pread import HAS_PREADV, READ_FLAGS, joined
 from bitesize.kernels.filters import PLAIN as AS_IT_IS
 from bitesize.kernels.filters import resample_values
 from bitesize.kernels.warm import Job, is_warm
-from bitesize.sources.base import Located
+from bitesize.sources.rows import Located
 from bitesize.spec import Field
 from bitesize.transforms.render import Canvas, draw_mask, mask_canvas, mask_values, plan_drawing, render, storage, warm_up
 from bitesize.transforms.view import PLAIN, View

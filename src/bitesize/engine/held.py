@@ -15,7 +15,8 @@ from bitesize.engine.window import Windowed
 from bitesize.errors import BadRows, BitesizeError, FileChanged, LoaderClosed, without_frames
 from bitesize.files.pread import compiled
 from bitesize.memory.mapping import aligned
-from bitesize.sources.base import Into, Located, Source, portion, raise_bad
+from bitesize.sources.base import Source
+from bitesize.sources.rows import Into, Located, portion, raise_bad
 from bitesize.spec import Field
 
 

@@ -19,7 +19,8 @@ from bitesize.engine.window import Windowed
 from bitesize.errors import BadResult, BadRows, BitesizeError, without_frames
 from bitesize.kernels.warm import readers, warm
 from bitesize.memory.budget import Budget
-from bitesize.sources.base import Located, Source
+from bitesize.sources.base import Source
+from bitesize.sources.rows import Located
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform
 

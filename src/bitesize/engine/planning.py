@@ -17,7 +17,8 @@ from bitesize.memory.plan import Part, Plan
 from bitesize.memory.sizes import format_size
 from bitesize.order.order import Order
 from bitesize.order.weighted import balanced
-from bitesize.sources.base import Runs, Source
+from bitesize.sources.base import Source
+from bitesize.sources.rows import Runs
 from bitesize.spec import Encoded, Field
 
 # The pool that decoding draws on: this much, enough for a photograph of 12 megapixels decoded by Pillow, or an eighth of

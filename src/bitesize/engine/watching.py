@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bitesize.decode.header import KINDS_OF_SUFFIXES, read_info
 from bitesize.errors import BadFile, BadRows
 from bitesize.sources.around import Around
-from bitesize.sources.base import EncodedInto, Into, Source
+from bitesize.sources.base import Source
+from bitesize.sources.rows import EncodedInto, Into
 from bitesize.spec import Field
 
 _HASH = np.dtype([("high", np.uint64), ("low", np.uint64)])

@@ -13,7 +13,8 @@ from bitesize.engine.steps import Steps
 from bitesize.errors import BadSetting
 from bitesize.memory.mapping import aligned
 from bitesize.sources.around import Around
-from bitesize.sources.base import Into, Located, Runs, Source
+from bitesize.sources.base import Source
+from bitesize.sources.rows import Into, Located, Runs
 from bitesize.spec import Encoded, Field
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.sources.base import Into, Located, Runs, Source
+from bitesize.sources.base import Source
+from bitesize.sources.rows import Into, Located, Runs
 
 
 class Around(Source):

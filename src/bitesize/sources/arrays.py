@@ -15,8 +15,9 @@ from bitesize.files.pread import joined, read_rows
 from bitesize.lazy.nodes import Node, Stretch
 from bitesize.lazy.parts import InMemory, node_of
 from bitesize.lazy.select import NEAR, SCRATCH, whole
-from bitesize.sources.base import Asked, Into, Located, Runs, Source
+from bitesize.sources.base import Asked, Source
 from bitesize.sources.labels import label_field
+from bitesize.sources.rows import Into, Located, Runs
 from bitesize.spec import Field
 
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.sources.arrow_columns import ArrowColumn
-from bitesize.sources.base import Asked, Into, Runs, Source, raise_bad
+from bitesize.sources.base import Asked, Source
 from bitesize.sources.columns import LABELS, wanted_fields
 from bitesize.sources.labels import class_numbers
+from bitesize.sources.rows import Into, Runs, raise_bad
 from bitesize.sources.splits import COLUMNS, rows_of_part
 from bitesize.spec import Encoded, Field
 

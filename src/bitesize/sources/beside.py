@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BadSetting
 from bitesize.sources.around import Around
-from bitesize.sources.base import Into, Located, Runs, Source, raise_bad
+from bitesize.sources.base import Source
 from bitesize.sources.labels import label_field
+from bitesize.sources.rows import Into, Located, Runs, raise_bad
 from bitesize.spec import Field
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BadSetting
-from bitesize.sources.base import Into, Located, Runs, Source, portion, raise_bad
+from bitesize.sources.base import Source
+from bitesize.sources.rows import Into, Located, Runs, portion, raise_bad
 
 
 def chain(sources: Sequence[Source]) -> Source:

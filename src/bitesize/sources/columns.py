@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError
-from bitesize.sources.base import Asked, Into, Located, Runs, Source, raise_bad
+from bitesize.sources.base import Asked, Source
 from bitesize.sources.labels import class_numbers, label_field
+from bitesize.sources.rows import Into, Located, Runs, raise_bad
 from bitesize.spec import Field
 
 # Fields that are taken for labels where none are named.

@@ -9,7 +9,8 @@ import numpy as np
 
 from bitesize.errors import BadSetting
 from bitesize.sources.arrow_rows import ArrowSource, Part, in_part
-from bitesize.sources.base import Asked, Runs, Source
+from bitesize.sources.base import Asked, Source
+from bitesize.sources.rows import Runs
 
 _KINDS = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")}
 

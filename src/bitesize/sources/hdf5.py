@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.pread import joined, open_file, read_into, with_file
 from bitesize.files.state import FileState
-from bitesize.sources.base import Asked, Located, Source
+from bitesize.sources.base import Asked, Source
 from bitesize.sources.chained import chain
 from bitesize.sources.chunks import Chunked, Coordinates, inflate, unshuffle
 from bitesize.sources.columns import Column, ColumnSource, Refused
+from bitesize.sources.rows import Located
 
 # Chunks of a dataset that HDF5 keeps decompressed: the one that is read, and one that another thread reads.
 _CHUNKS_KEPT = 2

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from bitesize.decode.header import SUFFIXES
 from bitesize.files.names import Names
 from bitesize.files.pread import read_files
-from bitesize.sources.base import Asked, Files, Into, Source, raise_bad
+from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.file_rows import FileSource, example_files
+from bitesize.sources.rows import Into, raise_bad
 from bitesize.spec import Encoded, Mode
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting
-from bitesize.sources.base import Asked, Into, Source, raise_bad
+from bitesize.sources.base import Asked, Source
 from bitesize.sources.columns import wanted_fields
+from bitesize.sources.rows import Into, raise_bad
 from bitesize.spec import Field
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from bitesize.errors import NotFound
 from bitesize.files.names import Names, NamesBuilder
 from bitesize.files.pread import read_files
-from bitesize.sources.base import Into, Source, raise_bad
+from bitesize.sources.base import Source
 from bitesize.sources.file_rows import FileSource
+from bitesize.sources.rows import Into, raise_bad
 from bitesize.spec import Encoded, Mode
 
 # Formats that keep numbers as they are.

@@ -15,8 +15,9 @@ from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header, read_payload
 from bitesize.files.pread import READ_FLAGS, compiled, joined, read_into, with_file
-from bitesize.sources.base import Asked, Files, Into, Located, Source, raise_bad
+from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.file_rows import FileSource, example_files, first_good
+from bitesize.sources.rows import Into, Located, raise_bad
 from bitesize.spec import Field
 
 

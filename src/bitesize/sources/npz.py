@@ -18,9 +18,10 @@ from bitesize.files.pread import joined
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.parts import members
 from bitesize.lazy.select import NEAR, SCRATCH, whole
-from bitesize.sources.base import Asked, Files, Into, Located, Source, raise_bad
+from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.columns import Column, ColumnSource, Refused, wanted_fields
 from bitesize.sources.file_rows import FileSource, example_files, first_good
+from bitesize.sources.rows import Into, Located, raise_bad
 from bitesize.spec import Field
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.sources.around import Around
-from bitesize.sources.base import Into, Located, Runs, Source
+from bitesize.sources.base import Source
+from bitesize.sources.rows import Into, Located, Runs
 
 
 class Subset(Around):

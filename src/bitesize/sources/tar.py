@@ -23,9 +23,10 @@ from bitesize.files.pread import passing, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.files.tar_index import tar_index
 from bitesize.files.tar_samples import Samples
-from bitesize.sources.base import Asked, Into, Runs, Source, raise_bad
+from bitesize.sources.base import Asked, Source
 from bitesize.sources.columns import wanted_fields
 from bitesize.sources.labels import class_numbers
+from bitesize.sources.rows import Into, Runs, raise_bad
 from bitesize.spec import Encoded, Field
 
 # A sample's members that hold its class, as a number or a name.
