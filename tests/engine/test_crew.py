@@ -91,3 +91,39 @@ def test_where_the_system_gives_no_more_threads_those_there_are_go_on(monkeypatc
     rows, most, _ = _work(Waiting(0.02), 100)
     assert len(np.unique(rows)) == 1600
     assert most <= processor_share() + 2
+
+
+def settled(monkeypatch, processors, threads, behaviour, seconds=60):
+    """How many threads work, once it has been going for a while, where so many give (rows a second, processors used, share of waiting)."""
+    now = [0.0]
+    monkeypatch.setattr(crew_module.time, "monotonic", lambda: now[0])
+    crew = crew_module.Crew(processors, threads)
+    worked = []
+    while now[0] < seconds:
+        now[0] += 0.01
+        rows, used, waiting = behaviour(crew.working)
+        crew.report(rows * 0.01, used * 0.01, waiting * crew.working * 0.01)
+        worked.append(crew.working)
+    return float(np.median(worked[len(worked) // 2 :]))
+
+
+def test_all_processors_work_where_each_makes_it_faster(monkeypatch):
+    assert settled(monkeypatch, 16, 30, lambda working: (100 * min(working, 16), min(working, 16), 0)) >= 15
+
+
+def test_threads_that_only_take_turns_from_each_other_stand_by(monkeypatch):
+    def of_one_lock(working):
+        return 100 * min(working, 7) - 5 * max(0, working - 7), min(working, 7), 0
+
+    assert 5 <= settled(monkeypatch, 16, 30, of_one_lock) <= 9
+
+
+def test_no_more_work_than_a_slow_consumer_needs(monkeypatch):
+    def taken(working):
+        return min(500, 100 * working), min(5, working), max(0, 1 - 5 / working)
+
+    assert 4 <= settled(monkeypatch, 16, 30, taken) <= 7
+
+
+def test_many_work_while_they_wait_for_a_disk(monkeypatch):
+    assert settled(monkeypatch, 2, 16, lambda working: (100 * working, 0.1 * working, 0)) >= 14

@@ -96,7 +96,7 @@ class Crew:
         elif self._before is not None and not self._was_good(rate):
             self.working, self._before = self._before[0], None
             self._rest_until, self._fewer_next = now + _REST, not self._fewer_next
-        elif used < _UNUSED and now >= self._rest_until and (tried := self._next_trial()) != self.working:
+        elif self._may_try(used) and now >= self._rest_until and (tried := self._next_trial()) != self.working:
             self.working, self._before = tried, (self.working, rate)
         else:
             self._before = None
@@ -104,6 +104,10 @@ class Crew:
                 self.working -= 1
         self._changed.notify_all()
         self._begun, self._cpu, self._idle, self._rows, self._bites = now, 0.0, 0.0, 0, 0
+
+    def _may_try(self, used: float) -> bool:
+        """Whether another number may be better: processors have nothing to do, or no thread."""
+        return used < _UNUSED or self.working < self.least
 
     def _was_good(self, rate: float) -> bool:
         """Whether the number of threads that is being tried may stay."""
