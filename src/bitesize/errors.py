@@ -26,7 +26,15 @@ from typing import TypeVar
 
 
 class BitesizeError(Exception):
-    """Base of every error that bitesize raises on purpose."""
+    """Base of every error that bitesize raises on purpose.
+
+    Attributes
+    ----------
+    row : int or None
+        The row of the data that could not be loaded, where that is what ended a loop.
+    """
+
+    row: int | None = None
 
 
 class BadSetting(BitesizeError, ValueError):

@@ -295,3 +295,13 @@ def test_text_of_archives_is_a_label_where_it_is_asked_for(tmp_path):
     source = bs.open(tmp_path / "a.npz", "form", fields=["x", "form", "colour"])
     assert (source.classes, source.classes_of) == (("ball", "cube"), {"colour": ("blue", "green", "red")})
     check_source(source)
+
+
+def test_numbers_too_large_for_classes_are_told_before_they_take_memory(tmp_path):
+    source = bs.open(np.zeros((4, 2)), [0, 1, 10**9, 1])
+    for use in (lambda: source.class_count, lambda: source.map_labels(str)):
+        with pytest.raises(bs.BadSetting, match="go up to 1,000,000,000, and there are 4 rows"):
+            use()
+    with bs.Loader(source, batch_size=2, memory="16 MiB", shuffle=False) as loader:  # they may be targets
+        assert [batch["y"].tolist() for batch in loader] == [[0, 1], [10**9, 1]]
+    assert bs.open(np.zeros((4, 2)), [0, 1, 5000, 1]).class_count == 5001

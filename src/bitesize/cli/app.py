@@ -70,9 +70,25 @@ def main() -> None:
 
 def _report(error: Exception) -> int:
     """Print an error of our own tree as one line; others are bugs and keep their traceback."""
-    from bitesize.errors import BitesizeError
+    from bitesize.errors import BitesizeError, TooManyBadRows
 
     if not isinstance(error, BitesizeError) or os.environ.get("BITESIZE_DEBUG"):
         raise error
-    errors.print(f"[bold red]error:[/] {plain(error)}", highlight=False, soft_wrap=True)
+    errors.print(f"[bold red]error:[/] {plain(_in_options(error))}", highlight=False, soft_wrap=True)
+    if isinstance(error, TooManyBadRows):
+        errors.print("bitesize check DATA lists all of them; --max-bad allows more.", highlight=False)
+    elif error.row is not None:
+        errors.print(
+            "bitesize check DATA lists all that cannot be read (--move-bad DIR moves damaged files away); --on-error skip goes on "
+            "without them.",
+            highlight=False,
+            soft_wrap=True,
+        )
     return EXIT_ERROR
+
+
+def _in_options(error: Exception) -> str:
+    """Tell an error in words of the command line, where it speaks of the library's."""
+    from bitesize.sources.splits import InParts
+
+    return error.told("--split {}") if isinstance(error, InParts) else str(error)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bitesize.cli.console import console, print_json
-from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Labels, Memory, parse_batch_size
+from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Labels, Memory, Split, parse_batch_size
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
@@ -19,6 +19,7 @@ def bench(
     image_size: ImageSize = None,
     memory: Memory = "auto",
     labels: Labels = None,
+    split: Split = None,
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="Threads that read and decode; by default one a processor, and two more.")
     ] = None,
@@ -37,7 +38,7 @@ def bench(
 
     if not 0 < seconds < 86_400:
         raise BadSetting(f"--seconds must be above 0, not {seconds:g}")
-    source = open_to_train(data, labels)
+    source = open_to_train(data, labels, split)
     transforms = preparation(source, image_size, augment=True)
     size = parse_batch_size(batch_size)
     options = {"transforms": transforms, "memory": memory, "threads": threads, "dtype": np.float32}

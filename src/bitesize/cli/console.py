@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from typing import Any
 
@@ -11,6 +13,14 @@ from rich.markup import escape
 
 console = Console()
 errors = Console(stderr=True)
+
+
+def command() -> str:
+    """Give what starts this program from here, for lines that people copy: it may be in an environment that is not active."""
+    if shutil.which("bitesize") is not None:
+        return "bitesize"
+    beside = os.path.join(os.path.dirname(sys.executable), "bitesize")
+    return os.path.relpath(beside) if os.path.exists(beside) else "python -m bitesize"
 
 
 def print_json(value: dict[str, Any]) -> None:

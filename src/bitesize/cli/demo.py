@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console
+from bitesize.cli.console import command, console
 
 
 @dataclass(frozen=True)
@@ -153,4 +153,4 @@ def _summary(scene: Scene, run: Path, seconds: float, failed: bool, folder: Path
     table.add_row("trained", "-", f"{summary['rows_per_second']:,.0f} images/s, {seconds:.0f} s in all")
     console.print(table, highlight=False)
     console.print(f"\nEverything is in [bold]{folder}[/]; a second demo uses it again. Next:", highlight=False)
-    console.print(f"  bitesize evaluate {run} {folder / scene.folder}", highlight=False, soft_wrap=True)
+    console.print(f"  {command()} evaluate {run} {folder / scene.folder}", highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bitesize.cli.console import console, plain, print_json
-from bitesize.cli.options import Data, Json, Labels, Memory, OnError, RunArgument, parse_on_error
+from bitesize.cli.options import Data, Json, Labels, MaxBad, Memory, OnError, RunArgument, Split, parse_on_error
 
 _SHOWN = 10
 
@@ -14,8 +14,10 @@ def evaluate(
     run: RunArgument,
     data: Data,
     labels: Labels = None,
+    split: Split = None,
     memory: Memory = "auto",
     on_error: OnError = "raise",
+    max_bad: MaxBad = 0.01,
     json: Json = False,
 ) -> None:
     """Measure a trained model: loss, accuracy, each class, and what is taken for what. Each row counts once."""
@@ -28,11 +30,11 @@ def evaluate(
 
     action: Any = parse_on_error(on_error)
     folder = RunFolder.open(run)
-    source = match_classes(open_to_train(data, labels), folder.classes(), data)
+    source = match_classes(open_to_train(data, labels, split), folder.classes(), data)
     scorer = Scorer(folder)
     batch_size = scorer.config["settings"]["batch_size"]
     with (
-        scorer.loader(source, memory, batch_size, action) as loader,
+        scorer.loader(source, memory, batch_size, action, max_bad=max_bad) as loader,
         counting("evaluating", len(source), hide=json) as progress,
     ):
         result = measure(scorer.classes, scorer.batches(loader, progress))

@@ -26,9 +26,10 @@ def formats(json: Json = False) -> None:
     if json:
         print_json({"formats": found})
         return
-    table = Table("data", "files", "needs", box=None)
+    table = Table("data", "files", "installed", box=None)
     for kind, each in zip((*kinds(), *others()), found, strict=True):
-        needs = each["install"] or each["needs"] or ""
-        colour = "red" if each["install"] else "green"
-        table.add_row(plain(each["kind"]), plain(" ".join(kind.suffixes)), f"[{colour}]{plain(needs)}[/]")
+        there = f"no: {plain(each['install'])}" if each["install"] else "yes"
+        table.add_row(
+            plain(each["kind"]), plain(" ".join(kind.suffixes)), f"[{'red' if each['install'] else 'green'}]{there}[/]"
+        )
     console.print(table)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitesize.cli.console import console, plain
-from bitesize.cli.options import Data, ImageSize, Labels
+from bitesize.cli.options import Data, ImageSize, Labels, Split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +31,7 @@ def inspect(
         str | None, typer.Option(metavar="RUN", help="Show what this run's model was trained on, instead of the defaults.")
     ] = None,
     labels: Labels = None,
+    split: Split = None,
     seed: Annotated[int, typer.Option(help="Decides which rows, and the chance.")] = 0,
 ) -> None:
     """Draw a grid of rows, each as it is stored beside what training makes of it, so that you see what the model sees."""
@@ -46,7 +47,7 @@ def inspect(
         raise BadSetting(
             f"--rows is at most {_MOST_ROWS} and --draws {_MOST_DRAWS}: a larger picture could not be looked at"
         )
-    source = open_to_train(data, labels)
+    source = open_to_train(data, labels, split)
     if not is_image(source.spec["x"]):
         raise BadSetting(f"inspect draws images, and the rows are {source.spec['x']}")
     steps = _steps(source, image_size, run)

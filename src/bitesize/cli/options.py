@@ -43,6 +43,17 @@ OnError = Annotated[
         help="What to do at a file that cannot be read. raise: better no model than one of other data than meant.",
     ),
 ]
+MaxBad = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE",
+        help="Share of the rows that --on-error skip may leave out; one always may. 0.01: where more are damaged, something is wrong.",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(metavar="PART", help="Which part to take, such as val, of data that comes in parts; none by default."),
+]
 Model = Annotated[
     str,
     typer.Option(

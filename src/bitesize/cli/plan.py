@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitesize.cli.console import console, left_out_line, plain, print_json
-from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Labels, Memory, parse_batch_size
+from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Labels, Memory, Split, parse_batch_size
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
@@ -20,6 +20,7 @@ def plan(
     image_size: ImageSize = None,
     memory: Memory = "auto",
     labels: Labels = None,
+    split: Split = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -40,7 +41,7 @@ def plan(
     from bitesize.sources.opening import open_to_train
     from bitesize.training.settings import preparation
 
-    source = open_to_train(data, labels)
+    source = open_to_train(data, labels, split)
     size: Any = parse_batch_size(batch_size)
     transforms = preparation(source, image_size, augment=False)
     with bs.Loader(source, batch_size=size, transforms=transforms, memory=memory, dtype=np.float32) as loader:

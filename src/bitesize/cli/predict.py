@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bitesize.cli.console import console, plain
-from bitesize.cli.options import Memory, OnError, RunArgument, parse_on_error
+from bitesize.cli.options import Memory, OnError, RunArgument, Split, parse_on_error
 
 WhatToPredict = Annotated[
     str, typer.Argument(metavar="DATA", help="A folder, flat or not, one file, or a glob in quotes; no labels are needed.")
@@ -22,10 +22,11 @@ def predict(
     out: Annotated[
         str, typer.Option(metavar="FILE", help="Where to write: .csv, or .parquet (needs pyarrow).")
     ] = "predictions.csv",
+    split: Split = None,
     memory: Memory = "auto",
     on_error: OnError = "raise",
 ) -> None:
-    """Predict: writes path, predicted class, the probability of each class, and why a file could not be read; a line a file."""
+    """Predict: writes path, predicted class and the probability of each class, a line a file; with --on-error skip also why one could not be read."""
     import numpy as np
 
     from bitesize.cli.bar import counting
@@ -40,13 +41,13 @@ def predict(
         raise BadSetting(f"the folder of --out {out} does not exist")
     action: Any = parse_on_error(on_error)
     folder = RunFolder.open(run)
-    source = open_to_train(data)
+    source = open_to_train(data, split=split)
     write = _parquet if Path(out).suffix == ".parquet" else _csv
     scorer = Scorer(folder)
     batch_size = scorer.config["settings"]["batch_size"]
     bad = 0
     with (
-        scorer.loader(source, memory, batch_size, action) as loader,
+        scorer.loader(source, memory, batch_size, action, max_bad=1.0) as loader,
         counting("predicting", len(source)) as progress,
         write(out, scorer.classes) as add,
     ):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from bitesize.cli.console import console, plain, print_json
-from bitesize.cli.options import Data, Json, Labels, Memory, OnError, parse_on_error
+from bitesize.cli.options import Data, Json, Labels, Memory, OnError, Split, parse_on_error
 
 
 def stats(
-    data: Data, labels: Labels = None, memory: Memory = "auto", on_error: OnError = "raise", json: Json = False
+    data: Data, labels: Labels = None, split: Split = None, memory: Memory = "auto", on_error: OnError = "raise", json: Json = False
 ) -> None:  # fmt: skip
     """Measure mean, deviation, least and greatest value of each channel, and count the classes. Every row is read once."""
     from typing import Any
@@ -20,7 +20,7 @@ def stats(
     from bitesize.sources.opening import open_to_train
 
     action: Any = parse_on_error(on_error)
-    source = open_to_train(data, labels)
+    source = open_to_train(data, labels, split)
     done = 0
     with counting("reading", len(source), hide=json) as advance:
 

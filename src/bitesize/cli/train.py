@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, errors, left_out_line, plain, print_json
+from bitesize.cli.console import command, console, errors, left_out_line, plain, print_json
 from bitesize.cli.options import (
     BatchSize,
     ImageSize,
     Json,
     Labels,
+    MaxBad,
     Memory,
     Model,
     OnError,
@@ -65,6 +66,7 @@ def train(
         ),
     ] = "model",
     on_error: OnError = "raise",
+    max_bad: MaxBad = 0.01,
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder for the model and its records.")] = "runs/latest",
     checkpoint_every: Annotated[
         str,
@@ -80,6 +82,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a classifier. The plan is printed first; after each epoch the model is saved."""
+    from bitesize.errors import BadSetting
     from bitesize.training.settings import TrainSettings
 
     size: Any = parse_batch_size(batch_size)
@@ -102,9 +105,12 @@ def train(
         "augment": augment,
         "normalize": normalize,
         "on_error": action,
+        "max_bad": max_bad,
         "checkpoint_every": checkpoint_every,
     }
     broken = None
+    if data is not None and resume and not _is_given(context, "out") and (Path(data) / "config.json").is_file():
+        raise BadSetting(f"{data} is the folder of a run, which knows its data: bitesize train --resume --out {data}")
     if resume:
         given = {name: value for name, value in told.items() if _is_given(context, name)}
         out = out if _is_given(context, "out") else _folder_of_run(out)
@@ -199,7 +205,7 @@ def _interrupted(job: Any, epochs: int, out: str) -> str:
         return f"Interrupted. The model of {epochs} epochs is in {out}; the same command starts again."
     if saved is None:
         return "Interrupted. Nothing is saved: the same command starts again."
-    return f"Interrupted. {saved} is the whole state of training. It goes on with\n  bitesize train --resume --out {out}"
+    return f"Interrupted. {saved} is the whole state of training. It goes on with\n  {command()} train --resume --out {out}"
 
 
 def _print_end(result: dict[str, Any], out: str, left_out: Any) -> None:

@@ -180,6 +180,7 @@ class Policy:
         if not 0 <= max_bad <= 1:
             raise BadSetting(f"max_bad is a share within 0 to 1, not {max_bad}")
         self.skips = on_error == "skip"
+        self._share = max_bad
         self._most = max(1, int(max_bad * rows))
         self._rows = rows
         self._lock = threading.Lock()
@@ -199,7 +200,9 @@ class Policy:
         """
         if not self.skips:
             kind = type(error) if isinstance(error, BitesizeError) else BitesizeError
-            raise kind(f"{error} (row {row}, epoch {epoch})") from error
+            raised = kind(f"{error} (row {row}, epoch {epoch})")
+            raised.row = row
+            raise raised from error
         with self._lock:
             for old in [known for known in self._of_epoch if known < epoch - 1]:
                 del self._of_epoch[old]
@@ -210,5 +213,6 @@ class Policy:
             count = len(rows)
         if count > self._most:
             raise TooManyBadRows(
-                f"{count} of {self._rows} rows are bad in epoch {epoch}, and max_bad allows {self._most}; the last: {error}"
+                f"{count} of {self._rows} rows are bad in epoch {epoch} so far, and max_bad={self._share:g} allows {self._most}; the "
+                f"last: {error}"
             ) from error

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from bitesize.sources.statistics import Statistics
 
 
+# Class numbers above this, and above the number of rows, are no class numbers, but would take memory as if they were.
+_MOST_CLASSES = 100_000
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a user asks of the data that is opened; see `bitesize.open`.
@@ -197,11 +201,16 @@ class Source(ABC):
         """Count the classes: as many as have names, or the greatest class number and one; None where rows have none.
 
         A part of a source has the classes of the whole.
+
+        Raises
+        ------
+        BadSetting
+            If numbers are so large that they cannot be those of classes: models have an output for each.
         """
         if self.classes is not None:
             return len(self.classes)
         labels = self.labels
-        return int(labels.max()) + 1 if labels is not None and labels.min() >= 0 else None
+        return _count(labels) if labels is not None and labels.min() >= 0 else None
 
     def describe(self, row: int) -> str:
         """Name a row for people: its path, where it has one."""
@@ -305,7 +314,7 @@ class Source(ABC):
         labels = self.labels
         if labels is None:
             raise BadSetting(f"{self!r} has no class labels")
-        old: Sequence[Any] = self.classes if self.classes is not None else range(int(labels.max()) + 1)
+        old: Sequence[Any] = self.classes if self.classes is not None else range(_count(labels))
         try:
             new = [names(name) if callable(names) else names[name] for name in old]
         except KeyError as error:
@@ -435,6 +444,17 @@ class Source(ABC):
         fields = ", ".join(f"{name}: {what}" for name, what in self.spec.items())
         classes = f", {len(self.classes)} classes" if self.classes else ""
         return f"{type(self).__name__}({len(self):,} rows of {{{fields}}}{classes})"
+
+
+def _count(labels: NDArray[np.int64]) -> int:
+    """Count the classes that are numbered from 0 on."""
+    greatest = int(labels.max())
+    if greatest >= max(_MOST_CLASSES, len(labels)):
+        raise BadSetting(
+            f"class numbers go up to {greatest:,}, and there are {len(labels):,} rows: number the classes from 0 on, as "
+            "numpy.unique(labels, return_inverse=True) does"
+        )
+    return greatest + 1
 
 
 def _width(what: Field | Encoded) -> float:

@@ -33,7 +33,11 @@ class InParts(BadSetting):
 
     def __init__(self, where: str, parts: Iterable[str]) -> None:
         self.where, self.parts = where, tuple(parts)
-        super().__init__(f'{where} holds data in parts ({", ".join(self.parts)}): choose one with split="{self.parts[0]}"')
+        super().__init__(self.told('split="{}"'))
+
+    def told(self, setting: str) -> str:
+        """Say what there is, and how to choose: by a setting in which the name takes the place of ``{}``."""
+        return f"{self.where} holds data in parts ({', '.join(self.parts)}): choose one with {setting.format(self.parts[0])}"
 
     def __reduce__(self) -> tuple[type[InParts], tuple[str, tuple[str, ...]]]:
         return type(self), (self.where, self.parts)

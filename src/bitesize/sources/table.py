@@ -183,7 +183,9 @@ def files_of(paths: Sequence[str], roots: Sequence[str], table: str) -> Names:
             found.append(place)
     if missing:
         first = ", ".join(missing[:_NAMED])
-        raise NotFound(f"{len(missing)} files of {table} do not exist below {' or '.join(roots)}: {first}")
+        raise NotFound(
+            f"{len(missing)} files of {table} do not exist below {' or '.join(dict.fromkeys(root or '.' for root in roots))}: {first}"
+        )
     return names_of(found)
 
 

@@ -146,6 +146,7 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
             last="short" if training else "pad",
             dtype=np.float32,
             on_error=settings.on_error,
+            max_bad=settings.max_bad,
         )
 
     val_loader = None if val is None else loader(val, training=False)

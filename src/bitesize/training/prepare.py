@@ -150,6 +150,7 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
             last="drop" if training and len(source) >= batch_size else "short",
             dtype=np.float32,
             on_error=settings.on_error,
+            max_bad=settings.max_bad,
         )
 
     def least(source: Source | None, batch_size: int, *, training: bool) -> int:

@@ -34,7 +34,7 @@ class Scorer:
         self.classes = run.classes()
         self.model = _loaded(run.saved)
 
-    def loader(self, source: Source, memory: Any, batch_size: int, on_error: Any) -> Loader:
+    def loader(self, source: Source, memory: Any, batch_size: int, on_error: Any, max_bad: float = 0.01) -> Loader:
         """Make a loader that does to rows what training's validation did.
 
         Raises
@@ -51,6 +51,7 @@ class Scorer:
             last="pad",  # one shape for all batches: nothing is compiled twice
             dtype=np.float32,
             on_error=on_error,
+            max_bad=max_bad,
         )
         shape, expected = loader.spec["x"].shape, tuple(self.config["input_shape"])
         if shape != expected:

@@ -40,8 +40,8 @@ class TrainSettings:
         Whether images are cropped and flipped at random.
     normalize
         Whether pixel values are brought to what the model expects, or to mean 0 and deviation 1 over the training data.
-    on_error
-        What happens at a bad row.
+    on_error, max_bad
+        What happens at a bad row; the share of rows that may be left out.
     checkpoint_every
         How often the whole state of training is saved: minutes (``"5min"``) or batches (``"200"``); ``"0"`` for never.
     """
@@ -63,6 +63,7 @@ class TrainSettings:
     augment: bool = True
     normalize: Literal["model", "data"] = "model"
     on_error: Literal["raise", "skip"] = "raise"
+    max_bad: float = 0.01
     checkpoint_every: str = "5min"
 
     def __post_init__(self) -> None:
@@ -78,6 +79,8 @@ class TrainSettings:
             raise BadSetting(f"--normalize must be model or data, not {self.normalize!r}")
         if self.batch_size != "auto" and self.batch_size < 1:
             raise BadSetting(f"--batch-size must be at least 1, or auto, not {self.batch_size}")
+        if not 0 <= self.max_bad <= 1:
+            raise BadSetting(f"--max-bad is a share of the rows, within 0 to 1, not {self.max_bad:g}")
         parse_interval(self.checkpoint_every)
         if self.image_size is not None:
             check_size("--image-size", self.image_size, self.image_size)
