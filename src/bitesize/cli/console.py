@@ -25,7 +25,8 @@ def command() -> str:
 
 def print_json(value: dict[str, Any]) -> None:
     """Print one JSON object, whatever the terminal's width."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False) + "\n"
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))  # what is no text is escaped, as JSON has it
 
 
 def plain(text: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from bitesize.spec import CHANNELS, Mode
 
 # The file is complete when only this is odd: bytes that stand before the end marker. Any other warning may hide a
 # truncation behind it.
+# What Pillow calls the bytes that it was given.
+_FILE_OBJECT = re.compile(r"<_io\.BytesIO object at 0x[0-9a-f]+>")
 _HARMLESS = "extraneous bytes before marker 0xd9"
 # What undoes each EXIF orientation, as members of Pillow's Transpose: mirrors undo themselves, a quarter turn the other.
 _TURN_BACK = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
@@ -106,7 +109,7 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
     except (BadFile, MemoryError, ImportError):
         raise
     except Exception as error:  # Pillow's plugins raise many types for damaged files
-        raise BadFile(f"damaged {info.kind}: {error}") from error
+        raise BadFile(f"damaged {info.kind}: {_FILE_OBJECT.sub('it', str(error))}") from error
     return out
 
 

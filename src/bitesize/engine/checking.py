@@ -113,7 +113,7 @@ def check(
     >>> [[place.row for place in group] for group in found.duplicates], found.duplicates[0][1].reason
     ([[0, 2]], 'other labels')
     """
-    parts = {"data": data} if isinstance(data, Source) else dict(data)
+    parts = {"data": data} if isinstance(data, Source) else dict(data) if isinstance(data, Mapping) else {}
     if not parts or not all(isinstance(part, Source) for part in parts.values()):
         raise BadSetting("check needs a Source, or a mapping of names to Sources")
     budget = as_budget(memory)

@@ -235,6 +235,11 @@ def mixed_fields(source: Source, steps: Steps, mapped: Mapping[str, Field], layo
         mix.check(image.shape, image.dtype, layout)
         if any(field.mask for field in mapped.values()):
             raise BadSetting(f"{mix!r} mixes labels of rows, and the source has masks")
+        others = [other for other in source.classes_of if other in mapped]
+        if others:
+            raise BadSetting(
+                f"{mix!r} mixes images and one label, and {', '.join(others)} would stay: leave them out, with fields="
+            )
         label = mapped.get(name)
         if label is None:
             continue

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.sources.arrow_columns import ArrowColumn
 from bitesize.sources.base import Asked, Source
+from bitesize.sources.chained import chain
 from bitesize.sources.columns import LABELS, wanted_fields
-from bitesize.sources.labels import class_numbers
+from bitesize.sources.labels import as_class_numbers, class_numbers
 from bitesize.sources.rows import Into, Runs, raise_bad
 from bitesize.sources.splits import COLUMNS, rows_of_part
 from bitesize.spec import Encoded, Field
@@ -262,7 +263,7 @@ class ArrowSource(Source):
         if self._label is None or not isinstance(what, Field) or what.shape or what.dtype.kind not in "iub":
             return None
         if self._label not in self._known:
-            self._known = self._known | {self._label: np.array(self._all(self._label), np.int64)}
+            self._known = self._known | {self._label: as_class_numbers(np.array(self._all(self._label), object))}
         return self._known[self._label]
 
     def describe(self, row: int) -> str:
@@ -280,8 +281,8 @@ class ArrowSource(Source):
             self._kept.clear()
 
 
-def in_part(make: Callable[[Asked], ArrowSource], asked: Asked, where: str) -> Source:
-    """Open tables, and take the rows of a part where a column tells the part of each.
+def in_part(makes: Sequence[Callable[[Asked], ArrowSource]], asked: Asked, where: str) -> Source:
+    """Open tables, one behind the other, and take the rows of a part where a column tells the part of each.
 
     Raises
     ------
@@ -289,20 +290,36 @@ def in_part(make: Callable[[Asked], ArrowSource], asked: Asked, where: str) -> S
         If a part is asked for and no column tells parts, or there are parts and none is asked for.
     NotFound
         If there is no such part.
+    BadFile
+        If a column of parts has rows without one.
     """
-    source = make(asked)
-    column = next((name for name in COLUMNS if name in source.column_names), None)
-    told = None
-    try:
-        told = make(Asked(labels=column, fields=[column])) if column is not None else None
-    except BitesizeError:  # a column of that name that is for something else
-        if asked.split is not None:
-            raise
-    if told is None or told.labels is None:
+    sources = [make(asked) for make in makes]
+    source: Source = sources[0] if len(sources) == 1 else chain(sources)
+    column = next((name for name in COLUMNS if all(name in each.column_names for each in sources)), None)
+    told = [_parts_in(make, column, asked.split) for make in makes] if column is not None else []
+    parts = [each for each in told if each is not None]
+    if not parts or len(parts) < len(makes):
         if asked.split is not None:
             raise BadSetting(f"split={asked.split!r}: {where} has no column that tells parts, called {', '.join(COLUMNS)}")
         return source
-    parts, numbers = np.unique(told.labels, return_inverse=True)
-    names = [told.classes[part] if told.classes is not None else str(part) for part in parts.tolist()]
-    rows = rows_of_part(names, numbers, asked.split, where)
+    names, numbers = np.unique(np.concatenate(parts), return_inverse=True)
+    rows = rows_of_part(names.tolist(), numbers, asked.split, where)
     return source if rows is None else source.subset(rows)
+
+
+def _parts_in(make: Callable[[Asked], ArrowSource], column: str, split: str | None) -> NDArray[np.str_] | None:
+    """Read the column of parts; None where it is for something else."""
+    try:
+        told = make(Asked(labels=column, fields=[column]))
+    except BadSetting:
+        if split is not None:
+            raise
+        return None
+    except BadFile:  # rows without a value
+        if split is not None or column == COLUMNS[0]:
+            raise
+        return None
+    labels = told.labels
+    if labels is None:
+        return None
+    return labels.astype(str) if told.classes is None else np.array(told.classes)[labels]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -185,11 +184,11 @@ class Source(ABC):
 
     @cached_property
     def main(self) -> str:
-        """Name of the field that transforms draw and ``dtype`` casts: ``x``, or where there is none the images, or the widest field."""
-        if "x" in self.spec:
-            return "x"
-        others = {name: what for name, what in self.spec.items() if name != self.label_name}
-        return max(others or self.spec, key=lambda name: _width(self.spec[name]))
+        """Name of the field that transforms draw and ``dtype`` casts: the images, or else ``x``, or else the widest field."""
+        others = [name for name in self.spec if name != self.label_name] or list(self.spec)
+        images = [name for name in others if isinstance(what := self.spec[name], Encoded) and what.kind == "image"]
+        chosen = images or others
+        return "x" if "x" in chosen else max(chosen, key=lambda name: _width(self.spec[name]))
 
     @property
     def label_name(self) -> str | None:
@@ -251,7 +250,10 @@ class Source(ABC):
         BadSetting
             If a number is out of range, or none is given.
         """
-        chosen = np.asarray(rows)
+        try:
+            chosen = np.asarray(rows)
+        except ValueError as error:
+            raise BadSetting(f"rows must be a list of row numbers: {error}") from error
         if chosen.dtype == np.bool_:
             if chosen.shape != (len(self),):
                 raise BadSetting(f"a mask of shape {chosen.shape} does not fit {len(self)} rows")
@@ -279,12 +281,16 @@ class Source(ABC):
         """
         if self.classes is None or self.labels is None:
             raise BadSetting(f"{self!r} has no classes")
-        unknown = [name for name in self.classes if name not in classes]
+        if isinstance(classes, str) or not isinstance(classes, Sequence):
+            raise BadSetting(f"renumber needs a list of names, not {classes!r:.100}")
+        there = set(classes)
+        unknown = [name for name in self.classes if name not in there]
         if unknown:
             raise BadSetting(f"the class {unknown[0]!r} is none of {', '.join(classes[:10])}")
         if tuple(classes) == self.classes:
             return self
-        numbers = np.array([classes.index(name) for name in self.classes], np.int64)
+        place = {name: i for i, name in enumerate(classes)}
+        numbers = np.array([place[name] for name in self.classes], np.int64)
         from bitesize.sources.beside import Beside
 
         label = self.label_name or "y"
@@ -314,7 +320,12 @@ class Source(ABC):
         labels = self.labels
         if labels is None:
             raise BadSetting(f"{self!r} has no class labels")
-        old: Sequence[Any] = self.classes if self.classes is not None else range(_count(labels))
+        if not callable(names) and not isinstance(names, Mapping):
+            raise BadSetting(f"map_labels needs a mapping of old names to new ones, or a function, not {names!r:.100}")
+        old: Sequence[Any] = self.classes if self.classes is not None else range(int(labels.max()) + 1)
+        if self.classes is None and (labels.min() < 0 or len(old) > max(_MOST_CLASSES, len(labels))):
+            numbered, labels = np.unique(labels, return_inverse=True)  # those that are there, such as -1
+            old = numbered.tolist()
         try:
             new = [names(name) if callable(names) else names[name] for name in old]
         except KeyError as error:
@@ -328,7 +339,8 @@ class Source(ABC):
         classes = sorted(set(new), key=class_key)
         from bitesize.sources.beside import Beside
 
-        numbers = np.array([classes.index(name) for name in new], np.int64)
+        place = {name: i for i, name in enumerate(classes)}
+        numbers = np.array([place[name] for name in new], np.int64)
         label = self.label_name or "y"
         return Beside(self, {label: numbers[labels]}, tuple(classes), label)
 
@@ -393,9 +405,11 @@ class Source(ABC):
         """
         if not (np.isreal(fraction) and 0 < fraction < 1):
             raise BadSetting(f"fraction must lie between 0 and 1, such as 0.9, not {fraction!r}")
-        random = np.random.default_rng(np.random.SeedSequence((seed & (2**64 - 1), 0x5F117)))
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+            raise BadSetting(f"seed must be a whole number, not {seed!r}")
+        random = np.random.default_rng(np.random.SeedSequence((int(seed) & (2**64 - 1), 0x5F117)))
         if by is not None:
-            first = split_groups(np.asarray(by), len(self), fraction, random)
+            first = split_groups(by, len(self), fraction, random)
         else:
             first = split_classes(self.labels, len(self), fraction, random)
         if not 0 < first.sum() < len(self):
@@ -457,8 +471,6 @@ def _count(labels: NDArray[np.int64]) -> int:
     return greatest + 1
 
 
-def _width(what: Field | Encoded) -> float:
-    """Order fields by the bytes of a row; images come first, and masks last."""
-    if isinstance(what, Field):
-        return what.nbytes
-    return math.inf if what.kind == "image" else -1
+def _width(what: Field | Encoded) -> int:
+    """Tell the bytes of a row, as far as they are known."""
+    return what.nbytes if isinstance(what, Field) else 0

@@ -112,6 +112,9 @@ def zip(*sources: Source, **named: Source) -> Source:  # noqa: A001 - reads as b
     >>> sorted(pairs.spec)
     ['left', 'right']
     """
+    odd = [each for each in (*sources, *named.values()) if not isinstance(each, Source)]
+    if odd:
+        raise BadSetting(f"zip needs sources, as bs.open(...) makes them, not {odd[0]!r:.100}")
     parts = [({name: name for name in source.spec}, source) for source in sources]
     for prefix, source in named.items():
         alone = len(source.spec) == 1
@@ -146,8 +149,9 @@ class Zipped(Source):
         # Labels of two sources are told apart by nothing but the usual name.
         self._label = "y" if "y" in known else next(iter(known)) if len(known) == 1 else None
         self._labelled = known[self._label] if self._label else None
+        unclear = {here: source.classes for here, source in known.items() if here != self._label and source.classes}
         self.classes = None if self._labelled is None else self._labelled.classes
-        self.classes_of = {
+        self.classes_of = unclear | {
             here: source.classes_of[there]
             for own, source in parts
             for here, there in own.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -32,7 +32,7 @@ def chain(sources: Sequence[Source]) -> Source:
     >>> len(bs.chain([bs.open(np.zeros(900)), bs.open(np.ones(100))]))
     1000
     """
-    sources = list(sources)
+    sources = list(sources) if isinstance(sources, Iterable) else []
     check_alike(sources, "chain")
     return Chained(sources)
 
@@ -46,6 +46,10 @@ def check_alike(sources: Sequence[Source], what: str) -> None:
         if dict(other.spec) != dict(first.spec):
             raise BadSetting(
                 f"sources to {what} must have the same fields: number 0 has {_told(first)}, number {i} {_told(other)}"
+            )
+        if other.label_name != first.label_name:
+            raise BadSetting(
+                f"sources to {what} must have their labels in the same field: number 0 has {first.label_name!r}, number {i} {other.label_name!r}"
             )
         if other.classes_of != first.classes_of:
             raise BadSetting(
@@ -90,6 +94,8 @@ class Chained(Source):
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Locate rows, if all sources can, in files of the same header."""
+        if any(part.main != self.main for part in self._parts):  # they list the same fields in another order
+            return None
         paths: list[bytes] = []
         which, offsets = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
         header: bytes | None = None

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BadSetting, BitesizeError
+from bitesize.errors import BadFile, BadSetting, BitesizeError, DoesNotFit
+from bitesize.memory.limits import available
+from bitesize.memory.sizes import format_size
 from bitesize.sources.base import Asked, Source
-from bitesize.sources.labels import class_numbers, label_field
+from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
 from bitesize.sources.rows import Into, Located, Runs, raise_bad
 from bitesize.spec import Field
 
@@ -24,6 +26,8 @@ LABELS = ("y", "label", "labels", "target")
 _AT_ONCE = 65_536
 # Columns that are kept in memory rather than read chunk by chunk, where their chunks do not fit those of the widest one.
 _SMALL = 64 << 20
+# A text takes about so much beside its characters, in Python.
+_TEXT_NBYTES = 120
 _LOADING = threading.Lock()
 
 
@@ -125,6 +129,7 @@ class ColumnSource(Source):
         self.spec, classes_of = {}, dict[str, tuple[str, ...]]()
         for name, column in chosen.items():
             if column.dtype.kind in "OUST":
+                _check_text(name, column, where)
                 self._loaded[name], classes = class_numbers(list(column.texts()), self._rows)
                 if name == self._label:
                     self.classes = classes
@@ -205,7 +210,7 @@ class ColumnSource(Source):
     @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class number of every row, read when they are first asked for."""
-        return self._whole(str(self._label)).astype(np.int64, copy=False) if self._has_classes else None
+        return as_class_numbers(self._whole(str(self._label))) if self._has_classes else None
 
     def _whole(self, name: str) -> NDArray[Any]:
         """Read a column into memory, once."""
@@ -237,6 +242,17 @@ class ColumnSource(Source):
         named = {*self.classes_of} | ({str(self._label)} if self.classes is not None else set())
         texts = [self._loaded[name].tobytes() for name in sorted(named & {*self._loaded})]
         return repr((self._rows, sorted(self._columns))).encode() + b"".join(texts)
+
+
+def _check_text(name: str, column: Column, where: str) -> None:
+    """Raise `DoesNotFit` where text that is to be numbered would take more than a quarter of what there is, whatever its file stores of it."""
+    need = column.shape[0] * (_TEXT_NBYTES + column.dtype.itemsize)
+    limit = available()
+    if need > limit.room // 4:
+        raise DoesNotFit(
+            f"the labels {name!r} of {where} are text of {column.shape[0]:,} rows, which takes about {format_size(need)} while it is "
+            f"numbered, and a quarter of what is available is {format_size(limit.room // 4)}: store them as whole numbers"
+        )
 
 
 def _runs_of(columns: Mapping[str, Column], loaded: Mapping[str, Any]) -> tuple[int | None, frozenset[str]]:
@@ -310,7 +326,8 @@ def wanted_fields(asked: Asked, there: Iterable[str]) -> dict[str, str]:
     """Give the fields that are asked for: names here to names in the data."""
     if asked.fields is None:
         return {name: name for name in there}
-    if isinstance(asked.fields, str) or not asked.fields:
+    names = list(asked.fields) if isinstance(asked.fields, list | tuple | Mapping) else []
+    if not names or not all(isinstance(name, str) for name in names):
         raise BadSetting(f'fields must be a list of names, or {{"x": "image"}}, not {asked.fields!r}')
     return dict(asked.fields) if isinstance(asked.fields, Mapping) else {name: name for name in asked.fields}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from bitesize.files.pread import open_file
 from bitesize.files.state import FileState
 from bitesize.sources.arrow_rows import ArrowSource, Part, in_part, pool
 from bitesize.sources.base import Asked, Source
-from bitesize.sources.chained import chain
 
 
 class Feather(ArrowSource):
@@ -52,8 +52,7 @@ class Feather(ArrowSource):
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
         """Open a file, or several that are alike, one behind the other."""
-        sources = [in_part(lambda asked, path=path: cls(path, asked), asked, path) for path in what]  # type: ignore[misc]
-        return sources[0] if len(sources) == 1 else chain(sources)
+        return in_part([partial(cls, path) for path in what], asked, what[0])
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

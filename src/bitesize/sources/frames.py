@@ -58,7 +58,7 @@ class Frame(ArrowSource):
         else:
             table = what
         where = f"the {type(what).__name__} of {library}"
-        return in_part(lambda asked: cls(table, asked, where), asked, where)
+        return in_part([lambda asked: cls(table, asked, where)], asked, where)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -37,9 +37,9 @@ _DEFLATE, _SHUFFLE = 1, 2
 class _File:
     """An HDF5 file, opened where it is first needed in a process; what lies in other files is refused."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, state: FileState | None = None) -> None:
         self.path = path
-        self._state = FileState.of(os.fsencode(path))
+        self._state = state or FileState.of(os.fsencode(path))
         self._open()
 
     def check_unchanged(self, fd: int | None = None) -> None:
@@ -81,11 +81,8 @@ class _File:
                 self._file.close()
             self._file = None
 
-    def __getstate__(self) -> str:
-        return self.path
-
-    def __setstate__(self, path: str) -> None:
-        self.__init__(path)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type[_File], tuple[str, FileState]]:
+        return _File, (self.path, self._state)  # what is known of the file is of that state, wherever it is taken
 
 
 def _open(path: str) -> Any:
@@ -131,7 +128,7 @@ class Dataset(Column):
             def work(fd: int) -> None:
                 """Read the file that the place was learned of."""
                 self._file.check_unchanged(fd)
-                read_into(fd, [out], place, path)
+                read_into(fd, [out.reshape(-1).view(np.uint8)], place, path)
 
             with_file(path, work)
             return
@@ -149,7 +146,10 @@ class Dataset(Column):
         import h5py
 
         dataset = self._file.dataset(self._name, self._cache)
-        text = dataset.asstr(errors="backslashreplace")[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
+        try:
+            text = dataset.asstr(errors="backslashreplace")[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
+        except _RAISED as error:
+            raise _damaged(self._file.path, error) from error
         return [each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each) for each in text]
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
@@ -319,6 +319,8 @@ def _columns(opened: Any, file: _File) -> Iterator[tuple[str, Column]]:
             yield name, Refused(found)
         elif found.external or found.is_virtual:
             yield name, Refused("a dataset whose values are in other files")
+        elif found.dtype.kind == "O" and not h5py.check_string_dtype(found.dtype):
+            yield name, Refused("neither numbers nor text")
         elif found.shape is not None:
             filters = _plain_filters(opened, found)
             yield name, Dataset(file, name, found) if filters is None else ChunkedDataset(file, name, found, filters)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.files.scan import class_key
@@ -24,6 +24,8 @@ def class_numbers(labels: Sequence[Any] | NDArray[Any], rows: int) -> tuple[NDAr
     BadSetting
         If their number is not that of the rows.
     """
+    if isinstance(labels, list | tuple) and labels and all(isinstance(label, str) for label in labels):
+        return _numbered(labels, rows)
     try:
         array = np.asarray(labels)
     except ValueError as error:
@@ -40,17 +42,36 @@ def class_numbers(labels: Sequence[Any] | NDArray[Any], rows: int) -> tuple[NDAr
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "backslashreplace")
     if array.dtype.kind == "U":
-        names = sorted({str(name) for name in array.tolist()}, key=class_key)
-        index = {name: i for i, name in enumerate(names)}
-        return np.array([index[str(name)] for name in array.tolist()], np.int64), tuple(names)
+        return _numbered(array.tolist(), rows)
     if array.dtype.kind in "iub" and array.ndim == 3 and array.dtype.itemsize <= 2:
         # Masks stay as they are: as int64 they would be eight times as large.
         return np.ascontiguousarray(array, np.uint8 if array.dtype.kind == "b" else array.dtype.newbyteorder("=")), None
     if array.dtype.kind in "iub":
-        if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
-            raise BadSetting("labels must be below 2**63")
-        return np.ascontiguousarray(array, np.int64), None
+        return np.ascontiguousarray(as_class_numbers(array)), None
     return np.ascontiguousarray(array, array.dtype.newbyteorder("=")), None
+
+
+def as_class_numbers(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Give whole numbers as int64.
+
+    Raises
+    ------
+    BadSetting
+        If one is too large.
+    """
+    if labels.dtype.kind in "uO" and labels.max(initial=0) > np.iinfo(np.int64).max:
+        raise BadSetting("labels must be below 2**63")
+    return labels.astype(np.int64, copy=False)
+
+
+def _numbered(labels: Sequence[str], rows: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Number names in sorted order; what is no text in them is escaped, so that they can be printed and saved."""
+    if len(labels) != rows:
+        raise BadSetting(f"{rows} rows need as many labels: got {len(labels)}")
+    shown = {label: label.encode("utf-8", "backslashreplace").decode() for label in {*map(str, labels)}}
+    names = sorted({*shown.values()}, key=class_key)
+    index = {name: i for i, name in enumerate(names)}
+    return np.array([index[shown[str(label)]] for label in labels], np.int64), tuple(names)
 
 
 def label_field(labels: NDArray[Any], x: Field | Encoded) -> Field:
@@ -75,8 +96,14 @@ def split_classes(
     return first
 
 
-def split_groups(groups: NDArray[Any], rows: int, fraction: float, random: np.random.Generator) -> NDArray[np.bool_]:
+def split_groups(by: ArrayLike, rows: int, fraction: float, random: np.random.Generator) -> NDArray[np.bool_]:
     """Choose whole groups at random that hold about a share of the rows; True for the chosen rows, shape (rows,)."""
+    try:
+        groups = np.asarray(by)
+        if groups.dtype == object:
+            groups = groups.astype(str)
+    except ValueError as error:
+        raise BadSetting(f"by needs one group a row: {error}") from error
     if groups.shape != (rows,):
         raise BadSetting(f"by needs one group a row, shape ({rows},), not {groups.shape}")
     _, member_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)

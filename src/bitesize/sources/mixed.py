@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from bitesize.errors import BadSetting
 from bitesize.order.mixture import Mixture
 from bitesize.sources.base import Source
 from bitesize.sources.chained import Chained, check_alike
@@ -42,9 +43,13 @@ def mix(sources: Sequence[Source], shares: Sequence[float]) -> Source:
     500
     >>> loader.close()
     """
-    sources = list(sources)
+    sources = list(sources) if isinstance(sources, Iterable) else []
     check_alike(sources, "mix")
-    mixture = Mixture(tuple(map(len, sources)), tuple(float(share) for share in shares))
+    try:
+        wanted = tuple(float(share) for share in shares)
+    except (TypeError, ValueError) as error:
+        raise BadSetting(f"shares must be a number for each source, not {shares!r:.100}") from error
+    mixture = Mixture(tuple(map(len, sources)), wanted)
     return Mixed(sources, mixture)
 
 

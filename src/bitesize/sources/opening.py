@@ -27,7 +27,7 @@ from bitesize.sources.images import ImageFiles
 from bitesize.sources.kinds import by_suffix, kinds, need, taking, told
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
-from bitesize.sources.splits import InParts, choose, choose_files, splits
+from bitesize.sources.splits import InParts, choose, choose_files, part_of, splits
 from bitesize.sources.table import files_of, labelled_files
 from bitesize.spec import Mode
 
@@ -89,6 +89,8 @@ def open(  # noqa: A001 - reads as bs.open
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
     asked = Asked(labels, fields, mode, orient)
+    if isinstance(labels, Mapping):
+        raise BadSetting("labels must be one a row, or the name of the field that has them, not a mapping")
     is_path = isinstance(what, str | os.PathLike)
     if isinstance(labels, os.PathLike):
         asked = replace(asked, labels=os.fspath(labels))
@@ -105,13 +107,13 @@ def open(  # noqa: A001 - reads as bs.open
         return _of_mapping(what, asked)
     if is_path:
         return _of_path(os.fspath(what), split, asked)  # type: ignore[arg-type]
+    paths = None if isinstance(what, LazyArray) else _paths_in(what)
+    if paths is not None:
+        return _of_list(paths, asked, split)
     if split is not None and (isinstance(what, LazyArray | np.ndarray) or taking(what) is None):
         raise BadSetting(f"split={split!r} names a part of a folder, and what is given is no folder")
     if isinstance(what, LazyArray):
         return _of_array(what._node, asked)
-    paths = _paths_in(what)
-    if paths is not None:
-        return _of_list(paths, asked)
     if not isinstance(what, np.ndarray):
         kind = taking(what)
         if kind is not None:
@@ -135,7 +137,7 @@ def open_to_train(what: What, labels: Any = None, split: str | None = None) -> S
     """
     source = open(what, labels, split=split)
     label = source.label_name
-    if "x" not in source.spec:
+    if source.main != "x" or label not in (None, "y"):
         if source.main == label:
             raise BadFile(f"{what!r:.80} has nothing but labels: {', '.join(source.spec)}")
         source = Zipped([({"x": source.main} | ({"y": label} if label else {}), source)])
@@ -226,7 +228,10 @@ def _of_path(path: str, split: str | None, asked: Asked) -> Source:
             return _opened(kind, path, split, asked)
         return _of_list([path], asked, split)
     if glob.has_magic(path):
-        return _of_list(choose_files(matching(path), split, path), asked)
+        found = matching(path)
+        if split is not None and not any(part_of(os.path.basename(name)) for name in found):
+            return _of_list(found, asked, split)
+        return _of_list(choose_files(found, split, path), asked)
     raise NotFound(f"{path} does not exist")
 
 
@@ -252,7 +257,7 @@ def _of_listing(found: Listing, path: str, split: str | None, asked: Asked) -> S
             return kind.of_files(Files(found.names, found.labels, found.classes, found.left_out), _no_fields(asked))
         return _of_names(found.names, found.left_out, asked)
     paths = [os.fsdecode(found.names.path(i)) for i in range(len(found.names))]
-    if kind.in_parts and len(paths) == 1:
+    if kind.in_parts and not any(part_of(os.path.basename(path)) for path in paths):
         return _opened(kind, paths, split, asked)
     return _opened(kind, choose_files(paths, split, path), None, asked)
 
@@ -261,7 +266,7 @@ def _of_names(names: Names, left_out: Mapping[str, int], asked: Asked) -> Source
     """Open files of one row each, with the labels that are given."""
     kind = _one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     labels = _no_fields(asked).labels
-    numbers, classes = (None, None) if labels is None else class_numbers(np.asarray(labels), len(names))
+    numbers, classes = (None, None) if labels is None else class_numbers(labels, len(names))
     return kind.of_files(Files(names, numbers, classes, left_out), asked)
 
 
@@ -287,7 +292,7 @@ def _of_array(array: NDArray[Any] | Node, asked: Asked) -> Source:
         )
     if labels is None:
         return Arrays(array)
-    numbers, classes = class_numbers(np.asarray(labels), array.shape[0])
+    numbers, classes = class_numbers(labels, array.shape[0])
     return Arrays(array, numbers, classes)
 
 
@@ -300,7 +305,7 @@ def _opened(kind: type[Source], what: Any, split: str | None, asked: Asked) -> S
     if asked.labels is None or isinstance(asked.labels, str):
         return kind.opened(what, asked)
     source = kind.opened(what, replace(asked, labels=None))
-    numbers, classes = class_numbers(np.asarray(asked.labels), len(source))
+    numbers, classes = class_numbers(asked.labels, len(source))
     return Beside(source, {"y": numbers}, classes)
 
 

@@ -130,7 +130,7 @@ class Parquet(ArrowSource):
     def opened(cls, what: Any, asked: Asked) -> Source:
         """Open files, or those of their rows that a column says are of a part."""
         paths = list(what)
-        return in_part(lambda asked: cls(paths, asked), asked, paths[0])
+        return in_part([lambda asked: cls(paths, asked)], asked, paths[0])
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -83,7 +83,7 @@ def rows_of_part(
         if any(part_of(part) for part in parts) and len(parts) > 1:
             raise InParts(where, ordered)
         return None
-    taken = np.array([part == split or part_of(part) == split for part in parts])
+    taken = np.array([part == split or part_of(part) == (part_of(split) or split) for part in parts])
     if not taken.any():
         raise NotFound(f"{where} has no rows of the part {split!r}: it has {', '.join(ordered)}")
     return taken[numbers]

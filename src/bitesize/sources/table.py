@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import compress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.names import Names, names_of
 from bitesize.sources.base import Asked, Files, Source
-from bitesize.sources.beside import Beside
+from bitesize.sources.beside import Beside, Zipped
+from bitesize.sources.columns import wanted_fields
 from bitesize.sources.kinds import by_suffix, need
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.splits import COLUMNS, rows_of_part
@@ -53,25 +54,30 @@ class Table(Beside):
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
-        """Open the files that a table, or several alike, name; paths are relative to the table's folder."""
+        """Open the files that a table, or several alike, name; paths are relative to each table's folder."""
         tables = [os.path.join(what, METADATA)] if isinstance(what, str) else what
-        columns = _of_part(_read(tables), asked.split, tables[0])
+        columns, counts = _read(tables)
         path = _first(columns, PATHS, tables[0])
-        names = files_of(columns[path], [os.path.dirname(table) for table in tables], tables[0])
-        chosen = _chosen(columns, path, asked)
-        label = chosen.get("y")
+        files, chosen, left_out = _chosen(columns, path, asked, tables[0])
+        rows = _rows_of_part(columns, asked.split, tables[0])
+        folders = [
+            folder for table, count in zip(tables, counts, strict=True) for folder in [os.path.dirname(table)] * count
+        ]
+        if len(tables) == 1:
+            names = files_of([columns[path][row] for row in rows], folders[:1], tables[0])
+        else:
+            names = files_of([os.path.join(folders[row], columns[path][row]) for row in rows], [""], tables[0])
         kind = _kind_of(names, tables[0])
-        numbers, classes = (None, None) if label is None else _labels(_all_there(columns, label, tables[0]))
-        source = kind.of_files(Files(names, numbers, classes, {}), replace(asked, labels=None, fields=None))
-        arrays, classes_of = {}, {}
+        arrays, classes = {}, {}
         for name, column in chosen.items():
-            if name != "y":
-                found = _numbers(columns[column])
-                if found is None:  # another label
-                    found, classes_of[name] = class_numbers(list(_all_there(columns, column, tables[0])), len(names))
-                arrays[name] = found
-        table = cls(source, arrays, None)
-        table.classes_of = {name: found for name, found in classes_of.items() if found is not None}
+            arrays[name], found = _values(columns, column, rows, name == "y", tables[0])
+            if found is not None:
+                classes[name] = found
+        source = kind.of_files(Files(names, None, None, left_out), replace(asked, labels=None, fields=None))
+        if files != "x":
+            source = Zipped([({files: "x"}, source)])
+        table = cls(source, arrays, classes.pop("y", None))
+        table.classes_of = classes
         return table
 
     @classmethod
@@ -101,21 +107,21 @@ def labelled_files(table: str | os.PathLike[str], root: str) -> tuple[Names, lis
     name = os.fspath(table)
     if not os.path.isfile(name):
         raise NotFound(f"{name} does not exist")
-    columns = _read([name])
+    columns, _ = _read([name])
     path, label = _first(columns, PATHS, name), _first(columns, LABELS, name)
     return files_of(columns[path], [root, os.path.dirname(name)], name), list(_all_there(columns, label, name))
 
 
-def _of_part(columns: Columns, split: str | None, table: str) -> Columns:
-    """Take the rows of a part, where a column tells it."""
+def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[int]:
+    """Tell the rows of a part, where a column tells it; or all."""
     column = next((name for name in COLUMNS if name in columns), None)
     if column is None:
         if split is not None:
             raise BadSetting(f"split={split!r}: {table} has no column that tells parts, called {', '.join(COLUMNS)}")
-        return columns
+        return range(len(next(iter(columns.values()))))
     parts, numbers = np.unique(columns[column], return_inverse=True)
     taken = rows_of_part(parts.tolist(), numbers, split, table)
-    return columns if taken is None else {name: list(compress(values, taken)) for name, values in columns.items()}
+    return range(len(numbers)) if taken is None else np.flatnonzero(taken).tolist()
 
 
 @contextmanager
@@ -128,9 +134,10 @@ def _opened(path: str) -> Iterator[Iterator[list[str]]]:
         raise BadFile(f"{path} is not a table in UTF-8: {error}") from error
 
 
-def _read(tables: Sequence[str]) -> Columns:
-    """Read the columns of tables that have the same."""
+def _read(tables: Sequence[str]) -> tuple[Columns, list[int]]:
+    """Read the columns of tables that have the same, and how many rows each has."""
     columns: dict[str, list[str]] = {}
+    ends = [0]
     for number, table in enumerate(tables):
         with _opened(table) as lines:
             names = next(lines, [])
@@ -149,9 +156,10 @@ def _read(tables: Sequence[str]) -> Columns:
                     raise BadFile(f"line {count} of {table} has {len(line)} values for {len(names)} columns")
                 for part, value in zip(parts, line, strict=True):
                     part.append(value)
+            ends.append(len(parts[0]) if parts else 0)
     if not columns or not next(iter(columns.values())):
         raise BadFile(f"{tables[0]} lists no files")
-    return columns
+    return columns, [b - a for a, b in pairwise(ends)]
 
 
 def _first(columns: Columns, names: Sequence[str], table: str) -> str:
@@ -189,17 +197,29 @@ def files_of(paths: Sequence[str], roots: Sequence[str], table: str) -> Names:
     return names_of(found)
 
 
-def _chosen(columns: Columns, path: str, asked: Asked) -> dict[str, str]:
-    """Give the column of each field but ``x``: those asked for, or the labels and all that are numbers."""
-    others = [name for name in columns if name != path]
+def _chosen(columns: Columns, path: str, asked: Asked, table: str) -> tuple[str, dict[str, str], dict[str, int]]:
+    """Give the field of the files; the column of each other one, labels first, as ``y``; and what is left out.
+
+    Fields are those that are asked for, or the labels and all that are numbers.
+    """
+    others, left_out, files = [name for name in columns if name != path], {}, "x"
     if asked.fields is not None:
-        wanted = dict(asked.fields) if isinstance(asked.fields, Mapping) else {name: name for name in asked.fields}
+        wanted = wanted_fields(asked, columns)
         unknown = [column for column in wanted.values() if column not in columns]
         if unknown:
             raise BadSetting(f"the table has no column {unknown[0]!r}: it has {', '.join(columns)}")
+        if isinstance(asked.fields, Mapping):
+            files = next((name for name, column in wanted.items() if column == path), "x")
         wanted = {name: column for name, column in wanted.items() if column != path}
+        if files in wanted:
+            raise BadSetting(
+                f'{files!r} is the field of the files of {table}: give them another name, fields={{"image": "{path}", ...}}'
+            )
     else:
         wanted = {name: name for name in others if _numbers(columns[name]) is not None and name not in COLUMNS}
+        if files in wanted:
+            del wanted[files]
+            left_out[f"the column {files!r}, which is what the files are called"] = 1
     label = asked.labels if isinstance(asked.labels, str) else None
     if label is not None and label not in columns:
         raise BadSetting(f"labels={label!r}: the table has no such column: it has {', '.join(columns)}")
@@ -207,7 +227,7 @@ def _chosen(columns: Columns, path: str, asked: Asked) -> dict[str, str]:
         label = next((name for name in LABELS if name in others), others[0] if len(others) == 1 else None)
     if label is not None:
         wanted = {"y": label} | {name: column for name, column in wanted.items() if column != label}
-    return wanted
+    return files, wanted, left_out
 
 
 def _kind_of(names: Names, table: str) -> type[Source]:
@@ -219,20 +239,30 @@ def _kind_of(names: Names, table: str) -> type[Source]:
     return kind
 
 
-def _all_there(columns: Columns, label: str, table: str) -> Sequence[str]:
-    """Give the labels, none of which may be empty: that would be a class of its own."""
-    missing = [path for path, value in zip(next(iter(columns.values())), columns[label], strict=True) if not value.strip()]
+def _all_there(columns: Columns, label: str, table: str, rows: Sequence[int] | None = None) -> list[str]:
+    """Give the labels of rows, none of which may be empty: that would be a class of its own."""
+    paths, values = next(iter(columns.values())), columns[label]
+    rows = range(len(values)) if rows is None else rows
+    missing = [paths[row] for row in rows if not values[row].strip()]
     if missing:
         raise BadFile(f"{len(missing)} rows of {table} have no {label!r}: {', '.join(missing[:_NAMED])}")
-    return columns[label]
+    return [values[row] for row in rows]
 
 
-def _labels(column: Sequence[str]) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Take whole numbers and text as classes, other numbers as targets."""
-    numbers = _numbers(column)
-    if numbers is not None and numbers.dtype.kind == "f":
+def _values(
+    columns: Columns, column: str, rows: Sequence[int], is_label: bool, table: str
+) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+    """Give the values of a column, and the names of classes where they are text: those of all rows, whatever part is taken."""
+    numbers = _numbers([columns[column][row] for row in rows])
+    if numbers is not None and not is_label:
         return numbers, None
-    return class_numbers(list(column), len(column))
+    given = _all_there(columns, column, table, rows)
+    if numbers is not None:  # whole numbers are classes, too, and others are targets
+        return numbers, None
+    everywhere = [value for value in columns[column] if value.strip()]
+    numbered, classes = class_numbers(everywhere, len(everywhere))
+    known = dict(zip(everywhere, numbered.tolist(), strict=True))
+    return np.array([known[value] for value in given], np.int64), classes
 
 
 def _numbers(column: Sequence[str]) -> NDArray[Any] | None:

@@ -24,7 +24,7 @@ from bitesize.files.state import FileState
 from bitesize.files.tar_index import tar_index
 from bitesize.files.tar_samples import Samples
 from bitesize.sources.base import Asked, Source
-from bitesize.sources.columns import wanted_fields
+from bitesize.sources.columns import LABELS, wanted_fields
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.rows import Into, Runs, raise_bad
 from bitesize.spec import Encoded, Field
@@ -65,7 +65,9 @@ class Tar(Source):
         kinds = samples.kinds_of_first()
         self._blob, self._ends = samples.names()
         self._shard = samples.shards()
-        wanted = _wanted(kinds, asked)
+        wanted = _wanted(kinds, asked, self._where)
+        named = asked.labels if isinstance(asked.labels, str) and asked.labels in wanted else None
+        self._label = named or next((name for name in LABELS if name in wanted), None)
         self._places: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
         self.spec = {}
@@ -77,13 +79,20 @@ class Tar(Source):
             member, _, value = there.partition(".") if there.startswith("json.") else (there, "", "")
             places = self._found(samples, member)
             if value or there in _CLASSES:
-                self._arrays[name], classes = class_numbers(self._values(places, value), len(samples))
-                self.classes = classes if name == "y" else self.classes
+                values = self._values(places, value)
+                try:
+                    self._arrays[name], classes = class_numbers(values, len(samples))
+                except BadSetting as error:
+                    raise BadFile(f"the members .{member} of {self._where}: {error}") from error
+                if name == self._label:
+                    self.classes = classes
+                elif classes is not None:
+                    self.classes_of = {**self.classes_of, name: classes}
                 self.spec[name] = Field(self._arrays[name].shape[1:], self._arrays[name].dtype)
             else:
                 self._places[name] = places
                 self.spec[name] = self._kind(there, places, asked)
-        self._labels = self._arrays.get("y")
+        self._labels = None if self._label is None else self._arrays.get(self._label)
 
     def _found(self, samples: Samples, member: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         places = samples.places(member)
@@ -187,6 +196,11 @@ class Tar(Source):
         with_file(path, lambda fd: read_into(fd, [data], int(places[0][row]), path))
         return data
 
+    @property
+    def label_name(self) -> str | None:
+        """Name of the field with the labels."""
+        return self._label if self._label in self.spec else None
+
     def runs(self) -> Runs | None:
         """Cut shards into stretches of about a megabyte, which disks that turn and networks want."""
         encoded = [sizes for name, (_, sizes) in self._places.items() if isinstance(self.spec[name], Encoded)]
@@ -242,7 +256,7 @@ class Tar(Source):
         return cls.opened(paths, Asked())
 
 
-def _wanted(kinds: Sequence[str], asked: Asked) -> dict[str, str]:
+def _wanted(kinds: Sequence[str], asked: Asked, where: str) -> dict[str, str]:
     """Give the member of each field: those asked for, or the first image or array as ``x`` and the class as ``y``."""
     if asked.fields is not None:
         return wanted_fields(asked, kinds)
@@ -254,5 +268,5 @@ def _wanted(kinds: Sequence[str], asked: Asked) -> dict[str, str]:
     if label is not None:
         wanted["y"] = label
     if "x" not in wanted and not arrays:
-        raise BadFile(f"the samples have no images or arrays: their members are .{', .'.join(kinds)}")
+        raise BadFile(f"the samples of {where} have no images or arrays: their members are .{', .'.join(kinds)}")
     return wanted

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BitesizeError, FileChanged
 from bitesize.files.names import show
 from bitesize.files.pread import read_into, with_file
+from bitesize.files.state import FileState
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.chunks import Chunked, Coordinates, inflate
 from bitesize.sources.columns import Column, ColumnSource, Refused
@@ -48,11 +49,22 @@ class _Store:
             except Exception as error:
                 raise _damaged(self.path, error) from error
 
-    def __getstate__(self) -> str:
-        return self.path
+    def __reduce__(self) -> tuple[type[_Store], tuple[str]]:
+        return _Store, (self.path,)
 
-    def __setstate__(self, path: str) -> None:
-        self.__init__(path)  # type: ignore[misc]
+
+class _About:
+    """The metadata of an array, by which it is noticed if another is in its place."""
+
+    def __init__(self, store: _Store, name: str) -> None:
+        folder = os.path.join(store.path, name)
+        marks = [os.path.join(folder, mark) for mark in _MARKS]
+        self._path = os.fsencode(next((mark for mark in marks if os.path.isfile(mark)), marks[0]))
+        self._state = FileState.of(self._path)
+
+    def check_unchanged(self) -> None:
+        """Raise `FileChanged` if they are others."""
+        self._state.check(self._path)
 
 
 def _open(path: str) -> Any:
@@ -72,7 +84,7 @@ class ZarrArray(Column):
     """An array of a Zarr store."""
 
     def __init__(self, store: _Store, name: str, stored: Any) -> None:
-        self._store, self._name = store, name
+        self._store, self._name, self._about = store, name, _About(store, name)
         self.shape, self.dtype = tuple(stored.shape), np.dtype(stored.dtype)
         self._chunks: tuple[int, ...] = tuple(map(int, stored.chunks)) or (1,)
         self._row_nbytes = math.prod(self.shape[1:]) * self.dtype.itemsize
@@ -81,6 +93,7 @@ class ZarrArray(Column):
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Read neighbouring rows; Zarr reads their chunks side by side."""
+        self.check_unchanged()
         try:
             out[...] = self._store.array(self._name)[start:stop]
         except BadFile:
@@ -91,9 +104,16 @@ class ZarrArray(Column):
                 f"{' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
             ) from error
 
+    def check_unchanged(self) -> None:
+        """Look at its metadata."""
+        self._about.check_unchanged()
+
     def texts(self) -> list[str]:
         """Read all rows as text."""
-        found = self._store.array(self._name)[:]
+        try:
+            found = self._store.array(self._name)[:]
+        except Exception as error:  # whatever a codec raises for damaged chunks
+            raise _damaged(self._store.path, error) from error
         return [
             each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each) for each in found.tolist()
         ]
@@ -119,11 +139,16 @@ class ChunkedArray(Chunked):
     def __init__(self, store: _Store, name: str, stored: Any, codec: str | None) -> None:
         super().__init__(tuple(stored.shape), _stored_dtype(stored), tuple(stored.chunks))
         self._fill = 0 if stored.fill_value is None else stored.fill_value
-        self._store = store
+        self._store, self._about = store, _About(store, name)
         self._name, self._codec, self._key = name, codec, stored.metadata.encode_chunk_key
         self._folder = os.path.join(store.path, name)
 
+    def check_unchanged(self) -> None:
+        """Look at its metadata."""
+        self._about.check_unchanged()
+
     def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
+        self.check_unchanged()
         path = os.fsencode(os.path.join(self._folder, *self._key(at).split("/")))
         try:
             data = with_file(path, partial(self._whole, path=path, most=most))
