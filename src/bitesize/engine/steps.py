@@ -200,9 +200,7 @@ class Policy:
         """
         if not self.skips:
             kind = type(error) if isinstance(error, BitesizeError) else BitesizeError
-            raised = kind(f"{error} (row {row}, epoch {epoch})")
-            raised.row = row
-            raise raised from error
+            raise _of_row(kind(f"{error} (row {row}, epoch {epoch})"), row) from error
         with self._lock:
             for old in [known for known in self._of_epoch if known < epoch - 1]:
                 del self._of_epoch[old]
@@ -216,3 +214,9 @@ class Policy:
                 f"{count} of {self._rows} rows are bad in epoch {epoch} so far, and max_bad={self._share:g} allows {self._most}; the "
                 f"last: {error}"
             ) from error
+
+
+def _of_row(error: BitesizeError, row: int) -> BitesizeError:
+    """Tell which row an error is about; apart, because a name for it where it is raised would keep that frame, and slots with it."""
+    error.row = row
+    return error

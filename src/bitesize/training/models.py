@@ -161,7 +161,7 @@ def _cnn(keras: Any, shape: Shape, classes: int, widths: Sequence[int] = (24, 48
     """
     if len(shape) != 3 or min(shape[:2]) < 16:
         raise BadSetting(
-            f"the model cnn needs images (height, width, channels) of at least 16 x 16 pixels, not rows of shape {shape}: try --model mlp"
+            f"the model cnn needs images of at least 16 x 16 pixels, (height, width, channels), not rows of shape {shape}: try --model mlp"
         )
     layers = keras.layers
 
