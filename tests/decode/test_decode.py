@@ -206,3 +206,26 @@ def test_running_out_of_memory_is_not_taken_for_a_damaged_file(monkeypatch):
 
     with pytest.raises(MemoryError):
         decode(data, ImageInfo("PNG", 2, 2, 3), "RGB", 8, np.zeros(12, np.uint8))
+
+
+@pytest.mark.parametrize("size", [(1, 65_500), (65_500, 1)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_the_longest_images_that_a_jpeg_may_be_are_read_and_made_smaller(tmp_path, size, kind):
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    data = _encode(Image.fromarray(pixels), kind)
+    (tmp_path / f"long.{kind.lower()}").write_bytes(data)
+    stored = np.asarray(Image.open(io.BytesIO(data)))
+    assert np.array_equal(_decode(data), stored)
+    small = Image.fromarray(stored).resize((4, 4), Image.Resampling.BILINEAR)
+    with bs.Loader(bs.open(tmp_path), batch_size=1, memory="64 MiB", transforms=[bs.Resize(4)], fast_decode=False) as loader:
+        assert np.abs(next(iter(loader))["x"][0].astype(int) - np.asarray(small)).max() <= 1
+
+
+def test_a_colour_profile_changes_no_values():
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for kind in ("JPEG", "PNG"):
+        data = _encode(RGB, kind, icc_profile=profile)
+        assert profile in data or kind == "PNG"
+        assert np.array_equal(_decode(data), np.asarray(Image.open(io.BytesIO(data))))
