@@ -57,7 +57,7 @@ def test_predict_writes_a_line_for_every_file_however_many_are_bad(data, tmp_pat
         target.write_bytes((data / "photos" / f"{i}.jpg").read_bytes()[: -200 if i % 4 == 0 else None])
     out = tmp_path / "out.csv"
     said = run("predict", data / "run", tmp_path / "photos", "--out", out, code=1).stderr
-    assert "00.jpg" in said
+    assert ".jpg: damaged JPEG" in said
     assert "bitesize check DATA lists all that cannot be read" in said
     assert "--on-error skip" in said
     assert not out.exists()
