@@ -77,11 +77,16 @@ def opened(out: Path, process: int) -> list[Path]:
     return list(out.glob(f"checkpoints/.*-{process}-*"))
 
 
-def run_killed(arguments: list[str], out: Path, moment: float | None, environment: dict[str, str]) -> str | None:
-    """Run until a moment in seconds, or until a checkpoint is open if it is None; tell the phase, or None if it ended before."""
+def run_killed(
+    arguments: list[str], out: Path, moment: float | None, environment: dict[str, str], openings: int = 12
+) -> str | None:
+    """Run until a moment in seconds, or until a checkpoint is open if it is None; tell the phase, or None if it ended before.
+
+    Which of the first openings it is, is drawn by chance.
+    """
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
     begun = time.monotonic()
-    skip = random.randrange(12)  # which of the openings
+    skip = random.randrange(openings)
     seen: set[str] = set()
     while process.poll() is None:
         if moment is not None and time.monotonic() - begun >= moment:
@@ -119,14 +124,20 @@ def prove(backend: str, kills: int, open_kills: int, seed: int = 0, log=sys.stdo
         kept = 0
         plan = [None] * open_kills + [random.uniform(0, seconds) for _ in range(kills - open_kills)]
         random.shuffle(plan)
-        done = 0
+        done, openings = 0, 12
         while True:
             moment = plan[done] if done < kills else 1e9
-            phase = run_killed([*command(folder, data, out), "--resume"], out, moment, environment)
+            began = time.monotonic()
+            phase = run_killed([*command(folder, data, out), "--resume"], out, moment, environment, openings)
             if phase is None:
                 if done >= kills:
                     break
-                # It had come to its end: training begins once more, for the kills that are left.
+                # It had come to its end: training begins once more, for the kills that are left. The first run may have been slower
+                # than all others will be, and openings are seen only while this program has its turn: so they are drawn anew.
+                if moment is None:
+                    openings = max(1, openings // 2)
+                else:
+                    plan[done] = random.uniform(0, time.monotonic() - began)
                 compare(whole, out)
                 kept += 1
                 for path in (out / "checkpoints").iterdir():
