@@ -250,3 +250,47 @@ def test_arguments_of_another_type_are_told(call):
 def test_groups_may_be_anything_that_can_be_written():
     one, other = bs.open(np.zeros((8, 2))).split(0.5, by=[None, "a", 1, 2, None, "a", 1, 2])
     assert len(one) == len(other) == 4
+
+
+def _table(tmp_path, text):
+    for i in range(4):
+        np.save(tmp_path / f"{i}.npy", np.zeros(3, np.float32))
+    (tmp_path / "t.csv").write_text(text)
+    return tmp_path / "t.csv"
+
+
+def test_labels_that_are_asked_for_are_not_those_that_happen_to_be_called_y(tmp_path):
+    lines = "\n".join(f"{i}.npy,{'ab'[i % 2]},{i * 10}" for i in range(4))
+    table = _table(tmp_path, f"path,label,y\n{lines}")
+    for source in (bs.open(table), bs.open(table, "label"), bs.open(table, "label", fields=["label", "y"])):
+        assert (source.label_name, source.labels.tolist(), source.classes) == ("label", [0, 1, 0, 1], ("a", "b"))
+        assert read_rows(source, [3])["y"] == [np.int64(30).tobytes()]
+    assert bs.open(table, "y", fields=["y"]).labels.tolist() == [0, 10, 20, 30]
+    with pytest.raises(bs.BadSetting, match="are one field, and p and q are asked for"):
+        bs.open(table, fields={"p": "path", "q": "path"})
+
+
+def test_what_a_column_is_does_not_depend_on_the_part(tmp_path):
+    table = _table(tmp_path, "path,label,w,split\n0.npy,3,1,train\n1.npy,5,2,train\n2.npy,q,1.5,val\n3.npy,5,,val\n")
+    train, val = (bs.open(table, split=part) for part in ("train", "val"))
+    assert (train.classes, train.labels.tolist(), val.labels.tolist()) == (("3", "5", "q"), [0, 1], [2, 1])
+    assert train.spec == val.spec
+    table = _table(tmp_path, "path,target,split\n0.npy,3,train\n1.npy,5,train\n2.npy,1.5,val\n3.npy,5,val\n")
+    assert [bs.open(table, split=part).labels for part in ("train", "val")] == [None, None]
+
+
+def test_files_that_are_called_like_a_part_may_hold_rows_of_all(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.table({"x": [1.0, 2.0, 3.0], "split": ["train", "val", "val"]}), tmp_path / "train.parquet")
+    for what in (tmp_path, str(tmp_path / "*.parquet"), tmp_path / "train.parquet", [tmp_path / "train.parquet"]):
+        with pytest.raises(bs.BadSetting, match="in parts"):
+            bs.open(what)
+        assert [len(bs.open(what, split=part)) for part in ("train", "val")] == [1, 2], what
+    with pytest.raises(bs.NotFound, match="'test'"):
+        bs.open(tmp_path, split="test")
+
+
+@pytest.mark.parametrize("names", [["a", 1], [["a"]], ["a", "b", "a"]])
+def test_classes_are_renumbered_by_names_that_come_once(names):
+    with pytest.raises(bs.BadSetting, match="each of them once"):
+        bs.open(np.zeros((2, 2)), ["a", "b"]).renumber(names)

@@ -283,6 +283,8 @@ class Source(ABC):
             raise BadSetting(f"{self!r} has no classes")
         if isinstance(classes, str) or not isinstance(classes, Sequence):
             raise BadSetting(f"renumber needs a list of names, not {classes!r:.100}")
+        if not all(isinstance(name, str) for name in classes) or len({*classes}) < len(classes):
+            raise BadSetting(f"renumber needs names, each of them once, and not {list(classes)!r:.100}")
         there = set(classes)
         unknown = [name for name in self.classes if name not in there]
         if unknown:

@@ -229,9 +229,10 @@ def _of_path(path: str, split: str | None, asked: Asked) -> Source:
         return _of_list([path], asked, split)
     if glob.has_magic(path):
         found = matching(path)
-        if split is not None and not any(part_of(os.path.basename(name)) for name in found):
-            return _of_list(found, asked, split)
-        return _of_list(choose_files(found, split, path), asked)
+        kind = _one_kind(found)
+        if kind.file_is_row:
+            return _of_list(choose_files(found, split, path), asked)
+        return _of_part_of_files(kind, [os.path.abspath(name) for name in found], split, path, asked)
     raise NotFound(f"{path} does not exist")
 
 
@@ -257,9 +258,28 @@ def _of_listing(found: Listing, path: str, split: str | None, asked: Asked) -> S
             return kind.of_files(Files(found.names, found.labels, found.classes, found.left_out), _no_fields(asked))
         return _of_names(found.names, found.left_out, asked)
     paths = [os.fsdecode(found.names.path(i)) for i in range(len(found.names))]
-    if kind.in_parts and not any(part_of(os.path.basename(path)) for path in paths):
+    return _of_part_of_files(kind, paths, split, path, asked)
+
+
+def _of_part_of_files(kind: type[Source], paths: list[str], split: str | None, where: str, asked: Asked) -> Source:
+    """Open those of several files of many rows that are a part by their names; or of their rows those that are, by a column."""
+    if not kind.in_parts:
+        return _opened(kind, choose_files(paths, split, where), None, asked)
+    if not any(part_of(os.path.basename(path)) for path in paths):
         return _opened(kind, paths, split, asked)
-    return _opened(kind, choose_files(paths, split, path), None, asked)
+    try:
+        chosen = choose_files(paths, split, where)
+        try:
+            return _opened(kind, chosen, None, asked)
+        except InParts:
+            if split is None:
+                raise
+            return _opened(kind, chosen, split, asked)
+    except NotFound as error:
+        try:
+            return _opened(kind, paths, split, asked)
+        except BadSetting:
+            raise error from None
 
 
 def _of_names(names: Names, left_out: Mapping[str, int], asked: Asked) -> Source:

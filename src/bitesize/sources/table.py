@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ class Table(Beside):
         tables = [os.path.join(what, METADATA)] if isinstance(what, str) else what
         columns, counts = _read(tables)
         path = _first(columns, PATHS, tables[0])
-        files, chosen, left_out = _chosen(columns, path, asked, tables[0])
+        chosen = _chosen(columns, path, asked, tables[0])
         rows = _rows_of_part(columns, asked.split, tables[0])
         folders = [
             folder for table, count in zip(tables, counts, strict=True) for folder in [os.path.dirname(table)] * count
@@ -69,14 +69,14 @@ class Table(Beside):
             names = files_of([os.path.join(folders[row], columns[path][row]) for row in rows], [""], tables[0])
         kind = _kind_of(names, tables[0])
         arrays, classes = {}, {}
-        for name, column in chosen.items():
-            arrays[name], found = _values(columns, column, rows, name == "y", tables[0])
+        for name, column in chosen.columns.items():
+            arrays[name], found = _values(columns, column, rows, name == chosen.label, tables[0])
             if found is not None:
                 classes[name] = found
-        source = kind.of_files(Files(names, None, None, left_out), replace(asked, labels=None, fields=None))
-        if files != "x":
-            source = Zipped([({files: "x"}, source)])
-        table = cls(source, arrays, classes.pop("y", None))
+        source = kind.of_files(Files(names, None, None, chosen.left_out), replace(asked, labels=None, fields=None))
+        if chosen.files != "x":
+            source = Zipped([({chosen.files: "x"}, source)])
+        table = cls(source, arrays, classes.pop(chosen.label, None), chosen.label)
         table.classes_of = classes
         return table
 
@@ -197,37 +197,46 @@ def files_of(paths: Sequence[str], roots: Sequence[str], table: str) -> Names:
     return names_of(found)
 
 
-def _chosen(columns: Columns, path: str, asked: Asked, table: str) -> tuple[str, dict[str, str], dict[str, int]]:
-    """Give the field of the files; the column of each other one, labels first, as ``y``; and what is left out.
+class _Chosen(NamedTuple):
+    """Which column each field is: the files' field, all others, and which of them has the labels."""
 
-    Fields are those that are asked for, or the labels and all that are numbers.
-    """
+    files: str
+    columns: dict[str, str]
+    label: str
+    left_out: dict[str, int]
+
+
+def _chosen(columns: Columns, path: str, asked: Asked, table: str) -> _Chosen:
+    """Choose fields: those that are asked for, or the labels and all that are numbers; labels are called ``y``, if nothing else is."""
     others, left_out, files = [name for name in columns if name != path], {}, "x"
+    label = asked.labels if isinstance(asked.labels, str) else None
+    if label is not None and label not in columns:
+        raise BadSetting(f"labels={label!r}: the table has no such column: it has {', '.join(columns)}")
     if asked.fields is not None:
         wanted = wanted_fields(asked, columns)
         unknown = [column for column in wanted.values() if column not in columns]
         if unknown:
             raise BadSetting(f"the table has no column {unknown[0]!r}: it has {', '.join(columns)}")
-        if isinstance(asked.fields, Mapping):
-            files = next((name for name, column in wanted.items() if column == path), "x")
-        wanted = {name: column for name, column in wanted.items() if column != path}
+        of_files = [name for name, column in wanted.items() if column == path]
+        if len(of_files) > 1:
+            raise BadSetting(f"the files of {table} are one field, and {' and '.join(of_files)} are asked for")
+        if of_files and isinstance(asked.fields, Mapping):
+            files = of_files[0]
+        wanted = {name: column for name, column in wanted.items() if column not in (path, label)}
         if files in wanted:
             raise BadSetting(
                 f'{files!r} is the field of the files of {table}: give them another name, fields={{"image": "{path}", ...}}'
             )
     else:
-        wanted = {name: name for name in others if _numbers(columns[name]) is not None and name not in COLUMNS}
-        if files in wanted:
-            del wanted[files]
+        label = label or next((name for name in LABELS if name in others), others[0] if len(others) == 1 else None)
+        numbers = [name for name in others if name not in COLUMNS and _numbers(columns[name]) is not None]
+        wanted = {name: name for name in numbers if name not in (label, files)}
+        if files in numbers and label != files:
             left_out[f"the column {files!r}, which is what the files are called"] = 1
-    label = asked.labels if isinstance(asked.labels, str) else None
-    if label is not None and label not in columns:
-        raise BadSetting(f"labels={label!r}: the table has no such column: it has {', '.join(columns)}")
-    if label is None and asked.fields is None:
-        label = next((name for name in LABELS if name in others), others[0] if len(others) == 1 else None)
-    if label is not None:
-        wanted = {"y": label} | {name: column for name, column in wanted.items() if column != label}
-    return files, wanted, left_out
+    if label is None:
+        return _Chosen(files, wanted, "y", left_out)
+    name = "y" if "y" not in wanted else label
+    return _Chosen(files, {name: label} | wanted, name, left_out)
 
 
 def _kind_of(names: Names, table: str) -> type[Source]:
@@ -252,14 +261,17 @@ def _all_there(columns: Columns, label: str, table: str, rows: Sequence[int] | N
 def _values(
     columns: Columns, column: str, rows: Sequence[int], is_label: bool, table: str
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Give the values of a column, and the names of classes where they are text: those of all rows, whatever part is taken."""
-    numbers = _numbers([columns[column][row] for row in rows])
-    if numbers is not None and not is_label:
-        return numbers, None
+    """Give the values of a column, and the names of classes where they are text: what they are is told by all rows, whatever part is taken."""
+    values = columns[column]
+    everywhere = [value for value in values if value.strip()]
+    kind = _numbers(everywhere)
+    if kind is not None and not is_label:
+        numbers = _numbers([values[row] for row in rows])
+        assert numbers is not None
+        return numbers.astype(kind.dtype if len(everywhere) == len(values) else np.float64), None
     given = _all_there(columns, column, table, rows)
-    if numbers is not None:  # whole numbers are classes, too, and others are targets
-        return numbers, None
-    everywhere = [value for value in columns[column] if value.strip()]
+    if kind is not None:  # whole numbers are classes, too, and others are targets
+        return np.array(given).astype(kind.dtype), None
     numbered, classes = class_numbers(everywhere, len(everywhere))
     known = dict(zip(everywhere, numbered.tolist(), strict=True))
     return np.array([known[value] for value in given], np.int64), classes
