@@ -31,6 +31,7 @@ def on_an_edge(view, drawing, out_h, out_w):
 
 @settings(max_examples=80, deadline=None)
 @example(0, 0.0, 0.75, 0.5, 0.15625, NEAREST, 1, 3, 11)
+@example(0, 0.0, 1.0, 1.0, 0.0, BILINEAR, 1, 1, 1)
 @given(
     st.integers(0, 2**32), numbers, numbers, numbers, numbers, st.sampled_from([BILINEAR, BICUBIC, NEAREST]),
     st.sampled_from([1, 3, 4]), st.integers(1, 20), st.integers(1, 20)
@@ -44,6 +45,8 @@ def test_the_kernel_is_its_reference(seed, xx, xy, yx, yy, kind, channels, out_h
     view.bend(xx, xy + 1e-3, yx + 1e-3, yy)
     view.kind = kind
     view.fill = (9.0, 99.0, 199.0)
+    if (view.a, view.e) == (0, 0) or (view.b, view.d) == (0, 0):
+        return  # quarter turns are the other kernel's
     drawing = plan_drawing(view, 14, 11, channels)
     assert drawing.warped
     expected = np.zeros((out_h, out_w, channels))
