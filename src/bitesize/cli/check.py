@@ -97,6 +97,7 @@ def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where:
         return f"{place.part}: {place.path}" if several else place.path
 
     def section(title: str, lines: list[str], count: int | None = None) -> None:
+        """Print the first lines of a kind, and how many there are."""
         console.print(f"[bold red]{len(lines) if count is None else count:,} {title}[/]", highlight=False)
         for line in lines[:_SHOWN]:
             console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)
