@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitesize.errors import BadSetting
 from bitesize.files.scan import class_key
 from bitesize.order.mixture import Mixture
+from bitesize.sources.choices import Choice
 from bitesize.sources.labels import split_classes, split_groups
 from bitesize.sources.rows import Into, Located, Runs
 from bitesize.spec import Encoded, Field, Mode, Spec
@@ -86,6 +87,12 @@ class Source(ABC):
         Names of the classes, by label.
     left_out : Mapping of str to int
         What was found and not taken, with the reason, such as ``{"other files (.txt)": 3}``.
+    choices : tuple of Choice
+        What was chosen where the data could be read in two ways, with the setting that decides otherwise.
+    weight_name : str or None
+        Name of the field with one sample weight a row (float, at least 0), which training and outputs use; None without.
+    feature_names : tuple of str or None
+        Names of the table columns that make up the last axis of the field ``x``, where it was made of columns.
     title : str
         What people call data of this kind; empty for sources that `bitesize.open` does not make of data.
     suffixes : tuple of str
@@ -115,6 +122,9 @@ class Source(ABC):
     classes: tuple[str, ...] | None = None
     classes_of: Mapping[str, tuple[str, ...]] = {}
     left_out: Mapping[str, int] = {}
+    choices: tuple[Choice, ...] = ()
+    weight_name: str | None = None
+    feature_names: tuple[str, ...] | None = None
     mixture: Mixture | None = None
     _labels: NDArray[Any] | None = None  # the field "y", where there is one
 

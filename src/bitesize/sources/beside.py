@@ -157,6 +157,11 @@ class Zipped(Source):
             for here, there in own.items()
             if there in source.classes_of
         }
+        weights = [here for own, source in parts for here, there in own.items() if there == source.weight_name]
+        self.weight_name = weights[0] if len(weights) == 1 else None
+        features = [source.feature_names for own, source in parts if own.get("x") == "x" and source.feature_names]
+        self.feature_names = features[0] if features else None
+        self.choices = tuple(dict.fromkeys(choice for _, source in parts for choice in source.choices))
         self.reads_files = any(source.reads_files for _, source in parts)
         self.left_out = {what: count for _, source in parts for what, count in source.left_out.items()}
 

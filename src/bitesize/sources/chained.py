@@ -74,6 +74,8 @@ class Chained(Source):
         self._ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         first = parts[0]
         self.spec, self.classes, self.classes_of = first.spec, first.classes, first.classes_of
+        self.weight_name, self.feature_names = first.weight_name, first.feature_names
+        self.choices = tuple(dict.fromkeys(choice for part in parts for choice in part.choices))
         self.reads_files = any(part.reads_files for part in parts)
         self.left_out = {what: 0 for part in parts for what in part.left_out}
         for part in parts:
