@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,6 +73,15 @@ class Around(Source):
     def class_count(self) -> int | None:
         """Count the classes of the base."""
         return self.base.class_count
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Columns of the base."""
+        return self.base.column_names
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Read a column of the base."""
+        return self.base.column(name)
 
     def describe(self, row: int) -> str:
         """Name the row as the base does."""

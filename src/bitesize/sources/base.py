@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Class numbers above this, and above the number of rows, are no class numbers, but would take memory as if they were.
 _MOST_CLASSES = 100_000
+# Rows of a column that are read at a time where all of it is.
+_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class Asked:
         How images are to come out.
     split
         Which part of the rows to take, for data that tells the part of each row.
+    weights
+        Name of the column with one sample weight a row; None where the source is to look for one.
+    tag_delimiter
+        What separates several labels in one cell of text, such as ``" "`` or ``"|"``; None for one label a row.
+    file_is_row
+        Whether each file is one row, for kinds of files that may hold one row or many; None where the source is to find out.
     """
 
     labels: Any = None
@@ -51,6 +59,9 @@ class Asked:
     mode: Mode = "RGB"
     orient: bool = True
     split: str | None = None
+    weights: str | None = None
+    tag_delimiter: str | None = None
+    file_is_row: bool | None = None
 
 
 class Files(NamedTuple):
@@ -220,6 +231,42 @@ class Source(ABC):
             return len(self.classes)
         labels = self.labels
         return _count(labels) if labels is not None and labels.min() >= 0 else None
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of all columns that the data has, also of those that are no fields, such as text."""
+        return tuple(self.spec)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Read one column of one value a row, also one that is no field, such as the patient of each scan.
+
+        Parameters
+        ----------
+        name
+            One of `column_names`.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            Numbers, or text (dtype ``str``).
+
+        Raises
+        ------
+        BadSetting
+            If there is no such column, or it has more than one value a row.
+        """
+        if self.classes is not None and name == self.label_name and self.labels is not None:
+            return np.array(self.classes)[self.labels]
+        if name == "y" and self._labels is not None and self._labels.ndim == 1:
+            return self._labels
+        what = self.spec.get(name)
+        if not isinstance(what, Field) or what.shape:
+            raise BadSetting(f"there is no column {name!r} of one value a row: the data has {', '.join(self.column_names)}")
+        values = np.empty(len(self), what.dtype)
+        for start in range(0, len(self), _AT_ONCE):
+            rows = np.arange(start, min(start + _AT_ONCE, len(self)), dtype=np.int64)
+            self.read(rows, {name: values[start : start + len(rows)]})
+        return values
 
     def describe(self, row: int) -> str:
         """Name a row for people: its path, where it has one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,15 @@ class Beside(Around):
         for name, array in self._arrays.items():
             if name in into:
                 into[name][...] = array[rows]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Columns of the base, and the arrays."""
+        return tuple(dict.fromkeys((*self.base.column_names, *self._arrays)))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Read a column of the base, or an array."""
+        return super(Around, self).column(name) if name in self._arrays else self.base.column(name)
 
     @property
     def nbytes(self) -> int:
@@ -229,6 +239,20 @@ class Zipped(Source):
     def label_name(self) -> str | None:
         """``y`` if that is the labels of a source; or the one field that is."""
         return self._label
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The fields, and columns of the sources that are none."""
+        others = [name for own, source in self._parts for name in source.column_names if name not in own.values()]
+        return tuple(dict.fromkeys((*self.spec, *others)))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Read a column of the source that has it."""
+        own = next((part for part in self._parts if name in part[0]), None)
+        if own is not None:
+            return own[1].column(own[0][name])
+        other = next((source for _, source in self._parts if name in source.column_names), None)
+        return super().column(name) if other is None else other.column(name)
 
     def describe(self, row: int) -> str:
         """Name the row as its sources do."""

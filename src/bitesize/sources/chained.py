@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,6 +161,15 @@ class Chained(Source):
         """Count the classes of all sources."""
         counts = [part.class_count for part in self._parts]
         return None if any(count is None for count in counts) else max(counts)  # type: ignore[type-var]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Columns that all sources have."""
+        return tuple(name for name in self._parts[0].column_names if all(name in part.column_names for part in self._parts))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Read a column of all sources."""
+        return np.concatenate([part.column(name) for part in self._parts])
 
     def describe(self, row: int) -> str:
         """Name the row as its source does."""

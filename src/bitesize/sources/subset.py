@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,6 +62,10 @@ class Subset(Around):
         """Class numbers of the chosen rows."""
         labels = self.base.labels
         return None if labels is None else labels[self._rows]
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Read a column of the chosen rows."""
+        return self.base.column(name)[self._rows]
 
     def describe(self, row: int) -> str:
         """Name the row as the base does."""
