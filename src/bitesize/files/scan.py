@@ -17,7 +17,21 @@ from bitesize.files.names import Names, NamesBuilder, show
 
 _DIGITS = re.compile(rb"(\d+)")
 # What systems and tools leave behind in folders; anything that starts with a dot is left out too.
-_LITTER = {b"thumbs.db", b"desktop.ini", b"__macosx", b"ehthumbs.db"}
+_LITTER = frozenset(
+    (
+        b"thumbs.db", b"desktop.ini", b"__macosx", b"ehthumbs.db", b"__pycache__", b"@eadir", b"$recycle.bin", b"lost+found",
+        b"system volume information",
+    )
+)  # fmt: skip
+# Folders without data that lie beside class folders, and are none.
+_WORKING = frozenset(
+    (
+        b"checkpoints", b"runs", b"logs", b"log", b"models", b"model", b"weights", b"outputs", b"output", b"results", b"src", b"scripts",
+        b"notebooks", b"docs", b"doc", b"venv", b"env", b"node_modules", b"tmp", b"temp", b"cache", b"figures", b"plots", b"wandb", b"mlruns",
+    )
+)  # fmt: skip
+# A folder with the first of these and one of the others is that of a training run, and no data.
+_RUN_MARKS = (b"config.json", b"history.csv", b"checkpoints", b"model.keras")
 
 
 @dataclass(frozen=True)
@@ -45,11 +59,14 @@ class Listing:
     left_out: Mapping[str, int]
 
 
-def scan(root: str | os.PathLike[str], suffixes: Collection[str]) -> Listing:
+def scan(
+    root: str | os.PathLike[str], suffixes: Collection[str], reasons: Mapping[str, str] | None = None, *, flat: bool = False
+) -> Listing:
     """List the data files below a folder: one class a subfolder, or a flat folder without classes.
 
-    Names are sorted naturally (``img2`` before ``img10``), classes by name with numeric names as numbers. Links are
-    followed, each folder once. Files deeper in a class folder belong to that class.
+    Files and folders are in natural order (`natural_key`), files of a folder before those of its subfolders. Classes are
+    numbered by name, numeric names by value. Links are followed, each folder once. Files deeper in a class folder belong to
+    that class. Folders of training runs are left out.
 
     Parameters
     ----------
@@ -57,6 +74,10 @@ def scan(root: str | os.PathLike[str], suffixes: Collection[str]) -> Listing:
         The folder.
     suffixes
         Which files are data, in lower case with the dot: ``{".jpg", ".png"}``.
+    reasons
+        Why files of other suffixes are left out: ``{".heic": "HEIC images (.heic)"}``.
+    flat
+        Whether subfolders are no classes: all files below the folder are listed, without labels.
 
     Raises
     ------
@@ -69,7 +90,8 @@ def scan(root: str | os.PathLike[str], suffixes: Collection[str]) -> Listing:
     if not os.path.isdir(top):
         what = "is a file, not a folder" if os.path.exists(top) else "does not exist"
         raise NotFound(f"{show(top)} {what}")
-    return _Scan(top, frozenset(os.fsencode(suffix) for suffix in suffixes)).run()
+    walk = _Scan(top, frozenset(os.fsencode(suffix) for suffix in suffixes), reasons)
+    return walk.run_flat() if flat else walk.run()
 
 
 def merge(folders: Mapping[str, str | os.PathLike[str]], suffixes: Collection[str]) -> Listing:
@@ -89,7 +111,7 @@ def merge(folders: Mapping[str, str | os.PathLike[str]], suffixes: Collection[st
         if not os.path.isdir(top):
             raise NotFound(f"{show(top)} is not a folder")
         walk = _Scan(top, frozenset(os.fsencode(suffix) for suffix in suffixes))
-        found = sum(builder.add(name, files) for name, files in walk.folders(top, top))
+        found = sum(builder.add(os.path.join(top, name), files) for name, files in walk.folders(top, top))
         if not found:
             raise NotFound(f"{show(top)} holds no file that can be read{walk.seen()}")
         counts.append(found)
@@ -112,15 +134,28 @@ def natural_key(name: bytes) -> list[bytes | int]:
     return parts
 
 
+def path_key(path: str | bytes) -> list[tuple[bool, list[bytes | int]]]:
+    """Sort key of paths: natural order, files of a folder before those of its subfolders.
+
+    Examples
+    --------
+    >>> sorted(["b/img10.png", "b/img9.png", "c.png", "a/b/1.png"], key=path_key)
+    ['c.png', 'a/b/1.png', 'b/img9.png', 'b/img10.png']
+    """
+    parts = os.fsencode(path).replace(os.fsencode(os.sep), b"/").split(b"/")
+    return [(i < len(parts) - 1, natural_key(part)) for i, part in enumerate(parts)]
+
+
 def class_key(name: str) -> tuple[int, int, str]:
     """Sort key of class names: numbers first and by value, then text."""
     return (0, int(name), name) if name.isascii() and name.isdigit() and len(name) < 20 else (1, 0, name)
 
 
 class _Scan:
-    def __init__(self, top: bytes, suffixes: frozenset[bytes]) -> None:
+    def __init__(self, top: bytes, suffixes: frozenset[bytes], reasons: Mapping[str, str] | None = None) -> None:
         self.top = top
         self.suffixes = suffixes
+        self.reasons = reasons or {}
         self.kinds: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter()
         self.visited: set[tuple[int, int]] = set()
@@ -129,29 +164,46 @@ class _Scan:
         """List the top folder: its subfolders as classes, or its own files."""
         files, folders = self.read(self.top)
         self.enter(self.top)
+        own_kinds, self.kinds = self.kinds, Counter()
         builder = NamesBuilder(self.top)
         counts: list[int] = []
-        classes = sorted((os.fsdecode(name) for name in folders), key=class_key)
+        folders.sort(key=natural_key)
         empty: list[str] = []
-        for name in classes:
-            path = os.path.join(self.top, os.fsencode(name))
+        for name in folders:
+            path = os.path.join(self.top, name)
             count = sum(builder.add(folder, names) for folder, names in self.folders(path, self.top))
             counts.append(count)
-            if not count:
+            if not count and name.lower() in _WORKING:
+                self.left_out[f"folders without data ({show(name)})"] += 1
+            elif not count:
                 empty.append(show(path))
         if sum(counts) and empty:
             raise NotFound(f"class folder {empty[0]} holds no file that can be read: fill it or remove it{self.seen()}")
         if sum(counts):
             if files:
                 self.left_out["beside the class folders"] += len(files)
-            labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+            taken = [os.fsdecode(name) for name, count in zip(folders, counts, strict=True) if count]
+            classes = sorted(taken, key=class_key)
+            numbers = [classes.index(name) for name in taken]
+            counts = [count for count in counts if count]
+            labels = np.repeat(np.array(numbers, np.int64), counts)
             shown = tuple(show(os.fsencode(name)) for name in classes)
             return Listing(builder.build(), labels, shown, self.kinds, self.left_out)
         if not files:
             raise NotFound(f"{show(self.top)} holds no file that can be read{self.seen()}")
         builder = NamesBuilder(self.top)
         builder.add(b"", files)
-        return Listing(builder.build(), None, None, self.kinds, self.left_out)
+        return Listing(builder.build(), None, None, own_kinds, self.left_out)
+
+    def run_flat(self) -> Listing:
+        """List all files below the top folder, without classes."""
+        builder = NamesBuilder(self.top)
+        for folder, names in self.folders(self.top, self.top):
+            builder.add(b"" if folder == self.top else folder, names)
+        names_found = builder.build()
+        if not len(names_found):
+            raise NotFound(f"{show(self.top)} holds no file that can be read{self.seen()}")
+        return Listing(names_found, None, None, self.kinds, self.left_out)
 
     def seen(self) -> str:
         """Say what was there instead."""
@@ -204,9 +256,12 @@ class _Scan:
                     files.append(name)
                     kinds[suffix] += 1
                 elif entry.is_dir():
-                    folders.append(name)
+                    if is_run_folder(os.path.join(path, name)):
+                        left_out["folders of training runs"] += 1
+                    else:
+                        folders.append(name)
                 elif entry.is_file():
-                    left_out[f"other files ({show(suffix)})" if suffix else "other files (no suffix)"] += 1
+                    left_out[self.reasons.get(show(suffix)) or f"other files ({show(suffix) or 'no suffix'})"] += 1
                 else:  # a FIFO or device would block for ever, a broken link leads nowhere
                     left_out["not regular files, or broken links"] += 1
         self.kinds.update({os.fsdecode(suffix): count for suffix, count in kinds.items()})
@@ -214,17 +269,63 @@ class _Scan:
         return files, folders
 
 
+def is_run_folder(path: bytes) -> bool:
+    """Return whether a folder is that of a training run, or holds nothing but such folders."""
+
+    def marked(folder: bytes) -> bool:
+        """Return whether it has what `bitesize train` writes."""
+        first, *others = (os.path.exists(os.path.join(folder, mark)) for mark in _RUN_MARKS)
+        return first and any(others)
+
+    if marked(path):
+        return True
+    if os.path.basename(path) != b"runs":
+        return False
+    with os.scandir(path) as entries:
+        inside = [entry.path for entry in entries if entry.name[:1] != b"."]
+    return bool(inside) and all(os.path.isdir(folder) and marked(folder) for folder in inside)
+
+
 def matching(pattern: str) -> list[str]:
-    """List the files that a pattern such as ``"parts/*.npy"`` matches, sorted; a path that exists, or is none, stays.
+    """List the files that a pattern such as ``"parts/*.npy"`` matches, in natural order; a path that exists, or is none, stays.
+
+    ``**`` matches any number of folders. A folder whose name has brackets is taken by its name where it exists.
 
     Raises
     ------
     NotFound
         If nothing matches.
+
+    Examples
+    --------
+    >>> matching("photos/7.jpg")
+    ['photos/7.jpg']
     """
     if not glob.has_magic(pattern) or os.path.exists(pattern):
         return [pattern]
-    found = sorted(path for path in glob.glob(pattern) if os.path.isfile(path))
+    matched = glob.glob(_literal_folders(pattern), recursive=True)
+    found = sorted((path for path in matched if os.path.isfile(path)), key=path_key)
     if not found:
-        raise NotFound(f"no file matches {pattern}")
+        folders = [path for path in matched if os.path.isdir(path)]
+        if folders:
+            shown = ", ".join(sorted(map(os.path.basename, folders))[:5])
+            raise NotFound(f"{pattern} matches folders only ({shown}): open the folder {os.path.dirname(folders[0]) or '.'}")
+        brackets = (
+            " ([...] matches one of the characters in it; glob.escape takes a name literally)" if "[" in pattern else ""
+        )
+        raise NotFound(f"no file matches {pattern}{brackets}")
     return found
+
+
+def _literal_folders(pattern: str) -> str:
+    """Escape those leading parts of a pattern that exist under this very name."""
+    drive, rest = os.path.splitdrive(pattern)
+    parts = rest.replace(os.altsep or os.sep, os.sep).split(os.sep)
+    literal, escaped = drive, glob.escape(drive)
+    for i, part in enumerate(parts):
+        literal = literal + part if i == 0 else literal + os.sep + part
+        if part and not os.path.lexists(literal):
+            rest_of_it = os.sep.join(parts[i:])
+            return escaped + rest_of_it if i == 0 else escaped + os.sep + rest_of_it
+        escaped = escaped + glob.escape(part) if i == 0 else escaped + os.sep + glob.escape(part)
+    return escaped
