@@ -23,7 +23,12 @@ class Around(Source):
     def __init__(self, base: Source) -> None:
         self.base = base
         self.spec, self.classes, self.left_out = base.spec, base.classes, base.left_out
-        self.choices, self.weight_name, self.feature_names = base.choices, base.weight_name, base.feature_names
+        self.layout, self.choices, self.weight_name, self.feature_names = (
+            base.layout,
+            base.choices,
+            base.weight_name,
+            base.feature_names,
+        )
         self.mixture, self.reads_files, self.classes_of = base.mixture, base.reads_files, base.classes_of
 
     def __len__(self) -> int:

@@ -106,7 +106,7 @@ class ArrowSource(Source):
             wanted.setdefault(label, label)
         self._columns: dict[str, ArrowColumn] = {}
         self.spec, left_out = {}, {}
-        self.column_names: tuple[str, ...] = tuple(first.column_names)
+        self._column_names: tuple[str, ...] = tuple(first.column_names)
         self._known: dict[str, NDArray[np.int64]] = {}  # class numbers of columns of text
         self._label = label
         for name, there in wanted.items():
@@ -250,6 +250,11 @@ class ArrowSource(Source):
         """Values that are gathered before they are put in their places."""
         fields = [column.what for column in self._columns.values() if isinstance(column.what, Field)]
         return 2 * rows * max((field.nbytes for field in fields), default=0)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of all columns."""
+        return self._column_names
 
     @property
     def label_name(self) -> str | None:

@@ -98,6 +98,8 @@ class Source(ABC):
         Names of the classes, by label.
     left_out : Mapping of str to int
         What was found and not taken, with the reason, such as ``{"other files (.txt)": 3}``.
+    layout : str
+        How the data is laid out, by the rule that opened it; see `bitesize.sources.rules`.
     choices : tuple of Choice
         What was chosen where the data could be read in two ways, with the setting that decides otherwise.
     weight_name : str or None
@@ -110,6 +112,10 @@ class Source(ABC):
         File suffixes, in lower case with the dot, that this kind is found by.
     file_is_row : bool
         Whether each such file is one row; then it is made by `of_files`, else by `opened`.
+    has_names : bool
+        Whether files of one row each have several fields with names of their own, which ``fields=`` chooses from.
+    has_members : bool
+        Whether a file of this kind holds named arrays, one of which ``"file::name"`` opens.
     package : str
         The module of another package that it needs, or empty.
     in_parts : bool
@@ -125,6 +131,8 @@ class Source(ABC):
     title: ClassVar[str] = ""
     suffixes: ClassVar[tuple[str, ...]] = ()
     file_is_row: ClassVar[bool] = False
+    has_names: ClassVar[bool] = False
+    has_members: ClassVar[bool] = False
     in_parts: ClassVar[bool] = False
     package: ClassVar[str] = ""
     extra: ClassVar[str] = ""
@@ -133,6 +141,7 @@ class Source(ABC):
     classes: tuple[str, ...] | None = None
     classes_of: Mapping[str, tuple[str, ...]] = {}
     left_out: Mapping[str, int] = {}
+    layout: str = ""
     choices: tuple[Choice, ...] = ()
     weight_name: str | None = None
     feature_names: tuple[str, ...] | None = None

@@ -171,6 +171,7 @@ class Zipped(Source):
         self.weight_name = weights[0] if len(weights) == 1 else None
         features = [source.feature_names for own, source in parts if own.get("x") == "x" and source.feature_names]
         self.feature_names = features[0] if features else None
+        self.layout = parts[0][1].layout if len(parts) == 1 else ""
         self.choices = tuple(dict.fromkeys(choice for _, source in parts for choice in source.choices))
         self.reads_files = any(source.reads_files for _, source in parts)
         self.left_out = {what: count for _, source in parts for what, count in source.left_out.items()}

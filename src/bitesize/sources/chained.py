@@ -75,6 +75,7 @@ class Chained(Source):
         self._ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         first = parts[0]
         self.spec, self.classes, self.classes_of = first.spec, first.classes, first.classes_of
+        self.layout = first.layout if all(part.layout == first.layout for part in parts) else ""
         self.weight_name, self.feature_names = first.weight_name, first.feature_names
         self.choices = tuple(dict.fromkeys(choice for part in parts for choice in part.choices))
         self.reads_files = any(part.reads_files for part in parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from bitesize.sources.rows import Into, raise_bad
 from bitesize.spec import Encoded, Mode
 
 # Formats that keep numbers as they are.
+# What a mask's name may have behind that of its image.
+_END = re.compile(
+    rb"[-_](?:gtfine_labelids|gtcoarse_labelids|mask|masks|seg|segmentation|label|labels|labelids|gt|groundtruth|l)$",
+    re.IGNORECASE,
+)
+_IMAGE_END = re.compile(rb"[-_](?:image|img|leftimg8bit|rgb)$", re.IGNORECASE)
 MASK_SUFFIXES = frozenset((".png", ".bmp", ".tif", ".tiff", ".gif", ".webp"))
 
 
@@ -36,6 +43,8 @@ class ImagesWithMasks(FileSource):
         Whether the EXIF orientation is applied, of images and of masks.
     left_out
         What the scan left out.
+    by_position
+        Whether image and mask belong together by their places in the lists, whatever their names.
 
     Raises
     ------
@@ -51,8 +60,9 @@ class ImagesWithMasks(FileSource):
         mode: Mode = "RGB",
         orient: bool = True,
         left_out: Mapping[str, int] | None = None,
+        by_position: bool = False,
     ) -> None:
-        paired, unused = _pair(names, masks)
+        paired, unused = (masks, 0) if by_position else _pair(names, masks)
         left_out = dict(left_out or {})
         if unused:
             left_out["masks without an image"] = unused
@@ -93,9 +103,11 @@ class ImagesWithMasks(FileSource):
 def _pair(names: Names, masks: Names) -> tuple[Names, int]:
     """Find the mask of each image, and count masks that have none."""
     numbers = {os.path.splitext(masks.relative(i))[0]: i for i in range(len(masks))}
+    numbers = {_END.sub(b"", stem): i for stem, i in numbers.items()} | numbers
     chosen, missing = [], []
     for i in range(len(names)):
-        number = numbers.get(os.path.splitext(names.relative(i))[0])
+        stem = os.path.splitext(names.relative(i))[0]
+        number = numbers.get(stem, numbers.get(_IMAGE_END.sub(b"", stem)))
         if number is None:
             missing.append(names.show(i))
         else:

@@ -131,6 +131,7 @@ class NpzFiles(FileSource):
 
     title = ".npz archives of one row each"
     suffixes = (".npz",)
+    has_names = True
 
     def __init__(
         self,

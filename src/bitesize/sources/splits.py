@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, NotFound
+from bitesize.files.scan import is_run_folder
 
 # What people call the parts.
 ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -18,6 +19,35 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "test": ("test", "testing"),
 }
 
+# Words that a folder's or an array's name may have beside that of its split: "train_images", "X_train", "val2017".
+_NEUTRAL = frozenset(
+    [
+        "set",
+        "sets",
+        "data",
+        "dataset",
+        "images",
+        "image",
+        "imgs",
+        "img",
+        "photos",
+        "pictures",
+        "files",
+        "split",
+        "folder",
+        "labels",
+        "label",
+        "x",
+        "y",
+        "jpg",
+        "png",
+        "npy",
+        "final",
+        "full",
+    ]
+)
+_SPLIT_OF = {word: part for part, words in ALIASES.items() for word in words}
+_SPLIT_SET = re.compile(f"^({'|'.join(_SPLIT_OF)})sets?$")
 # What people call the column that tells the part of each row.
 COLUMNS = ("split", "set", "subset", "fold")
 
@@ -47,6 +77,31 @@ def part_of(name: str) -> str | None:
     """Tell which part a folder's name, or a file's name such as ``train-00000-of-00002.parquet``, stands for."""
     word = re.split(r"[^a-z]", name.lower(), maxsplit=1)[0]
     return next((part for part, names in ALIASES.items() if word in names), None)
+
+
+def split_in(name: str) -> tuple[str, str] | None:
+    """Find the split that a name stands for, whatever else it says of it.
+
+    Returns
+    -------
+    tuple of str or None
+        The split and what is left of the name: ``("train", "images")`` for ``train_images``, ``("val", "")`` for ``val2017``. None
+        where another word is in it, or no split.
+
+    Examples
+    --------
+    >>> split_in("X_train"), split_in("val2017"), split_in("trainers")
+    (('train', 'x'), ('val', ''), None)
+    """
+    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+    words = [part for word in words for part in _SPLIT_SET.sub(r"\1 set", word).split()]
+    found = [part for word in words if (part := _SPLIT_OF.get(word))]
+    others = [word for word in words if word not in _SPLIT_OF]
+    if len(found) != 1 or not all(word in _NEUTRAL for word in others):
+        return None
+    return found[0], "_".join(
+        word for word in others if word not in ("set", "sets", "data", "dataset", "split", "final", "full")
+    )
 
 
 def rank_of_part(name: str) -> tuple[int, str]:
@@ -90,43 +145,58 @@ def rows_of_part(
 
 
 def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
-    """Find the parts of a folder all of whose subfolders are parts of data, ``train`` among them.
+    """Find the splits of a folder all of whose subfolders are splits of data, ``train`` among them.
 
     Returns
     -------
     dict of str to str
         ``"train"``, ``"val"`` and ``"test"``, as far as they are there, to their folders; empty where this is no such folder.
     """
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith((".", "__")) and entry.is_dir())
     found: dict[str, str] = {}
-    for name in names:
-        part = next((part for part, aliases in ALIASES.items() if name.lower() in aliases), None)
-        if part is None or part in found:
+    for name in subfolders(folder):
+        part = split_in(name)
+        if part is None or part[0] in found:
             return {}
-        found[part] = os.path.join(folder, name)
+        found[part[0]] = os.path.join(folder, name)
     if "train" not in found or len(found) < 2:
         return {}
     return {part: found[part] for part in sorted(found, key=rank_of_part)}
 
 
+def subfolders(folder: str | os.PathLike[str]) -> list[str]:
+    """List the names of the folders in a folder, sorted; hidden ones and those of training runs are left out."""
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if not entry.name.startswith((".", "__")) and entry.is_dir() and not is_run_folder(os.fsencode(entry.path))
+        )
+
+
 def choose(folder: str, split: str) -> str | None:
-    """Give the folder of a part, under whatever usual name it has; None where there are no folders at all.
+    """Return the folder of a split, under whatever usual name it has; None where there are no folders at all.
 
     Raises
     ------
     NotFound
         If there are others only.
+    BadSetting
+        If several folders are of this split.
     """
-    for name in (split, *ALIASES.get(split, ())):
-        path = os.path.join(folder, name)
-        if os.path.isdir(path):
-            return path
-    with os.scandir(folder) as entries:
-        there = ", ".join(sorted(entry.name for entry in entries if entry.is_dir())[:10])
-    if not there:
+    names = subfolders(folder)
+    if split in names:
+        return os.path.join(folder, split)
+    wanted = part_of(split) or split
+    fitting = [name for name in names if (part := split_in(name)) is not None and part[0] == wanted]
+    if len(fitting) > 1:
+        raise BadSetting(
+            f"{folder} has several folders of the split {split!r}: choose one by its name, split={fitting[0]!r}"
+        )
+    if fitting:
+        return os.path.join(folder, fitting[0])
+    if not names:
         return None
-    raise NotFound(f"{folder} has no part {split!r}: it has the folders {there}")
+    raise NotFound(f"{folder} has no split {split!r}: it has the folders {', '.join(names[:10])}")
 
 
 def choose_files(paths: Sequence[str], split: str | None, folder: str) -> list[str]:

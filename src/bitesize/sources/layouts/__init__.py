@@ -1,0 +1,1 @@
+"""How people lay out data: one file a family of layouts, each a function that returns a `Source` or None."""

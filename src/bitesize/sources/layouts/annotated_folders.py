@@ -1,0 +1,263 @@
+"""Folders that a file in them describes: COCO's JSON, a table of labels beside images, arrays of inputs and labels."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
+from bitesize.lazy.parts import node_of
+from bitesize.sources.arrays import Arrays
+from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.choices import Choice
+from bitesize.sources.coco import coco_labels
+from bitesize.sources.images import ImageFiles
+from bitesize.sources.labels import class_numbers
+from bitesize.sources.layouts.listing import no_fields, one_kind, with_choices
+from bitesize.sources.splits import InParts, part_of, rank_of_part, split_in, subfolders
+from bitesize.sources.table import Table, files_of
+
+_INPUTS = frozenset(["x", "image", "images", "imgs", "data", "features", "inputs", "input", "samples", "spectra", "signals"])
+_LABELS = frozenset(["y", "label", "labels", "target", "targets", "classes", "class", "annotations", "mask", "masks"])
+# Tables with these names describe the folder that they are in, also beside other tables.
+_TABLES = frozenset(
+    [
+        "train",
+        "training",
+        "metadata",
+        "labels",
+        "label",
+        "annotations",
+        "groundtruth",
+        "data",
+        "index",
+        "dataset",
+        "manifest",
+    ]
+)
+# Labels of this many bytes a row or less are held in memory.
+_SMALL = 64
+
+
+def coco_folder(path: str, options: Asked) -> Source | None:
+    """Open COCO's layout: images, and JSON files of annotations beside them or in ``annotations/``."""
+    if options.labels is not None:
+        return None
+    found: dict[str, tuple[str, str]] = {}
+    for folder in (path, *(os.path.join(path, name) for name in subfolders(path) if name.lower() == "annotations")):
+        for name in sorted(os.listdir(folder)):
+            if name.lower().endswith(".json") and re.search(
+                r"instances|coco|^annotations?\.json$|^_annotations", name.lower()
+            ):
+                split, images = _coco_images(path, name)
+                if images is not None and split not in found:
+                    found[split] = (os.path.join(folder, name), images)
+    if not found:
+        return None
+    split = _chosen(path, list(found), options.split)
+    annotations, images = found[split]
+    return with_choices(
+        coco(annotations, images, options), Choice(f"labels: the objects of {os.path.basename(annotations)}", "labels=")
+    )
+
+
+def coco(labels: str, folder: str, options: Asked) -> Source:
+    """Open the images that a JSON of COCO names, with the class of each."""
+    if not os.path.isfile(labels):
+        raise NotFound(f"{os.fspath(labels)} does not exist")
+    found = coco_labels(labels)
+    names = files_of(found.files, [folder, os.path.dirname(labels)], os.fspath(labels))
+    kind = one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
+    return kind.of_files(Files(names, found.labels, found.classes, found.left_out), replace(no_fields(options), labels=None))
+
+
+def _coco_images(path: str, name: str) -> tuple[str, str | None]:
+    """Find the split of a JSON and the folder of its images, by names such as ``instances_val2017.json``."""
+    words = re.split(r"[_.]", os.path.splitext(name)[0].lower())
+    split = next((part[0] for word in words if (part := split_in(word))), "")
+    there = {folder.lower(): os.path.join(path, folder) for folder in subfolders(path)}
+    below = there.get("images")
+    wanted = [word for word in words if split_in(word)] + ([split] if split else [])
+    for candidate in wanted:
+        if candidate in there:
+            return split, there[candidate]
+        if below and os.path.isdir(os.path.join(below, candidate)):
+            return split, os.path.join(below, candidate)
+    for folder in ("images", "imgs", "jpegimages", "data"):
+        if folder in there:
+            return split, there[folder]
+    own = any(os.path.splitext(entry)[1].lower() in ImageFiles.suffixes for entry in os.listdir(path))
+    return split, path if own else None
+
+
+def described_by_table(path: str, options: Asked) -> Source | None:
+    """Open a folder by the one table in it that names its files, as Kaggle's ``train.csv`` beside ``train/`` does."""
+    if isinstance(options.labels, str) and os.path.exists(options.labels):
+        return None
+    tables = sorted(name for name in os.listdir(path) if os.path.splitext(name)[1].lower() in (".csv", ".tsv", ".jsonl"))
+    tables = [name for name in tables if os.path.isfile(os.path.join(path, name)) and "submission" not in name.lower()]
+    known = [name for name in tables if {*re.split(r"[^a-z]+", _stem(name))} & _TABLES]
+    by_split = {of: name for name in tables if (of := _split_of_table(name))}
+    others = {part for name in subfolders(path) if (part := split_in(name))}
+    split = options.split
+    if by_split and (len(by_split) > 1 or {part[0] for part in others} - {*by_split} or split is not None):
+        splits = sorted({*by_split} | {part[0] for part in others}, key=rank_of_part)
+        if split is None:
+            named = [part for part in by_split if _names_files(os.path.join(path, by_split[part]))]
+            if not named:
+                return None
+            raise InParts(path, splits)
+        table = by_split.get(part_of(str(split)) or str(split), "")
+        if not table or not _names_files(os.path.join(path, table)):
+            return None  # a folder of the split without labels, such as Kaggle's test/
+    else:
+        candidates = known or (tables if len(tables) == 1 and len(subfolders(path)) < 2 else [])
+        table = next((name for name in candidates if _names_files(os.path.join(path, name))), "")
+        if not table:
+            return None
+    where = os.path.join(path, table)
+    try:
+        source = Table.opened([where], replace(options, split=None if by_split else split))
+    except NotFound:
+        if by_split or known:
+            raise
+        return None
+    left_out = dict(source.left_out)
+    for name in tables:
+        if name != table and not (by_split and name in by_split.values()):
+            left_out[f"the table {name}"] = 1
+    source.left_out = left_out
+    classes = [
+        name for name in subfolders(path) if split_in(name) is None and name.lower() not in ("images", "imgs", "img", "data")
+    ]
+    unused = f", not the folders {', '.join(classes[:3])}" if len(classes) > 1 else ""
+    return with_choices(
+        source, Choice(f"files and labels: the table {table}{unused}", "labels=, or open the folders of files")
+    )
+
+
+def _names_files(table: str) -> bool:
+    """Return whether a table has a column of files that are there."""
+    try:
+        return len(Table.opened([table], Asked(labels=None, split=None))) > 0
+    except InParts:
+        return True
+    except NotFound:
+        return True  # it names files, though some do not exist: to be said when it is opened
+    except BitesizeError:
+        return False
+
+
+def _split_of_table(name: str) -> str | None:
+    found = split_in(_stem(name))
+    return found[0] if found else None
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0].lower()
+
+
+def arrays_by_name(path: str, options: Asked) -> Source | None:
+    """Open a folder of arrays whose names say what they are: ``X_train.npy y_train.npy``, ``images.npy labels.npy``."""
+    if options.labels is not None or subfolders(path):
+        return None
+    names = sorted(name for name in os.listdir(path) if name.lower().endswith(".npy"))
+    roles: dict[str, dict[str, str]] = {}
+    unknown = []
+    for name in names if 2 <= len(names) <= 12 else ():
+        split, role = _role_of_array(_stem(name))
+        if role is None or role in roles.get(split, {}):
+            unknown.append(name)
+        else:
+            roles.setdefault(split, {})[role] = name
+    pairs = {split: of for split, of in roles.items() if "x" in of and ("y" in of or len(roles) > 1)}
+    if not any("y" in of for of in pairs.values()):
+        return None
+    split = _chosen(path, list(pairs), options.split)
+    of = pairs[split]
+    source = pair_of_arrays(os.path.join(path, of["x"]), os.path.join(path, of["y"]) if "y" in of else None, options)
+    taken = {name for pair in pairs.values() for name in pair.values()}
+    source.left_out = {**source.left_out, **{f"the array {name}": 1 for name in names if name not in taken}}
+    return source
+
+
+def pair_of_arrays(x: str, y: str | None, options: Asked) -> Source:
+    """Open an array of inputs and one of labels, whose first axes are the rows."""
+    inputs = node_of(x)
+    if y is None:
+        return Arrays(inputs)
+    targets = node_of(y)
+    if not inputs.shape or inputs.shape[:1] != targets.shape[:1]:
+        raise BadFile(f"{x} is {inputs.shape} and {y} is {targets.shape}: inputs and labels need as many rows")
+    row_nbytes = targets.dtype.itemsize * int(np.prod(targets.shape[1:], dtype=np.int64))
+    said = Choice(f"inputs: {os.path.basename(x)}, labels: {os.path.basename(y)}", "bs.open(x, labels=y)")
+    if row_nbytes > _SMALL:
+        raise BadSetting(
+            f"{y} has {row_nbytes:,} bytes a row, too many to be held as labels: bs.zip(x=bs.open({x!r}), y=bs.open({y!r})) reads both "
+            "from their files"
+        )
+    values, classes = class_numbers(np.load(y), targets.shape[0])
+    return with_choices(Arrays(inputs, values, classes), said)
+
+
+def _role_of_array(stem: str) -> tuple[str, str | None]:
+    words = [word for word in re.split(r"[^a-z]+", stem) if word]
+    words = [part for word in words for part in re.sub(r"^([xy])(train|test|val|valid)$", r"\1 \2", word).split()]
+    splits = [part[0] for word in words if (part := split_in(word)) and not part[1]]
+    rest = [word for word in words if not ((part := split_in(word)) and not part[1])]
+    role = "x" if any(word in _INPUTS for word in rest) else ""
+    role = "y" if any(word in _LABELS for word in rest) else role  # "train_images_labels" holds labels
+    if len(splits) > 1 or not role or len(rest) > 2:
+        return "", None
+    return (splits[0] if splits else ""), role
+
+
+def _chosen(path: str, splits: Sequence[str], wanted: str | None) -> str:
+    """Return the split that is wanted, or the only one."""
+    names = sorted(splits, key=rank_of_part)
+    if wanted is None:
+        if len(names) > 1:
+            raise InParts(path, [name for name in names if name])
+        return names[0]
+    split = part_of(wanted) or wanted
+    if split not in names:
+        raise NotFound(f"{path} has no split {wanted!r}: it has {', '.join(filter(None, names)) or 'none'}")
+    return split
+
+
+def file_list(path: str, options: Asked) -> Source | None:
+    """Open a text file of paths, one a line, each with a label behind it or none."""
+    if not path.lower().endswith((".txt", ".lst", ".list")):
+        return None
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = [line.strip() for line in file if line.strip() and not line.startswith("#")]
+    except UnicodeDecodeError as error:
+        raise BadFile(f"{path} is not text in UTF-8: {error}") from error
+    folder = os.path.dirname(path) or "."
+    roots = [folder, os.path.dirname(folder), *(os.path.join(folder, name) for name in subfolders(folder))]
+    for delimiter in (None, "\t", ",", ";", " "):
+        split = [[line] if delimiter is None else [part.strip() for part in line.rsplit(delimiter, 1)] for line in lines]
+        root = next((root for root in roots if os.path.isfile(os.path.join(root, split[0][0]))), None) if split else None
+        if root is not None:
+            break
+    else:
+        raise BadFile(
+            f"{path} is no list of files: {lines[0][:80]!r} in its first line does not exist"
+            if lines
+            else f"{path} is empty"
+        )
+    if len({len(parts) for parts in split}) > 1:
+        raise BadFile(f"{path} has lines with a label and lines without one")
+    found = files_of([parts[0] for parts in split], [root], path)
+    labels = [parts[1] for parts in split] if len(split[0]) > 1 else None
+    kind = one_kind([os.fsdecode(found.path(i)) for i in range(len(found))])
+    values, classes = (None, None) if labels is None or options.labels is False else class_numbers(labels, len(labels))
+    source = kind.of_files(Files(found, values, classes, {}), replace(no_fields(options), labels=None))
+    return with_choices(
+        source, Choice("labels: what follows each path" if labels else "a list of files, without labels", "labels=")
+    )

@@ -1,0 +1,171 @@
+"""Labels for files as people give them: by position, by name, by a pattern in the name, or none."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from bitesize.errors import BadSetting, NotFound
+from bitesize.files.names import Names, show
+from bitesize.sources.choices import Choice
+from bitesize.sources.labels import class_numbers
+
+_NAMED = 10
+_PREFIX = re.compile(r"[^\W\d_]+")
+# More different beginnings of names than this are no classes.
+_MOST_PREFIXES = 50
+
+
+class FileLabels(NamedTuple):
+    """Labels of files, one each.
+
+    Attributes
+    ----------
+    values : ndarray or None
+        Class numbers or targets, shape (n, ...).
+    classes : tuple of str or None
+        Names of the classes.
+    choices : tuple of Choice
+        Where they come from.
+    left_out : dict of str to int
+        Labels that belong to no file.
+    """
+
+    values: NDArray[Any] | None
+    classes: tuple[str, ...] | None
+    choices: tuple[Choice, ...] = ()
+    left_out: Mapping[str, int] = {}
+
+
+def is_pattern(labels: Any) -> bool:
+    """Return whether labels are a regular expression with a group, which finds the class in a file's path."""
+    return isinstance(labels, re.Pattern) or (isinstance(labels, str) and "(" in labels and not os.path.exists(labels))
+
+
+def label_files(labels: Any, names: Names, *, listed: bool) -> FileLabels:
+    """Return the labels of files.
+
+    Parameters
+    ----------
+    labels
+        None, one label a file by position, ``{name: label}``, or a regular expression with one group.
+    names
+        The files.
+    listed
+        Whether the user gave the files one by one, so that their order is known.
+
+    Raises
+    ------
+    BadSetting
+        If labels by position are given for files whose order is in doubt, or they do not fit.
+    NotFound
+        If a file has no label.
+    """
+    if labels is None:
+        return FileLabels(None, None)
+    if is_pattern(labels):
+        return _by_pattern(labels, names)
+    if isinstance(labels, Mapping):
+        return _by_name(labels, names)
+    if not listed:
+        _refuse_doubtful_order(names)
+    values, classes = class_numbers(labels, len(names))
+    where = "one a file, in the order of the list" if listed else "one a file, in natural order of their names"
+    return FileLabels(values, classes, (Choice(f"labels: {where}", "labels={name: label}"),))
+
+
+def prefix_hint(names: Names) -> Choice | None:
+    """Return a hint where all files' names begin with one of a few words, as in ``cat.0.jpg dog.0.jpg``."""
+    counts: Counter[str] = Counter()
+    for i in range(len(names)):
+        found = _PREFIX.match(os.fsdecode(os.path.basename(names.relative(i))))
+        if found is None:
+            return None
+        counts[found.group()] += 1
+        if len(counts) > _MOST_PREFIXES:
+            return None
+    if len(counts) < 2 or min(counts.values()) < 2:
+        return None
+    words = "|".join(sorted(counts))
+    shown = ", ".join(sorted(counts)[:5])
+    return Choice(
+        f"no labels, although the files' names begin with {shown}", f'labels="({words if len(words) < 60 else "[a-z]+"})"'
+    )
+
+
+def _by_pattern(labels: str | re.Pattern[str], names: Names) -> FileLabels:
+    try:
+        pattern = re.compile(labels)
+    except re.error as error:
+        raise BadSetting(f"labels={labels!r} is neither a file nor a regular expression: {error}") from error
+    if pattern.groups != 1:
+        raise BadSetting(
+            f"labels={pattern.pattern!r} must have one group (...), the class in a file's path; it has {pattern.groups}"
+        )
+    values, missing = [], []
+    for i in range(len(names)):
+        path = os.fsdecode(names.relative(i)).replace(os.sep, "/")
+        found = pattern.search(os.path.basename(path)) or pattern.search(path)
+        if found is None or found.group(1) is None:
+            missing.append(show(names.relative(i)))
+        else:
+            values.append(found.group(1))
+    if missing:
+        raise NotFound(
+            f"labels={pattern.pattern!r} matches no part of {len(missing)} of {len(names)} paths: {', '.join(missing[:_NAMED])}"
+        )
+    numbers, classes = class_numbers(values, len(names))
+    return FileLabels(
+        numbers, classes, (Choice(f"labels: what {pattern.pattern!r} matches in the files' paths", "labels="),)
+    )
+
+
+def _by_name(labels: Mapping[Any, Any], names: Names) -> FileLabels:
+    """Look up each file by its relative path, its path, its name or its name without suffix, whichever is a key."""
+    given = {_key(name): value for name, value in labels.items()}
+    used: set[str] = set()
+    values, missing = [], []
+    for i in range(len(names)):
+        key = next((key for key in _keys(names, i) if key in given), None)
+        if key is None:
+            missing.append(show(names.relative(i)))
+            continue
+        if key in used:
+            raise BadSetting(
+                f"labels: several files are called {key!r}; name them by their paths, such as {_key(names.relative(i))!r}"
+            )
+        used.add(key)
+        values.append(given[key])
+    if missing:
+        raise NotFound(f"labels name no label for {len(missing)} of {len(names)} files: {', '.join(missing[:_NAMED])}")
+    numbers, classes = class_numbers(values, len(names))
+    unused = len(given) - len(used)
+    left_out = {"labels that belong to no file": unused} if unused else {}
+    return FileLabels(numbers, classes, (Choice("labels: by the files' names", "labels="),), left_out)
+
+
+def _key(name: Any) -> str:
+    if not isinstance(name, str | bytes | os.PathLike):
+        raise BadSetting(f"labels as a mapping need names of files as keys, {{name: label}}, not {name!r:.80}")
+    return os.fsdecode(os.fspath(name)).replace("\\", "/")
+
+
+def _keys(names: Names, i: int) -> list[str]:
+    relative, name = _key(names.relative(i)), os.path.basename(_key(names.relative(i)))
+    return [relative, _key(names.path(i)), name, os.path.splitext(relative)[0], os.path.splitext(name)[0]]
+
+
+def _refuse_doubtful_order(names: Names) -> None:
+    """Raise `BadSetting` where natural order of names differs from the order of their text, so that positions may be meant in either."""
+    relative = [names.relative(i).replace(os.fsencode(os.sep), b"/") for i in range(len(names))]
+    for mine, text in zip(relative, sorted(relative), strict=True):
+        if mine != text:
+            raise BadSetting(
+                f"labels are given by position, and the order of the files is in doubt: natural order has {show(mine)} where sorted() has "
+                f"{show(text)}. Pass labels={{name: label}}, or the list of paths that the labels belong to: bs.open(paths, labels)"
+            )

@@ -1,0 +1,231 @@
+"""Plain folders: splits, a class a folder, Hive's ``key=value`` folders, or files alone."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from bitesize.errors import BadSetting
+from bitesize.files.scan import Listing, class_key, path_key, scan
+from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.choices import Choice
+from bitesize.sources.columns import LABELS
+from bitesize.sources.kinds import by_suffix, need
+from bitesize.sources.layouts.file_labels import prefix_hint
+from bitesize.sources.layouts.listing import (
+    REASONS,
+    TABLES,
+    file_suffixes,
+    no_fields,
+    of_class_files,
+    of_many_files,
+    of_names,
+    one_kind,
+    paths_of,
+    row_suffixes,
+    with_choices,
+)  # fmt: skip
+from bitesize.sources.layouts.pairs import is_image_name, is_mask_name
+from bitesize.sources.splits import COLUMNS, InParts, choose, split_in, splits, subfolders
+
+_PARTITION = re.compile(r"([A-Za-z_][\w.-]*)=(.*)")
+_NAMED = 5
+_DATE = re.compile(r"\d{4}[-_.]?\d{2}[-_.]?\d{2}|\d{2}[-_.]\d{2}[-_.]\d{4}|\d{4}[-_.]\d{2}")
+_PART = re.compile(r".*(?:^|[^a-z])(?:fold|part|batch|chunk|shard|split|section|disk|folder)s?[-_ ]?\d+", re.IGNORECASE)
+_NUMBERED = re.compile(r"[^\d]{0,12}\d[\d_-]*|[0-9a-f]{6,}", re.IGNORECASE)
+
+
+def split_folders(path: str, options: Asked, open_folder: Callable[[str, Asked], Source]) -> Source | None:
+    """Open one of the splits of a folder, such as ``train/``."""
+    if options.split is None:
+        found = splits(path)
+        if found:
+            raise InParts(path, found)
+        return None
+    part = choose(path, options.split)
+    if part is None:
+        return None
+    source = open_folder(part, replace(options, split=None))
+    return with_choices(source, Choice(f"split {options.split!r}: the folder {os.path.basename(part)}", "split="))
+
+
+def partitions(path: str, options: Asked, open_folder: Callable[[str, Asked], Source]) -> Source | None:
+    """Open folders named ``key=value``, as Hive and Spark write them: the value is the class, or the split."""
+    names = subfolders(path)
+    pairs = [_PARTITION.fullmatch(name) for name in names]
+    if not names or not all(pairs):
+        return None
+    keys = {pair[1] for pair in pairs if pair is not None}
+    if len(keys) > 1:
+        raise BadSetting(
+            f"{path} is partitioned by several keys ({', '.join(sorted(keys))}): open one of the folders {', '.join(names[:_NAMED])}"
+        )
+    key = keys.pop()
+    values = {pair[2]: os.path.join(path, name) for name, pair in zip(names, pairs, strict=True) if pair is not None}
+    if key.lower() in COLUMNS:
+        if options.split is None:
+            raise InParts(path, sorted(values))
+        wanted = split_in(options.split)
+        chosen = next(
+            (v for v in values if v == options.split or (wanted and (part := split_in(v)) and part[0] == wanted[0])), None
+        )
+        if chosen is None:
+            raise BadSetting(f"{path} has no split {options.split!r}: it has {', '.join(values)}")
+        return open_folder(values[chosen], replace(options, split=None))
+    if options.labels not in (None, key) and options.labels is not False:
+        return None
+    if options.labels is None and key.lower() not in (*LABELS, "class", "category"):
+        raise BadSetting(
+            f"{path} is partitioned by {key!r} ({', '.join(list(values)[:_NAMED])}): labels={key!r} takes it for the class, labels=False leaves it out"
+        )
+    ordered = dict(sorted(values.items(), key=lambda pair: class_key(pair[0])))
+    groups = {value: paths_of(scan(folder, file_suffixes(), REASONS, flat=True).names) for value, folder in ordered.items()}
+    kind = one_kind([name for of in groups.values() for name in of])
+    if kind.file_is_row:
+        files = [name for of in groups.values() for name in of]
+        labels = [value for value, of in groups.items() for _ in of]
+        from bitesize.files.names import names_of
+
+        return of_names(
+            names_of(files),
+            {},
+            replace(options, labels=labels if options.labels is not False else None),
+            listed=True,
+            kind=kind,
+        )
+    source = of_class_files(kind, groups, options)
+    return with_choices(source, Choice(f"labels: {key}, the key of the folders {names[0]}, ...", "labels="))
+
+
+def listed_folder(path: str, options: Asked, open_folder: Callable[[str, Asked], Source]) -> Source:
+    """Open the files of a folder: those of each subfolder are a class, or there are no subfolders."""
+    names = subfolders(path)
+    inner = _only_wrapper(path, names)
+    if inner is not None and options.labels is None:
+        source = open_folder(inner, options)
+        return with_choices(
+            source,
+            Choice(
+                f"the folder {os.path.basename(inner)}, which is all there is in {os.path.basename(path) or path}", "open it"
+            ),
+        )
+    _refuse_splits_among_classes(path, names)
+    found = scan(
+        path, file_suffixes() if not names else row_suffixes() | file_suffixes(), REASONS, flat=options.labels is False
+    )
+    found = _without_tables(found, path, options)
+    counts = {suffix: count for suffix, count in found.kinds.items() if count}
+    kind = one_kind([suffix for suffix, count in counts.items() for _ in range(min(count, 2))], counts)
+    need(kind)
+    if kind.file_is_row:
+        return _files_of_one_row(found, kind, options)
+    if found.labels is None or options.labels is not None:
+        return of_many_files(kind, sorted(paths_of(found.names), key=path_key), path, options)
+    assert found.classes is not None
+    groups: dict[str, list[str]] = {name: [] for name in found.classes}
+    for name, label in zip(paths_of(found.names), found.labels.tolist(), strict=True):
+        groups[found.classes[label]].append(name)
+    return with_choices(
+        of_class_files(kind, groups, options),
+        Choice(f"labels: the names of the {len(groups)} class folders, for all rows of their files", "labels="),
+    )
+
+
+def _files_of_one_row(found: Listing, kind: type[Source], options: Asked) -> Source:
+    if options.labels is not None and options.labels is not False:
+        return of_names(found.names, found.left_out, options, listed=False, kind=kind)
+    labels, classes = (None, None) if options.labels is False else (found.labels, found.classes)
+    files = Files(found.names, labels, classes, found.left_out)
+    source = kind.of_files(files, replace(no_fields(options, kind), labels=None))
+    if classes is None:
+        hint = prefix_hint(found.names) if options.labels is None else None
+        return with_choices(source, *([hint] if hint else []))
+    said = (
+        f"labels: the names of the {len(classes)} class folders"
+        if len(classes) > 1
+        else f"one class, the folder {classes[0]}"
+    )
+    return with_choices(source, Choice(said, "labels=False or labels="))
+
+
+def _without_tables(found: Listing, path: str, options: Asked) -> Listing:
+    """Leave out tables that lie among files of rows: they describe them."""
+    kinds = {suffix: count for suffix, count in found.kinds.items() if count}
+    if not {*kinds} & TABLES or not {*kinds} - TABLES:
+        return found
+    again = scan(path, {*kinds} - TABLES, REASONS, flat=options.labels is False)
+    left_out = dict(again.left_out)
+    for suffix in sorted({*kinds} & TABLES):
+        left_out.pop(f"other files ({suffix})", None)
+        left_out[f"tables ({suffix}) beside the files: labels=TABLE takes their labels"] = kinds[suffix]
+    return replace(again, left_out=left_out)
+
+
+def _only_wrapper(path: str, names: list[str]) -> str | None:
+    """Return the one folder in a folder, if there is nothing else and it holds folders itself, as unpacked archives often do."""
+    if len(names) != 1:
+        return None
+    with os.scandir(path) as entries:
+        files = [entry.name for entry in entries if entry.is_file() and by_suffix(entry.name) is not None]
+    inner = os.path.join(path, names[0])
+    return inner if not files and len(subfolders(inner)) > 1 else None
+
+
+def _refuse_splits_among_classes(path: str, names: list[str]) -> None:
+    """Raise `BadSetting` where folders that would be classes are named as splits or as images and masks."""
+    parts = [name for name in names if split_in(name) is not None]
+    deep = [name for name in parts if subfolders(os.path.join(path, name))]
+    if len(names) > 1 and (len(parts) > 1 or deep):
+        others = [name for name in names if name not in parts]
+        shown = " and ".join(parts[:_NAMED])
+        verb = "look like splits" if len(parts) > 1 else "looks like a split"
+        beside = f", beside {', '.join(others[:_NAMED])}" if others else ""
+        raise BadSetting(
+            f'{path}: the folders {shown} {verb} of the data{beside}: choose one with split="{parts[0]}"; if they are classes, pass '
+            f'{{"{names[0]}": "{os.path.join(path, names[0])}", ...}}'
+        )
+    inside = Counter(
+        part[0] for name in names for below in subfolders(os.path.join(path, name)) if (part := split_in(below))
+    )
+    whole = [
+        name for name in names if (below := subfolders(os.path.join(path, name))) and all(split_in(each) for each in below)
+    ]
+    if len(names) > 1 and len(whole) == len(names) and len(inside) > 1:
+        raise BadSetting(
+            f"{path}: each class folder holds the splits {', '.join(sorted(inside))}: pass those of one split, "
+            f'{{"{names[0]}": "{os.path.join(path, names[0], subfolders(os.path.join(path, names[0]))[0])}", ...}}'
+        )
+    _refuse_what_is_no_class(path, names)
+    masks = [name for name in names if is_mask_name(name)]
+    if len(names) == 2 and len(masks) == 1 and is_image_name(names[0 if masks[0] == names[1] else 1]):
+        images = names[0 if masks[0] == names[1] else 1]
+        raise BadSetting(
+            f"{path} holds {images} and {masks[0]}, which are no classes: for masks bs.open({os.path.join(path, images)!r}, "
+            f"labels={os.path.join(path, masks[0])!r})"
+        )
+
+
+def _refuse_what_is_no_class(path: str, names: list[str]) -> None:
+    """Raise `BadSetting` where folders are named as dates or parts, or hold the same folders each: so that the class is in doubt."""
+    if len(names) < 2:
+        return
+    inner = [set(subfolders(os.path.join(path, name))) for name in names]
+    deep = all(inner)
+    shared = set.intersection(*inner) if deep else set()
+    level = "the last folder before the file is the class"
+    if all(_DATE.fullmatch(name) for name in names):
+        what = "dates"
+    elif all(_PART.fullmatch(name) for name in names):
+        what = "parts of the data"
+    elif not shared or not all(_NUMBERED.fullmatch(name) for name in names):
+        return
+    else:
+        what = f"groups, since each holds the same folders ({', '.join(sorted(shared)[:_NAMED])})"
+    inside = f', labels="([^/]+)/[^/]+$" if {level}' if deep else ""
+    raise BadSetting(
+        f"{path}: the {len(names)} folders {', '.join(names[:3])}, ... look like {what}, not like classes: labels=False opens the files without "
+        f'labels{inside}, labels="^([^/]+)/" if they are the classes after all'
+    )

@@ -1,0 +1,204 @@
+"""From names of files to a source: which kind they are, what is left out, which labels they get."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bitesize.decode.header import sniff
+from bitesize.errors import BadSetting, BitesizeError
+from bitesize.files.names import Names, names_of, show
+from bitesize.files.pread import read_into, with_file
+from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.beside import Beside, Zipped
+from bitesize.sources.choices import Choice
+from bitesize.sources.images import ImageFiles
+from bitesize.sources.kinds import by_suffix, kinds, need
+from bitesize.sources.labels import class_numbers
+from bitesize.sources.layouts.file_labels import label_files
+from bitesize.sources.splits import InParts, choose_files, part_of
+
+# Files that describe others, and are left out beside them.
+TABLES = frozenset((".csv", ".tsv", ".jsonl"))
+# Why files are left out that people might miss.
+REASONS: Mapping[str, str] = {
+    ".heic": "HEIC images (.heic): convert them to JPEG, for example with heif-convert",
+    ".heif": "HEIC images (.heif): convert them to JPEG, for example with heif-convert",
+    ".avif": "AVIF images (.avif): convert them to PNG or JPEG",
+    ".jp2": "JPEG 2000 images (.jp2): convert them to PNG",
+    ".dcm": "DICOM files (.dcm): read them with pydicom, save them as .npy",
+    ".nii": "NIfTI files (.nii): read them with nibabel, save them as .npy",
+    ".mat": "MATLAB files (.mat): read them with scipy.io, save them as .npy",
+    ".zip": "archives (.zip): extract them",
+    ".gz": "compressed files (.gz): extract them",
+    ".rar": "archives (.rar): extract them",
+    ".7z": "archives (.7z): extract them",
+    ".mp4": "videos (.mp4): save their frames as images",
+    ".avi": "videos (.avi): save their frames as images",
+    ".wav": "sound (.wav): save it as .npy",
+}
+
+
+def file_suffixes() -> set[str]:
+    """Return the suffixes of all kinds of files."""
+    return {suffix for kind in kinds() for suffix in kind.suffixes}
+
+
+def row_suffixes() -> set[str]:
+    """Return the suffixes of files that are one row each."""
+    return {suffix for kind in kinds() if kind.file_is_row for suffix in kind.suffixes}
+
+
+def one_kind(names: Sequence[str], counts: Mapping[str, int] | None = None) -> type[Source]:
+    """Return the kind of source that takes all these files.
+
+    Raises
+    ------
+    BadSetting
+        If a file is of no kind, or they are of several.
+    """
+    suffixes = counts or Counter(os.path.splitext(name)[1].lower() for name in names)
+    chosen: dict[type[Source], str] = {}
+    for name in {os.path.splitext(name)[1].lower() or name: name for name in names}.values():
+        kind = by_suffix(name) or _by_bytes(name)
+        if kind is None:
+            why = REASONS.get(os.path.splitext(name)[1].lower())
+            raise BadSetting(
+                f"{name} cannot be opened: {why or 'neither its suffix nor its first bytes are those of a known format (`bitesize formats` lists them)'}"
+            )
+        chosen[kind] = name
+    if len(chosen) > 1:
+        seen = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(suffixes.items()))
+        raise BadSetting(f"found several file formats ({seen}): open them separately, or pass a list of the files you mean")
+    return next(iter(chosen))
+
+
+def of_names(
+    names: Names, left_out: Mapping[str, int], options: Asked, *, listed: bool, kind: type[Source] | None = None
+) -> Source:
+    """Open files of one row each, with the labels that are given."""
+    kind = kind or one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
+    need(kind)
+    found = label_files(None if options.labels is False else options.labels, names, listed=listed)
+    files = Files(names, found.values, found.classes, {**left_out, **found.left_out})
+    source = kind.of_files(files, replace(no_fields(options, kind), labels=None))
+    return with_choices(source, *found.choices)
+
+
+def of_many(kind: type[Source], what: Any, options: Asked, where: str = "") -> Source:
+    """Open data that may have names of its own; labels that are given, and are no name, come as a field of their own."""
+    need(kind)
+    if options.split is not None and not kind.in_parts:
+        raise BadSetting(f"split={options.split!r}: {where or f'{what!r:.100}'} has no splits")
+    labels = options.labels
+    if labels is False:
+        return without_labels(kind.opened(what, replace(options, labels=None)))
+    if (
+        labels is None
+        or isinstance(labels, str)
+        or (isinstance(labels, list) and kind.in_parts and all(isinstance(each, str) for each in labels))
+    ):
+        return kind.opened(what, options)
+    source = kind.opened(what, replace(options, labels=None))
+    if isinstance(labels, Mapping):
+        raise BadSetting(
+            "labels={name: label} is for files of one row each; these hold many: pass one label a row, or the name of a field"
+        )
+    numbers, classes = class_numbers(labels, len(source))
+    return Beside(source, {"y": numbers}, classes)
+
+
+def of_many_files(kind: type[Source], paths: list[str], where: str, options: Asked) -> Source:
+    """Open those of several files of many rows that are a split by their names; or of their rows those that are, by a column."""
+    split = options.split
+    whole = replace(options, split=None)
+    if not kind.in_parts:
+        return of_many(kind, choose_files(paths, split, where), whole, where)
+    if not any(part_of(os.path.basename(path)) for path in paths):
+        return of_many(kind, paths, options, where)
+    try:
+        chosen = choose_files(paths, split, where)
+        try:
+            return of_many(kind, chosen, whole, where)
+        except InParts:
+            if split is None:
+                raise
+            return of_many(kind, chosen, options, where)
+    except BitesizeError as error:
+        if split is None or isinstance(error, BadSetting):
+            raise
+        try:
+            return of_many(kind, paths, options, where)
+        except BadSetting:
+            raise error from None
+
+
+def of_class_files(kind: type[Source], groups: Mapping[str, list[str]], options: Asked) -> Source:
+    """Open files of many rows by class: all rows of a class's files have its label."""
+    from bitesize.sources.chained import chain
+
+    need(kind)
+    parts, counts = [], []
+    for paths in groups.values():
+        part = without_labels(kind.opened(paths, replace(options, labels=None)))
+        parts.append(part)
+        counts.append(len(part))
+    joined = parts[0] if len(parts) == 1 else chain(parts)
+    labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    if "y" in joined.spec:
+        raise BadSetting(
+            f"the files of {next(iter(groups))!r} have a field y, and their folder is a label: take other fields with fields="
+        )
+    return Beside(joined, {"y": labels}, tuple(groups))
+
+
+def without_labels(source: Source) -> Source:
+    """Return a source without its field of labels."""
+    label = source.label_name
+    if label is None or len(source.spec) == 1:
+        return source
+    return Zipped([({name: name for name in source.spec if name != label}, source)])
+
+
+def with_choices(source: Source, *choices: Choice) -> Source:
+    """Return the source after adding what was chosen."""
+    source.choices = (*choices, *source.choices)
+    return source
+
+
+def no_fields(options: Asked, kind: type[Source] | None = None) -> Asked:
+    """Refuse names of fields where data has none."""
+    if options.fields is not None and (kind is None or not kind.has_names):
+        raise BadSetting(f"fields={options.fields!r}: this data has no names of its own, its fields are x and y")
+    return options
+
+
+def folder_of(path: str | bytes) -> str:
+    """Return the name of a path's folder, for messages."""
+    return show(os.path.dirname(os.fsencode(path)))
+
+
+def paths_of(names: Names) -> list[str]:
+    """Return all paths as text."""
+    return [os.fsdecode(names.path(i)) for i in range(len(names))]
+
+
+def listed_names(paths: Sequence[Any]) -> Names:
+    """Return paths as compact names, in the order given."""
+    return names_of(paths)
+
+
+def _by_bytes(path: str) -> type[Source] | None:
+    """Find an image by its first bytes."""
+    start = bytearray(16)
+    try:
+        with_file(os.fsencode(path), lambda fd: read_into(fd, [start], 0, os.fsencode(path)))
+        sniff(bytes(start))
+    except BitesizeError:
+        return None
+    return ImageFiles

@@ -1,0 +1,275 @@
+"""Labels of images from files of annotated objects: YOLO's text files and Pascal VOC's XML."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from bitesize.errors import BadFile, BadSetting, MissingPackage, NotFound
+from bitesize.files.names import Names, names_of
+from bitesize.files.scan import class_key, scan
+from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.choices import Choice
+from bitesize.sources.images import ImageFiles
+from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
+from bitesize.sources.splits import InParts, part_of, rank_of_part, split_in, subfolders
+
+# An annotation is a few hundred bytes an object; a larger file is something else.
+_LARGEST = 4 << 20
+_NAMED = 10
+_NAME_FILES = ("classes.txt", "obj.names", "labels.txt", "_darknet.labels")
+# Text files beside images that are no annotations of one of them.
+_OTHER_TEXT = frozenset(
+    (*_NAME_FILES, "train.txt", "val.txt", "test.txt", "readme.txt", "readme.roboflow.txt", "readme.dataset.txt")
+)
+
+
+def yolo(path: str, options: Asked) -> Source | None:
+    """Open YOLO's layout: ``images/`` and ``labels/`` with a text file for each image, in splits or not, or both side by side."""
+    if options.labels is not None:
+        return None
+    pairs = _image_folders(path, "images", "labels", ".txt")
+    if not pairs and _side_by_side(path, ".txt"):
+        pairs = {"": (path, path)}
+    if not pairs:
+        return None
+    images, labels, split = _of_split(path, pairs, options)
+    names = scan(images, ImageFiles.suffixes, {**REASONS, ".txt": "text files (.txt)"}, flat=True)
+    classes = _class_names(path, labels)
+
+    def categories(annotation: str) -> set[str]:
+        """Read the categories of one image."""
+        numbers = {_yolo_number(line, annotation) for line in _read(annotation).splitlines() if line.strip()}
+        if classes and numbers and max(numbers) >= len(classes):
+            raise BadFile(
+                f"{annotation} has the class {max(numbers)}, and there are {len(classes)} names: {', '.join(classes[:10])}"
+            )
+        return {classes[number] if classes else str(number) for number in numbers}
+
+    said = "labels: the boxes of YOLO's text files" + (
+        "" if classes else ", classes by number (no data.yaml or classes.txt)"
+    )
+    return _labelled(names.names, names.left_out, labels, ".txt", categories, classes, options, said, split)
+
+
+def pascal_voc(path: str, options: Asked) -> Source | None:
+    """Open Pascal VOC's layout: images, and an XML file of objects for each."""
+    if options.labels is not None:
+        return None
+    pairs = _image_folders(path, "jpegimages", "annotations", ".xml") or _image_folders(
+        path, "images", "annotations", ".xml"
+    )
+    if not pairs and _side_by_side(path, ".xml"):
+        pairs = {"": (path, path)}
+    if not pairs:
+        return None
+    sets = os.path.join(path, "ImageSets", "Main")
+    listed = {name: f"{name}.txt" for name in ("train", "val", "test") if os.path.isfile(os.path.join(sets, f"{name}.txt"))}
+    if listed and "" in pairs:
+        if options.split is None and len(listed) > 1:
+            raise InParts(path, sorted(listed, key=rank_of_part))
+        split = part_of(options.split) if options.split else next(iter(listed))
+        if split not in listed:
+            raise NotFound(f"{path} has no split {options.split!r}: it has {', '.join(listed)}")
+        stems = [line.split()[0] for line in _read(os.path.join(sets, listed[split])).splitlines() if line.strip()]
+        images, labels = pairs[""]
+        names, left_out = _of_stems(images, stems), dict[str, int]()
+    else:
+        images, labels, split = _of_split(path, pairs, options)
+        found = scan(images, ImageFiles.suffixes, {**REASONS, ".xml": "annotations (.xml)"}, flat=True)
+        names, left_out = found.names, dict(found.left_out)
+
+    def categories(annotation: str) -> set[str]:
+        """Read the categories of one image."""
+        try:
+            root = ElementTree.fromstring(_read(annotation))  # noqa: S314 - a small file; expat itself bounds how entities grow
+        except ElementTree.ParseError as error:
+            raise BadFile(f"{annotation} is no XML: {error}") from error
+        return {text.strip() for each in root.iter("object") if (text := each.findtext("name"))}
+
+    said = "labels: the objects of Pascal VOC's XML files"
+    source = _labelled(names, left_out, labels, ".xml", categories, (), options, said, split)
+    masks = next((name for name in subfolders(path) if name.lower() == "segmentationclass"), None)
+    if masks is not None:
+        source = with_choices(source, Choice(f"masks in {masks} are not used", f"labels={os.path.join(path, masks)!r}"))
+    return source
+
+
+def _image_folders(path: str, images: str, labels: str, suffix: str) -> dict[str, tuple[str, str]]:
+    """Find folders of images and of their annotations, by split ("" for none)."""
+
+    def named(folder: str, wanted: str) -> str | None:
+        return next((os.path.join(folder, name) for name in subfolders(folder) if name.lower() == wanted), None)
+
+    first, second = named(path, images), named(path, labels)
+    if first is not None and second is not None:
+        below = {part[0]: name for name in subfolders(first) if (part := split_in(name)) is not None}
+        if below and _holds(second, suffix):
+            return {split: (os.path.join(first, name), os.path.join(second, name)) for split, name in below.items()}
+        return {"": (first, second)} if _holds(second, suffix) else {}
+    found = {}
+    for name in subfolders(path):
+        part = split_in(name)
+        folder = os.path.join(path, name)
+        if part is not None and (a := named(folder, images)) and (b := named(folder, labels)) and _holds(b, suffix):
+            found[part[0]] = (a, b)
+    return found
+
+
+def _side_by_side(path: str, suffix: str) -> bool:
+    """Return whether a folder holds images with a file of annotations beside each of most of them."""
+    with os.scandir(path) as entries:
+        names = [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
+    notes = {
+        os.path.splitext(name)[0] for name in names if name.lower().endswith(suffix) and name.lower() not in _OTHER_TEXT
+    }
+    images = {stem for stem, end in map(os.path.splitext, names) if end.lower() in ImageFiles.suffixes}
+    paired = notes & images
+    if not paired or len(paired) * 2 < len(images) or len(paired) * 2 < len(notes):
+        return False
+    if suffix == ".xml":
+        return True
+    try:
+        lines = _read(os.path.join(path, f"{min(paired)}{suffix}")).split("\n")
+        for line in lines:
+            if line.strip():
+                _yolo_number(line, path)
+    except (BadFile, OSError):
+        return False
+    return True
+
+
+def _holds(folder: str, suffix: str) -> bool:
+    """Return whether there is a file of that suffix in a folder, or in those of it."""
+    for _, _, files in os.walk(folder):
+        if files:
+            return any(name.lower().endswith(suffix) for name in files)
+    return False
+
+
+def _of_split(path: str, pairs: Mapping[str, tuple[str, str]], options: Asked) -> tuple[str, str, str]:
+    names = sorted(pairs, key=rank_of_part)
+    if options.split is not None:
+        split = part_of(options.split) or options.split
+        if split not in pairs:
+            raise NotFound(f"{path} has no split {options.split!r}: it has {', '.join(filter(None, names)) or 'none'}")
+    elif len(names) > 1:
+        raise InParts(path, names)
+    else:
+        split = names[0]
+    return *pairs[split], split
+
+
+def _of_stems(folder: str, stems: Sequence[str]) -> Names:
+    """Find images by their names without suffix."""
+    with os.scandir(folder) as entries:
+        known = {
+            os.path.splitext(entry.name)[0]: entry.path
+            for entry in entries
+            if os.path.splitext(entry.name)[1].lower() in ImageFiles.suffixes
+        }
+    missing = [stem for stem in stems if stem not in known]
+    if missing:
+        raise NotFound(f"{len(missing)} images of {len(stems)} are not in {folder}: {', '.join(missing[:_NAMED])}")
+    return names_of([known[stem] for stem in stems])
+
+
+def _labelled(
+    names: Names, left_out: Mapping[str, int], folder: str, suffix: str, categories: Callable[[str], set[str]],
+    classes: Sequence[str], options: Asked, said: str, split: str,
+) -> Source:  # fmt: skip
+    """Open images with the class of each, or with a number for each class where images have several."""
+    found: list[set[str]] = []
+    without = 0
+    for i in range(len(names)):
+        relative = os.path.splitext(os.fsdecode(names.relative(i) if names.root else os.path.basename(names.path(i))))[0]
+        annotation = os.path.join(folder, relative + suffix)
+        of_image = categories(annotation) if os.path.isfile(annotation) else set()
+        without += not of_image
+        found.append(of_image)
+    known = sorted(set().union(*found), key=class_key)
+    if not known:
+        raise BadFile(f"no image has an object in the annotations below {folder}")
+    every = tuple(classes) or tuple(known)
+    left_out = dict(left_out)
+    setting = "labels="
+    if max(map(len, found)) > 1:
+        values: Any = np.array([[name in of for name in every] for of in found], np.float32)
+        said += f": images have several, so there is a 0 or 1 for each of the {len(every)} classes"
+        taken = names
+    else:
+        rows = [i for i, of in enumerate(found) if of]
+        taken = names_of([names.path(i) for i in rows])
+        used = [name for name in every if name in set(known)]
+        place = {name: i for i, name in enumerate(used)}
+        values, every = np.array([place[next(iter(found[i]))] for i in rows], np.int64), tuple(used)
+        said += ": one class an image"
+        if without:
+            left_out["images without an object"] = without
+    source = ImageFiles.of_files(Files(taken, values, every, left_out), replace(no_fields(options), labels=None))
+    return with_choices(source, Choice(said + (f"; split {split!r}" if split else ""), setting))
+
+
+def _yolo_number(line: str, where: str) -> int:
+    """Read the class of a line ``class x y width height``, or of a polygon."""
+    values = line.split()
+    try:
+        numbers = [float(value) for value in values]
+    except ValueError:
+        numbers = []
+    if (
+        (len(numbers) not in (1, 5, 6) and (len(numbers) < 7 or len(numbers) % 2 == 0))
+        or not numbers
+        or numbers[0] != int(numbers[0])
+        or numbers[0] < 0
+    ):
+        raise BadFile(f"{where} has a line that is not YOLO's (class, x, y, width, height): {line[:80]!r}")
+    return int(numbers[0])
+
+
+def _class_names(path: str, labels: str) -> tuple[str, ...]:
+    """Read the names of classes from data.yaml or a text file."""
+    folders = dict.fromkeys((path, labels, os.path.dirname(path), os.path.dirname(labels)))
+    for folder in folders:
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            where = os.path.join(folder, name)
+            if name.lower().endswith((".yaml", ".yml")) and (found := _names_in_yaml(where)):
+                return found
+            if name.lower() in _NAME_FILES:
+                return tuple(line.strip() for line in _read(where).splitlines() if line.strip())
+    return ()
+
+
+def _names_in_yaml(path: str) -> tuple[str, ...]:
+    text = _read(path)
+    if "names" not in text:
+        return ()
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingPackage(f"{path} has the names of the classes; reading it needs PyYAML: pip install pyyaml") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadFile(f"{path} is no YAML: {' '.join(str(error).split())[:200]}") from error
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, dict):
+        if sorted(names) != list(range(len(names))):
+            raise BadSetting(f"{path}: names must be numbered from 0 on, not {list(names)[:10]}")
+        names = [names[number] for number in range(len(names))]
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _read(path: str) -> str:
+    try:
+        if os.path.getsize(path) > _LARGEST:
+            raise BadFile(f"{path} has {os.path.getsize(path):,} bytes, too many for annotations of an image")
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise BadFile(f"{path} is not text in UTF-8: {error}") from error

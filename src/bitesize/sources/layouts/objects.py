@@ -1,0 +1,246 @@
+"""What is no path: lists of paths and pairs, mappings, arrays, and objects of other libraries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadSetting, NotFound
+from bitesize.files.names import names_of
+from bitesize.files.scan import merge
+from bitesize.lazy.array import LazyArray
+from bitesize.lazy.nodes import Node
+from bitesize.sources.arrays import Arrays
+from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.beside import Zipped
+from bitesize.sources.choices import Choice
+from bitesize.sources.kinds import need
+from bitesize.sources.labels import class_numbers
+from bitesize.sources.layouts.listing import (
+    no_fields,
+    of_many,
+    of_names,
+    one_kind,
+    row_suffixes,
+    with_choices,
+)  # fmt: skip
+from bitesize.sources.layouts.pairs import is_image_name, is_mask_name, mask_folder, mask_lists
+from bitesize.sources.splits import split_in
+
+_NAMED = 5
+_TEXT = (str, bytes, os.PathLike)
+
+
+def paths_in(what: Any) -> list[Any] | None:
+    """Return the paths that a list or an array of text holds, or None if it holds something else."""
+    if isinstance(what, np.ndarray):
+        return what.tolist() if what.dtype.kind in "US" and what.ndim == 1 else None
+    if not isinstance(what, list | tuple) or not what:  # another package's sequence may take long to go through
+        return None
+    kinds = {isinstance(part, _TEXT) for part in what}
+    if kinds == {True, False}:
+        raise BadSetting("a list must hold paths or numbers, not both")
+    return [os.fspath(part) for part in what] if kinds == {True} else None
+
+
+def pairs_in(what: Any) -> list[tuple[Any, Any]] | None:
+    """Return the pairs that a list of pairs of a path and something else holds, or None."""
+    if isinstance(what, np.ndarray):
+        what = what.tolist() if what.dtype.kind in "USO" and what.ndim == 2 and what.shape[1] == 2 else None
+    if not isinstance(what, list | tuple) or not what:
+        return None
+    pairs = [tuple(part) for part in what if isinstance(part, list | tuple) and len(part) == 2]
+    if len(pairs) < len(what) or not any(isinstance(part, _TEXT) for part in pairs[0]):
+        return None
+    return pairs
+
+
+def list_of_pairs(pairs: Sequence[tuple[Any, Any]], options: Asked) -> Source:
+    """Open pairs of a path and its label, in either order, or of an image and its mask."""
+    if options.labels is not None and options.labels is not False:
+        raise BadSetting("pairs of a path and a label have their labels already: leave out labels=")
+    there = [all(isinstance(pair[i], _TEXT) and os.path.isfile(pair[i]) for pair in pairs) for i in (0, 1)]
+    if all(there):
+        return mask_lists(
+            [p[0] for p in pairs], [p[1] for p in pairs], options, "labels: masks, the second path of each pair"
+        )
+    if not any(there):
+        missing = [pair for pair in pairs if not any(isinstance(part, _TEXT) and os.path.isfile(part) for part in pair)]
+        shown = missing[0] if missing else pairs[0]
+        raise NotFound(
+            f"a list of pairs needs (label, path) or (path, label), and neither part of {shown!r:.200} is a file that exists "
+            f"({len(missing)} of {len(pairs)} pairs)"
+        )
+    at = 0 if there[0] else 1
+    labels = None if options.labels is False else [pair[1 - at] for pair in pairs]
+    source = list_of_paths([pair[at] for pair in pairs], replace(options, labels=labels))
+    form = "(path, label)" if at == 0 else "(label, path)"
+    source.choices = (Choice(f"labels: of the pairs {form}", "bs.open(paths, labels)"),)
+    return source
+
+
+def list_of_paths(paths: Sequence[Any], options: Asked) -> Source:
+    """Open files one by one, in the order given."""
+    for i, path in enumerate(paths):
+        if not os.path.exists(path):
+            raise NotFound(f"{os.fsdecode(path)} does not exist (path {i} of {len(paths)})")
+        if not os.path.isfile(path) and not os.path.isdir(path):
+            raise NotFound(f"{os.fsdecode(path)} is no regular file (path {i} of {len(paths)})")
+    texts = [os.fsdecode(path) for path in paths]
+    folders = [path for path in texts if os.path.isdir(path) and not path.lower().endswith(".zarr")]
+    if folders:
+        named = ", ".join(f'"{os.path.basename(os.path.normpath(path))}": {path!r}' for path in folders[:2])
+        raise BadSetting(
+            f"{folders[0]} is a folder, and a list needs files. For one class a folder pass a mapping: {{{named}{', ...' if len(folders) > 2 else ''}}}; "
+            "to join them, bs.chain([bs.open(folder), ...])"
+        )
+    if isinstance(options.labels, list | tuple) and _are_files(options.labels) and options.split is None:
+        return mask_lists(texts, list(options.labels), options, "labels: masks, the paths of labels=")
+    kind = one_kind(texts)
+    if kind.file_is_row and options.split is None:
+        need(kind)
+        return of_names(names_of(paths), {}, options, listed=True, kind=kind)
+    return of_many(kind, [os.path.abspath(path) for path in texts], options)
+
+
+def _are_files(labels: Sequence[Any]) -> bool:
+    return bool(labels) and all(isinstance(label, _TEXT) and os.path.isfile(label) for label in labels)
+
+
+def mapping(what: Mapping[str, Any], options: Asked) -> Source:
+    """Open a folder, or a list of files, for each class; or an array for each field."""
+    values = list(what.values())
+    if values and all(isinstance(value, np.ndarray | LazyArray) for value in values):
+        return _arrays_by_name(what, options)
+    if not values or not all(isinstance(value, str | os.PathLike | list | tuple) for value in values):
+        raise BadSetting(
+            'a mapping needs a folder for each class, {"cat": folder, "dog": folder}, or an array for each field, {"x": x, "y": y}'
+        )
+    if options.labels is not None and options.labels is not False:
+        raise BadSetting("the keys of a mapping are the classes: leave out labels=")
+    suffixes = row_suffixes()
+    keys = [str(name) for name in what]
+    if len(keys) > 1 and all(split_in(key) for key in keys):
+        raise BadSetting(
+            f"the keys {', '.join(keys)} look like splits, and the keys of a mapping are classes: open each by itself, bs.open(folder)"
+        )
+    masks = [key for key in keys if is_mask_name(key)]
+    if len(keys) == 2 and len(masks) == 1 and all(isinstance(value, str | os.PathLike) for value in values):
+        images = next(key for key in keys if key != masks[0])
+        if is_image_name(images):
+            return mask_folder(os.fspath(what[images]), os.fspath(what[masks[0]]), options)
+    if all(isinstance(value, str | os.PathLike) for value in values):
+        found = merge({str(name): folder for name, folder in what.items()}, suffixes)
+        kind = one_kind(
+            [suffix for suffix, count in found.kinds.items() for _ in range(min(count, 2)) if count], found.kinds
+        )
+        labels, classes = (None, None) if options.labels is False else (found.labels, found.classes)
+        source = kind.of_files(
+            Files(found.names, labels, classes, found.left_out), replace(no_fields(options, kind), labels=None)
+        )
+    else:
+        lists = {str(name): [value] if isinstance(value, str | os.PathLike) else list(value) for name, value in what.items()}
+        odd = next((path for paths in lists.values() for path in paths if not isinstance(path, _TEXT)), None)
+        if odd is not None:
+            raise BadSetting(f"a mapping of classes needs folders or lists of files, and has {odd!r:.80}")
+        files = [path for paths in lists.values() for path in paths]
+        missing = next((path for path in files if not os.path.isfile(path)), None)
+        if missing is not None:
+            raise NotFound(f"{os.fsdecode(missing)} does not exist")
+        kind = one_kind([os.fsdecode(path) for path in files])
+        numbers = np.repeat(np.arange(len(lists), dtype=np.int64), [len(paths) for paths in lists.values()])
+        labels, classes = (None, None) if options.labels is False else (numbers, tuple(lists))
+        source = kind.of_files(Files(names_of(files), labels, classes, {}), replace(no_fields(options, kind), labels=None))
+    need(kind)
+    return with_choices(source, Choice("labels: the keys of the mapping", "labels=False or labels="))
+
+
+def _arrays_by_name(what: Mapping[str, Any], options: Asked) -> Source:
+    """Put arrays side by side; ``y``, ``label`` or ``labels`` are the labels."""
+    from bitesize.sources.columns import LABELS
+
+    names = [str(name) for name in what]
+    if options.fields is not None:
+        from bitesize.sources.columns import wanted_fields
+
+        wanted = wanted_fields(options, names)
+        unknown = [there for there in wanted.values() if there not in names]
+        if unknown:
+            raise BadSetting(f"the mapping has no {unknown[0]!r}: it has {', '.join(names)}")
+        what = {name: what[there] for name, there in wanted.items()}
+        names = list(what)
+    lengths = {name: np.shape(array)[:1] for name, array in what.items()}
+    if len(set(lengths.values())) > 1:
+        raise BadSetting(
+            f"arrays of a mapping need as many rows each: {', '.join(f'{name} {np.shape(array)}' for name, array in what.items())}"
+        )
+    labels = options.labels
+    label = (
+        labels
+        if isinstance(labels, str)
+        else next((name for name in LABELS if name in names), None)
+        if labels is None
+        else None
+    )
+    if isinstance(labels, str) and labels not in names:
+        raise BadSetting(f"labels={labels!r}: the mapping has {', '.join(names)}")
+    others = [name for name in names if name != label]
+    if not others:
+        raise BadSetting(f"the mapping has nothing but labels: {', '.join(names)}")
+    parts: list[tuple[dict[str, str], Source]] = []
+    for i, name in enumerate(others):
+        given = (
+            what[label]
+            if label is not None and i == 0
+            else labels
+            if i == 0 and labels is not None and not isinstance(labels, str | bool)
+            else None
+        )
+        source = of_array(what[name], replace(options, labels=given, fields=None))
+        own = {name: "x"} | ({label or "y": "y"} if "y" in source.spec else {})
+        parts.append((own, source))
+    return with_choices(
+        Zipped(parts), Choice(f"fields: {', '.join(names)}" + (f"; labels: {label}" if label else ""), "fields= and labels=")
+    )
+
+
+def of_array(what: NDArray[Any] | LazyArray | Node, options: Asked) -> Source:
+    """Open an array whose first axis is the rows."""
+    array = what._node if isinstance(what, LazyArray) else what
+    labels = no_fields(options).labels
+    if isinstance(labels, str):
+        raise BadSetting(f"labels={labels!r}: an array has no names; pass one label a row")
+    if not array.shape or getattr(array.dtype, "hasobject", False):
+        raise BadSetting(
+            f"{what!r:.200} is no array of numbers with rows: a path, a list of paths, or an array of shape (rows, ...) is needed"
+        )
+    if array.dtype.kind in "US":
+        raise BadSetting(
+            f"an array of text of shape {array.shape} is no data: a list of paths opens files, with labels=[...] for their labels; "
+            "pairs are (label, path) or (path, label)"
+        )
+    if labels is None or labels is False:
+        return Arrays(array)
+    if isinstance(labels, Mapping):
+        raise BadSetting("labels={name: label} is for files; an array needs one label a row")
+    numbers, classes = class_numbers(labels, array.shape[0])
+    return Arrays(array, numbers, classes)
+
+
+def of_values(what: Any, options: Asked) -> Source:
+    """Open numbers in lists, or whatever NumPy makes an array of."""
+    if isinstance(what, tuple) and len(what) == 2 and all(isinstance(part, np.ndarray) for part in what):
+        shapes = " and ".join(str(part.shape) for part in what)
+        raise BadSetting(
+            f"a tuple of two arrays ({shapes}) may be inputs and labels: pass them as bs.open(x, y); to stack them, np.stack"
+        )
+    try:
+        array = what if isinstance(what, np.ndarray) else np.asarray(what)
+    except ValueError as error:
+        raise BadSetting(f"the rows of a list must have one shape: {error}") from error
+    return of_array(array, options)

@@ -1,0 +1,167 @@
+"""Images and their masks: two folders, lists, or files side by side."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bitesize.errors import BadSetting, NotFound
+from bitesize.files.names import names_of
+from bitesize.files.scan import path_key, scan
+from bitesize.sources.base import Asked, Source
+from bitesize.sources.choices import Choice
+from bitesize.sources.images import ImageFiles
+from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
+from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
+from bitesize.sources.splits import InParts, choose, rank_of_part, split_in, subfolders
+
+_IMAGES = frozenset(
+    [
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "jpegimages",
+        "photo",
+        "photos",
+        "input",
+        "inputs",
+        "picture",
+        "pictures",
+        "x",
+        "data",
+        "original",
+        "originals",
+        "rgb",
+    ]
+)
+_MASKS = frozenset(
+    ["mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentations", "segmentationclass", "seg", "segs", "target", "targets", "gt", "groundtruth", "truth", "y", "manual", "gtfine", "gtcoarse"]
+)  # fmt: skip
+_MASK_END = re.compile(
+    r"[-_. ](?:mask|masks|seg|segmentation|label|labels|gt|groundtruth|annotation)(?=$|[-_. ]?\d*$)", re.IGNORECASE
+)
+_IMAGE_END = re.compile(r"[-_. ](?:image|images|img|rgb|input|orig|original|photo)$", re.IGNORECASE)
+
+
+def paired_folders(path: str, options: Asked) -> Source | None:
+    """Open a folder of images beside one of their masks, in splits or not."""
+    if options.labels is not None:
+        return None
+    images: dict[str, str] = {}
+    masks: dict[str, str] = {}
+    for name in subfolders(path):
+        split, role = _role(name)
+        folder = os.path.join(path, name)
+        if role in _IMAGES and _holds_only(folder, ImageFiles.suffixes):
+            images[split] = folder
+        elif role in _MASKS and _holds_only(folder, MASK_SUFFIXES):
+            masks[split] = folder
+    if not images or set(images) != set(masks):
+        return None
+    if set(images) == {""}:
+        if splits_below := [name for name in subfolders(images[""]) if split_in(name)]:
+            if options.split is None and len(splits_below) > 1:
+                raise InParts(path, sorted({str(split_in(name)[0]) for name in splits_below}, key=rank_of_part))  # type: ignore[index]
+            wanted = options.split or splits_below[0]
+            return _open(choose(images[""], wanted) or images[""], choose(masks[""], wanted) or masks[""], options)
+        return _open(images[""], masks[""], options)
+    names = sorted(images, key=rank_of_part)
+    if options.split is None:
+        raise InParts(path, names)
+    if options.split not in images:
+        raise NotFound(f"{path} has no split {options.split!r}: it has {', '.join(names)}")
+    return _open(images[options.split], masks[options.split], options)
+
+
+def masks_beside(path: str, options: Asked) -> Source | None:
+    """Open a folder of files ``a_img.png a_mask.png``."""
+    if options.labels is not None:
+        return None
+    with os.scandir(path) as entries:
+        names = [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
+    images: dict[str, str] = {}
+    masks: dict[str, str] = {}
+    for name in names:
+        stem, end = os.path.splitext(name)
+        if end.lower() not in ImageFiles.suffixes:
+            continue
+        shorter = _MASK_END.sub("", stem)
+        if shorter != stem and end.lower() in MASK_SUFFIXES:
+            masks[shorter] = name
+        else:
+            images[_IMAGE_END.sub("", stem)] = name
+    if not masks or set(images) != set(masks):
+        return None
+    stems = sorted(images, key=path_key)
+    chosen = [[os.path.join(path, of[stem]) for stem in stems] for of in (images, masks)]
+    return mask_lists(chosen[0], chosen[1], options, f"labels: masks, the files such as {masks[stems[0]]}")
+
+
+def mask_lists(images: Sequence[str], masks: Sequence[str], options: Asked, said: str) -> Source:
+    """Open images with the mask of each at the same place of another list."""
+    if len(images) != len(masks):
+        raise BadSetting(f"{len(images)} images need as many masks: got {len(masks)}")
+    for path in masks:
+        if not os.path.isfile(path):
+            raise NotFound(f"the mask {os.fsdecode(path)} does not exist")
+        if os.path.splitext(os.fsdecode(path))[1].lower() not in MASK_SUFFIXES:
+            raise BadSetting(
+                f"the mask {os.fsdecode(path)} must be of a format that keeps its numbers: {', '.join(sorted(MASK_SUFFIXES))}"
+            )
+    no_fields(options)
+    source = ImagesWithMasks(names_of(images), names_of(masks), mode=options.mode, orient=options.orient, by_position=True)
+    return with_choices(source, Choice(said, "labels="))
+
+
+def mask_folder(images: str, masks: str, options: Asked) -> Source:
+    """Open a folder of images with the masks of another folder, by name."""
+    split = options.split or ""
+    return _open(os.path.join(images, split), os.path.join(masks, split), replace(options, labels=None))
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether a folder's name is one for images."""
+    return _role(name)[1] in _IMAGES
+
+
+def is_mask_name(name: str) -> bool:
+    """Return whether a folder's name is one for masks."""
+    return _role(name)[1] in _MASKS
+
+
+def _open(images: str, masks: str, options: Asked) -> Source:
+    found, drawn = scan(images, ImageFiles.suffixes, REASONS, flat=True), scan(masks, MASK_SUFFIXES, REASONS, flat=True)
+    no_fields(options)
+    source = ImagesWithMasks(found.names, drawn.names, mode=options.mode, orient=options.orient, left_out=found.left_out)
+    return with_choices(
+        source, Choice(f"labels: masks, the files of the same names in {os.path.basename(masks)}", "labels=")
+    )
+
+
+def _role(name: str) -> tuple[str, str]:
+    """Return the split and what else a folder's name says, ``("train", "images")``."""
+    if name.lower() in _IMAGES | _MASKS:
+        return "", name.lower()
+    found = split_in(name)
+    if found is not None:
+        return found
+    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+    split = next((part[0] for word in words if (part := split_in(word))), "")
+    rest = [word for word in words if split_in(word) is None]
+    return split, "".join(rest) if "".join(rest) in _IMAGES | _MASKS else next(
+        (word for word in rest if word in _MASKS | _IMAGES), ""
+    )
+
+
+def _holds_only(folder: str, suffixes: frozenset[str] | tuple[str, ...]) -> bool:
+    """Return whether the files of a folder, or of the first folder below it with some, are images."""
+    for _, _, files in os.walk(folder):
+        seen = [
+            os.path.splitext(name)[1].lower() for name in files if not name.startswith(".") and name.lower() != "thumbs.db"
+        ]
+        if seen:
+            return any(end in suffixes for end in seen) and not any(end in (".txt", ".xml", ".json") for end in seen)
+    return False

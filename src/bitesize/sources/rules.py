@@ -1,0 +1,261 @@
+"""The rules by which `bitesize.open` finds out what data is: in this order, the first that fits decides.
+
+`table` makes the documentation's table of them.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from bitesize.errors import BadSetting, NotFound
+from bitesize.files.scan import matching
+from bitesize.lazy.array import LazyArray
+from bitesize.sources.base import Asked, Source
+from bitesize.sources.kinds import taking
+from bitesize.sources.layouts import annotated_folders, folders, object_labels, objects, pairs
+from bitesize.sources.layouts.file_labels import is_pattern
+from bitesize.sources.layouts.listing import of_many, of_many_files, of_names, one_kind
+from bitesize.sources.splits import choose_files
+from bitesize.sources.table import labelled_files
+
+Given = Literal["folder", "path", "list", "mapping", "object"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One way in which data can be laid out.
+
+    Parameters
+    ----------
+    given
+        What is opened: a folder, another path, a list, a mapping or an object.
+    name
+        Name of the layout, for people; `Source.layout` of what it opens.
+    looks_for
+        What must be there.
+    concludes
+        What that is taken for.
+    otherwise
+        The setting that decides otherwise.
+    open
+        Return the source, or None where the rule does not fit.
+    """
+
+    given: Given
+    name: str
+    looks_for: str
+    concludes: str
+    otherwise: str
+    open: Callable[[Any, Asked], Source | None]
+
+
+def open_by_rules(given: Given, what: Any, options: Asked) -> Source:
+    """Open data by the first rule that fits.
+
+    Raises
+    ------
+    BitesizeError
+        What the rule raises; `BadSetting` if none fits.
+    """
+    for rule in RULES:
+        if rule.given != given:
+            continue
+        source = rule.open(what, options)
+        if source is not None:
+            source.layout = source.layout or rule.name
+            return source
+    raise BadSetting(f"{what!r:.200} is neither a path, a list of paths, nor an array with rows")
+
+
+def open_folder(path: str, options: Asked) -> Source:
+    """Open a folder."""
+    return open_by_rules("folder", path, options)
+
+
+def _own_format(path: str, options: Asked) -> Source | None:
+    kind = taking(path)
+    return None if kind is None else of_many(kind, path, options)
+
+
+def _labels_folder(path: str, options: Asked) -> Source | None:
+    labels = options.labels
+    if not isinstance(labels, str) or not os.path.isdir(labels):
+        return None
+    return pairs.mask_folder(path, labels, options)
+
+
+def _labels_json(path: str, options: Asked) -> Source | None:
+    labels = options.labels
+    if not isinstance(labels, str) or not labels.lower().endswith(".json"):
+        return None
+    return annotated_folders.coco(labels, os.path.join(path, options.split or ""), options)
+
+
+def _labels_table(path: str, options: Asked) -> Source | None:
+    labels = options.labels
+    if not isinstance(labels, str) or is_pattern(labels) or not (os.path.isfile(labels) or os.path.splitext(labels)[1]):
+        return None
+    names, given = labelled_files(labels, os.path.join(path, options.split or ""))
+    return of_names(names, {}, replace(options, labels=given, split=None), listed=True)
+
+
+def _one_file(path: str, options: Asked) -> Source | None:
+    if not os.path.isfile(path):
+        return None
+    kind = taking(path)
+    return of_many(kind, path, options) if kind is not None else objects.list_of_paths([path], options)
+
+
+def _inside_file(path: str, options: Asked) -> Source | None:
+    head, mark, _ = path.partition("::")
+    if not mark or not os.path.exists(head):
+        return None
+    kind = taking(head) or one_kind([head])
+    if kind.file_is_row or not kind.has_members:
+        raise BadSetting(f"{head} has no members that {path.partition('::')[2]!r} could name")
+    return of_many(kind, path if os.path.isdir(head) else [path], options)
+
+
+def _pattern(path: str, options: Asked) -> Source | None:
+    if not glob.has_magic(path):
+        return None
+    found = matching(path)
+    kind = one_kind(found)
+    if not kind.file_is_row:
+        return of_many_files(kind, [os.path.abspath(name) for name in found], path, options)
+    from bitesize.files.names import names_of
+
+    chosen = choose_files(found, options.split, path)
+    return of_names(names_of(chosen), {}, replace(options, split=None), listed=False, kind=kind)
+
+
+def _no_path(path: str, options: Asked) -> Source:
+    scheme = path.partition("://")[0]
+    if "://" in path:
+        raise NotFound(
+            f"{path} is a remote address, which cannot be read yet: copy it, or mount it ({scheme}:// is not a folder)"
+        )
+    raise NotFound(f"{path} does not exist")
+
+
+def _array(what: Any, options: Asked) -> Source | None:
+    return objects.of_array(what, options) if isinstance(what, LazyArray | np.ndarray) else None
+
+
+def _known_object(what: Any, options: Asked) -> Source | None:
+    kind = taking(what)
+    return None if kind is None else of_many(kind, what, options)
+
+
+def _pairs(what: Any, options: Asked) -> Source | None:
+    found = objects.pairs_in(what)
+    return None if found is None else objects.list_of_pairs(found, options)
+
+
+def _paths(what: Any, options: Asked) -> Source | None:
+    found = objects.paths_in(what)
+    return None if found is None else objects.list_of_paths(found, options)
+
+
+def _mapping(what: Mapping[str, Any], options: Asked) -> Source | None:
+    return objects.mapping(what, options)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "folder", "its own format", "`zarr.json`, `.zgroup`, `metadata.csv`, `metadata.jsonl`",
+        "Zarr; a table that names the files (Hugging Face's `imagefolder`)", "open a folder or a file in it", _own_format,
+    ),
+    Rule(
+        "folder", "images with masks in another folder", "`labels=` is a folder",
+        "for each image the mask of the same name", "`labels=`", _labels_folder,
+    ),
+    Rule(
+        "folder", "images with COCO's JSON", "`labels=` is a `.json` file",
+        "the class of each image, or a 0 or 1 for each class where images have several", "`labels=`", _labels_json,
+    ),
+    Rule(
+        "folder", "files with a table of labels", "`labels=` is a table with the columns `path` and `label`",
+        "only the files that it names, with its labels", "`labels=`", _labels_table,
+    ),
+    Rule(
+        "folder", "YOLO", "`images/` and `labels/*.txt`, in splits or not; or images and `.txt` files of boxes side by side",
+        "the class of each image's boxes, or a 0 or 1 for each class where images have several; names from `data.yaml`", "`labels=False`, `labels=`",
+        object_labels.yolo,
+    ),
+    Rule(
+        "folder", "Pascal VOC", "`JPEGImages/` and `Annotations/*.xml`, or both side by side; splits from `ImageSets/Main`",
+        "the class of each image's objects, or a 0 or 1 for each class where images have several", "`labels=False`, `labels=\"SegmentationClass\"`",
+        object_labels.pascal_voc,
+    ),
+    Rule(
+        "folder", "COCO", "`annotations/instances_*.json`, `_annotations.coco.json`, with a folder of images",
+        "as for `labels=` with that file; splits by the files' names", "`labels=False`, `labels=`", annotated_folders.coco_folder,
+    ),
+    Rule(
+        "folder", "a table beside its files", "`train.csv`, `labels.csv`, or the only table, with a column of names of files that are there (Kaggle)",
+        "the files that it names, with its labels; `train.csv` and `test/` are splits", "`labels=`, or open the folder of images",
+        annotated_folders.described_by_table,
+    ),
+    Rule(
+        "folder", "arrays by name", "`X_train.npy y_train.npy`, `images.npy labels.npy`, no other folders",
+        "inputs and labels, a row for each entry of the first axis; splits by name", "open one of the files", annotated_folders.arrays_by_name,
+    ),
+    Rule(
+        "folder", "images and masks", "two folders named so, such as `images/` and `masks/`, `train_images/` and `train_masks/`",
+        "for each image the mask of the same name", "`labels=False`, or open one of the folders", pairs.paired_folders,
+    ),
+    Rule(
+        "folder", "images and masks side by side", "`a.png a_mask.png`, for every image",
+        "for each image its mask", "`labels=False`", pairs.masks_beside,
+    ),
+    Rule(
+        "folder", "splits", "all subfolders are named as splits, `train/ val/ test/`, `train2017/ val2017/`, `train_images/ test_images/`; or `split=`",
+        "one of them is to be chosen", "`split=`, or a mapping `{class: folder}`",
+        lambda path, options: folders.split_folders(path, options, open_folder),
+    ),
+    Rule(
+        "folder", "partitions (Hive)", "all subfolders are named `key=value`",
+        "the value is the class, where the key is called so (`label=cat`), or the split", "`labels=`, `split=`",
+        lambda path, options: folders.partitions(path, options, open_folder),
+    ),
+    Rule(
+        "folder", "a folder of files", "subfolders with files, or files alone",
+        "a class a subfolder (Keras, torchvision's `ImageFolder`), whatever lies below it; files without subfolders have no labels",
+        "`labels=False`, `labels=`, `file_is_row=`, or a mapping `{class: folder}`",
+        lambda path, options: folders.listed_folder(path, options, open_folder),
+    ),
+    Rule(
+        "path", "a list of files", "a `.txt` or `.lst` file whose lines are paths", "these files; what follows a path is its label",
+        "`labels=False`", lambda path, options: annotated_folders.file_list(path, options) if os.path.isfile(path) else None,
+    ),
+    Rule("path", "one file", "a file of a known format", "its rows, or itself as one row", "`file_is_row=`", _one_file),
+    Rule("path", "a part of a file", "`file.h5::group/dataset`", "that group or dataset", "open the whole file", _inside_file),
+    Rule("path", "a pattern", "`*`, `?`, `[...]`, `**`", "all files that match, in natural order, without labels", "`labels=`", _pattern),
+    Rule("path", "nothing", "anything else", "an error: it does not exist", "", _no_path),
+    Rule(
+        "list", "pairs", "pairs of a path and something that is no path; or two paths", "(path, label) or (label, path); or (image, mask)",
+        "a list of paths and `labels=`", _pairs,
+    ),
+    Rule("list", "paths", "paths of files", "these files, in the order given", "`labels=`", _paths),
+    Rule("list", "numbers", "anything else", "an array of numbers, a row for each entry", "", objects.of_values),
+    Rule("mapping", "a mapping", "folders or lists of files; or arrays", "a class a key; or a field a key", "`labels=`", _mapping),
+    Rule("object", "an array", "a NumPy array, a memmap, a `LazyArray`", "a row for each entry of the first axis", "", _array),
+    Rule("object", "an object of another library", "data frames, datasets, open files", "its rows", "`labels=`, `fields=`", _known_object),
+    Rule("object", "numbers", "anything that NumPy makes an array of", "a row for each entry of the first axis", "", objects.of_values),
+)  # fmt: skip
+
+
+def table() -> str:
+    """Return the rules as a table in Markdown."""
+    lines = ["| given | looks for | taken for | decided otherwise by |", "|---|---|---|---|"]
+    lines += [
+        f"| {rule.given} | {rule.looks_for} | **{rule.name}**: {rule.concludes} | {rule.otherwise} |" for rule in RULES
+    ]
+    return "\n".join(lines)
