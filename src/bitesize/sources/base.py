@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from bitesize.spec import Encoded, Field, Mode, Spec
 if TYPE_CHECKING:
     from bitesize.files.names import Names
     from bitesize.memory.budget import Budget
+    from bitesize.sources.explanation import Explanation
     from bitesize.sources.statistics import Statistics
 
 
@@ -276,6 +278,63 @@ class Source(ABC):
             rows = np.arange(start, min(start + _AT_ONCE, len(self)), dtype=np.int64)
             self.read(rows, {name: values[start : start + len(rows)]})
         return values
+
+    def explain(self) -> Explanation:
+        """Return what the source was understood to be: rows, inputs, labels, classes, value ranges, what was chosen and left out.
+
+        Up to 16 rows are read for the range of values, and labels are counted.
+
+        Returns
+        -------
+        Explanation
+            Printed, a few lines for people; ``to_dict()`` for scripts.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> print(bs.open(np.arange(12.0).reshape(6, 2), ["a", "b"] * 3).explain())  # doctest: +ELLIPSIS
+        data      arrays: ...: 6 rows
+        input     x: (2,) float64
+        labels    y: () int64
+        values    float64 from 0 to 11, in a sample of 6 rows
+        classes   2: a 3, b 3
+        """
+        from bitesize.sources.explanation import explain
+
+        return explain(self)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """Read one row to look at it: its fields decoded, class names for numbers, and its path.
+
+        Parameters
+        ----------
+        row
+            Its number; negative ones count from the end.
+
+        Returns
+        -------
+        dict of str to ndarray, scalar or str
+            A value for each field, and ``"path"``: the file that the row is, or what it is called in one.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+        BitesizeError
+            If it cannot be read.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.open(np.arange(4), ["a", "b", "a", "b"])[-1]
+        {'x': 3, 'y': 'b', 'path': 'row 3'}
+        """
+        from bitesize.sources.row import read_row
+
+        number = operator.index(row)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"row {number} of {len(self)} rows: there are 0 to {len(self) - 1}")
+        return read_row(self, number % len(self))
 
     def describe(self, row: int) -> str:
         """Name a row for people: its path, where it has one."""

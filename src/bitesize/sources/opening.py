@@ -107,6 +107,11 @@ def open(  # noqa: A001 - reads as bs.open
     if labels is True or (isinstance(labels, np.ndarray | list | tuple) and len(np.shape(labels)) == 0):
         raise BadSetting(f"labels must be one a row, a name, or False for none, not {labels!r}")
     options = Asked(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row)
+    return _say_labels(_open(what, options), options)
+
+
+def _open(what: Any, options: Asked) -> Source:
+    """Open what is no source."""
     if isinstance(what, str | os.PathLike):
         return _of_path(os.fspath(what), options)
     _refuse_table_of_labels(what, options)
@@ -118,6 +123,22 @@ def open(  # noqa: A001 - reads as bs.open
     if isinstance(what, LazyArray | np.ndarray) or taking(what) is None:
         _refuse_split(options, "what is given")
     return open_by_rules("object", what, options)
+
+
+def _say_labels(source: Source, options: Asked) -> Source:
+    """Note where labels come from, or that there are none among several fields, unless a rule has said so."""
+    if options.labels is not None or any(
+        choice.chosen.startswith(("labels", "files and labels", "inputs", "no labels")) for choice in source.choices
+    ):
+        return source
+    label = source.label_name
+    if label is not None:
+        return with_choices(source, Choice(f"labels: the field {label}, by its name", "labels="))
+    if len(source.spec) > 1:
+        return with_choices(
+            source, Choice(f"no labels: none of the fields {', '.join(list(source.spec)[:6])} is named as such", "labels=")
+        )
+    return source
 
 
 def _of_path(path: str, options: Asked) -> Source:

@@ -30,7 +30,6 @@ _IMAGES = frozenset(
         "inputs",
         "picture",
         "pictures",
-        "x",
         "data",
         "original",
         "originals",
@@ -149,11 +148,10 @@ def _role(name: str) -> tuple[str, str]:
     if found is not None:
         return found
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
-    split = next((part[0] for word in words if (part := split_in(word))), "")
-    rest = [word for word in words if split_in(word) is None]
-    return split, "".join(rest) if "".join(rest) in _IMAGES | _MASKS else next(
-        (word for word in rest if word in _MASKS | _IMAGES), ""
-    )
+    found_splits = [part[0] for word in words if (part := split_in(word)) and not part[1]]
+    rest = [word for word in words if not ((part := split_in(word)) and not part[1])]
+    known = len(rest) == 1 and rest[0] in _IMAGES | _MASKS and len(found_splits) == 1
+    return (found_splits[0], rest[0]) if known else ("", "")
 
 
 def _holds_only(folder: str, suffixes: frozenset[str] | tuple[str, ...]) -> bool:

@@ -1,0 +1,209 @@
+"""What a source was understood to be: rows, inputs, labels, classes, value ranges, what was chosen and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bitesize.errors import BitesizeError
+from bitesize.sources.choices import Choice
+from bitesize.spec import Encoded, Field
+
+if TYPE_CHECKING:
+    from bitesize.sources.base import Source
+    from bitesize.sources.value_range import ValueRange
+
+_SHOWN = 12  # classes, columns or names in a line
+
+
+@dataclass(frozen=True)
+class FieldFacts:
+    """One field of a source.
+
+    Parameters
+    ----------
+    name
+        As in batches.
+    role
+        ``"input"``, ``"labels"``, ``"weights"`` or ``"other"``.
+    what
+        Shape and dtype of a row's part, or the mode of an image.
+    """
+
+    name: str
+    role: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a source was understood to be; see `Source.explain`. Printed, it is a few lines for people.
+
+    Parameters
+    ----------
+    layout
+        How the data is laid out, by the rule that opened it.
+    kind
+        What kind of data it is.
+    rows
+        How many.
+    fields
+        What a row is made of.
+    classes
+        Rows of each class, by name; None where there are no classes.
+    targets
+        What labels are where they are no classes, or None.
+    values
+        Range of the values of the primary input, measured on a few rows; None where it could not be.
+    not_measured
+        Why not, or empty.
+    features
+        Columns that the field ``x`` is made of, or None.
+    choices
+        What was chosen where the data can be read in two ways, with the setting that decides otherwise.
+    hints
+        What may be meant otherwise, such as groups that a random split would tear apart.
+    left_out
+        What was found and not taken: reason to count.
+    """
+
+    layout: str
+    kind: str
+    rows: int
+    fields: tuple[FieldFacts, ...]
+    classes: Mapping[str, int] | None
+    targets: str | None
+    values: ValueRange | None
+    not_measured: str
+    features: tuple[str, ...] | None
+    choices: tuple[Choice, ...]
+    hints: tuple[Choice, ...]
+    left_out: Mapping[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values, for JSON."""
+        values = self.values
+        return {
+            "layout": self.layout,
+            "kind": self.kind,
+            "rows": self.rows,
+            "fields": [{"name": field.name, "role": field.role, "what": field.what} for field in self.fields],
+            "classes": None if self.classes is None else dict(self.classes),
+            "targets": self.targets,
+            "values": None
+            if values is None or not np.isfinite(values.minimum)
+            else {"minimum": values.minimum, "maximum": values.maximum, "dtype": values.dtype, "rows": values.rows},
+            "features": None if self.features is None else list(self.features),
+            "choices": [choice._asdict() for choice in self.choices],
+            "hints": [hint._asdict() for hint in self.hints],
+            "left_out": dict(self.left_out),
+        }
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return pairs of a heading and its text, in the order in which people read them."""
+        found = [("data", f"{self.kind}{f', laid out as {self.layout}' if self.layout else ''}: {self.rows:,} rows")]
+        found += [(field.role, f"{field.name}: {field.what}") for field in self.fields]
+        if self.features is not None:
+            found.append(("columns", f"{len(self.features)}: {_some(self.features)}"))
+        if self.values is not None:
+            found.append(("values", _range(self.values)))
+        elif self.not_measured:
+            found.append(("values", f"not measured: {self.not_measured}"))
+        if self.classes is not None:
+            counts = _some([f"{name} {count:,}" for name, count in self.classes.items()])
+            found.append(("classes", f"{len(self.classes)}: {counts}"))
+        elif self.targets is not None:
+            found.append(("targets", self.targets))
+        else:
+            found.append(("labels", "none"))
+        for heading, choices in (("chosen", self.choices), ("note", self.hints)):
+            found += [(heading, f"{each.chosen}{f'  [{each.setting}]' if each.setting else ''}") for each in choices]
+        found += [("left out", f"{count:,} {why}") for why, count in self.left_out.items()]
+        return found
+
+    def __str__(self) -> str:
+        return "\n".join(f"{heading:<9} {text}" for heading, text in self.lines())
+
+
+def explain(source: Source) -> Explanation:
+    """Return what a source was understood to be; see `Source.explain`."""
+    from bitesize.sources.groups import suggested_groups
+    from bitesize.sources.value_range import value_range
+
+    label, primary, weights = source.label_name, source.main, source.weight_name
+    fields = tuple(
+        FieldFacts(
+            name,
+            "labels" if name == label else "weights" if name == weights else "input" if name == primary else "other",
+            str(what),
+        )
+        for name, what in sorted(source.spec.items(), key=lambda pair: (pair[0] != primary, pair[0] == label))
+    )
+    values, why = None, ""
+    try:
+        values = value_range(source)
+    except BitesizeError as error:
+        why = str(error)
+    if values is not None and not values.rows:
+        values, why = None, "no row of the sample could be read"
+    classes, targets = _labels(source)
+    hint = suggested_groups(source)
+    return Explanation(
+        layout=source.layout,
+        kind=type(source).title or _inner_title(source),
+        rows=len(source),
+        fields=fields,
+        classes=classes,
+        targets=targets,
+        values=values,
+        not_measured=why,
+        features=source.feature_names,
+        choices=source.choices,
+        hints=(hint,) if hint is not None else (),
+        left_out=source.left_out,
+    )
+
+
+def _labels(source: Source) -> tuple[dict[str, int] | None, str | None]:
+    """Return the rows of each class, or what the labels are."""
+    label = source.label_name
+    if label is None:
+        return None, None
+    labels, classes = source.labels, source.classes
+    if labels is not None and classes is not None:
+        counts = np.bincount(labels, minlength=len(classes))
+        return dict(zip(classes, counts.tolist(), strict=True)), None
+    if labels is not None:
+        values, counts = np.unique(labels, return_counts=True)
+        return {str(value): count for value, count in zip(values.tolist(), counts.tolist(), strict=True)}, None
+    what = source.spec[label]
+    if isinstance(what, Encoded) or what.mask:
+        return None, f"a mask for each image ({what})"
+    if classes is not None:
+        return None, f"a 0 or 1 for each of {len(classes)} classes: {_some(classes)}"
+    return None, f"{'numbers' if isinstance(what, Field) else 'labels'}, {what}"
+
+
+def _inner_title(source: Source) -> str:
+    """Return the title of the source that rows come from."""
+    for name in ("base", "_parts"):
+        inner = getattr(source, name, None)
+        if name == "_parts" and inner:
+            inner = inner[0][1] if isinstance(inner[0], tuple) else inner[0]
+        if inner is not None:
+            return type(inner).title or _inner_title(inner)
+    return type(source).__name__
+
+
+def _some(names: Any) -> str:
+    shown = list(names)[:_SHOWN]
+    return ", ".join(shown) + (", ..." if len(names) > _SHOWN else "")
+
+
+def _range(values: ValueRange) -> str:
+    if not np.isfinite(values.minimum):
+        return f"{values.dtype}, no finite value in {values.rows} rows"
+    return f"{values.dtype} from {values.minimum:.6g} to {values.maximum:.6g}, in a sample of {values.rows} rows"

@@ -1,0 +1,91 @@
+"""One row to look at: its values, decoded, and the path of its file."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bitesize.decode.decode import decode, pixels_nbytes
+from bitesize.decode.header import read_info
+from bitesize.errors import BadRows, DoesNotFit
+from bitesize.memory.limits import available
+from bitesize.spec import Encoded, Field
+
+if TYPE_CHECKING:
+    from bitesize.sources.base import Source
+
+
+class _Bytes:
+    """Keeps the bytes of the one encoded row that is read."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def put(self, i: int, nbytes: int) -> memoryview:
+        """Return a buffer for the row."""
+        self.data = bytearray(nbytes)
+        return memoryview(self.data)
+
+
+def read_row(source: Source, row: int) -> dict[str, Any]:
+    """Read one row as it is stored.
+
+    Parameters
+    ----------
+    source
+        Where it is.
+    row
+        Its number, 0 to n - 1.
+
+    Returns
+    -------
+    dict of str to ndarray, scalar or str
+        Each field; images decoded, shape (height, width, channels) uint8, turned upright where the source says so; labels with
+        names by their names. ``"path"`` is the file that the row is, or what it is called in one, unless a field has this name.
+
+    Raises
+    ------
+    BitesizeError
+        If it cannot be read.
+    """
+    into: dict[str, Any] = {
+        name: np.empty((1, *what.shape), what.dtype) if isinstance(what, Field) else _Bytes()
+        for name, what in source.spec.items()
+    }
+    try:
+        source.read(np.array([row], np.int64), into)
+    except BadRows as error:
+        raise next(iter(error.causes.values())) from None
+    found: dict[str, Any] = {}
+    for name, what in source.spec.items():
+        found[name] = _decoded(into[name].data, what) if isinstance(what, Encoded) else into[name][0]
+        classes = source.classes if name == source.label_name else source.classes_of.get(name)
+        if classes is not None and isinstance(what, Field) and not what.shape:
+            found[name] = classes[int(found[name])]
+        elif isinstance(found[name], np.generic):
+            found[name] = found[name].item()
+    path = source.path(row)
+    found.setdefault("path", source.describe(row) if path is None else os.fsdecode(path))
+    return found
+
+
+def _decoded(data: bytearray, what: Encoded) -> Any:
+    info = read_info(memoryview(data))
+    nbytes = pixels_nbytes(info, what.mode, 8)
+    limit = available()
+    if nbytes > limit.room:
+        raise DoesNotFit(
+            f"an image of {info.width} x {info.height} takes {nbytes:,} bytes, and {limit.room:,} are available"
+        )
+    pixels = decode(memoryview(data), info, what.mode, 8, np.empty(nbytes, np.uint8))
+    return upright(pixels, info.orientation) if what.orient else pixels
+
+
+def upright(pixels: Any, orientation: int) -> Any:
+    """Turn an image upright by its EXIF orientation, 1 to 8."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    rows, columns = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))
+    return np.ascontiguousarray(pixels[::rows, ::columns])
