@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadFile, BadSetting
 from bitesize.lazy.array import LazyArray
@@ -104,10 +104,21 @@ def open(  # noqa: A001 - reads as bs.open
         return what
     if isinstance(labels, os.PathLike):
         labels = os.fspath(labels)
+    if isinstance(labels, str) and labels.lower().endswith(".npy") and os.path.isfile(labels):
+        labels = _labels_file(labels)
     if labels is True or (isinstance(labels, np.ndarray | list | tuple) and len(np.shape(labels)) == 0):
         raise BadSetting(f"labels must be one a row, a name, or False for none, not {labels!r}")
     options = Asked(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row)
     return _say_labels(_open(what, options), options)
+
+
+def _labels_file(path: str) -> NDArray[Any]:
+    """Read labels from a `.npy` file; masks stay in it until they are asked for."""
+    try:
+        labels: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise BadFile(f"labels={path!r} cannot be read: {error}") from error
+    return labels
 
 
 def _open(what: Any, options: Asked) -> Source:

@@ -94,7 +94,11 @@ def _labels_json(path: str, options: Asked) -> Source | None:
     labels = options.labels
     if not isinstance(labels, str) or not labels.lower().endswith(".json"):
         return None
-    return annotated_folders.coco(labels, os.path.join(path, options.split or ""), options)
+    folder = os.path.join(path, options.split or "")
+    by_name = annotated_folders.labels_by_name(labels)
+    if by_name is not None:
+        return folders.listed_folder(folder, replace(options, labels=by_name, split=None), open_folder)
+    return annotated_folders.coco(labels, folder, options)
 
 
 def _labels_table(path: str, options: Asked) -> Source | None:
@@ -178,7 +182,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "folder", "images with COCO's JSON", "`labels=` is a `.json` file",
-        "the class of each image, or a 0 or 1 for each class where images have several", "`labels=`", _labels_json,
+        "the class of each image, or a 0 or 1 for each class where images have several; of `{name: label}` the label", "`labels=`", _labels_json,
     ),
     Rule(
         "folder", "files with a table of labels", "`labels=` is a table with the columns `path` and `label`",
@@ -235,6 +239,8 @@ RULES: tuple[Rule, ...] = (
         "path", "a list of files", "a `.txt` or `.lst` file whose lines are paths", "these files; what follows a path is its label",
         "`labels=False`", lambda path, options: annotated_folders.file_list(path, options) if os.path.isfile(path) else None,
     ),
+    Rule("path", "COCO's JSON", "a `.json` file of images, annotations and categories", "the images that it names, beside it or in a folder beside it",
+         "`labels=` with the folder of images", annotated_folders.coco_file),
     Rule("path", "one file", "a file of a known format", "its rows, or itself as one row", "`file_is_row=`", _one_file),
     Rule("path", "a part of a file", "`file.h5::group/dataset`", "that group or dataset", "open the whole file", _inside_file),
     Rule("path", "a pattern", "`*`, `?`, `[...]`, `**`", "all files that match, in natural order, without labels", "`labels=`", _pattern),

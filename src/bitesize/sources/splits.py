@@ -47,6 +47,7 @@ _NEUTRAL = frozenset(
     ]
 )
 _SPLIT_OF = {word: part for part, words in ALIASES.items() for word in words}
+_SAYING_NOTHING = frozenset(["set", "sets", "data", "dataset", "split", "final", "full"])
 _SPLIT_SET = re.compile(f"^({'|'.join(_SPLIT_OF)})sets?$")
 # What people call the column that tells the part of each row.
 COLUMNS = ("split", "set", "subset", "fold")
@@ -93,15 +94,38 @@ def split_in(name: str) -> tuple[str, str] | None:
     >>> split_in("X_train"), split_in("val2017"), split_in("trainers")
     (('train', 'x'), ('val', ''), None)
     """
+    found = _words_of(name)
+    if found is None or not all(word in _NEUTRAL for word in found[1]):
+        return None
+    return found[0], "_".join(word for word in found[1] if word not in _SAYING_NOTHING)
+
+
+def _words_of(name: str) -> tuple[str, list[str]] | None:
+    """Return the one split that a name has a word for, and its other words."""
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
     words = [part for word in words for part in _SPLIT_SET.sub(r"\1 set", word).split()]
     found = [part for word in words if (part := _SPLIT_OF.get(word))]
-    others = [word for word in words if word not in _SPLIT_OF]
-    if len(found) != 1 or not all(word in _NEUTRAL for word in others):
-        return None
-    return found[0], "_".join(
-        word for word in others if word not in ("set", "sets", "data", "dataset", "split", "final", "full")
-    )
+    return (found[0], [word for word in words if word not in _SPLIT_OF]) if len(found) == 1 else None
+
+
+def splits_among(names: Sequence[str]) -> dict[str, str]:
+    """Return those names that stand for splits, by name: ``train_images``; or ``seg_train`` beside ``seg_test``.
+
+    Examples
+    --------
+    >>> splits_among(["seg_train", "seg_test", "other"]), splits_among(["cat_train", "dog_test"])
+    ({'seg_train': 'train', 'seg_test': 'test'}, {})
+    """
+    found = {name: part[0] for name in names if (part := split_in(name)) is not None}
+    rest: dict[str, dict[str, str]] = {}
+    for name in names:
+        words = _words_of(name)
+        if name not in found and words is not None:
+            rest.setdefault(" ".join(words[1]), {})[name] = words[0]
+    for alike in rest.values():
+        if len(set(alike.values())) > 1:
+            found |= alike
+    return found
 
 
 def rank_of_part(name: str) -> tuple[int, str]:
@@ -152,12 +176,11 @@ def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
     dict of str to str
         ``"train"``, ``"val"`` and ``"test"``, as far as they are there, to their folders; empty where this is no such folder.
     """
-    found: dict[str, str] = {}
-    for name in subfolders(folder):
-        part = split_in(name)
-        if part is None or part[0] in found:
-            return {}
-        found[part[0]] = os.path.join(folder, name)
+    names = subfolders(folder)
+    among = splits_among(names)
+    found = {split: os.path.join(folder, name) for name, split in among.items()}
+    if len(found) < len(names):
+        return {}
     if "train" not in found or len(found) < 2:
         return {}
     return {part: found[part] for part in sorted(found, key=rank_of_part)}
@@ -174,7 +197,7 @@ def subfolders(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def choose(folder: str, split: str) -> str | None:
-    """Return the folder of a split, under whatever usual name it has; None where there are no folders at all.
+    """Return the folder of a split, under whatever usual name it has; None where there are no two folders to choose from.
 
     Raises
     ------
@@ -187,14 +210,14 @@ def choose(folder: str, split: str) -> str | None:
     if split in names:
         return os.path.join(folder, split)
     wanted = part_of(split) or split
-    fitting = [name for name in names if (part := split_in(name)) is not None and part[0] == wanted]
+    fitting = [name for name, part in splits_among(names).items() if part == wanted]
     if len(fitting) > 1:
         raise BadSetting(
             f"{folder} has several folders of the split {split!r}: choose one by its name, split={fitting[0]!r}"
         )
     if fitting:
         return os.path.join(folder, fitting[0])
-    if not names:
+    if len(names) < 2:
         return None
     raise NotFound(f"{folder} has no split {split!r}: it has the folders {', '.join(names[:10])}")
 

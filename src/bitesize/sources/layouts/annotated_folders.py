@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +75,39 @@ def coco(labels: str, folder: str, options: Asked) -> Source:
     names = files_of(found.files, [folder, os.path.dirname(labels)], os.fspath(labels))
     kind = one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     return kind.of_files(Files(names, found.labels, found.classes, found.left_out), replace(no_fields(options), labels=None))
+
+
+def coco_file(path: str, options: Asked) -> Source | None:
+    """Open the images that a JSON of COCO names, wherever beside it they are."""
+    if not path.lower().endswith(".json") or not os.path.isfile(path):
+        return None
+    files = coco_labels(path).files
+    folder = os.path.dirname(path) or "."
+    parents = [folder, os.path.dirname(os.path.abspath(folder))]
+    candidates = [*parents, *(os.path.join(parent, name) for parent in parents for name in subfolders(parent))]
+    candidates += [os.path.join(below, name) for below in candidates[2:] for name in subfolders(below)]
+    root = next((root for root in candidates if os.path.isfile(os.path.join(root, files[0]))), None)
+    if root is None:
+        raise NotFound(
+            f"{path} names images such as {files[0]}, which are not beside it: bs.open(folder_of_images, labels={path!r})"
+        )
+    source = coco(path, root, options)
+    return with_choices(
+        source, Choice(f"labels: the objects of {os.path.basename(path)}, images in {root}", "bs.open(folder, labels=FILE)")
+    )
+
+
+def labels_by_name(path: str) -> dict[str, Any] | None:
+    """Read a JSON of ``{name: label}``; None if it is something else."""
+    if not os.path.isfile(path):
+        raise NotFound(f"{path} does not exist")
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            found = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise BadFile(f"{path} is no JSON: {error}") from error
+    plain = isinstance(found, dict) and found and all(isinstance(label, str | int | float) for label in found.values())
+    return found if plain else None
 
 
 def _coco_images(path: str, name: str) -> tuple[str, str | None]:

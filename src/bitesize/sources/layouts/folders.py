@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bitesize.errors import BadSetting
+from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, class_key, path_key, scan
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.choices import Choice
@@ -19,6 +20,7 @@ from bitesize.sources.layouts.listing import (
     REASONS,
     TABLES,
     file_suffixes,
+    folder_of,
     no_fields,
     of_class_files,
     of_many_files,
@@ -28,11 +30,43 @@ from bitesize.sources.layouts.listing import (
     row_suffixes,
     with_choices,
 )  # fmt: skip
-from bitesize.sources.layouts.pairs import is_image_name, is_mask_name
-from bitesize.sources.splits import COLUMNS, InParts, choose, split_in, splits, subfolders
+from bitesize.sources.layouts.pairs import is_image_name, is_mask_name, without_masks
+from bitesize.sources.splits import COLUMNS, InParts, choose, choose_files, split_in, splits, splits_among, subfolders
 
 _PARTITION = re.compile(r"([A-Za-z_][\w.-]*)=(.*)")
 _NAMED = 5
+# Of more folders it is not asked which have data at all.
+_FEW = 12
+_ASIDE = frozenset(
+    [
+        "annotations",
+        "annotation",
+        "attributes",
+        "parts",
+        "meta",
+        "metadata",
+        "info",
+        "labels",
+        "lists",
+        "list",
+        "splits",
+        "segmentations",
+        "segmentation",
+        "docs",
+        "doc",
+        "logs",
+        "runs",
+        "checkpoints",
+        "models",
+        "weights",
+        "results",
+        "scripts",
+        "src",
+        "notebooks",
+        "devkit",
+        "tools",
+    ]
+)
 _DATE = re.compile(r"\d{4}[-_.]?\d{2}[-_.]?\d{2}|\d{2}[-_.]\d{2}[-_.]\d{4}|\d{4}[-_.]\d{2}")
 _PART = re.compile(r".*(?:^|[^a-z])(?:fold|part|batch|chunk|shard|split|section|disk|folder)s?[-_ ]?\d+", re.IGNORECASE)
 _NUMBERED = re.compile(r"[^\d]{0,12}\d[\d_-]*|[0-9a-f]{6,}", re.IGNORECASE)
@@ -87,8 +121,6 @@ def partitions(path: str, options: Asked, open_folder: Callable[[str, Asked], So
     if kind.file_is_row:
         files = [name for of in groups.values() for name in of]
         labels = [value for value, of in groups.items() for _ in of]
-        from bitesize.files.names import names_of
-
         return of_names(
             names_of(files),
             {},
@@ -122,9 +154,8 @@ def listed_folder(path: str, options: Asked, open_folder: Callable[[str, Asked],
     need(kind)
     if kind.file_is_row:
         return _files_of_one_row(found, kind, options)
-    if found.labels is None or options.labels is not None:
+    if found.labels is None or found.classes is None or len(found.classes) < 2 or options.labels is not None:
         return of_many_files(kind, sorted(paths_of(found.names), key=path_key), path, options)
-    assert found.classes is not None
     groups: dict[str, list[str]] = {name: [] for name in found.classes}
     for name, label in zip(paths_of(found.names), found.labels.tolist(), strict=True):
         groups[found.classes[label]].append(name)
@@ -135,6 +166,7 @@ def listed_folder(path: str, options: Asked, open_folder: Callable[[str, Asked],
 
 
 def _files_of_one_row(found: Listing, kind: type[Source], options: Asked) -> Source:
+    found = _of_split(without_masks(found), options)
     if options.labels is not None and options.labels is not False:
         return of_names(found.names, found.left_out, options, listed=False, kind=kind)
     labels, classes = (None, None) if options.labels is False else (found.labels, found.classes)
@@ -151,6 +183,17 @@ def _files_of_one_row(found: Listing, kind: type[Source], options: Asked) -> Sou
     return with_choices(source, Choice(said, "labels=False or labels="))
 
 
+def _of_split(found: Listing, options: Asked) -> Listing:
+    """Take the files of a split by how their names begin."""
+    if options.split is None:
+        return found
+    paths = paths_of(found.names)
+    chosen = set(choose_files(paths, options.split, folder_of(paths[0])))
+    rows = [i for i, path in enumerate(paths) if path in chosen]
+    labels = None if found.labels is None else found.labels[rows]
+    return replace(found, names=names_of([paths[i] for i in rows]), labels=labels)
+
+
 def _without_tables(found: Listing, path: str, options: Asked) -> Listing:
     """Leave out tables that lie among files of rows: they describe them."""
     kinds = {suffix: count for suffix, count in found.kinds.items() if count}
@@ -165,18 +208,32 @@ def _without_tables(found: Listing, path: str, options: Asked) -> Listing:
 
 
 def _only_wrapper(path: str, names: list[str]) -> str | None:
-    """Return the one folder in a folder, if there is nothing else and it holds folders itself, as unpacked archives often do."""
-    if len(names) != 1:
+    """Return the one folder with data in a folder, if it holds folders itself, as unpacked archives often do."""
+    if not 1 <= len(names) <= _FEW:
         return None
     with os.scandir(path) as entries:
-        files = [entry.name for entry in entries if entry.is_file() and by_suffix(entry.name) is not None]
-    inner = os.path.join(path, names[0])
-    return inner if not files and len(subfolders(inner)) > 1 else None
+        if any(entry.is_file() and by_suffix(entry.name) is not None for entry in entries):
+            return None
+    with_data = [name for name in names if _holds_data(os.path.join(path, name))]
+    if len(with_data) != 1 or not all(name == with_data[0] or _is_aside(name) for name in names):
+        return None
+    inner = os.path.join(path, with_data[0])
+    return inner if len(subfolders(inner)) > 1 or split_in(with_data[0]) else None
+
+
+def _is_aside(name: str) -> bool:
+    """Return whether a folder without data may lie beside one of data, rather than being a class that is still empty."""
+    return name.lower() in _ASIDE
+
+
+def _holds_data(folder: str) -> bool:
+    """Return whether a folder, or one below it, has a file of a known format."""
+    return any(by_suffix(name) is not None for _, _, files in os.walk(folder) for name in files if not name.startswith("."))
 
 
 def _refuse_splits_among_classes(path: str, names: list[str]) -> None:
     """Raise `BadSetting` where folders that would be classes are named as splits or as images and masks."""
-    parts = [name for name in names if split_in(name) is not None]
+    parts = list(splits_among(names))
     deep = [name for name in parts if subfolders(os.path.join(path, name))]
     if len(names) > 1 and (len(parts) > 1 or deep):
         others = [name for name in names if name not in parts]

@@ -41,6 +41,16 @@ REASONS: Mapping[str, str] = {
     ".mp4": "videos (.mp4): save their frames as images",
     ".avi": "videos (.avi): save their frames as images",
     ".wav": "sound (.wav): save it as .npy",
+    ".mp3": "sound (.mp3): save it as .npy",
+    ".tgz": "archives (.tgz): extract them",
+    ".pkl": "pickles (.pkl), which could run code when read: save the data as .npy or Parquet",
+    ".pickle": "pickles (.pickle), which could run code when read: save the data as .npy or Parquet",
+    ".xlsx": "workbooks (.xlsx): save them as CSV or Parquet",
+    ".xls": "workbooks (.xls): save them as CSV or Parquet",
+    ".tfrecord": "TFRecord files (.tfrecord): read them with TensorFlow, save them as tar or Parquet",
+    ".mdb": "LMDB databases (.mdb): save their entries as files",
+    ".svg": "SVG drawings (.svg): convert them to PNG",
+    ".pdf": "PDF files (.pdf): convert their pages to PNG",
 }
 
 

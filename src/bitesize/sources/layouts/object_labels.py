@@ -146,10 +146,7 @@ def _side_by_side(path: str, suffix: str) -> bool:
 
 def _holds(folder: str, suffix: str) -> bool:
     """Return whether there is a file of that suffix in a folder, or in those of it."""
-    for _, _, files in os.walk(folder):
-        if files:
-            return any(name.lower().endswith(suffix) for name in files)
-    return False
+    return any(name.lower().endswith(suffix) for _, _, files in os.walk(folder) for name in files)
 
 
 def _of_split(path: str, pairs: Mapping[str, tuple[str, str]], options: Asked) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from bitesize.errors import BadSetting, NotFound
 from bitesize.files.names import names_of
-from bitesize.files.scan import path_key, scan
+from bitesize.files.scan import Listing, path_key, scan
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.images import ImageFiles
@@ -34,6 +34,7 @@ _IMAGES = frozenset(
         "original",
         "originals",
         "rgb",
+        "leftimg8bit",
     ]
 )
 _MASKS = frozenset(
@@ -42,6 +43,7 @@ _MASKS = frozenset(
 _MASK_END = re.compile(
     r"[-_. ](?:mask|masks|seg|segmentation|label|labels|gt|groundtruth|annotation)(?=$|[-_. ]?\d*$)", re.IGNORECASE
 )
+_MASK_WORD = re.compile(rb"[-_. ](?:mask|seg)", re.IGNORECASE)
 _IMAGE_END = re.compile(r"[-_. ](?:image|images|img|rgb|input|orig|original|photo)$", re.IGNORECASE)
 
 
@@ -58,6 +60,10 @@ def paired_folders(path: str, options: Asked) -> Source | None:
             images[split] = folder
         elif role in _MASKS and _holds_only(folder, MASK_SUFFIXES):
             masks[split] = folder
+        elif split and not role and _holds_only(folder, ImageFiles.suffixes):
+            images.setdefault(split, folder)  # train/ beside train_masks/
+    if len(masks) < len(images) and masks:
+        images = {split: folder for split, folder in images.items() if split in masks}
     if not images or set(images) != set(masks):
         return None
     if set(images) == {""}:
@@ -97,6 +103,22 @@ def masks_beside(path: str, options: Asked) -> Source | None:
     stems = sorted(images, key=path_key)
     chosen = [[os.path.join(path, of[stem]) for stem in stems] for of in (images, masks)]
     return mask_lists(chosen[0], chosen[1], options, f"labels: masks, the files such as {masks[stems[0]]}")
+
+
+def without_masks(found: Listing) -> Listing:
+    """Leave out files such as ``a_mask.png`` beside ``a.png``, which are no rows of their own."""
+    names = found.names
+    if _MASK_WORD.search(names.blob) is None:
+        return found
+    stems = [os.path.splitext(os.fsdecode(names.relative(i)))[0] for i in range(len(names))]
+    known = set(stems)
+    rows = [i for i, stem in enumerate(stems) if (shorter := _MASK_END.sub("", stem)) == stem or shorter not in known]
+    if len(rows) == len(names):
+        return found
+    labels = None if found.labels is None else found.labels[rows]
+    left_out = {**found.left_out, "masks beside their images (labels=[...] takes a list of them)": len(names) - len(rows)}
+    kept = names_of([names.path(i) for i in rows])
+    return replace(found, names=kept, labels=labels, left_out=left_out)
 
 
 def mask_lists(images: Sequence[str], masks: Sequence[str], options: Asked, said: str) -> Source:
