@@ -10,7 +10,7 @@ from dataclasses import replace
 from bitesize.errors import BadSetting, NotFound
 from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, path_key, scan
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
@@ -49,7 +49,7 @@ _IMAGE_END = re.compile(r"[-_. ](?:image|images|img|rgb|input|orig|original|phot
 
 def paired_folders(path: str, options: Asked) -> Source | None:
     """Open a folder of images beside one of their masks, in splits or not."""
-    if options.labels is not None:
+    if options.labels not in (None, False):
         return None
     images: dict[str, str] = {}
     masks: dict[str, str] = {}
@@ -154,6 +154,11 @@ def is_mask_name(name: str) -> bool:
 
 
 def _open(images: str, masks: str, options: Asked) -> Source:
+    if options.labels is False:
+        alone = scan(images, ImageFiles.suffixes, REASONS, flat=True)
+        files = Files(alone.names, None, None, alone.left_out)
+        source = ImageFiles.of_files(files, replace(no_fields(options), labels=None))
+        return with_choices(source, Choice(f"images of {os.path.basename(images)} alone, without their masks", "labels="))
     found, drawn = scan(images, ImageFiles.suffixes, REASONS, flat=True), scan(masks, MASK_SUFFIXES, REASONS, flat=True)
     no_fields(options)
     source = ImagesWithMasks(found.names, drawn.names, mode=options.mode, orient=options.orient, left_out=found.left_out)
