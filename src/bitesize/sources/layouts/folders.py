@@ -109,7 +109,11 @@ def partitions(path: str, options: Asked, open_folder: Callable[[str, Asked], So
         if chosen is None:
             raise BadSetting(f"{path} has no split {options.split!r}: it has {', '.join(values)}")
         return open_folder(values[chosen], replace(options, split=None))
-    if options.labels not in (None, key) and options.labels is not False:
+    if (
+        options.labels is not None
+        and options.labels is not False
+        and not (isinstance(options.labels, str) and options.labels == key)
+    ):
         return None
     if options.labels is None and key.lower() not in (*LABELS, "class", "category"):
         raise BadSetting(
@@ -144,9 +148,10 @@ def listed_folder(path: str, options: Asked, open_folder: Callable[[str, Asked],
                 f"the folder {os.path.basename(inner)}, which is all there is in {os.path.basename(path) or path}", "open it"
             ),
         )
-    _refuse_splits_among_classes(path, names)
+    if options.labels is None:
+        _refuse_splits_among_classes(path, names)
     found = scan(
-        path, file_suffixes() if not names else row_suffixes() | file_suffixes(), REASONS, flat=options.labels is False
+        path, file_suffixes() if not names else row_suffixes() | file_suffixes(), REASONS, flat=options.labels is not None
     )
     found = _without_tables(found, path, options)
     counts = {suffix: count for suffix, count in found.kinds.items() if count}
@@ -199,7 +204,7 @@ def _without_tables(found: Listing, path: str, options: Asked) -> Listing:
     kinds = {suffix: count for suffix, count in found.kinds.items() if count}
     if not {*kinds} & TABLES or not {*kinds} - TABLES:
         return found
-    again = scan(path, {*kinds} - TABLES, REASONS, flat=options.labels is False)
+    again = scan(path, {*kinds} - TABLES, REASONS, flat=options.labels is not None)
     left_out = dict(again.left_out)
     for suffix in sorted({*kinds} & TABLES):
         left_out.pop(f"other files ({suffix})", None)

@@ -49,7 +49,7 @@ _IMAGE_END = re.compile(r"[-_. ](?:image|images|img|rgb|input|orig|original|phot
 
 def paired_folders(path: str, options: Asked) -> Source | None:
     """Open a folder of images beside one of their masks, in splits or not."""
-    if options.labels not in (None, False):
+    if options.labels is not None and options.labels is not False:
         return None
     images: dict[str, str] = {}
     masks: dict[str, str] = {}
