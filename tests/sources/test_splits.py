@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import pickle
 
 import numpy as np
 import pytest
@@ -172,6 +173,7 @@ def test_groups_by_folder_do_not_depend_on_what_classes_are_called_or_whether_th
     for other in (
         source.map_labels({"ill": "sick", "well": "sick"}),
         source.renumber(["well", "other", "ill"]),
+        source.one_hot(),
         bs.chain([source.subset(range(10)), source.subset(range(10, 48))]),
         bs.zip(source, depth=bs.open(np.zeros(48))),
     ):
@@ -379,6 +381,95 @@ def test_a_hint_looks_at_few_rows_of_many():
     source.paths_root = b"/data"
     assert suggested_groups(source).setting == 'by="folder"'
     assert source.asked < 2_100
+
+
+# --- what sources carry -----------------------------------------------------------------------------------------------
+
+
+def weighed(rows=12, root="data", **changes):
+    source = bs.zip(bs.open(np.arange(float(rows)), np.arange(rows) % 3), weight=bs.open(np.ones(rows)))
+    source.weight_name, source.choices = "weight", (bs.sources.choices.Choice(f"labels of {root}", "labels="),)
+    source.left_out = {"other files (.txt)": 2}
+    for name, value in changes.items():
+        setattr(source, name, value)
+    return source
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda s: s,
+        lambda s: s.subset([3, 1]),
+        lambda s: s.subset([3, 1, 7]).subset([0, 2]),
+        lambda s: s.split(0.5)[0],
+        lambda s: s.folds(2)[0][1],
+        lambda s: s.map_labels(str),
+        lambda s: s.map_labels(str).renumber(["2", "1", "0"]),
+        lambda s: s.one_hot(),
+        lambda s: s.one_hot().split(0.5)[1],
+        lambda s: bs.chain([s, s.subset(range(5))]),
+        lambda s: bs.mix([s, s.subset(range(5))], [1, 1]),
+        lambda s: bs.zip(s, more=bs.open(np.zeros(12))),
+    ],
+)
+def test_every_source_made_of_another_carries_what_is_known_and_pickles(make):
+    made = make(weighed())
+    for source in (made, pickle.loads(pickle.dumps(made))):
+        assert source.weight_name == "weight"
+        assert source.choices[0] == ("labels of data", "labels=")
+        assert source.left_out["other files (.txt)"] in (2, 4)
+        assert source.fingerprint() == made.fingerprint()
+        with bs.Loader(source, batch_size=len(source), memory="16 MiB", shuffle=False) as loader:
+            assert next(iter(loader))["weight"].tolist() == [1.0] * len(source)
+
+
+def test_features_are_carried_and_must_be_the_same_columns_to_chain():
+    one, other = (weighed(feature_names=names) for names in (("a", "b"), ("b", "a")))
+    assert one.split(0.5)[0].feature_names == ("a", "b")
+    for join in (bs.chain, lambda sources: bs.mix(sources, [1, 1])):
+        with pytest.raises(bs.BadSetting, match="the same columns in x: one has a, b, number 1 b, a"):
+            join([one, other])
+        assert join([weighed(), one]).feature_names == ("a", "b")
+
+
+def test_weights_that_sources_disagree_on_are_said():
+    one, other = weighed(), weighed(weight_name=None)
+    joined = bs.chain([other, one])
+    assert joined.weight_name == "weight"
+    assert "also of sources that do not name it so" in joined.choices[-1].chosen
+    both = bs.zip(left=weighed(), right=weighed())
+    assert both.weight_name is None
+    assert "several sources have some (left_weight, right_weight)" in both.choices[-1].chosen
+    assert both.left_out == {"other files (.txt)": 4}
+
+
+def test_part_of_a_mixture_says_that_its_shares_are_gone():
+    mixed = bs.mix([numbered(90), numbered(10)], shares=[1, 1])
+    assert "the shares of bs.mix are those of all rows" in mixed.subset(range(50)).choices[-1].chosen
+    assert len([choice for choice in mixed.subset(range(50)).subset([1]).choices if "shares" in choice.chosen]) == 1
+
+
+# --- one-hot labels ---------------------------------------------------------------------------------------------------
+
+
+def test_one_hot_labels_keep_classes_splits_and_orders():
+    source = bs.open(np.arange(60.0), [["cat", "dog", "cow"][label % 3] for label in LABELS])
+    hot = source.one_hot()
+    assert (hot.classes, hot.class_count, hot.labels.tolist()) == (source.classes, 3, source.labels.tolist())
+    assert hot.spec["y"] == bs.Field((3,), np.dtype(np.float32))
+    assert hot.fingerprint() != source.fingerprint()
+    assert rows_of(hot.split(0.7)[0]) == rows_of(source.split(0.7)[0])
+    for order in (None, "balanced"):
+        with bs.Loader(hot, batch_size=7, memory="16 MiB", order=order, threads=2) as loader:
+            for batch in loader:
+                assert np.array_equal(batch["y"], np.eye(3, dtype=np.float32)[source.labels[batch.rows]])
+                del batch
+
+
+@pytest.mark.parametrize("labels", [None, np.linspace(0, 1, 8), np.zeros((8, 2), np.int64), np.arange(8) - 1])
+def test_one_hot_needs_class_labels(labels):
+    with pytest.raises(bs.BadSetting, match="one_hot needs class"):
+        bs.open(np.zeros((8, 2)), labels).one_hot()
 
 
 @pytest.fixture(autouse=True)

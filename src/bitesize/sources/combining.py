@@ -112,6 +112,28 @@ class Combining:
 
         return folds(self._source, k, seed, by)
 
+    def one_hot(self) -> Source:
+        """Return the source with class labels as float32 of shape (classes,), as ``categorical_crossentropy`` of Keras takes them.
+
+        `labels` and `classes` stay, so that splits and balanced orders work as before.
+
+        Raises
+        ------
+        BadSetting
+            If rows have no class labels.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.zeros((3, 2)), ["dog", "cat", "dog"]).one_hot()
+        >>> with bs.Loader(source, batch_size=3, memory="16 MiB", shuffle=False) as loader:
+        ...     next(iter(loader))["y"].tolist()
+        [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
+        """
+        from bitesize.sources.one_hot import OneHot
+
+        return OneHot(self._source)
+
     def renumber(self, classes: Sequence[str]) -> Source:
         """Number the classes by their place in another list of names, such as that of a trained model.
 
