@@ -28,7 +28,7 @@ from bitesize.sources.kinds import by_suffix, kinds, need, taking, told
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
 from bitesize.sources.splits import InParts, choose, choose_files, part_of, splits
-from bitesize.sources.table import files_of, labelled_files
+from bitesize.sources.table import LabelledFiles, Table, files_of, labelled_files
 from bitesize.spec import Mode
 
 What = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
@@ -42,6 +42,8 @@ def open(  # noqa: A001 - reads as bs.open
     fields: Sequence[str] | Mapping[str, str] | None = None,
     mode: Mode = "RGB",
     orient: bool = True,
+    weights: str | None = None,
+    tag_delimiter: str | None = None,
 ) -> Source:
     """Open data as a `Source`, without loading it: files of one row each are listed by name, and not opened.
 
@@ -70,6 +72,12 @@ def open(  # noqa: A001 - reads as bs.open
         What images come out as: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"``.
     orient
         Whether images are turned upright by their EXIF orientation.
+    weights
+        Name of the column of a table with one sample weight a row, at least 0; looked for under ``weight``, ``weights`` and ``sample_weight`` if not
+        given; empty for no weights.
+    tag_delimiter
+        What separates several tags in one label of text, such as ``" "`` or ``"|"``: labels become float32 of shape (n, tags), 1
+        for each tag that a row has. Empty to take each text as one class, whatever is in it.
 
     Raises
     ------
@@ -88,7 +96,7 @@ def open(  # noqa: A001 - reads as bs.open
     >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
-    asked = Asked(labels, fields, mode, orient)
+    asked = Asked(labels, fields, mode, orient, weights=weights, tag_delimiter=tag_delimiter)
     if isinstance(labels, Mapping):
         raise BadSetting("labels must be one a row, or the name of the field that has them, not a mapping")
     is_path = isinstance(what, str | os.PathLike)
@@ -189,17 +197,18 @@ def _paths_in(what: Any) -> list[Any] | None:
 
 
 def _of_folder(path: str, split: str | None, asked: Asked) -> Source:
+    labels = asked.labels
     kind = taking(path)
+    if kind is Table and isinstance(labels, str) and os.path.dirname(labels) and os.path.exists(labels):
+        kind = None  # another table, or masks
     if kind is not None:
         return _opened(kind, path, split, asked)
-    labels = asked.labels
     if isinstance(labels, str | os.PathLike) and os.path.isdir(labels):
         return _of_masks([os.path.join(os.fspath(folder), split or "") for folder in (path, labels)], asked)
     if isinstance(labels, str | os.PathLike) and (os.path.isfile(labels) or os.path.splitext(labels)[1]):
         if os.fspath(labels).lower().endswith(".json"):
             return _of_coco(labels, os.path.join(path, split or ""), asked)
-        names, given = labelled_files(labels, os.path.join(path, split or ""))
-        return _of_names(names, {}, replace(asked, labels=given))
+        return _of_labelled(labelled_files(labels, os.path.join(path, split or ""), asked.tag_delimiter), asked)
     if split is None:
         parts = splits(path)
         if parts:
@@ -286,8 +295,17 @@ def _of_names(names: Names, left_out: Mapping[str, int], asked: Asked) -> Source
     """Open files of one row each, with the labels that are given."""
     kind = _one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     labels = _no_fields(asked).labels
-    numbers, classes = (None, None) if labels is None else class_numbers(labels, len(names))
+    numbers, classes = (None, None) if labels is None else class_numbers(labels, len(names), asked.tag_delimiter)
     return kind.of_files(Files(names, numbers, classes, left_out), asked)
+
+
+def _of_labelled(found: LabelledFiles, asked: Asked) -> Source:
+    """Open the files that a table of labels names."""
+    source = _of_names(found.names, {}, replace(asked, labels=found.labels, tag_delimiter=""))
+    source.choices = (*source.choices, *found.choices)
+    if found.classes is not None:
+        source.classes = found.classes
+    return source
 
 
 def _of_masks(folders: Sequence[str], asked: Asked) -> Source:
@@ -312,7 +330,7 @@ def _of_array(array: NDArray[Any] | Node, asked: Asked) -> Source:
         )
     if labels is None:
         return Arrays(array)
-    numbers, classes = class_numbers(labels, array.shape[0])
+    numbers, classes = class_numbers(labels, array.shape[0], asked.tag_delimiter)
     return Arrays(array, numbers, classes)
 
 
@@ -322,10 +340,10 @@ def _opened(kind: type[Source], what: Any, split: str | None, asked: Asked) -> S
     if split is not None and not kind.in_parts:
         raise BadSetting(f"split={split!r} names a part of a folder, and {what!r:.100} is in no parts")
     asked = replace(asked, split=split)
-    if asked.labels is None or isinstance(asked.labels, str):
-        return kind.opened(what, asked)
+    if asked.labels is None or isinstance(asked.labels, str) or kind.in_parts:
+        return kind.opened(what, asked)  # tables take lists themselves, which may name columns
     source = kind.opened(what, replace(asked, labels=None))
-    numbers, classes = class_numbers(asked.labels, len(source))
+    numbers, classes = class_numbers(asked.labels, len(source), asked.tag_delimiter)
     return Beside(source, {"y": numbers}, classes)
 
 
