@@ -87,7 +87,7 @@ class ArrowSource(ArrowTable):
             self._learn_weights(roles.weight)
         self._held = frozenset(self._known)
         if not self.spec:
-            raise BadFile(f"{where} has no column of numbers or images: it has {', '.join(map(str, first.schema))}")
+            raise BadFile(f"{where} has no column of numbers or images: it has {_listed(first.schema)}")
 
     def _columns_read(self) -> list[str]:
         """Return the columns that rows are read from."""
@@ -135,10 +135,15 @@ class ArrowSource(ArrowTable):
         if missing:
             counts = ", ".join(f"{name} {count:,}" for name, count in missing.items())
             self.choices = (*self.choices, Choice(f"{field}: missing values are NaN ({counts})", "fields="))
-        if stacked.inexact:
-            names = ", ".join(stacked.inexact)
+        inexact = [name for name in stacked.inexact if not self._fits_float(name)]
+        if inexact:
+            names = ", ".join(inexact)
             chosen = f"{field}: whole numbers of {names} become {stacked.what.dtype}, exact up to 2**53"
             self.choices = (*self.choices, Choice(chosen, "fields="))
+
+    def _fits_float(self, name: str) -> bool:
+        """Return whether float64 holds all whole numbers of a column exactly, if that is known without reading it."""
+        return False
 
     def _learn_targets(self, names: Sequence[str], there: Mapping[str, ArrowColumn]) -> None:
         """Take several columns as labels: 0 or 1 for each class, or numbers."""
@@ -261,8 +266,8 @@ class ArrowSource(ArrowTable):
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """Names of all columns, and of fields that are called otherwise."""
-        return tuple(dict.fromkeys((*self._names, *self.spec)))
+        """Names of all columns, and of fields of one column that are called otherwise."""
+        return tuple(dict.fromkeys((*self._names, *self._columns)))
 
     def column(self, name: str) -> NDArray[Any]:
         """Read a column of one value a row, also one that is no field.
@@ -342,3 +347,8 @@ def _joined(part: Any, where: str, name: str) -> Iterator[str]:
         if cell is None or None in cell:
             raise BadFile(f"the column {name!r} of {where} has rows without a value")
         yield _BETWEEN.join(map(str, cell))
+
+
+def _listed(schema: Any) -> str:
+    """Return names and types of columns for a message."""
+    return ", ".join(f"{field.name} ({field.type})" for field in schema)

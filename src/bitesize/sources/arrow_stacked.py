@@ -57,3 +57,11 @@ class StackedColumns:
                 out[:, k] = values.to_numpy()
         if not together:
             into[list(numbers)] = out
+
+
+def fits_float(values: Any) -> bool:
+    """Return whether float64 holds all whole numbers of a column exactly."""
+    import pyarrow.compute as compute
+
+    bounds = compute.min_max(values).as_py()
+    return bounds["min"] is None or (bounds["min"] >= -(2**53) and bounds["max"] <= 2**53)

@@ -11,6 +11,7 @@ from bitesize.files.state import FileState
 from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
 from bitesize.sources.arrow_rows import ArrowSource
+from bitesize.sources.arrow_stacked import fits_float
 from bitesize.sources.arrow_table import Part, pool
 from bitesize.sources.base import Asked
 from bitesize.sources.column_names import LABELS, first_named, match, plain
@@ -46,9 +47,17 @@ class NumberTable(ArrowSource):
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         files = list(zip(paths, counts, strict=True))
         super().__init__([Part(self._content.num_rows, 0)], asked, where, None, files)
+        if self.feature_names is None and asked.fields is None:
+            raise BadFile(
+                f"{where} has no column of paths of files that are there, such as path or file_name, and none of numbers to learn from: it has "
+                f"{', '.join(self._names)}"
+            )
 
     def _read_part(self, number: int) -> Any:
         return self._content
+
+    def _fits_float(self, name: str) -> bool:
+        return fits_float(self._content.column(name))
 
     def runs(self) -> Runs | None:
         """Rows in memory cost the same in any order."""
@@ -103,30 +112,10 @@ def read_numbers(paths: Sequence[str], asked: Asked) -> NumberTable:
 
 
 def _names(path: str) -> list[str]:
-    """Return the names of the columns.
-
-    Raises
-    ------
-    BadFile
-        If the first line has numbers, and no names.
-    """
+    """Return the names of the columns, none of which is read as text where lines are JSON."""
     if path.lower().endswith(JSON_LINES):
         return []
-    _, names = delimiter_of(path)
-    if names and all(_is_number(name) for name in names):
-        raise BadFile(
-            f"the first line of {path} has no names of columns, but numbers ({', '.join(names[:6])}): add a line of names, or read it with "
-            'numpy.loadtxt(..., delimiter=",") and open the array'
-        )
-    return names
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return delimiter_of(path)[1]
 
 
 def _text_columns(names: Sequence[str], asked: Asked) -> list[str]:
@@ -150,8 +139,6 @@ def _read(path: str, texts: Sequence[str]) -> Any:
         if path.lower().endswith(JSON_LINES):
             return json.read_json(path, json.ReadOptions(use_threads=False, block_size=_BLOCK), memory_pool=pool())
         delimiter, names = delimiter_of(path)
-        if len(set(names)) < len(names):
-            raise BadFile(f"{path} names a column twice: {', '.join(names)}")
         return csv.read_csv(
             path,
             csv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=names, skip_rows=1),

@@ -9,6 +9,7 @@ import numpy as np
 
 from bitesize.errors import BadSetting
 from bitesize.sources.arrow_rows import ArrowSource, in_part
+from bitesize.sources.arrow_stacked import fits_float
 from bitesize.sources.arrow_table import Part
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.label_columns import labelled
@@ -30,6 +31,9 @@ class Frame(ArrowSource):
 
     def _read_part(self, number: int) -> Any:
         return self._frame
+
+    def _fits_float(self, name: str) -> bool:
+        return fits_float(self._frame.column(name))
 
     def runs(self) -> Runs | None:
         """Rows in memory are all alike."""

@@ -319,7 +319,10 @@ def _of_coco(labels: str | os.PathLike[str], folder: str, asked: Asked) -> Sourc
     found = coco_labels(labels)
     names = files_of(found.files, [folder, os.path.dirname(labels)], os.fspath(labels))
     kind = _one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
-    return kind.of_files(Files(names, found.labels, found.classes, found.left_out), _no_fields(replace(asked, labels=None)))
+    files = Files(names, found.labels, found.classes or None, found.left_out)
+    source = kind.of_files(files, _no_fields(replace(asked, labels=None)))
+    source.choices = (*source.choices, *found.choices)
+    return source
 
 
 def _of_array(array: NDArray[Any] | Node, asked: Asked) -> Source:

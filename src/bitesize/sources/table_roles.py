@@ -139,6 +139,8 @@ def _label(columns: Columns, others: Sequence[str], left_out: dict[str, int], ch
         return rest[0]
     if len(texts) != 1:
         return None
+    if looks_like_paths(columns[texts[0]]):
+        return None
     values, rows = len(set(columns[texts[0]])), len(columns[texts[0]])
     if repeats(values, rows) and all(value.strip() for value in set(columns[texts[0]])):
         choices.append(Choice(f"labels: the column {texts[0]!r}, the only text", "labels="))
@@ -168,6 +170,8 @@ def _number_columns(columns: Columns, others: Sequence[str], left_out: dict[str,
             left_out[f"{name or 'a column without a name'}: row numbers (fields= takes it)"] = 1
         elif as_numbers(columns[name]) is not None:
             found.append(name)
+        elif looks_like_paths(columns[name]):
+            left_out[f"{name}: paths of files; masks are opened with labels=FOLDER"] = 1
         elif not any(why.startswith(f"{name}: ") for why in left_out):
             left_out[f"{name}: text, and no labels"] = 1
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice, pairwise
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from bitesize.errors import BadFile
 from bitesize.sources.choices import Choice
+from bitesize.sources.file_paths import looks_like_paths
 
 # Files of one JSON object a line.
 JSON_LINES = (".jsonl", ".ndjson")
@@ -77,7 +79,13 @@ def read_tables(tables: Sequence[str], most: int | None = None) -> TextTable:
 
 
 def delimiter_of(table: str) -> tuple[str, list[str]]:
-    """Return what separates the columns of a table, and their names."""
+    """Return what separates the columns of a table, and their names.
+
+    Raises
+    ------
+    BadFile
+        If a name comes twice, or the first line is a row and no names.
+    """
     with _lines(table) as lines:
         first = next(lines, "")
     usual = "\t" if table.lower().endswith(".tsv") else ","
@@ -86,6 +94,7 @@ def delimiter_of(table: str) -> tuple[str, list[str]]:
     if others:
         usual = max(others, key=first.count)
         names = _names(first, usual)
+    _check_names(names, table)
     return usual, names
 
 
@@ -130,8 +139,6 @@ def _text(value: object) -> str:
 
 def _read_csv(table: str, most: int | None) -> tuple[dict[str, list[str]], list[Choice]]:
     delimiter, names = delimiter_of(table)
-    if len(set(names)) < len(names):
-        raise BadFile(f"{table} names a column twice: {', '.join(names)}")
     usual = "\t" if table.lower().endswith(".tsv") else ","
     choices = [] if delimiter == usual else [Choice(f"columns are separated by {delimiter!r}", "")]
     parts: list[list[str]] = [[] for _ in names]
@@ -145,6 +152,19 @@ def _read_csv(table: str, most: int | None) -> tuple[dict[str, list[str]], list[
             for part, value in zip(parts, line, strict=True):
                 part.append(value)
     return dict(zip(names, parts, strict=True)), choices
+
+
+def _check_names(names: Sequence[str], table: str) -> None:
+    """Refuse a first line that is a row, which would be lost, and names that come twice."""
+    numbers = [name for name in names if re.fullmatch(r"[+-]?\d*\.?\d+([eE][+-]?\d+)?", name)]
+    twice = len(set(names)) < len(names)
+    if any("." in name for name in numbers) or (twice and len(numbers) > len(names) / 2) or looks_like_paths(names[:1]):
+        raise BadFile(
+            f"the first line of {table} is a row, and no names of columns ({', '.join(names[:6])}): add a line of names, such as "
+            'path,label, or open numpy.loadtxt(..., delimiter=",")'
+        )
+    if twice:
+        raise BadFile(f"{table} names a column twice: {', '.join(names)}")
 
 
 def _names(line: str, delimiter: str) -> list[str]:
