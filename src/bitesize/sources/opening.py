@@ -73,10 +73,11 @@ def open(  # noqa: A001 - reads as bs.open
     orient
         Whether images are turned upright by their EXIF orientation.
     weights
-        Name of the column with one sample weight a row; by default one called weight, weights or sample_weight.
+        Name of the column of a table with one sample weight a row, at least 0; by default one called ``weight``, ``weights`` or
+        ``sample_weight``. Empty for no weights.
     tag_delimiter
-        What separates several labels in one cell or text, such as ``" "`` or ``"|"``: labels are then float32 of shape
-        (classes,), a 0 or 1 for each. None: a cell is one label.
+        What separates several tags in one label of text, such as ``" "`` or ``"|"``: labels become float32 of shape (n, tags), 1
+        for each tag that a row has. Empty to take each text as one class, whatever is in it.
     file_is_row
         For `.npy`, HDF5 and `.npz` files: whether each is one row, or holds many along its first axis. None: as is usual for
         the kind, and said.

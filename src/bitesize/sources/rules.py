@@ -20,9 +20,9 @@ from bitesize.sources.base import Asked, Source
 from bitesize.sources.kinds import taking
 from bitesize.sources.layouts import annotated_folders, folders, object_labels, objects, pairs
 from bitesize.sources.layouts.file_labels import is_pattern
-from bitesize.sources.layouts.listing import of_many, of_many_files, of_names, one_kind
+from bitesize.sources.layouts.listing import of_many, of_many_files, of_names, one_kind, with_choices
 from bitesize.sources.splits import choose_files
-from bitesize.sources.table import labelled_files
+from bitesize.sources.table import Table, labelled_files
 
 Given = Literal["folder", "path", "list", "mapping", "object"]
 
@@ -80,7 +80,10 @@ def open_folder(path: str, options: Asked) -> Source:
 
 def _own_format(path: str, options: Asked) -> Source | None:
     kind = taking(path)
-    return None if kind is None else of_many(kind, path, options)
+    labels = options.labels
+    if kind is None or (kind is Table and isinstance(labels, str) and os.path.dirname(labels) and os.path.exists(labels)):
+        return None  # another table, or masks
+    return of_many(kind, path, options)
 
 
 def _labels_folder(path: str, options: Asked) -> Source | None:
@@ -105,8 +108,10 @@ def _labels_table(path: str, options: Asked) -> Source | None:
     labels = options.labels
     if not isinstance(labels, str) or is_pattern(labels) or not (os.path.isfile(labels) or os.path.splitext(labels)[1]):
         return None
-    names, given = labelled_files(labels, os.path.join(path, options.split or ""))
-    return of_names(names, {}, replace(options, labels=given, split=None), listed=True)
+    found = labelled_files(labels, os.path.join(path, options.split or ""), options.tag_delimiter)
+    source = of_names(found.names, {}, replace(options, labels=found.labels, split=None, tag_delimiter=""), listed=True)
+    source.classes = source.classes if found.classes is None else found.classes
+    return with_choices(source, *found.choices)
 
 
 def _one_file(path: str, options: Asked) -> Source | None:

@@ -74,7 +74,8 @@ def coco(labels: str, folder: str, options: Asked) -> Source:
     found = coco_labels(labels)
     names = files_of(found.files, [folder, os.path.dirname(labels)], os.fspath(labels))
     kind = one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
-    return kind.of_files(Files(names, found.labels, found.classes, found.left_out), replace(no_fields(options), labels=None))
+    files = Files(names, found.labels, found.classes or None, found.left_out)
+    return with_choices(kind.of_files(files, replace(no_fields(options), labels=None)), *found.choices)
 
 
 def coco_file(path: str, options: Asked) -> Source | None:

@@ -47,7 +47,7 @@ def is_pattern(labels: Any) -> bool:
     return isinstance(labels, re.Pattern) or (isinstance(labels, str) and "(" in labels and not os.path.exists(labels))
 
 
-def label_files(labels: Any, names: Names, *, listed: bool) -> FileLabels:
+def label_files(labels: Any, names: Names, *, listed: bool, tag_delimiter: str | None = None) -> FileLabels:
     """Return the labels of files.
 
     Parameters
@@ -58,6 +58,8 @@ def label_files(labels: Any, names: Names, *, listed: bool) -> FileLabels:
         The files.
     listed
         Whether the user gave the files one by one, so that their order is known.
+    tag_delimiter
+        What separates several tags in one label.
 
     Raises
     ------
@@ -71,10 +73,10 @@ def label_files(labels: Any, names: Names, *, listed: bool) -> FileLabels:
     if is_pattern(labels):
         return _by_pattern(labels, names)
     if isinstance(labels, Mapping):
-        return _by_name(labels, names)
+        return _by_name(labels, names, tag_delimiter)
     if not listed:
         _refuse_doubtful_order(names)
-    values, classes = class_numbers(labels, len(names))
+    values, classes = class_numbers(labels, len(names), tag_delimiter)
     where = "one a file, in the order of the list" if listed else "one a file, in natural order of their names"
     return FileLabels(values, classes, (Choice(f"labels: {where}", "labels={name: label}"),))
 
@@ -125,7 +127,7 @@ def _by_pattern(labels: str | re.Pattern[str], names: Names) -> FileLabels:
     )
 
 
-def _by_name(labels: Mapping[Any, Any], names: Names) -> FileLabels:
+def _by_name(labels: Mapping[Any, Any], names: Names, tag_delimiter: str | None) -> FileLabels:
     """Look up each file by its relative path, its path, its name or its name without suffix, whichever is a key."""
     given = {_key(name): value for name, value in labels.items()}
     used: set[str] = set()
@@ -143,7 +145,7 @@ def _by_name(labels: Mapping[Any, Any], names: Names) -> FileLabels:
         values.append(given[key])
     if missing:
         raise NotFound(f"labels name no label for {len(missing)} of {len(names)} files: {', '.join(missing[:_NAMED])}")
-    numbers, classes = class_numbers(values, len(names))
+    numbers, classes = class_numbers(values, len(names), tag_delimiter)
     unused = len(given) - len(used)
     left_out = {"labels that belong to no file": unused} if unused else {}
     return FileLabels(numbers, classes, (Choice("labels: by the files' names", "labels="),), left_out)

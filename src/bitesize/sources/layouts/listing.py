@@ -94,7 +94,9 @@ def of_names(
     """Open files of one row each, with the labels that are given."""
     kind = kind or one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     need(kind)
-    found = label_files(None if options.labels is False else options.labels, names, listed=listed)
+    found = label_files(
+        None if options.labels is False else options.labels, names, listed=listed, tag_delimiter=options.tag_delimiter
+    )
     files = Files(names, found.values, found.classes, {**left_out, **found.left_out})
     source = kind.of_files(files, replace(no_fields(options, kind), labels=None))
     return with_choices(source, *found.choices)
@@ -108,18 +110,14 @@ def of_many(kind: type[Source], what: Any, options: Asked, where: str = "") -> S
     labels = options.labels
     if labels is False:
         return without_labels(kind.opened(what, replace(options, labels=None)))
-    if (
-        labels is None
-        or isinstance(labels, str)
-        or (isinstance(labels, list) and kind.in_parts and all(isinstance(each, str) for each in labels))
-    ):
-        return kind.opened(what, options)
+    if labels is None or isinstance(labels, str) or (kind.in_parts and not isinstance(labels, Mapping)):
+        return kind.opened(what, options)  # tables take lists themselves, which may name columns
     source = kind.opened(what, replace(options, labels=None))
     if isinstance(labels, Mapping):
         raise BadSetting(
             "labels={name: label} is for files of one row each; these hold many: pass one label a row, or the name of a field"
         )
-    numbers, classes = class_numbers(labels, len(source))
+    numbers, classes = class_numbers(labels, len(source), options.tag_delimiter)
     return Beside(source, {"y": numbers}, classes)
 
 

@@ -228,7 +228,7 @@ def of_array(what: NDArray[Any] | LazyArray | Node, options: Asked) -> Source:
         return Arrays(array)
     if isinstance(labels, Mapping):
         raise BadSetting("labels={name: label} is for files; an array needs one label a row")
-    numbers, classes = class_numbers(labels, array.shape[0])
+    numbers, classes = class_numbers(labels, array.shape[0], options.tag_delimiter)
     return Arrays(array, numbers, classes)
 
 
