@@ -16,6 +16,7 @@ from bitesize.errors import BadFile, BadSetting, BitesizeError, DoesNotFit
 from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
 from bitesize.sources.base import Asked, Source
+from bitesize.sources.choices import Choice
 from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
 from bitesize.sources.rows import Into, Located, Runs, raise_bad
 from bitesize.spec import Field
@@ -39,10 +40,13 @@ class Column(ABC):
     shape : tuple of int
     dtype : numpy.dtype
         As it is stored, in any byte order; ``object`` or text where it holds that.
+    unbounded : str
+        Why reading it may take more memory than `scratch` says, where another library decodes it; empty where it cannot.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    unbounded = ""
 
     @abstractmethod
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
@@ -125,6 +129,8 @@ class ColumnSource(Source):
             raise BadFile(f"{where} has no rows")
         self._label = label_of(chosen, asked)
         self._columns = chosen
+        unbounded = [Choice(f"{name}: {column.unbounded}", "") for name, column in chosen.items() if column.unbounded]
+        self.choices = (*self.choices, *unbounded)
         self._loaded: dict[str, NDArray[Any]] = {}  # columns in memory
         self.spec, classes_of = {}, dict[str, tuple[str, ...]]()
         for name, column in chosen.items():
