@@ -47,6 +47,8 @@ class Arrays(Source):
     def __init__(
         self, x: NDArray[Any] | Node, labels: NDArray[Any] | None = None, classes: tuple[str, ...] | None = None
     ) -> None:
+        if np.ma.isMaskedArray(x):
+            raise BadSetting("a masked array: fill it first, as x.filled(0) does, or leave rows out with x[rows]")
         node = x if isinstance(x, Node) else node_of(x) if isinstance(x, np.memmap) else None
         self._x: NDArray[Any] | Node = np.asarray(x) if node is None or isinstance(node, InMemory) else node
         self._labels = labels
@@ -129,7 +131,7 @@ class Arrays(Source):
 
     @classmethod
     def takes(cls, what: Any) -> bool:
-        """Tell whether this is one `.npy` file."""
+        """Return whether this is one `.npy` file."""
         return isinstance(what, str) and what.lower().endswith(".npy") and os.path.isfile(what)
 
     @classmethod

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BitesizeError, FileChanged
+from bitesize.errors import BadFile, BadSetting, BitesizeError, FileChanged, NotFound
 from bitesize.files.names import show
 from bitesize.files.pread import read_into, with_file
 from bitesize.files.state import FileState
+from bitesize.lazy.parts import MEMBER
 from bitesize.memory.limits import available
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.chunks import Chunked, Coordinates, most_stored
@@ -198,15 +199,26 @@ class Zarr(ColumnSource):
 
     title = "Zarr folders, of format 2 and 3"
     package, extra = "zarr", "zarr"
+    has_members = True
 
     @classmethod
     def takes(cls, what: Any) -> bool:
-        """Tell whether this is a folder of Zarr."""
-        return isinstance(what, str) and any(os.path.isfile(os.path.join(what, mark)) for mark in _MARKS)
+        """Return whether this is a folder of Zarr, or an open array or group."""
+        if isinstance(what, str):
+            return _is_folder(what)
+        kind = type(what)
+        return kind.__module__.partition(".")[0] == "zarr" and kind.__name__ in ("Array", "Group")
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
-        """Open a group or an array."""
+        """Open a group or an array, by its folder, or by ``"folder.zarr::group/array"``."""
+        if not isinstance(what, str):
+            what = _folder_of(what)
+        elif not _is_folder(what):
+            folder, _, name = what.partition(MEMBER)
+            what = os.path.join(folder, *name.strip("/").split("/"))
+            if not _is_folder(what):
+                raise NotFound(f"{folder} has no {name!r}: it has {', '.join(_names_in(folder)) or 'nothing'}")
         path = os.path.abspath(what)
         root, store = _open(path), _Store(path)
         try:
@@ -229,6 +241,28 @@ class Zarr(ColumnSource):
         group.create_array("x", data=x, chunks=(min(rows, 4), 5, 4, 3))
         group.create_array("y", data=np.arange(rows) % 2)
         return cls.opened(path, Asked())
+
+
+def _is_folder(path: str) -> bool:
+    return any(os.path.isfile(os.path.join(path, mark)) for mark in _MARKS)
+
+
+def _names_in(folder: str) -> list[str]:
+    """Return the names of the first groups and arrays of a folder."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if _is_folder(entry.path))[:20]
+
+
+def _folder_of(handle: Any) -> str:
+    """Return the folder of an open array or group."""
+    store, kind = handle.store, type(handle).__name__.lower()
+    root = getattr(store, "root", None)
+    if type(store).__name__ != "LocalStore" or root is None:
+        raise BadSetting(
+            f"a Zarr {kind} in a {type(store).__name__}: bitesize reads Zarr from folders. Save it in one, with zarr.save(folder, ...), "
+            "and pass the path of that; or pass array[:] where it fits in memory"
+        )
+    return os.path.join(os.fspath(root), *str(handle.path).split("/"))
 
 
 def _columns(root: Any, store: _Store) -> Iterator[tuple[str, Column]]:
