@@ -101,7 +101,12 @@ def of_many(kind: type[Source], what: Any, options: Asked, where: str = "") -> S
     if (
         labels is None
         or isinstance(labels, str)
-        or (isinstance(labels, list) and kind.in_parts and all(isinstance(each, str) for each in labels))
+        or (
+            isinstance(labels, list)
+            and kind.in_parts
+            and not kind.has_members
+            and all(isinstance(each, str) for each in labels)
+        )
     ):
         return kind.opened(what, options)
     source = kind.opened(what, replace(options, labels=None))

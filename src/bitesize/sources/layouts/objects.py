@@ -19,7 +19,7 @@ from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Zipped
 from bitesize.sources.choices import Choice
-from bitesize.sources.kinds import need
+from bitesize.sources.kinds import need, taking
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.listing import (
     no_fields,
@@ -239,6 +239,9 @@ def of_values(what: Any, options: Asked) -> Source:
         raise BadSetting(
             f"a tuple of two arrays ({shapes}) may be inputs and labels: pass them as bs.open(x, y); to stack them, np.stack"
         )
+    kind = taking(what) if isinstance(what, list | tuple) else None  # a list of arrays that NumPy would read whole
+    if kind is not None:
+        return of_many(kind, what, options)
     try:
         array = what if isinstance(what, np.ndarray) else np.asarray(what)
     except ValueError as error:
