@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
 from bitesize.memory.mapping import allocate
-from bitesize.sources.columns import Column
+from bitesize.sources.column import Column
 
 # Chunks of a column that stay decompressed, for reads that take less than a whole one: that of one thread, and of the next.
 _KEPT = 2

@@ -12,7 +12,8 @@ from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import MEMBER
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.chained import chain
-from bitesize.sources.columns import Column, ColumnSource
+from bitesize.sources.column import Column
+from bitesize.sources.columns import ColumnSource
 from bitesize.sources.hdf5_file import RAISED, ChunkedDataset, Dataset, Hdf5File, column_of, columns_of, damaged, open_hdf5
 
 __all__ = ["ChunkedDataset", "Dataset", "Hdf5"]

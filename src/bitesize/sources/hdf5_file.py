@@ -17,7 +17,7 @@ from bitesize.errors import BadFile
 from bitesize.files.pread import joined, open_file, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.chunks import Chunked, Coordinates, inflate, most_stored, unshuffle
-from bitesize.sources.columns import Column, Refused
+from bitesize.sources.column import Column, Refused
 from bitesize.sources.rows import Located
 
 # Chunks of a dataset that HDF5 keeps decompressed: the one that is read, and one that another thread reads.

@@ -22,7 +22,8 @@ from bitesize.lazy.parts import MEMBER
 from bitesize.memory.limits import available
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.chunks import Chunked, Coordinates, most_stored
-from bitesize.sources.columns import Column, ColumnSource, Refused
+from bitesize.sources.column import Column, Refused
+from bitesize.sources.columns import ColumnSource
 from bitesize.sources.zarr_codecs import Codecs, check_size, codecs_of, decompress, is_regular, stored_dtype
 
 # Files that tell a folder of Zarr from others.
