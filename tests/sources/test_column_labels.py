@@ -60,7 +60,7 @@ def test_labels_that_are_a_pickle_are_named_where_labels_are_asked_for(tmp_path)
     assert source.labels is None
     assert [name.partition(",")[0] for name in source.left_out] == ["y: an array of Python objects (a pickle)"]
     assert "no labels: left out is y: an array of Python objects (a pickle)" in source.choices[0].chosen
-    with pytest.raises(bs.BadSetting, match=r"'y' of .* save it as text, with y\.astype\(str\)"):
+    with pytest.raises(bs.BadSetting, match=r"'y' of .* save it as text, y\.astype\(str\)"):
         bs.open(path, labels="y")
 
 

@@ -13,7 +13,7 @@ from bitesize.errors import BadFile, BadSetting
 from bitesize.sources.rows import Located
 
 # Why arrays of Python objects are refused.
-OBJECTS = "an array of Python objects (a pickle), which could run code when read: save it as text, with {}.astype(str), or as numbers"
+OBJECTS = "an array of Python objects (a pickle), which could run code when read: refused; save it as text, {}.astype(str), or as numbers"
 
 
 class Column(ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,19 @@ import numpy as np
 
 from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import MEMBER
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.chained import chain
+from bitesize.sources.choices import Choice
 from bitesize.sources.column import Column
 from bitesize.sources.columns import ColumnSource
 from bitesize.sources.hdf5_file import RAISED, ChunkedDataset, Dataset, Hdf5File, column_of, columns_of, damaged, open_hdf5
+from bitesize.sources.hdf5_layout import groups_of_rows, layout_of
+from bitesize.sources.hdf5_rows import Hdf5Files, Hdf5Groups
 
 __all__ = ["ChunkedDataset", "Dataset", "Hdf5"]
 
 # Drivers of HDF5 whose file is what the file system has under its name.
+_DEEP = 20
 _ON_DISK = ("sec2", "stdio", "windows", "direct")
 
 
@@ -29,6 +34,7 @@ class Hdf5(ColumnSource):
     suffixes = (".h5", ".hdf5", ".hdf", ".he5")
     package, extra = "h5py", "hdf5"
     has_members = True
+    one_row_kind = Hdf5Files
 
     def __init__(self, file: Hdf5File, asked: Asked, name: str = "") -> None:
         self._file = file
@@ -44,6 +50,8 @@ class Hdf5(ColumnSource):
             opened.close()
         try:
             super().__init__(columns, asked, where)
+            if asked.fields is None:
+                self.choices = (*self.choices, *_side_by_side(self._columns, where))
         except BaseException:
             file.close()  # what stays open here is what HDF5 would give again, for a file that was mended meanwhile
             raise
@@ -59,10 +67,44 @@ class Hdf5(ColumnSource):
         """Open files that are alike, one after another, or ``"file.h5::group/dataset"``; what is open already by its file and name."""
         if cls.takes(what):
             path, name = _place_of(what)
-            return cls(Hdf5File(path), asked, name)
+            return cls._of_one(path, name, asked)
         places = [os.fspath(each).partition(MEMBER) for each in what]
-        sources = [cls(Hdf5File(os.path.abspath(path)), asked, name.strip("/")) for path, _, name in places]
-        return sources[0] if len(sources) == 1 else chain(sources)
+        sources = [cls._of_one(os.path.abspath(path), name.strip("/"), asked) for path, _, name in places]
+        if len(sources) == 1:
+            return sources[0]
+        chained = chain(sources)
+        if asked.file_is_row is None:
+            said = Choice(f"each of the {len(sources)} HDF5 files holds many rows", "file_is_row=True")
+            chained.choices = (*chained.choices, said)
+        return chained
+
+    @classmethod
+    def _of_one(cls, path: str, name: str, asked: Asked) -> Source:
+        """Open a file, or a group in it: rows are entries of the first axis, or groups that are all alike."""
+        file = Hdf5File(path)
+        opened = open_hdf5(path)
+        try:
+            if asked.split is None:
+                inner = _only_group(opened, name)
+                group = opened.get(inner) if inner else opened
+                names = groups_of_rows(group, asked) if hasattr(group, "visititems") else None
+                if names is not None:
+                    prefix = f"{inner}/" if inner else ""
+                    first = f"{prefix}{names[0]}"
+                    layout = layout_of(group[names[0]], file, f"{first}/", asked, f"{path}{MEMBER}{first}")
+                    return Hdf5Groups(file, prefix, names, layout, asked)
+        except RAISED as error:
+            if isinstance(error, BitesizeError):
+                raise
+            raise damaged(path, error) from error
+        finally:
+            opened.close()
+        return cls(file, asked, name)
+
+    @classmethod
+    def of_files(cls, files: Files, asked: Asked) -> Source:
+        """Open files that are one row each."""
+        return Hdf5Files.of_files(files, asked)
 
     def check_unchanged(self) -> None:
         """Look at the file."""
@@ -105,6 +147,33 @@ def _columns(opened: Any, file: Hdf5File, name: str, where: str) -> dict[str, Co
         return dict(columns_of(found, file, f"{name}/"))
     column = column_of(found, file, name)
     return {} if column is None else {"x": column}
+
+
+def _only_group(opened: Any, name: str) -> str:
+    """Return the name of the group that is all there is in a group, or in that; the group itself where it holds more."""
+    import h5py
+
+    while True:
+        group = opened.get(name) if name else opened
+        names = list(group) if isinstance(group, h5py.Group) else []
+        if len(names) != 1 or not isinstance(group.get(names[0], getlink=True), h5py.HardLink):
+            return name
+        if not isinstance(group.get(names[0]), h5py.Group) or name.count("/") > _DEEP:
+            return name
+        name = f"{name}/{names[0]}" if name else names[0]
+
+
+def _side_by_side(names: Iterable[str], where: str) -> tuple[Choice, ...]:
+    """Return what is said where groups have the same datasets: their fields make one row."""
+    inside: dict[str, set[str]] = {}
+    for name in names:
+        group, _, rest = name.partition("/")
+        inside.setdefault(group, set()).add(rest)
+    groups = [*inside]
+    if len(groups) < 2 or "" in inside[groups[0]] or any(inside[group] != inside[groups[0]] for group in groups):
+        return ()
+    said = f"the groups {', '.join(groups)} lie side by side, the datasets of all are fields of one row"
+    return (Choice(said, f'bs.open("{where}{MEMBER}{groups[0]}")'),)
 
 
 def _place_of(handle: Any) -> tuple[str, str]:

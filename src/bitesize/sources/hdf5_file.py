@@ -59,6 +59,15 @@ class Hdf5File:
                 found = self._datasets[name] = self._opened(name, cache)
             return found
 
+    def root(self) -> Any:
+        """Return the file as h5py has it open."""
+        if self._pid != os.getpid():
+            self._open()
+        with self._lock:
+            if self._file is None:
+                self._file = open_hdf5(self.path)
+            return self._file
+
     def _opened(self, name: str, cache: int) -> Any:
         import h5py
 
@@ -81,6 +90,17 @@ class Hdf5File:
 
     def __reduce__(self) -> tuple[type[Hdf5File], tuple[str, FileState]]:
         return Hdf5File, (self.path, self._state)  # what is known of the file is of that state, wherever it is taken
+
+
+class OpenDataset(Hdf5File):
+    """A file of which one dataset is open already, and read once."""
+
+    def __init__(self, file: Hdf5File, stored: Any) -> None:
+        self.path, self._state, self._stored = file.path, file._state, stored
+
+    def dataset(self, name: str, cache: int = 0) -> Any:
+        """Return the dataset."""
+        return self._stored
 
 
 def open_hdf5(path: str) -> Any:
