@@ -24,7 +24,7 @@ from bitesize.lazy.parts import members
 from bitesize.lazy.select import whole
 from bitesize.sources.base import Asked
 from bitesize.sources.tar import Tar
-from bitesize.sources.zarr import decompress
+from bitesize.sources.zarr_codecs import decompress
 from bitesize.training.snapshot import read_snapshot
 
 _CHUNK = 4096  # bytes that a chunk becomes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting
 from bitesize.files.pread import joined, read_rows
-from bitesize.lazy.nodes import Node, Stretch
+from bitesize.lazy.nodes import Joined, Node, Stretch
 from bitesize.lazy.parts import InMemory, node_of
 from bitesize.lazy.select import NEAR, SCRATCH, whole
 from bitesize.sources.base import Asked, Source
@@ -43,10 +44,14 @@ class Arrays(Source):
     """
 
     title = "arrays: one large .npy file, arrays in memory, memmaps, lazy arrays"
+    _names: Sequence[str] = ()
+    _ends: NDArray[np.int64]
 
     def __init__(
         self, x: NDArray[Any] | Node, labels: NDArray[Any] | None = None, classes: tuple[str, ...] | None = None
     ) -> None:
+        if np.ma.isMaskedArray(x):
+            raise BadSetting("a masked array: fill it first, as x.filled(0) does, or leave rows out with x[rows]")
         node = x if isinstance(x, Node) else node_of(x) if isinstance(x, np.memmap) else None
         self._x: NDArray[Any] | Node = np.asarray(x) if node is None or isinstance(node, InMemory) else node
         self._labels = labels
@@ -121,7 +126,8 @@ class Arrays(Source):
     def nbytes(self) -> int:
         """Bytes of labels, and of the names of files."""
         held = self._x.held_nbytes if isinstance(self._x, Node) else 0
-        return super().nbytes + held + (0 if self._places is None else self._places.nbytes)
+        names = sum(map(len, self._names))
+        return super().nbytes + held + names + (0 if self._places is None else self._places.nbytes)
 
     def _identity(self) -> bytes:
         labels = b"" if self._labels is None else self._labels.tobytes()
@@ -129,20 +135,37 @@ class Arrays(Source):
 
     @classmethod
     def takes(cls, what: Any) -> bool:
-        """Tell whether this is one `.npy` file."""
+        """Return whether this is one `.npy` file."""
         return isinstance(what, str) and what.lower().endswith(".npy") and os.path.isfile(what)
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
-        """Open a file whose first axis is the rows."""
-        array = node_of(what)
-        if not array.shape:
-            raise BadFile(f"{what} holds a single value, not rows")
+        """Open a file whose first axis is the rows, or several, whose rows are joined."""
+        paths = what if isinstance(what, list) else [what]
         if asked.fields is not None or asked.labels is not None:
             raise BadSetting(
-                f"{what} has no names of its own, such as {asked.fields or asked.labels!r}: its only field is x"
+                f"{paths[0]} has no names of its own, such as {asked.fields or asked.labels!r}: its only field is x"
             )
-        return cls(array)
+        nodes = [node_of(path) for path in paths]
+        for path, node in zip(paths, nodes, strict=True):
+            if not node.shape:
+                raise BadFile(f"{path} holds a single value, not rows")
+            if node.shape[1:] != nodes[0].shape[1:] or node.dtype != nodes[0].dtype:
+                raise BadFile(
+                    f"{path} is {node.shape} {node.dtype}, and {paths[0]} is {nodes[0].shape} {nodes[0].dtype}: rows of files that are joined "
+                    "must have the same shape and dtype; they may only differ in the first axis"
+                )
+        source = cls(nodes[0] if len(nodes) == 1 else Joined(nodes, 0))
+        source._names = [os.fsdecode(path) for path in paths]
+        source._ends = np.cumsum([node.shape[0] for node in nodes], dtype=np.int64)
+        return source
+
+    def describe(self, row: int) -> str:
+        """Name the file and its own row, where rows are in files."""
+        if not self._names:
+            return super().describe(row)
+        i = int(np.searchsorted(self._ends, row, side="right"))
+        return f"{self._names[i]}, row {row - (int(self._ends[i - 1]) if i else 0)}"
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

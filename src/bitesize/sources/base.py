@@ -57,6 +57,8 @@ class Source(Combining, ABC):
         File suffixes, in lower case with the dot, that this kind is found by.
     file_is_row : bool
         Whether each such file is one row; then it is made by `of_files`, else by `opened`.
+    one_row_kind, many_rows_kind : type or None
+        The kind that takes each such file for one row, and the one that takes it for many (``file_is_row=``).
     has_names : bool
         Whether files of one row each have several fields with names of their own, which ``fields=`` chooses from.
     has_members : bool
@@ -76,6 +78,8 @@ class Source(Combining, ABC):
     title: ClassVar[str] = ""
     suffixes: ClassVar[tuple[str, ...]] = ()
     file_is_row: ClassVar[bool] = False
+    one_row_kind: ClassVar[type[Source] | None] = None
+    many_rows_kind: ClassVar[type[Source] | None] = None
     has_names: ClassVar[bool] = False
     has_members: ClassVar[bool] = False
     in_parts: ClassVar[bool] = False

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
 from bitesize.memory.mapping import allocate
-from bitesize.sources.columns import Column
+from bitesize.sources.column import Column
 
 # Chunks of a column that stay decompressed, for reads that take less than a whole one: that of one thread, and of the next.
 _KEPT = 2
-# What a stored chunk may be larger than what it becomes, where nothing could be compressed: zlib and Blosc add less.
+# By how much a stored chunk may be larger than what it becomes: zlib and Blosc add less.
 _STORED_MORE, _STORED_PART = 1 << 16, 16
 _FED, _MADE = 1 << 15, 1 << 17  # bytes that are decompressed at a time, and become at most
 
@@ -120,7 +120,7 @@ class Chunked(Column):
 
     @property
     def _most(self) -> int:
-        return self._chunk_nbytes + self._chunk_nbytes // _STORED_PART + _STORED_MORE
+        return most_stored(self._chunk_nbytes)
 
     def close(self) -> None:
         """Let go of the chunks that are kept."""
@@ -140,6 +140,11 @@ class Chunked(Column):
     def nbytes(self) -> int:
         """Chunks that are kept."""
         return _KEPT * self._chunk_nbytes
+
+
+def most_stored(nbytes: int) -> int:
+    """Return the bytes in which a chunk of ``nbytes`` is stored at most: what cannot be compressed becomes a little larger."""
+    return nbytes + nbytes // _STORED_PART + _STORED_MORE
 
 
 def inflate(data: NDArray[np.uint8], out: NDArray[np.uint8], wbits: int) -> None:

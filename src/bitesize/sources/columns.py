@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -16,7 +15,10 @@ from bitesize.errors import BadFile, BadSetting, BitesizeError, DoesNotFit
 from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
 from bitesize.sources.base import Asked, Source
+from bitesize.sources.choices import Choice
+from bitesize.sources.column import Column, Refused, Squeezed
 from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
+from bitesize.sources.named_splits import arrays_of_split
 from bitesize.sources.rows import Into, Located, Runs, raise_bad
 from bitesize.spec import Field
 
@@ -28,65 +30,9 @@ _AT_ONCE = 65_536
 _SMALL = 64 << 20
 # A text takes about so much beside its characters, in Python.
 _TEXT_NBYTES = 120
+# Names that a message lists.
+_NAMED = 10
 _LOADING = threading.Lock()
-
-
-class Column(ABC):
-    """An array whose first axis is the rows, read in parts.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    dtype : numpy.dtype
-        As it is stored, in any byte order; ``object`` or text where it holds that.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    @abstractmethod
-    def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Read neighbouring rows into ``out``, C-contiguous and in native byte order."""
-
-    def texts(self) -> Sequence[str]:
-        """Read all rows as text."""
-        raise BadSetting("it holds no text")
-
-    def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where rows lie on disk; see `Source.locate`."""
-        return None
-
-    def check_unchanged(self) -> None:
-        """Raise `FileChanged` if it is not what it was when it was opened; see `Source.check_unchanged`."""
-
-    @property
-    def run_rows(self) -> int | None:
-        """Rows of a chunk, or None where single rows are as cheap as neighbours."""
-        return None
-
-    def scratch(self, rows: int) -> int:
-        """Bytes that reading so many neighbouring rows takes, besides ``out``."""
-        return 0
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the column holds in memory."""
-        return 0
-
-    def close(self) -> None:
-        """Let go of what is kept; it can be read again."""
-
-
-class Refused(Column):
-    """An array that is not to be read; why."""
-
-    def __init__(self, why: str) -> None:
-        self.why = why
-        self.shape, self.dtype = (), np.dtype(np.void)
-
-    def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Never read."""
-        raise BadFile(f"it is {self.why}")
 
 
 class ColumnSource(Source):
@@ -110,21 +56,29 @@ class ColumnSource(Source):
     """
 
     reads_files = True
+    in_parts = True
 
     def __init__(self, columns: Mapping[str, Column], asked: Asked, where: str) -> None:
         self._where = where
-        chosen, self.left_out = _choose(columns, asked, where)
+        rows_of = {name: column.shape[0] if column.shape else None for name, column in columns.items()}
+        columns, asked, in_none = arrays_of_split(columns, rows_of, asked, where)
+        columns = self._with_plain_labels(columns, asked)
+        chosen, left_out = _choose(columns, asked, where)
+        self.left_out = {**left_out, **in_none}
         lengths = {name: column.shape[0] for name, column in chosen.items()}
         if len(set(lengths.values())) > 1:
-            seen = ", ".join(f"{name}: {column.shape}" for name, column in chosen.items())
-            raise BadFile(
-                f"{where} holds arrays of different lengths ({seen}): choose those that belong together, with fields="
-            )
+            raise BadFile(_different_lengths(chosen, where))
         self._rows = next(iter(lengths.values()))
         if not self._rows:
             raise BadFile(f"{where} has no rows")
         self._label = label_of(chosen, asked)
+        lost = label_of([name for name in columns if name not in chosen], asked)
+        if self._label is None and lost is not None and asked.fields is None:
+            why = next((what for what in self.left_out if what.startswith(f"{lost}: ")), lost)
+            self.choices = (*self.choices, Choice(f"no labels: left out is {why}", "labels="))
         self._columns = chosen
+        unbounded = [Choice(f"{name}: {column.unbounded}", "") for name, column in chosen.items() if column.unbounded]
+        self.choices = (*self.choices, *unbounded)
         self._loaded: dict[str, NDArray[Any]] = {}  # columns in memory
         self.spec, classes_of = {}, dict[str, tuple[str, ...]]()
         for name, column in chosen.items():
@@ -143,6 +97,20 @@ class ColumnSource(Source):
         if isinstance(label, Field) and self._label != self.main:
             self.spec[str(self._label)] = label_field(np.empty((0, *label.shape), label.dtype), self.spec[self.main])
         self._run_rows, self._small = _runs_of(chosen, self._loaded)
+
+    def _with_plain_labels(self, columns: Mapping[str, Column], asked: Asked) -> dict[str, Column]:
+        """Take labels of shape (n, 1), as many programs save them, as (n,)."""
+        wanted = wanted_fields(asked, columns)
+        label = label_of(wanted, asked)
+        there = wanted.get(label or "", label or "")
+        column = columns.get(there)
+        if column is None or column.shape[1:] != (1,) or len(wanted) < 2:
+            return dict(columns)
+        self.choices = (
+            *self.choices,
+            Choice(f"labels: {there!r}, stored as {column.shape}, is taken as ({column.shape[0]},)", "labels="),
+        )
+        return {**columns, there: Squeezed(column)}
 
     def __len__(self) -> int:
         return self._rows
@@ -244,6 +212,20 @@ class ColumnSource(Source):
         return repr((self._rows, sorted(self._columns))).encode() + b"".join(texts)
 
 
+def _different_lengths(columns: Mapping[str, Column], where: str) -> str:
+    """Return the message for arrays of different lengths: what they are, and which of them belong together."""
+    seen = [f"{name}: {column.shape}" for name, column in columns.items()]
+    shown = ", ".join(seen[:_NAMED]) + (f", and {len(seen) - _NAMED} more" if len(seen) > _NAMED else "")
+    together: dict[int, list[str]] = {}
+    for name, column in columns.items():
+        together.setdefault(column.shape[0], []).append(name)
+    most = max(together.values(), key=len)
+    return (
+        f"{where} holds arrays of different lengths ({shown}): choose those that belong together, with fields= such as "
+        f"fields={most[:_NAMED]}"
+    )
+
+
 def _check_text(name: str, column: Column, where: str) -> None:
     """Raise `DoesNotFit` where text that is to be numbered would take more than a quarter of what there is, whatever its file stores of it."""
     need = column.shape[0] * (_TEXT_NBYTES + column.dtype.itemsize)
@@ -309,7 +291,7 @@ def _choose(columns: Mapping[str, Column], asked: Asked, where: str) -> tuple[di
         why = _unfit(columns[there], name == label or asked.fields is not None)
         if why is None:
             chosen[name] = columns[there]
-        elif asked.fields is not None:
+        elif asked.fields is not None or name == asked.labels:
             raise BadSetting(f"{there!r} of {where} cannot be a field: it is {why}")
         else:
             left_out[f"{there}: {why}"] = 1

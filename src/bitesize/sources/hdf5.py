@@ -2,288 +2,109 @@
 
 from __future__ import annotations
 
-import math
 import os
-import threading
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BitesizeError
-from bitesize.files.pread import joined, open_file, read_into, with_file
-from bitesize.files.state import FileState
-from bitesize.sources.base import Asked, Source
+from bitesize.errors import BadSetting, BitesizeError, NotFound
+from bitesize.lazy.parts import MEMBER
+from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.chained import chain
-from bitesize.sources.chunks import Chunked, Coordinates, inflate, unshuffle
-from bitesize.sources.columns import Column, ColumnSource, Refused
-from bitesize.sources.rows import Located
+from bitesize.sources.choices import Choice
+from bitesize.sources.column import Column
+from bitesize.sources.columns import ColumnSource
+from bitesize.sources.hdf5_file import RAISED, ChunkedDataset, Dataset, Hdf5File, column_of, columns_of, damaged, open_hdf5
+from bitesize.sources.hdf5_layout import groups_of_rows, layout_of
+from bitesize.sources.hdf5_rows import Hdf5Files, Hdf5Groups
 
-# Chunks of a dataset that HDF5 keeps decompressed: the one that is read, and one that another thread reads.
-_CHUNKS_KEPT = 2
-# Slots of HDF5's table of kept chunks: a prime, as its manual asks for.
-_TABLE = 101
-# What HDF5's own structures and the index of chunks take, for an open dataset.
-_OPEN_NBYTES = 1 << 18
-# Datasets of a file that are listed: hard links can make a few look like any number.
-_MOST = 10_000
-# Numbers of the filters that are undone here.
-_DEFLATE, _SHUFFLE = 1, 2
+__all__ = ["ChunkedDataset", "Dataset", "Hdf5"]
 
-
-class _File:
-    """An HDF5 file, opened where it is first needed in a process; what lies in other files is refused."""
-
-    def __init__(self, path: str, state: FileState | None = None) -> None:
-        self.path = path
-        self._state = state or FileState.of(os.fsencode(path))
-        self._open()
-
-    def check_unchanged(self, fd: int | None = None) -> None:
-        """Raise if the file is not the one it was: HDF5 would give zeros for what is no longer there."""
-        self._state.check(os.fsencode(self.path), fd)
-
-    def _open(self) -> None:
-        self._lock, self._pid = threading.Lock(), os.getpid()
-        self._file: Any = None
-        self._datasets: dict[str, Any] = {}
-
-    def dataset(self, name: str, cache: int = 0) -> Any:
-        """Give a dataset, opened with so many bytes for chunks."""
-        if self._pid != os.getpid():  # HDF5's state does not survive a fork
-            self._open()
-        with self._lock:
-            found = self._datasets.get(name)
-            if found is None:
-                found = self._datasets[name] = self._opened(name, cache)
-            return found
-
-    def _opened(self, name: str, cache: int) -> Any:
-        import h5py
-
-        if self._file is None:
-            self._file = _open(self.path)
-        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-        access.set_chunk_cache(_TABLE, cache, 1.0)
-        try:
-            return h5py.Dataset(h5py.h5d.open(self._file.id, name.encode(), access))
-        except _RAISED as error:
-            raise _damaged(self.path, error) from error
-
-    def close(self) -> None:
-        """Close it; it is opened again when it is needed."""
-        with self._lock:
-            self._datasets.clear()
-            if self._file is not None and self._pid == os.getpid():
-                self._file.close()
-            self._file = None
-
-    def __reduce__(self) -> tuple[type[_File], tuple[str, FileState]]:
-        return _File, (self.path, self._state)  # what is known of the file is of that state, wherever it is taken
-
-
-def _open(path: str) -> Any:
-    import h5py
-
-    os.close(open_file(os.fsencode(path)))  # for its error: HDF5's own says nothing that helps
-    try:
-        return h5py.File(path, "r", locking=False)
-    except _RAISED as error:
-        raise _damaged(path, error) from error
-
-
-# What h5py raises for damaged files.
-_RAISED = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, UnicodeError)
-
-
-def _damaged(path: str, error: BaseException) -> BadFile:
-    return BadFile(f"{path} cannot be read as HDF5: {' '.join(str(error).split())[:200]}")
-
-
-class Dataset(Column):
-    """A dataset of an HDF5 file."""
-
-    def __init__(self, file: _File, name: str, stored: Any) -> None:
-        self._file, self._name = file, name
-        self.shape, self.dtype = tuple(stored.shape), stored.dtype
-        self._chunks = stored.chunks
-        self._row_nbytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        self._chunk_nbytes = 0 if self._chunks is None else math.prod(self._chunks) * self.dtype.itemsize
-        # Chunks that stand side by side, behind the first axis, are read together.
-        self._beside = (
-            math.prod(-(-n // c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True)) if self._chunks else 1
-        )
-        plain = self._chunks is None and self.dtype.isnative and _as_in_memory(stored)
-        self._offset = stored.id.get_offset() if plain else None
-        self._path = [os.fsencode(file.path)]
-
-    def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Read neighbouring rows straight into ``out``."""
-        if self._offset is not None:  # HDF5 gives zeros for what a file that was cut off does not have
-            place, path = self._offset + start * self._row_nbytes, self._path[0]
-
-            def work(fd: int) -> None:
-                """Read the file that the place was learned of."""
-                self._file.check_unchanged(fd)
-                read_into(fd, [out.reshape(-1).view(np.uint8)], place, path)
-
-            with_file(path, work)
-            return
-        dataset = self._file.dataset(self._name, self._cache)
-        try:
-            dataset.read_direct(out, np.s_[start:stop], np.s_[0 : stop - start])
-        except (OSError, RuntimeError, ValueError, TypeError) as error:
-            raise BadFile(
-                f"{self._file.path}: rows {start} to {stop - 1} of {self._name!r} cannot be read: {' '.join(str(error).split())[:200]}"
-            ) from error
-        self._file.check_unchanged()
-
-    def texts(self) -> list[str]:
-        """Read all rows as text."""
-        import h5py
-
-        dataset = self._file.dataset(self._name, self._cache)
-        try:
-            text = dataset.asstr(errors="backslashreplace")[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
-        except _RAISED as error:
-            raise _damaged(self._file.path, error) from error
-        return [each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each) for each in text]
-
-    def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where rows lie in the file, if it has them one behind the other."""
-        if self._offset is None:
-            return None
-        return Located(
-            self._path, np.zeros(len(rows), np.int64), self._offset + rows * self._row_nbytes, joined=joined(self._path)
-        )
-
-    @property
-    def run_rows(self) -> int | None:
-        """Rows of a chunk."""
-        return None if self._chunks is None else int(self._chunks[0])
-
-    @property
-    def _cache(self) -> int:
-        return _CHUNKS_KEPT * self._beside * self._chunk_nbytes
-
-    @property
-    def nbytes(self) -> int:
-        """Chunks that HDF5 keeps, one on its way through the filters (HDF5 lets one thread in at a time), and its structures."""
-        return self._cache + 2 * self._chunk_nbytes + _OPEN_NBYTES
-
-
-class ChunkedDataset(Chunked):
-    """A dataset whose chunks are stored as they are, or compressed by gzip, their bytes shuffled or not.
-
-    HDF5 is only asked where a chunk lies: reading and decompressing several at a time is faster, and ends at the size of a chunk,
-    whatever the stream in the file becomes.
-    """
-
-    def __init__(self, file: _File, name: str, stored: Any, filters: list[int]) -> None:
-        super().__init__(tuple(stored.shape), stored.dtype, stored.chunks)
-        self._file, self._name, self._filters = file, name, filters
-        self._path = os.fsencode(file.path)
-
-    def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
-        try:
-            offset = tuple(i * c for i, c in zip(at, self._chunks, strict=True))
-            info = self._file.dataset(self._name).id.get_chunk_info_by_coord(offset)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise BadFile(f"{self._where(at)} cannot be found: {' '.join(str(error).split())[:200]}") from error
-        if info.byte_offset is None:
-            return False
-        if info.size > most:
-            raise BadFile(f"{self._where(at)} is stored in {info.size:,} bytes, and becomes {self._chunk_nbytes:,}")
-        # Filters are undone in reverse, but for those that this chunk did without.
-        undo = [code for i, code in enumerate(self._filters) if not info.filter_mask >> i & 1][::-1]
-        data = self._buffer("stored", info.size, self._most) if undo else out
-        if not undo and info.size != len(out):
-            raise BadFile(f"{self._where(at)} has {info.size:,} bytes, and must have {len(out):,}")
-
-        def load(fd: int) -> None:
-            """Read the chunk from the file that it was found in."""
-            self._file.check_unchanged(fd)
-            read_into(fd, [data], info.byte_offset, self._path)
-
-        with_file(self._path, load)
-        try:
-            for i, code in enumerate(undo):
-                into = out if i == len(undo) - 1 else self._buffer("between", len(out), len(out))
-                if code == _DEFLATE:
-                    inflate(data, into, zlib.MAX_WBITS)
-                elif len(data) == len(into):
-                    unshuffle(data, self.dtype.itemsize, into)
-                else:
-                    raise BadFile(f"it has {len(data):,} bytes, and must have {len(into):,}")
-                data = into
-        except BadFile as error:
-            raise BadFile(f"{self._where(at)}: {error}") from error
-        return True
-
-    def _fill_value(self) -> Any:
-        try:  # only where it is needed: damaged ones can crash HDF5
-            return self._file.dataset(self._name).fillvalue
-        except _RAISED as error:
-            raise _damaged(self._file.path, error) from error
-
-    @property
-    def _between(self) -> int:
-        return len(self._filters) - 1 if self._filters else 0
-
-    def _where(self, at: Coordinates) -> str:
-        return f"{self._file.path}: the chunk {at} of {self._name!r}"
-
-
-def _as_in_memory(stored: Any) -> bool:
-    """Whether values are stored as NumPy has them, so that HDF5 would not convert them."""
-    import h5py
-
-    return bool(stored.id.get_type().equal(h5py.h5t.py_create(stored.dtype, logical=True)))
-
-
-def _plain_filters(file: Any, stored: Any) -> list[int] | None:
-    """Give the filters of a dataset if its chunks can be read without HDF5, or None."""
-    if stored.chunks is None or stored.dtype.kind not in "biufc" or file.userblock_size:
-        return None
-    if not _as_in_memory(stored):
-        return None
-    known = stored.id.get_create_plist()
-    filters = [known.get_filter(i)[0] for i in range(known.get_nfilters())]
-    return filters if set(filters) <= {_DEFLATE, _SHUFFLE} and len(set(filters)) == len(filters) else None
+# Drivers of HDF5 whose file is what the file system has under its name.
+_DEEP = 20
+_ON_DISK = ("sec2", "stdio", "windows", "direct")
 
 
 class Hdf5(ColumnSource):
-    """Datasets of equal length of an HDF5 file; each is a field, under its name in the file."""
+    """Datasets of equal length of an HDF5 file, or of a group in it; each is a field, under its name. Of a single dataset the field is ``x``."""
 
     title = "HDF5 files"
     suffixes = (".h5", ".hdf5", ".hdf", ".he5")
     package, extra = "h5py", "hdf5"
+    has_members = True
+    one_row_kind = Hdf5Files
 
-    def __init__(self, file: _File, asked: Asked) -> None:
+    def __init__(self, file: Hdf5File, asked: Asked, name: str = "") -> None:
         self._file = file
-        opened = _open(file.path)
+        where = f"{file.path}{MEMBER}{name}" if name else file.path
+        opened = open_hdf5(file.path)
         try:
-            columns = dict(_columns(opened, file))
+            columns = _columns(opened, file, name, where)
         except BitesizeError:
             raise
-        except _RAISED as error:
-            raise _damaged(file.path, error) from error
+        except RAISED as error:
+            raise damaged(file.path, error) from error
         finally:
             opened.close()
         try:
-            super().__init__(columns, asked, file.path)
+            super().__init__(columns, asked, where)
+            if asked.fields is None:
+                self.choices = (*self.choices, *_side_by_side(self._columns, where))
         except BaseException:
             file.close()  # what stays open here is what HDF5 would give again, for a file that was mended meanwhile
             raise
 
     @classmethod
+    def takes(cls, what: Any) -> bool:
+        """Return whether this is an open file, group or dataset of h5py."""
+        kind = type(what)
+        return kind.__module__.partition(".")[0] == "h5py" and kind.__name__ in ("File", "Group", "Dataset")
+
+    @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
-        """Open a file, or several that are alike, one behind the other."""
-        sources = [cls(_File(path), asked) for path in what]
-        return sources[0] if len(sources) == 1 else chain(sources)
+        """Open files that are alike, one after another, or ``"file.h5::group/dataset"``; what is open already by its file and name."""
+        if cls.takes(what):
+            path, name = _place_of(what)
+            return cls._of_one(path, name, asked)
+        places = [os.fspath(each).partition(MEMBER) for each in what]
+        sources = [cls._of_one(os.path.abspath(path), name.strip("/"), asked) for path, _, name in places]
+        if len(sources) == 1:
+            return sources[0]
+        chained = chain(sources)
+        if asked.file_is_row is None:
+            said = Choice(f"each of the {len(sources)} HDF5 files holds many rows", "file_is_row=True")
+            chained.choices = (*chained.choices, said)
+        return chained
+
+    @classmethod
+    def _of_one(cls, path: str, name: str, asked: Asked) -> Source:
+        """Open a file, or a group in it: rows are entries of the first axis, or groups that are all alike."""
+        file = Hdf5File(path)
+        opened = open_hdf5(path)
+        try:
+            if asked.split is None:
+                inner = _only_group(opened, name)
+                group = opened.get(inner) if inner else opened
+                names = groups_of_rows(group, asked) if hasattr(group, "visititems") else None
+                if names is not None:
+                    prefix = f"{inner}/" if inner else ""
+                    first = f"{prefix}{names[0]}"
+                    layout = layout_of(group[names[0]], file, f"{first}/", asked, f"{path}{MEMBER}{first}")
+                    return Hdf5Groups(file, prefix, names, layout, asked)
+        except RAISED as error:
+            if isinstance(error, BitesizeError):
+                raise
+            raise damaged(path, error) from error
+        finally:
+            opened.close()
+        return cls(file, asked, name)
+
+    @classmethod
+    def of_files(cls, files: Files, asked: Asked) -> Source:
+        """Open files that are one row each."""
+        return Hdf5Files.of_files(files, asked)
 
     def check_unchanged(self) -> None:
         """Look at the file."""
@@ -308,42 +129,66 @@ class Hdf5(ColumnSource):
         return cls.opened([path], Asked())
 
 
-def _columns(opened: Any, file: _File) -> Iterator[tuple[str, Column]]:
-    """List the datasets of a file; what leads out of it is listed as refused."""
+def _columns(opened: Any, file: Hdf5File, name: str, where: str) -> dict[str, Column]:
+    """List the datasets of a file, or of a group in it; a single dataset is called ``x``."""
     import h5py
 
-    for count, (name, found) in enumerate(_found(opened, "", {h5py.h5o.get_info(opened.id).addr})):
-        if count == _MOST:
-            raise BadFile(f"{file.path} lists more than {_MOST} datasets")
-        if isinstance(found, str):
-            yield name, Refused(found)
-        elif found.external or found.is_virtual:
-            yield name, Refused("a dataset whose values are in other files")
-        elif found.dtype.kind == "O" and not h5py.check_string_dtype(found.dtype):
-            yield name, Refused("neither numbers nor text")
-        elif found.shape is not None:
-            filters = _plain_filters(opened, found)
-            yield name, Dataset(file, name, found) if filters is None else ChunkedDataset(file, name, found, filters)
+    if not name:
+        return dict(columns_of(opened, file))
+    link = opened.get(name, getlink=True) if name in opened else None
+    if link is None:
+        raise NotFound(f"{file.path} has no {name!r}: it has {', '.join(list(opened)[:20]) or 'nothing'}")
+    if isinstance(link, h5py.ExternalLink):
+        raise BadSetting(f"{where} is a link into another file, {link.filename!r}: open that one")
+    found = opened[name]
+    if found.file.filename != opened.filename:  # through a link on the way
+        raise BadSetting(f"{where} lies in another file, {found.file.filename!r}: open that one")
+    if isinstance(found, h5py.Group):
+        return dict(columns_of(found, file, f"{name}/"))
+    column = column_of(found, file, name)
+    return {} if column is None else {"x": column}
 
 
-def _found(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Give the datasets of a group and of those in it, or why one cannot be had; each group once, so that loops end."""
+def _only_group(opened: Any, name: str) -> str:
+    """Return the name of the group that is all there is in a group, or in that; the group itself where it holds more."""
     import h5py
 
-    for name in group:
-        link, full = group.get(name, getlink=True), f"{prefix}{name}"
-        if isinstance(link, h5py.ExternalLink):
-            yield full, f"a link into another file, {link.filename!r}"
-            continue
-        try:
-            found = group[name]
-        except (KeyError, OSError, RuntimeError) as error:
-            yield full, f"damaged, or a link that leads nowhere ({' '.join(str(error).split())[:100]})"
-            continue
-        if isinstance(found, h5py.Dataset):
-            yield full, found
-        elif isinstance(found, h5py.Group):
-            number = h5py.h5o.get_info(found.id).addr
-            if number not in seen:
-                seen.add(number)
-                yield from _found(found, f"{full}/", seen)
+    while True:
+        group = opened.get(name) if name else opened
+        names = list(group) if isinstance(group, h5py.Group) else []
+        if len(names) != 1 or not isinstance(group.get(names[0], getlink=True), h5py.HardLink):
+            return name
+        if not isinstance(group.get(names[0]), h5py.Group) or name.count("/") > _DEEP:
+            return name
+        name = f"{name}/{names[0]}" if name else names[0]
+
+
+def _side_by_side(names: Iterable[str], where: str) -> tuple[Choice, ...]:
+    """Return what is said where groups have the same datasets: their fields make one row."""
+    inside: dict[str, set[str]] = {}
+    for name in names:
+        group, _, rest = name.partition("/")
+        inside.setdefault(group, set()).add(rest)
+    groups = [*inside]
+    if len(groups) < 2 or "" in inside[groups[0]] or any(inside[group] != inside[groups[0]] for group in groups):
+        return ()
+    said = f"the groups {', '.join(groups)} lie side by side, the datasets of all are fields of one row"
+    return (Choice(said, f'bs.open("{where}{MEMBER}{groups[0]}")'),)
+
+
+def _place_of(handle: Any) -> tuple[str, str]:
+    """Return the path of an open file, and the name of a group or dataset in it."""
+    kind = f"an h5py {type(handle).__name__}"
+    if not handle:
+        raise BadSetting(f"{kind} whose file is closed: pass the path of the file")
+    file, name = handle.file, handle.name
+    if file.driver not in _ON_DISK or not os.path.isfile(file.filename):
+        raise BadSetting(
+            f"{kind} of a file that is not on disk (driver {file.driver!r}): write it to a file and pass its path, or pass dataset[:] where it "
+            "fits in memory"
+        )
+    if file.mode != "r":
+        raise BadSetting(f"{file.filename} is open for writing: close it, and pass its path")
+    if name is None:
+        raise BadSetting(f'{kind} without a name: pass the path of the file, "{file.filename}{MEMBER}name"')
+    return os.path.abspath(file.filename), name.strip("/")

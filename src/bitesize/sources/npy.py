@@ -16,6 +16,7 @@ from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header, read_payload
 from bitesize.files.pread import READ_FLAGS, compiled, joined, read_into, with_file
 from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.choices import Choice
 from bitesize.sources.file_rows import FileSource, example_files, first_good
 from bitesize.sources.rows import Into, Located, raise_bad
 from bitesize.spec import Field
@@ -59,6 +60,23 @@ class NpyFiles(FileSource):
         self._header, self._start = header, start
         self._plain = header.dtype.isnative and not (header.fortran and len(header.shape) > 1)
         super().__init__(names, labels, classes, left_out, Field(header.shape, header.dtype.newbyteorder("=")))
+
+    def _may_hold_rows(self) -> bool:
+        """Return whether files look as if each held many rows: of two axes at most, or of different lengths."""
+        shape = self._header.shape
+        if not shape or len(self._names) < 2:
+            return False
+        if len(shape) <= 2:
+            return True
+        for i in {len(self._names) // 2, len(self._names) - 1}:
+            path = self._names.path(i)
+            try:
+                other = with_file(path, partial(read_header, path=path)).shape
+            except BitesizeError:  # said when its row is due
+                continue
+            if other != shape and other[1:] == shape[1:]:
+                return True
+        return False
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read whole files, each by one call into [header, row]."""
@@ -111,7 +129,7 @@ class NpyFiles(FileSource):
         if header.shape != known.shape or header.dtype.newbyteorder("=") != known.dtype:
             raise BadFile(
                 f"{show(path)} is {header.shape} {header.dtype}, but {self._names.show(self._first)} is {known}: "
-                "every file of a folder must have the same shape and dtype"
+                f"{_ways(header, known)}"
             )
 
     def scratch(self, rows: int) -> int:
@@ -120,8 +138,12 @@ class NpyFiles(FileSource):
 
     @classmethod
     def of_files(cls, files: Files, asked: Asked) -> Source:
-        """Open arrays."""
-        return cls(files.names, files.labels, files.classes, left_out=files.left_out)
+        """Open arrays; where each may hold many rows it is said that it is one."""
+        source = cls(files.names, files.labels, files.classes, left_out=files.left_out)
+        if asked.file_is_row is None and files.labels is None and source._may_hold_rows():
+            said = f"each of the {len(source)} .npy files is one row of shape {source._header.shape}"
+            source.choices = (Choice(said, "file_is_row=False"),)
+        return source
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -129,6 +151,14 @@ class NpyFiles(FileSource):
         random = np.random.default_rng(0)
         found = example_files(folder, rows, ".npy", lambda path, i: np.save(path, random.random((5, 4, 3))))
         return cls(found.names, found.labels, found.classes)
+
+
+def _ways(header: Header, first: Field) -> str:
+    """Return what can be done where two files differ."""
+    equal = "make them equal (crop or pad, then np.save): bs.Map runs on rows that have one shape already"
+    if header.shape[1:] == first.shape[1:] and header.shape and header.dtype.newbyteorder("=") == first.dtype:
+        return f"where each file holds many rows, pass file_is_row=False, which joins them; where each is one row, {equal}"
+    return f"every file is a row, and rows must have the same shape and dtype: {equal}"
 
 
 def _begin_of(fd: int, path: bytes) -> tuple[Header, bytes]:

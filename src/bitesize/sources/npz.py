@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BadSetting, BitesizeError
+from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
 from bitesize.files.names import Names, show
 from bitesize.files.npy import HoldsObjects
 from bitesize.files.pread import joined
 from bitesize.lazy.nodes import Node
-from bitesize.lazy.parts import members
+from bitesize.lazy.parts import MEMBER, members
 from bitesize.lazy.select import NEAR, SCRATCH, whole
 from bitesize.sources.base import Asked, Files, Source
-from bitesize.sources.columns import Column, ColumnSource, Refused, wanted_fields
+from bitesize.sources.chained import chain
+from bitesize.sources.column import OBJECTS, Column, Refused
+from bitesize.sources.columns import ColumnSource, wanted_fields
 from bitesize.sources.file_rows import FileSource, example_files, first_good
 from bitesize.sources.rows import Into, Located, raise_bad
+from bitesize.sources.sparse import SparseRows, is_sparse
 from bitesize.spec import Field
 
 
@@ -43,6 +46,7 @@ class Member(Column):
         """Read it whole."""
         out = np.empty(self.shape, self.dtype)
         self.read(0, self.shape[0], out)
+        out = out.ravel()
         return (
             [str(text) for text in np.char.decode(out, "utf-8", "backslashreplace")]
             if out.dtype.kind == "S"
@@ -81,6 +85,7 @@ class NpzArrays(ColumnSource):
     """One `.npz` archive of arrays with a common first axis; each array is a field."""
 
     title = ".npz archive of arrays"
+    has_members = True
 
     @classmethod
     def takes(cls, what: Any) -> bool:
@@ -89,19 +94,30 @@ class NpzArrays(ColumnSource):
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
-        """Read the headers of its arrays."""
-        path = os.path.abspath(os.fsencode(what))
+        """Read the headers of the arrays of an archive, or of several, whose rows are chained; or of ``"a.npz::name"``."""
+        places = [os.fsdecode(each) for each in (what if isinstance(what, list) else [what])]
+        sources = [cls._of_one(*place.partition(MEMBER)[::2], asked) for place in places]
+        return sources[0] if len(sources) == 1 else chain(sources)
+
+    @classmethod
+    def _of_one(cls, path: str, member: str, asked: Asked) -> Source:
+        path = os.path.abspath(path)
+        where = show(os.fsencode(path))
         columns: dict[str, Column] = {}
-        for name, node in members(path).items():
+        for name, node in members(os.fsencode(path)).items():
             if isinstance(node, HoldsObjects):
-                columns[name] = Refused("an array of Python objects (a pickle), which could run code when read: refused")
+                columns[name] = Refused(OBJECTS.format(name))
+            elif node.hindrance:
+                columns[name] = Refused(f"stored so that {node.hindrance}: save it again, in C order")
             else:
-                columns[name] = (
-                    Refused(f"stored so that {node.hindrance}: save it again, in C order")
-                    if node.hindrance
-                    else Member(node)
-                )
-        return cls(columns, asked, show(path))
+                columns[name] = Member(node)
+        if member:
+            if member not in columns:
+                raise NotFound(f"{where} has no {member!r}: it has {', '.join(columns) or 'nothing'}")
+            return cls({"x": columns[member]}, asked, f"{where}{MEMBER}{member}")
+        if is_sparse(columns):
+            return SparseRows.of_archive(path, asked)
+        return cls(columns, asked, where)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -132,6 +148,7 @@ class NpzFiles(FileSource):
     title = ".npz archives of one row each"
     suffixes = (".npz",)
     has_names = True
+    many_rows_kind = NpzArrays
 
     def __init__(
         self,

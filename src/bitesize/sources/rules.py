@@ -20,7 +20,15 @@ from bitesize.sources.base import Asked, Source
 from bitesize.sources.kinds import taking
 from bitesize.sources.layouts import annotated_folders, folders, object_labels, objects, pairs
 from bitesize.sources.layouts.file_labels import is_pattern
-from bitesize.sources.layouts.listing import of_many, of_many_files, of_names, one_kind, with_choices
+from bitesize.sources.layouts.listing import (
+    label_each_file,
+    of_many,
+    of_many_files,
+    of_names,
+    one_kind,
+    row_kind,
+    with_choices,
+)
 from bitesize.sources.splits import choose_files
 from bitesize.sources.table import Table, labelled_files
 
@@ -117,7 +125,7 @@ def _labels_table(path: str, options: Asked) -> Source | None:
 def _one_file(path: str, options: Asked) -> Source | None:
     if not os.path.isfile(path):
         return None
-    kind = taking(path)
+    kind = None if options.file_is_row else taking(path)
     return of_many(kind, path, options) if kind is not None else objects.list_of_paths([path], options)
 
 
@@ -135,7 +143,7 @@ def _pattern(path: str, options: Asked) -> Source | None:
     if not glob.has_magic(path):
         return None
     found = matching(path)
-    kind = one_kind(found)
+    kind = row_kind(one_kind(found), options, labelled=label_each_file(options.labels, len(found)))
     if not kind.file_is_row:
         return of_many_files(kind, [os.path.abspath(name) for name in found], path, options)
     from bitesize.files.names import names_of

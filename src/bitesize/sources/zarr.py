@@ -5,22 +5,26 @@ from __future__ import annotations
 import math
 import os
 import threading
-import zlib
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BitesizeError, FileChanged
+from bitesize.errors import BadFile, BadSetting, BitesizeError, FileChanged, NotFound
 from bitesize.files.names import show
 from bitesize.files.pread import read_into, with_file
 from bitesize.files.state import FileState
+from bitesize.lazy.parts import MEMBER
+from bitesize.memory.limits import available
 from bitesize.sources.base import Asked, Source
-from bitesize.sources.chunks import Chunked, Coordinates, inflate
-from bitesize.sources.columns import Column, ColumnSource, Refused
+from bitesize.sources.chunks import Chunked, Coordinates, most_stored
+from bitesize.sources.column import Column, Refused
+from bitesize.sources.columns import ColumnSource
+from bitesize.sources.zarr_codecs import Codecs, check_size, codecs_of, decompress, is_regular, stored_dtype
 
 # Files that tell a folder of Zarr from others.
 _MARKS = ("zarr.json", ".zgroup", ".zarray")
@@ -81,19 +85,25 @@ def _damaged(path: str, error: Exception) -> BadFile:
 
 
 class ZarrArray(Column):
-    """An array of a Zarr store."""
+    """An array of a Zarr store that Zarr itself reads; what its chunks declare that they become is looked at first."""
 
-    def __init__(self, store: _Store, name: str, stored: Any) -> None:
+    def __init__(self, store: _Store, name: str, stored: Any, codecs: Codecs) -> None:
         self._store, self._name, self._about = store, name, _About(store, name)
+        self._compressor = codecs.compressor
+        self.unbounded = f"its chunks are read by Zarr itself, whose memory is not bounded: {codecs.others}"
         self.shape, self.dtype = tuple(stored.shape), np.dtype(stored.dtype)
         self._chunks: tuple[int, ...] = tuple(map(int, stored.chunks)) or (1,)
         self._row_nbytes = math.prod(self.shape[1:]) * self.dtype.itemsize
         beside = math.prod(-(-n // c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True))
         self._band_nbytes = beside * math.prod(self._chunks) * self.dtype.itemsize
+        # Shards are files of several chunks.
+        self._in_file = tuple(map(int, stored.shards or self._chunks))
+        self._key = stored.metadata.encode_chunk_key
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Read neighbouring rows; Zarr reads their chunks side by side."""
         self.check_unchanged()
+        self._check_sizes(start, stop, math.prod(self._in_file) * self.dtype.itemsize)
         try:
             out[...] = self._store.array(self._name)[start:stop]
         except BadFile:
@@ -104,18 +114,28 @@ class ZarrArray(Column):
                 f"{' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
             ) from error
 
+    def _check_sizes(self, start: int, stop: int, nbytes: int) -> None:
+        """Raise `BadFile` where a file of chunks is larger than they could be stored in, or declares to become more."""
+        files = [range(-(-n // c)) for n, c in zip(self.shape[1:], self._in_file[1:], strict=True)]
+        for at in product(range(start // self._in_file[0], -(-stop // self._in_file[0])), *files):
+            path = os.path.join(self._store.path, self._name, *self._key(at).split("/"))
+            if os.path.isfile(path):  # chunks of the fill value alone are not written
+                check_size(os.fsencode(path), self._compressor, most_stored(nbytes))
+
     def check_unchanged(self) -> None:
         """Look at its metadata."""
         self._about.check_unchanged()
 
     def texts(self) -> list[str]:
         """Read all rows as text."""
+        self._check_sizes(0, self.shape[0], available().room // 4)
         try:
             found = self._store.array(self._name)[:]
         except Exception as error:  # whatever a codec raises for damaged chunks
             raise _damaged(self._store.path, error) from error
         return [
-            each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each) for each in found.tolist()
+            each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each)
+            for each in found.ravel().tolist()
         ]
 
     @property
@@ -137,7 +157,7 @@ class ChunkedArray(Chunked):
     """
 
     def __init__(self, store: _Store, name: str, stored: Any, codec: str | None) -> None:
-        super().__init__(tuple(stored.shape), _stored_dtype(stored), tuple(stored.chunks))
+        super().__init__(tuple(stored.shape), stored_dtype(stored), tuple(stored.chunks))
         self._fill = 0 if stored.fill_value is None else stored.fill_value
         self._store, self._about = store, _About(store, name)
         self._name, self._codec, self._key = name, codec, stored.metadata.encode_chunk_key
@@ -156,14 +176,6 @@ class ChunkedArray(Chunked):
             if os.path.exists(path) or not any(os.path.exists(os.path.join(self._folder, mark)) for mark in _MARKS):
                 raise
             return False  # chunks of the fill value alone are not written
-        if (
-            self._codec == "zstd"
-            and len(data) > 4
-            and bytes(data[:4]) == _ZSTD
-            and _zstd_nbytes(bytes(data[:_START]), len(data)) < 0
-        ):
-            self._load_by_zarr(at, path, out)
-            return True
         try:
             decompress(data, self._codec, out)
         except BadFile as error:
@@ -182,116 +194,32 @@ class ChunkedArray(Chunked):
         read_into(fd, [data], 0, path)
         return data
 
-    def _load_by_zarr(self, at: Coordinates, path: bytes, into: NDArray[np.uint8]) -> None:
-        """Read a chunk that does not say what it becomes, as some programs write them."""
-        region = tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(at, self._chunks, self.shape, strict=True))
-        try:
-            part = np.asarray(self._store.array(self._name)[region])
-        except Exception as error:  # whatever a codec raises for damaged chunks
-            raise BadFile(f"{show(path)} is damaged: {type(error).__name__} {error}") from error
-        into.view(self.dtype).reshape(self._chunks)[tuple(slice(0, n) for n in part.shape)] = part
-
-
-def decompress(data: NDArray[np.uint8], codec: str | None, out: NDArray[np.uint8]) -> None:
-    """Decompress a chunk, which must become exactly the bytes of ``out``.
-
-    Raises
-    ------
-    BadFile
-        If it is damaged, or says that it becomes something else.
-    """
-    if codec in _WBITS:
-        inflate(data, out, _WBITS[codec])
-        return
-    declared = len(data) if codec is None else _DECLARED[codec](bytes(data[:_START]), len(data))
-    if declared != len(out):
-        says = "is damaged" if declared < 0 else f"says that it has {declared:,} bytes, and must have {len(out):,}"
-        raise BadFile(f"a chunk {says}")
-    if codec is None:
-        out[...] = data
-        return
-    import numcodecs
-
-    try:
-        numcodecs.get_codec({"id": codec}).decode(data, out=out)
-    except Exception as error:  # whatever a codec raises for damaged chunks
-        raise BadFile(f"a chunk is damaged: {error}") from error
-
-
-_START = 32  # bytes with which a chunk says what it becomes
-_WBITS: dict[str | None, int] = {"gzip": zlib.MAX_WBITS | 16, "zlib": zlib.MAX_WBITS}
-_ZSTD = b"\x28\xb5\x2f\xfd"
-
-
-def _zstd_nbytes(data: bytes, stored: int) -> int:
-    """Read what a Zstandard frame says that it becomes (RFC 8878, section 3.1.1.1); -1 where it says nothing."""
-    if len(data) < 5 or data[:4] != _ZSTD:
-        return -1
-    flag, single = data[4] >> 6, data[4] >> 5 & 1
-    size = (1 if single else 0, 2, 4, 8)[flag]
-    at = 5 + (not single) + (0, 1, 2, 4)[data[4] & 3]
-    if not size or len(data) < at + size:
-        return -1
-    return int.from_bytes(data[at : at + size], "little") + (256 if size == 2 else 0)
-
-
-def _blosc_nbytes(data: bytes, stored: int) -> int:
-    # Blosc believes what the header says of its own length, and reads on behind the end of shorter ones.
-    whole = len(data) >= 16 and int.from_bytes(data[12:16], "little") == stored
-    return int.from_bytes(data[4:8], "little") if whole else -1
-
-
-def _lz4_nbytes(data: bytes, stored: int) -> int:
-    return int.from_bytes(data[:4], "little") if stored >= 4 else -1
-
-
-_DECLARED = {"zstd": _zstd_nbytes, "blosc": _blosc_nbytes, "lz4": _lz4_nbytes}
-# Names of the codecs of format 3, and those that they are.
-_BYTES_CODECS = {"ZstdCodec": "zstd", "GzipCodec": "gzip", "BloscCodec": "blosc"}
-_OTHER = "another"
-
-
-def _codec_of(stored: Any) -> str | None:
-    """Give the one codec of an array's chunks, None where they are stored as they are, or `_OTHER` where Zarr must read them."""
-    about = stored.metadata
-    if not stored.shape or np.dtype(stored.dtype).kind not in "biufc":
-        return _OTHER
-    if about.zarr_format == 2:
-        found = about.compressor
-        name = None if found is None else str(found.codec_id)
-        plain = not about.filters and about.order == "C" and (name is None or name in (*_DECLARED, "zlib", "gzip"))
-        return name if plain else _OTHER
-    first, *rest = about.codecs
-    plain = type(first).__name__ == "BytesCodec" and len(rest) <= 1 and type(about.chunk_grid).__name__ == "RegularChunkGrid"
-    if not plain or not rest:
-        return None if plain else _OTHER
-    return _BYTES_CODECS.get(type(rest[0]).__name__, _OTHER)
-
-
-def _stored_dtype(stored: Any) -> np.dtype[Any]:
-    """Give the dtype with the byte order in which values are stored."""
-    dtype = np.dtype(stored.dtype)
-    if stored.metadata.zarr_format == 2:
-        return dtype  # type: ignore[no-any-return]
-    endian = stored.metadata.codecs[0].endian
-    swapped: np.dtype[Any] = dtype if endian is None else dtype.newbyteorder("<" if endian.value == "little" else ">")
-    return swapped
-
 
 class Zarr(ColumnSource):
     """Arrays of equal length of a Zarr group, each a field under its name; of a single array the field is ``x``."""
 
     title = "Zarr folders, of format 2 and 3"
     package, extra = "zarr", "zarr"
+    has_members = True
 
     @classmethod
     def takes(cls, what: Any) -> bool:
-        """Tell whether this is a folder of Zarr."""
-        return isinstance(what, str) and any(os.path.isfile(os.path.join(what, mark)) for mark in _MARKS)
+        """Return whether this is a folder of Zarr, or an open array or group."""
+        if isinstance(what, str):
+            return _is_folder(what)
+        kind = type(what)
+        return kind.__module__.partition(".")[0] == "zarr" and kind.__name__ in ("Array", "Group")
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
-        """Open a group or an array."""
+        """Open a group or an array, by its folder, or by ``"folder.zarr::group/array"``."""
+        if not isinstance(what, str):
+            what = _folder_of(what)
+        elif not _is_folder(what):
+            folder, _, name = what.partition(MEMBER)
+            what = os.path.join(folder, *name.strip("/").split("/"))
+            if not _is_folder(what):
+                raise NotFound(f"{folder} has no {name!r}: it has {', '.join(_names_in(folder)) or 'nothing'}")
         path = os.path.abspath(what)
         root, store = _open(path), _Store(path)
         try:
@@ -316,6 +244,28 @@ class Zarr(ColumnSource):
         return cls.opened(path, Asked())
 
 
+def _is_folder(path: str) -> bool:
+    return any(os.path.isfile(os.path.join(path, mark)) for mark in _MARKS)
+
+
+def _names_in(folder: str) -> list[str]:
+    """Return the names of the first groups and arrays of a folder."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if _is_folder(entry.path))[:20]
+
+
+def _folder_of(handle: Any) -> str:
+    """Return the folder of an open array or group."""
+    store, kind = handle.store, type(handle).__name__.lower()
+    root = getattr(store, "root", None)
+    if type(store).__name__ != "LocalStore" or root is None:
+        raise BadSetting(
+            f"a Zarr {kind} in a {type(store).__name__}: bitesize reads Zarr from folders. Save it in one, with zarr.save(folder, ...), "
+            "and pass the path of that; or pass array[:] where it fits in memory"
+        )
+    return os.path.join(os.fspath(root), *str(handle.path).split("/"))
+
+
 def _columns(root: Any, store: _Store) -> Iterator[tuple[str, Column]]:
     """List the arrays; what would need code of the file's choice is listed as refused."""
     import zarr
@@ -333,5 +283,7 @@ def _column(store: _Store, name: str, found: Any) -> Column:
         filters = {str(getattr(each, "codec_id", each)) for each in (getattr(found, "filters", None) or ())}
         if not filters & _TEXT_FILTERS or filters - _TEXT_FILTERS:
             return Refused("an array of Python objects, which could run code when read")
-    codec = _codec_of(found)
-    return ZarrArray(store, name, found) if codec == _OTHER else ChunkedArray(store, name, found, codec)
+    if not is_regular(found):
+        return Refused("an array of chunks of different sizes: save it again with chunks of one size")
+    codecs = codecs_of(found)
+    return ZarrArray(store, name, found, codecs) if codecs.others else ChunkedArray(store, name, found, codecs.compressor)

@@ -21,12 +21,14 @@ from bitesize.sources.layouts.listing import (
     TABLES,
     file_suffixes,
     folder_of,
+    label_each_file,
     no_fields,
     of_class_files,
     of_many_files,
     of_names,
     one_kind,
     paths_of,
+    row_kind,
     row_suffixes,
     with_choices,
 )  # fmt: skip
@@ -121,7 +123,7 @@ def partitions(path: str, options: Asked, open_folder: Callable[[str, Asked], So
         )
     ordered = dict(sorted(values.items(), key=lambda pair: class_key(pair[0])))
     groups = {value: paths_of(scan(folder, file_suffixes(), REASONS, flat=True).names) for value, folder in ordered.items()}
-    kind = one_kind([name for of in groups.values() for name in of])
+    kind = row_kind(one_kind([name for of in groups.values() for name in of]), options, labelled=True)
     if kind.file_is_row:
         files = [name for of in groups.values() for name in of]
         labels = [value for value, of in groups.items() for _ in of]
@@ -156,6 +158,8 @@ def listed_folder(path: str, options: Asked, open_folder: Callable[[str, Asked],
     found = _without_tables(found, path, options)
     counts = {suffix: count for suffix, count in found.kinds.items() if count}
     kind = one_kind([suffix for suffix, count in counts.items() for _ in range(min(count, 2))], counts)
+    in_folders = found.labels is not None and options.labels is None
+    kind = row_kind(kind, options, labelled=in_folders or label_each_file(options.labels, len(found.names)))
     need(kind)
     if kind.file_is_row:
         return _files_of_one_row(found, kind, options)

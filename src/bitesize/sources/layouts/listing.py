@@ -14,6 +14,7 @@ from bitesize.decode.header import sniff
 from bitesize.errors import BadSetting, BitesizeError
 from bitesize.files.names import Names, names_of, show
 from bitesize.files.pread import read_into, with_file
+from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Beside, Zipped
 from bitesize.sources.choices import Choice
@@ -21,6 +22,7 @@ from bitesize.sources.images import ImageFiles
 from bitesize.sources.kinds import by_suffix, kinds, need
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.file_labels import label_files
+from bitesize.sources.npy import NpyFiles
 from bitesize.sources.splits import InParts, choose_files, part_of
 
 # Files that describe others, and are left out beside them.
@@ -60,8 +62,44 @@ def file_suffixes() -> set[str]:
 
 
 def row_suffixes() -> set[str]:
-    """Return the suffixes of files that are one row each."""
-    return {suffix for kind in kinds() if kind.file_is_row for suffix in kind.suffixes}
+    """Return the suffixes of files that are one row each, or may be."""
+    return {suffix for kind in kinds() if kind.file_is_row or kind.one_row_kind for suffix in kind.suffixes}
+
+
+def row_kind(kind: type[Source], options: Asked, *, labelled: bool) -> type[Source]:
+    """Return the kind that takes each file for one row, or for many, as is asked.
+
+    Parameters
+    ----------
+    kind
+        The kind of the files, by their suffix.
+    options
+        As given. Without ``file_is_row`` files that may be either are one row where each has a label of its own.
+    labelled
+        Whether each has one, as in class folders.
+
+    Raises
+    ------
+    BadSetting
+        If files of this kind are never what is asked for.
+    """
+    is_row = options.file_is_row
+    if is_row is None:
+        return kind.one_row_kind or kind if labelled else kind
+    if is_row == kind.file_is_row:
+        return kind
+    # The sources of one large .npy and of many do not know each other.
+    twin = kind.one_row_kind if is_row else Arrays if kind is NpyFiles else kind.many_rows_kind
+    if twin is None:
+        raise BadSetting(f"file_is_row={is_row}: {kind.title} are {'many rows' if is_row else 'one row'} each")
+    return twin
+
+
+def label_each_file(labels: Any, files: int) -> bool:
+    """Return whether labels as given are one for each of several files."""
+    if isinstance(labels, Mapping):
+        return True
+    return files > 1 and not isinstance(labels, str) and hasattr(labels, "__len__") and len(labels) == files
 
 
 def one_kind(names: Sequence[str], counts: Mapping[str, int] | None = None) -> type[Source]:
@@ -110,7 +148,11 @@ def of_many(kind: type[Source], what: Any, options: Asked, where: str = "") -> S
     labels = options.labels
     if labels is False:
         return without_labels(kind.opened(what, replace(options, labels=None)))
-    if labels is None or isinstance(labels, str) or (kind.in_parts and not isinstance(labels, Mapping)):
+    if (
+        labels is None
+        or isinstance(labels, str)
+        or (kind.in_parts and not kind.has_members and not isinstance(labels, Mapping))
+    ):
         return kind.opened(what, options)  # tables take lists themselves, which may name columns
     source = kind.opened(what, replace(options, labels=None))
     if isinstance(labels, Mapping):

@@ -19,13 +19,16 @@ from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Zipped
 from bitesize.sources.choices import Choice
-from bitesize.sources.kinds import need
+from bitesize.sources.kinds import need, taking
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.listing import (
+    label_each_file,
     no_fields,
+    of_class_files,
     of_many,
     of_names,
     one_kind,
+    row_kind,
     row_suffixes,
     with_choices,
 )  # fmt: skip
@@ -101,7 +104,7 @@ def list_of_paths(paths: Sequence[Any], options: Asked) -> Source:
         )
     if isinstance(options.labels, list | tuple) and _are_files(options.labels) and options.split is None:
         return mask_lists(texts, list(options.labels), options, "labels: masks, the paths of labels=")
-    kind = one_kind(texts)
+    kind = row_kind(one_kind(texts), options, labelled=label_each_file(options.labels, len(texts)))
     if kind.file_is_row and options.split is None:
         need(kind)
         return of_names(names_of(paths), {}, options, listed=True, kind=kind)
@@ -139,6 +142,15 @@ def mapping(what: Mapping[str, Any], options: Asked) -> Source:
         kind = one_kind(
             [suffix for suffix, count in found.kinds.items() for _ in range(min(count, 2)) if count], found.kinds
         )
+        kind = row_kind(kind, options, labelled=True)
+        if not kind.file_is_row:
+            assert found.labels is not None
+            assert found.classes is not None
+            groups = {
+                name: [os.fsdecode(found.names.path(i)) for i in np.flatnonzero(found.labels == number).tolist()]
+                for number, name in enumerate(found.classes)
+            }
+            return _rows_by_class(kind, groups, options)
         labels, classes = (None, None) if options.labels is False else (found.labels, found.classes)
         source = kind.of_files(
             Files(found.names, labels, classes, found.left_out), replace(no_fields(options, kind), labels=None)
@@ -152,12 +164,21 @@ def mapping(what: Mapping[str, Any], options: Asked) -> Source:
         missing = next((path for path in files if not os.path.isfile(path)), None)
         if missing is not None:
             raise NotFound(f"{os.fsdecode(missing)} does not exist")
-        kind = one_kind([os.fsdecode(path) for path in files])
+        kind = row_kind(one_kind([os.fsdecode(path) for path in files]), options, labelled=True)
+        if not kind.file_is_row:
+            groups = {name: [os.path.abspath(os.fsdecode(path)) for path in paths] for name, paths in lists.items()}
+            return _rows_by_class(kind, groups, options)
         numbers = np.repeat(np.arange(len(lists), dtype=np.int64), [len(paths) for paths in lists.values()])
         labels, classes = (None, None) if options.labels is False else (numbers, tuple(lists))
         source = kind.of_files(Files(names_of(files), labels, classes, {}), replace(no_fields(options, kind), labels=None))
     need(kind)
     return with_choices(source, Choice("labels: the keys of the mapping", "labels=False or labels="))
+
+
+def _rows_by_class(kind: type[Source], groups: Mapping[str, list[str]], options: Asked) -> Source:
+    """Open files of many rows, by the class that they are of."""
+    said = Choice("labels: the keys of the mapping, for all rows of their files", "labels=False or labels=")
+    return with_choices(of_class_files(kind, groups, options), said)
 
 
 def _arrays_by_name(what: Mapping[str, Any], options: Asked) -> Source:
@@ -239,6 +260,9 @@ def of_values(what: Any, options: Asked) -> Source:
         raise BadSetting(
             f"a tuple of two arrays ({shapes}) may be inputs and labels: pass them as bs.open(x, y); to stack them, np.stack"
         )
+    kind = taking(what) if isinstance(what, list | tuple) else None  # a list of arrays that NumPy would read whole
+    if kind is not None:
+        return of_many(kind, what, options)
     try:
         array = what if isinstance(what, np.ndarray) else np.asarray(what)
     except ValueError as error:

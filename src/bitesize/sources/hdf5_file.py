@@ -1,0 +1,382 @@
+"""Datasets of HDF5 files, read chunk by chunk; what one becomes is bounded, or it is said that HDF5 itself reads it."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import zlib
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile
+from bitesize.files.pread import joined, open_file, read_into, with_file
+from bitesize.files.state import FileState
+from bitesize.sources.chunks import Chunked, Coordinates, inflate, most_stored, unshuffle
+from bitesize.sources.column import Column, Refused
+from bitesize.sources.rows import Located
+
+# Chunks of a dataset that HDF5 keeps decompressed: the one that is read, and one that another thread reads.
+_CHUNKS_KEPT = 2
+# Slots of HDF5's table of kept chunks: a prime, as its manual asks for.
+_TABLE = 101
+# What HDF5's own structures and the index of chunks take, for an open dataset.
+_OPEN_NBYTES = 1 << 18
+# Datasets of a file that are listed: hard links can make a few look like any number.
+_MOST = 10_000
+# Numbers of the filters that are undone here.
+_DEFLATE, _SHUFFLE = 1, 2
+
+
+class Hdf5File:
+    """An HDF5 file, opened where it is first needed in a process; what lies in other files is refused."""
+
+    def __init__(self, path: str, state: FileState | None = None) -> None:
+        self.path = path
+        self._state = state or FileState.of(os.fsencode(path))
+        self._open()
+
+    def check_unchanged(self, fd: int | None = None) -> None:
+        """Raise if the file is not the one it was: HDF5 would give zeros for what is no longer there."""
+        self._state.check(os.fsencode(self.path), fd)
+
+    def _open(self) -> None:
+        self._lock, self._pid = threading.Lock(), os.getpid()
+        self._file: Any = None
+        self._datasets: dict[str, Any] = {}
+
+    def dataset(self, name: str, cache: int = 0) -> Any:
+        """Give a dataset, opened with so many bytes for chunks."""
+        if self._pid != os.getpid():  # HDF5's state does not survive a fork
+            self._open()
+        with self._lock:
+            found = self._datasets.get(name)
+            if found is None:
+                found = self._datasets[name] = self._opened(name, cache)
+            return found
+
+    def root(self) -> Any:
+        """Return the file as h5py has it open."""
+        if self._pid != os.getpid():
+            self._open()
+        with self._lock:
+            if self._file is None:
+                self._file = open_hdf5(self.path)
+            return self._file
+
+    def _opened(self, name: str, cache: int) -> Any:
+        import h5py
+
+        if self._file is None:
+            self._file = open_hdf5(self.path)
+        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+        access.set_chunk_cache(_TABLE, cache, 1.0)
+        try:
+            return h5py.Dataset(h5py.h5d.open(self._file.id, name.encode(), access))
+        except RAISED as error:
+            raise damaged(self.path, error) from error
+
+    def close(self) -> None:
+        """Close it; it is opened again when it is needed."""
+        with self._lock:
+            self._datasets.clear()
+            if self._file is not None and self._pid == os.getpid():
+                self._file.close()
+            self._file = None
+
+    def __reduce__(self) -> tuple[type[Hdf5File], tuple[str, FileState]]:
+        return Hdf5File, (self.path, self._state)  # what is known of the file is of that state, wherever it is taken
+
+
+class OpenDataset(Hdf5File):
+    """A file of which one dataset is open already, and read once."""
+
+    def __init__(self, file: Hdf5File, stored: Any) -> None:
+        self.path, self._state, self._stored = file.path, file._state, stored
+
+    def dataset(self, name: str, cache: int = 0) -> Any:
+        """Return the dataset."""
+        return self._stored
+
+
+def open_hdf5(path: str) -> Any:
+    """Open a file for reading, whoever reads it besides.
+
+    Raises
+    ------
+    BadFile
+        If it is damaged, or open for writing.
+    """
+    import h5py
+
+    os.close(open_file(os.fsencode(path)))  # for its error: HDF5's own says nothing that helps
+    for locking in _LOCKING:
+        try:
+            file = h5py.File(path, "r", locking=locking)
+        except RAISED as error:
+            if "locking" in str(error) and locking != _LOCKING[-1]:
+                continue
+            raise damaged(path, error) from error
+        if file.mode == "r":
+            return file
+        file.close()  # HDF5 shares it with who writes to it, and what is not yet on disk would be missing
+        raise BadFile(f"{path} is open for writing in this program: close it first")
+    raise AssertionError
+
+
+# HDF5 opens a file twice in a program only with the same lock; without one where nothing else has it open.
+_LOCKING = (False, None, True, "best-effort")
+# What h5py raises for damaged files.
+RAISED = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, UnicodeError)
+
+
+def damaged(path: str, error: BaseException) -> BadFile:
+    """Return the error of a file that h5py cannot read."""
+    return BadFile(f"{path} cannot be read as HDF5: {' '.join(str(error).split())[:200]}")
+
+
+class Dataset(Column):
+    """A dataset of an HDF5 file."""
+
+    def __init__(self, file: Hdf5File, name: str, stored: Any) -> None:
+        self._file, self._name = file, name
+        self.shape, self.dtype = tuple(stored.shape), stored.dtype
+        self._chunks = stored.chunks
+        self._row_nbytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        self._chunk_nbytes = 0 if self._chunks is None else math.prod(self._chunks) * self.dtype.itemsize
+        # Chunks that stand side by side, behind the first axis, are read together.
+        self._beside = (
+            math.prod(-(-n // c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True)) if self._chunks else 1
+        )
+        filters = filter_names(stored)
+        if filters and self._chunks is not None:
+            self.unbounded = (
+                f"its chunks are read by HDF5 itself, whose memory is not bounded: {', '.join(filters)}, type {self.dtype}"
+            )
+        plain = self._chunks is None and self.dtype.isnative and _as_in_memory(stored)
+        self._offset = stored.id.get_offset() if plain else None
+        self._path = [os.fsencode(file.path)]
+
+    def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
+        """Read neighbouring rows straight into ``out``."""
+        if self._offset is not None:  # HDF5 gives zeros for what a file that was cut off does not have
+            place, path = self._offset + start * self._row_nbytes, self._path[0]
+
+            def work(fd: int) -> None:
+                """Read the file that the place was learned of."""
+                self._file.check_unchanged(fd)
+                read_into(fd, [out.reshape(-1).view(np.uint8)], place, path)
+
+            with_file(path, work)
+            return
+        dataset = self._file.dataset(self._name, self._cache)
+        self._check_stored(dataset, start, stop)
+        try:
+            dataset.read_direct(out, np.s_[start:stop], np.s_[0 : stop - start])
+        except (OSError, RuntimeError, ValueError, TypeError) as error:
+            raise BadFile(
+                f"{self._file.path}: rows {start} to {stop - 1} of {self._name!r} cannot be read: {' '.join(str(error).split())[:200]}"
+            ) from error
+        self._file.check_unchanged()
+
+    def _check_stored(self, dataset: Any, start: int, stop: int) -> None:
+        """Raise `BadFile` where a filtered chunk is stored in more bytes than it can be."""
+        if not self.unbounded or self._chunks is None:
+            return
+        across = [range(0, n, c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True)]
+        first = start // self._chunks[0] * self._chunks[0]
+        for at in product(range(first, stop, self._chunks[0]), *across):
+            try:
+                size = dataset.id.get_chunk_info_by_coord(at).size
+            except RAISED as error:
+                raise damaged(self._file.path, error) from error
+            if size > most_stored(self._chunk_nbytes):
+                raise BadFile(
+                    f"{self._file.path}: the chunk of {self._name!r} at {at} is stored in {size:,} bytes, and becomes {self._chunk_nbytes:,}"
+                )
+
+    def texts(self) -> list[str]:
+        """Read all rows as text."""
+        import h5py
+
+        dataset = self._file.dataset(self._name, self._cache)
+        self._check_stored(dataset, 0, self.shape[0])
+        try:
+            text = dataset.asstr(errors="backslashreplace")[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
+        except RAISED as error:
+            raise damaged(self._file.path, error) from error
+        return [each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each) for each in text.ravel()]
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Tell where rows lie in the file, if it has them one behind the other."""
+        if self._offset is None:
+            return None
+        return Located(
+            self._path, np.zeros(len(rows), np.int64), self._offset + rows * self._row_nbytes, joined=joined(self._path)
+        )
+
+    @property
+    def run_rows(self) -> int | None:
+        """Rows of a chunk."""
+        return None if self._chunks is None else int(self._chunks[0])
+
+    @property
+    def _cache(self) -> int:
+        return _CHUNKS_KEPT * self._beside * self._chunk_nbytes
+
+    @property
+    def nbytes(self) -> int:
+        """Chunks that HDF5 keeps, one on its way through the filters (HDF5 lets one thread in at a time), and its structures."""
+        return self._cache + 2 * self._chunk_nbytes + _OPEN_NBYTES
+
+
+class ChunkedDataset(Chunked):
+    """A dataset whose chunks are stored as they are, or compressed by gzip, their bytes shuffled or not.
+
+    HDF5 is only asked where a chunk lies: reading and decompressing several at a time is faster, and ends at the size of a chunk,
+    whatever the stream in the file becomes.
+    """
+
+    def __init__(self, file: Hdf5File, name: str, stored: Any, filters: list[int]) -> None:
+        super().__init__(tuple(stored.shape), stored.dtype, stored.chunks)
+        self._file, self._name, self._filters = file, name, filters
+        self._path = os.fsencode(file.path)
+
+    def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
+        try:
+            offset = tuple(i * c for i, c in zip(at, self._chunks, strict=True))
+            info = self._file.dataset(self._name).id.get_chunk_info_by_coord(offset)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise BadFile(f"{self._where(at)} cannot be found: {' '.join(str(error).split())[:200]}") from error
+        if info.byte_offset is None:
+            return False
+        if info.size > most:
+            raise BadFile(f"{self._where(at)} is stored in {info.size:,} bytes, and becomes {self._chunk_nbytes:,}")
+        # Filters are undone in reverse, but for those that this chunk did without.
+        undo = [code for i, code in enumerate(self._filters) if not info.filter_mask >> i & 1][::-1]
+        data = self._buffer("stored", info.size, self._most) if undo else out
+        if not undo and info.size != len(out):
+            raise BadFile(f"{self._where(at)} has {info.size:,} bytes, and must have {len(out):,}")
+
+        def load(fd: int) -> None:
+            """Read the chunk from the file that it was found in."""
+            self._file.check_unchanged(fd)
+            read_into(fd, [data], info.byte_offset, self._path)
+
+        with_file(self._path, load)
+        try:
+            for i, code in enumerate(undo):
+                into = out if i == len(undo) - 1 else self._buffer("between", len(out), len(out))
+                if code == _DEFLATE:
+                    inflate(data, into, zlib.MAX_WBITS)
+                elif len(data) == len(into):
+                    unshuffle(data, self.dtype.itemsize, into)
+                else:
+                    raise BadFile(f"it has {len(data):,} bytes, and must have {len(into):,}")
+                data = into
+        except BadFile as error:
+            raise BadFile(f"{self._where(at)}: {error}") from error
+        return True
+
+    def _fill_value(self) -> Any:
+        try:  # only where it is needed: damaged ones can crash HDF5
+            return self._file.dataset(self._name).fillvalue
+        except RAISED as error:
+            raise damaged(self._file.path, error) from error
+
+    @property
+    def _between(self) -> int:
+        return len(self._filters) - 1 if self._filters else 0
+
+    def _where(self, at: Coordinates) -> str:
+        return f"{self._file.path}: the chunk {at} of {self._name!r}"
+
+
+def _as_in_memory(stored: Any) -> bool:
+    """Whether values are stored as NumPy has them, so that HDF5 would not convert them."""
+    import h5py
+
+    return bool(stored.id.get_type().equal(h5py.h5t.py_create(stored.dtype, logical=True)))
+
+
+def filter_names(stored: Any) -> list[str]:
+    """Return the names of a dataset's filters, such as ``"deflate"`` and ``"lzf"``."""
+    known = stored.id.get_create_plist()
+    return [
+        known.get_filter(i)[3].decode("ascii", "replace") or f"filter {known.get_filter(i)[0]}"
+        for i in range(known.get_nfilters())
+    ]
+
+
+def _plain_filters(file: Any, stored: Any) -> list[int] | None:
+    """Give the filters of a dataset if its chunks can be read without HDF5, or None."""
+    if stored.chunks is None or stored.dtype.kind not in "biufc" or file.userblock_size:
+        return None
+    if not _as_in_memory(stored):
+        return None
+    known = stored.id.get_create_plist()
+    filters = [known.get_filter(i)[0] for i in range(known.get_nfilters())]
+    return filters if set(filters) <= {_DEFLATE, _SHUFFLE} and len(set(filters)) == len(filters) else None
+
+
+def columns_of(group: Any, file: Hdf5File, prefix: str = "") -> Iterator[tuple[str, Column]]:
+    """List the datasets of a group and of those in it; what leads out of the file is listed as refused.
+
+    Parameters
+    ----------
+    group
+        An open group of h5py.
+    file
+        What the columns will read from.
+    prefix
+        Path of the group in the file, with a slash behind; names come without it.
+    """
+    import h5py
+
+    for count, (name, found) in enumerate(_found(group, "", {h5py.h5o.get_info(group.id).addr})):
+        if count == _MOST:
+            raise BadFile(f"{file.path} lists more than {_MOST} datasets")
+        column = Refused(found) if isinstance(found, str) else column_of(found, file, prefix + name)
+        if column is not None:
+            yield name, column
+
+
+def column_of(stored: Any, file: Hdf5File, name: str) -> Column | None:
+    """Return the column that reads a dataset; None where the dataset has no space."""
+    import h5py
+
+    if stored.external or stored.is_virtual:
+        return Refused("a dataset whose values are in other files")
+    if stored.dtype.kind == "O" and not h5py.check_string_dtype(stored.dtype):
+        return Refused("neither numbers nor text")
+    if stored.shape is None:
+        return None
+    filters = _plain_filters(stored.file, stored)
+    return Dataset(file, name, stored) if filters is None else ChunkedDataset(file, name, stored, filters)
+
+
+def _found(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Give the datasets of a group and of those in it, or why one cannot be had; each group once, so that loops end."""
+    import h5py
+
+    for name in group:
+        link, full = group.get(name, getlink=True), f"{prefix}{name}"
+        if isinstance(link, h5py.ExternalLink):
+            yield full, f"a link into another file, {link.filename!r}"
+            continue
+        try:
+            found = group[name]
+        except (KeyError, OSError, RuntimeError) as error:
+            yield full, f"damaged, or a link that leads nowhere ({' '.join(str(error).split())[:100]})"
+            continue
+        if isinstance(found, h5py.Dataset):
+            yield full, found
+        elif isinstance(found, h5py.Group):
+            number = h5py.h5o.get_info(found.id).addr
+            if number not in seen:
+                seen.add(number)
+                yield from _found(found, f"{full}/", seen)

@@ -1,0 +1,119 @@
+"""Splits by the names of arrays: ``x_train y_train x_test y_test``, ``train/images test/images``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from bitesize.errors import BadSetting, NotFound
+from bitesize.sources.base import Asked
+from bitesize.sources.splits import ALIASES, InParts, part_of, rank_of_part, split_in
+
+T = TypeVar("T")
+
+_SPLIT_OF = {word: part for part, words in ALIASES.items() for word in words}
+_WORDS = "|".join(sorted(_SPLIT_OF, key=len, reverse=True))
+_FIRST = re.compile(rf"({_WORDS})(?:$|[_\-. ]+(.+))", re.IGNORECASE)
+_LAST = re.compile(rf"(.+?)[_\-. ]+({_WORDS})", re.IGNORECASE)
+_CAMEL = re.compile(rf"([a-zA-Z]*[a-z]|X|Y)({'|'.join(word.capitalize() for word in _SPLIT_OF)})")
+_CAMEL_FIRST = re.compile(rf"({_WORDS})([A-Z].*)")
+_NAMED = 10
+
+
+def split_and_field(name: str) -> tuple[str, str] | None:
+    """Find the split that an array's name says, and the name of the field without it.
+
+    Returns
+    -------
+    tuple of str or None
+        None where the name says no split.
+
+    Examples
+    --------
+    >>> split_and_field("X_train"), split_and_field("test/images"), split_and_field("train_labels")
+    (('train', 'x'), ('test', 'images'), ('train', 'labels'))
+    >>> split_and_field("contest") is None
+    True
+    """
+    folder, slash, rest = name.partition("/")
+    if slash and (found := split_in(folder)) is not None and not found[1]:
+        return found[0], rest
+    above, slash, last = name.rpartition("/")
+    if (match := _FIRST.fullmatch(last)) or (match := _CAMEL_FIRST.fullmatch(last)):
+        word, field = match[1], match[2] or "x"
+    elif (match := _LAST.fullmatch(last)) or (match := _CAMEL.fullmatch(last)):
+        word, field = match[2], match[1]
+    else:
+        return None
+    return _SPLIT_OF[word.lower()], f"{above}{slash}{field.lower() if field in ('X', 'Y') else field}"
+
+
+def in_splits(lengths: Mapping[str, int | None]) -> dict[str, dict[str, str]]:
+    """Find the splits that arrays are in by their names.
+
+    Parameters
+    ----------
+    lengths
+        Rows of each array, by its name; None where it has none.
+
+    Returns
+    -------
+    dict of str to dict of str to str
+        For each split the names of its fields, and of their arrays. Empty where the names say no splits, or only seem to: where an array
+        without a split in its name has as many rows as those with one, as ``x`` beside ``train_mask`` and ``test_mask``.
+    """
+    found: dict[str, dict[str, str]] = {}
+    others = []
+    for name, rows in lengths.items():
+        split = split_and_field(name)
+        if split is None:
+            others.append(rows or 0)
+        else:
+            found.setdefault(split[0], {}).setdefault(split[1], name)
+    rows_of = [lengths[name] or 0 for fields in found.values() for name in fields.values()]
+    if len(found) < 2 or (others and ("train" not in found or max(others) >= max(rows_of))):
+        return {}
+    return {split: found[split] for split in sorted(found, key=rank_of_part)}
+
+
+def arrays_of_split(
+    arrays: Mapping[str, T], lengths: Mapping[str, int | None], asked: Asked, where: str
+) -> tuple[dict[str, T], Asked, dict[str, int]]:
+    """Take the arrays of the split that is asked for, under the names of their fields; all of them where there are no splits.
+
+    Returns
+    -------
+    tuple
+        The arrays; what is asked of them; and what is left out, with the reason.
+
+    Raises
+    ------
+    InParts
+        If there are splits, and none is asked for.
+    NotFound
+        If there is no such split.
+    BadSetting
+        If there are no splits, and one is asked for.
+    """
+    if asked.split is None and asked.fields is not None:  # by the names that they have
+        return dict(arrays), asked, {}
+    found = in_splits(lengths)
+    if asked.split is None:
+        if found:
+            raise InParts(where, found)
+        return dict(arrays), asked, {}
+    if not found:
+        raise BadSetting(
+            f"split={asked.split!r}: {where} has no splits, neither arrays such as x_train and x_test nor groups such as train and test: "
+            f"it has {', '.join([*arrays][:_NAMED]) or 'nothing'}"
+        )
+    fields = found.get(part_of(asked.split) or asked.split)
+    if fields is None:
+        raise NotFound(f"{where} has no split {asked.split!r}: it has {', '.join(found)}")
+    here = {there: name for name, there in fields.items()}
+    labels = here.get(asked.labels, asked.labels) if isinstance(asked.labels, str) else asked.labels
+    taken = {there for of in found.values() for there in of.values()}
+    left_out = {f"{name}: in no split by its name": 1 for name in arrays if name not in taken}
+    return {name: arrays[there] for name, there in fields.items()}, replace(asked, labels=labels, split=None), left_out
