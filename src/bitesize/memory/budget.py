@@ -153,6 +153,11 @@ class Budget:
         return max(self.total, self._largest) if self._auto else self.total
 
     @property
+    def limit(self) -> Limit:
+        """What bounds this process, as it was last measured: when the budget was made, grew, or at the start of an epoch."""
+        return self._limit
+
+    @property
     def bound(self) -> str:
         """The most that an automatic budget may have, as the end of a clause of an error; empty for a budget of a given size."""
         if not self._auto:

@@ -62,14 +62,25 @@ class TrainingLoaders:
             If that is not enough, with the need, the room and the options that would make it fit.
         """
         need, beside = self.need(batch_size), " and validation" if self._val is not None else ""
-        if budget.grow(need, f"training{beside} with batches of {batch_size} rows need{'' if beside else 's'} it"):
+        fits = budget.grow(need, f"training{beside} with batches of {batch_size} rows need{'' if beside else 's'} it")
+        limit = budget.limit
+        if fits and need <= limit.room:
             return
-        ways = f'raise --memory to "{format_size(need, ceil=True)}"'
-        smaller = next((size for size in self._sizes() if size < batch_size and self.need(size) <= budget.most), None)
-        ways = f"Lower --batch-size to {smaller} or {ways}" if smaller else f"No batch fits: {ways}"
+        room = limit.room if fits else budget.most
+        smaller = next((size for size in self._sizes() if size < batch_size and self.need(size) <= room), None)
+        if fits:
+            state, way = (
+                f"the budget allows it, but {limit.name} leaves {format_size(room)} to this process",
+                "raise that limit",
+            )
+        else:
+            state, way = (
+                f"the budget is {format_size(budget.total)}{budget.bound}",
+                f'raise --memory to "{format_size(need, ceil=True)}"',
+            )
+        ways = f"Lower --batch-size to {smaller} or {way}" if smaller else f"No batch fits: {way}"
         raise DoesNotFit(
-            f"Loading for training{beside} needs {format_size(need, ceil=True)} with batches of {batch_size} rows, and the "
-            f"budget is {format_size(budget.total)}{budget.bound}. {ways}."
+            f"Loading for training{beside} needs {format_size(need, ceil=True)} with batches of {batch_size} rows, and {state}. {ways}."
         )
 
     def open(self, batch_size: int, budget: Budget) -> tuple[Loader, Loader | None]:
