@@ -11,6 +11,7 @@ from bitesize.cli.console import console, left_out_line, plain
 from bitesize.cli.interrupt import INTERRUPT
 from bitesize.cli.plan import print_plan
 from bitesize.memory.sizes import format_size
+from bitesize.training.need import plan_of
 
 _WIDTHS = {"epoch": 6, "loss": 9, "accuracy": 9, "val_loss": 9, "val_accuracy": 13, "rows_per_second": 10, "seconds": 9}
 _TITLES = {"rows_per_second": "rows/s"}
@@ -60,7 +61,7 @@ class Terminal(Quiet):
     def planned(self, job: Any) -> None:
         """Print what is about to run."""
         self._job = job
-        print_plan(job.loader.plan)
+        print_plan(plan_of(job.loader, job.val_loader))
         line = left_out_line(job.train.left_out)
         if line:
             console.print(line, highlight=False)

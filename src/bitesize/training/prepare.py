@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from bitesize.engine.loader import Loader
-from bitesize.errors import BadSetting, DoesNotFit
+from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
-from bitesize.memory.sizes import format_size
-from bitesize.outputs.keras import to_keras
+from bitesize.outputs.keras import batches_held, to_keras
 from bitesize.sources.base import Source
 from bitesize.sources.opening import open_to_train
 from bitesize.sources.splits import InParts, part_of
@@ -21,6 +18,7 @@ from bitesize.spec import Encoded
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.models import build_model, input_scaling, outputs_probabilities, saved_image_size
+from bitesize.training.need import TrainingLoaders
 from bitesize.training.resume import Broken
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings, geometry, is_whole, parse_interval
@@ -29,7 +27,6 @@ from bitesize.transforms.colour import Normalize
 # The share of all steps in which the learning rate rises from 0; then it falls along a cosine to 0.
 _WARM_UP = 0.1
 _WEIGHT_DECAY = 0.05
-_UNLIMITED = 1 << 60  # bytes, for asking what a loader would need; nothing of it is touched
 
 
 @dataclass
@@ -137,50 +134,13 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
     else:
         scaling = input_scaling(settings.model, is_whole(what))
 
-    def loader(source: Source, *, training: bool, batch_size: int, memory: Budget) -> Loader:
-        """Make a loader with the settings of the run."""
-        return Loader(
-            source,
-            batch_size=batch_size,
-            transforms=[*geometry(source, settings.image_size, settings.augment and training), *scaling],
-            memory=memory,
-            shuffle=training,
-            seed=settings.seed,
-            # A short batch would make JAX compile the training step again; other rows are left out each epoch.
-            last="drop" if training and len(source) >= batch_size else "short",
-            dtype=np.float32,
-            on_error=settings.on_error,
-            max_bad=settings.max_bad,
-        )
-
-    def least(source: Source | None, batch_size: int, *, training: bool) -> int:
-        """Ask a loader for the least it could do with."""
-        if source is None:
-            return 0
-        with loader(source, training=training, batch_size=batch_size, memory=Budget(_UNLIMITED)) as probe:
-            to_keras(probe)
-            return probe.least
-
-    def need(batch_size: int) -> int:
-        """Tell the least budget for both loaders."""
-        return least(train, batch_size, training=True) + least(val, batch_size, training=False)
-
-    sizes = [size for size in (256, 128, 64, 32, 16, 8, 4, 2, 1) if size <= len(train)]
-    if settings.batch_size == "auto":
-        settings = replace(settings, batch_size=next((size for size in sizes if need(size) <= budget.total), 1))
-    assert settings.batch_size != "auto"
-    _refuse_unless_it_fits(need, settings.batch_size, sizes, budget)
+    loaders = TrainingLoaders(settings, train, val, scaling, batches_held(keras.backend.backend()))
+    settings = replace(settings, batch_size=(batch_size := loaders.choose_batch_size(budget)))
+    loaders.grow_or_refuse(batch_size, budget)
     keras.utils.set_random_seed(settings.seed % 2**32)
-    # What validation needs is kept free while the first loader chooses how much it sets aside for decoding.
-    kept = budget.pool(least(val, settings.batch_size, training=False), "validation")
-    train_loader = loader(train, training=True, batch_size=settings.batch_size, memory=budget)
-    val_loader = None
+    train_loader, val_loader = loaders.open(batch_size, budget)
     try:
-        data, val_data = to_keras(train_loader), None
-        kept.close()
-        if val is not None:
-            val_loader = loader(val, training=False, batch_size=settings.batch_size, memory=budget)
-            val_data = to_keras(val_loader)
+        data, val_data = to_keras(train_loader), None if val_loader is None else to_keras(val_loader)
         model = build_model(settings.model, train_loader.spec["x"].shape, len(classes), settings.weights)
         _compile(keras, model, settings, len(train_loader))
         run = RunFolder.create(out)
@@ -217,19 +177,6 @@ def _checkpoint(run: RunFolder, settings: TrainSettings, config: dict[str, Any])
     # What `bitesize train --resume` begins with, wherever it is called.
     extra = {"settings": settings.as_dict(), "scaling": config["scaling"], "folder": os.getcwd()}
     return Checkpoint(run.checkpoints, every_batches=batches, every_minutes=minutes, extra=extra)
-
-
-def _refuse_unless_it_fits(need: Callable[[int], int], batch_size: int, sizes: Sequence[int], budget: Budget) -> None:
-    least = need(batch_size)
-    if least <= budget.total:
-        return
-    ways = f'raise --memory to "{format_size(least, ceil=True)}"'
-    smaller = next((size for size in sizes if size < batch_size and need(size) <= budget.total), None)
-    ways = f"Lower --batch-size to {smaller} or {ways}" if smaller else f"No batch fits: {ways}"
-    raise DoesNotFit(
-        f"Loading for training and validation needs {format_size(least)} with batches of {batch_size} rows, and the budget is "
-        f"{format_size(budget.total)}. {ways}."
-    )
 
 
 def _compile(keras: Any, model: Any, settings: TrainSettings, steps: int) -> None:
