@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.files.scan import class_key
-from bitesize.spec import Encoded, Field
+from bitesize.spec import Encoded, Field, image_channels
 
 
 def class_numbers(labels: Sequence[Any] | NDArray[Any], rows: int) -> tuple[NDArray[Any], tuple[str, ...] | None]:
@@ -77,7 +77,7 @@ def _numbered(labels: Sequence[str], rows: int) -> tuple[NDArray[np.int64], tupl
 def label_field(labels: NDArray[Any], x: Field | Encoded) -> Field:
     """Tell what labels are beside ``x``: whole numbers for each pixel of an image are a mask."""
     shape = labels.shape[1:]
-    image = isinstance(x, Field) and len(x.shape) == 3 and x.shape[2] in (1, 3, 4) and shape == x.shape[:2]
+    image = isinstance(x, Field) and len(x.shape) == 3 and image_channels(x.shape) is not None and shape == x.shape[:2]
     return Field(shape, labels.dtype, mask=image and labels.dtype.kind in "iu")
 
 

@@ -18,7 +18,7 @@ from bitesize.sources.rows import Into, raise_bad
 from bitesize.spec import Encoded, Mode
 
 # Formats that keep numbers as they are.
-MASK_SUFFIXES = frozenset((".png", ".bmp", ".tif", ".tiff", ".gif", ".webp"))
+MASK_SUFFIXES = frozenset((".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".pbm", ".pnm"))
 
 
 class ImagesWithMasks(FileSource):
@@ -31,7 +31,7 @@ class ImagesWithMasks(FileSource):
     masks
         The masks, in any order: each has its image's path but for root and suffix.
     mode
-        ``"RGB"``, ``"L"`` or ``"RGBA"``.
+        ``"RGB"``, ``"L"``, ``"RGBA"`` or ``"I;16"``, for the images.
     orient
         Whether the EXIF orientation is applied, of images and of masks.
     left_out
