@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         NotLazy,
         Stalled,
         TooManyBadRows,
+        UnsupportedFile,
         WrongModel,
     )
     from bitesize.lazy.array import LazyArray
@@ -102,7 +103,8 @@ _HOME = {
     "engine.loader": ["Loader"],
     "errors": [
         "BadFile", "BadResult", "BadRows", "BadSetting", "BatchesHeld", "BitesizeError", "DiskFull", "DoesNotFit", "FileChanged",
-        "LoaderClosed", "MissingPackage", "NoPermission", "NotFound", "NotLazy", "Stalled", "TooManyBadRows", "WrongModel",
+        "LoaderClosed", "MissingPackage", "NoPermission", "NotFound", "NotLazy", "Stalled", "TooManyBadRows", "UnsupportedFile",
+        "WrongModel",
     ],
     "lazy.array": ["LazyArray"],
     "lazy.functions": ["concatenate", "stack"],
@@ -188,6 +190,7 @@ __all__ = [
     "TooManyBadRows",
     "Transform",
     "Translate",
+    "UnsupportedFile",
     "WrongModel",
     "Zoom",
     "chain",

@@ -5,6 +5,7 @@ BitesizeError
  +-- NotFound        (FileNotFoundError)  no such file or folder, or nothing usable in it
  +-- NoPermission    (PermissionError)    the system does not let this process read it
  +-- BadFile         (ValueError)         a file is not what its place demands
+ |    +-- UnsupportedFile             a file is in order, and of a kind that is not decoded
  +-- FileChanged     (OSError)            a file vanished or changed since it was listed
  +-- BadRows         (ValueError)         rows that one read could not deliver, each with its cause
  +-- TooManyBadRows  (ValueError)         more bad rows in an epoch than ``max_bad`` allows
@@ -51,6 +52,10 @@ class NoPermission(BitesizeError, PermissionError):
 
 class BadFile(BitesizeError, ValueError):
     """A file's contents are not what its place demands."""
+
+
+class UnsupportedFile(BadFile):
+    """A file is in order, and of a kind that is not decoded; the message has the way on."""
 
 
 class FileChanged(BitesizeError, OSError):

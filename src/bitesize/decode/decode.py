@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import io
-import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.decode.header import ImageInfo
-from bitesize.errors import BadFile
-from bitesize.spec import CHANNELS, Mode
+from bitesize.decode.exif import ORIENTATION
+from bitesize.decode.header import ImageInfo, explained
+from bitesize.decode.pnm import full_value
+from bitesize.errors import BadFile, UnsupportedFile
+from bitesize.spec import CHANNELS, Mode, mode_dtype
 
 # The file is complete when only this is odd: bytes that stand before the end marker. Any other warning may hide a
 # truncation behind it.
-# What Pillow calls the bytes that it was given.
-_FILE_OBJECT = re.compile(r"<_io\.BytesIO object at 0x[0-9a-f]+>")
 _HARMLESS = "extraneous bytes before marker 0xd9"
 # What undoes each EXIF orientation, as members of Pillow's Transpose: mirrors undo themselves, a quarter turn the other.
 _TURN_BACK = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
 _COLORSPACE = {"RGB": "RGB", "L": "GRAY", "RGBA": "RGBA"}
+_NOT_WIDE = 'mode="I;16" is for 16-bit gray images, and this one is {channels} of {bits} bits: mode="L" or "RGB" decodes it'
 # JPEG can be decoded at these eighths of its size for less work; the full size is 8.
 EIGHTHS = (1, 2, 3, 4, 5, 6, 7, 8)
 
@@ -34,7 +34,7 @@ def decoded_size(info: ImageInfo, eighths: int) -> tuple[int, int]:
 
 def choose_eighths(info: ImageInfo, min_width: float, min_height: float) -> int:
     """Choose the smallest JPEG scale at which the image is at least that wide and high; 8 where there is none."""
-    if info.kind != "JPEG" or info.channels == 4 or 2 * min_width > info.width + 1 or 2 * min_height > info.height + 1:
+    if not _by_turbojpeg(info) or 2 * min_width > info.width + 1 or 2 * min_height > info.height + 1:
         return 8
     for eighths in (1, 2, 4):  # the scales that libjpeg-turbo has fast paths for
         width, height = decoded_size(info, eighths)
@@ -45,7 +45,7 @@ def choose_eighths(info: ImageInfo, min_width: float, min_height: float) -> int:
 
 def smaller_eighths(info: ImageInfo, eighths: int) -> int | None:
     """Choose the next smaller scale at which a JPEG can be decoded, or None; an image of several scans gains nothing by it."""
-    if info.kind != "JPEG" or info.channels == 4 or info.buffered:
+    if not _by_turbojpeg(info) or info.buffered:
         return None
     return next((scale for scale in (4, 2, 1) if scale < eighths), None)
 
@@ -53,27 +53,38 @@ def smaller_eighths(info: ImageInfo, eighths: int) -> int | None:
 def pixels_nbytes(info: ImageInfo, mode: Mode, eighths: int) -> int:
     """Bytes of the decoded pixels, which `decode` writes to its buffer."""
     width, height = decoded_size(info, eighths)
-    return width * height * CHANNELS[mode]
+    return width * height * CHANNELS[mode] * mode_dtype(mode).itemsize
 
 
 def decode_nbytes(info: ImageInfo, mode: Mode, eighths: int, file_nbytes: int) -> int:
     """Bytes that decoding a file takes in all: pixels, and what the decoder holds beside them while it works."""
     pixels = info.width * info.height
-    if info.kind == "JPEG" and info.channels != 4:
+    if _by_turbojpeg(info) and mode != "I;16":
         # libjpeg holds every coefficient of an image of several scans: 2 bytes each, chroma at most as large as luma.
         beside = pixels * info.channels * 2 if info.buffered else info.width * 64
     else:
         # Pillow copies the file, and holds the image (4 bytes a pixel for all modes but gray) and a copy for NumPy; for other
         # modes also each step of the conversion: alpha over white takes four images, 16-bit gray 32-bit temporaries.
-        beside = file_nbytes + pixels * (8 if info.plain and mode != "RGBA" else 32)
+        beside = file_nbytes + info.overhead + pixels * _beside_a_pixel(info, mode)
     return pixels_nbytes(info, mode, eighths) + beside
 
 
-def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _beside_a_pixel(info: ImageInfo, mode: Mode) -> int:
+    if info.kind == "JPEG2000":
+        return 40  # all components as 32-bit numbers, twice; measured at 25 for RGBA
+    return 8 if info.plain and mode != "RGBA" else 32
+
+
+def _by_turbojpeg(info: ImageInfo) -> bool:
+    return info.kind == "JPEG" and not info.by_pillow
+
+
+def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: NDArray[np.uint8]) -> NDArray[Any]:
     """Decode an image as stored (not turned by its EXIF orientation).
 
     Gray, palette and CMYK images become RGB; 16-bit values are scaled by 1 / 257, not clipped; transparency is laid
-    over white, but for ``mode="RGBA"``.
+    over white, but for ``mode="RGBA"``. With ``mode="I;16"`` values of 16-bit gray images stay what they are, and other
+    images are refused.
 
     Parameters
     ----------
@@ -82,7 +93,7 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
     info
         Its header, by `read_info`.
     mode
-        ``"RGB"``, ``"L"`` or ``"RGBA"``.
+        ``"RGB"``, ``"L"``, ``"RGBA"`` or ``"I;16"``.
     eighths
         Scale, one of `EIGHTHS`; 8 for anything but JPEG.
     buffer
@@ -90,26 +101,33 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
 
     Returns
     -------
-    ndarray of uint8, shape (height, width, channels)
+    ndarray of uint8, or of uint16 for ``"I;16"``, shape (height, width, channels)
         A view on ``buffer``.
 
     Raises
     ------
+    UnsupportedFile
+        If the image is in order, and its values cannot be brought to the mode.
     BadFile
         If the image is damaged or cut off. The buffer then holds nothing that may be used.
     """
     width, height = decoded_size(info, eighths)
-    shape = (height, width, CHANNELS[mode])
-    out = buffer[: height * width * shape[2]].reshape(shape)
+    out = buffer[: pixels_nbytes(info, mode, eighths)].view(mode_dtype(mode)).reshape(height, width, CHANNELS[mode])
+    if mode == "I;16" and (info.bits != 16 or info.channels != 1):
+        raise BadFile(
+            _NOT_WIDE.format(
+                bits=info.bits, channels={1: "gray", 2: "gray with transparency", 3: "RGB"}.get(info.channels, "color")
+            )
+        )
     try:
-        if info.kind == "JPEG" and info.channels != 4:
+        if _by_turbojpeg(info):
             _decode_jpeg(data, mode, eighths, out)
         else:
             _decode_other(data, info, mode, out)
     except (BadFile, MemoryError, ImportError):
         raise
     except Exception as error:  # Pillow's plugins raise many types for damaged files
-        raise BadFile(f"damaged {info.kind}: {_FILE_OBJECT.sub('it', str(error))}") from error
+        raise BadFile(f"damaged {info.kind}: {explained(error)}") from error
     return out
 
 
@@ -130,13 +148,19 @@ def _decode_jpeg(data: memoryview, mode: Mode, eighths: int, out: NDArray[np.uin
         raise BadFile(f"damaged JPEG: its header says {out.shape[1]} x {out.shape[0]}, decoded are {pixels.shape[1::-1]}")
 
 
-def _decode_other(data: memoryview, info: ImageInfo, mode: Mode, out: NDArray[np.uint8]) -> None:
+def _decode_other(data: memoryview, info: ImageInfo, mode: Mode, out: NDArray[Any]) -> None:
     from PIL import Image
 
     with Image.open(io.BytesIO(data), formats=[info.kind]) as opened:
+        if mode == "L" and info.kind == "JPEG":
+            opened.draft("L", opened.size)  # luma itself, as for other JPEGs, not the gray of clipped colors
         image: Image.Image = as_stored(opened, info)
-        if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-            image = _from_wide_gray(image)
+        if image.mode.startswith("I") or image.mode == "F":
+            values = _wide_gray(image, info)
+            if mode == "I;16":
+                out[..., 0] = _as_written(values, data) if info.kind == "PPM" else values
+                return
+            image = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
         if mode != "RGBA" and image.has_transparency_data:
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, "white")
@@ -150,15 +174,28 @@ def as_stored(image: Any, info: ImageInfo) -> Any:
     """Undo what Pillow does to TIFFs, and only these, while it loads them: turn them by their EXIF orientation."""
     from PIL import Image
 
-    turned = info.kind == "TIFF" and info.orientation != 1
+    if info.kind != "TIFF" or info.orientation == 1:
+        return image
+    image.load()
+    # Pillow removes the tag from what it has turned: should a version not turn, there is nothing to undo.
+    turned = image.getexif().get(ORIENTATION, 1) != info.orientation
     return image.transpose(Image.Transpose(_TURN_BACK[info.orientation])) if turned else image
 
 
-def _from_wide_gray(image: Any) -> Any:
-    """Bring 16-bit gray to 8 bits by its range; Pillow's own conversion clips nearly everything to white."""
-    from PIL import Image
+def _as_written(values: NDArray[Any], data: memoryview) -> NDArray[Any]:
+    """Undo what Pillow does to PNM files of a full brightness below 65535: scale their values up to it."""
+    full = full_value(data)
+    return values if full == 65_535 else np.rint(values * (full / 65_535)).astype(np.uint16)
 
-    values = np.asarray(image)
-    if values.dtype == np.float32:
-        raise BadFile("the image has floating-point pixels, whose range is unknown: save it as .npy")
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).clip(0, 255).astype(np.uint8))
+
+def _wide_gray(image: Any, info: ImageInfo) -> NDArray[Any]:
+    """Return the values of gray of more than 8 bits, which must lie within 0 to 65535: of others the range is unknown."""
+    values: NDArray[Any] = np.asarray(image)
+    if values.dtype.kind == "f":
+        raise UnsupportedFile("the image has floating-point pixels, whose range is unknown: save it as .npy")
+    least, greatest = int(values.min()), int(values.max())
+    if least < 0 or greatest > 65_535:
+        raise UnsupportedFile(
+            f"the image has {info.bits}-bit values of {least} to {greatest}, and only 0 to 65535 is decoded: save it as .npy"
+        )
+    return values

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.decode.decode import as_stored
-from bitesize.decode.header import ImageInfo
+from bitesize.decode.header import ImageInfo, explained
 from bitesize.errors import BadFile
 
 
@@ -19,7 +19,7 @@ def mask_dtype(data: memoryview, info: ImageInfo) -> np.dtype[Any]:
         with _opened(data, info) as image:
             return np.dtype(np.uint16 if _is_wide(image.mode) else np.uint8)
     except Exception as error:  # Pillow's plugins raise many types for damaged files
-        raise BadFile(f"damaged {info.kind}: {error}") from error
+        raise BadFile(f"damaged {info.kind}: {explained(error)}") from error
 
 
 def mask_nbytes(info: ImageInfo, file_nbytes: int) -> int:
@@ -68,7 +68,7 @@ def decode_mask(data: memoryview, info: ImageInfo, dtype: np.dtype[Any], buffer:
     except (BadFile, MemoryError):
         raise
     except Exception as error:  # Pillow's plugins raise many types for damaged files
-        raise BadFile(f"damaged {info.kind}: {error}") from error
+        raise BadFile(f"damaged {info.kind}: {explained(error)}") from error
     return out
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitesize.engine.loader import Loader
 from bitesize.engine.watching import Seen, Watched
@@ -24,6 +25,9 @@ _SIDE = 16
 _TIMES_THE_MEDIAN, _ASPECT, _SMALL_SIDE = 50, 20, 8
 # The most frequent class has so many times the rows of the least frequent: training will favour it.
 _UNBALANCED = 10
+
+# An image of 16 bits that uses less than this part of its range was probably made of 12 bits or fewer.
+_PART_OF_RANGE = 8
 
 _BATCH = 32
 
@@ -55,7 +59,7 @@ class Findings:
         Rows of the same contents in several parts: a model is measured by what it was trained on.
     suspicious : tuple of Place
         Rows that can be read, and may not be meant: of one colour, NaN or infinite, of extreme size, of another kind than their
-        name says.
+        name says, of 16 bits that use a small part of their range.
     classes : Mapping of str to (Mapping of str to int)
         Rows of each class in each part; empty where there are none.
     unbalanced : tuple of str
@@ -169,14 +173,17 @@ def _read(
 
 def _suspicious(name: str, part: Source, seen: Seen) -> list[Place]:
     found = []
+    narrow = _narrow(part, seen)
     pixels = seen.sides.astype(np.int64).prod(axis=1)
     known = pixels > 0
     middle = float(np.median(pixels[known])) if known.any() else 0.0
-    for row in np.flatnonzero(seen.odd | seen.plain | seen.renamed | known).tolist():
+    for row in np.flatnonzero(seen.odd | seen.plain | seen.renamed | known | narrow).tolist():
         reasons = []
         width, height = seen.sides[row].tolist()
         if seen.plain[row]:
             reasons.append("of one colour" if known[row] else "all values are the same")
+        if narrow[row]:
+            reasons.append(_of_narrow_range(part, seen, row))
         if seen.odd[row]:
             reasons.append(f"{seen.where_odd} has NaN or infinite values")
         if seen.renamed[row]:
@@ -190,6 +197,36 @@ def _suspicious(name: str, part: Source, seen: Seen) -> list[Place]:
         if reasons:
             found.append(Place(name, row, part.describe(row), "; ".join(reasons)))
     return found
+
+
+def _narrow(part: Source, seen: Seen) -> NDArray[np.bool_]:
+    """Find images of 16 bits that use a small part of their range: all that 8 bits leave few levels of, else one for all rows."""
+    what = part.spec[part.main]
+    if not isinstance(what, Encoded):
+        return np.zeros(len(seen.levels), np.bool_)
+    part_of_range = int(np.iinfo(what.dtype).max + 1) // _PART_OF_RANGE
+    narrow: NDArray[np.bool_] = (seen.levels > 0) & (seen.brightest < part_of_range)
+    if what.mode != "I;16":
+        return narrow
+    # Their values are kept: a dark image among others is no fault, and one row stands for a set that is dark.
+    chosen = np.zeros(len(narrow), np.bool_)
+    brightest = int(seen.brightest.argmax())
+    chosen[brightest] = narrow[brightest]
+    return chosen
+
+
+def _of_narrow_range(part: Source, seen: Seen, row: int) -> str:
+    what, brightest = part.spec[part.main], int(seen.brightest[row])
+    assert isinstance(what, Encoded)
+    if what.mode == "I;16":
+        return (
+            f"16-bit values reach {brightest:,} at most in all images, less than 1/{_PART_OF_RANGE} of their range (12-bit data?): "
+            f"scale by what is full brightness, such as bs.Scale(1 / {max(brightest, 1)})"
+        )
+    return (
+        f"its 16-bit values use less than 1/{_PART_OF_RANGE} of their range, and 8 bits leave {seen.levels[row]} levels of them: "
+        f'open it with mode="I;16"'
+    )
 
 
 def _same(parts: Mapping[str, Source], noted: Mapping[str, Seen]) -> tuple[tuple[tuple[Place, ...], ...], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from bitesize.decode.decode import choose_eighths, decode, decode_nbytes, decoded_size, pixels_nbytes, smaller_eighths
 from bitesize.decode.header import ImageInfo, read_info
 from bitesize.decode.mask import decode_mask, mask_nbytes
+from bitesize.decode.reduced import log_losses
 from bitesize.engine.first import ignored
 from bitesize.engine.scratch import NoRoom, Reader, Room, Scratch
 from bitesize.engine.shapes import Steps, integer_limits
+from bitesize.engine.watching import Watched
 from bitesize.errors import BadFile, BadRows, BitesizeError, without_frames
 from bitesize.kernels.filters import NEAREST
 from bitesize.kernels.warm import Job
 from bitesize.memory.mapping import aligned
+from bitesize.sources.around import Around
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.render import Canvas, Drawing, draw_mask, mask_canvas, mask_values, plan_drawing, render, warm_up
@@ -62,6 +65,8 @@ class EncodedRows:
         self._fill, self._mask_fill = steps.surroundings
         self._fast_decode = fast_decode
         self._slants = steps.slants
+        self._whole = 255.0 if what.dtype == np.uint8 else 1.0  # as for arrays of these types
+        self._see = _observer(source)
         image = drawn[self._image]
         self._height, self._width = image.shape[1:] if chw else image.shape[:2]
         self._canvas = Canvas(image.shape, image.dtype, chw, integer_limits(image.dtype))
@@ -81,8 +86,9 @@ class EncodedRows:
 
     def warm(self) -> list[Job]:
         """List the compiled code that it needs."""
-        name = f"resample uint8 {self._canvas.stored} {self._slants}"
-        return [(name, lambda: warm_up(np.dtype(np.uint8), self._canvas, self._slants))]
+        decoded = self._what.dtype
+        name = f"resample {decoded} {self._canvas.stored} {self._slants}"
+        return [(name, lambda: warm_up(decoded, self._canvas, self._slants))]
 
     def readers(self, scratch: Scratch) -> dict[str, Reader]:
         """Give what a source puts the files of some rows into."""
@@ -178,10 +184,11 @@ class EncodedRows:
         try:
             info = read_info(data)
         except BadFile as error:
-            raise BadFile(f"{self._source.describe(row)}: {error}") from error
+            raise type(error)(f"{self._source.describe(row)}: {error}") from error
         orientation = info.orientation if self._what.orient else 1
+        log_losses(self._source, row, info, self._what.mode)
         width, height = (info.height, info.width) if orientation >= 5 else (info.width, info.height)
-        view = self.adjusted(View(width, height), draws)
+        view = self.adjusted(View(width, height, self._whole), draws)
         if view.height != self._height or view.width != self._width:
             raise BadFile(
                 f"{self._source.describe(row)} is {width} x {height} pixels and the first image {self._width} x "
@@ -238,7 +245,9 @@ class EncodedRows:
         try:
             pixels = decode(files[self._image], info, self._what.mode, eighths, buffer)
         except BadFile as error:
-            raise BadFile(f"{self._source.describe(row)}: {error}") from error
+            raise type(error)(f"{self._source.describe(row)}: {error}") from error
+        if self._see is not None:
+            self._see(row, info, pixels)
         decoded = perf_counter()
         at = aligned(pixels.nbytes)
         values = buffer[at : at + 4 * drawing.scratch].view(np.float32)
@@ -260,7 +269,7 @@ class EncodedRows:
                 raise BadFile(f"is {width} x {height} pixels, and its image is {geometry[6]:.0f} x {geometry[7]:.0f}")
             numbers = decode_mask(data, info, out.dtype, buffer)
         except BadFile as error:
-            raise BadFile(f"the mask ({name!r}) of {self._source.describe(row)}: {error}") from error
+            raise type(error)(f"the mask ({name!r}) of {self._source.describe(row)}: {error}") from error
         view = View(out.shape[1], out.shape[0])
         view.a, view.b, view.c, view.d, view.e, view.f = geometry[:6]
         view.to_stored(orientation, info.width, info.height, 1.0)
@@ -279,6 +288,15 @@ class EncodedRows:
         finally:
             scratch.clock.read += perf_counter() - begun
         return {name: reader.files[0] for name, reader in readers.items()}
+
+
+def _observer(source: Source) -> Callable[[int, ImageInfo, NDArray[Any]], None] | None:
+    """Return what notes decoded pixels, where a source or one that it wraps does; see `engine.watching`."""
+    while isinstance(source, Around):
+        if isinstance(source, Watched):
+            return source.see_pixels
+        source = source.base
+    return None
 
 
 def _eighths(view: View, info: ImageInfo) -> int:

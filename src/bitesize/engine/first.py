@@ -81,4 +81,4 @@ def _look(source: Source, name: str, row: int) -> tuple[ImageInfo, memoryview]:
     except BadRows as error:
         raise next(iter(error.causes.values())) from None
     except BadFile as error:
-        raise BadFile(f"{beside}{source.describe(row)} (row {row}): {error}") from error
+        raise type(error)(f"{beside}{source.describe(row)} (row {row}): {error}") from error

@@ -12,11 +12,20 @@ from bitesize.engine.scratch import Scratch
 from bitesize.engine.shapes import READ_TYPES, Steps, integer_limits
 from bitesize.files.pread import HAS_PREADV, READ_FLAGS, joined
 from bitesize.kernels.filters import PLAIN as AS_IT_IS
-from bitesize.kernels.filters import resample_values
 from bitesize.kernels.warm import Job, is_warm
 from bitesize.sources.rows import Located
-from bitesize.spec import Field
-from bitesize.transforms.render import Canvas, draw_mask, mask_canvas, mask_values, plan_drawing, render, storage, warm_up
+from bitesize.spec import Field, image_channels
+from bitesize.transforms.render import (
+    Canvas,
+    draw_mask,
+    mask_canvas,
+    mask_values,
+    most_values,
+    plan_drawing,
+    render,
+    storage,
+    warm_up,
+)
 from bitesize.transforms.view import PLAIN, View
 
 # Values that are multiplied and added at once, about: a few KB, which stay in the fastest cache.
@@ -56,8 +65,10 @@ class FixedRows:
         self._slants = steps.slants or bool(self._masks)
         self._pictorial, self._random = steps.pictorial, steps.random
         self._fill, self._mask_fill = steps.surroundings
-        self._image = len(stored.shape) == 3 and stored.shape[2] in (1, 3, 4)
-        self._chw = chw and self._image
+        self._image = image_channels(stored.shape) is not None
+        self._channels = steps.channels_of(stored)
+        self._spread = steps.spreads(self._channels)
+        self._chw = chw and self._image and len(stored.shape) == 3
         self._limits = integer_limits(drawn.dtype)
         self._canvas = Canvas(drawn.shape, drawn.dtype, self._chw, self._limits) if self._image else None
         self._mask_canvases = {name: mask_canvas(field) for name, field in self._masks.items()}
@@ -80,29 +91,22 @@ class FixedRows:
         """Float32 values of scratch that drawing a row needs, whatever is drawn."""
         if not self._pictorial:
             return 0
-        height, width, channels = self.stored.shape
+        height, width = self.stored.shape[:2]
         out_h, out_w = self.drawn.shape[1:] if self._chw else self.drawn.shape[:2]
         if not self._random:
-            return max(plan_drawing(self._adjusted(()), width, height, channels).scratch, mask_values(out_w))
-        # Whatever is drawn, upright or turned, an output pixel is made of all pixels of the image at most.
-        return max(
-            resample_values(width, channels, width, height, out_h, out_w),
-            resample_values(width, channels, width, height, out_w, out_h),
-        )
+            return max(plan_drawing(self._adjusted(()), width, height, self._channels).scratch, mask_values(out_w))
+        return most_values(width, height, self._channels, out_w, out_h, self._spread)
 
     def warm(self) -> list[Job]:
         """List the compiled code that it needs."""
         if self.direct or self.stored.dtype not in READ_TYPES:
             return []
         if self._canvas is not None and self._pictorial:
-            canvas = self._canvas
+            canvas, read = self._canvas, np.dtype(np.float32) if self._spread else self.stored.dtype
             return [
-                (
-                    f"resample {self.stored.dtype} {canvas.stored} {self._slants}",
-                    lambda: warm_up(self.stored.dtype, canvas, self._slants),
-                )
+                (f"resample {read} {canvas.stored} {self._slants}", lambda: warm_up(read, canvas, self._slants)),
             ]
-        one = (1, 1, self.stored.shape[2]) if self._image else ()
+        one = (1, 1, self._channels)
         rows, draws = np.zeros((1, *one), self.stored.dtype), [(0.5,) * sum(count for _, count in self._views)]
         out = np.zeros((1, *(one[::-1] if self._chw else one)), self.drawn.dtype)
         jobs: list[Job] = [(f"cast {self.stored} {self.drawn}", lambda: self._cast(rows, draws, out))]
@@ -130,10 +134,11 @@ class FixedRows:
         """Bring rows, as read, into the batch; see `Pipeline.fill`."""
         if self._pictorial:
             assert self._canvas is not None
-            height, width, channels = self.stored.shape
-            for i, row in enumerate(rows[self._name]):
+            height, width = self.stored.shape[:2]
+            images = rows[self._name].reshape(-1, height, width, self._channels)
+            for i, row in enumerate(images):
                 view = self._adjusted(draws[i])
-                drawing = plan_drawing(view, width, height, channels)
+                drawing = plan_drawing(view, width, height, self._channels)
                 render(row, view, drawing, scratch.kernel, self._canvas, out[self._name][i])
                 for name in self._masks:
                     draw_mask(
@@ -151,6 +156,8 @@ class FixedRows:
         height, width = self.stored.shape[:2] if self._image else (1, 1)
         view = View(width, height, self._whole)
         view.fill = self._fill
+        if self._spread:
+            view.spread(self._channels)
         at = 0
         for adjust, count in self._views:
             adjust(view, draws[at : at + count])
@@ -159,7 +166,7 @@ class FixedRows:
 
     def _cast(self, rows: NDArray[Any], draws: Sequence[Sequence[float]], out: NDArray[Any]) -> None:
         """Multiply and add, cast and lay out, many rows in one call."""
-        channels = rows.shape[3] if self._image else 1
+        channels = self._channels
         factor, offset, plain, limits = self._casting(draws, channels)
         if self.narrow:
             from bitesize.kernels.cast import cast_rows  # loads the compiler: only who casts waits for it
@@ -178,7 +185,7 @@ class FixedRows:
         """Read located rows from disk into the batch, multiplied, added and cast; tell which could be read."""
         from bitesize.kernels.fetch import fetch_held, fetch_rows
 
-        channels = self.stored.shape[2] if self._image else 1
+        channels = self._channels
         factor, offset, plain, limits = self._casting(draws, channels)
         stored = self._stored(out, channels)
         values = scratch.reshape(-1)
@@ -205,14 +212,18 @@ class FixedRows:
         return self._constant
 
     def _work_out(self, views: list[View], channels: int) -> tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]]:
-        factor = np.array([[v.colour[0], v.colour[5], v.colour[10], v.alpha][:channels] for v in views])
-        offset = np.array([[v.colour[3], v.colour[7], v.colour[11], 0.0][:channels] for v in views])
-        plain = all(v.colour == PLAIN and v.alpha == 1.0 for v in views)
+        if self._spread:
+            factor, offset = np.array([v.gains for v in views]), np.array([v.offsets for v in views])
+            plain = bool((factor == 1.0).all() and (offset == 0.0).all())
+        else:
+            factor = np.array([[v.colour[0], v.colour[5], v.colour[10], v.alpha][:channels] for v in views])
+            offset = np.array([[v.colour[3], v.colour[7], v.colour[11], 0.0][:channels] for v in views])
+            plain = all(v.colour == PLAIN and v.alpha == 1.0 for v in views)
         # Integers that only change their type keep their values, which floats could not hold beyond 2**53.
         limits = (0.0, 0.0) if plain and np.can_cast(self.stored.dtype, self.drawn.dtype) else self._limits
         if self.narrow:  # compiled code takes them repeated, as often as makes a chunk of pixels
             exact = np.float32 if _is_narrow(self.stored.dtype) else np.float64
-            repeats = _CHUNK // channels
+            repeats = max(1, _CHUNK // channels)
             factor, offset = np.tile(factor.astype(exact), repeats), np.tile(offset.astype(exact), repeats)
         return factor, offset, plain, limits
 

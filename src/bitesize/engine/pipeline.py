@@ -13,6 +13,7 @@ from bitesize.engine.after import Key, Maps, mix_pairs
 from bitesize.engine.encoded import EncodedRows
 from bitesize.engine.first import first_good, size_of_first_row
 from bitesize.engine.fixed import FixedRows
+from bitesize.engine.ranges import check_ranges
 from bitesize.engine.scratch import Scratch, scratch_nbytes
 from bitesize.engine.shapes import Layout, drawn_fields, mixed_fields, sort_steps
 from bitesize.engine.window import Windowed
@@ -74,6 +75,7 @@ class Pipeline:
         self.draws = [step.draws if isinstance(step, Transform) else 0 for step in self.transforms]
         chw = layout == "CHW"
         self._drawn = drawn_fields(source, self.steps, layout, dtype)
+        check_ranges(source, self.transforms, budget)
         what = source.spec[self._image]
         self._encoded = self._fixed = None
         if isinstance(what, Encoded):

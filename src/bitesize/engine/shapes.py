@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from bitesize.engine.first import mask_dtype_of_first_row, size_of_first_row
 from bitesize.errors import BadSetting, MissingPackage
 from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
-from bitesize.spec import Encoded, Field
+from bitesize.spec import MOST_CHANNELS, Encoded, Field, channels_seem_first, image_channels
 from bitesize.transforms.base import Size, Step, Surrounded, Transform, as_colour
 from bitesize.transforms.colour import Normalize
 from bitesize.transforms.erase import Cutout
@@ -25,6 +26,8 @@ Layout = Literal["HWC", "CHW"]
 
 # NumPy types that compiled kernels read, and those that they write.
 READ_TYPES = frozenset(np.dtype(t) for t in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"))
+# Rows of more channels may be volumes: that they are taken for images is said.
+_MANY_CHANNELS = 16
 _WRITE_NAMES = frozenset([*(dtype.name for dtype in READ_TYPES), "float16", "bfloat16"])
 
 
@@ -51,6 +54,21 @@ class Steps:
     def slants(self) -> bool:
         """Whether lines of an image may be no lines of the batch."""
         return any(view.slants for view in self.views)
+
+    def spreads(self, channels: int) -> bool:
+        """Whether each of so many channels is treated by itself: they are no colors with alpha."""
+        return channels not in (1, 3, 4) or (
+            channels == 4 and any(isinstance(v, Normalize) and v.count == 4 for v in self.views)
+        )
+
+    def channels_of(self, what: Field | Encoded) -> int:
+        """Return the channels that colors are changed by: those of images, else the last axis where `Normalize` has as many means."""
+        if isinstance(what, Encoded):
+            return what.channels
+        counts = {view.count for view in self.views if isinstance(view, Normalize) and not view.of_data}
+        if what.shape and what.shape[-1] in counts:
+            return what.shape[-1]
+        return image_channels(what.shape) or 1
 
     @property
     def surroundings(self) -> tuple[Colour, int]:
@@ -122,7 +140,8 @@ def drawn_fields(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
     if isinstance(what := source.spec[source.main], Field) and 0 in what.shape:
         raise BadSetting(f"rows of {what} hold no values")
     image = _drawn_image(source, steps, layout, dtype)
-    height, width = (image.shape[1:] if layout == "CHW" else image.shape[:2]) if len(image.shape) == 3 else (0, 0)
+    last = len(image.shape) == 2 or layout == "HWC"
+    height, width = (image.shape[:2] if last else image.shape[1:]) if len(image.shape) in (2, 3) else (0, 0)
     drawn: dict[str, Field] = {}
     for name, what in source.spec.items():
         if name == source.main:
@@ -163,27 +182,28 @@ def _looks_like_mask(what: Field, image: Field | Encoded) -> bool:
 def _drawn_image(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike | None) -> Field:
     """Work out shape and dtype of the main field."""
     what = source.spec[source.main]
+    before = what.dtype
+    channels = steps.channels_of(what)
     if isinstance(what, Encoded):
-        before: np.dtype[Any] = np.dtype(np.uint8)
-        channels = what.channels
         size = _size_after(steps.views, None)
         if size is None:  # nothing brings images to one size: then they must have one
             size = _size_after(steps.views, size_of_first_row(source, source.main))
-        fixed = True
+        image = True
+        if steps.spreads(channels):
+            raise BadSetting(f"Normalize has {channels} means, and the fourth channel of {what} is alpha: give 3")
     else:
-        before = what.dtype
-        fixed = len(what.shape) == 3 and what.shape[2] in (1, 3, 4)
-        if steps.pictorial and not fixed:
-            first = next(view for view in steps.views if view.pictorial)
-            raise BadSetting(f"{type(first).__name__} needs images (height, width, 1, 3 or 4), not rows of {what}")
-        channels = what.shape[2] if fixed else 1
-        size = _size_after(steps.views, (what.shape[0], what.shape[1])) if fixed else None
-    if fixed and size is None:
+        image = image_channels(what.shape) is not None
+        if steps.pictorial:
+            _check_images(steps, what, channels)
+        size = _size_after(steps.views, (what.shape[0], what.shape[1])) if image else None
+    if image and size is None:
         view = next(view for view in reversed(steps.views) if view.size_after((7, 5)) is None)
         raise BadSetting(f"{view!r} leaves rows of different sizes: let bs.CenterCrop or bs.RandomCrop follow")
     after = before
     for view in steps.views:
         view.check(channels)
+        if view.needs_colors and steps.spreads(channels):
+            raise BadSetting(f"{type(view).__name__} needs red, green, blue and alpha, and Normalize has {channels} means")
         after = view.dtype_after(after)
     final = after if dtype is None else dtype_setting(dtype)
     if steps.pictorial and before not in READ_TYPES:
@@ -194,10 +214,39 @@ def _drawn_image(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
         raise BadSetting(f"dtype: rows of {before} cannot be cast to {final}")
     if steps.pictorial and before.kind in "iu" and before.itemsize > 2:
         raise BadSetting(f"images are drawn in float32, which cannot hold every {before}: convert them first")
-    if size is None:
+    if size is None or (isinstance(what, Field) and len(what.shape) == 2):
         assert isinstance(what, Field)
-        return Field(what.shape, final)
+        return Field(what.shape if size is None else size, final)
+    if isinstance(what, Field):
+        channels = what.shape[2]
     return Field((*size, channels) if layout == "HWC" else (channels, *size), final)
+
+
+def _check_images(steps: Steps, what: Field, channels: int) -> None:
+    """Raise `BadSetting` where pixels are to be moved and rows are no images, or may be none."""
+    name = type(next(view for view in steps.views if view.pictorial)).__name__
+    found = image_channels(what.shape)
+    if found is not None:
+        if found != channels:
+            raise BadSetting(
+                f"{name} takes rows of {what} as images of {found} channels, and Normalize has {channels} means"
+            )
+        if channels > _MANY_CHANNELS:
+            logging.getLogger("bitesize").warning("rows of %s are taken as images of %d channels", what, channels)
+        return
+    if channels_seem_first(what.shape):
+        raise BadSetting(
+            f"{name} needs images (height, width, channels), and channels seem to come first in rows of {what}: save the data with "
+            "np.moveaxis(x, 1, -1), or do this in a function with bs.Map"
+        )
+    if len(what.shape) == 3:
+        raise BadSetting(
+            f"{name} needs images of at most {MOST_CHANNELS} channels, and rows of {what} may be volumes (depth, height, width) or "
+            f"images of {what.shape[2]} channels: do this in a function of your own, with bs.Map"
+        )
+    raise BadSetting(
+        f"{name} needs images (height, width) or (height, width, channels), not rows of {what}: bs.Map takes a function for these"
+    )
 
 
 def _size_after(views: Sequence[Transform], size: Size | None) -> Size | None:

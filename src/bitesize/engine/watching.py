@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.decode.header import KINDS_OF_SUFFIXES, read_info
+from bitesize.decode.header import KINDS_OF_SUFFIXES, ImageInfo, read_info
 from bitesize.errors import BadFile, BadRows
 from bitesize.sources.around import Around
 from bitesize.sources.base import Source
@@ -18,6 +18,8 @@ from bitesize.spec import Field
 _HASH = np.dtype([("high", np.uint64), ("low", np.uint64)])
 # A row of fewer values may well have the same in all of them.
 _MANY_VALUES = 16
+# Pixels that are looked at together.
+_PIECE = 65_536
 
 
 class Seen:
@@ -29,6 +31,8 @@ class Seen:
         XXH3 of the contents, 128 bits; zero where a row was not read.
     sides : ndarray of int32, shape (rows, 2)
         Width and height of images.
+    levels, brightest : ndarray of int32, shape (rows,)
+        Of images of more than 8 bits: how many values there are once they are decoded, and the greatest; 0 for others.
     odd, plain, renamed : ndarray of bool, shape (rows,)
         Whether values are NaN or infinite; all the same; whether an image is of another kind than its name says.
     """
@@ -37,12 +41,14 @@ class Seen:
         self.hashes = np.zeros(rows, _HASH)
         self.sides = np.zeros((rows, 2), np.int32)
         self.odd, self.plain, self.renamed = (np.zeros(rows, np.bool_) for _ in range(3))
+        self.levels, self.brightest = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
         self.where_odd = ""
 
     @property
     def nbytes(self) -> int:
         """Bytes of all that."""
-        return sum(each.nbytes for each in (self.hashes, self.sides, self.odd, self.plain, self.renamed))
+        noted = (self.hashes, self.sides, self.odd, self.plain, self.renamed, self.levels, self.brightest)
+        return sum(each.nbytes for each in noted)
 
 
 class _Kept:
@@ -117,6 +123,15 @@ class Watched(Around):
         path = self.base.path(row)
         suffix = os.path.splitext(path)[1].lower().decode("ascii", "replace") if path is not None else ""
         self._seen.renamed[row] = KINDS_OF_SUFFIXES.get(suffix, info.kind) != info.kind
+
+    def see_pixels(self, row: int, info: ImageInfo, pixels: NDArray[Any]) -> None:
+        """Note the range of an image of more than 8 bits, as it was decoded."""
+        if info.bits == 8:
+            return
+        values, there = pixels.reshape(-1), np.zeros(np.iinfo(pixels.dtype).max + 1, np.bool_)
+        for start in range(0, values.size, _PIECE):  # numbers that index are copied to 8 bytes each
+            there[values[start : start + _PIECE]] = True
+        self._seen.levels[row], self._seen.brightest[row] = np.count_nonzero(there), values.max()
 
     def locate(self, rows: NDArray[np.int64]) -> None:
         """Give nothing: what is not read here cannot be looked at."""

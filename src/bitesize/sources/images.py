@@ -14,6 +14,7 @@ from bitesize.files.names import Names
 from bitesize.files.pread import read_files
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.file_rows import FileSource, example_files
+from bitesize.sources.image_headers import probe
 from bitesize.sources.rows import Into, raise_bad
 from bitesize.spec import Encoded, Mode
 
@@ -30,14 +31,14 @@ class ImageFiles(FileSource):
     classes
         Names of the classes.
     mode
-        ``"RGB"``, ``"L"`` or ``"RGBA"``.
+        ``"RGB"``, ``"L"``, ``"RGBA"`` or ``"I;16"``.
     orient
         Whether the EXIF orientation is applied.
     left_out
         What the scan left out.
     """
 
-    title = "images: JPEG, PNG, WebP, BMP, TIFF, GIF"
+    title = "images: JPEG, PNG, WebP, BMP, TIFF, GIF, JPEG 2000, PNM"
     suffixes = SUFFIXES
 
     def __init__(
@@ -61,7 +62,17 @@ class ImageFiles(FileSource):
     @classmethod
     def of_files(cls, files: Files, asked: Asked) -> Source:
         """Open images."""
-        return cls(files.names, files.labels, files.classes, mode=asked.mode, orient=asked.orient, left_out=files.left_out)
+        found = probe(files.names, asked.mode)
+        source = cls(
+            files.names,
+            files.labels,
+            files.classes,
+            mode=asked.mode,
+            orient=asked.orient,
+            left_out={**files.left_out, **found.left_out},
+        )
+        source.choices = (*source.choices, *found.choices)
+        return source
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitesize.errors import BadSetting
 from bitesize.files.scan import class_key
 from bitesize.sources.text_labels import Texts, check_text, split_tags, tags
-from bitesize.spec import Encoded, Field
+from bitesize.spec import Encoded, Field, image_channels
 
 
 def class_numbers(
@@ -120,7 +120,7 @@ def _numbered(labels: Sequence[str], rows: int, tag_delimiter: str | None) -> tu
 def label_field(labels: NDArray[Any], x: Field | Encoded) -> Field:
     """Tell what labels are beside ``x``: whole numbers for each pixel of an image are a mask."""
     shape = labels.shape[1:]
-    image = isinstance(x, Field) and len(x.shape) == 3 and x.shape[2] in (1, 3, 4) and shape == x.shape[:2]
+    image = isinstance(x, Field) and len(x.shape) == 3 and image_channels(x.shape) is not None and shape == x.shape[:2]
     return Field(shape, labels.dtype, mask=image and labels.dtype.kind in "iu")
 
 

@@ -18,14 +18,14 @@ from bitesize.sources.file_rows import FileSource
 from bitesize.sources.rows import Into, raise_bad
 from bitesize.spec import Encoded, Mode
 
-# Formats that keep numbers as they are.
 # What a mask's name may have behind that of its image.
 _END = re.compile(
     rb"[-_](?:gtfine_labelids|gtcoarse_labelids|mask|masks|seg|segmentation|label|labels|labelids|gt|groundtruth|l)$",
     re.IGNORECASE,
 )
 _IMAGE_END = re.compile(rb"[-_](?:image|img|leftimg8bit|rgb)$", re.IGNORECASE)
-MASK_SUFFIXES = frozenset((".png", ".bmp", ".tif", ".tiff", ".gif", ".webp"))
+# Formats that keep the numbers of a mask.
+MASK_SUFFIXES = frozenset((".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".pbm", ".pnm"))
 
 
 class ImagesWithMasks(FileSource):
@@ -38,7 +38,7 @@ class ImagesWithMasks(FileSource):
     masks
         The masks, in any order: each has its image's path but for root and suffix.
     mode
-        ``"RGB"``, ``"L"`` or ``"RGBA"``.
+        ``"RGB"``, ``"L"``, ``"RGBA"`` or ``"I;16"``, for the images.
     orient
         Whether the EXIF orientation is applied, of images and of masks.
     left_out

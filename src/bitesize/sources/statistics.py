@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
 from bitesize.decode.header import read_info
+from bitesize.decode.reduced import log_losses
 from bitesize.errors import BadFile, BadRows, BadSetting, BitesizeError, DoesNotFit, without_frames
 from bitesize.memory.budget import Budget, Pool, as_budget
 from bitesize.memory.limits import check_threads, processor_share
 from bitesize.memory.mapping import aligned, allocate
 from bitesize.memory.transient import Transient
-from bitesize.spec import Encoded, Field
+from bitesize.spec import Encoded, Field, image_channels
 
 if TYPE_CHECKING:
     from bitesize.sources.base import Source
@@ -69,8 +70,9 @@ class Statistics:
         A channel that is the same everywhere has the deviation 1, and an alpha channel none.
         """
         unit = 255.0 if self.whole else 1.0
-        std = tuple(each / unit if each else 1.0 for each in self.std[:3])
-        return tuple(each / unit for each in self.mean[:3]), std
+        colors = 3 if len(self.std) == 4 else len(self.std)
+        std = tuple(each / unit if each else 1.0 for each in self.std[:colors])
+        return tuple(each / unit for each in self.mean[:colors]), std
 
 
 def measure(
@@ -168,7 +170,7 @@ class _Total:
             greatest=tuple(moments[:, GREATEST].tolist()),
             not_finite=int(moments[:, NOT_FINITE].sum()),
             classes=_classes(source),
-            whole=isinstance(what, Encoded) or what.dtype == np.uint8,
+            whole=what.dtype == np.uint8,
         )
 
 
@@ -219,7 +221,7 @@ class _Arrays:
         """Those of images; other rows have one."""
         what = source.spec[source.main]
         assert isinstance(what, Field)
-        return what.shape[2] if len(what.shape) == 3 and what.shape[2] in (1, 3, 4) else 1
+        return image_channels(what.shape) or 1
 
     @classmethod
     def prepared(cls, source: Source, threads: int, budget: Budget) -> _Prepared:
@@ -321,6 +323,7 @@ class Images:
         data = self._read(row)
         try:
             info = read_info(data)
+            log_losses(self._source, row, info, self._what.mode)
             beside = aligned(len(data))
             charge = beside + decode_nbytes(info, self._what.mode, 8, len(data))
             size = beside + pixels_nbytes(info, self._what.mode, 8)
@@ -330,7 +333,7 @@ class Images:
                 data = self._read(row)
             return decode(data, info, self._what.mode, 8, buffer[beside:]).reshape(-1, self._what.channels)
         except BadFile as error:
-            raise BadFile(f"{self._source.describe(row)}: {error}") from error
+            raise type(error)(f"{self._source.describe(row)}: {error}") from error
 
     def _read(self, row: int) -> memoryview:
         file = _File(self._source, row, self._transient)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class ValueRange:
         Rows that were read. Rows that cannot be read are left out of the sample.
     dtype : str
         Name of the dtype of the values, such as ``"float64"``.
+    mean : float
+        Mean of the finite values; NaN if the sample has none. Not compared.
     """
 
     minimum: float
@@ -43,6 +45,7 @@ class ValueRange:
     integral: bool
     rows: int
     dtype: str
+    mean: float = field(default=np.nan, compare=False, repr=False)
 
 
 def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = "auto") -> ValueRange:
@@ -79,6 +82,7 @@ def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = 
     if isinstance(what, Field) and what.dtype.kind not in "biuf" and what.dtype.name != "bfloat16":
         raise BadSetting(f"value_range needs numbers, and the field {source.main!r} is {what}")
     minimum, maximum, integral, read, dtype = np.inf, -np.inf, True, 0, ""
+    total, count = 0.0, 0
     for values in _sample(source, rows, as_budget(memory)):
         read, dtype = read + 1, values.dtype.name
         for start in range(0, values.size, _PIECE):
@@ -87,11 +91,12 @@ def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = 
             if piece.size:
                 minimum, maximum = min(minimum, float(piece.min())), max(maximum, float(piece.max()))
                 integral = integral and bool((piece == np.floor(piece)).all())
+                total, count = total + float(piece.sum()), count + piece.size
     if not dtype:
         dtype = what.dtype.name if isinstance(what, Field) else "uint8"
     if minimum > maximum:
         return ValueRange(np.nan, np.nan, False, read, dtype)
-    return ValueRange(minimum, maximum, integral, read, dtype)
+    return ValueRange(minimum, maximum, integral, read, dtype, total / count)
 
 
 def _sample(source: Source, rows: int, budget: Budget) -> Iterator[NDArray[Any]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bitesize.errors import BadSetting
 from bitesize.kernels.filters import BICUBIC, BILINEAR, NEAREST
+from bitesize.spec import MOST_CHANNELS
 from bitesize.transforms.view import Colour, View
 
 Size = tuple[int, int]  # height, width
@@ -98,6 +99,11 @@ class Transform(Step, ABC):
     def check(self, channels: int) -> None:
         """Raise `BadSetting` if the step does not fit images of so many channels."""
 
+    @property
+    def needs_colors(self) -> bool:
+        """Whether it mixes red, green and blue, so that channels may be nothing else."""
+        return False
+
 
 @dataclass(frozen=True, repr=False)
 class Surrounded(Transform):
@@ -122,6 +128,10 @@ class Surrounded(Transform):
             raise BadSetting(
                 f"{type(self).__name__}: mask_fill must be a whole number of 0 to 65535, not {self.mask_fill!r}"
             )
+
+    def check(self, channels: int) -> None:
+        """Compare the numbers of the fill with the channels."""
+        check_colour(type(self).__name__, self.fill, channels)
 
     @property
     def shows_surroundings(self) -> bool:
@@ -214,16 +224,23 @@ def range_setting(what: str, name: str, value: Any, low: float, high: float, cen
 
 
 def colour_setting(what: str, value: Any) -> float | tuple[float, ...]:
-    """Check a colour: one number, or three."""
+    """Check a colour: one number, or one a channel."""
     values = tuple(value) if isinstance(value, tuple | list) else (value,)
-    if len(values) not in (1, 3) or not all(map(is_number, values)):
-        raise BadSetting(f"{what}: a colour is one finite number or three, not {value!r}")
-    return tuple(map(float, values)) if len(values) == 3 else float(values[0])
+    if not 1 <= len(values) <= MOST_CHANNELS or not all(map(is_number, values)):
+        raise BadSetting(f"{what}: a colour is one finite number, or one a channel, not {value!r}")
+    return tuple(map(float, values)) if len(values) > 1 else float(values[0])
 
 
 def as_colour(value: float | tuple[float, ...]) -> Colour:
-    """Give three numbers for a checked colour."""
-    return value if isinstance(value, tuple) else (value, value, value)  # type: ignore[return-value]
+    """Return three numbers for a checked colour of one, or those that it has."""
+    return value if isinstance(value, tuple) else (value, value, value)
+
+
+def check_colour(what: str, value: float | tuple[float, ...], channels: int) -> None:
+    """Raise `BadSetting` if a colour has other numbers than images of so many channels need; alpha needs none."""
+    need = 3 if channels == 4 else channels
+    if isinstance(value, tuple) and len(value) != need and not (channels == 1 and len(value) == 3):
+        raise BadSetting(f"{what}: a colour is one number, or {need} for images of {channels} channels, not {value!r}")
 
 
 def between(u: float, bounds: tuple[float, float]) -> float:

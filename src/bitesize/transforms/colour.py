@@ -33,8 +33,10 @@ class Normalize(Transform):
     ----------
     mean
         ``"imagenet"``; ``"data"``, with which the loader measures its source first (`Source.statistics`); one number, or one a
-        channel. For 8-bit data both are meant for values of 0 to 1, as is usual; floats are taken as they are. Other loaders
-        of the same run, such as that of validation, must take the numbers: ``transforms=train_loader.transforms``.
+        channel (the last axis; alpha, as the fourth of images, needs none). For 8-bit data both are meant for values of 0 to
+        1, as is usual; other types are taken by their values, and a loader refuses data whose values the numbers cannot be
+        meant for. Other loaders of the same run, such as that of validation, must take the numbers:
+        ``transforms=train_loader.transforms``.
     std
         The deviation, one number or one a channel; not with a name.
     """
@@ -67,28 +69,44 @@ class Normalize(Transform):
         """Whether its numbers are yet to be measured."""
         return self.mean == _OF_DATA
 
-    def _channels(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        if self.of_data:
-            raise BadSetting('Normalize("data") has no numbers before a loader has measured them')
+    @property
+    def count(self) -> int:
+        """How many channels it has numbers for; 1 where one number is meant for all."""
+        if isinstance(self.mean, str):
+            return 3
+        return max(len(given) if isinstance(given, tuple) else 1 for given in (self.mean, self.std))
+
+    @cached_property
+    def numbers(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and deviation of each channel that it has numbers for."""
         if isinstance(self.mean, str):
             return _NAMED[self.mean]
-        assert self.std is not None
-        for given in (self.mean, self.std):
-            channels = len(given) if isinstance(given, tuple) else channels
-        mean = self.mean if isinstance(self.mean, tuple) else (float(self.mean),) * channels
-        std = self.std if isinstance(self.std, tuple) else (float(self.std),) * channels
+        mean, std = (
+            given if isinstance(given, tuple) else (float(given),) * self.count  # type: ignore[arg-type]
+            for given in (self.mean, self.std)
+        )
         return mean, std
 
     @cached_property
     def _three(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        mean, std = self._channels(1)
+        mean, std = self.numbers
         return (mean * 3)[:3], (std * 3)[:3]
 
     def check(self, channels: int) -> None:
-        """Compare the numbers of channels; a fourth channel, alpha, stays as it is."""
-        mean, std = self._channels(min(channels, 3))
-        if len(mean) != len(std) or len(mean) != min(channels, 3):
-            raise BadSetting(f"Normalize has {len(mean)} means and {len(std)} deviations for {channels} channels")
+        """Compare the numbers of channels; a fourth channel is alpha and stays what it is, unless it has a mean of its own."""
+        if self.of_data:
+            raise BadSetting('Normalize("data") has no numbers before a loader has measured them')
+        mean, std = self.numbers
+        if len(mean) != len(std):
+            raise BadSetting(
+                f"Normalize has {_counted(len(mean), 'mean')} and {_counted(len(std), 'deviation')}: as many are needed"
+            )
+        if self.count not in (1, channels) and (self.count, channels) != (3, 4):
+            name = f'Normalize("{self.mean}")' if isinstance(self.mean, str) else "Normalize"
+            raise BadSetting(
+                f"{name} has {self.count} means and deviations, and the rows have {_counted(channels, 'channel')}: give one of "
+                'each for every channel, or Normalize("data")'
+            )
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Tell float32."""
@@ -96,8 +114,13 @@ class Normalize(Transform):
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Multiply and add per channel; a fourth channel comes to 0 to 1."""
-        (m0, m1, m2), (s0, s1, s2) = self._three
         whole = view.whole
+        if view.gains is not None:
+            mean, std = self.numbers
+            view.per_channel([1 / (whole * s) for s in std], [-m / s for m, s in zip(mean, std, strict=True)])
+            view.whole = 1.0
+            return
+        (m0, m1, m2), (s0, s1, s2) = self._three
         view.per_channel((1 / (whole * s0), 1 / (whole * s1), 1 / (whole * s2)), (-m0 / s0, -m1 / s1, -m2 / s2))
         view.alpha /= whole
         view.whole = 1.0
@@ -106,6 +129,8 @@ class Normalize(Transform):
 @dataclass(frozen=True, repr=False)
 class Scale(Transform):
     """Multiply all values; ``Scale(1 / 255)`` brings 8-bit data to 0 to 1. The result is float32.
+
+    A loader refuses ``Scale(1 / 255)`` of floats that lie within 0 to 1 already.
 
     Parameters
     ----------
@@ -142,8 +167,15 @@ class _Mixing(Transform):
 
     def check(self, channels: int) -> None:
         """Demand colours."""
-        if channels < 3:
-            raise BadSetting(f"{type(self).__name__} needs images with red, green and blue, not {channels} channel")
+        if channels not in (3, 4):
+            raise BadSetting(
+                f"{type(self).__name__} needs images with red, green and blue, not {_counted(channels, 'channel')}"
+            )
+
+    @property
+    def needs_colors(self) -> bool:
+        """Yes."""
+        return True
 
 
 @dataclass(frozen=True, repr=False)
@@ -227,7 +259,9 @@ class Brightness(_Amount):
 
 @dataclass(frozen=True, repr=False)
 class Contrast(_Amount):
-    """Stretch all values by one random factor about the middle gray (127.5 for 8-bit images).
+    """Stretch all values by one random factor about the middle gray: 127.5 for 8-bit images, 0.5 for other types.
+
+    A loader refuses it for rows of other types whose values do not lie within about 0 to 1.
 
     Parameters
     ----------
@@ -313,8 +347,20 @@ class ColorJitter(Transform):
 
     def check(self, channels: int) -> None:
         """Demand colours, where colours are changed."""
-        if channels < 3 and any(change in (_saturate, _turn_hue) for change, _, _ in self._steps):
-            raise BadSetting(f"ColorJitter: saturation and hue need red, green and blue, not {channels} channel")
+        if channels not in (3, 4) and self.needs_colors:
+            raise BadSetting(
+                f"ColorJitter: saturation and hue need red, green and blue, not {_counted(channels, 'channel')}"
+            )
+
+    @property
+    def changes_contrast(self) -> bool:
+        """Whether contrast is changed."""
+        return any(change is _stretch for change, _, _ in self._steps)
+
+    @property
+    def needs_colors(self) -> bool:
+        """Whether saturation or hue is changed."""
+        return any(change in (_saturate, _turn_hue) for change, _, _ in self._steps)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Compose all four."""
@@ -343,6 +389,10 @@ class Grayscale(_Mixing):
         """Mix all channels."""
         if u[0] < self.p:
             _saturate(view, 0.0)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _brighten(view: View, factor: float) -> None:

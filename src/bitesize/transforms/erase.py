@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from bitesize.transforms.base import Transform, as_colour, between, colour_setting, probability_setting, range_setting
+from bitesize.transforms.base import (
+    Transform,
+    as_colour,
+    between,
+    check_colour,
+    colour_setting,
+    probability_setting,
+    range_setting,
+)
 from bitesize.transforms.view import Colour, View
 
 
@@ -41,6 +49,10 @@ class Cutout(Transform):
         object.__setattr__(self, "ratio", range_setting("Cutout", "ratio", self.ratio, 1e-3, 1e3, None))
         object.__setattr__(self, "fill", colour_setting("Cutout", self.fill))
         probability_setting("Cutout", "p", self.p)
+
+    def check(self, channels: int) -> None:
+        """Compare the numbers of the fill with the channels."""
+        check_colour("Cutout", self.fill, channels)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Hide, at whole pixels."""

@@ -18,6 +18,8 @@ from bitesize.transforms.view import Colour, View
 _THIN = 1e-6
 # float64 keeps positions to far less than this part of a pixel: an output pixel that begins there begins inside.
 _EDGE = 1e-6
+# Channels that are no colors are drawn so many at a time.
+_AT_ONCE = 3
 
 
 class Drawing(NamedTuple):
@@ -35,7 +37,7 @@ class Canvas:
     Parameters
     ----------
     shape
-        (height, width, channels) or, where ``chw``, (channels, height, width).
+        (height, width, channels), or (height, width) for one; or, where ``chw``, (channels, height, width).
     dtype
         Of the batch.
     chw
@@ -44,16 +46,16 @@ class Canvas:
         Least and greatest value of integers; (0, 0) for floats.
     """
 
-    __slots__ = ("_chw", "apart", "code", "dtype", "height", "limits", "line", "step", "width")
+    __slots__ = ("_chw", "_flat", "apart", "code", "dtype", "height", "limits", "line", "step", "width")
 
     def __init__(self, shape: Sequence[int], dtype: np.dtype[Any], chw: bool, limits: tuple[float, float]) -> None:
         if chw:
             _, self.height, self.width = shape
             self.line, self.step, self.apart = self.width, 1, self.height * self.width
         else:
-            self.height, self.width, channels = shape
+            self.height, self.width, channels = (*shape, 1)[:3]
             self.line, self.step, self.apart = self.width * channels, channels, 1
-        self._chw, self.dtype = chw, dtype
+        self._chw, self.dtype, self._flat = chw, dtype, len(shape) == 2
         self.limits, self.code = limits, storage(dtype)
 
     @property
@@ -68,7 +70,7 @@ class Canvas:
 
     def pixels(self, row: NDArray[Any]) -> NDArray[Any]:
         """Give a row as (height, width, channels)."""
-        return row.transpose(1, 2, 0) if self._chw else row
+        return row.transpose(1, 2, 0) if self._chw else row[..., None] if self._flat else row
 
 
 def storage(dtype: np.dtype[Any]) -> int:
@@ -78,6 +80,27 @@ def storage(dtype: np.dtype[Any]) -> int:
 
 def plan_drawing(view: View, width: int, height: int, channels: int) -> Drawing:
     """Work out what `render` needs for a view on pixels of ``width`` x ``height``."""
+    if view.gains is not None:  # some channels at a time, copied out of the image
+        drawing = _plan_colors(view, width, height, _AT_ONCE)
+        return drawing._replace(scratch=drawing.scratch + _copied_values(width, height))
+    return _plan_colors(view, width, height, channels)
+
+
+def most_values(width: int, height: int, channels: int, out_w: int, out_h: int, spread: bool) -> int:
+    """Bound the float32 values of scratch that `render` needs, whatever random numbers make of the view."""
+    colors, copied = (_AT_ONCE, _copied_values(width, height)) if spread else (channels, 0)
+    # Upright or turned, an output pixel is made of all pixels of the image at most.
+    return copied + max(
+        resample_values(width, colors, width, height, out_h, out_w),
+        resample_values(width, colors, width, height, out_w, out_h),
+    )
+
+
+def _copied_values(width: int, height: int) -> int:
+    return -(-width * height * _AT_ONCE // 16) * 16
+
+
+def _plan_colors(view: View, width: int, height: int, channels: int) -> Drawing:
     out_w, out_h = int(view.width), int(view.height)
     if view.kind == NEAREST or not view.upright:
         across, down = (1.0, 1.0) if view.kind == NEAREST else view.steps()
@@ -112,35 +135,55 @@ def render(
     row
         The row of the batch, C-contiguous.
     """
+    if view.gains is None:
+        _render_colors(pixels, view, drawing, scratch, canvas, row, 0)
+        return
+    height, width, channels = pixels.shape
+    copied, rest = np.split(scratch, [_copied_values(width, height)])
+    first = 0
+    while first < channels:
+        count = _AT_ONCE if first + _AT_ONCE <= channels else 1
+        part = copied[: height * width * count].reshape(height, width, count)
+        part[...] = pixels[..., first : first + count]  # as float32, in which kernels calculate anyway
+        _render_colors(part, view.part(first, count), drawing, rest, canvas, row, first)
+        first += count
+
+
+def _render_colors(
+    pixels: NDArray[Any], view: View, drawing: Drawing, scratch: NDArray[np.float32], canvas: Canvas, row: NDArray[Any],
+    first: int
+) -> None:  # fmt: skip
+    """Draw one, three or four channels into those of the row from ``first`` on."""
     if drawing.warped:
         from bitesize.kernels.warp import warp  # loads the compiler: only who draws waits for it
 
         affine = (view.a, view.b, view.c, view.d, view.e, view.f)
         fill = (*view.fill, 0.0)
-        place = (0, canvas.line, canvas.step, canvas.apart, canvas.height, canvas.width)
+        place = (first * canvas.apart, canvas.line, canvas.step, canvas.apart, canvas.height, canvas.width)
         points = (drawing.x, drawing.y)
         warp(
             pixels, affine, view.kind, points, fill, view.colour, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), place
         )  # fmt: skip
     else:
-        _render_upright(pixels, view, drawing, scratch, canvas, row)
+        _render_upright(pixels, view, drawing, scratch, canvas, row, first)
     for left, top, right, bottom, shown in view.erased:
         rows = slice(max(0, math.ceil(top - 0.5)), max(0, math.ceil(bottom - 0.5)))
-        _paint(canvas, row, rows, slice(max(0, math.ceil(left - 0.5)), max(0, math.ceil(right - 0.5))), shown)
+        columns = slice(max(0, math.ceil(left - 0.5)), max(0, math.ceil(right - 0.5)))
+        _paint(canvas.pixels(row)[rows, columns, first : first + pixels.shape[2]], canvas, shown)
 
 
 def _render_upright(
     pixels: NDArray[Any], view: View, drawing: Drawing, scratch: NDArray[np.float32],
-    canvas: Canvas, row: NDArray[Any]
+    canvas: Canvas, row: NDArray[Any], first: int
 ) -> None:  # fmt: skip
     from bitesize.kernels.resample import resample  # loads the compiler: only who draws waits for it
 
-    height, width = pixels.shape[0], pixels.shape[1]
+    height, width, channels = pixels.shape
     if view.b == 0.0 and view.d == 0.0:
         x_step, y_step, out_w, out_h, step, line = view.a, view.e, canvas.width, canvas.height, canvas.step, canvas.line
     else:  # x of the source runs along y of the output
         x_step, y_step, out_w, out_h, step, line = view.b, view.d, canvas.height, canvas.width, canvas.line, canvas.step
-    at, x_start, y_start = 0, view.c, view.f
+    at, x_start, y_start = first * canvas.apart, view.c, view.f
     # A negative step reads backwards, which is the same as writing backwards.
     if x_step < 0:
         at, step, x_start, x_step = at + (out_w - 1) * step, -step, x_start + x_step * out_w, -x_step
@@ -149,7 +192,7 @@ def _render_upright(
     left, right = _covered(x_start, x_step, out_w, width)
     top, bottom = _covered(y_start, y_step, out_h, height)
     if left > 0 or top > 0 or right < out_w or bottom < out_h:  # some of the output shows what is around the image
-        _paint(canvas, row, slice(None), slice(None), _coloured(view))
+        _paint(canvas.pixels(row)[..., first : first + channels], canvas, _coloured(view))
         if left >= right or top >= bottom:
             return
         at, out_w, out_h = at + left * step + top * line, right - left, bottom - top
@@ -183,14 +226,13 @@ def _coloured(view: View) -> Colour:
     )
 
 
-def _paint(canvas: Canvas, row: NDArray[Any], rows: slice, columns: slice, colour: Colour) -> None:
-    """Fill a rectangle of the row; a fourth channel, alpha, with 0."""
-    pixels = canvas.pixels(row)
+def _paint(pixels: NDArray[Any], canvas: Canvas, colour: Colour) -> None:
+    """Fill pixels of a row; a fourth channel, alpha, with 0."""
     values = np.array((*colour, 0.0))[: pixels.shape[2]]
     low, high = canvas.limits
     if low < high:
         values = np.clip(np.floor(values + 0.5), low, high)
-    pixels[rows, columns] = values.astype(pixels.dtype)
+    pixels[...] = values.astype(pixels.dtype)
 
 
 def warm_up(dtype: np.dtype[Any], canvas: Canvas, slants: bool) -> None:
@@ -213,7 +255,7 @@ def mask_values(width: int) -> int:
 
 def mask_canvas(field: Field) -> Canvas:
     """Make the canvas of a mask, which has one channel and no axis for it."""
-    return Canvas((*field.shape, 1), field.dtype, False, (0.0, 0.0))
+    return Canvas(field.shape, field.dtype, False, (0.0, 0.0))
 
 
 def draw_mask(
@@ -236,6 +278,6 @@ def draw_mask(
     row
         (height, width), C-contiguous.
     """
-    view.kind, view.erased, view.colour = NEAREST, (), IDENTITY
+    view.kind, view.erased, view.colour, view.gains = NEAREST, (), IDENTITY, None
     view.fill = (float(fill),) * 3
     render(numbers, view, Drawing(True, 1, 1, mask_values(canvas.width)), scratch, canvas, row)

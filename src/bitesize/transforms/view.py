@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from bitesize.errors import BadSetting
 from bitesize.kernels.filters import BILINEAR
 
 # The identity of the 3 x 4 colour matrix.
@@ -24,7 +25,7 @@ _ORIENTATIONS = (
     ((0, -1, 1, 0), (1, 0, 0, 0)),
 )
 
-Colour = tuple[float, float, float]
+Colour = tuple[float, ...]  # three values, or one a channel of an image of other channels
 # left, top, right, bottom in output pixels, and the colour there
 Erased = tuple[float, float, float, float, Colour]
 
@@ -42,13 +43,15 @@ class View:
         Affine map from output to upright source pixels: ``x' = a x + b y + c``, ``y' = d x + e y + f``. Pixel (0, 0)
         covers 0 to 1 in both directions.
     fill : tuple of 3 float
-        The colour that the source counts as surrounded by, before `colour` is applied.
+        The colour that the source counts as surrounded by, before `colour` is applied; one value a channel beside `gains`.
     erased : tuple of Erased
         Rectangles of the output that show one colour instead, which is final.
     colour : tuple of 12 float
         A 3 x 4 matrix: ``out = colour[:, :3] @ rgb + colour[:, 3]``.
     alpha : float
         Factor of a fourth channel.
+    gains, offsets : tuple of float, or None
+        For images whose channels are no colors, a factor and an offset for each, in place of `colour` and `alpha`.
     whole : float
         What full brightness is before the next step: 255 for 8-bit values, 1 for floats, which are taken as they are.
     kind : int
@@ -56,7 +59,7 @@ class View:
     """
 
     __slots__ = (
-        "a", "alpha", "b", "c", "colour", "d", "e", "erased", "f", "fill", "height", "kind", "whole", "width"
+        "a", "alpha", "b", "c", "colour", "d", "e", "erased", "f", "fill", "gains", "height", "kind", "offsets", "whole", "width"
     )  # fmt: skip
 
     def __init__(self, width: float, height: float, whole: float = 255.0) -> None:
@@ -68,8 +71,27 @@ class View:
         self.erased: tuple[Erased, ...] = ()
         self.colour: tuple[float, ...] = PLAIN
         self.alpha = 1.0
+        self.gains: tuple[float, ...] | None = None
+        self.offsets: tuple[float, ...] = ()
         self.whole = whole
         self.kind = BILINEAR
+
+    def spread(self, channels: int) -> None:
+        """Treat each of so many channels by itself, instead of three as colors and a fourth as alpha."""
+        self.gains, self.offsets = (1.0,) * channels, (0.0,) * channels
+        self.fill = _each(self.fill, channels)
+
+    def part(self, first: int, count: int) -> View:
+        """Return the view of some channels, as colors: one, or three."""
+        assert self.gains is not None
+        part, chosen = View(self.width, self.height, self.whole), slice(first, first + count)
+        part.a, part.b, part.c, part.d, part.e, part.f = self.a, self.b, self.c, self.d, self.e, self.f
+        part.kind = self.kind
+        part.fill = _each(self.fill[chosen], 3)
+        part.erased = tuple((x0, y0, x1, y1, _each(colour[chosen], 3)) for x0, y0, x1, y1, colour in self.erased)
+        (f0, f1, f2), (o0, o1, o2) = _each(self.gains[chosen], 3), _each(self.offsets[chosen], 3)
+        part.colour = (f0, 0.0, 0.0, o0, 0.0, f1, 0.0, o1, 0.0, 0.0, f2, o2)
+        return part
 
     # --- geometry ----------------------------------------------------------------------------------------------------
 
@@ -154,12 +176,22 @@ class View:
 
     def erase(self, left: float, top: float, width: float, height: float, colour: Colour) -> None:
         """Hide a rectangle of the output behind a colour."""
+        if self.gains is not None:
+            colour = _each(colour, len(self.gains))
         self.erased += ((left, top, left + width, top + height, colour),)
 
     # --- colour ------------------------------------------------------------------------------------------------------
 
     def paint(self, m: Sequence[float]) -> None:
-        """Apply another 3 x 4 colour matrix after the present one."""
+        """Apply another 3 x 4 colour matrix after the present one.
+
+        Raises
+        ------
+        BadSetting
+            If the image's channels are no colors.
+        """
+        if self.gains is not None:
+            raise BadSetting(f"colors are mixed of red, green and blue, and this image has {len(self.gains)} channels")
         m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11 = m
         n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11 = self.colour
         self.colour = (
@@ -174,7 +206,13 @@ class View:
             self.erased = tuple((x0, y0, x1, y1, _painted(m, colour)) for x0, y0, x1, y1, colour in self.erased)
 
     def per_channel(self, factor: Sequence[float], offset: Sequence[float]) -> None:
-        """Multiply and add, channel by channel, three of each."""
+        """Multiply and add, channel by channel: three of each, or one for each of the image's channels.
+
+        Where an image's channels are no colors, three equal numbers are meant for all of them.
+        """
+        if self.gains is not None:
+            self._per_channel(_each(factor, len(self.gains)), _each(offset, len(self.gains)))
+            return
         f0, f1, f2 = factor
         o0, o1, o2 = offset
         n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11 = self.colour
@@ -187,6 +225,15 @@ class View:
             self.erased = tuple(
                 (x0, y0, x1, y1, (f0 * r + o0, f1 * g + o1, f2 * b + o2)) for x0, y0, x1, y1, (r, g, b) in self.erased
             )
+
+    def _per_channel(self, factor: Colour, offset: Colour) -> None:
+        assert self.gains is not None
+        self.gains = tuple(f * g for f, g in zip(factor, self.gains, strict=True))
+        self.offsets = tuple(f * before + o for f, before, o in zip(factor, self.offsets, offset, strict=True))
+        self.erased = tuple(
+            (x0, y0, x1, y1, tuple(f * c + o for f, c, o in zip(factor, colour, offset, strict=True)))
+            for x0, y0, x1, y1, colour in self.erased
+        )
 
     # --- the source --------------------------------------------------------------------------------------------------
 
@@ -214,6 +261,15 @@ class View:
     def steps(self) -> tuple[float, float]:
         """Tell how many source pixels lie between neighbours of the output, along its lines and its columns."""
         return math.hypot(self.a, self.d), math.hypot(self.b, self.e)
+
+
+def _each(values: Sequence[float], channels: int) -> Colour:
+    """Return one value a channel, where all may be the same."""
+    if len(values) == channels:
+        return tuple(values)
+    if any(value != values[0] for value in values):
+        raise BadSetting(f"one number, or {channels} are needed for an image of {channels} channels, not {len(values)}")
+    return (values[0],) * channels
 
 
 def _painted(m: Sequence[float], colour: Colour) -> Colour:

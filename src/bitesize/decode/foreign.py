@@ -1,0 +1,144 @@
+"""Formats that people keep images in, and that are not decoded: named by first bytes and suffix, with the way on."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+
+class Foreign(NamedTuple):
+    """A format that is not decoded.
+
+    Attributes
+    ----------
+    name : str
+        What people call it, such as ``"HEIC"``.
+    way : str
+        What to do with such a file, as an imperative: ``"convert it to JPEG (heif-convert)"``.
+    """
+
+    name: str
+    way: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.way}"
+
+
+_BY_PILLOW = 'with Pillow: Image.open("in{suffix}").save("out.png")'
+_HEIC = Foreign(
+    "HEIC", "convert it to JPEG (heif-convert in.heic out.jpg), or register pillow-heif and convert it by Pillow"
+)
+_AVIF = Foreign("AVIF", f"convert it to PNG or JPEG {_BY_PILLOW.format(suffix='.avif')}")
+_JPEG_XL = Foreign("JPEG XL", "convert it to PNG or JPEG (djxl in.jxl out.png)")
+_JPEG_XR = Foreign("JPEG XR", "convert it to PNG (JxrDecApp -i in.jxr -o out.tif)")
+_RAW = Foreign("a camera's RAW", "develop it to JPEG or TIFF (dcraw -T, darktable-cli), or save rawpy's array as .npy")
+_SVG = Foreign("SVG", "draw it as PNG (rsvg-convert in.svg -o out.png)")
+_PDF = Foreign("PDF", "draw its pages as PNG (pdftoppm -png in.pdf page)")
+_DICOM = Foreign("DICOM", "read it with pydicom and save its pixel_array as .npy")
+_NIFTI = Foreign("NIfTI", "read it with nibabel and save its array as .npy")
+_PSD = Foreign("Photoshop", "export it as PNG")
+_ICO = Foreign("an icon (ICO)", f"convert it to PNG {_BY_PILLOW.format(suffix='.ico')}")
+_EXR = Foreign("OpenEXR", "read it with OpenCV or OpenEXR and save its array as .npy")
+_HDR = Foreign("Radiance HDR", "read it with OpenCV and save its array as .npy")
+_VIDEO = Foreign("a video", "save its frames as JPEG (ffmpeg -i in.mp4 frame_%06d.jpg)")
+_MATLAB = Foreign("MATLAB", "read it with scipy.io.loadmat and save its array as .npy")
+_MRC = Foreign("MRC", "read it with mrcfile and save its data as .npy")
+_CZI = Foreign("a microscope's file", "read it with bioio or aicsimageio and save its array as .npy")
+
+_SUFFIXES = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), _HEIC),
+    **dict.fromkeys((".avif", ".avifs"), _AVIF),
+    ".jxl": _JPEG_XL,
+    **dict.fromkeys((".jxr", ".wdp"), _JPEG_XR),
+    **dict.fromkeys(
+        (".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".dng", ".orf", ".raf", ".rw2", ".pef", ".srw", ".3fr",
+         ".iiq", ".rwl", ".x3f"),
+        _RAW,
+    ),
+    **dict.fromkeys((".svg", ".svgz"), _SVG),
+    ".pdf": _PDF,
+    **dict.fromkeys((".dcm", ".dicom"), _DICOM),
+    **dict.fromkeys((".nii", ".nii.gz"), _NIFTI),
+    **dict.fromkeys((".psd", ".psb"), _PSD),
+    ".ico": _ICO,
+    ".exr": _EXR,
+    ".hdr": _HDR,
+    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"), _VIDEO),
+    ".mat": _MATLAB,
+    **dict.fromkeys((".mrc", ".mrcs"), _MRC),
+    **dict.fromkeys((".czi", ".lif", ".nd2", ".oib", ".oif", ".vsi", ".svs", ".ndpi"), _CZI),
+}  # fmt: skip
+# Brands of the ISO base media format, which begins with the size of a box and "ftyp".
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"), _HEIC),
+    **dict.fromkeys((b"avif", b"avis"), _AVIF),
+    b"crx ": _RAW,
+    **dict.fromkeys((b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"qt  ", b"M4V ", b"3gp4", b"3gp5"), _VIDEO),
+}
+_STARTS = (
+    (b"\xff\x0a", _JPEG_XL),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", _JPEG_XL),
+    (b"II\xbc\x01", _JPEG_XR),
+    (b"IIRO", _RAW),
+    (b"IIRS", _RAW),
+    (b"IIU\0", _RAW),
+    (b"FUJIFILMCCD-RAW", _RAW),
+    (b"FOVb", _RAW),
+    (b"%PDF", _PDF),
+    (b"8BPS", _PSD),
+    (b"\0\0\x01\0", _ICO),
+    (b"v/1\x01", _EXR),
+    (b"#?RADIANCE", _HDR),
+    (b"\x1aE\xdf\xa3", _VIDEO),
+    (b"MATLAB 5.0", _MATLAB),
+)
+
+
+def foreign_format(start: bytes, name: str = "") -> Foreign | None:
+    """Name the format of a file that people keep images in and that is not decoded.
+
+    Parameters
+    ----------
+    start
+        The first bytes of the file, or none: 16 are enough for most formats, DICOM has its mark at 128 and NIfTI at 344.
+    name
+        The file's name, whose suffix is looked at where the bytes do not say.
+
+    Returns
+    -------
+    Foreign or None
+        Its name and the way on, whose text is both; None where it is no such format, or one that is decoded.
+
+    Examples
+    --------
+    >>> print(foreign_format(b"%PDF-1.7"))
+    PDF: draw its pages as PNG (pdftoppm -png in.pdf page)
+    >>> foreign_format(b"", "IMG_0001.HEIC").name
+    'HEIC'
+    """
+    if start[4:8] == b"ftyp":
+        # A picture whose main brand is the general one says in the brands that follow which it is.
+        brands = [start[8:12], *(start[i : i + 4] for i in range(16, min(len(start), 64), 4))]
+        if brands[0] in (b"mif1", b"msf1") and (b"avif" in brands or b"avis" in brands):
+            return _AVIF
+        if brands[0] in _BRANDS:
+            return _BRANDS[brands[0]]
+    for magic, foreign in _STARTS:
+        if start.startswith(magic):
+            return foreign
+    if start[:4] == b"II*\0" and start[8:10] == b"CR":  # Canon's RAW is a TIFF, of which a decoder would take the thumbnail
+        return _RAW
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith(b"<svg") or (
+        text.startswith((b"<?xml", b"<!DOCTYPE svg")) and (b"<svg" in text or b"svg" in name.encode())
+    ):
+        return _SVG
+    if start[128:132] == b"DICM":
+        return _DICOM
+    if start[344:348] in (b"n+1\0", b"ni1\0"):
+        return _NIFTI
+    lower = os.path.basename(name).lower()
+    known = _SUFFIXES.get(os.path.splitext(lower)[1])
+    return known or next(
+        (foreign for suffix, foreign in _SUFFIXES.items() if suffix.count(".") > 1 and lower.endswith(suffix)), None
+    )

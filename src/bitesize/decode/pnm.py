@@ -1,0 +1,20 @@
+"""The header of PBM, PGM and PPM files (netpbm's ppm(5)): the value that is full brightness."""
+
+from __future__ import annotations
+
+import re
+
+# Numbers of the header are separated by blanks, and by comments up to the end of their line.
+_HEADER = re.compile(
+    rb"P([1-6])((?:\s+|#[^\r\n]*[\r\n])+)(\d+)((?:\s+|#[^\r\n]*[\r\n])+)(\d+)(?:((?:\s+|#[^\r\n]*[\r\n])+)(\d+))?"
+)
+
+
+def full_value(data: memoryview) -> int:
+    """Return the value of full brightness; 1 for bitmaps, 255 where the header cannot be read."""
+    found = _HEADER.match(bytes(data[:4096]))
+    if found is None:
+        return 255
+    if found[1] in b"14":
+        return 1
+    return int(found[7]) if found[7] is not None else 255

@@ -1,0 +1,160 @@
+"""What a TIFF holds: its pages, bands and types, read from its directories (TIFF 6.0, section 2; BigTIFF too)."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+# Chains of directories are followed this far: a damaged file may have one that never ends.
+_MOST_PAGES, _MOST_TAGS = 65_536, 4_096
+_NEW_SUBFILE, _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _BANDS, _FORMAT = 254, 255, 256, 257, 258, 259, 277, 339
+_USED = frozenset((_NEW_SUBFILE, _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _BANDS, _FORMAT))
+_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8
+# What a page may be beside a full image: a thumbnail or a smaller copy, and a transparency mask.
+_REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
+_FORMATS = {
+    1: "whole numbers",
+    2: "signed whole numbers",
+    3: "floating-point numbers",
+    5: "complex numbers",
+    6: "complex numbers",
+}
+
+Read = Callable[[int, int], bytes]
+
+
+class TiffFacts(NamedTuple):
+    """What the directories of a TIFF say.
+
+    Attributes
+    ----------
+    width, height : int
+        Pixels of the first page as stored.
+    bands : int
+        Values a pixel.
+    bits : int
+        Bits of a value.
+    values : str
+        What values are, in words.
+    compression : int
+        The scheme, by its number in the file.
+    pages : int
+        Full-size pages: thumbnails, smaller copies and masks are not counted.
+    """
+
+    width: int
+    height: int
+    bands: int
+    bits: int
+    values: str
+    compression: int
+    pages: int
+
+
+def pages(what: bytes | memoryview | str | os.PathLike[str]) -> int:
+    """Count the full-size pages of a TIFF; 1 for anything that is none.
+
+    Parameters
+    ----------
+    what
+        The file's bytes, or its path.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be read.
+
+    Examples
+    --------
+    >>> pages(b"no TIFF at all")
+    1
+    """
+    if isinstance(what, bytes | memoryview):
+        facts = tiff_facts(of_bytes(memoryview(what)))
+    else:
+        with open(what, "rb") as file:
+
+            def read(at: int, size: int) -> bytes:
+                """Read a few bytes."""
+                file.seek(at)
+                return file.read(size)
+
+            facts = tiff_facts(read)
+    return 1 if facts is None else facts.pages
+
+
+def of_bytes(data: memoryview) -> Read:
+    """Return what reads a part of a file that is in memory."""
+    return lambda at, size: bytes(data[at : at + size])
+
+
+def tiff_facts(read: Read) -> TiffFacts | None:
+    """Read the directories of a TIFF; None where the first is damaged, or it is no TIFF.
+
+    Parameters
+    ----------
+    read
+        Returns the bytes at an offset, given their number: fewer at the end of the file.
+    """
+    start = read(0, 16)
+    order = {b"II": "<", b"MM": ">"}.get(start[:2])
+    if order is None or len(start) < 16:
+        return None
+    magic = struct.unpack_from(order + "H", start, 2)[0]
+    if magic not in (42, 43):
+        return None
+    large = magic == 43
+    at = struct.unpack_from(order + ("Q" if large else "I"), start, 8 if large else 4)[0]
+    first: dict[int, tuple[int, ...]] | None = None
+    seen: set[int] = set()
+    count = 0
+    while at and at not in seen and len(seen) < _MOST_PAGES:
+        seen.add(at)
+        found = _directory(read, at, order, large)
+        if found is None:
+            break
+        tags, at = found
+        if first is None:
+            first = tags
+        kind = tags.get(_NEW_SUBFILE, (0,))[0]
+        count += not (kind & (_REDUCED | _MASK) or tags.get(_SUBFILE, (0,))[0] == _OLD_REDUCED)
+    if first is None or not {_WIDTH, _HEIGHT} <= first.keys():
+        return None
+    return TiffFacts(
+        first[_WIDTH][0],
+        first[_HEIGHT][0],
+        first.get(_BANDS, (1,))[0],
+        max(first.get(_BITS, (1,))),
+        _FORMATS.get(first.get(_FORMAT, (1,))[0], "values of an unknown type"),
+        first.get(_COMPRESSION, (1,))[0],
+        max(count, 1),
+    )
+
+
+def _directory(read: Read, at: int, order: str, large: bool) -> tuple[dict[int, tuple[int, ...]], int] | None:
+    """Read the tags of a directory that are of use, and where the next one is; None if it is damaged."""
+    counter, entry, field = ("Q", 20, "Q") if large else ("H", 12, "I")
+    head = read(at, struct.calcsize(counter))
+    if len(head) < struct.calcsize(counter):
+        return None
+    count = struct.unpack(order + counter, head)[0]
+    if not 0 < count <= _MOST_TAGS:
+        return None
+    width = struct.calcsize(field)
+    body = read(at + len(head), count * entry + width)
+    if len(body) < count * entry:
+        return None
+    tags: dict[int, tuple[int, ...]] = {}
+    for i in range(count):
+        tag, kind, values = struct.unpack_from(order + "HH" + field, body, i * entry)
+        if tag not in _USED or kind not in _TYPES or not 0 < values <= _MOST_TAGS:
+            continue
+        size = struct.calcsize("=" + _TYPES[kind]) * values
+        place = i * entry + 4 + width
+        data = body[place : place + size] if size <= width else read(struct.unpack_from(order + field, body, place)[0], size)
+        if len(data) == size:
+            tags[tag] = struct.unpack(f"{order}{values}{_TYPES[kind]}", data)
+    rest = body[count * entry :]
+    return tags, struct.unpack(order + field, rest)[0] if len(rest) == width else 0

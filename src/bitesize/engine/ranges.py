@@ -1,0 +1,148 @@
+"""Transforms whose numbers are meant for a range of values, compared with the values that the data has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bitesize.errors import BadSetting, DoesNotFit
+from bitesize.memory.budget import Budget
+from bitesize.sources.base import Source
+from bitesize.sources.value_range import value_range
+from bitesize.spec import Encoded, Field, image_channels
+from bitesize.transforms.base import Transform
+from bitesize.transforms.colour import ColorJitter, Contrast, Normalize, Scale
+
+# Values beyond these are not on a scale of 0 to 1, nor of -1 to 1, even where resizing has overshot.
+_LEAST, _GREATEST = -1.5, 1.5
+# Data whose mean is this many deviations from the mean given is of another scale than its numbers, whatever its outliers.
+_DEVIATIONS = 30
+# Pixels of whole numbers whose range is this many deviations are of another scale, too.
+_LEVELS = 200
+# A factor as small as this is meant for whole numbers of 8 bits and more.
+_FACTOR_OF_BYTES = 1 / 100
+
+
+class _Range(NamedTuple):
+    """Values before a step: least, greatest and mean, whether all are whole numbers, and whether steps count 255 as full."""
+
+    least: float
+    greatest: float
+    mean: float
+    integral: bool
+    bytes: bool
+
+
+def check_ranges(source: Source, transforms: Sequence[Any], budget: Budget) -> None:
+    """Refuse transforms that would make nonsense of the values, such as ``Normalize("imagenet")`` of floats of 0 to 255.
+
+    Values of 8 bits are known to be 0 to 255. Of other types a few rows are read, and only where a transform is among
+    those that expect a range; rows that cannot be read are left out.
+
+    Raises
+    ------
+    BadSetting
+        If values lie beyond -1.5 to 1.5 where 0 to 1 is expected, or numbers were plainly made for another range.
+    """
+    if not isinstance(transforms, Sequence) or not any(
+        isinstance(step, Scale) or _expects_unit(step) for step in transforms
+    ):
+        return
+    values = _values(source, budget)
+    for step in transforms:
+        if values is None or not isinstance(step, Transform):
+            return
+        if isinstance(step, Scale):
+            _check_scale(step, values, source)
+            least, greatest, mean = (value * step.factor + step.offset for value in values[:3])
+            values = _Range(min(least, greatest), max(least, greatest), mean, False, False)
+        elif isinstance(step, Normalize):
+            _check_normalize(step, values, source)
+            return
+        elif _expects_unit(step):
+            if not values.bytes:
+                _check_unit(type(step).__name__, values, source)
+        elif step.dtype_after(np.dtype(np.uint8)) != np.uint8:
+            return  # it makes other values, of which nothing is known
+
+
+def _expects_unit(step: Any) -> bool:
+    """Whether a step's result depends on what full brightness is: contrast turns on the middle gray."""
+    return isinstance(step, Normalize | Contrast) or (isinstance(step, ColorJitter) and step.changes_contrast)
+
+
+def _values(source: Source, budget: Budget) -> _Range | None:
+    what = source.spec[source.main]
+    if what.dtype == np.uint8:
+        return _Range(0.0, 255.0, 127.5, True, True)
+    if isinstance(what, Field) and (what.dtype.kind not in "iuf" or not what.nbytes):
+        return None
+    try:
+        found = value_range(source, memory=budget)
+    except DoesNotFit:  # the loader says so itself, with all its figures
+        return None
+    return None if np.isnan(found.minimum) else _Range(found.minimum, found.maximum, found.mean, found.integral, False)
+
+
+def _check_scale(step: Scale, values: _Range, source: Source) -> None:
+    if 0 < step.factor <= _FACTOR_OF_BYTES and values.least >= 0 and values.greatest <= 1 and not values.integral:
+        raise BadSetting(f"{_described(values, source)} already: leave out {_as_code(step)}")
+
+
+def _check_normalize(step: Normalize, values: _Range, source: Source) -> None:
+    if isinstance(step.mean, str):
+        if not values.bytes:
+            _check_unit(f'Normalize("{step.mean}")', values, source)
+        return
+    means, deviations = step.numbers
+    if values.bytes:
+        if max(means) > _GREATEST:
+            raise BadSetting(
+                f"{step!r} of 8-bit values: its numbers are meant for values on a scale of 0 to 1: divide them by 255"
+            )
+        return
+    if values.least >= 0 and values.greatest <= 1 and min(means) > _GREATEST:
+        raise BadSetting(f"{_described(values, source)}, and the means of {step!r} lie above: divide its numbers by 255")
+    # Channels may be of different scales, and one mean tells nothing of them, unless the numbers are all of one scale.
+    unit = min(means) >= 0 and max(*means, *deviations) <= 1
+    of_one_scale = len(means) == 1 or unit
+    away = min(abs(values.mean - mean) / deviation for mean, deviation in zip(means, deviations, strict=True))
+    centered = values.greatest - values.least > _LEVELS * max(deviations)  # whole numbers around 0, as images less 128
+    if unit and values.integral and centered and _is_image(source.spec[source.main]):
+        _check_unit(repr(step), values, source)
+    if of_one_scale and away > _DEVIATIONS:
+        raise BadSetting(
+            f"{_described(values, source)}, {away:,.0f} deviations from the mean of {step!r} on average: its numbers are of "
+            f"another scale{_way(values) if unit else ''}"
+        )
+
+
+def _check_unit(name: str, values: _Range, source: Source) -> None:
+    if values.greatest > _GREATEST or values.least < _LEAST:
+        raise BadSetting(f"{_described(values, source)}, and {name} expects 0 to 1{_way(values)}")
+
+
+def _way(values: _Range) -> str:
+    """Say how to bring values to 0 to 1."""
+    if values.bytes or values.least < 0:
+        return ": bring them to 0 to 1 with bs.Scale(factor, offset) before it"
+    full = next((full for full in (255, 4095, 65_535) if values.greatest <= full), None)
+    return f": put bs.Scale(1 / {full if full is not None else f'{values.greatest:g}'}) before it"
+
+
+def _as_code(step: Scale) -> str:
+    """Write a step as people do: ``bs.Scale(1 / 255)``."""
+    divisor = round(1 / step.factor)
+    plain = step.offset == 0 and divisor > 1 and abs(step.factor * divisor - 1) < 1e-9
+    return f"bs.Scale(1 / {divisor})" if plain else f"bs.{step!r}"
+
+
+def _is_image(what: Field | Encoded) -> bool:
+    return isinstance(what, Encoded) or (len(what.shape) == 3 and image_channels(what.shape) is not None)
+
+
+def _described(values: _Range, source: Source) -> str:
+    what = source.spec[source.main]
+    return f"{source.main} holds {what.dtype} values from {values.least:g} to {values.greatest:g}"

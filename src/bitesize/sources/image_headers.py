@@ -1,0 +1,105 @@
+"""A look at the headers of a few image files when they are opened, for what decoding them will leave out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.decode.reduced import COLORS_ARE_REDUCED, GRAY_IS_REDUCED, KEEPS_GRAY
+from bitesize.decode.tiff import tiff_facts
+from bitesize.errors import BitesizeError
+from bitesize.files.names import Names, show
+from bitesize.files.pread import read_into, with_file
+from bitesize.sources.choices import Choice
+from bitesize.spec import Mode
+
+# Files that are looked at, evenly spaced; never their pixels.
+_LOOKS = 8
+_PNG, _TIFF = (b".png",), (b".tif", b"tiff")
+# The header of a PNG: its signature, and the first chunk with width, height, bits of a value, and type of color.
+_PNG_NBYTES, _PNG_BITS, _PNG_TYPE, _PNG_GRAY = 33, 24, 25, 0
+
+
+class Found(NamedTuple):
+    """What is to be said of images when they are opened; see `Source.left_out` and `Source.choices`."""
+
+    left_out: dict[str, int]
+    choices: tuple[Choice, ...]
+
+
+def probe(names: Names, mode: Mode) -> Found:
+    """Look at the headers of a few PNG and TIFF files: whether they have 16 bits, and more pages than one.
+
+    Files that cannot be read are passed over: reading their rows says why.
+    """
+    tiffs = list(_facts_of_tiffs(names, _evenly(names, _TIFF)))
+    wide = [] if mode == "I;16" else [bands for _, bands, bits, _ in tiffs if bits == 16]
+    if mode != "I;16" and 1 not in wide:
+        wide += _wide_pngs(names, _evenly(names, _PNG))
+    left_out = {}
+    stacks = [(path, pages) for path, _, _, pages in tiffs if pages > 1]
+    if stacks:
+        path, pages = stacks[0]
+        example = f"{os.path.basename(show(path))} has {pages}"
+        left_out[f"pages after the first of TIFF files ({example})"] = len(stacks)
+    choices = (Choice(GRAY_IS_REDUCED, KEEPS_GRAY),) if 1 in wide else (Choice(COLORS_ARE_REDUCED, ""),) if wide else ()
+    return Found(left_out, choices)
+
+
+def _evenly(names: Names, ends: tuple[bytes, ...]) -> list[int]:
+    """Choose a few of the files whose names end so, without a Python object for each name."""
+    chosen = np.flatnonzero(_ending(names, ends))
+    if not len(chosen):
+        return []
+    places = np.linspace(0, len(chosen) - 1, min(_LOOKS, len(chosen))).astype(np.int64)
+    return [int(number) for number in chosen[np.unique(places)]]
+
+
+def _ending(names: Names, ends: tuple[bytes, ...]) -> NDArray[np.bool_]:
+    blob = np.frombuffer(names.blob, np.uint8)
+    found = np.zeros(len(names), np.bool_)
+    if len(blob) < 4:
+        return found
+    places = np.maximum(names.ends, 4)
+    last = np.stack([blob[places - i] for i in (4, 3, 2, 1)], axis=1)
+    last |= 32 * ((last >= 65) & (last <= 90)).astype(np.uint8)  # in lower case
+    for end in ends:
+        found |= (last == np.frombuffer(end, np.uint8)).all(axis=1)
+    return found
+
+
+def _facts_of_tiffs(names: Names, chosen: Iterable[int]) -> Iterable[tuple[bytes, int, int, int]]:
+    """Give path, bands, bits and pages of each TIFF that can be read."""
+    for number in chosen:
+        path = names.path(number)
+        try:
+            facts = with_file(path, lambda fd, path=path: tiff_facts(lambda at, size: _read(fd, at, size, path)))  # type: ignore[misc]
+        except BitesizeError:
+            continue
+        if facts is not None:
+            yield path, facts.bands, facts.bits, facts.pages
+
+
+def _wide_pngs(names: Names, chosen: Iterable[int]) -> list[int]:
+    """Give the channels of PNGs of 16 bits: 1 for gray, else 3."""
+    found = []
+    for number in chosen:
+        path = names.path(number)
+        try:
+            start = with_file(path, lambda fd, path=path: _read(fd, 0, _PNG_NBYTES, path))  # type: ignore[misc]
+        except BitesizeError:
+            continue
+        if len(start) == _PNG_NBYTES and start[:8] == b"\x89PNG\r\n\x1a\n" and start[_PNG_BITS] == 16:
+            found.append(1 if start[_PNG_TYPE] == _PNG_GRAY else 3)
+    return found
+
+
+def _read(fd: int, at: int, size: int, path: bytes) -> bytes:
+    """Read a part of a file: fewer bytes at its end."""
+    buffer = bytearray(max(0, min(size, os.fstat(fd).st_size - at)))
+    read_into(fd, [buffer], at, path)
+    return bytes(buffer)
