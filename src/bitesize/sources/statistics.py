@@ -88,13 +88,13 @@ def measure(
         raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
     threads = check_threads(threads) or processor_share()
     budget = as_budget(memory)
-    reader: type[_Images | _Arrays] = _Images if isinstance(what, Encoded) else _Arrays
+    reader: type[Images | _Arrays] = Images if isinstance(what, Encoded) else _Arrays
     bite, total = reader.bite(source), _Total(reader.channels(source), strict=on_error == "raise")
     with reader.prepared(source, threads, budget) as idle, ThreadPoolExecutor(threads, "bitesize-statistics") as pool:
 
         def work(start: int) -> _Part:
             """Measure one bite with what some thread has just put back."""
-            own: _Images | _Arrays = idle.get()
+            own: Images | _Arrays = idle.get()
             try:
                 return own.measure(np.arange(start, min(start + bite, len(source))))
             finally:
@@ -270,7 +270,7 @@ class _File:
         return self.data
 
 
-class _Images:
+class Images:
     """Measures encoded images, each as it is stored."""
 
     def __init__(self, source: Source, pool: Pool) -> None:
@@ -305,7 +305,7 @@ class _Images:
         try:
             for row in rows.tolist():
                 try:
-                    moments(self._pixels(row), each)
+                    moments(self.pixels(row), each)
                     merge(total, each)
                 except DoesNotFit:  # not the file's fault: leaving large images out would bend the result
                     raise
@@ -316,7 +316,8 @@ class _Images:
             self._transient.release()  # who rests must hold nothing that others wait for
         return _Part(total, len(rows), failed)
 
-    def _pixels(self, row: int) -> NDArray[np.uint8]:
+    def pixels(self, row: int) -> NDArray[Any]:
+        """Return the pixels of one row as stored, shape (pixels, channels); valid until the next call."""
         data = self._read(row)
         try:
             info = read_info(data)

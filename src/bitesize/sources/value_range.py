@@ -1,0 +1,141 @@
+"""The range that the values of a source lie in, measured on a few rows: 0 to 255, or 0 to 1, or something else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadRows, BadSetting, BitesizeError, DoesNotFit
+from bitesize.memory.budget import Budget, as_budget
+from bitesize.sources.base import Source
+from bitesize.sources.statistics import Images
+from bitesize.spec import Encoded, Field
+
+# Decoding one image of the sample may take this much, at most.
+_DECODING = 256 << 20
+# Values that are compared at a time: a few temporary arrays of this many are all that a large row needs.
+_PIECE = 1 << 16
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """The range of values in a sample of rows; see `value_range`.
+
+    Attributes
+    ----------
+    minimum, maximum : float
+        Smallest and largest finite value; NaN if the sample has none.
+    integral : bool
+        Whether all finite values of the sample are whole numbers; False if the sample has none.
+    rows : int
+        Rows that were read. Rows that cannot be read are left out of the sample.
+    dtype : str
+        Name of the dtype of the values, such as ``"float64"``.
+    """
+
+    minimum: float
+    maximum: float
+    integral: bool
+    rows: int
+    dtype: str
+
+
+def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = "auto") -> ValueRange:
+    """Measure the range of values of the primary field on a sample of evenly spaced rows.
+
+    Parameters
+    ----------
+    source
+        A source whose primary field has numbers or images. Images are decoded as the source's mode says.
+    rows
+        Rows to read, at most; each is charged to the budget before it is read.
+    memory
+        Bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
+
+    Returns
+    -------
+    ValueRange
+        Of the rows that could be read.
+
+    Raises
+    ------
+    BadSetting
+        If the primary field holds no numbers.
+    DoesNotFit
+        If one row does not fit the budget.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> value_range(bs.open(np.linspace(0, 255, 20).reshape(5, 4)))
+    ValueRange(minimum=0.0, maximum=255.0, integral=False, rows=5, dtype='float64')
+    """
+    what = source.spec[source.main]
+    if isinstance(what, Field) and what.dtype.kind not in "biuf" and what.dtype.name != "bfloat16":
+        raise BadSetting(f"value_range needs numbers, and the field {source.main!r} is {what}")
+    minimum, maximum, integral, read, dtype = np.inf, -np.inf, True, 0, ""
+    for values in _sample(source, rows, as_budget(memory)):
+        read, dtype = read + 1, values.dtype.name
+        for start in range(0, values.size, _PIECE):
+            piece = values[start : start + _PIECE].astype(np.float64)
+            piece = piece[np.isfinite(piece)]
+            if piece.size:
+                minimum, maximum = min(minimum, float(piece.min())), max(maximum, float(piece.max()))
+                integral = integral and bool((piece == np.floor(piece)).all())
+    if not dtype:
+        dtype = what.dtype.name if isinstance(what, Field) else "uint8"
+    if minimum > maximum:
+        return ValueRange(np.nan, np.nan, False, read, dtype)
+    return ValueRange(minimum, maximum, integral, read, dtype)
+
+
+def _sample(source: Source, rows: int, budget: Budget) -> Iterator[NDArray[Any]]:
+    """Read evenly spaced rows one by one, flat; rows that cannot be read are left out."""
+    numbers = np.unique(np.linspace(0, len(source) - 1, max(1, min(rows, len(source)))).astype(np.int64)).tolist()
+    if isinstance(source.spec[source.main], Encoded):
+        yield from _sample_of_images(source, numbers, budget)
+        return
+    nbytes = sum(what.nbytes for what in source.spec.values() if isinstance(what, Field)) + source.scratch(1)
+    charge = budget.charge(nbytes + 4 * 8 * _PIECE, "a sample of rows")
+    try:
+        into = {
+            name: np.empty((1, *what.shape), what.dtype) if isinstance(what, Field) else _Ignored()
+            for name, what in source.spec.items()
+        }
+        for row in numbers:
+            try:
+                source.read(np.array([row], np.int64), into)
+            except BadRows:
+                continue
+            yield into[source.main].reshape(-1)  # type: ignore[union-attr]
+    finally:
+        charge.release()
+
+
+def _sample_of_images(source: Source, numbers: list[int], budget: Budget) -> Iterator[NDArray[Any]]:
+    pool = budget.pool(min(_DECODING, budget.free), "a sample of rows")
+    try:
+        with closing(Images(source, pool)) as images:
+            for row in numbers:
+                try:
+                    pixels = images.pixels(row)
+                except DoesNotFit:
+                    raise
+                except BitesizeError:  # the loader names it when the row is due
+                    continue
+                yield pixels.reshape(-1)
+    finally:
+        pool.close()
+
+
+class _Ignored:
+    """Takes the bytes of an encoded field that is not measured."""
+
+    def put(self, i: int, nbytes: int) -> memoryview:
+        """Return a buffer."""
+        return memoryview(bytearray(nbytes))
