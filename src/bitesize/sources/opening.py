@@ -31,6 +31,9 @@ from bitesize.sources.splits import InParts, choose, choose_files, part_of, spli
 from bitesize.sources.table import files_of, labelled_files
 from bitesize.spec import Mode
 
+# Whole numbers of more different values than this are not named as classes: they are numbers to predict.
+_MOST_NAMED = 100_000
+
 What = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
 
 
@@ -42,6 +45,9 @@ def open(  # noqa: A001 - reads as bs.open
     fields: Sequence[str] | Mapping[str, str] | None = None,
     mode: Mode = "RGB",
     orient: bool = True,
+    weights: str | None = None,
+    tag_delimiter: str | None = None,
+    file_is_row: bool | None = None,
 ) -> Source:
     """Open data as a `Source`, without loading it: files of one row each are listed by name, and not opened.
 
@@ -70,6 +76,12 @@ def open(  # noqa: A001 - reads as bs.open
         What images come out as: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"``.
     orient
         Whether images are turned upright by their EXIF orientation.
+    weights
+        Name of the column with one sample weight a row.
+    tag_delimiter
+        What separates several labels in one cell of text, such as ``"|"``.
+    file_is_row
+        Whether each file is one row, for kinds of files that may hold one row or many.
 
     Raises
     ------
@@ -88,7 +100,7 @@ def open(  # noqa: A001 - reads as bs.open
     >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
-    asked = Asked(labels, fields, mode, orient)
+    asked = Asked(labels, fields, mode, orient, None, weights, tag_delimiter, file_is_row)
     if isinstance(labels, Mapping):
         raise BadSetting("labels must be one a row, or the name of the field that has them, not a mapping")
     is_path = isinstance(what, str | os.PathLike)
@@ -125,28 +137,40 @@ def open(  # noqa: A001 - reads as bs.open
     return _of_array(array, asked)
 
 
-def open_to_train(what: What, labels: Any = None, split: str | None = None) -> Source:
+def open_to_train(what: What, labels: Any = None, split: str | None = None, **settings: Any) -> Source:
     """Open data whose fields may have any names as ``x``, an image or the widest array, and ``y``, the labels.
 
-    Class numbers without names get their digits for names.
+    A column of sample weights is kept. Whole-number labels without names become one class a value, named by its digits:
+    100 and 205 are two classes.
+
+    Parameters
+    ----------
+    what, labels, split
+        As in `open`.
+    **settings
+        The other settings of `open`.
 
     Raises
     ------
     BitesizeError
         As `open`.
     """
-    source = open(what, labels, split=split)
-    label = source.label_name
+    source = open(what, labels, split=split, **settings)
+    label, weight = source.label_name, source.weight_name
     if source.main != "x" or label not in (None, "y"):
         if source.main == label:
             raise BadFile(f"{what!r:.80} has nothing but labels: {', '.join(source.spec)}")
-        source = Zipped([({"x": source.main} | ({"y": label} if label else {}), source)])
-    if source.classes is None and source.labels is not None and source.labels.min() >= 0:
-        source = source.map_labels(str)
+        fields = {"x": source.main} | ({"y": label} if label else {}) | ({weight: weight} if weight else {})
+        source = Zipped([(fields, source)])
+    if source.classes is None and source.labels is not None:
+        numbers, places = np.unique(source.labels, return_inverse=True)
+        if len(numbers) <= _MOST_NAMED:
+            name = source.label_name or "y"
+            source = Beside(source, {name: places.astype(np.int64)}, tuple(map(str, numbers.tolist())), name)
     return source
 
 
-def open_parts(what: What, labels: Any = None) -> tuple[dict[str, Source], dict[str, BadFile]]:
+def open_parts(what: What, labels: Any = None, **settings: Any) -> tuple[dict[str, Source], dict[str, BadFile]]:
     """Open all parts of data as `open_to_train` does, by name; data that is in no parts is the one part ``"data"``.
 
     Returns
@@ -162,13 +186,13 @@ def open_parts(what: What, labels: Any = None) -> tuple[dict[str, Source], dict[
     parts: dict[str, Source] = {}
     damaged: dict[str, BadFile] = {}
     try:
-        parts["data"] = open_to_train(what, labels)
+        parts["data"] = open_to_train(what, labels, **settings)
     except BadFile as error:
         damaged["data"] = error
     except InParts as error:
         for part in error.parts:
             try:
-                parts[part] = open_to_train(what, labels, part)
+                parts[part] = open_to_train(what, labels, part, **settings)
             except BadFile as bad:
                 damaged[part] = bad
     return parts, damaged
