@@ -22,6 +22,7 @@ from bitesize.lazy.nodes import Node
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Beside, Zipped
+from bitesize.sources.choices import Choice
 from bitesize.sources.coco import coco_labels
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.kinds import by_suffix, kinds, need, taking, told
@@ -33,6 +34,7 @@ from bitesize.spec import Mode
 
 # Whole numbers of more different values than this are not named as classes: they are numbers to predict.
 _MOST_NAMED = 100_000
+WHOLE_NUMBERS = "different whole numbers taken as classes"
 
 What = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
 
@@ -166,7 +168,9 @@ def open_to_train(what: What, labels: Any = None, split: str | None = None, **se
         numbers, places = np.unique(source.labels, return_inverse=True)
         if len(numbers) <= _MOST_NAMED:
             name = source.label_name or "y"
-            source = Beside(source, {name: places.astype(np.int64)}, tuple(map(str, numbers.tolist())), name)
+            named = Beside(source, {name: places.astype(np.int64)}, tuple(map(str, numbers.tolist())), name)
+            named.choices = (*source.choices, Choice(f"labels: {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
+            source = named
     return source
 
 
