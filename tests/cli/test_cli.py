@@ -257,7 +257,7 @@ def bad_data(tmp_path_factory, pictures, arrays):
         (["{pictures}", "--epochs", "0"], "--epochs must be at least 1"),
         (["{pictures}", "--batch-size", "many"], "--batch-size must be"),
         (["{pictures}", "--val-split", "1.5"], "--val-split"),
-        (["{pictures}", "--val", "{arrays}"], "'even' is none of checked, striped"),
+        (["{pictures}", "--val", "{arrays}"], "class 'even' is unknown to this model, which knows checked, striped"),
         (["{pictures}", "--model", "{bad}/three.py:build"], "gives (None, 3), and 2 classes need (None, 2)"),
         (["{pictures}", "--model", "{bad}/three.py:nothing"], "has no function 'nothing'"),
         (["{pictures}", "--model", "{bad}/nowhere.keras"], "nowhere.keras does not exist"),

@@ -6,26 +6,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, left_out_line, plain, print_json
-from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Labels, Memory, Split, parse_batch_size
+from bitesize.cli.console import console, counted, plain, print_json, print_understood, understood
+from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Memory, Opening, opens_data, parse_batch_size
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
     from bitesize.memory.plan import Plan
 
 
+@opens_data
 def plan(
     data: Data,
+    opening: Opening,
     batch_size: BatchSize = "32",
     image_size: ImageSize = None,
     memory: Memory = "auto",
-    labels: Labels = None,
-    split: Split = None,
     model: Annotated[
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Also what training this model takes, as `bitesize train --model` has it; file.py:function may give a PyTorch module.",
+            help="Also what training this model takes, as `bitesize train --model` has it.",
         ),
     ] = None,
     measure: Annotated[
@@ -38,10 +38,9 @@ def plan(
 
     import bitesize as bs
     from bitesize.memory.sizes import format_size
-    from bitesize.sources.opening import open_to_train
     from bitesize.training.settings import preparation
 
-    source = open_to_train(data, labels, split)
+    source = opening.open(data)
     size: Any = parse_batch_size(batch_size)
     transforms = preparation(source, image_size, augment=False)
     with bs.Loader(source, batch_size=size, transforms=transforms, memory=memory, dtype=np.float32) as loader:
@@ -59,6 +58,7 @@ def plan(
                 **made.as_dict(),
                 **({} if side is None else {"model": side}),
                 **({} if not measured else {"measured": measured}),
+                "understood": understood(source),
                 "left_out": dict(source.left_out),
                 "classes": list(source.classes or ()),
             }
@@ -68,9 +68,7 @@ def plan(
     console.print(
         f"bitesize train, with validation beside it, needs at least {format_size(least, ceil=True)}.", highlight=False
     )
-    line = left_out_line(source.left_out)
-    if line:
-        console.print(line, highlight=False)
+    print_understood(source)
     if side is not None:
         _print_model_side(side, made.batch_size)
     if measured:
@@ -99,9 +97,9 @@ def _model_side(name: str, shape: tuple[int, ...], classes: int, made: Plan) -> 
     """Tell what training a model takes, where, and the largest batch that fits there."""
     from bitesize.memory.limits import available
     from bitesize.training.footprint import footprint, room_on_device
-    from bitesize.training.models import build_to_look_at
+    from bitesize.training.models import build_model
 
-    found = footprint(*build_to_look_at(name, shape, max(2, classes)))
+    found = footprint(build_model(name, shape, max(2, classes)), shape)
     device = room_on_device()
     limit = available()
     # On the host the loader's own bytes count, too; what the framework has loaded is gone from what is available.
@@ -151,7 +149,8 @@ def print_plan(made: Plan) -> None:
 
     fields = ", ".join(f"{name} {what}" for name, what in made.fields.items())
     console.print(
-        f"[bold]{made.rows:,}[/] rows, [bold]{made.batches:,}[/] batches of {made.batch_size}: {fields}", highlight=False
+        f"[bold]{counted(made.rows, 'row')}[/], [bold]{counted(made.batches, 'batch', 'batches')}[/] of {made.batch_size}: {fields}",
+        highlight=False,
     )
     table = Table(box=None, show_header=False, padding=(0, 2))
     table.add_column()
