@@ -150,7 +150,10 @@ def test_a_run_scales_other_data_as_its_own(trained, tmp_path):
 
 
 def test_a_run_normalized_by_its_data_takes_8_bit_twins_alike(tmp_path):
-    floats, integers = in_folders(tmp_path / "f", pictures().round()), in_folders(tmp_path / "i", pictures().round().astype("u1"))
+    floats, integers = (
+        in_folders(tmp_path / "f", pictures().round()),
+        in_folders(tmp_path / "i", pictures().round().astype("u1")),
+    )
     for mine, other in ((floats, integers), (integers, floats)):
         out = tmp_path / f"run {mine.name}"
         learned(mine, out, "--model", "mlp", "--batch-size", 16, "--normalize", "data")
@@ -208,7 +211,11 @@ def test_features_are_standardized_column_by_column(model, tmp_path):
     y = np.arange(300) % 2
     x = np.column_stack([random.normal(0, 1e5, 300), y * 1e-3 + random.normal(0, 2e-4, 300), random.normal(40, 9, 300)])
     np.savez(tmp_path / "table.npz", x=x, y=y)
-    result = learned(tmp_path / "table.npz", tmp_path / "run", "--model", model, "--learning-rate", "0.01") if model == "mlp" else None
+    result = (
+        learned(tmp_path / "table.npz", tmp_path / "run", "--model", model, "--learning-rate", "0.01")
+        if model == "mlp"
+        else None
+    )
     if result is None:
         run("train", tmp_path / "table.npz", "--model", model, "--epochs", 2, "--out", tmp_path / "run")
     done = run("evaluate", tmp_path / "run", tmp_path / "table.npz")

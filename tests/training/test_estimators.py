@@ -85,7 +85,9 @@ def test_evaluation_and_prediction_agree_and_are_those_of_the_estimator(trained,
     right = sum(line["predicted"] == Path(line["path"]).parent.name for line in lines)
     assert right / 200 == result["accuracy"]
     model = skops.load(out / "model.skops", trusted=skops.get_untrusted_types(file=out / "model.skops"))
-    (scaling,) = json.loads((out / "config.json").read_text())["scaling"]  # values below 0: brought to mean 0 and deviation 1
+    (scaling,) = json.loads((out / "config.json").read_text())[
+        "scaling"
+    ]  # values below 0: brought to mean 0 and deviation 1
     x = np.stack([(np.load(line["path"]).ravel() - scaling["mean"]) / scaling["std"] for line in lines])
     np.testing.assert_allclose([float(line["p_b"]) for line in lines], model.predict_proba(x)[:, 1], atol=1e-5)
 

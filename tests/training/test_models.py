@@ -13,8 +13,8 @@ try:
 except bs.MissingPackage as error:
     pytest.skip(str(error), allow_module_level=True)
 
-from bitesize.training.backend import load_keras
 from bitesize.memory.budget import Budget
+from bitesize.training.backend import load_keras
 from bitesize.training.models import build_model, expected_colors, outputs_probabilities
 from bitesize.training.values import choose_scaling, measure_values
 

@@ -33,7 +33,7 @@ _OPTIONS = {
         "max_bad",
     )
 } | {"by": "--split-by"}
-_SETTING = re.compile(rf"(?<![\w-])({'|'.join(_OPTIONS)})=(?!=)")
+_SETTING = re.compile(rf"(?<![\w-])({'|'.join(_OPTIONS)})=(?!=)(?=([\w\"'\[{{(])?)")
 console = Console()
 errors = Console(stderr=True)
 
@@ -62,7 +62,7 @@ def in_options(text: str) -> str:
     >>> in_options('choose with fields=, or labels="kind"')
     'choose with --fields, or --labels "kind"'
     """
-    return re.sub(r" (?=[,.;:)]|$)", "", _SETTING.sub(lambda found: _OPTIONS[found[1]] + " ", text)).replace("  ", " ")
+    return _SETTING.sub(lambda found: _OPTIONS[found[1]] + (" " if found[2] else ""), text)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -39,7 +39,9 @@ def with_classes(source: Source, labels: str | None, where: str) -> Source:
         raise BadSetting(_no_classes(source, where))
     shown = f"the labels of {where}" if labels is None else f"--labels {labels} of {where}"
     if isinstance(what, Encoded) or (what is not None and (what.mask or what.shape not in ((), (1,)))):
-        raise BadSetting(f"bitesize train learns one class a row, and {shown} are {what}: other tasks are trained in Python")
+        raise BadSetting(
+            f"bitesize train learns one class a row, and the labels of {where} are {what}: other tasks are trained in Python"
+        )
     if source.labels is None:
         assert isinstance(what, Field)
         source = _numbered(source, what, shown)
