@@ -258,7 +258,7 @@ def bad_data(tmp_path_factory, pictures, arrays):
         (["{pictures}", "--epochs", "0"], "--epochs must be at least 1"),
         (["{pictures}", "--batch-size", "many"], "--batch-size must be"),
         (["{pictures}", "--val-split", "1.5"], "--val-split"),
-        (["{pictures}", "--val", "{arrays}"], "'even' is none of checked, striped"),
+        (["{pictures}", "--val", "{arrays}"], "class 'even' is unknown to this model, which knows checked, striped"),
         (["{pictures}", "--model", "{bad}/three.py:build"], "gives (None, 3), and 2 classes need (None, 2)"),
         (["{pictures}", "--model", "{bad}/three.py:nothing"], "has no function 'nothing'"),
         (["{pictures}", "--model", "{bad}/nowhere.keras"], "nowhere.keras does not exist"),
@@ -443,7 +443,7 @@ def test_training_may_normalise_by_the_data(pictures, tmp_path):
     assert [step["name"] for step in config["scaling"]] == ["Normalize"]
     np.testing.assert_allclose(config["scaling"][0]["mean"], told["normalize_mean"], atol=0.05)  # of the part to train on
     assert json.loads(run("evaluate", out, pictures, "--json").stdout)["rows"] == told["rows"]
-    assert "--normalize must be model or data" in run("train", pictures, "--normalize", "no", code=1).stderr
+    assert "--normalize must be model, data, unit or none" in run("train", pictures, "--normalize", "no", code=1).stderr
 
 
 def test_plan_tells_the_models_side_and_measures(pictures):

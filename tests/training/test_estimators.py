@@ -85,7 +85,10 @@ def test_evaluation_and_prediction_agree_and_are_those_of_the_estimator(trained,
     right = sum(line["predicted"] == Path(line["path"]).parent.name for line in lines)
     assert right / 200 == result["accuracy"]
     model = skops.load(out / "model.skops", trusted=skops.get_untrusted_types(file=out / "model.skops"))
-    x = np.stack([np.load(line["path"]).ravel() for line in lines])
+    (scaling,) = json.loads((out / "config.json").read_text())[
+        "scaling"
+    ]  # values below 0: brought to mean 0 and deviation 1
+    x = np.stack([(np.load(line["path"]).ravel() - scaling["mean"]) / scaling["std"] for line in lines])
     np.testing.assert_allclose([float(line["p_b"]) for line in lines], model.predict_proba(x)[:, 1], atol=1e-5)
 
 
@@ -93,7 +96,7 @@ def test_what_is_no_such_classifier_or_no_such_setting_is_refused(rows, tmp_path
     for name in ("Perceptron", "LogisticRegression", "Nothing"):
         with pytest.raises(bs.BadSetting, match="SGDClassifier"):
             build_estimator(f"sklearn:{name}", 0)
-    for option in (["--early-stopping", 2], ["--class-weights"], ["--batch-size", "auto"], ["--normalize", "data"]):
+    for option in (["--early-stopping", 2], ["--class-weights"], ["--batch-size", "auto"]):
         done = CliRunner().invoke(app, [str(part) for part in ("train", rows, "--model", "sklearn:GaussianNB", *option)])
         assert isinstance(done.exception, bs.BadSetting)
         assert option[0] in str(done.exception)
@@ -135,7 +138,7 @@ def test_a_run_without_checkpoints_removes_those_of_an_earlier_run(tmp_path):
     [
         (["--model", "sklearn:BernoulliNB"], "of scikit-learn"),
         (["--model", "sklearn:SGDClassifier", "--checkpoint-every", "3"], "is for Keras models"),
-        (["--model", "sklearn:SGDClassifier", "--resume"], "begins anew"),
+        (["--model", "sklearn:SGDClassifier", "--resume"], "starts from the beginning"),
     ],
 )
 def test_what_estimators_cannot_do_is_refused(rows, tmp_path, options, says):

@@ -4,7 +4,7 @@ import pytest
 
 from bitesize.errors import WrongModel
 from bitesize.training.footprint import Footprint, footprint
-from bitesize.training.models import build_model, build_to_look_at
+from bitesize.training.models import build_model
 
 
 def test_layers_tell_parameters_and_activations():
@@ -52,18 +52,7 @@ def test_the_largest_batch_is_what_is_left_by_the_model():
     assert found.largest_batch(10) == 0
 
 
-def test_a_file_may_give_a_module_of_torch_which_takes_channels_first(tmp_path):
-    pytest.importorskip("torch")
-    file = tmp_path / "net.py"
-    file.write_text(
-        "import torch\n"
-        "def net(shape, classes):\n"
-        "    return torch.nn.Sequential(torch.nn.Conv2d(shape[2], 4, 3), torch.nn.Flatten(), torch.nn.LazyLinear(classes))\n"
-        "def wrong(shape, classes):\n"
-        "    return torch.nn.Conv2d(7, 4, 3)\n"
-    )
-    model, shape = build_to_look_at(f"{file}:net", (16, 12, 3), 5)
-    assert shape == (3, 16, 12)
-    assert footprint(model, shape).activations == 2 * 4 * (2 * 4 * 14 * 10 + 5)
+def test_a_module_of_torch_that_does_not_fit_the_rows_is_refused():
+    torch = pytest.importorskip("torch")
     with pytest.raises(WrongModel, match=r"Conv2d cannot take one row of shape \(3, 16, 12\)"):
-        footprint(*build_to_look_at(f"{file}:wrong", (16, 12, 3), 5))
+        footprint(torch.nn.Conv2d(7, 4, 3), (3, 16, 12))

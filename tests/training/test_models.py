@@ -13,8 +13,10 @@ try:
 except bs.MissingPackage as error:
     pytest.skip(str(error), allow_module_level=True)
 
+from bitesize.memory.budget import Budget
 from bitesize.training.backend import load_keras
-from bitesize.training.models import build_model, input_scaling, outputs_probabilities
+from bitesize.training.models import build_model, expected_colors, outputs_probabilities
+from bitesize.training.values import choose_scaling, measure_values
 
 
 @pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2", "DenseNet121", "EfficientNetB0", "VGG16"])
@@ -23,15 +25,11 @@ def test_an_application_gets_what_its_preprocess_input_does(name):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
     module = importlib.import_module(getattr(keras.applications, name).__module__)
     expected = np.array(module.preprocess_input(pixels.astype(np.float32)))
-    with bs.Loader(
-        bs.open(pixels), batch_size=2, transforms=input_scaling(name, whole=True), memory="8 MiB", shuffle=False
-    ) as loader:
-        np.testing.assert_allclose(next(iter(loader))["x"], expected, atol=1e-3)
-
-
-def test_other_models_get_0_to_1_and_floats_stay_as_they_are():
-    assert input_scaling("cnn", whole=True) == [bs.Scale(1 / 255)]
-    assert input_scaling("cnn", whole=False) == []
+    for stored in (pixels, pixels.astype(np.float64), pixels / 255, pixels.astype(np.uint16) * 257):
+        source, budget = bs.open(stored), Budget("64 MiB")
+        steps = choose_scaling(source, "model", expected_colors(name), measure_values(source, budget), budget).steps
+        with bs.Loader(source, batch_size=2, transforms=steps, memory="8 MiB", shuffle=False, dtype="float32") as loader:
+            np.testing.assert_allclose(next(iter(loader))["x"], expected, atol=1e-2)
 
 
 def test_the_small_models_are_what_they_say():
@@ -50,12 +48,12 @@ def test_an_application_is_built_from_scratch_for_the_classes():
     with pytest.raises(bs.BadSetting, match=r"cannot take rows of shape \(8, 8, 3\)"):
         build_model("MobileNetV2", (8, 8, 3), 4)
     with pytest.raises(bs.NotFound, match=r"none\.h5"):
-        build_model("MobileNetV2", (32, 32, 3), 4, weights="none.h5")
+        build_model("MobileNetV2", (32, 32, 3), 4, pretrained="none.h5")
 
 
 def test_weights_come_from_a_file(tmp_path):
     keras = load_keras()
     base = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
     base.save_weights(tmp_path / "m.weights.h5")
-    model = build_model("MobileNetV2", (32, 32, 3), 4, weights=str(tmp_path / "m.weights.h5"))
+    model = build_model("MobileNetV2", (32, 32, 3), 4, pretrained=str(tmp_path / "m.weights.h5"))
     np.testing.assert_array_equal(np.array(model.layers[1].get_weights()[0]), np.array(base.layers[1].get_weights()[0]))

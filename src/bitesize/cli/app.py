@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bitesize.cli import bench, check, concat, demo, evaluate, formats, inspect, plan, predict, stats, train
-from bitesize.cli.console import console, errors, plain
+from bitesize.cli.console import console, errors, in_options, plain
 from bitesize.cli.interrupt import INTERRUPT, interruptible, leave
 
 EXIT_ERROR = 1
@@ -52,6 +52,9 @@ def options(
 def main() -> None:
     """Run the command and exit: 0 done, 1 an error, 2 wrong usage, 3 `check` found something, 130 interrupted, 143 ended by SIGTERM."""
     code: object = 0
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names that this terminal has no letters for are escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         with interruptible() as interrupt:
             app()
@@ -79,7 +82,7 @@ def _report(error: Exception) -> int:
         errors.print("bitesize check DATA lists all of them; --max-bad allows more.", highlight=False)
     elif error.row is not None:
         errors.print(
-            "bitesize check DATA lists all that cannot be read (--move-bad DIR moves damaged files away); --on-error skip goes on "
+            "bitesize check DATA lists all that cannot be read (--move-bad DIR moves damaged files away); --on-error skip continues "
             "without them.",
             highlight=False,
             soft_wrap=True,
@@ -88,10 +91,10 @@ def _report(error: Exception) -> int:
 
 
 def _in_options(error: Exception) -> str:
-    """Return an error's message in words of the command line, where it speaks of the library's."""
+    """Return an error's message in words of the command line, where it speaks of the library's settings."""
     from bitesize.errors import DoesNotFit
     from bitesize.sources.splits import InParts
 
     if isinstance(error, DoesNotFit):
         return str(error).replace("ower batch_size", "ower --batch-size").replace("aise memory to", "aise --memory to")
-    return error.told("--split {}") if isinstance(error, InParts) else str(error)
+    return error.told("--split {}") if isinstance(error, InParts) else in_options(str(error))

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bitesize.cli.console import console, print_json
-from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Labels, Memory, Split, parse_batch_size
+from bitesize.cli.console import console, print_json, print_understood
+from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Memory, Opening, opens_data, parse_batch_size
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
 
 
+@opens_data
 def bench(
     data: Data,
+    opening: Opening,
     batch_size: BatchSize = "32",
     image_size: ImageSize = None,
     memory: Memory = "auto",
-    labels: Labels = None,
-    split: Split = None,
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="Threads that read and decode; by default one a processor, and two more.")
     ] = None,
@@ -33,12 +33,13 @@ def bench(
 
     import bitesize as bs
     from bitesize.errors import BadFile, BadSetting
-    from bitesize.sources.opening import open_to_train
     from bitesize.training.settings import preparation
 
     if not 0 < seconds < 86_400:
         raise BadSetting(f"--seconds must be above 0, not {seconds:g}")
-    source = open_to_train(data, labels, split)
+    source = opening.open(data)
+    if not json:
+        print_understood(source)
     transforms = preparation(source, image_size, augment=True)
     size = parse_batch_size(batch_size)
     options = {"transforms": transforms, "memory": memory, "threads": threads, "dtype": np.float32}

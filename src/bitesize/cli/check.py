@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, plain, print_json
-from bitesize.cli.options import Data, Json, Labels, Memory
+from bitesize.cli.console import console, counted, plain, print_json, print_understood, understood
+from bitesize.cli.options import Data, Json, Memory, Opening, opens_data
 
 if TYPE_CHECKING:
     from bitesize.engine.checking import Findings, Place
@@ -19,9 +19,10 @@ EXIT_FOUND = 3
 _SHOWN = 10
 
 
+@opens_data
 def check(
     data: Data,
-    labels: Labels = None,
+    opening: Opening,
     memory: Memory = "auto",
     move_bad: Annotated[
         str | None,
@@ -39,7 +40,11 @@ def check(
     from bitesize.cli.bar import counting
     from bitesize.sources.opening import open_parts
 
-    parts, unopened = open_parts(data, labels)
+    parts, unopened = (
+        open_parts(data, opening.labels, **opening.settings)
+        if opening.split is None
+        else ({opening.split: opening.open(data)}, {})
+    )
     closed = {name: str(error) for name, error in unopened.items()}
     if not parts:
         if json:
@@ -78,6 +83,7 @@ def _as_json(found: Findings, parts: Mapping[str, Source], moved: list[str]) -> 
     return {
         "well": found.well,
         "rows": found.rows,
+        "understood": {name: understood(part) for name, part in parts.items()},
         "left_out": {name: dict(part.left_out) for name, part in parts.items()},
         "bad": [place._asdict() for place in found.bad],
         "duplicates": groups(found.duplicates),
@@ -105,10 +111,11 @@ def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where:
             console.print(f"  [dim]and {len(lines) - _SHOWN:,} more: --json lists all[/]", highlight=False)
 
     rows = ", ".join(f"{name} {count:,}" if several else f"{count:,}" for name, count in found.rows.items())
-    console.print(f"{rows} rows read", highlight=False)
+    console.print(f"{rows} {'row' if rows == '1' else 'rows'} read", highlight=False)
     for name, part in parts.items():
-        for why, count in part.left_out.items():
-            console.print(f"[dim]left out{f' of {name}' if several else ''}: {count:,} {plain(why)}[/]", highlight=False)
+        if several and understood(part):
+            console.print(f"{plain(name)}:", highlight=False)
+        print_understood(part)
     if found.bad:
         section("bad", _bad(found.bad, named), len(found.bad))
     if found.leaks:
@@ -120,7 +127,7 @@ def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where:
     for line in found.unbalanced:
         console.print(f"[yellow]{plain(line)}[/]", highlight=False, soft_wrap=True)
     if moved:
-        console.print(f"{len(moved):,} damaged files moved to [bold]{plain(str(where))}[/]", highlight=False)
+        console.print(f"{counted(len(moved), 'damaged file')} moved to [bold]{plain(str(where))}[/]", highlight=False)
 
 
 def _bad(places: Iterable[Place], named: Callable[[Place], str]) -> list[str]:

@@ -4,23 +4,65 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
+if TYPE_CHECKING:
+    from bitesize.sources.base import Source
+
+# Settings of the library that messages name, and the options of the command line that set them.
+_OPTIONS = {
+    name: "--" + name.replace("_", "-")
+    for name in (
+        "labels",
+        "fields",
+        "split",
+        "mode",
+        "orient",
+        "weights",
+        "tag_delimiter",
+        "file_is_row",
+        "on_error",
+        "max_bad",
+    )
+} | {"by": "--split-by"}
+_SETTING = re.compile(rf"(?<![\w-])({'|'.join(_OPTIONS)})=(?!=)(?=([\w\"'\[{{(])?)")
 console = Console()
 errors = Console(stderr=True)
 
 
-def command() -> str:
-    """Give what starts this program from here, for lines that people copy: it may be in an environment that is not active."""
-    if shutil.which("bitesize") is not None:
-        return "bitesize"
+def command(*arguments: object) -> str:
+    """Return a command line of this program that people can copy: it may be in an environment that is not active.
+
+    Examples
+    --------
+    >>> command("train", "my data").endswith("train 'my data'")
+    True
+    """
     beside = os.path.join(os.path.dirname(sys.executable), "bitesize")
-    return os.path.relpath(beside) if os.path.exists(beside) else "python -m bitesize"
+    if shutil.which("bitesize") is not None:
+        start = "bitesize"
+    else:
+        start = shlex.quote(os.path.relpath(beside)) if os.path.exists(beside) else "python -m bitesize"
+    return " ".join([start, *(shlex.quote(str(each)) for each in arguments)])
+
+
+def in_options(text: str) -> str:
+    """Write a message of the library in words of the command line: its settings as options.
+
+    Examples
+    --------
+    >>> in_options('choose with fields=, or labels="kind"')
+    'choose with --fields, or --labels "kind"'
+    """
+    return _SETTING.sub(lambda found: _OPTIONS[found[1]] + (" " if found[2] else ""), text)
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -34,8 +76,34 @@ def plain(text: object) -> str:
     return escape(str(text))
 
 
-def left_out_line(left_out: Any) -> str | None:
-    """Say what a scan left out, or None; safe to print, whatever the names."""
-    if not left_out:
-        return None
-    return "left out: " + plain(", ".join(f"{count:,} {why}" for why, count in left_out.items()))
+def understood(source: Source) -> list[str]:
+    """Return what was understood, chosen and left out while data was opened, a line each."""
+    lines = [in_options(str(choice)) for choice in source.choices]
+    if source.left_out:
+        lines.append("left out: " + ", ".join(f"{count:,} {why}" for why, count in source.left_out.items()))
+    return lines
+
+
+def print_understood(source: Source, also: Iterable[str] = ()) -> None:
+    """Print what was understood, chosen and left out while data was opened; safe, whatever the names."""
+    for line in dict.fromkeys([*understood(source), *also]):
+        if line.startswith("warning: "):
+            print_warning(line.removeprefix("warning: "))
+        else:
+            console.print(plain(line), highlight=False, soft_wrap=True)
+
+
+def print_warning(text: str) -> None:
+    """Print what is probably not meant."""
+    errors.print(f"[bold red]warning:[/] {plain(text)}", highlight=False, soft_wrap=True)
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(1200, "row"), counted(2, "class", "classes")
+    ('1 row', '1,200 rows', '2 classes')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

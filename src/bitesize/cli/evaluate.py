@@ -4,43 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from bitesize.cli.console import console, plain, print_json
-from bitesize.cli.options import Data, Json, Labels, MaxBad, Memory, OnError, RunArgument, Split, parse_on_error
+from bitesize.cli.console import console, counted, plain, print_json, print_understood
+from bitesize.cli.options import Data, Json, MaxBad, Memory, OnError, Opening, RunArgument, opens_data, parse_on_error
 
 _SHOWN = 10
 
 
+@opens_data
 def evaluate(
     run: RunArgument,
     data: Data,
-    labels: Labels = None,
-    split: Split = None,
+    opening: Opening,
     memory: Memory = "auto",
     on_error: OnError = "raise",
     max_bad: MaxBad = 0.01,
     json: Json = False,
 ) -> None:
-    """Measure a trained model: loss, accuracy, each class, and what is taken for what. Each row counts once."""
+    """Measure a trained model: loss, accuracy, each class, and the confusion matrix. Each row counts once. Data are opened as the run's were."""
     from bitesize.cli.bar import counting
-    from bitesize.sources.opening import open_to_train
-    from bitesize.training.prepare import match_classes
+    from bitesize.training.data import open_for_run
     from bitesize.training.run import RunFolder
     from bitesize.training.score import Scorer
     from bitesize.training.score import evaluate as measure
 
     action: Any = parse_on_error(on_error)
     folder = RunFolder.open(run)
-    source = match_classes(open_to_train(data, labels, split), folder.classes(), data)
+    config = {**folder.config(), "classes": folder.classes()}
+    source = open_for_run(config, data, opening.settings, labels=opening.labels, split=opening.split, labelled=True)
     scorer = Scorer(folder)
-    batch_size = scorer.config["settings"]["batch_size"]
-    with (
-        scorer.loader(source, memory, batch_size, action, max_bad=max_bad) as loader,
-        counting("evaluating", len(source), hide=json) as progress,
-    ):
-        result = measure(scorer.classes, scorer.batches(loader, progress))
+    with scorer.loader(source, memory, config["settings"]["batch_size"], action, max_bad=max_bad) as loader:
+        if not json:
+            print_understood(source, scorer.said)
+        with counting("evaluating", len(source), hide=json) as progress:
+            result = measure(scorer.classes, scorer.batches(loader, progress))
         result["bad"] = [bad._asdict() for bad in loader.bad]
     if json:
-        print_json(result)
+        print_json({**result, "left_out": dict(source.left_out)})
     else:
         _print(result)
 
@@ -49,10 +48,12 @@ def _print(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     console.print(
-        f"{result['rows']:,} rows: loss {result['loss']:.4f}, accuracy [bold]{result['accuracy']:.4f}[/]", highlight=False
+        f"{counted(result['rows'], 'row')}: loss {result['loss']:.4f}, accuracy [bold]{result['accuracy']:.4f}[/]",
+        highlight=False,
     )
     if result["bad_rows"]:
-        console.print(f"{result['bad_rows']} rows could not be read and are not counted:", highlight=False)
+        are = "is" if result["bad_rows"] == 1 else "are"
+        console.print(f"{counted(result['bad_rows'], 'row')} could not be read and {are} not counted:", highlight=False)
         for bad in result["bad"][:_SHOWN]:
             console.print(f"  {plain(bad['reason'])}", highlight=False, soft_wrap=True)
     table = Table(box=None, padding=(0, 2))
@@ -63,7 +64,7 @@ def _print(result: dict[str, Any]) -> None:
         table.add_row(plain(line["class"]), *figures, f"{line['rows']:,}")
     console.print(table)
     if len(result["classes"]) <= 12:
-        console.print("\nwhat is taken for what (a line a true class, a column a predicted one)")
+        console.print("\nconfusion matrix (rows: true class, columns: predicted class)")
         table = Table(box=None, padding=(0, 2))
         table.add_column("")
         for name in result["classes"]:

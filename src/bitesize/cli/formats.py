@@ -18,7 +18,7 @@ def formats(json: Json = False) -> None:
             "suffixes": list(kind.suffixes),
             "needs": kind.package or None,
             "installed": installed(kind),
-            "install": None if installed(kind) else f'pip install "bitesize[{kind.extra or kind.package}]"',
+            "install": None if installed(kind) else f"pip install {kind.package}",
             "source": f"{kind.__module__}.{kind.__qualname__}",
         }
         for kind in (*kinds(), *others())

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, plain
-from bitesize.cli.options import Data, ImageSize, Labels, Split
+from bitesize.cli.console import console, counted, plain, print_understood
+from bitesize.cli.options import Data, ImageSize, Opening, opens_data
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +21,10 @@ _TEXT, _GAP = 14, 6
 _MOST_ROWS, _MOST_DRAWS = 90, 90  # WebP's sides end at 16,383 pixels
 
 
+@opens_data
 def inspect(
     data: Data,
+    opening: Opening,
     out: Annotated[str, typer.Option(metavar="FILE", help="The picture to write: .png, .jpg or .webp.")] = "grid.png",
     rows: Annotated[int, typer.Option(metavar="N", help="Rows to show. 8 fill a screen.")] = 8,
     draws: Annotated[int, typer.Option(metavar="N", help="How often each is drawn, each time with other chance.")] = 3,
@@ -30,14 +32,11 @@ def inspect(
     run: Annotated[
         str | None, typer.Option(metavar="RUN", help="Show what this run's model was trained on, instead of the defaults.")
     ] = None,
-    labels: Labels = None,
-    split: Split = None,
     seed: Annotated[int, typer.Option(help="Decides which rows, and the chance.")] = 0,
 ) -> None:
     """Draw a grid of rows, each as it is stored beside what training makes of it, so that you see what the model sees."""
     import bitesize as bs
     from bitesize.errors import BadSetting
-    from bitesize.sources.opening import open_to_train
     from bitesize.training.settings import is_image
 
     if rows < 1 or draws < 1:
@@ -47,7 +46,8 @@ def inspect(
         raise BadSetting(
             f"--rows is at most {_MOST_ROWS} and --draws {_MOST_DRAWS}: a larger picture could not be looked at"
         )
-    source = open_to_train(data, labels, split)
+    source = opening.open(data)
+    print_understood(source)
     if not is_image(source.spec["x"]):
         raise BadSetting(f"inspect draws images, and the rows are {source.spec['x']}")
     steps = _steps(source, image_size, run)
@@ -57,7 +57,8 @@ def inspect(
     tiles = [_drawn(part, steps, epoch, seed)[0] for epoch in range(draws)]
     _write_grid(out, kind, raw, tiles, [_caption(source, int(row)) for row in chosen], problems)
     console.print(
-        f"{len(chosen)} rows in {plain(out)}: as stored, then as the model sees them, {draws} times", highlight=False
+        f"{counted(len(chosen), 'row')} in {plain(out)}: as stored, then as the model sees them, {draws} times",
+        highlight=False,
     )
     console.print(f"[dim]{plain(', '.join(map(repr, steps)) or 'no transforms')}[/]", highlight=False)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
+from typing import Annotated, Any
 
 import typer
 
@@ -14,13 +19,6 @@ Data = Annotated[
     ),
 ]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The folder that `bitesize train --out` wrote.")]
-Labels = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CSV",
-        help="A CSV with the columns path and label, instead of class folders; or the field of the data that has them.",
-    ),
-]
 BatchSize = Annotated[
     str,
     typer.Option(
@@ -43,27 +41,130 @@ OnError = Annotated[
     str,
     typer.Option(
         metavar="raise|skip",
-        help="What to do at a file that cannot be read. raise: better no model than one of other data than meant.",
+        help="What to do when a file cannot be read. raise: stop, rather than train on less data than you meant.",
     ),
 ]
 MaxBad = Annotated[
     float,
     typer.Option(
         metavar="SHARE",
-        help="Share of the rows that --on-error skip may leave out; one always may. 0.01: where more are damaged, something is wrong.",
+        help="Largest share of rows that --on-error skip may leave out (one row is always allowed). Above 0.01 the data itself is "
+        "suspect.",
     ),
-]
-Split = Annotated[
-    str | None,
-    typer.Option(metavar="PART", help="Which part to take, such as val, of data that comes in parts; none by default."),
 ]
 Model = Annotated[
     str,
     typer.Option(
+        metavar="MODEL",
         help="mlp, cnn, a name of keras.applications, file.py:function, a saved .keras, or sklearn:SGDClassifier and its like. "
-        "cnn learns from few images on a CPU."
+        "auto: cnn for images, which learns from few on a CPU; mlp for rows of features. A function of yours takes nothing, or "
+        "(shape, classes), and returns a Keras model.",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The settings of `bitesize.open`, as switches of every command that opens data.
+
+    Attributes
+    ----------
+    labels, split, fields, mode, orient, weights, tag_delimiter, file_is_row
+        As `bitesize.open` takes them; fields as text.
+    """
+
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="The column or field with the labels; or a table with the columns path and label, instead of class folders.",
+        ),
+    ] = None
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="PART", help="Which part to take, such as val, of data that comes in parts; none by default."),
+    ] = None
+    fields: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B|x=A,y=B", help="Fields or columns to take, or what each is called in the data. All by default."
+        ),
+    ] = None
+    mode: Annotated[
+        str, typer.Option(metavar="RGB|L|RGBA|...", help="What images are decoded to. L: gray. RGB suits most models.")
+    ] = "RGB"
+    orient: Annotated[bool, typer.Option(help="Turn photographs upright by their EXIF orientation.")] = True
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The column of sample weights; one that is called so is found by itself."),
+    ] = None
+    tag_delimiter: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What separates several labels in one cell, such as '|'.")
+    ] = None
+    file_is_row: Annotated[
+        bool | None,
+        typer.Option(
+            "--file-is-row/--no-file-is-row", help="Whether each file is one row, for files that may hold one or many."
+        ),
+    ] = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of `bitesize.open` besides labels and split that are not the default."""
+        chosen = {each.name: getattr(self, each.name) for each in fields_of(self) if each.name not in ("labels", "split")}
+        chosen["fields"] = parse_fields(self.fields)
+        return {name: value for name, value in chosen.items() if value != getattr(type(self), name)}
+
+    def open(self, data: str) -> Any:
+        """Open data for a command, as a `Source` with the fields x and y."""
+        from bitesize.sources.opening import open_to_train
+
+        return open_to_train(data, self.labels, self.split, **self.settings)
+
+
+def opens_data(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the switches of `Opening`, in place of its parameter ``opening``."""
+    signature = inspect.signature(command, eval_str=True)
+    hints = inspect.get_annotations(Opening, eval_str=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    added = [
+        inspect.Parameter(each.name, kind, default=each.default, annotation=hints[each.name]) for each in fields_of(Opening)
+    ]
+    parameters: list[inspect.Parameter] = []
+    for each in signature.parameters.values():
+        parameters += added if each.name == "opening" else [each.replace(kind=kind)]
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:
+        opening = Opening(**{each.name: given.pop(each.name) for each in added})
+        command(opening=opening, **given)
+
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
+    return wrapped
+
+
+def parse_fields(text: str | None) -> list[str] | dict[str, str] | None:
+    """Read names of fields, ``a,b``, or what each is called in the data, ``x=image,y=label``.
+
+    Raises
+    ------
+    BadSetting
+        If a name is missing, or both forms are mixed.
+
+    Examples
+    --------
+    >>> parse_fields("a,b"), parse_fields("x=image, y=label")
+    (['a', 'b'], {'x': 'image', 'y': 'label'})
+    """
+    from bitesize.errors import BadSetting
+
+    if text is None:
+        return None
+    parts = [[word.strip() for word in part.split("=", 1)] for part in text.split(",")]
+    if not all(all(part) for part in parts) or len({len(part) for part in parts}) > 1:
+        raise BadSetting(f"--fields takes names, a,b, or what they are called in the data, x=image,y=label, not {text!r}")
+    return {part[0]: part[1] for part in parts} if len(parts[0]) == 2 else [part[0] for part in parts]
 
 
 def parse_batch_size(text: str) -> int | str:

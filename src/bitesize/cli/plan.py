@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, left_out_line, plain, print_json
-from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Labels, Memory, Split, parse_batch_size
+from bitesize.cli.console import console, counted, plain, print_json, print_understood, print_warning, understood
+from bitesize.cli.options import (
+    BatchSize,
+    Data,
+    ImageSize,
+    Json,
+    Memory,
+    Opening,
+    opens_data,
+    parse_batch_size,
+    parse_fields,
+)
 from bitesize.memory.sizes import format_size
 
 if TYPE_CHECKING:
@@ -20,18 +30,18 @@ if TYPE_CHECKING:
     from bitesize.training.settings import TrainSettings
 
 
+@opens_data
 def plan(
     data: Data,
+    opening: Opening,
     batch_size: BatchSize = "32",
     image_size: ImageSize = None,
     memory: Memory = "auto",
-    labels: Labels = None,
-    split: Split = None,
     model: Annotated[
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Also what training this model takes, as `bitesize train --model` has it; file.py:function may give a PyTorch module.",
+            help="Also what training this model takes, as `bitesize train --model` has it.",
         ),
     ] = None,
     ram: Annotated[
@@ -48,14 +58,23 @@ def plan(
     from bitesize.training.settings import TrainSettings
 
     size: Any = parse_batch_size(batch_size)
-    settings = TrainSettings(data, labels, batch_size=size, image_size=image_size, memory=memory, model=model or "cnn")
-    train, val, refusal = _open(settings, split)
+    settings = TrainSettings(
+        data,
+        opening.labels,
+        split=opening.split,
+        **(opening.settings | {"fields": parse_fields(opening.fields)}),
+        batch_size=size,
+        image_size=image_size,
+        memory=memory,
+        model=model or "auto",
+    )
+    train, val, warnings, refusal = _open(settings, opening)
     machine = None if ram is None else _machine(ram)
     budget = Budget(memory, machine)
     for part in (train, val):
         if part is not None:
             _read_first_row(part, budget)
-    if split is None and refusal is None:
+    if opening.split is None and refusal is None:
         loader, made, least = _plan_training(settings, train, val, budget)
     else:
         loader, least = _loader_alone(settings, train, budget), None
@@ -72,6 +91,7 @@ def plan(
                 **made.as_dict(),
                 **({} if side is None else {"model": side}),
                 **({} if not measured else {"measured": measured}),
+                "understood": understood(train),
                 "left_out": dict(train.left_out),
                 "classes": list(train.classes or ()),
             }
@@ -83,9 +103,9 @@ def plan(
         _say(f"bitesize train{beside} needs at least --memory {format_size(least, ceil=True).replace(' ', '')}.")
     if refusal is not None:
         _say(f"bitesize train would refuse this data: {refusal}.")
-    line = left_out_line(train.left_out)
-    if line:
-        console.print(line, highlight=False)
+    print_understood(train)
+    for warning in warnings:
+        print_warning(warning)
     if side is not None:
         _print_model_side(side, made.batch_size)
     if measured:
@@ -96,22 +116,21 @@ def plan(
         )
 
 
-def _open(settings: TrainSettings, split: str | None) -> tuple[Source, Source | None, str | None]:
-    """Open what training would open; where it would refuse the data, the data alone, and the reason."""
+def _open(settings: TrainSettings, opening: Opening) -> tuple[Source, Source | None, list[str], str | None]:
+    """Open what training would open, with its warnings; where it would refuse the data, the data alone, and the reason."""
     from bitesize.errors import BadSetting
-    from bitesize.sources.opening import open_to_train
     from bitesize.sources.splits import InParts
-    from bitesize.training.prepare import open_data
+    from bitesize.training.data import open_data
 
-    if split is not None:
-        return open_to_train(settings.data, settings.labels, split), None, None
+    if opening.split is not None:
+        return opening.open(settings.data), None, [], None
     try:
-        train, val, _ = open_data(settings)
+        data = open_data(settings)
     except InParts:
         raise
     except BadSetting as error:
-        return open_to_train(settings.data, settings.labels), None, str(error)
-    return train, val, None
+        return opening.open(settings.data), None, [], str(error)
+    return data.train, data.val, data.warnings, None
 
 
 def _machine(ram: str) -> Limit:
@@ -142,9 +161,9 @@ def _plan_training(settings: TrainSettings, train: Source, val: Source | None, b
     from bitesize.errors import MissingPackage
     from bitesize.outputs.keras import batches_held
     from bitesize.training.backend import choose_backend
-    from bitesize.training.models import input_scaling, saved_image_size
+    from bitesize.training.models import saved_image_size
     from bitesize.training.need import TrainingLoaders, plan_of
-    from bitesize.training.settings import is_whole
+    from bitesize.transforms.colour import Scale
 
     try:
         held = batches_held(choose_backend())
@@ -152,7 +171,8 @@ def _plan_training(settings: TrainSettings, train: Source, val: Source | None, b
         held = batches_held("")
     if settings.image_size is None:
         settings = replace(settings, image_size=saved_image_size(settings.model))
-    loaders = TrainingLoaders(settings, train, val, input_scaling(settings.model, is_whole(train.spec["x"])), held)
+    # What is done to values is measured by training only, and takes the same memory, whatever it is.
+    loaders = TrainingLoaders(settings, train, val, [Scale(1 / 255)], held)
     batch_size = loaders.choose_batch_size(budget)
     loaders.grow_or_refuse(batch_size, budget)
     loader, val_loader = loaders.open(batch_size, budget)
@@ -194,9 +214,9 @@ def _model_side(name: str, shape: tuple[int, ...], classes: int, made: Plan) -> 
     """Tell what training a model takes, where, and the largest batch that fits there."""
     from bitesize.memory.limits import available
     from bitesize.training.footprint import footprint, room_on_device
-    from bitesize.training.models import build_to_look_at
+    from bitesize.training.models import build_model
 
-    found = footprint(*build_to_look_at(name, shape, max(2, classes)))
+    found = footprint(build_model(name, shape, max(2, classes)), shape)
     device = room_on_device()
     limit = available()
     # On the host the loader's own bytes count, too; what the framework has loaded is gone from what is available.
@@ -244,7 +264,8 @@ def print_plan(made: Plan) -> None:
 
     fields = ", ".join(f"{name} {what}" for name, what in made.fields.items())
     console.print(
-        f"[bold]{made.rows:,}[/] rows, [bold]{made.batches:,}[/] batches of {made.batch_size}: {fields}", highlight=False
+        f"[bold]{counted(made.rows, 'row')}[/], [bold]{counted(made.batches, 'batch', 'batches')}[/] of {made.batch_size}: {fields}",
+        highlight=False,
     )
     table = Table(box=None, show_header=False, padding=(0, 2))
     table.add_column()

@@ -8,21 +8,22 @@ from typing import Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, plain
-from bitesize.cli.options import Memory, OnError, RunArgument, Split, parse_on_error
+from bitesize.cli.console import console, counted, plain, print_understood
+from bitesize.cli.options import Memory, OnError, Opening, RunArgument, opens_data, parse_on_error
 
 WhatToPredict = Annotated[
     str, typer.Argument(metavar="DATA", help="A folder, flat or not, one file, or a glob in quotes; no labels are needed.")
 ]
 
 
+@opens_data
 def predict(
     run: RunArgument,
     data: WhatToPredict,
+    opening: Opening,
     out: Annotated[
         str, typer.Option(metavar="FILE", help="Where to write: .csv, or .parquet (needs pyarrow).")
     ] = "predictions.csv",
-    split: Split = None,
     memory: Memory = "auto",
     on_error: OnError = "raise",
 ) -> None:
@@ -31,7 +32,7 @@ def predict(
 
     from bitesize.cli.bar import counting
     from bitesize.errors import BadSetting
-    from bitesize.sources.opening import open_to_train
+    from bitesize.training.data import open_for_run
     from bitesize.training.run import RunFolder
     from bitesize.training.score import Scorer
 
@@ -41,25 +42,26 @@ def predict(
         raise BadSetting(f"the folder of --out {out} does not exist")
     action: Any = parse_on_error(on_error)
     folder = RunFolder.open(run)
-    source = open_to_train(data, split=split)
+    source = open_for_run(
+        folder.config(), data, opening.settings, labels=opening.labels, split=opening.split, labelled=False
+    )
     write = _parquet if Path(out).suffix == ".parquet" else _csv
     scorer = Scorer(folder)
     batch_size = scorer.config["settings"]["batch_size"]
     bad = 0
-    with (
-        scorer.loader(source, memory, batch_size, action, max_bad=1.0) as loader,
-        counting("predicting", len(source)) as progress,
-        write(out, scorer.classes) as add,
-    ):
-        for rows, mask, _, log_p in scorer.batches(loader, progress):
-            paths = [source.describe(row) for row in rows.tolist()]
-            predicted = [scorer.classes[i] if ok else "" for i, ok in zip(log_p.argmax(axis=1), mask, strict=True)]
-            reasons = {each.row: each.reason for each in loader.bad} if not mask.all() else {}
-            told = ["" if ok else reasons.get(row, "") for row, ok in zip(rows.tolist(), mask, strict=True)]
-            add(paths, predicted, np.where(mask[:, None], np.exp(log_p), np.nan), told)
-            bad += int((~mask).sum())
-    skipped = f"; {bad} could not be read and have no prediction" if bad else ""
-    console.print(f"{len(source):,} predictions in [bold]{plain(out)}[/]{skipped}", highlight=False)
+    with scorer.loader(source, memory, batch_size, action, max_bad=1.0) as loader:
+        print_understood(source, scorer.said)
+        with counting("predicting", len(source)) as progress, write(out, scorer.classes) as add:
+            for rows, mask, _, log_p in scorer.batches(loader, progress):
+                paths = [source.describe(row) for row in rows.tolist()]
+                predicted = [scorer.classes[i] if ok else "" for i, ok in zip(log_p.argmax(axis=1), mask, strict=True)]
+                reasons = {each.row: each.reason for each in loader.bad} if not mask.all() else {}
+                told = ["" if ok else reasons.get(row, "") for row, ok in zip(rows.tolist(), mask, strict=True)]
+                add(paths, predicted, np.where(mask[:, None], np.exp(log_p), np.nan), told)
+                bad += int((~mask).sum())
+    has = "has" if bad == 1 else "have"
+    skipped = f"; {counted(bad, 'row')} could not be read and {has} no prediction" if bad else ""
+    console.print(f"{counted(len(source), 'prediction')} in [bold]{plain(out)}[/]{skipped}", highlight=False)
 
 
 def _csv(out: str, classes: tuple[str, ...]) -> Any:
@@ -94,7 +96,7 @@ def _parquet(out: str, classes: tuple[str, ...]) -> Any:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise MissingPackage('writing Parquet needs pyarrow: pip install "bitesize[parquet]"') from error
+        raise MissingPackage("writing Parquet needs pyarrow: pip install pyarrow") from error
     fields = [("path", pa.string()), ("predicted", pa.string()), *((f"p_{name}", pa.float32()) for name in classes),
               ("error", pa.string())]  # fmt: skip
     schema = pa.schema(fields)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from types import TracebackType
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bitesize.cli.console import console, left_out_line, plain
+from bitesize.cli.console import console, counted, plain, print_understood, print_warning
 from bitesize.cli.interrupt import INTERRUPT
 from bitesize.cli.plan import print_plan
 from bitesize.memory.sizes import format_size
@@ -44,8 +45,10 @@ class Quiet:
 class Terminal(Quiet):
     """Shows the plan, then a progress line with rate, time left and memory, and a table line an epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, with_plan: bool = True) -> None:
         super().__init__()
+        self._with_plan = with_plan
+        self._diverged = False
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -61,19 +64,21 @@ class Terminal(Quiet):
     def planned(self, job: Any) -> None:
         """Print what is about to run."""
         self._job = job
-        print_plan(plan_of(job.loader, job.val_loader))
-        line = left_out_line(job.train.left_out)
-        if line:
-            console.print(line, highlight=False)
+        if self._with_plan:
+            print_plan(plan_of(job.loader, job.val_loader))
+            print_understood(job.train, job.said)
+        for warning in job.warnings:
+            print_warning(warning)
         val = f"{len(job.val):,}" if job.val is not None else "no"
         console.print(
-            f"{job.described}, {len(job.train):,} rows to train on, {val} to validate on, {len(job.classes)} classes\n",
+            f"{job.described}, {counted(len(job.train), 'row')} to train on, {val} to validate on, "
+            f"{counted(len(job.classes), 'class', 'classes')}\n",
             highlight=False,
         )
         if job.goes_on:
-            console.print(f"going on from {plain(str(job.checkpoint.newest_path))}\n", highlight=False)
+            console.print(f"continuing from {plain(str(job.checkpoint.newest_path))}\n", highlight=False)
         self._progress.start()
-        self._task = self._progress.add_task("epoch 1", total=len(job.loader), figures="beginning")
+        self._task = self._progress.add_task("epoch 1", total=len(job.loader), figures="starting")
 
     def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
         """Move the line."""
@@ -103,6 +108,11 @@ class Terminal(Quiet):
             text = str(value) if name == "epoch" else f"{value:,.0f}" if name == "rows_per_second" else f"{value:.3f}"
             cells.append(f"{text:>{_WIDTHS[name]}}")
         self._progress.console.print("".join(cells), highlight=False)
+        if not math.isfinite(line.get("loss", 0.0)) and not self._diverged:
+            self._diverged = True
+            print_warning(
+                "the loss is no number any more: the data may hold NaN (see bitesize stats), or lower --learning-rate"
+            )
         self._progress.reset(self._task, total=len(self._job.loader))
         super().epoch(line)
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from bitesize.cli.console import console, plain, print_json
-from bitesize.cli.options import Data, Json, Labels, Memory, OnError, Split, parse_on_error
+from bitesize.cli.console import console, counted, plain, print_json, print_understood
+from bitesize.cli.options import Data, Json, Memory, OnError, Opening, opens_data, parse_on_error
 
 
-def stats(
-    data: Data, labels: Labels = None, split: Split = None, memory: Memory = "auto", on_error: OnError = "raise", json: Json = False
-) -> None:  # fmt: skip
+@opens_data
+def stats(data: Data, opening: Opening, memory: Memory = "auto", on_error: OnError = "raise", json: Json = False) -> None:
     """Measure mean, deviation, least and greatest value of each channel, and count the classes. Every row is read once."""
     from typing import Any
 
     from rich.table import Table
 
     from bitesize.cli.bar import counting
-    from bitesize.sources.opening import open_to_train
 
     action: Any = parse_on_error(on_error)
-    source = open_to_train(data, labels, split)
+    source = opening.open(data)
+    if not json:
+        print_understood(source)
     done = 0
     with counting("reading", len(source), hide=json) as advance:
 
@@ -47,7 +47,7 @@ def stats(
     if found.not_finite:
         console.print(f"[red]{found.not_finite:,} values are NaN or infinite[/], and left out of the above", highlight=False)
     bad = f", and {found.bad:,} could not be read" if found.bad else ""
-    console.print(f"{found.rows:,} rows{bad}", highlight=False)
+    console.print(f"{counted(found.rows, 'row')}{bad}", highlight=False)
     console.print(f"[bold]{line}[/]", highlight=False, soft_wrap=True)
 
 

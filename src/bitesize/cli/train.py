@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import command, console, errors, left_out_line, plain, print_json
+from bitesize.cli.console import command, console, counted, errors, plain, print_json, understood
 from bitesize.cli.options import (
     BatchSize,
     ImageSize,
     Json,
-    Labels,
     MaxBad,
     Memory,
     Model,
     OnError,
+    Opening,
+    opens_data,
     parse_batch_size,
+    parse_fields,
     parse_on_error,
 )
 
@@ -26,19 +28,35 @@ if TYPE_CHECKING:
     from bitesize.training.settings import TrainSettings
 
 
+@opens_data
 def train(
     context: typer.Context,
     data: Annotated[
         str | None,
         typer.Argument(metavar="DATA", help="As for the other commands. Left out with --resume in a run's folder."),
     ] = None,
-    labels: Labels = None,
+    opening: Opening = Opening(),  # noqa: B008 - frozen
     val: Annotated[str | None, typer.Option(metavar="DATA", help="Data to validate on, with the same class names.")] = None,
     val_split: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of each class held back to validate on, where --val is not given.")
     ] = 0.1,
-    model: Model = "cnn",
-    weights: Annotated[
+    split_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="folder|COLUMN|REGEX",
+            help="Keep rows together when data is split for validation: those of a folder below the class, of one value in a "
+            "column such as patient, or of one text that a regular expression finds in the path.",
+        ),
+    ] = None,
+    folds: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="Cross-validate: K trainings, each validated on another part, in OUT/fold-1 and so on; 0: none.",
+        ),
+    ] = 0,
+    model: Model = "auto",
+    pretrained: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Weights file for a model of keras.applications; from scratch without."),
     ] = None,
@@ -60,9 +78,9 @@ def train(
     normalize: Annotated[
         str,
         typer.Option(
-            metavar="model|data",
-            help="model: pixel values as the model expects them, 0 to 1 for our own. data: by mean and deviation of the training "
-            "data, which is read once more for that.",
+            metavar="model|data|unit|none",
+            help="What is done to values. model: measured on a sample and brought to what the model expects, 0 to 1 for our own. "
+            "data: by mean and deviation of the training data, which is read once more. unit: to 0 to 1. none: nothing.",
         ),
     ] = "model",
     on_error: OnError = "raise",
@@ -77,23 +95,28 @@ def train(
         ),
     ] = "5min",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, or in this folder, where it was broken off.")
+        bool, typer.Option("--resume", help="Resume the interrupted run in --out, or in the current directory.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Train a classifier. The plan is printed first; after each epoch the model is saved."""
     from bitesize.errors import BadSetting
-    from bitesize.training.settings import TrainSettings
+    from bitesize.training.settings import OPENING, TrainSettings
 
     size: Any = parse_batch_size(batch_size)
     action: Any = parse_on_error(on_error)
-    told = {
+    options = {
         "data": data,
-        "labels": labels,
+        "labels": opening.labels,
+        "split": opening.split,
+        **{name: getattr(opening, name) for name in OPENING},
+        "fields": parse_fields(opening.fields),
         "val": val,
         "val_split": val_split,
+        "split_by": split_by,
+        "folds": folds,
         "model": model,
-        "weights": weights,
+        "pretrained": pretrained,
         "epochs": epochs,
         "batch_size": size,
         "memory": memory,
@@ -108,20 +131,49 @@ def train(
         "max_bad": max_bad,
         "checkpoint_every": checkpoint_every,
     }
+    _refuse_what_cannot_be(opening)
     broken = None
     if data is not None and resume and not _is_given(context, "out") and (Path(data) / "config.json").is_file():
-        raise BadSetting(f"{data} is the folder of a run, which knows its data: bitesize train --resume --out {data}")
+        raise BadSetting(
+            f"{data} is the folder of a run, which knows its data: {command('train', '--resume', '--out', data)}"
+        )
+    given = {name: value for name, value in options.items() if _is_given(context, name)}
+    if folds:
+        if data is None:
+            raise typer.BadParameter("DATA is missing: --folds needs it, also with --resume.")
+        from bitesize.cli.folds import cross_validate
+
+        return cross_validate(TrainSettings(**options), out, given if resume else None, json=json)
     if resume:
-        given = {name: value for name, value in told.items() if _is_given(context, name)}
         out = out if _is_given(context, "out") else _folder_of_run(out)
-        broken = _read_broken(out, given)
+        broken = read_interrupted(out, given)
     elif data is None:
         raise typer.BadParameter(
-            "DATA is missing: what to train on. (With --resume a broken run goes on, and knows its data.)"
+            "DATA is missing: what to train on. (--resume continues an interrupted run, and knows its data.)"
         )
-    result = run(broken.settings if broken else TrainSettings(**told), out, quiet=json, broken=broken)
+    result = run(broken.settings if broken else TrainSettings(**options), out, quiet=json, broken=broken)
     if json:
         print_json(result)
+    return None
+
+
+def _refuse_what_cannot_be(opening: Opening) -> None:
+    """Raise where a command could not do what seems to be meant."""
+    import os
+
+    from bitesize.errors import BadSetting
+
+    world = os.environ.get("WORLD_SIZE", "1")
+    if world.isdigit() and int(world) > 1:
+        raise BadSetting(
+            f"bitesize train runs in one process, and WORLD_SIZE is {world}: each would train on all rows. Several processes train "
+            'in Python, with bs.Loader(shard="auto")'
+        )
+    weights = opening.weights or ""
+    if weights == "imagenet" or weights.endswith(".h5"):
+        raise BadSetting(
+            f"--weights names a column of sample weights; weights of a model are given by --pretrained {weights}"
+        )
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -136,7 +188,10 @@ def _folder_of_run(out: str) -> str:
     return "." if os.path.isdir("checkpoints") else out
 
 
-def _read_broken(out: str, given: dict[str, Any]) -> Broken | None:
+def read_interrupted(out: str, given: dict[str, Any]) -> Broken | None:
+    """Read the settings of the interrupted run in a folder; None where a new one is to start there."""
+    import os
+
     from bitesize.errors import BadSetting, NotFound
     from bitesize.training.estimators import is_estimator
     from bitesize.training.resume import read_broken
@@ -144,38 +199,38 @@ def _read_broken(out: str, given: dict[str, Any]) -> Broken | None:
     broken = read_broken(out, given)
     if broken is None:
         if given.get("data") is None:
-            raise NotFound(f"{out} has no checkpoint of a run to go on with: name its folder with --out")
+            folds = (
+                " It holds the folds of a cross-validation: repeat DATA and --folds."
+                if os.path.isdir(f"{out}/fold-1")
+                else ""
+            )
+            raise NotFound(f"{out} has no checkpoint of a run to resume: name its folder with --out.{folds}")
         if is_estimator(given.get("model", "")):
             raise BadSetting(
-                "--resume goes on with Keras models: one of scikit-learn has no state but the model, and begins anew"
+                "--resume continues Keras models: one of scikit-learn has no state but the model, and starts from the beginning"
             )
-        errors.print(f"{plain(out)} has no checkpoint yet: training begins.", highlight=False)
+        errors.print(f"{plain(out)} has no checkpoint yet: training starts.", highlight=False)
     return broken
 
 
-def run(settings: TrainSettings, out: str, *, quiet: bool, broken: Broken | None = None) -> dict[str, Any]:
+def run(
+    settings: TrainSettings, out: str, *, quiet: bool, broken: Broken | None = None, with_plan: bool = True
+) -> dict[str, Any]:
     """Train with progress on the terminal; say what is saved when interrupted."""
     from bitesize.cli.interrupt import INTERRUPT, leave
     from bitesize.cli.progress import Quiet, Terminal
     from bitesize.training.estimators import is_estimator, prepare_estimator, train_estimator
     from bitesize.training.prepare import prepare
-    from bitesize.training.resume import unfinished
     from bitesize.training.train import train
 
-    watcher = Quiet() if quiet else Terminal()
+    watcher = Quiet() if quiet else Terminal(with_plan)
     job: Any = None
 
     def say_interrupted() -> None:
         """Say what is saved, and how to go on."""
         errors.print(plain(_interrupted(job, watcher.epochs, out)), highlight=False, soft_wrap=True)
 
-    left = unfinished(out) if broken is None else None
-    if left:
-        errors.print(
-            f"{plain(out)} has a run that was broken off ({left}); --resume would go on with it. It stays until this one has "
-            "an epoch done.",
-            highlight=False,
-        )
+    _say_what_is_there(out, broken)
     try:
         with watcher:
             if is_estimator(settings.model):
@@ -195,34 +250,57 @@ def run(settings: TrainSettings, out: str, *, quiet: bool, broken: Broken | None
         if job is not None:
             job.close()
     if not quiet:
-        _print_end(result, out, job.train.left_out)
-    return {**result, "out": out}
+        _print_end(result, out)
+    return {**result, "out": out, "understood": [*understood(job.train), *job.said, *job.warnings]}
+
+
+def _say_what_is_there(out: str, broken: Broken | None) -> None:
+    """Say what becomes of a run that is in the folder already."""
+    from bitesize.training.resume import unfinished
+
+    left = unfinished(out)
+    if broken is not None:
+        if left is None:
+            errors.print(f"The run in {plain(out)} is finished: nothing is left to train.", highlight=False, soft_wrap=True)
+    elif left:
+        errors.print(
+            f"{plain(out)} contains an interrupted run ({left}). Use --resume to continue it; it is replaced after this run's first "
+            "epoch.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    elif (Path(out) / "summary.json").is_file():
+        errors.print(
+            f"{plain(out)} contains a finished run. It is replaced after this run's first epoch; another --out keeps it.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _interrupted(job: Any, epochs: int, out: str) -> str:
     saved = None if job is None or job.checkpoint is None else job.checkpoint.newest_path
     if saved is None and epochs:
-        return f"Interrupted. The model of {epochs} epochs is in {out}; the same command starts again."
+        return f"Interrupted. The model of {counted(epochs, 'epoch')} is in {out}; the same command starts again."
     if saved is None:
         return "Interrupted. Nothing is saved: the same command starts again."
-    return f"Interrupted. {saved} is the whole state of training. It goes on with\n  {command()} train --resume --out {out}"
+    return f"Interrupted. {saved} is saved. To continue:\n  {command('train', '--resume', '--out', out)}"
 
 
-def _print_end(result: dict[str, Any], out: str, left_out: Any) -> None:
+def _print_end(result: dict[str, Any], out: str) -> None:
     from bitesize.memory.sizes import format_size
     from bitesize.training.run import RunFolder
 
     peak, budget = format_size(result["peak_bytes"]), format_size(result["budget"])
-    console.print(f"{result['rows_per_second']:,.0f} rows/s, loading held at most {peak} of its {budget}", highlight=False)
+    console.print(f"{result['rows_per_second']:,.0f} rows/s, peak loader memory {peak} (budget {budget})", highlight=False)
     if result["best_epoch"]:
         console.print(
             f"the saved model is that of epoch {result['best_epoch']}, of the lowest validation loss", highlight=False
         )
     if result["bad_rows"]:
-        console.print(f"{result['bad_rows']} rows were skipped: {plain(out)}/bad_rows.csv lists them", highlight=False)
-    line = left_out_line(left_out)
-    if line:
-        console.print(line, highlight=False)
+        were = "was" if result["bad_rows"] == 1 else "were"
+        console.print(
+            f"{counted(result['bad_rows'], 'row')} {were} skipped: {plain(out)}/bad_rows.csv lists them", highlight=False
+        )
     console.print(
         f"saved in [bold]{plain(out)}[/]: {RunFolder(Path(out)).saved.name}, history.csv, config.json, classes.json",
         highlight=False,

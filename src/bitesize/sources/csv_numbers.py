@@ -14,7 +14,7 @@ from bitesize.sources.arrow_rows import ArrowSource
 from bitesize.sources.arrow_stacked import fits_float
 from bitesize.sources.arrow_table import Part, pool
 from bitesize.sources.base import Asked
-from bitesize.sources.column_names import LABELS, first_named, match, plain
+from bitesize.sources.column_names import LABELS, PERHAPS_PATHS, first_named, match, plain
 from bitesize.sources.rows import Runs
 from bitesize.sources.splits import COLUMNS
 from bitesize.sources.text_table import JSON_LINES, delimiter_of
@@ -48,9 +48,15 @@ class NumberTable(ArrowSource):
         files = list(zip(paths, counts, strict=True))
         super().__init__([Part(self._content.num_rows, 0)], asked, where, None, files)
         if self.feature_names is None and asked.fields is None:
+            lost = first_named(self._names, PERHAPS_PATHS)
+            hint = (
+                f". If {lost!r} names files, there are no files beside it: bs.open(FOLDER, labels={paths[0]!r})"
+                if lost
+                else ""
+            )
             raise BadFile(
-                f"{where} has no column of paths of files that are there, such as path or file_name, and none of numbers to learn from: it has "
-                f"{', '.join(self._names)}"
+                f"{where} has no column of paths of files that are there, such as path or file_name, and none of numbers to learn from: "
+                f"it has {', '.join(self._names)}{hint}"
             )
 
     def _read_part(self, number: int) -> Any:

@@ -21,6 +21,10 @@ from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.sources.splits import InParts
 from bitesize.spec import Mode
 
+# Whole numbers of more different values than this are not named as classes: they are numbers to predict.
+_MOST_NAMED = 100_000
+WHOLE_NUMBERS = "different whole numbers taken as classes"
+
 What = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
 Labels = ArrayLike | str | os.PathLike[str] | re.Pattern[str] | Mapping[str, Any] | Literal[False] | None
 
@@ -188,18 +192,19 @@ def open_to_train(what: What, labels: Labels = None, split: str | None = None, *
         As `open`.
     """
     source = open(what, labels, split=split, **settings)
-    label = source.label_name
+    label, weight = source.label_name, source.weight_name
     if source.main != "x" or label not in (None, "y"):
         if source.main == label:
             raise BadFile(f"{what!r:.80} has nothing but labels: {', '.join(source.spec)}")
-        names = {"x": source.main} | ({"y": label} if label else {})
-        weights = source.weight_name
-        source = Zipped([(names | ({weights: weights} if weights and weights not in ("x", "y") else {}), source)])
-    if source.classes is None and source.labels is not None and len(source.labels):
-        values, numbers = np.unique(source.labels, return_inverse=True)
-        label = source.label_name or "y"
-        source = Beside(source, {label: numbers.astype(np.int64)}, tuple(map(str, values.tolist())), label)
-        source = with_choices(source, Choice(f"classes: the {len(values)} different whole numbers of the labels", "labels="))
+        fields = {"x": source.main} | ({"y": label} if label else {}) | ({weight: weight} if weight else {})
+        source = Zipped([(fields, source)])
+    if source.classes is None and source.labels is not None:
+        numbers, places = np.unique(source.labels, return_inverse=True)
+        if len(numbers) <= _MOST_NAMED:
+            name = source.label_name or "y"
+            named = Beside(source, {name: places.astype(np.int64)}, tuple(map(str, numbers.tolist())), name)
+            named.choices = (*source.choices, Choice(f"labels: {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
+            source = named
     return source
 
 

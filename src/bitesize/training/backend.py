@@ -27,9 +27,9 @@ def choose_backend() -> str:
     MissingPackage
         If Keras, every backend, or the one that was set is missing.
     """
-    line = 'pip install "bitesize[keras]"'
+    line = "pip install keras jax"
     if importlib.util.find_spec("keras") is None:
-        raise MissingPackage(f"training needs Keras: {line} brings it, with JAX")
+        raise MissingPackage(f"training needs Keras: {line}")
     backend, origin = os.environ.get("KERAS_BACKEND"), "KERAS_BACKEND"
     if not backend:
         backend, origin = _configured(), str(_config_path())
@@ -39,7 +39,7 @@ def choose_backend() -> str:
         return backend
     installed = [name for name in _PREFERRED if importlib.util.find_spec(name) is not None]
     if not installed:
-        raise MissingPackage(f"Keras needs torch, tensorflow or jax: {line} brings JAX")
+        raise MissingPackage(f"Keras needs torch, tensorflow or jax: {line}")
     return installed[0]
 
 

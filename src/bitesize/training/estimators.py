@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import time
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from bitesize.memory.budget import Budget
 from bitesize.outputs.sklearn import Progress, partial_fit
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
-from bitesize.training.prepare import open_data
+from bitesize.training.data import open_data
 from bitesize.training.run import RunFolder
 from bitesize.training.score import evaluate, log_probabilities
-from bitesize.training.settings import TrainSettings, geometry, is_whole
+from bitesize.training.settings import TrainSettings, geometry
 from bitesize.training.train import Watcher
-from bitesize.transforms.colour import Scale
+from bitesize.training.values import Scaling, adapt_scaling, choose_scaling, measure_values
 
 _PREFIX = "sklearn:"
 # What an estimator sees of an image, unless it is told: as many numbers as a linear model learns from in minutes.
@@ -31,6 +32,8 @@ _IMAGE_SIZE = 32
 
 # Classifiers that learn nothing from pixels between 0 and 1: they take categories, and yes or no.
 _OF_OTHER_VALUES = frozenset(("BernoulliNB", "CategoricalNB"))
+# Classifiers that take no values below 0.
+_OF_COUNTS = frozenset(("ComplementNB", "MultinomialNB"))
 
 
 def is_estimator(model: str) -> bool:
@@ -59,7 +62,7 @@ def build_estimator(name: str, seed: int) -> Any:
         import skops.io  # noqa: F401 - which saves it: an hour later would be too late to miss it
         from sklearn.utils import all_estimators
     except ImportError as error:
-        raise MissingPackage(f'--model {name} needs scikit-learn and skops: pip install "bitesize[sklearn]"') from error
+        raise MissingPackage(f"--model {name} needs scikit-learn and skops: pip install scikit-learn skops") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn's, about what it lists: some is on its way out
         known = {one: kind for one, kind in all_estimators("classifier") if hasattr(kind, "partial_fit")}
@@ -69,8 +72,10 @@ def build_estimator(name: str, seed: int) -> Any:
     )
     short = name.removeprefix(_PREFIX)
     if short not in fitting:
+        near = difflib.get_close_matches(short.lower(), [one.lower() for one in fitting], 1, 0.6)
+        meant = next((f"did you mean {_PREFIX}{one}? " for one in fitting if [one.lower()] == near), "")
         raise BadSetting(
-            f"--model {name}: of scikit-learn, those learn batch by batch and give probabilities: {', '.join(fitting)}"
+            f"no model {name!r}: {meant}of scikit-learn, those learn batch by batch and give probabilities: {', '.join(fitting)}"
         )
     return made[short]
 
@@ -104,6 +109,8 @@ class EstimatorJob:
     config: dict[str, Any]
     checkpoint: None = None
     goes_on: bool = False
+    said: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def described(self) -> str:
@@ -120,18 +127,35 @@ class EstimatorJob:
 def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
     """Open the data, plan the memory, make the estimator: all that can be refused is refused here."""
     default = TrainSettings(settings.data)
-    for name in ("checkpoint_every", "weights", "class_weights", "early_stopping", "learning_rate", "normalize"):
+    for name in ("checkpoint_every", "pretrained", "class_weights", "early_stopping", "learning_rate"):
         if getattr(settings, name) != getattr(default, name):
             raise BadSetting(f"--{name.replace('_', '-')} is for Keras models, and --model is {settings.model}")
     if settings.batch_size == "auto":
         raise BadSetting(f"--batch-size auto is for Keras models, and --model is {settings.model}: give a number")
-    train, val, classes = open_data(settings)
+    data = open_data(settings)
+    train, val, classes = data.train, data.val, data.classes
     model = build_estimator(settings.model, settings.seed)
     if settings.image_size is None and isinstance(train.spec["x"], Encoded):
         settings = replace(settings, image_size=_IMAGE_SIZE)
-    scaling = [Scale(1 / 255)] if is_whole(train.spec["x"]) else []
-    evaluated = [*geometry(train, settings.image_size, False), *scaling]
     budget = Budget(settings.memory)
+    scaling = choose_scaling(
+        train,
+        settings.normalize,
+        None,
+        measure_values(train, budget),
+        budget,
+        nonnegative=settings.model.removeprefix(_PREFIX) in _OF_COUNTS,
+        on_error=settings.on_error,
+        max_bad=settings.max_bad,
+    )
+    evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
+    said, val_steps = [scaling.line], evaluated
+    if val is not None and settings.val is not None:
+        steps, differs = adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
+        val_steps = [*geometry(val, settings.image_size, False), *steps]
+        said += [differs] if differs else []
+    if train.weight_name is not None:
+        said.append(f"the sample weights {train.weight_name!r} are not used: models of scikit-learn are trained without")
 
     def loader(source: Source, *, training: bool) -> Loader:
         """Make a loader with the settings of the run."""
@@ -139,7 +163,7 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
         return Loader(
             source,
             batch_size=settings.batch_size,
-            transforms=[*geometry(source, settings.image_size, settings.augment), *scaling] if training else evaluated,
+            transforms=[*geometry(source, settings.image_size, settings.augment), *scaling.steps] if training else val_steps,
             memory=budget,
             shuffle=training,
             seed=settings.seed,
@@ -157,11 +181,24 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
         if val_loader is not None:
             val_loader.close()
         raise
-    config = _config(settings, train_loader, evaluated)
-    return EstimatorJob(settings, train, val, classes, budget, train_loader, val_loader, model, run, config)
+    config = _config(settings, train_loader, evaluated, scaling)
+    return EstimatorJob(
+        settings=settings,
+        train=train,
+        val=val,
+        classes=classes,
+        budget=budget,
+        loader=train_loader,
+        val_loader=val_loader,
+        model=model,
+        run=run,
+        config=config,
+        said=said,
+        warnings=data.warnings,
+    )
 
 
-def _config(settings: TrainSettings, loader: Loader, evaluated: list[Any]) -> dict[str, Any]:
+def _config(settings: TrainSettings, loader: Loader, evaluated: list[Any], scaling: Scaling) -> dict[str, Any]:
     import sklearn
 
     import bitesize
@@ -173,6 +210,10 @@ def _config(settings: TrainSettings, loader: Loader, evaluated: list[Any]) -> di
         "input_shape": list(loader.spec["x"].shape),
         "output": "probabilities",
         "transforms": [transform.to_dict() for transform in evaluated],
+        "scaling": [step.to_dict() for step in scaling.steps],
+        "values": scaling.line,
+        "value_range": scaling.values.as_dict(),
+        "features": None if loader.source.feature_names is None else list(loader.source.feature_names),
         "train_transforms": [transform.to_dict() for transform in loader.transforms],
         "fingerprint": loader.source.fingerprint(),
     }
@@ -265,7 +306,7 @@ def load_estimator(path: Path) -> EstimatorModel:
     try:
         import skops.io
     except ImportError as error:
-        raise MissingPackage(f'{path} needs skops: pip install "bitesize[sklearn]"') from error
+        raise MissingPackage(f"{path} needs skops: pip install scikit-learn skops") from error
     try:
         foreign = skops.io.get_untrusted_types(file=path)
         strange = [name for name in foreign if not name.startswith("sklearn.")]

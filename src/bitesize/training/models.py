@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-import importlib.util
+import difflib
+import importlib
+import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, NotFound, WrongModel
 from bitesize.training.backend import load_keras
 from bitesize.training.run import RunFolder
-from bitesize.transforms.base import Transform, from_dict
-from bitesize.transforms.colour import Colour, Scale
+from bitesize.training.user_model import is_file, model_of_file
 
 Shape = tuple[int, ...]
 
+# Sides that the cnn and most of keras.applications can halve often enough.
+_LEAST_SIDE = 16
+# Images of satellites and microscopes have up to this many channels; a volume's depth is rarely less than half of its sides.
+_MOST_CHANNELS, _FEW_CHANNELS = 32, 10
 
-def build_model(name: str, shape: Shape, classes: int, weights: str | None = None) -> Any:
+
+def default_model(shape: Shape) -> str:
+    """Return the model that is trained where none is named: ``"cnn"`` for images, ``"mlp"`` for features and small arrays."""
+    return "mlp" if len(shape) < 2 or (len(shape) == 2 and min(shape) < _LEAST_SIDE) else "cnn"
+
+
+def build_model(name: str, shape: Shape, classes: int, pretrained: str | None = None) -> Any:
     """Build an uncompiled Keras model that maps rows to one logit (or probability) a class.
 
     Parameters
@@ -28,13 +40,13 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
         - ``"mlp"``: Flatten, Dense 128 relu, Dropout 0.2, logits;
         - ``"cnn"``: a small residual convnet with group normalisation;
         - a name in `keras.applications`, such as ``"MobileNetV2"``;
-        - ``"file.py:function"``, called as ``function(input_shape, classes)``;
+        - ``"file.py:function"`` or ``"file.py"``, see `model_of_file`;
         - a saved ``.keras`` model.
     shape
         Shape of one row: (height, width, channels) for images.
     classes
         Number of classes.
-    weights
+    pretrained
         For `keras.applications`: a ``.weights.h5`` file of the model without its top; None starts from scratch.
 
     Raises
@@ -47,8 +59,10 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
         If its output does not fit the classes.
     """
     keras = load_keras()
-    if weights is not None and not os.path.isfile(weights):
-        raise NotFound(f"the weights {weights} do not exist")
+    if name.startswith("sklearn:"):
+        raise BadSetting(f"{name} is an estimator of scikit-learn: its memory cannot be computed, as that of a network can")
+    if pretrained is not None:
+        _check_pretrained(name, pretrained)
     if name == "mlp":
         model = _mlp(keras, shape, classes)
     elif name == "cnn":
@@ -60,67 +74,44 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
             model = keras.models.load_model(name, compile=False)
         except Exception as error:  # Keras raises many types for damaged or foreign files
             raise BadFile(f"the model {name} cannot be loaded: {error}") from error
-    elif ":" in name:
-        model = _of_file(name, shape, classes)
+    elif is_file(name):
+        model = model_of_file(name, shape, classes)
     else:
-        model = _application(keras, name, shape, classes, weights)
+        model = _application(keras, name, shape, classes, pretrained)
     _check(model, name, shape, classes)
     return model
 
 
-def build_to_look_at(name: str, shape: Shape, classes: int) -> tuple[Any, Shape]:
-    """Make a model that need not be trained here: what a function of a user's file gives may be a PyTorch module.
+def expected_colors(name: str) -> NDArray[np.float64] | None:
+    """Return what a model of `keras.applications` expects of pixels.
 
     Returns
     -------
-    model : Any
-        As `build_model` gives it, or the module.
-    shape : tuple of int
-        Of one row as the model takes it: modules take images as (channels, height, width).
+    ndarray of float64, shape (3, 4), or None
+        The color matrix of its ``preprocess_input``: ``out[i] = m[i, :3] @ rgb + m[i, 3]`` for values of 0 to 255. None for
+        all other models, which take values of 0 to 1.
     """
-    if name.startswith("sklearn:"):
-        raise BadSetting(f"{name} is no network: what an estimator takes beside its batch, only it knows")
-    if ":" not in name:
-        return build_model(name, shape, classes), shape
-    model = _of_file(name, shape, classes)
-    if hasattr(model, "register_forward_hook"):
-        return model, (shape[2], *shape[:2]) if len(shape) == 3 else shape
-    _check(model, name, shape, classes)
-    return model, shape
-
-
-def input_scaling(name: str, whole: bool) -> list[Transform]:
-    """Tell what a model expects done to pixel values.
-
-    Parameters
-    ----------
-    name
-        As `build_model` takes it.
-    whole
-        Whether the data are 8-bit values of 0 to 255. Other data are given as they are.
-
-    Returns
-    -------
-    list of Transform
-        What `keras.applications` does in its ``preprocess_input`` for that model; for a saved model of an earlier run what
-        that run did; 0 to 1 for all others.
-    """
-    if not whole:
-        return []
-    if name.endswith(".keras") and (config := run_beside(name)) is not None:
-        return [from_dict(settings) for settings in config["scaling"]]
-    if name in ("mlp", "cnn") or ":" in name or name.endswith(".keras"):
-        return [Scale(1 / 255)]
+    if name in ("mlp", "cnn") or is_file(name) or name.endswith(".keras"):
+        return None
     module = importlib.import_module(_application_function(load_keras(), name).__module__)
-    # Every preprocess_input is affine in the colours: four colours tell all of it.
+    # Every preprocess_input is affine in the colors: four colors determine all of it.
     probe = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)], np.float32).reshape(1, 2, 2, 3)
     black, red, green, blue = np.array(module.preprocess_input(probe)).reshape(4, 3).astype(np.float64)
-    matrix = np.stack([(red - black) / 255, (green - black) / 255, (blue - black) / 255, black], axis=1)
-    return [Colour(tuple(float(value) for value in matrix.reshape(-1)))]
+    return np.stack([(red - black) / 255, (green - black) / 255, (blue - black) / 255, black], axis=1)
+
+
+def scales_itself(model: Any) -> bool:
+    """Whether a model of the user's begins with a layer that scales pixels of 0 to 255."""
+    for layer in getattr(model, "layers", ())[:3]:
+        if type(layer).__name__ == "Normalization":
+            return True
+        if type(layer).__name__ == "Rescaling":
+            return float(np.max(np.abs(layer.scale))) < 0.1
+    return False
 
 
 def saved_image_size(name: str) -> int | None:
-    """Tell the side of the square images that a saved model takes, or None."""
+    """Return the side of the square images that a saved model takes, or None."""
     if not name.endswith(".keras") or (config := run_beside(name)) is None:
         return None
     shape = config["input_shape"]
@@ -153,23 +144,62 @@ def _mlp(keras: Any, shape: Shape, classes: int) -> Any:
     )
 
 
+def as_image(name: str, shape: Shape) -> Shape:
+    """Return (height, width, channels) of rows that a model of images can take.
+
+    Raises
+    ------
+    BadSetting
+        If rows are no images: features, a volume, or images with channels first.
+    """
+    ways = "--model mlp takes any shape"
+    if len(shape) == 2 and min(shape) >= _LEAST_SIDE:
+        return (*shape, 1)
+    if len(shape) != 3:
+        raise BadSetting(f"the model {name} needs images, (height, width, channels), not rows of shape {shape}: {ways}")
+    height, width, channels = shape
+    if height <= 4 and width >= _LEAST_SIDE and channels >= _LEAST_SIDE:
+        raise BadSetting(
+            f"rows of shape {shape} look like images with channels first, and the model {name} needs (height, width, channels): "
+            f"save them with np.moveaxis(x, 0, -1); {ways}"
+        )
+    if channels > _MOST_CHANNELS or (channels > _FEW_CHANNELS and 2 * channels > min(height, width)):
+        raise BadSetting(
+            f"rows of shape {shape} look like volumes, or have channels first, and the model {name} takes images, (height, width, "
+            f"channels) with at most {_MOST_CHANNELS} channels: {ways}"
+        )
+    if name == "cnn" and min(height, width) < _LEAST_SIDE:
+        raise BadSetting(
+            f"the model cnn needs images of at least {_LEAST_SIDE} x {_LEAST_SIDE} pixels, not rows of shape {shape}: {ways}"
+        )
+    return shape
+
+
+def understood_shape(name: str, shape: Shape) -> str | None:
+    """Return a line about how a model of images takes rows that could be something else, or None."""
+    if name == "mlp" or name.endswith(".keras") or is_file(name):
+        return None
+    height, width, channels = as_image(name, shape)
+    if len(shape) == 2:
+        return f"rows of shape {shape} taken as gray images, ({height}, {width}, 1)"
+    return f"rows of shape {shape} taken as images of {channels} channels" if channels not in (1, 3, 4) else None
+
+
 def _cnn(keras: Any, shape: Shape, classes: int, widths: Sequence[int] = (24, 48, 96, 128)) -> Any:
     """Build a residual convnet of about 0.4 million parameters.
 
-    Group normalisation, because batch normalisation's running averages (momentum 0.99) are still near their start after
+    Group normalization, because batch normalization's running averages (momentum 0.99) are still near their start after
     the few hundred steps of a small data set. The first convolution has stride 2: it saves three quarters of the work.
     """
-    if len(shape) != 3 or min(shape[:2]) < 16:
-        raise BadSetting(
-            f"the model cnn needs images of at least 16 x 16 pixels, (height, width, channels), not rows of shape {shape}: try --model mlp"
-        )
+    image = as_image("cnn", shape)
     layers = keras.layers
 
     def normed(x: Any) -> Any:
         return layers.GroupNormalization(groups=8)(x)
 
     inputs = keras.Input(shape)
-    x = layers.Rescaling(4.0, -2.0)(inputs)  # 0 to 1 becomes -2 to 2: about zero mean and unit deviation for photographs
+    x = layers.Reshape(image)(inputs) if image != shape else inputs
+    x = layers.Rescaling(4.0, -2.0)(x)  # 0 to 1 becomes -2 to 2: about zero mean and unit deviation for photographs
     x = layers.Conv2D(widths[0], 5, strides=2, padding="same", use_bias=False)(x)
     x = layers.Activation("relu")(normed(x))
     for width in widths[1:]:
@@ -184,51 +214,85 @@ def _cnn(keras: Any, shape: Shape, classes: int, widths: Sequence[int] = (24, 48
 
 def _application_function(keras: Any, name: str) -> Any:
     found = getattr(keras.applications, name, None)
-    if not callable(found):
-        names = sorted(known for known in dir(keras.applications) if known[0].isupper())
-        raise BadSetting(
-            f"no model {name!r}: there are mlp, cnn, file.py:function, a saved .keras, and of keras.applications {', '.join(names)}"
-        )
-    return found
+    if inspect.isfunction(found):
+        return found
+    names = [known for known in dir(keras.applications) if known[0].isupper()]
+    near = difflib.get_close_matches(name.lower(), [known.lower() for known in names] + ["mlp", "cnn"], 3, 0.6)
+    shown = [known for each in near for known in [*names, "mlp", "cnn"] if known.lower() == each]
+    starts = [known for known in names if name and known.lower().startswith(name.lower())]
+    guess = min(starts, key=lambda known: (len(known), known)) if starts else next(iter(shown), None)
+    meant = f"did you mean {guess}? " if guess else ""
+    raise BadSetting(
+        f"no model {name!r}: {meant}--model takes mlp, cnn, a name of keras.applications such as MobileNetV2, file.py:function, "
+        "a saved .keras, or sklearn:NAME"
+    )
 
 
-def _application(keras: Any, name: str, shape: Shape, classes: int, weights: str | None) -> Any:
+def _application(keras: Any, name: str, shape: Shape, classes: int, pretrained: str | None) -> Any:
     function = _application_function(keras, name)
+    image = as_image(name, shape)
     try:
-        base = function(include_top=False, weights=weights, input_shape=shape, pooling="avg")
+        base = function(include_top=False, weights=pretrained, input_shape=image, pooling="avg")
     except ValueError as error:
-        given = f" with the weights {weights}" if weights else ""
+        given = f" with the weights {pretrained}" if pretrained else ""
         raise BadSetting(f"{name} cannot take rows of shape {shape}{given}: {error}") from error
     except OSError as error:
-        raise BadFile(f"the weights {weights} cannot be read: {error}") from error
-    return keras.Model(base.input, keras.layers.Dense(classes)(base.output), name=name.lower())
+        raise BadFile(f"the weights {pretrained} cannot be read: {error}") from error
+    if image == shape:
+        return keras.Model(base.input, keras.layers.Dense(classes)(base.output), name=name.lower())
+    inputs = keras.Input(shape)
+    features = base(keras.layers.Reshape(image)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(classes)(features), name=name.lower())
 
 
-def _of_file(name: str, shape: Shape, classes: int) -> Any:
-    path, _, function = name.rpartition(":")
-    if not os.path.isfile(path):
-        raise NotFound(f"{path} does not exist (of the model {name})")
-    spec = importlib.util.spec_from_file_location("bitesize_user_model", path)
-    if spec is None or spec.loader is None:
-        raise BadSetting(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    build = getattr(module, function, None)
-    if not callable(build):
-        raise BadSetting(f"{path} has no function {function!r}")
-    return build(shape, classes)
+def _check_pretrained(name: str, pretrained: str) -> None:
+    if pretrained == "imagenet":
+        raise BadSetting(
+            f"--pretrained imagenet: bitesize downloads nothing. Save the weights once, where there is a network: "
+            f'keras.applications.{name}(include_top=False, weights="imagenet").save_weights("{name}.weights.h5"), and give '
+            f"--pretrained {name}.weights.h5"
+        )
+    if not os.path.isfile(pretrained):
+        raise NotFound(f"the weights {pretrained} do not exist")
+    if name in ("mlp", "cnn") or is_file(name) or name.endswith(".keras"):
+        raise BadSetting(f"--pretrained is for models of keras.applications, and --model is {name}")
 
 
 def _check(model: Any, name: str, shape: Shape, classes: int) -> None:
     keras = load_keras()
     if not isinstance(model, keras.Model):
-        raise WrongModel(f"{name} gave {type(model).__name__}, not a Keras model")
-    if not model.built:
-        model.build((None, *shape))
-    if isinstance(model.input_shape, tuple) and not _fits(model.input_shape[1:], shape):
-        raise WrongModel(f"the model {name} takes rows of shape {model.input_shape[1:]}, and the data has {shape}")
-    if model.output_shape != (None, classes):
-        raise WrongModel(f"the model {name} gives {model.output_shape}, and {classes} classes need (None, {classes})")
+        raise WrongModel(f"{name} is {type(model).__name__}, not a Keras model")
+    try:
+        if not model.built:
+            model.build((None, *shape))
+        taken = getattr(model, "input_shape", None)
+    except Exception as error:  # layers raise many types where a shape does not suit them
+        raise WrongModel(
+            f"the model {name} cannot take rows of shape {shape}: {' '.join(str(error).split())[:500]}"
+        ) from error
+    if isinstance(taken, tuple) and not _fits(taken[1:], shape):
+        side = taken[1] if len(taken) == 4 and taken[1] == taken[2] and len(shape) == 3 else None
+        hint = f": --image-size {side} resizes images to that" if side else ""
+        raise WrongModel(f"the model {name} takes rows of shape {taken[1:]}, and the data has {shape}{hint}")
+    given = _output_shape(model, name, shape)
+    if given != (None, classes):
+        raise WrongModel(
+            f"the model {name} gives {given}, and {classes} classes need (None, {classes}): end it in keras.layers.Dense({classes})"
+        )
+
+
+def _output_shape(model: Any, name: str, shape: Shape) -> Any:
+    """Return the output's shape; of a subclass of Model, which has none of its own, by a row of zeros."""
+    try:
+        return model.output_shape
+    except (AttributeError, ValueError):
+        pass  # found out below
+    try:
+        return (None, *model(np.zeros((1, *shape), np.float32)).shape[1:])
+    except Exception as error:  # layers raise many types where a shape does not suit them
+        raise WrongModel(
+            f"the model {name} cannot take rows of shape {shape}: {' '.join(str(error).split())[:500]}"
+        ) from error
 
 
 def _fits(wanted: Sequence[int | None], shape: Shape) -> bool:

@@ -33,13 +33,22 @@ class TrainingLoaders:
         What happens to pixel values.
     held
         Batches that the framework holds while it asks for the next.
+    val_scaling
+        What happens to pixel values of the validation data; None for the same.
     """
 
     def __init__(
-        self, settings: TrainSettings, train: Source, val: Source | None, scaling: Sequence[Any], held: int
+        self,
+        settings: TrainSettings,
+        train: Source,
+        val: Source | None,
+        scaling: Sequence[Any],
+        held: int,
+        val_scaling: Sequence[Any] | None = None,
     ) -> None:
         self._settings, self._train, self._val = settings, train, val
         self._scaling, self._held = scaling, held
+        self._val_scaling = scaling if val_scaling is None else val_scaling
         self._known: dict[int, tuple[int, int]] = {}
 
     def need(self, batch_size: int) -> int:
@@ -124,10 +133,11 @@ class TrainingLoaders:
 
     def _loader(self, source: Source, batch_size: int, budget: Budget, *, training: bool) -> Loader:
         settings = self._settings
+        scaling = self._scaling if training else self._val_scaling
         return Loader(
             source,
             batch_size=batch_size,
-            transforms=[*geometry(source, settings.image_size, settings.augment and training), *self._scaling],
+            transforms=[*geometry(source, settings.image_size, settings.augment and training), *scaling],
             memory=budget,
             shuffle=training,
             seed=settings.seed,

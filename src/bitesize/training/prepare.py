@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.outputs.keras import batches_held, to_keras
 from bitesize.sources.base import Source
-from bitesize.sources.opening import open_to_train
-from bitesize.sources.splits import InParts, part_of
-from bitesize.spec import Encoded
+from bitesize.sources.beside import Beside
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
-from bitesize.training.models import build_model, input_scaling, outputs_probabilities, saved_image_size
+from bitesize.training.data import open_data
+from bitesize.training.models import (
+    build_model,
+    default_model,
+    expected_colors,
+    outputs_probabilities,
+    run_beside,
+    saved_image_size,
+    scales_itself,
+    understood_shape,
+)
 from bitesize.training.need import TrainingLoaders
 from bitesize.training.resume import Broken
 from bitesize.training.run import RunFolder
-from bitesize.training.settings import TrainSettings, geometry, is_whole, parse_interval
-from bitesize.transforms.colour import Normalize
+from bitesize.training.settings import TrainSettings, geometry, parse_interval
+from bitesize.training.user_model import is_file
+from bitesize.training.values import SETTING, Scaling, adapt_scaling, choose_scaling, measure_values, saved_scaling
 
 # The share of all steps in which the learning rate rises from 0; then it falls along a cosine to 0.
 _WARM_UP = 0.1
 _WEIGHT_DECAY = 0.05
+_UNLIMITED = 1 << 60  # bytes, for asking what a loader would need; nothing of it is touched
 
 
 @dataclass
@@ -47,6 +59,8 @@ class Job:
     config: dict[str, Any]
     checkpoint: Checkpoint | None
     goes_on: bool
+    said: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def described(self) -> str:
@@ -61,90 +75,48 @@ class Job:
             self.val_loader.close()
 
 
-def open_data(settings: TrainSettings) -> tuple[Source, Source | None, tuple[str, ...]]:
-    """Open training and validation data and agree on their classes.
-
-    Raises
-    ------
-    BadSetting
-        If there are fewer than two classes, or validation data has others.
-    """
-    parts: Mapping[str, str] = {}  # part of the data to its name there
-    try:
-        source = open_to_train(settings.data, settings.labels)
-    except InParts as error:
-        parts = {part: name for name in error.parts if (part := part_of(name))}
-        source = open_to_train(settings.data, settings.labels, parts.get("train", "train"))
-    what = source.spec.get("y")
-    if isinstance(what, Encoded) or (what is not None and what.shape):
-        raise BadSetting(f"bitesize train learns one class a row, and the labels of {settings.data} are {what}")
-    if source.labels is None or source.classes is None:
-        raise BadSetting(
-            f"{settings.data} has no classes: put the files of each class in a folder of its own, or name them in a CSV with "
-            "the columns path and label (--labels labels.csv)"
-        )
-    if len(source.classes) < 2:
-        raise BadSetting(f"{settings.data} has one class only ({source.classes[0]}): there is nothing to tell apart")
-    if settings.val is not None:
-        val = match_classes(open_to_train(settings.val), source.classes, settings.val)
-        return source, val, source.classes
-    if "val" in parts:
-        held = open_to_train(settings.data, settings.labels, parts["val"])
-        val = match_classes(held, source.classes, f"the part {parts['val']!r} of {settings.data}")
-        return source, val, source.classes
-    if settings.val_split:
-        train, held = source.split(1 - settings.val_split, seed=settings.seed)
-        return train, held, source.classes
-    return source, None, source.classes
-
-
-def match_classes(source: Source, classes: tuple[str, ...], where: str) -> Source:
-    """Number the classes of a source as a run numbers them, by name.
-
-    Raises
-    ------
-    BadSetting
-        If it has no classes, or one that the run does not know.
-    """
-    if source.classes is None:
-        raise BadSetting(f"{where} has no classes: folders named as the classes are needed ({', '.join(classes[:10])})")
-    try:
-        return source.renumber(classes)
-    except BadSetting as error:
-        raise BadSetting(f"{where}: {error}") from None
-
-
 def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> Job:
     """Open the data, plan the memory, build the model: all that can be refused is refused here.
 
-    ``broken`` is the run in the folder ``out``, where it is to go on.
+    ``broken`` is the interrupted run in the folder ``out``, where it is to be continued.
     """
-    train, val, classes = open_data(settings)
-    what = train.spec["x"]
-    if val is not None and val.spec["x"] != what:
-        raise BadSetting(f"validation data holds {val.spec['x']}, and training data {what}")
+    data = open_data(settings)
+    train, val, classes = data.train, data.val, data.classes
+    if val is not None and val.spec["x"] != train.spec["x"]:
+        raise BadSetting(f"validation data holds {val.spec['x']}, and training data {train.spec['x']}")
     keras = load_keras()
     if settings.image_size is None:
         settings = replace(settings, image_size=saved_image_size(settings.model))
     budget = Budget(settings.memory)
-    if broken is not None:
-        scaling = broken.scaling  # not measured again
-    elif settings.normalize == "data":
-        scaling = [Normalize(*train.statistics(budget, on_error=settings.on_error).normalization)]
-    else:
-        scaling = input_scaling(settings.model, is_whole(what))
+    shape = _shape(train, settings)
+    said = []
+    if settings.model == "auto":
+        settings = replace(settings, model=default_model(shape))
+        if settings.model != "cnn":
+            said.append(f"model: mlp, for rows of shape {shape} (--model decides otherwise)")
+    understood = understood_shape(settings.model, shape)
+    if understood:
+        said.append(f"{understood} (--model mlp takes any shape)")
+    keras.utils.set_random_seed(settings.seed % 2**32)
+    model = build_model(settings.model, shape, len(classes), settings.pretrained)
+    scaling = broken.scaling if broken is not None else _scaling(settings, train, model, budget)
+    val_steps = scaling.steps
+    if val is not None and settings.val is not None:
+        val_steps, differs = adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
+        said += [differs] if differs else []
+    if settings.class_weights and train.weight_name is not None:
+        train = weigh_by_class(train, len(classes), classes)
 
-    loaders = TrainingLoaders(settings, train, val, scaling, batches_held(keras.backend.backend()))
+    loaders = TrainingLoaders(settings, train, val, scaling.steps, batches_held(keras.backend.backend()), val_steps)
     settings = replace(settings, batch_size=(batch_size := loaders.choose_batch_size(budget)))
     loaders.grow_or_refuse(batch_size, budget)
-    keras.utils.set_random_seed(settings.seed % 2**32)
     train_loader, val_loader = loaders.open(batch_size, budget)
     try:
-        data, val_data = to_keras(train_loader), None if val_loader is None else to_keras(val_loader)
-        model = build_model(settings.model, train_loader.spec["x"].shape, len(classes), settings.weights)
+        data_for_keras = _as_keras(train_loader)
+        val_data = None if val_loader is None else _as_keras(val_loader)
         _compile(keras, model, settings, len(train_loader))
         run = RunFolder.create(out)
-        evaluated = [*geometry(train, settings.image_size, False), *scaling]
+        evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
         config = _config(keras, settings, train_loader, model, evaluated, scaling)
         checkpoint = _checkpoint(run, settings, config)
     except BaseException:
@@ -153,29 +125,93 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
             val_loader.close()
         raise
     return Job(
-        settings,
-        train,
-        val,
-        classes,
-        budget,
-        train_loader,
-        val_loader,
-        data,
-        val_data,
-        model,
-        run,
-        config,
-        checkpoint,
-        broken is not None,
+        settings=settings,
+        train=train,
+        val=val,
+        classes=classes,
+        budget=budget,
+        loader=train_loader,
+        val_loader=val_loader,
+        data=data_for_keras,
+        val_data=val_data,
+        model=model,
+        run=run,
+        config=config,
+        checkpoint=checkpoint,
+        goes_on=broken is not None,
+        said=[scaling.line, *said],
+        warnings=data.warnings,
     )
+
+
+def _shape(source: Source, settings: TrainSettings) -> tuple[int, ...]:
+    """Return the shape of a row as the model gets it."""
+    steps = geometry(source, settings.image_size, augment=False)
+    with Loader(source, batch_size=1, transforms=steps, memory=Budget(_UNLIMITED), dtype=np.float32) as probe:
+        return probe.spec["x"].shape
+
+
+def _scaling(settings: TrainSettings, train: Source, model: Any, budget: Budget) -> Scaling:
+    """Choose what is done to values; a saved model of an earlier run gets what that run did."""
+    values = measure_values(train, budget)
+    earlier = run_beside(settings.model) if settings.model.endswith(".keras") else None
+    if earlier is not None and settings.normalize == "model":
+        steps, differs = adapt_scaling(*saved_scaling(earlier), values)
+        return Scaling(steps, values, differs or f"values: {values}, scaled as in the run of {settings.model}")
+    expects_pixels = is_file(settings.model) or settings.model.endswith(".keras")
+    if settings.normalize == "model" and expects_pixels and scales_itself(model):
+        line = f"values: {values}, taken as stored: the model has a layer of its own that scales them ({SETTING} decides otherwise)"
+        return Scaling([], values, line)
+    return choose_scaling(
+        train,
+        settings.normalize,
+        expected_colors(settings.model),
+        values,
+        budget,
+        on_error=settings.on_error,
+        max_bad=settings.max_bad,
+    )
+
+
+def _as_keras(loader: Loader) -> Any:
+    """Make the dataset for Keras, with sample weights where the data has some."""
+    return to_keras(loader, weights=loader.source.weight_name)
+
+
+def weigh_by_class(train: Source, count: int, classes: tuple[str, ...]) -> Source:
+    """Multiply sample weights by those of the classes: Keras takes one or the other."""
+    name, labels = train.weight_name, train.labels
+    assert name is not None
+    assert labels is not None
+    by_class = class_weights(labels, classes)
+    factors = np.array([by_class[i] for i in range(count)])
+    weighed = Beside(train, {name: train.column(name) * factors[labels]}, train.classes, train.label_name or "y")
+    weighed.choices, weighed.weight_name = train.choices, name
+    return weighed
+
+
+def class_weights(labels: NDArray[np.int64], classes: tuple[str, ...]) -> dict[int, float]:
+    """Return weights that make each class count alike.
+
+    Raises
+    ------
+    BadSetting
+        If a class has no row.
+    """
+    counts = np.bincount(labels, minlength=len(classes))
+    if not counts.all():
+        name = classes[int(np.argmin(counts))]
+        raise BadSetting(f"--class-weights: the class {name!r} has no row to train on")
+    return {i: float(len(labels) / (len(counts) * count)) for i, count in enumerate(counts)}
 
 
 def _checkpoint(run: RunFolder, settings: TrainSettings, config: dict[str, Any]) -> Checkpoint | None:
     batches, minutes = parse_interval(settings.checkpoint_every)
     if batches == 0:
         return None
-    # What `bitesize train --resume` begins with, wherever it is called.
-    extra = {"settings": settings.as_dict(), "scaling": config["scaling"], "folder": os.getcwd()}
+    # What `bitesize train --resume` starts from, wherever it is called.
+    scaling = {name: config[name] for name in ("scaling", "values", "value_range")}
+    extra = {"settings": settings.as_dict(), **scaling, "folder": os.getcwd()}
     return Checkpoint(run.checkpoints, every_batches=batches, every_minutes=minutes, extra=extra)
 
 
@@ -197,7 +233,7 @@ def _compile(keras: Any, model: Any, settings: TrainSettings, steps: int) -> Non
 
 
 def _config(
-    keras: Any, settings: TrainSettings, loader: Loader, model: Any, transforms: list[Any], scaling: list[Any]
+    keras: Any, settings: TrainSettings, loader: Loader, model: Any, transforms: list[Any], scaling: Scaling
 ) -> dict[str, Any]:
     import bitesize
 
@@ -210,7 +246,10 @@ def _config(
         "input_shape": list(shape),
         "output": "probabilities" if outputs_probabilities(model) else "logits",
         "transforms": [transform.to_dict() for transform in transforms],
-        "scaling": [transform.to_dict() for transform in scaling],
+        "scaling": [step.to_dict() for step in scaling.steps],
+        "values": scaling.line,
+        "value_range": scaling.values.as_dict(),
+        "features": None if loader.source.feature_names is None else list(loader.source.feature_names),
         "train_transforms": [transform.to_dict() for transform in loader.transforms],
         "fingerprint": loader.source.fingerprint(),
     }

@@ -1,4 +1,4 @@
-"""What a broken run was told, read back from its newest checkpoint."""
+"""The settings of an interrupted run, read back from its newest checkpoint."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from bitesize.errors import BadFile, BadSetting
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings
-from bitesize.transforms.base import Transform, from_dict
+from bitesize.training.user_model import is_file
+from bitesize.training.values import Scaling, saved_scaling
 
 # What may be another when a run goes on: none of it changes what is learned.
-_FREE = {"data", "labels", "val", "weights", "memory", "checkpoint_every"}
+_FREE = {"data", "labels", "val", "pretrained", "memory", "checkpoint_every"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Broken:
     """Settings of a run, and how pixel values were scaled."""
 
     settings: TrainSettings
-    scaling: list[Transform]
+    scaling: Scaling
 
 
 def read_broken(out: str | os.PathLike[str], given: Mapping[str, Any]) -> Broken | None:
@@ -59,14 +60,18 @@ def read_broken(out: str | os.PathLike[str], given: Mapping[str, Any]) -> Broken
         if name not in _FREE and value != old:
             option = "--" + name.replace("_", "-")
             raise BadSetting(
-                f"the run in {out} has {option} {old}, and {value} is given: leave it out, or begin another run"
+                f"{option} was {old} when the run in {out} started and cannot become {value}: leave it out, or start a new run "
+                "with another --out"
             )
     paths = {
         name: _found(name, getattr(settings, name), extra["folder"])
-        for name in ("data", "labels", "val", "weights", "model")
+        for name in ("data", "labels", "val", "pretrained", "model")
     }
     free = {name: value for name, value in given.items() if name in _FREE}
-    return Broken(replace(settings, **(paths | free)), [from_dict(each) for each in extra["scaling"]])
+    steps, values = saved_scaling(extra)
+    return Broken(
+        replace(settings, **(paths | free)), Scaling(steps, values, extra.get("values") or f"values: {values}, as before")
+    )
 
 
 def unfinished(out: str | os.PathLike[str]) -> str | None:
@@ -88,8 +93,9 @@ def _found(name: str, path: str | None, folder: str) -> str | None:
     """Give a path as it is found from here: as it was told, or from where the run was begun."""
     if path is None or os.path.isabs(path):
         return path
-    if name == "model" and not (":" in path or path.endswith(".keras")):
+    if name == "model" and not (is_file(path) or path.endswith(".keras")):
         return path  # a name
     there = os.path.join(folder, path)
-    file, file_there = (each.rpartition(":")[0] or each for each in (path, there))  # file.py:function
+    # file.py:function
+    file, file_there = (each.rpartition(":")[0] if ".py:" in each else each for each in (path, there))
     return there if not os.path.exists(file) and os.path.exists(file_there) else path

@@ -12,6 +12,7 @@ from typing import Any
 
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.atomic import replacing, write_text
+from bitesize.training import standardize as _standardize  # noqa: F401 - makes it known to from_dict
 from bitesize.transforms.base import Transform, from_dict
 
 SCHEMA = 1

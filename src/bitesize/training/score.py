@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadFile, BadSetting
+from bitesize.memory.budget import Budget, as_budget
 from bitesize.sources.base import Source
+from bitesize.spec import CHANNELS, Encoded
 from bitesize.training.backend import load_keras
 from bitesize.training.run import RunFolder
+from bitesize.training.values import adapt_scaling, measure_values, saved_scaling
+from bitesize.transforms.crop import Resize
 
+# Modes of images by their channels.
+_MODES = {channels: mode for mode, channels in CHANNELS.items()}
 # Row numbers, which could be read, labels, and logarithms of probabilities.
 Scored = tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[Any] | None, NDArray[np.float64]]
 
@@ -33,20 +39,25 @@ class Scorer:
         self.config = run.config()
         self.classes = run.classes()
         self.model = _loaded(run.saved)
+        self.said: list[str] = []
 
     def loader(self, source: Source, memory: Any, batch_size: int, on_error: Any, max_bad: float = 0.01) -> Loader:
-        """Make a loader that does to rows what training's validation did.
+        """Make a loader that does to rows what training's validation did, whatever the range of these rows.
+
+        Lines about what differs from the training data are in `said` afterwards.
 
         Raises
         ------
         BadSetting
-            If rows come out with another shape than the model takes.
+            If rows come out with another shape than the model takes, or values are clearly in other units than those of the
+            training data.
         """
+        budget = as_budget(memory)
         loader = Loader(
             source,
             batch_size=min(batch_size, len(source)),
-            transforms=self.run.transforms(),
-            memory=memory,
+            transforms=self._transforms(source, budget),
+            memory=budget,
             shuffle=False,
             last="pad",  # one shape for all batches: nothing is compiled twice
             dtype=np.float32,
@@ -56,8 +67,21 @@ class Scorer:
         shape, expected = loader.spec["x"].shape, tuple(self.config["input_shape"])
         if shape != expected:
             loader.close()
-            raise BadSetting(f"the run was trained on rows of shape {expected}, and the data has {shape}")
+            gray = len(shape) == len(expected) == 3 and shape[:2] == expected[:2]
+            hint = f": --mode {_MODES[expected[2]]} reads images so" if gray and expected[2] in _MODES else ""
+            raise BadSetting(f"the run was trained on rows of shape {expected}, and the data has {shape}{hint}")
         return loader
+
+    def _transforms(self, source: Source, budget: Budget) -> list[Any]:
+        steps, trained = saved_scaling({"scaling": [], **self.config})
+        geometry = self.run.transforms()[: len(self.config["transforms"]) - len(steps)]
+        expected = self.config["input_shape"]
+        if isinstance(source.spec["x"], Encoded) and not geometry and len(expected) == 3:
+            geometry = [Resize((expected[0], expected[1]))]
+            self.said.append(f"images are resized to {expected[0]} x {expected[1]}, the shape of the run's rows")
+        adapted, differs = adapt_scaling(steps, trained, measure_values(source, budget))
+        self.said += [differs] if differs else []
+        return [*geometry, *adapted]
 
     def batches(self, loader: Loader, progress: Callable[[int], None]) -> Iterator[Scored]:
         """Predict batch by batch.

@@ -1,4 +1,4 @@
-"""What a training run is told: checked at birth, written to config.json, read back from it."""
+"""The settings of a training run: checked when they are made, written to config.json, read back from it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from bitesize.transforms.geometry import Flip
 # Two thirds of the way between what fits a laptop's patience and what photographs deserve; 96 to 224 are usual.
 IMAGE_SIZE = 128
 
+# Settings of `bitesize.open` that a run takes over; evaluation and prediction open their data with the same.
+OPENING = ("fields", "mode", "orient", "weights", "tag_delimiter", "file_is_row")
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -26,10 +29,16 @@ class TrainSettings:
     ----------
     data, labels, val
         What `bitesize.open` takes: the data, a CSV of labels, and data for validation.
+    split, fields, mode, orient, weights, tag_delimiter, file_is_row
+        As `bitesize.open` takes them.
     val_split
         Share of the data held back for validation where ``val`` is not given; 0 for none.
-    model, weights
-        As `training.models.build_model` takes them.
+    split_by
+        What keeps rows together when they are split, as `bitesize.sources.Source.split` takes ``by``.
+    folds, fold
+        Number of parts of a cross-validation, and which of them (from 1) this run validates on; 0 for none.
+    model, pretrained
+        As `training.models.build_model` takes them; ``"auto"`` for what suits the shape of the rows.
     epochs, batch_size, memory, image_size, learning_rate, seed
         As their names say; ``batch_size`` may be ``"auto"``, ``image_size`` None for the model's or the data's own.
     class_weights
@@ -39,7 +48,8 @@ class TrainSettings:
     augment
         Whether images are cropped and flipped at random.
     normalize
-        Whether pixel values are brought to what the model expects, or to mean 0 and deviation 1 over the training data.
+        What is done to values: ``"model"`` brings them to what the model expects, ``"unit"`` to 0 to 1, ``"data"`` to mean 0
+        and deviation 1 of the training data, ``"none"`` leaves them.
     on_error, max_bad
         What happens at a bad row; the share of rows that may be left out.
     checkpoint_every
@@ -50,8 +60,8 @@ class TrainSettings:
     labels: str | None = None
     val: str | None = None
     val_split: float = 0.1
-    model: str = "cnn"
-    weights: str | None = None
+    model: str = "auto"
+    pretrained: str | None = None
     epochs: int = 5
     batch_size: int | Literal["auto"] = 32
     memory: str = "auto"
@@ -61,10 +71,20 @@ class TrainSettings:
     class_weights: bool = False
     early_stopping: int = 0
     augment: bool = True
-    normalize: Literal["model", "data"] = "model"
+    normalize: Literal["model", "data", "unit", "none"] = "model"
     on_error: Literal["raise", "skip"] = "raise"
     max_bad: float = 0.01
     checkpoint_every: str = "5min"
+    split: str | None = None
+    fields: Any = None
+    mode: str = "RGB"
+    orient: bool = True
+    weights: str | None = None
+    tag_delimiter: str | None = None
+    file_is_row: bool | None = None
+    split_by: str | None = None
+    folds: int = 0
+    fold: int = 0
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -75,8 +95,16 @@ class TrainSettings:
             raise BadSetting(f"--learning-rate must be above 0, not {self.learning_rate:g}")
         if self.early_stopping < 0:
             raise BadSetting(f"--early-stopping is a number of epochs, not {self.early_stopping}")
-        if self.normalize not in ("model", "data"):
-            raise BadSetting(f"--normalize must be model or data, not {self.normalize!r}")
+        if self.normalize not in ("model", "data", "unit", "none"):
+            raise BadSetting(f"--normalize must be model, data, unit or none, not {self.normalize!r}")
+        if self.folds < 0 or self.folds == 1 or not 0 <= self.fold <= self.folds:
+            raise BadSetting(f"--folds is a number of parts of at least 2, not {self.folds}")
+        if self.folds and self.val is not None:
+            raise BadSetting("--folds validates on parts of DATA: leave --val out")
+        if self.split_by and not self.folds and (self.val is not None or not self.val_split):
+            raise BadSetting(
+                "--split-by says how DATA is split for validation: it needs --val-split or --folds, and no --val"
+            )
         if self.batch_size != "auto" and self.batch_size < 1:
             raise BadSetting(f"--batch-size must be at least 1, or auto, not {self.batch_size}")
         if not 0 <= self.max_bad <= 1:
@@ -86,12 +114,17 @@ class TrainSettings:
             check_size("--image-size", self.image_size, self.image_size)
         if self.memory != "auto":
             parse_size(self.memory)
-        if self.early_stopping and self.val is None and not self.val_split:
+        if self.early_stopping and self.val is None and not self.val_split and not self.folds:
             raise BadSetting("--early-stopping needs validation data: give --val or --val-split")
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the settings as JSON can hold them."""
+        """Return the settings, as JSON can hold them."""
         return asdict(self)
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """The settings of `bitesize.open` besides data, labels and split."""
+        return {name: getattr(self, name) for name in OPENING}
 
 
 def parse_interval(text: str) -> tuple[int | None, float | None]:
@@ -168,15 +201,11 @@ def preparation(source: Source, image_size: int | None, augment: bool) -> list[T
     """
     if image_size is not None:
         check_size("--image-size", image_size, image_size)
-    scaling = [Scale(1 / 255)] if is_whole(source.spec["x"]) else []
-    return [*geometry(source, image_size, augment), *scaling]
+    what = source.spec["x"]
+    is_8bit = isinstance(what, Encoded) or what.dtype.name == "uint8"
+    return [*geometry(source, image_size, augment), *([Scale(1 / 255)] if is_8bit else [])]
 
 
 def is_image(what: Field | Encoded) -> bool:
     """Whether rows are images: encoded, or arrays of (height, width, 1, 3 or 4)."""
     return isinstance(what, Encoded) or (len(what.shape) == 3 and what.shape[2] in (1, 3, 4))
-
-
-def is_whole(what: Field | Encoded) -> bool:
-    """Whether values are 8-bit, 0 to 255."""
-    return isinstance(what, Encoded) or what.dtype.name == "uint8"

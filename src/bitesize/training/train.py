@@ -5,12 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
-import numpy as np
-
-from bitesize.errors import BadSetting
 from bitesize.training.backend import load_keras
 from bitesize.training.fit import fit
-from bitesize.training.prepare import Job
+from bitesize.training.prepare import Job, class_weights
 
 
 class Watcher(Protocol):
@@ -55,7 +52,7 @@ def train(job: Job, watcher: Watcher) -> dict[str, Any]:
         checkpoint=job.checkpoint,
         resume=job.goes_on,
         callbacks=callbacks,
-        class_weight=_class_weights(job) if settings.class_weights else None,
+        class_weight=_class_weights(job),
         verbose=0,
     )
     if stopping is not None:
@@ -170,11 +167,9 @@ def _callback(records: Records) -> Any:
     return Recorder()
 
 
-def _class_weights(job: Job) -> dict[int, float]:
-    labels = job.train.labels
-    assert labels is not None
-    counts = np.bincount(labels, minlength=len(job.classes))
-    if not counts.all():
-        name = job.classes[int(np.argmin(counts))]
-        raise BadSetting(f"--class-weights: the class {name!r} has no row to train on")
-    return {i: float(len(labels) / (len(counts) * count)) for i, count in enumerate(counts)}
+def _class_weights(job: Job) -> dict[int, float] | None:
+    """Return weights of classes; None where there are none, or sample weights have them."""
+    if not job.settings.class_weights or job.train.weight_name is not None:
+        return None
+    assert job.train.labels is not None
+    return class_weights(job.train.labels, job.classes)

@@ -1,0 +1,131 @@
+"""The classes that the command line learns: from labels of every kind, or refused with what the data has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bitesize.errors import BadSetting
+from bitesize.sources.base import Source
+from bitesize.sources.beside import Beside
+from bitesize.sources.choices import Choice
+from bitesize.sources.opening import WHOLE_NUMBERS
+from bitesize.spec import Encoded, Field
+
+# More different whole numbers than this, in more than half of the rows, are a quantity.
+_MOST_CLASSES = 20
+
+
+def with_classes(source: Source, labels: str | None, where: str) -> Source:
+    """Return the source with class labels, which may be stored as whole floats or in a column of shape (n, 1).
+
+    Parameters
+    ----------
+    source
+        As `open_to_train` opens it.
+    labels
+        The setting ``--labels``, for messages.
+    where
+        Name of the data, for messages.
+
+    Raises
+    ------
+    BadSetting
+        If there are no labels, or they are no classes: targets, masks, several a row, or a quantity.
+    """
+    what = source.spec.get("y")
+    if what is None and source.labels is None:
+        raise BadSetting(_no_classes(source, where))
+    shown = f"the labels of {where}" if labels is None else f"--labels {labels} of {where}"
+    if isinstance(what, Encoded) or (what is not None and (what.mask or what.shape not in ((), (1,)))):
+        raise BadSetting(
+            f"bitesize train learns one class a row, and the labels of {where} are {what}: other tasks are trained in Python"
+        )
+    if source.labels is None:
+        assert isinstance(what, Field)
+        source = _numbered(source, what, shown)
+    _refuse_quantity(source, shown)
+    return source
+
+
+def _numbered(source: Source, what: Field, shown: str) -> Source:
+    """Take whole floats, and columns of shape (n, 1), as class numbers."""
+    values = _all_labels(source, what).reshape(-1)
+    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
+        odd = values[~np.isfinite(values) | (values != np.floor(values))][0]
+        if np.isfinite(odd):
+            raise BadSetting(f"{shown} are numbers such as {odd:g}: the command line learns classes, not quantities")
+        raise BadSetting(f"{shown} have values that are {odd:g}: fill them, or leave those rows out")
+    numbers, places = np.unique(values.astype(np.int64), return_inverse=True)
+    names = tuple(map(str, numbers.tolist()))
+    taken = Beside(source, {"y": places.astype(np.int64).reshape(-1)}, names, "y")
+    stored = f"{what.dtype} numbers" if not what.shape else f"a column of shape (n, 1) of {what.dtype}"
+    taken.choices = (*source.choices, Choice(f"labels: {stored}, {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
+    return taken
+
+
+def _all_labels(source: Source, what: Field) -> Any:
+    values = np.empty((len(source), *what.shape), what.dtype)
+    at_once = 65_536
+    for start in range(0, len(source), at_once):
+        rows = np.arange(start, min(start + at_once, len(source)), dtype=np.int64)
+        source.read(rows, {"y": values[start : start + len(rows)]})
+    return values
+
+
+def _refuse_quantity(source: Source, shown: str) -> None:
+    """Raise if classes are whole numbers of which nearly every row has its own."""
+    classes, labels = source.classes, source.labels
+    assert labels is not None
+    if classes is None:
+        raise BadSetting(f"{shown} have too many different numbers to be classes")
+    if not any(choice.chosen.endswith(WHOLE_NUMBERS) for choice in source.choices):
+        return
+    distinct = len(np.unique(labels))
+    if distinct > _MOST_CLASSES and distinct > len(labels) / 2:
+        raise BadSetting(
+            f"{shown} have {distinct:,} different whole numbers in {len(labels):,} rows: that is a number to predict, not a "
+            "class; the command line learns classes"
+        )
+
+
+def _no_classes(source: Source, where: str) -> str:
+    """Write what the data has instead of classes, and the setting that chooses."""
+    left = "; ".join(f"left out: {count:,} {why}" for why, count in source.left_out.items())
+    columns = [name for name in source.column_names if name not in ("x", "y", source.weight_name)]
+    if source.feature_names:
+        columns = list(dict.fromkeys([*columns, *source.feature_names]))
+    if columns:
+        names = ", ".join(columns[:30]) + (", ..." if len(columns) > 30 else "")
+        return f"{where} has no column that is known to be labels. It has {names}: say --labels NAME" + (
+            f" ({left})" if left else ""
+        )
+    if source.path(0) is not None:
+        advice = (
+            "put the files of each class in a folder of its own, or name them in a CSV with the columns path and label "
+            "(--labels labels.csv)"
+        )
+    else:
+        advice = "it has the field x alone. Labels are found under y or label, or by --labels NAME"
+    return f"{where} has no classes" + (f" ({left})" if left else "") + f": {advice}"
+
+
+def match_classes(source: Source, classes: tuple[str, ...], where: str) -> Source:
+    """Number the classes of a source as a run numbers them, by name.
+
+    Raises
+    ------
+    BadSetting
+        If it has no classes, or one that the run does not know.
+    """
+    if source.classes is None:
+        raise BadSetting(_no_classes(source, where))
+    unknown = [name for name in source.classes if name not in classes]
+    if unknown:
+        known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+        raise BadSetting(f"{where}: class {unknown[0]!r} is unknown to this model, which knows {known}")
+    choices = source.choices
+    matched = source.renumber(classes)
+    matched.choices = choices
+    return matched

@@ -1,0 +1,270 @@
+"""Training and validation data of a run: opened, split, and agreed on their classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from bitesize.errors import BadRows, BadSetting, NotFound
+from bitesize.sources.base import Source
+from bitesize.sources.choices import Choice
+from bitesize.sources.opening import open_to_train
+from bitesize.sources.splits import InParts, part_of
+from bitesize.spec import Field
+from bitesize.training.classes import match_classes, with_classes
+from bitesize.training.settings import TrainSettings
+
+# Rows of validation data whose contents are compared with those of training data, where rows have no paths.
+_COMPARED = 256
+# Training data of fixed size is read to compare it with validation data up to this many bytes.
+_MOST_READ = 1 << 30
+
+
+@dataclass
+class RunData:
+    """The data of a run.
+
+    Attributes
+    ----------
+    train, val : Source
+        ``val`` is None where nothing is validated on.
+    classes : tuple of str
+    warnings : list of str
+        What is probably not meant, such as rows that are in both.
+    """
+
+    train: Source
+    val: Source | None
+    classes: tuple[str, ...]
+    warnings: list[str] = field(default_factory=list)
+
+
+def open_data(settings: TrainSettings) -> RunData:
+    """Open training and validation data and agree on their classes.
+
+    Raises
+    ------
+    BadSetting
+        If there are fewer than two classes, or validation data has others.
+    """
+    parts: Mapping[str, str] = {}  # part of the data to its name there
+    try:
+        source = open_to_train(settings.data, settings.labels, settings.split, **settings.opening)
+    except InParts as error:
+        parts = {part: name for name in error.parts if (part := part_of(name))}
+        source = open_to_train(settings.data, settings.labels, parts.get("train", "train"), **settings.opening)
+    source = with_classes(source, settings.labels, settings.data)
+    classes = source.classes
+    assert classes is not None
+    if len(classes) < 2:
+        raise BadSetting(f"{settings.data} has one class only ({classes[0]}): there is nothing to tell apart")
+    source = _checked_weights(source)
+    if settings.val is not None:
+        return _with_own_validation(settings, source, classes)
+    if "val" in parts and not settings.folds:
+        held = open_like(settings, settings.data, settings.labels, parts["val"], source.feature_names)
+        val = match_classes(held, classes, f"the part {parts['val']!r} of {settings.data}")
+        return RunData(source, val, classes, _overlap(source, val))
+    return _split(settings, source, classes)
+
+
+def open_like(
+    settings: TrainSettings, data: str, labels: str | None, split: str | None, features: tuple[str, ...] | None
+) -> Source:
+    """Open other data as a run's training data was opened, with the same feature columns in the same order.
+
+    Parameters
+    ----------
+    settings
+        Of the run.
+    data, labels, split
+        The data at hand, as `open_to_train` takes them.
+    features
+        `Source.feature_names` of the training data.
+
+    Raises
+    ------
+    BadSetting
+        If the data lacks a column that the run was trained on.
+    """
+    opening = settings.opening
+    source = open_to_train(data, labels, split, **opening)
+    if features is None or source.feature_names == features:
+        return source
+    there = {*source.column_names, *(source.feature_names or ())}
+    missing = [name for name in features if name not in there]
+    if missing:
+        raise BadSetting(
+            f"{data} has no column {missing[0]!r}, which the run was trained on: it has {', '.join(sorted(there - {'x'}))}"
+        )
+    label = labels if labels is not None else source.label_name if source.label_name in source.column_names else None
+    wanted = [*features, *([label] if label and label not in features else [])]
+    again = open_to_train(data, labels, split, **(opening | {"fields": wanted}))
+    if again.feature_names != features:
+        raise BadSetting(
+            f"{data} has the columns {', '.join(source.feature_names or source.column_names)}, and the run was trained on "
+            f"{', '.join(features)}: bring them into that order"
+        )
+    return again
+
+
+def open_for_run(
+    config: Mapping[str, Any],
+    data: str,
+    given: Mapping[str, Any],
+    *,
+    labels: str | None = None,
+    split: str | None = None,
+    labelled: bool,
+) -> Source:
+    """Open data as a finished run's training data was opened, for evaluation or prediction.
+
+    Parameters
+    ----------
+    config
+        The run's.
+    data, labels, split
+        As `open_to_train` takes them. Labels that are not given are looked for in the column that the run had them from.
+    given
+        Settings of `bitesize.open` that go before those of the run.
+    labelled
+        Whether labels are needed.
+
+    Raises
+    ------
+    BitesizeError
+        As `open_to_train`; or if the data has no such labels or feature columns.
+    """
+    known = {each.name for each in fields(TrainSettings)}
+    settings = TrainSettings(**{name: value for name, value in config["settings"].items() if name in known})
+    settings = replace(settings, **given)
+    features = tuple(config["features"]) if config.get("features") else None
+    column = labels if labels is not None else _column_of_labels(settings)
+    if not labelled:
+        settings = replace(settings, fields=_without_labels(settings.fields, column))
+    if labels is not None or column is None:
+        source = open_like(settings, data, column, split, features)
+    else:
+        try:
+            source = open_like(settings, data, column, split, features)
+        except InParts:
+            raise
+        except (BadSetting, NotFound):  # other data than a table with that column, such as folders named as the classes
+            source = open_like(settings, data, None, split, features)
+    if not labelled:
+        return source
+    return match_classes(with_classes(source, labels, data), tuple(config["classes"]), data)
+
+
+def _column_of_labels(settings: TrainSettings) -> str | None:
+    """Return the column or field that a run had its labels from; None where they were a file of their own, or folders."""
+    labels = settings.labels
+    return None if labels is None or os.path.splitext(labels)[1] or os.path.exists(labels) else labels
+
+
+def _without_labels(names: Any, column: str | None) -> Any:
+    if isinstance(names, Mapping):
+        return {name: there for name, there in names.items() if name != "y" and there != column} or None
+    return None if names is None else [name for name in names if name not in ("y", "label", column)] or None
+
+
+def _with_own_validation(settings: TrainSettings, source: Source, classes: tuple[str, ...]) -> RunData:
+    """Open the data that --val names: a table or folder like the training data."""
+    assert settings.val is not None
+    column = _column_of_labels(settings)
+    try:
+        held = open_like(settings, settings.val, column, None, source.feature_names)
+    except InParts as error:
+        name = next((name for name in error.parts if part_of(name) == "val"), None)
+        if name is None:
+            raise
+        held = open_like(settings, settings.val, column, name, source.feature_names)
+    val = match_classes(with_classes(held, column, settings.val), classes, settings.val)
+    return RunData(source, val, classes, _overlap(source, val))
+
+
+def _split(settings: TrainSettings, source: Source, classes: tuple[str, ...]) -> RunData:
+    by: dict[str, Any] = {"by": settings.split_by} if settings.split_by else {}
+    if settings.folds:
+        pairs = source.folds(settings.folds, seed=settings.seed, **by)
+        train, val = pairs[max(settings.fold, 1) - 1]
+        return RunData(train, val, classes)
+    if settings.val_split:
+        train, val = source.split(1 - settings.val_split, seed=settings.seed, **by)
+        return RunData(train, val, classes)
+    return RunData(source, None, classes)
+
+
+def _overlap(train: Source, val: Source) -> list[str]:
+    """Say how many validation rows are training rows: by their paths, or by what a sample of them holds."""
+    shared, compared = _shared_paths(train, val)
+    exact = compared > 0
+    if not exact:
+        shared, compared = _shared_contents(train, val)
+    if not shared:
+        return []
+    of = f"{shared:,} of {compared:,} validation rows" + ("" if exact and compared == len(val) else " that were compared")
+    are = "is a training row" if shared == 1 else "are training rows"
+    return [f"{of} {are}: validation measures what was learned by heart. Give other data with --val, or use --val-split"]
+
+
+def _shared_paths(train: Source, val: Source) -> tuple[int, int]:
+    if train.path(0) is None or val.path(0) is None:
+        return 0, 0
+    folders: dict[bytes, bytes] = {}  # asking the system once a folder, not once a file
+
+    def real(path: bytes) -> bytes:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        return os.path.join(folders[folder], name)
+
+    known = {real(path) for row in range(len(train)) if (path := train.path(row)) is not None}
+    paths = [real(path) for row in range(len(val)) if (path := val.path(row)) is not None]
+    return sum(path in known for path in paths), len(paths)
+
+
+def _shared_contents(train: Source, val: Source) -> tuple[int, int]:
+    """Compare rows of fixed size by their bytes, where there are few enough to be read for that."""
+    what = train.spec["x"]
+    if not isinstance(what, Field) or what != val.spec["x"] or len(train) * what.nbytes > _MOST_READ:
+        return 0, 0
+    sample = np.unique(np.linspace(0, len(val) - 1, min(len(val), _COMPARED)).astype(np.int64))
+    known = set(_hashes(train, what, np.arange(len(train), dtype=np.int64)))
+    found = [each in known for each in _hashes(val, what, sample)]
+    return sum(found), len(found)
+
+
+def _hashes(source: Source, what: Field, rows: NDArray[np.int64]) -> Iterator[bytes]:
+    """Hash the rows that can be read, a piece of about a megabyte at a time."""
+    step = max(1, (1 << 20) // max(1, what.nbytes))
+    for start in range(0, len(rows), step):
+        values = np.empty((len(rows[start : start + step]), *what.shape), what.dtype)
+        try:
+            source.read(rows[start : start + step], {"x": values})
+        except BadRows:
+            continue  # the loader names it when the row is due
+        for row in values:
+            yield xxhash.xxh3_128_digest(np.ascontiguousarray(row).tobytes())
+
+
+def _checked_weights(source: Source) -> Source:
+    """Raise unless sample weights are at least 0; say that they are used."""
+    name = source.weight_name
+    if name is None or name not in source.spec:
+        return source
+    weights = source.column(name)
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise BadSetting(
+            f"the sample weights {name!r} must be numbers of at least 0, and some above: they are {weights.min():g} ..."
+        )
+    choice = Choice(f"sample weights: the column {name!r}, {weights.min():g} to {weights.max():g}", "weights=")
+    if not any(each.setting.startswith("weights") for each in source.choices):
+        source.choices = (*source.choices, choice)
+    return source

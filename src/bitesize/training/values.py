@@ -1,0 +1,283 @@
+"""The range that values lie in, and what brings them to what a model learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile, BadSetting
+from bitesize.memory.budget import Budget
+from bitesize.sources.base import Source
+from bitesize.sources.value_range import ValueRange, value_range
+from bitesize.spec import Encoded, Field
+from bitesize.training.standardize import measure_features
+from bitesize.transforms.base import Step, from_dict
+from bitesize.transforms.colour import Colour, Normalize, Scale
+
+Kind = Literal["bytes", "unit", "words", "other"]
+# Rows of the sample. More than value_range takes by itself: nothing is decoded.
+_SAMPLE = 64
+# Floats of 0 to 1 may overshoot a little, as after a bicubic resize.
+_UNIT = 1.5
+_BYTE, _WORD = 255.0, 65_535.0
+# Data that use less than this share of their range are measured instead: 12 bits in 16 would come to at most 0.06.
+_LEAST_SHARE = 1 / 8
+# Rows of fewer features are a table, whose columns have nothing in common.
+_FEATURES_OF_IMAGE = 64
+# Where a run's own range is this much wider than the data's, one of them is in other units.
+_MOST_NARROWER = 50
+SETTING = "--normalize none|unit|data|model"
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values of training data, as a run remembers them.
+
+    Attributes
+    ----------
+    dtype : str
+    minimum, maximum : float
+        Of a sample of rows; of 8-bit images 0 and 255.
+    integral : bool
+        Whether all are whole numbers.
+    kind : str
+        ``"bytes"``: 0 to 255. ``"unit"``: 0 to 1, or -1 to 1. ``"words"``: 0 to 65,535. ``"other"``: anything else.
+    """
+
+    dtype: str
+    minimum: float
+    maximum: float
+    integral: bool
+    kind: Kind
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.dtype} from {self.minimum:g} to {self.maximum:g}"
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What is done to values, and the line that says so.
+
+    Attributes
+    ----------
+    steps : list of Step
+    values : Values
+    line : str
+    """
+
+    steps: list[Step]
+    values: Values
+    line: str
+
+
+def measure_values(source: Source, budget: Budget) -> Values:
+    """Measure the range of values on a sample of rows; 8-bit images are known without.
+
+    Raises
+    ------
+    BadFile
+        If the sample holds nothing but NaN and infinite values.
+    """
+    what = source.spec["x"]
+    if isinstance(what, Encoded) and what.mode in ("RGB", "L", "RGBA"):
+        return Values("uint8", 0.0, _BYTE, True, "bytes")
+    found = value_range(source, _SAMPLE, memory=budget)
+    if found.rows and np.isnan(found.minimum):
+        raise BadFile("all values of a sample of rows are NaN or infinite: there is nothing to learn from")
+    return Values(found.dtype, found.minimum, found.maximum, found.integral, _kind(found, source))
+
+
+def _kind(found: ValueRange, source: Source) -> Kind:
+    least, greatest = found.minimum, found.maximum
+    if not found.rows or (least >= -1 and greatest <= _UNIT):
+        return "unit"
+    if found.dtype == "uint8" or (least >= 0 and greatest <= _BYTE and not _is_table(source)):
+        return "bytes"
+    return "words" if found.dtype == "uint16" else "other"
+
+
+def _is_table(source: Source) -> bool:
+    """Whether rows are a few features, which are no pixels though they lie within 0 to 255."""
+    what = source.spec["x"]
+    if isinstance(what, Encoded) or len(what.shape) > 1:
+        return False
+    return not what.shape or what.shape[0] < _FEATURES_OF_IMAGE or source.feature_names is not None
+
+
+def choose_scaling(
+    source: Source,
+    normalize: str,
+    expected: NDArray[np.float64] | None,
+    values: Values,
+    budget: Budget,
+    *,
+    nonnegative: bool = False,
+    on_error: Any = "raise",
+    max_bad: float = 0.01,
+) -> Scaling:
+    """Choose what is done to values.
+
+    Parameters
+    ----------
+    source
+        The training data, with the field ``x``.
+    normalize
+        ``"model"``, ``"data"``, ``"unit"`` or ``"none"``, as ``bitesize train --normalize`` takes it.
+    expected
+        What the model takes, as a color matrix on values of 0 to 255, shape (3, 4); None for values of 0 to 1.
+    values
+        As `measure_values` returns them.
+    budget
+        What measuring all rows may hold.
+    nonnegative
+        Whether the model takes no values below 0: instead of mean and deviation, minimum and maximum are measured.
+    on_error, max_bad
+        As in `Loader`, for measuring.
+
+    Raises
+    ------
+    BadFile
+        If values that are measured are NaN or infinite.
+    """
+    whole = {"bytes": _BYTE, "words": _WORD, "unit": 1.0}.get(values.kind)
+    what = source.spec["x"]
+    dark = not isinstance(what, Encoded) and values.maximum < (whole or 0) * _LEAST_SHARE
+    few = dark and values.kind != "unit" and expected is None
+    if normalize == "none":
+        return _said([], values, "taken as stored")
+    if normalize == "data" or (normalize == "model" and (whole is None or few) and not nonnegative):
+        return _by_statistics(source, values, budget, on_error, max_bad)
+    if whole is None or (few and nonnegative):
+        return _by_extremes(source, values, budget, on_error)
+    if normalize == "model" and expected is not None:
+        return _said([_to_model(expected, values, channels_of(what))], values, "scaled to what the model expects")
+    if whole == 1.0:
+        return _said([], values, "taken as stored")
+    return _said([Scale(1 / whole)], values, f"scaled by 1/{whole:.0f}")
+
+
+def saved_scaling(config: Mapping[str, Any]) -> tuple[list[Step], Values]:
+    """Read a run's scaling from its config, or from what a checkpoint keeps of it.
+
+    Returns
+    -------
+    steps : list of Step
+    values : Values
+        Those of the training data.
+    """
+    steps = [from_dict(each) for each in config["scaling"]]
+    # Runs of versions that measured nothing scaled 8-bit values, and took others as stored.
+    before = {"dtype": "uint8", "minimum": 0.0, "maximum": _BYTE, "integral": True, "kind": "bytes"}
+    return steps, Values(**(config.get("value_range") or before))
+
+
+def adapt_scaling(steps: Sequence[Step], trained: Values, given: Values) -> tuple[list[Step], str | None]:
+    """Adapt a run's scaling to other data: the run's scaling stays, whatever that data's own range.
+
+    Parameters
+    ----------
+    steps
+        What the run did to values.
+    trained, given
+        Values of the run, and of the data at hand.
+
+    Returns
+    -------
+    steps : list of Step
+        The same arithmetic for data stored otherwise, such as 8-bit images where the run had floats of 0 to 255.
+    said : str or None
+        A line about what differs, or None.
+
+    Raises
+    ------
+    BadSetting
+        If the data's values are clearly in other units.
+    """
+    steps = [_stored_as(step, trained, given) for step in steps]
+    if given.kind == trained.kind and trained.kind != "other":
+        return steps, None
+    differ = f"the run was trained on values of {trained}, and the data has {given}"
+    if trained.kind == "unit" and trained.minimum >= 0 and given.dtype == "uint8":
+        return [Scale(1 / _BYTE), *steps], f"values: {given}, scaled by 1/255 to those of the run, {trained}"
+    if trained.kind == "unit" and given.maximum > _BYTE * _LEAST_SHARE:
+        raise BadSetting(f"{differ}: divide the data by {255 if given.maximum <= _BYTE else 65535} first")
+    if trained.kind in ("bytes", "words") and given.kind == "unit" and not given.integral:
+        raise BadSetting(f"{differ}: multiply the data by {255 if trained.kind == 'bytes' else 65535} first")
+    if trained.kind == "words" and given.dtype == "uint8":
+        raise BadSetting(f"{differ}: 16-bit data are needed")
+    if given.kind in ("unit", "bytes") and trained.kind in ("bytes", "words"):
+        return steps, None  # dark, and scaled like the run's
+    span, other = trained.maximum - trained.minimum, given.maximum - given.minimum
+    far = given.minimum < trained.minimum - span or given.maximum > trained.maximum + span
+    if far or other < span / _MOST_NARROWER:
+        return steps, f"warning: {differ}: it is scaled as the run scaled its own, and results may be wrong"
+    return steps, None
+
+
+def _stored_as(step: Step, trained: Values, given: Values) -> Step:
+    """Restate `Normalize`, whose numbers are for values of 0 to 1 where data is 8-bit, and else for values as stored."""
+    before, now = (_BYTE if each.dtype == "uint8" else 1.0 for each in (trained, given))
+    if not isinstance(step, Normalize) or isinstance(step.mean, str) or before == now:
+        return step
+    return Normalize(*(_times(part, before / now) for part in (step.mean, step.std)))
+
+
+def _times(value: float | tuple[float, ...] | None, factor: float) -> float | tuple[float, ...]:
+    assert value is not None
+    return tuple(each * factor for each in value) if isinstance(value, tuple) else value * factor
+
+
+def channels_of(what: Field | Encoded) -> int:
+    """Return the number of channels of images, and 1 for other rows."""
+    if isinstance(what, Encoded):
+        return what.channels
+    return what.shape[2] if len(what.shape) == 3 else 1
+
+
+def _to_model(expected: NDArray[np.float64], values: Values, channels: int) -> Step:
+    """Compose the way from stored values to 0 to 255 with what the model expects of these."""
+    factor, offset = {"bytes": (1.0, 0.0), "words": (_BYTE / _WORD, 0.0)}.get(values.kind, (_BYTE, 0.0))
+    if values.minimum < 0:
+        factor, offset = _BYTE / 2, _BYTE / 2
+    colors = expected[:, :3]
+    matrix = np.column_stack([colors * factor, colors.sum(axis=1) * offset + expected[:, 3]])
+    if channels in (3, 4):
+        return Colour(tuple(matrix.reshape(-1).tolist()))
+    return Scale(float(matrix[:, :3].sum(axis=1).mean()), float(matrix[:, 3].mean()))
+
+
+def _by_statistics(source: Source, values: Values, budget: Budget, on_error: Any, max_bad: float) -> Scaling:
+    what = source.spec["x"]
+    done = "brought to mean 0 and deviation 1 of the training data"
+    if isinstance(what, Field) and len(what.shape) == 1:
+        steps = [measure_features(source, budget, on_error, max_bad)]
+        return _said(steps, values, done if what.shape[0] == 1 else f"each of {what.shape[0]:,} columns {done}")
+    found = source.statistics(budget, on_error=on_error)
+    _refuse_not_finite(found.not_finite)
+    return _said([Normalize(*found.normalization)], values, done)
+
+
+def _by_extremes(source: Source, values: Values, budget: Budget, on_error: Any) -> Scaling:
+    found = source.statistics(budget, on_error=on_error)
+    _refuse_not_finite(found.not_finite)
+    least, greatest = min(found.least), max(found.greatest)
+    span = greatest - least or 1.0
+    return _said([Scale(1 / span, -least / span)], values, f"brought from {least:g} ... {greatest:g} to 0 ... 1")
+
+
+def _refuse_not_finite(count: int) -> None:
+    if count:
+        values = "1 value is" if count == 1 else f"{count:,} values are"
+        raise BadFile(f"{values} NaN or infinite in the training data: fill them, or leave those rows out")
+
+
+def _said(steps: Sequence[Step], values: Values, done: str) -> Scaling:
+    return Scaling(list(steps), values, f"values: {values}, {done} ({SETTING} decides otherwise)")

@@ -1,0 +1,230 @@
+"""`bitesize train` learns from values of every range, and says how it took them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import bitesize as bs
+from bitesize.cli.app import app
+from bitesize.training.backend import choose_backend
+
+try:
+    choose_backend()
+except bs.MissingPackage as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+TUTORIAL = """
+import keras
+
+def make():
+    model = keras.Sequential([
+        keras.layers.Flatten(), keras.layers.Dense(128, activation="relu"), keras.layers.Dropout(0.2), keras.layers.Dense(2),
+    ])
+    model.compile(
+        optimizer="adam", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
+    )
+    return model
+"""
+STORED = {
+    "float64 of 0 to 255": lambda x: x,
+    "float64 of 0 to 1": lambda x: x / 255,
+    "float32 of 0 to 255": lambda x: x.astype(np.float32),
+    "uint8": lambda x: x.astype(np.uint8),
+    "uint16 of 0 to 65535": lambda x: (x * 257).astype(np.uint16),
+    "uint16 of 12 bits": lambda x: (x * 16).astype(np.uint16),
+    "float32 of -1000 to 3000": lambda x: (x * 16 - 1000).astype(np.float32),
+    "float64 of 0 to 16": lambda x: x / 16,
+}
+
+
+def run(*arguments, code=0):
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == code, done.output
+    return done
+
+
+def refused(*arguments):
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert isinstance(done.exception, bs.BitesizeError), done.output
+    return str(done.exception)
+
+
+def pictures(rows=160, side=20):
+    """Dark stripes from top to bottom, and light ones from left to right; values of 0 to 255 as float64."""
+    random = np.random.default_rng(0)
+    x = np.empty((rows, side, side, 3))
+    for i in range(rows):
+        wave = 127 + 70 * np.sin(np.arange(side) * 0.9 + random.random())
+        x[i] = wave[:, None, None] if i % 2 else wave[None, :, None]
+    x += random.normal(0, 15, x.shape) + np.where(np.arange(rows) % 2, 25, -25)[:, None, None, None]
+    return np.clip(x, 0, 255)
+
+
+def in_folders(folder, x, suffix=".npy"):
+    for i, row in enumerate(x):
+        path = folder / ("Cats1", "Dogs1")[i % 2] / f"{i:03}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if suffix == ".npy":
+            np.save(path, row)
+        else:
+            Image.fromarray(row.astype(np.uint8)).save(path, quality=95)
+    return folder
+
+
+def learned(data, out, *options):
+    result = json.loads(run("train", data, "--epochs", 10, "--val-split", 0.2, "--out", out, "--json", *options).stdout)
+    assert max(epoch["val_accuracy"] for epoch in result["epochs"]) > 0.9, result
+    return result
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_arrays_of_any_range_are_learned_from(name, tmp_path):
+    data = in_folders(tmp_path / "data", STORED[name](pictures()))
+    result = learned(data, tmp_path / "run", "--model", "mlp", "--batch-size", 16)
+    (line,) = (line for line in result["understood"] if line.startswith("values: "))
+    assert "--normalize none|unit|data|model decides otherwise" in line
+    assert name.split()[0] in line
+
+
+def test_photographs_are_learned_from(tmp_path):
+    data = in_folders(tmp_path / "data", pictures(), ".jpg")
+    learned(data, tmp_path / "run", "--model", "mlp", "--batch-size", 16, "--image-size", 20, "--no-augment")
+
+
+@pytest.mark.parametrize("file", ["model.py:make", "model.py"])
+def test_the_tutorials_model_from_a_file_of_the_users_learns(file, tmp_path):
+    (tmp_path / "model.py").write_text(TUTORIAL)
+    data = in_folders(tmp_path / "data", pictures())
+    learned(data, tmp_path / "run", "--model", tmp_path / file, "--batch-size", 16)
+
+
+def test_the_line_is_printed_and_kept_with_the_run(tmp_path):
+    data = in_folders(tmp_path / "data", pictures(40))
+    done = run("train", data, "--model", "mlp", "--epochs", 1, "--out", tmp_path / "run")
+    line = "values: float64 from 0 to 255, scaled by 1/255"
+    assert line in done.stdout
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["values"].startswith(line)
+    assert config["scaling"] == [bs.Scale(1 / 255).to_dict()]
+    assert config["value_range"].items() >= {"dtype": "float64", "kind": "bytes"}.items()
+
+
+@pytest.mark.parametrize(
+    ("setting", "scaling"), [("none", []), ("unit", ["Scale"]), ("data", ["Normalize"]), ("model", ["Scale"])]
+)
+def test_a_setting_decides_otherwise(setting, scaling, tmp_path):
+    data = in_folders(tmp_path / "data", pictures(40))
+    run("train", data, "--model", "mlp", "--epochs", 1, "--normalize", setting, "--out", tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert [step["name"] for step in config["scaling"]] == scaling
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run on float64 of 0 to 255, and its data."""
+    top = tmp_path_factory.mktemp("trained")
+    data = in_folders(top / "data", pictures())
+    learned(data, top / "run", "--model", "mlp", "--batch-size", 16)
+    return top / "run", data
+
+
+def test_a_run_scales_other_data_as_its_own(trained, tmp_path):
+    out, data = trained
+    same = json.loads(run("evaluate", out, data, "--json").stdout)
+    for name, x in (("uint8", pictures().astype(np.uint8)), ("dark", pictures() / 8)):
+        other = in_folders(tmp_path / name, x)
+        found = json.loads(run("evaluate", out, other, "--json").stdout)
+        if name == "uint8":
+            assert found["accuracy"] == pytest.approx(same["accuracy"], abs=0.02)
+            assert found["loss"] == pytest.approx(same["loss"], abs=0.02)
+    photographs = in_folders(tmp_path / "jpg", pictures(), ".jpg")
+    done = run("evaluate", out, photographs)
+    assert "images are resized to 20 x 20" in done.stdout
+    found = json.loads(run("evaluate", out, photographs, "--json").stdout)
+    assert found["accuracy"] == pytest.approx(same["accuracy"], abs=0.05)
+
+
+def test_a_run_normalized_by_its_data_takes_8_bit_twins_alike(tmp_path):
+    floats, integers = (
+        in_folders(tmp_path / "f", pictures().round()),
+        in_folders(tmp_path / "i", pictures().round().astype("u1")),
+    )
+    for mine, other in ((floats, integers), (integers, floats)):
+        out = tmp_path / f"run {mine.name}"
+        learned(mine, out, "--model", "mlp", "--batch-size", 16, "--normalize", "data")
+        losses = [json.loads(run("evaluate", out, data, "--json").stdout)["loss"] for data in (mine, other)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_data_in_other_units_are_refused(trained, tmp_path):
+    out, _ = trained
+    unit = in_folders(tmp_path / "unit", pictures(20) / 255)
+    for command in ("evaluate", "predict"):
+        said = refused(command, out, unit, *(["--out", tmp_path / "p.csv"] if command == "predict" else []))
+        assert "float64 from 0 to 255" in said
+        assert "multiply the data by 255" in said
+    ours = tmp_path / "ours"
+    learned(in_folders(tmp_path / "more", pictures() / 255), ours, "--model", "mlp", "--batch-size", 16)
+    assert "divide the data by 255" in refused("evaluate", ours, trained[1])
+    done = run("evaluate", ours, in_folders(tmp_path / "bytes", pictures().astype(np.uint8)))
+    assert "uint8 from 0 to 255, scaled by 1/255 to those of the run" in done.stdout
+
+
+def test_validation_data_do_not_change_the_scaling(tmp_path):
+    data, dark = in_folders(tmp_path / "data", pictures(60)), in_folders(tmp_path / "dark", pictures(20) / 10)
+    run("train", data, "--val", dark, "--model", "mlp", "--epochs", 1, "--out", tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["scaling"] == [bs.Scale(1 / 255).to_dict()]
+    assert config["transforms"] == config["scaling"]
+
+
+def test_a_resumed_run_keeps_its_scaling(tmp_path):
+    data = in_folders(tmp_path / "data", pictures(60) * 16 - 1000)
+    options = ["--model", "mlp", "--checkpoint-every", 1, "--batch-size", 8]
+    run("train", data, "--epochs", 1, "--out", tmp_path / "run", *options)
+    before = json.loads((tmp_path / "run" / "config.json").read_text())
+    done = run("train", "--resume", "--out", tmp_path / "run")
+    assert "is finished" in done.stderr
+    after = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert {name: after[name] for name in ("scaling", "values", "value_range")} == {
+        name: before[name] for name in ("scaling", "values", "value_range")
+    }
+
+
+def test_a_model_that_scales_pixels_itself_gets_them_as_stored(tmp_path):
+    (tmp_path / "model.py").write_text(
+        TUTORIAL.replace("keras.layers.Flatten()", "keras.layers.Rescaling(1 / 255), keras.layers.Flatten()")
+    )
+    data = in_folders(tmp_path / "data", pictures())
+    result = learned(data, tmp_path / "run", "--model", tmp_path / "model.py", "--batch-size", 16)
+    assert any("the model has a layer of its own that scales them" in line for line in result["understood"])
+
+
+@pytest.mark.parametrize("model", ["mlp", "sklearn:SGDClassifier", "sklearn:MultinomialNB"])
+def test_features_are_standardized_column_by_column(model, tmp_path):
+    random = np.random.default_rng(0)
+    y = np.arange(300) % 2
+    x = np.column_stack([random.normal(0, 1e5, 300), y * 1e-3 + random.normal(0, 2e-4, 300), random.normal(40, 9, 300)])
+    np.savez(tmp_path / "table.npz", x=x, y=y)
+    result = (
+        learned(tmp_path / "table.npz", tmp_path / "run", "--model", model, "--learning-rate", "0.01")
+        if model == "mlp"
+        else None
+    )
+    if result is None:
+        run("train", tmp_path / "table.npz", "--model", model, "--epochs", 2, "--out", tmp_path / "run")
+    done = run("evaluate", tmp_path / "run", tmp_path / "table.npz")
+    assert "300 rows" in done.stdout
+
+
+def test_values_that_are_nan_are_refused(tmp_path):
+    x = np.random.default_rng(0).normal(0, 100, (40, 3))
+    x[7, 1] = np.nan
+    np.savez(tmp_path / "table.npz", x=x, y=np.arange(40) % 2)
+    said = refused("train", tmp_path / "table.npz", "--val-split", 0, "--out", tmp_path / "run")
+    assert "feature 1 of the rows has NaN or infinite values" in said
