@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bitesize.cli import bench, check, concat, demo, evaluate, formats, inspect, plan, predict, stats, train
+from bitesize.cli import bench, check, concat, demo, evaluate, formats, info, inspect, plan, predict, stats, train
 from bitesize.cli.console import console, errors, in_options, plain
 from bitesize.cli.interrupt import INTERRUPT, interruptible, leave
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
+app.command()(info.info)
 app.command()(plan.plan)
 app.command()(check.check)
 app.command()(stats.stats)

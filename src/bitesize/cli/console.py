@@ -62,6 +62,7 @@ def in_options(text: str) -> str:
     >>> in_options('choose with fields=, or labels="kind"')
     'choose with --fields, or --labels "kind"'
     """
+    text = text.replace("labels=False", "--labels none")
     return _SETTING.sub(lambda found: _OPTIONS[found[1]] + (" " if found[2] else ""), text)
 
 
@@ -84,12 +85,16 @@ def understood(source: Source) -> list[str]:
     return lines
 
 
-def print_understood(source: Source, also: Iterable[str] = ()) -> None:
-    """Print what was understood, chosen and left out while data was opened; safe, whatever the names."""
-    for line in dict.fromkeys([*understood(source), *also]):
+def print_understood(source: Source, also: Iterable[str] = (), *, measure: bool = False) -> None:
+    """Print what the data was understood to be, what was chosen and what was left out; safe, whatever the names."""
+    for heading, text in source.explain(measure=measure).lines():
+        style = {"chosen": "cyan", "note": "yellow", "left out": "yellow"}.get(heading, "bold")
+        console.print(f"[{style}]{heading:<9}[/] {plain(in_options(text))}", highlight=False, soft_wrap=True)
+    known = set(understood(source))
+    for line in dict.fromkeys(also):
         if line.startswith("warning: "):
             print_warning(line.removeprefix("warning: "))
-        else:
+        elif line not in known:
             console.print(plain(line), highlight=False, soft_wrap=True)
 
 

@@ -76,8 +76,9 @@ class Opening:
     labels: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FILE",
-            help="The column or field with the labels; or a table with the columns path and label, instead of class folders.",
+            metavar="NAME|FILE|PATTERN|none",
+            help="The column or field with the labels, or several, a,b; a table with the columns path and label, instead of class "
+            "folders; a pattern with the class in parentheses, '(cat|dog)', for paths of files; or none.",
         ),
     ] = None
     split: Annotated[
@@ -115,11 +116,16 @@ class Opening:
         chosen["fields"] = parse_fields(self.fields)
         return {name: value for name, value in chosen.items() if value != getattr(type(self), name)}
 
+    @property
+    def labels_setting(self) -> Any:
+        """The labels as `bitesize.open` takes them: False for none, a list for several names."""
+        return parse_labels(self.labels)
+
     def open(self, data: str) -> Any:
         """Open data for a command, as a `Source` with the fields x and y."""
         from bitesize.sources.opening import open_to_train
 
-        return open_to_train(data, self.labels, self.split, **self.settings)
+        return open_to_train(data, self.labels_setting, self.split, **self.settings)
 
 
 def opens_data(command: Callable[..., None]) -> Callable[..., None]:
@@ -165,6 +171,23 @@ def parse_fields(text: str | None) -> list[str] | dict[str, str] | None:
     if not all(all(part) for part in parts) or len({len(part) for part in parts}) > 1:
         raise BadSetting(f"--fields takes names, a,b, or what they are called in the data, x=image,y=label, not {text!r}")
     return {part[0]: part[1] for part in parts} if len(parts[0]) == 2 else [part[0] for part in parts]
+
+
+def parse_labels(text: str | None) -> str | list[str] | bool | None:
+    """Read labels: ``none`` for no labels, ``a,b`` for several columns, else as it stands.
+
+    Examples
+    --------
+    >>> parse_labels("none"), parse_labels("round,bright"), parse_labels("(cat|dog)")
+    (False, ['round', 'bright'], '(cat|dog)')
+    """
+    import os
+
+    if text == "none":
+        return False
+    if text is not None and "," in text and "(" not in text and not os.path.exists(text):
+        return [word.strip() for word in text.split(",")]
+    return text
 
 
 def parse_batch_size(text: str) -> int | str:

@@ -227,10 +227,15 @@ class Source(Combining, ABC):
             self.read(rows, {name: values[start : start + len(rows)]})
         return values
 
-    def explain(self) -> Explanation:
+    def explain(self, *, measure: bool = True) -> Explanation:
         """Return what the source was understood to be: rows, inputs, labels, classes, value ranges, what was chosen and left out.
 
-        Up to 16 rows are read for the range of values, and labels are counted.
+        Labels are counted.
+
+        Parameters
+        ----------
+        measure
+            Whether up to 16 rows are read for the range of values.
 
         Returns
         -------
@@ -249,7 +254,7 @@ class Source(Combining, ABC):
         """
         from bitesize.sources.explanation import explain
 
-        return explain(self)
+        return explain(self, measure=measure)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         """Read one row to look at it: its fields decoded, class names for numbers, and its path.

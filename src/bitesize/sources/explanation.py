@@ -128,8 +128,8 @@ class Explanation:
         return "\n".join(f"{heading:<9} {text}" for heading, text in self.lines())
 
 
-def explain(source: Source) -> Explanation:
-    """Return what a source was understood to be; see `Source.explain`."""
+def explain(source: Source, *, measure: bool = True) -> Explanation:
+    """Return what a source was understood to be; see `Source.explain`. The range of values is measured if asked for."""
     from bitesize.sources.groups import suggested_groups
     from bitesize.sources.value_range import value_range
 
@@ -144,7 +144,7 @@ def explain(source: Source) -> Explanation:
     )
     values, why = None, ""
     try:
-        values = value_range(source)
+        values = value_range(source) if measure else None
     except BitesizeError as error:
         why = str(error)
     if values is not None and not values.rows:
@@ -162,7 +162,7 @@ def explain(source: Source) -> Explanation:
         not_measured=why,
         features=source.feature_names,
         choices=source.choices,
-        hints=(hint,) if hint is not None else (),
+        hints=(hint,) if hint is not None and hint not in source.choices else (),
         left_out=source.left_out,
     )
 
