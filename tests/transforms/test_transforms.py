@@ -142,7 +142,7 @@ def test_a_random_crop_stays_within_the_image_and_its_area():
         lambda: bs.Resize(5, interpolation="lanczos"),
         lambda: bs.Resize(5, "fit"),
         lambda: bs.Resize((5, 6), "shorter"),
-        lambda: bs.Resize(5, "pad", fill=(1, 2)),
+        lambda: bs.Resize(5, "pad", fill=()),
         lambda: bs.Resize(5, "pad", fill=float("nan")),
         lambda: bs.Resize(5, "pad", mask_fill=-1),
         lambda: bs.CenterCrop(0),

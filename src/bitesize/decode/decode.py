@@ -114,7 +114,7 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
     width, height = decoded_size(info, eighths)
     out = buffer[: pixels_nbytes(info, mode, eighths)].view(mode_dtype(mode)).reshape(height, width, CHANNELS[mode])
     if mode == "I;16" and (info.bits != 16 or info.channels != 1):
-        raise BadFile(
+        raise UnsupportedFile(
             _NOT_WIDE.format(
                 bits=info.bits, channels={1: "gray", 2: "gray with transparency", 3: "RGB"}.get(info.channels, "color")
             )

@@ -1,0 +1,157 @@
+"""Images of 16 bits: kept by the mode "I;16", and reduced by the others with a word."""
+
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bitesize as bs
+from bitesize.errors import BadSetting, UnsupportedFile
+
+TWELVE_BITS = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+FULL = TWELVE_BITS * 16
+
+
+def _load(source, *transforms, **options):
+    with bs.Loader(
+        source, batch_size=len(source), memory="64 MiB", shuffle=False, transforms=list(transforms), **options
+    ) as loader:
+        return next(iter(loader))["x"].copy()
+
+
+def _save(path, values=FULL):
+    Image.fromarray(values).save(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("transforms", [[], [bs.Resize(64)], [bs.Flip(0)], [bs.Rotate90((0,))]], ids=str)
+def test_values_stay_exact(tmp_path, suffix, transforms):
+    source = bs.open(_save(tmp_path / f"x{suffix}"), mode="I;16")
+    got = _load(source, *transforms)
+    assert got.dtype == np.uint16
+    assert (got[0, ..., 0] == FULL).all()
+    assert source.choices == ()
+
+
+@pytest.mark.parametrize("layout", ["HWC", "CHW"])
+def test_they_are_drawn_as_arrays_are(tmp_path, layout):
+    for i in range(3):
+        _save(tmp_path / f"{i}.png", np.roll(FULL, 100 * i))
+    arrays = np.stack([np.roll(FULL, 100 * i) for i in range(3)])[..., None]
+    transforms = [bs.RandomResizedCrop(20), bs.Rotate(20), bs.Scale(1 / 65_535), bs.Contrast(), bs.Normalize(0.5, 0.25)]
+    images = _load(bs.open(tmp_path, mode="I;16"), *transforms, layout=layout)
+    np.testing.assert_allclose(images, _load(bs.open(arrays), *transforms, layout=layout), atol=1e-6)
+
+
+def test_normalize_takes_values_by_themselves(tmp_path):
+    source = bs.open(_save(tmp_path / "x.png"), mode="I;16")
+    np.testing.assert_allclose(
+        _load(source, bs.Normalize(30_000.0, 10_000.0))[0, ..., 0], (FULL - 30_000.0) / 10_000, atol=1e-4
+    )
+    normal = _load(source, bs.Normalize("data"))
+    np.testing.assert_allclose((normal.mean(), normal.std()), (0, 1), atol=1e-4)
+    assert source.statistics("32 MiB").greatest == (65_520.0,)
+
+
+def test_an_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(FULL).save(tmp_path / "x.tif", exif=exif)
+    assert (_load(bs.open(tmp_path / "x.tif", mode="I;16"))[0, ..., 0] == np.rot90(FULL, -1)).all()
+    assert (_load(bs.open(tmp_path / "x.tif", mode="I;16", orient=False))[0, ..., 0] == FULL).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "1", "LA"])
+def test_other_images_are_refused_in_this_mode(tmp_path, mode):
+    Image.new(mode, (8, 8)).save(tmp_path / "x.png")
+    with pytest.raises(UnsupportedFile, match=r'mode="I;16" is for 16-bit gray images, and this one is'):
+        _load(bs.open(tmp_path / "x.png", mode="I;16"))
+
+
+def test_a_jpeg_is_refused_in_this_mode(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "x.jpg")
+    with pytest.raises(UnsupportedFile, match="this one is gray of 8 bits"):
+        _load(bs.open(tmp_path / "x.jpg", mode="I;16"))
+
+
+def test_an_unknown_mode_is_refused_with_those_there_are(tmp_path):
+    with pytest.raises(BadSetting, match='"RGB", "L", "RGBA" or "I;16", not \'F\''):
+        bs.open(_save(tmp_path / "x.png"), mode="F")
+
+
+class TestReduced:
+    @pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".tiff"])
+    def test_opening_says_so_with_the_setting(self, tmp_path, suffix):
+        Image.fromarray(FULL).save(tmp_path / f"x{suffix}")
+        choice = bs.open(tmp_path / f"x{suffix}").choices[0]
+        assert str(choice) == '16-bit gray images are reduced to 8 bits (mode="I;16" decides otherwise)'
+
+    def test_colors_of_16_bits_are_said_too(self, tmp_path):
+        import struct
+        import zlib
+
+        def chunk(kind, body):
+            return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+        lines = b"".join(b"\0" + bytes(6 * 4) for _ in range(4))
+        png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0))
+        (tmp_path / "x.png").write_bytes(png + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
+        source = bs.open(tmp_path / "x.png")
+        assert "16-bit colors are reduced to 8 bits" in source.choices[0].chosen
+        assert _load(source).shape == (1, 4, 4, 3)
+
+    def test_only_a_few_files_are_looked_at_and_bad_ones_passed_over(self, tmp_path):
+        for i in range(30):
+            (tmp_path / f"{i:02}.png").write_bytes(b"no image")
+        _save(tmp_path / "99.png")  # the last is among those that are evenly spaced
+        assert len(bs.open(tmp_path).choices) == 1
+
+    def test_8_bits_have_nothing_to_say(self, tmp_path):
+        for suffix in ("png", "tif", "jpg"):
+            Image.new("RGB", (8, 8)).save(tmp_path / f"x.{suffix}")
+        source = bs.open(tmp_path)
+        assert (source.choices, dict(source.left_out)) == ((), {})
+
+    @pytest.mark.parametrize("way", ["loader", "statistics"])
+    def test_decoding_says_it_once_a_source(self, tmp_path, caplog, way):
+        for i in range(4):
+            _save(tmp_path / f"{i}.png")
+        source = bs.open(tmp_path)
+        with caplog.at_level(logging.WARNING, "bitesize"):
+            for _ in range(2):
+                _ = _load(source) if way == "loader" else source.statistics("32 MiB")
+        said = [record.getMessage() for record in caplog.records if "16-bit" in record.getMessage()]
+        assert len(said) == 1
+        assert 'mode="I;16" keeps their values' in said[0]
+        assert ".png" in said[0]
+
+
+class TestCheck:
+    @pytest.mark.parametrize("mode", ["L", "RGB"])
+    def test_12_bits_that_become_17_levels_are_suspicious(self, tmp_path, mode):
+        found = bs.check(bs.open(_save(tmp_path / "x.png", TWELVE_BITS), mode=mode), memory="32 MiB")
+        assert not found.well
+        assert "8 bits leave 17 levels of them" in found.suspicious[0].reason
+        assert 'mode="I;16"' in found.suspicious[0].reason
+
+    def test_a_set_of_12_bits_is_said_once_where_values_are_kept(self, tmp_path):
+        for i in range(3):
+            _save(tmp_path / f"{i}.png", np.roll(TWELVE_BITS, 100 * i) // (i + 1))
+        found = bs.check(bs.open(tmp_path, mode="I;16"), memory="32 MiB")
+        assert [place.row for place in found.suspicious] == [0]
+        assert "bs.Scale(1 / 4095)" in found.suspicious[0].reason
+
+    @pytest.mark.parametrize("mode", ["L", "I;16"])
+    def test_a_full_range_is_well(self, tmp_path, mode):
+        assert bs.check(bs.open(_save(tmp_path / "x.png"), mode=mode), memory="32 MiB").well
+
+    def test_a_dark_image_among_others_is_well_where_values_are_kept(self, tmp_path):
+        _save(tmp_path / "0.png", TWELVE_BITS)
+        _save(tmp_path / "1.png", FULL)
+        assert bs.check(bs.open(tmp_path, mode="I;16"), memory="32 MiB").well
+
+    def test_a_dark_image_of_8_bits_is_well(self, tmp_path):
+        _save(tmp_path / "x.png", (FULL // 4096).astype(np.uint8))
+        assert bs.check(bs.open(tmp_path / "x.png", mode="L"), memory="32 MiB").well

@@ -1,0 +1,124 @@
+"""Transforms that expect values of a range refuse data of another, instead of making nonsense of it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bitesize as bs
+from bitesize.errors import BadSetting
+
+BYTES = np.random.default_rng(0).integers(0, 256, (40, 12, 14, 3), np.uint8)
+UNIT = BYTES / 255.0
+
+
+def draw(x, *transforms, **options):
+    with bs.Loader(
+        bs.open(x), batch_size=4, memory="16 MiB", shuffle=False, transforms=list(transforms), **options
+    ) as loader:
+        return next(iter(loader))["x"].copy()
+
+
+@pytest.mark.parametrize(
+    ("transform", "name"),
+    [
+        (bs.Normalize("imagenet"), r'Normalize\("imagenet"\)'),
+        (bs.Contrast(), "Contrast"),
+        (bs.ColorJitter(contrast=0.2), "ColorJitter"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "uint16", "int16"])
+def test_values_of_0_to_255_are_refused_with_the_way_on(transform, name, dtype):
+    with pytest.raises(
+        BadSetting, match=rf"x holds {dtype} values from 0 to 255, and {name} expects 0 to 1: put bs\.Scale\(1 / 255\) "
+    ):
+        draw(BYTES.astype(dtype), transform)
+
+
+def test_the_way_on_gives_what_bytes_give():
+    expected = draw(BYTES, bs.Normalize("imagenet"))
+    for dtype in ("float64", "float32", "uint16"):
+        got = draw(BYTES.astype(dtype), bs.Scale(1 / 255), bs.Normalize("imagenet"))
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
+    assert np.abs(expected).max() < 3
+
+
+@pytest.mark.parametrize("greatest", [4095, 65_535])
+def test_the_scale_fits_the_values(greatest):
+    x = (UNIT * greatest).round().astype(np.uint16)
+    with pytest.raises(BadSetting, match=rf"put bs\.Scale\(1 / {greatest}\) before it"):
+        draw(x, bs.Normalize("imagenet"))
+    assert np.abs(draw(x, bs.Scale(1 / greatest), bs.Normalize("imagenet"))).max() < 3
+
+
+def test_values_around_0_need_an_offset():
+    with pytest.raises(BadSetting, match=r"from -128 to 127, and .* bs\.Scale\(factor, offset\)"):
+        draw(BYTES.astype(np.float32) - 128, bs.Normalize("imagenet"))
+    with pytest.raises(BadSetting, match=r"from -128 to 127, and .* bs\.Scale\(factor, offset\)"):
+        draw(BYTES.astype(np.float32) - 128, bs.Normalize(0.5, 0.25))
+
+
+@pytest.mark.parametrize("mean", [0.45, (0.485, 0.456, 0.406)])
+def test_numbers_for_0_to_1_are_refused_too(mean):
+    std = 0.25 if isinstance(mean, float) else (0.25,) * 3
+    with pytest.raises(BadSetting, match=r"expects 0 to 1: put bs\.Scale\(1 / 255\) before it"):
+        draw(BYTES.astype(np.float64), bs.Normalize(mean, std))
+    with pytest.raises(BadSetting, match=r"deviations from the mean of .*: its numbers are of another scale: put bs\.Scale"):
+        draw(BYTES * 0.999, bs.Normalize(mean, std))
+
+
+def test_numbers_for_0_to_255_are_refused_where_values_are_0_to_1():
+    with pytest.raises(BadSetting, match="divide its numbers by 255"):
+        draw(UNIT, bs.Normalize(127.5, 60))
+    with pytest.raises(BadSetting, match="divide them by 255"):
+        draw(BYTES, bs.Normalize(127.5, 60))
+
+
+def test_a_scale_of_what_is_scaled_already_is_refused():
+    with pytest.raises(BadSetting, match=r"x holds float64 values from 0 to 1 already: leave out bs\.Scale\(1 / 255\)"):
+        draw(UNIT, bs.Scale(1 / 255))
+    with pytest.raises(BadSetting, match=r"from 0 to 1 already"):
+        draw(BYTES, bs.Scale(1 / 255), bs.Scale(1 / 255))
+
+
+@pytest.mark.parametrize(
+    ("x", "transforms"),
+    [
+        (UNIT, [bs.Normalize("imagenet"), bs.Contrast()]),
+        (UNIT * 2 - 1, [bs.Normalize("imagenet")]),
+        (BYTES, [bs.Contrast(), bs.Normalize("imagenet")]),
+        (BYTES.astype("f4"), [bs.Normalize(120.0, 70.0)]),
+        (BYTES.astype("f4"), [bs.Brightness(), bs.Hue(), bs.Saturation(), bs.Flip()]),
+        (BYTES.astype("f4"), [bs.Normalize("data")]),
+        (np.where(BYTES > 254, 40_000.0, BYTES / 255), [bs.Normalize("data")]),
+        ((BYTES > 128).astype("f4"), [bs.Scale(1 / 255)]),
+        (np.full((5, 3), np.nan), [bs.Normalize(0.0, 1.0)]),
+        (np.random.default_rng(0).normal(0, [1, 1000], (50, 2)), [bs.Normalize((0.0, 5000.0), (1.0, 1.0))]),
+    ],
+)
+def test_what_may_be_meant_is_taken(x, transforms):
+    draw(x, *transforms)
+
+
+def test_rows_that_cannot_be_read_are_left_out(tmp_path):
+    for i in range(5):
+        np.save(tmp_path / f"{i}.npy", BYTES[i].astype(np.float32))
+    (tmp_path / "2.npy").write_bytes(b"no array")
+    with pytest.raises(BadSetting, match=r"from 0 to 255"):
+        bs.Loader(bs.open(tmp_path), batch_size=2, memory="16 MiB", transforms=[bs.Normalize("imagenet")])
+
+
+def test_the_sample_is_given_back():
+    budget = bs.Budget("16 MiB")
+    with pytest.raises(BadSetting):
+        bs.Loader(bs.open(BYTES.astype("f4")), batch_size=2, memory=budget, transforms=[bs.Normalize("imagenet")])
+    assert budget.granted == 0
+
+
+def test_images_of_16_bits_are_measured(tmp_path):
+    Image.fromarray((BYTES[0, ..., 0].astype(np.uint16)) * 16).save(tmp_path / "x.png")
+    source = bs.open(tmp_path / "x.png", mode="I;16")
+    with pytest.raises(
+        BadSetting, match=r"x holds uint16 values from \d+ to 4\d\d\d, and Contrast expects 0 to 1: put bs.Scale"
+    ):
+        bs.Loader(source, batch_size=1, memory="16 MiB", transforms=[bs.Contrast()])
