@@ -150,17 +150,18 @@ class ZarrArray(Column):
 
 
 class ChunkedArray(Chunked):
-    """An array in a folder whose chunks are files, as they are or compressed by one codec that says what it becomes.
+    """An array in a folder whose chunks are files, or lie in files of several; stored as in memory, or compressed by one codec.
 
-    Zarr reads through a loop of events that all threads share; files of chunks are read and decompressed side by side here, and to
-    no more than a chunk, whatever they say.
+    Zarr reads through a loop of events that all threads share; chunks are read and decompressed side by side here, and to no more than
+    a chunk, whatever they declare.
     """
 
-    def __init__(self, store: _Store, name: str, stored: Any, codec: str | None) -> None:
+    def __init__(self, store: _Store, name: str, stored: Any, codecs: Codecs) -> None:
         super().__init__(tuple(stored.shape), stored_dtype(stored), tuple(stored.chunks))
         self._fill = 0 if stored.fill_value is None else stored.fill_value
         self._store, self._about = store, _About(store, name)
-        self._name, self._codec, self._key = name, codec, stored.metadata.encode_chunk_key
+        self._name, self._codec, self._shards = name, codecs.compressor, codecs.shards
+        self._key = stored.metadata.encode_chunk_key
         self._folder = os.path.join(store.path, name)
 
     def check_unchanged(self) -> None:
@@ -169,30 +170,46 @@ class ChunkedArray(Chunked):
 
     def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
         self.check_unchanged()
-        path = os.fsencode(os.path.join(self._folder, *self._key(at).split("/")))
+        in_file = self._shards.chunks if self._shards else (1,) * len(at)
+        key = self._key(tuple(i // n for i, n in zip(at, in_file, strict=True)))
+        path = os.fsencode(os.path.join(self._folder, *key.split("/")))
         try:
-            data = with_file(path, partial(self._whole, path=path, most=most))
+            data = with_file(path, partial(self._stored, at=at, path=path, most=most))
         except FileChanged:
             if os.path.exists(path) or not any(os.path.exists(os.path.join(self._folder, mark)) for mark in _MARKS):
                 raise
             return False  # chunks of the fill value alone are not written
+        if data is None:
+            return False
         try:
             decompress(data, self._codec, out)
         except BadFile as error:
-            raise BadFile(f"{show(path)}: {error}") from error
+            where = f", the chunk {at}" if self._shards else ""
+            raise BadFile(f"{show(path)}{where}: {error}") from error
         return True
 
     def _fill_value(self) -> Any:
         return self._fill
 
-    def _whole(self, fd: int, path: bytes, most: int) -> NDArray[np.uint8]:
-        """Read a file of at most so many bytes."""
-        size = os.fstat(fd).st_size
+    def _stored(self, fd: int, at: Coordinates, path: bytes, most: int) -> NDArray[np.uint8] | None:
+        """Read a chunk of at most so many bytes from its file; None where a shard does not have it."""
+        if self._shards is None:
+            offset, size = 0, os.fstat(fd).st_size
+        else:
+            index = self._buffer("index", self._shards.index_nbytes, self._shards.index_nbytes)
+            found = self._shards.find(fd, at, index, path)
+            if found is None:
+                return None
+            offset, size = found
         if size > most:
             raise BadFile(f"{show(path)} has {size:,} bytes, where a chunk has {most:,} at most")
         data = self._buffer("stored", size, self._most)
-        read_into(fd, [data], 0, path)
+        read_into(fd, [data], offset, path)
         return data
+
+    def scratch(self, rows: int) -> int:
+        """Bytes that a thread takes: those of any array in chunks, and the index of a shard."""
+        return super().scratch(rows) + (self._shards.index_nbytes if self._shards else 0)
 
 
 class Zarr(ColumnSource):
@@ -286,4 +303,4 @@ def _column(store: _Store, name: str, found: Any) -> Column:
     if not is_regular(found):
         return Refused("an array of chunks of different sizes: save it again with chunks of one size")
     codecs = codecs_of(found)
-    return ZarrArray(store, name, found, codecs) if codecs.others else ChunkedArray(store, name, found, codecs.compressor)
+    return ZarrArray(store, name, found, codecs) if codecs.others else ChunkedArray(store, name, found, codecs)
