@@ -1,4 +1,4 @@
-"""Zarr arrays and groups, of format 2 and 3, sharded or not: read chunk by chunk."""
+"""Arrays of Zarr, of format 2 and 3, sharded or not: read chunk by chunk."""
 
 from __future__ import annotations
 
@@ -8,33 +8,29 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BadSetting, BitesizeError, FileChanged, NotFound
+from bitesize.errors import BadFile, FileChanged
 from bitesize.files.names import show
 from bitesize.files.pread import read_into, with_file
 from bitesize.files.state import FileState
-from bitesize.lazy.parts import MEMBER
 from bitesize.memory.limits import available
-from bitesize.sources.base import Asked, Source
 from bitesize.sources.chunks import Chunked, Coordinates, most_stored
 from bitesize.sources.column import Column, Refused
-from bitesize.sources.columns import ColumnSource
 from bitesize.sources.zarr_codecs import Codecs, check_size, codecs_of, decompress, is_regular, stored_dtype
 
 # Files that tell a folder of Zarr from others.
-_MARKS = ("zarr.json", ".zgroup", ".zarray")
+MARKS = ("zarr.json", ".zgroup", ".zarray")
 # The only filters of format 2 that make objects of text; another runs code (pickle) or guesses.
 _TEXT_FILTERS = frozenset(("vlen-utf8", "vlen-bytes"))
 # A chunk as it is stored, and as its codecs leave it.
 _COPIES = 2
 
 
-class _Store:
+class ZarrStore:
     """A folder of Zarr, opened where it is first needed in a process."""
 
     def __init__(self, path: str) -> None:
@@ -47,22 +43,22 @@ class _Store:
         """Give an array of it."""
         with self._lock:
             if self._pid != os.getpid():
-                self._root, self._pid = _open(self.path), os.getpid()
+                self._root, self._pid = open_zarr(self.path), os.getpid()
             try:
                 return self._root[name] if name else self._root
             except Exception as error:
-                raise _damaged(self.path, error) from error
+                raise damaged(self.path, error) from error
 
-    def __reduce__(self) -> tuple[type[_Store], tuple[str]]:
-        return _Store, (self.path,)
+    def __reduce__(self) -> tuple[type[ZarrStore], tuple[str]]:
+        return ZarrStore, (self.path,)
 
 
 class _About:
     """The metadata of an array, by which it is noticed if another is in its place."""
 
-    def __init__(self, store: _Store, name: str) -> None:
+    def __init__(self, store: ZarrStore, name: str) -> None:
         folder = os.path.join(store.path, name)
-        marks = [os.path.join(folder, mark) for mark in _MARKS]
+        marks = [os.path.join(folder, mark) for mark in MARKS]
         self._path = os.fsencode(next((mark for mark in marks if os.path.isfile(mark)), marks[0]))
         self._state = FileState.of(self._path)
 
@@ -71,26 +67,40 @@ class _About:
         self._state.check(self._path)
 
 
-def _open(path: str) -> Any:
+def is_folder(path: str) -> bool:
+    """Return whether a folder is an array or a group of Zarr."""
+    return any(os.path.isfile(os.path.join(path, mark)) for mark in MARKS)
+
+
+def open_zarr(path: str) -> Any:
+    """Open an array or a group for reading.
+
+    Raises
+    ------
+    BadFile
+        If it is damaged.
+    """
     import zarr
 
     try:
         return zarr.open(path, mode="r")
     except Exception as error:  # Zarr and its codecs raise whatever they like for damaged metadata
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: str, error: Exception) -> BadFile:
+def damaged(path: str, error: Exception) -> BadFile:
+    """Return the error of a folder that Zarr cannot read."""
     return BadFile(f"{path} cannot be read as Zarr: {type(error).__name__} {' '.join(str(error).split())[:200]}")
 
 
 class ZarrArray(Column):
     """An array of a Zarr store that Zarr itself reads; what its chunks declare that they become is looked at first."""
 
-    def __init__(self, store: _Store, name: str, stored: Any, codecs: Codecs) -> None:
+    def __init__(self, store: ZarrStore, name: str, stored: Any, codecs: Codecs) -> None:
         self._store, self._name, self._about = store, name, _About(store, name)
         self._compressor = codecs.compressor
-        self.unbounded = f"its chunks are read by Zarr itself, whose memory is not bounded: {codecs.others}"
+        if stored.shape:
+            self.unbounded = f"its chunks are read by Zarr itself, whose memory is not bounded: {codecs.others}"
         self.shape, self.dtype = tuple(stored.shape), np.dtype(stored.dtype)
         self._chunks: tuple[int, ...] = tuple(map(int, stored.chunks)) or (1,)
         self._row_nbytes = math.prod(self.shape[1:]) * self.dtype.itemsize
@@ -114,6 +124,13 @@ class ZarrArray(Column):
                 f"{' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
             ) from error
 
+    def value(self) -> Any:
+        """Read an array of a single value."""
+        path = os.path.join(self._store.path, self._name, *self._key(()).split("/"))
+        if os.path.isfile(path):
+            check_size(os.fsencode(path), self._compressor, most_stored(self.dtype.itemsize))
+        return np.asarray(self._store.array(self._name)[()])
+
     def _check_sizes(self, start: int, stop: int, nbytes: int) -> None:
         """Raise `BadFile` where a file of chunks is larger than they could be stored in, or declares to become more."""
         files = [range(-(-n // c)) for n, c in zip(self.shape[1:], self._in_file[1:], strict=True)]
@@ -132,7 +149,7 @@ class ZarrArray(Column):
         try:
             found = self._store.array(self._name)[:]
         except Exception as error:  # whatever a codec raises for damaged chunks
-            raise _damaged(self._store.path, error) from error
+            raise damaged(self._store.path, error) from error
         return [
             each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each)
             for each in found.ravel().tolist()
@@ -156,7 +173,7 @@ class ChunkedArray(Chunked):
     a chunk, whatever they declare.
     """
 
-    def __init__(self, store: _Store, name: str, stored: Any, codecs: Codecs) -> None:
+    def __init__(self, store: ZarrStore, name: str, stored: Any, codecs: Codecs) -> None:
         super().__init__(tuple(stored.shape), stored_dtype(stored), tuple(stored.chunks))
         self._fill = 0 if stored.fill_value is None else stored.fill_value
         self._store, self._about = store, _About(store, name)
@@ -176,7 +193,7 @@ class ChunkedArray(Chunked):
         try:
             data = with_file(path, partial(self._stored, at=at, path=path, most=most))
         except FileChanged:
-            if os.path.exists(path) or not any(os.path.exists(os.path.join(self._folder, mark)) for mark in _MARKS):
+            if os.path.exists(path) or not any(os.path.exists(os.path.join(self._folder, mark)) for mark in MARKS):
                 raise
             return False  # chunks of the fill value alone are not written
         if data is None:
@@ -212,90 +229,20 @@ class ChunkedArray(Chunked):
         return super().scratch(rows) + (self._shards.index_nbytes if self._shards else 0)
 
 
-class Zarr(ColumnSource):
-    """Arrays of equal length of a Zarr group, each a field under its name; of a single array the field is ``x``."""
-
-    title = "Zarr folders, of format 2 and 3"
-    package, extra = "zarr", "zarr"
-    has_members = True
-
-    @classmethod
-    def takes(cls, what: Any) -> bool:
-        """Return whether this is a folder of Zarr, or an open array or group."""
-        if isinstance(what, str):
-            return _is_folder(what)
-        kind = type(what)
-        return kind.__module__.partition(".")[0] == "zarr" and kind.__name__ in ("Array", "Group")
-
-    @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
-        """Open a group or an array, by its folder, or by ``"folder.zarr::group/array"``."""
-        if not isinstance(what, str):
-            what = _folder_of(what)
-        elif not _is_folder(what):
-            folder, _, name = what.partition(MEMBER)
-            what = os.path.join(folder, *name.strip("/").split("/"))
-            if not _is_folder(what):
-                raise NotFound(f"{folder} has no {name!r}: it has {', '.join(_names_in(folder)) or 'nothing'}")
-        path = os.path.abspath(what)
-        root, store = _open(path), _Store(path)
-        try:
-            columns = dict(_columns(root, store))
-        except BitesizeError:
-            raise
-        except Exception as error:  # of a member, as of the whole
-            raise _damaged(path, error) from error
-        return cls(columns, asked, path)
-
-    @classmethod
-    def example(cls, folder: Path, rows: int) -> Source:
-        """Write images in compressed chunks, and labels."""
-        import zarr
-
-        random = np.random.default_rng(0)
-        path = str(folder / "data.zarr")
-        group = zarr.open_group(path, mode="w")
-        x = random.integers(0, 256, (rows, 5, 4, 3), np.uint8)
-        group.create_array("x", data=x, chunks=(min(rows, 4), 5, 4, 3))
-        group.create_array("y", data=np.arange(rows) % 2)
-        return cls.opened(path, Asked())
-
-
-def _is_folder(path: str) -> bool:
-    return any(os.path.isfile(os.path.join(path, mark)) for mark in _MARKS)
-
-
-def _names_in(folder: str) -> list[str]:
-    """Return the names of the first groups and arrays of a folder."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if _is_folder(entry.path))[:20]
-
-
-def _folder_of(handle: Any) -> str:
-    """Return the folder of an open array or group."""
-    store, kind = handle.store, type(handle).__name__.lower()
-    root = getattr(store, "root", None)
-    if type(store).__name__ != "LocalStore" or root is None:
-        raise BadSetting(
-            f"a Zarr {kind} in a {type(store).__name__}: bitesize reads Zarr from folders. Save it in one, with zarr.save(folder, ...), "
-            "and pass the path of that; or pass array[:] where it fits in memory"
-        )
-    return os.path.join(os.fspath(root), *str(handle.path).split("/"))
-
-
-def _columns(root: Any, store: _Store) -> Iterator[tuple[str, Column]]:
+def columns_of(root: Any, store: ZarrStore) -> Iterator[tuple[str, Column]]:
     """List the arrays; what would need code of the file's choice is listed as refused."""
     import zarr
 
     if isinstance(root, zarr.Array):
-        yield "x", _column(store, "", root)
+        yield "x", column_of(store, "", root)
         return
     for name, found in sorted(root.members(max_depth=None)):
         if isinstance(found, zarr.Array):
-            yield name, _column(store, name, found)
+            yield name, column_of(store, name, found)
 
 
-def _column(store: _Store, name: str, found: Any) -> Column:
+def column_of(store: ZarrStore, name: str, found: Any) -> Column:
+    """Return the column that reads an array, here or by Zarr; refused where that could run code."""
     if np.dtype(found.dtype).kind == "O":
         filters = {str(getattr(each, "codec_id", each)) for each in (getattr(found, "filters", None) or ())}
         if not filters & _TEXT_FILTERS or filters - _TEXT_FILTERS:
