@@ -78,6 +78,47 @@ def test_values_of_another_byte_order_are_too(tmp_path):
     assert np.array_equal(values(source), X)
 
 
+@pytest.mark.parametrize("codec", ["plain", "zstd", "gzip", "blosc"])
+@pytest.mark.parametrize("place", ["start", "end"])
+def test_chunks_in_shards_are_read_here(tmp_path, codec, place):
+    shards = {"shape": (10, 40), "index_location": place}
+    source = bs.open(stored(tmp_path, of_format_3(codec), shards=shards))
+    assert source.choices == ()
+    assert np.array_equal(values(source), X)
+    check_source(source)
+
+
+def test_chunks_that_a_shard_does_not_have_are_of_the_fill_value(tmp_path):
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(24, 50), dtype="f4", chunks=(5, 20), shards=(10, 40), fill_value=7)
+    array[2:4] = X[2:4]
+    assert np.array_equal(values(bs.open(tmp_path / "a.zarr")), array[:])
+
+
+def test_a_damaged_index_of_a_shard_is_noticed(tmp_path):
+    path = stored(tmp_path, of_format_3("plain"), shards=(10, 40))
+    shard = path / "x" / "c" / "0" / "0"
+    data = bytearray(shard.read_bytes())
+    data[-30] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(bs.BadFile, match="the index of its chunks has another checksum"):
+        values(bs.open(path))
+    shard.write_bytes(data[:50])
+    with pytest.raises(bs.BadFile, match="fewer than the index"):
+        values(bs.open(path))
+
+
+def test_a_chunk_in_a_shard_becomes_no_more_than_it_has(tmp_path):
+    path = stored(tmp_path, of_format_3("zstd"), shards={"shape": (5, 20), "index_location": "start"})
+    shard = path / "x" / "c" / "0" / "0"
+    bomb = numcodecs.Zstd().encode(bytes(50_000_000))
+    index = np.array([20, len(bomb)], "<u8").tobytes()
+    shard.write_bytes(bytes(numcodecs.get_codec({"id": "crc32c"}).encode(index)) + bomb)
+    with pytest.raises(
+        bs.BadFile, match=r"the chunk \(0, 0\): a chunk says that it has 50,000,000 bytes, and must have 400"
+    ):
+        values(bs.open(path))
+
+
 def by_zarr(folder, kind):
     if kind == "bz2":
         return stored(folder, of_numcodecs("BZ2"))
@@ -85,12 +126,15 @@ def by_zarr(folder, kind):
         return stored(folder, of_format_3("zstd"), filters=[zarr.codecs.TransposeCodec(order=(1, 0))])
     if kind == "delta":
         return stored(folder, numcodecs.Zstd(), version=2, filters=[numcodecs.Delta("f4")])
+    if kind == "sharding_indexed":
+        inner = [zarr.codecs.TransposeCodec(order=(1, 0))]
+        return stored(folder, of_format_3("zstd"), filters=inner, shards=(10, 40))
     assert kind == "order F"
     return stored(folder, numcodecs.Zstd(), version=2, order="F")
 
 
 @pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr")
-@pytest.mark.parametrize("kind", ["bz2", "transpose", "delta", "order F"])
+@pytest.mark.parametrize("kind", ["bz2", "transpose", "delta", "order F", "sharding_indexed"])
 def test_where_zarr_reads_chunks_itself_the_source_says_so(tmp_path, kind):
     source = bs.open(by_zarr(tmp_path, kind))
     assert [choice.chosen for choice in source.choices] == [

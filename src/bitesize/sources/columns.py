@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError, DoesNotFit
+from bitesize.lazy.parts import MEMBER
 from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
 from bitesize.sources.base import Asked, Source
@@ -77,6 +78,8 @@ class ColumnSource(Source):
             why = next((what for what in self.left_out if what.startswith(f"{lost}: ")), lost)
             self.choices = (*self.choices, Choice(f"no labels: left out is {why}", "labels="))
         self._columns = chosen
+        if asked.fields is None:
+            self.choices = (*self.choices, *_side_by_side(chosen, where))
         unbounded = [Choice(f"{name}: {column.unbounded}", "") for name, column in chosen.items() if column.unbounded]
         self.choices = (*self.choices, *unbounded)
         self._loaded: dict[str, NDArray[Any]] = {}  # columns in memory
@@ -210,6 +213,19 @@ class ColumnSource(Source):
         named = {*self.classes_of} | ({str(self._label)} if self.classes is not None else set())
         texts = [self._loaded[name].tobytes() for name in sorted(named & {*self._loaded})]
         return repr((self._rows, sorted(self._columns))).encode() + b"".join(texts)
+
+
+def _side_by_side(names: Iterable[str], where: str) -> tuple[Choice, ...]:
+    """Return what is said where groups have the same datasets: their fields make one row."""
+    inside: dict[str, set[str]] = {}
+    for name in names:
+        group, _, rest = name.partition("/")
+        inside.setdefault(group, set()).add(rest)
+    groups = [*inside]
+    if len(groups) < 2 or "" in inside[groups[0]] or any(inside[group] != inside[groups[0]] for group in groups):
+        return ()
+    said = f"the groups {', '.join(groups)} lie side by side, the datasets of all are fields of one row"
+    return (Choice(said, f'bs.open("{where}{MEMBER}{groups[0]}")'),)
 
 
 def _different_lengths(columns: Mapping[str, Column], where: str) -> str:

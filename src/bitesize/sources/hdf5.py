@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,11 @@ import numpy as np
 from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import MEMBER
 from bitesize.sources.base import Asked, Files, Source
-from bitesize.sources.chained import chain
-from bitesize.sources.choices import Choice
 from bitesize.sources.column import Column
 from bitesize.sources.columns import ColumnSource
 from bitesize.sources.hdf5_file import RAISED, ChunkedDataset, Dataset, Hdf5File, column_of, columns_of, damaged, open_hdf5
-from bitesize.sources.hdf5_layout import groups_of_rows, layout_of
-from bitesize.sources.hdf5_rows import Hdf5Files, Hdf5Groups
+from bitesize.sources.hdf5_rows import Hdf5Files, Hdf5Groups, groups_of_rows
+from bitesize.sources.member_rows import chain_files
 
 __all__ = ["ChunkedDataset", "Dataset", "Hdf5"]
 
@@ -50,8 +47,6 @@ class Hdf5(ColumnSource):
             opened.close()
         try:
             super().__init__(columns, asked, where)
-            if asked.fields is None:
-                self.choices = (*self.choices, *_side_by_side(self._columns, where))
         except BaseException:
             file.close()  # what stays open here is what HDF5 would give again, for a file that was mended meanwhile
             raise
@@ -72,11 +67,7 @@ class Hdf5(ColumnSource):
         sources = [cls._of_one(os.path.abspath(path), name.strip("/"), asked) for path, _, name in places]
         if len(sources) == 1:
             return sources[0]
-        chained = chain(sources)
-        if asked.file_is_row is None:
-            said = Choice(f"each of the {len(sources)} HDF5 files holds many rows", "file_is_row=True")
-            chained.choices = (*chained.choices, said)
-        return chained
+        return chain_files(sources, asked, "HDF5 files")
 
     @classmethod
     def _of_one(cls, path: str, name: str, asked: Asked) -> Source:
@@ -90,9 +81,7 @@ class Hdf5(ColumnSource):
                 names = groups_of_rows(group, asked) if hasattr(group, "visititems") else None
                 if names is not None:
                     prefix = f"{inner}/" if inner else ""
-                    first = f"{prefix}{names[0]}"
-                    layout = layout_of(group[names[0]], file, f"{first}/", asked, f"{path}{MEMBER}{first}")
-                    return Hdf5Groups(file, prefix, names, layout, asked)
+                    return Hdf5Groups(file, prefix, names, asked)
         except RAISED as error:
             if isinstance(error, BitesizeError):
                 raise
@@ -161,19 +150,6 @@ def _only_group(opened: Any, name: str) -> str:
         if not isinstance(group.get(names[0]), h5py.Group) or name.count("/") > _DEEP:
             return name
         name = f"{name}/{names[0]}" if name else names[0]
-
-
-def _side_by_side(names: Iterable[str], where: str) -> tuple[Choice, ...]:
-    """Return what is said where groups have the same datasets: their fields make one row."""
-    inside: dict[str, set[str]] = {}
-    for name in names:
-        group, _, rest = name.partition("/")
-        inside.setdefault(group, set()).add(rest)
-    groups = [*inside]
-    if len(groups) < 2 or "" in inside[groups[0]] or any(inside[group] != inside[groups[0]] for group in groups):
-        return ()
-    said = f"the groups {', '.join(groups)} lie side by side, the datasets of all are fields of one row"
-    return (Choice(said, f'bs.open("{where}{MEMBER}{groups[0]}")'),)
 
 
 def _place_of(handle: Any) -> tuple[str, str]:

@@ -243,6 +243,10 @@ RULES: tuple[Rule, ...] = (
         lambda path, options: folders.partitions(path, options, open_folder),
     ),
     Rule(
+        "folder", "Zarr folders", "subfolders that are Zarr, `0.zarr 1.zarr`, in a folder a class or not",
+        "one row each in class folders; else many rows each", "`file_is_row=`, `labels=`", folders.zarr_folders,
+    ),
+    Rule(
         "folder", "a folder of files", "subfolders with files, or files alone",
         "a class a subfolder (Keras, torchvision's `ImageFolder`), whatever lies below it; files without subfolders have no labels",
         "`labels=False`, `labels=`, `file_is_row=`, or a mapping `{class: folder}`",

@@ -1,198 +1,22 @@
-"""Zarr arrays and groups, of format 2 and 3, sharded or not: read chunk by chunk."""
+"""Zarr folders: arrays of equal length as fields, read chunk by chunk."""
 
 from __future__ import annotations
 
-import math
 import os
-import threading
-from collections.abc import Iterator
-from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BadSetting, BitesizeError, FileChanged, NotFound
-from bitesize.files.names import show
-from bitesize.files.pread import read_into, with_file
-from bitesize.files.state import FileState
+from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import MEMBER
-from bitesize.memory.limits import available
-from bitesize.sources.base import Asked, Source
-from bitesize.sources.chunks import Chunked, Coordinates, most_stored
-from bitesize.sources.column import Column, Refused
+from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.columns import ColumnSource
-from bitesize.sources.zarr_codecs import Codecs, check_size, codecs_of, decompress, is_regular, stored_dtype
+from bitesize.sources.member_rows import chain_files
+from bitesize.sources.zarr_arrays import ChunkedArray, ZarrArray, ZarrStore, columns_of, damaged, is_folder, open_zarr
+from bitesize.sources.zarr_rows import ZarrFolders, ZarrGroups, groups_in
 
-# Files that tell a folder of Zarr from others.
-_MARKS = ("zarr.json", ".zgroup", ".zarray")
-# The only filters of format 2 that make objects of text; another runs code (pickle) or guesses.
-_TEXT_FILTERS = frozenset(("vlen-utf8", "vlen-bytes"))
-# A chunk as it is stored, and as its codecs leave it.
-_COPIES = 2
-
-
-class _Store:
-    """A folder of Zarr, opened where it is first needed in a process."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        self._root: Any = None
-        self._pid = 0
-
-    def array(self, name: str) -> Any:
-        """Give an array of it."""
-        with self._lock:
-            if self._pid != os.getpid():
-                self._root, self._pid = _open(self.path), os.getpid()
-            try:
-                return self._root[name] if name else self._root
-            except Exception as error:
-                raise _damaged(self.path, error) from error
-
-    def __reduce__(self) -> tuple[type[_Store], tuple[str]]:
-        return _Store, (self.path,)
-
-
-class _About:
-    """The metadata of an array, by which it is noticed if another is in its place."""
-
-    def __init__(self, store: _Store, name: str) -> None:
-        folder = os.path.join(store.path, name)
-        marks = [os.path.join(folder, mark) for mark in _MARKS]
-        self._path = os.fsencode(next((mark for mark in marks if os.path.isfile(mark)), marks[0]))
-        self._state = FileState.of(self._path)
-
-    def check_unchanged(self) -> None:
-        """Raise `FileChanged` if they are others."""
-        self._state.check(self._path)
-
-
-def _open(path: str) -> Any:
-    import zarr
-
-    try:
-        return zarr.open(path, mode="r")
-    except Exception as error:  # Zarr and its codecs raise whatever they like for damaged metadata
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: str, error: Exception) -> BadFile:
-    return BadFile(f"{path} cannot be read as Zarr: {type(error).__name__} {' '.join(str(error).split())[:200]}")
-
-
-class ZarrArray(Column):
-    """An array of a Zarr store that Zarr itself reads; what its chunks declare that they become is looked at first."""
-
-    def __init__(self, store: _Store, name: str, stored: Any, codecs: Codecs) -> None:
-        self._store, self._name, self._about = store, name, _About(store, name)
-        self._compressor = codecs.compressor
-        self.unbounded = f"its chunks are read by Zarr itself, whose memory is not bounded: {codecs.others}"
-        self.shape, self.dtype = tuple(stored.shape), np.dtype(stored.dtype)
-        self._chunks: tuple[int, ...] = tuple(map(int, stored.chunks)) or (1,)
-        self._row_nbytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        beside = math.prod(-(-n // c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True))
-        self._band_nbytes = beside * math.prod(self._chunks) * self.dtype.itemsize
-        # Shards are files of several chunks.
-        self._in_file = tuple(map(int, stored.shards or self._chunks))
-        self._key = stored.metadata.encode_chunk_key
-
-    def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Read neighbouring rows; Zarr reads their chunks side by side."""
-        self.check_unchanged()
-        self._check_sizes(start, stop, math.prod(self._in_file) * self.dtype.itemsize)
-        try:
-            out[...] = self._store.array(self._name)[start:stop]
-        except BadFile:
-            raise
-        except Exception as error:  # whatever a codec raises for damaged chunks
-            raise BadFile(
-                f"{self._store.path}: rows {start} to {stop - 1} of {self._name or 'the array'!r} cannot be read: "
-                f"{' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
-            ) from error
-
-    def _check_sizes(self, start: int, stop: int, nbytes: int) -> None:
-        """Raise `BadFile` where a file of chunks is larger than they could be stored in, or declares to become more."""
-        files = [range(-(-n // c)) for n, c in zip(self.shape[1:], self._in_file[1:], strict=True)]
-        for at in product(range(start // self._in_file[0], -(-stop // self._in_file[0])), *files):
-            path = os.path.join(self._store.path, self._name, *self._key(at).split("/"))
-            if os.path.isfile(path):  # chunks of the fill value alone are not written
-                check_size(os.fsencode(path), self._compressor, most_stored(nbytes))
-
-    def check_unchanged(self) -> None:
-        """Look at its metadata."""
-        self._about.check_unchanged()
-
-    def texts(self) -> list[str]:
-        """Read all rows as text."""
-        self._check_sizes(0, self.shape[0], available().room // 4)
-        try:
-            found = self._store.array(self._name)[:]
-        except Exception as error:  # whatever a codec raises for damaged chunks
-            raise _damaged(self._store.path, error) from error
-        return [
-            each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each)
-            for each in found.ravel().tolist()
-        ]
-
-    @property
-    def run_rows(self) -> int | None:
-        """Rows of a chunk."""
-        return self._chunks[0]
-
-    def scratch(self, rows: int) -> int:
-        """Rows in an array of Zarr's, and the chunks they are in."""
-        bands = -(-rows // self._chunks[0]) + 1
-        return rows * self._row_nbytes + _COPIES * bands * self._band_nbytes
-
-
-class ChunkedArray(Chunked):
-    """An array in a folder whose chunks are files, as they are or compressed by one codec that says what it becomes.
-
-    Zarr reads through a loop of events that all threads share; files of chunks are read and decompressed side by side here, and to
-    no more than a chunk, whatever they say.
-    """
-
-    def __init__(self, store: _Store, name: str, stored: Any, codec: str | None) -> None:
-        super().__init__(tuple(stored.shape), stored_dtype(stored), tuple(stored.chunks))
-        self._fill = 0 if stored.fill_value is None else stored.fill_value
-        self._store, self._about = store, _About(store, name)
-        self._name, self._codec, self._key = name, codec, stored.metadata.encode_chunk_key
-        self._folder = os.path.join(store.path, name)
-
-    def check_unchanged(self) -> None:
-        """Look at its metadata."""
-        self._about.check_unchanged()
-
-    def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
-        self.check_unchanged()
-        path = os.fsencode(os.path.join(self._folder, *self._key(at).split("/")))
-        try:
-            data = with_file(path, partial(self._whole, path=path, most=most))
-        except FileChanged:
-            if os.path.exists(path) or not any(os.path.exists(os.path.join(self._folder, mark)) for mark in _MARKS):
-                raise
-            return False  # chunks of the fill value alone are not written
-        try:
-            decompress(data, self._codec, out)
-        except BadFile as error:
-            raise BadFile(f"{show(path)}: {error}") from error
-        return True
-
-    def _fill_value(self) -> Any:
-        return self._fill
-
-    def _whole(self, fd: int, path: bytes, most: int) -> NDArray[np.uint8]:
-        """Read a file of at most so many bytes."""
-        size = os.fstat(fd).st_size
-        if size > most:
-            raise BadFile(f"{show(path)} has {size:,} bytes, where a chunk has {most:,} at most")
-        data = self._buffer("stored", size, self._most)
-        read_into(fd, [data], 0, path)
-        return data
+__all__ = ["ChunkedArray", "Zarr", "ZarrArray"]
 
 
 class Zarr(ColumnSource):
@@ -201,34 +25,50 @@ class Zarr(ColumnSource):
     title = "Zarr folders, of format 2 and 3"
     package, extra = "zarr", "zarr"
     has_members = True
+    one_row_kind = ZarrFolders
 
     @classmethod
     def takes(cls, what: Any) -> bool:
         """Return whether this is a folder of Zarr, or an open array or group."""
         if isinstance(what, str):
-            return _is_folder(what)
+            return is_folder(what)
         kind = type(what)
         return kind.__module__.partition(".")[0] == "zarr" and kind.__name__ in ("Array", "Group")
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
-        """Open a group or an array, by its folder, or by ``"folder.zarr::group/array"``."""
+        """Open a group or an array, by its folder, or by ``"folder.zarr::group/array"``; or several folders, one after another."""
+        if isinstance(what, list):
+            sources = [cls.opened(path, asked) for path in what]
+            return sources[0] if len(sources) == 1 else chain_files(sources, asked, "Zarr folders")
         if not isinstance(what, str):
             what = _folder_of(what)
-        elif not _is_folder(what):
+        elif not is_folder(what):
             folder, _, name = what.partition(MEMBER)
             what = os.path.join(folder, *name.strip("/").split("/"))
-            if not _is_folder(what):
+            if not is_folder(what):
                 raise NotFound(f"{folder} has no {name!r}: it has {', '.join(_names_in(folder)) or 'nothing'}")
-        path = os.path.abspath(what)
-        root, store = _open(path), _Store(path)
+        return cls._of_one(os.path.abspath(what), asked)
+
+    @classmethod
+    def _of_one(cls, path: str, asked: Asked) -> Source:
+        """Open a folder: rows are entries of the first axis, or groups that are all alike."""
+        root, store = open_zarr(path), ZarrStore(path)
         try:
-            columns = dict(_columns(root, store))
+            names = groups_in(path, root, asked)
+            if names is not None:
+                return ZarrGroups(path, names, asked)
+            columns = dict(columns_of(root, store))
         except BitesizeError:
             raise
         except Exception as error:  # of a member, as of the whole
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
         return cls(columns, asked, path)
+
+    @classmethod
+    def of_files(cls, files: Files, asked: Asked) -> Source:
+        """Open folders that are one row each."""
+        return ZarrFolders.of_files(files, asked)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -244,14 +84,10 @@ class Zarr(ColumnSource):
         return cls.opened(path, Asked())
 
 
-def _is_folder(path: str) -> bool:
-    return any(os.path.isfile(os.path.join(path, mark)) for mark in _MARKS)
-
-
 def _names_in(folder: str) -> list[str]:
     """Return the names of the first groups and arrays of a folder."""
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if _is_folder(entry.path))[:20]
+        return sorted(entry.name for entry in entries if is_folder(entry.path))[:20]
 
 
 def _folder_of(handle: Any) -> str:
@@ -264,26 +100,3 @@ def _folder_of(handle: Any) -> str:
             "and pass the path of that; or pass array[:] where it fits in memory"
         )
     return os.path.join(os.fspath(root), *str(handle.path).split("/"))
-
-
-def _columns(root: Any, store: _Store) -> Iterator[tuple[str, Column]]:
-    """List the arrays; what would need code of the file's choice is listed as refused."""
-    import zarr
-
-    if isinstance(root, zarr.Array):
-        yield "x", _column(store, "", root)
-        return
-    for name, found in sorted(root.members(max_depth=None)):
-        if isinstance(found, zarr.Array):
-            yield name, _column(store, name, found)
-
-
-def _column(store: _Store, name: str, found: Any) -> Column:
-    if np.dtype(found.dtype).kind == "O":
-        filters = {str(getattr(each, "codec_id", each)) for each in (getattr(found, "filters", None) or ())}
-        if not filters & _TEXT_FILTERS or filters - _TEXT_FILTERS:
-            return Refused("an array of Python objects, which could run code when read")
-    if not is_regular(found):
-        return Refused("an array of chunks of different sizes: save it again with chunks of one size")
-    codecs = codecs_of(found)
-    return ZarrArray(store, name, found, codecs) if codecs.others else ChunkedArray(store, name, found, codecs.compressor)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +93,70 @@ DECLARED = {"zstd": _zstd_nbytes, "blosc": _blosc_nbytes, "lz4": _lz4_nbytes}
 _OWN = (None, *DECLARED, "gzip", "zlib")
 
 
+class Shards(NamedTuple):
+    """How chunks lie together in the files of a sharded array, which end or begin with where each lies.
+
+    Attributes
+    ----------
+    chunks : tuple of int
+        Chunks of a file along each axis.
+    at_end : bool
+        Whether the index stands at the end of the file.
+    checked : bool
+        Whether a checksum follows it.
+    """
+
+    chunks: tuple[int, ...]
+    at_end: bool
+    checked: bool
+
+    @property
+    def index_nbytes(self) -> int:
+        """Bytes of the index: offset and length of each chunk, and the checksum."""
+        return 16 * math.prod(self.chunks) + (4 if self.checked else 0)
+
+    def find(self, fd: int, at: tuple[int, ...], index: NDArray[np.uint8], path: bytes) -> tuple[int, int] | None:
+        """Find where a chunk lies in the open file of its shard: offset and bytes; None where it is not stored.
+
+        Parameters
+        ----------
+        fd
+            The file.
+        at
+            Which chunk of the array.
+        index
+            Memory for the index, shape (index_nbytes,).
+        path
+            Name of the file, for messages.
+
+        Raises
+        ------
+        BadFile
+            If the index is damaged, or leads out of the file.
+        """
+        size = os.fstat(fd).st_size
+        if size < len(index):
+            raise BadFile(f"{show(path)} has {size:,} bytes, fewer than the index of its chunks")
+        read_into(fd, [index], size - len(index) if self.at_end else 0, path)
+        if self.checked:
+            import numcodecs
+
+            try:
+                numcodecs.get_codec({"id": "crc32c"}).decode(index)
+            except Exception as error:  # whatever it raises for another checksum
+                raise BadFile(f"{show(path)} is damaged: the index of its chunks has another checksum") from error
+        place = int(np.ravel_multi_index([i % n for i, n in zip(at, self.chunks, strict=True)], self.chunks))
+        offset, nbytes = (int(each) for each in index[16 * place : 16 * place + 16].view("<u8"))
+        if offset == nbytes == _NOT_STORED:
+            return None
+        if offset + nbytes > size:
+            raise BadFile(f"{show(path)} is damaged: a chunk would end at {offset + nbytes:,} of its {size:,} bytes")
+        return offset, nbytes
+
+
+_NOT_STORED = 2**64 - 1
+
+
 class Codecs(NamedTuple):
     """How the chunks of an array are stored.
 
@@ -101,30 +166,57 @@ class Codecs(NamedTuple):
         The codec that is undone first, by its name in numcodecs; None where there is none.
     others : str
         Why Zarr itself must read them, such as ``"codecs transpose, bytes, zstd"``; empty where they are read here.
+    shards : Shards or None
+        How they lie together in files, where they do.
     """
 
     compressor: str | None
     others: str
+    shards: Shards | None = None
 
 
 def codecs_of(stored: Any) -> Codecs:
     """Return how the chunks of an array are stored, by the metadata of the format: Zarr's classes change their names."""
     about = stored.metadata.to_dict()
     dtype = np.dtype(stored.dtype)
+    shards = None
     if about["zarr_format"] == 2:
         compressor, filters = about.get("compressor"), about.get("filters") or ()
         last = None if compressor is None else _name(compressor)
         plain = last in _OWN and not filters and about["order"] == "C"
         chain = [f"order {about['order']}", *map(_name, filters), *([] if last is None else [last])]
     else:
-        chain = [_name(each).removeprefix("numcodecs.") for each in about["codecs"]]
+        shards = _shards_of(about)
+        chain = [_name(each).removeprefix("numcodecs.") for each in (_inner(about) if shards else about["codecs"])]
         last = chain[-1] if len(chain) > 1 else None
         plain = chain[0] == "bytes" and len(chain) <= 2 and last in _OWN
     if not plain:
-        return Codecs(last, f"codecs {', '.join(chain)}")
+        return Codecs(None if shards else last, f"codecs {', '.join(['sharding_indexed', *chain] if shards else chain)}")
     if dtype.kind not in "biufc" or not stored.shape:
-        return Codecs(last, f"values of type {dtype}" if stored.shape else "a single value")
-    return Codecs(last, "")
+        return Codecs(None if shards else last, f"values of type {dtype}" if stored.shape else "a single value")
+    return Codecs(last, "", shards)
+
+
+def _shards_of(about: Mapping[str, Any]) -> Shards | None:
+    """Return how chunks lie in shards, where that is as Zarr writes it."""
+    if len(about["codecs"]) != 1 or _name(about["codecs"][0]) != "sharding_indexed":
+        return None
+    found = about["codecs"][0]["configuration"]
+    index = [_name(each) for each in found["index_codecs"]]
+    plain = found["index_codecs"][0].get("configuration", {}).get("endian") == "little"
+    if index not in (["bytes", "crc32c"], ["bytes"]) or not plain:
+        return None
+    whole, inner = about["chunk_grid"]["configuration"]["chunk_shape"], found["chunk_shape"]
+    if any(n % c for n, c in zip(whole, inner, strict=True)):
+        return None
+    chunks = tuple(int(n) // int(c) for n, c in zip(whole, inner, strict=True))
+    return Shards(chunks, str(found.get("index_location", "end")) == "end", len(index) == 2)
+
+
+def _inner(about: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the codecs of the chunks themselves, in shards or not."""
+    codecs: Sequence[Mapping[str, Any]] = about["codecs"]
+    return codecs[0]["configuration"]["codecs"] if _shards_of(about) else codecs
 
 
 def _name(codec: Any) -> str:
@@ -145,6 +237,6 @@ def stored_dtype(stored: Any) -> np.dtype[Any]:
     about = stored.metadata.to_dict()
     if about["zarr_format"] == 2:
         return dtype  # type: ignore[no-any-return]
-    endian = about["codecs"][0].get("configuration", {}).get("endian")
+    endian = _inner(about)[0].get("configuration", {}).get("endian")
     swapped: np.dtype[Any] = dtype if endian is None else dtype.newbyteorder("<" if endian == "little" else ">")
     return swapped

@@ -34,6 +34,8 @@ from bitesize.sources.layouts.listing import (
 )  # fmt: skip
 from bitesize.sources.layouts.pairs import is_image_name, is_mask_name, without_masks
 from bitesize.sources.splits import COLUMNS, InParts, choose, choose_files, split_in, splits, splits_among, subfolders
+from bitesize.sources.zarr import Zarr
+from bitesize.sources.zarr_rows import zarr_listing
 
 _PARTITION = re.compile(r"([A-Za-z_][\w.-]*)=(.*)")
 _NAMED = 5
@@ -138,6 +140,17 @@ def partitions(path: str, options: Asked, open_folder: Callable[[str, Asked], So
     return with_choices(source, Choice(f"labels: {key}, the key of the folders {names[0]}, ...", "labels="))
 
 
+def zarr_folders(path: str, options: Asked) -> Source | None:
+    """Open Zarr folders that lie in a folder, or in a folder for each class."""
+    found = zarr_listing(path)
+    if found is None:
+        return None
+    in_folders = found.labels is not None and options.labels is None
+    kind = row_kind(Zarr, options, labelled=in_folders or label_each_file(options.labels, len(found.names)))
+    need(kind)
+    return _of_listing(found, kind, path, options)
+
+
 def listed_folder(path: str, options: Asked, open_folder: Callable[[str, Asked], Source]) -> Source:
     """Open the files of a folder: those of each subfolder are a class, or there are no subfolders."""
     names = subfolders(path)
@@ -161,6 +174,11 @@ def listed_folder(path: str, options: Asked, open_folder: Callable[[str, Asked],
     in_folders = found.labels is not None and options.labels is None
     kind = row_kind(kind, options, labelled=in_folders or label_each_file(options.labels, len(found.names)))
     need(kind)
+    return _of_listing(found, kind, path, options)
+
+
+def _of_listing(found: Listing, kind: type[Source], path: str, options: Asked) -> Source:
+    """Open listed files of one kind: one row each, or many."""
     if kind.file_is_row:
         return _files_of_one_row(found, kind, options)
     if found.labels is None or found.classes is None or len(found.classes) < 2 or options.labels is not None:

@@ -19,7 +19,7 @@ from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Beside, Zipped
 from bitesize.sources.choices import Choice
 from bitesize.sources.images import ImageFiles
-from bitesize.sources.kinds import by_suffix, kinds, need
+from bitesize.sources.kinds import by_suffix, kinds, need, taking
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.file_labels import label_files
 from bitesize.sources.npy import NpyFiles
@@ -113,7 +113,7 @@ def one_kind(names: Sequence[str], counts: Mapping[str, int] | None = None) -> t
     suffixes = counts or Counter(os.path.splitext(name)[1].lower() for name in names)
     chosen: dict[type[Source], str] = {}
     for name in {os.path.splitext(name)[1].lower() or name: name for name in names}.values():
-        kind = by_suffix(name) or _by_bytes(name)
+        kind = (taking(name) if os.path.isdir(name) else by_suffix(name)) or _by_bytes(name)
         if kind is None:
             why = REASONS.get(os.path.splitext(name)[1].lower())
             raise BadSetting(

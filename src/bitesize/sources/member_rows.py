@@ -1,0 +1,327 @@
+"""Rows that are groups, files or folders of named arrays: each array is a field, of one shape in all rows."""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile, BadSetting, BitesizeError
+from bitesize.files.scan import natural_key
+from bitesize.lazy.parts import MEMBER
+from bitesize.sources.base import Asked, Source
+from bitesize.sources.chained import chain
+from bitesize.sources.choices import Choice
+from bitesize.sources.column import Column, Refused
+from bitesize.sources.columns import label_of, wanted_fields
+from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
+from bitesize.sources.rows import Into, raise_bad
+from bitesize.sources.splits import split_in
+from bitesize.spec import Field
+
+_LOADING = threading.Lock()
+# Up to so many groups all are looked at before they are taken for rows; of more, so many of them.
+_LOOKED_AT = 200
+# Up to so many groups whose names have no numbers are taken for fields side by side, such as ``left`` and ``right``.
+_FEW = 3
+Shapes = Mapping[str, tuple[Any, Any]]
+
+
+class Layout(NamedTuple):
+    """What a row is made of, where it is a group or a folder of named arrays.
+
+    Attributes
+    ----------
+    fields : dict of str to str
+        Names of fields, and of their arrays.
+    spec : dict of str to Field
+    left_out : dict of str to int
+        Arrays that are no fields, with the reason.
+    scratch : int
+        Bytes that reading one row takes.
+    texts : frozenset of str
+        Fields that are text, and become class numbers.
+    choices : tuple of Choice
+        What is said of fields, such as those that another library decodes.
+    """
+
+    fields: dict[str, str]
+    spec: dict[str, Field]
+    left_out: dict[str, int]
+    scratch: int
+    texts: frozenset[str]
+    choices: tuple[Choice, ...]
+
+
+def layout_of(columns: Mapping[str, Column], asked: Asked, where: str, cache: int = 0) -> Layout:
+    """Find the fields of a row among the named arrays that it has.
+
+    Parameters
+    ----------
+    columns
+        The arrays, by name.
+    asked
+        Which of them are fields, and which is the label.
+    where
+        Name of the row, for messages.
+    cache
+        Bytes that the library keeps for an open array.
+
+    Raises
+    ------
+    BadSetting
+        If a field is asked for that is not there, or cannot be one.
+    BadFile
+        If there are no arrays of numbers.
+    """
+    wanted = wanted_fields(asked, columns)
+    label = label_of(wanted, asked)
+    if label is not None:
+        wanted.setdefault(label, label)
+    fields, spec, left_out, texts = dict[str, str](), dict[str, Field](), dict[str, int](), set[str]()
+    said: list[Choice] = []
+    for name, there in wanted.items():
+        if there not in columns:
+            raise BadSetting(f"{where} has no {there!r}: it has {', '.join(columns) or 'nothing'}")
+        column = columns[there]
+        text = column.dtype.kind in "OST" and not column.shape
+        why = _unfit(column, name == label and text)
+        if why is not None and (asked.fields is not None or name == asked.labels):
+            raise BadSetting(f"{there!r} of {where} cannot be a field: it is {why}")
+        if why is not None:
+            left_out[f"{there}: {why}"] = 1
+            continue
+        fields[name] = there
+        spec[name] = Field((), np.dtype(np.int64)) if text else Field(column.shape, column.dtype.newbyteorder("="))
+        if text:
+            texts.add(name)
+        elif name == label and column.shape == (1,) and len(wanted) > 1:
+            spec[name] = Field((), column.dtype.newbyteorder("="))
+            said.append(Choice(f"labels: {there!r}, stored as {column.shape}, is taken as a single value", "labels="))
+    if not fields:
+        seen = ", ".join(f"{name} {column.shape} {column.dtype}" for name, column in columns.items())
+        raise BadFile(f"{where} holds no arrays of numbers: it has {seen or 'nothing'}")
+    chosen = {name: columns[there] for name, there in fields.items()}
+    scratch = sum(
+        cache + column.nbytes + column.scratch(column.shape[0] if column.shape else 1) for column in chosen.values()
+    )
+    said += [Choice(f"{name}: {column.unbounded}", "") for name, column in chosen.items() if column.unbounded]
+    return Layout(fields, spec, left_out, scratch, frozenset(texts), tuple(said))
+
+
+def _unfit(column: Column, is_label: bool) -> str | None:
+    if isinstance(column, Refused):
+        return column.why
+    if column.dtype.kind in "OUST":
+        return None if is_label else "text, or objects, and no label of one value"
+    return None if column.dtype.kind in "biufcmM" else f"of type {column.dtype}"
+
+
+class Member(NamedTuple):
+    """An array of a row, found but not read.
+
+    Attributes
+    ----------
+    shape : tuple of int or None
+    dtype : numpy.dtype
+    value : callable
+        Return all of it, for arrays of one value.
+    read : callable
+        Read all of it into memory of its shape.
+    """
+
+    shape: tuple[int, ...] | None
+    dtype: np.dtype[Any]
+    value: Callable[[], Any]
+    read: Callable[[NDArray[Any]], None]
+
+
+Members = Callable[[str], Member | None]
+
+
+class MemberRows(Source):
+    """Rows of named arrays, of one layout."""
+
+    reads_files = True
+    _layout: Layout
+    _first: int
+
+    def _take(self, layout: Layout, asked: Asked) -> None:
+        """Take the fields of a layout, which is that of the row ``_first``."""
+        self._layout = layout
+        self.spec = dict(layout.spec)
+        self.left_out = {**self.left_out, **layout.left_out}
+        self.choices = (*self.choices, *layout.choices)
+        self._label = label_of(layout.fields, asked)
+        self._own: NDArray[Any] | None = None
+        if self._label is None:
+            return
+        label = layout.spec[self._label]
+        others = [what for name, what in layout.spec.items() if name != self._label]
+        if others:
+            widest = max(others, key=lambda what: what.nbytes)
+            self.spec = {**layout.spec, self._label: label_field(np.empty((0, *label.shape), label.dtype), widest)}
+        if self._label in layout.texts:
+            self._own, self.classes = class_numbers([str(value) for value in self._values(self._label)], len(self))
+
+    @abstractmethod
+    def _row(self, row: int) -> AbstractContextManager[Members]:
+        """Open a row: a context that gives what finds an array of it by name."""
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Open each row, and read its arrays."""
+        if self._labels is not None and "y" in into:
+            into["y"][...] = self._labels[rows]
+        failed: dict[int, Exception] = {}
+        for i, row in enumerate(rows.tolist()):
+            try:
+                self._read_one(row, i, into)
+            except BitesizeError as error:
+                failed[i] = error
+        raise_bad(failed)
+
+    def _read_one(self, row: int, i: int, into: Into) -> None:
+        with self._row(row) as members:
+            for name in self._layout.fields:
+                if name not in into:
+                    continue
+                if name in self._layout.texts and self._own is not None:
+                    into[name][i] = self._own[row]
+                    continue
+                member = self._member(members, name, row)
+                if self._layout.spec[name].shape:
+                    member.read(into[name][i])
+                else:
+                    into[name][i] = np.ravel(member.value())[0]
+
+    def _member(self, members: Members, name: str, row: int) -> Member:
+        """Find an array of a row, which must be like that of the first."""
+        there, known = self._layout.fields[name], self._layout.spec[name]
+        member = members(there)
+        if member is None:
+            raise BadFile(f"{self.describe(row)} has no {there!r}, and {self.describe(self._first)} has")
+        text = name in self._layout.texts
+        shape = () if member.shape == (1,) and not known.shape else member.shape
+        alike = shape == known.shape and (text == (member.dtype.kind in "OUST"))
+        if not alike or (not text and member.dtype.newbyteorder("=") != known.dtype):
+            raise BadFile(
+                f"{self.describe(row)}: {there!r} is {member.shape} {member.dtype}, but of {self.describe(self._first)} {'text' if text else known}: "
+                "rows must have one shape and dtype"
+            )
+        return member
+
+    def _values(self, name: str) -> list[Any]:
+        """Read a field of one value a row, of all rows."""
+        values = []
+        for row in range(len(self)):
+            with self._row(row) as members:
+                value = np.ravel(self._member(members, name, row).value())[0]
+                values.append(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value)
+        return values
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class number of every row, read when they are first asked for."""
+        if self._labels is not None:
+            return super().labels
+        label = self.spec.get(self._label or "")
+        if not isinstance(label, Field) or label.shape or label.dtype.kind not in "iub":
+            return None
+        with _LOADING:
+            if self._own is None:
+                self._own = as_class_numbers(np.array(self._values(str(self._label)), label.dtype))
+            return self._own
+
+    @property
+    def label_name(self) -> str | None:
+        """Name of the field with the labels."""
+        return "y" if self._labels is not None else self._label
+
+    def scratch(self, rows: int) -> int:
+        """Bytes that reading one row takes: what its library keeps, and chunks on their way."""
+        return self._layout.scratch
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of labels."""
+        label = self.spec.get(self._label or "")
+        own = len(self) * label.nbytes if isinstance(label, Field) and not label.shape else 0
+        return super().nbytes + own
+
+
+def refuse_two_labels(layout: Layout, asked: Asked, labelled: bool, where: str) -> None:
+    """Raise `BadSetting` where rows have a label of their own, and one by their folder."""
+    own = label_of(layout.fields, asked) or ("y" if "y" in layout.spec else None)
+    if labelled and own is not None:
+        raise BadSetting(
+            f"{where} has an array {own!r}, and each file has a label beside: where each holds many rows, pass file_is_row=False; else take "
+            "other arrays with fields="
+        )
+
+
+def rows_among(
+    names: Sequence[str], shapes_of: Callable[[str], Shapes | None], asked: Asked, where: str
+) -> list[str] | None:
+    """Return the names of groups in natural order, where each is one row: all alike, and numbered, or more than a few.
+
+    Parameters
+    ----------
+    names
+        What lies beside each other.
+    shapes_of
+        Return shape and dtype of the arrays in a group, by name; None for what is no group.
+    asked
+        What is asked of them: fields that they do not have mean that they are no rows.
+    where
+        Name of the data, for messages.
+
+    Raises
+    ------
+    BadFile
+        If they have the same arrays of different shapes.
+    """
+    names = sorted(names, key=lambda name: natural_key(name.encode()))
+    numbered = all(any(letter.isdigit() for letter in name) for name in names)
+    if len(names) < 2 or (len(names) <= _FEW and not numbered) or all(split_in(name) for name in names):
+        return None
+    chosen = (
+        names if len(names) <= _LOOKED_AT else [names[i] for i in np.linspace(0, len(names) - 1, _LOOKED_AT).astype(int)]
+    )
+    first: Shapes | None = None
+    for name in chosen:
+        shapes = shapes_of(name)
+        first = shapes if first is None else first
+        if not shapes or first is None or {*shapes} != {*first} or _many_rows(shapes):
+            return None
+        if asked.fields is not None and not {*wanted_fields(asked, first).values()} <= {*first}:
+            return None
+        if shapes != first and asked.fields is None:
+            there = next(there for there in shapes if shapes[there] != first[there])
+            raise BadFile(
+                f"{where}: the groups {names[0]} and {name} have the same arrays of different shapes ({there}: {first[there][0]} and "
+                f'{shapes[there][0]}): open one, bs.open("{where}{MEMBER}{name}"), join several with bs.chain, or save them in one shape'
+            )
+    return names
+
+
+def _many_rows(shapes: Shapes) -> bool:
+    """Return whether labels of several rows lie beside what they label."""
+    label = label_of(shapes, Asked())
+    if label is None or len(shapes[label][0] or ()) != 1:
+        return False
+    rows = shapes[label][0][0]
+    return rows > 1 and any(shape and shape[0] == rows for name, (shape, _) in shapes.items() if name != label)
+
+
+def chain_files(sources: Sequence[Source], asked: Asked, what: str) -> Source:
+    """Join the rows of several files, and say that each is taken to hold many where it could be one row."""
+    chained = chain(sources)
+    if asked.file_is_row is None:
+        said = Choice(f"each of the {len(sources)} {what} holds many rows", "file_is_row=True")
+        chained.choices = (*chained.choices, said)
+    return chained

@@ -1,0 +1,253 @@
+"""Arrays of Zarr, of format 2 and 3, sharded or not: read chunk by chunk."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Iterator
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile, FileChanged
+from bitesize.files.names import show
+from bitesize.files.pread import read_into, with_file
+from bitesize.files.state import FileState
+from bitesize.memory.limits import available
+from bitesize.sources.chunks import Chunked, Coordinates, most_stored
+from bitesize.sources.column import Column, Refused
+from bitesize.sources.zarr_codecs import Codecs, check_size, codecs_of, decompress, is_regular, stored_dtype
+
+# Files that tell a folder of Zarr from others.
+MARKS = ("zarr.json", ".zgroup", ".zarray")
+# The only filters of format 2 that make objects of text; another runs code (pickle) or guesses.
+_TEXT_FILTERS = frozenset(("vlen-utf8", "vlen-bytes"))
+# A chunk as it is stored, and as its codecs leave it.
+_COPIES = 2
+
+
+class ZarrStore:
+    """A folder of Zarr, opened where it is first needed in a process."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._root: Any = None
+        self._pid = 0
+
+    def array(self, name: str) -> Any:
+        """Give an array of it."""
+        with self._lock:
+            if self._pid != os.getpid():
+                self._root, self._pid = open_zarr(self.path), os.getpid()
+            try:
+                return self._root[name] if name else self._root
+            except Exception as error:
+                raise damaged(self.path, error) from error
+
+    def __reduce__(self) -> tuple[type[ZarrStore], tuple[str]]:
+        return ZarrStore, (self.path,)
+
+
+class _About:
+    """The metadata of an array, by which it is noticed if another is in its place."""
+
+    def __init__(self, store: ZarrStore, name: str) -> None:
+        folder = os.path.join(store.path, name)
+        marks = [os.path.join(folder, mark) for mark in MARKS]
+        self._path = os.fsencode(next((mark for mark in marks if os.path.isfile(mark)), marks[0]))
+        self._state = FileState.of(self._path)
+
+    def check_unchanged(self) -> None:
+        """Raise `FileChanged` if they are others."""
+        self._state.check(self._path)
+
+
+def is_folder(path: str) -> bool:
+    """Return whether a folder is an array or a group of Zarr."""
+    return any(os.path.isfile(os.path.join(path, mark)) for mark in MARKS)
+
+
+def open_zarr(path: str) -> Any:
+    """Open an array or a group for reading.
+
+    Raises
+    ------
+    BadFile
+        If it is damaged.
+    """
+    import zarr
+
+    try:
+        return zarr.open(path, mode="r")
+    except Exception as error:  # Zarr and its codecs raise whatever they like for damaged metadata
+        raise damaged(path, error) from error
+
+
+def damaged(path: str, error: Exception) -> BadFile:
+    """Return the error of a folder that Zarr cannot read."""
+    return BadFile(f"{path} cannot be read as Zarr: {type(error).__name__} {' '.join(str(error).split())[:200]}")
+
+
+class ZarrArray(Column):
+    """An array of a Zarr store that Zarr itself reads; what its chunks declare that they become is looked at first."""
+
+    def __init__(self, store: ZarrStore, name: str, stored: Any, codecs: Codecs) -> None:
+        self._store, self._name, self._about = store, name, _About(store, name)
+        self._compressor = codecs.compressor
+        if stored.shape:
+            self.unbounded = f"its chunks are read by Zarr itself, whose memory is not bounded: {codecs.others}"
+        self.shape, self.dtype = tuple(stored.shape), np.dtype(stored.dtype)
+        self._chunks: tuple[int, ...] = tuple(map(int, stored.chunks)) or (1,)
+        self._row_nbytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        beside = math.prod(-(-n // c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True))
+        self._band_nbytes = beside * math.prod(self._chunks) * self.dtype.itemsize
+        # Shards are files of several chunks.
+        self._in_file = tuple(map(int, stored.shards or self._chunks))
+        self._key = stored.metadata.encode_chunk_key
+
+    def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
+        """Read neighbouring rows; Zarr reads their chunks side by side."""
+        self.check_unchanged()
+        self._check_sizes(start, stop, math.prod(self._in_file) * self.dtype.itemsize)
+        try:
+            out[...] = self._store.array(self._name)[start:stop]
+        except BadFile:
+            raise
+        except Exception as error:  # whatever a codec raises for damaged chunks
+            raise BadFile(
+                f"{self._store.path}: rows {start} to {stop - 1} of {self._name or 'the array'!r} cannot be read: "
+                f"{' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
+            ) from error
+
+    def value(self) -> Any:
+        """Read an array of a single value."""
+        path = os.path.join(self._store.path, self._name, *self._key(()).split("/"))
+        if os.path.isfile(path):
+            check_size(os.fsencode(path), self._compressor, most_stored(self.dtype.itemsize))
+        return np.asarray(self._store.array(self._name)[()])
+
+    def _check_sizes(self, start: int, stop: int, nbytes: int) -> None:
+        """Raise `BadFile` where a file of chunks is larger than they could be stored in, or declares to become more."""
+        files = [range(-(-n // c)) for n, c in zip(self.shape[1:], self._in_file[1:], strict=True)]
+        for at in product(range(start // self._in_file[0], -(-stop // self._in_file[0])), *files):
+            path = os.path.join(self._store.path, self._name, *self._key(at).split("/"))
+            if os.path.isfile(path):  # chunks of the fill value alone are not written
+                check_size(os.fsencode(path), self._compressor, most_stored(nbytes))
+
+    def check_unchanged(self) -> None:
+        """Look at its metadata."""
+        self._about.check_unchanged()
+
+    def texts(self) -> list[str]:
+        """Read all rows as text."""
+        self._check_sizes(0, self.shape[0], available().room // 4)
+        try:
+            found = self._store.array(self._name)[:]
+        except Exception as error:  # whatever a codec raises for damaged chunks
+            raise damaged(self._store.path, error) from error
+        return [
+            each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each)
+            for each in found.ravel().tolist()
+        ]
+
+    @property
+    def run_rows(self) -> int | None:
+        """Rows of a chunk."""
+        return self._chunks[0]
+
+    def scratch(self, rows: int) -> int:
+        """Rows in an array of Zarr's, and the chunks they are in."""
+        bands = -(-rows // self._chunks[0]) + 1
+        return rows * self._row_nbytes + _COPIES * bands * self._band_nbytes
+
+
+class ChunkedArray(Chunked):
+    """An array in a folder whose chunks are files, or lie in files of several; stored as in memory, or compressed by one codec.
+
+    Zarr reads through a loop of events that all threads share; chunks are read and decompressed side by side here, and to no more than
+    a chunk, whatever they declare.
+    """
+
+    def __init__(self, store: ZarrStore, name: str, stored: Any, codecs: Codecs) -> None:
+        super().__init__(tuple(stored.shape), stored_dtype(stored), tuple(stored.chunks))
+        self._fill = 0 if stored.fill_value is None else stored.fill_value
+        self._store, self._about = store, _About(store, name)
+        self._name, self._codec, self._shards = name, codecs.compressor, codecs.shards
+        self._key = stored.metadata.encode_chunk_key
+        self._folder = os.path.join(store.path, name)
+
+    def check_unchanged(self) -> None:
+        """Look at its metadata."""
+        self._about.check_unchanged()
+
+    def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
+        self.check_unchanged()
+        in_file = self._shards.chunks if self._shards else (1,) * len(at)
+        key = self._key(tuple(i // n for i, n in zip(at, in_file, strict=True)))
+        path = os.fsencode(os.path.join(self._folder, *key.split("/")))
+        try:
+            data = with_file(path, partial(self._stored, at=at, path=path, most=most))
+        except FileChanged:
+            if os.path.exists(path) or not any(os.path.exists(os.path.join(self._folder, mark)) for mark in MARKS):
+                raise
+            return False  # chunks of the fill value alone are not written
+        if data is None:
+            return False
+        try:
+            decompress(data, self._codec, out)
+        except BadFile as error:
+            where = f", the chunk {at}" if self._shards else ""
+            raise BadFile(f"{show(path)}{where}: {error}") from error
+        return True
+
+    def _fill_value(self) -> Any:
+        return self._fill
+
+    def _stored(self, fd: int, at: Coordinates, path: bytes, most: int) -> NDArray[np.uint8] | None:
+        """Read a chunk of at most so many bytes from its file; None where a shard does not have it."""
+        if self._shards is None:
+            offset, size = 0, os.fstat(fd).st_size
+        else:
+            index = self._buffer("index", self._shards.index_nbytes, self._shards.index_nbytes)
+            found = self._shards.find(fd, at, index, path)
+            if found is None:
+                return None
+            offset, size = found
+        if size > most:
+            raise BadFile(f"{show(path)} has {size:,} bytes, where a chunk has {most:,} at most")
+        data = self._buffer("stored", size, self._most)
+        read_into(fd, [data], offset, path)
+        return data
+
+    def scratch(self, rows: int) -> int:
+        """Bytes that a thread takes: those of any array in chunks, and the index of a shard."""
+        return super().scratch(rows) + (self._shards.index_nbytes if self._shards else 0)
+
+
+def columns_of(root: Any, store: ZarrStore) -> Iterator[tuple[str, Column]]:
+    """List the arrays; what would need code of the file's choice is listed as refused."""
+    import zarr
+
+    if isinstance(root, zarr.Array):
+        yield "x", column_of(store, "", root)
+        return
+    for name, found in sorted(root.members(max_depth=None)):
+        if isinstance(found, zarr.Array):
+            yield name, column_of(store, name, found)
+
+
+def column_of(store: ZarrStore, name: str, found: Any) -> Column:
+    """Return the column that reads an array, here or by Zarr; refused where that could run code."""
+    if np.dtype(found.dtype).kind == "O":
+        filters = {str(getattr(each, "codec_id", each)) for each in (getattr(found, "filters", None) or ())}
+        if not filters & _TEXT_FILTERS or filters - _TEXT_FILTERS:
+            return Refused("an array of Python objects, which could run code when read")
+    if not is_regular(found):
+        return Refused("an array of chunks of different sizes: save it again with chunks of one size")
+    codecs = codecs_of(found)
+    return ZarrArray(store, name, found, codecs) if codecs.others else ChunkedArray(store, name, found, codecs)
