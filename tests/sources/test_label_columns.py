@@ -257,3 +257,19 @@ def test_weights_that_are_none_are_refused(write, bad):
         bs.open(write("label,weight", ["a,1", f"b,{bad}", "a,2"]))
     with pytest.raises(bs.BadSetting, match="weights must be 0 or more"):
         bs.open(numbers("ab", 3).assign(weight=[1.0, float(bad), 2.0]))
+
+
+# --- paths in data frames ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_data_frame_of_paths_and_labels_is_images(tmp_path, write, monkeypatch, absolute):
+    write("label", ["a", "b", "a", "b"])
+    monkeypatch.chdir(tmp_path)
+    paths = [f"{tmp_path if absolute else '.'}/{i}.png" for i in range(4)]
+    source = bs.open(pd.DataFrame({"path": paths, "label": ["a", "b"] * 2, "patient": ["p", "q"] * 2}))
+    monkeypatch.chdir(tmp_path.parent)
+    assert (source.classes, source.main) == (("a", "b"), "path")
+    with bs.Loader(source, batch_size=4, memory="32 MiB", shuffle=False, transforms=[bs.Resize(4)]) as loader:
+        assert next(iter(loader))["path"][:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+    assert "path: images that 'path' names below" in said(source)

@@ -80,6 +80,11 @@ class ArrowSource(ArrowTable):
             self._stack("x", roles.features, there)
             self.feature_names = tuple(roles.features)
         for name, column in self._columns.items():
+            if column.folder is not None:
+                self.choices = (
+                    *self.choices,
+                    Choice(f"{name}: images that {column.name!r} names below {folder}", "fields="),
+                )
             self._learn(name, column, asked, name == self._label)
         if roles.targets:
             self._learn_targets(roles.targets, there)
