@@ -13,6 +13,7 @@ from bitesize.sources.choices import Choice
 
 # Folders beside a table that hold its files.
 _FOLDERS = ("images", "imgs", "img", "image", "photos", "pictures", "files", "data", "train", "jpg", "png")
+_MOST_FOLDERS = 50
 _SUFFIXES = (*SUFFIXES, ".npy")
 # Files that do not exist, and are named in the error.
 _NAMED = 10
@@ -94,6 +95,8 @@ class Finder:
             for name in _FOLDERS
             if os.path.isdir(path := os.path.join(root, name)) and path not in self._own
         ]
+        known = {*map(os.path.abspath, (*self._own, *self._others))}
+        self._rest = [path for root in self._roots for path in _folders_in(root) if os.path.abspath(path) not in known]
         self._listed: dict[str, dict[str, list[str]]] = {}
         self.ways: dict[str, None] = {}
 
@@ -119,7 +122,7 @@ class Finder:
         return None
 
     def _find(self, name: str) -> str | None:
-        for folders in (self._roots, self._own, self._others):
+        for folders in (self._roots, self._own, self._others, self._rest):
             hits = [path for folder in folders if os.path.isfile(path := os.path.join(folder, name))]
             if not hits:
                 hits = [path for folder in folders for path in self._of_stem(folder, name)]
@@ -158,6 +161,16 @@ class Finder:
         if len(found) > 1:
             raise BadSetting(f"{name!r} may be {' or '.join(sorted(found)[:3])}: write the suffix into the table")
         return found
+
+
+def _folders_in(root: str) -> list[str]:
+    """Return the folders in a folder, none if there are too many to be those of a table's files."""
+    try:
+        with os.scandir(root or ".") as entries:
+            found = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:
+        return []
+    return found if len(found) <= _MOST_FOLDERS else []
 
 
 def looks_like_paths(values: Sequence[str]) -> bool:

@@ -61,23 +61,6 @@ class NpyFiles(FileSource):
         self._plain = header.dtype.isnative and not (header.fortran and len(header.shape) > 1)
         super().__init__(names, labels, classes, left_out, Field(header.shape, header.dtype.newbyteorder("=")))
 
-    def _may_hold_rows(self) -> bool:
-        """Return whether files look as if each held many rows: of two axes at most, or of different lengths."""
-        shape = self._header.shape
-        if not shape or len(self._names) < 2:
-            return False
-        if len(shape) <= 2:
-            return True
-        for i in {len(self._names) // 2, len(self._names) - 1}:
-            path = self._names.path(i)
-            try:
-                other = with_file(path, partial(read_header, path=path)).shape
-            except BitesizeError:  # said when its row is due
-                continue
-            if other != shape and other[1:] == shape[1:]:
-                return True
-        return False
-
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read whole files, each by one call into [header, row]."""
         if self._labels is not None and "y" in into:
@@ -140,7 +123,7 @@ class NpyFiles(FileSource):
     def of_files(cls, files: Files, asked: Asked) -> Source:
         """Open arrays; where each may hold many rows it is said that it is one."""
         source = cls(files.names, files.labels, files.classes, left_out=files.left_out)
-        if asked.file_is_row is None and files.labels is None and source._may_hold_rows():
+        if asked.file_is_row is None and (files.labels is None or len(source._header.shape) > 3):
             said = f"each of the {len(source)} .npy files is one row of shape {source._header.shape}"
             source.choices = (Choice(said, "file_is_row=False"),)
         return source

@@ -216,6 +216,14 @@ RULES: tuple[Rule, ...] = (
         "as for `labels=` with that file; splits by the files' names", "`labels=False`, `labels=`", annotated_folders.coco_folder,
     ),
     Rule(
+        "folder", "images and masks", "two folders named so, such as `images/` and `masks/`, `train_images/` and `train_masks/`",
+        "for each image the mask of the same name", "`labels=False`, or open one of the folders", pairs.paired_folders,
+    ),
+    Rule(
+        "folder", "images and masks side by side", "`a.png a_mask.png`, for every image",
+        "for each image its mask", "`labels=False`", pairs.masks_beside,
+    ),
+    Rule(
         "folder", "a table beside its files", "`train.csv`, `labels.csv`, or the only table, with a column of names of files that are there (Kaggle)",
         "the files that it names, with its labels; `train.csv` and `test/` are splits", "`labels=`, or open the folder of images",
         annotated_folders.described_by_table,
@@ -223,14 +231,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "folder", "arrays by name", "`X_train.npy y_train.npy`, `images.npy labels.npy`, no other folders",
         "inputs and labels, a row for each entry of the first axis; splits by name", "open one of the files", annotated_folders.arrays_by_name,
-    ),
-    Rule(
-        "folder", "images and masks", "two folders named so, such as `images/` and `masks/`, `train_images/` and `train_masks/`",
-        "for each image the mask of the same name", "`labels=False`, or open one of the folders", pairs.paired_folders,
-    ),
-    Rule(
-        "folder", "images and masks side by side", "`a.png a_mask.png`, for every image",
-        "for each image its mask", "`labels=False`", pairs.masks_beside,
     ),
     Rule(
         "folder", "splits", "all subfolders are named as splits, `train/ val/ test/`, `train2017/ val2017/`, `train_images/ test_images/`; or `split=`",

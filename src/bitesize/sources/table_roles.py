@@ -49,6 +49,7 @@ def path_column(columns: Columns, table: str, roots: Sequence[str]) -> str | Non
         return found
     named = [name for wanted in PERHAPS_PATHS for name in columns if plain(name) == wanted]
     others = [name for name in columns if name not in named and looks_like_paths(columns[name][:TRIED])]
+    others += [name for name in columns if name not in (*named, *others) and _may_name_files(columns[name][:TRIED])]
     for name in (*named, *others):
         cells = [cell for cell in islice(columns[name], TRIED) if cell.strip()]
         finder = Finder(roots, table)
@@ -60,6 +61,12 @@ def path_column(columns: Columns, table: str, roots: Sequence[str]) -> str | Non
         below = " or ".join(dict.fromkeys(root or "." for root in roots))
         raise NotFound(f"the files in the column {lost!r} of {table} do not exist below {below}: {first}")
     return None
+
+
+def _may_name_files(cells: Sequence[str]) -> bool:
+    """Return whether cells are all different words, as names of files without a suffix are."""
+    given = [cell for cell in cells if cell.strip()]
+    return len(given) > 1 and len(set(given)) == len(given) and not any(cell.isdigit() or " " in cell for cell in given)
 
 
 class ChosenColumns(NamedTuple):

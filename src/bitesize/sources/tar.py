@@ -24,6 +24,7 @@ from bitesize.files.state import FileState
 from bitesize.files.tar_index import tar_index
 from bitesize.files.tar_samples import Samples
 from bitesize.sources.base import Asked, Source
+from bitesize.sources.choices import Choice
 from bitesize.sources.columns import LABELS, wanted_fields
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.rows import Into, Runs, raise_bad
@@ -31,6 +32,7 @@ from bitesize.spec import Encoded, Field
 
 # A sample's members that hold its class, as a number or a name.
 _CLASSES = ("cls", "label", "cls.txt")
+_JSON_CLASSES = ("label", "class", "cls", "y", "target", "category", "class_name", "label_name")
 _NUMBER = re.compile("-?[0-9]{1,18}")
 _RUN_BYTES = 1 << 20
 _LARGEST_TEXT = 1 << 20
@@ -66,6 +68,8 @@ class Tar(Source):
         self._blob, self._ends = samples.names()
         self._shard = samples.shards()
         wanted = _wanted(kinds, asked, self._where)
+        if asked.labels is None and asked.fields is None and "y" not in wanted:
+            self._find_labels(samples, kinds, wanted)
         named = asked.labels if isinstance(asked.labels, str) and asked.labels in wanted else None
         self._label = named or next((name for name in LABELS if name in wanted), None)
         self._places: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
@@ -92,7 +96,34 @@ class Tar(Source):
             else:
                 self._places[name] = places
                 self.spec[name] = self._kind(there, places, asked)
+        if asked.labels is None and asked.fields is None and self._label is None:
+            self._label_by_folder()
         self._labels = None if self._label is None else self._arrays.get(self._label)
+
+    def _find_labels(self, samples: Samples, kinds: Sequence[str], wanted: dict[str, str]) -> None:
+        """Look for a class in the JSON of the first sample, where samples have no member for it."""
+        if "json" not in kinds:
+            return
+        places = samples.places("json")
+        if not 0 <= places[1][0] <= _LARGEST_TEXT:
+            return
+        try:
+            first = json.loads(bytes(self._member(0, places)))
+        except (ValueError, RecursionError):
+            return  # it is said when it is asked for
+        key = next((key for key in _JSON_CLASSES if isinstance(first, dict) and isinstance(first.get(key), str | int)), None)
+        if key is not None:
+            wanted["y"] = f"json.{key}"
+            self.choices = (*self.choices, Choice(f"labels: {key!r} in the members .json", "labels="))
+
+    def _label_by_folder(self) -> None:
+        """Take the folders that samples lie in for classes, as in a tar file of an image folder."""
+        names = [os.path.basename(os.path.dirname(self._name(row))) for row in range(len(self))]
+        if not 2 <= len(set(names)) <= max(2, len(names) // 2) or "" in names:
+            return
+        self._arrays["y"], self.classes = class_numbers(names, len(names))
+        self._label, self.spec = "y", {**self.spec, "y": Field((), np.dtype(np.int64))}
+        self.choices = (*self.choices, Choice(f"labels: the {len(set(names))} folders in the tar file", "labels=False"))
 
     def _found(self, samples: Samples, member: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         places = samples.places(member)

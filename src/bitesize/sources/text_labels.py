@@ -184,8 +184,9 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
         words = {part for cell in cells for part in split_tags(cell, delimiter)}
         alone = all(part in cells for own in several.values() for part in own)
         few = len(words) <= len(cells) / 2
-        if alone or few or (delimiter != " " and _shared(several.values())):
-            if delimiter == " " and not alone:
+        named = re.search(r"\b(?:tags?|keywords?)\b", what, re.IGNORECASE) is not None
+        if alone or few or _shared(several.values()):
+            if delimiter == " " and not alone and not named:
                 return [Choice(f"{example!r} is one class, though it looks like several tags", 'tag_delimiter=" "')]
             raise BadSetting(
                 f"{what} looks like several tags a row, such as {example!r}: say tag_delimiter={delimiter!r} for a 0 or 1 for each "
