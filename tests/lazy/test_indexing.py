@@ -97,23 +97,22 @@ def test_mixed_indices_put_axes_where_numpy_does(tmp_path, kind, index):
 
 
 @pytest.mark.parametrize(
-    "index", [9, -6, (0, 4), ([0, 5],), (0, 0, 0), np.zeros(4, bool), (..., ...), 1.5, "x", True, ([0, 1], [0, 1, 2])], ids=range(11)
+    "index", [9, -6, (0, 4), ([0, 5],), (0, 0, 0), np.zeros(4, bool), (..., ...), 1.5, "x", 1 << 64, -(1 << 63), ([0, 1], [0, 1, 2])], ids=range(12)
 )  # fmt: skip
 def test_a_wrong_index_is_numpys_error(tmp_path, index):
     whole = np.zeros((5, 4))
     lazy = bs.concatenate([make_part("npy", tmp_path, 0, whole)])
-    if index is not True:
-        with pytest.raises(IndexError):
-            whole[index]
+    with pytest.raises(IndexError):
+        whole[index]
     with pytest.raises(IndexError):
         lazy[index]
 
 
 def test_only_what_is_asked_for_is_read(tmp_path, monkeypatch):
-    import bitesize.lazy.parts as parts
+    import bitesize.lazy.disk as disk
 
-    read, bytes_read = parts.read_into, []
-    monkeypatch.setattr(parts, "read_into", lambda fd, views, at, path: (bytes_read.append(sum(v.nbytes for v in views)), read(fd, views, at, path)))  # fmt: skip
+    read, bytes_read = disk.read_into, []
+    monkeypatch.setattr(disk, "read_into", lambda fd, views, at, path: (bytes_read.append(sum(v.nbytes for v in views)), read(fd, views, at, path)))  # fmt: skip
     rows = np.random.default_rng(0).integers(0, 255, (1000, 50_000), np.uint8)
     np.save(tmp_path / "a.npy", rows)
     lazy = bs.concatenate([tmp_path / "a.npy"] * 3)

@@ -21,7 +21,10 @@ def concat(
         ),
     ],
     out: Annotated[str, typer.Option(metavar="FILE", help="The `.npy` file to write; it appears when it is complete.")],
-    axis: Annotated[int, typer.Option(metavar="N", help="Along which axis. 0: one behind the other, as rows.")] = 0,
+    axis: Annotated[int, typer.Option(metavar="N", help="The axis to join along. 0: the rows of all parts.")] = 0,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Join along a new axis: each part, such as one image, becomes one row.")
+    ] = False,
     dtype: Annotated[
         str | None,
         typer.Option(metavar="DTYPE", help="What values become, such as float32. By default what NumPy would make."),
@@ -31,20 +34,23 @@ def concat(
     ] = "128MiB",
     json: Json = False,
 ) -> None:
-    """Join arrays into one `.npy` file, as np.concatenate and np.save would, whatever their size."""
+    """Join arrays into one `.npy` file, as np.concatenate (or np.stack) and np.save would, whatever their size."""
     import time
 
     import bitesize as bs
     from bitesize.cli.bar import counting_bytes
     from bitesize.errors import BadSetting, BitesizeError
     from bitesize.files.scan import matching
+    from bitesize.lazy.functions import images_joined
     from bitesize.memory.budget import Budget
     from bitesize.memory.sizes import format_size
 
     budget, begun = Budget(memory), time.perf_counter()
     try:
         # Patterns that no shell has taken apart, as on Windows or in quotes.
-        lazy = bs.concatenate([path for part in parts for path in matching(part)], axis)
+        paths = [path for part in parts for path in matching(part)]
+        lazy = bs.stack(paths, axis) if stack else bs.concatenate(paths, axis)
+        note = None if stack else images_joined(lazy, axis)
         if dtype is not None:
             lazy = lazy.astype(_dtype(dtype))
         with counting_bytes("writing", lazy.nbytes, hide=json) as at:
@@ -55,7 +61,7 @@ def concat(
     if json:
         print_json({
             "path": str(path), "shape": list(lazy.shape), "dtype": str(lazy.dtype), "nbytes": lazy.nbytes, "seconds": seconds,
-            "peak_bytes": budget.peak,
+            "peak_bytes": budget.peak, "note": note,
         })  # fmt: skip
         return
     rate = format_size(int(lazy.nbytes / max(seconds, 1e-9)))
@@ -64,6 +70,8 @@ def concat(
         f"{format_size(budget.peak)} held",
         highlight=False,
     )
+    if note:
+        console.print(f"{plain(note)}; with --stack each one would be a row", highlight=False)
 
 
 def _dtype(text: str) -> np.dtype[Any]:

@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
 
-from bitesize.errors import BadSetting, DoesNotFit, NotLazy
-from bitesize.lazy import reduce
+from bitesize.errors import BadSetting, NotLazy
+from bitesize.lazy.axes import integer
+from bitesize.lazy.base import SMALL, require_room
+from bitesize.lazy.calculating import Calculating
 from bitesize.lazy.index import take
-from bitesize.lazy.nodes import Calculated, Cast, Cut, Node, Reshaped, Turned
-from bitesize.lazy.parts import InMemory
-from bitesize.lazy.reduce import Axis
+from bitesize.lazy.nodes import Cast
+from bitesize.lazy.reductions import Reducing
+from bitesize.lazy.refusals import NoSuchMethod, ways_on
 from bitesize.lazy.save import Progress, save
 from bitesize.lazy.select import whole
+from bitesize.lazy.shaping import Shaping
 from bitesize.memory.budget import Budget
-from bitesize.memory.limits import available
-from bitesize.memory.sizes import format_size, parse_size
+from bitesize.memory.sizes import parse_size
 
-# Below this nobody asks the system how much is free: asking takes longer than the allocation.
-_SMALL = 1 << 20
+# What one value of a list takes at least: a place in the list, and a Python object.
+_OBJECT_NBYTES = 40
 
 
-class LazyArray(NDArrayOperatorsMixin):
+class LazyArray(Calculating, Shaping, Reducing):
     """An array whose values stay on disk, or in the arrays it is made of, until they are asked for.
 
-    Made by `bitesize.concatenate` and `bitesize.stack`. Indexing reads what it asks for and gives an ordinary array.
-    Cutting (`slice`), reshaping, casting, arithmetic and joining again give another lazy array. ``np.mean`` and the like
-    read all of it once, in blocks. Nothing is loaded whole unless `numpy.asarray` asks for it, and then only where it fits.
+    Made by `bitesize.concatenate` and `bitesize.stack`. Indexing reads what it asks for and returns an ordinary array.
+    Cutting (`slice`), taking (`take`), reshaping, casting, arithmetic and joining again return another lazy array. ``np.mean``
+    and the like read all of it once, in blocks. Nothing is loaded whole unless `numpy.asarray` asks for it, and then only where
+    it fits. What an array can do and a lazy array cannot is a `NotLazy`, whose message has the ways on.
 
-    Parts in memory are not copied: who changes them changes this array.
+    Parts in memory are not copied: changing them changes this array.
 
     Attributes
     ----------
@@ -57,43 +58,6 @@ class LazyArray(NDArrayOperatorsMixin):
     [0.25, 0.25, 0.25]
     """
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    # --- what it is --------------------------------------------------------------------------------------------------
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # noqa: D102
-        return self._node.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:  # noqa: D102
-        return self._node.dtype
-
-    @property
-    def ndim(self) -> int:  # noqa: D102
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:  # noqa: D102
-        return math.prod(self.shape)
-
-    @property
-    def itemsize(self) -> int:  # noqa: D102
-        return self.dtype.itemsize
-
-    @property
-    def nbytes(self) -> int:  # noqa: D102
-        return self.size * self.itemsize
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of unsized object")
-        return self.shape[0]
-
-    def __repr__(self) -> str:
-        return f"LazyArray({self.shape} {self.dtype}, {format_size(self.nbytes)})"
-
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def __getitem__(self, index: Any) -> Any:
@@ -102,15 +66,18 @@ class LazyArray(NDArrayOperatorsMixin):
         # As NumPy has it: a scalar, but an array without axes where the index has an ellipsis.
         return out if out.ndim or any(part is Ellipsis for part in parts) else out[()]
 
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise NotLazy("a lazy array is never changed: np.where(condition, value, lazy) and np.concatenate make another one")
+
     def __iter__(self) -> Iterator[Any]:
-        """Give the rows of the first axis, read in blocks of about 1 MiB."""
+        """Yield the rows of the first axis, read in blocks of about 1 MiB."""
         len(self)  # refuses an array without axes, as NumPy does
-        for block in self.chunks(_SMALL):
+        for block in self.chunks(SMALL):
             for row in block:
                 yield row if block.nbytes == row.nbytes else row.copy()  # one row that is kept must not keep all
 
     def chunks(self, nbytes: int | str = "16 MiB") -> Iterator[NDArray[Any]]:
-        """Give blocks of rows, of at most so many bytes, but one row at least.
+        """Yield blocks of rows, of at most ``nbytes`` bytes, but one row at least.
 
         Parameters
         ----------
@@ -129,114 +96,77 @@ class LazyArray(NDArrayOperatorsMixin):
         node.read(whole(node.shape), out)
         return out
 
-    def _fresh(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Allocate a result, if it fits what is available."""
-        nbytes = math.prod(shape) * dtype.itemsize
-        if nbytes > _SMALL:
-            limit = available()
-            if nbytes > limit.room:
-                raise DoesNotFit(
-                    f"an array of {shape} {dtype} needs {format_size(nbytes)}, and {format_size(limit.room)} are free "
-                    f'({limit.name}). Take a part, lazy[a:b] or lazy.slice(a, b); go through it, lazy.chunks("64 MiB"); write it '
-                    'to a file, lazy.save("all.npy"); or train on it, bs.open(lazy, y).split(0.9)'
-                )
-        return np.empty(shape, dtype)
-
-    # --- other lazy arrays -------------------------------------------------------------------------------------------
-
-    def slice(self, start: int | None = None, stop: int | None = None, axis: int = 0) -> LazyArray:
-        """Cut out entries of one axis without reading them; `lazy[start:stop]` reads them.
-
-        Parameters
-        ----------
-        start, stop
-            As in a slice; negative numbers count from the end.
-        axis
-            Which axis.
-        """
-        cuts = [range(n) for n in self.shape]
-        axis = np.lib.array_utils.normalize_axis_index(axis, self.ndim)
-        cuts[axis] = cuts[axis][start:stop]
-        return LazyArray(Cut(self._node, tuple(cuts)))
-
-    def reshape(self, *shape: int | Sequence[int]) -> LazyArray:
-        """Give the same values, in C order, another shape; one side may be -1.
+    def tolist(self) -> Any:
+        """Return all values as nested lists of Python's own types, as `numpy.ndarray.tolist`.
 
         Raises
         ------
-        ValueError
-            If the sizes differ, as NumPy raises it.
+        DoesNotFit
+            If the array and the objects, of 40 bytes a value or more, are larger than the memory that is available.
         """
-        sides = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence | np.ndarray) else shape
-        wanted = [operator.index(n) for n in sides]  # type: ignore[arg-type]
-        rest = math.prod(n for n in wanted if n >= 0)
-        if wanted.count(-1) == 1 and rest and not self.size % rest:
-            wanted[wanted.index(-1)] = self.size // rest
-        if any(n < 0 for n in wanted) or math.prod(wanted) != self.size:
-            raise BadSetting(f"cannot reshape array of size {self.size} into shape {tuple(int(n) for n in sides)}")  # type: ignore[arg-type]
-        return LazyArray(Reshaped(self._node, tuple(wanted)))
+        require_room(self.nbytes + self.size * _OBJECT_NBYTES, f"a list of {self.shape} {self.dtype}")
+        return np.asarray(self).tolist()
 
-    def transpose(self, *axes: Any) -> LazyArray:
-        """Give the axes another order; by default the opposite one."""
-        given = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], Sequence)) else axes
-        order = np.lib.array_utils.normalize_axis_tuple(given, self.ndim) if given else tuple(range(self.ndim))[::-1]
-        if len(order) != self.ndim:
-            raise BadSetting("axes don't match array")
-        return LazyArray(Turned(self._node, tuple(order)))
+    def item(self, *args: Any) -> Any:
+        """Return one value as one of Python's own types, as `numpy.ndarray.item`.
 
-    @property
-    def T(self) -> LazyArray:  # noqa: N802 - as NumPy names it
-        """The axes in the opposite order."""
-        return self.transpose()
+        Parameters
+        ----------
+        *args
+            Nothing, for an array of one value; its number in C order; or one number an axis.
+        """
+        if len(args) == 1 and isinstance(args[0], tuple):
+            args = args[0]
+        if not args:
+            if self.size != 1:
+                raise BadSetting("can only convert an array of size 1 to a Python scalar")
+            return self[(0,) * self.ndim].item()
+        if len(args) != self.ndim and len(args) != 1:
+            raise BadSetting("incorrect number of indices for array")
+        numbers = [integer(n) for n in args]
+        if len(numbers) == 1:
+            size = self.size
+            if not -size <= numbers[0] < size:
+                raise IndexError(f"index {numbers[0]} is out of bounds for size {size}")
+            numbers = [int(n) for n in np.unravel_index(numbers[0] % size, self.shape)] if self.ndim else []
+        return self[tuple(numbers)].item()
 
-    def astype(self, dtype: DTypeLike) -> LazyArray:
-        """Cast while reading."""
-        wanted = np.dtype(dtype)
-        if wanted.kind in "US" and not wanted.itemsize:  # as wide as this type may need, as NumPy has it
-            wanted = np.empty(0, self.dtype).astype(wanted).dtype
-        if wanted.hasobject or wanted.names is not None or wanted.subdtype is not None:
-            raise BadSetting(f"a lazy array holds plain numbers or text, not {wanted}")
-        unit: Any = wanted
-        if not wanted.itemsize or (wanted.kind in "mM" and np.datetime_data(unit)[0] == "generic"):
-            raise BadSetting(f"the type {wanted} has no size or unit yet: name it, such as 'U10' or 'M8[s]'")
-        return self if wanted == self.dtype else LazyArray(Cast(self._node, wanted))
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        if method != "__call__" or ufunc.signature is not None or ufunc.nout != 1:
-            name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-            raise NotLazy(_no(f"np.{name}", self))
-        if options:
-            raise NotLazy(f"np.{ufunc.__name__} of a lazy array takes no {', '.join(options)}: what it makes is read later")
-        operands = [each._node if isinstance(each, LazyArray) else _constant(each) for each in inputs]
-        shapes = [each.shape for each in operands if isinstance(each, Node | np.ndarray)]
-        shape = np.broadcast_shapes(*shapes)
-        for each in operands:
-            if isinstance(each, Node) and each.shape != shape:
-                raise NotLazy(
-                    f"np.{ufunc.__name__}: a lazy array of {each.shape} would be repeated to {shape}; lazy arrays can be "
-                    "combined with others of their shape, and with arrays that broadcast to it"
-                )
-        try:
-            node = Calculated(ufunc, operands, shape)
-        except TypeError:
-            if ufunc not in (np.equal, np.not_equal):
-                raise
-            # Kinds that cannot be compared, such as numbers and text, are unequal.
-            return LazyArray(InMemory(np.broadcast_to(np.bool_(ufunc is np.not_equal), shape)))
-        if node.dtype.hasobject:
-            raise NotLazy(f"np.{ufunc.__name__} makes Python objects of this, which a lazy array cannot hold")
-        return LazyArray(node)
+    # --- Python's own functions --------------------------------------------------------------------------------------
 
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ValueError("The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()")
-        return bool(np.asarray(self).reshape(-1)[0])
+        return bool(self[(0,) * self.ndim])
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).any())
+
+    def _one_value(self) -> NDArray[Any]:
+        """Read an array of one value, for NumPy to convert; what it refuses for its shape needs no reading."""
+        return np.asarray(self) if self.size == 1 else np.broadcast_to(np.zeros((), self.dtype), self.shape)
+
+    def __float__(self) -> float:
+        return float(self._one_value())
+
+    def __int__(self) -> int:
+        return int(self._one_value())
+
+    def __complex__(self) -> complex:
+        return complex(self._one_value())
+
+    def __index__(self) -> int:
+        return operator.index(self._one_value())
+
+    def __format__(self, spec: str) -> str:
+        return format(self[()], spec) if not self.ndim else super().__format__(spec)
+
+    # --- NumPy's functions, and what is missing ----------------------------------------------------------------------
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        from bitesize.lazy.functions import FUNCTIONS
+        from bitesize.lazy.numpy_functions import FUNCTIONS
 
         if func not in FUNCTIONS:
-            raise NotLazy(_no(f"np.{getattr(func, '__name__', func)}", self))
+            raise NotLazy(ways_on(f"np.{getattr(func, '__name__', func)}", self))
         try:
             return FUNCTIONS[func](*args, **kwargs)
         except TypeError as error:
@@ -244,46 +174,17 @@ class LazyArray(NDArrayOperatorsMixin):
                 raise
             raise NotLazy(f"np.{func.__name__} of a lazy array: {str(error).partition(') ')[2] or error}") from None
 
-    # --- one pass over all of it -------------------------------------------------------------------------------------
-
-    def sum(self, axis: Axis = None, dtype: DTypeLike | None = None, *, keepdims: bool = False) -> Any:
-        """Sum, as `numpy.sum`; floats are summed in float64."""
-        return reduce.total(self._node, axis, dtype, keepdims, self._fresh)
-
-    def mean(self, axis: Axis = None, dtype: DTypeLike | None = None, *, keepdims: bool = False) -> Any:
-        """Average, as `numpy.mean`, calculated in float64."""
-        return reduce.mean(self._node, axis, dtype, keepdims, self._fresh)
-
-    def var(self, axis: Axis = None, dtype: DTypeLike | None = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-        """Variance, as `numpy.var`, calculated in float64."""
-        return reduce.variance(self._node, axis, dtype, ddof, keepdims, False, self._fresh)
-
-    def std(self, axis: Axis = None, dtype: DTypeLike | None = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-        """Standard deviation, as `numpy.std`, calculated in float64."""
-        return reduce.variance(self._node, axis, dtype, ddof, keepdims, True, self._fresh)
-
-    def min(self, axis: Axis = None, *, keepdims: bool = False) -> Any:
-        """Least value, as `numpy.min`."""
-        return reduce.extreme(self._node, axis, keepdims, True, self._fresh)
-
-    def max(self, axis: Axis = None, *, keepdims: bool = False) -> Any:
-        """Greatest value, as `numpy.max`."""
-        return reduce.extreme(self._node, axis, keepdims, False, self._fresh)
-
-    def any(self, axis: Axis = None, *, keepdims: bool = False) -> Any:
-        """Whether any value is true, as `numpy.any`."""
-        return reduce.decide(self._node, axis, keepdims, False, self._fresh)
-
-    def all(self, axis: Axis = None, *, keepdims: bool = False) -> Any:
-        """Whether every value is true, as `numpy.all`."""
-        return reduce.decide(self._node, axis, keepdims, True, self._fresh)
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"'LazyArray' object has no attribute {name!r}", name=name, obj=self)
+        raise NoSuchMethod(ways_on(f"array.{name}", self))
 
     def save(
         self, path: str | os.PathLike[str], memory: int | str | Budget = "128 MiB", progress: Progress | None = None
     ) -> Path:
         """Write it to a `.npy` file, block by block: the file that ``np.save(path, np.asarray(lazy))`` would write.
 
-        The file appears under its name when it is complete, or not at all.
+        The file appears under its name when it is complete, or not at all. Unused bytes of long doubles are written as zeros.
 
         Parameters
         ----------
@@ -307,17 +208,3 @@ class LazyArray(NDArrayOperatorsMixin):
             If the file is one of the parts.
         """
         return save(self._node, path, memory, progress)
-
-
-def _constant(value: Any) -> Any:
-    """Take what a lazy array is calculated with: scalars as they are, so that NumPy's rules for them hold."""
-    if isinstance(value, bool | int | float | complex | np.generic):
-        return value
-    return np.asarray(value)
-
-
-def _no(what: str, lazy: LazyArray) -> str:
-    return (
-        f"{what} cannot work on a lazy array. np.asarray(lazy) loads it whole ({format_size(lazy.nbytes)}), lazy[a:b] a part, and "
-        'lazy.chunks("64 MiB") goes through it'
-    )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.select import Select
 
+_LARGEST = 1 << 63
 Fresh = Callable[[tuple[int, ...]], NDArray[Any]]
 
 
@@ -20,7 +21,7 @@ Fresh = Callable[[tuple[int, ...]], NDArray[Any]]
 class _Axis:
     """What an index says of one axis of the array, or of a new one."""
 
-    source: int | None  # None: a new axis
+    source: int | None  # None: a new axis, or a single True or False
     cut: range | None  # entries of a slice
     entry: NDArray[np.int64] | None = None  # entries that are listed, or one integer
     scalar: bool = False
@@ -34,7 +35,7 @@ def take(node: Node, index: Any, fresh: Fresh) -> NDArray[Any]:
     node
         The array.
     index
-        Whatever NumPy takes: integers, slices, arrays of either kind, ellipsis, ``None``.
+        Whatever NumPy takes: integers, slices, arrays of either kind, ellipsis, ``None``, single booleans.
     fresh
         Makes the array for a result of some shape.
 
@@ -46,6 +47,8 @@ def take(node: Node, index: Any, fresh: Fresh) -> NDArray[Any]:
     axes = _parse(node.shape, index)
     listed = [axis for axis in axes if axis.entry is not None]
     if all(axis.scalar for axis in listed):
+        for axis in listed:
+            _check(axis, node.shape)
         return _take_basic(node, axes, fresh)
     return _take_listed(node, axes, listed, fresh)
 
@@ -83,8 +86,8 @@ def _as_array(part: Any) -> Any:
         hasattr(part, "__array__") and not isinstance(part, np.ndarray | np.generic)
     ):
         array = np.asarray(part)
-        return array.astype(np.int64) if not array.size and not isinstance(part, np.ndarray) else array
-    return part
+        return array.astype(np.int64) if not array.size and not hasattr(part, "__array__") else array
+    return np.asarray(part) if isinstance(part, bool | np.bool_) else part
 
 
 def _axes_of(part: Any) -> int:
@@ -97,11 +100,11 @@ def _axes_of(part: Any) -> int:
 def _axis_of(part: Any, source: int, shape: tuple[int, ...]) -> list[_Axis]:
     if isinstance(part, slice):
         return [_Axis(source, range(shape[source])[part])]
-    if isinstance(part, bool | np.bool_) or (isinstance(part, np.ndarray) and part.dtype == np.bool_ and not part.ndim):
-        raise IndexError("a single True or False is no index here: use a mask of the array's length")
     if isinstance(part, np.ndarray) and part.dtype == np.bool_:
+        if not part.ndim:  # a new axis, with one entry or none, that takes its place among the listed ones
+            return [_Axis(None, None, np.zeros(int(part), np.int64))]
         for k, n in enumerate(part.shape):
-            if n != shape[source + k]:
+            if n and n != shape[source + k]:  # NumPy lets a mask without entries pass
                 raise IndexError(
                     f"boolean index did not match indexed array along axis {source + k}; size of axis is "
                     f"{shape[source + k]} but size of corresponding boolean axis is {n}"
@@ -110,21 +113,27 @@ def _axis_of(part: Any, source: int, shape: tuple[int, ...]) -> list[_Axis]:
     if isinstance(part, np.ndarray) and part.ndim:
         if part.dtype.kind not in "iu":
             raise IndexError("arrays used as indices must be of integer (or boolean) type")
-        return [_Axis(source, None, _checked(part.astype(np.int64), source, shape[source]))]
+        return [_Axis(source, None, part.astype(np.int64))]
     try:
         number = operator.index(part)
     except TypeError:
         raise IndexError(
             "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or boolean arrays are valid indices"
         ) from None
-    return [_Axis(source, None, _checked(np.array(number, np.int64), source, shape[source]), scalar=True)]
+    if not -_LARGEST <= number < _LARGEST:
+        raise IndexError(f"index {number} is out of bounds for axis {source} with size {shape[source]}")
+    return [_Axis(source, None, np.array(number, np.int64), scalar=True)]
 
 
-def _checked(numbers: NDArray[np.int64], axis: int, size: int) -> NDArray[np.int64]:
+def _check(axis: _Axis, shape: tuple[int, ...]) -> None:
+    """Count listed entries from 0 on; raise `IndexError` for those that the axis has not."""
+    if axis.source is None or axis.entry is None:
+        return
+    size, numbers = shape[axis.source], axis.entry
     wrong = (numbers < -size) | (numbers >= size)
     if wrong.any():
-        raise IndexError(f"index {numbers[wrong].flat[0]} is out of bounds for axis {axis} with size {size}")
-    return np.where(numbers < 0, numbers + size, numbers)
+        raise IndexError(f"index {numbers[wrong].flat[0]} is out of bounds for axis {axis.source} with size {size}")
+    axis.entry = np.where(numbers < 0, numbers + size, numbers)
 
 
 def _take_basic(node: Node, axes: list[_Axis], fresh: Fresh) -> NDArray[Any]:
@@ -157,6 +166,10 @@ def _take_listed(node: Node, axes: list[_Axis], listed: list[_Axis], fresh: Fres
     except ValueError:
         shapes = " ".join(str(entry.shape) for entry in entries)
         raise IndexError(f"shape mismatch: indexing arrays could not be broadcast together with shapes {shapes}") from None
+    for axis in listed:
+        if axis.scalar or points[0].size:  # NumPy does not look at listed numbers that select nothing
+            _check(axis, node.shape)
+    points = np.broadcast_arrays(*(axis.entry for axis in listed if axis.entry is not None))
     places = [i for i, axis in enumerate(axes) if axis.entry is not None]
     together = places == list(range(places[0], places[-1] + 1))
     # NumPy puts the listed axes where they were if they stand side by side, else to the front.
@@ -181,6 +194,10 @@ def _read_points(
 ) -> None:  # fmt: skip
     """Read points along the axes in ``numbers`` into the first axis of ``out``, whose others are ``slices`` in order."""
     if not out.size:
+        return
+    if not numbers:  # a single True, perhaps broadcast
+        node.read(tuple(slices[axis] for axis in sorted(slices)), out[0, ...])
+        out[1:] = out[0]
         return
     varying = [axis for axis, found in numbers.items() if (found != found[0]).any()]
     if len(varying) <= 1:

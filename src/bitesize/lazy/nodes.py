@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from bitesize.lazy.select import NEAR, SCRATCH, Select, choose, compose, gather,
 
 
 class Stretch(NamedTuple):
-    """Rows that lie one behind the other in a file, in C order and native bytes."""
+    """Rows that lie together in a file, in C order and native bytes."""
 
     path: bytes
     offset: int
@@ -50,7 +50,7 @@ class Node(ABC):
             node.check_unchanged()
 
     def stretches(self) -> list[Stretch] | None:
-        """Tell where the rows of the first axis lie on disk exactly as they are, or None."""
+        """Return where the rows of the first axis lie on disk, byte for byte, or None."""
         return None
 
     @property
@@ -78,6 +78,8 @@ class Node(ABC):
         return self.own_held_nbytes + sum(node.held_nbytes for node in self.below)
 
     on_disk: bool = False
+    # The file that is read, if there is one.
+    path: bytes | None = None
 
 
 class Joined(Node):
@@ -115,7 +117,7 @@ class Joined(Node):
                 self._scatter(self.below[number], chosen, positions, out)
 
     def _shares(self, wanted: Select) -> Iterator[tuple[int, slice | NDArray[np.int64]]]:
-        """Tell the parts that something is wanted of, and its positions in the selection."""
+        """Yield the parts that something is wanted of, and its positions in the selection."""
         if not len(wanted):
             return
         if isinstance(wanted, range):
@@ -285,12 +287,12 @@ class Calculated(Node):
     Parameters
     ----------
     function
-        A `numpy.ufunc` of one result.
+        A `numpy.ufunc` of one result, or another function that works value by value and broadcasts.
     operands
-        Nodes of ``shape``; arrays that broadcast to it; scalars.
+        Nodes of ``shape``; arrays that broadcast to it; scalars, and None.
     """
 
-    def __init__(self, function: np.ufunc, operands: Sequence[Any], shape: tuple[int, ...]) -> None:
+    def __init__(self, function: Callable[..., Any], operands: Sequence[Any], shape: tuple[int, ...]) -> None:
         self._function, self._operands = function, tuple(operands)
         self.below = tuple(operand for operand in operands if isinstance(operand, Node))
         self.own_blocks = len(self.below)
@@ -313,7 +315,11 @@ class Calculated(Node):
         for tile in tiles(out.shape, widest, SCRATCH):
             chosen = part_of(select, tile)
             into: Any = out[(..., *tile)]  # type: ignore[arg-type]  # a view even where there are no axes
-            self._function(*(self._value(operand, chosen) for operand in self._operands), out=into)
+            values = (self._value(operand, chosen) for operand in self._operands)
+            if isinstance(self._function, np.ufunc):
+                self._function(*values, out=into)
+            else:
+                into[...] = self._function(*values)
 
     def _value(self, operand: Any, select: tuple[Select, ...]) -> Any:
         if isinstance(operand, Node):

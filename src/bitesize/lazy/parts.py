@@ -1,4 +1,4 @@
-"""What lazy arrays are made of at the bottom: `.npy` files, members of `.npz` archives, memmaps, arrays in memory."""
+"""What lazy arrays are made of: `.npy` files, members of `.npz` archives, memmaps, open datasets, arrays in memory."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from bitesize.files.deflate import Deflated
 from bitesize.files.names import show
 from bitesize.files.npy import MAX_HEADER, Header, HoldsObjects, parse_header, read_header
 from bitesize.files.pread import read_into, with_file
-from bitesize.files.state import FileState
-from bitesize.lazy.nodes import Node, Stretch, Turned
-from bitesize.lazy.select import SCRATCH, Select, choose, gather, part_of, tiles
+from bitesize.lazy.datasets import Dataset, is_dataset, name_of
+from bitesize.lazy.disk import Compressed, OnDisk
+from bitesize.lazy.mapped import node_of_mapped
+from bitesize.lazy.nodes import Node, Turned
+from bitesize.lazy.select import SCRATCH, Select, choose, part_of, tiles
 
 # Stands between an archive's path and the name of a member.
 MEMBER = "::"
@@ -38,89 +40,19 @@ class InMemory(Node):
             out[tile] = choose(self._array, part_of(select, tile))
 
 
-class OnDisk(Node):
-    """Values that lie in a file one behind the other, in C order.
+def node_of(part: Any) -> Node:
+    """Return the node of anything that a lazy array can be made of.
 
     Parameters
     ----------
-    path
-        The file.
-    offset
-        Where in it the first value begins, in bytes.
-    shape, dtype
-        What they are; any byte order.
-    written_to
-        Whether the file may be written to while it is used, by a memmap.
-    """
+    part
+        A path of a `.npy` file or of a member of an archive, an array, a `numpy.memmap` or any view of one (both are read from
+        the file), an open `h5py.Dataset`, `zarr.Array` or `dask.array.Array` (read by slices), or what `numpy.asarray` takes.
 
-    on_disk = True
-
-    def __init__(
-        self, path: bytes, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], written_to: bool = False
-    ) -> None:
-        self.path, self._offset, self._stored = path, offset, dtype
-        self._seen = None if written_to else FileState.of(path)
-        self.shape, self.dtype = shape, dtype.newbyteorder("=")
-
-    def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Read by position; the file is open only meanwhile."""
-        if not out.size:
-            return
-
-        def work(fd: int) -> None:
-            """Read while it is open."""
-            if self._seen is not None:
-                self._seen.check(self.path, fd)
-            gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
-
-        with_file(self.path, work)
-
-    def _read_run(self, fd: int, first: int, flat: NDArray[Any]) -> None:
-        read_into(fd, [memoryview(flat.view(np.uint8))], self._offset + first * self.dtype.itemsize, self.path)  # type: ignore[arg-type]
-        if not self._stored.isnative:
-            flat.byteswap(inplace=True)
-
-    def check_unchanged(self) -> None:
-        """Look at the file."""
-        if self._seen is not None:
-            self._seen.check(self.path)
-
-    def stretches(self) -> list[Stretch] | None:
-        """All of it."""
-        plain = self._stored.isnative and bool(self.shape)
-        return [Stretch(self.path, self._offset, self.shape[0])] if plain else None
-
-
-class Compressed(Node):
-    """A compressed member of an archive: any part can be read, at the cost of what lies before it in its stretch."""
-
-    on_disk = True
-
-    def __init__(self, stream: Deflated, header: Header) -> None:
-        self.path, self._stream, self._header, self._seen = stream.path, stream, header, FileState.of(stream.path)
-        self.shape, self.dtype = header.shape, header.dtype.newbyteorder("=")
-        self.own_run_nbytes, self.own_held_nbytes = stream.apart, stream.nbytes
-
-    def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Decompress what is asked for, and what is before it in its stretch."""
-        if not out.size:
-            return
-
-        def work(fd: int) -> None:
-            """Read while it is open."""
-            self._seen.check(self.path, fd)
-            gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
-
-        with_file(self.path, work)
-
-    def _read_run(self, fd: int, first: int, flat: NDArray[Any]) -> None:
-        self._stream.read(fd, self._header.offset + first * self.dtype.itemsize, flat.view(np.uint8))
-        if not self._header.dtype.isnative:
-            flat.byteswap(inplace=True)
-
-
-def node_of(part: Any) -> Node:
-    """Make a node of a path, a memmap, or an array.
+    Returns
+    -------
+    Node
+        An `InMemory` where the values are in memory already.
 
     Raises
     ------
@@ -129,22 +61,30 @@ def node_of(part: Any) -> Node:
     BadFile
         If a file is not what its suffix says, or holds Python objects.
     BadSetting
-        If it is no array.
+        If it is no array of plain numbers or text, has masked values, or belongs to a package whose arrays would be loaded whole.
     """
     if isinstance(part, str | os.PathLike):
         return _of_path(os.fspath(part))
     if isinstance(part, bytes):
         return _of_path(os.fsdecode(part))
+    if is_dataset(part):
+        return Dataset(part, name_of(part))
+    if np.ma.is_masked(part):
+        raise BadSetting("values of this array are masked, and a lazy array has no mask: give x.filled(value)")
     array = part if isinstance(part, np.ndarray) else np.asarray(part)
     if array.dtype.hasobject or array.dtype.names is not None:
         raise BadSetting(f"arrays of plain numbers or text can be lazy, and this is of {array.dtype}")
-    return (_mapped(array) if isinstance(array, np.memmap) else None) or InMemory(np.asarray(array))
+    return node_of_mapped(array) or InMemory(np.asarray(array))
 
 
 def _of_path(path: str) -> Node:
     path, _, member = path.partition(MEMBER)
     if not os.path.isfile(path):
-        raise NotFound(f"{path} does not exist" if not os.path.isdir(path) else f"{path} is a folder: give its files")
+        raise NotFound(
+            f'{path} is a folder: give its files, as "{os.path.join(path, "*.npy")}"'
+            if os.path.isdir(path)
+            else f"{path} does not exist"
+        )
     name = os.path.abspath(os.fsencode(path))  # it must outlive a change of folder
     if path.lower().endswith(".npz"):
         return _of_archive(name, member)
@@ -162,7 +102,7 @@ def _in_order(path: bytes, offset: int, header: Header) -> Node:
 
 
 def members(path: bytes) -> dict[str, Node | HoldsObjects]:
-    """Give all arrays of an archive, by name; the error in place of those that hold Python objects, which others need not suffer.
+    """Return all arrays of an archive, by name; an error in place of those that hold Python objects, so that others can be read.
 
     Raises
     ------
@@ -223,17 +163,3 @@ def _archive(path: bytes) -> Iterator[zipfile.ZipFile]:
         raise
     except DAMAGED as error:
         raise BadFile(f"{show(path)} cannot be read as an archive: {error}") from error
-
-
-def _mapped(array: np.memmap[Any, Any]) -> Node | None:
-    """Find a contiguous memmap, or a part of one, in its file: reading it there leaves no mapped pages behind."""
-    root: Any = array
-    while isinstance(root.base, np.memmap):
-        root = root.base
-    if root.filename is None or root.mode == "c" or not array.flags.c_contiguous:  # copy-on-write lives in memory only
-        return None
-    if root.mode != "r":
-        root.flush()
-    first = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-    path = os.path.abspath(os.fsencode(root.filename))
-    return OnDisk(path, root.offset + first, array.shape, array.dtype, written_to=root.mode != "r")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import DTypeLike, NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.lazy.axes import Axis, many_axes
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.select import part_of, tiles, whole
 
@@ -19,27 +20,31 @@ from bitesize.lazy.select import part_of, tiles, whole
 # worth it. A few such arrays are held at a time.
 BLOCK, LARGE_BLOCK = 1 << 20, 16 << 20
 
-Axis = int | Sequence[int] | None
 Fresh = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
 
 
-class _Blocks:
+class Blocks:
     """The blocks of an array, and where the reduction of each belongs."""
 
     def __init__(self, node: Node, axis: Axis, keepdims: bool) -> None:
         self.node, self._keepdims = node, keepdims
-        self.axes = tuple(range(len(node.shape))) if axis is None else tuple(normalize_axis_tuple(axis, len(node.shape)))
+        self.axes = many_axes(axis, len(node.shape))
         self.shape = tuple(1 if i in self.axes else n for i, n in enumerate(node.shape))  # of the result, axes kept
         self.count = math.prod(node.shape[i] for i in self.axes)  # values that each result is made of
 
     def __iter__(self) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
-        """Give (where the block's result belongs, the block)."""
+        """Yield (where the block's result belongs, the block)."""
+        for where, _, block in self.placed():
+            yield where, block
+
+    def placed(self) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...], NDArray[Any]]]:
+        """Yield (where the block's result belongs, where the block is, the block), in C order."""
         everything = whole(self.node.shape)
         nbytes = min(max(BLOCK, 16 * 8 * math.prod(self.shape)), LARGE_BLOCK)
         for tile in tiles(self.node.shape, max(8, self.node.dtype.itemsize), nbytes) if self.node.shape else [()]:
             block = np.empty(tuple(cut.stop - cut.start for cut in tile), self.node.dtype)
             self.node.read(part_of(everything, tile), block)
-            yield tuple(slice(0, 1) if i in self.axes else cut for i, cut in enumerate(tile)), block
+            yield tuple(slice(0, 1) if i in self.axes else cut for i, cut in enumerate(tile)), tile, block
 
     def finish(self, result: NDArray[Any], dtype: DTypeLike) -> Any:
         """Drop the axes, cast, and give a scalar where none is left, as NumPy does."""
@@ -48,34 +53,48 @@ class _Blocks:
 
 
 def total(node: Node, axis: Axis, dtype: DTypeLike | None, keepdims: bool, fresh: Fresh) -> Any:
-    """Sum; floats are summed in float64 at least."""
-    blocks = _Blocks(node, axis, keepdims)
-    wanted = np.sum(np.empty(0, node.dtype), dtype=dtype).dtype
+    """Return the sum; floats are summed in float64 at least."""
+    return _accumulated(np.add, np.sum, node, axis, dtype, keepdims, fresh)
+
+
+def product(node: Node, axis: Axis, dtype: DTypeLike | None, keepdims: bool, fresh: Fresh) -> Any:
+    """Return the product; floats are multiplied in float64 at least."""
+    return _accumulated(np.multiply, np.prod, node, axis, dtype, keepdims, fresh)
+
+
+def _accumulated(
+    ufunc: np.ufunc, function: Callable[..., Any], node: Node, axis: Axis, dtype: DTypeLike | None, keepdims: bool, fresh: Fresh
+) -> Any:  # fmt: skip
+    blocks = Blocks(node, axis, keepdims)
+    wanted = function(np.empty(0, node.dtype), dtype=dtype).dtype  # NumPy knows which, and refuses text
     within = np.result_type(wanted, np.float64) if wanted.kind in "fc" else wanted
-    sums = fresh(blocks.shape, within)
-    sums[...] = 0
+    # Sums of time spans have their own dtype, whatever is asked for; it cannot be named.
+    options: dict[str, Any] = {} if wanted.kind == "m" else {"dtype": within}
+    results = fresh(blocks.shape, within)
+    results[...] = ufunc.identity if wanted.kind != "m" else 0
     for where, block in blocks:
-        sums[where] += block.sum(axis=blocks.axes, keepdims=True, dtype=within)
-    return blocks.finish(sums, wanted)
+        results[where] = ufunc(results[where], ufunc.reduce(block, axis=blocks.axes, keepdims=True, **options))
+    return blocks.finish(results, wanted)
 
 
 def extreme(node: Node, axis: Axis, keepdims: bool, least: bool, fresh: Fresh) -> Any:
-    """Find the least or the greatest value; NaN if there is one, as NumPy does."""
-    blocks = _Blocks(node, axis, keepdims)
+    """Return the least or the greatest value; NaN if there is one, as NumPy does."""
+    blocks = Blocks(node, axis, keepdims)
+    choose = np.minimum if least else np.maximum
+    native = choose.reduce(np.zeros(1, node.dtype)).dtype  # refuses text
     if not blocks.count:
         raise BadSetting(f"there is no {'least' if least else 'greatest'} value of an axis without entries")
-    choose = np.minimum if least else np.maximum
-    found, seen = fresh(blocks.shape, node.dtype), np.zeros(blocks.shape, np.bool_)
+    found, seen = fresh(blocks.shape, native), np.zeros(blocks.shape, np.bool_)
     for where, block in blocks:
         best = choose.reduce(block, axis=blocks.axes, keepdims=True)
         found[where] = np.where(seen[where], choose(found[where], best), best)
         seen[where] = True
-    return blocks.finish(found, node.dtype)
+    return blocks.finish(found, native)
 
 
 def decide(node: Node, axis: Axis, keepdims: bool, every: bool, fresh: Fresh) -> Any:
-    """Tell whether any value is true, or every one."""
-    blocks = _Blocks(node, axis, keepdims)
+    """Return whether any value is true, or every one."""
+    blocks = Blocks(node, axis, keepdims)
     answers = fresh(blocks.shape, np.dtype(np.bool_))
     answers[...] = every
     reduce = np.logical_and if every else np.logical_or
@@ -85,35 +104,48 @@ def decide(node: Node, axis: Axis, keepdims: bool, every: bool, fresh: Fresh) ->
 
 
 def mean(node: Node, axis: Axis, dtype: DTypeLike | None, keepdims: bool, fresh: Fresh) -> Any:
-    """Average, in float64."""
+    """Return the average, in float64; of time spans in their unit, as NumPy has it."""
+    _refuse_unless_axes(axis, node)
+    wanted = np.mean(np.ones(1, node.dtype), dtype=dtype).dtype  # refuses dates and text
+    if wanted.kind == "m":
+        sums = np.asarray(total(node, axis, None, keepdims, fresh))
+        count = Blocks(node, axis, keepdims).count
+        if not count:
+            warnings.warn("Mean of empty slice.", RuntimeWarning, stacklevel=3)  # as NumPy does
+        return np.true_divide(sums, count)[()]
     blocks, means, _ = _moments(node, axis, keepdims, False, fresh)
-    return blocks.finish(means, np.mean(np.ones(1, node.dtype), dtype=dtype).dtype)
+    return blocks.finish(means, wanted)
 
 
 def variance(
     node: Node, axis: Axis, dtype: DTypeLike | None, ddof: float, keepdims: bool, root: bool, fresh: Fresh
 ) -> Any:  # fmt: skip
-    """Average squared distance from the mean, or its root, in float64."""
+    """Return the average squared distance from the mean, or its root, in float64."""
+    _refuse_unless_axes(axis, node)
+    wanted = np.var(np.ones(1, node.dtype), dtype=dtype).dtype  # refuses dates and text
     blocks, _, squares = _moments(node, axis, keepdims, True, fresh)
     if blocks.count <= ddof:
         warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)  # as NumPy does
     with np.errstate(divide="ignore", invalid="ignore"):
         result = squares / max(blocks.count - ddof, 0)
-    wanted = np.var(np.ones(1, node.dtype), dtype=dtype).dtype
     return blocks.finish(np.sqrt(result) if root else result, wanted)
+
+
+def _refuse_unless_axes(axis: Axis, node: Node) -> None:
+    """Raise what NumPy raises for axes that an array has not, also where it has none."""
+    if axis is not None:
+        normalize_axis_tuple(axis, len(node.shape))
 
 
 def _moments(
     node: Node, axis: Axis, keepdims: bool, squared: bool, fresh: Fresh
-) -> tuple[_Blocks, NDArray[Any], NDArray[np.float64]]:  # fmt: skip
+) -> tuple[Blocks, NDArray[Any], NDArray[np.float64]]:  # fmt: skip
     """Mean, and sum of squared distances from it.
 
     Blocks are merged by the pairwise update of Chan, Golub and LeVeque (1979), which loses no digits where the mean is
     large and the spread small.
     """
-    if node.dtype.kind not in "biufc":
-        raise BadSetting(f"there is no mean of {node.dtype}")
-    blocks = _Blocks(node, axis, keepdims)
+    blocks = Blocks(node, axis, keepdims)
     within = np.result_type(node.dtype, np.float64)
     means, totals, squares = (
         fresh(blocks.shape, within),

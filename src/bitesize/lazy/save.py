@@ -7,20 +7,23 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, NotFound
 from bitesize.files.atomic import replacing_large
 from bitesize.files.npy import header_bytes
 from bitesize.lazy.nodes import Node
-from bitesize.lazy.parts import Compressed, OnDisk
 from bitesize.lazy.select import NEAR, SCRATCH, part_of, tiles, whole
 from bitesize.memory.budget import Budget, as_budget
 
 Progress = Callable[[int, int], None]
 # A block is no smaller, and no larger whatever the budget: beyond it nothing gets faster.
 _LEAST, _MOST = 1 << 16, 64 << 20
+# The long double of x86 has 10 bytes, which are stored in 12 or 16.
+_X87_DIGITS, _X87_BYTES = 63, 10
 
 
 def save(node: Node, path: str | os.PathLike[str], memory: int | str | Budget, progress: Progress | None) -> Path:
@@ -59,10 +62,18 @@ def _write(node: Node, path: Path, header: bytes, block: int, total: int, progre
             nbytes = math.prod(shape) * node.dtype.itemsize
             out = memory[:nbytes].view(node.dtype).reshape(shape)
             node.read(part_of(everything, tile), out)
+            _clear_padding(out)
             _write_all(file, memoryview(memory[:nbytes]))  # type: ignore[arg-type]
             done += nbytes
             if progress is not None:
                 progress(done, total)
+
+
+def _clear_padding(array: NDArray[Any]) -> None:
+    """Set the unused bytes of long doubles to zero: what memory held before would go into the file, other each time."""
+    if array.dtype.kind in "fc" and np.finfo(array.dtype).nmant == _X87_DIGITS:
+        values = array.reshape(-1).view(np.uint8).reshape(-1, np.dtype(np.longdouble).itemsize)
+        values[:, slice(_X87_BYTES, None) if array.dtype.isnative else slice(-_X87_BYTES)] = 0
 
 
 def _write_all(file: io.RawIOBase, data: memoryview) -> None:
@@ -71,6 +82,6 @@ def _write_all(file: io.RawIOBase, data: memoryview) -> None:
 
 
 def _reads(node: Node, path: bytes) -> bool:
-    """Whether a file is read for a node."""
-    own = isinstance(node, OnDisk | Compressed) and os.path.realpath(node.path) == os.path.realpath(path)
+    """Return whether a file is read for a node."""
+    own = node.path is not None and os.path.realpath(node.path) == os.path.realpath(path)
     return own or any(_reads(below, path) for below in node.below)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Select = range | NDArray[np.int64]
 # Temporary memory of one step on the way from disk to the result.
 SCRATCH = 4 << 20
-# Entries that lie nearer than this are read together: one read more costs as much as so many bytes more.
+# Entries that lie nearer than this are read together: another read costs as much as reading so far.
 NEAR = 64 << 10
 
 
@@ -23,13 +23,20 @@ def whole(shape: tuple[int, ...]) -> tuple[Select, ...]:
 
 
 def lengths(select: tuple[Select, ...]) -> tuple[int, ...]:
-    """Tell the shape of what is selected."""
+    """Return the shape of what is selected."""
     return tuple(len(part) for part in select)
 
 
 def part_of(select: tuple[Select, ...], tile: tuple[slice, ...]) -> tuple[Select, ...]:
     """Select a block of what is selected."""
     return tuple(part[cut] for part, cut in zip(select, tile, strict=True))
+
+
+def places_of(select: Select, places: slice | NDArray[np.int64]) -> Select:
+    """Select some of what is selected along one axis."""
+    if isinstance(select, range) and isinstance(places, slice):
+        return select[places]
+    return np.asarray(select)[places]
 
 
 def compose(base: range, select: Select) -> Select:
@@ -40,7 +47,7 @@ def compose(base: range, select: Select) -> Select:
 
 
 def tiles(shape: tuple[int, ...], itemsize: int, nbytes: int) -> Iterator[tuple[slice, ...]]:
-    """Cut an array into blocks of about ``nbytes`` at most, one behind the other in C order.
+    """Cut an array into blocks of about ``nbytes`` at most, in C order.
 
     Examples
     --------

@@ -1,0 +1,98 @@
+"""Values that lie in files, read by position: plain, or compressed in an archive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.files.deflate import Deflated
+from bitesize.files.npy import Header
+from bitesize.files.pread import read_into, with_file
+from bitesize.files.state import FileState
+from bitesize.lazy.nodes import Node, Stretch
+from bitesize.lazy.select import Select, gather
+
+
+class OnDisk(Node):
+    """Values that lie together in a file, in C order.
+
+    Parameters
+    ----------
+    path
+        The file.
+    offset
+        Where in it the first value begins, in bytes.
+    shape, dtype
+        What they are; any byte order.
+    written_to
+        Whether the file may be written to while it is used, by a memmap.
+    """
+
+    on_disk = True
+    path: bytes
+
+    def __init__(
+        self, path: bytes, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], written_to: bool = False
+    ) -> None:
+        self.path, self._offset, self._stored = path, offset, dtype
+        self._seen = None if written_to else FileState.of(path)
+        self.shape, self.dtype = shape, dtype.newbyteorder("=")
+
+    def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
+        """Read by position; the file is open only meanwhile."""
+        if not out.size:
+            return
+
+        def work(fd: int) -> None:
+            """Read while it is open."""
+            if self._seen is not None:
+                self._seen.check(self.path, fd)
+            gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
+
+        with_file(self.path, work)
+
+    def _read_run(self, fd: int, first: int, flat: NDArray[Any]) -> None:
+        read_into(fd, [memoryview(flat.view(np.uint8))], self._offset + first * self.dtype.itemsize, self.path)  # type: ignore[arg-type]
+        if not self._stored.isnative:
+            flat.byteswap(inplace=True)
+
+    def check_unchanged(self) -> None:
+        """Look at the file."""
+        if self._seen is not None:
+            self._seen.check(self.path)
+
+    def stretches(self) -> list[Stretch] | None:
+        """All of it."""
+        plain = self._stored.isnative and bool(self.shape)
+        return [Stretch(self.path, self._offset, self.shape[0])] if plain else None
+
+
+class Compressed(Node):
+    """A compressed member of an archive: any part can be read, at the cost of what lies before it in its stretch."""
+
+    on_disk = True
+    path: bytes
+
+    def __init__(self, stream: Deflated, header: Header) -> None:
+        self.path, self._stream, self._header, self._seen = stream.path, stream, header, FileState.of(stream.path)
+        self.shape, self.dtype = header.shape, header.dtype.newbyteorder("=")
+        self.own_run_nbytes, self.own_held_nbytes = stream.apart, stream.nbytes
+
+    def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
+        """Decompress what is asked for, and what is before it in its stretch."""
+        if not out.size:
+            return
+
+        def work(fd: int) -> None:
+            """Read while it is open."""
+            self._seen.check(self.path, fd)
+            gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
+
+        with_file(self.path, work)
+
+    def _read_run(self, fd: int, first: int, flat: NDArray[Any]) -> None:
+        self._stream.read(fd, self._header.offset + first * self.dtype.itemsize, flat.view(np.uint8))
+        if not self._header.dtype.isnative:
+            flat.byteswap(inplace=True)

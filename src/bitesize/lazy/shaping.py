@@ -1,0 +1,258 @@
+"""Methods that give the same values another shape, order or type, without reading them."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from bitesize.errors import BadSetting, NotLazy
+from bitesize.lazy.axes import Axis, integer, many_axes, one_axis
+from bitesize.lazy.base import LazyBase
+from bitesize.lazy.calculating import elementwise
+from bitesize.lazy.nodes import Cast, Cut, Node, Reshaped, Turned
+from bitesize.lazy.reordered import Picked
+
+Mode = Literal["raise", "wrap", "clip"]
+
+
+class Shaping(LazyBase):
+    """Methods that return another lazy array."""
+
+    def _with(self, node: Node) -> Self:
+        return type(self)(node)
+
+    def slice(self, start: int | None = None, stop: int | None = None, axis: int = 0) -> Self:
+        """Return some neighboring entries of one axis without reading them; `lazy[start:stop]` reads them.
+
+        Parameters
+        ----------
+        start, stop
+            As in a slice; negative numbers count from the end.
+        axis
+            Which axis.
+        """
+        cuts = [range(n) for n in self.shape]
+        axis = normalize_axis_index(axis, self.ndim)
+        cuts[axis] = cuts[axis][start:stop]
+        return self._with(Cut(self._node, tuple(cuts)))
+
+    def reshape(self, *shape: int | Sequence[int], order: str = "C", copy: bool | None = None) -> Self:
+        """Return the same values in another shape; one side may be -1.
+
+        Parameters
+        ----------
+        *shape
+            The new shape, as numbers or as one sequence.
+        order
+            ``"C"``: the last axis varies fastest. ``"F"``: the first axis does.
+        copy
+            Not True: a lazy array is never copied.
+
+        Raises
+        ------
+        ValueError
+            If the sizes differ, as NumPy raises it.
+        NotLazy
+            If ``order`` depends on how an array lies in memory (``"A"``), or ``copy`` is True.
+        """
+        if not shape:
+            raise TypeError("reshape() takes exactly 1 argument (0 given)")
+        if copy:
+            raise NotLazy(f"reshape(copy=True) of a lazy array: {_NO_COPY}")
+        given = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence | np.ndarray) else shape
+        sides = [integer(n) for n in given]
+        rest = math.prod(n for n in sides if n >= 0)
+        if sides.count(-1) == 1 and rest and not self.size % rest:
+            sides[sides.index(-1)] = self.size // rest
+        if any(n < 0 for n in sides) or math.prod(sides) != self.size:
+            raise BadSetting(f"cannot reshape array of size {self.size} into shape {tuple(map(integer, given))}")
+        if _is_fortran(order):
+            return self.T._reshaped(tuple(sides)[::-1]).T
+        return self._reshaped(tuple(sides))
+
+    def _reshaped(self, shape: tuple[int, ...]) -> Self:
+        return self._with(Reshaped(self._node, shape))
+
+    def ravel(self, order: str = "C") -> Self:
+        """Return all values along one axis.
+
+        Parameters
+        ----------
+        order
+            As in `reshape`.
+        """
+        return self.reshape(-1, order=order) if self.size else self.reshape(0, order=order)
+
+    def flatten(self, order: str = "C") -> Self:
+        """Return all values along one axis; as `ravel`, because a lazy array is never changed."""
+        return self.ravel(order)
+
+    def transpose(self, *axes: Any) -> Self:
+        """Return the axes in another order; by default the opposite one."""
+        given = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], Sequence)) else axes
+        order = many_axes(tuple(given), self.ndim) if given else tuple(range(self.ndim))[::-1]
+        if len(order) != self.ndim:
+            raise BadSetting("axes don't match array")
+        return self._with(Turned(self._node, order))
+
+    @property
+    def T(self) -> Self:  # noqa: N802 - as NumPy names it
+        """The axes in the opposite order."""
+        return self.transpose()
+
+    @property
+    def mT(self) -> Self:  # noqa: N802 - as NumPy names it
+        """The last two axes exchanged."""
+        if self.ndim < 2:
+            raise BadSetting("matrix transpose with ndim < 2 is undefined")
+        return self.swapaxes(-1, -2)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Self:
+        """Return the array with two axes exchanged, as `numpy.swapaxes`."""
+        numbers = operator.index(axis1), operator.index(axis2)
+        first, second = (normalize_axis_index(axis, self.ndim) for axis in numbers)
+        order = list(range(self.ndim))
+        order[first], order[second] = order[second], order[first]
+        return self._with(Turned(self._node, tuple(order)))
+
+    def squeeze(self, axis: Axis = None) -> Self:
+        """Return the array without axes of length 1, as `numpy.squeeze`.
+
+        Parameters
+        ----------
+        axis
+            Which of them; by default all.
+
+        Raises
+        ------
+        ValueError
+            If such an axis is longer.
+        """
+        ones = [i for i, n in enumerate(self.shape) if n == 1]
+        gone = ones if axis is None else many_axes(axis, self.ndim)
+        if any(self.shape[i] != 1 for i in gone):
+            raise BadSetting("cannot select an axis to squeeze out which has size not equal to one")
+        return self._reshaped(tuple(n for i, n in enumerate(self.shape) if i not in gone))
+
+    def astype(self, dtype: DTypeLike, *, casting: str = "unsafe") -> Self:
+        """Return the array in another dtype; values are cast while they are read.
+
+        Parameters
+        ----------
+        dtype
+            Of numbers or text. Text without a length (``"U"``) is as wide as this array's dtype may need.
+        casting
+            What may be cast, as `numpy.can_cast` has it.
+
+        Raises
+        ------
+        BadSetting
+            If it is a dtype of objects or records, or has no unit yet, as ``"M8"``.
+        TypeError
+            If ``casting`` forbids it.
+        """
+        wanted = np.dtype(dtype)
+        if wanted.kind in "US" and not wanted.itemsize:  # as wide as this type may need, as NumPy has it
+            wanted = np.empty(0, self.dtype).astype(wanted).dtype
+        if not np.can_cast(self.dtype, wanted, casting=casting):  # type: ignore[arg-type]
+            raise TypeError(f"Cannot cast array data from {self.dtype!r} to {wanted!r} according to the rule '{casting}'")
+        refuse_unless_plain(wanted)
+        return self if wanted == self.dtype else self._with(Cast(self._node, wanted))
+
+    def take(self, indices: ArrayLike, axis: int | None = None, *, mode: Mode = "raise") -> Self:
+        """Return the listed entries of an axis without reading them, as `numpy.take`; `lazy[indices]` reads them.
+
+        Parameters
+        ----------
+        indices
+            Numbers of entries, of any shape.
+        axis
+            Which axis; None counts all values in C order.
+        mode
+            ``"raise"``, or what becomes of numbers out of bounds: ``"wrap"``, ``"clip"``.
+
+        Raises
+        ------
+        IndexError
+            If a number is out of bounds.
+        TypeError
+            If they are not whole numbers.
+        """
+        if axis is None:
+            return self.ravel().take(indices, 0, mode=mode)
+        if not self.ndim:
+            return self.reshape(1).take(indices, axis, mode=mode)
+        axis = one_axis(axis, self.ndim)
+        numbers = np.asarray(indices)
+        if not numbers.size and not isinstance(indices, np.ndarray):
+            numbers = numbers.astype(np.int64)  # an empty list, which NumPy would make floats
+        entries = numbers.astype(np.int64, casting="same_kind")
+        if math.prod(self.shape[:axis]):  # else nothing is taken, and NumPy does not look at the numbers
+            entries = _in_bounds(entries, self.shape[axis], axis, mode)
+        picked = self._with(Picked(self._node, axis, entries.reshape(-1)))
+        shape = (*self.shape[:axis], *numbers.shape, *self.shape[axis + 1 :])
+        return picked if shape == picked.shape else picked._reshaped(shape)
+
+    def clip(self, min: Any = None, max: Any = None) -> Self:  # noqa: A002 - as NumPy names them
+        """Return the values limited to an interval, as `numpy.clip`.
+
+        Parameters
+        ----------
+        min, max
+            Numbers, arrays that broadcast, or lazy arrays of this shape; None for no limit.
+        """
+        return elementwise("np.clip", np.clip, self, min, max)  # type: ignore[no-any-return]
+
+    def round(self, decimals: int = 0) -> Self:
+        """Return rounded values, as `numpy.round`."""
+        return elementwise("np.round", np.round, self, decimals)  # type: ignore[no-any-return]
+
+    def conj(self) -> Self:
+        """Return the complex conjugate, as `numpy.conjugate`."""
+        if self.dtype.kind in "biuf":
+            return self
+        return elementwise("np.conjugate", np.conjugate, self)  # type: ignore[no-any-return]
+
+    conjugate = conj
+
+
+_NO_COPY = "it is never copied, nor changed; np.asarray(lazy) makes an array of it"
+
+
+def _is_fortran(order: str) -> bool:
+    if order in ("C", "F"):
+        return order == "F"
+    if order in ("A", "K"):
+        raise NotLazy(f'order={order!r} depends on how an array lies in memory, and a lazy array does not: give "C" or "F"')
+    raise BadSetting(f"order must be one of 'C', 'F', 'A', or 'K' (got {order!r})")
+
+
+def _in_bounds(numbers: NDArray[np.int64], size: int, axis: int, mode: str) -> NDArray[np.int64]:
+    """Return numbers of entries from 0 on, or raise `IndexError`."""
+    if mode not in ("raise", "wrap", "clip"):
+        raise BadSetting(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
+    if not size and numbers.size:
+        raise IndexError("cannot do a non-empty take from an empty axes.")
+    if mode == "wrap":
+        return numbers % size if size else numbers
+    if mode == "clip":
+        return np.clip(numbers, 0, size - 1) if size else numbers
+    wrong = (numbers < -size) | (numbers >= size)
+    if wrong.any():
+        raise IndexError(f"index {numbers[wrong].flat[0]} is out of bounds for axis {axis} with size {size}")
+    return np.where(numbers < 0, numbers + size, numbers)
+
+
+def refuse_unless_plain(dtype: np.dtype[Any]) -> None:
+    """Raise `BadSetting` for a dtype that a lazy array cannot hold."""
+    if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None:
+        raise BadSetting(f"a lazy array holds plain numbers or text, not {dtype}")
+    unit: Any = dtype
+    if not dtype.itemsize or (dtype.kind in "mM" and np.datetime_data(unit)[0] == "generic"):
+        raise BadSetting(f"the type {dtype} has no size or unit yet: name it, such as 'U10' or 'M8[s]'")
