@@ -150,6 +150,21 @@ def test_a_lazy_array_of_dask_is_refused_with_the_way():
         bs.open([da.ones(5), da.ones(5)])
 
 
+def test_a_data_frame_of_dask_is_refused_with_the_way():
+    frames, pandas = pytest.importorskip("dask.dataframe"), pytest.importorskip("pandas")
+    with pytest.raises(bs.BadSetting, match=r"frame.to_parquet\(folder\)"):
+        bs.open(frames.from_pandas(pandas.DataFrame({"a": [1, 2, 3]}), npartitions=2))
+
+
+def test_xarray_is_taken_from_memory_and_refused_from_elsewhere():
+    xarray, da = pytest.importorskip("xarray"), pytest.importorskip("dask.array")
+    assert np.array_equal(values(bs.open(xarray.DataArray(X, dims=("a", "b")))), X)
+    with pytest.raises(bs.BadSetting, match=r"x.to_zarr\(folder\)"):
+        bs.open(xarray.DataArray(da.ones((5, 5)), dims=("a", "b")))
+    with pytest.raises(bs.BadSetting, match="open one of its variables"):
+        bs.open(xarray.Dataset({"v": (("a", "b"), X)}))
+
+
 def test_tensors_of_the_cpu_are_not_copied():
     torch = pytest.importorskip("torch")
     tensor = torch.arange(12.0).reshape(4, 3).requires_grad_()

@@ -116,7 +116,7 @@ def open_hdf5(path: str) -> Any:
     os.close(open_file(os.fsencode(path)))  # for its error: HDF5's own says nothing that helps
     for locking in _LOCKING:
         try:
-            file = h5py.File(path, "r", locking=locking)
+            file = h5py.File(path, "r", locking=locking, rdcc_nbytes=CACHE)
         except RAISED as error:
             if "locking" in str(error) and locking != _LOCKING[-1]:
                 continue
@@ -128,6 +128,8 @@ def open_hdf5(path: str) -> Any:
     raise AssertionError
 
 
+# What HDF5 keeps of a dataset's chunks where nothing else is said.
+CACHE = 1 << 20
 # HDF5 opens a file twice in a program only with the same lock; without one where nothing else has it open.
 _LOCKING = (False, None, True, "best-effort")
 # What h5py raises for damaged files.

@@ -17,7 +17,7 @@ from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import Refused
 from bitesize.sources.file_rows import FileSource, example_files, first_good
-from bitesize.sources.hdf5_file import RAISED, Hdf5File, OpenDataset, column_of, columns_of, damaged, open_hdf5
+from bitesize.sources.hdf5_file import CACHE, RAISED, Hdf5File, OpenDataset, column_of, columns_of, damaged, open_hdf5
 from bitesize.sources.member_rows import (
     Layout,
     Member,
@@ -28,9 +28,6 @@ from bitesize.sources.member_rows import (
     refuse_two_labels,
     rows_among,
 )
-
-# What HDF5 keeps for a dataset that is opened for a moment: its usual cache of chunks.
-_CACHE = 1 << 20
 
 
 def _members(group: Any, file: Hdf5File, prefix: str) -> Members:
@@ -80,7 +77,7 @@ class Hdf5Files(MemberRows, FileSource):
             """Find the fields of a file."""
             text = os.fsdecode(path)
             with _opened(text) as group:
-                return layout_of(dict(columns_of(group, Hdf5File(text))), asked, text, _CACHE)
+                return layout_of(dict(columns_of(group, Hdf5File(text))), asked, text, CACHE)
 
         self._first, layout = first_good(files.names, look)
         x = next(iter(layout.spec.values()))
@@ -147,7 +144,7 @@ class Hdf5Groups(MemberRows):
         opened = open_hdf5(file.path)
         try:
             layout = layout_of(
-                dict(columns_of(opened[first], file, f"{first}/")), asked, f"{file.path}{MEMBER}{first}", _CACHE
+                dict(columns_of(opened[first], file, f"{first}/")), asked, f"{file.path}{MEMBER}{first}", CACHE
             )
         finally:
             opened.close()

@@ -17,6 +17,7 @@ from bitesize.lazy.parts import MEMBER
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.chained import chain
 from bitesize.sources.choices import Choice
+from bitesize.sources.chunks import Chunked
 from bitesize.sources.column import Column, Refused
 from bitesize.sources.columns import label_of, wanted_fields
 from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
@@ -70,7 +71,7 @@ def layout_of(columns: Mapping[str, Column], asked: Asked, where: str, cache: in
     where
         Name of the row, for messages.
     cache
-        Bytes that the library keeps for an open array.
+        Bytes that the library keeps for an open array of chunks that it reads itself.
 
     Raises
     ------
@@ -108,7 +109,10 @@ def layout_of(columns: Mapping[str, Column], asked: Asked, where: str, cache: in
         raise BadFile(f"{where} holds no arrays of numbers: it has {seen or 'nothing'}")
     chosen = {name: columns[there] for name, there in fields.items()}
     scratch = sum(
-        cache + column.nbytes + column.scratch(column.shape[0] if column.shape else 1) for column in chosen.values()
+        column.nbytes
+        + column.scratch(column.shape[0] if column.shape else 1)
+        + (0 if isinstance(column, Chunked) or column.run_rows is None else cache)
+        for column in chosen.values()
     )
     said += [Choice(f"{name}: {column.unbounded}", "") for name, column in chosen.items() if column.unbounded]
     return Layout(fields, spec, left_out, scratch, frozenset(texts), tuple(said))

@@ -27,6 +27,7 @@ _CPU = (1, 3)
 _WAYS = {
     "dask": "save it with da.to_zarr(x, folder), or da.to_npy_stack(folder, x), and open the folder",
     "dask frame": "save it with frame.to_parquet(folder), and open the folder",
+    "xarray Dataset": "open one of its variables, dataset[name]; or save it with dataset.to_zarr(folder), and open the folder",
     "xarray": "save it with x.to_zarr(folder), and open the folder; or pass x.to_numpy() where it fits in memory",
     "h5py": "pass the dataset itself",
 }
@@ -124,7 +125,8 @@ def _in_memory(what: Any) -> NDArray[Any]:
     if package == "xarray" and getattr(getattr(what, "variable", None), "_in_memory", False):
         return np.asarray(what.to_numpy())
     if package in _WAYS:
-        way = _WAYS["dask frame"] if package == "dask" and not hasattr(type(what), "rechunk") else _WAYS[package]
+        is_frame = package == "dask" and not hasattr(type(what), "rechunk")
+        way = _WAYS["dask frame"] if is_frame else _WAYS.get(f"{package} {type(what).__name__}", _WAYS[package])
         raise BadSetting(f"{_title(what)} would be read whole into memory: {way}")
     if hasattr(what, "__dlpack_device__"):
         return _shared(what)
