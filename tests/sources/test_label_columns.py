@@ -169,6 +169,12 @@ def test_tags_in_a_cell_are_a_number_for_each_and_never_silently_classes(tmp_pat
         assert len(bs.open(what, tag_delimiter="", **settings).classes) == 3
 
 
+def test_a_delimiter_for_labels_that_are_no_text_is_refused():
+    for what, labels in ((np.zeros((2, 3)), [0, 1]), (numbers("ab").assign(label=1), None)):
+        with pytest.raises(bs.BadSetting, match=r"tag_delimiter='\|': .*no text"):
+            bs.open(what, labels=labels, tag_delimiter="|")
+
+
 def test_rows_may_have_no_tag(write):
     source = bs.open(write("label", ["a|b", "", "b"]), tag_delimiter="|")
     assert source.classes == ("a", "b")
@@ -249,6 +255,13 @@ def test_weights_are_named_by_a_setting(write):
     for what in (table, numbers("ab")):
         with pytest.raises(bs.BadSetting, match=r"weights='nothing': .* has no such column; it has the columns .*label"):
             bs.open(what, weights="nothing")
+
+
+def test_weights_that_are_text_are_refused(write):
+    with pytest.raises(bs.BadSetting, match="must be one number a row, and are text"):
+        bs.open(write("label,trust", ["a,low", "b,high", "a,low"]), weights="trust")
+    with pytest.raises(bs.BadSetting, match="must be one number a row, and are text"):
+        bs.open(numbers("ab").assign(trust="low"), weights="trust")
 
 
 @pytest.mark.parametrize("bad", ["-1", "nan", "inf"])

@@ -121,6 +121,10 @@ class ArrowSource(ArrowTable):
                 found = Labels(*number_texts(texts), ())
         else:
             assert column.what is not None
+            if is_label and asked.tag_delimiter:
+                raise BadSetting(
+                    f"tag_delimiter={asked.tag_delimiter!r}: the labels {column.name!r} of {self._where} are no text"
+                )
             self.spec[name] = column.what
             return
         self._known[name] = found.values
