@@ -334,3 +334,22 @@ def test_another_batch_size_keeps_the_order_when_the_order_keeps_its_own():
         other.load_state_dict(state, allow_batch_size_change=True)
         seen += [row for batch in other for row in told(batch)[2]]
     assert seen == order.rows(0, 0, 333).tolist()
+
+
+def test_a_budget_too_small_for_the_window_costs_reads_and_changes_no_row(tmp_path, caplog):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        rows = np.repeat(np.arange(1000, dtype="u4")[:, None], 2500, 1)
+        file.create_dataset("x", data=rows, chunks=(100, 2500), compression="gzip")
+
+    def read(memory):
+        with bs.Loader(bs.open(tmp_path / "w.h5"), batch_size=64, memory=memory) as loader:
+            seen = [batch["x"][:, 0].copy() for batch in loader]
+            assert loader.budget.peak <= loader.budget.total
+        return np.concatenate(seen).tolist()
+
+    whole = read("200 MiB")
+    assert not caplog.records
+    assert read("8 MiB") == whole
+    assert 'memory="' in caplog.text
+    assert "chunks are read more than once" in caplog.text

@@ -17,7 +17,6 @@ def run(*arguments):
     )
 
 
-@pytest.mark.xfail(reason="files/scan.py:matching sorts names as text; this mark goes with the change to natural order")
 def test_files_of_a_pattern_are_joined_in_natural_order(tmp_path):
     for i in range(12):
         np.save(tmp_path / f"x_{i}.npy", np.full((2, 3), i))

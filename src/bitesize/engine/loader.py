@@ -22,6 +22,7 @@ from bitesize.engine.planning import (
     Needs,
     auto_batch_size,
     choose_order,
+    fitted,
     grow_or_refuse,
     make_plan,
     threads_beside,
@@ -132,6 +133,7 @@ class Loader(Standing):
     ) -> None:
         if not isinstance(source, Source):
             raise BadSetting(f"a Source is needed, as bs.open(...) makes it, not {type(source).__name__}")
+        own_window = isinstance(order, Order)
         order, runs = choose_order(source, order, seed, shuffle, batch_size)
         if not isinstance(shard, Shard):
             if shard not in (None, "auto"):
@@ -172,7 +174,10 @@ class Loader(Standing):
             # Only where there is plenty: slots that an output adds, and other loaders of the budget, come first.
             if more.total(self.steps.rows_of_rank, self._slots) <= self.budget.free // 2:
                 self._needs = more
-        self.threads = self._needs.threads
+        self._needs = fitted(
+            self._needs, self.steps, self._slots, self.budget, any_threads=threads is None, any_window=not own_window
+        )
+        self.threads, self._working = self._needs.threads, min(self._working, self._needs.threads)
         grow_or_refuse(self._needs, self.steps, self._slots, self.budget)
         self._charge_all()
         self._pipeline.warm()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +37,7 @@ _THREAD = 128 << 10
 _MOST_LANES, _LANES_NBYTES = 8, 16 << 20
 # Beside its rows: masks, row numbers and random numbers of the batches in the making (8 bytes for up to 16 draws).
 _ROW_OVERHEAD = 160
+_log = logging.getLogger("bitesize")
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,44 @@ def auto_batch_size(needs: Needs, slots: int, most: int, budget: Budget) -> int:
     while size > 1 and needs.total(size, slots) > budget.free:
         size //= 2
     return size
+
+
+def fitted(needs: Needs, steps: Steps, slots: int, budget: Budget, *, any_threads: bool, any_window: bool) -> Needs:
+    """Return needs that fit the budget where they can: with fewer threads, or with less of a window. Both change speed alone.
+
+    Parameters
+    ----------
+    needs
+        As they are where there is room.
+    steps
+        Rows of a batch.
+    slots
+        Batches in the ring.
+    budget
+        What there is.
+    any_threads, any_window
+        Whether the number of threads and the size of the window are not the user's.
+    """
+    rows, free = steps.rows_of_rank, budget.most - budget.granted
+    if needs.total(rows, slots) <= free:
+        return needs
+    threads = range(needs.threads - 1, 0, -1) if any_threads else range(0)
+    fewer = next((less for n in threads if (less := replace(needs, threads=n)).total(rows, slots) <= free), None)
+    if fewer is not None:
+        return fewer
+    alone = replace(needs, threads=1 if any_threads else needs.threads)
+    window = needs.window - (alone.total(rows, slots) - free)
+    if not any_window or window < 0:
+        return needs
+    whole = format_size(budget.most - free + needs.total(rows, slots), ceil=True)
+    _log.warning(
+        "rows are shuffled within chunks of %s, and the budget has %s for them: chunks are read more than once, which is slower. "
+        'memory="%s" reads each once.',
+        format_size(needs.window),
+        format_size(window),
+        whole,
+    )
+    return replace(alone, window=window)
 
 
 def grow_or_refuse(needs: Needs, steps: Steps, slots: int, budget: Budget) -> None:

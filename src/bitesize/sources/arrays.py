@@ -52,7 +52,7 @@ class Arrays(Source):
     ) -> None:
         if np.ma.isMaskedArray(x):
             raise BadSetting("a masked array: fill it first, as x.filled(0) does, or leave rows out with x[rows]")
-        node = x if isinstance(x, Node) else node_of(x) if isinstance(x, np.memmap) else None
+        node = x if isinstance(x, Node) else node_of(x)
         self._x: NDArray[Any] | Node = np.asarray(x) if node is None or isinstance(node, InMemory) else node
         self._labels = labels
         self.classes = classes
