@@ -19,7 +19,7 @@ from bitesize.sources.kinds import taking
 from bitesize.sources.layouts.listing import with_choices
 from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.sources.splits import InParts
-from bitesize.spec import Mode
+from bitesize.spec import Field, Mode
 
 # Whole numbers of more different values than this are not named as classes: they are numbers to predict.
 _MOST_NAMED = 100_000
@@ -114,7 +114,18 @@ def open(  # noqa: A001 - reads as bs.open
     if labels is True or (isinstance(labels, np.ndarray | list | tuple) and len(np.shape(labels)) == 0):
         raise BadSetting(f"labels must be one a row, a name, or False for none, not {labels!r}")
     options = Asked(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row)
-    return _say_labels(_open(what, options), options)
+    return _check_used(_say_labels(_open(what, options), options), options)
+
+
+def _check_used(source: Source, options: Asked) -> Source:
+    """Refuse settings that meant nothing to the data, rather than ignore them."""
+    if options.weights and source.weight_name is None:
+        raise BadSetting(f"weights={options.weights!r}: this data has no such column of sample weights: it has {', '.join(source.column_names)}")
+    if options.tag_delimiter:
+        what = source.spec.get(source.label_name or "")
+        if not isinstance(what, Field) or not what.shape:
+            raise BadSetting(f"tag_delimiter={options.tag_delimiter!r} separates tags in labels of text, and this data has none")
+    return source
 
 
 def _labels_file(path: str) -> NDArray[Any]:

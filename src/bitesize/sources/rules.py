@@ -89,7 +89,8 @@ def open_folder(path: str, options: Asked) -> Source:
 def _own_format(path: str, options: Asked) -> Source | None:
     kind = taking(path)
     labels = options.labels
-    if kind is None or (kind is Table and isinstance(labels, str) and os.path.dirname(labels) and os.path.exists(labels)):
+    named = isinstance(labels, str) and bool(os.path.dirname(labels) or os.path.splitext(labels)[1])
+    if kind is None or (kind is Table and named and os.path.exists(labels)):
         return None  # another table, or masks
     return of_many(kind, path, options)
 
@@ -106,6 +107,8 @@ def _labels_json(path: str, options: Asked) -> Source | None:
     if not isinstance(labels, str) or not labels.lower().endswith(".json"):
         return None
     folder = os.path.join(path, options.split or "")
+    if annotated_folders.is_list_of_records(labels):
+        return _labels_table(path, options)
     by_name = annotated_folders.labels_by_name(labels)
     if by_name is not None:
         return folders.listed_folder(folder, replace(options, labels=by_name, split=None), open_folder)
