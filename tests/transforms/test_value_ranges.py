@@ -122,3 +122,19 @@ def test_images_of_16_bits_are_measured(tmp_path):
         BadSetting, match=r"x holds uint16 values from \d+ to 4\d\d\d, and Contrast expects 0 to 1: put bs.Scale"
     ):
         bs.Loader(source, batch_size=1, memory="16 MiB", transforms=[bs.Contrast()])
+
+
+@pytest.mark.parametrize("scale", [bs.Scale(1 / 255), bs.Scale(1 / 127.5, -1.0), bs.Scale(-2.0)], ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float64"])
+def test_normalize_by_the_data_follows_a_scale(scale, dtype):
+    x = BYTES.astype(dtype)
+    with bs.Loader(bs.open(x), batch_size=40, memory="16 MiB", transforms=[scale, bs.Normalize("data")]) as loader:
+        got = next(iter(loader))["x"]
+        np.testing.assert_allclose(got.mean(axis=(0, 1, 2)), 0, atol=1e-4)
+        np.testing.assert_allclose(got.std(axis=(0, 1, 2)), 1, atol=1e-4)
+
+
+def test_normalize_by_the_data_is_of_values_as_stored():
+    for before in (bs.Normalize(0.5, 0.25), bs.Colour((0.5, 0, 0, 0) * 3)):
+        with pytest.raises(BadSetting, match=r'Normalize\("data"\) is of values as stored, and .* before it changes them'):
+            draw(BYTES, before, bs.Normalize("data"))

@@ -16,11 +16,12 @@ from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
 from bitesize.spec import MOST_CHANNELS, Encoded, Field, channels_seem_first, image_channels
 from bitesize.transforms.base import Size, Step, Surrounded, Transform, as_colour
-from bitesize.transforms.colour import Normalize
+from bitesize.transforms.colour import Colour, Normalize, Scale
 from bitesize.transforms.erase import Cutout
 from bitesize.transforms.map import Map
 from bitesize.transforms.mix import MixUp, PairMix
-from bitesize.transforms.view import BLACK, Colour
+from bitesize.transforms.view import BLACK
+from bitesize.transforms.view import Colour as Color
 
 Layout = Literal["HWC", "CHW"]
 
@@ -71,7 +72,7 @@ class Steps:
         return image_channels(what.shape) or 1
 
     @property
-    def surroundings(self) -> tuple[Colour, int]:
+    def surroundings(self) -> tuple[Color, int]:
         """What lies around an image, and around its mask."""
         for view in self.views:
             if isinstance(view, Surrounded) and view.shows_surroundings:
@@ -80,12 +81,36 @@ class Steps:
 
 
 def measured(source: Source, transforms: Sequence[Any], budget: Budget) -> Sequence[Any]:
-    """Give the transforms, ``Normalize("data")`` with the numbers of the source."""
+    """Return the transforms, ``Normalize("data")`` with the numbers of the source, as a `Scale` before it leaves them.
+
+    Raises
+    ------
+    BadSetting
+        If a step before it makes other values than those that are measured.
+    """
     if not isinstance(transforms, Sequence) or not any(isinstance(step, Normalize) and step.of_data for step in transforms):
         return transforms
-    mean, std = source.statistics(budget).normalization
-    numbers = Normalize(mean, std) if len(mean) > 1 else Normalize(mean[0], std[0])
-    return [numbers if isinstance(step, Normalize) and step.of_data else step for step in transforms]
+    found = source.statistics(budget)
+    mean, std = found.normalization
+    factor, offset = 255.0 if found.whole else 1.0, 0.0  # what brings these numbers to the values that a step gets
+    out: list[Any] = []
+    changed = scaled = None
+    for step in transforms:
+        if isinstance(step, Normalize) and step.of_data:
+            if changed is not None:
+                raise BadSetting(
+                    f'Normalize("data") is of values as stored, and {changed!r} before it changes them: leave one out'
+                )
+            if scaled:
+                mean = tuple(each * factor + offset for each in mean)
+                std = tuple(d * abs(factor) if known else 1.0 for d, known in zip(std, found.std, strict=False))
+            step = Normalize(mean, std) if len(mean) > 1 else Normalize(mean[0], std[0])
+        elif isinstance(step, Scale):
+            factor, offset, scaled = factor * step.factor, offset * step.factor + step.offset, step
+        if isinstance(step, Normalize | Colour):
+            changed = step
+        out.append(step)
+    return out
 
 
 def sort_steps(transforms: Sequence[Any]) -> Steps:
