@@ -15,11 +15,12 @@ from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.beside import Beside, Zipped
 from bitesize.sources.choices import Choice
+from bitesize.sources.features import StackedFields
 from bitesize.sources.kinds import taking
 from bitesize.sources.layouts.listing import with_choices
 from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.sources.splits import InParts
-from bitesize.spec import Field, Mode
+from bitesize.spec import Encoded, Field, Mode
 
 # Whole numbers of more different values than this are not named as classes: they are numbers to predict.
 _MOST_NAMED = 100_000
@@ -120,11 +121,15 @@ def open(  # noqa: A001 - reads as bs.open
 def _check_used(source: Source, options: Asked) -> Source:
     """Refuse settings that meant nothing to the data, rather than ignore them."""
     if options.weights and source.weight_name is None:
-        raise BadSetting(f"weights={options.weights!r}: this data has no such column of sample weights: it has {', '.join(source.column_names)}")
+        raise BadSetting(
+            f"weights={options.weights!r}: this data has no such column of sample weights: it has {', '.join(source.column_names)}"
+        )
     if options.tag_delimiter:
         what = source.spec.get(source.label_name or "")
         if not isinstance(what, Field) or not what.shape:
-            raise BadSetting(f"tag_delimiter={options.tag_delimiter!r} separates tags in labels of text, and this data has none")
+            raise BadSetting(
+                f"tag_delimiter={options.tag_delimiter!r} separates tags in labels of text, and this data has none"
+            )
     return source
 
 
@@ -203,7 +208,15 @@ def open_to_train(what: What, labels: Labels = None, split: str | None = None, *
         As `open`.
     """
     source = open(what, labels, split=split, **settings)
+    if settings.get("weights") and source.weight_name is None:
+        source = _with_weights(source, settings["weights"])
     label, weight = source.label_name, source.weight_name
+    columns = [name for name in source.spec if name not in (label, weight)]
+    if columns and "x" not in columns and all(_is_number(source.spec[name]) for name in columns):
+        features = StackedFields(source, columns)
+        shown = ", ".join(columns[:10]) + (", ..." if len(columns) > 10 else "")
+        features.choices = (*source.choices, Choice(f"x: the columns {shown} as one row of features", "fields="))
+        source = features
     if source.main != "x" or label not in (None, "y"):
         if source.main == label:
             raise BadFile(f"{what!r:.80} has nothing but labels: {', '.join(source.spec)}")
@@ -217,6 +230,19 @@ def open_to_train(what: What, labels: Labels = None, split: str | None = None, *
             named.choices = (*source.choices, Choice(f"labels: {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
             source = named
     return source
+
+
+def _with_weights(source: Source, name: str) -> Source:
+    """Take a column of data that has no tables' columns, such as .npz, for sample weights."""
+    if name not in source.column_names:
+        raise BadSetting(f"weights={name!r}: there is no such column: the data has {', '.join(source.column_names)}")
+    weighed = Beside(source, {name: source.column(name).astype(np.float64)}, source.classes)
+    weighed.weight_name = name
+    return weighed
+
+
+def _is_number(what: Field | Encoded) -> bool:
+    return isinstance(what, Field) and what.shape == () and what.dtype.kind in "biuf"
 
 
 def open_parts(what: What, labels: Any = None, **settings: Any) -> tuple[dict[str, Source], dict[str, BadFile]]:
