@@ -140,12 +140,10 @@ def test_arrays_that_differ_elsewhere_are_to_be_made_equal(tmp_path):
         bs.open(tmp_path, file_is_row=False)
 
 
-def test_volumes_of_one_length_are_rows_without_a_word(tmp_path):
-    for i in range(3):
-        np.save(tmp_path / f"{i}.npy", np.zeros((8, 16, 16), np.float32))
-    assert bs.open(tmp_path).choices == ()
-    np.save(tmp_path / "2.npy", np.zeros((9, 16, 16), np.float32))
-    assert [choice.setting for choice in bs.open(tmp_path).choices] == ["file_is_row=False"]
+def test_files_without_labels_are_said_to_be_rows(tmp_path):
+    top = folders(tmp_path / "d", npy)
+    assert "file_is_row=False" in [choice.setting for choice in bs.open(top / "ill").choices]
+    assert "file_is_row=False" not in [choice.setting for choice in bs.open(top).choices]
 
 
 def test_kinds_that_are_never_otherwise_say_so(tmp_path):

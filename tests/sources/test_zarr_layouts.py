@@ -23,9 +23,8 @@ def test_a_group_is_a_row_where_all_are_alike(tmp_path):
     images = np.frombuffer(b"".join(read_rows(source, range(12))["image"]), np.float32).reshape(12, 8, 8)
     assert images[:, 0, 0].tolist() == list(range(12))  # sample_2 before sample_10
     assert source.labels.tolist() == [i % 3 for i in range(12)]
-    assert [choice.chosen for choice in source.choices] == [
-        "each of the 12 groups sample_0, sample_1, ... is one row, its arrays the fields"
-    ]
+    said = [choice.chosen for choice in source.choices]
+    assert "each of the 12 groups sample_0, sample_1, ... is one row, its arrays the fields" in said
     check_source(source)
     assert len(bs.open(zarr.open(tmp_path / "a.zarr"))) == 12
 
@@ -64,4 +63,4 @@ def test_two_groups_with_other_names_are_fields_side_by_side(tmp_path):
         group.create_array(f"{name}/image", data=np.zeros((9, 4, 4)))
     source = bs.open(tmp_path / "a.zarr")
     assert (len(source), sorted(source.spec)) == (9, ["left/image", "right/image"])
-    assert "left, right lie side by side" in source.choices[0].chosen
+    assert any("left, right lie side by side" in choice.chosen for choice in source.choices)
