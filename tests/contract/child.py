@@ -25,7 +25,7 @@ from tests.contract.data import one_part, source
 def loader(case: Case, folder: Path, rows: int, memory: Any, **options: Any) -> bs.Loader:
     """Make the loader of a case."""
     images = case.kind.startswith(("jpeg", "mixed", "tar"))
-    transforms = [bs.RandomResizedCrop(case.size), bs.Flip(), bs.Scale(1 / 255)] if images else [bs.Scale(1 / 255)]
+    transforms = [bs.RandomResizedCrop(case.size), bs.Flip(), bs.Scale(1 / 255)] if images else [bs.Scale(0.5)]
     data = source(case.kind, folder, rows)
     if case.how in OUTPUTS:
         options["last"] = "pad"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,13 +12,12 @@ import numpy as np
 
 from bitesize.errors import BadSetting
 from bitesize.transforms.base import Transform, between, is_number, probability_setting, range_setting
+from bitesize.transforms.color_math import brighten, saturate, stretch, turn_hue
 from bitesize.transforms.view import View
 
 # Mean and deviation of ImageNet's channels, for pixels of 0 to 1: what models trained on it expect.
 _NAMED = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
 _OF_DATA = "data"
-# Brightness as the eye sees it (ITU-R BT.601-7, as in JPEG and in Pillow's "L").
-_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
 Range = float | tuple[float, float]
 # Least and greatest amount that there may be, and the one that changes nothing: of factors, and of turns.
 _FACTORS, _TURNS = (0.0, 100.0, 1.0), (-0.5, 0.5, 0.0)
@@ -254,7 +252,7 @@ class Brightness(_Amount):
 
     def change(self, view: View, amount: float) -> None:
         """Multiply."""
-        _brighten(view, amount)
+        brighten(view, amount)
 
 
 @dataclass(frozen=True, repr=False)
@@ -273,7 +271,7 @@ class Contrast(_Amount):
 
     def change(self, view: View, amount: float) -> None:
         """Stretch."""
-        _stretch(view, amount)
+        stretch(view, amount)
 
 
 @dataclass(frozen=True, repr=False)
@@ -290,7 +288,7 @@ class Saturation(_Mixing, _Amount):
 
     def change(self, view: View, amount: float) -> None:
         """Mix with gray."""
-        _saturate(view, amount)
+        saturate(view, amount)
 
 
 @dataclass(frozen=True, repr=False)
@@ -308,7 +306,7 @@ class Hue(_Mixing, _Amount):
 
     def change(self, view: View, amount: float) -> None:
         """Turn."""
-        _turn_hue(view, amount)
+        turn_hue(view, amount)
 
 
 @dataclass(frozen=True, repr=False)
@@ -337,7 +335,7 @@ class ColorJitter(Transform):
         """The steps that do something: what to do, which random number, and its bounds."""
         steps: list[tuple[Callable[[View, float], None], int, tuple[float, float]]] = []
         for i, (name, change) in enumerate(
-            (("brightness", _brighten), ("contrast", _stretch), ("saturation", _saturate), ("hue", _turn_hue))
+            (("brightness", brighten), ("contrast", stretch), ("saturation", saturate), ("hue", turn_hue))
         ):
             limits = _TURNS if name == "hue" else _FACTORS
             bounds = range_setting("ColorJitter", name, getattr(self, name), *limits)
@@ -355,12 +353,12 @@ class ColorJitter(Transform):
     @property
     def changes_contrast(self) -> bool:
         """Whether contrast is changed."""
-        return any(change is _stretch for change, _, _ in self._steps)
+        return any(change is stretch for change, _, _ in self._steps)
 
     @property
     def needs_colors(self) -> bool:
         """Whether saturation or hue is changed."""
-        return any(change in (_saturate, _turn_hue) for change, _, _ in self._steps)
+        return any(change in (saturate, turn_hue) for change, _, _ in self._steps)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Compose all four."""
@@ -388,42 +386,8 @@ class Grayscale(_Mixing):
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Mix all channels."""
         if u[0] < self.p:
-            _saturate(view, 0.0)
+            saturate(view, 0.0)
 
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _brighten(view: View, factor: float) -> None:
-    view.per_channel((factor, factor, factor), (0.0, 0.0, 0.0))
-
-
-def _stretch(view: View, factor: float) -> None:
-    rest = (1.0 - factor) * view.whole / 2
-    view.per_channel((factor, factor, factor), (rest, rest, rest))
-
-
-def _saturate(view: View, factor: float) -> None:
-    r, g, b = (1.0 - factor) * _RED, (1.0 - factor) * _GREEN, (1.0 - factor) * _BLUE
-    view.paint((r + factor, g, b, 0.0, r, g + factor, b, 0.0, r, g, b + factor, 0.0))
-
-
-# NTSC's YIQ (FCC, 47 CFR 73.682): luma, and two axes of colour around it.
-_TO_YIQ = np.array([[_RED, _GREEN, _BLUE], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
-_FROM_YIQ = np.linalg.inv(_TO_YIQ)
-# Turning by an angle is luma + cos(angle) * chroma + sin(angle) * (chroma turned by a quarter).
-_LUMA, _CHROMA, _QUARTER = (
-    tuple((_FROM_YIQ @ np.array(part) @ _TO_YIQ).reshape(-1).tolist())
-    for part in (
-        [[1.0, 0, 0], [0, 0, 0], [0, 0, 0]],
-        [[0.0, 0, 0], [0, 1, 0], [0, 0, 1]],
-        [[0.0, 0, 0], [0, 0, -1], [0, 1, 0]],
-    )
-)
-
-
-def _turn_hue(view: View, turn: float) -> None:
-    cos, sin = math.cos(2 * math.pi * turn), -math.sin(2 * math.pi * turn)
-    m = [y + cos * c + sin * q for y, c, q in zip(_LUMA, _CHROMA, _QUARTER, strict=True)]
-    view.paint((m[0], m[1], m[2], 0.0, m[3], m[4], m[5], 0.0, m[6], m[7], m[8], 0.0))
