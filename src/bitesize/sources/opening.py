@@ -121,9 +121,7 @@ def open(  # noqa: A001 - reads as bs.open
 def _check_used(source: Source, options: Asked) -> Source:
     """Refuse settings that meant nothing to the data, rather than ignore them."""
     if options.weights and source.weight_name is None:
-        raise BadSetting(
-            f"weights={options.weights!r}: this data has no such column of sample weights: it has {', '.join(source.column_names)}"
-        )
+        source = _with_weights(source, options.weights)
     if options.tag_delimiter:
         what = source.spec.get(source.label_name or "")
         if not isinstance(what, Field) or not what.shape:
@@ -208,8 +206,6 @@ def open_to_train(what: What, labels: Labels = None, split: str | None = None, *
         As `open`.
     """
     source = open(what, labels, split=split, **settings)
-    if settings.get("weights") and source.weight_name is None:
-        source = _with_weights(source, settings["weights"])
     label, weight = source.label_name, source.weight_name
     columns = [name for name in source.spec if name not in (label, weight)]
     if columns and "x" not in columns and all(_is_number(source.spec[name]) for name in columns):
