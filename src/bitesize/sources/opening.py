@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -112,6 +113,7 @@ def open(  # noqa: A001 - reads as bs.open
         labels = os.fspath(labels)
     if isinstance(labels, str) and labels.lower().endswith(".npy") and os.path.isfile(labels):
         labels = _labels_file(labels)
+    labels = _held_labels(labels)
     if labels is True or (isinstance(labels, np.ndarray | list | tuple) and len(np.shape(labels)) == 0):
         raise BadSetting(f"labels must be one a row, a name, or False for none, not {labels!r}")
     options = Asked(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row)
@@ -138,6 +140,26 @@ def _labels_file(path: str) -> NDArray[Any]:
     except ValueError as error:
         raise BadFile(f"labels={path!r} cannot be read: {error}") from error
     return labels
+
+
+def _held_labels(labels: Any) -> Any:
+    """Read labels that another library has open, where they are small; larger ones are data of their own.
+
+    Raises
+    ------
+    BadSetting
+        If they take more than 64 bytes a row.
+    """
+    package = type(labels).__module__.partition(".")[0]
+    if package not in ("h5py", "zarr", "dask", "xarray"):
+        return labels
+    shape, dtype = getattr(labels, "shape", ()), getattr(labels, "dtype", None)
+    if package in ("h5py", "zarr") and shape and dtype is not None and math.prod(shape[1:]) * np.dtype(dtype).itemsize <= 64:
+        return labels[:]
+    raise BadSetting(
+        f"labels of {package} of shape {shape} would be read whole into memory: bs.zip(x=bs.open(...), y=bs.open(...)) reads both "
+        "from their files"
+    )
 
 
 def _open(what: Any, options: Asked) -> Source:

@@ -256,6 +256,8 @@ def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[i
 def _kind_of(names: Names, table: str) -> type[Source]:
     kinds = {by_suffix(os.fsdecode(names.relative(i))) for i in range(len(names))}
     kind = next(iter(kinds))
+    if kind is not None and not kind.file_is_row and kind.one_row_kind is not None:
+        kind = kind.one_row_kind
     if len(kinds) > 1 or kind is None or not kind.file_is_row:
         raise BadSetting(f"the files of {table} must be of one kind, images or .npy files: {names.show(0)} ...")
     need(kind)
