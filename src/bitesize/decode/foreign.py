@@ -45,7 +45,7 @@ _MATLAB = Foreign("MATLAB", "read it with scipy.io.loadmat and save its array as
 _MRC = Foreign("MRC", "read it with mrcfile and save its data as .npy")
 _CZI = Foreign("a microscope's file", "read it with bioio or aicsimageio and save its array as .npy")
 
-_SUFFIXES = {
+FOREIGN_SUFFIXES = {
     **dict.fromkeys((".heic", ".heif", ".hif"), _HEIC),
     **dict.fromkeys((".avif", ".avifs"), _AVIF),
     ".jxl": _JPEG_XL,
@@ -138,7 +138,7 @@ def foreign_format(start: bytes, name: str = "") -> Foreign | None:
     if start[344:348] in (b"n+1\0", b"ni1\0"):
         return _NIFTI
     lower = os.path.basename(name).lower()
-    known = _SUFFIXES.get(os.path.splitext(lower)[1])
+    known = FOREIGN_SUFFIXES.get(os.path.splitext(lower)[1])
     return known or next(
-        (foreign for suffix, foreign in _SUFFIXES.items() if suffix.count(".") > 1 and lower.endswith(suffix)), None
+        (foreign for suffix, foreign in FOREIGN_SUFFIXES.items() if suffix.count(".") > 1 and lower.endswith(suffix)), None
     )

@@ -75,7 +75,7 @@ def open(  # noqa: A001 - reads as bs.open
         For data with names of its own: the fields to take, or what to call them, ``{"x": "image", "y": "label"}``. All if not
         given.
     mode
-        What images come out as: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"``.
+        What images come out as: ``"RGB"``, ``"L"`` (gray), ``"RGBA"``, or ``"I;16"`` (gray of 16 bits, values kept).
     orient
         Whether images are turned upright by their EXIF orientation.
     weights

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bitesize.decode.foreign import FOREIGN_SUFFIXES
 from bitesize.decode.header import sniff
 from bitesize.errors import BadSetting, BitesizeError
 from bitesize.files.names import Names, names_of, show
@@ -29,30 +30,21 @@ from bitesize.sources.splits import InParts, choose_files, part_of
 TABLES = frozenset((".csv", ".tsv", ".jsonl"))
 # Why files are left out that people might miss.
 REASONS: Mapping[str, str] = {
-    ".heic": "HEIC images (.heic): convert them to JPEG, for example with heif-convert",
-    ".heif": "HEIC images (.heif): convert them to JPEG, for example with heif-convert",
-    ".avif": "AVIF images (.avif): convert them to PNG or JPEG",
-    ".jp2": "JPEG 2000 images (.jp2): convert them to PNG",
-    ".dcm": "DICOM files (.dcm): read them with pydicom, save them as .npy",
-    ".nii": "NIfTI files (.nii): read them with nibabel, save them as .npy",
-    ".mat": "MATLAB files (.mat): read them with scipy.io, save them as .npy",
+    **{suffix: f"{each.name} ({suffix}): {each.way}" for suffix, each in FOREIGN_SUFFIXES.items()},
     ".zip": "archives (.zip): extract them",
+    ".tgz": "archives (.tgz): extract them",
     ".gz": "compressed files (.gz): extract them",
     ".rar": "archives (.rar): extract them",
     ".7z": "archives (.7z): extract them",
-    ".mp4": "videos (.mp4): save their frames as images",
-    ".avi": "videos (.avi): save their frames as images",
     ".wav": "sound (.wav): save it as .npy",
     ".mp3": "sound (.mp3): save it as .npy",
-    ".tgz": "archives (.tgz): extract them",
+    ".flac": "sound (.flac): save it as .npy",
     ".pkl": "pickles (.pkl), which could run code when read: save the data as .npy or Parquet",
     ".pickle": "pickles (.pickle), which could run code when read: save the data as .npy or Parquet",
     ".xlsx": "workbooks (.xlsx): save them as CSV or Parquet",
     ".xls": "workbooks (.xls): save them as CSV or Parquet",
     ".tfrecord": "TFRecord files (.tfrecord): read them with TensorFlow, save them as tar or Parquet",
     ".mdb": "LMDB databases (.mdb): save their entries as files",
-    ".svg": "SVG drawings (.svg): convert them to PNG",
-    ".pdf": "PDF files (.pdf): convert their pages to PNG",
 }
 
 

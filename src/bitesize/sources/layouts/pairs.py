@@ -12,6 +12,7 @@ from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, path_key, scan
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.choices import Choice
+from bitesize.sources.image_headers import probe
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
@@ -161,7 +162,10 @@ def _open(images: str, masks: str, options: Asked) -> Source:
         return with_choices(source, Choice(f"images of {os.path.basename(images)} alone, without their masks", "labels="))
     found, drawn = scan(images, ImageFiles.suffixes, REASONS, flat=True), scan(masks, MASK_SUFFIXES, REASONS, flat=True)
     no_fields(options)
-    source = ImagesWithMasks(found.names, drawn.names, mode=options.mode, orient=options.orient, left_out=found.left_out)
+    probed = probe(found.names, options.mode)
+    left_out = {**found.left_out, **probed.left_out}
+    source = ImagesWithMasks(found.names, drawn.names, mode=options.mode, orient=options.orient, left_out=left_out)
+    source.choices = probed.choices
     return with_choices(
         source, Choice(f"labels: masks, the files of the same names in {os.path.basename(masks)}", "labels=")
     )
