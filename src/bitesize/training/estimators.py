@@ -138,24 +138,15 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
     if settings.image_size is None and isinstance(train.spec["x"], Encoded):
         settings = replace(settings, image_size=_IMAGE_SIZE)
     budget = Budget(settings.memory)
-    scaling = choose_scaling(
-        train,
-        settings.normalize,
-        None,
-        measure_values(train, budget),
-        budget,
-        nonnegative=settings.model.removeprefix(_PREFIX) in _OF_COUNTS,
-        on_error=settings.on_error,
-        max_bad=settings.max_bad,
-    )
+    scaling = _scaling(settings, train, budget)
     evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
     said, val_steps = [scaling.line], evaluated
     if val is not None and settings.val is not None:
         steps, differs = adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
         val_steps = [*geometry(val, settings.image_size, False), *steps]
         said += [differs] if differs else []
-    if train.weight_name is not None:
-        said.append(f"the sample weights {train.weight_name!r} are not used: models of scikit-learn are trained without")
+    if train.weight_name is not None and "sample_weight" not in inspect.signature(model.partial_fit).parameters:
+        said.append(f"warning: the sample weights {train.weight_name!r} are not used: {settings.model} takes none")
 
     def loader(source: Source, *, training: bool) -> Loader:
         """Make a loader with the settings of the run."""
@@ -195,6 +186,20 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
         config=config,
         said=said,
         warnings=data.warnings,
+    )
+
+
+def _scaling(settings: TrainSettings, train: Source, budget: Budget) -> Scaling:
+    """Choose what is done to values."""
+    return choose_scaling(
+        train,
+        settings.normalize,
+        None,
+        measure_values(train, budget),
+        budget,
+        nonnegative=settings.model.removeprefix(_PREFIX) in _OF_COUNTS,
+        on_error=settings.on_error,
+        max_bad=settings.max_bad,
     )
 
 
