@@ -79,9 +79,11 @@ def plain(text: object) -> str:
 
 def understood(source: Source) -> list[str]:
     """Return what was understood, chosen and left out while data was opened, a line each."""
+    from bitesize.sources.explanation import counted_reason
+
     lines = [in_options(str(choice)) for choice in source.choices]
     if source.left_out:
-        lines.append("left out: " + ", ".join(f"{count:,} {why}" for why, count in source.left_out.items()))
+        lines.append("left out: " + ", ".join(counted_reason(count, why) for why, count in source.left_out.items()))
     return lines
 
 

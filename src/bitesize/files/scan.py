@@ -234,6 +234,14 @@ class _Scan:
         self.visited.add(identity)
         return True
 
+    def reason(self, name: bytes, suffix: bytes) -> str:
+        """Return why a file is left out: by its last two suffixes, its last one, or that without what follows a hyphen."""
+        both = name.lower()[name.rfind(b".", 0, len(name) - len(suffix)) :] if suffix else b""
+        found = next(
+            (why for end in (both, suffix, suffix.partition(b"-")[0]) if (why := self.reasons.get(show(end)))), None
+        )
+        return found or f"other files ({show(suffix) or 'no suffix'})"
+
     def read(self, path: bytes) -> tuple[list[bytes], list[bytes]]:
         """Tell the data files of one folder in natural order, and its subfolders."""
         files: list[bytes] = []
@@ -261,7 +269,7 @@ class _Scan:
                     else:
                         folders.append(name)
                 elif entry.is_file():
-                    left_out[self.reasons.get(show(suffix)) or f"other files ({show(suffix) or 'no suffix'})"] += 1
+                    left_out[self.reason(name, suffix)] += 1
                 else:  # a FIFO or device would block for ever, a broken link leads nowhere
                     left_out["not regular files, or broken links"] += 1
         self.kinds.update({os.fsdecode(suffix): count for suffix, count in kinds.items()})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from bitesize.sources.base import Source
     from bitesize.sources.value_range import ValueRange
 
+_PLURAL = re.compile(r"^((?:\w+ ){0,3}?)(file|folder|table|archive|image|mask|label|page|video|link|member)s\b")
 _SHOWN = 12  # classes, columns or names in a line
 
 
@@ -121,11 +124,22 @@ class Explanation:
             found.append(("labels", "none"))
         for heading, choices in (("chosen", self.choices), ("note", self.hints)):
             found += [(heading, f"{each.chosen}{f'  [{each.setting}]' if each.setting else ''}") for each in choices]
-        found += [("left out", f"{count:,} {why}") for why, count in self.left_out.items()]
+        found += [("left out", counted_reason(count, why)) for why, count in self.left_out.items()]
         return found
 
     def __str__(self) -> str:
         return "\n".join(f"{heading:<9} {text}" for heading, text in self.lines())
+
+
+def counted_reason(count: int, why: str) -> str:
+    """Write how many were left out, and why.
+
+    Examples
+    --------
+    >>> counted_reason(1, "other files (.txt)"), counted_reason(2, "other files (.txt)")
+    ('1 other file (.txt)', '2 other files (.txt)')
+    """
+    return f"{count:,} {_PLURAL.sub(lambda found: found[1] + found[2], why, count=1) if count == 1 else why}"
 
 
 def explain(source: Source, *, measure: bool = True) -> Explanation:
@@ -153,7 +167,7 @@ def explain(source: Source, *, measure: bool = True) -> Explanation:
     hint = suggested_groups(source)
     return Explanation(
         layout=source.layout,
-        kind=type(source).title or _inner_title(source),
+        kind=_kind(source),
         rows=len(source),
         fields=fields,
         classes=classes,
@@ -187,15 +201,20 @@ def _labels(source: Source) -> tuple[dict[str, int] | None, str | None]:
     return None, f"{'numbers' if isinstance(what, Field) else 'labels'}, {what}"
 
 
-def _inner_title(source: Source) -> str:
-    """Return the title of the source that rows come from."""
+def _kind(source: Source) -> str:
+    """Return what people call the data that rows come from."""
+    from bitesize.sources.base import Source
+
+    if type(source).title:
+        return type(source).title
     for name in ("base", "_parts"):
         inner = getattr(source, name, None)
-        if name == "_parts" and inner:
+        if isinstance(inner, list | tuple) and inner:
             inner = inner[0][1] if isinstance(inner[0], tuple) else inner[0]
-        if inner is not None:
-            return type(inner).title or _inner_title(inner)
-    return type(source).__name__
+        if isinstance(inner, Source):
+            return _kind(inner)
+    text = (inspect.getdoc(type(source)) or type(source).__name__).partition("\n")[0]
+    return text.partition(";")[0].rstrip(".")
 
 
 def _some(names: Any) -> str:

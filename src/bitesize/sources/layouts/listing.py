@@ -33,6 +33,7 @@ REASONS: Mapping[str, str] = {
     **{suffix: f"{each.name} ({suffix}): {each.way}" for suffix, each in FOREIGN_SUFFIXES.items()},
     ".zip": "archives (.zip): extract them",
     ".tgz": "archives (.tgz): extract them",
+    ".tar.gz": "archives (.tar.gz): extract them",
     ".gz": "compressed files (.gz): extract them",
     ".rar": "archives (.rar): extract them",
     ".7z": "archives (.7z): extract them",
