@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -104,6 +104,22 @@ def names_of(paths: Sequence[str | bytes | os.PathLike[str]]) -> Names:
         folder, name = os.path.split(os.path.abspath(os.fsencode(path)))  # it must outlive a change of folder
         builder.add(folder, (name,))
     return builder.build()
+
+
+def common_folder(folders: Collection[bytes]) -> bytes:
+    """Return the folder that all folders lie in, or are; empty where there is none.
+
+    Examples
+    --------
+    >>> common_folder([b"scans/ill/p1", b"scans/ill/p2", b"scans/well"])
+    b'scans'
+    """
+    if not folders:
+        return b""
+    try:
+        return os.path.commonpath([min(folders), max(folders)])  # of all, since others lie between these two
+    except ValueError:  # on several drives, or some are relative
+        return b""
 
 
 def show(path: bytes) -> str:

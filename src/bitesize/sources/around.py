@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,15 @@ from numpy.typing import NDArray
 
 from bitesize.sources.base import Source
 from bitesize.sources.rows import Into, Located, Runs
+
+
+def left_out_of(sources: Iterable[Source]) -> Mapping[str, int]:
+    """Return what several sources have left out together."""
+    counts: dict[str, int] = {}
+    for source in sources:
+        for reason, count in source.left_out.items():
+            counts[reason] = counts.get(reason, 0) + count
+    return counts
 
 
 class Around(Source):
@@ -24,6 +34,7 @@ class Around(Source):
         self.base = base
         self.spec, self.classes, self.left_out = base.spec, base.classes, base.left_out
         self.choices, self.weight_name, self.feature_names = base.choices, base.weight_name, base.feature_names
+        self.paths_root = base.paths_root
         self.mixture, self.reads_files, self.classes_of = base.mixture, base.reads_files, base.classes_of
 
     def __len__(self) -> int:

@@ -3,91 +3,30 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
-from bitesize.files.scan import class_key
 from bitesize.order.mixture import Mixture
 from bitesize.sources.choices import Choice
-from bitesize.sources.labels import split_classes, split_groups
+from bitesize.sources.combining import Combining
+from bitesize.sources.options import Asked as Asked
+from bitesize.sources.options import Files as Files
 from bitesize.sources.rows import Into, Located, Runs
-from bitesize.spec import Encoded, Field, Mode, Spec
-
-if TYPE_CHECKING:
-    from bitesize.files.names import Names
-    from bitesize.memory.budget import Budget
-    from bitesize.sources.statistics import Statistics
-
+from bitesize.spec import Encoded, Field, Spec
 
 # Class numbers above this, and above the number of rows, are no class numbers, but would take memory as if they were.
-_MOST_CLASSES = 100_000
+MOST_CLASSES = 100_000
 # Rows of a column that are read at a time where all of it is.
 _AT_ONCE = 65_536
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a user asks of the data that is opened; see `bitesize.open`.
-
-    Attributes
-    ----------
-    labels
-        As given: one label a row, or the name of a field; None where the source is to find out.
-    fields
-        Names of fields to take, or ``{name here: name in the data}``; None for all.
-    mode, orient
-        How images are to come out.
-    split
-        Which part of the rows to take, for data that tells the part of each row.
-    weights
-        Name of the column with one sample weight a row; None where the source is to look for one.
-    tag_delimiter
-        What separates several labels in one cell of text, such as ``" "`` or ``"|"``; None for one label a row.
-    file_is_row
-        Whether each file is one row, for kinds of files that may hold one row or many; None where the source is to find out.
-    """
-
-    labels: Any = None
-    fields: Sequence[str] | Mapping[str, str] | None = None
-    mode: Mode = "RGB"
-    orient: bool = True
-    split: str | None = None
-    weights: str | None = None
-    tag_delimiter: str | None = None
-    file_is_row: bool | None = None
-
-
-class Files(NamedTuple):
-    """Files that are one row each; see `Source.of_files`.
-
-    Attributes
-    ----------
-    names : Names
-        The files.
-    labels : ndarray or None
-        One label a file, shape (n, ...).
-    classes : tuple of str or None
-        Names of the classes, where labels are their numbers.
-    classes_of : Mapping of str to (tuple of str)
-        Names of the classes of further fields that are labels.
-    left_out : Mapping of str to int
-        What was found and not taken, by reason.
-    """
-
-    names: Names
-    labels: NDArray[Any] | None
-    classes: tuple[str, ...] | None
-    left_out: Mapping[str, int]
-
-
-class Source(ABC):
+class Source(Combining, ABC):
     """Rows of named fields; immutable, picklable, and read from several threads at once.
 
     Attributes
@@ -104,6 +43,8 @@ class Source(ABC):
         Name of the field with one sample weight a row (float, at least 0), which training and outputs use; None without.
     feature_names : tuple of str or None
         Names of the table columns that make up the last axis of the field ``x``, where it was made of columns.
+    paths_root : bytes
+        Folder that all paths of `path` begin with; empty where there is none.
     title : str
         What people call data of this kind; empty for sources that `bitesize.open` does not make of data.
     suffixes : tuple of str
@@ -136,6 +77,7 @@ class Source(ABC):
     choices: tuple[Choice, ...] = ()
     weight_name: str | None = None
     feature_names: tuple[str, ...] | None = None
+    paths_root: bytes = b""
     mixture: Mixture | None = None
     _labels: NDArray[Any] | None = None  # the field "y", where there is one
 
@@ -206,7 +148,7 @@ class Source(ABC):
     @cached_property
     def main(self) -> str:
         """Name of the field that transforms draw and ``dtype`` casts: the images, or else ``x``, or else the widest field."""
-        others = [name for name in self.spec if name != self.label_name] or list(self.spec)
+        others = [name for name in self.spec if name not in (self.label_name, self.weight_name)] or list(self.spec)
         images = [name for name in others if isinstance(what := self.spec[name], Encoded) and what.kind == "image"]
         chosen = images or others
         return "x" if "x" in chosen else max(chosen, key=lambda name: _width(self.spec[name]))
@@ -294,187 +236,6 @@ class Source(ABC):
         spec = repr([(name, str(what)) for name, what in self.spec.items()]).encode()
         return xxhash.xxh3_128_hexdigest(spec + b"\0" + self._identity())
 
-    def subset(self, rows: ArrayLike) -> Source:
-        """Take some rows, in the order given.
-
-        Parameters
-        ----------
-        rows
-            Row numbers in 0..n-1, or a bool array of shape (n,).
-
-        Raises
-        ------
-        BadSetting
-            If a number is out of range, or none is given.
-        """
-        try:
-            chosen = np.asarray(rows)
-        except ValueError as error:
-            raise BadSetting(f"rows must be a list of row numbers: {error}") from error
-        if chosen.dtype == np.bool_:
-            if chosen.shape != (len(self),):
-                raise BadSetting(f"a mask of shape {chosen.shape} does not fit {len(self)} rows")
-            chosen = np.flatnonzero(chosen)
-        if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu":
-            raise BadSetting("rows must be a one-dimensional, non-empty list of row numbers")
-        if chosen.min() < 0 or chosen.max() >= len(self):
-            raise BadSetting(f"row numbers must lie within 0 to {len(self) - 1}: got {chosen.min()} to {chosen.max()}")
-        from bitesize.sources.subset import Subset  # it builds upon this module
-
-        return Subset(self, chosen.astype(np.int64))
-
-    def renumber(self, classes: Sequence[str]) -> Source:
-        """Number the classes by their place in another list of names, such as that of a trained model.
-
-        Parameters
-        ----------
-        classes
-            Names, among which every class of this source must be.
-
-        Raises
-        ------
-        BadSetting
-            If the source has no classes, or one that is not in the list.
-        """
-        if self.classes is None or self.labels is None:
-            raise BadSetting(f"{self!r} has no classes")
-        if isinstance(classes, str) or not isinstance(classes, Sequence):
-            raise BadSetting(f"renumber needs a list of names, not {classes!r:.100}")
-        if not all(isinstance(name, str) for name in classes) or len({*classes}) < len(classes):
-            raise BadSetting(f"renumber needs names, each of them once, and not {list(classes)!r:.100}")
-        there = set(classes)
-        unknown = [name for name in self.classes if name not in there]
-        if unknown:
-            raise BadSetting(f"the class {unknown[0]!r} is none of {', '.join(classes[:10])}")
-        if tuple(classes) == self.classes:
-            return self
-        place = {name: i for i, name in enumerate(classes)}
-        numbers = np.array([place[name] for name in self.classes], np.int64)
-        from bitesize.sources.beside import Beside
-
-        label = self.label_name or "y"
-        return Beside(self, {label: numbers[self.labels]}, tuple(classes), label)
-
-    def map_labels(self, names: Mapping[Any, str] | Callable[[Any], str]) -> Source:
-        """Give classes other names; several may get the same, and are one class then.
-
-        Parameters
-        ----------
-        names
-            The new name of each class, by its old name (by its number, where classes have no names), or a function that
-            gives it.
-
-        Raises
-        ------
-        BadSetting
-            If rows have no class labels, or a class has no new name, or one that is no text.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> pets = bs.open(np.zeros((3, 2)), ["husky", "poodle", "siamese"])
-        >>> pets.map_labels({"husky": "dog", "poodle": "dog", "siamese": "cat"}).classes
-        ('cat', 'dog')
-        """
-        labels = self.labels
-        if labels is None:
-            raise BadSetting(f"{self!r} has no class labels")
-        if not callable(names) and not isinstance(names, Mapping):
-            raise BadSetting(f"map_labels needs a mapping of old names to new ones, or a function, not {names!r:.100}")
-        old: Sequence[Any] = self.classes if self.classes is not None else range(int(labels.max()) + 1)
-        if self.classes is None and (labels.min() < 0 or len(old) > max(_MOST_CLASSES, len(labels))):
-            numbered, labels = np.unique(labels, return_inverse=True)  # those that are there, such as -1
-            old = numbered.tolist()
-        try:
-            new = [names(name) if callable(names) else names[name] for name in old]
-        except KeyError as error:
-            raise BadSetting(f"map_labels has no new name for the class {error}") from error
-        for name, other in zip(old, new, strict=True):
-            if not isinstance(other, str | int | np.integer):
-                raise BadSetting(
-                    f"map_labels gives the class {name!r} the name {other!r}, which is neither text nor a whole number"
-                )
-        new = [str(name) for name in new]
-        classes = sorted(set(new), key=class_key)
-        from bitesize.sources.beside import Beside
-
-        place = {name: i for i, name in enumerate(classes)}
-        numbers = np.array([place[name] for name in new], np.int64)
-        label = self.label_name or "y"
-        return Beside(self, {label: numbers[labels]}, tuple(classes), label)
-
-    def statistics(
-        self,
-        memory: int | str | Budget = "auto",
-        *,
-        threads: int | None = None,
-        on_error: Literal["raise", "skip"] = "raise",
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Statistics:
-        """Measure mean, deviation, least and greatest value of each channel of ``x`` (see `main`), and count the classes.
-
-        Every row is read, and decoded as it is stored, once.
-
-        Parameters
-        ----------
-        memory
-            What may be held: bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
-        threads
-            Threads that read and decode; as many as there are processors if not given.
-        on_error
-            A row that cannot be read: ``"raise"``, or ``"skip"``.
-        progress
-            Called with the rows done so far, and all rows.
-
-        Raises
-        ------
-        BadSetting
-            If the source has no numbers.
-        DoesNotFit
-            If one image cannot be decoded within the budget.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> found = bs.open(np.arange(12.0).reshape(6, 2), [0, 1, 1, 0, 1, 1]).statistics()
-        >>> found.mean, found.greatest, found.classes
-        ((5.5,), (11.0,), {'0': 2, '1': 4})
-        """
-        from bitesize.sources.statistics import measure
-
-        return measure(self, memory, threads, on_error, progress)
-
-    def split(self, fraction: float, *, seed: int = 0, by: ArrayLike | None = None) -> tuple[Source, Source]:
-        """Split the rows in two, at random but repeatably; each class is split by itself.
-
-        Parameters
-        ----------
-        fraction
-            Share of the first part, between 0 and 1.
-        seed
-            Any integer.
-        by
-            A group for each row, shape (n,): rows of a group stay together (the same patient, the same video).
-            Groups are split by themselves then, classes are not looked at.
-
-        Raises
-        ------
-        BadSetting
-            If one part would be empty.
-        """
-        if not (np.isreal(fraction) and 0 < fraction < 1):
-            raise BadSetting(f"fraction must lie between 0 and 1, such as 0.9, not {fraction!r}")
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-            raise BadSetting(f"seed must be a whole number, not {seed!r}")
-        random = np.random.default_rng(np.random.SeedSequence((int(seed) & (2**64 - 1), 0x5F117)))
-        if by is not None:
-            first = split_groups(by, len(self), fraction, random)
-        else:
-            first = split_classes(self.labels, len(self), fraction, random)
-        if not 0 < first.sum() < len(self):
-            raise BadSetting(f"{len(self)} rows cannot be split {fraction:g} to {1 - fraction:g}: one part would be empty")
-        return self.subset(first), self.subset(~first)
-
     def check_unchanged(self) -> None:
         """Raise `FileChanged` if a file of many rows is not the one it was when it was opened.
 
@@ -522,7 +283,7 @@ class Source(ABC):
 def _count(labels: NDArray[np.int64]) -> int:
     """Count the classes that are numbered from 0 on."""
     greatest = int(labels.max())
-    if greatest >= max(_MOST_CLASSES, len(labels)):
+    if greatest >= max(MOST_CLASSES, len(labels)):
         raise BadSetting(
             f"class numbers go up to {greatest:,}, and there are {len(labels):,} rows: number the classes from 0 on, as "
             "numpy.unique(labels, return_inverse=True) does"

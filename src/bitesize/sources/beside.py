@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BadSetting
-from bitesize.sources.around import Around
+from bitesize.sources.around import Around, left_out_of
 from bitesize.sources.base import Source
+from bitesize.sources.choices import Choice
 from bitesize.sources.labels import label_field
 from bitesize.sources.rows import Into, Located, Runs, raise_bad
 from bitesize.spec import Field
@@ -172,8 +173,18 @@ class Zipped(Source):
         features = [source.feature_names for own, source in parts if own.get("x") == "x" and source.feature_names]
         self.feature_names = features[0] if features else None
         self.choices = tuple(dict.fromkeys(choice for _, source in parts for choice in source.choices))
+        if len(weights) > 1:
+            unclear_weights = Choice(
+                f"no sample weights: several sources have some ({', '.join(weights)})", "weights= of the output"
+            )
+            self.choices = (*self.choices, unclear_weights)
         self.reads_files = any(source.reads_files for _, source in parts)
-        self.left_out = {what: count for _, source in parts for what, count in source.left_out.items()}
+        self.left_out = left_out_of([source for _, source in parts])
+        self.paths_root = self._main_part[1].paths_root
+
+    @property
+    def _main_part(self) -> tuple[dict[str, str], Source]:
+        return next(part for part in self._parts if self.main in part[0])
 
     def __len__(self) -> int:
         return len(self._parts[0][1])
@@ -192,7 +203,7 @@ class Zipped(Source):
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Locate rows of the source that has `main`."""
-        own, source = next(part for part in self._parts if self.main in part[0])
+        own, source = self._main_part
         return source.locate(rows) if own[self.main] == source.main else None
 
     def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
@@ -257,6 +268,10 @@ class Zipped(Source):
     def describe(self, row: int) -> str:
         """Name the row as its sources do."""
         return ", ".join(source.describe(row) for _, source in self._parts)
+
+    def path(self, row: int) -> bytes | None:
+        """Return the path that the source with `main` knows."""
+        return self._main_part[1].path(row)
 
     def _identity(self) -> bytes:
         return "\0".join(f"{sorted(own.items())} {source.fingerprint()}" for own, source in self._parts).encode()

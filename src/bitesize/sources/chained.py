@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BadSetting
+from bitesize.files.names import common_folder
+from bitesize.sources.around import left_out_of
 from bitesize.sources.base import Source
+from bitesize.sources.choices import Choice
 from bitesize.sources.rows import Into, Located, Runs, portion, raise_bad
 
 
@@ -43,6 +46,7 @@ def check_alike(sources: Sequence[Source], what: str) -> None:
     if len(sources) < 2 or not all(isinstance(source, Source) for source in sources):
         raise BadSetting(f"{what} needs a list of two or more sources, as bs.open(...) makes them")
     first = sources[0]
+    columns = next((source.feature_names for source in sources if source.feature_names), None)
     for i, other in enumerate(sources[1:], 1):
         if dict(other.spec) != dict(first.spec):
             raise BadSetting(
@@ -51,6 +55,11 @@ def check_alike(sources: Sequence[Source], what: str) -> None:
         if other.label_name != first.label_name:
             raise BadSetting(
                 f"sources to {what} must have their labels in the same field: number 0 has {first.label_name!r}, number {i} {other.label_name!r}"
+            )
+        if columns and other.feature_names and other.feature_names != columns:
+            raise BadSetting(
+                f"sources to {what} must have the same columns in x: one has {_shown(columns)}, number {i} "
+                f"{_shown(other.feature_names)}. fields= of bs.open names columns, in the order that x is to have"
             )
         if other.classes_of != first.classes_of:
             raise BadSetting(
@@ -61,6 +70,10 @@ def check_alike(sources: Sequence[Source], what: str) -> None:
                 f"sources to {what} must have the same classes: number 0 has {first.classes}, number {i} {other.classes}. "
                 "source.renumber(classes) numbers those of a source by another list of names"
             )
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def _told(source: Source) -> str:
@@ -75,12 +88,32 @@ class Chained(Source):
         self._ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         first = parts[0]
         self.spec, self.classes, self.classes_of = first.spec, first.classes, first.classes_of
-        self.weight_name, self.feature_names = first.weight_name, first.feature_names
+        self.feature_names = next((part.feature_names for part in parts if part.feature_names), None)
         self.choices = tuple(dict.fromkeys(choice for part in parts for choice in part.choices))
+        self._name_weights(parts)
+        self.paths_root = common_folder([part.paths_root for part in parts])
         self.reads_files = any(part.reads_files for part in parts)
-        self.left_out = {what: 0 for part in parts for what in part.left_out}
-        for part in parts:
-            self.left_out |= {what: self.left_out[what] + count for what, count in part.left_out.items()}
+        self.left_out = left_out_of(parts)
+
+    def _name_weights(self, parts: Sequence[Source]) -> None:
+        """Take the sample weights of all sources, which have the same fields."""
+        names = list(dict.fromkeys(part.weight_name for part in parts if part.weight_name is not None))
+        self.weight_name = names[0] if len(names) == 1 else None
+        if len(names) > 1:
+            choice = Choice(
+                f"no sample weights: sources name different fields ({', '.join(names)})", "weights= of the output"
+            )
+            self.choices = (*self.choices, choice)
+        elif names and any(part.weight_name is None for part in parts):
+            choice = Choice(
+                f"sample weights: the field {names[0]!r}, also of sources that do not name it so", "weights= of the output"
+            )
+            self.choices = (*self.choices, choice)
+
+    @property
+    def parts(self) -> tuple[Source, ...]:
+        """The sources."""
+        return self._parts
 
     def __len__(self) -> int:
         return int(self._ends[-1])

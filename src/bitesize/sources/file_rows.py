@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
-from bitesize.files.names import Names
+from bitesize.files.names import Names, common_folder
 from bitesize.files.scan import Listing, scan
 from bitesize.sources.base import Source
 from bitesize.sources.labels import label_field
@@ -38,6 +38,7 @@ class FileSource(Source):
         self._labels = labels
         self.classes = classes
         self.left_out = left_out or {}
+        self.paths_root = names.root or common_folder(names.folders)
         self.spec = {"x": x} if labels is None else {"x": x, "y": label_field(labels, x)}
 
     def __len__(self) -> int:

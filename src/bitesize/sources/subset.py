@@ -5,19 +5,42 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from bitesize.errors import BadSetting
 from bitesize.sources.around import Around
 from bitesize.sources.base import Source
+from bitesize.sources.choices import Choice
 from bitesize.sources.rows import Into, Located, Runs
+
+
+def subset_of(source: Source, rows: ArrayLike) -> Source:
+    """Return some rows of a source, in the order given; see `Source.subset`."""
+    try:
+        chosen = np.asarray(rows)
+    except ValueError as error:
+        raise BadSetting(f"rows must be a list of row numbers: {error}") from error
+    if chosen.dtype == np.bool_:
+        if chosen.shape != (len(source),):
+            raise BadSetting(f"a mask of shape {chosen.shape} does not fit {len(source)} rows")
+        chosen = np.flatnonzero(chosen)
+    if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu":
+        raise BadSetting("rows must be a one-dimensional, non-empty list of row numbers")
+    if chosen.min() < 0 or chosen.max() >= len(source):
+        raise BadSetting(f"row numbers must lie within 0 to {len(source) - 1}: got {chosen.min()} to {chosen.max()}")
+    return Subset(source, chosen.astype(np.int64))
 
 
 class Subset(Around):
     """Some rows of another source."""
 
     def __init__(self, base: Source, rows: NDArray[np.int64]) -> None:
-        super().__init__(base.base if isinstance(base, Subset) else base)  # a subset of a subset reads the base directly
-        self.mixture = None  # its shares are those of all rows
+        super().__init__(base)
+        self.base = base.base if isinstance(base, Subset) else base  # a subset of a subset reads the base directly
+        if self.mixture is not None:
+            lost = "rows come in one shuffle: the shares of bs.mix are those of all rows"
+            self.choices = (*self.choices, Choice(lost, "bs.mix of the parts of each source"))
+            self.mixture = None
         self._rows: NDArray[np.int64] = base._rows[rows] if isinstance(base, Subset) else rows
 
     def __len__(self) -> int:

@@ -1,0 +1,273 @@
+"""Rows that belong together, such as all images of a patient: by folder, by column, or by a part of the path."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitesize.errors import BadSetting
+from bitesize.files.names import show
+from bitesize.sources.around import Around
+from bitesize.sources.base import Source
+from bitesize.sources.chained import Chained
+from bitesize.sources.choices import Choice
+
+# What people call the column that tells which rows belong together, in lower case and without what is between words.
+_COLUMNS = frozenset(
+    [
+        "patient",
+        "subject",
+        "participant",
+        "person",
+        "individual",
+        "animal",
+        "donor",
+        "speaker",
+        "user",
+        "group",
+        "case",
+        "scan",
+        "video",
+        "session",
+        "recording",
+        "slide",
+        "series",
+        "study",
+    ]
+)
+# Rows that are looked at for a suggestion, in some stretches of neighbors; a column is read up to so many rows.
+_LOOKED_AT, _STRETCHES, _READ = 2_000, 20, 200_000
+_PREFIX = r"([^/]+)[_-][^/_-]*$"
+_SHOWN = 3
+_MOST = 0.9
+_NOTHING = ("None", "nan", "NaN", "<NA>", "NaT")  # as text
+_log = logging.getLogger("bitesize")
+_NAMED = 5
+
+
+def groups_of(source: Source, by: str | ArrayLike) -> NDArray[Any]:
+    """Return the group of each row.
+
+    Parameters
+    ----------
+    source
+        Whose rows.
+    by
+        As for `Source.split`: one group a row, ``"folder"``, the name of a column, or a regular expression with one group in parentheses.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Numbers or text: rows of equal values are of one group.
+
+    Raises
+    ------
+    BadSetting
+        If a row has no group, or ``by`` is none of these.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> groups_of(bs.open(np.zeros((4, 2))), ["ann", "bob", "ann", "eve"]).tolist()
+    ['ann', 'bob', 'ann', 'eve']
+    """
+    if isinstance(by, str):
+        if by == "folder" and ("folder" not in source.column_names or source.path(0) is not None):
+            return _by_folder(source)
+        return _by_column(source, by) if by in source.column_names else _by_pattern(source, by)
+    try:
+        groups = np.asarray(by)
+        given = groups.dtype.kind
+        if groups.dtype == object:
+            groups = groups.astype(str)
+    except ValueError as error:
+        raise BadSetting(f"by needs one group a row: {error}") from error
+    if groups.shape != (len(source),):
+        raise BadSetting(
+            f'by needs one group a row, shape ({len(source)},), not {groups.shape}; or a text: "folder", the name of a column, or a '
+            "regular expression"
+        )
+    without = int(np.isnan(groups).sum() if given == "f" else np.isin(groups, _NOTHING).sum() if given == "O" else 0)
+    if without:
+        _log.warning("%d rows have no group (None or NaN): they are kept together, as one group", without)
+    return groups
+
+
+def choice_of(by: str, groups: NDArray[Any]) -> Choice:
+    """Return what to say of groups that were found by a text."""
+    what = {"folder": "folders"}.get(by, f"{by!r}")
+    names = np.unique(groups).tolist()
+    return Choice(f"rows are kept together by {what}: {len(names)} groups ({_some(names)})", "by=")
+
+
+def suggested_groups(source: Source) -> Choice | None:
+    """Return the groups that rows seem to have, or None: a column named like them, folders in those of the classes, names with a prefix.
+
+    At most 2,000 rows are looked at.
+    """
+    return _columns_suggest(source) or _paths_suggest(source)
+
+
+def _by_column(source: Source, name: str) -> NDArray[Any]:
+    values = source.column(name)
+    missing = np.flatnonzero(_missing(values))
+    if missing.size:
+        raise BadSetting(
+            f"{missing.size} rows have no value in the column {name!r}, so their group is unknown: {_rows(source, missing.tolist())}. Fill them "
+            "in, or leave these rows out by source.subset"
+        )
+    return values
+
+
+def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    if values.dtype.kind in "fc":
+        return np.asarray(np.isnan(values))
+    return np.char.strip(values) == "" if values.dtype.kind == "U" else np.zeros(len(values), np.bool_)
+
+
+def _by_folder(source: Source) -> NDArray[Any]:
+    """Return for each row the folder that holds its file, below the folder of its class where there is one."""
+    folders = [path.rpartition("/")[0] for path in _paths(source, range(len(source)), "folder")]
+    depth = _depth_of_classes(source, folders, source.labels)
+    known = {folder: _below(folder, depth) for folder in set(folders)}
+    groups = [known[folder] for folder in folders]
+    without = [row for row, group in enumerate(groups) if not group]
+    if without:
+        where = "below the folder of its class" if depth is not None else f"below {show(source.paths_root)}"
+        raise BadSetting(
+            f'by="folder" needs each file in a folder {where}, and {len(without)} of {len(groups)} files are in none: '
+            f"{_rows(source, without)}"
+        )
+    return np.array(groups)
+
+
+def _depth_of_classes(source: Source, folders: Sequence[str], labels: NDArray[np.int64] | None) -> int | None:
+    """Return how many folders lie above those of the classes, or None where the folders of rows are not in such.
+
+    These are named as the classes are; or they are the first folders, and there is one for each class.
+    """
+    names = _class_names(source)
+    parts = [folder.split("/") for folder in set(folders)]
+    for depth in range(min(map(len, parts))):
+        if all(part[depth] in names for part in parts):
+            return depth
+    first = [folder.partition("/")[0] for folder in folders]
+    return 0 if labels is not None and _are_classes(first, labels) else None
+
+
+def _below(folder: str, depth: int | None) -> str:
+    """Return the part of a folder's path below the folder of the class."""
+    return folder if depth is None else "/".join(folder.split("/")[depth + 1 :])
+
+
+def _class_names(source: Source) -> set[str]:
+    """Return the names of all classes, also of those that were renamed."""
+    below = [source.base] if isinstance(source, Around) else source.parts if isinstance(source, Chained) else []
+    return set(source.classes or ()).union(*map(_class_names, below))
+
+
+def _are_classes(values: Sequence[Any], labels: NDArray[np.int64]) -> bool:
+    """Return whether each value is of one class, and each class has one."""
+    pairs = {*zip(values, labels.tolist(), strict=True)}
+    return len(pairs) == len({value for value, _ in pairs}) == len({label for _, label in pairs})
+
+
+def _by_pattern(source: Source, by: str) -> NDArray[Any]:
+    columns = f"the columns {', '.join(source.column_names[:20])}"
+    try:
+        pattern = re.compile(by)
+    except re.error as error:
+        raise BadSetting(f"by={by!r} is none of {columns}, and no regular expression: {error}") from error
+    if pattern.groups != 1:
+        raise BadSetting(
+            f'by={by!r} is neither "folder" nor one of {columns}; a regular expression needs one group in parentheses, such as '
+            rf'r"(patient\d+)", and this has {pattern.groups}'
+        )
+    paths = _paths(source, range(len(source)), by)
+    found = [match[1] if (match := pattern.search(path)) else None for path in paths]
+    without = [row for row, group in enumerate(found) if not group]
+    if without:
+        shown = ", ".join(paths[row] for row in without[:_NAMED]) + (", ..." if len(without) > _NAMED else "")
+        raise BadSetting(f"by={by!r} is not found in {len(without)} of {len(paths)} paths: {shown}")
+    return np.array(found)
+
+
+def _paths(source: Source, rows: Sequence[int], by: str) -> list[str]:
+    """Return the paths of rows, relative to their root, with ``/`` between folders on every system."""
+    start = len(os.path.join(source.paths_root, b"")) if source.paths_root else 0
+    paths = [source.path(row) for row in rows]
+    if any(path is None for path in paths):
+        raise BadSetting(
+            f"by={by!r} needs rows that are files of their own, and {source!r} has others: name one of the columns "
+            f"{', '.join(source.column_names[:20])}, or pass one group a row"
+        )
+    return [show(path[start:].replace(os.fsencode(os.sep), b"/")) for path in paths if path is not None]
+
+
+def _rows(source: Source, rows: Sequence[int]) -> str:
+    """Name the first of some rows."""
+    return ", ".join(source.describe(row) for row in rows[:_NAMED]) + (", ..." if len(rows) > _NAMED else "")
+
+
+def _some(groups: Sequence[Any]) -> str:
+    return ", ".join(map(str, groups[:_SHOWN])) + (", ..." if len(groups) > _SHOWN else "")
+
+
+def _columns_suggest(source: Source) -> Choice | None:
+    for name in source.column_names:
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+        if re.sub(r"[\W_]*(id|no|nr|number|name|code|key)?$", "", words) not in _COLUMNS or name == source.label_name:
+            continue
+        if len(source) <= _READ:
+            count = len(np.unique(source.column(name)))
+            if not 1 < count < len(source):
+                continue
+        return Choice(f"rows have a column {name!r}: rows of one {name} may come into several parts", f'by="{name}"')
+    return None
+
+
+def _paths_suggest(source: Source) -> Choice | None:
+    """Look at the paths of some rows: at their folders, then at how the names of the files begin."""
+    rows = _sample(len(source))
+    if source.path(0) is None or source.path(rows[-1]) is None:
+        return None
+    paths = _paths(source, rows, "")
+    labels = source.labels
+    own = None if labels is None else labels[rows]
+    folders, names = zip(*(path.rpartition("/")[::2] for path in paths), strict=True)
+    depth = _depth_of_classes(source, folders, own)
+    below = [_below(folder, depth) for folder in folders]
+    if _look_like_groups(below, own):
+        where = "" if depth is None else " below those of the classes"
+        shown = _some([*dict.fromkeys(below)])
+        return Choice(
+            f"files lie in folders{where} ({shown}): files of one folder may come into several parts", 'by="folder"'
+        )
+    prefixes = [match[1] if (match := re.match(_PREFIX, name)) else "" for name in names]
+    numbered = all(any(map(str.isdigit, prefix)) for prefix in {*prefixes} - {""})  # words are kinds of things more often
+    if numbered and _look_like_groups(prefixes, own):
+        shown = _some([*dict.fromkeys(prefixes)])
+        return Choice(f"names of files begin alike ({shown}): such files may come into several parts", f'by=r"{_PREFIX}"')
+    return None
+
+
+def _look_like_groups(values: Sequence[str], labels: NDArray[np.int64] | None) -> bool:
+    """Return whether most rows have a value, and values are several, not one for each row, and not simply the classes."""
+    count = len({*values} - {""})
+    most = sum(map(bool, values)) > _MOST * len(values)
+    return most and 2 <= count < len(values) / 2 and not (labels is not None and _are_classes(values, labels))
+
+
+def _sample(rows: int) -> list[int]:
+    """Return rows to look at: all of them, or stretches of neighbors, since files of a group often are."""
+    if rows <= _LOOKED_AT:
+        return list(range(rows))
+    long = _LOOKED_AT // _STRETCHES
+    starts = np.linspace(0, rows - long, _STRETCHES).astype(np.int64)
+    return [row for start in starts.tolist() for row in range(start, start + long)]

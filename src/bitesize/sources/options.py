@@ -1,0 +1,69 @@
+"""What is asked of data that is opened, and what a scan found for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from bitesize.spec import Mode
+
+if TYPE_CHECKING:
+    from bitesize.files.names import Names
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks of the data that is opened; see `bitesize.open`.
+
+    Attributes
+    ----------
+    labels
+        As given: one label a row, or the name of a field; None where the source is to find out.
+    fields
+        Names of fields to take, or ``{name here: name in the data}``; None for all.
+    mode, orient
+        How images are to come out.
+    split
+        Which part of the rows to take, for data that tells the part of each row.
+    weights
+        Name of the column with one sample weight a row; None where the source is to look for one.
+    tag_delimiter
+        What separates several labels in one cell of text, such as ``" "`` or ``"|"``; None for one label a row.
+    file_is_row
+        Whether each file is one row, for kinds of files that may hold one row or many; None where the source is to find out.
+    """
+
+    labels: Any = None
+    fields: Sequence[str] | Mapping[str, str] | None = None
+    mode: Mode = "RGB"
+    orient: bool = True
+    split: str | None = None
+    weights: str | None = None
+    tag_delimiter: str | None = None
+    file_is_row: bool | None = None
+
+
+class Files(NamedTuple):
+    """Files that are one row each; see `Source.of_files`.
+
+    Attributes
+    ----------
+    names : Names
+        The files.
+    labels : ndarray or None
+        One label a file, shape (n, ...).
+    classes : tuple of str or None
+        Names of the classes, where labels are their numbers.
+    classes_of : Mapping of str to (tuple of str)
+        Names of the classes of further fields that are labels.
+    left_out : Mapping of str to int
+        What was found and not taken, by reason.
+    """
+
+    names: Names
+    labels: NDArray[Any] | None
+    classes: tuple[str, ...] | None
+    left_out: Mapping[str, int]

@@ -1,0 +1,61 @@
+"""Other class numbers and other class names for the rows of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bitesize.errors import BadSetting
+from bitesize.files.scan import class_key
+from bitesize.sources.base import MOST_CLASSES, Source
+from bitesize.sources.beside import Beside
+
+
+def renumber(source: Source, classes: Sequence[str]) -> Source:
+    """Number the classes by their place in another list of names; see `Source.renumber`."""
+    if source.classes is None or source.labels is None:
+        raise BadSetting(f"{source!r} has no classes")
+    if isinstance(classes, str) or not isinstance(classes, Sequence):
+        raise BadSetting(f"renumber needs a list of names, not {classes!r:.100}")
+    if not all(isinstance(name, str) for name in classes) or len({*classes}) < len(classes):
+        raise BadSetting(f"renumber needs names, each of them once, and not {list(classes)!r:.100}")
+    there = set(classes)
+    unknown = [name for name in source.classes if name not in there]
+    if unknown:
+        raise BadSetting(f"the class {unknown[0]!r} is none of {', '.join(classes[:10])}")
+    if tuple(classes) == source.classes:
+        return source
+    place = {name: i for i, name in enumerate(classes)}
+    numbers = np.array([place[name] for name in source.classes], np.int64)
+    label = source.label_name or "y"
+    return Beside(source, {label: numbers[source.labels]}, tuple(classes), label)
+
+
+def map_labels(source: Source, names: Mapping[Any, str] | Callable[[Any], str]) -> Source:
+    """Give classes other names; see `Source.map_labels`."""
+    labels = source.labels
+    if labels is None:
+        raise BadSetting(f"{source!r} has no class labels")
+    if not callable(names) and not isinstance(names, Mapping):
+        raise BadSetting(f"map_labels needs a mapping of old names to new ones, or a function, not {names!r:.100}")
+    old: Sequence[Any] = source.classes if source.classes is not None else range(int(labels.max()) + 1)
+    if source.classes is None and (labels.min() < 0 or len(old) > max(MOST_CLASSES, len(labels))):
+        numbered, labels = np.unique(labels, return_inverse=True)  # those that are there, such as -1
+        old = numbered.tolist()
+    try:
+        new = [names(name) if callable(names) else names[name] for name in old]
+    except KeyError as error:
+        raise BadSetting(f"map_labels has no new name for the class {error}") from error
+    for name, other in zip(old, new, strict=True):
+        if not isinstance(other, str | int | np.integer):
+            raise BadSetting(
+                f"map_labels gives the class {name!r} the name {other!r}, which is neither text nor a whole number"
+            )
+    new = [str(name) for name in new]
+    classes = sorted(set(new), key=class_key)
+    place = {name: i for i, name in enumerate(classes)}
+    numbers = np.array([place[name] for name in new], np.int64)
+    label = source.label_name or "y"
+    return Beside(source, {label: numbers[labels]}, tuple(classes), label)
