@@ -116,7 +116,8 @@ def test_the_plan_says_what_the_naive_way_needs():
     plan = bs.Loader(bs.open(np.zeros((9, 4, 5, 3))), batch_size=2, memory="1 MiB").plan
     assert (plan.naive_float64, plan.naive_float32) == (9 * 60 * 8, 9 * 60 * 4)
     assert plan.as_dict()["fits"]
-    assert "this way, in all" in str(plan)
+    assert "  total  " in str(plan)
+    assert "outside the budget" in str(plan)
 
 
 def test_holding_more_is_refused_without_harm_while_a_batch_is_held():
@@ -179,7 +180,7 @@ def test_a_need_beyond_what_the_process_may_take_is_refused_at_once(monkeypatch)
 
 
 def test_an_automatic_budget_gives_up_the_batch_made_ahead_when_the_machine_fills_up(monkeypatch):
-    from bitesize.memory import budget as module
+    from bitesize.memory import automatic as module
     from bitesize.memory.limits import Limit
 
     room = [64 << 20]
@@ -199,7 +200,7 @@ def test_an_automatic_budget_gives_up_the_batch_made_ahead_when_the_machine_fill
         assert slots[4] == 3
 
 
-def test_the_plan_tells_the_whole_process_and_the_naive_way_in_numpys_words(monkeypatch):
+def test_the_plan_says_what_the_whole_process_takes_and_that_loading_everything_would_fail():
     import subprocess
     import sys
 
@@ -216,5 +217,52 @@ def test_the_plan_tells_the_whole_process_and_the_naive_way_in_numpys_words(monk
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
-    assert "Unable to allocate 8.0 TiB for an array with shape (1048576, 1048576) and data type float64" in done.stdout
+    assert "Loading everything at once would fail here (8.0 TiB needed, " in done.stdout
+    assert "bitesize fits, with " in done.stdout
     assert "The data are stored as float64 (8.0 TiB): as float32 they would take half of that (4.0 TiB)" in done.stdout
+
+
+def test_a_plan_names_its_budget_where_nothing_is_spare():
+    x = np.zeros((10, 1 << 16), np.float32)
+    with bs.Loader(bs.open(x), batch_size=2, memory="1 GiB", threads=1) as loader:
+        need = loader.plan.total
+    with bs.Loader(bs.open(x), batch_size=2, memory=need, threads=1) as loader:
+        assert loader.plan.verdict.endswith("bitesize fits exactly.")
+
+
+def test_a_plan_for_another_machine_says_at_which_row_it_would_fail():
+    from dataclasses import replace
+
+    x = np.broadcast_to(np.zeros(1 << 17), (9000, 1 << 17))  # 1 MiB a row
+    with bs.Loader(bs.open(x), batch_size=2, memory="1 GiB", threads=1) as loader:
+        plan = replace(loader.plan, limit=("a machine with 6.0 GiB", 5800 << 20), machine="a machine with 6.0 GiB")
+    assert plan.verdict.startswith(
+        "On a machine with 6.0 GiB, loading everything at once fails at row 5,801 of 9,000 (8.8 GiB needed"
+    )
+
+
+def test_the_plan_has_the_pool_as_it_is(tmp_path):
+    write_jpeg(tmp_path / "a.jpg", noise(40, 40))
+    Image.fromarray(noise(1500, 1500)).save(tmp_path / "large.png", compress_level=1)
+    with bs.Loader(bs.open(tmp_path), batch_size=2, transforms=[bs.Resize(32)], memory="64 MiB", threads=1) as loader:
+        next(iter(loader))
+        parts = {part.what: part.nbytes for part in loader.plan.parts}
+        assert parts["decoding"] == loader.budget.breakdown()["decoding"]
+        assert loader.plan.total == loader.budget.granted
+
+
+def test_an_output_that_holds_more_lets_an_automatic_budget_grow(monkeypatch):
+    from bitesize.memory import automatic
+    from bitesize.memory.limits import Limit
+
+    monkeypatch.setattr(automatic, "available", lambda threads: Limit("cgroup /box", 40 << 20))
+    monkeypatch.setattr(automatic, "pending_overhead", lambda: 0)
+    with bs.Loader(bs.open(np.zeros((100, 1 << 17))), batch_size=3, threads=1) as loader:  # slots of 3 MiB
+        assert loader.budget.total == 10 << 20
+        loader.hold(3)
+        assert (loader.budget.breakdown()["slots"], loader.budget.total >= 15 << 20) == (15 << 20, True)
+        assert "grown to 15" in loader.budget.origin
+        assert "because 3 batches are held at a time" in loader.plan.origin
+        with pytest.raises(bs.DoesNotFit, match="may take at most 30 MiB"):
+            loader.hold(20)
+        assert sum(len(batch["x"]) for batch in loader) == 100

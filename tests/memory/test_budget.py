@@ -138,7 +138,7 @@ def test_a_budget_must_be_a_size(size):
 
 
 def test_ranks_on_one_host_share_what_is_available(monkeypatch):
-    from bitesize.memory import budget as module
+    from bitesize.memory import automatic as module
     from bitesize.memory.limits import Limit
 
     monkeypatch.setattr(module, "available", lambda threads: Limit("available memory", 8000))

@@ -91,7 +91,10 @@ def _report(error: Exception) -> int:
 
 
 def _in_options(error: Exception) -> str:
-    """Write an error in words of the command line, where it speaks of the library's settings."""
+    """Return an error's message in words of the command line, where it speaks of the library's settings."""
+    from bitesize.errors import DoesNotFit
     from bitesize.sources.splits import InParts
 
+    if isinstance(error, DoesNotFit):
+        return str(error).replace("ower batch_size", "ower --batch-size").replace("aise memory to", "aise --memory to")
     return error.told("--split {}") if isinstance(error, InParts) else in_options(str(error))

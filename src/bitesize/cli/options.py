@@ -28,7 +28,10 @@ BatchSize = Annotated[
 ]
 Memory = Annotated[
     str,
-    typer.Option(metavar="SIZE", help="What loading may hold, such as 512MiB. auto: a quarter of what is available."),
+    typer.Option(
+        metavar="SIZE",
+        help="What loading may hold, such as 512MiB. auto: a quarter of what is available, or up to three quarters where the data needs it.",
+    ),
 ]
 ImageSize = Annotated[
     int | None, typer.Option(metavar="PIXELS", help="Side of the square that images are resized to; 128 if not given.")

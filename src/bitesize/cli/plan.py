@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, plain, print_json, print_understood, understood
-from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Memory, Opening, opens_data, parse_batch_size
+from bitesize.cli.console import console, counted, plain, print_json, print_understood, print_warning, understood
+from bitesize.cli.options import (
+    BatchSize,
+    Data,
+    ImageSize,
+    Json,
+    Memory,
+    Opening,
+    opens_data,
+    parse_batch_size,
+    parse_fields,
+)
+from bitesize.memory.sizes import format_size
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
+    from bitesize.memory.budget import Budget
+    from bitesize.memory.limits import Limit
     from bitesize.memory.plan import Plan
+    from bitesize.sources.base import Source
+    from bitesize.training.settings import TrainSettings
 
 
 @opens_data
@@ -28,29 +44,46 @@ def plan(
             help="Also what training this model takes, as `bitesize train --model` has it.",
         ),
     ] = None,
+    ram: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Plan for a machine with this much memory, such as 8GiB, instead of this one."),
+    ] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Also load for two seconds, and tell rows/s and what bounds them.")
+        bool, typer.Option("--measure", help="Also load for two seconds, and report rows/s and what bounds them.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what loading the data takes: the naive way, this way, and what limits. Nothing is loaded without --measure."""
-    import numpy as np
+    """Show what `bitesize train` would load, what that takes, and what limits. Only the first row is read without --measure."""
+    from bitesize.memory.budget import Budget
+    from bitesize.training.settings import TrainSettings
 
-    import bitesize as bs
-    from bitesize.memory.sizes import format_size
-    from bitesize.training.settings import preparation
-
-    source = opening.open(data)
     size: Any = parse_batch_size(batch_size)
-    transforms = preparation(source, image_size, augment=False)
-    with bs.Loader(source, batch_size=size, transforms=transforms, memory=memory, dtype=np.float32) as loader:
+    settings = TrainSettings(
+        data,
+        opening.labels,
+        split=opening.split,
+        **(opening.settings | {"fields": parse_fields(opening.fields)}),
+        batch_size=size,
+        image_size=image_size,
+        memory=memory,
+        model=model or "auto",
+    )
+    train, val, warnings, refusal = _open(settings, opening)
+    machine = None if ram is None else _machine(ram)
+    budget = Budget(memory, machine)
+    for part in (train, val):
+        if part is not None:
+            _read_first_row(part, budget)
+    if opening.split is None and refusal is None:
+        loader, made, least = _plan_training(settings, train, val, budget)
+    else:
+        loader, least = _loader_alone(settings, train, budget), None
         made = loader.plan
+    with loader:
         measured = _measure(loader) if measure else {}
-    # Training with validation beside it takes two loaders, each with one slot more; see training/prepare.py.
-    with bs.Loader(source, batch_size=made.batch_size, transforms=transforms, memory=1 << 60, dtype=np.float32) as probe:
-        probe.hold(2)
-        least = 2 * probe.least
-    side = None if model is None else _model_side(model, loader.spec["x"].shape, len(source.classes or ()), made)
+        side = None if model is None else _model_side(model, loader.spec["x"].shape, len(train.classes or ()), made)
+    if machine is not None:
+        made = replace(made, limit=(machine.name, machine.room), machine=machine.name)
     if json:
         print_json(
             {
@@ -58,17 +91,21 @@ def plan(
                 **made.as_dict(),
                 **({} if side is None else {"model": side}),
                 **({} if not measured else {"measured": measured}),
-                "understood": understood(source),
-                "left_out": dict(source.left_out),
-                "classes": list(source.classes or ()),
+                "understood": understood(train),
+                "left_out": dict(train.left_out),
+                "classes": list(train.classes or ()),
             }
         )
         return
     print_plan(made)
-    console.print(
-        f"bitesize train, with validation beside it, needs at least {format_size(least, ceil=True)}.", highlight=False
-    )
-    print_understood(source)
+    if least is not None:
+        beside = ", with validation," if val is not None else ""
+        _say(f"bitesize train{beside} needs at least --memory {format_size(least, ceil=True).replace(' ', '')}.")
+    if refusal is not None:
+        _say(f"bitesize train would refuse this data: {refusal}.")
+    print_understood(train)
+    for warning in warnings:
+        print_warning(warning)
     if side is not None:
         _print_model_side(side, made.batch_size)
     if measured:
@@ -77,6 +114,86 @@ def plan(
             f"{measured['verdict']}.",
             highlight=False,
         )
+
+
+def _open(settings: TrainSettings, opening: Opening) -> tuple[Source, Source | None, list[str], str | None]:
+    """Open what training would open, with its warnings; where it would refuse the data, the data alone, and the reason."""
+    from bitesize.errors import BadSetting
+    from bitesize.sources.splits import InParts
+    from bitesize.training.data import open_data
+
+    if opening.split is not None:
+        return opening.open(settings.data), None, [], None
+    try:
+        data = open_data(settings)
+    except InParts:
+        raise
+    except BadSetting as error:
+        return opening.open(settings.data), None, [], str(error)
+    return data.train, data.val, data.warnings, None
+
+
+def _machine(ram: str) -> Limit:
+    """Return what a machine with so much memory leaves for data."""
+    from bitesize.memory.limits import Limit
+    from bitesize.memory.overhead import measure_overhead
+    from bitesize.memory.sizes import parse_size
+
+    nbytes = parse_size(ram)
+    return Limit(f"a machine with {format_size(nbytes)}", max(0, nbytes - measure_overhead(0)))
+
+
+def _read_first_row(source: Source, budget: Budget) -> None:
+    """Read one row whole: a plan of data whose first file is damaged would be about nothing."""
+    import bitesize as bs
+    from bitesize.errors import BitesizeError
+
+    try:
+        with bs.Loader(source.subset([0]), batch_size=1, memory=budget, threads=1, shuffle=False) as loader:
+            next(iter(loader))
+    except BitesizeError as error:
+        error.row = 0  # so that the commands that find damage are named
+        raise
+
+
+def _plan_training(settings: TrainSettings, train: Source, val: Source | None, budget: Budget) -> tuple[Loader, Plan, int]:
+    """Make the loader of a training, and return its plan and the least budget; refuse what training would refuse."""
+    from bitesize.errors import MissingPackage
+    from bitesize.outputs.keras import batches_held
+    from bitesize.training.backend import choose_backend
+    from bitesize.training.models import saved_image_size
+    from bitesize.training.need import TrainingLoaders, plan_of
+    from bitesize.transforms.colour import Scale
+
+    try:
+        held = batches_held(choose_backend())
+    except MissingPackage:  # then it is not known which one it will be
+        held = batches_held("")
+    if settings.image_size is None:
+        settings = replace(settings, image_size=saved_image_size(settings.model))
+    # What is done to values is measured by training only, and takes the same memory, whatever it is.
+    loaders = TrainingLoaders(settings, train, val, [Scale(1 / 255)], held)
+    batch_size = loaders.choose_batch_size(budget)
+    loaders.grow_or_refuse(batch_size, budget)
+    loader, val_loader = loaders.open(batch_size, budget)
+    made = plan_of(loader, val_loader)
+    if val_loader is not None:
+        val_loader.close()
+    return loader, made, loaders.need(batch_size)
+
+
+def _loader_alone(settings: TrainSettings, source: Source, budget: Budget) -> Loader:
+    import numpy as np
+
+    import bitesize as bs
+    from bitesize.training.settings import preparation
+
+    transforms = preparation(source, settings.image_size, augment=False)
+    return bs.Loader(source, batch_size=settings.batch_size, transforms=transforms, memory=budget, dtype=np.float32)
+
+
+def _say(text: str) -> None:
+    console.print(plain(text), highlight=False, soft_wrap=True)
 
 
 def _measure(loader: Loader) -> dict[str, Any]:
@@ -122,8 +239,6 @@ def _model_side(name: str, shape: tuple[int, ...], classes: int, made: Plan) -> 
 def _print_model_side(side: dict[str, Any], batch_size: int) -> None:
     from rich.table import Table
 
-    from bitesize.memory.sizes import format_size
-
     table = Table(box=None, show_header=False, padding=(0, 2))
     table.add_column()
     table.add_column(justify="right")
@@ -133,7 +248,7 @@ def _print_model_side(side: dict[str, Any], batch_size: int) -> None:
         ("gradients", "gradients", ""),
         ("optimizer", "optimizer", "two states a parameter, as Adam has"),
         (f"a batch of {batch_size}", "batch", f"{format_size(side['activations_a_row'])} of activations a row, both ways"),
-        ("training, in all", "total", f"of {format_size(side['room'])} ({plain(side['where'])})"),
+        ("total", "total", f"of {format_size(side['room'])} ({plain(side['where'])})"),
     ]:
         table.add_row(what, format_size(side[key]), detail)
     console.print(f"\nthe model [bold]{plain(side['name'])}[/], beside the data:", highlight=False)
@@ -157,9 +272,9 @@ def print_plan(made: Plan) -> None:
     table.add_column(justify="right")
     table.add_column(style="dim")
     for what, size, detail in made.table():
-        style = "red" if what.startswith("naive") else "bold green" if what.startswith("this way") else ""
+        style = "red" if what.startswith("naive") else "bold green" if what == "total" else ""
         table.add_row(what, size, detail, style=style)
     console.print(table)
-    console.print(made.verdict, highlight=False)
+    console.print(plain(made.verdict), highlight=False)
     for hint in made.hints:
         console.print(f"[dim]{hint}[/]", highlight=False)

@@ -12,6 +12,7 @@ from bitesize.cli.console import console, counted, plain, print_understood, prin
 from bitesize.cli.interrupt import INTERRUPT
 from bitesize.cli.plan import print_plan
 from bitesize.memory.sizes import format_size
+from bitesize.training.need import plan_of
 
 _WIDTHS = {"epoch": 6, "loss": 9, "accuracy": 9, "val_loss": 9, "val_accuracy": 13, "rows_per_second": 10, "seconds": 9}
 _TITLES = {"rows_per_second": "rows/s"}
@@ -64,7 +65,7 @@ class Terminal(Quiet):
         """Print what is about to run."""
         self._job = job
         if self._with_plan:
-            print_plan(job.loader.plan)
+            print_plan(plan_of(job.loader, job.val_loader))
             print_understood(job.train, job.said)
         for warning in job.warnings:
             print_warning(warning)

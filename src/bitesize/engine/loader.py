@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,8 +22,8 @@ from bitesize.engine.planning import (
     Needs,
     auto_batch_size,
     choose_order,
+    grow_or_refuse,
     make_plan,
-    refuse_unless_it_fits,
     threads_beside,
 )
 from bitesize.engine.ranks import shard_of_this_process
@@ -61,7 +62,7 @@ class Loader(Standing):
         What happens to each row's ``x``, in order.
     memory
         The budget: bytes, a string such as ``"512 MiB"``, a `Budget` that several loaders share, or ``"auto"``: a
-        quarter of what this process may still take.
+        quarter of what this process may still take, and where the batches need more, as much as they need, up to three quarters.
     shuffle
         A new random order each epoch, or the natural one.
     seed
@@ -172,7 +173,7 @@ class Loader(Standing):
             if more.total(self.steps.rows_of_rank, self._slots) <= self.budget.free // 2:
                 self._needs = more
         self.threads = self._needs.threads
-        refuse_unless_it_fits(self._needs, self.steps, self._slots, self.budget)
+        grow_or_refuse(self._needs, self.steps, self._slots, self.budget)
         self._charge_all()
         self._pipeline.warm()
 
@@ -220,7 +221,7 @@ class Loader(Standing):
     @property
     def plan(self) -> Plan:
         """The table of bytes."""
-        return make_plan(self._needs, self.steps, self._slots, self.budget)
+        return make_plan(self._needs, self.steps, self._slots, self.budget, self._parts[2])
 
     @property
     def least(self) -> int:
@@ -279,7 +280,9 @@ class Loader(Standing):
         with self._lock:
             if batches <= self._held:
                 return
-            self._parts[1].grow(batches - self._held)
+            ring = self._parts[1]
+            self.budget.grow((batches - self._held) * ring.slot_nbytes, f"{batches} batches are held at a time")
+            ring.grow(batches - self._held)
             self._held = batches
 
     def each_slot(self, prepare: Callable[[NDArray[np.uint8]], None]) -> None:
@@ -333,15 +336,15 @@ class Loader(Standing):
         return self._held + 2
 
     def adapt(self) -> None:
-        """At the begin of an epoch: do without the batch that is made ahead while the machine is full; never with fewer rows."""
+        """At the start of an epoch, give up the prefetch slot while memory is short; a batch never has fewer rows."""
         full, ring = self.budget.refresh(), self._parts[1]
         if full and ring.size == self._slots:
             ring.shrink()
-        elif not full and ring.size < self._slots:
-            try:
+        elif (
+            not full and ring.size < self._slots and ring.slot_nbytes <= self.budget.free
+        ):  # an optional slot grows no budget
+            with contextlib.suppress(DoesNotFit):  # another loader of the budget was faster
                 ring.grow(1)
-            except DoesNotFit:
-                return  # not yet
 
     def _make_room(self, position: int) -> None:
         """Set memory aside for windows of all lanes, where batches are cut across them from now on."""
@@ -367,14 +370,12 @@ class Loader(Standing):
     def _start_engine(self) -> Engine:
         _, ring, pool = self._parts
         fields = self._pipeline.scratch_fields(self.steps.rows_of_rank)
-        scratches = [
-            Scratch(fields, self._pipeline.decodes, self._pipeline.kernel_values, pool) for _ in range(self.threads)
-        ]
+        kernel_values, decodes = self._pipeline.kernel_values, self._pipeline.decodes
+        scratches = [Scratch(fields, decodes, kernel_values, pool) for _ in range(self.threads)]
         self.stats.watch([scratch.clock for scratch in scratches], usable_cpus())
-        frames = self._frames = Frames(self._needs.window) if self._windowed is not None else None
-        engine = Engine(
-            self._pipeline, self.steps, self._policy, ring, scratches, pool, Crew(self._working, self.threads), frames
-        )
+        self._frames = Frames(self._needs.window) if self._windowed is not None else None
+        crew = Crew(self._working, self.threads)
+        engine = Engine(self._pipeline, self.steps, self._policy, ring, scratches, pool, crew, self._frames)
         older, self._finalizer = self._finalizer, weakref.finalize(self, _drop, ring, pool, engine)
         older.detach()
         return engine

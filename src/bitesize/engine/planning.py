@@ -162,17 +162,18 @@ def auto_batch_size(needs: Needs, slots: int, most: int, budget: Budget) -> int:
     return size
 
 
-def refuse_unless_it_fits(needs: Needs, steps: Steps, slots: int, budget: Budget) -> None:
-    """Raise `DoesNotFit` with need, room and setting, if what is free of the budget is too little."""
-    rows, free = steps.rows_of_rank, budget.free
+def grow_or_refuse(needs: Needs, steps: Steps, slots: int, budget: Budget) -> None:
+    """Let an automatic budget grow to the need; raise `DoesNotFit` with need, room and setting where that is not enough."""
+    rows = steps.rows_of_rank
     need = needs.total(rows, slots)
-    if need <= free:
+    if budget.grow(need, f"batches of {steps.batch_size} rows need it"):
         _refuse_unless_there_is_room(need, needs.room)
         return
+    free = budget.most - budget.granted
     slot = slot_nbytes(needs.pipeline.slot_fields, rows)
     rest = need - slots * slot
-    room = f"the budget is {format_size(free)}" if free == budget.total else f"{format_size(free)} of the budget are free"
-    ways = f'raise memory to "{format_size(budget.total - free + need, ceil=True)}"'
+    room = f"{format_size(free)} of the budget are free" if budget.granted else f"the budget is {format_size(budget.total)}"
+    ways = f'raise memory to "{format_size(budget.most - free + need, ceil=True)}"'
     fitting = _largest_fitting(needs, slots, rows, free)
     if fitting:
         ways = f"Lower batch_size to {fitting * steps.shard.world_size} or {ways}"
@@ -183,7 +184,7 @@ def refuse_unless_it_fits(needs: Needs, steps: Steps, slots: int, budget: Budget
     beside = f" and {format_size(rest)} beside them" if rest else ""
     raise DoesNotFit(
         f"{rows} rows of {needs.pipeline.out[needs.pipeline.source.main]} take {format_size(slot)} a slot; {slots} slots need "
-        f"{format_size(slots * slot)}{beside}, and {room}. {ways}."
+        f"{format_size(slots * slot)}{beside}, and {room}{budget.bound}. {ways}."
     )
 
 
@@ -196,14 +197,12 @@ def _refuse_unless_there_is_room(need: int, room: Limit) -> None:
         )
 
 
-def make_plan(needs: Needs, steps: Steps, slots: int, budget: Budget) -> Plan:
-    """Draw up the plan."""
+def make_plan(needs: Needs, steps: Steps, slots: int, budget: Budget, pool: Pool | None) -> Plan:
+    """Return the plan of a loader, with the pool that decoding draws on, if there is one."""
     rows = steps.rows_of_rank
     parts = [needs.slots_part(rows, slots), *needs.fixed_parts(rows)]
-    if needs.pipeline.decodes:
-        left = budget.total - sum(part.nbytes for part in parts)
-        pool = needs.pool_nbytes(rows, slots, budget.total, left)
-        parts.append(Part("decoding", pool, "in reserve for images while they are decoded"))
+    if pool is not None:
+        parts.append(Part("decoding", pool.size, "in reserve for images while they are decoded"))
     source, out = needs.pipeline.source, needs.pipeline.out
     limit = needs.room
     stored = needs.pipeline.stored_shape()

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.memory.budget import Budget, Charge
+from bitesize.memory.budget import Budget
+from bitesize.memory.charge import Charge
 from bitesize.memory.mapping import aligned, allocate
 from bitesize.spec import Field
 
@@ -108,6 +109,7 @@ class Ring:
     def __init__(self, fields: Mapping[str, Field], rows: int, slots: int, budget: Budget) -> None:
         self.free: queue.SimpleQueue[Slot | Return | None] = queue.SimpleQueue()
         self._fields, self._rows, self._budget = fields, rows, budget
+        self.slot_nbytes = slot_nbytes(fields, rows)
         self._slots: list[Slot] = []
         self._surplus = 0  # slots to be given up when they come home
         self._changing = threading.Lock()
@@ -122,8 +124,7 @@ class Ring:
         DoesNotFit
             If they do not fit the budget.
         """
-        nbytes = slot_nbytes(self._fields, self._rows)
-        charges = [self._budget.charge(nbytes, "slots") for _ in range(slots)]
+        charges = [self._budget.charge(self.slot_nbytes, "slots") for _ in range(slots)]
         added = [Slot(self._fields, self._rows, charge) for charge in charges]
         if self._prepare is not None:
             for slot in added:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import threading
@@ -10,42 +11,13 @@ from collections import deque
 from itertools import count
 
 from bitesize.errors import BadSetting, DoesNotFit
-from bitesize.memory.limits import MOST_STANDBY, available, processor_share
+from bitesize.memory.automatic import default_share, grown_origin, largest_share, measure_limit, measure_room, share_origin
+from bitesize.memory.charge import Charge, Granted
+from bitesize.memory.limits import Limit
 from bitesize.memory.sizes import format_size, parse_size
 
-# "auto" takes this part of what is available: it leaves room for the model, the framework and the page cache.
-AUTO_SHARE = 4
 # An advised budget is larger than the need by this part.
 _MARGIN = 24
-
-
-class Charge:
-    """Bytes that were granted; given back by `release`, or when it is garbage."""
-
-    __slots__ = ("__weakref__", "_budget", "nbytes", "number", "what")
-
-    def __init__(self, budget: Budget, number: int, nbytes: int, what: str) -> None:
-        self._budget = budget
-        self.number = number
-        self.nbytes = nbytes
-        self.what = what
-
-    def release(self) -> None:
-        """Give the bytes back, once; later calls do nothing."""
-        self._budget._give_back(self)
-
-
-class _Granted(weakref.ref[Charge]):
-    """What the budget knows of a charge; puts itself into the queue of the dropped ones when the charge is garbage.
-
-    By a callback without any Python code or lock: the collector may run it within the budget's lock, and Ctrl-C in a `__del__`
-    would be lost.
-    """
-
-    __slots__ = ("nbytes", "number", "what")
-    number: int
-    nbytes: int
-    what: str
 
 
 class Budget:
@@ -56,7 +28,9 @@ class Budget:
     size
         Bytes, a string such as ``"512 MiB"``, or ``"auto"``: a quarter of what this process may still take, where
         the system's free memory, cgroups and rlimits are looked at, divided among the ranks on this host
-        (``LOCAL_WORLD_SIZE``).
+        (``LOCAL_WORLD_SIZE``). Where more is needed, an automatic budget grows to the need, up to three quarters of it.
+    room
+        Bytes available on another machine that a plan is made for; by default this machine is measured.
 
     Examples
     --------
@@ -69,24 +43,31 @@ class Budget:
     (0, 1000)
     """
 
-    def __init__(self, size: int | str = "auto") -> None:
+    def __init__(self, size: int | str = "auto", room: Limit | None = None) -> None:
         self._auto = size == "auto"
-        if self._auto:
-            self.total, self.origin = _share_of_available(0)
-        else:
-            self.total, self.origin = parse_size(size), "as given"
+        self._fixed_room = room
         self._lock = threading.Lock()
-        _budgets.add(self)
-        self._dropped: queue.SimpleQueue[_Granted] = queue.SimpleQueue()
-        self._charges: dict[int, _Granted] = {}
+        self._dropped: queue.SimpleQueue[Granted] = queue.SimpleQueue()
+        self._charges: dict[int, Granted] = {}
         self._numbers = count()
         self._granted = 0
         self._parts: dict[str, int] = {}
         self._pooled = 0  # granted to pools that do not use it now
         self._peak = 0
+        self._grown, self._reason = 0, ""  # the size that an automatic budget has grown to, and what for
+        self._limit = room or measure_limit()
+        self.room = measure_room(self._limit, _live_budgets())  # for all budgets of this process, when this one was made
+        self._share = default_share(self._limit, 0)
+        self._largest = 0  # what an automatic budget may grow to
+        self._measure_largest()
+        if self._auto:
+            self.total, self.origin = self._share, share_origin(self._limit)
+        else:
+            self.total, self.origin = parse_size(size), "as given"
+        _budgets[id(self)] = self
 
     def charge(self, nbytes: int, what: str) -> Charge:
-        """Take ``nbytes`` for ``what``, or refuse at once.
+        """Take ``nbytes`` for ``what``, or refuse at once; an automatic budget grows first, if it has to and may.
 
         Parameters
         ----------
@@ -103,21 +84,19 @@ class Budget:
         return self._grant(nbytes, what, pooled=0)
 
     def _grant(self, nbytes: int, what: str, pooled: int) -> Charge:
-        with self._lock:
-            self._collect()
-            if nbytes > self.total - self._granted:
-                room, enough = format_size(self.total - self._granted), format_size(self._granted + nbytes, ceil=True)
+        while True:
+            with self._lock:
+                self._collect()
+                if nbytes <= self.total - self._granted:
+                    return self._make_charge(nbytes, what, pooled)
+                granted = self._granted
+            # Outside the lock, which the collector may want for a loader that is garbage.
+            if not self.grow(nbytes, f"{what} needs {format_size(nbytes)}"):
+                room, enough = format_size(self.total - granted), format_size(granted + nbytes, ceil=True)
                 raise DoesNotFit(
-                    f"{what} needs {format_size(nbytes)}, and {room} of the budget's {format_size(self.total)} are free. "
-                    f'Raise memory to "{enough}".'
+                    f"{what} needs {format_size(nbytes)}, and {room} of the budget's {format_size(self.total)} are free"
+                    f'{self.bound}. Raise memory to "{enough}".'
                 )
-            charge = Charge(self, next(self._numbers), nbytes, what)
-            known = _Granted(charge, self._dropped.put)
-            known.number, known.nbytes, known.what = charge.number, nbytes, what
-            self._charges[charge.number] = known
-            self._pooled += pooled
-            self._add(nbytes, what)
-            return charge
 
     def pool(self, nbytes: int, what: str) -> Pool:
         """Set ``nbytes`` aside for short-lived needs.
@@ -136,13 +115,68 @@ class Budget:
         """
         return Pool(self, self._grant(nbytes, what, pooled=nbytes))
 
+    def grow(self, nbytes: int, reason: str) -> bool:
+        """Make an automatic budget large enough that ``nbytes`` are free, if it may become so large.
+
+        It may take three quarters of what is available. A budget of a given size never grows.
+
+        Parameters
+        ----------
+        nbytes
+            Bytes that are to be charged next.
+        reason
+            Why, as a clause for the plan and the log: ``"batches of 32 rows need it"``.
+
+        Returns
+        -------
+        bool
+            Whether ``nbytes`` are free now.
+        """
+        if nbytes <= self.free:
+            return True
+        if not self._auto:
+            return False
+        largest = self._measure_largest()
+        with self._lock:
+            need = self._granted + nbytes
+            if self.total < need <= largest:
+                self._grown, self._reason, self.total = need, reason, need
+                self.origin = grown_origin(self._share, self._limit, need, reason)
+            fits = need <= self.total
+        if fits:
+            logging.getLogger("bitesize").info("memory=%s", self.origin)
+        return fits
+
+    @property
+    def most(self) -> int:
+        """Bytes that the budget may have at most: its size, or what an automatic one may grow to."""
+        return max(self.total, self._largest) if self._auto else self.total
+
+    @property
+    def limit(self) -> Limit:
+        """What bounds this process, as it was last measured: when the budget was made, grew, or at the start of an epoch."""
+        return self._limit
+
+    @property
+    def bound(self) -> str:
+        """The most that an automatic budget may have, as the end of a clause of an error; empty for a budget of a given size."""
+        if not self._auto:
+            return ""
+        return f'; memory="auto" may take at most {format_size(self.most)}, three quarters of what {self._limit.name} leaves'
+
     def refresh(self) -> bool:
-        """Look again at what is available, if that decides the size; tell whether more is granted than there is now.
+        """Measure again what is available, if that decides the size; return whether more is granted than there is now.
 
         What is granted stays granted: who holds what it can do without should give it back.
         """
         if self._auto:
-            self.total, self.origin = _share_of_available(self.in_use)
+            self._measure_largest()
+            self._share = default_share(self._limit, self.in_use)
+            grown = min(self._grown, self._largest)
+            if grown > self._share:
+                self.total, self.origin = grown, grown_origin(self._share, self._limit, grown, self._reason)
+            else:
+                self.total, self.origin = self._share, share_origin(self._limit)
         return self.granted > self.total
 
     @property
@@ -179,7 +213,39 @@ class Budget:
     def __repr__(self) -> str:
         return f"Budget({format_size(self.total)}, {format_size(self.in_use)} in use)"
 
+    def _measure_largest(self) -> int:
+        """Measure what is available, and return the size that an automatic budget may grow to beside the process's others."""
+        if not self._auto:
+            return 0
+        if self._fixed_room is None:
+            self._limit = measure_limit()
+        budgets = _live_budgets()
+        others = sum(budget.granted_now for budget in budgets if budget is not self)
+        self._largest = largest_share(measure_room(self._limit, budgets), others)
+        return self._largest
+
+    # --- for the other budgets of this process -----------------------------------------------------------------------
+
+    @property
+    def granted_now(self) -> int:
+        """Bytes that are granted; without the lock, so perhaps a moment old."""
+        return self._granted
+
+    @property
+    def touched_now(self) -> int:
+        """Bytes that are granted and not idle in pools; without the lock, so perhaps a moment old."""
+        return max(0, self._granted - self._pooled)
+
     # --- under the lock ------------------------------------------------------------------------------------------
+
+    def _make_charge(self, nbytes: int, what: str, pooled: int) -> Charge:
+        charge = Charge(self._give_back, next(self._numbers), nbytes, what)
+        known = Granted(charge, self._dropped.put)
+        known.number, known.nbytes, known.what = charge.number, nbytes, what
+        self._charges[charge.number] = known
+        self._pooled += pooled
+        self._add(nbytes, what)
+        return charge
 
     def _add(self, nbytes: int, what: str) -> None:
         self._granted += nbytes
@@ -236,8 +302,8 @@ class Pool:
 
     @property
     def most(self) -> int:
-        """Bytes that one request can be given: those in the pool, and what is free of the budget."""
-        return self.size + self._budget.free
+        """Bytes that one request can be given: those in the pool, and what is free of the budget or it may grow by."""
+        return self.size + self._budget.most - self._budget.granted
 
     @property
     def wanted(self) -> bool:
@@ -257,7 +323,7 @@ class Pool:
             need = (self._budget.granted - self.size + nbytes) * _MARGIN // (_MARGIN - 1)
             raise DoesNotFit(
                 f"{what} needs {format_size(nbytes)} to decode, and {format_size(self.most)} are left for that within the budget "
-                f'of {format_size(self._budget.total)}. Raise memory to "{format_size(need, ceil=True)}".'
+                f'of {format_size(self._budget.total)}{self._budget.bound}. Raise memory to "{format_size(need, ceil=True)}".'
             )
         ticket = object()
         with self._lock:
@@ -310,23 +376,17 @@ def as_budget(memory: int | str | Budget) -> Budget:
     return Budget(memory)
 
 
-def _share_of_available(held: int) -> tuple[int, str]:
-    """Choose the size of an automatic budget that already holds so many bytes, and tell where it comes from."""
-    limit, ranks = available(threads=processor_share() + MOST_STANDBY), _local_ranks()
-    among = f", divided among {ranks} ranks (LOCAL_WORLD_SIZE)" if ranks > 1 else ""
-    return max(1, (limit.room + held) // AUTO_SHARE // ranks), f"a quarter of {limit.name}{among}"
+# All budgets of this process; looked at without their locks, since figures that are a moment old do.
+_budgets: weakref.WeakValueDictionary[int, Budget] = weakref.WeakValueDictionary()
 
 
-def _local_ranks() -> int:
-    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1") or "1"))
-
-
-_budgets: weakref.WeakSet[Budget] = weakref.WeakSet()
+def _live_budgets() -> list[Budget]:
+    return [budget for known in _budgets.valuerefs() if (budget := known()) is not None]
 
 
 def _unlock() -> None:
     """Give budgets in a forked child new locks: a thread that is only in the parent may hold the old ones, for good."""
-    for budget in _budgets:
+    for budget in _live_budgets():
         budget._lock = threading.Lock()
 
 

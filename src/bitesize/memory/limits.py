@@ -16,6 +16,8 @@ from bitesize.errors import BadSetting
 THREAD_RESERVES = {"RLIMIT_AS": 68 << 20, "RLIMIT_DATA": 8 << 20}
 # Threads of a loader that stand by, at most; see engine/crew.py.
 MOST_STANDBY = 14
+# Name of the limit that is no limit but what the machine has left.
+AVAILABLE = "available memory"
 # A cgroup without a limit reports a number near 2**63 (v1); above this nothing is a limit.
 _NO_LIMIT = 1 << 60
 
@@ -44,7 +46,7 @@ def limits(threads: int = 0) -> list[Limit]:
     threads
         Threads that are yet to start; what the system reserves for each is taken off the address-space limits.
     """
-    return [Limit("available memory", psutil.virtual_memory().available), *_cgroup_limits(), *_rlimits(threads)]
+    return [Limit(AVAILABLE, psutil.virtual_memory().available), *_cgroup_limits(), *_rlimits(threads)]
 
 
 def available(threads: int = 0) -> Limit:

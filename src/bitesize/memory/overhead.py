@@ -19,4 +19,9 @@ def measure_overhead(charged: int) -> int:
         Bytes in use of a budget; some may not have been touched yet, so the answer may be too small by them.
     """
     held = max(0, int(psutil.Process().memory_info().rss) - charged)
-    return held + (0 if "bitesize.kernels.resample" in sys.modules or "bitesize.kernels.cast" in sys.modules else KERNELS)
+    return held + pending_overhead()
+
+
+def pending_overhead() -> int:
+    """Return the bytes that loading the compiler and the kernels will add to this process, 0 once they are loaded."""
+    return 0 if "bitesize.kernels.resample" in sys.modules or "bitesize.kernels.cast" in sys.modules else KERNELS

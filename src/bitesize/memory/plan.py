@@ -1,4 +1,4 @@
-"""The plan: who gets which bytes, what the naive way would need, and whether it fits, before anything runs."""
+"""The plan: which part gets how many bytes, what loading everything would need, and whether it fits, before anything runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bitesize.memory.limits import AVAILABLE
 from bitesize.memory.sizes import format_size
 
 
@@ -51,9 +52,11 @@ class Plan:
     threads
         Threads that read and decode.
     overhead
-        Bytes that this process holds besides: interpreter, NumPy, compiled code, a framework.
+        Bytes that this process holds outside the budget: interpreter, NumPy, compiled code, a framework.
     hints
         What would save memory or disk, in sentences.
+    machine
+        The machine that the plan is for, if not this one: ``"a machine with 8.0 GiB"``.
     """
 
     rows: int
@@ -69,6 +72,7 @@ class Plan:
     threads: int
     overhead: int
     hints: tuple[str, ...] = ()
+    machine: str = ""
 
     @property
     def total(self) -> int:
@@ -96,22 +100,32 @@ class Plan:
         return self.rows * math.prod(self.stored_shape) * 8
 
     @property
-    def verdict(self) -> str:
-        """What limits, in one sentence."""
-        name, room = self.limit
-        fits = f"This way fits, with {format_size(self.budget - self.total)} to spare."
-        here = f"({name}: {format_size(room)})"
-        if self.naive_float64 > room:
-            return f"The naive way fails here {here}: {self._in_numpys_words(self.naive_shape)}. {fits}"
-        if self.stored_float64 > room:
-            words = self._in_numpys_words(self.stored_shape)
-            return f"The naive way fails here unless it resizes first {here}: {words}. {fits}"
-        return f"The naive way would pass here {here}. {fits}"
+    def fails_at(self) -> int | None:
+        """Row at which loading everything as stored runs out of memory, counted from 1; None where everything fits."""
+        row = math.prod(self.stored_shape) * 8
+        return None if self.stored_float64 <= self.limit[1] else self.limit[1] // row + 1
 
-    def _in_numpys_words(self, shape: tuple[int, ...]) -> str:
-        """What NumPy would say to an array of all rows."""
-        size = format_size(self.rows * math.prod(shape) * 8)
-        return f"Unable to allocate {size} for an array with shape {(self.rows, *shape)} and data type float64"
+    @property
+    def verdict(self) -> str:
+        """What limits, in a sentence or two."""
+        name, room = self.limit
+        spare = self.budget - self.total
+        fits = f"bitesize fits, with {format_size(spare)} to spare." if spare else "bitesize fits exactly."
+        if self.machine:
+            available = f"{format_size(room)} left for data"
+            at = "works" if self.fails_at is None else f"fails at row {self.fails_at:,} of {self.rows:,}"
+            return f"On {self.machine}, loading everything at once {at} ({format_size(self.stored_float64)} needed, {available}). {fits}"
+        available = f"{format_size(room)} available" if name == AVAILABLE else f"{format_size(room)} allowed by {name}"
+        if self.naive_float64 > room:
+            return (
+                f"Loading everything at once would fail here ({format_size(self.naive_float64)} needed, {available}). {fits}"
+            )
+        if self.stored_float64 > room:
+            return (
+                f"Loading everything at once would fail here unless each row is resized first ({format_size(self.stored_float64)} "
+                f"needed, {available}). {fits}"
+            )
+        return f"Loading everything at once would work here ({format_size(self.stored_float64)} needed, {available}). {fits}"
 
     def table(self) -> list[tuple[str, str, str]]:
         """Rows of the table: what, how many bytes, where the figure comes from."""
@@ -124,9 +138,9 @@ class Plan:
         ]
         lines += [(part.what, format_size(part.nbytes), part.detail) for part in self.parts]
         lines += [
-            ("this way, in all", format_size(self.total), f"of {format_size(self.budget)} ({self.origin})"),
-            ("besides", format_size(self.overhead), "Python, NumPy, compiled code, framework"),
-            ("the whole process", format_size(self.process), "and the model, once it is made"),
+            ("total", format_size(self.total), f"of {format_size(self.budget)} ({self.origin})"),
+            ("outside the budget", format_size(self.overhead), "Python, NumPy, compiled code, framework"),
+            ("the whole process", format_size(self.process), "plus the model, once it is built"),
         ]
         return lines
 

@@ -93,8 +93,13 @@ def to_keras(
     check_fields(loader, inputs, targets, weights)
     if weights is not None and targets is None:
         raise BadSetting(f"weights={weights!r} weigh a loss, which needs targets")
-    loader.hold(_HELD.get(keras.backend.backend(), 2))
+    loader.hold(batches_held(keras.backend.backend()))
     return _dataset_class()(loader, inputs, targets, weights, workers)
+
+
+def batches_held(backend: str) -> int:
+    """Return how many batches Keras holds on a backend while it asks for the next."""
+    return _HELD.get(backend, 2)
 
 
 def _dataset_class() -> type[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.loader import Loader
-from bitesize.errors import BadSetting, DoesNotFit
+from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
-from bitesize.memory.sizes import format_size
-from bitesize.outputs.keras import to_keras
+from bitesize.outputs.keras import batches_held, to_keras
 from bitesize.sources.base import Source
 from bitesize.sources.beside import Beside
 from bitesize.training.backend import load_keras
@@ -30,6 +28,7 @@ from bitesize.training.models import (
     scales_itself,
     understood_shape,
 )
+from bitesize.training.need import TrainingLoaders
 from bitesize.training.resume import Broken
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings, geometry, parse_interval
@@ -108,38 +107,13 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
     if settings.class_weights and train.weight_name is not None:
         train = weigh_by_class(train, len(classes), classes)
 
-    def loader(source: Source, *, training: bool, batch_size: int, memory: Budget) -> Loader:
-        """Make a loader with the settings of the run."""
-        return Loader(
-            source,
-            batch_size=batch_size,
-            transforms=[
-                *geometry(source, settings.image_size, settings.augment and training),
-                *(scaling.steps if training else val_steps),
-            ],
-            memory=memory,
-            shuffle=training,
-            seed=settings.seed,
-            # A short batch would make JAX compile the training step again; other rows are left out each epoch.
-            last="drop" if training and len(source) >= batch_size else "short",
-            dtype=np.float32,
-            on_error=settings.on_error,
-            max_bad=settings.max_bad,
-        )
-
-    settings = _with_batch_size(settings, train, val, loader, budget)
-    batch_size = settings.batch_size
-    assert batch_size != "auto"
-    # What validation needs is kept free while the first loader chooses how much it sets aside for decoding.
-    kept = budget.pool(_least(loader, val, batch_size, training=False), "validation")
-    train_loader = loader(train, training=True, batch_size=batch_size, memory=budget)
-    val_loader = None
+    loaders = TrainingLoaders(settings, train, val, scaling.steps, batches_held(keras.backend.backend()), val_steps)
+    settings = replace(settings, batch_size=(batch_size := loaders.choose_batch_size(budget)))
+    loaders.grow_or_refuse(batch_size, budget)
+    train_loader, val_loader = loaders.open(batch_size, budget)
     try:
-        data_for_keras, val_data = _as_keras(train_loader), None
-        kept.close()
-        if val is not None:
-            val_loader = loader(val, training=False, batch_size=batch_size, memory=budget)
-            val_data = _as_keras(val_loader)
+        data_for_keras = _as_keras(train_loader)
+        val_data = None if val_loader is None else _as_keras(val_loader)
         _compile(keras, model, settings, len(train_loader))
         run = RunFolder.create(out)
         evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
@@ -199,35 +173,6 @@ def _scaling(settings: TrainSettings, train: Source, model: Any, budget: Budget)
     )
 
 
-_MakeLoader = Callable[..., Loader]
-
-
-def _least(loader: _MakeLoader, source: Source | None, batch_size: int, *, training: bool) -> int:
-    """Return the smallest budget that a loader can work with."""
-    if source is None:
-        return 0
-    with loader(source, training=training, batch_size=batch_size, memory=Budget(_UNLIMITED)) as probe:
-        _as_keras(probe)
-        return probe.least
-
-
-def _with_batch_size(
-    settings: TrainSettings, train: Source, val: Source | None, loader: _MakeLoader, budget: Budget
-) -> TrainSettings:
-    """Choose the batch size where that is left to us; raise `DoesNotFit` where it does not fit the budget."""
-
-    def need(batch_size: int) -> int:
-        """Return the smallest budget for both loaders."""
-        return _least(loader, train, batch_size, training=True) + _least(loader, val, batch_size, training=False)
-
-    sizes = [size for size in (256, 128, 64, 32, 16, 8, 4, 2, 1) if size <= len(train)]
-    if settings.batch_size == "auto":
-        settings = replace(settings, batch_size=next((size for size in sizes if need(size) <= budget.total), 1))
-    assert settings.batch_size != "auto"
-    _refuse_unless_it_fits(need, settings.batch_size, sizes, budget)
-    return settings
-
-
 def _as_keras(loader: Loader) -> Any:
     """Make the dataset for Keras, with sample weights where the data has some."""
     return to_keras(loader, weights=loader.source.weight_name)
@@ -268,19 +213,6 @@ def _checkpoint(run: RunFolder, settings: TrainSettings, config: dict[str, Any])
     scaling = {name: config[name] for name in ("scaling", "values", "value_range")}
     extra = {"settings": settings.as_dict(), **scaling, "folder": os.getcwd()}
     return Checkpoint(run.checkpoints, every_batches=batches, every_minutes=minutes, extra=extra)
-
-
-def _refuse_unless_it_fits(need: Callable[[int], int], batch_size: int, sizes: Sequence[int], budget: Budget) -> None:
-    least = need(batch_size)
-    if least <= budget.total:
-        return
-    ways = f'raise --memory to "{format_size(least, ceil=True)}"'
-    smaller = next((size for size in sizes if size < batch_size and need(size) <= budget.total), None)
-    ways = f"Lower --batch-size to {smaller} or {ways}" if smaller else f"No batch fits: {ways}"
-    raise DoesNotFit(
-        f"Loading for training and validation needs {format_size(least)} with batches of {batch_size} rows, and the budget is "
-        f"{format_size(budget.total)}. {ways}."
-    )
 
 
 def _compile(keras: Any, model: Any, settings: TrainSettings, steps: int) -> None:

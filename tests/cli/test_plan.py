@@ -1,0 +1,89 @@
+"""`bitesize plan` plans what `bitesize train` runs, and names the same figures in the same words."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.test_cli import run
+from tests.conftest import noise, write_jpeg
+
+SMALL = ("--image-size", 64, "--memory", "18MB")
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Forty photographs of two classes."""
+    for i in range(40):
+        write_jpeg(tmp_path / "files" / ("cat", "dog")[i % 2] / f"{i:02}.jpg", noise(120, 160, seed=i))
+    return tmp_path / "files"
+
+
+def refusal(*arguments):
+    error = run(*arguments, code=1).stderr
+    return error[error.index("error:") :].strip()
+
+
+def test_plan_and_train_refuse_with_the_same_figures_in_the_words_of_the_command_line(files, tmp_path):
+    said = refusal("plan", files, *SMALL)
+    assert said == refusal("train", files, *SMALL, "--out", tmp_path / "run")
+    assert said.startswith("error: Loading for training and validation needs ")
+    smaller, larger = re.search(r'Lower --batch-size to (\d+) or raise --memory to "(.*)"\.$', said).groups()
+    for advice in (("--batch-size", smaller, "--memory", "18MB"), ("--memory", larger)):
+        run("train", files, "--image-size", 64, "--epochs", 1, *advice, "--model", "mlp", "--out", tmp_path / "run")
+
+
+def test_the_least_memory_that_plan_names_is_that_of_training(files, tmp_path):
+    least = re.search(r"needs at least --memory (\S+)\.", run("plan", files, "--image-size", 64).stdout)[1]
+    shown = run(
+        "train", files, "--image-size", 64, "--memory", least, "--epochs", 1, "--model", "mlp", "--out", tmp_path / "run"
+    )
+    assert "bitesize fits" in shown.stdout
+
+
+def test_plan_and_train_show_one_table(files, tmp_path):
+    options = ("--image-size", 64, "--memory", "64MiB")
+    planned = run("plan", files, *options).stdout.splitlines()
+    shown = run("train", files, *options, "--epochs", 1, "--model", "mlp", "--out", tmp_path / "run").stdout.splitlines()
+    table = [line for line in planned if re.match(r"  (slots|index|decoding|validation|total) ", line)]
+    assert len(table) == 5
+    assert [line for line in table if line not in shown] == []
+
+
+def test_other_commands_name_the_options_too(files):
+    said = refusal("bench", files, "--image-size", 512, "--memory", "12MB")
+    assert "ower --batch-size to" in said or "aise --memory to" in said
+    assert not re.search(r"(batch_size|aise memory)", said)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xd8\xff no image", None])
+def test_a_damaged_first_file_is_said_instead_of_a_plan(files, damage):
+    first = files / "cat" / "00.jpg"
+    first.write_bytes(first.read_bytes()[:-300] if damage is None else damage)
+    done = run("plan", files, code=1)
+    assert "00.jpg" in done.stderr
+    assert "bitesize check DATA lists all" in done.stderr
+    assert "total" not in done.stdout
+
+
+def test_a_machine_with_less_memory_can_be_planned_for(tmp_path):
+    for i in range(8):
+        (tmp_path / f"{i % 2}").mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((3000, 3000, 3), np.uint8)).save(tmp_path / f"{i % 2}" / f"{i}.jpg", quality=10)
+    shown = re.sub(r"\s+", " ", run("plan", tmp_path, "--ram", "1GiB", "--batch-size", 1, "--image-size", 32).stdout)
+    assert re.search(
+        r"On a machine with 1\.0 GiB, loading everything at once fails at row [45] of 6 \(1\.2 GiB needed", shown
+    ), shown
+    plan = json.loads(run("plan", tmp_path, "--ram", "8TiB", "--batch-size", 1, "--image-size", 32, "--json").stdout)
+    assert plan["limit"]["name"] == "a machine with 8.0 TiB"
+    assert plan["budget"] > 1 << 40
+
+
+def test_data_that_training_would_refuse_is_planned_alone_and_the_reason_said(tmp_path):
+    for i in range(8):
+        np.save(tmp_path / f"{i}.npy", np.zeros((4, 4), np.float32))
+    shown = re.sub(r"\s+", " ", run("plan", tmp_path, "--batch-size", 4).stdout)
+    assert "8 rows, 2 batches of 4" in shown
+    assert "bitesize train would refuse this data: " in shown
+    assert "has no classes" in shown
