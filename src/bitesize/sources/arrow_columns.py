@@ -40,6 +40,7 @@ class ArrowColumn:
         self.what: Field | Encoded | None = None  # None where it is text, or cannot be a field
         self.why = ""
         self.is_text = False
+        self.is_text_list = False  # several texts a row
         kind = first.type
         shape = None
         if isinstance(kind, pa.BaseExtensionType):
@@ -56,10 +57,15 @@ class ArrowColumn:
             kind = kind.value_type
         if kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind):
             self._learn_binary(first, asked)
-        elif kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind):
+        elif is_text(kind):
             self._learn_text(first, asked, folder)
         else:
             self._learn_numbers(first, kind, shape)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds whole numbers."""
+        return isinstance(self.what, Field) and self.what.shape == () and self.what.dtype.kind in "iu"
 
     def _learn_binary(self, first: Any, asked: Asked) -> None:
         value = self.scalar(first, 0)
@@ -77,11 +83,10 @@ class ArrowColumn:
             self.is_text, self.why = True, "text, and no labels"
 
     def _learn_numbers(self, first: Any, kind: Any, shape: tuple[int, ...] | None) -> None:
-        import pyarrow.types as kinds
-
+        self.is_text_list = _is_list(kind) and is_text(kind.value_type)
         found: list[int] = []
         values = first.storage if hasattr(first, "storage") else first
-        while kinds.is_fixed_size_list(kind) or kinds.is_list(kind) or kinds.is_large_list(kind):
+        while _is_list(kind):
             if values.null_count or not len(values):
                 self.why = "lists whose length its first row does not tell"
                 return
@@ -172,6 +177,19 @@ class ArrowColumn:
             into[...] = made
         else:
             into[list(numbers)] = made
+
+
+def is_text(kind: Any) -> bool:
+    """Return whether a type is text."""
+    import pyarrow.types as kinds
+
+    return bool(kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow.types as kinds
+
+    return bool(kinds.is_fixed_size_list(kind) or kinds.is_list(kind) or kinds.is_large_list(kind))
 
 
 def _all_of(lists: Any, length: int) -> bool:

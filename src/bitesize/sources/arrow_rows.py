@@ -2,78 +2,31 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from abc import abstractmethod
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError
-from bitesize.sources.arrow_columns import ArrowColumn
+from bitesize.sources.arrow_columns import ArrowColumn, is_text
+from bitesize.sources.arrow_roles import Columns, choose_roles
+from bitesize.sources.arrow_stacked import StackedColumns
+from bitesize.sources.arrow_table import AT_ONCE, BESIDE, KEPT, ArrowTable, Part
 from bitesize.sources.base import Asked, Source
-from bitesize.sources.chained import chain
-from bitesize.sources.columns import LABELS, wanted_fields
-from bitesize.sources.labels import as_class_numbers, class_numbers
+from bitesize.sources.choices import Choice
+from bitesize.sources.column_names import first_named, match, plain
+from bitesize.sources.label_columns import without_list
+from bitesize.sources.labels import as_class_numbers, check_weights
 from bitesize.sources.rows import Into, Runs, raise_bad
 from bitesize.sources.splits import COLUMNS, rows_of_part
+from bitesize.sources.text_labels import Labels, Texts, check_room, number_texts, split_tags, tags, text_labels
 from bitesize.spec import Encoded, Field
 
-# Parts of a table that are kept: the one that rows are read from, and the next.
-_KEPT = 2
-# Parts that are read at the same time: more would each take memory.
-_AT_ONCE = 2
-# What Arrow holds beside the values of files: its own structures, and what its allocator does not give back at once (measured).
-_BESIDE = 8 << 20
+_BETWEEN = "\x1f"  # what separates texts of a list where they are joined
 
 
-_CHOOSING = threading.Lock()
-
-
-def pool() -> Any:
-    """Give the allocator for what is read: Arrow's own keeps tens of MiB for itself where several threads read."""
-    import pyarrow as pa
-
-    return pa.system_memory_pool()
-
-
-@contextmanager
-def chosen_pool() -> Iterator[None]:
-    """Have readers that are made meanwhile take from `pool`, where Arrow has no argument for that."""
-    import pyarrow as pa
-
-    with _CHOOSING:
-        before = pa.default_memory_pool()
-        pa.set_memory_pool(pool())
-        try:
-            yield
-        finally:
-            pa.set_memory_pool(before)
-
-
-class Part(NamedTuple):
-    """Rows of a table that are read together.
-
-    Attributes
-    ----------
-    rows : int
-        How many.
-    nbytes : int
-        Bytes in memory, and of what they are made of.
-    passing : int
-        Bytes besides that are needed while they are read.
-    """
-
-    rows: int
-    nbytes: int
-    passing: int = 0
-
-
-class ArrowSource(Source):
+class ArrowSource(ArrowTable):
     """Rows of Arrow tables.
 
     Parameters
@@ -86,116 +39,151 @@ class ArrowSource(Source):
         Name of the data, for messages.
     folder
         Where paths in columns lead from.
+    files
+        Names and rows of the files that the rows come from, where they are several.
     """
 
     reads_files = True
+    spec: dict[str, Field | Encoded]
+    # What the field of labels is called; empty for the name of their column.
+    label_field: ClassVar[str] = ""
+    # Whether text may be meant as numbers, as in a CSV.
+    text_may_be_numbers: ClassVar[bool] = False
 
-    def __init__(self, parts: Sequence[Part], asked: Asked, where: str, folder: str | None) -> None:
-        self._where, self._parts = where, list(parts)
-        self._ends = np.cumsum([part.rows for part in parts], dtype=np.int64)
-        if not len(self._ends) or not self._ends[-1]:
-            raise BadFile(f"{where} has no rows")
-        self._begin()
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        asked: Asked,
+        where: str,
+        folder: str | None,
+        files: Sequence[tuple[str, int]] = (),
+    ) -> None:
+        super().__init__(parts, where, files)
         first = self._table(next(i for i, part in enumerate(parts) if part.rows))
         twice = sorted({name for name in first.column_names if first.column_names.count(name) > 1})
         if twice:
             raise BadFile(f"{where} has several columns named {twice[0]!r}")
-        wanted = wanted_fields(asked, first.column_names)
-        label = asked.labels if isinstance(asked.labels, str) else next((name for name in LABELS if name in wanted), None)
-        if label is not None:
-            wanted.setdefault(label, label)
-        self._columns: dict[str, ArrowColumn] = {}
-        self.spec, left_out = {}, {}
-        self.column_names: tuple[str, ...] = tuple(first.column_names)
-        self._known: dict[str, NDArray[np.int64]] = {}  # class numbers of columns of text
-        self._label = label
-        for name, there in wanted.items():
-            if there not in first.column_names:
-                raise BadSetting(f"{where} has no column {there!r}: it has {', '.join(first.column_names)}")
-            column = ArrowColumn(there, first.column(there).slice(0, 1).combine_chunks(), asked, folder)
-            may_be_text = name == label or asked.fields is not None
-            if column.what is None and not (column.is_text and may_be_text):
-                if asked.fields is not None:
-                    raise BadSetting(f"the column {there!r} of {where} cannot be a field: it is {column.why}")
-                left_out[f"{there}: {column.why}"] = 1
-                continue
-            self._columns[name] = column
-            self.spec[name] = column.what or Field((), np.dtype(np.int64))
-        self.left_out = left_out
+        self._names: tuple[str, ...] = tuple(first.column_names)
+        there = {
+            name: ArrowColumn(name, first.column(name).slice(0, 1).combine_chunks(), asked, folder) for name in self._names
+        }
+        seen = Columns(there, where, self._class_columns(), self.label_field, self._repeats, self._all_different)
+        asked = without_list(asked, self._names)
+        roles = choose_roles(seen, asked)
+        self._label = roles.label
+        self._columns: dict[str, ArrowColumn] = {name: there[column] for name, column in roles.fields.items()}
+        self._stacked: dict[str, StackedColumns] = {}
+        self._known: dict[str, NDArray[Any]] = {}  # fields in memory: class numbers, tags, weights
+        self.spec, self.left_out, self.choices = {}, roles.left_out, tuple(roles.choices)
+        self.classes_of = {}
+        if roles.features:
+            self._stack("x", roles.features, there)
+            self.feature_names = tuple(roles.features)
+        for name, column in self._columns.items():
+            self._learn(name, column, asked, name == self._label)
+        if roles.targets:
+            self._learn_targets(roles.targets, there)
+        if roles.weight is not None:
+            self._learn_weights(roles.weight)
+        self._held = frozenset(self._known)
         if not self.spec:
-            raise BadFile(f"{where} has no column of numbers or images: it has {', '.join(map(str, first.schema))}")
-        classes = {}
-        for name in [name for name, column in self._columns.items() if column.is_text]:
-            self._known[name], classes[name] = class_numbers(self._all(name), len(self))
-        self.classes = classes.pop(label, None) if label is not None else None
-        self.classes_of = {name: found for name, found in classes.items() if found is not None}
+            raise BadFile(f"{where} has no column of numbers or images: it has {_listed(first.schema)}")
 
-    def _begin(self) -> None:
-        self._kept: OrderedDict[int, Any] = OrderedDict()
-        self._lock = threading.Lock()
-        self._reading: dict[int, threading.Lock] = {}
-        self._turns: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for turn in range(_AT_ONCE):
-            self._turns.put(turn)
+    def _columns_read(self) -> list[str]:
+        """Return the columns that rows are read from."""
+        own = {column.name for name, column in self._columns.items() if name not in self._held}
+        read = own | {name for each in self._stacked.values() for name in each.names}
+        return sorted(read) or [next(iter(self._columns.values())).name]
 
-    def __getstate__(self) -> dict[str, Any]:
-        own = ("_kept", "_lock", "_reading", "_turns")
-        return {name: value for name, value in self.__dict__.items() if name not in own}
+    def _class_columns(self) -> tuple[str, ...]:
+        """Return columns whose type says that they are class numbers."""
+        return ()
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._begin()
+    def _learn(self, name: str, column: ArrowColumn, asked: Asked, is_label: bool) -> None:
+        """Take a column as a field; text is numbered."""
+        if column.is_text_list and is_label:
+            cells = Texts.of(cell for part in self._values(column.name) for cell in _joined(part, self._where, column.name))
+            found = tags(
+                [split_tags(cell, _BETWEEN) for cell in cells.values], cells.numbers, f"{column.name!r} of {self._where}"
+            )
+        elif column.is_text:
+            texts = self._texts(column.name)
+            if is_label:
+                found = text_labels(
+                    texts, column.name, self._where, asked.tag_delimiter, may_be_numbers=self.text_may_be_numbers
+                )
+            else:
+                found = Labels(*number_texts(texts), ())
+        else:
+            assert column.what is not None
+            self.spec[name] = column.what
+            return
+        self._known[name] = found.values
+        self.spec[name] = Field(found.values.shape[1:], found.values.dtype)
+        self.choices = (*self.choices, *found.choices)
+        if is_label:
+            self.classes = found.classes
+        elif found.classes is not None:
+            self.classes_of = {**self.classes_of, name: found.classes}
 
-    @abstractmethod
-    def _read_part(self, number: int) -> Any:
-        """Read a part as an Arrow table."""
+    def _stack(self, field: str, names: Sequence[str], there: Mapping[str, ArrowColumn]) -> None:
+        """Take several columns of numbers as one field."""
+        missing = self._missing(names)
+        dtypes = [what.dtype for name in names if isinstance(what := there[name].what, Field)]
+        stacked = StackedColumns(names, dtypes, missing)
+        self._stacked[field], self.spec[field] = stacked, stacked.what
+        if missing:
+            counts = ", ".join(f"{name} {count:,}" for name, count in missing.items())
+            self.choices = (*self.choices, Choice(f"{field}: missing values are NaN ({counts})", "fields="))
+        inexact = [name for name in stacked.inexact if not self._fits_float(name)]
+        if inexact:
+            names = ", ".join(inexact)
+            chosen = f"{field}: whole numbers of {names} become {stacked.what.dtype}, exact up to 2**53"
+            self.choices = (*self.choices, Choice(chosen, "fields="))
 
-    def _table(self, number: int) -> Any:
-        """Give a part: one of the last that were read, or read it; each part by one thread."""
-        with self._lock:
-            if number in self._kept:
-                self._kept.move_to_end(number)
-                return self._kept[number]
-            own = self._reading.setdefault(number, threading.Lock())
-        with own:
-            with self._lock:
-                if number in self._kept:  # read by another thread meanwhile
-                    return self._kept[number]
-            try:
-                table = self._read_part(number)
-            finally:
-                with self._lock:
-                    self._reading.pop(number, None)
-            with self._lock:
-                if len(self._kept) >= _KEPT:
-                    self._kept.popitem(last=False)
-                    pool().release_unused()
-                self._kept[number] = table
-                return table
+    def _fits_float(self, name: str) -> bool:
+        """Return whether float64 holds all whole numbers of a column exactly, if that is known without reading it."""
+        return False
 
-    def _all(self, name: str) -> list[Any]:
-        column = self._columns[name].name
-        values: list[Any] = []
-        for i, part in enumerate(self._parts):
-            if part.rows:
-                try:
-                    values += self._table(i).column(column).to_pylist()
-                except BitesizeError:
-                    raise
-                except ValueError as error:  # text that is none
-                    raise BadFile(f"the column {column!r} of {self._where} cannot be read: {error}") from error
-        if None in values:
-            raise BadFile(f"the column {column!r} of {self._where} has no value in row {values.index(None)}")
-        return values
+    def _learn_targets(self, names: Sequence[str], there: Mapping[str, ArrowColumn]) -> None:
+        """Take several columns as labels: 0 or 1 for each class, or numbers."""
+        assert self._label is not None
+        missing = self._missing(names)
+        if missing:
+            raise BadFile(
+                f"labels={list(names)}: {next(iter(missing))!r} of {self._where} has {sum(missing.values()):,} missing values"
+            )
+        columns = [self._numbers(name) for name in names]
+        binary = all(np.isin(column, (0, 1)).all() for column in columns)
+        dtype = np.dtype(np.float32) if binary else np.result_type(np.float32, *columns)
+        self._known[self._label] = np.stack(columns, axis=1).astype(dtype)
+        self.spec[self._label] = Field((len(names),), dtype)
+        if binary:
+            self.classes = tuple(names)
+        what = "a 0 or 1 for each" if binary else "numbers"
+        self.choices = (*self.choices, Choice(f"labels: {what} of {', '.join(names)}", "labels="))
 
-    def __len__(self) -> int:
-        return int(self._ends[-1])
+    def _learn_weights(self, field: str) -> None:
+        """Take a column as sample weights, in memory as floats.
+
+        Raises
+        ------
+        BadSetting
+            If one is negative, missing or no number.
+        """
+        name = self._columns[field].name
+        what = self._columns[field].what
+        if not isinstance(what, Field) or what.shape or what.dtype.kind not in "biuf":
+            raise BadSetting(f"the weights {name!r} of {self._where} must be one number a row, and are {what or 'text'}")
+        values = check_weights(self._numbers(name), name, self._where)
+        self.weight_name, self._known[field] = field, values
+        self.spec[field] = Field((), values.dtype)
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the rows of each part."""
-        for name, numbers in self._known.items():
+        for name in self._held:
             if name in into:
-                into[name][...] = numbers[rows]
+                into[name][...] = self._known[name][rows]
         failed: dict[int, Exception] = {}
         numbers = np.searchsorted(self._ends, rows, side="right")
         for part in np.unique(numbers).tolist():
@@ -210,18 +198,26 @@ class ArrowSource(Source):
                 failed |= dict.fromkeys(of.tolist(), error)
             finally:
                 self._turns.put(turn)
-        named = {i: BadFile(f"{self._where}: {error}") if type(error) is BadFile and self._where not in str(error) else error
-                 for i, error in failed.items()}  # fmt: skip
-        raise_bad(named)
+        raise_bad({i: self._named(error, int(rows[i])) for i, error in failed.items()})
 
     def _put(self, table: Any, inside: NDArray[np.int64], of: list[int], into: Into, failed: dict[int, Exception]) -> None:
+        columns = {
+            name: column
+            for name, column in self._columns.items()
+            if name in into and name not in self._held and column.what is not None
+        }
+        stacked = {name: column for name, column in self._stacked.items() if name in into}
+        needed = [column.name for column in columns.values()] + [name for each in stacked.values() for name in each.names]
+        if not needed:
+            return
+        values = table.select(list(dict.fromkeys(needed)))
         together = (np.diff(inside) == 1).all()
-        for name, column in self._columns.items():
-            if name not in into or column.what is None:
-                continue
-            values = table.column(column.name)
-            values = values.slice(int(inside[0]), len(inside)) if together else values.take(inside)
-            column.put(values.combine_chunks() if values.num_chunks != 1 else values.chunk(0), of, into[name], failed)
+        values = values.slice(int(inside[0]), len(inside)) if together else values.take(inside)
+        for name, column in columns.items():
+            own = values.column(column.name)
+            column.put(own.combine_chunks() if own.num_chunks != 1 else own.chunk(0), of, into[name], failed)
+        for name, several in stacked.items():
+            several.put(values, of, into[name], failed)
 
     def runs(self) -> Runs | None:
         """Give the parts."""
@@ -244,12 +240,13 @@ class ArrowSource(Source):
         largest = max(part.nbytes for part in self._parts)
         known = sum(numbers.nbytes for numbers in self._known.values())
         passing = max(part.passing for part in self._parts)
-        return (_KEPT + _AT_ONCE) * largest + _AT_ONCE * passing + (_BESIDE if largest else 0) + known
+        return (KEPT + AT_ONCE) * largest + AT_ONCE * passing + (BESIDE if largest else 0) + known
 
     def scratch(self, rows: int) -> int:
         """Values that are gathered before they are put in their places."""
         fields = [column.what for column in self._columns.values() if isinstance(column.what, Field)]
-        return 2 * rows * max((field.nbytes for field in fields), default=0)
+        stacked = sum(each.what.nbytes for each in self._stacked.values())
+        return 2 * rows * (max((field.nbytes for field in fields), default=0) + stacked)
 
     @property
     def label_name(self) -> str | None:
@@ -263,63 +260,95 @@ class ArrowSource(Source):
         if self._label is None or not isinstance(what, Field) or what.shape or what.dtype.kind not in "iub":
             return None
         if self._label not in self._known:
-            self._known = self._known | {self._label: as_class_numbers(np.array(self._all(self._label), object))}
+            numbers = as_class_numbers(self._numbers(self._columns[self._label].name))
+            self._known = self._known | {self._label: numbers}
         return self._known[self._label]
 
-    def describe(self, row: int) -> str:
-        """Name the data and the row."""
-        return f"{self._where}, row {row}"
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of all columns, and of fields of one column that are called otherwise."""
+        return tuple(dict.fromkeys((*self._names, *self._columns)))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Read a column of one value a row, also one that is no field.
+
+        Raises
+        ------
+        BadSetting
+            If there is no such column, or it has more than one value a row.
+        BadFile
+            If a row has no value.
+        DoesNotFit
+            If it takes more than a quarter of the memory that is available.
+        """
+        if name == self._label and self.classes is not None and (labels := self.labels) is not None and labels.min() >= 0:
+            return np.asarray(self.classes)[labels]
+        if name in self._held:
+            names = self.classes_of.get(name)
+            return super().column(name) if names is None else np.asarray(names)[self._known[name]]
+        found = self._columns[name].name if name in self._columns else match(name, self._names)
+        if found is None:
+            raise BadSetting(f"there is no column {name!r}: the data has {', '.join(self.column_names)}")
+        kind = next(self._values(found)).type
+        if is_text(kind):
+            texts = self._texts(found)
+            width = max(map(len, texts.values))
+            check_room(4 * width * len(self), f"the column {found!r} of {self._where}")
+            return np.array(texts.values)[texts.numbers]
+        check_room(8 * len(self), f"the column {found!r} of {self._where}")
+        values = self._numbers(found)
+        if values.ndim != 1 or values.dtype.kind not in "biufmM":
+            raise BadSetting(f"the column {found!r} has more than one number or text a row: {kind}")
+        return values
 
     def _identity(self) -> bytes:
         parts = repr([part.rows for part in self._parts]).encode()
-        texts = [name for name, column in self._columns.items() if column.is_text]
-        return parts + b"".join(self._known[name].tobytes() for name in texts)
-
-    def close(self) -> None:
-        """Let go of what is kept."""
-        with self._lock:
-            self._kept.clear()
+        texts = [name for name, column in self._columns.items() if column.is_text or column.is_text_list]
+        targets = [self._label] if self._label in self._known and self._label not in self._columns else []
+        stacked = repr({name: each.names for name, each in self._stacked.items()}).encode() if self._stacked else b""
+        return parts + stacked + b"".join(self._known[name].tobytes() for name in (*texts, *targets) if name is not None)
 
 
-def in_part(makes: Sequence[Callable[[Asked], ArrowSource]], asked: Asked, where: str) -> Source:
-    """Open tables, one behind the other, and take the rows of a part where a column tells the part of each.
+def in_part(source: ArrowSource, asked: Asked, where: str) -> Source:
+    """Return the rows of a part of a table, where a column has the part of each; or else all rows.
 
     Raises
     ------
     BadSetting
-        If a part is asked for and no column tells parts, or there are parts and none is asked for.
+        If a part is asked for and no column has parts, or there are parts and none is asked for.
     NotFound
         If there is no such part.
     BadFile
         If a column of parts has rows without one.
     """
-    sources = [make(asked) for make in makes]
-    source: Source = sources[0] if len(sources) == 1 else chain(sources)
-    column = next((name for name in COLUMNS if all(name in each.column_names for each in sources)), None)
-    told = [_parts_in(make, column, asked.split) for make in makes] if column is not None else []
-    parts = [each for each in told if each is not None]
-    if not parts or len(parts) < len(makes):
+    column = first_named(source.column_names, COLUMNS)
+    parts = None
+    if column is not None:
+        try:
+            parts = source.column(column).astype(str)
+        except BadSetting:  # it is for something else
+            if asked.split is not None:
+                raise
+        except BadFile:  # rows without a value
+            if asked.split is not None or plain(column) == COLUMNS[0]:
+                raise
+    if parts is None:
         if asked.split is not None:
             raise BadSetting(f"split={asked.split!r}: {where} has no column that tells parts, called {', '.join(COLUMNS)}")
         return source
-    names, numbers = np.unique(np.concatenate(parts), return_inverse=True)
+    names, numbers = np.unique(parts, return_inverse=True)
     rows = rows_of_part(names.tolist(), numbers, asked.split, where)
     return source if rows is None else source.subset(rows)
 
 
-def _parts_in(make: Callable[[Asked], ArrowSource], column: str, split: str | None) -> NDArray[np.str_] | None:
-    """Read the column of parts; None where it is for something else."""
-    try:
-        told = make(Asked(labels=column, fields=[column]))
-    except BadSetting:
-        if split is not None:
-            raise
-        return None
-    except BadFile:  # rows without a value
-        if split is not None or column == COLUMNS[0]:
-            raise
-        return None
-    labels = told.labels
-    if labels is None:
-        return None
-    return labels.astype(str) if told.classes is None else np.array(told.classes)[labels]
+def _joined(part: Any, where: str, name: str) -> Iterator[str]:
+    """Return the texts of each row as one."""
+    for cell in part.to_pylist():
+        if cell is None or None in cell:
+            raise BadFile(f"the column {name!r} of {where} has rows without a value")
+        yield _BETWEEN.join(map(str, cell))
+
+
+def _listed(schema: Any) -> str:
+    """Return names and types of columns for a message."""
+    return ", ".join(f"{field.name} ({field.type})" for field in schema)

@@ -75,7 +75,13 @@ class Beside(Around):
 
     def column(self, name: str) -> NDArray[Any]:
         """Read a column of the base, or an array."""
-        return super(Around, self).column(name) if name in self._arrays else self.base.column(name)
+        if name not in self._arrays:
+            return self.base.column(name)
+        array = self._arrays[name]
+        if array.ndim != 1:
+            raise BadSetting(f"{name!r} has more than one value a row: {array.shape[1:]}")
+        names = self.classes if name == self._label else self.classes_of.get(name)
+        return array if names is None or array.dtype != np.int64 else np.array(names)[array]
 
     @property
     def nbytes(self) -> int:

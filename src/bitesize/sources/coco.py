@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
 from bitesize.files.scan import class_key
+from bitesize.sources.choices import Choice
+from bitesize.sources.column_names import LABELS, PATHS, first_named
+from bitesize.sources.text_labels import Texts, text_labels
+from bitesize.sources.text_table import columns_of
 
 _NAMED = 10
 
@@ -29,16 +33,19 @@ class CocoLabels(NamedTuple):
         Names of the categories that annotations have, or for several an image of all, sorted.
     left_out : dict of str to int
         Images that were not taken, by reason.
+    choices : tuple of Choice
+        What was chosen where labels could be read in two ways.
     """
 
     files: list[str]
     labels: NDArray[Any]
     classes: tuple[str, ...]
     left_out: dict[str, int]
+    choices: tuple[Choice, ...] = ()
 
 
 def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
-    """Read the categories of each image.
+    """Read the categories of each image; or the labels of a list of records, such as ``[{"file_name": "0.png", "label": "cat"}]``.
 
     Raises
     ------
@@ -46,7 +53,10 @@ def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
         If it is no such JSON, or annotations name images or categories that are not in it.
     """
     where = os.fspath(path)
-    content = _read(where)
+    content = _loaded(where)
+    if isinstance(content, list):
+        return _of_records(content, where)
+    _check(content, where)
     names = {each["id"]: str(each["name"]) for each in content["categories"]}
     files = {each["id"]: str(each["file_name"]) for each in content["images"]}
     for kind, known in (("images", files), ("categories", names)):
@@ -79,14 +89,33 @@ def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
     return CocoLabels([files[number] for number in taken], labels, tuple(classes), left_out)
 
 
-def _read(where: str) -> dict[str, list[dict[str, Any]]]:
-    """Read the three lists, each entry with the keys that are needed."""
-    needed = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id", "name")}
+def _of_records(records: list[Any], where: str) -> CocoLabels:
+    """Read a list of objects that name a file and a label each."""
+    nested: dict[str, None] = {}
+    columns = columns_of(records, where, nested)
+    path, label = first_named(columns, PATHS), first_named(columns, LABELS)
+    if path is None or label is None or not columns[path]:
+        raise BadFile(
+            f"{where} is a list of records, which need a path (path or file_name) and a label (label or class): they have "
+            f"{', '.join((*columns, *nested)) or 'nothing'}"
+        )
+    found = text_labels(Texts.of(columns[label]), label, where, may_be_numbers=True)
+    left_out = {f"{name}: lists or objects": 1 for name in nested}
+    left_out |= {f"{name}: no label": 1 for name in columns if name not in (path, label)}
+    return CocoLabels(columns[path], found.values, found.classes or (), left_out, found.choices)
+
+
+def _loaded(where: str) -> Any:
     try:
-        with open(where, encoding="utf-8") as file:
-            content = json.load(file)
+        with open(where, encoding="utf-8-sig") as file:
+            return json.load(file)
     except (ValueError, RecursionError) as error:
         raise BadFile(f"{where} is no JSON: {error}") from error
+
+
+def _check(content: Any, where: str) -> None:
+    """Raise `BadFile` unless there are the three lists, each entry with the keys that are needed."""
+    needed = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id", "name")}
     for kind, keys in needed.items():
         entries = content.get(kind) if isinstance(content, dict) else None
         if not isinstance(entries, list):
@@ -95,4 +124,3 @@ def _read(where: str) -> dict[str, list[dict[str, Any]]]:
             for key in keys:
                 if not isinstance(entry, dict) or not isinstance(entry.get(key), int | str):
                     raise BadFile(f"{where}: entry {i} of {kind!r} has no {key!r}")
-    return content  # type: ignore[no-any-return]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +12,63 @@ import numpy as np
 from bitesize.errors import BadFile
 from bitesize.files.pread import open_file
 from bitesize.files.state import FileState
-from bitesize.sources.arrow_rows import ArrowSource, Part, in_part, pool
+from bitesize.sources.arrow_rows import ArrowSource, in_part
+from bitesize.sources.arrow_table import Part, pool
 from bitesize.sources.base import Asked, Source
+from bitesize.sources.label_columns import labelled
 
 
 class Feather(ArrowSource):
-    """A Feather (version 2) or Arrow IPC file."""
+    """Feather (version 2) or Arrow IPC files of the same columns, in order."""
 
     title = "Feather and Arrow files"
     suffixes = (".feather", ".arrow", ".ipc")
     in_parts = True
     package, extra = "pyarrow", "parquet"
 
-    def __init__(self, path: str, asked: Asked) -> None:
-        self._path, self._state = path, FileState.of(os.fsencode(path))
-        parts = []
-        with _open(path) as file:
-            import pyarrow as pa
+    def __init__(self, paths: Sequence[str], asked: Asked) -> None:
+        import pyarrow as pa
 
-            reader = _reader(file, path)
-            for number in range(reader.num_record_batches):
-                batch = _batch(reader, number, path)
-                parts.append(Part(batch.num_rows, 2 * pa.Table.from_batches([batch]).nbytes))
-                del batch
-        super().__init__(parts, asked, path, os.path.dirname(path))
+        self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
+        self._batches: list[tuple[str, int]] = []
+        parts: list[Part] = []
+        rows_of: list[tuple[str, int]] = []
+        known = None
+        for path in paths:
+            with _open(path) as file:
+                reader = _reader(file, path)
+                for number in range(reader.num_record_batches):
+                    batch = _batch(reader, number, path)
+                    parts.append(Part(batch.num_rows, 2 * pa.Table.from_batches([batch]).nbytes))
+                    self._batches.append((path, number))
+                    del batch
+                columns = [f"{field.name} ({getattr(field.type, 'value_type', field.type)})" for field in reader.schema]
+            if known is not None and columns != known:
+                raise BadFile(f"{path} has the columns {', '.join(columns)}, and {paths[0]} {', '.join(known)}")
+            known = columns
+            rows_of.append((path, sum(part.rows for part in parts) - sum(rows for _, rows in rows_of)))
+        where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
+        super().__init__(parts, asked, where, os.path.dirname(paths[0]), rows_of)
         self.close()
 
     def _read_part(self, number: int) -> Any:
         import pyarrow as pa
 
-        self.check_unchanged()
-        with _open(self._path) as file:
-            return pa.Table.from_batches([_batch(_reader(file, self._path), number, self._path)])
+        path, batch = self._batches[number]
+        self._states[path].check(os.fsencode(path))
+        with _open(path) as file:
+            return pa.Table.from_batches([_batch(_reader(file, path), batch, path)])
 
     def check_unchanged(self) -> None:
-        """Look at the file."""
-        self._state.check(os.fsencode(self._path))
+        """Look at all files."""
+        for path, state in self._states.items():
+            state.check(os.fsencode(path))
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
-        """Open a file, or several that are alike, one behind the other."""
-        return in_part([partial(cls, path) for path in what], asked, what[0])
+        """Open files that have the same columns, or those of their rows that a column says are of a part."""
+        paths = list(what)
+        return labelled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

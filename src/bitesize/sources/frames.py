@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from bitesize.errors import BadSetting
-from bitesize.sources.arrow_rows import ArrowSource, Part, in_part
+from bitesize.sources.arrow_rows import ArrowSource, in_part
+from bitesize.sources.arrow_stacked import fits_float
+from bitesize.sources.arrow_table import Part
 from bitesize.sources.base import Asked, Source
+from bitesize.sources.label_columns import labelled
 from bitesize.sources.rows import Runs
 
 _KINDS = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")}
@@ -28,6 +31,9 @@ class Frame(ArrowSource):
 
     def _read_part(self, number: int) -> Any:
         return self._frame
+
+    def _fits_float(self, name: str) -> bool:
+        return fits_float(self._frame.column(name))
 
     def runs(self) -> Runs | None:
         """Rows in memory are all alike."""
@@ -58,7 +64,7 @@ class Frame(ArrowSource):
         else:
             table = what
         where = f"the {type(what).__name__} of {library}"
-        return in_part([lambda asked: cls(table, asked, where)], asked, where)
+        return labelled(lambda asked: in_part(cls(table, asked, where), asked, where), asked)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bitesize.errors import BadSetting
-from bitesize.sources.arrow_rows import ArrowSource, Part
+from bitesize.sources.arrow_rows import ArrowSource
+from bitesize.sources.arrow_table import Part
 from bitesize.sources.base import Asked, Source
+from bitesize.sources.label_columns import labelled
 from bitesize.sources.rows import Runs
 from bitesize.sources.splits import InParts, rank_of_part
 
 # Rows that are looked up together.
 _TOGETHER = 16
+# Rows of a single column that are read together.
+_COLUMN_ROWS = 4096
 
 
 class HuggingFace(ArrowSource):
@@ -29,16 +34,24 @@ class HuggingFace(ArrowSource):
         rows = len(dataset)
         parts = [Part(min(_TOGETHER, rows - start), 0) for start in range(0, rows, _TOGETHER)]
         super().__init__(parts, asked, "the dataset of Hugging Face", None)
-        names = (
-            getattr(dataset.features.get(self._columns[self._label].name), "names", None)
-            if self._label in self._columns
-            else None
-        )
+        label = self._columns.get(self._label or "")
+        names = getattr(dataset.features.get(label.name), "names", None) if label is not None else None
         if names and self.classes is None:
             self.classes = tuple(names)
 
+    def _class_columns(self) -> tuple[str, ...]:
+        """Return the columns of the type ``ClassLabel``."""
+        kinds = self._dataset.features.items()
+        return tuple(name for name, kind in kinds if type(kind).__name__ == "ClassLabel")
+
     def _read_part(self, number: int) -> Any:
         return self._dataset[number * _TOGETHER : number * _TOGETHER + self._parts[number].rows]
+
+    def _values(self, name: str) -> Iterator[Any]:
+        """Read one column, and no other, many rows at a time."""
+        column = self._dataset.select_columns([name])
+        for start in range(0, len(self), _COLUMN_ROWS):
+            yield from column[start : start + _COLUMN_ROWS].column(name).chunks
 
     def runs(self) -> Runs | None:
         """Rows are looked up alike."""
@@ -59,8 +72,10 @@ class HuggingFace(ArrowSource):
         elif asked.split is not None:
             raise BadSetting(f"split={asked.split!r}: this dataset is one part")
         if not hasattr(what, "with_format") or not hasattr(what, "__len__"):
-            raise BadSetting(f"{type(what).__name__} has no rows that could be asked for by number: a Dataset has")
-        return cls(what, asked)
+            raise BadSetting(
+                f"{type(what).__name__} is read from its beginning only, and has no rows by number: load it without streaming=True"
+            )
+        return labelled(lambda asked: cls(what, asked), asked)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

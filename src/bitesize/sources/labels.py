@@ -10,26 +10,44 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.files.scan import class_key
+from bitesize.sources.text_labels import Texts, check_text, split_tags, tags
 from bitesize.spec import Encoded, Field
 
 
-def class_numbers(labels: Sequence[Any] | NDArray[Any], rows: int) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+def class_numbers(
+    labels: Sequence[Any] | NDArray[Any], rows: int, tag_delimiter: str | None = ""
+) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Turn labels as given into an array, and names of classes where they are text.
 
     Integers become int64; text becomes numbers, by name in sorted order; floats and arrays stay as they are (targets of
     a regression).
 
+    Parameters
+    ----------
+    labels
+        One a row.
+    rows
+        Number of rows.
+    tag_delimiter
+        What separates several tags in one text, which become float32 of shape (rows, tags), 1 for each tag that a row has; empty
+        if each text is one class; None to refuse text that looks like several tags.
+
     Raises
     ------
     BadSetting
-        If their number is not that of the rows.
+        If their number is not that of the rows, or text looks like several tags, or like paths of images.
     """
     if isinstance(labels, list | tuple) and labels and all(isinstance(label, str) for label in labels):
-        return _numbered(labels, rows)
+        return _numbered(labels, rows, tag_delimiter)
     try:
         array = np.asarray(labels)
     except ValueError as error:
         raise BadSetting(f"labels of different lengths: {' '.join(str(error).split())}") from error
+    if array.dtype == object and array.ndim == 1 and len(array):  # as pandas has text
+        if all(isinstance(label, str) for label in array):
+            return _numbered(array.tolist(), rows, tag_delimiter)
+        if all(isinstance(label, int | float | np.number | np.bool_) for label in array):
+            array = np.array(array.tolist())
     if array.dtype == object:
         odd = next((i for i, label in enumerate(array) if not isinstance(label, int | float | str | np.generic)), None)
         seen = "" if odd is None else f": that of row {odd} is {array[odd]!r}"
@@ -42,7 +60,7 @@ def class_numbers(labels: Sequence[Any] | NDArray[Any], rows: int) -> tuple[NDAr
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "backslashreplace")
     if array.dtype.kind == "U":
-        return _numbered(array.tolist(), rows)
+        return _numbered(array.tolist(), rows, tag_delimiter)
     if array.dtype.kind in "iub" and array.ndim == 3 and array.dtype.itemsize <= 2:
         # Masks stay as they are: as int64 they would be eight times as large.
         return np.ascontiguousarray(array, np.uint8 if array.dtype.kind == "b" else array.dtype.newbyteorder("=")), None
@@ -64,10 +82,35 @@ def as_class_numbers(labels: NDArray[Any]) -> NDArray[np.int64]:
     return labels.astype(np.int64, copy=False)
 
 
-def _numbered(labels: Sequence[str], rows: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def check_weights(values: NDArray[Any], name: str, where: str) -> NDArray[np.floating[Any]]:
+    """Return sample weights as floats.
+
+    Raises
+    ------
+    BadSetting
+        If one is negative, infinite or NaN, or all are 0.
+    """
+    weights = values.astype(np.result_type(values.dtype, np.float32))
+    bad = np.flatnonzero(~((weights >= 0) & (weights < np.inf)))
+    if bad.size:
+        raise BadSetting(
+            f"weights must be 0 or more: {name!r} of {where} is {weights[bad[0]]:g} in row {bad[0]} ({bad.size:,} such rows); "
+            'weights="" takes the column as any other'
+        )
+    if not weights.any():
+        raise BadSetting(f'all weights {name!r} of {where} are 0; weights="" takes the column as any other')
+    return weights
+
+
+def _numbered(labels: Sequence[str], rows: int, tag_delimiter: str | None) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Number names in sorted order; what is no text in them is escaped, so that they can be printed and saved."""
     if len(labels) != rows:
         raise BadSetting(f"{rows} rows need as many labels: got {len(labels)}")
+    if tag_delimiter:
+        texts = Texts.of(labels)
+        return tags([split_tags(text, tag_delimiter) for text in texts.values], texts.numbers, "labels")[:2]
+    if tag_delimiter is None:
+        check_text(list(dict.fromkeys(labels)), "labels")
     shown = {label: label.encode("utf-8", "backslashreplace").decode() for label in {*map(str, labels)}}
     names = sorted({*shown.values()}, key=class_key)
     index = {name: i for i, name in enumerate(names)}

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting
 from bitesize.sources.base import Asked, Source
+from bitesize.sources.choices import Choice
+from bitesize.sources.column_names import LABELS, WEIGHTS, first_named, match, plain
 from bitesize.sources.columns import wanted_fields
 from bitesize.sources.rows import Into, raise_bad
 from bitesize.spec import Field
@@ -28,20 +30,76 @@ class MapStyle(Source):
 
     def __init__(self, dataset: Any, asked: Asked) -> None:
         self._dataset = dataset
+        kind = type(dataset).__name__
         if not len(dataset):
-            raise BadSetting(f"{type(dataset).__name__} has no rows")
+            raise BadSetting(f"{kind} has no rows")
         try:
-            first = _fields(dataset[0])
+            item = dataset[0]
+            first, others = _fields(item)
         except Exception as error:  # the user's code, or what it gave
-            raise BadSetting(
-                f"item 0 of {type(dataset).__name__} cannot be taken: {type(error).__name__}: {error}"
-            ) from error
+            raise BadSetting(f"item 0 of {kind} cannot be taken: {type(error).__name__}: {error}") from error
         self._names = wanted_fields(asked, first)
+        label = None
+        if isinstance(asked.labels, str):
+            there = match(asked.labels, [*self._names, *first])
+            if there is None:
+                refused = f", and {asked.labels!r} is {others[asked.labels]}" if asked.labels in others else ""
+                raise BadSetting(
+                    f"labels={asked.labels!r}: items of {kind} have no such part that is a number: they have {', '.join(first)}{refused}"
+                )
+            self._names.setdefault(there, there)
+            label = there
+        elif asked.labels is None:
+            label = first_named(self._names, LABELS)
+        self._label = label
         self.spec = {}
-        for name, there in self._names.items():
-            if there not in first:
-                raise BadSetting(f"items of {type(dataset).__name__} have no {there!r}: they have {', '.join(first)}")
-            self.spec[name] = Field(first[there].shape, first[there].dtype)
+        for name, part in self._names.items():
+            if part not in first:
+                raise BadSetting(f"items of {kind} have no {part!r}: they have {', '.join(first)}")
+            self.spec[name] = Field(first[part].shape, first[part].dtype)
+        if not self.spec:
+            raise BadSetting(
+                f"items of {kind} hold no numbers: they have {', '.join(f'{n}, {why}' for n, why in others.items())}"
+            )
+        self._describe_choices(asked, item, others)
+
+    def _describe_choices(self, asked: Asked, item: Any, others: Mapping[str, str]) -> None:
+        """Say what was taken for what."""
+        if asked.fields is None:
+            labels = [name for name in others if plain(name) in LABELS]
+            self.left_out = {
+                f"{name}: {why}{'; give labels=[one number or text a row]' if name in labels else ''}": 1
+                for name, why in others.items()
+            }
+        choices = []
+        if isinstance(item, tuple | list) and not hasattr(item, "_fields") and len(self._names) != 2:
+            choices.append(Choice(f"the parts of an item are called {', '.join(self._names)}, in their order", "fields="))
+        if self._label is not None and asked.labels is None:
+            choices.append(Choice(f"labels: {self._label!r} of each item", "labels="))
+        what = self.spec.get(self._label or "")
+        names = getattr(self._dataset, "classes", None)
+        whole = isinstance(what, Field) and not what.shape and what.dtype.kind in "iu"
+        if whole and isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
+            self.classes = tuple(names)
+            choices.append(Choice(f"classes: as in {type(self._dataset).__name__}.classes", "labels="))
+        weight = asked.weights or (first_named(self._names, WEIGHTS) if asked.weights is None else None)
+        if weight is not None:
+            there = match(weight, self._names)
+            found = self.spec.get(there or "")
+            if not isinstance(found, Field) or found.shape or found.dtype.kind != "f":
+                seen = "none" if found is None else str(found)
+                raise BadSetting(
+                    f"the weights {weight!r} of {type(self._dataset).__name__} must be one float an item, and are {seen}: items have "
+                    f'{", ".join(self._names)}; weights="" takes none'
+                )
+            self.weight_name = there
+            choices.append(Choice(f"sample weights: {there!r} of each item", 'weights=""'))
+        self.choices = tuple(choices)
+
+    @property
+    def label_name(self) -> str | None:
+        """Name of the part with the labels."""
+        return self._label
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -58,7 +116,7 @@ class MapStyle(Source):
 
     def _read_one(self, row: int, i: int, into: Into) -> None:
         try:
-            item = _fields(self._dataset[row])
+            item, _ = _fields(self._dataset[row])
         except Exception as error:  # the user's code
             raise BadFile(f"{self.describe(row)}: {type(error).__name__}: {error}") from error
         for name, there in self._names.items():
@@ -93,7 +151,7 @@ class MapStyle(Source):
         """Look at the first item."""
         if not hasattr(what, "__len__") or not hasattr(what, "__getitem__"):
             raise BadSetting(
-                f"{type(what).__name__} gives no item for a number, or tells no length: one of the map style does"
+                f"{type(what).__name__} has no items by number, or no length: a dataset of the map style is needed, which has both"
             )
         return cls(what, asked)
 
@@ -105,16 +163,27 @@ class MapStyle(Source):
         return cls.opened(torch.utils.data.TensorDataset(torch.rand(rows, 4), torch.arange(rows) % 2), Asked())
 
 
-def _fields(item: Any) -> dict[str, NDArray[Any]]:
-    """Give the parts of an item as arrays, by the names of their fields."""
+def _fields(item: Any) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the parts of an item that are numbers as arrays, by the names of their fields; and of others what they are."""
     if isinstance(item, Mapping):
         parts = {str(name): value for name, value in item.items()}
+    elif isinstance(item, tuple) and hasattr(item, "_fields"):  # a named tuple
+        parts = {str(name): value for name, value in zip(item._fields, item, strict=True)}
     elif isinstance(item, tuple | list):
         parts = dict(zip(("x", "y", *map(str, range(2, len(item)))), item, strict=False))
     else:
         parts = {"x": item}
-    arrays = {name: np.asarray(value) for name, value in parts.items()}
-    for name, array in arrays.items():
-        if array.dtype.kind not in "biufcmMUS":
-            raise TypeError(f"{name!r} is {type(parts[name]).__name__}: items must be numbers, arrays or tensors of them")
-    return arrays
+    arrays, others = {}, {}
+    for name, value in parts.items():
+        try:
+            array = np.asarray(value)
+        except ValueError:  # lists of different lengths
+            array = np.empty(0, object)
+        if array.dtype.kind in "biufcmM":
+            arrays[name] = array
+        else:
+            others[name] = "text" if array.dtype.kind in "US" else f"{type(value).__name__}, no array of numbers"
+    if not arrays or (not isinstance(item, Mapping) and "x" in others):
+        name = next(iter(others))
+        raise TypeError(f"{name!r} is {others[name]}: items must be numbers, arrays or tensors of them")
+    return arrays, others

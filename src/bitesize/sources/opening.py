@@ -29,7 +29,7 @@ from bitesize.sources.kinds import by_suffix, kinds, need, taking, told
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
 from bitesize.sources.splits import InParts, choose, choose_files, part_of, splits
-from bitesize.sources.table import files_of, labelled_files
+from bitesize.sources.table import LabelledFiles, Table, files_of, labelled_files
 from bitesize.spec import Mode
 
 # Whole numbers of more different values than this are not named as classes: they are numbers to predict.
@@ -79,9 +79,11 @@ def open(  # noqa: A001 - reads as bs.open
     orient
         Whether images are turned upright by their EXIF orientation.
     weights
-        Name of the column with one sample weight a row.
+        Name of the column of a table with one sample weight a row, at least 0; looked for under ``weight``, ``weights`` and ``sample_weight`` if not
+        given; empty for no weights.
     tag_delimiter
-        What separates several labels in one cell of text, such as ``"|"``.
+        What separates several tags in one label of text, such as ``" "`` or ``"|"``: labels become float32 of shape (n, tags), 1
+        for each tag that a row has. Empty to take each text as one class, whatever is in it.
     file_is_row
         Whether each file is one row, for kinds of files that may hold one row or many.
 
@@ -217,17 +219,18 @@ def _paths_in(what: Any) -> list[Any] | None:
 
 
 def _of_folder(path: str, split: str | None, asked: Asked) -> Source:
+    labels = asked.labels
     kind = taking(path)
+    if kind is Table and isinstance(labels, str) and os.path.dirname(labels) and os.path.exists(labels):
+        kind = None  # another table, or masks
     if kind is not None:
         return _opened(kind, path, split, asked)
-    labels = asked.labels
     if isinstance(labels, str | os.PathLike) and os.path.isdir(labels):
         return _of_masks([os.path.join(os.fspath(folder), split or "") for folder in (path, labels)], asked)
     if isinstance(labels, str | os.PathLike) and (os.path.isfile(labels) or os.path.splitext(labels)[1]):
         if os.fspath(labels).lower().endswith(".json"):
             return _of_coco(labels, os.path.join(path, split or ""), asked)
-        names, given = labelled_files(labels, os.path.join(path, split or ""))
-        return _of_names(names, {}, replace(asked, labels=given))
+        return _of_labelled(labelled_files(labels, os.path.join(path, split or ""), asked.tag_delimiter), asked)
     if split is None:
         parts = splits(path)
         if parts:
@@ -314,8 +317,17 @@ def _of_names(names: Names, left_out: Mapping[str, int], asked: Asked) -> Source
     """Open files of one row each, with the labels that are given."""
     kind = _one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     labels = _no_fields(asked).labels
-    numbers, classes = (None, None) if labels is None else class_numbers(labels, len(names))
+    numbers, classes = (None, None) if labels is None else class_numbers(labels, len(names), asked.tag_delimiter)
     return kind.of_files(Files(names, numbers, classes, left_out), asked)
+
+
+def _of_labelled(found: LabelledFiles, asked: Asked) -> Source:
+    """Open the files that a table of labels names."""
+    source = _of_names(found.names, {}, replace(asked, labels=found.labels, tag_delimiter=""))
+    source.choices = (*source.choices, *found.choices)
+    if found.classes is not None:
+        source.classes = found.classes
+    return source
 
 
 def _of_masks(folders: Sequence[str], asked: Asked) -> Source:
@@ -329,7 +341,10 @@ def _of_coco(labels: str | os.PathLike[str], folder: str, asked: Asked) -> Sourc
     found = coco_labels(labels)
     names = files_of(found.files, [folder, os.path.dirname(labels)], os.fspath(labels))
     kind = _one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
-    return kind.of_files(Files(names, found.labels, found.classes, found.left_out), _no_fields(replace(asked, labels=None)))
+    files = Files(names, found.labels, found.classes or None, found.left_out)
+    source = kind.of_files(files, _no_fields(replace(asked, labels=None)))
+    source.choices = (*source.choices, *found.choices)
+    return source
 
 
 def _of_array(array: NDArray[Any] | Node, asked: Asked) -> Source:
@@ -340,7 +355,7 @@ def _of_array(array: NDArray[Any] | Node, asked: Asked) -> Source:
         )
     if labels is None:
         return Arrays(array)
-    numbers, classes = class_numbers(labels, array.shape[0])
+    numbers, classes = class_numbers(labels, array.shape[0], asked.tag_delimiter)
     return Arrays(array, numbers, classes)
 
 
@@ -350,10 +365,10 @@ def _opened(kind: type[Source], what: Any, split: str | None, asked: Asked) -> S
     if split is not None and not kind.in_parts:
         raise BadSetting(f"split={split!r} names a part of a folder, and {what!r:.100} is in no parts")
     asked = replace(asked, split=split)
-    if asked.labels is None or isinstance(asked.labels, str):
-        return kind.opened(what, asked)
+    if asked.labels is None or isinstance(asked.labels, str) or kind.in_parts:
+        return kind.opened(what, asked)  # tables take lists themselves, which may name columns
     source = kind.opened(what, replace(asked, labels=None))
-    numbers, classes = class_numbers(asked.labels, len(source))
+    numbers, classes = class_numbers(asked.labels, len(source), asked.tag_delimiter)
     return Beside(source, {"y": numbers}, classes)
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.names import show
 from bitesize.files.parquet import Chunk, Page, RowGroup, pages, row_groups
 from bitesize.files.pread import open_file, read_into, with_file
 from bitesize.files.state import FileState
-from bitesize.sources.arrow_rows import ArrowSource, Part, chosen_pool, in_part, pool
+from bitesize.sources.arrow_rows import ArrowSource, in_part
+from bitesize.sources.arrow_table import Part, chosen_pool, pool
 from bitesize.sources.base import Asked, Source
+from bitesize.sources.label_columns import labelled
 
 # Bytes of a value of a type; others are as long as they are.
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
@@ -43,6 +47,8 @@ class Parquet(ArrowSource):
         self._needed: list[str] | None = None
         parts: list[Part] = []
         known = None
+        self._nulls: dict[str, int | None] = {}  # rows without a value of each column, None where the file does not say so
+        rows_of: list[tuple[str, int]] = []
         self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
         for path in paths:
             found = _open(path)
@@ -52,7 +58,10 @@ class Parquet(ArrowSource):
                     told = [", ".join(f"{name} ({kind})" for name, kind in each) for each in (columns, known)]
                     raise BadFile(f"{path} has the columns {told[0]}, and {paths[0]} {told[1]}")
                 known = columns
+                _count_nulls(found, self._nulls)
+                rows_of.append((path, 0))
                 for number, group in enumerate(_groups(path)):
+                    rows_of[-1] = path, rows_of[-1][1] + group.rows
                     stored = sum(chunk.stored for chunk in group.chunks)
                     nbytes = sum(_in_memory(chunk, group.rows) for chunk in group.chunks) + stored
                     parts.append(
@@ -60,8 +69,8 @@ class Parquet(ArrowSource):
                     )
                     self._groups.append((path, number, group))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
-        super().__init__(parts, asked, where, os.path.dirname(paths[0]))
-        self._needed = sorted({column.name for column in self._columns.values()})
+        super().__init__(parts, asked, where, os.path.dirname(paths[0]), rows_of)
+        self._needed = self._columns_read()
         needed = set(self._needed)
         for i, (path, number, group) in enumerate(self._groups):
             chunks = [chunk for chunk in group.chunks if chunk.name.split(".")[0] in needed]
@@ -72,18 +81,39 @@ class Parquet(ArrowSource):
         path, group, about = self._groups[number]
         self._states[path].check(os.fsencode(path))
         with _open(path) as found:
-            rows = self._rows_at_once(found, path, about)
-            try:
-                if rows >= self._parts[number].rows:
-                    # Not by threads of Arrow's, each of which keeps memory.
-                    return found.read_row_group(group, columns=self._needed, use_threads=False)
-                return self._read_in_batches(found, number, rows)
-            except BadFile:
-                raise
-            except Exception as error:  # Arrow raises many types for damaged pages
-                raise BadFile(
-                    f"row group {group} of {path} cannot be read: {' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
-                ) from error
+            return self._read_group(found, number, group, about, self._needed)
+
+    def _values(self, name: str) -> Iterator[Any]:
+        """Read one column, and no other, row group by row group."""
+        for path, of_path in groupby(enumerate(self._groups), lambda each: each[1][0]):
+            self._states[path].check(os.fsencode(path))
+            with _open(path) as found:
+                groups = _groups(path)  # with all columns
+                for number, (_, group, about) in of_path:
+                    if about.rows:
+                        yield from self._read_group(found, number, group, groups[group], [name]).column(0).chunks
+
+    def _missing(self, names: Sequence[str]) -> dict[str, int]:
+        """Count rows without a value, as the files say, or by reading where they do not."""
+        counts = {name: count for name in names if (count := self._nulls.get(name)) is not None}
+        unknown = super()._missing([name for name in names if name not in counts])
+        return {name: count for name in names if (count := counts.get(name, 0) or unknown.get(name, 0))}
+
+    def _read_group(self, found: Any, number: int, group: int, about: RowGroup, columns: list[str] | None) -> Any:
+        """Read columns of a row group, or all."""
+        path = self._groups[number][0]
+        try:
+            rows = self._rows_at_once(found, path, about, columns)
+            if rows >= self._parts[number].rows:
+                # Not by threads of Arrow's, each of which keeps memory.
+                return found.read_row_group(group, columns=columns, use_threads=False)
+            return self._read_in_batches(found, number, rows, columns)
+        except BitesizeError:
+            raise
+        except Exception as error:  # Arrow raises many types for damaged pages
+            raise BadFile(
+                f"row group {group} of {path} cannot be read: {' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
+            ) from error
 
     def check_unchanged(self) -> None:
         """Look at all files."""
@@ -95,7 +125,7 @@ class Parquet(ArrowSource):
         """Bytes of parts, and of what is known of their columns."""
         return super().nbytes + _CHUNK * sum(len(group.chunks) for _, _, group in self._groups)
 
-    def _rows_at_once(self, found: Any, path: str, group: RowGroup) -> int:
+    def _rows_at_once(self, found: Any, path: str, group: RowGroup, needed: list[str] | None) -> int:
         """Compare pages with what the metadata tells; give how many rows may be read before it is seen what they become."""
         import pyarrow as pa
 
@@ -103,21 +133,21 @@ class Parquet(ArrowSource):
         by_number = {field.name for field in found.schema_arrow if pa.types.is_dictionary(field.type)}  # and stay so
         for chunk in group.chunks:
             name = chunk.name.split(".")[0]
-            if self._needed is None or name in self._needed:
+            if needed is None or name in needed:
                 most = _in_memory(chunk, group.rows)
                 longest = with_file(os.fsencode(path), partial(_check_pages, chunk, most, path=os.fsencode(path)))
                 if longest and name not in by_number:
                     rows = min(rows, max(1, most // _SHARE // longest))
         return rows
 
-    def _read_in_batches(self, found: Any, number: int, rows: int) -> Any:
+    def _read_in_batches(self, found: Any, number: int, rows: int, columns: list[str] | None) -> Any:
         """Read so many rows at a time, and stop where they become more than the metadata tells."""
         import pyarrow as pa
 
         path, group, _ = self._groups[number]
         batches: list[Any] = []
         nbytes = 0
-        for batch in found.iter_batches(rows, row_groups=[group], columns=self._needed, use_threads=False):
+        for batch in found.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
             batches.append(batch)
             nbytes += batch.nbytes
             if nbytes > self._parts[number].nbytes:
@@ -130,7 +160,7 @@ class Parquet(ArrowSource):
     def opened(cls, what: Any, asked: Asked) -> Source:
         """Open files, or those of their rows that a column says are of a part."""
         paths = list(what)
-        return in_part([lambda asked: cls(paths, asked)], asked, paths[0])
+        return labelled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -175,6 +205,20 @@ def _columns_of(found: Any, path: str) -> list[tuple[str, str]]:
         return [(name, str(kind).replace("large_", "")) for name, kind in types]
     except Exception as error:  # names that are no text, types that Arrow does not have
         raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
+
+
+def _count_nulls(found: Any, counts: dict[str, int | None]) -> None:
+    """Add the rows without a value of each column, as far as the file says so, to those of files before it."""
+    metadata = found.metadata
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for number in range(metadata.num_columns):
+            chunk = row_group.column(number)
+            known = counts.setdefault(chunk.path_in_schema, 0)
+            told = chunk.statistics if chunk.is_stats_set else None
+            counts[chunk.path_in_schema] = (
+                None if told is None or not told.has_null_count or known is None else known + told.null_count
+            )
 
 
 def _groups(path: str) -> list[RowGroup]:

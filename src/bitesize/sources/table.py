@@ -1,13 +1,10 @@
-"""Tables of paths: CSV files that name a file a row, with labels, targets and weights beside."""
+"""Tables of paths: CSV files that name a file a row, with labels, targets and weights beside; and CSV files of numbers."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,70 +12,139 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, NotFound
-from bitesize.files.names import Names, names_of
+from bitesize.files.names import Names
+from bitesize.files.state import FileState
+from bitesize.sources.arrow_rows import in_part
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Beside, Zipped
-from bitesize.sources.columns import wanted_fields
+from bitesize.sources.choices import Choice
+from bitesize.sources.column_names import LABELS, PATHS, first_named, match, plain
+from bitesize.sources.csv_numbers import read_numbers, refuse_recordings
+from bitesize.sources.file_paths import files_of, find_files
 from bitesize.sources.kinds import by_suffix, need
-from bitesize.sources.labels import class_numbers
+from bitesize.sources.label_columns import labelled
+from bitesize.sources.labels import check_weights
 from bitesize.sources.splits import COLUMNS, rows_of_part
+from bitesize.sources.table_roles import TRIED, choose_columns, path_column
+from bitesize.sources.table_values import check_repeated, column_values, target_values
+from bitesize.sources.text_table import JSON_LINES, Columns, TextTable, read_tables
 
-# What people call the columns.
-PATHS = ("path", "file", "file_name", "filename", "filepath", "image", "image_path")
-LABELS = ("label", "y", "class", "target")
+__all__ = ["LabelledFiles", "Table", "files_of", "labelled_files"]
+
 # A folder with such a file is described by it.
-METADATA = "metadata.csv"
-# Files that do not exist, and are named in the error.
-_NAMED = 10
-
-Columns = Mapping[str, Sequence[str]]
+METADATA = ("metadata.csv", "metadata.jsonl")
 
 
 class Table(Beside):
     """The files that a table names, and its columns of numbers."""
 
     title = "tables of paths and labels"
-    suffixes = (".csv", ".tsv")
+    suffixes = (".csv", ".tsv", *JSON_LINES)
     in_parts = True
+
+    def __init__(
+        self,
+        base: Source,
+        arrays: Mapping[str, NDArray[np.generic]],
+        classes: tuple[str, ...] | None,
+        label: str = "y",
+        *,
+        tables: Sequence[str] = (),
+        names: Sequence[str] = (),
+        rows: Sequence[int] = (),
+    ) -> None:
+        super().__init__(base, arrays, classes, label)
+        self._tables, self._names, self._rows = tuple(tables), tuple(names), np.asarray(rows, np.int64)
+        self._states = [FileState.of(os.fsencode(table)) for table in tables]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of all columns, and of fields that are called otherwise."""
+        return tuple(dict.fromkeys((*self._names, *self.spec)))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Read a column of the tables, also one that is no field, as text where it is no field of numbers."""
+        if name in self._arrays:
+            return super().column(name)
+        found = match(name, self._names)
+        if found is None:
+            raise BadSetting(f"there is no column {name!r}: the data has {', '.join(self.column_names)}")
+        for table, state in zip(self._tables, self._states, strict=True):
+            state.check(os.fsencode(table))
+        cells = read_tables(self._tables).columns[found]
+        return np.array([cells[row] for row in self._rows.tolist()])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the base, of the arrays and of row numbers."""
+        return super().nbytes + self._rows.nbytes
 
     @classmethod
     def takes(cls, what: Any) -> bool:
-        """Tell whether this is a folder that a ``metadata.csv`` describes, as Hugging Face's image folders are."""
-        if not isinstance(what, str):
+        """Return whether this is a folder that a ``metadata.csv`` or ``metadata.jsonl`` describes, as Hugging Face's image folders are."""
+        path = _metadata(what)
+        if path is None:
             return False
-        path = os.path.join(what, METADATA)
-        if not os.path.isfile(path):
-            return False
-        with _opened(path) as lines:
-            return any(name in PATHS for name in next(lines, []))
+        try:
+            head = read_tables([path], 1).columns
+        except BadFile:
+            return first_named([], PATHS) is not None
+        return first_named(head, PATHS) is not None
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
-        """Open the files that a table, or several alike, name; paths are relative to each table's folder."""
-        tables = [os.path.join(what, METADATA)] if isinstance(what, str) else what
-        columns, counts = _read(tables)
-        path = _first(columns, PATHS, tables[0])
-        chosen = _chosen(columns, path, asked, tables[0])
+        """Open the files that a table, or several alike, name; paths are relative to each table's folder.
+
+        A table without a column of paths is one of numbers.
+        """
+        tables = [path] if (path := _metadata(what)) else list(what)
+        head = read_tables(tables, TRIED)
+        path = path_column(head.columns, tables[0], [os.path.dirname(tables[0])])
+        if path is None:
+            return _numbers(tables, head, asked)
+        return labelled(lambda asked: cls._of_paths(tables, path, asked), asked)
+
+    @classmethod
+    def _of_paths(cls, tables: Sequence[str], path: str, asked: Asked) -> Source:
+        """Open the files that a column names."""
+        table = read_tables(tables)
+        columns = table.columns
+        chosen = choose_columns(table, path, asked, tables[0])
         rows = _rows_of_part(columns, asked.split, tables[0])
         folders = [
-            folder for table, count in zip(tables, counts, strict=True) for folder in [os.path.dirname(table)] * count
+            folder for name, count in zip(tables, table.counts, strict=True) for folder in [os.path.dirname(name)] * count
         ]
         if len(tables) == 1:
-            names = files_of([columns[path][row] for row in rows], folders[:1], tables[0])
+            found = find_files([columns[path][row] for row in rows], folders[:1], tables[0])
         else:
-            names = files_of([os.path.join(folders[row], columns[path][row]) for row in rows], [""], tables[0])
-        kind = _kind_of(names, tables[0])
+            found = find_files([os.path.join(folders[row], columns[path][row]) for row in rows], [""], tables[0])
+        kind = _kind_of(found.names, tables[0])
+        choices = [*table.choices, *chosen.choices, *found.choices]
+        if plain(path) not in PATHS:
+            choices.append(Choice(f"paths: the column {path!r}", ""))
         arrays, classes = {}, {}
         for name, column in chosen.columns.items():
-            arrays[name], found = _values(columns, column, rows, name == chosen.label, tables[0])
-            if found is not None:
-                classes[name] = found
-        source = kind.of_files(Files(names, None, None, chosen.left_out), replace(asked, labels=None, fields=None))
+            is_label = name == chosen.label
+            arrays[name], own = column_values(columns, column, rows, is_label, asked, tables[0], choices)
+            if name == chosen.weight:
+                arrays[name] = check_weights(arrays[name], column, tables[0])
+            if own is not None:
+                classes[name] = own
+        if chosen.targets:
+            arrays[chosen.label], own = target_values(columns, chosen.targets, rows, tables[0], choices)
+            if own is not None:
+                classes[chosen.label] = own
+        files = Files(found.names, None, None, chosen.left_out)
+        source = kind.of_files(files, replace(asked, labels=None, fields=None))
         if chosen.files != "x":
             source = Zipped([({chosen.files: "x"}, source)])
-        table = cls(source, arrays, classes.pop(chosen.label, None), chosen.label)
-        table.classes_of = classes
-        return table
+        label = classes.pop(chosen.label, None)
+        made = cls(source, arrays, label, chosen.label, tables=tables, names=[*columns], rows=rows)
+        made.classes_of = classes
+        made.weight_name = chosen.weight
+        made.choices = (*made.choices, *choices)
+        check_repeated(found.names, made)
+        return made
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -94,7 +160,28 @@ class Table(Beside):
         return cls.opened([str(folder / "table.csv")], Asked())
 
 
-def labelled_files(table: str | os.PathLike[str], root: str) -> tuple[Names, list[str]]:
+class LabelledFiles(NamedTuple):
+    """Files of a folder, and their labels.
+
+    Attributes
+    ----------
+    names : Names
+        The files.
+    labels : list of str or ndarray
+        Names of classes, or targets, or a 0 or 1 for each tag.
+    choices : tuple of Choice
+        What was chosen where the table could be read in two ways.
+    classes : tuple of str or None
+        Names of the tags, where labels are such.
+    """
+
+    names: Names
+    labels: list[str] | NDArray[Any]
+    choices: tuple[Choice, ...]
+    classes: tuple[str, ...] | None
+
+
+def labelled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str | None = None) -> LabelledFiles:
     """Read a table of paths and labels; paths are relative to ``root`` or to the table's folder.
 
     Raises
@@ -107,14 +194,49 @@ def labelled_files(table: str | os.PathLike[str], root: str) -> tuple[Names, lis
     name = os.fspath(table)
     if not os.path.isfile(name):
         raise NotFound(f"{name} does not exist")
-    columns, _ = _read([name])
-    path, label = _first(columns, PATHS, name), _first(columns, LABELS, name)
-    return files_of(columns[path], [root, os.path.dirname(name)], name), list(_all_there(columns, label, name))
+    read = read_tables([name])
+    columns, roots = read.columns, [root, os.path.dirname(name)]
+    path = path_column(columns, name, roots)
+    if path is None:
+        raise BadFile(
+            f"{name} needs a column of paths, called path, file_name or image, of files below {root}, and has "
+            f"{', '.join(columns)}"
+        )
+    asked, choices = Asked(tag_delimiter=tag_delimiter), [*read.choices]
+    chosen = choose_columns(read, path, asked, name)
+    if chosen.label not in chosen.columns:
+        raise BadFile(f"{name} needs a column of labels, called label or class, and has {', '.join(columns)}")
+    found = find_files(columns[path], roots, name)
+    values, classes = column_values(
+        columns, chosen.columns[chosen.label], range(len(columns[path])), True, asked, name, choices
+    )
+    given = [*chosen.choices, *found.choices, *choices]
+    said = tuple(dict.fromkeys(choice for choice in given if "sample weights" not in choice.chosen))
+    if classes is not None and values.ndim == 1:
+        return LabelledFiles(found.names, [classes[number] for number in values.tolist()], said, None)
+    return LabelledFiles(found.names, values, said, classes)
+
+
+def _metadata(what: Any) -> str | None:
+    """Return the table that describes a folder, or None."""
+    if not isinstance(what, str):
+        return None
+    return next((path for name in METADATA if os.path.isfile(path := os.path.join(what, name))), None)
+
+
+def _numbers(tables: list[str], head: TextTable, asked: Asked) -> Source:
+    """Open tables of numbers."""
+    names = list(head.columns)
+    has_labels = first_named(names, LABELS) is not None or asked.labels is not None
+    if len(tables) > 1 and not has_labels and asked.split is None:
+        refuse_recordings(tables, names)
+
+    return labelled(lambda asked: in_part(read_numbers(tables, asked), asked, tables[0]), asked)
 
 
 def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[int]:
-    """Tell the rows of a part, where a column tells it; or all."""
-    column = next((name for name in COLUMNS if name in columns), None)
+    """Return the rows of a part, where a column has the part of each; or all."""
+    column = first_named(columns, COLUMNS)
     if column is None:
         if split is not None:
             raise BadSetting(f"split={split!r}: {table} has no column that tells parts, called {', '.join(COLUMNS)}")
@@ -124,121 +246,6 @@ def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[i
     return range(len(numbers)) if taken is None else np.flatnonzero(taken).tolist()
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[Iterator[list[str]]]:
-    """Read lines of a table as lists."""
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            yield csv.reader(file, delimiter="\t" if path.lower().endswith(".tsv") else ",", skipinitialspace=True)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadFile(f"{path} is not a table in UTF-8: {error}") from error
-
-
-def _read(tables: Sequence[str]) -> tuple[Columns, list[int]]:
-    """Read the columns of tables that have the same, and how many rows each has."""
-    columns: dict[str, list[str]] = {}
-    ends = [0]
-    for number, table in enumerate(tables):
-        with _opened(table) as lines:
-            names = next(lines, [])
-            if number and names != list(columns):
-                raise BadFile(f"{table} has the columns {', '.join(names)}, and {tables[0]} {', '.join(columns)}")
-            if len(set(names)) < len(names):
-                raise BadFile(f"{table} names a column twice: {', '.join(names)}")
-            other = next((each for each in ";\t|" if len(names) == 1 and each in names[0]), None)
-            if other is not None:
-                raise BadFile(f"{table} is separated by {other!r}: save it with commas, or as .tsv with tabs")
-            parts = [columns.setdefault(name, []) for name in names]
-            for count, line in enumerate(lines, 2):
-                if not line:
-                    continue
-                if len(line) != len(names):
-                    raise BadFile(f"line {count} of {table} has {len(line)} values for {len(names)} columns")
-                for part, value in zip(parts, line, strict=True):
-                    part.append(value)
-            ends.append(len(parts[0]) if parts else 0)
-    if not columns or not next(iter(columns.values())):
-        raise BadFile(f"{tables[0]} lists no files")
-    return columns, [b - a for a, b in pairwise(ends)]
-
-
-def _first(columns: Columns, names: Sequence[str], table: str) -> str:
-    found = next((name for name in names if name in columns), None)
-    if found is None:
-        what = {PATHS: "paths", LABELS: "labels"}[tuple(names)]
-        raise BadFile(
-            f"{table} needs a column of {what}, called {', '.join(names)}, and has {', '.join(columns)}: a table of files is "
-            "needed; numbers are read from .npy, Parquet or HDF5 files"
-        )
-    return found
-
-
-def files_of(paths: Sequence[str], roots: Sequence[str], table: str) -> Names:
-    """Find the files that a table names, relative to one of the folders.
-
-    Raises
-    ------
-    NotFound
-        If one is in none of them; the first ten are named.
-    """
-    found, missing = [], []
-    for name in paths:
-        places = [os.path.join(folder, name) for folder in roots]
-        place = next((place for place in places if os.path.isfile(place)), None)
-        if place is None:
-            missing.append(name)
-        else:
-            found.append(place)
-    if missing:
-        first = ", ".join(missing[:_NAMED])
-        raise NotFound(
-            f"{len(missing)} files of {table} do not exist below {' or '.join(dict.fromkeys(root or '.' for root in roots))}: {first}"
-        )
-    return names_of(found)
-
-
-class _Chosen(NamedTuple):
-    """Which column each field is: the files' field, all others, and which of them has the labels."""
-
-    files: str
-    columns: dict[str, str]
-    label: str
-    left_out: dict[str, int]
-
-
-def _chosen(columns: Columns, path: str, asked: Asked, table: str) -> _Chosen:
-    """Choose fields: those that are asked for, or the labels and all that are numbers; labels are called ``y``, if nothing else is."""
-    others, left_out, files = [name for name in columns if name != path], {}, "x"
-    label = asked.labels if isinstance(asked.labels, str) else None
-    if label is not None and label not in columns:
-        raise BadSetting(f"labels={label!r}: the table has no such column: it has {', '.join(columns)}")
-    if asked.fields is not None:
-        wanted = wanted_fields(asked, columns)
-        unknown = [column for column in wanted.values() if column not in columns]
-        if unknown:
-            raise BadSetting(f"the table has no column {unknown[0]!r}: it has {', '.join(columns)}")
-        of_files = [name for name, column in wanted.items() if column == path]
-        if len(of_files) > 1:
-            raise BadSetting(f"the files of {table} are one field, and {' and '.join(of_files)} are asked for")
-        if of_files and isinstance(asked.fields, Mapping):
-            files = of_files[0]
-        wanted = {name: column for name, column in wanted.items() if column not in (path, label)}
-        if files in wanted:
-            raise BadSetting(
-                f'{files!r} is the field of the files of {table}: give them another name, fields={{"image": "{path}", ...}}'
-            )
-    else:
-        label = label or next((name for name in LABELS if name in others), others[0] if len(others) == 1 else None)
-        numbers = [name for name in others if name not in COLUMNS and _numbers(columns[name]) is not None]
-        wanted = {name: name for name in numbers if name not in (label, files)}
-        if files in numbers and label != files:
-            left_out[f"the column {files!r}, which is what the files are called"] = 1
-    if label is None:
-        return _Chosen(files, wanted, "y", left_out)
-    name = "y" if "y" not in wanted else label
-    return _Chosen(files, {name: label} | wanted, name, left_out)
-
-
 def _kind_of(names: Names, table: str) -> type[Source]:
     kinds = {by_suffix(os.fsdecode(names.relative(i))) for i in range(len(names))}
     kind = next(iter(kinds))
@@ -246,42 +253,3 @@ def _kind_of(names: Names, table: str) -> type[Source]:
         raise BadSetting(f"the files of {table} must be of one kind, images or .npy files: {names.show(0)} ...")
     need(kind)
     return kind
-
-
-def _all_there(columns: Columns, label: str, table: str, rows: Sequence[int] | None = None) -> list[str]:
-    """Give the labels of rows, none of which may be empty: that would be a class of its own."""
-    paths, values = next(iter(columns.values())), columns[label]
-    rows = range(len(values)) if rows is None else rows
-    missing = [paths[row] for row in rows if not values[row].strip()]
-    if missing:
-        raise BadFile(f"{len(missing)} rows of {table} have no {label!r}: {', '.join(missing[:_NAMED])}")
-    return [values[row] for row in rows]
-
-
-def _values(
-    columns: Columns, column: str, rows: Sequence[int], is_label: bool, table: str
-) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Give the values of a column, and the names of classes where they are text: what they are is told by all rows, whatever part is taken."""
-    values = columns[column]
-    everywhere = [value for value in values if value.strip()]
-    kind = _numbers(everywhere)
-    if kind is not None and not is_label:
-        numbers = _numbers([values[row] for row in rows])
-        assert numbers is not None
-        return numbers.astype(kind.dtype if len(everywhere) == len(values) else np.float64), None
-    given = _all_there(columns, column, table, rows)
-    if kind is not None:  # whole numbers are classes, too, and others are targets
-        return np.array(given).astype(kind.dtype), None
-    numbered, classes = class_numbers(everywhere, len(everywhere))
-    known = dict(zip(everywhere, numbered.tolist(), strict=True))
-    return np.array([known[value] for value in given], np.int64), classes
-
-
-def _numbers(column: Sequence[str]) -> NDArray[Any] | None:
-    """Read a column as int64 or else float64, or None where it is text; an empty value is a NaN."""
-    for kind in (np.int64, np.float64):
-        try:
-            return np.array([value or "nan" for value in column] if kind is np.float64 else column).astype(kind)
-        except (ValueError, OverflowError):
-            continue
-    return None

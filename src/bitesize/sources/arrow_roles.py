@@ -1,0 +1,268 @@
+"""What the columns of a table are for: features, labels, weights, fields of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bitesize.errors import BadSetting
+from bitesize.sources.arrow_columns import ArrowColumn
+from bitesize.sources.base import Asked
+from bitesize.sources.choices import Choice
+from bitesize.sources.column_names import (
+    LABELS,
+    WEIGHTS,
+    first_named,
+    is_row_number,
+    match,
+    may_be_identifier,
+    plain,
+    require,
+)
+from bitesize.sources.columns import wanted_fields
+from bitesize.sources.splits import COLUMNS
+from bitesize.spec import Encoded, Field
+
+_SHOWN = 6
+
+
+@dataclass
+class Roles:
+    """What each column is for.
+
+    Attributes
+    ----------
+    fields
+        Fields of one column each, labels among them: name of the field to name of the column.
+    features
+        Columns of one number a row that make up the field ``x`` together.
+    label
+        The field with the labels, or None.
+    targets
+        Columns that make up the labels together, where there are several.
+    weight
+        The field with the weights, or None.
+    left_out
+        Columns that are for nothing, by reason.
+    choices
+        What was chosen where columns could be taken in two ways.
+    """
+
+    fields: dict[str, str] = field(default_factory=dict)
+    features: list[str] = field(default_factory=list)
+    label: str | None = None
+    targets: list[str] = field(default_factory=list)
+    weight: str | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+    choices: list[Choice] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table, and what can be asked of their values.
+
+    Attributes
+    ----------
+    there
+        All columns.
+    where
+        Name of the table, for messages.
+    class_columns
+        Columns whose type says that they are class numbers.
+    label_field
+        What the field of labels is called; empty for the name of the column.
+    repeats
+        Whether a column of text has so few different values that they may be classes.
+    all_different
+        Whether all values of a column differ.
+    """
+
+    there: Mapping[str, ArrowColumn]
+    where: str
+    class_columns: tuple[str, ...]
+    label_field: str
+    repeats: Callable[[str], bool]
+    all_different: Callable[[str], bool]
+
+
+def choose_roles(columns: Columns, asked: Asked) -> Roles:
+    """Choose what each column is for.
+
+    Raises
+    ------
+    BadSetting
+        If a column is asked for that is not there or cannot be what it is to be.
+    """
+    roles = Roles()
+    if asked.fields is not None:
+        _take_wanted(columns, asked, roles)
+        return roles
+    labels = _label_columns(columns, asked, roles)
+    weight = _weight_column(columns, asked, labels, roles)
+    others = [name for name in columns.there if name not in (*labels, weight)]
+    if any(_is_wide(columns.there[name]) for name in others):
+        for name in others:
+            if columns.there[name].what is None:
+                part = plain(name) in COLUMNS and columns.there[name].is_text
+                roles.left_out[f"{name}: {'parts of the data (split=)' if part else columns.there[name].why}"] = 1
+            else:
+                roles.fields[name] = name
+    else:
+        _take_features(columns, others, roles)
+    _add_labels(columns, labels, roles)
+    if weight is not None:
+        roles.weight = weight
+        roles.fields[weight] = weight
+    if not asked.labels and not labels:
+        _guess_labels(columns, roles)
+    return roles
+
+
+def _take_wanted(columns: Columns, asked: Asked, roles: Roles) -> None:
+    """Take the fields that are asked for, each a field of its own."""
+    there = columns.there
+    for name, wanted in wanted_fields(asked, there).items():
+        found = match(wanted, there)
+        if found is None:
+            raise BadSetting(f"{columns.where} has no column {wanted!r}: it has {', '.join(there)}")
+        roles.fields[name] = found
+    if isinstance(asked.labels, str) and asked.labels in roles.fields:
+        roles.label = asked.labels
+    elif asked.labels is not None:
+        labels = _label_columns(columns, asked, roles)
+        for name in [name for name, column in roles.fields.items() if column in labels and len(labels) == 1]:
+            roles.label = name
+        if roles.label is None:
+            _add_labels(columns, labels, roles)
+    else:
+        roles.label = first_named(roles.fields, LABELS)
+    for name, found in roles.fields.items():
+        column = there[found]
+        if column.what is None and not column.is_text and not (column.is_text_list and name == roles.label):
+            raise BadSetting(f"the column {found!r} of {columns.where} cannot be a field: it is {column.why}")
+    if asked.weights:
+        weight = require(asked.weights, there, columns.where, "weights")
+        taken = [name for name, other in roles.fields.items() if other == weight]
+        roles.weight = taken[0] if taken else asked.weights
+        roles.fields.setdefault(roles.weight, weight)
+    elif asked.weights is None:
+        roles.weight = first_named([name for name in roles.fields if name != roles.label], WEIGHTS)
+        if roles.weight is not None:
+            roles.choices.append(Choice(f"sample weights: the column {roles.fields[roles.weight]!r}", 'weights=""'))
+
+
+def _label_columns(columns: Columns, asked: Asked, roles: Roles) -> list[str]:
+    """Return the columns with labels: those that are asked for, or one of a usual name."""
+    if isinstance(asked.labels, str):
+        return [require(asked.labels, columns.there, columns.where, "labels")]
+    if asked.labels is not None:
+        return [require(label, columns.there, columns.where, "labels") for label in asked.labels]
+    usable = [name for name, column in columns.there.items() if _may_be_labels(column)]
+    found = first_named(usable, LABELS)
+    if found is None and len(columns.class_columns) == 1:
+        found = columns.class_columns[0]
+    if found is None:
+        return []
+    others = [name for name in columns.there if name != found and plain(name) in LABELS]
+    besides = f", and not {_listed(others)}" if others else ""
+    roles.choices.append(Choice(f"labels: the column {found!r}{besides}", "labels="))
+    return [found]
+
+
+def _weight_column(columns: Columns, asked: Asked, labels: list[str], roles: Roles) -> str | None:
+    """Return the column with sample weights: the one that is asked for, or one of a usual name."""
+    if asked.weights:
+        return require(asked.weights, columns.there, columns.where, "weights")
+    if asked.weights is not None:
+        return None
+    found = first_named(
+        [name for name, column in columns.there.items() if _is_number(column) and name not in labels], WEIGHTS
+    )
+    if found is not None:
+        roles.choices.append(Choice(f"sample weights: the column {found!r}", 'weights=""'))
+    return found
+
+
+def _take_features(columns: Columns, names: Iterable[str], roles: Roles) -> None:
+    """Take columns of one number a row as features."""
+    for name in names:
+        column = columns.there[name]
+        if plain(name) in COLUMNS:
+            roles.left_out[f"{name}: parts of the data (split=)"] = 1
+        elif is_row_number(name):
+            roles.left_out[f"{name or 'a column without a name'}: row numbers (fields= takes it)"] = 1
+        elif column.what is None:
+            roles.left_out[f"{name}: {column.why}"] = 1
+        elif not _is_number(column):
+            roles.left_out[f"{name}: dates or times (fields= takes it)"] = 1
+        elif may_be_identifier(name) and column.is_whole and columns.all_different(name):
+            roles.left_out[f"{name}: an identifier, all values differ (fields= takes it)"] = 1
+        else:
+            roles.features.append(name)
+    if roles.features:
+        count = len(roles.features)
+        what = f"the column {roles.features[0]}" if count == 1 else f"the {count:,} columns {_listed(roles.features)}"
+        roles.choices.append(Choice(f"x: {what} as one row of features", "fields="))
+
+
+def _add_labels(columns: Columns, labels: list[str], roles: Roles) -> None:
+    """Take columns as labels: one, or several as 0/1 for each or as numbers."""
+    if not labels:
+        return
+    if len(labels) == 1:
+        column = columns.there[labels[0]]
+        if not _may_be_labels(column):
+            raise BadSetting(f"the column {labels[0]!r} of {columns.where} cannot be labels: it is {column.why}")
+        taken = {*roles.fields, *(["x"] if roles.features else [])}
+        wanted = columns.label_field or labels[0]
+        roles.label = wanted if wanted not in taken else labels[0] if labels[0] not in taken else f"{labels[0]}_label"
+        roles.fields[roles.label] = labels[0]
+        return
+    odd = next((name for name in labels if not _is_number(columns.there[name])), None)
+    if odd is not None:
+        raise BadSetting(
+            f"labels={labels}: several columns of labels must hold numbers, and {odd!r} is {columns.there[odd].why or 'none'}"
+        )
+    roles.targets = labels
+    roles.label = "y" if "y" not in roles.fields else "labels"
+
+
+def _guess_labels(columns: Columns, roles: Roles) -> None:
+    """Take the only column of text for labels if its values repeat."""
+    texts = [
+        name
+        for name, column in columns.there.items()
+        if column.is_text and plain(name) not in COLUMNS and not is_row_number(name) and not may_be_identifier(name)
+    ]
+    if len(texts) != 1 or not (roles.features or roles.fields):
+        return
+    if columns.repeats(texts[0]):
+        roles.left_out.pop(f"{texts[0]}: {columns.there[texts[0]].why}", None)
+        _add_labels(columns, texts, roles)
+        roles.choices.append(Choice(f"labels: the column {texts[0]!r}, the only text", "labels="))
+    else:
+        why = f"{texts[0]}: text, nearly all values differ (labels={texts[0]!r} takes it)"
+        roles.left_out.pop(f"{texts[0]}: {columns.there[texts[0]].why}", None)
+        roles.left_out[why] = 1
+
+
+def _may_be_labels(column: ArrowColumn) -> bool:
+    """Return whether a column can be labels."""
+    return column.what is not None or column.is_text or column.is_text_list
+
+
+def _is_wide(column: ArrowColumn) -> bool:
+    """Return whether a column holds images or arrays."""
+    return isinstance(column.what, Encoded) or (isinstance(column.what, Field) and column.what.shape != ())
+
+
+def _is_number(column: ArrowColumn) -> bool:
+    """Return whether a column holds one number a row."""
+    what: Any = column.what
+    return isinstance(what, Field) and what.shape == () and what.dtype.kind in "biuf"
+
+
+def _listed(names: list[str]) -> str:
+    """Return names for a message, the first of them if they are many."""
+    return ", ".join(names[:_SHOWN]) + (f" ... {names[-1]}" if len(names) > _SHOWN else "")

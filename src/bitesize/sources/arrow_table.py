@@ -1,0 +1,228 @@
+"""Tables of Arrow that are read in parts: parts in memory, and whole columns of one value a row."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile
+from bitesize.sources.base import Source
+from bitesize.sources.text_labels import Texts, most_guessed, repeats
+
+# Parts of a table that are kept: the one that rows are read from, and the next.
+KEPT = 2
+# Parts that are read at the same time: more would each take memory.
+AT_ONCE = 2
+# What Arrow holds beside the values of files: its own structures, and what its allocator does not give back at once (measured).
+BESIDE = 8 << 20
+
+
+_CHOOSING = threading.Lock()
+
+
+def pool() -> Any:
+    """Give the allocator for what is read: Arrow's own keeps tens of MiB for itself where several threads read."""
+    import pyarrow as pa
+
+    return pa.system_memory_pool()
+
+
+@contextmanager
+def chosen_pool() -> Iterator[None]:
+    """Have readers that are made meanwhile take from `pool`, where Arrow has no argument for that."""
+    import pyarrow as pa
+
+    with _CHOOSING:
+        before = pa.default_memory_pool()
+        pa.set_memory_pool(pool())
+        try:
+            yield
+        finally:
+            pa.set_memory_pool(before)
+
+
+class Part(NamedTuple):
+    """Rows of a table that are read together.
+
+    Attributes
+    ----------
+    rows : int
+        How many.
+    nbytes : int
+        Bytes in memory, and of what they are made of.
+    passing : int
+        Bytes besides that are needed while they are read.
+    """
+
+    rows: int
+    nbytes: int
+    passing: int = 0
+
+
+class ArrowTable(Source):
+    """Rows of Arrow tables that are read in parts.
+
+    Parameters
+    ----------
+    parts
+        Rows that are read together, in order.
+    where
+        Name of the data, for messages.
+    files
+        Names and rows of the files that the rows come from, where they are several.
+    """
+
+    def __init__(self, parts: Sequence[Part], where: str, files: Sequence[tuple[str, int]] = ()) -> None:
+        self._where, self._parts = where, list(parts)
+        self._ends = np.cumsum([part.rows for part in parts], dtype=np.int64)
+        if not len(self._ends) or not self._ends[-1]:
+            raise BadFile(f"{where} has no rows")
+        self._files = [name for name, _ in files] or [where]
+        self._file_ends = np.cumsum([rows for _, rows in files] or [int(self._ends[-1])], dtype=np.int64)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._kept: OrderedDict[int, Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._reading: dict[int, threading.Lock] = {}
+        self._turns: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for turn in range(AT_ONCE):
+            self._turns.put(turn)
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = ("_kept", "_lock", "_reading", "_turns")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
+
+    @abstractmethod
+    def _read_part(self, number: int) -> Any:
+        """Read a part as an Arrow table."""
+
+    def _table(self, number: int) -> Any:
+        """Give a part: one of the last that were read, or read it; each part by one thread."""
+        with self._lock:
+            if number in self._kept:
+                self._kept.move_to_end(number)
+                return self._kept[number]
+            own = self._reading.setdefault(number, threading.Lock())
+        with own:
+            with self._lock:
+                if number in self._kept:  # read by another thread meanwhile
+                    return self._kept[number]
+            try:
+                table = self._read_part(number)
+            finally:
+                with self._lock:
+                    self._reading.pop(number, None)
+            with self._lock:
+                if len(self._kept) >= KEPT:
+                    self._kept.popitem(last=False)
+                    pool().release_unused()
+                self._kept[number] = table
+                return table
+
+    def _values(self, name: str) -> Iterator[Any]:
+        """Read a column, part by part, as Arrow arrays."""
+        for i, part in enumerate(self._parts):
+            if part.rows:
+                yield from self._table(i).column(name).chunks
+
+    def _texts(self, name: str, most: int | None = None) -> Texts:
+        """Read a column of text; where it has more than ``most`` different values, only its beginning.
+
+        Raises
+        ------
+        BadFile
+            If a row has none, or one that is no text.
+        """
+        places: dict[str, int] = {}
+        numbers, row = [], 0
+        for part in self._values(name):
+            self._refuse_missing(name, part, row)
+            row += len(part)
+            try:
+                coded = part if hasattr(part, "dictionary") else part.dictionary_encode()
+                own = [places.setdefault(str(value), len(places)) for value in coded.dictionary.to_pylist()]
+            except ValueError as error:  # text that is none
+                raise BadFile(f"the column {name!r} of {self._where} cannot be read: {error}") from error
+            numbers.append(np.array(own, np.int64)[coded.indices.to_numpy(zero_copy_only=False)])
+            if most is not None and len(places) > most:
+                break
+        taken = np.concatenate(numbers)
+        used = np.unique(taken)
+        if len(used) < len(places):  # a dictionary may have entries that no row has
+            names = list(places)
+            return Texts([names[i] for i in used], np.searchsorted(used, taken))
+        return Texts(list(places), taken)
+
+    def _numbers(self, name: str) -> NDArray[Any]:
+        """Read a column of one number a row."""
+        found, row = [], 0
+        for part in self._values(name):
+            self._refuse_missing(name, part, row)
+            row += len(part)
+            found.append(part.to_numpy(zero_copy_only=False))
+        return np.concatenate(found)
+
+    def _refuse_missing(self, name: str, part: Any, start: int) -> None:
+        if part.null_count:
+            row = start + int(np.flatnonzero(part.is_null().to_numpy(zero_copy_only=False))[0])
+            raise BadFile(f"the column {name!r} of {self._file_of(row)} has no value in row {self._row_in_file(row)}")
+
+    def _missing(self, names: Sequence[str]) -> dict[str, int]:
+        """Count the rows without a value in each of some columns, as far as there are any."""
+        counts = {name: sum(part.null_count for part in self._values(name)) for name in names}
+        return {name: count for name, count in counts.items() if count}
+
+    def _repeats(self, name: str) -> bool:
+        """Return whether text has so few different values that they may be classes."""
+        try:
+            texts = self._texts(name, most_guessed(len(self)))
+        except BadFile:  # rows without one
+            return False
+        return repeats(len(texts.values), len(self))
+
+    def _all_different(self, name: str) -> bool:
+        """Return whether all numbers of a column differ."""
+        try:
+            values = self._numbers(name)
+        except BadFile:  # rows without one
+            return False
+        return len(np.unique(values)) == len(values)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def _file_of(self, row: int) -> str:
+        """Return the name of the file that a row is of."""
+        return self._files[int(np.searchsorted(self._file_ends, row, side="right"))]
+
+    def _row_in_file(self, row: int) -> int:
+        """Return the number of a row in its file."""
+        file = int(np.searchsorted(self._file_ends, row, side="right"))
+        return row - (int(self._file_ends[file - 1]) if file else 0)
+
+    def describe(self, row: int) -> str:
+        """Name the file and the row in it."""
+        return f"{self._file_of(row)}, row {self._row_in_file(row)}"
+
+    def _named(self, error: Exception, row: int) -> Exception:
+        """Return an error with the name of the file that the row is of."""
+        file = self._file_of(row)
+        return BadFile(f"{file}: {error}") if type(error) is BadFile and file not in str(error) else error
+
+    def close(self) -> None:
+        """Let go of what is kept."""
+        with self._lock:
+            self._kept.clear()

@@ -1,0 +1,179 @@
+"""CSV, TSV and JSON lines of numbers: read whole into an Arrow table, within a bound."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from bitesize.errors import BadFile, BadSetting, DoesNotFit, MissingPackage
+from bitesize.files.state import FileState
+from bitesize.memory.limits import available
+from bitesize.memory.sizes import format_size
+from bitesize.sources.arrow_rows import ArrowSource
+from bitesize.sources.arrow_stacked import fits_float
+from bitesize.sources.arrow_table import Part, pool
+from bitesize.sources.base import Asked
+from bitesize.sources.column_names import LABELS, PERHAPS_PATHS, first_named, match, plain
+from bitesize.sources.rows import Runs
+from bitesize.sources.splits import COLUMNS
+from bitesize.sources.text_table import JSON_LINES, delimiter_of
+
+# A table of numbers takes at most so many times the bytes of its text: two characters become eight bytes.
+_GROWS = 4
+# Bytes of text that are read at a time.
+_BLOCK = 1 << 20
+
+
+class NumberTable(ArrowSource):
+    """Tables of numbers, read from text of the same columns; the Arrow table is in memory, and counted in ``nbytes``."""
+
+    label_field: ClassVar[str] = "y"
+    text_may_be_numbers: ClassVar[bool] = True
+
+    def __init__(self, paths: Sequence[str], asked: Asked, labels: Sequence[str]) -> None:
+        import pyarrow as pa
+
+        self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
+        tables = [_read(path, labels) for path in paths]
+        for path, table in zip(paths, tables, strict=True):
+            if table.column_names != tables[0].column_names:
+                raise BadFile(
+                    f"{path} has the columns {', '.join(table.column_names)}, and {paths[0]} {', '.join(tables[0].column_names)}"
+                )
+        self._content = pa.concat_tables(tables, promote_options="permissive")
+        counts = [table.num_rows for table in tables]
+        self._lines_known = [_lines_are_rows(path, count) for path, count in zip(paths, counts, strict=True)]
+        where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
+        files = list(zip(paths, counts, strict=True))
+        super().__init__([Part(self._content.num_rows, 0)], asked, where, None, files)
+        if self.feature_names is None and asked.fields is None:
+            lost = first_named(self._names, PERHAPS_PATHS)
+            hint = (
+                f". If {lost!r} names files, there are no files beside it: bs.open(FOLDER, labels={paths[0]!r})"
+                if lost
+                else ""
+            )
+            raise BadFile(
+                f"{where} has no column of paths of files that are there, such as path or file_name, and none of numbers to learn from: "
+                f"it has {', '.join(self._names)}{hint}"
+            )
+
+    def _read_part(self, number: int) -> Any:
+        return self._content
+
+    def _fits_float(self, name: str) -> bool:
+        return fits_float(self._content.column(name))
+
+    def runs(self) -> Runs | None:
+        """Rows in memory cost the same in any order."""
+        return None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the table, and of labels."""
+        return super().nbytes + int(self._content.nbytes)
+
+    def check_unchanged(self) -> None:
+        """Rows are in memory: a file that changes does not change them."""
+
+    def describe(self, row: int) -> str:
+        """Name the file and the line in it."""
+        file, inside = self._file_of(row), self._row_in_file(row)
+        known = self._lines_known[self._files.index(file)]
+        return f"{file}, line {inside + 1 + known}" if known is not None else f"{file}, row {inside}"
+
+
+def read_numbers(paths: Sequence[str], asked: Asked) -> NumberTable:
+    """Read tables of numbers.
+
+    Raises
+    ------
+    MissingPackage
+        Without pyarrow.
+    DoesNotFit
+        If they take more than a quarter of the memory that is available.
+    BadFile
+        If they cannot be read as tables, or have no row of names.
+    """
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise MissingPackage(
+            f"{paths[0]} is a table of numbers, not of paths of files, which needs pyarrow: pip install pyarrow"
+        ) from error
+    size, room = sum(os.path.getsize(path) for path in paths), available().room
+    if size * _GROWS > room:
+        name = os.path.basename(paths[0])
+        made = os.path.splitext(name)[0] + ".parquet"
+        raise DoesNotFit(
+            f"{paths[0]} has {format_size(size)} of text, and a quarter of the memory that is available is {format_size(room // 4)}. "
+            "Make Parquet of it, which is read in parts:\n"
+            "  import pyarrow.csv as csv, pyarrow.parquet as pq; blocks = csv.open_csv("
+            f"{name!r})\n"
+            f"  with pq.ParquetWriter({made!r}, blocks.schema) as out: [out.write_batch(block) for block in blocks]"
+        )
+    names = _names(paths[0])
+    return NumberTable(paths, asked, _text_columns(names, asked))
+
+
+def _names(path: str) -> list[str]:
+    """Return the names of the columns, none of which is read as text where lines are JSON."""
+    if path.lower().endswith(JSON_LINES):
+        return []
+    return delimiter_of(path)[1]
+
+
+def _text_columns(names: Sequence[str], asked: Asked) -> list[str]:
+    """Return the columns that are read as text: labels, whose codes keep their zeros, and parts."""
+    if isinstance(asked.labels, str):
+        label = match(asked.labels, names)
+    elif isinstance(asked.fields, Mapping):
+        field = first_named(asked.fields, LABELS)
+        label = None if field is None else match(asked.fields[field], names)
+    else:
+        label = None if asked.labels is not None else first_named(names, LABELS)
+    return [name for name in names if name == label or plain(name) in COLUMNS]
+
+
+def _read(path: str, texts: Sequence[str]) -> Any:
+    """Read a table; some columns as text."""
+    import pyarrow as pa
+    from pyarrow import csv, json
+
+    try:
+        if path.lower().endswith(JSON_LINES):
+            return json.read_json(path, json.ReadOptions(use_threads=False, block_size=_BLOCK), memory_pool=pool())
+        delimiter, names = delimiter_of(path)
+        return csv.read_csv(
+            path,
+            csv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=names, skip_rows=1),
+            csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string())),
+            memory_pool=pool(),
+        )
+    except pa.ArrowException as error:
+        raise BadFile(f"{path} cannot be read as a table: {' '.join(str(error).split())[:300]}") from error
+
+
+def _lines_are_rows(path: str, rows: int) -> int | None:
+    """Return the lines before the first row where each row is one line, or None where lines and rows differ."""
+    head = 0 if path.lower().endswith(JSON_LINES) else 1
+    lines, last = 0, b"\n"
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return head if lines + (last != b"\n") == rows + head else None
+
+
+def refuse_recordings(paths: Sequence[str], names: Sequence[str]) -> None:
+    """Raise `BadSetting` for several tables of numbers without labels: it is not known whether a row or a file is a sample."""
+    first = paths[0]
+    raise BadSetting(
+        f"{len(paths)} tables of numbers, such as {first} ({', '.join(names[:6])}), without a column of labels: a table a sample is "
+        "not read. Make a .npy file of each, in the same folders:\n"
+        "  import glob, numpy as np\n"
+        '  for name in glob.glob("**/*.csv", recursive=True): '
+        'np.save(name[:-4] + ".npy", np.loadtxt(name, delimiter=",", skiprows=1))\n'
+        'If each row is a sample, name the column of labels, labels="...", or open one table.'
+    )

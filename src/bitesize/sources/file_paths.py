@@ -1,0 +1,166 @@
+"""The files that a table names: in the folder that is given, beside the table, with another separator or without a suffix."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bitesize.decode.header import SUFFIXES
+from bitesize.errors import BadSetting, NotFound
+from bitesize.files.names import Names, names_of
+from bitesize.sources.choices import Choice
+
+# Folders beside a table that hold its files.
+_FOLDERS = ("images", "imgs", "img", "image", "photos", "pictures", "files", "data", "train", "jpg", "png")
+_SUFFIXES = (*SUFFIXES, ".npy")
+# Files that do not exist, and are named in the error.
+_NAMED = 10
+
+
+class Found(NamedTuple):
+    """Files, and how they were found.
+
+    Attributes
+    ----------
+    names : Names
+        The files, in the order of the table.
+    choices : tuple of Choice
+        Said where they are not exactly what the table names.
+    """
+
+    names: Names
+    choices: tuple[Choice, ...]
+
+
+def files_of(paths: Sequence[str], roots: Sequence[str], table: str) -> Names:
+    """Return the files that a table names; see `find_files`."""
+    return find_files(paths, roots, table).names
+
+
+def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> Found:
+    """Find the files that a table names, relative to one of some folders.
+
+    A file that is not there is looked for in folders of the usual names below them, with ``/`` for a backslash, and as the only
+    file of that stem.
+
+    Parameters
+    ----------
+    paths
+        As the table names them.
+    roots
+        Folders, the first of which is looked into first.
+    table
+        Path of the table.
+
+    Raises
+    ------
+    NotFound
+        If one is not found; the first ten are named.
+    BadSetting
+        If several files could be meant.
+    """
+    finder = Finder(roots, table)
+    found, missing = [], []
+    for name in paths:
+        path = finder.find(name)
+        if path is None:
+            missing.append(name)
+        else:
+            found.append(path)
+    if missing:
+        below = " or ".join(dict.fromkeys(root or "." for root in roots))
+        raise NotFound(f"{len(missing)} files of {table} do not exist below {below}: {', '.join(missing[:_NAMED])}")
+    return Found(names_of(found), tuple(Choice(said, "") for said in finder.ways))
+
+
+class Finder:
+    """Finds files by what a table calls them.
+
+    Attributes
+    ----------
+    ways : dict of str to None
+        What was done to find them, in words.
+    """
+
+    def __init__(self, roots: Sequence[str], table: str) -> None:
+        self._roots = list(dict.fromkeys(roots))
+        stem = os.path.splitext(os.path.basename(table))[0]
+        own = [f"{stem}{end}" for end in ("", "_images", "_imgs", "_files")]
+        self._own = [path for root in self._roots for name in own if os.path.isdir(path := os.path.join(root, name))]
+        self._others = [
+            path
+            for root in self._roots
+            for name in _FOLDERS
+            if os.path.isdir(path := os.path.join(root, name)) and path not in self._own
+        ]
+        self._listed: dict[str, dict[str, list[str]]] = {}
+        self.ways: dict[str, None] = {}
+
+    def find(self, name: str) -> str | None:
+        """Return the path of a file, or None.
+
+        Raises
+        ------
+        BadSetting
+            If several could be meant.
+        """
+        if not name.strip():
+            return None
+        found = self._in(self._roots, name)
+        if found is not None:
+            return found
+        for written in dict.fromkeys((name, name.strip(), name.replace("\\", "/").strip())):
+            path = self._find(written)
+            if path is not None:
+                if "\\" in name and "\\" not in written:
+                    self.ways["backslashes in paths are taken as /"] = None
+                return path
+        return None
+
+    def _find(self, name: str) -> str | None:
+        for folders in (self._roots, self._own, self._others):
+            hits = [path for folder in folders if os.path.isfile(path := os.path.join(folder, name))]
+            if not hits:
+                hits = [path for folder in folders for path in self._of_stem(folder, name)]
+                if hits:
+                    self.ways[f"{os.path.splitext(hits[0])[1]} is added to paths without a suffix"] = None
+            hits = list(dict.fromkeys(map(os.path.abspath, hits)))
+            if len(hits) > 1 and folders is not self._roots:
+                raise BadSetting(f"{name!r} may be {' or '.join(hits[:3])}: write the folder and the suffix into the table")
+            if hits:
+                if folders is not self._roots:
+                    folder = next(
+                        f for f in folders if os.path.abspath(hits[0]).startswith(os.path.join(os.path.abspath(f), ""))
+                    )
+                    self.ways[f"files are taken from {folder}"] = None
+                return hits[0]
+        return None
+
+    def _in(self, folders: Sequence[str], name: str) -> str | None:
+        return next((path for folder in folders if os.path.isfile(path := os.path.join(folder, name))), None)
+
+    def _of_stem(self, folder: str, name: str) -> list[str]:
+        """Return the only image or .npy file of this stem."""
+        path = os.path.join(folder, name)
+        if path.lower().endswith(_SUFFIXES):
+            return []
+        where, stem = os.path.split(path)
+        if where not in self._listed:
+            self._listed[where] = {}
+            if os.path.isdir(where or "."):
+                with os.scandir(where or ".") as entries:
+                    for entry in entries:
+                        base, suffix = os.path.splitext(entry.name)
+                        if suffix.lower() in _SUFFIXES and entry.is_file():
+                            self._listed[where].setdefault(base, []).append(os.path.join(where, entry.name))
+        found = self._listed[where].get(stem, [])
+        if len(found) > 1:
+            raise BadSetting(f"{name!r} may be {' or '.join(sorted(found)[:3])}: write the suffix into the table")
+        return found
+
+
+def looks_like_paths(values: Sequence[str]) -> bool:
+    """Return whether values end as images or .npy files do."""
+    given = [value for value in values if value.strip()]
+    return bool(given) and all(value.strip().lower().endswith(_SUFFIXES) for value in given)

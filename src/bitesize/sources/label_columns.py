@@ -1,0 +1,48 @@
+"""Labels of tables that are given as a list: names of columns, or one label a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from bitesize.errors import BadSetting
+from bitesize.sources.base import Asked, Source
+from bitesize.sources.beside import Beside
+from bitesize.sources.column_names import are_columns, match, may_be_columns
+from bitesize.sources.labels import class_numbers
+
+
+def labelled(opened: Callable[[Asked], Source], asked: Asked) -> Source:
+    """Open a table with labels that may be a list.
+
+    Parameters
+    ----------
+    opened
+        Opens the table; it ignores a list that names no columns.
+    asked
+        With the labels.
+
+    Raises
+    ------
+    BadSetting
+        If a list is neither columns nor one label a row.
+    """
+    labels = asked.labels
+    source = opened(asked)
+    if labels is None or isinstance(labels, str) or are_columns(labels, source.column_names):
+        return source
+    if may_be_columns(labels) and len(labels) != len(source):
+        unknown = next(label for label in labels if match(label, source.column_names) is None)
+        raise BadSetting(
+            f"labels={list(labels)!r:.200} are neither one a row, of which there are {len(source):,}, nor columns: there is no "
+            f"column {unknown!r}; there are {', '.join(source.column_names)}"
+        )
+    numbers, classes = class_numbers(labels, len(source), asked.tag_delimiter)
+    return Beside(source, {"y": numbers}, classes)
+
+
+def without_list(asked: Asked, columns: tuple[str, ...]) -> Asked:
+    """Return the settings without labels that are one a row."""
+    if asked.labels is None or isinstance(asked.labels, str) or are_columns(asked.labels, columns):
+        return asked
+    return replace(asked, labels=None)

@@ -1,0 +1,187 @@
+"""What the columns of a table of paths are for: paths, labels, weights, numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadSetting, NotFound
+from bitesize.sources.base import Asked
+from bitesize.sources.choices import Choice
+from bitesize.sources.column_names import (
+    LABELS,
+    PATHS,
+    PERHAPS_PATHS,
+    WEIGHTS,
+    are_columns,
+    first_named,
+    is_row_number,
+    match,
+    may_be_identifier,
+    plain,
+    require,
+)
+from bitesize.sources.columns import wanted_fields
+from bitesize.sources.file_paths import Finder, looks_like_paths
+from bitesize.sources.splits import COLUMNS
+from bitesize.sources.text_labels import repeats
+from bitesize.sources.text_table import Columns, TextTable
+
+# Rows that are looked at to find out which column holds paths.
+TRIED = 20
+_NAMED = 10
+
+
+def path_column(columns: Columns, table: str, roots: Sequence[str]) -> str | None:
+    """Return the column with paths: by its name, or because its values are files.
+
+    Raises
+    ------
+    NotFound
+        If a column holds what look like paths, and none of these files exists.
+    """
+    found = first_named(columns, PATHS)
+    if found is not None:
+        return found
+    named = [name for wanted in PERHAPS_PATHS for name in columns if plain(name) == wanted]
+    others = [name for name in columns if name not in named and looks_like_paths(columns[name][:TRIED])]
+    for name in (*named, *others):
+        cells = [cell for cell in islice(columns[name], TRIED) if cell.strip()]
+        finder = Finder(roots, table)
+        if cells and all(finder.find(cell) is not None for cell in cells):
+            return name
+    lost = next((name for name in (*named, *others) if looks_like_paths(columns[name][:TRIED])), None)
+    if lost is not None:
+        first = ", ".join(dict.fromkeys(columns[lost][:_NAMED]))
+        below = " or ".join(dict.fromkeys(root or "." for root in roots))
+        raise NotFound(f"the files in the column {lost!r} of {table} do not exist below {below}: {first}")
+    return None
+
+
+class ChosenColumns(NamedTuple):
+    """Which column each field is: the files' field, all others, and which of them has the labels and the weights."""
+
+    files: str
+    columns: dict[str, str]
+    label: str
+    targets: list[str]
+    weight: str | None
+    left_out: dict[str, int]
+    choices: list[Choice]
+
+
+def choose_columns(table: TextTable, path: str, asked: Asked, where: str) -> ChosenColumns:
+    """Choose fields: those that are asked for, or the labels and all that are numbers; labels are called ``y``, if nothing else is."""
+    columns, choices, files = table.columns, list[Choice](), "x"
+    left_out = {f"{name}: lists or objects": 1 for name in table.nested}
+    others = [name for name in columns if name != path]
+    targets: list[str] = []
+    label = None
+    if isinstance(asked.labels, str):
+        label = require(asked.labels, columns, where, "labels")
+    elif are_columns(asked.labels, columns):
+        targets = [require(name, columns, where, "labels") for name in asked.labels]
+    if asked.fields is not None:
+        wanted = wanted_fields(asked, columns)
+        unknown = [column for column in wanted.values() if match(column, columns) is None]
+        if unknown:
+            raise BadSetting(f"the table has no column {unknown[0]!r}: it has {', '.join(columns)}")
+        wanted = {name: match(column, columns) or column for name, column in wanted.items()}
+        of_files = [name for name, column in wanted.items() if column == path]
+        if len(of_files) > 1:
+            raise BadSetting(f"the files of {where} are one field, and {' and '.join(of_files)} are asked for")
+        if of_files and isinstance(asked.fields, Mapping):
+            files = of_files[0]
+        wanted = {name: column for name, column in wanted.items() if column not in (path, label, *targets)}
+        if files in wanted:
+            raise BadSetting(
+                f'{files!r} is the field of the files of {where}: give them another name, fields={{"image": "{path}", ...}}'
+            )
+        weight = _weight(columns, asked, list(wanted.values()), where)
+        weights = next((name for name, column in wanted.items() if column == weight), weight)
+        if weights is not None and weight is not None:
+            wanted.setdefault(weights, weight)
+    else:
+        weights = weight = _weight(columns, asked, [name for name in others if name != label], where)
+        if label is None and not targets and asked.labels is None:
+            label = _label(columns, [name for name in others if name != weight], left_out, choices)
+        wanted = {name: name for name in _number_columns(columns, others, left_out) if name not in (label, *targets)}
+        if files in wanted:
+            del wanted[files]
+            left_out[f"the column {files!r}, which is what the files are called"] = 1
+    if weights is not None and asked.weights is None:
+        choices.append(Choice(f"sample weights: the column {weight!r}", 'weights=""'))
+    for name in (label, *targets):
+        left_out = {why: count for why, count in left_out.items() if name is None or not why.startswith(f"{name}: ")}
+    if label is None:
+        named = "y" if "y" in wanted or targets or asked.fields is None else first_named(wanted, LABELS) or "y"
+        return ChosenColumns(files, wanted, named, targets, weights, left_out, choices)
+    name = "y" if "y" not in wanted else label
+    return ChosenColumns(files, {name: label} | wanted, name, targets, weights, left_out, choices)
+
+
+def _label(columns: Columns, others: Sequence[str], left_out: dict[str, int], choices: list[Choice]) -> str | None:
+    """Return the column with labels: one of a usual name, or the only other column if it can be meant."""
+    found = first_named(others, LABELS)
+    if found is not None:
+        choices.append(Choice(f"labels: the column {found!r}", "labels="))
+        return found
+    rest = [
+        name for name in others if plain(name) not in COLUMNS and not is_row_number(name) and not may_be_identifier(name)
+    ]
+    texts = [name for name in rest if as_numbers(columns[name]) is None]
+    if len(rest) == 1 and not texts:
+        choices.append(Choice(f"labels: the column {rest[0]!r}, the only other", "labels="))
+        return rest[0]
+    if len(texts) != 1:
+        return None
+    if looks_like_paths(columns[texts[0]]):
+        return None
+    values, rows = len(set(columns[texts[0]])), len(columns[texts[0]])
+    if repeats(values, rows) and all(value.strip() for value in set(columns[texts[0]])):
+        choices.append(Choice(f"labels: the column {texts[0]!r}, the only text", "labels="))
+        return texts[0]
+    what = "captions" if plain(texts[0]) in ("text", "caption", "captions") else "text"
+    left_out[f"{texts[0]}: {what}, {values:,} different values in {rows:,} rows; labels={texts[0]!r} takes it"] = 1
+    return None
+
+
+def _weight(columns: Columns, asked: Asked, among: Sequence[str], where: str) -> str | None:
+    """Return the column with sample weights: the one that is asked for, or one of a usual name with numbers."""
+    if asked.weights:
+        return require(asked.weights, columns, where, "weights")
+    if asked.weights is not None:
+        return None
+    found = first_named(among, WEIGHTS)
+    return found if found is not None and as_numbers(columns[found]) is not None else None
+
+
+def _number_columns(columns: Columns, others: Sequence[str], left_out: dict[str, int]) -> list[str]:
+    """Return the columns of numbers; for others, why they are left out."""
+    found = []
+    for name in others:
+        if plain(name) in COLUMNS:
+            left_out[f"{name}: parts of the data (split=)"] = 1
+        elif is_row_number(name):
+            left_out[f"{name or 'a column without a name'}: row numbers (fields= takes it)"] = 1
+        elif as_numbers(columns[name]) is not None:
+            found.append(name)
+        elif looks_like_paths(columns[name]):
+            left_out[f"{name}: paths of files; masks are opened with labels=FOLDER"] = 1
+        elif not any(why.startswith(f"{name}: ") for why in left_out):
+            left_out[f"{name}: text, and no labels"] = 1
+    return found
+
+
+def as_numbers(column: Sequence[str]) -> NDArray[Any] | None:
+    """Read a column as int64 or else float64, or None where it is text; an empty value is a NaN."""
+    for kind in (np.int64, np.float64):
+        try:
+            return np.array([value or "nan" for value in column] if kind is np.float64 else column).astype(kind)
+        except (ValueError, OverflowError):
+            continue
+    return None

@@ -1,0 +1,255 @@
+"""Labels from a column of text: classes, numbers, or several tags in one cell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.decode.header import SUFFIXES
+from bitesize.errors import BadFile, BadSetting, DoesNotFit
+from bitesize.files.scan import class_key
+from bitesize.memory.limits import available
+from bitesize.memory.sizes import format_size
+from bitesize.sources.choices import Choice
+
+# Whole numbers are classes up to so many different ones, or up to this share of the rows.
+_FEW, _SHARE = 20, 0.1
+# More different texts than this are not taken for classes unless somebody says so.
+_MOST_GUESSED = 10_000
+_NAMED = 10
+_WHOLE = re.compile(r"[+-]?\d+")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
+_DELIMITERS = ("|", ";", ",", " ")
+
+
+class Texts(NamedTuple):
+    """A column of text.
+
+    Attributes
+    ----------
+    values : list of str
+        The different texts, in the order in which they first occur.
+    numbers : ndarray of int64, shape (n,)
+        The text of each row, by its place in ``values``.
+    """
+
+    values: list[str]
+    numbers: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, cells: Iterable[str]) -> Texts:
+        """Return the column of these cells."""
+        places: dict[str, int] = {}
+        numbers = np.array([places.setdefault(cell, len(places)) for cell in cells], np.int64)
+        return cls(list(places), numbers)
+
+    def rows_of(self, values: Sequence[str]) -> list[int]:
+        """Return the numbers of the rows that have one of these texts."""
+        wanted = [self.values.index(value) for value in values]
+        return np.flatnonzero(np.isin(self.numbers, wanted)).tolist()
+
+
+class Labels(NamedTuple):
+    """What a column of text means.
+
+    Attributes
+    ----------
+    values : ndarray
+        Class numbers (int64, shape (n,)), targets (float64, shape (n,)) or tags (float32, shape (n, tags), 1 where a row has it).
+    classes : tuple of str or None
+        Names of classes or tags; None for targets.
+    choices : tuple of Choice
+        What was chosen where the text could be read in two ways.
+    """
+
+    values: NDArray[Any]
+    classes: tuple[str, ...] | None
+    choices: tuple[Choice, ...]
+
+
+def text_labels(
+    texts: Texts, name: str, where: str, tag_delimiter: str | None = None, *, may_be_numbers: bool = False
+) -> Labels:
+    """Return what a column of labels means.
+
+    Parameters
+    ----------
+    texts
+        Its cells.
+    name, where
+        Names of the column and of the data, for messages.
+    tag_delimiter
+        What separates tags in a cell; empty if cells are whole; None to refuse cells that look like several tags.
+    may_be_numbers
+        Whether all values are text in this kind of data, so that ``"3"`` may be a number.
+
+    Raises
+    ------
+    BadFile
+        If cells are empty.
+    BadSetting
+        If cells are paths of images, or look like several tags each.
+    """
+    if tag_delimiter:
+        return tags([split_tags(value, tag_delimiter) for value in texts.values], texts.numbers, f"{name!r} of {where}")
+    numbers = _numbers(texts, name, where) if may_be_numbers else None
+    _refuse_empty(texts, name, where)
+    if numbers is not None:
+        return numbers
+    choices = [] if tag_delimiter == "" else check_text(texts.values, f"{name!r} of {where}")
+    count, rows = len(texts.values), len(texts.numbers)
+    if count > max(2, rows / 2):
+        choices.append(Choice(f"{name}: {count:,} classes in {rows:,} rows, nearly all different", "labels="))
+    return _classes(texts, texts.values, tuple(choices))
+
+
+def repeats(values: int, rows: int) -> bool:
+    """Return whether a column of so many different texts may be classes, though its name does not say so."""
+    return values < rows and values <= min(max(2, rows / 2), _MOST_GUESSED)
+
+
+def most_guessed(rows: int) -> int:
+    """Return how many different texts may be seen before a column is no longer taken for classes."""
+    return int(min(max(2, rows / 2), _MOST_GUESSED))
+
+
+def tags(cells: Sequence[Sequence[str]], numbers: NDArray[np.int64], what: str) -> Labels:
+    """Return a 1 for each tag that a row has, shape (n, tags), float32.
+
+    Parameters
+    ----------
+    cells
+        The tags of each different cell.
+    numbers
+        The cell of each row.
+    what
+        Name of the column, for messages.
+
+    Raises
+    ------
+    BadFile
+        If there is no tag.
+    DoesNotFit
+        If the result takes more than a quarter of the memory that is available.
+    """
+    names = sorted({tag for cell in cells for tag in cell}, key=class_key)
+    if not names:
+        raise BadFile(f"{what} has no tags: all cells are empty")
+    check_room(4 * len(names) * (len(numbers) + len(cells)), f"{len(names):,} tags of {len(numbers):,} rows ({what})")
+    place = {name: i for i, name in enumerate(names)}
+    has = np.zeros((len(cells), len(names)), np.float32)
+    for i, cell in enumerate(cells):
+        has[i, [place[tag] for tag in cell]] = 1
+    return Labels(has[numbers], tuple(names), ())
+
+
+def number_texts(texts: Texts) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the class of each row by number, and the names of the classes."""
+    found = _classes(texts, texts.values, ())
+    return found.values, found.classes or ()
+
+
+def check_room(need: int, what: str) -> None:
+    """Raise `DoesNotFit` where something takes more than a quarter of the memory that is available."""
+    room = available().room
+    if need > room // 4:
+        raise DoesNotFit(f"{what} takes {format_size(need)}, and a quarter of what is available is {format_size(room // 4)}")
+
+
+def check_text(cells: Sequence[str], what: str) -> list[Choice]:
+    """Return a choice where labels of several words may be tags.
+
+    Raises
+    ------
+    BadSetting
+        If they are paths of images, or look so much like several tags each that they are not taken whole unless
+        ``tag_delimiter=""`` says so.
+    """
+    if all(cell.lower().endswith((*SUFFIXES, ".npy")) for cell in cells):
+        raise BadSetting(
+            f"{what} are paths, such as {cells[0]!r}: masks are opened as a folder of files of the same names, "
+            "bs.open(images, labels=FOLDER)"
+        )
+    for delimiter in _DELIMITERS:
+        parts = {cell: split_tags(cell, delimiter) for cell in cells if delimiter in cell.strip()}
+        several = {cell: own for cell, own in parts.items() if len(own) > 1}
+        if not several or any(len(set(own)) < len(own) for own in several.values()):
+            continue
+        example = next(iter(several))
+        words = {part for cell in cells for part in split_tags(cell, delimiter)}
+        alone = all(part in cells for own in several.values() for part in own)
+        few = len(words) <= len(cells) / 2
+        if alone or few or (delimiter != " " and _shared(several.values())):
+            if delimiter == " " and not alone:
+                return [Choice(f"{example!r} is one class, though it looks like several tags", 'tag_delimiter=" "')]
+            raise BadSetting(
+                f"{what} looks like several tags a row, such as {example!r}: say tag_delimiter={delimiter!r} for a 0 or 1 for each "
+                'tag, or tag_delimiter="" where each text is one class'
+            )
+    return []
+
+
+def _shared(cells: Iterable[Sequence[str]]) -> bool:
+    """Return whether a part occurs in two cells."""
+    seen: set[str] = set()
+    for cell in cells:
+        if seen & set(cell):
+            return True
+        seen |= set(cell)
+    return False
+
+
+def split_tags(cell: str, delimiter: str) -> list[str]:
+    """Return the tags in a cell."""
+    return [part for each in cell.split(delimiter) if (part := each.strip())]
+
+
+def _refuse_empty(texts: Texts, name: str, where: str) -> None:
+    """Raise `BadFile` for rows without a label: they would be a class of their own."""
+    empty = [value for value in texts.values if not value.strip()]
+    if empty:
+        rows = texts.rows_of(empty)
+        raise BadFile(f"{len(rows):,} rows of {where} have no {name!r}: rows {', '.join(map(str, rows[:_NAMED]))}")
+
+
+def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
+    """Return numbers, or classes that are called by whole numbers; None where there is other text."""
+    values = [value.strip() for value in texts.values]
+    missing = [value for value in texts.values if value.strip().casefold() in _MISSING]
+    given = [value for value in values if value.casefold() not in _MISSING]
+    if not given or not all(_NUMBER.fullmatch(value) for value in given):
+        return None
+    if missing:
+        without = texts.rows_of(missing)
+        raise BadFile(f"{len(without):,} rows of {where} have no {name!r}: rows {', '.join(map(str, without[:_NAMED]))}")
+    rows, count = len(texts.numbers), len(set(given))
+    numbers = np.array(given, np.float64)
+    if not all(_WHOLE.fullmatch(value) for value in given):
+        chosen = Choice(f"{name}: numbers with decimals, taken as targets", "labels=[one text a row]")
+        return Labels(numbers[texts.numbers], None, (chosen,))
+    if count <= max(_FEW, _SHARE * rows):
+        chosen = Choice(f"{name}: {count:,} different whole numbers, taken as classes", "labels=[one float a row]")
+        return _classes(texts, values, (chosen,))
+    if any(int(value) != int(number) for value, number in zip(given, numbers.tolist(), strict=True)):
+        raise BadSetting(
+            f"{name!r} of {where} has {count:,} different whole numbers in {rows:,} rows, such as {given[0]}, too large for targets: "
+            "are they identifiers? Name another column, labels="
+        )
+    chosen = Choice(
+        f"{name}: {count:,} different whole numbers in {rows:,} rows, taken as numbers", "labels=[one text a row]"
+    )
+    return Labels(numbers[texts.numbers], None, (chosen,))
+
+
+def _classes(texts: Texts, names: Sequence[str], choices: tuple[Choice, ...]) -> Labels:
+    """Number the texts in sorted order; what is not valid Unicode is escaped, so that it can be printed and saved."""
+    shown = [name.encode("utf-8", "backslashreplace").decode() for name in names]
+    classes = sorted(set(shown), key=class_key)
+    place = {name: i for i, name in enumerate(classes)}
+    numbers = np.array([place[name] for name in shown], np.int64)
+    return Labels(numbers[texts.numbers], tuple(classes), choices)
