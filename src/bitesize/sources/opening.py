@@ -24,13 +24,14 @@ from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Beside, Zipped
 from bitesize.sources.choices import Choice
 from bitesize.sources.coco import coco_labels
+from bitesize.sources.features import StackedFields
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.kinds import by_suffix, kinds, need, taking, told
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
 from bitesize.sources.splits import InParts, choose, choose_files, part_of, splits
 from bitesize.sources.table import LabelledFiles, Table, files_of, labelled_files
-from bitesize.spec import Mode
+from bitesize.spec import Encoded, Field, Mode
 
 # Whole numbers of more different values than this are not named as classes: they are numbers to predict.
 _MOST_NAMED = 100_000
@@ -161,6 +162,12 @@ def open_to_train(what: What, labels: Any = None, split: str | None = None, **se
     """
     source = open(what, labels, split=split, **settings)
     label, weight = source.label_name, source.weight_name
+    columns = [name for name in source.spec if name not in (label, weight)]
+    if columns and "x" not in columns and all(_is_number(source.spec[name]) for name in columns):
+        features = StackedFields(source, columns)
+        shown = ", ".join(columns[:10]) + (", ..." if len(columns) > 10 else "")
+        features.choices = (*source.choices, Choice(f"x: the columns {shown} as one row of features", "fields="))
+        source = features
     if source.main != "x" or label not in (None, "y"):
         if source.main == label:
             raise BadFile(f"{what!r:.80} has nothing but labels: {', '.join(source.spec)}")
@@ -174,6 +181,10 @@ def open_to_train(what: What, labels: Any = None, split: str | None = None, **se
             named.choices = (*source.choices, Choice(f"labels: {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
             source = named
     return source
+
+
+def _is_number(what: Field | Encoded) -> bool:
+    return isinstance(what, Field) and what.shape == () and what.dtype.kind in "biuf"
 
 
 def open_parts(what: What, labels: Any = None, **settings: Any) -> tuple[dict[str, Source], dict[str, BadFile]]:

@@ -13,6 +13,8 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.opening import WHOLE_NUMBERS
 from bitesize.spec import Encoded, Field
 
+# What choices say of labels that are whole numbers.
+_WHOLE = "different whole numbers"
 # More different whole numbers than this, in more than half of the rows, are a quantity.
 _MOST_CLASSES = 20
 
@@ -66,6 +68,8 @@ def _numbered(source: Source, what: Field, shown: str) -> Source:
 
 
 def _all_labels(source: Source, what: Field) -> Any:
+    if not what.shape:
+        return source.column("y")
     values = np.empty((len(source), *what.shape), what.dtype)
     at_once = 65_536
     for start in range(0, len(source), at_once):
@@ -80,7 +84,7 @@ def _refuse_quantity(source: Source, shown: str) -> None:
     assert labels is not None
     if classes is None:
         raise BadSetting(f"{shown} have too many different numbers to be classes")
-    if not any(choice.chosen.endswith(WHOLE_NUMBERS) for choice in source.choices):
+    if not any(_WHOLE in choice.chosen and "classes" in choice.chosen for choice in source.choices):
         return
     distinct = len(np.unique(labels))
     if distinct > _MOST_CLASSES and distinct > len(labels) / 2:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadRows, BadSetting, NotFound
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
+from bitesize.sources.features import SelectedFeatures
 from bitesize.sources.opening import open_to_train
 from bitesize.sources.splits import InParts, part_of
 from bitesize.spec import Field
@@ -93,25 +94,21 @@ def open_like(
     BadSetting
         If the data lacks a column that the run was trained on.
     """
-    opening = settings.opening
-    source = open_to_train(data, labels, split, **opening)
-    if features is None or source.feature_names == features:
+    source = open_to_train(data, labels, split, **settings.opening)
+    there = source.feature_names
+    if features is None or there == features:
         return source
-    there = {*source.column_names, *(source.feature_names or ())}
+    if there is None:
+        return source  # an array without names: its shape is all that can be compared
     missing = [name for name in features if name not in there]
     if missing:
         raise BadSetting(
-            f"{data} has no column {missing[0]!r}, which the run was trained on: it has {', '.join(sorted(there - {'x'}))}"
+            f"{data} has no column {missing[0]!r}, which the run was trained on: its columns of numbers are {', '.join(there)}"
         )
-    label = labels if labels is not None else source.label_name if source.label_name in source.column_names else None
-    wanted = [*features, *([label] if label and label not in features else [])]
-    again = open_to_train(data, labels, split, **(opening | {"fields": wanted}))
-    if again.feature_names != features:
-        raise BadSetting(
-            f"{data} has the columns {', '.join(source.feature_names or source.column_names)}, and the run was trained on "
-            f"{', '.join(features)}: bring them into that order"
-        )
-    return again
+    taken = SelectedFeatures(source, features)
+    order = "in the order" if len(there) == len(features) else "those"
+    taken.choices = (*source.choices, Choice(f"x: columns are taken {order} of the run: {', '.join(features)}", ""))
+    return taken
 
 
 def open_for_run(

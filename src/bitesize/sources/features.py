@@ -1,0 +1,101 @@
+"""Rows of features: several fields of one number as one row, or some columns of such rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.sources.around import Around
+from bitesize.sources.base import Source
+from bitesize.sources.rows import Into, Located
+from bitesize.spec import Field
+
+
+class _Features(Around):
+    """A source whose field ``x`` is made of other fields of its base."""
+
+    def __init__(self, base: Source, names: Sequence[str], dtype: np.dtype[np.generic], made_of: Sequence[str]) -> None:
+        super().__init__(base)
+        others = {name: what for name, what in base.spec.items() if name not in made_of}
+        self.spec = {"x": Field((len(names),), dtype), **others}
+        self.feature_names = tuple(names)
+        self._made_of = {name: what for name in made_of if isinstance(what := base.spec[name], Field)}
+
+    def _put(self, values: dict[str, NDArray[np.generic]], out: NDArray[np.generic]) -> None:
+        """Make rows of features of what was read."""
+        raise NotImplementedError
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read rows of the base, and make features of them."""
+        others = {name: there for name, there in into.items() if name != "x"}
+        if "x" not in into:
+            self.base.read(rows, others)
+            return
+        values = {name: np.empty((len(rows), *what.shape), what.dtype) for name, what in self._made_of.items()}
+        try:
+            self.base.read(rows, others | values)
+        finally:
+            self._put(values, into["x"])
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Return None: rows do not lie anywhere as they are here."""
+        return None
+
+    def scratch(self, rows: int) -> int:
+        """Return what the base needs, and what is read before features are made of it."""
+        return super().scratch(rows) + rows * sum(what.nbytes for what in self._made_of.values())
+
+    def _identity(self) -> bytes:
+        return super()._identity() + repr(self.feature_names).encode()
+
+
+class StackedFields(_Features):
+    """Several fields of one number as one row of features, the field ``x``.
+
+    Parameters
+    ----------
+    base
+        Where the fields come from.
+    names
+        Fields of shape (), in the order of the features.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> from bitesize.sources.features import StackedFields
+    >>> two = bs.zip(a=bs.open(np.arange(3.0)), b=bs.open(np.ones(3)))
+    >>> StackedFields(two, ["a", "b"]).spec["x"].shape
+    (2,)
+    """
+
+    def __init__(self, base: Source, names: Sequence[str]) -> None:
+        types = [what.dtype for name in names if isinstance(what := base.spec[name], Field)]
+        super().__init__(base, names, np.result_type(*types), names)
+
+    def _put(self, values: dict[str, NDArray[np.generic]], out: NDArray[np.generic]) -> None:
+        for i, value in enumerate(values.values()):
+            out[:, i] = value
+
+
+class SelectedFeatures(_Features):
+    """Some columns of rows of features, in another order.
+
+    Parameters
+    ----------
+    base
+        A source with `Source.feature_names`.
+    names
+        Those that are taken, in their order.
+    """
+
+    def __init__(self, base: Source, names: Sequence[str]) -> None:
+        what = base.spec["x"]
+        assert isinstance(what, Field)
+        assert base.feature_names is not None
+        super().__init__(base, names, what.dtype, ["x"])
+        self._places = [base.feature_names.index(name) for name in names]
+
+    def _put(self, values: dict[str, NDArray[np.generic]], out: NDArray[np.generic]) -> None:
+        out[...] = values["x"][:, self._places]
