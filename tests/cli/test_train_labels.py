@@ -56,9 +56,9 @@ def test_codes_in_a_table_are_named_as_there(tmp_path):
 
 def test_a_quantity_is_no_class(tmp_path):
     random = np.random.default_rng(0)
-    for i in range(8):
+    for i in range(240):
         Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / f"{i}.png")
-    lines = [f"{i % 8}.png,{random.integers(0, 4000)},{i / 7:.3f},{i % 15}" for i in range(240)]
+    lines = [f"{i}.png,{random.integers(0, 4000)},{i / 7:.3f},{i % 15}" for i in range(240)]
     (tmp_path / "t.csv").write_text("\n".join(["path,count,size,stage", *lines]))
     said = refused("train", tmp_path / "t.csv", "--labels", "count")
     assert "--labels count of" in said

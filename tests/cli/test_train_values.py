@@ -42,8 +42,9 @@ STORED = {
 }
 
 
-def run(*arguments, code=0):
-    done = CliRunner().invoke(app, list(map(str, arguments)))
+def run(*arguments, code=0, env_columns=None):
+    env = None if env_columns is None else {"COLUMNS": str(env_columns), "TERMINAL_WIDTH": str(env_columns)}
+    done = CliRunner().invoke(app, list(map(str, arguments)), env=env)
     assert done.exit_code == code, done.output
     return done
 

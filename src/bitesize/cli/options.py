@@ -91,9 +91,17 @@ class Opening:
         ),
     ] = None
     mode: Annotated[
-        str, typer.Option(metavar="RGB|L|RGBA|...", help="What images are decoded to. L: gray. RGB suits most models.")
-    ] = "RGB"
-    orient: Annotated[bool, typer.Option(help="Turn photographs upright by their EXIF orientation.")] = True
+        str | None,
+        typer.Option(
+            metavar="RGB|L|RGBA|...", help="What images are decoded to. L: gray. RGB by default: it suits most models."
+        ),
+    ] = None
+    orient: Annotated[
+        bool | None,
+        typer.Option(
+            "--orient/--no-orient", help="Turn photographs upright by their EXIF orientation, as is done by default."
+        ),
+    ] = None
     weights: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The column of sample weights; one that is called so is found by itself."),
@@ -110,10 +118,10 @@ class Opening:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of `bitesize.open` besides labels and split that are not the default."""
-        chosen = {each.name: getattr(self, each.name) for each in fields_of(self) if each.name not in ("labels", "split")}
-        chosen["fields"] = parse_fields(self.fields)
-        return {name: value for name, value in chosen.items() if value != getattr(type(self), name)}
+        """The settings of `bitesize.open` besides labels and split that are given."""
+        given = {each.name: getattr(self, each.name) for each in fields_of(self) if each.name not in ("labels", "split")}
+        given["fields"] = parse_fields(self.fields)
+        return {name: value for name, value in given.items() if value is not None}
 
     def open(self, data: str) -> Any:
         """Open data for a command, as a `Source` with the fields x and y."""

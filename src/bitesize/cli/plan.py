@@ -17,7 +17,6 @@ from bitesize.cli.options import (
     Opening,
     opens_data,
     parse_batch_size,
-    parse_fields,
 )
 from bitesize.memory.sizes import format_size
 
@@ -62,7 +61,7 @@ def plan(
         data,
         opening.labels,
         split=opening.split,
-        **(opening.settings | {"fields": parse_fields(opening.fields)}),
+        **opening.settings,
         batch_size=size,
         image_size=image_size,
         memory=memory,

@@ -19,7 +19,6 @@ from bitesize.cli.options import (
     Opening,
     opens_data,
     parse_batch_size,
-    parse_fields,
     parse_on_error,
 )
 
@@ -101,7 +100,7 @@ def train(
 ) -> None:
     """Train a classifier. The plan is printed first; after each epoch the model is saved."""
     from bitesize.errors import BadSetting
-    from bitesize.training.settings import OPENING, TrainSettings
+    from bitesize.training.settings import TrainSettings
 
     size: Any = parse_batch_size(batch_size)
     action: Any = parse_on_error(on_error)
@@ -109,8 +108,7 @@ def train(
         "data": data,
         "labels": opening.labels,
         "split": opening.split,
-        **{name: getattr(opening, name) for name in OPENING},
-        "fields": parse_fields(opening.fields),
+        **opening.settings,
         "val": val,
         "val_split": val_split,
         "split_by": split_by,

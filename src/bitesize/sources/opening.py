@@ -161,6 +161,8 @@ def open_to_train(what: What, labels: Any = None, split: str | None = None, **se
         As `open`.
     """
     source = open(what, labels, split=split, **settings)
+    if settings.get("weights") and source.weight_name is None:
+        source = _with_weights(source, settings["weights"])
     label, weight = source.label_name, source.weight_name
     columns = [name for name in source.spec if name not in (label, weight)]
     if columns and "x" not in columns and all(_is_number(source.spec[name]) for name in columns):
@@ -181,6 +183,15 @@ def open_to_train(what: What, labels: Any = None, split: str | None = None, **se
             named.choices = (*source.choices, Choice(f"labels: {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
             source = named
     return source
+
+
+def _with_weights(source: Source, name: str) -> Source:
+    """Take a column of data that has no tables' columns, such as .npz, for sample weights."""
+    if name not in source.column_names:
+        raise BadSetting(f"weights={name!r}: there is no such column: the data has {', '.join(source.column_names)}")
+    weighed = Beside(source, {name: source.column(name).astype(np.float64)}, source.classes)
+    weighed.weight_name = name
+    return weighed
 
 
 def _is_number(what: Field | Encoded) -> bool:

@@ -1,0 +1,99 @@
+"""Every setting of `bitesize.open` has its switch on every command that opens data, and what it chose is printed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.test_train_values import refused, run
+
+from bitesize.cli.console import command, in_options
+from bitesize.cli.options import parse_fields
+from bitesize.errors import BadSetting
+
+SWITCHES = ("--labels", "--split", "--fields", "--mode", "--no-orient", "--weights", "--tag-delimiter", "--file-is-row",
+            "--no-file-is-row")  # fmt: skip
+COMMANDS = ("train", "evaluate", "predict", "plan", "check", "stats", "inspect", "bench")
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    top = tmp_path_factory.mktemp("switches")
+    random = np.random.default_rng(0)
+    for i in range(24):
+        path = top / "data" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(100 * (i % 2), 100 * (i % 2) + 100, (20, 20, 3), np.uint8)).save(path)
+    (top / "data" / "a" / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    return top / "data"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_every_switch(name):
+    shown = run(name, "--help", env_columns=200).output
+    assert [switch for switch in SWITCHES if switch not in shown] == []
+
+
+def test_gray_images_are_trained_and_used_gray(photographs, tmp_path):
+    out = tmp_path / "run"
+    run("train", photographs, "--mode", "L", "--image-size", 16, "--model", "mlp", "--epochs", 1, "--out", out)
+    config = json.loads((out / "config.json").read_text())
+    assert (config["input_shape"], config["settings"]["mode"]) == ([16, 16, 1], "L")
+    assert json.loads(run("evaluate", out, photographs, "--json").stdout)["rows"] == 24
+    run("predict", out, photographs, "--out", tmp_path / "p.csv")
+    assert "--mode L reads images so" in refused("evaluate", out, photographs, "--mode", "RGB")
+    assert "mode" in refused("train", photographs, "--mode", "no")
+
+
+def test_what_is_left_out_is_said_by_every_command(photographs, tmp_path):
+    out = tmp_path / "run"
+    train = run("train", photographs, "--image-size", 16, "--model", "mlp", "--epochs", 1, "--out", out)
+    others = [
+        run("evaluate", out, photographs),
+        run("predict", out, photographs, "--out", tmp_path / "p.csv"),
+        run("plan", photographs),
+        run("stats", photographs),
+        run("inspect", photographs, "--out", tmp_path / "grid.png"),
+        run("bench", photographs, "--seconds", 0.1),
+        run("check", photographs),
+    ]
+    for done in (train, *others):
+        assert "left out: 1 " in done.stdout, done.stdout
+
+
+def test_fields_are_read_as_people_write_them():
+    assert parse_fields("a, b") == ["a", "b"]
+    assert parse_fields("x=image,y=label") == {"x": "image", "y": "label"}
+    for text in ("", "a,,b", "x=image,b", "x="):
+        with pytest.raises(BadSetting, match="--fields takes names"):
+            parse_fields(text)
+
+
+def test_fields_choose_what_is_trained_on(tmp_path):
+    x = np.zeros((12, 4, 4, 3), np.uint8)
+    np.savez(tmp_path / "two.npz", left=x, right=np.ones((12, 5, 5, 3), np.uint8), kind=np.arange(12) % 3)
+    options = ["--fields", "x=right,y=kind", "--model", "mlp", "--epochs", 1, "--out", tmp_path / "run"]
+    run("train", tmp_path / "two.npz", *options)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["input_shape"] == [5, 5, 3]
+    run("evaluate", tmp_path / "run", tmp_path / "two.npz")
+    run("predict", tmp_path / "run", tmp_path / "two.npz", "--out", tmp_path / "p.csv")
+
+
+def test_printed_commands_can_be_pasted():
+    words = shlex.split(command("train", "--resume", "--out", "运行 1's"))
+    assert words[-1] == "运行 1's"
+    assert in_options('choose by labels="kind", or split=') == 'choose by --labels "kind", or --split'
+
+
+def test_several_processes_are_refused(photographs, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "WORLD_SIZE is 2" in refused("train", photographs)
+
+
+def test_a_finished_run_is_not_replaced_without_a_word(photographs, tmp_path):
+    command = ["train", photographs, "--image-size", 16, "--model", "mlp", "--epochs", 1, "--out", tmp_path / "run"]
+    assert "finished run" not in run(*command).stderr
+    assert "contains a finished run" in run(*command).stderr
