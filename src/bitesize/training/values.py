@@ -138,7 +138,7 @@ def choose_scaling(
     budget
         What measuring all rows may hold.
     nonnegative
-        Whether the model takes no values below 0: instead of mean and deviation, minimum and maximum are measured.
+        Whether the model takes no values below 0.
     on_error, max_bad
         As in `Loader`, for measuring.
 
@@ -146,6 +146,8 @@ def choose_scaling(
     ------
     BadFile
         If values that are measured are NaN or infinite.
+    BadSetting
+        If the model takes no values below 0, and there are some.
     """
     whole = {"bytes": _BYTE, "words": _WORD, "unit": 1.0}.get(values.kind)
     what = source.spec["x"]
@@ -153,9 +155,13 @@ def choose_scaling(
     few = dark and values.kind != "unit" and expected is None
     if normalize == "none":
         return _said([], values, "taken as stored")
+    if nonnegative and (values.minimum < 0 or normalize == "data"):
+        raise BadSetting(f"this model takes no values below 0, and the data are {values}: another --model takes them")
     if normalize == "data" or (normalize == "model" and (whole is None or few) and not nonnegative):
         return _by_statistics(source, values, budget, on_error, max_bad)
-    if whole is None or (few and nonnegative):
+    if nonnegative and normalize == "model" and whole is None:
+        return _said([], values, "taken as stored")
+    if whole is None:
         return _by_extremes(source, values, budget, on_error)
     if normalize == "model" and expected is not None:
         return _said([_to_model(expected, values, channels_of(what))], values, "scaled to what the model expects")
