@@ -40,7 +40,7 @@ class _Features(Around):
             self._put(values, into["x"])
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Return None: rows do not lie anywhere as they are here."""
+        """Return None: rows of features are nowhere on disk."""
         return None
 
     def scratch(self, rows: int) -> int:

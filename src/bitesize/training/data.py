@@ -64,7 +64,7 @@ def open_data(settings: TrainSettings) -> RunData:
     classes = source.classes
     assert classes is not None
     if len(classes) < 2:
-        raise BadSetting(f"{settings.data} has one class only ({classes[0]}): there is nothing to tell apart")
+        raise BadSetting(f"{settings.data} has one class only ({classes[0]}): a classifier needs two")
     source = _checked_weights(source)
     if settings.val is not None:
         return _with_own_validation(settings, source, classes)

@@ -138,16 +138,7 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
     if settings.image_size is None and isinstance(train.spec["x"], Encoded):
         settings = replace(settings, image_size=_IMAGE_SIZE)
     budget = Budget(settings.memory)
-    scaling = choose_scaling(
-        train,
-        settings.normalize,
-        None,
-        measure_values(train, budget),
-        budget,
-        nonnegative=settings.model.removeprefix(_PREFIX) in _OF_COUNTS,
-        on_error=settings.on_error,
-        max_bad=settings.max_bad,
-    )
+    scaling = _scaling(settings, train, budget)
     evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
     said, val_steps = [scaling.line], evaluated
     if val is not None and settings.val is not None:
@@ -195,6 +186,20 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
         config=config,
         said=said,
         warnings=data.warnings,
+    )
+
+
+def _scaling(settings: TrainSettings, train: Source, budget: Budget) -> Scaling:
+    """Choose what is done to values."""
+    return choose_scaling(
+        train,
+        settings.normalize,
+        None,
+        measure_values(train, budget),
+        budget,
+        nonnegative=settings.model.removeprefix(_PREFIX) in _OF_COUNTS,
+        on_error=settings.on_error,
+        max_bad=settings.max_bad,
     )
 
 

@@ -89,14 +89,7 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
         settings = replace(settings, image_size=saved_image_size(settings.model))
     budget = Budget(settings.memory)
     shape = _shape(train, settings)
-    said = []
-    if settings.model == "auto":
-        settings = replace(settings, model=default_model(shape))
-        if settings.model != "cnn":
-            said.append(f"model: mlp, for rows of shape {shape} (--model decides otherwise)")
-    understood = understood_shape(settings.model, shape)
-    if understood:
-        said.append(f"{understood} (--model mlp takes any shape)")
+    settings, said = _with_model(settings, shape)
     keras.utils.set_random_seed(settings.seed % 2**32)
     model = build_model(settings.model, shape, len(classes), settings.pretrained)
     scaling = broken.scaling if broken is not None else _scaling(settings, train, model, budget)
@@ -142,6 +135,19 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
         said=[scaling.line, *said],
         warnings=data.warnings,
     )
+
+
+def _with_model(settings: TrainSettings, shape: tuple[int, ...]) -> tuple[TrainSettings, list[str]]:
+    """Choose the model where that is left to us; say how it takes rows that could be something else."""
+    said = []
+    if settings.model == "auto":
+        settings = replace(settings, model=default_model(shape))
+        if settings.model != "cnn":
+            said.append(f"model: {settings.model}, for rows of shape {shape} (--model decides otherwise)")
+    understood = understood_shape(settings.model, shape)
+    if understood:
+        said.append(f"{understood} (--model mlp takes any shape)")
+    return settings, said
 
 
 def _shape(source: Source, settings: TrainSettings) -> tuple[int, ...]:
