@@ -54,18 +54,31 @@ def expected(loader, epochs):
     return [int(row) + 1 for epoch in epochs for row in loader.order.rows(epoch, 0, ROWS)]
 
 
-def halves():
+def predict(model, data, *, in_order):
+    """Predict in the order of the rows; from a shuffled loader not at all."""
+    if in_order:
+        assert np.allclose(model.predict(data, verbose=0), keras.ops.convert_to_numpy(model(X)), atol=1e-5)
+        return
+    try:
+        model.predict(data, verbose=0)
+    except bs.BadSetting as error:
+        assert "shuffle=False" in str(error), error
+    else:
+        raise AssertionError("predictions came in another order than the rows")
+
+
+def halves(shuffle):
     """Halves of epochs, with evaluation and prediction between them."""
-    loader, data, model = make()
+    loader, data, model = make(shuffle=shuffle)
     for _ in range(4):
         model.fit(data, steps_per_epoch=3, epochs=1, verbose=0)
         model.evaluate(data, verbose=0)
-        model.predict(data, verbose=0)
+        predict(model, data, in_order=not shuffle)
     assert model.seen() == expected(loader, (0, 1)), "halves"
     assert (loader.epoch, loader.state_dict()["position"]) == (2, 0)
 
 
-def by_callback():
+def by_callback(shuffle):
     """A callback that evaluates the training data after each epoch."""
 
     class Looks(keras.callbacks.Callback):
@@ -74,23 +87,23 @@ def by_callback():
         def on_epoch_end(self, epoch, logs=None):
             """Look."""
             self.model.evaluate(data, verbose=0)
-            assert self.model.predict(data, verbose=0).shape == (ROWS, 1)
+            predict(self.model, data, in_order=not shuffle)
 
     for steps in (None, 3):
-        loader, data, model = make()
+        loader, data, model = make(shuffle=shuffle)
         model.fit(data, epochs=4, steps_per_epoch=steps, callbacks=[Looks()], verbose=0)
         assert model.seen() == expected(loader, range(4 if steps is None else 2)), f"by callback, {steps} steps"
 
 
-def before_training():
+def before_training(shuffle):
     """Looks of all kinds before the first epoch."""
     if importlib.util.find_spec("tensorflow"):  # which Keras wants for this, on any backend
         scale = keras.layers.Normalization()
         scale.adapt(bs.to_keras(bs.Loader(bs.open(X), batch_size=BATCH, memory="16 MiB", seed=5)))
         assert np.allclose(np.asarray(scale.mean).ravel()[0], X.mean(), atol=1e-4), np.asarray(scale.mean)
-    loader, data, model = make(seed=5)
+    loader, data, model = make(seed=5, shuffle=shuffle)
     model.evaluate(data, verbose=0)
-    model.predict(data, verbose=0)
+    predict(model, data, in_order=not shuffle)
     first = np.asarray(data[0][1]).astype(int).tolist()
     assert np.asarray(data[2][1]).astype(int).tolist() == expected(loader, (0,))[2 * BATCH : 3 * BATCH]
     assert first == expected(loader, (0,))[:BATCH]
@@ -137,6 +150,59 @@ def stopped():
         assert seen == expected(loader, (0, 1))[: 4 * BATCH + ROWS], "stopped"
 
 
-for case in (halves, by_callback, before_training, loops, stopped):
+def every_row():
+    """Predictions of all rows, or none: also where rows are left out, come by weight, or are those of one rank."""
+    for settings in (
+        {"order": "balanced"},
+        {"order": bs.Order(ROWS, shuffle=False, limit_rows=9)},
+        {"order": bs.Order(ROWS, shuffle=False, repeat=2)},
+        {"shuffle": False, "batch_size": 7, "last": "drop"},
+        {"shuffle": False, "shard": bs.Shard(0, 2)},
+    ):
+        source = bs.open(X, np.arange(ROWS) % 2)
+        with bs.Loader(source, **{"batch_size": BATCH, "memory": "16 MiB", "threads": 2, **settings}) as loader:
+            model = Recorder()
+            model(X)
+            try:
+                model.predict(bs.to_keras(loader), verbose=0)
+            except bs.BadSetting as error:
+                assert str(error).startswith("predict "), error
+            else:
+                raise AssertionError(f"predictions of a loader with {settings}")
+    for settings in ({"last": "drop"}, {"last": "pad", "batch_size": 7}, {"batch_size": 7}):
+        _, data, model = make(shuffle=False, **settings)
+        predict(model, data, in_order=True)
+
+
+def names_of_inputs():
+    """Inputs by the names that the model has for them, targets too, weights, and no targets."""
+    source = bs.zip(first=bs.open(X), second=bs.open(-X), target=bs.open(Y), weight=bs.open(np.arange(ROWS) % 2.0))
+    source.weight_name = "weight"
+    inputs = {name: keras.Input((3,), name=name) for name in ("b", "a")}
+    out = keras.layers.Dense(1, name="sum", kernel_initializer="ones")(keras.layers.Subtract()([inputs["a"], inputs["b"]]))
+    model = keras.Model(inputs, {"sum": out})
+    model.compile("sgd", {"sum": "mse"})
+    expected = (6 * X[:, :1]).ravel()
+    loss = np.mean((expected - Y) ** 2 * (np.arange(ROWS) % 2))
+    with bs.Loader(source, batch_size=ROWS, memory="16 MiB", shuffle=False) as loader:
+        named = {"inputs": {"a": "first", "b": "second"}, "targets": {"sum": "target"}}
+        data = bs.to_keras(loader, **named)
+        assert data.weight_name == "weight"
+        assert np.isclose(model.evaluate(data, verbose=0), loss, rtol=1e-4)
+        data = bs.to_keras(loader, **named, weights=False)
+        assert np.isclose(model.evaluate(data, verbose=0), np.mean((expected - Y) ** 2), rtol=1e-4)
+        for targets in (False, None):
+            data = bs.to_keras(loader, inputs=named["inputs"], targets=targets)
+            assert [type(part) for part in data[0]] == [dict]
+            assert np.allclose(model.predict(data, verbose=0)["sum"].ravel(), expected)
+        model.fit(bs.to_keras(loader, **named), epochs=2, verbose=0)
+        listed = bs.to_keras(loader, inputs=["first", "second"], targets="target", weights="weight")
+        assert isinstance(listed[0][0], tuple if sys.argv[1] == "tensorflow" else list)
+
+
+for case in (halves, by_callback, before_training):
+    for shuffle in (True, False):
+        case(shuffle)
+for case in (loops, stopped, every_row, names_of_inputs):
     case()
 sys.stdout.write(f"looks take nothing on {sys.argv[1]}\n")

@@ -134,6 +134,61 @@ def test_weights_weigh_the_loss():
     assert abs(loss - model.evaluate(source.fields["x"], source.fields["y"], batch_size=70, verbose=0)) > 1e-6
 
 
+def weighed(weight_name="w"):
+    source = make_fields()
+    source.weight_name = weight_name
+    return source
+
+
+def test_weights_of_the_data_weigh_the_loss_and_that_is_said(caplog):
+    import keras
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    source = weighed()
+    given = {"x": source.fields["x"], "y": source.fields["y"], "batch_size": 70, "verbose": 0}
+    plain, heavy = model.evaluate(**given), model.evaluate(**given, sample_weight=source.fields["w"])
+    caplog.set_level("INFO", "bitesize")
+    with bs.Loader(source, batch_size=70, memory="16 MiB", shuffle=False) as loader:
+        data = bs.to_keras(loader)
+        assert data.weight_name == "w"
+        assert "'w' weighs each row in the loss (weights=False leaves it out)" in caplog.text
+        np.testing.assert_allclose(model.evaluate(data, verbose=0), heavy, rtol=1e-5)
+        np.testing.assert_allclose(model.evaluate(bs.to_keras(loader, weights=False), verbose=0), plain, rtol=1e-5)
+        with pytest.raises(bs.BadSetting, match=r"class_weight and weights of rows exclude each other.*'w'"):
+            model.fit(data, class_weight={0: 1.0, 1: 2.0}, verbose=0)
+        with pytest.raises(bs.BadSetting, match="the name of a field, or False, not True"):
+            bs.to_keras(loader, weights=True)
+        assert bs.to_keras(loader, targets=False).weight_name is None
+        assert bs.to_keras(loader, targets="w").weight_name is None
+        assert len(bs.to_keras(loader, targets=False)[0]) == 1
+    with bs.Loader(source.split(0.5)[0].subset(range(10)), batch_size=5, memory="16 MiB") as loader:
+        assert bs.to_keras(loader).weight_name == "w"
+        assert bs.fit(model, loader, epochs=1, verbose=0).epoch
+
+
+def test_fields_are_named_by_text_a_list_or_a_dict():
+    with bs.Loader(make_fields(), batch_size=10, memory="16 MiB") as loader:
+        for wrong in ({"inputs": {"x": "nothing"}}, {"targets": {"out": "nothing"}}, {"inputs": ["x", "nothing"]}):
+            with pytest.raises(bs.BadSetting, match="no field 'nothing': it has x, other, y, z, w"):
+                bs.to_keras(loader, **wrong)
+        with pytest.raises(bs.BadSetting, match="named by text, a list of it or a dict, not by 3"):
+            bs.to_keras(loader, inputs=3)
+
+
+def test_one_hot_labels_train_with_categorical_crossentropy():
+    import keras
+
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+    source = bs.open(x, np.array(["ant", "bee", "cow"])[x[:, :3].argmax(axis=1)]).one_hot()
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile(keras.optimizers.Adam(0.1), "categorical_crossentropy", metrics=["accuracy"])
+    with bs.Loader(source, batch_size=50, memory="16 MiB") as loader:
+        history = model.fit(bs.to_keras(loader), epochs=15, verbose=0).history
+    assert history["accuracy"][-1] > 0.9
+
+
 def test_a_batch_is_spread_over_eight_devices_by_data_parallel():
     needs("jax")
     program = """

@@ -133,4 +133,4 @@ def test_a_package_that_is_missing_is_named_with_its_install_line(name):
         "    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=100)
-    assert "pip install" in done.stdout, done.stderr
+    assert f"pip install {package}" in done.stdout, done.stderr

@@ -141,6 +141,77 @@ def test_a_row_that_cannot_be_read_has_no_result(tmp_path):
     assert learned.n_samples_seen_ == 59
 
 
+def weighed(labels=Y, **settings):
+    source = bs.zip(bs.open(X, labels), w=bs.open((np.arange(900) % 3).astype(np.float64)))
+    source.weight_name = "w"
+    return bs.Loader(source, **({"batch_size": 64, "memory": "16 MiB", "shuffle": False} | settings))
+
+
+WEIGHTS = (np.arange(900) % 3).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "values"),
+    [
+        (linear_model.SGDClassifier(random_state=0), "coef_"),
+        (linear_model.SGDRegressor(random_state=0), "coef_"),
+        (naive_bayes.GaussianNB(), "theta_"),
+        (cluster.MiniBatchKMeans(3, random_state=0, n_init=1), "cluster_centers_"),
+        (preprocessing.StandardScaler(), "mean_"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_weights_of_the_data_are_the_sample_weight(estimator, values, caplog):
+    caplog.set_level("INFO", "bitesize")
+    expected = sklearn.clone(estimator)
+    known = {"classes": [0, 1]} if isinstance(estimator, linear_model.SGDClassifier | naive_bayes.GaussianNB) else {}
+    for start in range(0, 900, 64):
+        rows = slice(start, start + 64)
+        expected.partial_fit(FLAT[rows], Y[rows], **known, sample_weight=WEIGHTS[rows])
+    for settings in ({}, {"weights": "w"}):
+        with weighed() as loader:
+            model = bs.partial_fit(sklearn.clone(estimator), loader, epochs=1, **settings)
+        np.testing.assert_allclose(getattr(model, values), getattr(expected, values), rtol=1e-6)
+    assert f"'w' is the sample_weight of {type(estimator).__name__} (weights=False leaves it out)" in caplog.text
+    with weighed() as loader:
+        without = bs.partial_fit(sklearn.clone(estimator), loader, epochs=1, weights=False)
+    assert not np.allclose(getattr(without, values), getattr(expected, values), rtol=1e-6)
+
+
+def test_weights_that_an_estimator_does_not_take_are_said_or_refused(caplog):
+    with weighed() as loader:
+        bs.partial_fit(decomposition.IncrementalPCA(2), loader, epochs=1)
+        assert (
+            "partial_fit of IncrementalPCA takes no sample_weight: the weights of the data, 'w', are not used" in caplog.text
+        )
+        with pytest.raises(bs.BadSetting, match="partial_fit of Perceptron takes no sample_weight"):
+
+            class Perceptron:
+                def partial_fit(self, x, y):
+                    raise AssertionError
+
+            bs.partial_fit(Perceptron(), loader, weights="w")
+        with pytest.raises(bs.BadSetting, match="no field 'v'"):
+            bs.partial_fit(linear_model.SGDClassifier(), loader, weights="v")
+    caplog.clear()
+    with make_loader() as loader:
+        bs.partial_fit(linear_model.SGDClassifier(), loader, epochs=1)
+    assert not caplog.text
+
+
+def test_one_hot_labels_are_no_class_numbers():
+    with (
+        bs.Loader(bs.open(X, Y).one_hot(), batch_size=64, memory="16 MiB") as loader,
+        pytest.raises(bs.BadSetting, match="no class numbers"),
+    ):
+        bs.partial_fit(linear_model.SGDClassifier(), loader)
+
+
+def test_predict_takes_a_loader_that_drops_nothing():
+    with make_loader(shuffle=False, last="drop", batch_size=90) as loader:
+        assert len(bs.predict(dummy.DummyClassifier().fit(FLAT, Y), loader)) == 900
+
+
 def test_predict_wants_every_row_once_in_order():
     model = dummy.DummyClassifier().fit(FLAT, Y)
     for settings in ({}, {"shuffle": False, "last": "drop"}, {"order": bs.Order(900, shuffle=False, limit_rows=9)}):

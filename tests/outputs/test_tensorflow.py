@@ -73,3 +73,14 @@ def test_numbers_that_tensorflow_lacks_are_refused():
     loader = bs.Loader(bs.open(np.zeros(8, "datetime64[s]")), batch_size=4, memory="16 MiB")
     with loader, pytest.raises(bs.BadSetting, match="no such numbers"):
         bs.to_tensorflow(loader)
+
+
+def test_names_in_the_model_weights_of_the_data_and_no_targets():
+    source = bs.zip(bs.open(np.ones((20, 3), np.float32), np.arange(20)), w=bs.open(np.arange(20.0)))
+    source.weight_name = "w"
+    with bs.Loader(source, batch_size=4, memory="16 MiB") as loader:
+        for x, y, w in bs.to_tensorflow(loader, inputs={"image": "x"}, targets=["y"]):
+            assert x["image"].shape == (4, 3)
+            assert y[0].numpy().tolist() == w.numpy().tolist()
+        assert len(bs.to_tensorflow(loader, weights=False).element_spec) == 2
+        assert bs.to_tensorflow(loader, targets=False).element_spec.shape.as_list() == [4, 3]

@@ -181,3 +181,28 @@ def test_a_weight_that_matters_and_is_lost_on_the_way_is_told():
             moved(batch).weight  # noqa: B018
     with bs.Loader(bs.open(np.arange(40.0)), **settings) as loader:
         assert moved(next(iter(bs.to_torch(loader)))).weight == 1.0
+
+
+def test_lightning_predicts_in_the_order_of_the_rows_or_not_at_all(tmp_path):
+    lightning = pytest.importorskip("lightning")
+
+    class Module(lightning.LightningModule):
+        def predict_step(self, batch, index):
+            return batch["y"].clone()
+
+    settings = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = lightning.Trainer(**settings, enable_checkpointing=False, default_root_dir=tmp_path)
+    with make_loader() as loader:
+        for data in (bs.to_torch(loader), torch.utils.data.DataLoader(bs.to_torch(loader), batch_size=None)):
+            assert torch.cat(trainer.predict(Module(), data)).tolist() == list(range(50))
+    for wrong in ({"shuffle": True}, {"last": "drop"}):
+        with make_loader(**wrong) as loader, pytest.raises(bs.BadSetting, match=r"trainer.predict"):
+            trainer.predict(Module(), bs.to_torch(loader))
+
+
+def test_sample_weights_are_a_field_like_others():
+    source = bs.zip(bs.open(np.zeros((10, 2)), np.arange(10)), w=bs.open(np.arange(10.0)))
+    source.weight_name = "w"
+    with bs.Loader(source, batch_size=10, memory="16 MiB") as loader:
+        batch = next(iter(bs.to_torch(loader)))
+        assert batch["w"].tolist() == batch["y"].tolist()

@@ -359,6 +359,14 @@ def test_other_columns_are_no_hint(name):
     assert suggested_groups(Table(**{name: [f"p{i % 7}" for i in range(70)]})) is None
 
 
+def test_a_field_of_data_or_the_classes_called_like_groups_is_no_hint():
+    scans = bs.zip(scan=bs.open(np.zeros((20, 4, 4))), video=bs.open(np.zeros((20, 2, 4, 4))))
+    assert suggested_groups(scans) is None
+    assert len(scans.split(0.5)[0]) == 10
+    assert suggested_groups(bs.zip(bs.open(np.zeros(20), np.arange(20) % 2), group=bs.open(np.arange(20) % 2))) is None
+    assert suggested_groups(bs.zip(bs.open(np.zeros(20), np.arange(20) % 2), group=bs.open(np.arange(20) % 5))) is not None
+
+
 def test_a_hint_looks_at_few_rows_of_many():
     class Many(bs.Source):
         asked = 0

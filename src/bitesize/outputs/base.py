@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting, TooManyBadRows
 from bitesize.spec import Batch
 
 MASK = "mask"
+# Names of fields: one, several, or several by the names that a model has for them.
+Fields = str | Sequence[str] | Mapping[str, str]
+_log = logging.getLogger("bitesize")
 
 
 class Epochs(ABC):
@@ -107,23 +111,85 @@ def check_mask(loader: Loader) -> None:
         )
 
 
-def pick(batch: Mapping[str, Any], names: str | Sequence[str]) -> Any:
-    """Give one field, or several as a tuple."""
-    return batch[names] if isinstance(names, str) else tuple(batch[name] for name in names)
+def pick(batch: Mapping[str, Any], names: Fields) -> Any:
+    """Return one field, or several as what names them: a list, a tuple, or a dict of the same keys."""
+    if isinstance(names, str):
+        return batch[names]
+    if isinstance(names, Mapping):
+        return {key: batch[name] for key, name in names.items()}
+    picked = [batch[name] for name in names]
+    return picked if isinstance(names, list) else tuple(picked)
+
+
+def names_in(fields: Fields | None) -> list[str]:
+    """List the fields that are named.
+
+    Raises
+    ------
+    BadSetting
+        If they are named by something else.
+    """
+    if fields is None or isinstance(fields, str):
+        return [] if fields is None else [fields]
+    names = [*fields.values()] if isinstance(fields, Mapping) else [*fields] if isinstance(fields, Sequence) else [None]
+    if not all(isinstance(name, str) for name in names):
+        raise BadSetting(f"fields are named by text, a list of it or a dict, not by {fields!r:.100}")
+    return names
+
+
+def as_tuples(fields: Fields) -> Fields:
+    """Return a list of names as a tuple: ``tf.data`` stacks lists of tensors."""
+    return tuple(fields) if isinstance(fields, list) else fields
 
 
 def chosen_fields(
-    loader: Loader, inputs: str | Sequence[str] | None, targets: str | Sequence[str] | None
-) -> tuple[str | Sequence[str], str | Sequence[str] | None]:
-    """Give the fields that are inputs and targets: those that are named, or the main one and the labels."""
+    loader: Loader, inputs: Fields | None, targets: Fields | Literal[False] | None
+) -> tuple[Fields, Fields | None]:  # fmt: skip
+    """Return the fields that are inputs and targets: those that are named, or the main one and the labels.
+
+    Raises
+    ------
+    BadSetting
+        If the loader has no such field.
+    """
     chosen = loader.source.main if inputs is None else inputs
-    if (
-        targets is None
-        and (label := label_of(loader)) is not None
-        and label not in ([chosen] if isinstance(chosen, str) else chosen)
-    ):
+    label = label_of(loader)
+    if targets is None and label not in names_in(chosen):
         targets = label
-    return chosen, targets
+    wanted = None if targets is False else targets
+    check_fields(loader, chosen, wanted)
+    return chosen, wanted
+
+
+def chosen_weights(
+    loader: Loader, inputs: Fields, targets: Fields | None, weights: str | Literal[False] | None, who: str
+) -> str | None:
+    """Return the field of sample weights: that which is named, or that of the data, which is said; False leaves weights out.
+
+    Raises
+    ------
+    BadSetting
+        If the loader has no such field, or there is no loss to weigh.
+    """
+    if weights is False:
+        return None
+    if weights is None:
+        name = loader.source.weight_name
+        if (
+            name is None
+            or name not in loader.spec
+            or not names_in(targets)
+            or name in (*names_in(inputs), *names_in(targets))
+        ):
+            return None
+        _log.info("%s: the field %r weighs each row in the loss (weights=False leaves it out)", who, name)
+        return name
+    if not isinstance(weights, str):
+        raise BadSetting(f"weights must be the name of a field, or False, not {weights!r:.100}")
+    check_fields(loader, weights)
+    if not names_in(targets):
+        raise BadSetting(f"weights={weights!r} weigh a loss, which needs targets")
+    return weights
 
 
 def label_of(loader: Loader) -> str | None:
@@ -132,12 +198,41 @@ def label_of(loader: Loader) -> str | None:
     return label if label in loader.spec and label != loader.source.main else None
 
 
-def check_fields(loader: Loader, *groups: str | Sequence[str] | None) -> None:
+def check_fields(loader: Loader, *groups: Fields | None) -> None:
     """Raise `BadSetting` for a name that the loader has no field of."""
     for group in groups:
-        for name in [] if group is None else [group] if isinstance(group, str) else group:
+        for name in names_in(group):
             if name not in loader.spec:
                 raise BadSetting(f"the loader has no field {name!r}: it has {', '.join(loader.spec)}")
+
+
+def refuse_unless_in_order(loader: Loader, who: str, *, shards: bool = False) -> None:
+    """Raise `BadSetting` unless a loader gives each row once, in the source's order, as one prediction a row needs it.
+
+    Parameters
+    ----------
+    loader
+        Where batches come from.
+    who
+        What predicts.
+    shards
+        Whether each rank may predict for its own rows.
+    """
+    order = loader.order
+    if order.settings() != type(order)(len(loader.source), order.seed, shuffle=False).settings():
+        raise BadSetting(
+            f"{who} gives one result a row, in the source's order, and this loader has another order: make one for it with "
+            "bs.Loader(source, ..., shuffle=False)"
+        )
+    if loader.shard.world_size > 1 and not shards:
+        raise BadSetting(
+            f"{who} needs every row, and this loader has those of rank {loader.shard.rank}: make one without shard="
+        )
+    rest = order.length % loader.batch_size
+    if loader.steps.last == "drop" and rest:
+        raise BadSetting(
+            f'{who} needs every row, and last="drop" leaves out the last {rest} of {order.length}: make a loader with last="short"'
+        )
 
 
 def check_shard(loader: Loader, rank: int, world_size: int, who: str) -> None:

@@ -52,7 +52,7 @@ def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBa
     try:
         import jax
     except ImportError as error:
-        raise MissingPackage(f'JAX cannot be imported ({error}): pip install "bitesize[keras]"') from error
+        raise MissingPackage(f"JAX cannot be imported ({error}): pip install jax") from error
     check_loader(loader, "to_jax")
     check_mask(loader)
     batch = loader.batch_size

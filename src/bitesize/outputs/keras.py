@@ -14,15 +14,25 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, LoaderClosed, MissingPackage
-from bitesize.outputs.base import check_fields, check_loader, chosen_fields, leave_out, pick
+from bitesize.outputs.base import (
+    Fields,
+    as_tuples,
+    check_loader,
+    chosen_fields,
+    chosen_weights,
+    leave_out,
+    pick,
+    refuse_unless_in_order,
+)
+from bitesize.outputs.keras_calls import LOOKS, TAKES, Caller
+from bitesize.outputs.keras_tensors import on_torch, tensors
 from bitesize.spec import Batch
 
 if TYPE_CHECKING:
@@ -32,33 +42,33 @@ if TYPE_CHECKING:
 # Batches that a backend holds while it asks for the next: JAX runs steps asynchronously, and TensorFlow keeps one in a
 # queue of its own beside the one it trains on.
 _HELD = {"jax": 2, "tensorflow": 2, "torch": 1}
-# Keras copies every NumPy array on its way to PyTorch, and takes tensors as they are. Kinds of numbers that it would change are
-# left to it.
-_SAME_IN_TORCH = frozenset(("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool"))
 
 
 def to_keras(
     loader: Loader,
     *,
-    inputs: str | Sequence[str] | None = None,
-    targets: str | Sequence[str] | None = None,
-    weights: str | None = None,
+    inputs: Fields | None = None,
+    targets: Fields | Literal[False] | None = None,
+    weights: str | Literal[False] | None = None,
     workers: int = 1,
 ) -> Any:
     """Make a dataset for ``fit``, ``evaluate`` and ``predict`` of Keras 3, on any of its backends.
 
     Each batch that training takes is the next of the loader's order; ``fit`` called again goes on where training
-    stopped, also within an epoch. ``evaluate`` and ``predict`` begin at an epoch's first batch.
+    stopped, also within an epoch. ``evaluate`` and ``predict`` begin at an epoch's first batch; ``predict`` gives results in the source's
+    order, and refuses a loader that shuffles or leaves rows out.
 
     Parameters
     ----------
     loader
         Where batches come from.
     inputs, targets
-        Names of the fields for the model's inputs and targets; several as a list. By default ``"x"`` and ``"y"``, or what stands
-        for them where data have names of their own: `Source.main`, and the labels, where there are some.
+        Names of the fields for the model's inputs and targets; several as a list, or as ``{name in the model: field}``. By default ``"x"``
+        and ``"y"``, or what stands for them where data have names of their own: `Source.main`, and the labels, where there are some.
+        ``targets=False`` leaves labels out. `Source.one_hot` makes labels for ``categorical_crossentropy``.
     weights
-        Name of a field with the weight of each row in loss and weighted metrics.
+        Name of a field with the weight of each row in loss and weighted metrics. By default `Source.weight_name`, where the data have
+        sample weights; False leaves them out.
     workers
         Accepted because `keras.utils.PyDataset` has it. bitesize reads with threads of its own (see ``Loader(threads=)``),
         so values above 1 change nothing.
@@ -79,20 +89,29 @@ def to_keras(
         If the batches that the backend holds at one time do not fit the loader's budget.
     BadSetting
         If the source lacks a field.
+
+    Examples
+    --------
+    >>> import keras, numpy as np, bitesize as bs
+    >>> x = np.arange(30, dtype=np.float32)[:, None]
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Activation("linear")])
+    >>> with bs.Loader(bs.open(x), batch_size=8, memory="16 MiB", shuffle=False) as loader:
+    ...     bool((model.predict(bs.to_keras(loader), verbose=0) == x).all())
+    True
     """
     try:
         import keras
     except ImportError as error:
         raise MissingPackage(
-            f'Keras cannot be imported ({error}): pip install "bitesize[keras]" brings it, with JAX; the environment variable '
+            f"Keras cannot be imported ({error}): pip install keras jax brings it, with JAX; the environment variable "
             "KERAS_BACKEND chooses among jax, torch and tensorflow, and Keras's own default is tensorflow"
         ) from error
     check_loader(loader, "to_keras")
     loader.steps.refuse_empty_shares("Keras")
     inputs, targets = chosen_fields(loader, inputs, targets)
-    check_fields(loader, inputs, targets, weights)
-    if weights is not None and targets is None:
-        raise BadSetting(f"weights={weights!r} weigh a loss, which needs targets")
+    weights = chosen_weights(loader, inputs, targets, weights, "to_keras")
+    if keras.backend.backend() == "tensorflow":
+        inputs, targets = as_tuples(inputs), None if targets is None else as_tuples(targets)
     loader.hold(batches_held(keras.backend.backend()))
     return _dataset_class()(loader, inputs, targets, weights, workers)
 
@@ -148,6 +167,11 @@ class _Places:
         return self._loader
 
     @property
+    def weight_name(self) -> str | None:
+        """Field of the sample weights that Keras is given, or None."""
+        return self._weights
+
+    @property
     def num_batches(self) -> int:
         """Batches of an epoch."""
         return self._left or len(self._loader)
@@ -182,7 +206,7 @@ class _Places:
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         """Give Keras the next batch of the order, whatever ``index`` it names; to whoever else asks, batch ``index`` of an epoch."""
         with self._lock:
-            if sys._getframe(1).f_code.co_name not in _TAKES:
+            if sys._getframe(1).f_code.co_name not in TAKES:
                 return self._look_up(index)
             if self._iterator is None:
                 self._iterator = self._start()
@@ -250,15 +274,22 @@ class _Places:
     def on_epoch_begin(self) -> None:
         """Note who begins: evaluation and prediction only look, from the first batch of an epoch on."""
         with self._lock:
-            caller = _Caller(sys._getframe(1))
+            caller = Caller(sys._getframe(1))
+            if caller.method == "predict":
+                refuse_unless_in_order(self._loader, "predict")
+            if caller.class_weight is not None and self._weights is not None:
+                raise BadSetting(
+                    f"class_weight and weights of rows exclude each other in Keras, and the field {self._weights!r} has such: "
+                    "to_keras(loader, weights=False) leaves them out"
+                )
             steps = getattr(caller.iterator, "steps_per_execution", 1) or 1
             if steps > 1:
                 # So many batches are gathered for one call of the train function.
                 self._loader.hold(int(steps) + 1)
             # What a model predicts may be a view on its input, and is kept: then Keras's copy is needed.
-            self._views = caller.method in ("fit", "evaluate") and _on_torch()
+            self._views = caller.method in ("fit", "evaluate") and on_torch()
             self._predicts = caller.method == "predict"
-            if caller.method in _LOOKS:
+            if caller.method in LOOKS:
                 self._begin_look()
             elif caller.method == "fit":
                 self._end_look()
@@ -267,8 +298,8 @@ class _Places:
     def on_epoch_end(self) -> None:
         """Note how far training came; or go back there, where Keras only had a look."""
         with self._lock:
-            caller = _Caller(sys._getframe(1))
-            if caller.resets and caller.method in _LOOKS:
+            caller = Caller(sys._getframe(1))
+            if caller.resets and caller.method in LOOKS:
                 self._begin_look()
             elif caller.resets:
                 # The same iterator as began has only had a look, to build metrics.
@@ -280,7 +311,7 @@ class _Places:
                     self._loader.begin()
                 self._back = None
                 self._return_to(place)
-            elif caller.method in _LOOKS:
+            elif caller.method in LOOKS:
                 assert self._back is not None
                 if self._fit is None:  # nothing else goes on: the next look may go on from here, and has its first batches
                     self._loader.stand_as(self._back[1])
@@ -289,7 +320,7 @@ class _Places:
             else:
                 self._note_epoch(caller)
 
-    def _note_epoch(self, caller: _Caller) -> None:
+    def _note_epoch(self, caller: Caller) -> None:
         """Note that an epoch of Keras has ended, which need not be one of ours."""
         seen = getattr(caller.iterator, "_steps_seen", None)
         if seen is None:  # called by hand
@@ -353,51 +384,8 @@ class _Places:
     def _as_keras(self, batch: Mapping[str, NDArray[Any]]) -> tuple[Any, ...]:
         x = pick(batch, self._inputs)
         if self._views:
-            x = tuple(map(_tensor, x)) if isinstance(x, tuple) else _tensor(x)
+            x = tensors(x)
         if self._targets is None:
             return (x,)
         y = pick(batch, self._targets)
         return (x, y) if self._weights is None else (x, y, batch[self._weights])
-
-
-def _on_torch() -> bool:
-    import keras
-
-    return bool(keras.backend.backend() == "torch")
-
-
-def _tensor(array: NDArray[Any]) -> Any:
-    """Look at an array as a tensor, where Keras would see the same numbers."""
-    import torch
-
-    return torch.from_numpy(array) if array.dtype.name in _SAME_IN_TORCH else array
-
-
-# How Keras's adapter takes batches to train, evaluate or predict with; whoever else asks for a batch only looks at it.
-_TAKES = frozenset(("_finite_generator", "_infinite_generator"))
-_LOOKS = frozenset(("evaluate", "predict"))
-_ITERATOR_METHODS = frozenset(("reset", "_enumerate_iterator", "catch_stop_iteration"))
-
-
-class _Caller:
-    """What on the call stack drives a hook: Keras's epoch iterator, how, and for which of the model's methods."""
-
-    def __init__(self, frame: FrameType | None) -> None:
-        self.iterator: Any = None
-        self.resets = False
-        self.method = ""
-        for _ in range(12):
-            if frame is None:
-                return
-            name = frame.f_code.co_name
-            # Only the iterator's own frames are asked for locals: asking a frame keeps them alive, and those of `fit` hold
-            # TensorFlow's iterator, whose end would then wait for a thread that waits for this one.
-            if self.iterator is None and name in _ITERATOR_METHODS:
-                owner = frame.f_locals.get("self")
-                if hasattr(owner, "data_adapter") and hasattr(owner, "_steps_seen"):
-                    self.iterator = owner
-                    self.resets = name == "reset"
-            if self.iterator is not None and name in ("fit", "evaluate", "predict"):
-                self.method = name
-                return
-            frame = frame.f_back

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitesize.errors import BadResult, BadSetting, NotFound
 from bitesize.files.atomic import replacing_large
 from bitesize.files.npy import header_bytes
-from bitesize.outputs.base import check_loader, label_of, leave_out
+from bitesize.outputs.base import check_fields, check_loader, label_of, leave_out, refuse_unless_in_order
 
 if TYPE_CHECKING:
     import os
@@ -28,6 +29,7 @@ Estimator = TypeVar("Estimator")
 # Estimators that keep rows they were given, and would keep their batches with them.
 _KEEPERS = ("Birch",)
 _STEPLESS = (None, "passthrough")
+_log = logging.getLogger("bitesize")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def partial_fit(
     *,
     epochs: int = 5,
     classes: ArrayLike | None = None,
+    weights: str | Literal[False] | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
 ) -> Estimator:
     """Let an estimator learn from batches, by its own ``partial_fit``.
@@ -78,6 +81,9 @@ def partial_fit(
         How often each row is learned from.
     classes
         All labels that there are, for classifiers: by default the class numbers of the loader's source.
+    weights
+        Name of the field that is handed over as ``sample_weight``. By default `Source.weight_name`, where the estimator's ``partial_fit`` takes
+        weights; False for none. The last step of a pipeline gets them.
     callback
         Called after each batch; learning ends softly when it returns True.
 
@@ -89,7 +95,8 @@ def partial_fit(
     Raises
     ------
     BadSetting
-        If the estimator, or a step of the pipeline, cannot learn batch by batch; or a classifier cannot know its classes.
+        If the estimator, or a step of the pipeline, cannot learn batch by batch; a classifier cannot know its classes; or weights are
+        named and the estimator takes none.
 
     Examples
     --------
@@ -107,15 +114,15 @@ def partial_fit(
     check_loader(loader, "partial_fit")
     loader.steps.refuse_empty_shares("partial_fit")
     *first_steps, last = _steps(estimator)
-    before, learn = [_Step(step) for step in first_steps], _Learner(last, loader, classes)
+    before, learn = [_Step(step) for step in first_steps], _Learner(last, loader, classes, weights)
     began, rows = time.perf_counter(), 0
     for epoch in range(epochs):
-        for x, y, number in _rows(loader):
+        for x, y, weight, number in _rows(loader, learn.weight_name):
             rows += len(x)
             for step in before:
                 x = step(x)
-            learn(x, y)
-            del x, y  # a held batch would keep its memory from the next
+            learn(x, y, weight)
+            del x, y, weight  # a held batch would keep its memory from the next
             done = Progress(epoch, epochs, number, len(loader), rows, time.perf_counter() - began)
             if callback is not None and callback(done):
                 return estimator
@@ -144,8 +151,11 @@ class _Step:
 class _Learner:
     """Calls ``partial_fit`` with what it takes."""
 
-    def __init__(self, estimator: Any, loader: Loader, classes: ArrayLike | None) -> None:
+    def __init__(
+        self, estimator: Any, loader: Loader, classes: ArrayLike | None, weights: str | Literal[False] | None
+    ) -> None:  # fmt: skip
         self._fit = estimator.partial_fit
+        self.weight_name = _weights(estimator, loader, weights)
         self._keeps = any(kind.__name__ in _KEEPERS for kind in type(estimator).__mro__)
         takes = inspect.signature(self._fit).parameters
         labels = _second(list(takes.values()))
@@ -158,7 +168,8 @@ class _Learner:
         if "classes" not in takes or not self._supervised or hasattr(estimator, "classes_"):
             return
         if classes is None:
-            count = loader.source.class_count
+            one = label is not None and not loader.spec[label].shape  # and not one-hot
+            count = loader.source.class_count if one else None
             if count is None:
                 raise BadSetting(
                     f"{type(estimator).__name__} must know all classes before the first batch, and the data's labels "
@@ -168,15 +179,34 @@ class _Learner:
         several = isinstance(classes, list | tuple) and any(np.ndim(each) for each in classes)  # of several outputs
         self._first = {"classes": classes if several else np.asarray(classes)}
 
-    def __call__(self, x: Any, y: NDArray[Any] | None) -> None:
+    def __call__(self, x: Any, y: NDArray[Any] | None, weight: NDArray[Any] | None) -> None:
         """Learn from a batch."""
         if self._keeps:
             x = np.array(x)
+        given = self._first if weight is None else self._first | {"sample_weight": weight}
         if self._supervised:
-            self._fit(x, y, **self._first)
+            self._fit(x, y, **given)
         else:
-            self._fit(x)
+            self._fit(x, **given)
         self._first = {}
+
+
+def _weights(estimator: Any, loader: Loader, weights: str | Literal[False] | None) -> str | None:
+    """Return the field that is handed over as sample weights, or None, and say which."""
+    if weights is False:
+        return None
+    name = loader.source.weight_name if weights is None else weights
+    if name is None or (weights is None and name not in loader.spec):
+        return None
+    check_fields(loader, name)
+    what = type(estimator).__name__
+    if "sample_weight" in inspect.signature(estimator.partial_fit).parameters:
+        _log.info("partial_fit: the field %r is the sample_weight of %s (weights=False leaves it out)", name, what)
+        return name
+    if weights is not None:
+        raise BadSetting(f"weights={weights!r}: partial_fit of {what} takes no sample_weight")
+    _log.warning("partial_fit of %s takes no sample_weight: the weights of the data, %r, are not used", what, name)
+    return None
 
 
 def _second(parameters: Sequence[inspect.Parameter]) -> inspect.Parameter | None:
@@ -230,11 +260,7 @@ def predict(
     ((100,), 1, True)
     """
     check_loader(loader, "predict")
-    order = loader.order
-    if order.settings() != type(order)(len(loader.source), order.seed, shuffle=False).settings():
-        raise BadSetting("predict gives one result a row, in the source's order: make the loader with shuffle=False")
-    if loader.shard.world_size > 1 or loader.steps.last == "drop":
-        raise BadSetting('predict needs every row: make the loader without shard, and with last="short"')
+    refuse_unless_in_order(loader, "predict")
     call = getattr(estimator, method, None)
     if call is None:
         raise BadSetting(f"{type(estimator).__name__} has no {method}")
@@ -305,20 +331,25 @@ def _nothing(dtype: np.dtype[Any]) -> Any:
     return np.nan if dtype.kind in "fc" else -1 if dtype.kind == "i" else dtype.type()
 
 
-def _rows(loader: Loader) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None, int]]:
-    """Give rows that are rows, flattened, with their labels; and which batch of the epoch that is, from 1."""
+def _rows(
+    loader: Loader, weight_name: str | None
+) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None, int]]:  # fmt: skip
+    """Give rows that are rows, flattened, with their labels and weights; and which batch of the epoch that is, from 1."""
     for batch in loader:
-        yield _flat(loader, batch)
+        yield _flat(loader, batch, weight_name)
         del batch
 
 
-def _flat(loader: Loader, batch: Batch) -> tuple[NDArray[Any], NDArray[Any] | None, int]:
+def _flat(
+    loader: Loader, batch: Batch, weight_name: str | None
+) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None, int]:  # fmt: skip
     if loader.masks and not batch.mask.all():
         leave_out(batch)
     x, label = batch[loader.source.main], label_of(loader)
     return (
         x.reshape(len(x), -1),
         batch[label] if label else None,
+        batch[weight_name] if weight_name else None,
         len(loader) - loader.steps.batches_from(batch.position) + 1,
     )
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bitesize.errors import BadSetting, MissingPackage
-from bitesize.outputs.base import Epochs, check_fields, check_loader, chosen_fields, leave_out, pick
+from bitesize.outputs.base import Epochs, Fields, as_tuples, check_loader, chosen_fields, chosen_weights, leave_out, pick
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
@@ -19,9 +19,9 @@ _HELD = 3
 def to_tensorflow(
     loader: Loader,
     *,
-    inputs: str | Sequence[str] | None = None,
-    targets: str | Sequence[str] | None = None,
-    weights: str | None = None,
+    inputs: Fields | None = None,
+    targets: Fields | Literal[False] | None = None,
+    weights: str | Literal[False] | None = None,
 ) -> Any:
     """Make a ``tf.data.Dataset`` of whole batches, as ``fit`` of Keras takes it.
 
@@ -33,15 +33,16 @@ def to_tensorflow(
     loader
         Where batches come from.
     inputs, targets
-        Names of the fields; several as a list. By default ``"x"`` and ``"y"``, or what stands for them where data have names of their
-        own: `Source.main`, and the labels, where there are some.
+        Names of the fields; several as a list, or as ``{name in the model: field}``. By default ``"x"`` and ``"y"``, or what stands for
+        them where data have names of their own: `Source.main`, and the labels, where there are some. ``targets=False`` leaves labels out.
     weights
-        Name of a field with the weight of each row in loss and weighted metrics.
+        Name of a field with the weight of each row in loss and weighted metrics. By default `Source.weight_name`; False for none.
 
     Returns
     -------
     tf.data.Dataset
         Of ``x``, ``(x, y)`` or ``(x, y, weights)``, with its number of batches. Rows that are padding or could not be read are left out of their batch.
+        ``predict`` of Keras gives results in the loader's order: make the loader with ``shuffle=False`` for it, which is not checked here.
 
     Raises
     ------
@@ -55,14 +56,12 @@ def to_tensorflow(
     try:
         import tensorflow as tf
     except ImportError as error:
-        raise MissingPackage(f'TensorFlow cannot be imported ({error}): pip install "bitesize[tensorflow]"') from error
+        raise MissingPackage(f"TensorFlow cannot be imported ({error}): pip install tensorflow") from error
     check_loader(loader, "to_tensorflow")
     loader.steps.refuse_empty_shares("TensorFlow")
     inputs, targets = chosen_fields(loader, inputs, targets)
-    check_fields(loader, inputs, targets, weights)
-    if weights is not None and targets is None:
-        raise BadSetting(f"weights={weights!r} weigh a loss, which needs targets")
-    fields = [name for name in (inputs, targets, weights) if name is not None]
+    weights = chosen_weights(loader, inputs, targets, weights, "to_tensorflow")
+    fields = [as_tuples(name) for name in (inputs, targets, weights) if name is not None]
     loader.hold(_HELD)
     rows = None if loader.masks or loader.order.length % loader.batch_size else loader.steps.rows_of_rank
     if loader.steps.last == "drop" and not loader.masks:
@@ -82,7 +81,7 @@ def to_tensorflow(
 class _Batches(Epochs):
     """What TensorFlow's generator runs through."""
 
-    def __init__(self, loader: Loader, fields: Sequence[str | Sequence[str]]) -> None:
+    def __init__(self, loader: Loader, fields: Sequence[Fields]) -> None:
         super().__init__(loader, 0, patient=True)
         self._fields = fields
 
@@ -96,7 +95,7 @@ class _Batches(Epochs):
         return _picked(batch, self._fields)
 
 
-def _picked(batch: Mapping[str, Any], fields: Sequence[str | Sequence[str]]) -> Any:
+def _picked(batch: Mapping[str, Any], fields: Sequence[Fields]) -> Any:
     """Give one field alone, and more as a tuple."""
     picked = tuple(pick(batch, names) for names in fields)
     return picked if len(picked) > 1 else picked[0]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import weakref
 from collections import deque
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, MissingPackage
-from bitesize.outputs.base import Epochs, check_loader, check_mask, check_shard, with_mask
+from bitesize.outputs.base import Epochs, check_loader, check_mask, check_shard, refuse_unless_in_order, with_mask
 from bitesize.spec import Batch, UnevenBatch
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _locked: set[int] = set()
 # Batches that are under way to a GPU while it works on another.
 _AHEAD = 2
+_PREDICTION_LOOPS = ("lightning.pytorch.loops.prediction_loop", "pytorch_lightning.loops.prediction_loop")
 _WORKERS = (
     "num_workers must be 0: bitesize reads with threads of its own, ahead and within the budget. Each worker process would "
     "hold a copy of it, and give every row once more"
@@ -71,7 +74,7 @@ def to_torch(
     try:
         import torch
     except ImportError as error:
-        raise MissingPackage(f'PyTorch cannot be imported ({error}): pip install "bitesize[torch]"') from error
+        raise MissingPackage(f"PyTorch cannot be imported ({error}): pip install torch") from error
     check_loader(loader, "to_torch")
     check_mask(loader)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -187,6 +190,8 @@ def _dataset_class() -> type[Any]:
             def __iter__(self) -> Any:
                 if torch.utils.data.get_worker_info() is not None:
                     raise BadSetting(_WORKERS)
+                if _lightning_predicts(sys._getframe(1)):
+                    refuse_unless_in_order(self._loader, "trainer.predict", shards=True)
                 return Epochs.__iter__(self)
 
             def _send(self, batch: Batch) -> Any:
@@ -206,6 +211,15 @@ def _dataset_class() -> type[Any]:
 
 
 _class: type[Any] | None = None
+
+
+def _lightning_predicts(frame: FrameType | None) -> bool:
+    """Return whether a loop of ``Trainer.predict`` of Lightning is on the call stack."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") in _PREDICTION_LOOPS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _tensor(torch: Any, array: NDArray[Any]) -> Any:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitesize.errors import BadSetting
+from bitesize.errors import BadSetting, BitesizeError
 from bitesize.files.names import show
 from bitesize.sources.around import Around
 from bitesize.sources.base import Source
 from bitesize.sources.chained import Chained
 from bitesize.sources.choices import Choice
+from bitesize.spec import Field
 
 # What people call the column that tells which rows belong together, in lower case and without what is between words.
 _COLUMNS = frozenset(
@@ -224,12 +225,25 @@ def _columns_suggest(source: Source) -> Choice | None:
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
         if re.sub(r"[\W_]*(id|no|nr|number|name|code|key)?$", "", words) not in _COLUMNS or name == source.label_name:
             continue
-        if len(source) <= _READ:
-            count = len(np.unique(source.column(name)))
-            if not 1 < count < len(source):
-                continue
-        return Choice(f"rows have a column {name!r}: rows of one {name} may come into several parts", f'by="{name}"')
+        if _may_be_groups(source, name):
+            return Choice(f"rows have a column {name!r}: rows of one {name} may come into several parts", f'by="{name}"')
     return None
+
+
+def _may_be_groups(source: Source, name: str) -> bool:
+    """Return whether a column has one value a row, several of them, which come more than once and are not the classes."""
+    field = source.spec.get(name)
+    if field is not None and (not isinstance(field, Field) or field.shape):
+        return False
+    if len(source) > _READ:
+        return True
+    try:
+        values = source.column(name)
+    except BitesizeError as error:  # lists, or rows that cannot be read, which the loader will say
+        _log.debug("the column %r is not looked at: %s", name, error)
+        return False
+    labels = source.labels
+    return 1 < len(np.unique(values)) < len(values) and not (labels is not None and _are_classes(values.tolist(), labels))
 
 
 def _paths_suggest(source: Source) -> Choice | None:
