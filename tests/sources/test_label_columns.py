@@ -169,6 +169,12 @@ def test_tags_in_a_cell_are_a_number_for_each_and_never_silently_classes(tmp_pat
         assert len(bs.open(what, tag_delimiter="", **settings).classes) == 3
 
 
+def test_a_delimiter_for_labels_that_are_no_text_is_refused():
+    for what, labels in ((np.zeros((2, 3)), [0, 1]), (numbers("ab").assign(label=1), None)):
+        with pytest.raises(bs.BadSetting, match=r"tag_delimiter='\|': .*no text"):
+            bs.open(what, labels=labels, tag_delimiter="|")
+
+
 def test_rows_may_have_no_tag(write):
     source = bs.open(write("label", ["a|b", "", "b"]), tag_delimiter="|")
     assert source.classes == ("a", "b")
@@ -251,9 +257,32 @@ def test_weights_are_named_by_a_setting(write):
             bs.open(what, weights="nothing")
 
 
+def test_weights_that_are_text_are_refused(write):
+    with pytest.raises(bs.BadSetting, match="must be one number a row, and are text"):
+        bs.open(write("label,trust", ["a,low", "b,high", "a,low"]), weights="trust")
+    with pytest.raises(bs.BadSetting, match="must be one number a row, and are text"):
+        bs.open(numbers("ab").assign(trust="low"), weights="trust")
+
+
 @pytest.mark.parametrize("bad", ["-1", "nan", "inf"])
 def test_weights_that_are_none_are_refused(write, bad):
     with pytest.raises(bs.BadSetting, match=r"weights must be 0 or more: 'weight' of .* is .* in row 1"):
         bs.open(write("label,weight", ["a,1", f"b,{bad}", "a,2"]))
     with pytest.raises(bs.BadSetting, match="weights must be 0 or more"):
         bs.open(numbers("ab", 3).assign(weight=[1.0, float(bad), 2.0]))
+
+
+# --- paths in data frames ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_data_frame_of_paths_and_labels_is_images(tmp_path, write, monkeypatch, absolute):
+    write("label", ["a", "b", "a", "b"])
+    monkeypatch.chdir(tmp_path)
+    paths = [f"{tmp_path if absolute else '.'}/{i}.png" for i in range(4)]
+    source = bs.open(pd.DataFrame({"path": paths, "label": ["a", "b"] * 2, "patient": ["p", "q"] * 2}))
+    monkeypatch.chdir(tmp_path.parent)
+    assert (source.classes, source.main) == (("a", "b"), "path")
+    with bs.Loader(source, batch_size=4, memory="32 MiB", shuffle=False, transforms=[bs.Resize(4)]) as loader:
+        assert next(iter(loader))["path"][:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+    assert "path: images that 'path' names below" in said(source)

@@ -66,3 +66,13 @@ def test_pictures_of_pillow_and_names_of_classes_are_taken():
     source = bs.open(items)
     assert (source.spec["x"], source.classes) == (bs.Field((4, 5, 3), np.dtype("u1")), ("cat", "dog"))
     assert "classes: as in Items.classes" in " ".join(map(str, source.choices))
+
+
+def test_items_of_single_numbers_are_one_row_of_features():
+    items = dataset(lambda i: {"age": i, "size": i / 2, "label": i % 2, "weight": 1.0})
+    source = bs.open(items)
+    assert (source.feature_names, source.weight_name, source.label_name) == (("age", "size"), "weight", "label")
+    assert source.spec["x"] == bs.Field((2,), np.dtype("f8"))
+    with bs.Loader(source, batch_size=8, memory="16 MiB", shuffle=False) as loader:
+        assert next(iter(loader))["x"].tolist() == [[i, i / 2] for i in range(8)]
+    assert list(bs.open(items, fields=["age", "size"]).spec) == ["age", "size"]

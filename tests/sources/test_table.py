@@ -158,7 +158,7 @@ def test_metadata_of_json_lines_describes_a_folder(tmp_path):
     assert (source.classes, source.labels.tolist()) == (("a", "b"), [0, 1, 0, 1])
 
 
-def test_another_table_than_the_metadata_of_a_folder_may_be_given(tmp_path):
+def test_another_table_than_the_metadata_of_a_folder_may_be_given(tmp_path, monkeypatch):
     for i in range(2):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
     (tmp_path / "metadata.jsonl").write_text(records({"file_name": f"{i}.png", "label": "ab"[i]} for i in range(2)))
@@ -166,6 +166,8 @@ def test_another_table_than_the_metadata_of_a_folder_may_be_given(tmp_path):
     assert bs.open(tmp_path, labels=tmp_path / "mine.csv").classes == ("u", "v")
     assert bs.open(tmp_path, labels=tmp_path / "metadata.jsonl").classes == ("a", "b")
     assert bs.open(tmp_path, labels="label").classes == ("a", "b")
+    monkeypatch.chdir(tmp_path)
+    assert bs.open(".", labels="mine.csv").classes == ("u", "v")
 
 
 def test_json_lines_that_are_none_are_named_by_line(tmp_path):

@@ -80,6 +80,11 @@ class ArrowSource(ArrowTable):
             self._stack("x", roles.features, there)
             self.feature_names = tuple(roles.features)
         for name, column in self._columns.items():
+            if column.folder is not None:
+                self.choices = (
+                    *self.choices,
+                    Choice(f"{name}: images that {column.name!r} names below {folder}", "fields="),
+                )
             self._learn(name, column, asked, name == self._label)
         if roles.targets:
             self._learn_targets(roles.targets, there)
@@ -116,6 +121,10 @@ class ArrowSource(ArrowTable):
                 found = Labels(*number_texts(texts), ())
         else:
             assert column.what is not None
+            if is_label and asked.tag_delimiter:
+                raise BadSetting(
+                    f"tag_delimiter={asked.tag_delimiter!r}: the labels {column.name!r} of {self._where} are no text"
+                )
             self.spec[name] = column.what
             return
         self._known[name] = found.values

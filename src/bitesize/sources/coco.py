@@ -54,7 +54,7 @@ def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
     """
     where = os.fspath(path)
     content = _loaded(where)
-    if isinstance(content, list):
+    if isinstance(content, list) and content and all(isinstance(record, dict) for record in content):
         return _of_records(content, where)
     _check(content, where)
     names = {each["id"]: str(each["name"]) for each in content["categories"]}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bitesize.decode.header import SUFFIXES
 from bitesize.errors import BadSetting
+from bitesize.sources.arrow_columns import is_text
 from bitesize.sources.arrow_rows import ArrowSource, in_part
 from bitesize.sources.arrow_stacked import fits_float
 from bitesize.sources.arrow_table import Part
@@ -27,7 +30,8 @@ class Frame(ArrowSource):
 
     def __init__(self, table: Any, asked: Asked, where: str) -> None:
         self._frame = table
-        super().__init__([Part(table.num_rows, 0)], asked, where, None)
+        folder = os.getcwd() if any(map(_names_image, table.columns)) else None
+        super().__init__([Part(table.num_rows, 0)], asked, where, folder)
 
     def _read_part(self, number: int) -> Any:
         return self._frame
@@ -74,6 +78,14 @@ class Frame(ArrowSource):
         random = np.random.default_rng(0)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(random.random(3 * rows)), 3)
         return cls.opened(pa.table({"x": vectors, "y": ["ab"[i % 2] for i in range(rows)]}), Asked())
+
+
+def _names_image(column: Any) -> bool:
+    """Return whether a column of text names images that are there."""
+    if not len(column) or not is_text(column.type):
+        return False
+    first = column[0].as_py()
+    return isinstance(first, str) and first.lower().endswith(SUFFIXES) and os.path.isfile(first)
 
 
 def _column(series: Any) -> Any:

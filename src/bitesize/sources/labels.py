@@ -61,6 +61,8 @@ def class_numbers(
         array = np.char.decode(array, "utf-8", "backslashreplace")
     if array.dtype.kind == "U":
         return _numbered(array.tolist(), rows, tag_delimiter)
+    if tag_delimiter:
+        raise BadSetting(f"tag_delimiter={tag_delimiter!r}: labels are {array.dtype}, and no text")
     if array.dtype.kind in "iub" and array.ndim == 3 and array.dtype.itemsize <= 2:
         # Masks stay as they are: as int64 they would be eight times as large.
         return np.ascontiguousarray(array, np.uint8 if array.dtype.kind == "b" else array.dtype.newbyteorder("=")), None

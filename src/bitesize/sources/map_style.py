@@ -30,6 +30,8 @@ class MapStyle(Source):
 
     def __init__(self, dataset: Any, asked: Asked) -> None:
         self._dataset = dataset
+        self._features: tuple[str, ...] = ()
+        self._parts: dict[str, Field] = {}  # of items, that make up the features
         kind = type(dataset).__name__
         if not len(dataset):
             raise BadSetting(f"{kind} has no rows")
@@ -57,11 +59,24 @@ class MapStyle(Source):
             if part not in first:
                 raise BadSetting(f"items of {kind} have no {part!r}: they have {', '.join(first)}")
             self.spec[name] = Field(first[part].shape, first[part].dtype)
+        if isinstance(item, Mapping) and asked.fields is None:
+            self._stack_numbers(asked)
         if not self.spec:
             raise BadSetting(
                 f"items of {kind} hold no numbers: they have {', '.join(f'{n}, {why}' for n, why in others.items())}"
             )
         self._describe_choices(asked, item, others)
+
+    def _stack_numbers(self, asked: Asked) -> None:
+        """Make one field of features of parts that are one number each, where there are no arrays."""
+        weight = asked.weights or (first_named(self._names, WEIGHTS) if asked.weights is None else None)
+        kept = {self._label, match(weight, self._names) if weight else None}
+        parts = {name: what for name, what in self.spec.items() if name not in kept and isinstance(what, Field)}
+        if parts and all(not what.shape and what.dtype.kind in "biuf" for what in parts.values()) and self._label != "x":
+            self._features = self.feature_names = tuple(parts)
+            features = Field((len(parts),), np.result_type(*(what.dtype for what in parts.values())))
+            self.spec = {"x": features} | {name: what for name, what in self.spec.items() if name in kept}
+            self._parts = parts
 
     def _describe_choices(self, asked: Asked, item: Any, others: Mapping[str, str]) -> None:
         """Say what was taken for what."""
@@ -72,6 +87,8 @@ class MapStyle(Source):
                 for name, why in others.items()
             }
         choices = []
+        if self.feature_names is not None:
+            choices.append(Choice(f"x: {', '.join(self.feature_names)} as one row of features", "fields="))
         if isinstance(item, tuple | list) and not hasattr(item, "_fields") and len(self._names) != 2:
             choices.append(Choice(f"the parts of an item are called {', '.join(self._names)}, in their order", "fields="))
         if self._label is not None and asked.labels is None:
@@ -120,9 +137,10 @@ class MapStyle(Source):
         except Exception as error:  # the user's code
             raise BadFile(f"{self.describe(row)}: {type(error).__name__}: {error}") from error
         for name, there in self._names.items():
-            if name not in into:
+            feature = name in self._parts
+            if ("x" if feature else name) not in into:
                 continue
-            found, what = item.get(there), self.spec[name]
+            found, what = item.get(there), self._parts[name] if feature else self.spec[name]
             assert isinstance(what, Field)
             if found is None or found.shape != what.shape or found.dtype != what.dtype:
                 seen = "missing" if found is None else f"{found.shape} {found.dtype}"
@@ -130,7 +148,10 @@ class MapStyle(Source):
                     f"{self.describe(row)}: {there!r} is {seen}, and that of item 0 is {what}: all items must be alike (give the "
                     "dataset a transform that resizes, or open its folder by bs.open, and let the loader do it)"
                 )
-            into[name][i] = found
+            if feature:
+                into["x"][i, self._features.index(name)] = found
+            else:
+                into[name][i] = found
 
     def describe(self, row: int) -> str:
         """Name the dataset and the item."""

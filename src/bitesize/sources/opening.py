@@ -243,7 +243,8 @@ def _paths_in(what: Any) -> list[Any] | None:
 def _of_folder(path: str, split: str | None, asked: Asked) -> Source:
     labels = asked.labels
     kind = taking(path)
-    if kind is Table and isinstance(labels, str) and os.path.dirname(labels) and os.path.exists(labels):
+    named = isinstance(labels, str) and bool(os.path.dirname(labels) or os.path.splitext(labels)[1])
+    if kind is Table and named and os.path.exists(labels):
         kind = None  # another table, or masks
     if kind is not None:
         return _opened(kind, path, split, asked)

@@ -18,7 +18,7 @@ from bitesize.sources.arrow_rows import in_part
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Beside, Zipped
 from bitesize.sources.choices import Choice
-from bitesize.sources.column_names import LABELS, PATHS, first_named, match, plain
+from bitesize.sources.column_names import LABELS, PATHS, PERHAPS_PATHS, first_named, match, plain
 from bitesize.sources.csv_numbers import read_numbers, refuse_recordings
 from bitesize.sources.file_paths import files_of, find_files
 from bitesize.sources.kinds import by_suffix, need
@@ -27,7 +27,7 @@ from bitesize.sources.labels import check_weights
 from bitesize.sources.splits import COLUMNS, rows_of_part
 from bitesize.sources.table_roles import TRIED, choose_columns, path_column
 from bitesize.sources.table_values import check_repeated, column_values, target_values
-from bitesize.sources.text_table import JSON_LINES, Columns, TextTable, read_tables
+from bitesize.sources.text_table import JSON_LINES, Columns, TextTable, delimiter_of, read_tables
 
 __all__ = ["LabelledFiles", "Table", "files_of", "labelled_files"]
 
@@ -85,11 +85,18 @@ class Table(Beside):
         path = _metadata(what)
         if path is None:
             return False
+        if path.lower().endswith(JSON_LINES):
+            columns: Columns = read_tables([path], TRIED).columns
+        else:
+            columns = {name: [] for name in delimiter_of(path)[1]}
+        if first_named(columns, PATHS) is not None:
+            return True
+        if first_named(columns, PERHAPS_PATHS) is None:
+            return False
         try:
-            head = read_tables([path], 1).columns
-        except BadFile:
-            return first_named([], PATHS) is not None
-        return first_named(head, PATHS) is not None
+            return path_column(read_tables([path], TRIED).columns, path, [what]) is not None
+        except NotFound:  # what only looks like paths of files
+            return False
 
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:

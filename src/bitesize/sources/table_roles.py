@@ -153,7 +153,10 @@ def _label(columns: Columns, others: Sequence[str], left_out: dict[str, int], ch
 def _weight(columns: Columns, asked: Asked, among: Sequence[str], where: str) -> str | None:
     """Return the column with sample weights: the one that is asked for, or one of a usual name with numbers."""
     if asked.weights:
-        return require(asked.weights, columns, where, "weights")
+        column = require(asked.weights, columns, where, "weights")
+        if as_numbers(columns[column]) is None:
+            raise BadSetting(f"the weights {column!r} of {where} must be one number a row, and are text")
+        return column
     if asked.weights is not None:
         return None
     found = first_named(among, WEIGHTS)
