@@ -145,8 +145,8 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
         steps, differs = adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
         val_steps = [*geometry(val, settings.image_size, False), *steps]
         said += [differs] if differs else []
-    if train.weight_name is not None:
-        said.append(f"the sample weights {train.weight_name!r} are not used: models of scikit-learn are trained without")
+    if train.weight_name is not None and "sample_weight" not in inspect.signature(model.partial_fit).parameters:
+        said.append(f"warning: the sample weights {train.weight_name!r} are not used: {settings.model} takes none")
 
     def loader(source: Source, *, training: bool) -> Loader:
         """Make a loader with the settings of the run."""
