@@ -29,8 +29,6 @@ _OPTIONS = {
         "weights",
         "tag_delimiter",
         "file_is_row",
-        "on_error",
-        "max_bad",
     )
 } | {"by": "--split-by"}
 _SETTING = re.compile(rf"(?<![\w-])({'|'.join(_OPTIONS)})=(?!=)(?=([\w\"'\[{{(])?)")
