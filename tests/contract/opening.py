@@ -63,6 +63,7 @@ def make(folder: Path, rows: int) -> None:
     group.create_array("y", data=labels)
     table = pa.table({"x": pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), SHAPE[0] * SHAPE[1]), "y": labels})
     pq.write_table(table, folder / "a.parquet", row_group_size=64)
+    arrow_files(folder, table)
     with h5py.File(folder / "one-chunk.h5", "w") as file:
         file.create_dataset("x", large, "u1", chunks=large, compression="gzip")
         file["y"] = labels
@@ -70,6 +71,31 @@ def make(folder: Path, rows: int) -> None:
     group.create_array("x", shape=large, dtype="u1", chunks=large)
     group.create_array("y", data=labels)
     photos(folder, rows)
+
+
+def arrow_files(folder: Path, table: Any) -> None:
+    """Write vectors and images in one row group or record batch a file."""
+    import pyarrow as pa
+    import pyarrow.feather as feather
+    import pyarrow.parquet as pq
+
+    rows = len(table)
+    pq.write_table(table, folder / "one-group.parquet", row_group_size=rows)
+    pq.write_table(table, folder / "lists.parquet", row_group_size=rows, store_schema=False)
+    for name, compression in (("a.feather", "uncompressed"), ("compressed.feather", "lz4"), ("zstd.feather", "zstd")):
+        feather.write_feather(table, folder / name, chunksize=rows, compression=compression)
+    values = np.zeros((rows, SHAPE[0] * SHAPE[1]), np.uint8)
+    values[:, :3] = (0xFF, 0xD8, 0xFF)  # as JPEG begins
+    values[:, -4:] = (
+        np.arange(rows, dtype="<u4").view(np.uint8).reshape(-1, 4)
+    )  # no two alike, which a dictionary would hold once
+    ends = pa.py_buffer(np.arange(rows + 1, dtype=np.int32) * values.shape[1])
+    images = pa.table({"x": pa.Array.from_buffers(pa.binary(), rows, [None, ends, pa.py_buffer(values)]), "y": table["y"]})
+    for compression in ("snappy", "gzip", "zstd", "none"):
+        pq.write_table(images, folder / f"images-{compression}.parquet", row_group_size=rows, compression=compression)
+    feather.write_feather(images, folder / "images.feather", chunksize=rows, compression="lz4")
+    lists = pa.table({"x": table["x"].cast(pa.list_(pa.uint8())), "y": table["y"]})
+    feather.write_feather(lists, folder / "lists.feather", chunksize=rows, compression="uncompressed")
 
 
 def photos(folder: Path, rows: int) -> None:
@@ -93,7 +119,11 @@ def photos(folder: Path, rows: int) -> None:
 
 FILES_OF_ALL_KINDS = (
     "large.npy", "folder", "photos", "table.csv", "stored.npz", "compressed.npz", "chunked.h5", "contiguous.h5", "one-chunk.h5",
-    "a.zarr", "one-chunk.zarr", "photos.tar",
+    "a.zarr", "one-chunk.zarr", "photos.tar", "a.parquet", "one-group.parquet", "a.feather", "compressed.feather",
+)  # fmt: skip
+OTHER_FILES = (
+    "lists.parquet", "images-snappy.parquet", "images-gzip.parquet", "images-zstd.parquet", "images-none.parquet", "zstd.feather",
+    "images.feather", "lists.feather",
 )  # fmt: skip
 
 
@@ -117,11 +147,27 @@ def _memmaps(folder: Path) -> list[Any]:
     return [np.load(part, mmap_mode="r") for part in _parts(folder)]
 
 
+def _hdf5(folder: Path) -> Any:
+    import h5py
+
+    return h5py.File(folder / "chunked.h5")["x"]
+
+
+def _zarr(folder: Path) -> Any:
+    import zarr
+
+    return zarr.open_group(folder / "a.zarr", mode="r")["x"]
+
+
 WAYS: dict[str, Callable[[Path], Any]] = {
-    **{f"open {name}": partial(_open, name) for name in (*FILES_OF_ALL_KINDS, "a.parquet")},
+    **{f"open {name}": partial(_open, name) for name in (*FILES_OF_ALL_KINDS, *OTHER_FILES)},
     **{f"split {name}": partial(_split, name) for name in FILES_OF_ALL_KINDS},
     "open a memmap": lambda folder: bs.open(np.load(folder / "large.npy", mmap_mode="r"), np.load(folder / "labels.npy")),
     "open with labels": _labelled,
+    "open an HDF5 data set": lambda folder: bs.open(_hdf5(folder)),
+    "open a Zarr array": lambda folder: bs.open(_zarr(folder)),
+    "concatenate HDF5": lambda folder: bs.concatenate([_hdf5(folder)] * 2),
+    "concatenate Zarr": lambda folder: bs.concatenate([_zarr(folder)] * 2),
     "subset": lambda folder: _labelled(folder).subset(range(2)),
     "map_labels": lambda folder: _labelled(folder).map_labels(str),
     "fingerprint": lambda folder: _labelled(folder).fingerprint(),

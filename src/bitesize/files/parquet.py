@@ -84,6 +84,12 @@ class Page(NamedTuple):
         Whether it is a dictionary.
     numbers : bool
         Whether it holds numbers of entries of one.
+    encoding : int
+        How its values are written; 0 is plain.
+    levels : int
+        Bytes before the values that are never compressed.
+    compressed : bool
+        Whether its values are, where the column is.
     """
 
     offset: int
@@ -92,6 +98,9 @@ class Page(NamedTuple):
     values: int
     dictionary: bool
     numbers: bool
+    encoding: int
+    levels: int
+    compressed: bool
 
 
 class _Short(Exception):
@@ -187,7 +196,13 @@ def _page(header: dict[int, Any], offset: int) -> Page | None:
     if not isinstance(values, int) or not isinstance(encoding, int) or values < 0:
         return None
     numbers = kind in (_DATA, _DATA_V2) and encoding in _BY_NUMBER
-    return Page(offset, stored, nbytes, values if kind in (_DATA, _DATA_V2) else 0, kind == _DICTIONARY, numbers)  # type: ignore[arg-type]
+    lengths = [about.get(i, 0) if kind == _DATA_V2 else 0 for i in (5, 6)]
+    if not all(isinstance(length, int) and length >= 0 for length in lengths) or sum(lengths) > stored:  # type: ignore[operator]
+        return None
+    if kind not in (_DATA, _DATA_V2):
+        values = 0
+    compressed = kind != _DATA_V2 or about.get(7, True) is not False
+    return Page(offset, stored, nbytes, values, kind == _DICTIONARY, numbers, encoding, sum(lengths), compressed)  # type: ignore[arg-type]
 
 
 def _struct(data: bytearray, at: int, depth: int) -> tuple[dict[int, Any], int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,15 +23,18 @@ class ArrowColumn:
     ----------
     name
         In the table.
+    kind
+        Its Arrow type.
     first
-        Its first row, as an Arrow array of one value.
+        Returns its first row, as an Arrow array of one value. It is called only where the type does not say what the column is: of
+        lists whose lengths may differ, of bytes, and of text that may name files.
     asked
         How images are to come out.
     folder
         Where paths lead from, or None where they lead nowhere.
     """
 
-    def __init__(self, name: str, first: Any, asked: Asked, folder: str | None) -> None:
+    def __init__(self, name: str, kind: Any, first: Callable[[], Any], asked: Asked, folder: str | None) -> None:
         import pyarrow as pa
         import pyarrow.types as kinds
 
@@ -41,7 +44,6 @@ class ArrowColumn:
         self.why = ""
         self.is_text = False
         self.is_text_list = False  # several texts a row
-        kind = first.type
         shape = None
         if isinstance(kind, pa.BaseExtensionType):
             if isinstance(kind, pa.FixedShapeTensorType):
@@ -67,44 +69,59 @@ class ArrowColumn:
         """Whether it holds whole numbers."""
         return isinstance(self.what, Field) and self.what.shape == () and self.what.dtype.kind in "iu"
 
-    def _learn_binary(self, first: Any, asked: Asked) -> None:
-        value = self.scalar(first, 0)
+    def _learn_binary(self, first: Callable[[], Any], asked: Asked) -> None:
+        value = self.scalar(first(), 0)
         try:
             sniff(value[:16] if value is not None else b"")
             self.what = Encoded("image", asked.mode, asked.orient)
         except BadFile:
             self.why = "bytes that are no images"
 
-    def _learn_text(self, first: Any, asked: Asked, folder: str | None) -> None:
-        value = self.scalar(first, 0)
+    def _learn_text(self, first: Callable[[], Any], asked: Asked, folder: str | None) -> None:
+        try:
+            value = self.scalar(first(), 0) if folder is not None else None
+        except UnicodeDecodeError:  # no path; an error where the text is read
+            value = None
         if folder is not None and isinstance(value, str) and value.lower().endswith(SUFFIXES):
             self.what, self.folder = Encoded("image", asked.mode, asked.orient), folder
         else:
             self.is_text, self.why = True, "text, and no labels"
 
-    def _learn_numbers(self, first: Any, kind: Any, shape: tuple[int, ...] | None) -> None:
+    def _learn_numbers(self, first: Callable[[], Any], kind: Any, shape: tuple[int, ...] | None) -> None:
         self.is_text_list = _is_list(kind) and is_text(kind.value_type)
+        inner = kind
+        while _is_list(inner):
+            inner = inner.value_type
+        try:
+            dtype = np.dtype(inner.to_pandas_dtype())
+        except (NotImplementedError, TypeError):
+            dtype = np.dtype(object)
+        if dtype.kind not in "biufmM":
+            self.why = f"of type {inner}"
+            return
+        found = _fixed_lengths(kind)
+        if found is None:
+            found = self._lengths(first(), kind)
+        if found is not None:
+            self.what = Field(shape or tuple(found), dtype)
+
+    def _lengths(self, values: Any, kind: Any) -> list[int] | None:
+        """Return the length of the lists of each level of the first row, or None, and why, where it has none."""
         found: list[int] = []
-        values = first.storage if hasattr(first, "storage") else first
+        values = values.storage if hasattr(values, "storage") else values
+        values = values.dictionary_decode() if hasattr(values, "dictionary_decode") else values
         while _is_list(kind):
             if values.null_count or not len(values):
                 self.why = "lists whose length its first row does not tell"
-                return
+                return None
             before = len(values)
             values = values.flatten()
             if len(values) % before:
                 self.why = "lists of different lengths"
-                return
+                return None
             found.append(len(values) // before)
             kind = kind.value_type
-        try:
-            dtype = np.dtype(kind.to_pandas_dtype())
-        except (NotImplementedError, TypeError):
-            dtype = np.dtype(object)
-        if dtype.kind not in "biufmM":
-            self.why = f"of type {kind}"
-            return
-        self.what = Field(shape or tuple(found), dtype)
+        return found
 
     def scalar(self, values: Any, i: int) -> Any:
         """Give one value as bytes or text, or None."""
@@ -190,6 +207,19 @@ def _is_list(kind: Any) -> bool:
     import pyarrow.types as kinds
 
     return bool(kinds.is_fixed_size_list(kind) or kinds.is_list(kind) or kinds.is_large_list(kind))
+
+
+def _fixed_lengths(kind: Any) -> list[int] | None:
+    """Return the length of the lists of each level, none for numbers, or None where the type does not say them."""
+    import pyarrow.types as kinds
+
+    found: list[int] = []
+    while _is_list(kind):
+        if not kinds.is_fixed_size_list(kind):
+            return None
+        found.append(kind.list_size)
+        kind = kind.value_type
+    return found
 
 
 def _all_of(lists: Any, length: int) -> bool:

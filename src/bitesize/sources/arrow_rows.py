@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -59,13 +60,14 @@ class ArrowSource(ArrowTable):
         files: Sequence[tuple[str, int]] = (),
     ) -> None:
         super().__init__(parts, where, files)
-        first = self._table(next(i for i, part in enumerate(parts) if part.rows))
-        twice = sorted({name for name in first.column_names if first.column_names.count(name) > 1})
+        schema = self._schema()
+        twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
         if twice:
             raise BadFile(f"{where} has several columns named {twice[0]!r}")
-        self._names: tuple[str, ...] = tuple(first.column_names)
+        self._names: tuple[str, ...] = tuple(schema.names)
         there = {
-            name: ArrowColumn(name, first.column(name).slice(0, 1).combine_chunks(), asked, folder) for name in self._names
+            name: ArrowColumn(name, schema.field(name).type, partial(self._first, name), asked, folder)
+            for name in self._names
         }
         seen = Columns(there, where, self._class_columns(), self.label_field, self._repeats, self._all_different)
         asked = without_list(asked, self._names)
@@ -92,7 +94,7 @@ class ArrowSource(ArrowTable):
             self._learn_weights(roles.weight)
         self._held = frozenset(self._known)
         if not self.spec:
-            raise BadFile(f"{where} has no column of numbers or images: it has {_listed(first.schema)}")
+            raise BadFile(f"{where} has no column of numbers or images: it has {_listed(schema)}")
 
     def _columns_read(self) -> list[str]:
         """Return the columns that rows are read from."""

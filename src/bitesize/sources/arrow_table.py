@@ -49,6 +49,10 @@ def chosen_pool() -> Iterator[None]:
             pa.set_memory_pool(before)
 
 
+class MissingValue(BadFile):
+    """A row has no value."""
+
+
 class Part(NamedTuple):
     """Rows of a table that are read together.
 
@@ -132,6 +136,18 @@ class ArrowTable(Source):
                 self._kept[number] = table
                 return table
 
+    def _schema(self) -> Any:
+        """Return names and types of the columns."""
+        return self._table(self._first_part()).schema
+
+    def _first(self, name: str) -> Any:
+        """Return the first row of a column, as an Arrow array of one value."""
+        return self._table(self._first_part()).column(name).slice(0, 1).combine_chunks()
+
+    def _first_part(self) -> int:
+        """Return the number of the first part that has rows."""
+        return next(i for i, part in enumerate(self._parts) if part.rows)
+
     def _values(self, name: str) -> Iterator[Any]:
         """Read a column, part by part, as Arrow arrays."""
         for i, part in enumerate(self._parts):
@@ -178,7 +194,7 @@ class ArrowTable(Source):
     def _refuse_missing(self, name: str, part: Any, start: int) -> None:
         if part.null_count:
             row = start + int(np.flatnonzero(part.is_null().to_numpy(zero_copy_only=False))[0])
-            raise BadFile(f"the column {name!r} of {self._file_of(row)} has no value in row {self._row_in_file(row)}")
+            raise MissingValue(f"the column {name!r} of {self._file_of(row)} has no value in row {self._row_in_file(row)}")
 
     def _missing(self, names: Sequence[str]) -> dict[str, int]:
         """Count the rows without a value in each of some columns, as far as there are any."""
@@ -189,7 +205,7 @@ class ArrowTable(Source):
         """Return whether text has so few different values that they may be classes."""
         try:
             texts = self._texts(name, most_guessed(len(self)))
-        except BadFile:  # rows without one
+        except MissingValue:
             return False
         return repeats(len(texts.values), len(self))
 
@@ -197,7 +213,7 @@ class ArrowTable(Source):
         """Return whether all numbers of a column differ."""
         try:
             values = self._numbers(name)
-        except BadFile:  # rows without one
+        except MissingValue:
             return False
         return len(np.unique(values)) == len(values)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bitesize.errors import BadFile
-from bitesize.files.pread import open_file
+from bitesize.files.arrow import Batch, Blocks, batch, blocks
+from bitesize.files.pread import open_file, with_file
 from bitesize.files.state import FileState
+from bitesize.sources.arrow_layout import Column, columns_of, first_row
 from bitesize.sources.arrow_rows import ArrowSource, in_part
 from bitesize.sources.arrow_table import Part, pool
 from bitesize.sources.base import Asked, Source
@@ -19,7 +22,10 @@ from bitesize.sources.label_columns import labelled
 
 
 class Feather(ArrowSource):
-    """Feather (version 2) or Arrow IPC files of the same columns, in order."""
+    """Feather (version 2) or Arrow IPC files of the same columns, in order.
+
+    Opening reads what messages say of their batches. A batch is read, and checked, for its rows; a column of labels by itself.
+    """
 
     title = "Feather and Arrow files"
     suffixes = (".feather", ".arrow", ".ipc")
@@ -27,37 +33,95 @@ class Feather(ArrowSource):
     package, extra = "pyarrow", "parquet"
 
     def __init__(self, paths: Sequence[str], asked: Asked) -> None:
-        import pyarrow as pa
-
         self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
         self._batches: list[tuple[str, int]] = []
+        self._needed: list[str] | None = None
+        self._nulls: dict[str, int] = {}  # rows without a value of each column
+        self._kinds: Any = None  # names and types of the columns
+        self._looked_at: tuple[Batch, list[Column]] | None = None  # the first batch with rows, while columns are looked at
         parts: list[Part] = []
         rows_of: list[tuple[str, int]] = []
         known = None
         for path in paths:
             with _open(path) as file:
-                reader = _reader(file, path)
-                for number in range(reader.num_record_batches):
-                    batch = _batch(reader, number, path)
-                    parts.append(Part(batch.num_rows, 2 * pa.Table.from_batches([batch]).nbytes))
-                    self._batches.append((path, number))
-                    del batch
-                columns = [f"{field.name} ({getattr(field.type, 'value_type', field.type)})" for field in reader.schema]
+                schema = _reader(file, path).schema
+                columns = _columns(schema, path)
             if known is not None and columns != known:
                 raise BadFile(f"{path} has the columns {', '.join(columns)}, and {paths[0]} {', '.join(known)}")
-            known = columns
-            rows_of.append((path, sum(part.rows for part in parts) - sum(rows for _, rows in rows_of)))
+            known, self._kinds = columns, schema if self._kinds is None else self._kinds
+            own = with_file(os.fsencode(path), partial(self._learn_parts, path, schema))
+            parts += own
+            self._batches += [(path, number) for number in range(len(own))]
+            rows_of.append((path, sum(part.rows for part in own)))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         super().__init__(parts, asked, where, os.path.dirname(paths[0]), rows_of)
+        self._needed, self._looked_at = self._columns_read(), None
         self.close()
 
-    def _read_part(self, number: int) -> Any:
+    def _learn_parts(self, path: str, schema: Any, fd: int) -> list[Part]:
+        """Return the record batches of a file, and count the missing values in them."""
+        index = blocks(fd, os.fstat(fd).st_size, os.fsencode(path))
+        of_all = sum(_message(fd, path, index, number, dictionary=True).nbytes for number in range(len(index.dictionaries)))
+        parts = []
+        for number in range(len(index.batches)):
+            about = _message(fd, path, index, number)
+            columns = columns_of(schema, about, path)
+            for name, column in zip(schema.names, columns, strict=True):
+                self._nulls[name] = self._nulls.get(name, 0) + column.missing
+            parts.append(Part(about.rows, about.nbytes + of_all))
+        return parts
+
+    def _schema(self) -> Any:
+        return self._kinds
+
+    def _first(self, name: str) -> Any:
+        """Read the first row of a column, and no more where its type allows that."""
+        part = self._first_part()
+        path, number = self._batches[part]
+        found = with_file(os.fsencode(path), partial(self._first_of, path, number, self._kinds.names.index(name)))
+        return next(self._column_of(part, name)).slice(0, 1) if found is None else found
+
+    def _first_of(self, path: str, number: int, column: int, fd: int) -> Any:
+        if self._looked_at is None:
+            index = blocks(fd, os.fstat(fd).st_size, os.fsencode(path))
+            about = _message(fd, path, index, number)
+            self._looked_at = about, columns_of(self._kinds, about, path) if index.little else []
+        about, columns = self._looked_at
+        return first_row(fd, columns[column], about, os.fsencode(path)) if columns else None
+
+    def _values(self, name: str) -> Iterator[Any]:
+        """Read one column, and no other, batch by batch."""
+        for number, part in enumerate(self._parts):
+            if part.rows:
+                yield from self._column_of(number, name)
+
+    def _column_of(self, number: int, name: str) -> Iterator[Any]:
+        """Read a column of a batch; what is returned does not keep the batch in memory."""
         import pyarrow as pa
 
-        path, batch = self._batches[number]
+        for chunk in self._read_columns(number, [name]).column(0).chunks:
+            yield pa.concat_arrays([chunk], memory_pool=pool())
+
+    def _missing(self, names: Sequence[str]) -> dict[str, int]:
+        """Count rows without a value, as the batches say."""
+        return {name: count for name in names if (count := self._nulls[name])}
+
+    def _read_part(self, number: int) -> Any:
+        return self._read_columns(number, self._needed)
+
+    def _read_columns(self, number: int, names: Sequence[str] | None) -> Any:
+        """Read columns of a batch, or all, as a table."""
+        import pyarrow as pa
+
+        path, of_file = self._batches[number]
         self._states[path].check(os.fsencode(path))
         with _open(path) as file:
-            return pa.Table.from_batches([_batch(_reader(file, path), batch, path)])
+            found = _batch(_reader(file, path, names), of_file, path)
+        if found.num_rows != self._parts[number].rows:
+            raise BadFile(
+                f"record batch {of_file} of {path} has {found.num_rows:,} rows, and had {self._parts[number].rows:,}"
+            )
+        return pa.Table.from_batches([found])
 
     def check_unchanged(self) -> None:
         """Look at all files."""
@@ -89,11 +153,30 @@ def _open(path: str) -> Any:
     return pa.OSFile(path)
 
 
-def _reader(file: Any, path: str) -> Any:
+def _columns(schema: Any, path: str) -> list[str]:
+    """Return names and types of the columns, for messages."""
+    try:
+        return [f"{field.name} ({getattr(field.type, 'value_type', field.type)})" for field in schema]
+    except UnicodeDecodeError as error:
+        raise BadFile(f"{path} cannot be read as an Arrow file: the name of a column is no text") from error
+
+
+def _message(fd: int, path: str, index: Blocks, number: int, *, dictionary: bool = False) -> Batch:
+    """Read what a file says of a record batch or a dictionary."""
+    block = (index.dictionaries if dictionary else index.batches)[number]
+    return batch(fd, block, os.fstat(fd).st_size, os.fsencode(path))
+
+
+def _reader(file: Any, path: str, names: Sequence[str] | None = None) -> Any:
+    """Return Arrow's reader of a file, of some columns."""
     import pyarrow as pa
 
     try:
-        return pa.ipc.open_file(file, memory_pool=pool())
+        found = pa.ipc.open_file(file, memory_pool=pool())
+        if names is None or set(names) == set(found.schema.names):
+            return found
+        options = pa.ipc.IpcReadOptions(included_fields=[found.schema.names.index(name) for name in names])
+        return pa.ipc.open_file(file, options=options, memory_pool=pool())
     except Exception as error:  # Arrow raises many types for damaged files
         stream = ": as a stream, which has no index? Write it as a file" if "Not an Arrow file" in str(error) else ""
         raise BadFile(f"{path} cannot be read as an Arrow file: {' '.join(str(error).split())[:200]}{stream}") from error

@@ -28,8 +28,8 @@ class Frame(ArrowSource):
     in_parts = True
     package, extra = "pyarrow", "parquet"
 
-    def __init__(self, table: Any, asked: Asked, where: str) -> None:
-        self._frame = table
+    def __init__(self, table: Any, asked: Asked, where: str, copied: int = 0) -> None:
+        self._frame, self._copied = table, copied
         folder = os.getcwd() if any(map(_names_image, table.columns)) else None
         super().__init__([Part(table.num_rows, 0)], asked, where, folder)
 
@@ -42,6 +42,11 @@ class Frame(ArrowSource):
     def runs(self) -> Runs | None:
         """Rows in memory are all alike."""
         return None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of labels, and of columns that had to be copied to be of Arrow."""
+        return super().nbytes + self._copied
 
     @classmethod
     def takes(cls, what: Any) -> bool:
@@ -67,8 +72,9 @@ class Frame(ArrowSource):
             table = pa.table([_column(what[name]) for name in what.columns], names=names)
         else:
             table = what
+        copied = sum(table.column(i).nbytes for i in range(table.num_columns) if _is_copied(library, what, table, i))
         where = f"the {type(what).__name__} of {library}"
-        return labelled(lambda asked: in_part(cls(table, asked, where), asked, where), asked)
+        return labelled(lambda asked: in_part(cls(table, asked, where, copied), asked, where), asked)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -86,6 +92,17 @@ def _names_image(column: Any) -> bool:
         return False
     first = column[0].as_py()
     return isinstance(first, str) and first.lower().endswith(SUFFIXES) and os.path.isfile(first)
+
+
+def _is_copied(library: str, frame: Any, table: Any, number: int) -> bool:
+    """Return whether a column was copied to be of Arrow: all of pandas but plain numbers, and text and bytes of Polars."""
+    import pyarrow.types as kinds
+
+    if library == "pandas":
+        dtype = frame.dtypes.iloc[number]
+        return not (isinstance(dtype, np.dtype) and dtype.kind in "iuf")
+    kind = table.schema.field(number).type
+    return library == "polars" and (is_text(kind) or kinds.is_binary(kind) or kinds.is_large_binary(kind))
 
 
 def _column(series: Any) -> Any:

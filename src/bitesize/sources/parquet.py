@@ -20,6 +20,7 @@ from bitesize.sources.arrow_rows import ArrowSource, in_part
 from bitesize.sources.arrow_table import Part, chosen_pool, pool
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.label_columns import labelled
+from bitesize.sources.parquet_first import first_row
 
 # Bytes of a value of a type; others are as long as they are.
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
@@ -45,6 +46,8 @@ class Parquet(ArrowSource):
     def __init__(self, paths: list[str], asked: Asked) -> None:
         self._groups: list[tuple[str, int, RowGroup]] = []
         self._needed: list[str] | None = None
+        self._kinds: Any = None  # names and types of the columns
+        self._reader: Any = None  # Arrow's, of the first rows, while columns are looked at
         parts: list[Part] = []
         known = None
         self._nulls: dict[str, int | None] = {}  # rows without a value of each column, None where the file does not say so
@@ -57,7 +60,7 @@ class Parquet(ArrowSource):
                 if known is not None and columns != known:
                     told = [", ".join(f"{name} ({kind})" for name, kind in each) for each in (columns, known)]
                     raise BadFile(f"{path} has the columns {told[0]}, and {paths[0]} {told[1]}")
-                known = columns
+                known, self._kinds = columns, found.schema_arrow if self._kinds is None else self._kinds
                 _count_nulls(found, self._nulls)
                 rows_of.append((path, 0))
                 for number, group in enumerate(_groups(path)):
@@ -69,7 +72,10 @@ class Parquet(ArrowSource):
                     )
                     self._groups.append((path, number, group))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
-        super().__init__(parts, asked, where, os.path.dirname(paths[0]), rows_of)
+        try:
+            super().__init__(parts, asked, where, os.path.dirname(paths[0]), rows_of)
+        finally:
+            self._close_reader()
         self._needed = self._columns_read()
         needed = set(self._needed)
         for i, (path, number, group) in enumerate(self._groups):
@@ -82,6 +88,21 @@ class Parquet(ArrowSource):
         self._states[path].check(os.fsencode(path))
         with _open(path) as found:
             return self._read_group(found, number, group, about, self._needed)
+
+    def _schema(self) -> Any:
+        return self._kinds
+
+    def _first(self, name: str) -> Any:
+        """Read the first row of a column: a page of it, or of large values their beginning."""
+        path, number, group = self._groups[self._first_part()]
+        if self._reader is None:
+            self._reader = _open(path)
+        return first_row(self._reader, path, number, group, self._kinds.field(name))
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _values(self, name: str) -> Iterator[Any]:
         """Read one column, and no other, row group by row group."""
