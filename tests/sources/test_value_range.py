@@ -6,6 +6,7 @@ from PIL import Image
 
 import bitesize as bs
 from bitesize.errors import BadSetting, DoesNotFit
+from bitesize.sources.arrays import Arrays
 from bitesize.sources.value_range import ValueRange, value_range
 
 
@@ -65,4 +66,4 @@ def test_a_row_is_charged_before_it_is_read():
 
 def test_text_has_no_range():
     with pytest.raises(BadSetting, match="needs numbers"):
-        value_range(bs.open(np.array([[b"ab", b"cd"]])))
+        value_range(Arrays(np.array([[b"ab", b"cd"]])))

@@ -194,7 +194,8 @@ class Shaping(LazyBase):
             numbers = numbers.astype(np.int64)  # an empty list, which NumPy would make floats
         entries = numbers.astype(np.int64, casting="same_kind")
         if math.prod(self.shape[:axis]):  # else nothing is taken, and NumPy does not look at the numbers
-            entries = _in_bounds(entries, self.shape[axis], axis, mode)
+            beside = math.prod((*self.shape[:axis], *self.shape[axis + 1 :]))
+            entries = _in_bounds(entries, self.shape[axis], axis, mode, some=bool(beside))
         picked = self._with(Picked(self._node, axis, entries.reshape(-1)))
         shape = (*self.shape[:axis], *numbers.shape, *self.shape[axis + 1 :])
         return picked if shape == picked.shape else picked._reshaped(shape)
@@ -233,16 +234,16 @@ def _is_fortran(order: str) -> bool:
     raise BadSetting(f"order must be one of 'C', 'F', 'A', or 'K' (got {order!r})")
 
 
-def _in_bounds(numbers: NDArray[np.int64], size: int, axis: int, mode: str) -> NDArray[np.int64]:
-    """Return numbers of entries from 0 on, or raise `IndexError`."""
+def _in_bounds(numbers: NDArray[np.int64], size: int, axis: int, mode: str, *, some: bool) -> NDArray[np.int64]:
+    """Return numbers of entries from 0 on, or raise `IndexError`; ``some`` is whether an entry has values."""
     if mode not in ("raise", "wrap", "clip"):
         raise BadSetting(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
-    if not size and numbers.size:
+    if not size and numbers.size and some:
         raise IndexError("cannot do a non-empty take from an empty axes.")
     if mode == "wrap":
-        return numbers % size if size else numbers
+        return numbers % size if size else np.zeros_like(numbers)
     if mode == "clip":
-        return np.clip(numbers, 0, size - 1) if size else numbers
+        return np.clip(numbers, 0, size - 1) if size else np.zeros_like(numbers)
     wrong = (numbers < -size) | (numbers >= size)
     if wrong.any():
         raise IndexError(f"index {numbers[wrong].flat[0]} is out of bounds for axis {axis} with size {size}")

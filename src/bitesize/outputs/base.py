@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting, TooManyBadRows
-from bitesize.spec import Batch
+from bitesize.spec import Batch, Field
 
 MASK = "mask"
 # Names of fields: one, several, or several by the names that a model has for them.
@@ -152,13 +152,36 @@ def chosen_fields(
     BadSetting
         If the loader has no such field.
     """
-    chosen = loader.source.main if inputs is None else inputs
+    chosen = primary_input(loader) if inputs is None else inputs
     label = label_of(loader)
     if targets is None and label not in names_in(chosen):
         targets = label
     wanted = None if targets is False else targets
     check_fields(loader, chosen, wanted)
     return chosen, wanted
+
+
+def primary_input(loader: Loader) -> str:
+    """Return the field that is the input where none is named.
+
+    Raises
+    ------
+    BadSetting
+        If it is one number, and there are others like it: a model would learn from the first alone.
+    """
+    source = loader.source
+    primary, label = source.main, source.label_name
+    numbers = [
+        name
+        for name, what in source.spec.items()
+        if isinstance(what, Field) and not what.shape and name not in (label, source.weight_name)
+    ]
+    if primary in numbers and len(numbers) > 1:
+        raise BadSetting(
+            f"several fields of one number ({', '.join(numbers[:10])}): name those that are inputs with inputs=, or open the data without "
+            "fields=, which makes them one row of features"
+        )
+    return primary
 
 
 def chosen_weights(

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitesize.errors import BadResult, BadSetting, NotFound
 from bitesize.files.atomic import replacing_large
 from bitesize.files.npy import header_bytes
-from bitesize.outputs.base import check_fields, check_loader, label_of, leave_out, refuse_unless_in_order
+from bitesize.outputs.base import check_fields, check_loader, label_of, leave_out, primary_input, refuse_unless_in_order
 
 if TYPE_CHECKING:
     import os
@@ -306,7 +306,7 @@ def _results(call: Callable[[Any], Any], loader: Loader) -> Iterator[NDArray[Any
             continue
         if real < len(mask):
             leave_out(batch)
-        made = np.asarray(call(batch[loader.source.main].reshape(real, -1)))
+        made = np.asarray(call(batch[primary_input(loader)].reshape(real, -1)))
         if signed and made.dtype.kind in "bu":
             made = made.astype(np.result_type(made.dtype, np.int8))
         del batch
@@ -345,7 +345,7 @@ def _flat(
 ) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None, int]:  # fmt: skip
     if loader.masks and not batch.mask.all():
         leave_out(batch)
-    x, label = batch[loader.source.main], label_of(loader)
+    x, label = batch[primary_input(loader)], label_of(loader)
     return (
         x.reshape(len(x), -1),
         batch[label] if label else None,

@@ -117,7 +117,25 @@ def open(  # noqa: A001 - reads as bs.open
     if labels is True or (isinstance(labels, np.ndarray | list | tuple) and len(np.shape(labels)) == 0):
         raise BadSetting(f"labels must be one a row, a name, or False for none, not {labels!r}")
     options = Asked(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row)
-    return _check_used(_say_labels(_open(what, options), options), options)
+    return _say_inputs(_check_used(_say_labels(_open(what, options), options), options), options)
+
+
+def _say_inputs(source: Source, options: Asked) -> Source:
+    """Make one row of features of fields of one number each; of other fields, note which is the input."""
+    others = [name for name in source.spec if name not in (source.label_name, source.weight_name)]
+    if len(others) < 2:
+        return source
+    if options.fields is None and "x" not in others and all(_is_number(source.spec[name]) for name in others):
+        features = StackedFields(source, others)
+        shown = ", ".join(others[:10]) + (", ..." if len(others) > 10 else "")
+        return with_choices(features, Choice(f"x: the fields {shown} as one row of features", "fields="))
+    rest = ", ".join(name for name in others if name != source.main)
+    return with_choices(
+        source,
+        Choice(
+            f"input: {source.main}; {rest} are in batches, and inputs only where they are named", "inputs= of the output"
+        ),
+    )
 
 
 def _check_used(source: Source, options: Asked) -> Source:

@@ -107,8 +107,6 @@ def _labels_json(path: str, options: Asked) -> Source | None:
     if not isinstance(labels, str) or not labels.lower().endswith(".json"):
         return None
     folder = os.path.join(path, options.split or "")
-    if annotated_folders.is_list_of_records(labels):
-        return _labels_table(path, options)
     by_name = annotated_folders.labels_by_name(labels)
     if by_name is not None:
         return folders.listed_folder(folder, replace(options, labels=by_name, split=None), open_folder)

@@ -98,14 +98,6 @@ def coco_file(path: str, options: Asked) -> Source | None:
     )
 
 
-def is_list_of_records(path: str) -> bool:
-    """Return whether a JSON file begins as a list of objects does, which is a table."""
-    if not os.path.isfile(path):
-        return False
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
-        return "".join(file.read(200).split()).startswith("[{")
-
-
 def labels_by_name(path: str) -> dict[str, Any] | None:
     """Read a JSON of ``{name: label}``; None if it is something else."""
     if not os.path.isfile(path):

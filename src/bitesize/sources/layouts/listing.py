@@ -186,6 +186,8 @@ def of_class_files(kind: type[Source], groups: Mapping[str, list[str]], options:
     from bitesize.sources.chained import chain
 
     need(kind)
+    if kind.suffixes and {*kind.suffixes} & TABLES:  # refused where each is a recording, however many a class has
+        kind.opened([path for paths in groups.values() for path in paths], replace(options, labels=None))
     parts, counts = [], []
     for paths in groups.values():
         part = without_labels(kind.opened(paths, replace(options, labels=None)))
