@@ -199,3 +199,29 @@ def test_formats_that_cannot_be_read_are_named_with_a_way(tmp_path):
     with pytest.raises(bs.BadSetting, match=r"archives .*extract them"):
         (tmp_path / "a.zip").write_bytes(b"PK")
         bs.open(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("names", [("tr", "te"), ("训练", "测试"), ("labeled", "unlabeled"), ("indoor", "outdoor")])
+def test_folders_that_each_hold_the_classes_are_refused(tmp_path, names):
+    for name in names:
+        class_folders(tmp_path / name)
+    with pytest.raises(bs.BadSetting, match=r"not like classes: labels=False|look like"):
+        bs.open(tmp_path)
+    assert bs.open(tmp_path, labels="([^/]+)/[^/]+$").classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    "names", [("positive", "negative", "val"), ("person", "validation"), ("trainA", "trainB", "testA", "testB")]
+)
+def test_folders_of_splits_are_no_classes_whatever_lies_beside_them(tmp_path, names):
+    class_folders(tmp_path, names)
+    with pytest.raises(bs.BadSetting, match="look"):
+        bs.open(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("rgb", "depth"), ("input", "output"), ("hr", "lr")])
+def test_folders_of_counterparts_are_no_classes(tmp_path, names):
+    for name in names:
+        image(tmp_path / name / "1.png", 1)
+    with pytest.raises(bs.BadSetting, match=r"two images of each row: bs\.zip"):
+        bs.open(tmp_path)

@@ -43,7 +43,7 @@ def test_features_are_taken_in_another_order(columns):
 
 def test_features_of_a_part_are_those_of_its_rows(columns):
     path, x = columns
-    source = StackedFields(bs.open(path), ["b", "a"]).subset([4, 2])
+    source = StackedFields(bs.open(path, fields=["a", "b", "y"]), ["b", "a"]).subset([4, 2])
     np.testing.assert_array_equal(rows_of(source), x[[4, 2]][:, [1, 0]])
 
 

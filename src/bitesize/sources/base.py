@@ -246,7 +246,7 @@ class Source(Combining, ABC):
         --------
         >>> import numpy as np, bitesize as bs
         >>> print(bs.open(np.arange(12.0).reshape(6, 2), ["a", "b"] * 3).explain())  # doctest: +ELLIPSIS
-        data      arrays: ...: 6 rows
+        data      6 rows: arrays
         input     x: (2,) float64
         labels    y: () int64
         values    float64 from 0 to 11, in a sample of 6 rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bitesize.errors import BitesizeError
+from bitesize.files.names import show
 from bitesize.sources.choices import Choice
 from bitesize.spec import Encoded, Field
 
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
     from bitesize.sources.value_range import ValueRange
 
 _PLURAL = re.compile(r"^((?:\w+ ){0,3}?)(file|folder|table|archive|image|mask|label|page|video|link|member)s\b")
+# Rows whose suffixes are looked at.
+_LOOKED_AT = 1_000
+# Layouts that the kind of data says already.
+_USUAL = frozenset(
+    ("", "a folder of files", "one file", "an array", "numbers", "paths", "an object of another library", "its own format")
+)
 _SHOWN = 12  # classes, columns or names in a line
 
 
@@ -107,7 +115,8 @@ class Explanation:
 
     def lines(self) -> list[tuple[str, str]]:
         """Return pairs of a heading and its text, in the order in which people read them."""
-        found = [("data", f"{self.kind}{f', laid out as {self.layout}' if self.layout else ''}: {self.rows:,} rows")]
+        layout = "" if self.layout in _USUAL else f", {self.layout}"
+        found = [("data", f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}: {self.kind}{layout}")]
         found += [(field.role, f"{field.name}: {field.what}") for field in self.fields]
         if self.features is not None:
             found.append(("columns", f"{len(self.features)}: {_some(self.features)}"))
@@ -204,9 +213,13 @@ def _labels(source: Source) -> tuple[dict[str, int] | None, str | None]:
 def _kind(source: Source) -> str:
     """Return what people call the data that rows come from."""
     from bitesize.sources.base import Source
+    from bitesize.sources.images import ImageFiles
 
+    if isinstance(source, ImageFiles):
+        looked_at = (source.path(row) or b"" for row in range(0, len(source), max(1, len(source) // _LOOKED_AT)))
+        return f"images ({', '.join(sorted({show(os.path.splitext(path)[1]).lower() for path in looked_at}))})"
     if type(source).title:
-        return type(source).title
+        return type(source).title.partition(":")[0]
     for name in ("base", "_parts"):
         inner = getattr(source, name, None)
         if isinstance(inner, list | tuple) and inner:

@@ -25,6 +25,7 @@ from bitesize.spec import Encoded, Field, Mode
 
 # Whole numbers of more different values than this are not named as classes: they are numbers to predict.
 _MOST_NAMED = 100_000
+_WEIGHTS = frozenset(("weight", "weights", "sample_weight", "sample_weights"))
 WHOLE_NUMBERS = "different whole numbers taken as classes"
 
 What = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
@@ -128,7 +129,7 @@ def _say_inputs(source: Source, options: Asked) -> Source:
     if options.fields is None and "x" not in others and all(_is_number(source.spec[name]) for name in others):
         features = StackedFields(source, others)
         shown = ", ".join(others[:10]) + (", ..." if len(others) > 10 else "")
-        return with_choices(features, Choice(f"x: the fields {shown} as one row of features", "fields="))
+        return with_choices(features, Choice(f"x: the columns {shown} as one row of features", "fields="))
     rest = ", ".join(name for name in others if name != source.main)
     return with_choices(
         source,
@@ -142,6 +143,10 @@ def _check_used(source: Source, options: Asked) -> Source:
     """Refuse settings that meant nothing to the data, rather than ignore them."""
     if options.weights and source.weight_name is None:
         source = _with_weights(source, options.weights)
+    elif options.weights is None and source.weight_name is None:
+        name = next((name for name in source.spec if name.lower() in _WEIGHTS and _is_number(source.spec[name])), None)
+        if name is not None and len(source.spec) > 1 and name not in (source.label_name, source.main):
+            source = with_choices(_with_weights(source, name), Choice(f"sample weights: the field {name}", "weights="))
     if options.tag_delimiter:
         what = source.spec.get(source.label_name or "")
         if not isinstance(what, Field) or not what.shape:
@@ -272,7 +277,12 @@ def _with_weights(source: Source, name: str) -> Source:
     """Take a column of data that has no tables' columns, such as .npz, for sample weights."""
     if name not in source.column_names:
         raise BadSetting(f"weights={name!r}: there is no such column: the data has {', '.join(source.column_names)}")
-    weighed = Beside(source, {name: source.column(name).astype(np.float64)}, source.classes)
+    values = source.column(name).astype(np.float64)
+    if not np.isfinite(values).all() or values.min() < 0:
+        raise BadSetting(
+            f"sample weights must be numbers of at least 0, and those in {name!r} go from {values.min():g} to {values.max():g}"
+        )
+    weighed = Beside(source, {name: values}, source.classes)
     weighed.weight_name = name
     return weighed
 

@@ -120,6 +120,7 @@ def _labels_table(path: str, options: Asked) -> Source | None:
     found = labelled_files(labels, os.path.join(path, options.split or ""), options.tag_delimiter)
     source = of_names(found.names, {}, replace(options, labels=found.labels, split=None, tag_delimiter=""), listed=True)
     source.classes = source.classes if found.classes is None else found.classes
+    source.choices = tuple(choice for choice in source.choices if not choice.chosen.startswith("labels: one a file"))
     return with_choices(source, *found.choices)
 
 

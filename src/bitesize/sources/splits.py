@@ -102,7 +102,8 @@ def split_in(name: str) -> tuple[str, str] | None:
 
 def _words_of(name: str) -> tuple[str, list[str]] | None:
     """Return the one split that a name has a word for, and its other words."""
-    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # trainA
+    words = [word for word in re.split(r"[^a-z]+", apart.lower()) if word]
     words = [part for word in words for part in _SPLIT_SET.sub(r"\1 set", word).split()]
     found = [part for word in words if (part := _SPLIT_OF.get(word))]
     return (found[0], [word for word in words if word not in _SPLIT_OF]) if len(found) == 1 else None

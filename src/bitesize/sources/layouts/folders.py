@@ -39,6 +39,31 @@ from bitesize.sources.zarr_rows import zarr_listing
 
 _PARTITION = re.compile(r"([A-Za-z_][\w.-]*)=(.*)")
 _NAMED = 5
+_PARTS = tuple(
+    map(
+        frozenset,
+        (
+            ("labeled", "unlabeled"),
+            ("labelled", "unlabelled"),
+            ("original", "augmented"),
+            ("seen", "unseen"),
+        ),
+    )
+)
+_COUNTERPARTS = tuple(
+    map(
+        frozenset,
+        (
+            ("rgb", "depth"),
+            ("hr", "lr"),
+            ("input", "output"),
+            ("inputs", "outputs"),
+            ("source", "target"),
+            ("noisy", "clean"),
+            ("raw", "mask"),
+        ),
+    )
+)
 # Of more folders it is not asked which have data at all.
 _FEW = 12
 _ASIDE = frozenset(
@@ -207,7 +232,7 @@ def _files_of_one_row(found: Listing, kind: type[Source], options: Asked) -> Sou
         if len(classes) > 1
         else f"one class, the folder {classes[0]}"
     )
-    return with_choices(source, Choice(said, "labels=False or labels="))
+    return with_choices(source, Choice(said, "labels="))
 
 
 def _of_split(found: Listing, options: Asked) -> Listing:
@@ -262,7 +287,8 @@ def _refuse_splits_among_classes(path: str, names: list[str]) -> None:
     """Raise `BadSetting` where folders that would be classes are named as splits or as images and masks."""
     parts = list(splits_among(names))
     deep = [name for name in parts if subfolders(os.path.join(path, name))]
-    if len(names) > 1 and (len(parts) > 1 or deep):
+    held = [name for name in parts if (part := split_in(name)) is not None and part[0] == "val"]  # no class is called so
+    if len(names) > 1 and (len(parts) > 1 or deep or held):
         others = [name for name in names if name not in parts]
         shown = " and ".join(parts[:_NAMED])
         verb = "look like splits" if len(parts) > 1 else "looks like a split"
@@ -299,15 +325,22 @@ def _refuse_what_is_no_class(path: str, names: list[str]) -> None:
     inner = [set(subfolders(os.path.join(path, name))) for name in names]
     deep = all(inner)
     shared = set.intersection(*inner) if deep else set()
+    numbered = all(_NUMBERED.fullmatch(name) for name in shared)
     level = "the last folder before the file is the class"
     if all(_DATE.fullmatch(name) for name in names):
         what = "dates"
-    elif all(_PART.fullmatch(name) for name in names):
+    elif all(_PART.fullmatch(name) for name in names) or {name.lower() for name in names} in _PARTS:
         what = "parts of the data"
-    elif not shared or not all(_NUMBERED.fullmatch(name) for name in names):
-        return
-    else:
+    elif len(shared) > 1 and (not numbered or all(_NUMBERED.fullmatch(name) for name in names)):
         what = f"groups, since each holds the same folders ({', '.join(sorted(shared)[:_NAMED])})"
+    elif {name.lower() for name in names} in _COUNTERPARTS:
+        first, second = (os.path.join(path, name) for name in names)
+        raise BadSetting(
+            f"{path}: {names[0]} and {names[1]} look like two images of each row: bs.zip({names[0]}=bs.open({first!r}), {names[1]}=bs.open({second!r})); "
+            f'if they are classes, pass {{"{names[0]}": {first!r}, ...}}'
+        )
+    else:
+        return
     inside = f', labels="([^/]+)/[^/]+$" if {level}' if deep else ""
     raise BadSetting(
         f"{path}: the {len(names)} folders {', '.join(names[:3])}, ... look like {what}, not like classes: labels=False opens the files without "

@@ -172,7 +172,7 @@ def mapping(what: Mapping[str, Any], options: Asked) -> Source:
         labels, classes = (None, None) if options.labels is False else (numbers, tuple(lists))
         source = kind.of_files(Files(names_of(files), labels, classes, {}), replace(no_fields(options, kind), labels=None))
     need(kind)
-    return with_choices(source, Choice("labels: the keys of the mapping", "labels=False or labels="))
+    return with_choices(source, Choice("labels: the keys of the mapping", "labels="))
 
 
 def _rows_by_class(kind: type[Source], groups: Mapping[str, list[str]], options: Asked) -> Source:
