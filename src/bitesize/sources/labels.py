@@ -75,7 +75,7 @@ def _array_of(labels: Any) -> NDArray[Any]:
         array = np.asarray(labels)
     except ValueError as error:
         raise BadSetting(
-            f'labels of different lengths, or no numbers: {" ".join(str(error).split())}; several tags a row are lists of text, '
+            f"labels of different lengths, or no numbers: {' '.join(str(error).split())}; several tags a row are lists of text, "
             '[["a"], ["a", "b"]]'
         ) from error
     except Exception as error:  # whatever another library raises for memory or types that NumPy does not have
