@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.files.scan import class_key
+from bitesize.sources.label_cells import check_cells, check_texts, check_values, refuse_masked, tag_lists
 from bitesize.sources.text_labels import Texts, check_text, split_tags, tags
 from bitesize.spec import Encoded, Field, image_channels
 
@@ -19,8 +20,8 @@ def class_numbers(
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Turn labels as given into an array, and names of classes where they are text.
 
-    Integers become int64; text becomes numbers, by name in sorted order; floats and arrays stay as they are (targets of
-    a regression).
+    Integers become int64; text becomes numbers, by name in sorted order; lists of text become a 0 or 1 for each tag; floats
+    and arrays are kept (targets of a regression).
 
     Parameters
     ----------
@@ -35,23 +36,19 @@ def class_numbers(
     Raises
     ------
     BadSetting
-        If their number is not that of the rows, or text looks like several tags, or like paths of images.
+        If their number is not that of the rows, one is missing, some are text and others are not, or text looks like several
+        tags, or like paths of images.
     """
-    if isinstance(labels, list | tuple) and labels and all(isinstance(label, str) for label in labels):
-        return _numbered(labels, rows, tag_delimiter)
-    try:
-        array = np.asarray(labels)
-    except ValueError as error:
-        raise BadSetting(f"labels of different lengths: {' '.join(str(error).split())}") from error
-    if array.dtype == object and array.ndim == 1 and len(array):  # as pandas has text
-        if all(isinstance(label, str) for label in array):
-            return _numbered(array.tolist(), rows, tag_delimiter)
-        if all(isinstance(label, int | float | np.number | np.bool_) for label in array):
-            array = np.array(array.tolist())
-    if array.dtype == object:
-        odd = next((i for i, label in enumerate(array) if not isinstance(label, int | float | str | np.generic)), None)
-        seen = "" if odd is None else f": that of row {odd} is {array[odd]!r}"
-        raise BadSetting(f"labels must be numbers or text, one a row{seen[:200]}")
+    refuse_masked(labels)
+    cells = labels.tolist() if isinstance(labels, np.ndarray) and labels.dtype == object and labels.ndim == 1 else labels
+    if isinstance(cells, list | tuple) and cells:
+        lists = tag_lists(cells)
+        if lists is not None:
+            return _of_tag_lists(lists, rows, tag_delimiter)
+        check_cells(cells)
+        if all(isinstance(label, str) for label in cells):
+            return _numbered(cells, rows, tag_delimiter)
+    array = _array_of(cells)
     if array.ndim == 0 or len(array) != rows:
         given = "a single value" if array.ndim == 0 else f"{len(array)}"
         raise BadSetting(f"{rows} rows need as many labels: got {given}")
@@ -59,6 +56,7 @@ def class_numbers(
         raise BadSetting(f"labels that are text must be one a row, not of shape {array.shape}")
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "backslashreplace")
+    check_values(array)
     if array.dtype.kind == "U":
         return _numbered(array.tolist(), rows, tag_delimiter)
     if tag_delimiter:
@@ -69,6 +67,41 @@ def class_numbers(
     if array.dtype.kind in "iub":
         return np.ascontiguousarray(as_class_numbers(array)), None
     return np.ascontiguousarray(array, array.dtype.newbyteorder("=")), None
+
+
+def _array_of(labels: Any) -> NDArray[Any]:
+    """Return labels as an array of numbers or text."""
+    try:
+        array = np.asarray(labels)
+    except ValueError as error:
+        raise BadSetting(
+            f"labels of different lengths, or no numbers: {' '.join(str(error).split())}; several tags a row are lists of text, "
+            '[["a"], ["a", "b"]]'
+        ) from error
+    except Exception as error:  # whatever another library raises for memory or types that NumPy does not have
+        raise BadSetting(f"labels, a {type(labels).__name__}, are no array of NumPy: {error}") from error
+    if array.dtype != object:
+        return array
+    if array.ndim == 0:
+        raise BadSetting(f"labels must be one a row, and are a single {type(labels).__name__}: pass a list or an array")
+    flat = array.ravel().tolist()
+    if any(type(label) is int and not -(2**63) <= label < 2**63 for label in flat):
+        raise BadSetting("labels must be below 2**63")
+    odd = next((i for i, label in enumerate(array) if not isinstance(label, int | float | str | np.generic)), None)
+    seen = "" if odd is None else f": that of row {odd} is {array[odd]!r}"
+    raise BadSetting(f"labels must be numbers or text, one a row{seen[:200]}")
+
+
+def _of_tag_lists(
+    lists: Sequence[Sequence[str]], rows: int, tag_delimiter: str | None
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return a 0 or 1 for each tag of lists of tags."""
+    if len(lists) != rows:
+        raise BadSetting(f"{rows} rows need as many labels: got {len(lists)}")
+    if tag_delimiter:
+        raise BadSetting(f"tag_delimiter={tag_delimiter!r} separates tags in text, and labels are lists of tags already")
+    found = tags(lists, np.arange(rows), "labels")
+    return found.values, found.classes or ()
 
 
 def as_class_numbers(labels: NDArray[Any]) -> NDArray[np.int64]:
@@ -111,6 +144,7 @@ def _numbered(labels: Sequence[str], rows: int, tag_delimiter: str | None) -> tu
     if tag_delimiter:
         texts = Texts.of(labels)
         return tags([split_tags(text, tag_delimiter) for text in texts.values], texts.numbers, "labels")[:2]
+    check_texts(labels)
     if tag_delimiter is None:
         check_text(list(dict.fromkeys(labels)), "labels")
     shown = {label: label.encode("utf-8", "backslashreplace").decode() for label in {*map(str, labels)}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from bitesize.sources.base import Asked, Source
 from bitesize.sources.beside import Beside, Zipped
 from bitesize.sources.choices import Choice
 from bitesize.sources.features import StackedFields
+from bitesize.sources.given import plain_data, plain_labels
 from bitesize.sources.kinds import taking
 from bitesize.sources.layouts.listing import with_choices
 from bitesize.sources.rules import open_by_rules, open_folder
@@ -110,15 +110,14 @@ def open(  # noqa: A001 - reads as bs.open
         if labels is not None or fields is not None or split is not None:
             raise BadSetting("a Source has its labels, fields and split already")
         return what
+    given, what = what, plain_data(what)
     if isinstance(labels, os.PathLike):
         labels = os.fspath(labels)
     if isinstance(labels, str) and labels.lower().endswith(".npy") and os.path.isfile(labels):
         labels = _labels_file(labels)
-    labels = _held_labels(labels)
-    if labels is True or (isinstance(labels, np.ndarray | list | tuple) and len(np.shape(labels)) == 0):
-        raise BadSetting(f"labels must be one a row, a name, or False for none, not {labels!r}")
+    labels, said = plain_labels(labels, given)
     options = Asked(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row)
-    return _say_inputs(_check_used(_say_labels(_open(what, options), options), options), options)
+    return with_choices(_say_inputs(_check_used(_say_labels(_open(what, options), options), options), options), *said)
 
 
 def _say_inputs(source: Source, options: Asked) -> Source:
@@ -163,26 +162,6 @@ def _labels_file(path: str) -> NDArray[Any]:
     except ValueError as error:
         raise BadFile(f"labels={path!r} cannot be read: {error}") from error
     return labels
-
-
-def _held_labels(labels: Any) -> Any:
-    """Read labels that another library has open, where they are small; larger ones are data of their own.
-
-    Raises
-    ------
-    BadSetting
-        If they take more than 64 bytes a row.
-    """
-    package = type(labels).__module__.partition(".")[0]
-    if package not in ("h5py", "zarr", "dask", "xarray"):
-        return labels
-    shape, dtype = getattr(labels, "shape", ()), getattr(labels, "dtype", None)
-    if package in ("h5py", "zarr") and shape and dtype is not None and math.prod(shape[1:]) * np.dtype(dtype).itemsize <= 64:
-        return labels[:]
-    raise BadSetting(
-        f"labels of {package} of shape {shape} would be read whole into memory: bs.zip(x=bs.open(...), y=bs.open(...)) reads both "
-        "from their files"
-    )
 
 
 def _open(what: Any, options: Asked) -> Source:

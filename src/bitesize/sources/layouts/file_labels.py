@@ -72,6 +72,8 @@ def label_files(labels: Any, names: Names, *, listed: bool, tag_delimiter: str |
         return FileLabels(None, None)
     if is_pattern(labels):
         return _by_pattern(labels, names)
+    if isinstance(labels, str):
+        raise _not_there(labels)
     if isinstance(labels, Mapping):
         return _by_name(labels, names, tag_delimiter)
     if not listed:
@@ -79,6 +81,19 @@ def label_files(labels: Any, names: Names, *, listed: bool, tag_delimiter: str |
     values, classes = class_numbers(labels, len(names), tag_delimiter)
     where = "one a file, in the order of the list" if listed else "one a file, in natural order of their names"
     return FileLabels(values, classes, (Choice(f"labels: {where}", "labels={name: label}"),))
+
+
+def _not_there(labels: str) -> BadSetting:
+    """Return the error for a text that is no file and no pattern."""
+    try:
+        re.compile(labels)
+        seen = "has no group (...)"
+    except re.error as error:
+        seen = f"is no regular expression ({error})"
+    return BadSetting(
+        f"labels={labels!r}: there is no such file or folder, files have no columns, and as a pattern it {seen}. A pattern with one "
+        'group finds the class in the files\' paths, labels="(cat|dog)"'
+    )
 
 
 def prefix_hint(names: Names) -> Choice | None:

@@ -19,6 +19,7 @@ from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.beside import Zipped
 from bitesize.sources.choices import Choice
+from bitesize.sources.given import is_small, plain_labels
 from bitesize.sources.kinds import need, taking
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.listing import (
@@ -37,6 +38,8 @@ from bitesize.sources.splits import split_in
 
 _NAMED = 5
 _TEXT = (str, bytes, os.PathLike)
+# Packages whose arrays are in files, and are read from there.
+_HANDLES = ("h5py", "zarr")
 
 
 def paths_in(what: Any) -> list[Any] | None:
@@ -118,11 +121,14 @@ def _are_files(labels: Sequence[Any]) -> bool:
 def mapping(what: Mapping[str, Any], options: Asked) -> Source:
     """Open a folder, or a list of files, for each class; or an array for each field."""
     values = list(what.values())
-    if values and all(isinstance(value, np.ndarray | LazyArray) for value in values):
+    if any(_is_array(value) for value in values):
         return _arrays_by_name(what, options)
-    if not values or not all(isinstance(value, str | os.PathLike | list | tuple) for value in values):
+    odd = next((str(name) for name, value in what.items() if not isinstance(value, str | os.PathLike | list | tuple)), None)
+    if not values or odd is not None:
+        seen = "" if odd is None else f"the value of {odd!r} is a {type(what[odd]).__name__}: "
         raise BadSetting(
-            'a mapping needs a folder for each class, {"cat": folder, "dog": folder}, or an array for each field, {"x": x, "y": y}'
+            seen
+            + 'a mapping needs a folder for each class, {"cat": folder, "dog": folder}, or an array for each field, {"x": x, "y": y}'
         )
     if options.labels is not None and options.labels is not False:
         raise BadSetting("the keys of a mapping are the classes: leave out labels=")
@@ -195,11 +201,7 @@ def _arrays_by_name(what: Mapping[str, Any], options: Asked) -> Source:
             raise BadSetting(f"the mapping has no {unknown[0]!r}: it has {', '.join(names)}")
         what = {name: what[there] for name, there in wanted.items()}
         names = list(what)
-    lengths = {name: np.shape(array)[:1] for name, array in what.items()}
-    if len(set(lengths.values())) > 1:
-        raise BadSetting(
-            f"arrays of a mapping need as many rows each: {', '.join(f'{name} {np.shape(array)}' for name, array in what.items())}"
-        )
+    _check_lengths(what)
     labels = options.labels
     label = (
         labels
@@ -213,21 +215,84 @@ def _arrays_by_name(what: Mapping[str, Any], options: Asked) -> Source:
     others = [name for name in names if name != label]
     if not others:
         raise BadSetting(f"the mapping has nothing but labels: {', '.join(names)}")
+    given = what[label] if label is not None else None if isinstance(labels, str | bool) else labels
+    said = list[Choice]()
     parts: list[tuple[dict[str, str], Source]] = []
+    if label is not None and _kind(given) in _HANDLES and not is_small(given):
+        parts.append(({label: "x"}, _array_source(label, given, replace(options, labels=None, fields=None))))
+        given = None
+    elif label is not None:
+        frame = next((what[name] for name in others if hasattr(what[name], "index")), None)
+        given, own_choices = plain_labels(given, frame)
+        said += own_choices
     for i, name in enumerate(others):
-        given = (
-            what[label]
-            if label is not None and i == 0
-            else labels
-            if i == 0 and labels is not None and not isinstance(labels, str | bool)
-            else None
-        )
-        source = of_array(what[name], replace(options, labels=given, fields=None))
-        own = {name: "x"} | ({label or "y": "y"} if "y" in source.spec else {})
-        parts.append((own, source))
+        source = _array_source(name, what[name], replace(options, labels=given if i == 0 else None, fields=None))
+        own = {name: source.main} | ({label or "y": "y"} if "y" in source.spec else {})
+        parts.insert(i, (own, source))
     return with_choices(
-        Zipped(parts), Choice(f"fields: {', '.join(names)}" + (f"; labels: {label}" if label else ""), "fields= and labels=")
+        Zipped(parts),
+        Choice(f"fields: {', '.join(names)}" + (f"; labels: {label}" if label else ""), "fields= and labels="),
+        *said,
     )
+
+
+def _kind(value: Any) -> str:
+    return type(value).__module__.partition(".")[0]
+
+
+def _is_array(value: Any) -> bool:
+    """Return whether a value of a mapping is an array, or a column, of any library."""
+    if isinstance(value, str | os.PathLike | list | tuple | bytes):
+        return False
+    return (
+        isinstance(value, np.ndarray | LazyArray)
+        or (hasattr(type(value), "__len__") and taking(value) is not None)
+        or hasattr(type(value), "shape")
+    )
+
+
+def _rows(name: str, value: Any) -> int:
+    shape = getattr(value, "shape", None)
+    if shape is not None and not shape:
+        raise BadSetting(f"the value of {name!r} in the mapping is a single value, not one a row")
+    return int(shape[0]) if shape is not None else len(value)
+
+
+def _check_lengths(what: Mapping[str, Any]) -> None:
+    """Refuse values of a mapping that are no arrays, or of different lengths."""
+    odd = next((name for name, value in what.items() if not _is_array(value) and not isinstance(value, list | tuple)), None)
+    if odd is not None:
+        value = what[odd]
+        if isinstance(value, str | os.PathLike):
+            raise BadSetting(
+                f"the value of {odd!r} in the mapping is a path, beside arrays: bs.zip({odd}=bs.open({os.fspath(value)!r}), ...) joins "
+                "sources side by side"
+            )
+        raise BadSetting(
+            f"the value of {odd!r} in the mapping is a {type(value).__name__}, and no array: pass np.array(list(...))"
+        )
+    lengths = {name: _rows(name, value) for name, value in what.items()}
+    if len(set(lengths.values())) > 1:
+        shapes = ", ".join(f"{name} {getattr(value, 'shape', (lengths[name],))}" for name, value in what.items())
+        raise BadSetting(f"arrays of a mapping need as many rows each: {shapes}")
+
+
+def _array_source(name: str, value: Any, options: Asked) -> Source:
+    """Open one array of a mapping, with its labels."""
+    if isinstance(value, np.ndarray | LazyArray):
+        return of_array(value, options)
+    if isinstance(value, list | tuple):
+        return of_values(list(value), options)
+    kind = taking(value)
+    if kind is None:
+        raise BadSetting(f"the value of {name!r} in the mapping is a {type(value).__name__}, which is no array")
+    source = of_many(kind, value, options)
+    fields = [field for field in source.spec if field != "y" or options.labels is None]
+    if len(fields) > 1:
+        raise BadSetting(
+            f"the value of {name!r} in the mapping has several fields, {', '.join(fields)}: pass each as an array of its own"
+        )
+    return source
 
 
 def of_array(what: NDArray[Any] | LazyArray | Node, options: Asked) -> Source:
@@ -239,6 +304,11 @@ def of_array(what: NDArray[Any] | LazyArray | Node, options: Asked) -> Source:
     if not array.shape or getattr(array.dtype, "hasobject", False):
         raise BadSetting(
             f"{what!r:.200} is no array of numbers with rows: a path, a list of paths, or an array of shape (rows, ...) is needed"
+        )
+    if array.dtype.names is not None:
+        raise BadSetting(
+            f"an array with named fields ({', '.join(array.dtype.names)}): pass a mapping of them, {{name: array[name] for name in "
+            "array.dtype.names}, or pandas.DataFrame(array)"
         )
     if array.dtype.kind in "US":
         raise BadSetting(
