@@ -104,19 +104,79 @@ def test_the_tutorials_model_from_a_file_of_the_users_learns(file, tmp_path):
     learned(data, tmp_path / "run", "--model", tmp_path / file, "--batch-size", 16)
 
 
+def textures(folder, rows=80, classes=("bright", "dark")):
+    """Bright and dark textures: their means lie far from 0, and far from each other."""
+    random, (y, x) = np.random.default_rng(0), np.mgrid[:32, :32]
+    for name, mean in zip(classes, (200, 50), strict=True):
+        (folder / name).mkdir(parents=True)
+        for i in range(rows):
+            wave = 40 * np.sin(random.uniform(0.1, 1) * x + random.uniform(0.1, 1) * y + random.uniform(0, 6))
+            np.save(folder / name / f"{i}.npy", np.clip(mean + wave[..., None] + random.normal(0, 10, (32, 32, 3)), 0, 255))
+    return folder
+
+
+@pytest.mark.parametrize("model", ["mlp", "model.py:make", "model.py:ready"])
+def test_bright_and_dark_textures_are_learned_from_with_the_defaults(model, tmp_path):
+    ready = "ready = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(64, 'relu'), keras.layers.Dense(2)])"
+    (tmp_path / "model.py").write_text(f"{TUTORIAL}\n{ready}\n")
+    data = textures(tmp_path / "data")
+    model = model if model == "mlp" else tmp_path / model
+    result = json.loads(run("train", data, "--model", model, "--out", tmp_path / "run", "--json").stdout)
+    assert result["epochs"][-1]["val_accuracy"] > 0.95
+    assert any("as in a sample of 64 rows" in line for line in result["understood"])
+    found = json.loads(run("evaluate", tmp_path / "run", data, "--json").stdout)
+    assert found["accuracy"] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("first", "taken"),
+    [
+        ("BatchNormalization()", "scaled by 1/255"),
+        ("Rescaling(2.0, offset=-1.0)", "scaled by 1/255"),
+        ("Normalization()", "taken as stored"),
+        ("Rescaling(1 / 255)", "taken as stored"),
+        ("RandomFlip()", "brought to mean 0 and deviation 1"),
+    ],
+)
+def test_a_model_that_begins_with_scaling_is_not_given_standardized_values(first, taken, tmp_path):
+    (tmp_path / "model.py").write_text(
+        TUTORIAL.replace("keras.layers.Flatten()", f"keras.layers.{first}, keras.layers.Flatten()")
+    )
+    data = textures(tmp_path / "data", 20)
+    result = json.loads(
+        run("train", data, "--model", tmp_path / "model.py", "--epochs", 1, "--out", tmp_path / "run", "--json").stdout
+    )
+    assert any(line.startswith("values: ") and taken in line for line in result["understood"])
+
+
+def test_a_model_that_has_not_learned_is_said(tmp_path):
+    data = in_folders(tmp_path / "data", np.random.default_rng(0).uniform(0, 255, (40, 8, 8, 3)))
+    options = ["--model", "mlp", "--epochs", 1, "--learning-rate", 1e-9, "--out", tmp_path / "run"]
+    # The same rows in both classes: no model could be better.
+    for path in list((data / "Cats1").iterdir()):
+        (data / "Dogs1" / path.name).write_bytes(path.read_bytes())
+    val = in_folders(tmp_path / "val", np.full((4, 8, 8, 3), 90.0) + np.arange(8)[:, None])
+    done = run("train", data, "--val", val, *options)
+    assert "no better than always answering 'Cats1' (0.500): try more epochs, --model cnn or --normalize data" in done.stderr
+    result = json.loads(run("train", data, "--val", val, *options, "--json").stdout)
+    assert result["largest_class"] == {"class": "Cats1", "share": 0.5}
+
+
 def test_the_line_is_printed_and_kept_with_the_run(tmp_path):
     data = in_folders(tmp_path / "data", pictures(40))
     done = run("train", data, "--model", "mlp", "--epochs", 1, "--out", tmp_path / "run")
-    line = "values: float64 from 0 to 255, scaled by 1/255"
+    line = "values: float64 from 0 to 255, brought to mean 0 and deviation 1, as in a sample of 36 rows"
     assert line in done.stdout
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["values"].startswith(line)
-    assert config["scaling"] == [bs.Scale(1 / 255).to_dict()]
+    (step,) = config["scaling"]
+    assert step["name"] == "Normalize"
+    assert len(step["mean"]) == 3
     assert config["value_range"].items() >= {"dtype": "float64", "kind": "bytes"}.items()
 
 
 @pytest.mark.parametrize(
-    ("setting", "scaling"), [("none", []), ("unit", ["Scale"]), ("data", ["Normalize"]), ("model", ["Scale"])]
+    ("setting", "scaling"), [("none", []), ("unit", ["Scale"]), ("data", ["Normalize"]), ("model", ["Normalize"])]
 )
 def test_a_setting_decides_otherwise(setting, scaling, tmp_path):
     data = in_folders(tmp_path / "data", pictures(40))
@@ -169,18 +229,27 @@ def test_data_in_other_units_are_refused(trained, tmp_path):
         said = refused(command, out, unit, *(["--out", tmp_path / "p.csv"] if command == "predict" else []))
         assert "float64 from 0 to 255" in said
         assert "multiply the data by 255" in said
+    for options in (["--normalize", "none"], []):
+        _check_run_on_unit(tmp_path / f"of {len(options)}", trained[1], options)
+
+
+def _check_run_on_unit(tmp_path, bytes_, options):
     ours = tmp_path / "ours"
-    learned(in_folders(tmp_path / "more", pictures() / 255), ours, "--model", "mlp", "--batch-size", 16)
-    assert "divide the data by 255" in refused("evaluate", ours, trained[1])
-    done = run("evaluate", ours, in_folders(tmp_path / "bytes", pictures().astype(np.uint8)))
+    learned(in_folders(tmp_path / "more", pictures() / 255), ours, "--model", "mlp", "--batch-size", 16, *options)
+    assert "divide the data by 255" in refused("evaluate", ours, bytes_)
+    integers = in_folders(tmp_path / "bytes", pictures().astype(np.uint8))
+    done = run("evaluate", ours, integers)
     assert "uint8 from 0 to 255, scaled by 1/255 to those of the run" in done.stdout
+    losses = [json.loads(run("evaluate", ours, data, "--json").stdout)["loss"] for data in (tmp_path / "more", integers)]
+    assert losses[0] == pytest.approx(losses[1], abs=0.02)
 
 
 def test_validation_data_do_not_change_the_scaling(tmp_path):
     data, dark = in_folders(tmp_path / "data", pictures(60)), in_folders(tmp_path / "dark", pictures(20) / 10)
     run("train", data, "--val", dark, "--model", "mlp", "--epochs", 1, "--out", tmp_path / "run")
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["scaling"] == [bs.Scale(1 / 255).to_dict()]
+    run("train", data, "--val-split", 0, "--model", "mlp", "--epochs", 1, "--out", tmp_path / "alone")
+    config, alone = (json.loads((tmp_path / name / "config.json").read_text()) for name in ("run", "alone"))
+    assert config["scaling"] == alone["scaling"]
     assert config["transforms"] == config["scaling"]
 
 

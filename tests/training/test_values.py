@@ -47,6 +47,17 @@ def test_each_range_is_brought_to_about_0_to_1(name, x, done):
         assert 0.3 < out.max() < 3
 
 
+@pytest.mark.parametrize("x", [X * 255, (X * 255).astype(np.uint8), X, (X * 65535).astype(np.uint16), (X > 0.5), X[..., 0]])
+def test_values_are_standardized_where_the_model_wants_that(x):
+    source, budget = bs.open(x), Budget("64 MiB")
+    found = choose_scaling(source, "model", None, measure_values(source, budget), budget, standardize=True)
+    assert "brought to mean 0 and deviation 1, as in a sample of 20 rows" in found.line
+    with bs.Loader(source, batch_size=20, memory="16 MiB", transforms=found.steps, dtype="float32") as loader:
+        out = next(iter(loader))["x"].reshape(-1, x.shape[3] if x.ndim == 4 else 1)
+        np.testing.assert_allclose(out.mean(axis=0), 0, atol=1e-3)
+        np.testing.assert_allclose(out.std(axis=0), 1, atol=1e-3)
+
+
 def test_a_small_table_of_whole_numbers_is_no_picture():
     ages = np.random.default_rng(0).integers(0, 90, (50, 4))
     assert "each of 4 columns brought to mean 0" in scaling_of(ages).line

@@ -41,7 +41,7 @@ def check(
     from bitesize.sources.opening import open_parts
 
     parts, unopened = (
-        open_parts(data, opening.labels, **opening.settings)
+        open_parts(data, opening.labels_setting, **opening.settings)
         if opening.split is None
         else ({opening.split: opening.open(data)}, {})
     )

@@ -127,6 +127,8 @@ class Opening:
     @property
     def labels_setting(self) -> Any:
         """The labels as `bitesize.open` takes them: False for none, a list for several names."""
+        from bitesize.training.settings import parse_labels
+
         return parse_labels(self.labels)
 
     def open(self, data: str) -> Any:
@@ -179,23 +181,6 @@ def parse_fields(text: str | None) -> list[str] | dict[str, str] | None:
     if not all(all(part) for part in parts) or len({len(part) for part in parts}) > 1:
         raise BadSetting(f"--fields takes names, a,b, or what they are called in the data, x=image,y=label, not {text!r}")
     return {part[0]: part[1] for part in parts} if len(parts[0]) == 2 else [part[0] for part in parts]
-
-
-def parse_labels(text: str | None) -> str | list[str] | bool | None:
-    """Read labels: ``none`` for no labels, ``a,b`` for several columns, else as it stands.
-
-    Examples
-    --------
-    >>> parse_labels("none"), parse_labels("round,bright"), parse_labels("(cat|dog)")
-    (False, ['round', 'bright'], '(cat|dog)')
-    """
-    import os
-
-    if text == "none":
-        return False
-    if text is not None and "," in text and "(" not in text and not os.path.exists(text):
-        return [word.strip() for word in text.split(",")]
-    return text
 
 
 def parse_batch_size(text: str) -> int | str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import command, console, counted, errors, plain, print_json, understood
+from bitesize.cli.console import command, console, counted, errors, plain, print_json, print_warning, understood
 from bitesize.cli.options import (
     BatchSize,
     ImageSize,
@@ -249,7 +249,23 @@ def run(
             job.close()
     if not quiet:
         _print_end(result, out)
+        if lost := _not_learned(result, job.settings):
+            print_warning(lost)
     return {**result, "out": out, "understood": [*understood(job.train), *job.said, *job.warnings]}
+
+
+def _not_learned(result: dict[str, Any], settings: TrainSettings) -> str | None:
+    """Return a line where the saved model is no better than a constant answer, or None."""
+    largest = result["largest_class"]
+    line = result["epochs"][(result["best_epoch"] or len(result["epochs"])) - 1] if result["epochs"] else {}
+    accuracy = line.get("val_accuracy")
+    if largest is None or accuracy is None or accuracy > largest["share"]:
+        return None
+    ways = ["more epochs"]
+    ways += ["--model cnn"] if settings.model == "mlp" or ".py" in settings.model else []
+    ways += ["--normalize data"] if settings.normalize != "data" else ["another --learning-rate"]
+    answer = f"no better than always answering {largest['class']!r} ({largest['share']:.3f})"
+    return f"{answer}: try {', '.join(ways[:-1])} or {ways[-1]}"
 
 
 def _say_what_is_there(out: str, broken: Broken | None) -> None:

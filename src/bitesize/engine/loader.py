@@ -152,7 +152,8 @@ class Loader(Standing):
         self._held = 1
         room = available(self._working)
         besides = measure_overhead(self.budget.in_use)
-        self._needs = self._least_needs = Needs(self._pipeline, order, threads or self._working + STANDBY[0], room, besides)
+        wanted = threads or self._working + STANDBY[0]
+        self._needs = self._least_needs = Needs(self._pipeline, order, wanted, room, besides, working=self._working)
         if batch_size == "auto":
             batch_size = auto_batch_size(self._needs, self._slots, min(len(source), 256), self.budget)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:

@@ -45,7 +45,7 @@ class Needs:
     """What a loader needs for a batch of any size.
 
     ``room`` is what this process may take, whatever the budget says, and ``overhead`` what it holds besides; ``window`` are
-    the bytes of rows that are held in memory to draw from.
+    the bytes of rows that are held in memory to draw from. Of ``threads``, ``working`` begin to work (0: all); others wait.
     """
 
     pipeline: Pipeline
@@ -54,12 +54,16 @@ class Needs:
     room: Limit
     overhead: int
     window: int = 0
+    working: int = 0
 
     def fixed_parts(self, rows: int) -> list[Part]:
         """List every permanent need but the slots, for batches of so many rows a rank."""
         source, pipeline = self.pipeline.source, self.pipeline
         each = thread_nbytes(pipeline, rows)
-        detail = f"{self.threads} threads, {format_size(each)} each{' to read files into' if pipeline.decodes else ''}"
+        spare = max(0, self.threads - (self.working or self.threads))
+        working = f"{self.threads - spare} thread{'' if self.threads - spare == 1 else 's'}"
+        beside = f" and {spare} in reserve" if spare else ""
+        detail = f"{working}{beside}, {format_size(each)} each{' to read files into' if pipeline.decodes else ''}"
         parts = [Part("thread scratch", self.threads * each, detail)]
         parts.append(Part("index", source.nbytes, f"names and labels of {len(source):,} rows"))
         parts.append(Part("order", self.order.nbytes + rows * _ROW_OVERHEAD * 4, self.order.detail))

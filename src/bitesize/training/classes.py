@@ -115,6 +115,14 @@ def _no_classes(source: Source, where: str) -> str:
     return f"{where} has no classes" + (f" ({left})" if left else "") + f": {advice}"
 
 
+def largest_class(source: Source | None, classes: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return the largest class of validation data, as ``class`` and ``share``: the accuracy of always answering with it."""
+    if source is None or source.labels is None or not len(source):
+        return None
+    counts = np.bincount(source.labels, minlength=len(classes))
+    return {"class": classes[int(counts.argmax())], "share": round(float(counts.max() / counts.sum()), 6)}
+
+
 def match_classes(source: Source, classes: tuple[str, ...], where: str) -> Source:
     """Number the classes of a source as a run numbers them, by name.
 

@@ -19,10 +19,13 @@ from bitesize.sources.opening import open_to_train
 from bitesize.sources.splits import InParts, part_of
 from bitesize.spec import Field
 from bitesize.training.classes import match_classes, with_classes
-from bitesize.training.settings import TrainSettings
+from bitesize.training.settings import TrainSettings, parse_labels
 
 # Rows of validation data whose contents are compared with those of training data, where rows have no paths.
 _COMPARED = 256
+_NO_LABELS = (
+    "--labels none takes the data without labels, and {} needs the class of each row: leave it out, or name the labels"
+)
 # Training data of fixed size is read to compare it with validation data up to this many bytes.
 _MOST_READ = 1 << 30
 
@@ -54,12 +57,15 @@ def open_data(settings: TrainSettings) -> RunData:
     BadSetting
         If there are fewer than two classes, or validation data has others.
     """
+    labels = parse_labels(settings.labels)
+    if labels is False:
+        raise BadSetting(_NO_LABELS.format("training"))
     parts: Mapping[str, str] = {}  # part of the data to its name there
     try:
-        source = open_to_train(settings.data, settings.labels, settings.split, **settings.opening)
+        source = open_to_train(settings.data, labels, settings.split, **settings.opening)
     except InParts as error:
         parts = {part: name for name in error.parts if (part := part_of(name))}
-        source = open_to_train(settings.data, settings.labels, parts.get("train", "train"), **settings.opening)
+        source = open_to_train(settings.data, labels, parts.get("train", "train"), **settings.opening)
     source = with_classes(source, settings.labels, settings.data)
     classes = source.classes
     assert classes is not None
@@ -85,7 +91,7 @@ def open_like(
     settings
         Of the run.
     data, labels, split
-        The data at hand, as `open_to_train` takes them.
+        The data at hand, as `open_to_train` takes them; labels as text.
     features
         `Source.feature_names` of the training data.
 
@@ -94,7 +100,7 @@ def open_like(
     BadSetting
         If the data lacks a column that the run was trained on.
     """
-    source = open_to_train(data, labels, split, **settings.opening)
+    source = open_to_train(data, parse_labels(labels), split, **settings.opening)
     there = source.feature_names
     if features is None or there == features:
         return source
@@ -127,7 +133,7 @@ def open_for_run(
     config
         The run's.
     data, labels, split
-        As `open_to_train` takes them. Labels that are not given are looked for in the column that the run had them from.
+        As `open_to_train` takes them, labels as text. Labels that are not given are looked for in the column that the run had them from.
     given
         Settings of `bitesize.open` that go before those of the run.
     labelled
@@ -138,6 +144,8 @@ def open_for_run(
     BitesizeError
         As `open_to_train`; or if the data has no such labels or feature columns.
     """
+    if labelled and parse_labels(labels) is False:
+        raise BadSetting(_NO_LABELS.format("evaluation"))
     known = {each.name for each in fields(TrainSettings)}
     settings = TrainSettings(**{name: value for name, value in config["settings"].items() if name in known})
     settings = replace(settings, **given)

@@ -18,6 +18,7 @@ from bitesize.memory.budget import Budget
 from bitesize.outputs.sklearn import Progress, partial_fit
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
+from bitesize.training.classes import largest_class
 from bitesize.training.data import open_data
 from bitesize.training.run import RunFolder
 from bitesize.training.score import evaluate, log_probabilities
@@ -260,6 +261,7 @@ def train_estimator(job: EstimatorJob, watcher: Watcher) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - began, 3),
         "bad_rows": len(_bad_rows(job)),
         "best_epoch": None,
+        "largest_class": largest_class(job.val, job.classes),
     }
     job.run.write_summary(result)
     return result

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from bitesize.training.run import RunFolder
 from bitesize.training.user_model import is_file, model_of_file
 
 Shape = tuple[int, ...]
+
+# Layers that leave values what they are, by the beginnings of their names.
+_RESHAPING = ("InputLayer", "Flatten", "Reshape", "Permute", "Random", "Resizing", "CenterCrop", "Cropping", "ZeroPadding")
 
 # Sides that the cnn and most of keras.applications can halve often enough.
 _LEAST_SIDE = 16
@@ -102,12 +106,23 @@ def expected_colors(name: str) -> NDArray[np.float64] | None:
 
 def scales_itself(model: Any) -> bool:
     """Whether a model of the user's begins with a layer that scales pixels of 0 to 255."""
-    for layer in getattr(model, "layers", ())[:3]:
+    for layer in itertools.islice(_leaves(model), 4):
         if type(layer).__name__ == "Normalization":
             return True
         if type(layer).__name__ == "Rescaling":
             return float(np.max(np.abs(layer.scale))) < 0.1
     return False
+
+
+def begins_with_scaling(model: Any) -> bool:
+    """Whether the first layer of a model that computes anything brings values to a range of its own."""
+    layer = next((each for each in _leaves(model) if not type(each).__name__.startswith(_RESHAPING)), None)
+    return type(layer).__name__ in ("Rescaling", "Normalization", "BatchNormalization")
+
+
+def _leaves(model: Any) -> Iterator[Any]:
+    for layer in getattr(model, "layers", ()):
+        yield from _leaves(layer) if hasattr(layer, "layers") else (layer,)
 
 
 def saved_image_size(name: str) -> int | None:

@@ -19,6 +19,7 @@ from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.data import open_data
 from bitesize.training.models import (
+    begins_with_scaling,
     build_model,
     default_model,
     expected_colors,
@@ -164,7 +165,8 @@ def _scaling(settings: TrainSettings, train: Source, model: Any, budget: Budget)
     if earlier is not None and settings.normalize == "model":
         steps, differs = adapt_scaling(*saved_scaling(earlier), values)
         return Scaling(steps, values, differs or f"values: {values}, scaled as in the run of {settings.model}")
-    expects_pixels = is_file(settings.model) or settings.model.endswith(".keras")
+    of_user = is_file(settings.model)
+    expects_pixels = of_user or settings.model.endswith(".keras")
     if settings.normalize == "model" and expects_pixels and scales_itself(model):
         line = f"values: {values}, taken as stored: the model has a layer of its own that scales them ({SETTING} decides otherwise)"
         return Scaling([], values, line)
@@ -174,6 +176,7 @@ def _scaling(settings: TrainSettings, train: Source, model: Any, budget: Budget)
         expected_colors(settings.model),
         values,
         budget,
+        standardize=settings.model == "mlp" or (of_user and not begins_with_scaling(model)),
         on_error=settings.on_error,
         max_bad=settings.max_bad,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ class TrainSettings:
     Parameters
     ----------
     data, labels, val
-        What `bitesize.open` takes: the data, a CSV of labels, and data for validation.
+        What `bitesize.open` takes: the data, labels as text (see `parse_labels`), and data for validation.
     split, fields, mode, orient, weights, tag_delimiter, file_is_row
         As `bitesize.open` takes them.
     val_split
@@ -125,6 +126,21 @@ class TrainSettings:
     def opening(self) -> dict[str, Any]:
         """The settings of `bitesize.open` besides data, labels and split."""
         return {name: getattr(self, name) for name in OPENING}
+
+
+def parse_labels(text: str | None) -> str | list[str] | bool | None:
+    """Read labels: ``none`` for no labels, ``a,b`` for several columns, else as it stands.
+
+    Examples
+    --------
+    >>> parse_labels("none"), parse_labels("round,bright"), parse_labels("(cat|dog)")
+    (False, ['round', 'bright'], '(cat|dog)')
+    """
+    if text == "none":
+        return False
+    if text is not None and "," in text and "(" not in text and not os.path.exists(text):
+        return [word.strip() for word in text.split(",")]
+    return text
 
 
 def parse_interval(text: str) -> tuple[int | None, float | None]:

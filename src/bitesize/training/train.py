@@ -6,6 +6,7 @@ import time
 from typing import Any, Protocol
 
 from bitesize.training.backend import load_keras
+from bitesize.training.classes import largest_class
 from bitesize.training.fit import fit
 from bitesize.training.prepare import Job, class_weights
 
@@ -32,7 +33,8 @@ def train(job: Job, watcher: Watcher) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``epochs`` (one dict each), ``rows_per_second``, ``peak_bytes`` and ``budget`` in bytes, ``seconds``.
+        ``epochs`` (one dict each), ``rows_per_second``, ``peak_bytes`` and ``budget`` in bytes, ``seconds``, and
+        ``largest_class`` of the validation data with its share of the rows.
     """
     keras = load_keras()
     settings = job.settings
@@ -66,6 +68,7 @@ def train(job: Job, watcher: Watcher) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - began + records.earlier, 3),
         "bad_rows": len(bad),
         "best_epoch": None if stopping is None else int(stopping.best_epoch) + 1,
+        "largest_class": largest_class(job.val, job.classes),
     }
     job.run.write_summary(result)
     return result

@@ -119,6 +119,7 @@ def choose_scaling(
     values: Values,
     budget: Budget,
     *,
+    standardize: bool = False,
     nonnegative: bool = False,
     on_error: Any = "raise",
     max_bad: float = 0.01,
@@ -136,7 +137,10 @@ def choose_scaling(
     values
         As `measure_values` returns them.
     budget
-        What measuring all rows may hold.
+        What measuring rows may hold.
+    standardize
+        Whether the model learns best from values around 0, as dense layers without normalization do: ``"model"`` then brings
+        images to mean 0 and deviation 1, a channel each, as measured on a sample of rows.
     nonnegative
         Whether the model takes no values below 0.
     on_error, max_bad
@@ -159,6 +163,8 @@ def choose_scaling(
         raise BadSetting(f"this model takes no values below 0, and the data are {values}: another --model takes them")
     if normalize == "data" or (normalize == "model" and (whole is None or few) and not nonnegative):
         return _by_statistics(source, values, budget, on_error, max_bad)
+    if normalize == "model" and standardize and not _is_table(source):
+        return _by_sample(source, values, budget)
     if nonnegative and normalize == "model" and whole is None:
         return _said([], values, "taken as stored")
     if whole is None:
@@ -207,12 +213,13 @@ def adapt_scaling(steps: Sequence[Step], trained: Values, given: Values) -> tupl
     BadSetting
         If the data's values are clearly in other units.
     """
+    as_of_run = list(steps)
     steps = [_stored_as(step, trained, given) for step in steps]
     if given.kind == trained.kind and trained.kind != "other":
         return steps, None
     differ = f"the run was trained on values of {trained}, and the data has {given}"
     if trained.kind == "unit" and trained.minimum >= 0 and given.dtype == "uint8":
-        return [Scale(1 / _BYTE), *steps], f"values: {given}, scaled by 1/255 to those of the run, {trained}"
+        return [Scale(1 / _BYTE), *as_of_run], f"values: {given}, scaled by 1/255 to those of the run, {trained}"
     if trained.kind == "unit" and given.maximum > _BYTE * _LEAST_SHARE:
         raise BadSetting(f"{differ}: divide the data by {255 if given.maximum <= _BYTE else 65535} first")
     if trained.kind in ("bytes", "words") and given.kind == "unit" and not given.integral:
@@ -268,6 +275,15 @@ def _by_statistics(source: Source, values: Values, budget: Budget, on_error: Any
         return _said(steps, values, done if what.shape[0] == 1 else f"each of {what.shape[0]:,} columns {done}")
     found = source.statistics(budget, on_error=on_error)
     _refuse_not_finite(found.not_finite)
+    return _said([Normalize(*found.normalization)], values, done)
+
+
+def _by_sample(source: Source, values: Values, budget: Budget) -> Scaling:
+    """Measure mean and deviation of each channel on evenly spaced rows; rows that cannot be read are left out."""
+    rows = np.unique(np.linspace(0, len(source) - 1, min(_SAMPLE, len(source))).astype(np.int64))
+    found = source.subset(rows).statistics(budget, on_error="skip")
+    _refuse_not_finite(found.not_finite)
+    done = f"brought to mean 0 and deviation 1, as in a sample of {found.rows:,} row{'' if found.rows == 1 else 's'}"
     return _said([Normalize(*found.normalization)], values, done)
 
 
