@@ -39,7 +39,7 @@ def data(tmp_path_factory):
 def test_a_part_is_chosen_by_an_option_and_the_error_says_so(data):
     for command in (["evaluate", data / "run"], ["stats"], ["inspect"], ["bench"], ["predict", data / "run"]):
         said = run(*command, data / "table.csv", code=1).stderr
-        assert "holds data in parts (train, val): choose one with --split train" in said, command
+        assert "has splits (train, val): choose one with --split train" in said, command
     assert json.loads(run("plan", data / "table.csv", "--split", "val", "--json").stdout)["rows"] == 40
     whole = json.loads(run("plan", data / "table.csv", "--json").stdout)  # as `bitesize train` takes them
     assert (whole["rows"], whole["parts"]["validation"] > 0) == (80, True)

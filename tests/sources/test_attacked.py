@@ -142,7 +142,7 @@ def test_data_in_parts_are_not_opened_whole_whatever_way_they_are_cut_into_files
         pq.write_table(pa.table({"v": [i + 1.0, i + 3.0], "split": ["train", "val"]}), tmp_path / "mf" / f"{i}.parquet")
     files = sorted(tmp_path.glob("*.feather"))
     for what in (files, str(tmp_path / "*.feather"), tmp_path / "mf", sorted((tmp_path / "mf").glob("*.parquet"))):
-        with pytest.raises(bs.BadSetting, match=r"in parts \(train, val\)"):
+        with pytest.raises(bs.BadSetting, match=r"has splits \(train, val\)"):
             bs.open(what)
         assert len(bs.open(what, split="val")) == 2
     assert read_rows(bs.open(tmp_path / "mf", split="val"), [0, 1]) == {"x": [np.float64(v).tobytes() for v in (3.0, 4.0)]}
@@ -284,7 +284,7 @@ def test_files_that_are_called_like_a_part_may_hold_rows_of_all(tmp_path):
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     pq.write_table(pa.table({"x": [1.0, 2.0, 3.0], "split": ["train", "val", "val"]}), tmp_path / "train.parquet")
     for what in (tmp_path, str(tmp_path / "*.parquet"), tmp_path / "train.parquet", [tmp_path / "train.parquet"]):
-        with pytest.raises(bs.BadSetting, match="in parts"):
+        with pytest.raises(bs.BadSetting, match="has splits"):
             bs.open(what)
         assert [len(bs.open(what, split=part)) for part in ("train", "val")] == [1, 2], what
     with pytest.raises(bs.NotFound, match="'test'"):

@@ -72,7 +72,7 @@ def test_a_table_gives_labels_targets_and_weights(tmp_path):
             f"images/{'ab'[i % 2]}/{i}.png,{'cat' if i % 3 else 'dog'},{i + 0.5},{i},text {i},{'train' if i < 9 else 'valid'}"
         )
     (tmp_path / "table.csv").write_text("\n".join(lines))
-    with pytest.raises(bs.BadSetting, match=r"in parts \(train, valid\)"):
+    with pytest.raises(bs.BadSetting, match=r"has splits \(train, valid\)"):
         bs.open(tmp_path / "table.csv")
     source = bs.open(tmp_path / "table.csv", split="train")
     assert (len(source), source.classes, sorted(source.spec)) == (9, ("cat", "dog"), ["age", "weight", "x", "y"])
@@ -118,7 +118,7 @@ def test_a_folder_with_metadata_is_described_by_it(tmp_path):
 def test_parts_of_a_folder_are_found_under_their_usual_names(tmp_path):
     write_images(tmp_path / "train", 10)
     write_images(tmp_path / "valid", 4)
-    with pytest.raises(bs.BadSetting, match=r'in parts \(train, val\): choose one with split="train"'):
+    with pytest.raises(bs.BadSetting, match=r'has splits \(train, val\): choose one with split="train"'):
         bs.open(tmp_path)
     assert (len(bs.open(tmp_path, split="train")), len(bs.open(tmp_path, split="val"))) == (10, 4)
     with pytest.raises(bs.NotFound, match="no split 'test': it has the folders train, valid"):
@@ -151,7 +151,7 @@ def test_datasets_of_other_libraries_are_read():
     source = bs.open(made.shuffle(seed=0).select(range(20)))
     assert (len(source), source.classes) == (20, ("cat", "dog"))
     check_source(source)
-    with pytest.raises(bs.BadSetting, match=r"in parts \(train\)"):
+    with pytest.raises(bs.BadSetting, match=r"has splits \(train\)"):
         bs.open(datasets.DatasetDict({"train": made}))
     assert len(bs.open(datasets.DatasetDict({"train": made}), split="train")) == 40
 
@@ -264,7 +264,7 @@ def test_tables_of_arrow_have_several_labels_and_a_column_of_parts(tmp_path, kin
     elif kind != "arrow":
         pytest.importorskip(kind)
         what = table.to_pandas() if kind == "pandas" else pytest.importorskip("polars").from_arrow(table)
-    with pytest.raises(bs.BadSetting, match=r"in parts \(train, valid\)"):
+    with pytest.raises(bs.BadSetting, match=r"has splits \(train, valid\)"):
         bs.open(what)
     with pytest.raises(bs.NotFound, match="no rows of the part 'test': it has train, valid"):
         bs.open(what, split="test")

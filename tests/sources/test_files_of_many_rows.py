@@ -256,7 +256,7 @@ def test_a_folder_of_parquet_files_is_one_source_and_has_parts(tmp_path):
             own = list(rows)[number::2]
             name = f"{part}-{number:05}-of-00002.parquet"
             pq.write_table(pa.table({"x": [float(i) for i in own], "y": [int(Y[i]) for i in own]}), tmp_path / name)
-    with pytest.raises(bs.BadSetting, match=r'in parts \(train, test\): choose one with split="train"'):
+    with pytest.raises(bs.BadSetting, match=r'has splits \(train, test\): choose one with split="train"'):
         bs.open(tmp_path)
     assert (len(bs.open(tmp_path, split="train")), len(bs.open(tmp_path, split="test"))) == (40, 20)
     assert len(bs.open(str(tmp_path / "train-*.parquet"))) == 40

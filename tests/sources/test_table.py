@@ -212,7 +212,7 @@ def test_a_row_of_a_csv_is_named_by_its_line(tmp_path, pandas):
 def test_parts_of_a_csv_of_numbers_are_chosen_by_its_column(tmp_path, pandas):
     rows = "".join(f"{i}.5,{'ab'[i % 2]},{'train' if i < 6 else 'val'}\n" for i in range(8))
     (tmp_path / "n.csv").write_text(f"a,label,Split\n{rows}")
-    with pytest.raises(bs.BadSetting, match=r"in parts \(train, val\)"):
+    with pytest.raises(bs.BadSetting, match=r"has splits \(train, val\)"):
         bs.open(tmp_path / "n.csv")
     val = bs.open(tmp_path / "n.csv", split="val")
     assert (len(val), val.classes, val.feature_names) == (2, ("a", "b"), ("a",))

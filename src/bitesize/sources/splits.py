@@ -68,7 +68,7 @@ class InParts(BadSetting):
 
     def told(self, setting: str) -> str:
         """Say what there is, and how to choose: by a setting in which the name takes the place of ``{}``."""
-        return f"{self.where} holds data in parts ({', '.join(self.parts)}): choose one with {setting.format(self.parts[0])}"
+        return f"{self.where} has splits ({', '.join(self.parts)}): choose one with {setting.format(self.parts[0])}"
 
     def __reduce__(self) -> tuple[type[InParts], tuple[str, tuple[str, ...]]]:
         return type(self), (self.where, self.parts)
