@@ -360,3 +360,51 @@ def test_arrays_in_a_list_are_said_to_be_rows():
     assert not bs.open(X.tolist()).choices
     with pytest.raises(bs.BadSetting, match=r"shapes \(3, 2\), \(3,\).*bs\.open\(x, y\)"):
         bs.open([X, np.arange(3)])
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["0,5", "1,25", "2,5"], "decimal comma, such as '0,5'.*decimal=','"),
+        (["1,000", "2,500", "900"], "of thousands.*thousands=','"),
+    ],
+)
+def test_numbers_with_a_comma_are_named(tmp_path, cells, message):
+    (tmp_path / "t.csv").write_text(
+        "a;b;label\n" + "".join(f"{cell};{cell};{i % 2}\n" for i, cell in enumerate(cells)), encoding="utf-8"
+    )
+    with pytest.raises(bs.BadSetting, match=rf"column 'a' of .*t\.csv has numbers with .*{message}"):
+        bs.open(tmp_path / "t.csv")
+
+
+def test_labels_with_a_comma_may_be_decimals_and_other_columns_are_left_out_for_it(tmp_path):
+    for i in range(3):
+        image(tmp_path / f"{i}.png", i)
+    (tmp_path / "t.csv").write_text("path;label\n0.png;0,5\n1.png;1,5\n2.png;0,1\n", encoding="utf-8")
+    with pytest.raises(bs.BadSetting, match="with a point where this is a decimal comma"):
+        bs.open(tmp_path / "t.csv")
+    (tmp_path / "u.csv").write_text("path;size;label\n0.png;0,5;a\n1.png;1,5;b\n2.png;7;a\n", encoding="utf-8")
+    assert "size: numbers with a comma; write them with a decimal point" in bs.open(tmp_path / "u.csv").left_out
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("scans/A.PNG", r"scans.a\.png is there, which differs in case"),
+        ("scans/a.jpg", r"scans.a\.png is there, which differs in the suffix"),
+        ("/home/x/data/scans/a.png", r"path of another machine, and .*scans.a\.png is there"),
+        (r"C:\data\scans\a.png", r"path of another machine, and .*scans.a\.png is there"),
+        ("https://example.org/scans/a.png", "remote addresses, which are not read"),
+    ],
+)
+@pytest.mark.parametrize("column", ["path", "photo"])
+def test_a_path_that_is_not_there_is_answered_with_what_is(tmp_path, named, message, column):
+    image(tmp_path / "scans" / "a.png", 1)
+    if (tmp_path / "SCANS").exists() and "A.PNG" in named:
+        pytest.skip("names differ in case alone: one file here")
+    (tmp_path / "t.csv").write_text(f"{column},label\n{named},a\n", encoding="utf-8")
+    with pytest.raises(bs.NotFound, match=message):
+        bs.open(tmp_path / "t.csv")
+    (tmp_path / "u.csv").write_text(f"{column},label\nnone.png,a\n", encoding="utf-8")
+    with pytest.raises(bs.NotFound, match=r"none\.png$"):
+        bs.open(tmp_path / "u.csv")

@@ -191,6 +191,7 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
         words = {part for cell in cells for part in split_tags(cell, delimiter)}
         parts_alone = [part in known for own in several.values() for part in own]
         alone, beside = all(parts_alone), any(parts_alone)
+        numeric = all(word.isdigit() for word in words)
         few = len(words) <= len(cells) / 2
         named = re.search(r"\b(?:tags?|keywords?)\b", what, re.IGNORECASE) is not None
         if delimiter in ("_", "-") and not (alone or named):
@@ -202,6 +203,7 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
             raise BadSetting(
                 f"{what} looks like several tags a row, such as {example!r}: say tag_delimiter={delimiter!r} for a 0 or 1 for each "
                 'tag, or tag_delimiter="" where each text is one class'
+                + (", or write numbers with a point where this is a decimal comma" if delimiter == "," and numeric else "")
             )
     return []
 

@@ -337,10 +337,10 @@ def of_values(what: Any, options: Asked) -> Source:
     try:
         array = what if isinstance(what, np.ndarray) else np.asarray(what)
     except ValueError as error:
-        shapes = [np.shape(part) for part in what] if are_arrays else []
-        if shapes:
+        seen = [np.shape(part) for part in what] if are_arrays else []
+        if seen:
             raise BadSetting(
-                f"each array of a list is one row, and these have the shapes {', '.join(map(str, shapes[:_NAMED]))}. Inputs and labels: "
+                f"each array of a list is one row, and these have the shapes {', '.join(map(str, seen[:_NAMED]))}. Inputs and labels: "
                 "bs.open(x, y); arrays of many rows each: bs.chain([bs.open(a), bs.open(b)])"
             ) from error
         raise BadSetting(f"the rows of a list must have one shape: {error}") from error
