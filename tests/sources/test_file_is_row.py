@@ -81,7 +81,7 @@ def test_files_of_one_folder_lists_and_patterns(tmp_path, write):
         usual = bs.open(what)
         assert len(usual) == (16 if write in (hdf5, zarr) else 2)
         said = [choice.setting for choice in usual.choices if choice.setting.startswith("file_is_row")]
-        assert said == {npy: ["file_is_row=False"], npz: []}.get(write, ["file_is_row=True"])
+        assert said == {npy: ["file_is_row=False"], npz: ["file_is_row=False"]}.get(write, ["file_is_row=True"])
         assert bs.open(what, file_is_row=usual.spec["x"].shape == (8, 8)).choices == ()  # no doubt, where it is asked for
     if write is not zarr:
         assert len(bs.open(paths[0], file_is_row=True)) == 1

@@ -10,6 +10,7 @@ from bitesize.decode.header import SUFFIXES
 from bitesize.errors import BadSetting, NotFound
 from bitesize.files.names import Names, names_of
 from bitesize.sources.choices import Choice
+from bitesize.sources.lost_files import hint
 
 # Folders beside a table that hold its files.
 _FOLDERS = ("images", "imgs", "img", "image", "photos", "pictures", "files", "data", "train", "jpg", "png")
@@ -71,7 +72,9 @@ def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> Found:
             found.append(path)
     if missing:
         below = " or ".join(dict.fromkeys(root or "." for root in roots))
-        raise NotFound(f"{len(missing)} files of {table} do not exist below {below}: {', '.join(missing[:_NAMED])}")
+        raise NotFound(
+            f"{len(missing)} files of {table} do not exist below {below}: {', '.join(missing[:_NAMED])}{hint(missing[0], roots)}"
+        )
     return Found(names_of(found), tuple(Choice(said, "") for said in finder.ways))
 
 

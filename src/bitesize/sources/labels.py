@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadSetting
-from bitesize.files.scan import class_key
 from bitesize.sources.label_cells import check_cells, check_texts, check_values, refuse_masked, tag_lists
-from bitesize.sources.text_labels import Texts, check_text, split_tags, tags
+from bitesize.sources.text_labels import Texts, check_text, in_order, refuse_written_lists, split_tags, tags
 from bitesize.spec import Encoded, Field, image_channels
 
 
@@ -143,12 +142,13 @@ def _numbered(labels: Sequence[str], rows: int, tag_delimiter: str | None) -> tu
         raise BadSetting(f"{rows} rows need as many labels: got {len(labels)}")
     if tag_delimiter:
         texts = Texts.of(labels)
+        refuse_written_lists(texts.values, "labels")
         return tags([split_tags(text, tag_delimiter) for text in texts.values], texts.numbers, "labels")[:2]
     check_texts(labels)
     if tag_delimiter is None:
         check_text(list(dict.fromkeys(labels)), "labels")
     shown = {label: label.encode("utf-8", "backslashreplace").decode() for label in {*map(str, labels)}}
-    names = sorted({*shown.values()}, key=class_key)
+    names = in_order({*shown.values()})
     index = {name: i for i, name in enumerate(names)}
     return np.array([index[shown[str(label)]] for label in labels], np.int64), tuple(names)
 

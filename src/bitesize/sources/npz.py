@@ -20,6 +20,7 @@ from bitesize.lazy.parts import MEMBER, members
 from bitesize.lazy.select import NEAR, SCRATCH, whole
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.chained import chain
+from bitesize.sources.choices import Choice
 from bitesize.sources.column import OBJECTS, Column, Refused
 from bitesize.sources.columns import ColumnSource, wanted_fields
 from bitesize.sources.file_rows import FileSource, example_files, first_good
@@ -210,8 +211,13 @@ class NpzFiles(FileSource):
 
     @classmethod
     def of_files(cls, files: Files, asked: Asked) -> Source:
-        """Open archives."""
-        return cls(files.names, files.labels, files.classes, files.left_out, asked)
+        """Open archives; where each may hold many rows it is said that it is one."""
+        source = cls(files.names, files.labels, files.classes, files.left_out, asked)
+        shapes = [what.shape for name, what in source.spec.items() if isinstance(what, Field) and name in source._members]
+        if asked.file_is_row is None and (files.labels is None or max(map(len, shapes)) > 3):
+            said = f"each of the {len(source)} .npz files is one row, its arrays the fields"
+            source.choices = (*source.choices, Choice(said, "file_is_row=False"))
+        return source
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -27,6 +29,7 @@ from bitesize.sources.column_names import (
 )
 from bitesize.sources.columns import wanted_fields
 from bitesize.sources.file_paths import Finder, looks_like_paths
+from bitesize.sources.lost_files import hint
 from bitesize.sources.splits import COLUMNS
 from bitesize.sources.text_labels import repeats
 from bitesize.sources.text_table import Columns, TextTable
@@ -34,6 +37,7 @@ from bitesize.sources.text_table import Columns, TextTable
 # Rows that are looked at to find out which column holds paths.
 TRIED = 20
 _NAMED = 10
+_WITH_COMMAS = re.compile(r"[+-]?\d+(,\d+)*([eE][+-]?\d+)?")
 
 
 def path_column(columns: Columns, table: str, roots: Sequence[str]) -> str | None:
@@ -59,8 +63,34 @@ def path_column(columns: Columns, table: str, roots: Sequence[str]) -> str | Non
     if lost is not None:
         first = ", ".join(dict.fromkeys(columns[lost][:_NAMED]))
         below = " or ".join(dict.fromkeys(root or "." for root in roots))
-        raise NotFound(f"the files in the column {lost!r} of {table} do not exist below {below}: {first}")
+        raise NotFound(
+            f"the files in the column {lost!r} of {table} do not exist below {below}: {first}{hint(columns[lost][0], roots)}"
+        )
+    _refuse_decimal_commas(columns, table)
     return None
+
+
+def _refuse_decimal_commas(columns: Columns, table: str) -> None:
+    """Raise `BadSetting` for numbers with a comma: as text they would be left out."""
+    for name, column in columns.items():
+        cells = [cell.strip() for cell in column[:TRIED] if cell.strip()]
+        is_label = plain(name) in LABELS or re.search(r"tags?|keywords?", name, re.IGNORECASE) is not None
+        if is_label or not has_commas(cells):
+            continue
+        example = next(cell for cell in cells if "," in cell)
+        if all(re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", cell) for cell in cells if "," in cell):
+            seen, way = "a comma (of thousands, or of decimals)", "thousands=','"
+        else:
+            seen, way = "a decimal comma", "decimal=','"
+        raise BadSetting(
+            f"the column {name!r} of {table} has numbers with {seen}, such as {example!r}: write them with a point, or read the "
+            f"table with pandas.read_csv({os.path.basename(table)!r}, sep=None, engine='python', {way}), and open the data frame"
+        )
+
+
+def has_commas(cells: Sequence[str]) -> bool:
+    """Return whether all cells are numbers, and some have a comma."""
+    return any("," in cell for cell in cells) and all(_WITH_COMMAS.fullmatch(cell) for cell in cells)
 
 
 def _may_name_files(cells: Sequence[str]) -> bool:
@@ -182,6 +212,8 @@ def _number_columns(columns: Columns, others: Sequence[str], left_out: dict[str,
             found.append(name)
         elif looks_like_paths(columns[name]):
             left_out[f"{name}: paths of files; masks are opened with labels=FOLDER"] = 1
+        elif has_commas([cell.strip() for cell in columns[name] if cell.strip()]):
+            left_out[f"{name}: numbers with a comma; write them with a decimal point"] = 1
         elif not any(why.startswith(f"{name}: ") for why in left_out):
             left_out[f"{name}: text, and no labels"] = 1
     return found

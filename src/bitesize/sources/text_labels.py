@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -23,8 +24,11 @@ _MOST_GUESSED = 10_000
 _NAMED = 10
 _WHOLE = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_WRITTEN_LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
-_DELIMITERS = ("|", ";", ",", " ")
+_DELIMITERS = ("|", ";", ",", "/", "+", "&", " ", "_", "-")
+# Separators that occur in names of single classes, too.
+_IN_NAMES = (" ", "/", "+", "&", "_", "-")
 
 
 class Texts(NamedTuple):
@@ -96,6 +100,7 @@ def text_labels(
         If cells are paths of images, or look like several tags each.
     """
     if tag_delimiter:
+        refuse_written_lists(texts.values, f"{name!r} of {where}")
         return tags([split_tags(value, tag_delimiter) for value in texts.values], texts.numbers, f"{name!r} of {where}")
     numbers = _numbers(texts, name, where) if may_be_numbers else None
     _refuse_empty(texts, name, where)
@@ -137,7 +142,7 @@ def tags(cells: Sequence[Sequence[str]], numbers: NDArray[np.int64], what: str) 
     DoesNotFit
         If the result takes more than a quarter of the memory that is available.
     """
-    names = sorted({tag for cell in cells for tag in cell}, key=class_key)
+    names = in_order({tag for cell in cells for tag in cell})
     if not names:
         raise BadFile(f"{what} has no tags: all cells are empty")
     check_room(4 * len(names) * (len(numbers) + len(cells)), f"{len(names):,} tags of {len(numbers):,} rows ({what})")
@@ -175,6 +180,8 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
             f"{what} are paths, such as {cells[0]!r}: masks are opened as a folder of files of the same names, "
             "bs.open(images, labels=FOLDER)"
         )
+    refuse_written_lists(cells, what)
+    known = frozenset(cells)
     for delimiter in _DELIMITERS:
         parts = {cell: split_tags(cell, delimiter) for cell in cells if delimiter in cell.strip()}
         several = {cell: own for cell, own in parts.items() if len(own) > 1}
@@ -182,17 +189,35 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
             continue
         example = next(iter(several))
         words = {part for cell in cells for part in split_tags(cell, delimiter)}
-        alone = all(part in cells for own in several.values() for part in own)
+        parts_alone = [part in known for own in several.values() for part in own]
+        alone, beside = all(parts_alone), any(parts_alone)
+        numeric = all(word.isdigit() for word in words)
         few = len(words) <= len(cells) / 2
         named = re.search(r"\b(?:tags?|keywords?)\b", what, re.IGNORECASE) is not None
-        if alone or few or _shared(several.values()):
-            if delimiter == " " and not alone and not named:
-                return [Choice(f"{example!r} is one class, though it looks like several tags", 'tag_delimiter=" "')]
+        if delimiter in ("_", "-") and not (alone or named):
+            continue
+        if alone or few or (beside and delimiter != " ") or _shared(several.values()):
+            if delimiter in _IN_NAMES and not named and (delimiter in ("_", "-") or not alone):
+                said = f"{example!r} is one class, though it looks like several tags"
+                return [Choice(said, f"tag_delimiter={json.dumps(delimiter)}")]
             raise BadSetting(
                 f"{what} looks like several tags a row, such as {example!r}: say tag_delimiter={delimiter!r} for a 0 or 1 for each "
                 'tag, or tag_delimiter="" where each text is one class'
+                + (", or write numbers with a point where this is a decimal comma" if delimiter == "," and numeric else "")
             )
     return []
+
+
+def refuse_written_lists(cells: Sequence[str], what: str) -> None:
+    """Raise `BadSetting` for lists of Python or JSON that are written as text, ``"['sun', 'beach']"``."""
+    given = [cell.strip() for cell in cells if cell.strip()]
+    if given and all(_WRITTEN_LIST.fullmatch(cell) for cell in given):
+        example = max(given, key=len)
+        raise BadSetting(
+            f"{what} are lists written as text, such as {example[:80]!r}: pass labels=[ast.literal_eval(text) for text in column], "
+            'which makes a 0 or 1 for each tag; or write the tags with one separator, sun|beach, and say tag_delimiter="|"; '
+            'tag_delimiter="" takes each text for one class'
+        )
 
 
 def _shared(cells: Iterable[Sequence[str]]) -> bool:
@@ -231,8 +256,17 @@ def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
     rows, count = len(texts.numbers), len(set(given))
     numbers = np.array(given, np.float64)
     if not all(_WHOLE.fullmatch(value) for value in given):
-        chosen = Choice(f"{name}: numbers with decimals, taken as targets", "labels=[one text a row]")
+        whole = all(number.is_integer() for number in numbers.tolist())
+        kind = (
+            f"{len(set(numbers.tolist())):,} different whole numbers written with decimals"
+            if whole
+            else "numbers with decimals"
+        )
+        chosen = Choice(f"{name}: {kind}, taken as targets", "labels=[one text a row]")
         return Labels(numbers[texts.numbers], None, (chosen,))
+    twice = next((value for value in given if value.startswith("+") and value[1:] in given), None)
+    if twice is not None:
+        raise BadSetting(f"{name!r} of {where} has {twice} and {twice[1:]}, one number in two forms: write it in one")
     if count <= max(_FEW, _SHARE * rows):
         chosen = Choice(f"{name}: {count:,} different whole numbers, taken as classes", "labels=[one float a row]")
         return _classes(texts, values, (chosen,))
@@ -247,10 +281,18 @@ def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
     return Labels(numbers[texts.numbers], None, (chosen,))
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return names of classes in order: whole numbers by their value, other names in natural order."""
+    names = list(names)
+    if all(_WHOLE.fullmatch(name) for name in names):
+        return sorted(names, key=lambda name: (int(name), class_key(name)))
+    return sorted(names, key=class_key)
+
+
 def _classes(texts: Texts, names: Sequence[str], choices: tuple[Choice, ...]) -> Labels:
     """Number the texts in sorted order; what is not valid Unicode is escaped, so that it can be printed and saved."""
     shown = [name.encode("utf-8", "backslashreplace").decode() for name in names]
-    classes = sorted(set(shown), key=class_key)
+    classes = in_order(set(shown))
     place = {name: i for i, name in enumerate(classes)}
     numbers = np.array([place[name] for name in shown], np.int64)
     return Labels(numbers[texts.numbers], tuple(classes), choices)

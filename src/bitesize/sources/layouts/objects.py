@@ -333,8 +333,19 @@ def of_values(what: Any, options: Asked) -> Source:
     kind = taking(what) if isinstance(what, list | tuple) else None  # a list of arrays that NumPy would read whole
     if kind is not None:
         return of_many(kind, what, options)
+    are_arrays = isinstance(what, list | tuple) and bool(what) and all(hasattr(type(part), "shape") for part in what)
     try:
         array = what if isinstance(what, np.ndarray) else np.asarray(what)
     except ValueError as error:
+        seen = [np.shape(part) for part in what] if are_arrays else []
+        if seen:
+            raise BadSetting(
+                f"each array of a list is one row, and these have the shapes {', '.join(map(str, seen[:_NAMED]))}. Inputs and labels: "
+                "bs.open(x, y); arrays of many rows each: bs.chain([bs.open(a), bs.open(b)])"
+            ) from error
         raise BadSetting(f"the rows of a list must have one shape: {error}") from error
-    return of_array(array, options)
+    source = of_array(array, options)
+    if are_arrays and array.ndim > 1:
+        said = f"each array of the list is one row, of shape {array.shape[1:]}"
+        return with_choices(source, Choice(said, "bs.open(x, y), or bs.chain([bs.open(a), bs.open(b)]),"))
+    return source

@@ -1,0 +1,77 @@
+"""Hints for files that a table names and that do not exist: what is there instead."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from itertools import islice
+
+_ABSOLUTE = re.compile(r"[A-Za-z]:[\\/]|[\\/]")
+_MOST_FOLDERS = 50
+
+
+def hint(name: str, roots: Sequence[str]) -> str:
+    """Return what to do about a file that does not exist, to be added to a message; empty if nothing alike is there.
+
+    Parameters
+    ----------
+    name
+        As the table names it.
+    roots
+        Folders that it was looked for in.
+    """
+    name = name.strip()
+    if "://" in name:
+        return ". These are remote addresses, which are not read: download the files, and write their paths into the table"
+    absolute = _ABSOLUTE.match(name)
+    parts = [part for part in re.split(r"[\\/]+", name[absolute.end() :] if absolute else name) if part not in ("", ".")]
+    for start in range(len(parts)):
+        for folder in _with_subfolders(roots):
+            found = _alike(folder, parts[start:])
+            if found is None:
+                continue
+            if absolute:
+                return f". {name!r} seems to be a path of another machine, and {found} is there: write paths relative to the table's folder"
+            return f". {found} is there, which differs in {_difference(found, parts, start)}: write it so into the table"
+    return ""
+
+
+def _with_subfolders(roots: Sequence[str]) -> list[str]:
+    folders = []
+    for root in dict.fromkeys(root or "." for root in roots):
+        folders.append(root)
+        try:
+            with os.scandir(root) as entries:
+                folders += sorted(entry.path for entry in islice(entries, 10_000) if entry.is_dir())[:_MOST_FOLDERS]
+        except OSError:  # a folder that is not there holds nothing alike
+            continue
+    return folders
+
+
+def _alike(folder: str, parts: Sequence[str]) -> str | None:
+    """Return the file below a folder whose path is that of these parts, but for case and suffix."""
+    for at, part in enumerate(parts):
+        last = at == len(parts) - 1
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError:
+            return None
+        same = [name for name in names if name == part] or [name for name in names if name.casefold() == part.casefold()]
+        if last and not same:
+            stem = os.path.splitext(part)[0].casefold()
+            same = [name for name in names if os.path.splitext(name)[0].casefold() == stem]
+        same = [name for name in same if os.path.isfile(os.path.join(folder, name)) == last]
+        if not same:
+            return None
+        folder = os.path.join(folder, same[0])
+    return folder
+
+
+def _difference(found: str, parts: Sequence[str], start: int) -> str:
+    """Return in what a file differs from what was looked for."""
+    here, there = os.path.basename(found), parts[-1]
+    if here.casefold() != there.casefold():
+        return "the suffix"
+    below = re.split(r"[\\/]+", found)[-len(parts) :]
+    return "the folder" if start or below == list(parts) else "case"
