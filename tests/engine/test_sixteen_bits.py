@@ -1,5 +1,6 @@
 """Images of 16 bits: kept by the mode "I;16", and reduced by the others with a word."""
 
+import io
 import logging
 
 import numpy as np
@@ -206,3 +207,12 @@ class TestOtherGray:
         ):
             _load(source)
         assert "reduced" not in caplog.text
+
+    def test_12_bits_of_jpeg_2000_are_kept(self, tmp_path):
+        # The level of the middle is 2**15 at 16 bits, and 2**11 at the 12 that the header then says.
+        buffer = io.BytesIO()
+        Image.fromarray(TWELVE_BITS + 2**15 - 2**11).save(buffer, "JPEG2000", irreversible=False, no_jp2=True)
+        data = bytearray(buffer.getvalue())
+        data[data.index(b"\xff\x51") + 40] = 11
+        (tmp_path / "x.j2k").write_bytes(data)
+        assert (_load(bs.open(tmp_path / "x.j2k", mode="I;16"))[0, ..., 0] == TWELVE_BITS).all()
