@@ -1,5 +1,6 @@
 """Images of 16 bits: kept by the mode "I;16", and reduced by the others with a word."""
 
+import io
 import logging
 
 import numpy as np
@@ -155,3 +156,63 @@ class TestCheck:
     def test_a_dark_image_of_8_bits_is_well(self, tmp_path):
         _save(tmp_path / "x.png", (FULL // 4096).astype(np.uint8))
         assert bs.check(bs.open(tmp_path / "x.png", mode="L"), memory="32 MiB").well
+
+
+def _color_png(path):
+    import struct
+    import zlib
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    lines = b"".join(b"\0" + TWELVE_BITS[:16, y].repeat(3).astype(">u2").tobytes() for y in range(16))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 16, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
+    return path
+
+
+def test_check_advises_of_colors_what_keeps_them(tmp_path):
+    reason = bs.check(bs.open(_color_png(tmp_path / "x.png")), memory="32 MiB").suspicious[0].reason
+    assert "save the arrays as .npy" in reason
+    assert "I;16" not in reason
+
+
+class TestOtherGray:
+    def test_32_bits_are_said_and_kept(self, tmp_path, caplog):
+        Image.fromarray(TWELVE_BITS.astype(np.int32) * 16).save(tmp_path / "x.tif")
+        source = bs.open(tmp_path / "x.tif")
+        assert source.choices[0].chosen == "32-bit gray images are reduced to 8 bits, where 65535 is full brightness"
+        assert source.choices[0].setting == 'mode="I;16"'
+        with caplog.at_level(logging.WARNING, "bitesize"):
+            assert (_load(source)[0, ..., 0] == (FULL.astype(int) + 128) // 257).all()
+        assert 'mode="I;16" keeps their values' in caplog.text
+        assert (_load(bs.open(tmp_path / "x.tif", mode="I;16"))[0, ..., 0] == FULL).all()
+
+    @pytest.mark.parametrize("mode", ["RGB", "L", "I;16"])
+    def test_values_above_16_bits_need_npy_in_each_mode(self, tmp_path, mode):
+        Image.fromarray(TWELVE_BITS.astype(np.int32) * 100).save(tmp_path / "x.tif")
+        with pytest.raises(
+            UnsupportedFile, match=r"values of 0 to 409500, and only 0 to 65535 is decoded: save it as \.npy"
+        ):
+            _load(bs.open(tmp_path / "x.tif", mode=mode))
+
+    @pytest.mark.parametrize("mode", ["RGB", "L", "I;16"])
+    def test_floats_need_npy_in_each_mode(self, tmp_path, caplog, mode):
+        Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(tmp_path / "x.tif")
+        source = bs.open(tmp_path / "x.tif", mode=mode)
+        assert source.choices == ()
+        with (
+            caplog.at_level(logging.WARNING, "bitesize"),
+            pytest.raises(UnsupportedFile, match=r"floating-point pixels, whose range is unknown: save it as \.npy"),
+        ):
+            _load(source)
+        assert "reduced" not in caplog.text
+
+    def test_12_bits_of_jpeg_2000_are_kept(self, tmp_path):
+        # The level of the middle is 2**15 at 16 bits, and 2**11 at the 12 that the header then says.
+        buffer = io.BytesIO()
+        Image.fromarray(TWELVE_BITS + 2**15 - 2**11).save(buffer, "JPEG2000", irreversible=False, no_jp2=True)
+        data = bytearray(buffer.getvalue())
+        data[data.index(b"\xff\x51") + 40] = 11
+        (tmp_path / "x.j2k").write_bytes(data)
+        assert (_load(bs.open(tmp_path / "x.j2k", mode="I;16"))[0, ..., 0] == TWELVE_BITS).all()

@@ -85,7 +85,12 @@ def test_a_scale_of_what_is_scaled_already_is_refused():
     ("x", "transforms"),
     [
         (UNIT, [bs.Normalize("imagenet"), bs.Contrast()]),
-        (UNIT * 2 - 1, [bs.Normalize("imagenet")]),
+        (UNIT * 2 - 1, [bs.Normalize(0.0, 1.0), bs.Contrast()]),
+        (UNIT * 2 - 1, [bs.Scale(1 / 2, 1 / 2), bs.Normalize("imagenet")]),
+        (UNIT * 1.1 - 0.05, [bs.Normalize("imagenet")]),
+        (BYTES.astype("f4") - 128, [bs.Scale(1 / 255)]),
+        (np.random.default_rng(0).normal(0, 1, (50, 3)), [bs.Scale(1 / 200)]),
+        (BYTES[..., 0] > 9, [bs.Scale(2.0, -1.0)]),
         (BYTES, [bs.Contrast(), bs.Normalize("imagenet")]),
         (BYTES.astype("f4"), [bs.Normalize(120.0, 70.0)]),
         (BYTES.astype("f4"), [bs.Brightness(), bs.Hue(), bs.Saturation(), bs.Flip()]),
@@ -138,3 +143,100 @@ def test_normalize_by_the_data_is_of_values_as_stored():
     for before in (bs.Normalize(0.5, 0.25), bs.Colour((0.5, 0, 0, 0) * 3)):
         with pytest.raises(BadSetting, match=r'Normalize\("data"\) is of values as stored, and .* before it changes them'):
             draw(BYTES, before, bs.Normalize("data"))
+
+
+@pytest.mark.parametrize("transform", [bs.Normalize("imagenet"), bs.Contrast(), bs.ColorJitter(contrast=0.2)], ids=str)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_values_of_minus_1_to_1_are_refused_where_0_to_1_is_expected(transform, dtype):
+    with pytest.raises(
+        BadSetting,
+        match=r"from -1 to 1, and .* expects 0 to 1: leave out .* or bring .* bs\.Scale\(1 / 2, 1 / 2\) before it",
+    ):
+        draw((UNIT * 2 - 1).astype(dtype), transform)
+    with pytest.raises(BadSetting, match=r"expects 0 to 1"):
+        draw(BYTES, bs.Scale(1 / 127.5, -1.0), transform)
+
+
+@pytest.mark.parametrize("factor", [1 / 255, 1 / 127.5, 1 / 65_535, 0.00392])
+def test_a_scale_of_normalized_values_is_refused(factor):
+    with pytest.raises(BadSetting, match=r"from -1 to 1 already: leave out bs\.Scale"):
+        draw(UNIT * 2 - 1, bs.Scale(factor))
+    with pytest.raises(BadSetting, match=r"from -2 to 2, which are normalized already: leave out bs\.Scale"):
+        draw(UNIT * 4 - 2, bs.Scale(factor))
+
+
+@pytest.mark.parametrize(("greatest", "dtype"), [(4095, "u2"), (65_535, "u2"), (65_535, "f4"), (65_535, "f8")])
+@pytest.mark.parametrize("scale", [bs.Scale(1 / 255), bs.Scale(1 / 256), bs.Scale(1 / 127.5, -1.0)], ids=str)
+def test_a_scale_for_8_bits_of_wider_values_is_refused_with_the_right_one(greatest, dtype, scale):
+    x = (UNIT * greatest).round().astype(dtype)
+    with pytest.raises(
+        BadSetting, match=rf"from 0 to {greatest}, and bs\.Scale.* is for values from 0 to 255.* bs\.Scale\(1 / {greatest}\)"
+    ):
+        draw(x, scale)
+    assert draw(x, bs.Scale(1 / greatest)).max() == 1
+
+
+def test_a_scale_for_8_bits_of_ct_values_names_the_way_of_the_data():
+    x = (UNIT * 4000).round().astype(np.int16) - 1000
+    with pytest.raises(
+        BadSetting, match=r'from -1000 to 3000, .* makes them -3\.9\d+ to 11\.76; use bs\.Normalize\("data"\)'
+    ):
+        draw(x, bs.Scale(1 / 255))
+
+
+@pytest.mark.parametrize("factor", [1 / 65_535, 1 / 4095])
+def test_a_scale_for_16_bits_of_bytes_is_refused(factor):
+    with pytest.raises(
+        BadSetting, match=r"uint8 values from 0 to 255, and .* is for values of 16 bits: use bs\.Scale\(1 / 255\)"
+    ):
+        draw(BYTES, bs.Scale(factor))
+
+
+class TestBooleans:
+    @pytest.mark.parametrize("transform", [bs.Contrast(0.5), bs.Brightness(0.3), bs.Contrast(0.0)], ids=str)
+    @pytest.mark.parametrize("shape", [(4, 12, 14, 3), (4, 12, 14), (4, 20)])
+    def test_changes_of_value_are_refused(self, transform, shape):
+        with pytest.raises(BadSetting, match=r"rows of bool hold True and False: astype\(np\.float32\)"):
+            draw(np.ones(shape, np.bool_), transform)
+
+    @pytest.mark.parametrize(
+        "transform", [bs.Saturation(), bs.ColorJitter(0.2), bs.Grayscale(), bs.Flip(), bs.Resize(4), bs.Rotate(9)], ids=str
+    )
+    def test_drawing_is_refused_with_the_way_on(self, transform):
+        with pytest.raises(BadSetting, match=r"images of bool cannot be drawn: astype\(np\.uint8\)"):
+            draw(BYTES > 128, transform)
+
+    def test_a_scale_of_bytes_is_refused(self):
+        with pytest.raises(BadSetting, match=r"bool values from 0 to 1 already: leave out bs\.Scale\(1 / 255\)"):
+            draw(BYTES > 128, bs.Scale(1 / 255))
+
+    def test_normalize_takes_them_as_0_and_1(self):
+        assert (draw(BYTES > 128, bs.Normalize(0.5, 0.5)) == np.where(BYTES[:4] > 128, 1.0, -1.0)).all()
+
+    def test_complex_numbers_are_refused_too(self):
+        with pytest.raises(BadSetting, match="Contrast changes real numbers, and rows are complex128"):
+            draw(np.ones((4, 5), complex), bs.Contrast())
+
+
+class TestSeries:
+    @pytest.mark.parametrize(
+        "transform",
+        [bs.Flip(), bs.Resize(8), bs.CenterCrop(2), bs.RandomCrop(2), bs.Rotate(9), bs.Rotate90((0, 2)), bs.Cutout()],
+        ids=str,
+    )
+    @pytest.mark.parametrize("shape", [(100, 3), (3, 100), (4, 256), (7, 28)])
+    def test_they_are_no_images(self, transform, shape):
+        with pytest.raises(BadSetting, match=rf"look like a series of {min(shape)} values, not an image: bs\.Map"):
+            draw(np.zeros((5, *shape), np.float32), transform)
+
+    @pytest.mark.parametrize("shape", [(28, 28), (8, 100), (4, 5), (7, 27)])
+    def test_gray_images_stay_images(self, shape):
+        assert draw(np.zeros((5, *shape), np.float32), bs.Flip()).shape == (4, *shape)
+
+    def test_an_axis_for_the_channel_makes_them_images(self):
+        x = np.arange(5 * 300, dtype=np.float32).reshape(5, 100, 3)
+        assert (draw(x[..., None], bs.Flip(1.0))[..., 0] == x[:4, :, ::-1]).all()
+
+    def test_changes_of_value_take_them(self):
+        x = np.full((5, 100, 3), 4.0, np.float32)
+        assert (draw(x, bs.Normalize(2.0, 1.0)) == 2).all()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bitesize.decode.exif import ORIENTATION
 from bitesize.decode.header import ImageInfo, explained
 from bitesize.decode.pnm import full_value
+from bitesize.decode.reduced import keeps_values
 from bitesize.errors import BadFile, UnsupportedFile
 from bitesize.spec import CHANNELS, Mode, mode_dtype
 
@@ -21,6 +22,7 @@ _HARMLESS = "extraneous bytes before marker 0xd9"
 _TURN_BACK = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
 _COLORSPACE = {"RGB": "RGB", "L": "GRAY", "RGBA": "RGBA"}
 _NOT_WIDE = 'mode="I;16" is for 16-bit gray images, and this one is {channels} of {bits} bits: mode="L" or "RGB" decodes it'
+_FLOATS = "the image has floating-point pixels, whose range is unknown: save it as .npy"
 # JPEG can be decoded at these eighths of its size for less work; the full size is 8.
 EIGHTHS = (1, 2, 3, 4, 5, 6, 7, 8)
 
@@ -83,8 +85,8 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
     """Decode an image as stored (not turned by its EXIF orientation).
 
     Gray, palette and CMYK images become RGB; 16-bit values are scaled by 1 / 257, not clipped; transparency is laid
-    over white, but for ``mode="RGBA"``. With ``mode="I;16"`` values of 16-bit gray images stay what they are, and other
-    images are refused.
+    over white, but for ``mode="RGBA"``. With ``mode="I;16"`` values of gray images of more than 8 bits stay what they are, where
+    they lie within 0 to 65535, and other images are refused.
 
     Parameters
     ----------
@@ -113,7 +115,9 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
     """
     width, height = decoded_size(info, eighths)
     out = buffer[: pixels_nbytes(info, mode, eighths)].view(mode_dtype(mode)).reshape(height, width, CHANNELS[mode])
-    if mode == "I;16" and (info.bits != 16 or info.channels != 1):
+    if info.floats:
+        raise UnsupportedFile(_FLOATS)
+    if mode == "I;16" and not keeps_values(info):
         raise UnsupportedFile(
             _NOT_WIDE.format(
                 bits=info.bits, channels={1: "gray", 2: "gray with transparency", 3: "RGB"}.get(info.channels, "color")
@@ -158,7 +162,7 @@ def _decode_other(data: memoryview, info: ImageInfo, mode: Mode, out: NDArray[An
         if image.mode.startswith("I") or image.mode == "F":
             values = _wide_gray(image, info)
             if mode == "I;16":
-                out[..., 0] = _as_written(values, data) if info.kind == "PPM" else values
+                out[..., 0] = _as_written(values, data, info)
                 return
             image = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
         if mode != "RGBA" and image.has_transparency_data:
@@ -182,8 +186,12 @@ def as_stored(image: Any, info: ImageInfo) -> Any:
     return image.transpose(Image.Transpose(_TURN_BACK[info.orientation])) if turned else image
 
 
-def _as_written(values: NDArray[Any], data: memoryview) -> NDArray[Any]:
-    """Undo what Pillow does to PNM files of a full brightness below 65535: scale their values up to it."""
+def _as_written(values: NDArray[Any], data: memoryview, info: ImageInfo) -> NDArray[Any]:
+    """Undo what Pillow does to PNM and JPEG 2000 files of a full brightness below 65535: scale their values up to it."""
+    if info.kind == "JPEG2000":
+        return values >> (16 - info.bits) if info.bits < 16 else values
+    if info.kind != "PPM":
+        return values
     full = full_value(data)
     return values if full == 65_535 else np.rint(values * (full / 65_535)).astype(np.uint16)
 
@@ -192,7 +200,7 @@ def _wide_gray(image: Any, info: ImageInfo) -> NDArray[Any]:
     """Return the values of gray of more than 8 bits, which must lie within 0 to 65535: of others the range is unknown."""
     values: NDArray[Any] = np.asarray(image)
     if values.dtype.kind == "f":
-        raise UnsupportedFile("the image has floating-point pixels, whose range is unknown: save it as .npy")
+        raise UnsupportedFile(_FLOATS)
     least, greatest = int(values.min()), int(values.max())
     if least < 0 or greatest > 65_535:
         raise UnsupportedFile(

@@ -140,8 +140,9 @@ def _info(image: Any, data: memoryview, kind: str, facts: TiffFacts | None) -> I
         width, height = height, width  # Pillow gives the size after turning
     plain = image.mode in ("L", "RGB") and "transparency" not in image.info
     pages = facts.pages if facts is not None else 1
+    channels, floats = len(image.getbands()), image.mode == "F"
     return ImageInfo(
-        kind, width, height, len(image.getbands()), orientation, plain=plain, bits=bits, pages=pages, overhead=overhead
+        kind, width, height, channels, orientation, plain=plain, bits=bits, pages=pages, overhead=overhead, floats=floats
     )
 
 

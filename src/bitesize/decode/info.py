@@ -30,6 +30,8 @@ class ImageInfo(NamedTuple):
         Whether a JPEG is one that only Pillow decodes: CMYK, lossless, or of unusual subsampling.
     overhead : int
         Bytes that the decoder takes whatever the number of pixels, such as for the tiles of JPEG 2000.
+    floats : bool
+        Whether values are floating-point numbers, which are not decoded.
     """
 
     kind: str
@@ -43,3 +45,4 @@ class ImageInfo(NamedTuple):
     pages: int = 1
     by_pillow: bool = False
     overhead: int = 0
+    floats: bool = False

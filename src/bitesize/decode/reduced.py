@@ -11,7 +11,7 @@ from bitesize.decode.info import ImageInfo
 from bitesize.spec import Mode
 
 # How each kind of loss is said where data is opened, and the setting that decides otherwise.
-GRAY_IS_REDUCED, KEEPS_GRAY = "16-bit gray images are reduced to 8 bits", 'mode="I;16"'
+KEEPS_GRAY = 'mode="I;16"'
 COLORS_ARE_REDUCED = "16-bit colors are reduced to 8 bits; to keep them, save the arrays as .npy"
 
 
@@ -29,7 +29,18 @@ _lock = threading.Lock()
 
 def is_reduced(info: ImageInfo, mode: Mode) -> bool:
     """Whether decoding keeps 8 bits of more."""
-    return info.bits > 8 and mode != "I;16"
+    return info.bits > 8 and mode != "I;16" and not info.floats
+
+
+def keeps_values(info: ImageInfo) -> bool:
+    """Whether ``mode="I;16"`` decodes an image: gray of whole numbers of more than 8 bits."""
+    return info.channels == 1 and info.bits > 8 and not info.floats
+
+
+def gray_is_reduced(bits: int) -> str:
+    """Return what is said of gray images of so many bits: of more than 16 the upper half is not used."""
+    full = f", where {2**16 - 1} is full brightness" if bits > 16 else ""
+    return f"{bits}-bit gray images are reduced to 8 bits{full}"
 
 
 def log_losses(source: Described, row: int, info: ImageInfo, mode: Mode) -> None:
@@ -49,8 +60,8 @@ def log_losses(source: Described, row: int, info: ImageInfo, mode: Mode) -> None
     if info.bits == 8 and info.pages == 1:  # nearly always
         return
     if is_reduced(info, mode):
-        gray = f"{GRAY_IS_REDUCED}: {KEEPS_GRAY} keeps their values"
-        _warn(source, "bits", gray if info.channels == 1 else COLORS_ARE_REDUCED, row)
+        gray = f"{gray_is_reduced(info.bits)}: {KEEPS_GRAY} keeps their values"
+        _warn(source, "bits", gray if keeps_values(info) else COLORS_ARE_REDUCED, row)
     if info.pages > 1:
         text = f"of a TIFF of {info.pages} pages the first is taken: save each page as a file, or the stack as .npy"
         _warn(source, "pages", text, row)

@@ -52,6 +52,11 @@ class TiffFacts(NamedTuple):
     compression: int
     pages: int
 
+    @property
+    def floats(self) -> bool:
+        """Whether values are floating-point numbers."""
+        return self.values == _FORMATS[3]
+
 
 def pages(what: bytes | memoryview | str | os.PathLike[str]) -> int:
     """Count the full-size pages of a TIFF; 1 for anything that is none.

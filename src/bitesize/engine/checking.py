@@ -223,9 +223,11 @@ def _of_narrow_range(part: Source, seen: Seen, row: int) -> str:
             f"16-bit values reach {brightest:,} at most in all images, less than 1/{_PART_OF_RANGE} of their range (12-bit data?): "
             f"scale by what is full brightness, such as bs.Scale(1 / {max(brightest, 1)})"
         )
+    # Colors are kept by no mode.
+    way = 'open it with mode="I;16"' if seen.keepable[row] else "save the arrays as .npy, which keeps them"
     return (
-        f"its 16-bit values use less than 1/{_PART_OF_RANGE} of their range, and 8 bits leave {seen.levels[row]} levels of them: "
-        f'open it with mode="I;16"'
+        f"its values of more than 8 bits use less than 1/{_PART_OF_RANGE} of their range, and 8 bits leave {seen.levels[row]} levels "
+        f"of them: {way}"
     )
 
 

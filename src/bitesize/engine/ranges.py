@@ -21,8 +21,16 @@ _LEAST, _GREATEST = -1.5, 1.5
 _DEVIATIONS = 30
 # Pixels of whole numbers whose range is this many deviations are of another scale, too.
 _LEVELS = 200
+# Images whose values reach below this are on a scale of -1 to 1: resizing overshoots by less.
+_BELOW_0 = -0.3
 # A factor as small as this is meant for whole numbers of 8 bits and more.
 _FACTOR_OF_BYTES = 1 / 100
+# Floats within this are normalized: no scale of whole numbers is as short.
+_NORMALIZED = 10
+# What is full brightness, and the factors by which people divide by it: to 0 to 1, and to 0 to 2 before 1 is taken off.
+_FULL = (255, 4095, 65_535)
+_OF_8_BITS = (1 / 255, 1 / 256, 1 / 127.5, 1 / 128)
+_OF_16_BITS = (1 / 4095, 1 / 4096, 1 / 65_535, 1 / 65_536, 1 / 32_767.5, 1 / 32_768)
 
 
 class _Range(NamedTuple):
@@ -44,7 +52,8 @@ def check_ranges(source: Source, transforms: Sequence[Any], budget: Budget) -> N
     Raises
     ------
     BadSetting
-        If values lie beyond -1.5 to 1.5 where 0 to 1 is expected, or numbers were plainly made for another range.
+        If values lie beyond 0 to 1 (and what resizing overshoots) where it is expected, or numbers were plainly made for another
+        range.
     """
     if not isinstance(transforms, Sequence) or not any(
         isinstance(step, Scale) or _expects_unit(step) for step in transforms
@@ -77,7 +86,7 @@ def _values(source: Source, budget: Budget) -> _Range | None:
     what = source.spec[source.main]
     if what.dtype == np.uint8:
         return _Range(0.0, 255.0, 127.5, True, True)
-    if isinstance(what, Field) and (what.dtype.kind not in "iuf" or not what.nbytes):
+    if isinstance(what, Field) and ((what.dtype.kind not in "biuf" and what.dtype.name != "bfloat16") or not what.nbytes):
         return None
     try:
         found = value_range(source, memory=budget)
@@ -87,8 +96,34 @@ def _values(source: Source, budget: Budget) -> _Range | None:
 
 
 def _check_scale(step: Scale, values: _Range, source: Source) -> None:
-    if 0 < step.factor <= _FACTOR_OF_BYTES and values.least >= 0 and values.greatest <= 1 and not values.integral:
-        raise BadSetting(f"{_described(values, source)} already: leave out {_as_code(step)}")
+    """Raise `BadSetting` for a factor of whole numbers where values are small already, or lie far beyond those it is meant for."""
+    described, code = _described(values, source), _as_code(step)
+    boolean = source.spec[source.main].dtype.kind == "b"
+    if 0 < step.factor <= _FACTOR_OF_BYTES and (boolean or not values.integral):
+        if values.least >= -1 and values.greatest <= 1:
+            raise BadSetting(f"{described} already: leave out {code}")
+        if (
+            _is_one_of(step.factor, (*_OF_8_BITS, *_OF_16_BITS))
+            and -_NORMALIZED <= values.least < 0
+            and values.greatest <= _NORMALIZED
+        ):
+            raise BadSetting(f"{described}, which are normalized already: leave out {code}")
+    if values.bytes and _is_one_of(step.factor, _OF_16_BITS):
+        raise BadSetting(f"{described}, and {code} is for values of 16 bits: use bs.Scale(1 / 255)")
+    if not _is_one_of(step.factor, _OF_8_BITS):
+        return
+    least, greatest = (value * step.factor + step.offset for value in (values.least, values.greatest))
+    if greatest > _GREATEST or least < _LEAST:
+        full = next((full for full in _FULL if values.greatest <= full), None) if values.least >= 0 else None
+        ways = 'bs.Normalize("data")' if full is None else f'bs.Scale(1 / {full}) or bs.Normalize("data")'
+        raise BadSetting(
+            f"{described}, and {code} is for values from 0 to 255: it makes them {least:.4g} to {greatest:.4g}; use {ways}"
+        )
+
+
+def _is_one_of(factor: float, factors: Sequence[float]) -> bool:
+    """Whether a factor is one of these, as far as decimals that people write go."""
+    return any(abs(factor - each) <= 2e-3 * each for each in factors)
 
 
 def _check_normalize(step: Normalize, values: _Range, source: Source) -> None:
@@ -120,15 +155,17 @@ def _check_normalize(step: Normalize, values: _Range, source: Source) -> None:
 
 
 def _check_unit(name: str, values: _Range, source: Source) -> None:
-    if values.greatest > _GREATEST or values.least < _LEAST:
-        raise BadSetting(f"{_described(values, source)}, and {name} expects 0 to 1{_way(values)}")
+    if values.greatest > _GREATEST or values.least < _BELOW_0:
+        raise BadSetting(f"{_described(values, source)}, and {name} expects 0 to 1{_way(values, name)}")
 
 
-def _way(values: _Range) -> str:
+def _way(values: _Range, name: str = "it") -> str:
     """Say how to bring values to 0 to 1."""
+    if values.least < 0 and values.least >= -1 and values.greatest <= 1:
+        return f": leave out {name}, or bring values of -1 to 1 to 0 to 1 with bs.Scale(1 / 2, 1 / 2) before it"
     if values.bytes or values.least < 0:
         return ": bring them to 0 to 1 with bs.Scale(factor, offset) before it"
-    full = next((full for full in (255, 4095, 65_535) if values.greatest <= full), None)
+    full = next((full for full in _FULL if values.greatest <= full), None)
     return f": put bs.Scale(1 / {full if full is not None else f'{values.greatest:g}'}) before it"
 
 

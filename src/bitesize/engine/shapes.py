@@ -29,6 +29,8 @@ Layout = Literal["HWC", "CHW"]
 READ_TYPES = frozenset(np.dtype(t) for t in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"))
 # Rows of more channels may be volumes: that they are taken for images is said.
 _MANY_CHANNELS = 16
+# Rows of two axes are a series where one axis is shorter than this, and the other so many times as long.
+_SHORT_SIDE, _TIMES_AS_LONG = 8, 4
 _WRITE_NAMES = frozenset([*(dtype.name for dtype in READ_TYPES), "float16", "bfloat16"])
 
 
@@ -232,7 +234,9 @@ def _drawn_image(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
         after = view.dtype_after(after)
     final = after if dtype is None else dtype_setting(dtype)
     if steps.pictorial and before not in READ_TYPES:
-        raise BadSetting(f"images of {before} cannot be drawn: convert them to float32 or integers first")
+        way = "astype(np.uint8) makes them 0 and 1" if before.kind == "b" else "convert them to float32 or integers first"
+        raise BadSetting(f"images of {before} cannot be drawn: {way}")
+    _check_arithmetic(steps, before)
     if (steps.pictorial or isinstance(what, Encoded)) and final.name not in _WRITE_NAMES:
         raise BadSetting(f"images come out as integers or floats of 16, 32 or 64 bits, not {final}")
     if (final.kind not in "biuf" or before.kind not in "biuf") and final != before and final.name != "bfloat16":
@@ -247,11 +251,30 @@ def _drawn_image(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
     return Field((*size, channels) if layout == "HWC" else (channels, *size), final)
 
 
+def _check_arithmetic(steps: Steps, before: np.dtype[Any]) -> None:
+    """Raise `BadSetting` where values are to be changed and kept in a type that cannot hold the results."""
+    number = before.kind in "iuf" or before.name == "bfloat16"
+    keeping = next((view for view in steps.views if view.dtype_after(before) == before), None)
+    if number or keeping is None:
+        return
+    if before.kind == "b":
+        raise BadSetting(
+            f"{type(keeping).__name__} changes values, and rows of {before} hold True and False: astype(np.float32) makes them 0 "
+            "and 1 that can take values between"
+        )
+    raise BadSetting(f"{type(keeping).__name__} changes real numbers, and rows are {before}: convert them first")
+
+
 def _check_images(steps: Steps, what: Field, channels: int) -> None:
     """Raise `BadSetting` where pixels are to be moved and rows are no images, or may be none."""
     name = type(next(view for view in steps.views if view.pictorial)).__name__
     found = image_channels(what.shape)
     if found is not None:
+        if len(what.shape) == 2 and looks_like_series(what.shape):
+            raise BadSetting(
+                f"{name} needs images, and rows of {what.shape} look like a series of {min(what.shape)} values, not an image: bs.Map "
+                f"takes a function for series; where they are gray images, open x[..., None], rows of {(*what.shape, 1)}"
+            )
         if found != channels:
             raise BadSetting(
                 f"{name} takes rows of {what} as images of {found} channels, and Normalize has {channels} means"
@@ -272,6 +295,11 @@ def _check_images(steps: Steps, what: Field, channels: int) -> None:
     raise BadSetting(
         f"{name} needs images (height, width) or (height, width, channels), not rows of {what}: bs.Map takes a function for these"
     )
+
+
+def looks_like_series(shape: Sequence[int]) -> bool:
+    """Whether rows of two axes are a few values over time, or a table, rather than gray images: one axis is far shorter."""
+    return min(shape) < _SHORT_SIDE and max(shape) >= _TIMES_AS_LONG * min(shape)
 
 
 def _size_after(views: Sequence[Transform], size: Size | None) -> Size | None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.decode.header import KINDS_OF_SUFFIXES, ImageInfo, read_info
+from bitesize.decode.reduced import keeps_values
 from bitesize.errors import BadFile, BadRows
 from bitesize.sources.around import Around
 from bitesize.sources.base import Source
@@ -33,6 +34,8 @@ class Seen:
         Width and height of images.
     levels, brightest : ndarray of int32, shape (rows,)
         Of images of more than 8 bits: how many values there are once they are decoded, and the greatest; 0 for others.
+    keepable : ndarray of bool, shape (rows,)
+        Whether ``mode="I;16"`` decodes an image of more than 8 bits.
     odd, plain, renamed : ndarray of bool, shape (rows,)
         Whether values are NaN or infinite; all the same; whether an image is of another kind than its name says.
     """
@@ -40,14 +43,14 @@ class Seen:
     def __init__(self, rows: int) -> None:
         self.hashes = np.zeros(rows, _HASH)
         self.sides = np.zeros((rows, 2), np.int32)
-        self.odd, self.plain, self.renamed = (np.zeros(rows, np.bool_) for _ in range(3))
+        self.odd, self.plain, self.renamed, self.keepable = (np.zeros(rows, np.bool_) for _ in range(4))
         self.levels, self.brightest = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
         self.where_odd = ""
 
     @property
     def nbytes(self) -> int:
         """Bytes of all that."""
-        noted = (self.hashes, self.sides, self.odd, self.plain, self.renamed, self.levels, self.brightest)
+        noted = (self.hashes, self.sides, self.odd, self.plain, self.renamed, self.keepable, self.levels, self.brightest)
         return sum(each.nbytes for each in noted)
 
 
@@ -131,6 +134,7 @@ class Watched(Around):
         values, there = pixels.reshape(-1), np.zeros(np.iinfo(pixels.dtype).max + 1, np.bool_)
         for start in range(0, values.size, _PIECE):  # numbers that index are copied to 8 bytes each
             there[values[start : start + _PIECE]] = True
+        self._seen.keepable[row] = keeps_values(info)
         self._seen.levels[row], self._seen.brightest[row] = np.count_nonzero(there), values.max()
 
     def locate(self, rows: NDArray[np.int64]) -> None:

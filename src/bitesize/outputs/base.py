@@ -8,13 +8,20 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from bitesize.engine.loader import Loader
-from bitesize.errors import BadSetting, TooManyBadRows
-from bitesize.spec import Batch, Field
+from bitesize.errors import BadSetting, DoesNotFit, TooManyBadRows
+from bitesize.sources.value_range import value_range
+from bitesize.spec import Batch, Field, image_channels
+from bitesize.transforms.base import Step, Transform
+from bitesize.transforms.map import Map
 
 MASK = "mask"
 # Names of fields: one, several, or several by the names that a model has for them.
 Fields = str | Sequence[str] | Mapping[str, str]
+# Values beyond the first are on no scale of 0 to 1, and values up to the second are those of 8 bits.
+_GREATEST_OF_UNIT, _BYTE = 1.5, 255
 _log = logging.getLogger("bitesize")
 
 
@@ -215,6 +222,40 @@ def chosen_weights(
     return weights
 
 
+def warn_of_unscaled(loader: Loader, inputs: Fields) -> None:
+    """Log a warning where a model is about to be trained on floats of 0 to 255: a scale was forgotten.
+
+    Only where rows of images (height, width, channels) come out as floats, by steps that keep their range, and are shuffled: other
+    loaders validate and predict. Rows that do not fit the budget, or cannot be read, are left out of the sample.
+    """
+    name = loader.source.main
+    stored = loader.source.spec[name]
+    if not isinstance(stored, Field) or name not in names_in(inputs) or name not in loader.spec:
+        return
+    drawn, shuffled = loader.spec[name].dtype, not in_order(loader)
+    floats = drawn.kind == "f" or drawn.name == "bfloat16"
+    image = len(stored.shape) == 3 and image_channels(stored.shape) is not None and stored.dtype.kind in "iuf"
+    if not (floats and image and shuffled) or any(map(_changes_range, loader.transforms)):
+        return
+    try:
+        found = value_range(loader.source, memory=loader.budget)
+    except DoesNotFit:  # nothing is known then
+        return
+    if found.minimum >= 0 and _GREATEST_OF_UNIT < found.maximum <= _BYTE:
+        _log.warning(
+            "%s holds %s values from %g to %g, which models without a layer that scales them learn badly from: "
+            "transforms=[bs.Scale(1 / 255)] brings them to 0 to 1",
+            name, found.dtype, found.minimum, found.maximum
+        )  # fmt: skip
+
+
+def _changes_range(step: Step) -> bool:
+    """Whether values may lie in another range after a step: a scale, or whatever a user's own code makes of them."""
+    if not type(step).__module__.startswith("bitesize.") or isinstance(step, Map):
+        return True
+    return isinstance(step, Transform) and step.dtype_after(np.dtype(np.uint8)) != np.uint8
+
+
 def label_of(loader: Loader) -> str | None:
     """Name the field of a batch that has the labels, or None."""
     label = loader.source.label_name
@@ -227,6 +268,12 @@ def check_fields(loader: Loader, *groups: Fields | None) -> None:
         for name in names_in(group):
             if name not in loader.spec:
                 raise BadSetting(f"the loader has no field {name!r}: it has {', '.join(loader.spec)}")
+
+
+def in_order(loader: Loader) -> bool:
+    """Whether a loader takes each row once, in the source's order."""
+    order = loader.order
+    return order.settings() == type(order)(len(loader.source), order.seed, shuffle=False).settings()
 
 
 def refuse_unless_in_order(loader: Loader, who: str, *, shards: bool = False) -> None:
@@ -242,7 +289,7 @@ def refuse_unless_in_order(loader: Loader, who: str, *, shards: bool = False) ->
         Whether each rank may predict for its own rows.
     """
     order = loader.order
-    if order.settings() != type(order)(len(loader.source), order.seed, shuffle=False).settings():
+    if not in_order(loader):
         raise BadSetting(
             f"{who} gives one result a row, in the source's order, and this loader has another order: make one for it with "
             "bs.Loader(source, ..., shuffle=False)"

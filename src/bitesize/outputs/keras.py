@@ -30,6 +30,7 @@ from bitesize.outputs.base import (
     leave_out,
     pick,
     refuse_unless_in_order,
+    warn_of_unscaled,
 )
 from bitesize.outputs.keras_calls import LOOKS, TAKES, Caller
 from bitesize.outputs.keras_tensors import on_torch, tensors
@@ -110,6 +111,7 @@ def to_keras(
     loader.steps.refuse_empty_shares("Keras")
     inputs, targets = chosen_fields(loader, inputs, targets)
     weights = chosen_weights(loader, inputs, targets, weights, "to_keras")
+    warn_of_unscaled(loader, inputs)
     if keras.backend.backend() == "tensorflow":
         inputs, targets = as_tuples(inputs), None if targets is None else as_tuples(targets)
     loader.hold(batches_held(keras.backend.backend()))

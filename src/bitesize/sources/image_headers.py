@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.decode.reduced import COLORS_ARE_REDUCED, GRAY_IS_REDUCED, KEEPS_GRAY
-from bitesize.decode.tiff import tiff_facts
+from bitesize.decode.reduced import COLORS_ARE_REDUCED, KEEPS_GRAY, gray_is_reduced
+from bitesize.decode.tiff import TiffFacts, tiff_facts
 from bitesize.errors import BitesizeError
 from bitesize.files.names import Names, show
 from bitesize.files.pread import read_into, with_file
@@ -32,22 +32,25 @@ class Found(NamedTuple):
 
 
 def probe(names: Names, mode: Mode) -> Found:
-    """Look at the headers of a few PNG and TIFF files: whether they have 16 bits, and more pages than one.
+    """Look at the headers of a few PNG and TIFF files: whether they have more than 8 bits, and more pages than one.
 
     Files that cannot be read are passed over: reading their rows says why.
     """
     tiffs = list(_facts_of_tiffs(names, _evenly(names, _TIFF)))
-    wide = [] if mode == "I;16" else [bands for _, bands, bits, _ in tiffs if bits == 16]
-    if mode != "I;16" and 1 not in wide:
-        wide += _wide_pngs(names, _evenly(names, _PNG))
+    wide = [] if mode == "I;16" else [(facts.bands, facts.bits) for _, facts in tiffs if facts.bits > 8 and not facts.floats]
+    gray = max((bits for bands, bits in wide if bands == 1), default=0)
+    if mode != "I;16" and not gray:
+        wide += [(bands, 16) for bands in _wide_pngs(names, _evenly(names, _PNG))]
+        gray = max((bits for bands, bits in wide if bands == 1), default=0)
     left_out = {}
-    stacks = [(path, pages) for path, _, _, pages in tiffs if pages > 1]
+    stacks = [(path, facts.pages) for path, facts in tiffs if facts.pages > 1]
     if stacks:
         path, pages = stacks[0]
         example = f"{os.path.basename(show(path))} has {pages}"
         left_out[f"pages after the first of TIFF files ({example})"] = len(stacks)
-    choices = (Choice(GRAY_IS_REDUCED, KEEPS_GRAY),) if 1 in wide else (Choice(COLORS_ARE_REDUCED, ""),) if wide else ()
-    return Found(left_out, choices)
+    if gray:
+        return Found(left_out, (Choice(gray_is_reduced(gray), KEEPS_GRAY),))
+    return Found(left_out, (Choice(COLORS_ARE_REDUCED, ""),) if wide else ())
 
 
 def _evenly(names: Names, ends: tuple[bytes, ...]) -> list[int]:
@@ -72,8 +75,8 @@ def _ending(names: Names, ends: tuple[bytes, ...]) -> NDArray[np.bool_]:
     return found
 
 
-def _facts_of_tiffs(names: Names, chosen: Iterable[int]) -> Iterable[tuple[bytes, int, int, int]]:
-    """Give path, bands, bits and pages of each TIFF that can be read."""
+def _facts_of_tiffs(names: Names, chosen: Iterable[int]) -> Iterable[tuple[bytes, TiffFacts]]:
+    """Return path and facts of each TIFF that can be read."""
     for number in chosen:
         path = names.path(number)
         try:
@@ -81,7 +84,7 @@ def _facts_of_tiffs(names: Names, chosen: Iterable[int]) -> Iterable[tuple[bytes
         except BitesizeError:
             continue
         if facts is not None:
-            yield path, facts.bands, facts.bits, facts.pages
+            yield path, facts
 
 
 def _wide_pngs(names: Names, chosen: Iterable[int]) -> list[int]:

@@ -138,7 +138,10 @@ class NpyFiles(FileSource):
 
 def _ways(header: Header, first: Field) -> str:
     """Return what can be done where two files differ."""
-    equal = "make them equal (crop or pad, then np.save): bs.Map runs on rows that have one shape already"
+    equal = (
+        "make them equal (crop or pad, then np.save): image files (PNG, JPEG) may differ in size before bs.Resize, and arrays may not; "
+        "bs.Map, too, runs on rows that have one shape already"
+    )
     if header.shape[1:] == first.shape[1:] and header.shape and header.dtype.newbyteorder("=") == first.dtype:
         return f"where each file holds many rows, pass file_is_row=False, which joins them; where each is one row, {equal}"
     return f"every file is a row, and rows must have the same shape and dtype: {equal}"
