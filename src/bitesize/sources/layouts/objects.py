@@ -279,6 +279,12 @@ def _check_lengths(what: Mapping[str, Any]) -> None:
 
 def _array_source(name: str, value: Any, options: Asked) -> Source:
     """Open one array of a mapping, with its labels."""
+    if isinstance(value, list | tuple) and value and isinstance(value[0], str):
+        value = np.array(value)
+    if getattr(getattr(value, "dtype", None), "kind", "") in ("U", "S"):
+        raise BadSetting(
+            f"the value of {name!r} in the mapping is text, and fields are numbers: labels={name!r} takes it as labels, or leave it out"
+        )
     if isinstance(value, np.ndarray | LazyArray):
         return of_array(value, options)
     if isinstance(value, list | tuple):
