@@ -73,7 +73,8 @@ def test_a_machine_with_less_memory_can_be_planned_for(tmp_path):
         Image.fromarray(np.zeros((3000, 3000, 3), np.uint8)).save(tmp_path / f"{i % 2}" / f"{i}.jpg", quality=10)
     shown = re.sub(r"\s+", " ", run("plan", tmp_path, "--ram", "1GiB", "--batch-size", 1, "--image-size", 32).stdout)
     assert re.search(
-        r"On a machine with 1\.0 GiB, loading everything at once fails at row [45] of 6 \(1\.2 GiB needed", shown
+        r"On a machine with 1\.0 GiB, loading everything at once fails at row [45] of 6 \(2\.4 GiB needed: a list and its array",
+        shown,
     ), shown
     plan = json.loads(run("plan", tmp_path, "--ram", "8TiB", "--batch-size", 1, "--image-size", 32, "--json").stdout)
     assert plan["limit"]["name"] == "a machine with 8.0 TiB"

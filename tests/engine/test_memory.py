@@ -217,7 +217,7 @@ def test_the_plan_says_what_the_whole_process_takes_and_that_loading_everything_
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
-    assert "Loading everything at once would fail here (8.0 TiB needed, " in done.stdout
+    assert "Loading everything at once would fail here (16.0 TiB needed: a list and its array, " in done.stdout
     assert "bitesize fits, with " in done.stdout
     assert "The data are stored as float64 (8.0 TiB): as float32 they would take half of that (4.0 TiB)" in done.stdout
 
@@ -237,7 +237,7 @@ def test_a_plan_for_another_machine_says_at_which_row_it_would_fail():
     with bs.Loader(bs.open(x), batch_size=2, memory="1 GiB", threads=1) as loader:
         plan = replace(loader.plan, limit=("a machine with 6.0 GiB", 5800 << 20), machine="a machine with 6.0 GiB")
     assert plan.verdict.startswith(
-        "On a machine with 6.0 GiB, loading everything at once fails at row 5,801 of 9,000 (8.8 GiB needed"
+        "On a machine with 6.0 GiB, loading everything at once fails at row 5,801 of 9,000 (17.6 GiB needed"
     )
 
 

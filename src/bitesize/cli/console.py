@@ -61,6 +61,8 @@ def in_options(text: str) -> str:
     'choose with --fields, or --labels "kind"'
     """
     text = text.replace("labels=False", "--labels none")
+    for name in ("orient", "file_is_row"):
+        text = text.replace(f"{name}=False", f"--no-{name.replace('_', '-')}").replace(f"{name}=True", _OPTIONS[name])
     return _SETTING.sub(lambda found: _OPTIONS[found[1]] + (" " if found[2] else ""), text)
 
 

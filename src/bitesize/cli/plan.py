@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from bitesize.training.settings import TrainSettings
 
 
+# Bytes from which on it is worth a word that data could be stored smaller.
+_WORTH_A_HINT = 64 << 20
+
+
 @opens_data
 def plan(
     data: Data,
@@ -52,7 +56,7 @@ def plan(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what `bitesize train` would load, what that takes, and what limits. Only the first row is read without --measure."""
+    """Show what `bitesize train` would load, what that takes, and what limits. Only a few rows are read without --measure."""
     from bitesize.memory.budget import Budget
     from bitesize.training.settings import TrainSettings
 
@@ -81,6 +85,9 @@ def plan(
     with loader:
         measured = _measure(loader) if measure else {}
         side = None if model is None else _model_side(model, loader.spec["x"].shape, len(train.classes or ()), made)
+    if side is not None:
+        made = replace(made, model=side["total"])
+    made = replace(made, hints=(*made.hints, *_hint_at_bytes(train, budget)))
     if machine is not None:
         made = replace(made, limit=(machine.name, machine.room), machine=machine.name)
     if json:
@@ -189,6 +196,24 @@ def _loader_alone(settings: TrainSettings, source: Source, budget: Budget) -> Lo
 
     transforms = preparation(source, settings.image_size, augment=False)
     return bs.Loader(source, batch_size=settings.batch_size, transforms=transforms, memory=budget, dtype=np.float32)
+
+
+def _hint_at_bytes(source: Source, budget: Budget) -> list[str]:
+    """Return a hint where data that hold bytes are stored in larger numbers, as a sample of rows shows."""
+    from bitesize.sources.value_range import value_range
+    from bitesize.spec import Field
+
+    what = source.spec["x"]
+    if not isinstance(what, Field) or what.dtype.kind not in "iuf" or what.dtype.itemsize == 1:
+        return []
+    stored = len(source) * what.nbytes
+    if stored < _WORTH_A_HINT or source.feature_names is not None:
+        return []
+    found = value_range(source, memory=budget)
+    if not (found.integral and found.minimum >= 0 and 1 < found.maximum <= 255):
+        return []
+    small = format_size(stored // what.dtype.itemsize)
+    return [f"The values of {found.rows} rows are whole numbers of 0 to 255: as uint8 the data would take {small}."]
 
 
 def _say(text: str) -> None:

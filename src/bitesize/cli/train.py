@@ -219,6 +219,7 @@ def run(
     from bitesize.cli.progress import Quiet, Terminal
     from bitesize.training.estimators import is_estimator, prepare_estimator, train_estimator
     from bitesize.training.prepare import prepare
+    from bitesize.training.resume import read_finished
     from bitesize.training.train import train
 
     watcher = Quiet() if quiet else Terminal(with_plan)
@@ -229,6 +230,8 @@ def run(
         errors.print(plain(_interrupted(job, watcher.epochs, out)), highlight=False, soft_wrap=True)
 
     _say_what_is_there(out, broken)
+    if broken is not None and (finished := read_finished(out)) is not None:
+        return {**finished, "out": out, "understood": []}
     try:
         with watcher:
             if is_estimator(settings.model):
@@ -275,7 +278,12 @@ def _say_what_is_there(out: str, broken: Broken | None) -> None:
     left = unfinished(out)
     if broken is not None:
         if left is None:
-            errors.print(f"The run in {plain(out)} is finished: nothing is left to train.", highlight=False, soft_wrap=True)
+            errors.print(
+                f"The run in {plain(out)} is finished: nothing is left to train. {command('evaluate', out, 'DATA')} measures it; "
+                "another --out starts a new run.",
+                highlight=False,
+                soft_wrap=True,
+            )
     elif left:
         errors.print(
             f"{plain(out)} contains an interrupted run ({left}). Use --resume to continue it; it is replaced after this run's first "

@@ -37,6 +37,8 @@ _THREAD = 128 << 10
 _MOST_LANES, _LANES_NBYTES = 8, 16 << 20
 # Beside its rows: masks, row numbers and random numbers of the batches in the making (8 bytes for up to 16 draws).
 _ROW_OVERHEAD = 160
+# Data of fewer bytes are stored as they may be.
+_WORTH_A_HINT = 64 << 20
 _log = logging.getLogger("bitesize")
 
 
@@ -68,10 +70,9 @@ class Needs:
         parts.append(Part("index", source.nbytes, f"names and labels of {len(source):,} rows"))
         parts.append(Part("order", self.order.nbytes + rows * _ROW_OVERHEAD * 4, self.order.detail))
         if self.window and self.order.windows is not None:
-            stretch, lanes = self.order.windows.stretch, self.order.windows.lanes
-            parts.append(
-                Part("window", self.window, f"{stretch * lanes:,} rows in {lanes} lanes, their runs whole, and the next")
-            )
+            lanes = self.order.windows.lanes
+            held = min(self.order.windows.stretch * lanes, len(source))
+            parts.append(Part("window", self.window, f"{held:,} rows in {lanes} lanes, and the next runs"))
         return [part for part in parts if part.nbytes]
 
     def slots_part(self, rows: int, slots: int) -> Part:
@@ -273,12 +274,11 @@ def _hints(stored: Field | Encoded, drawn: Field, rows: int) -> tuple[str, ...]:
     hints = []
     if drawn.dtype == np.float64:
         hints.append('Batches are float64: dtype="float32" takes half the memory, and models calculate in float32.')
-    if isinstance(stored, Field) and stored.dtype == np.float64:
+    if isinstance(stored, Field) and stored.dtype == np.float64 and rows * stored.nbytes >= _WORTH_A_HINT:
         now, half = format_size(rows * stored.nbytes), format_size(rows * stored.nbytes // 2)
-        eighth = format_size(rows * stored.nbytes // 8)
         hints.append(
             f"The data are stored as float64 ({now}): as float32 they would take half of that ({half}) and load about twice as "
-            f"fast; pixels of 0 to 255 as uint8 an eighth ({eighth}), cast by bs.Scale(1 / 255) on the way."
+            "fast."
         )
     elif isinstance(stored, Field) and stored.dtype == np.uint8 and drawn.dtype == np.float32:
         hints.append("The data stay 8-bit until they are in the batch: a quarter of float32 on disk, an eighth of float64.")

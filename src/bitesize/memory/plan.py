@@ -55,6 +55,8 @@ class Plan:
         Bytes that this process holds outside the budget: interpreter, NumPy, compiled code, a framework.
     hints
         What would save memory or disk, in sentences.
+    model
+        Bytes that training the model takes, where it is known.
     machine
         The machine that the plan is for, if not this one: ``"a machine with 8.0 GiB"``.
     """
@@ -73,6 +75,7 @@ class Plan:
     overhead: int
     hints: tuple[str, ...] = ()
     machine: str = ""
+    model: int = 0
 
     @property
     def total(self) -> int:
@@ -101,9 +104,13 @@ class Plan:
 
     @property
     def fails_at(self) -> int | None:
-        """Row at which loading everything as stored runs out of memory, counted from 1; None where everything fits."""
-        row = math.prod(self.stored_shape) * 8
-        return None if self.stored_float64 <= self.limit[1] else self.limit[1] // row + 1
+        """Row at which a list of everything as stored runs out of memory, counted from 1; None where the list fits."""
+        row, room = math.prod(self.stored_shape) * 8, max(0, self.limit[1] - self.model)
+        return None if self.stored_float64 <= room else room // row + 1
+
+    def at_once(self, nbytes: int) -> int:
+        """Return the bytes that loading everything at once takes: a list, the array that is made of it, and the model."""
+        return 2 * nbytes + self.model
 
     @property
     def verdict(self) -> str:
@@ -111,21 +118,29 @@ class Plan:
         name, room = self.limit
         spare = self.budget - self.total
         fits = f"bitesize fits, with {format_size(spare)} to spare." if spare else "bitesize fits exactly."
+        once = "Loading everything at once"
+        as_stored, resized = self.at_once(self.stored_float64), self.at_once(self.naive_float64)
         if self.machine:
-            available = f"{format_size(room)} left for data"
-            at = "works" if self.fails_at is None else f"fails at row {self.fails_at:,} of {self.rows:,}"
-            return f"On {self.machine}, loading everything at once {at} ({format_size(self.stored_float64)} needed, {available}). {fits}"
+            at = "works"
+            if as_stored > room:
+                at = (
+                    "fails when the array is made"
+                    if self.fails_at is None
+                    else f"fails at row {self.fails_at:,} of {self.rows:,}"
+                )
+            left = f"{format_size(room)} left for data"
+            return f"On {self.machine}, {once.lower()} {at} ({self._needed(self.stored_float64)}, {left}). {fits}"
         available = f"{format_size(room)} available" if name == AVAILABLE else f"{format_size(room)} allowed by {name}"
-        if self.naive_float64 > room:
-            return (
-                f"Loading everything at once would fail here ({format_size(self.naive_float64)} needed, {available}). {fits}"
-            )
-        if self.stored_float64 > room:
-            return (
-                f"Loading everything at once would fail here unless each row is resized first ({format_size(self.stored_float64)} "
-                f"needed, {available}). {fits}"
-            )
-        return f"Loading everything at once would work here ({format_size(self.stored_float64)} needed, {available}). {fits}"
+        if resized > room:
+            return f"{once} would fail here ({self._needed(self.naive_float64)}, {available}). {fits}"
+        if as_stored > room:
+            unless = "unless each row is resized first"
+            return f"{once} would fail here {unless} ({self._needed(self.stored_float64)}, {available}). {fits}"
+        return f"{once} would work here ({self._needed(self.stored_float64)}, {available}). {fits}"
+
+    def _needed(self, nbytes: int) -> str:
+        model = f", and {format_size(self.model)} for the model" if self.model else ""
+        return f"{format_size(self.at_once(nbytes))} needed: a list and its array{model}"
 
     def table(self) -> list[tuple[str, str, str]]:
         """Rows of the table: what, how many bytes, where the figure comes from."""
@@ -163,7 +178,7 @@ class Plan:
             "budget": self.budget,
             "limit": {"name": self.limit[0], "room": self.limit[1]},
             "fits": self.total <= self.budget,
-            "naive_fits": self.naive_float64 <= self.limit[1],
+            "naive_fits": self.at_once(self.naive_float64) <= self.limit[1],
         }
 
     def __str__(self) -> str:

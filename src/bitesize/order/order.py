@@ -213,7 +213,7 @@ class Order:
         if self._weights is not None:
             kind = "weights of all rows"
         elif self._windows is not None:
-            kind = "runs and windows of the shuffle"
+            kind = "windows of the shuffle"
         return ", ".join(filter(None, [kind, "row numbers"]))
 
     def settings(self) -> dict[str, Any]:

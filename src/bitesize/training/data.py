@@ -19,7 +19,7 @@ from bitesize.sources.opening import open_to_train
 from bitesize.sources.splits import InParts, part_of
 from bitesize.spec import Field
 from bitesize.training.classes import match_classes, with_classes
-from bitesize.training.settings import TrainSettings, parse_labels
+from bitesize.training.settings import TrainSettings, is_image, parse_labels
 
 # Rows of validation data whose contents are compared with those of training data, where rows have no paths.
 _COMPARED = 256
@@ -163,8 +163,23 @@ def open_for_run(
         except (BadSetting, NotFound):  # other data than a table with that column, such as folders named as the classes
             source = open_like(settings, data, None, split, features)
     if not labelled:
-        return source
+        return _as_one_row(settings, source, data, tuple(config["input_shape"]))
     return match_classes(with_classes(source, labels, data), tuple(config["classes"]), data)
+
+
+def _as_one_row(settings: TrainSettings, source: Source, data: str, expected: tuple[int, ...]) -> Source:
+    """Open one file of arrays again, as one row, where it has the shape of a run's rows and not of many of them."""
+    what = source.spec["x"]
+    if settings.file_is_row is not None or not isinstance(what, Field) or not data.endswith((".npy", ".npz")):
+        return source
+    whole = (len(source), *what.shape)
+    image = len(whole) == len(expected) == 3 and is_image(Field(whole, what.dtype)) and whole[2] == expected[2]
+    if what.shape == expected or not (whole == expected or image):
+        return source
+    row = open_to_train(data, False, **{**settings.opening, "file_is_row": True})
+    shape = "the shape of the run's rows" if whole == expected else "an image's shape, as the run's rows have"
+    row.choices = (*row.choices, Choice(f"x: the file is one row: {whole} is {shape}", "file_is_row=False"))
+    return row
 
 
 def _column_of_labels(settings: TrainSettings) -> str | None:
@@ -177,6 +192,20 @@ def _without_labels(names: Any, column: str | None) -> Any:
     if isinstance(names, Mapping):
         return {name: there for name, there in names.items() if name != "y" and there != column} or None
     return None if names is None else [name for name in names if name not in ("y", "label", column)] or None
+
+
+def check_alike(train: Source, val: Source) -> None:
+    """Refuse validation data whose rows the model could not take; numbers may be stored in another dtype.
+
+    Raises
+    ------
+    BadSetting
+        If rows are of another shape, or images of another mode.
+    """
+    mine, other = train.spec["x"], val.spec["x"]
+    alike = mine.shape == other.shape if isinstance(mine, Field) and isinstance(other, Field) else mine == other
+    if not alike:
+        raise BadSetting(f"validation data holds {other}, and training data {mine}")
 
 
 def _with_own_validation(settings: TrainSettings, source: Source, classes: tuple[str, ...]) -> RunData:

@@ -19,7 +19,7 @@ from bitesize.outputs.sklearn import Progress, partial_fit
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.training.classes import largest_class
-from bitesize.training.data import open_data
+from bitesize.training.data import check_alike, open_data
 from bitesize.training.run import RunFolder
 from bitesize.training.score import evaluate, log_probabilities
 from bitesize.training.settings import TrainSettings, geometry
@@ -135,6 +135,8 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
         raise BadSetting(f"--batch-size auto is for Keras models, and --model is {settings.model}: give a number")
     data = open_data(settings)
     train, val, classes = data.train, data.val, data.classes
+    if val is not None:
+        check_alike(train, val)
     model = build_estimator(settings.model, settings.seed)
     if settings.image_size is None and isinstance(train.spec["x"], Encoded):
         settings = replace(settings, image_size=_IMAGE_SIZE)
@@ -142,7 +144,7 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
     scaling = _scaling(settings, train, budget)
     evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
     said, val_steps = [scaling.line], evaluated
-    if val is not None and settings.val is not None:
+    if val is not None and (settings.val is not None or val.spec["x"] != train.spec["x"]):
         steps, differs = adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
         val_steps = [*geometry(val, settings.image_size, False), *steps]
         said += [differs] if differs else []

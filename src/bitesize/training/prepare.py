@@ -17,7 +17,7 @@ from bitesize.sources.base import Source
 from bitesize.sources.beside import Beside
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
-from bitesize.training.data import open_data
+from bitesize.training.data import check_alike, open_data
 from bitesize.training.models import (
     begins_with_scaling,
     build_model,
@@ -83,8 +83,8 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
     """
     data = open_data(settings)
     train, val, classes = data.train, data.val, data.classes
-    if val is not None and val.spec["x"] != train.spec["x"]:
-        raise BadSetting(f"validation data holds {val.spec['x']}, and training data {train.spec['x']}")
+    if val is not None:
+        check_alike(train, val)
     keras = load_keras()
     if settings.image_size is None:
         settings = replace(settings, image_size=saved_image_size(settings.model))
@@ -95,7 +95,7 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
     model = build_model(settings.model, shape, len(classes), settings.pretrained)
     scaling = broken.scaling if broken is not None else _scaling(settings, train, model, budget)
     val_steps = scaling.steps
-    if val is not None and settings.val is not None:
+    if val is not None and (settings.val is not None or val.spec["x"] != train.spec["x"]):
         val_steps, differs = adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
         said += [differs] if differs else []
     if settings.class_weights and train.weight_name is not None:

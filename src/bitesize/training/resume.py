@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -72,6 +73,15 @@ def read_broken(out: str | os.PathLike[str], given: Mapping[str, Any]) -> Broken
     return Broken(
         replace(settings, **(paths | free)), Scaling(steps, values, extra.get("values") or f"values: {values}, as before")
     )
+
+
+def read_finished(out: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return the summary of the run in a folder, if it came to its end; else None."""
+    summary = RunFolder(Path(out)).path / "summary.json"
+    if unfinished(out) is not None or not summary.is_file():
+        return None
+    found: dict[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
+    return found
 
 
 def unfinished(out: str | os.PathLike[str]) -> str | None:

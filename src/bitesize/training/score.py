@@ -13,10 +13,11 @@ from bitesize.engine.loader import Loader
 from bitesize.errors import BadFile, BadSetting
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.sources.base import Source
-from bitesize.spec import CHANNELS, Encoded
+from bitesize.spec import CHANNELS, Encoded, Field
 from bitesize.training.backend import load_keras
 from bitesize.training.run import RunFolder
-from bitesize.training.values import adapt_scaling, measure_values, saved_scaling
+from bitesize.training.settings import is_image
+from bitesize.training.values import adapt_scaling, channels_of, measure_values, saved_scaling
 from bitesize.transforms.crop import Resize
 
 # Modes of images by their channels.
@@ -52,7 +53,8 @@ class Scorer:
             If rows come out with another shape than the model takes, or values are clearly in other units than those of the
             training data.
         """
-        budget = as_budget(memory)
+        budget, expected = as_budget(memory), tuple(self.config["input_shape"])
+        self._refuse_other_channels(source.spec["x"], expected)
         loader = Loader(
             source,
             batch_size=min(batch_size, len(source)),
@@ -64,19 +66,26 @@ class Scorer:
             on_error=on_error,
             max_bad=max_bad,
         )
-        shape, expected = loader.spec["x"].shape, tuple(self.config["input_shape"])
+        shape = loader.spec["x"].shape
         if shape != expected:
             loader.close()
-            gray = len(shape) == len(expected) == 3 and shape[:2] == expected[:2]
-            hint = f": --mode {_MODES[expected[2]]} reads images so" if gray and expected[2] in _MODES else ""
-            raise BadSetting(f"the run was trained on rows of shape {expected}, and the data has {shape}{hint}")
+            raise BadSetting(f"the run was trained on rows of shape {expected}, and the data has {shape}")
         return loader
+
+    def _refuse_other_channels(self, what: Field | Encoded, expected: tuple[int, ...]) -> None:
+        """Raise where images have other channels than those of the run, which its scaling could not take."""
+        if len(expected) != 3 or not is_image(what) or channels_of(what) == expected[2]:
+            return
+        encoded = isinstance(what, Encoded)
+        shape = (*expected[:2], channels_of(what)) if isinstance(what, Encoded) else what.shape
+        hint = f": --mode {_MODES[expected[2]]} reads images so" if encoded and expected[2] in _MODES else ""
+        raise BadSetting(f"the run was trained on rows of shape {expected}, and the data has {shape}{hint}")
 
     def _transforms(self, source: Source, budget: Budget) -> list[Any]:
         steps, trained = saved_scaling({"scaling": [], **self.config})
         geometry = self.run.transforms()[: len(self.config["transforms"]) - len(steps)]
         expected = self.config["input_shape"]
-        if isinstance(source.spec["x"], Encoded) and not geometry and len(expected) == 3:
+        if not geometry and _is_of_other_size(source.spec["x"], expected):
             geometry = [Resize((expected[0], expected[1]))]
             self.said.append(f"images are resized to {expected[0]} x {expected[1]}, the shape of the run's rows")
         adapted, differs = adapt_scaling(steps, trained, measure_values(source, budget))
@@ -98,6 +107,14 @@ class Scorer:
             labels = batch["y"][:real].copy() if "y" in batch else None
             yield batch.rows[:real], batch.mask[:real], labels, log_probabilities(outputs, self.config["output"])
             progress(real)
+
+
+def _is_of_other_size(what: Field | Encoded, expected: Sequence[int]) -> bool:
+    """Whether rows are images of another height or width than a run's rows, which are images, too."""
+    if len(expected) != 3 or isinstance(what, Encoded):
+        return len(expected) == 3
+    images = is_image(what) and what.shape[2] == expected[2]
+    return images and list(what.shape[:2]) != list(expected[:2])
 
 
 def _loaded(path: Path) -> Any:

@@ -1,0 +1,73 @@
+"""Data for validation, evaluation and prediction that is stored otherwise than what a run was trained on."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.test_train_values import in_folders, learned, pictures, refused, run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run on float64 of 0 to 255 of 20 x 20 pixels, and its data."""
+    top = tmp_path_factory.mktemp("other")
+    data = in_folders(top / "data", pictures())
+    learned(data, top / "run", "--model", "mlp", "--batch-size", 16)
+    return top / "run", data
+
+
+def test_one_file_of_the_shape_of_a_row_is_one_row(trained, tmp_path):
+    out, data = trained
+    done = run("predict", out, data / "Dogs1" / "001.npy", "--out", tmp_path / "p.csv")
+    assert "x: the file is one row: (20, 20, 3) is the shape of the run's rows  [--no-file-is-row]" in done.stdout
+    (line,) = csv.DictReader((tmp_path / "p.csv").read_text().splitlines())
+    assert line["predicted"] == "Dogs1"
+    # Many rows in a file are still many, and the setting still decides.
+    np.save(tmp_path / "many.npy", pictures(6))
+    assert "6 predictions" in run("predict", out, tmp_path / "many.npy", "--out", tmp_path / "p.csv").stdout
+    file = data / "Dogs1" / "001.npy"
+    assert "the data has (20, 3)" in refused("predict", out, file, "--no-file-is-row", "--out", tmp_path / "p.csv")
+
+
+def test_arrays_of_another_size_are_resized_as_photographs_are(trained, tmp_path):
+    out, _ = trained
+    large = np.stack([np.asarray(Image.fromarray(row).resize((40, 30))) for row in pictures().astype(np.uint8)])
+    other = in_folders(tmp_path / "large", large)
+    done = run("evaluate", out, other)
+    assert "images are resized to 20 x 20, the shape of the run's rows" in done.stdout
+    assert json.loads(run("evaluate", out, other, "--json").stdout)["accuracy"] > 0.9
+    done = run("predict", out, other / "Dogs1" / "001.npy", "--out", tmp_path / "p.csv")
+    assert "the file is one row" in done.stdout
+    assert "images are resized to 20 x 20" in done.stdout
+    gray = in_folders(tmp_path / "gray", large[..., :1])
+    assert "the data has (30, 40, 1)" in refused("evaluate", out, gray)
+
+
+@pytest.mark.parametrize("model", ["mlp", "sklearn:SGDClassifier"])
+def test_validation_data_may_be_of_another_dtype(model, tmp_path):
+    data = in_folders(tmp_path / "data", pictures())
+    val = in_folders(tmp_path / "val", pictures(40).astype(np.uint8))
+    result = json.loads(
+        run("train", data, "--val", val, "--model", model, "--epochs", 8, "--out", tmp_path / "run", "--json").stdout
+    )
+    assert result["epochs"][-1]["val_accuracy"] > 0.9
+    small = in_folders(tmp_path / "small", pictures(40, 10))
+    assert "validation data holds" in refused("train", data, "--val", small, "--model", model, "--out", tmp_path / "run")
+
+
+def test_resuming_a_finished_run_ends_at_once_and_names_what_can_be_done(tmp_path):
+    data = in_folders(tmp_path / "data", pictures(40))
+    out = tmp_path / "run"
+    run("train", data, "--model", "mlp", "--epochs", 1, "--checkpoint-every", 1, "--out", out)
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir() if path.is_file()}
+    done = run("train", "--resume", "--out", out)
+    assert "is finished: nothing is left to train" in done.stderr
+    assert f"evaluate {out} DATA" in done.stderr
+    assert "another --out" in done.stderr
+    assert done.stdout == ""
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir() if path.is_file()} == before
+    assert len(json.loads(run("train", "--resume", "--out", out, "--json").stdout)["epochs"]) == 1
