@@ -128,7 +128,7 @@ class Normalize(Transform):
 class Scale(Transform):
     """Multiply all values; ``Scale(1 / 255)`` brings 8-bit data to 0 to 1. The result is float32.
 
-    A loader refuses ``Scale(1 / 255)`` of floats that lie within 0 to 1 already.
+    A loader refuses ``Scale(1 / 255)`` of floats that lie within -1 to 1 already, and of values far beyond 0 to 255.
 
     Parameters
     ----------
