@@ -213,9 +213,8 @@ def _labels(source: Source) -> tuple[dict[str, int] | None, str | None]:
 def _kind(source: Source) -> str:
     """Return what people call the data that rows come from."""
     from bitesize.sources.base import Source
-    from bitesize.sources.images import ImageFiles
 
-    if isinstance(source, ImageFiles):
+    if type(source).title.startswith("images"):
         looked_at = (source.path(row) or b"" for row in range(0, len(source), max(1, len(source) // _LOOKED_AT)))
         return f"images ({', '.join(sorted({show(os.path.splitext(path)[1]).lower() for path in looked_at}))})"
     if type(source).title:
