@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,9 +24,9 @@ class _Features(Around):
         self.feature_names = tuple(names)
         self._made_of = {name: what for name in made_of if isinstance(what := base.spec[name], Field)}
 
+    @abstractmethod
     def _put(self, values: dict[str, NDArray[np.generic]], out: NDArray[np.generic]) -> None:
         """Make rows of features of what was read."""
-        raise NotImplementedError
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read rows of the base, and make features of them."""
