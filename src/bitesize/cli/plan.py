@@ -103,13 +103,13 @@ def plan(
             }
         )
         return
+    print_understood(train)
     print_plan(made)
     if least is not None:
         beside = ", with validation," if val is not None else ""
         _say(f"bitesize train{beside} needs at least --memory {format_size(least, ceil=True).replace(' ', '')}.")
     if refusal is not None:
         _say(f"bitesize train would refuse this data: {refusal}.")
-    print_understood(train)
     for warning in warnings:
         print_warning(warning)
     if side is not None:

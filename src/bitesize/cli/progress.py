@@ -65,8 +65,8 @@ class Terminal(Quiet):
         """Print what is about to run."""
         self._job = job
         if self._with_plan:
-            print_plan(plan_of(job.loader, job.val_loader))
             print_understood(job.train, job.said)
+            print_plan(plan_of(job.loader, job.val_loader))
         for warning in job.warnings:
             print_warning(warning)
         val = f"{len(job.val):,}" if job.val is not None else "no"
