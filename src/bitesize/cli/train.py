@@ -96,6 +96,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the interrupted run in --out, or in the current directory.")
     ] = False,
+    ram: Annotated[str | None, typer.Option(hidden=True)] = None,
     json: Json = False,
 ) -> None:
     """Train a classifier. The plan is printed first; after each epoch the model is saved."""
@@ -130,6 +131,11 @@ def train(
         "checkpoint_every": checkpoint_every,
     }
     _refuse_what_cannot_be(opening)
+    if ram is not None:
+        raise BadSetting(
+            f"--ram plans for another machine: {command('plan', data or 'DATA', '--ram', ram)}. Training has --memory, what loading "
+            "may hold"
+        )
     broken = None
     if data is not None and resume and not _is_given(context, "out") and (Path(data) / "config.json").is_file():
         raise BadSetting(
