@@ -117,3 +117,10 @@ def test_whole_bytes_in_large_floats_are_pointed_out(tmp_path):
     shown = " ".join(run("plan", tmp_path / "t.npz", "--model", "mlp").stdout.split())
     assert "uint8" not in shown
     assert "for the model" in shown
+
+
+def test_a_part_that_training_does_not_use_is_said(tmp_path):
+    x, y = pictures(60, 8).astype(np.uint8), np.arange(60) % 2
+    np.savez(tmp_path / "t.npz", x_train=x[:40], y_train=y[:40], x_test=x[40:], y_test=y[40:])
+    done = run("train", tmp_path / "t.npz", "--model", "mlp", "--epochs", 1, "--out", tmp_path / "run")
+    assert "split: train is trained on; not used: test  [--split]" in done.stdout
