@@ -78,7 +78,8 @@ def train(
         str,
         typer.Option(
             metavar="model|data|unit|none",
-            help="What is done to values. model: measured on a sample and brought to what the model expects, 0 to 1 for our own. "
+            help="What is done to values. model: measured on a sample and brought to what the model expects: mean 0 and deviation 1 for "
+            "mlp and models from files, 0 to 1 for cnn. "
             "data: by mean and deviation of the training data, which is read once more. unit: to 0 to 1. none: nothing.",
         ),
     ] = "model",
