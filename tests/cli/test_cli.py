@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -158,7 +159,7 @@ def test_prediction_takes_a_flat_folder_one_file_and_a_glob(trained, pictures, t
     for what, rows in ((pictures / "striped", 120), (one, 1), (f"{pictures}/checked/0000*.jpg", 5)):
         run("predict", trained[0], what, "--out", tmp_path / "p.parquet")
         table = pyarrow.parquet.read_table(tmp_path / "p.parquet")
-        assert (table.num_rows, table.column_names) == (rows, ["path", "predicted", "p_checked", "p_striped", "error"])
+        assert (table.num_rows, table.column_names) == (rows, ["path", "predicted", "p_checked", "p_striped"])
 
 
 def test_a_run_goes_on_from_its_saved_model_with_its_own_image_size(trained, pictures, tmp_path):
@@ -251,7 +252,7 @@ def bad_data(tmp_path_factory, pictures, arrays):
         (["{bad}/one/only"], r"has no classes"),
         (["{bad}/one/only", "--labels", "{bad}/masks"], "learns one class a row, and the labels of"),
         (["{bad}/shapes", "--model", "mlp", "--val-split", "0"], r"(4, 6, 3) float64, but"),
-        (["{pictures}", "--memory", "1MiB"], "No batch fits: raise --memory to"),
+        (["{pictures}", "--memory", "1MiB"], "No batch fits: give --memory "),
         (["{pictures}", "--memory", "24MiB", "--image-size", "256"], "Lower --batch-size to"),
         (["{pictures}", "--memory", "much"], "is not a size"),
         (["{pictures}", "--image-size", "0"], "--image-size: a side must be a whole number of 1 to 65535 pixels, not 0"),
@@ -413,7 +414,7 @@ def test_damaged_models_and_tables_are_clear_errors(pictures, tmp_path):
 def test_what_train_says_it_needs_is_enough(pictures, tmp_path):
     common = ["--image-size", 64, "--epochs", 1, "--model", "mlp", "--out", tmp_path / "run"]
     said = run("train", pictures, "--memory", "10MiB", *common, code=1).stderr
-    memory = said.split('raise --memory to "')[1].split('"')[0]
+    memory = re.search(r"give --memory (\S+)\.", said)[1]
     run("train", pictures, "--memory", memory, *common)
     assert (tmp_path / "run" / "model.keras").is_file()
 

@@ -71,3 +71,56 @@ def test_resuming_a_finished_run_ends_at_once_and_names_what_can_be_done(tmp_pat
     assert done.stdout == ""
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir() if path.is_file()} == before
     assert len(json.loads(run("train", "--resume", "--out", out, "--json").stdout)["epochs"]) == 1
+
+
+def test_the_memory_of_another_machine_is_for_plans(tmp_path):
+    data = in_folders(tmp_path / "data", pictures(8))
+    said = refused("train", data, "--ram", "8GiB")
+    assert f"plan {data} --ram 8GiB" in said
+    assert "--memory" in said
+
+
+def test_predictions_have_a_column_of_errors_only_where_rows_may_be_skipped(trained, tmp_path):
+    out, data = trained
+    for options, last in (([], "p_Dogs1"), (["--on-error", "skip"], "error")):
+        run("predict", out, data, "--out", tmp_path / "p.csv", *options)
+        assert (tmp_path / "p.csv").read_text().splitlines()[0].split(",")[-1] == last
+
+
+def test_splitting_by_folders_that_are_the_classes_names_the_way_out(tmp_path):
+    data = in_folders(tmp_path / "data", pictures(20))
+    said = refused("train", data, "--split-by", "folder", "--out", tmp_path / "run")
+    assert "20 of 20 files are in none" in said
+    assert "leave it out, or keep files together by a text in their names" in said
+    assert len(said) < 400
+
+
+def test_the_plan_of_a_small_table_speaks_of_no_pixels_and_no_more_rows_than_there_are(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    x = np.random.default_rng(0).normal(size=(300, 3))
+    pandas.DataFrame(x, columns=["a", "b", "c"]).assign(kind=np.where(x[:, 1] > 0, "up", "down")).to_parquet(
+        tmp_path / "t.parquet"
+    )
+    shown = " ".join(run("plan", tmp_path / "t.parquet", "--labels", "kind", env_columns=200).stdout.split())
+    assert "uint8" not in shown
+    assert "270 rows in 8 lanes" in shown
+    assert "needed: a list and its array" in shown
+
+
+def test_whole_bytes_in_large_floats_are_pointed_out(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (1500, 80, 80)).astype(np.float64)
+    np.savez(tmp_path / "t.npz", x=x, y=np.arange(1500) % 2)
+    shown = " ".join(run("plan", tmp_path / "t.npz").stdout.split())
+    assert "are whole numbers of 0 to 255: as uint8 the data would take" in shown
+    np.savez(tmp_path / "t.npz", x=x + 0.5, y=np.arange(1500) % 2)
+    shown = " ".join(run("plan", tmp_path / "t.npz", "--model", "mlp").stdout.split())
+    assert "uint8" not in shown
+    assert "for the model" in shown
+
+
+def test_a_part_that_training_does_not_use_is_said(tmp_path):
+    x, y = pictures(60, 8).astype(np.uint8), np.arange(60) % 2
+    np.savez(tmp_path / "t.npz", x_train=x[:40], y_train=y[:40], x_test=x[40:], y_test=y[40:])
+    done = run("train", tmp_path / "t.npz", "--model", "mlp", "--epochs", 1, "--out", tmp_path / "run")
+    assert "split: train is trained on; not used: test  [--split]" in done.stdout

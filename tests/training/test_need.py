@@ -29,7 +29,7 @@ def test_the_least_budget_is_enough_for_both_loaders_and_the_batches_that_are_he
 
 def test_a_byte_less_is_refused_with_what_would_fit(loaders):
     need = loaders.need(16)
-    with pytest.raises(bs.DoesNotFit, match=r"Lower --batch-size to 8 or raise --memory to "):
+    with pytest.raises(bs.DoesNotFit, match=r"Lower --batch-size to 8 or give --memory \d"):
         loaders.grow_or_refuse(16, bs.Budget(need - 1))
     loaders.grow_or_refuse(8, bs.Budget(need - 1))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Annotated
 
@@ -97,5 +98,6 @@ def _in_options(error: Exception) -> str:
     from bitesize.sources.splits import InParts
 
     if isinstance(error, DoesNotFit):
-        return str(error).replace("ower batch_size", "ower --batch-size").replace("aise memory to", "aise --memory to")
+        text = str(error).replace("ower batch_size", "ower --batch-size")
+        return re.sub(r'raise memory to "(\S+) (\w+)"', r"give --memory \1\2", text)
     return error.told("--split {}") if isinstance(error, InParts) else in_options(str(error))

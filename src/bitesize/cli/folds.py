@@ -81,7 +81,8 @@ def _print(summary: dict[str, Any], out: str) -> None:
         table.add_column(title, justify="right")
     for number, fold in enumerate(summary["folds"], 1):
         table.add_row(str(number), str(fold["epoch"]), *(f"{fold[name]:.3f}" for name in names))
-    table.add_row("mean", "", *(f"{summary['mean'][name]:.3f} ± {summary['std'][name]:.3f}" for name in names), style="bold")
+    for kind, shown in (("mean", "mean"), ("std", "±")):
+        table.add_row(shown, "", *(f"{summary[kind][name]:.3f}" for name in names), style="bold")
     console.print()
     console.print(table)
     console.print(f"saved in [bold]{plain(out)}[/]: fold-1 to fold-{len(summary['folds'])}, folds.json", highlight=False)

@@ -177,8 +177,8 @@ def _plan_training(settings: TrainSettings, train: Source, val: Source | None, b
         held = batches_held("")
     if settings.image_size is None:
         settings = replace(settings, image_size=saved_image_size(settings.model))
-    # What is done to values is measured by training only, and takes the same memory, whatever it is.
-    loaders = TrainingLoaders(settings, train, val, [Scale(1 / 255)], held)
+    # What is done to values is measured by training only, and takes the same memory, whatever it is: any factor will do.
+    loaders = TrainingLoaders(settings, train, val, [Scale(0.5)], held)
     batch_size = loaders.choose_batch_size(budget)
     loaders.grow_or_refuse(batch_size, budget)
     loader, val_loader = loaders.open(batch_size, budget)

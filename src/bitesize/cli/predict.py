@@ -51,7 +51,7 @@ def predict(
     bad = 0
     with scorer.loader(source, memory, batch_size, action, max_bad=1.0) as loader:
         print_understood(source, scorer.said)
-        with counting("predicting", len(source)) as progress, write(out, scorer.classes) as add:
+        with counting("predicting", len(source)) as progress, write(out, scorer.classes, action == "skip") as add:
             for rows, mask, _, log_p in scorer.batches(loader, progress):
                 paths = [source.describe(row) for row in rows.tolist()]
                 predicted = [scorer.classes[i] if ok else "" for i, ok in zip(log_p.argmax(axis=1), mask, strict=True)]
@@ -64,7 +64,7 @@ def predict(
     console.print(f"{counted(len(source), 'prediction')} in [bold]{plain(out)}[/]{skipped}", highlight=False)
 
 
-def _csv(out: str, classes: tuple[str, ...]) -> Any:
+def _csv(out: str, classes: tuple[str, ...], errors: bool) -> Any:
     import contextlib
     import math
 
@@ -75,18 +75,19 @@ def _csv(out: str, classes: tuple[str, ...]) -> Any:
         """Give a function that writes a batch's lines."""
         with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["path", "predicted", *(f"p_{name}" for name in classes), "error"])
+            writer.writerow(["path", "predicted", *(f"p_{name}" for name in classes), *(["error"] if errors else [])])
 
-            def add(paths: list[str], predicted: list[str], probabilities: Any, errors: list[str]) -> None:
-                for path, name, line, error in zip(paths, predicted, probabilities.tolist(), errors, strict=True):
-                    writer.writerow([path, name, *("" if math.isnan(p) else f"{p:.6f}" for p in line), error])
+            def add(paths: list[str], predicted: list[str], probabilities: Any, reasons: list[str]) -> None:
+                for path, name, line, reason in zip(paths, predicted, probabilities.tolist(), reasons, strict=True):
+                    shown = ["" if math.isnan(p) else f"{p:.6f}" for p in line]
+                    writer.writerow([path, name, *shown, *([reason] if errors else [])])
 
             yield add
 
     return writing()
 
 
-def _parquet(out: str, classes: tuple[str, ...]) -> Any:
+def _parquet(out: str, classes: tuple[str, ...], errors: bool) -> Any:
     import contextlib
 
     from bitesize.errors import MissingPackage
@@ -98,7 +99,7 @@ def _parquet(out: str, classes: tuple[str, ...]) -> Any:
     except ImportError as error:
         raise MissingPackage("writing Parquet needs pyarrow: pip install pyarrow") from error
     fields = [("path", pa.string()), ("predicted", pa.string()), *((f"p_{name}", pa.float32()) for name in classes),
-              ("error", pa.string())]  # fmt: skip
+              *([("error", pa.string())] if errors else [])]  # fmt: skip
     schema = pa.schema(fields)
 
     @contextlib.contextmanager
@@ -106,8 +107,8 @@ def _parquet(out: str, classes: tuple[str, ...]) -> Any:
         """Give a function that writes a batch's rows."""
         with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
 
-            def add(paths: list[str], predicted: list[str], probabilities: Any, errors: list[str]) -> None:
-                columns = [paths, predicted, *probabilities.astype("float32").T, errors]
+            def add(paths: list[str], predicted: list[str], probabilities: Any, reasons: list[str]) -> None:
+                columns = [paths, predicted, *probabilities.astype("float32").T, *([reasons] if errors else [])]
                 writer.write_table(pa.table(columns, schema=schema))
 
             yield add

@@ -78,7 +78,8 @@ def train(
         str,
         typer.Option(
             metavar="model|data|unit|none",
-            help="What is done to values. model: measured on a sample and brought to what the model expects, 0 to 1 for our own. "
+            help="What is done to values. model: measured on a sample and brought to what the model expects: mean 0 and deviation 1 for "
+            "mlp and models from files, 0 to 1 for cnn. "
             "data: by mean and deviation of the training data, which is read once more. unit: to 0 to 1. none: nothing.",
         ),
     ] = "model",
@@ -96,6 +97,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the interrupted run in --out, or in the current directory.")
     ] = False,
+    ram: Annotated[str | None, typer.Option(hidden=True)] = None,
     json: Json = False,
 ) -> None:
     """Train a classifier. The plan is printed first; after each epoch the model is saved."""
@@ -130,6 +132,11 @@ def train(
         "checkpoint_every": checkpoint_every,
     }
     _refuse_what_cannot_be(opening)
+    if ram is not None:
+        raise BadSetting(
+            f"--ram plans for another machine: {command('plan', data or 'DATA', '--ram', ram)}. Training has --memory, what loading "
+            "may hold"
+        )
     broken = None
     if data is not None and resume and not _is_given(context, "out") and (Path(data) / "config.json").is_file():
         raise BadSetting(

@@ -51,7 +51,7 @@ def _run(jobs: list[Job]) -> None:
 
 
 def _say() -> None:
-    logging.getLogger("bitesize").warning("bitesize compiles its kernels for this machine: once, a few seconds")
+    logging.getLogger("bitesize").warning("bitesize compiles its kernels for this kind of data: once, a few seconds")
 
 
 def readers() -> Job:

@@ -142,8 +142,8 @@ def _by_folder(source: Source) -> NDArray[Any]:
     if without:
         where = "below the folder of its class" if depth is not None else f"below {show(source.paths_root)}"
         raise BadSetting(
-            f'by="folder" needs each file in a folder {where}, and {len(without)} of {len(groups)} files are in none: '
-            f"{_rows(source, without)}"
+            f'by="folder" needs each file in a folder {where}, and {len(without)} of {len(groups)} files are in none '
+            f'({_rows(source, without[:1])}): leave it out, or keep files together by a text in their names, by="([^/_]+)_"'
         )
     return np.array(groups)
 

@@ -66,6 +66,11 @@ def open_data(settings: TrainSettings) -> RunData:
     except InParts as error:
         parts = {part: name for name in error.parts if (part := part_of(name))}
         source = open_to_train(settings.data, labels, parts.get("train", "train"), **settings.opening)
+        validated = parts.get("val") if settings.val is None and not settings.folds else None
+        unused = [name for name in error.parts if name not in (parts.get("train"), validated)]
+        if unused:
+            said = f"split: {parts.get('train', 'train')} is trained on; not used: {', '.join(unused)}"
+            source.choices = (*source.choices, Choice(said, "split="))
     source = with_classes(source, settings.labels, settings.data)
     classes = source.classes
     assert classes is not None

@@ -85,7 +85,7 @@ class TrainingLoaders:
         else:
             state, way = (
                 f"the budget is {format_size(budget.total)}{budget.bound}",
-                f'raise --memory to "{format_size(need, ceil=True)}"',
+                f"give --memory {format_size(need, ceil=True).replace(' ', '')}",
             )
         ways = f"Lower --batch-size to {smaller} or {way}" if smaller else f"No batch fits: {way}"
         raise DoesNotFit(
