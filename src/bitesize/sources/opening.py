@@ -126,9 +126,7 @@ def _say_inputs(source: Source, options: Asked) -> Source:
     if len(others) < 2:
         return source
     if options.fields is None and "x" not in others and all(_is_number(source.spec[name]) for name in others):
-        features = StackedFields(source, others)
-        shown = ", ".join(others[:10]) + (", ..." if len(others) > 10 else "")
-        return with_choices(features, Choice(f"x: the columns {shown} as one row of features", "fields="))
+        return _one_row(source, others)
     rest = ", ".join(name for name in others if name != source.main)
     return with_choices(
         source,
@@ -136,6 +134,12 @@ def _say_inputs(source: Source, options: Asked) -> Source:
             f"input: {source.main}; {rest} are in batches, and inputs only where they are named", "inputs= of the output"
         ),
     )
+
+
+def _one_row(source: Source, names: Sequence[str]) -> Source:
+    """Make one row of features of fields of one number each, and say so."""
+    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    return with_choices(StackedFields(source, names), Choice(f"x: the columns {shown} as one row of features", "fields="))
 
 
 def _check_used(source: Source, options: Asked) -> Source:
@@ -233,10 +237,7 @@ def open_to_train(what: What, labels: Labels = None, split: str | None = None, *
     label, weight = source.label_name, source.weight_name
     columns = [name for name in source.spec if name not in (label, weight)]
     if columns and "x" not in columns and all(_is_number(source.spec[name]) for name in columns):
-        features = StackedFields(source, columns)
-        shown = ", ".join(columns[:10]) + (", ..." if len(columns) > 10 else "")
-        features.choices = (*source.choices, Choice(f"x: the columns {shown} as one row of features", "fields="))
-        source = features
+        source = _one_row(source, columns)
     if source.main != "x" or label not in (None, "y"):
         if source.main == label:
             raise BadFile(f"{what!r:.80} has nothing but labels: {', '.join(source.spec)}")
