@@ -151,7 +151,7 @@ LAYOUTS = [class_folders, named_labels, table, pairs, mapping, archive, shards, 
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_what_is_explained_is_what_batches_contain(tmp_path_factory, layout, data):
     labels = data.draw(rows_of())
