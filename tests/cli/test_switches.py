@@ -61,7 +61,7 @@ def test_what_is_left_out_is_said_by_every_command(photographs, tmp_path):
         run("check", photographs),
     ]
     for done in (train, *others):
-        assert "left out: 1 " in done.stdout, done.stdout
+        assert "left out  1 " in done.stdout, done.stdout
 
 
 def test_fields_are_read_as_people_write_them():

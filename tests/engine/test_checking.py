@@ -112,7 +112,8 @@ def test_values_that_are_no_numbers_and_rows_of_one_value(tmp_path, kind):
 
 
 def test_targets_that_are_no_numbers(tmp_path):
-    found = bs.check(bs.open(np.random.default_rng(0).random((5, 3)), np.array([0.5, 1, np.nan, 2, 3])), memory="16 MiB")
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random((5, 3)), y=np.array([0.5, 1, np.nan, 2, 3]))
+    found = bs.check(bs.open(tmp_path / "a.npz"), memory="16 MiB")
     assert [(place.row, place.reason) for place in found.suspicious] == [(2, "y has NaN or infinite values")]
 
 

@@ -281,7 +281,7 @@ def test_a_signal_saves_and_says_how_to_go_on(pictures, tmp_path, number, code):
     if number == signal.SIGINT:
         # In the run's folder, without any other word; a setting that differs is refused.
         wrong = command("--resume", "--epochs", 7, cwd=out)
-        assert "has --epochs 40, and 7 is given" in wrong.communicate(timeout=60)[1]
+        assert "--epochs was 40 when the run in . started and cannot become 7" in wrong.communicate(timeout=60)[1]
         process = command("--resume", cwd=out)
         shown, said = process.communicate(timeout=200)
         assert process.returncode == 0, said
@@ -305,6 +305,6 @@ def test_a_second_signal_ends_at_once(pictures, tmp_path):
 
 def test_nothing_to_go_on_with_is_said(tmp_path):
     process = command("--resume", "--out", tmp_path)
-    assert "has no checkpoint of a run to go on with" in process.communicate(timeout=60)[1]
+    assert "has no checkpoint of a run to resume" in process.communicate(timeout=60)[1]
     process = command()
     assert "DATA is missing" in process.communicate(timeout=60)[1]

@@ -195,7 +195,7 @@ def fitted(needs: Needs, steps: Steps, slots: int, budget: Budget, *, any_thread
     alone = replace(needs, threads=1 if any_threads else needs.threads)
     window = needs.window - (alone.total(rows, slots) - free)
     if not any_window or window < 0:
-        return needs
+        return alone  # what is refused names the least that would do
     whole = format_size(budget.most - free + needs.total(rows, slots), ceil=True)
     _log.warning(
         "rows are shuffled within chunks of %s, and the budget has %s for them: chunks are read more than once, which is slower. "

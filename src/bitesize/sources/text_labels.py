@@ -23,6 +23,8 @@ _FEW, _SHARE = 20, 0.1
 _MOST_GUESSED = 10_000
 _NAMED = 10
 _WHOLE = re.compile(r"[+-]?\d+")
+# Text of more digits is no number that somebody means.
+_LONGEST = 20
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WRITTEN_LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
@@ -284,7 +286,7 @@ def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
 def in_order(names: Iterable[str]) -> list[str]:
     """Return names of classes in order: whole numbers by their value, other names in natural order."""
     names = list(names)
-    if all(_WHOLE.fullmatch(name) for name in names):
+    if all(len(name) < _LONGEST and _WHOLE.fullmatch(name) for name in names):
         return sorted(names, key=lambda name: (int(name), class_key(name)))
     return sorted(names, key=class_key)
 

@@ -21,7 +21,7 @@ from bitesize.training.values import adapt_scaling, channels_of, measure_values,
 from bitesize.transforms.crop import Resize
 
 # Modes of images by their channels.
-_MODES = {channels: mode for mode, channels in CHANNELS.items()}
+_MODES = {channels: mode for mode, channels in CHANNELS.items() if mode != "I;16"}
 # Row numbers, which could be read, labels, and logarithms of probabilities.
 Scored = tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[Any] | None, NDArray[np.float64]]
 
