@@ -285,7 +285,7 @@ def test_a_signal_saves_and_says_how_to_go_on(pictures, tmp_path, number, code):
         process = command("--resume", cwd=out)
         shown, said = process.communicate(timeout=200)
         assert process.returncode == 0, said
-        assert f"going on from checkpoints/{newest.name}" in shown.replace("\n", "")
+        assert f"continuing from checkpoints/{newest.name}" in shown.replace("\n", "")
         lines = (out / "history.csv").read_text().splitlines()
         assert [line.partition(",")[0] for line in lines[1:]] == [str(i + 1) for i in range(40)]
 
