@@ -484,7 +484,7 @@ def test_concat_joins_files_into_one(tmp_path):
     for arguments, message in [
         ([tmp_path / "z*.npy"], "no file matches"),
         ([tmp_path / "0.npy", "--dtype", "floaty"], "NumPy knows no 'floaty'"),
-        ([tmp_path / "0.npy", "--memory", "1KiB"], "Raise --memory to"),
+        ([tmp_path / "0.npy", "--memory", "1KiB"], "Give --memory 68KiB"),
         ([tmp_path / "0.npy", tmp_path / "b.npy"], "all the input array dimensions except"),
     ]:
         assert message in run("concat", *arguments, "--out", tmp_path / "c.npy", code=1).stderr

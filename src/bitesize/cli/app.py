@@ -99,5 +99,9 @@ def _in_options(error: Exception) -> str:
 
     if isinstance(error, DoesNotFit):
         text = str(error).replace("ower batch_size", "ower --batch-size")
-        return re.sub(r'raise memory to "(\S+) (\w+)"', r"give --memory \1\2", text)
+        return re.sub(
+            r'([Rr])aise memory to "(\S+) (\w+)"',
+            lambda found: f"{'Give' if found[1] == 'R' else 'give'} --memory {found[2]}{found[3]}",
+            text,
+        )
     return error.told("--split {}") if isinstance(error, InParts) else in_options(str(error))
