@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import weakref
 
 import pytest
 from tests.contract.measure import small_group, why_not
 
 from bitesize import Budget, DoesNotFit
 from bitesize.memory import automatic
+from bitesize.memory import budget as budget_module
 from bitesize.memory.limits import Limit
 
 MIB = 1 << 20
@@ -16,8 +18,9 @@ MIB = 1 << 20
 
 @pytest.fixture
 def room(monkeypatch):
-    """What the machine leaves, in MiB; a test may change it."""
+    """What the machine leaves, in MiB; a test may change it. Loaders that earlier tests left open do not count."""
     left = [400]
+    monkeypatch.setattr(budget_module, "_budgets", weakref.WeakValueDictionary())
     monkeypatch.setattr(automatic, "available", lambda threads: Limit("cgroup /box", left[0] * MIB))
     monkeypatch.setattr(automatic, "pending_overhead", lambda: 0)
     return left
