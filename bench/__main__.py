@@ -60,14 +60,24 @@ def show(console: Console, name: str, case: Case, results: dict[str, Result]) ->
     table.add_column("spread", justify="right", style="dim")
     first = next(iter(results))
     table.add_column(f"{first} is", justify="right")
+    if case.memory:
+        table.add_column("peak MB", justify="right")
     table.add_column("how", style="dim", overflow="fold")
     for peer, result in results.items():
         if not result.values:
-            table.add_row(peer, "-", "", "", escape(f"did not take part: {result.missing.strip().splitlines()[-1]}"))
+            table.add_row(
+                peer,
+                "-",
+                "",
+                "",
+                *([""] if case.memory else []),
+                escape(f"did not take part: {result.missing.strip().splitlines()[-1]}"),
+            )
             continue
         value = f"{result.median:.3f}" if case.unit == "s" else f"{result.median:,.0f}"
         ratio = "" if peer == first else f"{ratio_of(case, results, first, peer):.2f} x"
-        table.add_row(peer, value, f"{result.spread:.0%}", ratio, escape(result.how))
+        peak = [f"{result.peak / 1e6:,.0f}"] if case.memory else []
+        table.add_row(peer, value, f"{result.spread:.0%}", ratio, *peak, escape(result.how))
     console.print(table, highlight=False)
     for one, other, least in case.bars:
         if one in results and other in results and results[one].values and results[other].values:

@@ -30,6 +30,8 @@ class Case:
         Rows a batch.
     unit
         ``"rows/s"``, or ``"s"`` where less is better.
+    memory
+        Whether the peak memory of the processes is compared, too: the first is to hold no more than each other.
     options
         What the peers need to know besides.
     """
@@ -40,6 +42,7 @@ class Case:
     bars: tuple[tuple[str, str, float], ...] = ()
     batch: int = 64
     unit: str = "rows/s"
+    memory: bool = False
     options: tuple[tuple[str, Any], ...] = ()
 
     def folder(self, root: Path) -> Path:
@@ -305,6 +308,19 @@ CASES = {
         unit="s",
         batch=32,
     ),
+    **{
+        f"tutorial-{backend}-{cores}": Case(
+            f"the tutorial's training on {backend}, {cores} core{'s' * (cores > 1)}: photographs to 224 x 224, Dense(128)",
+            _PHOTOGRAPHS,
+            {"bitesize, fit": "tutorial:ours", "naive loop, PIL": "tutorial:naive"},
+            (("bitesize, fit", "naive loop, PIL", 1 / 0.85),),
+            batch=32,
+            memory=True,
+            options=(("size", 224), ("backend", backend), ("cores", cores)),
+        )
+        for backend in ("tensorflow", "jax", "torch")
+        for cores in (1, 2)
+    },
     **{
         f"chunks-{name}": Case(
             f"{title}: 6,000 pictures of (128, 128, 3) uint8 in compressed chunks, shuffled, against its own loop in order",

@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 # What libraries say belongs to stderr: stdout is for answers.
 ANSWERS = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
@@ -36,6 +38,16 @@ def measure(load: Any) -> tuple[int, float]:
     return rows, time.perf_counter() - begun
 
 
+def peak_memory() -> int:
+    """Return the most bytes that this process has held at one time, as the system counts them."""
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return int(memory.peak_wset)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def main(name: str, peer: str, folder: str) -> None:
     """Prepare a peer of a case, and follow orders."""
     from bench.cases import CASES
@@ -54,7 +66,7 @@ def main(name: str, peer: str, folder: str) -> None:
     answer(ready=True, how=how)
     for _ in sys.stdin:
         rows, seconds = measure(load)
-        answer(rows=rows, seconds=seconds)
+        answer(rows=rows, seconds=seconds, peak=peak_memory())
 
 
 if __name__ == "__main__":

@@ -30,11 +30,14 @@ class Result:
         Rows per second, or seconds, of each round.
     missing
         Why it did not take part.
+    peak
+        The most bytes that its process held at one time.
     """
 
     how: str = ""
     values: list[float] = field(default_factory=list)
     missing: str = ""
+    peak: int = 0
 
     @property
     def median(self) -> float:
@@ -78,6 +81,7 @@ def compare(
                 process.stdin.flush()
                 heard = _hear(process)
                 time.sleep(_PAUSE_SECONDS)
+                results[peer].peak = heard["peak"]
                 results[peer].values.append(heard["seconds"] if case.unit == "s" else heard["rows"] / heard["seconds"])
     finally:
         for process in running.values():

@@ -33,6 +33,7 @@ from bitesize.outputs.base import (
     warn_of_unscaled,
 )
 from bitesize.outputs.keras_calls import LOOKS, TAKES, Caller
+from bitesize.outputs.keras_tensorflow import switch_off_autotuning
 from bitesize.outputs.keras_tensors import on_torch, tensors
 from bitesize.spec import Batch
 
@@ -277,6 +278,7 @@ class _Places:
         """Note who begins: evaluation and prediction only look, from the first batch of an epoch on."""
         with self._lock:
             caller = Caller(sys._getframe(1))
+            switch_off_autotuning(caller.iterator)
             if caller.method == "predict":
                 refuse_unless_in_order(self._loader, "predict")
             if caller.class_weight is not None and self._weights is not None:
