@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
 
 _ITERATORS = "tensorflow.python.data.ops.iterator_ops"
-_EXECUTES = "tensorflow.python.eager."
+_EXECUTES = ("tensorflow.python.eager.", "tensorflow.python.ops.gen_dataset_ops")
 # Frames between an iterator of TensorFlow and the call of its kernel.
 _NEAR = 4
 # A process that calculates uses more of a processor than this; one that only waits uses less.
@@ -58,6 +58,5 @@ def _executes(frame: FrameType) -> bool:
 def _only_cpus() -> bool:
     import tensorflow as tf
 
-    return all(
-        device.device_type == "CPU" and "/job:localhost" in device.name for device in tf.config.list_logical_devices()
-    )
+    devices = [(device.device_type, device.name) for device in tf.config.list_logical_devices()]
+    return all(kind == "CPU" and ("/job:" not in name or "/job:localhost" in name) for kind, name in devices)
