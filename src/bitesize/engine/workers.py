@@ -158,7 +158,7 @@ class Engine:
         self.check()
         key = run.taken
         self._moved = time.monotonic()
-        wait = Wait(holder, self.ring)
+        wait: Wait | None = None
         while True:
             with run.lock:
                 if run.cancelled or ended():
@@ -175,9 +175,11 @@ class Engine:
                 continue
             self.check()
             if self.ring.leased == len(self.ring):
+                wait = wait or Wait(holder, self.ring)
                 wait.go_on()
             else:
-                wait.begin()
+                if wait is not None:
+                    wait.begin()
                 if time.monotonic() - self._moved > STALL_SECONDS:
                     self._raise_stalled(key)
 
