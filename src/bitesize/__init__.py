@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from bitesize.batch import Batch
     from bitesize.engine.checking import Findings, check
     from bitesize.engine.loader import Loader
     from bitesize.errors import (
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from bitesize.sources.chained import chain
     from bitesize.sources.mixed import mix
     from bitesize.sources.opening import open
-    from bitesize.spec import Batch, Encoded, Field
+    from bitesize.spec import Encoded, Field
     from bitesize.training.checkpoint import Checkpoint
     from bitesize.training.fit import fit
     from bitesize.transforms.base import Transform
@@ -99,6 +100,7 @@ if TYPE_CHECKING:
     from bitesize.transforms.mix import CutMix, MixUp
 
 _HOME = {
+    "batch": ["Batch"],
     "engine.checking": ["Findings", "check"],
     "engine.loader": ["Loader"],
     "errors": [
@@ -122,7 +124,7 @@ _HOME = {
     "sources.chained": ["chain"],
     "sources.mixed": ["mix"],
     "sources.opening": ["open"],
-    "spec": ["Batch", "Encoded", "Field"],
+    "spec": ["Encoded", "Field"],
     "training.checkpoint": ["Checkpoint"],
     "training.fit": ["fit"],
     "transforms.base": ["Transform"],

@@ -1,4 +1,4 @@
-"""What a row is made of: fields of fixed size, encoded images, and the batch that holds them."""
+"""What a row is made of: fields of fixed size, and encoded images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
 
@@ -118,85 +117,3 @@ def image_channels(shape: Sequence[int]) -> int | None:
 def channels_seem_first(shape: Sequence[int]) -> bool:
     """Whether the first of three axes is as short as that of channels, and the last is not."""
     return len(shape) == 3 and shape[0] in (1, 3, 4) and shape[1] > 4 and shape[2] > 4
-
-
-_NO_ROWS, _NO_MASK = np.empty(0, np.int64), np.empty(0, np.bool_)
-
-
-class Batch(dict[str, NDArray[Any]]):
-    """The arrays of one batch by field name, and which rows they are.
-
-    The arrays are views on memory of the loader. They stay valid for as long as they are referenced; while they are,
-    the loader cannot reuse that memory. Copy what is to be kept.
-
-    Attributes
-    ----------
-    rows : ndarray of int64, shape (batch,)
-        Row numbers in the source.
-    position : int
-        Position in the epoch's order of the batch's first row (of the global batch when sharded).
-    epoch : int
-        The epoch that the batch belongs to, from 0.
-    mask : ndarray of bool, shape (batch,)
-        False where a row is padding or could not be read.
-    weight : float
-        What makes a mean over ranks a mean over rows; 1.0 on a single rank.
-
-    Notes
-    -----
-    Frameworks that move a batch make another of its type from the arrays alone. That one knows no rows and no mask (both
-    are empty), and its epoch and position are -1.
-    """
-
-    __slots__ = ("epoch", "mask", "position", "rows", "weight")
-
-    def __init__(
-        self,
-        arrays: Mapping[str, NDArray[Any]],
-        *,
-        rows: NDArray[np.int64] = _NO_ROWS,
-        mask: NDArray[np.bool_] = _NO_MASK,
-        epoch: int = -1,
-        position: int = -1,
-        weight: float = 1.0,
-    ) -> None:
-        super().__init__(arrays)
-        self.rows = rows
-        self.mask = mask
-        self.epoch = epoch
-        self.position = position
-        self.weight = weight
-
-    def __repr__(self) -> str:
-        fields = ", ".join(f"{name}: {array.shape} {array.dtype}" for name, array in self.items())
-        return f"Batch({{{fields}}}, epoch={self.epoch}, position={self.position})"
-
-
-class UnevenBatch(Batch):
-    """A batch whose weight matters, because ranks have different numbers of rows: one that a framework made anew knows none.
-
-    Raises
-    ------
-    BadSetting
-        When the weight is asked for, and a framework has made the batch from the arrays alone.
-    """
-
-    __slots__ = ("_weight",)
-
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], *, weight: float | None = None, **places: Any) -> None:
-        super().__init__(arrays, **places)
-        self._weight = weight
-
-    @property
-    def weight(self) -> float:
-        """What makes a mean over ranks a mean over rows."""
-        if self._weight is None:
-            raise BadSetting(
-                "this batch was made anew by the framework that moved it, and does not know its weight, which differs from rank to "
-                'rank here: make all shares even, by a batch_size that is a multiple of the number of ranks and last="drop"'
-            )
-        return self._weight
-
-    @weight.setter
-    def weight(self, weight: float | None) -> None:
-        self._weight = weight

@@ -123,7 +123,7 @@ def loops():
     assert np.allclose(model.predict(data, verbose=0), keras.ops.convert_to_numpy(model(X)), atol=1e-5)
     with_raises = []
     try:
-        with_raises += [y for _, y in data]
+        with_raises += [x for x, _ in data]
     except bs.BatchesHeld as error:
         with_raises.append(error)
     assert isinstance(with_raises[-1], bs.BatchesHeld)

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 
 import numpy as np
 import pytest
 
 import bitesize as bs
+from bitesize.engine import holding
 
 jax = pytest.importorskip("jax")
 
@@ -171,3 +173,30 @@ def test_steps_that_take_long_hold_their_batches_for_as_long():
     with bs.Loader(bs.open(x), batch_size=2, memory="16 MiB", shuffle=False) as loader:
         sums = [step(batch["x"]) for batch in bs.to_jax(loader)]
     assert [float(each) for each in sums] == [(4 * k + 1) * 2000 for k in range(12)]
+
+
+def make_wide_loader(x=None):
+    x = np.repeat(np.arange(24, dtype=np.float32), 2000).reshape(24, 2000) if x is None else x
+    return bs.Loader(bs.open(x, np.arange(len(x))), batch_size=2, memory="64 MiB", shuffle=False)
+
+
+def test_arrays_that_a_program_keeps_are_an_error_with_what_copies_them(monkeypatch):
+    monkeypatch.setattr(holding, "KEPT_SECONDS", 0.3)
+    with make_wide_loader() as loader:
+        with pytest.raises(bs.BatchesHeld, match=r"jnp\.array\(x, copy=True\)"):
+            list(bs.to_jax(loader))
+        kept = [(jax.numpy.array(batch["x"], copy=True), batch["y"]) for batch in bs.to_jax(loader)]
+    assert [float(x[0, 0]) for x, _ in kept] == list(range(0, 24, 2))
+    assert np.concatenate([y for _, y in kept]).tolist() == list(range(24))
+
+
+def test_what_a_step_still_looks_at_is_waited_for_beyond_that(monkeypatch):
+    """A step that was begun holds the memory of its batch, and no array."""
+    monkeypatch.setattr(holding, "KEPT_SECONDS", 0.0)
+    x = np.repeat(np.arange(12, dtype=np.float32), 1_000_000).reshape(12, 1_000_000)
+    slow = jax.jit(lambda x: jax.numpy.sort(jax.numpy.sin(x), axis=1).sum(axis=1) * 0 + x.mean(axis=1))
+    with make_wide_loader(x) as loader, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        sums = [slow(batch["x"]) for batch in bs.to_jax(loader)]
+        np.testing.assert_allclose(np.concatenate(sums), np.arange(12))
+    assert "a step that runs may let go of some" in str(said[0].message)

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bitesize.batch import Batch
+from bitesize.engine.holding import Holder
 from bitesize.engine.run import Run
-from bitesize.engine.workers import HELD_PATIENCE, PENDING_PATIENCE, Engine
+from bitesize.engine.workers import Engine
 from bitesize.errors import LoaderClosed
-from bitesize.spec import Batch
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 class BatchIterator(Iterator[Batch]):
     """The batches of one epoch, or of all from one on; see `Loader.__iter__`."""
 
-    def __init__(self, loader: Loader, engine: Engine, run: Run, epoch: int, endless: bool, patient: bool) -> None:
+    def __init__(self, loader: Loader, engine: Engine, run: Run, epoch: int, endless: bool, holder: Holder) -> None:
         self._loader = loader
         self._engine = engine
         self._run = run
         self._epoch = epoch
         self._endless = endless
-        self._patience = PENDING_PATIENCE if patient else HELD_PATIENCE
+        self._holder = holder
+        self._copied = frozenset() if holder.sends else loader.copied
         self._closed: str | None = None  # why
         self._finished = False
         self._turn = threading.Lock()
@@ -46,7 +48,7 @@ class BatchIterator(Iterator[Batch]):
                 self._loader.set_epoch(self._run.taken[0])
             raise StopIteration
         began = time.perf_counter()
-        filling = self._engine.take(self._run, self._patience, lambda: self._closed is not None)
+        filling = self._engine.take(self._run, self._holder, lambda: self._closed is not None)
         step = filling.step
         if filling.error is not None:
             error, filling.error = filling.error, None
@@ -59,7 +61,7 @@ class BatchIterator(Iterator[Batch]):
                 del error, filling, step
         assert filling.token is not None
         batch = Batch(
-            filling.slot.lease(self._loader.spec, step.rows.size, filling.token),
+            filling.slot.lease(self._loader.spec, step.rows.size, filling.token, self._copied),
             rows=step.rows,
             mask=filling.mask,
             epoch=step.epoch,

@@ -14,7 +14,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from bitesize.engine.bound import measure_bound
 from bitesize.engine.crew import Crew
+from bitesize.engine.described import Described
 from bitesize.engine.frames import Frames
+from bitesize.engine.holding import LOOP, Holder
 from bitesize.engine.iterator import BatchIterator
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.planning import (
@@ -25,6 +27,7 @@ from bitesize.engine.planning import (
     fitted,
     grow_or_refuse,
     make_plan,
+    say_left_out,
     threads_beside,
 )
 from bitesize.engine.ranks import shard_of_this_process
@@ -33,7 +36,7 @@ from bitesize.engine.scratch import Scratch
 from bitesize.engine.shapes import Layout, measured
 from bitesize.engine.standing import Standing
 from bitesize.engine.stats import Stats
-from bitesize.engine.steps import BadRow, Last, Policy, Steps
+from bitesize.engine.steps import Last, Policy, Steps
 from bitesize.engine.window import Windowed
 from bitesize.engine.workers import Engine
 from bitesize.errors import BadSetting, DoesNotFit, LoaderClosed
@@ -43,11 +46,10 @@ from bitesize.memory.overhead import measure_overhead
 from bitesize.memory.plan import Plan
 from bitesize.order.order import Order, Shard
 from bitesize.sources.base import Source
-from bitesize.spec import Field
 from bitesize.transforms.base import Step
 
 
-class Loader(Standing):
+class Loader(Described, Standing):
     """Batches of a source, in a reproducible order, made by threads within a budget of bytes.
 
     A ``for`` loop over it is one epoch. A batch is a dict of NumPy arrays, ``{"x": (64, 224, 224, 3) float32, "y":
@@ -164,6 +166,7 @@ class Loader(Standing):
             self._needs = self._least_needs = replace(self._needs, window=window)
         if self._pipeline.steps.mixes:
             self.steps.refuse_torn_pairs()
+        say_left_out(self.steps)
         self._policy = Policy(on_error, max_bad, len(source))
         self._engine: Engine | None = None
         self._frames: Frames | None = None
@@ -185,45 +188,6 @@ class Loader(Standing):
 
     # --- what it is --------------------------------------------------------------------------------------------------
 
-    def __len__(self) -> int:
-        """Count the batches of an epoch."""
-        return len(self.steps)
-
-    @property
-    def batch_size(self) -> int:
-        """Rows of a (global) batch."""
-        return self.steps.batch_size
-
-    @property
-    def order(self) -> Order:
-        """Which row stands where in each epoch."""
-        return self.steps.order
-
-    @property
-    def spec(self) -> dict[str, Field]:
-        """Shape of one row and dtype of each field of a batch."""
-        return dict(self._pipeline.out)
-
-    @property
-    def transforms(self) -> tuple[Step, ...]:
-        """What happens to each row."""
-        return self._pipeline.transforms
-
-    @property
-    def layout(self) -> Layout:
-        """Where the channels of images stand."""
-        return self._pipeline.layout
-
-    @property
-    def shard(self) -> Shard:
-        """What this process has of each batch."""
-        return self.steps.shard
-
-    @property
-    def masks(self) -> bool:
-        """Whether a batch may have rows that are padding or bad: then its ``mask`` must be minded."""
-        return self.steps.last == "pad" or self._policy.skips  # also when shuffled: every replacement may be bad, too
-
     @property
     def plan(self) -> Plan:
         """The table of bytes."""
@@ -234,20 +198,12 @@ class Loader(Standing):
         """Bytes below which the loader, as it is now, would be refused."""
         return self._least_needs.total(self.steps.rows_of_rank, self._slots)
 
-    @property
-    def bad(self) -> list[BadRow]:
-        """Rows that were skipped so far: (row, path, reason), by row number."""
-        return [self._policy.bad[row] for row in sorted(self._policy.bad)]
-
-    def __repr__(self) -> str:
-        return f"Loader({len(self)} batches of {self.batch_size}, {self.source!r}, {self.budget!r})"
-
     # --- what it does ------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> BatchIterator:
         return self.iterate(self.begin(), endless=False)
 
-    def iterate(self, place: tuple[int, int], *, endless: bool, patient: bool = False) -> BatchIterator:
+    def iterate(self, place: tuple[int, int], *, endless: bool, holder: Holder = LOOP) -> BatchIterator:
         """Start at a place; for outputs that drive the loader themselves.
 
         Parameters
@@ -256,8 +212,8 @@ class Loader(Standing):
             Epoch and position of the first batch.
         endless
             Whether to go on into the following epochs.
-        patient
-            Whether to wait while every slot is held, for callers that queue batches and are bound to let go of them.
+        holder
+            Who is handed the batches.
         """
         if self._engine is not None:
             self._engine.check_process()
@@ -271,7 +227,7 @@ class Loader(Standing):
                 older.close()
             run = self._engine.start(*self.steps.place(*place))
             self._taken = place
-            iterator = BatchIterator(self, self._engine, run, place[0], endless, patient)
+            iterator = BatchIterator(self, self._engine, run, place[0], endless, holder)
             self._iterator = weakref.ref(iterator)
             return iterator
 
@@ -337,6 +293,11 @@ class Loader(Standing):
     # --- inside ------------------------------------------------------------------------------------------------------
 
     @property
+    def slots(self) -> int:
+        """Batches that there is memory for."""
+        return len(self._parts[1])
+
+    @property
     def _slots(self) -> int:
         # One is being handed out, one being filled, beside those that the caller holds.
         return self._held + 2
@@ -367,7 +328,7 @@ class Loader(Standing):
         """Charge every permanent need; the engine that uses them starts with the first loop."""
         needs, rows = self._needs, self.steps.rows_of_rank
         charges = [self.budget.charge(part.nbytes, part.what) for part in needs.fixed_parts(rows)]
-        ring = Ring(self._pipeline.slot_fields, rows, self._slots, self.budget)
+        ring = Ring(self._pipeline.slot_fields, rows, self._slots, self.budget, self.copied)
         pool = needs.make_pool(rows, self._slots, self.budget) if self._pipeline.decodes else None
         self._parts = (charges, ring, pool)
         # The charges are garbage with the loader; a loader that is dropped without close must end its threads too.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bitesize.engine.pipeline import Pipeline
-from bitesize.engine.ring import slot_nbytes
+from bitesize.engine.ring import copied_fields, slot_nbytes
 from bitesize.engine.scratch import scratch_nbytes
 from bitesize.engine.steps import Steps
 from bitesize.errors import BadSetting, DoesNotFit
@@ -77,7 +77,7 @@ class Needs:
 
     def slots_part(self, rows: int, slots: int) -> Part:
         """Tell the need of the ring."""
-        nbytes = slot_nbytes(self.pipeline.slot_fields, rows)
+        nbytes = batch_nbytes(self.pipeline, rows)
         return Part("slots", slots * nbytes, f"{slots} batches of {format_size(nbytes)}")
 
     def pool_nbytes(self, rows: int, slots: int, total: int, left: int) -> int:
@@ -148,6 +148,11 @@ def _order_in_runs(source: Source, seed: int) -> Order:
     return Order(len(source), seed, window=lanes * rows, lanes=lanes)
 
 
+def batch_nbytes(pipeline: Pipeline, rows: int) -> int:
+    """Return the bytes of one batch of so many rows: its slot, and copies of its small fields."""
+    return slot_nbytes(pipeline.slot_fields, rows, copied_fields(pipeline.out, pipeline.source.main))
+
+
 def thread_nbytes(pipeline: Pipeline, rows: int) -> int:
     """Tell the bytes of scratch that one thread has for good, for batches of so many rows."""
     bite = min(pipeline.bite, rows)
@@ -215,7 +220,7 @@ def grow_or_refuse(needs: Needs, steps: Steps, slots: int, budget: Budget) -> No
         _refuse_unless_there_is_room(need, needs.room)
         return
     free = budget.most - budget.granted
-    slot = slot_nbytes(needs.pipeline.slot_fields, rows)
+    slot = batch_nbytes(needs.pipeline, rows)
     rest = need - slots * slot
     room = f"{format_size(free)} of the budget are free" if budget.granted else f"the budget is {format_size(budget.total)}"
     ways = f'raise memory to "{format_size(budget.most - free + need, ceil=True)}"'
@@ -242,6 +247,12 @@ def _refuse_unless_there_is_room(need: int, room: Limit) -> None:
         )
 
 
+def say_left_out(steps: Steps) -> None:
+    """Log which rows sit out each epoch, on one rank of all."""
+    if steps.left_out and not steps.shard.rank:
+        _log.info("%s", steps.left_out_line())
+
+
 def make_plan(needs: Needs, steps: Steps, slots: int, budget: Budget, pool: Pool | None) -> Plan:
     """Return the plan of a loader, with the pool that decoding draws on, if there is one."""
     rows = steps.rows_of_rank
@@ -265,7 +276,7 @@ def make_plan(needs: Needs, steps: Steps, slots: int, budget: Budget, pool: Pool
         limit=(limit.name, limit.room),
         threads=needs.threads,
         overhead=needs.overhead,
-        hints=_hints(source.spec[source.main], out[source.main], len(source)),
+        hints=_hints(source.spec[source.main], out[source.main], len(source)) + ((f"{line}.",) if (line := steps.left_out_line()) else ()),
     )  # fmt: skip
 
 

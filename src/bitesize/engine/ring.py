@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from bitesize.memory.budget import Budget
 from bitesize.memory.charge import Charge
 from bitesize.memory.mapping import aligned, allocate
 from bitesize.spec import Field
+
+# Fields of at most so many bytes a row are handed out as arrays of their own, which a caller may keep: labels, weights, row ids.
+COPIED_NBYTES = 64
 
 
 class Slot:
@@ -45,9 +48,10 @@ class Slot:
         self.returns.slot = self
         return token
 
-    def lease(self, names: Iterable[str], rows: int, token: Token) -> dict[str, NDArray[Any]]:
-        """Hand out the first ``rows`` rows of some fields."""
-        return {name: _handed_out(self.arrays[name][:rows], token) for name in names}
+    def lease(self, names: Iterable[str], rows: int, token: Token, copied: Collection[str]) -> dict[str, NDArray[Any]]:
+        """Hand out the first ``rows`` rows of some fields, and copies of those that are ``copied``."""
+        arrays = {name: self.arrays[name][:rows] for name in names}
+        return {name: array.copy() if name in copied else _handed_out(array, token) for name, array in arrays.items()}
 
     @property
     def leased(self) -> bool:
@@ -103,13 +107,15 @@ class Ring:
     slots
         How many slots.
     budget
-        Charged for each slot before it is mapped.
+        Charged for each slot before it is mapped, and for copies of fields that are ``copied`` for whoever is handed its batch.
     """
 
-    def __init__(self, fields: Mapping[str, Field], rows: int, slots: int, budget: Budget) -> None:
+    def __init__(
+        self, fields: Mapping[str, Field], rows: int, slots: int, budget: Budget, copied: Collection[str] = ()
+    ) -> None:
         self.free: queue.SimpleQueue[Slot | Return | None] = queue.SimpleQueue()
         self._fields, self._rows, self._budget = fields, rows, budget
-        self.slot_nbytes = slot_nbytes(fields, rows)
+        self.slot_nbytes = slot_nbytes(fields, rows, copied)
         self._slots: list[Slot] = []
         self._surplus = 0  # slots to be given up when they come home
         self._changing = threading.Lock()
@@ -163,6 +169,11 @@ class Ring:
             del slot  # its memory and its charge go with it
 
     @property
+    def slots(self) -> Sequence[Slot]:
+        """All slots there are."""
+        return tuple(self._slots)
+
+    @property
     def size(self) -> int:
         """How many slots there are, when all have gone that are to go."""
         with self._changing:
@@ -187,6 +198,11 @@ class Ring:
                 found.slot.returns = None  # each holds the other
 
 
-def slot_nbytes(fields: Mapping[str, Field], rows: int) -> int:
-    """Tell the bytes of one slot."""
-    return sum(aligned(field.nbytes * rows) for field in fields.values())
+def slot_nbytes(fields: Mapping[str, Field], rows: int, copied: Collection[str] = ()) -> int:
+    """Return the bytes of one slot, and of the fields of its batch that are copied."""
+    return sum(aligned(field.nbytes * rows) * (1 + (name in copied)) for name, field in fields.items())
+
+
+def copied_fields(batch: Mapping[str, Field], primary: str) -> frozenset[str]:
+    """Return the fields of a batch that are small enough to be handed out as copies; never the primary input, which is the data."""
+    return frozenset(name for name, field in batch.items() if name != primary and field.nbytes <= COPIED_NBYTES)

@@ -93,6 +93,22 @@ class Steps:
         return taken
 
     @property
+    def left_out(self) -> int:
+        """Rows of an epoch's order that are in no batch of it: those that do not fill one, with ``last="drop"``."""
+        return self.order.length % self.batch_size if self.last == "drop" else 0
+
+    def left_out_line(self) -> str:
+        """Return a sentence about rows that sit out each epoch, with the setting that decides otherwise; "" where none does."""
+        if not self.left_out:
+            return ""
+        others = ", others each time" if self.order.shuffle else ""
+        keep = 'last="short" keeps them' if self.shard.world_size == 1 else 'last="pad" keeps them, with a mask'
+        return (
+            f"{self.left_out} of {self.order.length:,} rows sit out each epoch{others}: they do not fill a batch of {self.batch_size}, and "
+            f'last="drop" leaves them out ({keep})'
+        )
+
+    @property
     def even(self) -> bool:
         """Whether every rank has as many rows as the others in every batch, so that every weight is 1."""
         world = self.shard.world_size

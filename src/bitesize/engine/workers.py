@@ -8,12 +8,10 @@ begins a new one on the same slots and threads.
 from __future__ import annotations
 
 import _thread
-import gc
 import os
 import queue
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -23,22 +21,17 @@ from bitesize.engine.after import Key
 from bitesize.engine.crew import Crew
 from bitesize.engine.frames import Frames
 from bitesize.engine.held import Held
+from bitesize.engine.holding import Holder, Wait
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.ring import Ring, Slot
 from bitesize.engine.run import Bite, Filling, Load, Run
 from bitesize.engine.scratch import Scratch
 from bitesize.engine.steps import Policy, Step, Steps
 from bitesize.engine.window import Windowed
-from bitesize.errors import BatchesHeld, BitesizeError, LoaderClosed, Stalled, without_frames
+from bitesize.errors import BitesizeError, LoaderClosed, Stalled, without_frames
 from bitesize.memory.budget import Pool
 from bitesize.order.chance import draw
 
-# With every slot in the caller's hands, transfers that are under way may still end within this many seconds.
-HELD_PATIENCE = 1.0
-# The same for frameworks that begin steps and go on while those run: no step takes longer than this, one hopes.
-PENDING_PATIENCE = 120.0
-# Then it is said after so long.
-HELD_WARNING = 10.0
 # Nothing at all moved for so long: not slow, but hung.
 STALL_SECONDS = 300.0
 
@@ -148,8 +141,8 @@ class Engine:
         while self.ring.free.qsize() + self.ring.leased < len(self.ring) and time.monotonic() < deadline:
             time.sleep(0.001)
 
-    def take(self, run: Run, patience: float, ended: Callable[[], bool]) -> Filling:
-        """Wait for the run's next batch, for ``patience`` seconds at most while the caller holds every slot.
+    def take(self, run: Run, holder: Holder, ended: Callable[[], bool]) -> Filling:
+        """Wait for the run's next batch; while the caller holds every slot, for as long as ``holder`` is waited for.
 
         ``ended`` tells, under the lock of the run, whether who asks has been replaced.
 
@@ -164,8 +157,8 @@ class Engine:
         """
         self.check()
         key = run.taken
-        began = self._moved = time.monotonic()
-        collected = warned = False
+        self._moved = time.monotonic()
+        wait: Wait | None = None
         while True:
             with run.lock:
                 if run.cancelled or ended():
@@ -182,22 +175,12 @@ class Engine:
                 continue
             self.check()
             if self.ring.leased == len(self.ring):
-                # Batches in reference cycles; then what JAX has done with, and lets go of when the collector begins.
-                gc.collect(0 if collected else 2)
-                if not collected:
-                    collected = True
-                elif time.monotonic() - began > patience:
-                    self._raise_held()
-                elif time.monotonic() - began > HELD_WARNING and not warned:
-                    warned = True
-                    warnings.warn(
-                        f"all {len(self.ring)} slots of a loader are held by batches that are still referenced. Waiting, since a step "
-                        "that runs may let go of some; if your program keeps them (in a list, a cache, a shuffle buffer), copy them",
-                        stacklevel=2,
-                    )
+                wait = wait or Wait(holder, self.ring)
+                wait.go_on()
             else:
-                began = time.monotonic()
-                if began - self._moved > STALL_SECONDS:
+                if wait is not None:
+                    wait.begin()
+                if time.monotonic() - self._moved > STALL_SECONDS:
                     self._raise_stalled(key)
 
     def _changed(self, run: Run) -> bool:
@@ -266,13 +249,6 @@ class Engine:
                 "this loader was made in another process: its threads do not survive a fork. Make a Loader in each process "
                 "(for PyTorch: num_workers=0, since bitesize has threads of its own)"
             )
-
-    def _raise_held(self) -> None:
-        raise BatchesHeld(
-            f"all {len(self.ring)} slots of this loader are held by batches that are still referenced, so there is none to "
-            "fill. Keep batch.copy() of what you need (for one field: batch['x'].copy()), or let go of earlier batches: a "
-            "list of all batches is the whole data in memory again."
-        )
 
     def _raise_stalled(self, key: tuple[int, int]) -> None:
         doing = "; ".join(sorted({self._where(*scratch.doing) for scratch in self._scratches}))

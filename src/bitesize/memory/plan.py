@@ -54,7 +54,7 @@ class Plan:
     overhead
         Bytes that this process holds outside the budget: interpreter, NumPy, compiled code, a framework.
     hints
-        What would save memory or disk, in sentences.
+        What would save memory or disk, and rows that sit out each epoch, in sentences.
     model
         Bytes that training the model takes, where it is known.
     machine

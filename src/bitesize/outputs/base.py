@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bitesize.batch import Batch
+from bitesize.engine.holding import LOOP, Holder
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting, DoesNotFit, TooManyBadRows
 from bitesize.sources.value_range import value_range
-from bitesize.spec import Batch, Field, image_channels
+from bitesize.spec import Field, image_channels
 from bitesize.transforms.base import Step, Transform
 from bitesize.transforms.map import Map
 
@@ -37,15 +39,14 @@ class Epochs(ABC):
         Where batches come from.
     ahead
         Batches that are under way to a device while the user has another.
-    patient
-        Whether the framework begins steps and goes on while they run, on batches that it will let go of: then it may hold every
-        slot for as long as those steps take.
+    holder
+        What is known of the framework that holds batches.
     """
 
-    def __init__(self, loader: Loader, ahead: int, *, patient: bool = False) -> None:
+    def __init__(self, loader: Loader, ahead: int, holder: Holder = LOOP) -> None:
         self._loader = loader
         self._ahead = ahead
-        self._patient = patient
+        self._holder = holder
 
     @property
     def loader(self) -> Loader:
@@ -58,7 +59,7 @@ class Epochs(ABC):
     def __iter__(self) -> Iterator[Any]:
         loader = self._loader
         epoch, position = loader.begin()
-        batches = loader.iterate((epoch, position), endless=True, patient=self._patient)
+        batches = loader.iterate((epoch, position), endless=True, holder=self._holder)
         left = loader.steps.batches_from(position)
         sent: deque[tuple[int, Any]] = deque()
         while left or sent:

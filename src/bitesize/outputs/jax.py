@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bitesize.engine.holding import PENDING_PATIENCE, Holder
 from bitesize.errors import BadSetting, MissingPackage
-from bitesize.outputs.base import Epochs, check_loader, check_mask, check_shard, with_mask
+from bitesize.outputs.base import MASK, Epochs, check_loader, check_mask, check_shard, with_mask
 
 if TYPE_CHECKING:
+    from bitesize.batch import Batch
     from bitesize.engine.loader import Loader
-    from bitesize.spec import Batch
+
+
+_ADVICE = "Keep jnp.array(x, copy=True) of what you need, or let go of earlier batches"
 
 
 def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBatches:
     """Make an iterable of batches of JAX arrays, all of the same shape, so that a step is compiled once.
 
     Each batch is a dict of arrays by field name. Where rows may be padding or bad, ``batch["mask"]`` tells those that are
-    not. On the CPU of a single device arrays look at the loader's memory, without a copy; accelerators are sent a batch ahead.
+    not. On the CPU of a single device the primary input and other large fields look at the loader's memory, without a copy
+    (``jnp.array(x, copy=True)`` of what is to be kept); accelerators are sent a batch ahead.
 
     Parameters
     ----------
@@ -88,7 +94,10 @@ class JaxBatches(Epochs):
     """A loader as batches of JAX arrays; see `to_jax`."""
 
     def __init__(self, loader: Loader, where: Any, ahead: int, jax: Any) -> None:
-        super().__init__(loader, ahead, patient=True)
+        super().__init__(loader, ahead, Holder(_ADVICE, PENDING_PATIENCE, self._keeps))
+        self._given: weakref.WeakValueDictionary[tuple[int, str], Any] = weakref.WeakValueDictionary()
+        self._count = 0
+        self._copied = loader.copied | {MASK}  # they hold no slot
         self._where = where
         self._jax = jax
 
@@ -96,8 +105,15 @@ class JaxBatches(Epochs):
         arrays, jax = with_mask(self._loader, batch), self._jax
         if jax.process_count() == 1:
             sent: dict[str, Any] = jax.device_put(arrays, self._where)
-            return sent
-        return {name: jax.make_array_from_process_local_data(self._where, array) for name, array in arrays.items()}
+        else:
+            sent = {name: jax.make_array_from_process_local_data(self._where, array) for name, array in arrays.items()}
+        self._count += 1
+        self._given.update({(self._count, name): sent[name] for name in sent.keys() - self._copied})
+        return sent
+
+    def _keeps(self, busy: float) -> bool:
+        """Return whether every slot is held by arrays that the program has: a step that runs holds memory alone, and no array."""
+        return len({batch for batch, _ in self._given}) >= self._loader.slots
 
     def get_state(self) -> dict[str, Any]:
         """`state_dict`, as Grain calls it."""

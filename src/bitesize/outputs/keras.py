@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.batch import Batch
+from bitesize.engine.holding import LOOP, PENDING_PATIENCE, Holder
 from bitesize.errors import BadSetting, LoaderClosed, MissingPackage
 from bitesize.outputs.base import (
     Fields,
@@ -34,8 +36,8 @@ from bitesize.outputs.base import (
 )
 from bitesize.outputs.keras_calls import LOOKS, TAKES, Caller
 from bitesize.outputs.keras_tensorflow import switch_off_autotuning
+from bitesize.outputs.keras_distribution import refuse_indivisible
 from bitesize.outputs.keras_tensors import on_torch, tensors
-from bitesize.spec import Batch
 
 if TYPE_CHECKING:
     from bitesize.engine.iterator import BatchIterator
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 # Batches that a backend holds while it asks for the next: JAX runs steps asynchronously, and TensorFlow keeps one in a
 # queue of its own beside the one it trains on.
 _HELD = {"jax": 2, "tensorflow": 2, "torch": 1}
+_PENDING = Holder(patience=PENDING_PATIENCE)  # steps that run hold batches; PyTorch's have ended when it asks for the next
 
 
 def to_keras(
@@ -279,6 +282,7 @@ class _Places:
         with self._lock:
             caller = Caller(sys._getframe(1))
             switch_off_autotuning(caller.iterator)
+            refuse_indivisible(self._loader)
             if caller.method == "predict":
                 refuse_unless_in_order(self._loader, "predict")
             if caller.class_weight is not None and self._weights is not None:
@@ -366,7 +370,7 @@ class _Places:
             self._loader.stand_as(stood)
 
     def _start(self) -> BatchIterator:
-        return self._loader.iterate(self._next, endless=True, patient=True)
+        return self._loader.iterate(self._next, endless=True, holder=LOOP if on_torch() else _PENDING)
 
     def _return_to(self, place: tuple[int, int]) -> None:
         if place != self._next:

@@ -22,8 +22,8 @@ from bitesize.outputs.base import check_fields, check_loader, label_of, leave_ou
 if TYPE_CHECKING:
     import os
 
+    from bitesize.batch import Batch
     from bitesize.engine.loader import Loader
-    from bitesize.spec import Batch
 
 Estimator = TypeVar("Estimator")
 # Estimators that keep rows they were given, and would keep their batches with them.

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from bitesize.engine.holding import PENDING_PATIENCE, Holder
 from bitesize.errors import BadSetting, MissingPackage
 from bitesize.outputs.base import Epochs, Fields, as_tuples, check_loader, chosen_fields, chosen_weights, leave_out, pick
+from bitesize.outputs.tensorflow_calls import Waiting
 
 if TYPE_CHECKING:
+    from bitesize.batch import Batch
     from bitesize.engine.loader import Loader
-    from bitesize.spec import Batch
 
 # Batches that TensorFlow has while it asks for the next: tensors look at the loader's memory where they can.
 _HELD = 3
+_ADVICE = (
+    "Keep tf.raw_ops.DeepCopy(x=x) of what you need (tf.identity copies nothing), before .cache() or .shuffle() by "
+    ".map(lambda x, y: (tf.raw_ops.DeepCopy(x=x), y)), or let go of earlier batches"
+)
 
 
 def to_tensorflow(
@@ -82,7 +88,7 @@ class _Batches(Epochs):
     """What TensorFlow's generator runs through."""
 
     def __init__(self, loader: Loader, fields: Sequence[Fields]) -> None:
-        super().__init__(loader, 0, patient=True)
+        super().__init__(loader, 0, Holder(_ADVICE, PENDING_PATIENCE, Waiting(loader)))
         self._fields = fields
 
     def epoch(self) -> Iterator[Any]:

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import weakref
 from collections import deque
-from types import FrameType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.batch import Batch, UnevenBatch
+from bitesize.engine.holding import LOOP_PATIENCE, PENDING_PATIENCE, Holder
 from bitesize.errors import BadSetting, MissingPackage
-from bitesize.outputs.base import Epochs, check_loader, check_mask, check_shard, refuse_unless_in_order, with_mask
-from bitesize.spec import Batch, UnevenBatch
+from bitesize.outputs.base import (
+    Epochs,
+    check_fields,
+    check_loader,
+    check_mask,
+    check_shard,
+    chosen_fields,
+    chosen_weights,
+    leave_out,
+    refuse_unless_in_order,
+    with_mask,
+)
+from bitesize.outputs.torch_calls import collecting, lightning_predicts, names_of_tuple, refuse_batches_of_batches
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
 
+_log = logging.getLogger("bitesize")
 # Addresses of memory that is page-locked here.
 _locked: set[int] = set()
+_ADVICE = "Keep batch.copy() of what you need (of one field: batch['x'].clone()), or let go of earlier batches"
+_TUPLE_ADVICE = "Keep x.clone() of what you need, or let go of earlier batches"
 # Batches that are under way to a GPU while it works on another.
 _AHEAD = 2
-_PREDICTION_LOOPS = ("lightning.pytorch.loops.prediction_loop", "pytorch_lightning.loops.prediction_loop")
 _WORKERS = (
     "num_workers must be 0: bitesize reads with threads of its own, ahead and within the budget. Each worker process would "
     "hold a copy of it, and give every row once more"
@@ -36,12 +52,14 @@ def to_torch(
     *,
     channels_last: bool | None = None,
     pin_memory: bool | Literal["auto"] = "auto",
+    as_tuple: bool | Sequence[str] = False,
 ) -> Any:
     """Make a dataset of whole batches for PyTorch, for a plain loop or for ``DataLoader(dataset, batch_size=None)``.
 
-    Each batch is a dict of tensors by field name, which on the CPU are views on the loader's memory: nothing is copied, and
-    the memory is used again once no tensor looks at it. ``clone()`` what is to be kept. Where rows may be padding or bad,
-    ``batch["mask"]`` tells those that are not.
+    Each batch is a dict of tensors by field name. On the CPU, the primary input and other large fields are views on the loader's
+    memory: nothing is copied, and the memory is used again once no tensor looks at it. ``batch.copy()`` or ``tensor.clone()`` what
+    is to be kept; labels and other fields of up to 64 bytes a row need no copy. Where rows may be padding or bad, ``batch["mask"]``
+    is False for those that are.
 
     Parameters
     ----------
@@ -56,6 +74,11 @@ def to_torch(
         leaves batches as the loader makes them. ``Loader(layout="CHW")`` makes contiguous ones.
     pin_memory
         Whether the loader's slots are page-locked: by default where ``device`` is a CUDA device.
+    as_tuple
+        True makes tuples instead of dicts, for loops and tools that unpack (``for images, target in batches``, `swa_utils.update_bn`):
+        ``(x, y)``, or ``(x, y, weights)`` where the data have sample weights; ``(x,)`` without labels. Names of fields choose others:
+        ``["left", "right", "y"]``. A tuple has no place for a mask: rows that are padding or could not be read are left out of it,
+        and it is shorter then. Nor has it rows, epoch or weight of a batch.
 
     Returns
     -------
@@ -76,7 +99,9 @@ def to_torch(
     except ImportError as error:
         raise MissingPackage(f"PyTorch cannot be imported ({error}): pip install torch") from error
     check_loader(loader, "to_torch")
-    check_mask(loader)
+    names = None if as_tuple is False else _tuple_fields(loader, as_tuple)
+    if names is None:
+        check_mask(loader)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         check_shard(loader, torch.distributed.get_rank(), torch.distributed.get_world_size(), "torch.distributed")
     for name, field in loader.spec.items():
@@ -92,11 +117,36 @@ def to_torch(
         raise BadSetting("pin_memory=True is for copies to a CUDA device, which to_torch makes: give device=")
     images = channels_last is not False and loader.layout == "HWC"
     sender = _Cuda(torch, where) if cuda else _Plain(where)
-    dataset = _dataset_class()(loader, sender, images)
+    holder = Holder(
+        _ADVICE if names is None else _TUPLE_ADVICE,
+        PENDING_PATIENCE if cuda else LOOP_PATIENCE,
+        collects=collecting,
+        sends=where is not None and where.type != "cpu",
+    )
+    dataset = _dataset_class()(loader, sender, images, holder, names)
     loader.hold(1 + sender.ahead)
     if cuda and pin_memory:
         loader.each_slot(sender.pin)  # type: ignore[union-attr]
     return dataset
+
+
+def _tuple_fields(loader: Loader, as_tuple: bool | Sequence[str]) -> tuple[str, ...]:
+    """Return the fields that stand in a tuple, one behind the other."""
+    if as_tuple is True:
+        inputs, targets = chosen_fields(loader, None, None)
+        weights = chosen_weights(loader, inputs, targets, None, "to_torch")
+        names = names_of_tuple(True, (loader.source.main, loader.source.label_name if targets else None, weights))
+    else:
+        names = names_of_tuple(as_tuple, ())
+        check_fields(loader, names)
+    loader.steps.refuse_empty_shares("as_tuple=True")
+    if not loader.steps.even:
+        _log.warning(
+            "to_torch: ranks have different numbers of rows in some batches, and tuples have no batch.weight, which makes a mean over "
+            "ranks a mean over rows: take batches as dicts, or make all shares even by a batch_size that is a multiple of the number "
+            'of ranks, and last="drop"'
+        )
+    return names
 
 
 class _Plain:
@@ -179,9 +229,11 @@ def _dataset_class() -> type[Any]:
         class TorchDataset(Epochs, torch.utils.data.IterableDataset):  # type: ignore[misc]
             """A loader as an ``IterableDataset``; see `to_torch`."""
 
-            def __init__(self, loader: Loader, sender: Any, images: bool) -> None:
-                Epochs.__init__(self, loader, sender.ahead, patient=sender.ahead > 0)
-                self._sender = sender
+            def __init__(
+                self, loader: Loader, sender: Any, images: bool, holder: Holder, names: tuple[str, ...] | None
+            ) -> None:
+                Epochs.__init__(self, loader, sender.ahead, holder)
+                self._sender, self._names = sender, names
                 self._kind = Batch if loader.steps.even else UnevenBatch
                 self._images = {
                     name for name, field in loader.spec.items() if len(field.shape) == 3 and field.shape[2] in (1, 3, 4)
@@ -190,18 +242,25 @@ def _dataset_class() -> type[Any]:
             def __iter__(self) -> Any:
                 if torch.utils.data.get_worker_info() is not None:
                     raise BadSetting(_WORKERS)
-                if _lightning_predicts(sys._getframe(1)):
+                refuse_batches_of_batches(sys._getframe(1))
+                if lightning_predicts(sys._getframe(1)):
                     refuse_unless_in_order(self._loader, "trainer.predict", shards=True)
                 return Epochs.__iter__(self)
 
             def _send(self, batch: Batch) -> Any:
-                tensors = {name: _tensor(torch, array) for name, array in with_mask(self._loader, batch).items()}
-                for name in self._images:
+                if self._names is not None and self._loader.masks and not batch.mask.all():
+                    leave_out(batch)
+                arrays = (
+                    with_mask(self._loader, batch) if self._names is None else {name: batch[name] for name in self._names}
+                )
+                tensors = {name: _tensor(torch, array) for name, array in arrays.items()}
+                for name in self._images & tensors.keys():
                     tensors[name] = tensors[name].permute(0, 3, 1, 2)
                 return self._sender.send(_same(batch, tensors, self._kind))
 
             def _receive(self, under_way: Any) -> Any:
-                return self._sender.receive(under_way)
+                batch = self._sender.receive(under_way)
+                return batch if self._names is None else tuple(batch[name] for name in self._names)
 
             def __reduce__(self) -> NoReturn:
                 raise BadSetting(_WORKERS)
@@ -211,15 +270,6 @@ def _dataset_class() -> type[Any]:
 
 
 _class: type[Any] | None = None
-
-
-def _lightning_predicts(frame: FrameType | None) -> bool:
-    """Return whether a loop of ``Trainer.predict`` of Lightning is on the call stack."""
-    while frame is not None:
-        if frame.f_globals.get("__name__") in _PREDICTION_LOOPS:
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _tensor(torch: Any, array: NDArray[Any]) -> Any:

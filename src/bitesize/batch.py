@@ -1,0 +1,178 @@
+"""The batch: arrays by field name, and which rows they are."""
+
+from __future__ import annotations
+
+import copy
+import opcode
+import sys
+from collections.abc import Iterator, Mapping
+from types import FrameType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadSetting
+
+_NO_ROWS, _NO_MASK = np.empty(0, np.int64), np.empty(0, np.bool_)
+_UNPACKS = frozenset(opcode.opmap[name] for name in ("UNPACK_SEQUENCE", "UNPACK_EX") if name in opcode.opmap)
+# PyTorch's DataLoader copies a batch only to put other tensors in.
+_COLLATES = "torch.utils.data._utils."
+
+
+class Batch(dict[str, NDArray[Any]]):
+    """The arrays of one batch by field name, and which rows they are.
+
+    The primary input, and every field of more than 64 bytes a row, are views on memory of the loader. They stay valid for as long
+    as they are referenced; while they are, the loader cannot reuse that memory. `copy` what is to be kept. Smaller fields (labels,
+    weights, row ids), ``rows`` and ``mask`` have memory of their own, and may be kept.
+
+    Attributes
+    ----------
+    rows : ndarray of int64, shape (batch,)
+        Row numbers in the source.
+    position : int
+        Position in the epoch's order of the batch's first row (of the global batch when sharded).
+    epoch : int
+        The epoch that the batch belongs to, from 0.
+    mask : ndarray of bool, shape (batch,)
+        False where a row is padding or could not be read.
+    weight : float
+        What makes a mean over ranks a mean over rows; 1.0 on a single rank.
+
+    Notes
+    -----
+    Frameworks that move a batch make another of its type from the arrays alone. That one knows no rows and no mask (both
+    are empty), and its epoch and position are -1.
+
+    A batch is a dict: unpacking it (``x, y = batch``) would give the names of its fields, and raises `BadSetting` instead.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> with bs.Loader(bs.open(np.arange(10.0)), batch_size=5, memory="16 MiB", shuffle=False) as loader:
+    ...     kept = [batch.copy() for batch in loader]
+    >>> [batch["x"].tolist() for batch in kept]
+    [[0.0, 1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0, 9.0]]
+    """
+
+    __slots__ = ("epoch", "mask", "position", "rows", "weight")
+
+    def __init__(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        rows: NDArray[np.int64] = _NO_ROWS,
+        mask: NDArray[np.bool_] = _NO_MASK,
+        epoch: int = -1,
+        position: int = -1,
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__(arrays)
+        self.rows = rows
+        self.mask = mask
+        self.epoch = epoch
+        self.position = position
+        self.weight = weight
+
+    def __repr__(self) -> str:
+        fields = ", ".join(
+            f"{name}: {f'{tuple(value.shape)} {value.dtype}' if _has_memory(value) else repr(value)}"
+            for name, value in self.items()
+        )
+        return f"Batch({{{fields}}}, epoch={self.epoch}, position={self.position})"
+
+    def __iter__(self) -> Iterator[str]:
+        if _unpacks(sys._getframe(1)):
+            names = ", ".join(self)
+            raise BadSetting(
+                f'a batch is a dict, and unpacks to the names of its fields ({names}): take batch["x"], batch["y"], or make batches '
+                "that unpack to arrays, bs.to_torch(loader, as_tuple=True) for PyTorch"
+            )
+        return super().__iter__()
+
+    def copy(self) -> Self:
+        """Return the batch with memory of its own: arrays are copied, tensors cloned."""
+        return self._remade(
+            {name: _copied(value) for name, value in self.items()}, rows=self.rows.copy(), mask=self.mask.copy()
+        )
+
+    def __copy__(self) -> Self:
+        if sys._getframe(2).f_globals.get("__name__", "").startswith(_COLLATES):
+            return self._remade(dict(self), rows=self.rows, mask=self.mask)
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        made = self.copy()
+        memo[id(self)] = made
+        for name, value in made.items():
+            if not _has_memory(value):
+                made[name] = copy.deepcopy(value, memo)
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (type(self), dict(self), self._places() | {"rows": self.rows, "mask": self.mask})
+
+    def _places(self) -> dict[str, Any]:
+        """Return what is known of a batch beside its arrays."""
+        return {"epoch": self.epoch, "position": self.position, "weight": self.weight}
+
+    def _remade(self, arrays: Mapping[str, Any], **known: Any) -> Self:
+        made: Self = _made(type(self), arrays, self._places() | known)
+        return made
+
+
+class UnevenBatch(Batch):
+    """A batch whose weight matters, because ranks have different numbers of rows: one that a framework made knows none.
+
+    Raises
+    ------
+    BadSetting
+        When the weight is asked for, and a framework has made the batch from the arrays alone.
+    """
+
+    __slots__ = ("_weight",)
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], *, weight: float | None = None, **places: Any) -> None:
+        super().__init__(arrays, **places)
+        self._weight = weight
+
+    @property
+    def weight(self) -> float:
+        """What makes a mean over ranks a mean over rows."""
+        if self._weight is None:
+            raise BadSetting(
+                "this batch was made anew by the framework that moved it, and does not know its weight, which differs from rank to "
+                'rank here: make all shares even, by a batch_size that is a multiple of the number of ranks and last="drop"'
+            )
+        return self._weight
+
+    @weight.setter
+    def weight(self, weight: float | None) -> None:
+        self._weight = weight
+
+    def _places(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "position": self.position, "weight": self._weight}
+
+
+def _made(kind: type[Any], arrays: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
+    """Return a batch of arrays and what is known of it; apart, so that batches can be pickled."""
+    return kind(arrays, **known)
+
+
+def _has_memory(value: Any) -> bool:
+    """Return whether a value is an array or a tensor, and not what a program has put beside them."""
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _copied(value: Any) -> Any:
+    """Return an array or a tensor with memory of its own; anything else as it is."""
+    if not _has_memory(value):
+        return value
+    return value.clone() if hasattr(value, "clone") else value.copy()
+
+
+def _unpacks(frame: FrameType) -> bool:
+    """Return whether a frame is at an instruction that unpacks something into several names."""
+    code, at = frame.f_code.co_code, frame.f_lasti
+    return 0 <= at < len(code) and code[at] in _UNPACKS

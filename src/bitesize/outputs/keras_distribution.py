@@ -1,0 +1,41 @@
+"""Batches that Keras spreads over devices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bitesize.errors import BadSetting
+
+if TYPE_CHECKING:
+    from bitesize.engine.loader import Loader
+
+
+def refuse_indivisible(loader: Loader) -> None:
+    """Raise `BadSetting` if a distribution of Keras is set whose devices cannot share each batch of a loader.
+
+    JAX would refuse the batch that does not divide when it comes: the last of an epoch, after all others were trained.
+
+    Raises
+    ------
+    BadSetting
+        With the settings that make batches which divide.
+    """
+    import keras
+
+    distribution = keras.distribution.distribution()
+    if keras.backend.backend() != "jax" or distribution is None or loader.shard.world_size > 1:
+        return
+    mesh, name = distribution.device_mesh, distribution.batch_dim_name
+    devices = mesh.shape[mesh.axis_names.index(name)] if name in mesh.axis_names else 1
+    who = f"keras.distribution.{type(distribution).__name__} spreads each batch over {devices} devices"
+    if loader.batch_size % devices:
+        raise BadSetting(f"{who}, and batch_size={loader.batch_size} does not divide: set it to a multiple of {devices}")
+    rest = loader.order.length % loader.batch_size
+    if loader.steps.last != "drop" and rest % devices:  # padding is left out of what Keras gets, so it does not help
+        ways = 'last="drop" leaves them out of each epoch'
+        if not loader.order.length % devices:
+            ways += f", or a batch_size that leaves a multiple of {devices}"
+        raise BadSetting(
+            f"{who}, and the last batch of an epoch has {rest} rows ({loader.order.length:,} rows in batches of {loader.batch_size}): "
+            f"{ways}"
+        )
