@@ -25,6 +25,7 @@ partial_fit, predict
             estimators that learn batch by batch, and their results in order
 Checkpoint, fit
             training that goes on, to the batch, as if it had never stopped
+load        a trained run: a `TrainedModel`, which predicts and evaluates
 Order, Shard, Cursor
             which rows come when, for which rank, and where a run stands
 
@@ -80,6 +81,8 @@ if TYPE_CHECKING:
     from bitesize.spec import Batch, Encoded, Field
     from bitesize.training.checkpoint import Checkpoint
     from bitesize.training.fit import fit
+    from bitesize.training.predictions import Predictions
+    from bitesize.training.trained import TrainedModel, load
     from bitesize.transforms.base import Transform
     from bitesize.transforms.colour import (
         Brightness,
@@ -125,6 +128,8 @@ _HOME = {
     "spec": ["Batch", "Encoded", "Field"],
     "training.checkpoint": ["Checkpoint"],
     "training.fit": ["fit"],
+    "training.predictions": ["Predictions"],
+    "training.trained": ["TrainedModel", "load"],
     "transforms.base": ["Transform"],
     "transforms.colour": [
         "Brightness", "ColorJitter", "Colour", "Contrast", "Grayscale", "Hue", "Normalize", "Saturation", "Scale",
@@ -176,6 +181,7 @@ __all__ = [
     "NotLazy",
     "Order",
     "Plan",
+    "Predictions",
     "RandomCrop",
     "RandomResizedCrop",
     "Resize",
@@ -188,6 +194,7 @@ __all__ = [
     "Source",
     "Stalled",
     "TooManyBadRows",
+    "TrainedModel",
     "Transform",
     "Translate",
     "UnsupportedFile",
@@ -197,6 +204,7 @@ __all__ = [
     "check",
     "concatenate",
     "fit",
+    "load",
     "mix",
     "open",
     "partial_fit",

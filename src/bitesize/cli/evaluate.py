@@ -23,23 +23,23 @@ def evaluate(
     """Measure a trained model: loss, accuracy, each class, and the confusion matrix. Each row counts once. Data are opened as the run's were."""
     from bitesize.cli.bar import counting
     from bitesize.training.data import open_for_run
-    from bitesize.training.run import RunFolder
-    from bitesize.training.score import Scorer
-    from bitesize.training.score import evaluate as measure
+    from bitesize.training.trained import TrainedModel, open_run
 
     action: Any = parse_on_error(on_error)
-    folder = RunFolder.open(run)
+    folder = open_run(run)
     config = {**folder.config(), "classes": folder.classes()}
     source = open_for_run(config, data, opening.settings, labels=opening.labels, split=opening.split, labelled=True)
-    scorer = Scorer(folder)
-    with scorer.loader(source, memory, config["settings"]["batch_size"], action, max_bad=max_bad) as loader:
+    model = TrainedModel(folder)
+
+    def planned(said: list[str]) -> None:
+        """Print what the data was understood to be, and what was adapted."""
         if not json:
-            print_understood(source, scorer.said)
-        with counting("evaluating", len(source), hide=json) as progress:
-            result = measure(scorer.classes, scorer.batches(loader, progress))
-        result["bad"] = [bad._asdict() for bad in loader.bad]
+            print_understood(source, said)
+
+    with counting("evaluating", len(source), hide=json) as progress:
+        result = model.evaluate_source(source, memory, action, max_bad, progress, planned)
     if json:
-        print_json({**result, "left_out": dict(source.left_out)})
+        print_json(result)
     else:
         _print(result)
 
