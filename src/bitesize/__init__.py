@@ -22,7 +22,7 @@ Map         a function of your own
 to_keras, to_torch, to_jax, to_tensorflow
             a loader as what a framework takes
 partial_fit, predict
-            estimators that learn batch by batch, and their results in order
+            estimators that learn batch by batch, and their results in order: classes, probabilities, or rows transformed
 Checkpoint, fit
             training that goes on, to the batch, as if it had never stopped
 load        a trained run: a `TrainedModel`, which predicts and evaluates
@@ -70,7 +70,8 @@ if TYPE_CHECKING:
     from bitesize.order.order import Order, Shard
     from bitesize.outputs.jax import to_jax
     from bitesize.outputs.keras import to_keras
-    from bitesize.outputs.sklearn import partial_fit, predict
+    from bitesize.outputs.results import predict
+    from bitesize.outputs.sklearn import partial_fit
     from bitesize.outputs.tensorflow import to_tensorflow
     from bitesize.outputs.torch import to_torch
     from bitesize.sources.base import Source
@@ -117,7 +118,8 @@ _HOME = {
     "order.order": ["Order", "Shard"],
     "outputs.jax": ["to_jax"],
     "outputs.keras": ["to_keras"],
-    "outputs.sklearn": ["partial_fit", "predict"],
+    "outputs.results": ["predict"],
+    "outputs.sklearn": ["partial_fit"],
     "outputs.tensorflow": ["to_tensorflow"],
     "outputs.torch": ["to_torch"],
     "sources.base": ["Source"],
