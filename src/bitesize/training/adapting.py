@@ -75,6 +75,8 @@ def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[li
         geometry = [Resize((expected[0], expected[1]))]
         said.append(f"images are resized to {expected[0]} x {expected[1]}, the shape of the run's rows")
     given = measure_values(source, budget)
+    if np.isnan(given.minimum):  # none of a sample could be read: each says why when it is due
+        return [*geometry, *steps], said
     if isinstance(what, Encoded) or len(what.shape) > 1:
         _refuse_other_units(trained, given, photographs=isinstance(what, Encoded))
     adapted, differs = adapt_scaling(steps, trained, given)
