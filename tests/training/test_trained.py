@@ -236,6 +236,7 @@ def test_a_run_of_values_from_0_to_1_takes_photographs_and_refuses_what_it_canno
             ("unit", lambda x: x / 255),
             ("signed", lambda x: x / 127.5 - 1),
             ("other", lambda x: x * 10 - 900),
+            ("narrow", lambda x: x / 16),
         ):
             path = tmp_path / name / ("dull", "left")[i % 2] / f"{i:02}.npy"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,15 +245,18 @@ def test_a_run_of_values_from_0_to_1_takes_photographs_and_refuses_what_it_canno
     found = model.predict(data / "photos")
     assert any("scaled by 1/255" in line for line in found.said)
     np.testing.assert_allclose(found.probabilities[:12], probabilities(model, tmp_path / "unit")[:12], atol=0.06)
-    for x, says in ((255.0, "divide the data by 255"), (2.0, None)):
-        if says:
-            with pytest.raises(bs.BadSetting, match=says):
-                model.predict(np.full((SIDE, SIDE, 3), x))
+    with pytest.raises(bs.BadSetting, match="divide the data by 255"):
+        model.predict(np.full((SIDE, SIDE, 3), 255.0))
+    assert (
+        model.predict(np.full((SIDE, SIDE, 3), 20.0))
+        .said[-1]
+        .startswith("warning: the run was trained on values of float64")
+    )
     with pytest.raises(bs.BadSetting, match="bring the data to 0 to 1 first"):
         model.predict(tmp_path / "signed")
-    for name in ("signed", "other"):
+    for name in ("signed", "other", "narrow"):
         model = bs.load(trained(tmp_path / name, tmp_path / f"run-{name}", "--model", "sklearn:SGDClassifier"))
-        with pytest.raises(bs.BadSetting, match=r"save the images as \.npy, with values as those"):
+        with pytest.raises(bs.BadSetting, match=r"values (as those )?that the run was trained on"):
             model.predict(data / "photos")
 
 

@@ -123,6 +123,9 @@ def _refuse_other_units(trained: Values, given: Values, *, photographs: bool) ->
     differ = f"the run was trained on values of {trained}, and the data has {given}"
     if photographs and (trained.kind == "other" or (trained.kind == "unit" and trained.minimum < 0)):
         raise BadSetting(f"{differ}: save the images as .npy, with values as those that the run was trained on")
+    narrow = trained.kind == "bytes" and trained.dtype != "uint8" and trained.maximum < _DIM
+    if narrow and given.maximum > 2 * trained.maximum:
+        raise BadSetting(f"{differ}: bring the data to the values that the run was trained on")
     if given.dtype == "uint8":
         if trained.kind == "other" and trained.dtype != "uint8":
             raise BadSetting(f"{differ}: bring the data to the values that the run was trained on")
