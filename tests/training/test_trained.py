@@ -359,3 +359,24 @@ def test_columns_are_taken_by_their_names(tmp_path):
         model.predict(table[["a", "b"]])
     with pytest.raises(bs.BadSetting, match="was not trained on images"):
         model.predict(Image.new("RGB", (30, 30)))
+
+
+@pytest.mark.parametrize("name", ["of_arrays", "of_photos"])
+def test_dark_rows_are_dark_and_not_in_other_units(name, request):
+    model = request.getfixturevalue(name)
+    black = np.zeros((SIDE, SIDE, 3))
+    expected = probabilities(model, black.astype(np.uint8))
+    np.testing.assert_allclose(probabilities(model, black), expected, atol=1e-5)
+    np.testing.assert_allclose(probabilities(model, [black, np.full_like(black, 255.0)])[:1], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["of_arrays", "of_photos"])
+def test_rows_in_other_units_among_the_rest_are_pointed_out(name, request, tmp_path, caplog):
+    model = request.getfixturevalue(name)
+    for i in range(12):
+        np.save(tmp_path / f"{i:02}.npy", as_array(picture(i)) / (255 if i == 7 else 1))
+    found = model.predict(tmp_path)
+    (line,) = found.said
+    assert line.startswith("warning: 1 row is on a scale of 0 to 1, and the run was trained on 0 to 255, such as ")
+    assert "07.npy: results for them may be wrong" in line
+    assert "07.npy" in caplog.text

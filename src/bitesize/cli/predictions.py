@@ -15,7 +15,7 @@ Add = Callable[[list[str], list[str], Any, list[str]], None]
 
 @contextlib.contextmanager
 def csv_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
-    """Write a CSV, and give the function that adds rows: paths, classes, probabilities and reasons.
+    """Write a CSV, and yield the function that adds rows: paths, classes, probabilities and reasons.
 
     Its first bytes say that it is UTF-8, without which Excel takes names for another encoding.
     """
@@ -35,7 +35,7 @@ def csv_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
 
 @contextlib.contextmanager
 def parquet_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
-    """Write Parquet, and give the function that adds rows; see `csv_file`.
+    """Write Parquet, and yield the function that adds rows; see `csv_file`.
 
     Raises
     ------

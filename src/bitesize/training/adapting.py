@@ -14,6 +14,7 @@ from bitesize.sources.base import Source
 from bitesize.spec import CHANNELS, Encoded, Field, Mode, image_channels
 from bitesize.training.values import Values, adapt_scaling, measure_values, saved_scaling
 from bitesize.transforms.base import Step, from_dict
+from bitesize.transforms.colour import Colour, Normalize, Scale
 from bitesize.transforms.crop import Resize
 
 Shape = tuple[int, ...]
@@ -80,7 +81,24 @@ def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[li
     if isinstance(what, Encoded) or len(what.shape) > 1:
         _refuse_other_units(trained, given, photographs=isinstance(what, Encoded))
     adapted, differs = adapt_scaling(steps, trained, given)
+    if given.kind == "unit" and given.integral and trained.kind != "unit":
+        adapted = [
+            _as_arithmetic(step) for step in adapted
+        ]  # dark rows; a loader would take the numbers for those of another scale
     return [*geometry, *adapted], said + ([differs] if differs else [])
+
+
+def _as_arithmetic(step: Step) -> Step:
+    """Restate a `Normalize` by numbers as what it calculates."""
+    if not isinstance(step, Normalize) or isinstance(step.mean, str):
+        return step
+    means, deviations = step.numbers
+    if len(means) == 1:
+        return Scale(1 / deviations[0], -means[0] / deviations[0])
+    if len(means) != 3:
+        return step
+    rows = [[*(1 / deviations[i] if i == j else 0.0 for j in range(3)), -means[i] / deviations[i]] for i in range(3)]
+    return Colour(tuple(value for row in rows for value in row))
 
 
 def fits(shape: Shape, expected: Shape) -> bool:

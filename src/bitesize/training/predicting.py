@@ -15,6 +15,8 @@ from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
 from bitesize.training.given import Given, Objects, OneEach, Rows
 from bitesize.training.score import Scorer
+from bitesize.training.units import UnitsWatched
+from bitesize.training.values import saved_scaling
 
 OnError = Literal["raise", "skip"]
 # Files that are sorted by what they are at a time, and the bytes that their probabilities may take.
@@ -160,6 +162,9 @@ def _scored(
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], dict[int, BitesizeError]]]:
     """Yield row numbers, probabilities and reasons, batch by batch."""
     batch_size = scorer.config["settings"]["batch_size"]
+    trained = saved_scaling({"scaling": [], **scorer.config})[1]
+    watched = UnitsWatched(source, trained) if UnitsWatched.watches(source, trained) else None
+    source = watched or source
     with closing(scorer.loader(source, budget, batch_size, on_error, max_bad=1.0)) as loader:
         for rows, mask, _, log_p in scorer.batches(loader, progress):
             values = np.where(mask[:, None], np.exp(log_p), np.nan).astype(np.float32)
@@ -168,3 +173,4 @@ def _scored(
                 known = {bad.row: bad.reason for bad in loader.bad} | scorer.not_finite
                 failed = {row: BadFile(known.get(row, "")) for row in rows[~mask].tolist()}
             yield rows.copy(), values, failed
+    scorer.said += watched.said if watched is not None else []
