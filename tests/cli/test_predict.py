@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def lines_of(path):
 
 
 def names(lines):
-    return [line["path"].rpartition("/")[2] for line in lines]
+    return [Path(line["path"]).name for line in lines]
 
 
 def test_every_file_has_a_line_in_order(trained, given, tmp_path):
@@ -105,6 +106,16 @@ def test_the_csv_opens_in_excel_and_with_bs_open(trained, tmp_path):
     assert (len(source), source.classes) == (40, CLASSES)
     assert source[0]["path"] == str(trained[1] / CLASSES[0] / "00.png")
     assert source[0]["x"].shape == (30, 40, 3)
+
+
+def test_predictions_of_last_time_beside_the_files_change_nothing(trained, given, monkeypatch):
+    monkeypatch.chdir(given)
+    run("predict", trained[0], ".")
+    picture(5).save(given / "11.png")
+    run("predict", trained[0], ".")
+    lines = lines_of(given / "predictions.csv")
+    assert names(lines) == ["1.png", "2.png", "3.jpg", "4.HEIC", "5.docx", "6.npy", "10.png", "11.png", "predictions.csv"]
+    assert lines[7]["predicted"] == CLASSES[1]
 
 
 def test_json_is_one_object_and_a_file_is_written_only_with_out(trained, given, tmp_path, monkeypatch):

@@ -50,10 +50,9 @@ def folder(tmp_path_factory):
     (line,) = re.findall(
         r"^bitesize (train photos/ .*--out runs/first)", block_with("README.md", "bitesize info", "bash"), re.M
     )
-    words = line.split()
-    words[words.index("--epochs") + 1] = "2"
+    words = [*line.split(), "--epochs", 2, *block_with("docs/use.md", "--image-size 96", "bash").split()[3:5]]
     with compiled_once(top / "compiled"):
-        started("-m", "bitesize", *words, cwd=top)
+        started("-m", "bitesize", *words, cwd=top)  # the last --epochs counts
     return top
 
 
@@ -62,9 +61,7 @@ def test_the_script_of_the_readme_predicts(folder):
     assert len([line for line in block.splitlines() if line.strip()]) <= 10
     (folder / "script.py").write_text(block, encoding="utf-8")
     lines = started("script.py", cwd=folder).splitlines()
-    assert lines[0].startswith(
-        "TrainedModel('runs/first': cnn, rows of 128 x 128 x 3, classes cat, dog, validation accuracy"
-    )
+    assert lines[0].startswith("TrainedModel('runs/first': cnn, rows of 96 x 96 x 3, classes cat, dog, validation accuracy")
     for i, line in enumerate(lines[1:7]):
         assert re.fullmatch(rf".*unknown.{i}\.jpg (cat|dog) [01]\.\d\d\d", line), line
     assert lines[7:9] == ["(6, 2)", "() {}"]
@@ -75,7 +72,7 @@ def test_the_keras_file_alone_gives_the_same_answer_by_the_five_lines_of_the_doc
     monkeypatch.chdir(folder)
     model = bs.load("runs/first")
     assert [type(step).__name__ for step in model.transforms] == ["Resize", "Scale"]
-    assert (model.config["output"], model.transforms[0].size) == ("logits", 128)
+    assert (model.config["output"], model.transforms[0].size) == ("logits", 96)
     block = block_with("docs/use.md", "model.keras", "python keras")
     assert len([line for line in block.splitlines() if line and not line.startswith(("import", "from"))]) == 5
     names = {}

@@ -94,6 +94,7 @@ def test_a_run_is_loaded_with_all_that_it_knows(of_arrays, of_photos, data):
     assert type(of_photos.transforms[0]).__name__ == "Resize"
     assert of_photos.settings["image_size"] == SIDE
     assert of_photos.config["settings"] is of_photos.settings
+    assert bs.load(of_photos.folder / "model.keras").classes == of_photos.classes
     assert "photos': mlp, rows of 24 x 24 x 3, classes dull, left, validation accuracy" in repr(of_photos)
     with bs.Loader(
         bs.open(data / "photos"), batch_size=48, shuffle=False, transforms=of_photos.transforms, memory="32 MiB"

@@ -32,6 +32,8 @@ _TEXT = (str, bytes, os.PathLike)
 # Settings of `bitesize.open` that say what data is, and not only how images are decoded.
 _LAYOUT = ("fields", "weights", "tag_delimiter", "file_is_row")
 _LISTS = (".txt", ".lst", ".json")
+# Layouts of which all files are predicted: also those that a table leaves out, such as the predictions of last time.
+_LOOSE = ("a folder of files", "a table beside its files")
 _SHOWN = 5
 
 
@@ -252,7 +254,7 @@ class _Collector:
 def _is_of_files(source: Source) -> bool:
     """Return whether rows are the images or `.npy` files of a folder, by themselves or in class folders."""
     first = source.path(0)
-    loose = source.layout == "a folder of files" and first is not None
+    loose = source.layout in _LOOSE and first is not None
     return loose and (isinstance(source.spec["x"], Encoded) or first.lower().endswith(b".npy"))  # type: ignore[union-attr]
 
 

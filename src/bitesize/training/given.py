@@ -71,6 +71,11 @@ class OneEach:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the names."""
+        return self.names.nbytes
+
     def describe(self, row: int) -> str:
         """Return the path."""
         return self.names.show(row)
@@ -135,6 +140,7 @@ class Objects:
 
     images: Sequence[Any]
     mode: Mode | None
+    nbytes = 0  # they are the caller's
 
     def __len__(self) -> int:
         return len(self.images)
@@ -193,8 +199,7 @@ def picked(names: Names, rows: Sequence[int]) -> Names:
     """Return some of the names, in the order of the rows."""
     if len(rows) == len(names):
         return names
-    starts = np.concatenate([[0], names.ends[:-1]])
-    chosen = [names.blob[starts[row] : names.ends[row]] for row in rows]
+    chosen = [names.blob[names.ends[row - 1] if row else 0 : names.ends[row]] for row in rows]
     ends = np.cumsum([len(each) for each in chosen], dtype=np.int64)
     return Names(names.root, names.folders, names.folder[rows], b"".join(chosen), ends)
 

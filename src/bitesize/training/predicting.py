@@ -107,6 +107,17 @@ def _of_mixed(
     scorer: Scorer, part: OneEach | Objects, budget: Budget, on_error: OnError, progress: Callable[[int], None]
 ) -> Iterator[Block]:
     """Predict files of several kinds: sorted by kind some thousands at a time, and put back in order."""
+    names = budget.charge(part.nbytes, "names of files")
+    try:
+        yield from _in_pieces(scorer, part, budget, on_error, progress)
+    finally:
+        names.release()
+
+
+def _in_pieces(
+    scorer: Scorer, part: OneEach | Objects, budget: Budget, on_error: OnError, progress: Callable[[int], None]
+) -> Iterator[Block]:
+    """Predict some thousand files at a time."""
     width = len(scorer.classes)
     at_once = max(1024, min(_MOST_FILES, _MOST_NBYTES // (4 * width)))
     for begin in range(0, len(part), at_once):

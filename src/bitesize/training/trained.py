@@ -29,14 +29,14 @@ _SHOWN = 5
 
 
 def open_run(run: str | os.PathLike[str]) -> RunFolder:
-    """Open the folder of a run by its name; every command and `load` find runs by this function.
+    """Open the folder of a run by its name, or by that of the model in it; `load`, `evaluate` and `predict` find runs by this function.
 
     Raises
     ------
     NotFound
         If it is not there or has no model yet.
     """
-    return RunFolder.open(run)
+    return RunFolder.open(os.path.dirname(run) or "." if os.path.isfile(run) else run)
 
 
 def load(run: str | os.PathLike[str]) -> TrainedModel:
@@ -45,7 +45,7 @@ def load(run: str | os.PathLike[str]) -> TrainedModel:
     Parameters
     ----------
     run
-        The folder that ``bitesize train --out`` wrote, with a model of Keras or scikit-learn.
+        The folder that ``bitesize train --out`` wrote, or the ``model.keras`` or ``model.skops`` in it.
 
     Raises
     ------
