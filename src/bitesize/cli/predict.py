@@ -55,18 +55,17 @@ def predict(
     action: Any = parse_on_error(on_error)
     folder = open_run(run)
     given = collect(folder.config(), data, opening.settings, labels=opening.labels, split=opening.split)
-    model = TrainedModel(folder)
+    model, budget = TrainedModel(folder), Budget(memory)
     writes = csv_file if Path(out).suffix == ".csv" else parquet_file
     chosen = context.get_parameter_source("out")
     to_file = not json or (chosen is not None and chosen.name == "COMMANDLINE")
     printed = JsonOut(model.classes) if json else None
     if not json:
         _print_given(given, model)
-    counts, said, first = dict.fromkeys(model.classes, 0), set[str](), None
+    counts, first = dict.fromkeys(model.classes, 0), None
     bad, examples = 0, list[str]()
     with counting("predicting", len(given), hide=json) as progress, _maybe(to_file, writes, out, model.classes) as add:
-        for block in model.predict_blocks(given, Budget(memory), action, progress):
-            _say(model, said, quiet=json)
+        for block in model.predict_blocks(given, budget, action, progress):
             paths = [given.describe(block.start + i) for i in range(len(block.probabilities))]
             reasons = [""] * len(paths)
             for row, error in block.reasons.items():
@@ -80,6 +79,7 @@ def predict(
                 : _SHOWN - len(examples)
             ]
             first = first or next(iter(block.reasons.values()), None)
+    _say(model.adapted, quiet=json)
     if printed is not None:
         printed.end(model.said_of(given) + model.adapted, len(given), bad)
     else:
@@ -124,12 +124,9 @@ def _print_given(given: Any, model: Any) -> None:
         console.print(heading + plain(in_options(text)), highlight=False, soft_wrap=True)
 
 
-def _say(model: Any, said: set[str], *, quiet: bool) -> None:
-    """Print what was adapted, each line once."""
-    for line in model.adapted:
-        if line in said:
-            continue
-        said.add(line)
+def _say(said: list[str], *, quiet: bool) -> None:
+    """Print what was adapted."""
+    for line in dict.fromkeys(said):
         if line.startswith("warning: "):
             print_warning(line.removeprefix("warning: "))
         elif not quiet:
