@@ -7,7 +7,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from bitesize.cli.app import app
 from tests.conftest import noise, write_jpeg
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +26,8 @@ def test_the_python_blocks_of_a_page_run(page, tmp_path, monkeypatch):
         folder = tmp_path / "scans" / ("ill", "well")[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / f"{i}.npy", np.random.default_rng(i).random((24, 24, 3)))
+    if any("runs/first" in block for block in blocks):
+        a_trained_run()
     module = ModuleType("page")  # classes of a page are found again by pickle
     monkeypatch.setitem(sys.modules, "page", module)
     names = module.__dict__
@@ -35,6 +39,18 @@ def test_the_python_blocks_of_a_page_run(page, tmp_path, monkeypatch):
             close = getattr(value, "close", None)
             if type(value).__module__.startswith("bitesize") and close is not None:
                 close()
+
+
+def a_trained_run():
+    """Train what a page's reader has trained, in seconds, and have photographs that it has not seen."""
+    pytest.importorskip("skops")
+    for i in range(6):
+        for folder in ("unknown", f"more-photos/{('cat', 'dog')[i % 2]}"):
+            write_jpeg(Path(folder) / f"{i}.jpg", noise(120, 100, seed=100 + i))
+    done = CliRunner().invoke(
+        app, ["train", "photos/", "--model", "sklearn:GaussianNB", "--epochs", "1", "--out", "runs/first"]
+    )
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.framework

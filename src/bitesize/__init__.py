@@ -22,9 +22,10 @@ Map         a function of your own
 to_keras, to_torch, to_jax, to_tensorflow
             a loader as what a framework takes
 partial_fit, predict
-            estimators that learn batch by batch, and their results in order
+            estimators that learn batch by batch, and their results in order: classes, probabilities, or rows transformed
 Checkpoint, fit
             training that goes on, to the batch, as if it had never stopped
+load        a trained run: a `TrainedModel`, which predicts and evaluates
 Order, Shard, Cursor
             which rows come when, for which rank, and where a run stands
 
@@ -70,7 +71,8 @@ if TYPE_CHECKING:
     from bitesize.order.order import Order, Shard
     from bitesize.outputs.jax import to_jax
     from bitesize.outputs.keras import to_keras
-    from bitesize.outputs.sklearn import partial_fit, predict
+    from bitesize.outputs.results import predict
+    from bitesize.outputs.sklearn import partial_fit
     from bitesize.outputs.tensorflow import to_tensorflow
     from bitesize.outputs.torch import to_torch
     from bitesize.sources.base import Source
@@ -81,6 +83,8 @@ if TYPE_CHECKING:
     from bitesize.spec import Encoded, Field
     from bitesize.training.checkpoint import Checkpoint
     from bitesize.training.fit import fit
+    from bitesize.training.predictions import Predictions
+    from bitesize.training.trained import TrainedModel, load
     from bitesize.transforms.base import Transform
     from bitesize.transforms.colour import (
         Brightness,
@@ -116,7 +120,8 @@ _HOME = {
     "order.order": ["Order", "Shard"],
     "outputs.jax": ["to_jax"],
     "outputs.keras": ["to_keras"],
-    "outputs.sklearn": ["partial_fit", "predict"],
+    "outputs.results": ["predict"],
+    "outputs.sklearn": ["partial_fit"],
     "outputs.tensorflow": ["to_tensorflow"],
     "outputs.torch": ["to_torch"],
     "sources.base": ["Source"],
@@ -127,6 +132,8 @@ _HOME = {
     "spec": ["Encoded", "Field"],
     "training.checkpoint": ["Checkpoint"],
     "training.fit": ["fit"],
+    "training.predictions": ["Predictions"],
+    "training.trained": ["TrainedModel", "load"],
     "transforms.base": ["Transform"],
     "transforms.colour": [
         "Brightness", "ColorJitter", "Colour", "Contrast", "Grayscale", "Hue", "Normalize", "Saturation", "Scale",
@@ -178,6 +185,7 @@ __all__ = [
     "NotLazy",
     "Order",
     "Plan",
+    "Predictions",
     "RandomCrop",
     "RandomResizedCrop",
     "Resize",
@@ -190,6 +198,7 @@ __all__ = [
     "Source",
     "Stalled",
     "TooManyBadRows",
+    "TrainedModel",
     "Transform",
     "Translate",
     "UnsupportedFile",
@@ -199,6 +208,7 @@ __all__ = [
     "check",
     "concatenate",
     "fit",
+    "load",
     "mix",
     "open",
     "partial_fit",

@@ -44,7 +44,7 @@ def run(*arguments: object, code: int = 0, **options) -> subprocess.CompletedPro
 
 
 def lines_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -159,7 +159,7 @@ def test_prediction_takes_a_flat_folder_one_file_and_a_glob(trained, pictures, t
     for what, rows in ((pictures / "striped", 120), (one, 1), (f"{pictures}/checked/0000*.jpg", 5)):
         run("predict", trained[0], what, "--out", tmp_path / "p.parquet")
         table = pyarrow.parquet.read_table(tmp_path / "p.parquet")
-        assert (table.num_rows, table.column_names) == (rows, ["path", "predicted", "p_checked", "p_striped"])
+        assert (table.num_rows, table.column_names) == (rows, ["path", "predicted", "p_checked", "p_striped", "error"])
 
 
 def test_a_run_goes_on_from_its_saved_model_with_its_own_image_size(trained, pictures, tmp_path):
@@ -205,7 +205,7 @@ def test_a_skipped_row_is_listed_and_not_predicted(pictures, trained, tmp_path):
     run("train", data, "--image-size", 32, "--epochs", 1, "--val-split", 0, "--out", out, "--on-error", "skip", "--json")
     bad = lines_of(out / "bad_rows.csv")
     assert [(line["row"], Path(line["path"]).name) for line in bad] == [("40", "text.jpg")]
-    run("predict", trained[0], data, "--on-error", "skip", "--out", tmp_path / "p.csv")
+    assert "1 row has none" in run("predict", trained[0], data, "--out", tmp_path / "p.csv").stdout
     last = lines_of(tmp_path / "p.csv")[-1]
     assert (Path(last["path"]).name, last["predicted"], last["p_striped"]) == ("text.jpg", "", "")
     assert "not an image" in last["error"]

@@ -53,7 +53,6 @@ def test_what_is_left_out_is_said_by_every_command(photographs, tmp_path):
     train = run("train", photographs, "--image-size", 16, "--model", "mlp", "--epochs", 1, "--out", out)
     others = [
         run("evaluate", out, photographs),
-        run("predict", out, photographs, "--out", tmp_path / "p.csv"),
         run("plan", photographs),
         run("stats", photographs),
         run("inspect", photographs, "--out", tmp_path / "grid.png"),
@@ -62,6 +61,9 @@ def test_what_is_left_out_is_said_by_every_command(photographs, tmp_path):
     ]
     for done in (train, *others):
         assert "left out  1 " in done.stdout, done.stdout
+    done = run("predict", out, photographs, "--out", tmp_path / "p.csv")
+    assert "1 row has none" in done.stdout
+    assert "phone.HEIC: the file is HEIC" in done.stdout
 
 
 def test_fields_are_read_as_people_write_them():

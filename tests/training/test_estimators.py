@@ -80,7 +80,7 @@ def test_evaluation_and_prediction_agree_and_are_those_of_the_estimator(trained,
     assert (result["rows"], result["classes"]) == (200, ["a", "b"])
     assert result["accuracy"] > 0.9
     run("predict", out, rows, "--out", tmp_path / "p.csv")
-    with (tmp_path / "p.csv").open() as file:
+    with (tmp_path / "p.csv").open(encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
     right = sum(line["predicted"] == Path(line["path"]).parent.name for line in lines)
     assert right / 200 == result["accuracy"]

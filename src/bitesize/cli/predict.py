@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, plain, print_understood
-from bitesize.cli.options import Memory, OnError, Opening, RunArgument, opens_data, parse_on_error
+from bitesize.cli.console import console, counted, in_options, plain, print_understood, print_warning
+from bitesize.cli.options import Json, Memory, Opening, RunArgument, opens_data, parse_on_error
 
+_SHOWN = 5  # rows without a prediction
 WhatToPredict = Annotated[
-    str, typer.Argument(metavar="DATA", help="A folder, flat or not, one file, or a glob in quotes; no labels are needed.")
+    list[str],
+    typer.Argument(
+        metavar="FILES...",
+        help="Files, folders (flat or not) and globs in quotes, as many as you like; no labels are needed.",
+    ),
 ]
 
 
 @opens_data
 def predict(
+    context: typer.Context,
     run: RunArgument,
     data: WhatToPredict,
     opening: Opening,
@@ -25,92 +30,113 @@ def predict(
         str, typer.Option(metavar="FILE", help="Where to write: .csv, or .parquet (needs pyarrow).")
     ] = "predictions.csv",
     memory: Memory = "auto",
-    on_error: OnError = "raise",
+    on_error: Annotated[
+        str,
+        typer.Option(
+            metavar="skip|raise",
+            help="What to do when a file cannot be read. skip: its line says why, so that there is a line for every file. raise: stop.",
+        ),
+    ] = "skip",
+    json: Json = False,
 ) -> None:
-    """Predict: writes path, predicted class and the probability of each class, a line a file; with --on-error skip also why one could not be read."""
-    import numpy as np
-
+    """Predict: one line for each file, in order, with its class, the probability of each class, and why it could not be read. --json prints one object, and writes a file only with --out."""
     from bitesize.cli.bar import counting
+    from bitesize.cli.predictions import JsonOut, csv_file, parquet_file
     from bitesize.errors import BadSetting
-    from bitesize.training.data import open_for_run
-    from bitesize.training.run import RunFolder
-    from bitesize.training.score import Scorer
+    from bitesize.memory.budget import Budget
+    from bitesize.training.collecting import collect
+    from bitesize.training.predicting import reason_of
+    from bitesize.training.trained import TrainedModel, open_run
 
     if Path(out).suffix not in (".csv", ".parquet"):
         raise BadSetting(f"--out must end in .csv or .parquet, not {out}")
     if not Path(out).absolute().parent.is_dir():
         raise BadSetting(f"the folder of --out {out} does not exist")
     action: Any = parse_on_error(on_error)
-    folder = RunFolder.open(run)
-    source = open_for_run(
-        folder.config(), data, opening.settings, labels=opening.labels, split=opening.split, labelled=False
-    )
-    write = _parquet if Path(out).suffix == ".parquet" else _csv
-    scorer = Scorer(folder)
-    batch_size = scorer.config["settings"]["batch_size"]
-    bad = 0
-    with scorer.loader(source, memory, batch_size, action, max_bad=1.0) as loader:
-        print_understood(source, scorer.said)
-        with counting("predicting", len(source)) as progress, write(out, scorer.classes, action == "skip") as add:
-            for rows, mask, _, log_p in scorer.batches(loader, progress):
-                paths = [source.describe(row) for row in rows.tolist()]
-                predicted = [scorer.classes[i] if ok else "" for i, ok in zip(log_p.argmax(axis=1), mask, strict=True)]
-                reasons = {each.row: each.reason for each in loader.bad} if not mask.all() else {}
-                told = ["" if ok else reasons.get(row, "") for row, ok in zip(rows.tolist(), mask, strict=True)]
-                add(paths, predicted, np.where(mask[:, None], np.exp(log_p), np.nan), told)
-                bad += int((~mask).sum())
+    folder = open_run(run)
+    given = collect(folder.config(), data, opening.settings, labels=opening.labels, split=opening.split)
+    model, budget = TrainedModel(folder), Budget(memory)
+    writes = csv_file if Path(out).suffix == ".csv" else parquet_file
+    chosen = context.get_parameter_source("out")
+    to_file = not json or (chosen is not None and chosen.name == "COMMANDLINE")
+    printed = JsonOut(model.classes) if json else None
+    if not json:
+        _print_given(given, model)
+    counts, first = dict.fromkeys(model.classes, 0), None
+    bad, examples = 0, list[str]()
+    with counting("predicting", len(given), hide=json) as progress, _maybe(to_file, writes, out, model.classes) as add:
+        for block in model.predict_blocks(given, budget, action, progress):
+            paths = [given.describe(block.start + i) for i in range(len(block.probabilities))]
+            reasons = [""] * len(paths)
+            for row, error in block.reasons.items():
+                reasons[row - block.start] = reason_of(error, paths[row - block.start])
+            labels = _labels(model.classes, block.probabilities, counts)
+            add(paths, labels, block.probabilities, reasons)
+            if printed is not None:
+                printed.add(paths, labels, block.probabilities, reasons)
+            bad += len(block.reasons)
+            examples += [f"{path}: {reason}" for path, reason in zip(paths, reasons, strict=True) if reason][
+                : _SHOWN - len(examples)
+            ]
+            first = first or next(iter(block.reasons.values()), None)
+    _say(model.adapted, quiet=json)
+    if printed is not None:
+        printed.end(model.said_of(given) + model.adapted, len(given), bad)
+    else:
+        _print_end(counts, bad, len(given), out)
+        for line in examples if bad < len(given) else []:
+            console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)
+    if first is not None and bad == len(given):
+        raise first
+
+
+def _maybe(to_file: bool, writes: Any, out: str, classes: tuple[str, ...]) -> Any:
+    import contextlib
+
+    return writes(out, classes) if to_file else contextlib.nullcontext(lambda *_: None)
+
+
+def _labels(classes: tuple[str, ...], probabilities: Any, counts: dict[str, int]) -> list[str]:
+    """Return the class of each row, and count it; rows without a prediction have none."""
+    import numpy as np
+
+    known = ~np.isnan(probabilities).any(axis=1)
+    labels = [classes[i] if there else "" for i, there in zip(probabilities.argmax(axis=1), known, strict=True)]
+    for label in labels:
+        if label:
+            counts[label] += 1
+    return labels
+
+
+def _print_given(given: Any, model: Any) -> None:
+    """Print what the data was understood to be."""
+    from bitesize.training.given import Rows
+
+    if len(given.parts) == 1 and isinstance(given.parts[0], Rows):
+        print_understood(given.parts[0].source)
+        known = {in_options(str(choice)) for choice in given.parts[0].source.choices}
+        lines = [line for line in given.said if in_options(line) not in known]
+    else:
+        console.print(f"[bold]{'data':<9}[/] {counted(len(given), 'file')} to predict", highlight=False)
+        lines = model.said_of(given)
+    for line in lines:
+        heading, text = ("[yellow]left out [/] ", line[10:]) if line.startswith("left out: ") else ("", line)
+        console.print(heading + plain(in_options(text)), highlight=False, soft_wrap=True)
+
+
+def _say(said: list[str], *, quiet: bool) -> None:
+    """Print what was adapted."""
+    for line in dict.fromkeys(said):
+        if line.startswith("warning: "):
+            print_warning(line.removeprefix("warning: "))
+        elif not quiet:
+            console.print(plain(in_options(line)), highlight=False, soft_wrap=True)
+
+
+def _print_end(counts: dict[str, int], bad: int, rows: int, out: str) -> None:
+    found = ", ".join(f"{plain(name)} {count:,}" for name, count in list(counts.items())[:12])
     has = "has" if bad == 1 else "have"
-    skipped = f"; {counted(bad, 'row')} could not be read and {has} no prediction" if bad else ""
-    console.print(f"{counted(len(source), 'prediction')} in [bold]{plain(out)}[/]{skipped}", highlight=False)
-
-
-def _csv(out: str, classes: tuple[str, ...], errors: bool) -> Any:
-    import contextlib
-    import math
-
-    from bitesize.files.atomic import replacing
-
-    @contextlib.contextmanager
-    def writing() -> Any:
-        """Give a function that writes a batch's lines."""
-        with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "predicted", *(f"p_{name}" for name in classes), *(["error"] if errors else [])])
-
-            def add(paths: list[str], predicted: list[str], probabilities: Any, reasons: list[str]) -> None:
-                for path, name, line, reason in zip(paths, predicted, probabilities.tolist(), reasons, strict=True):
-                    shown = ["" if math.isnan(p) else f"{p:.6f}" for p in line]
-                    writer.writerow([path, name, *shown, *([reason] if errors else [])])
-
-            yield add
-
-    return writing()
-
-
-def _parquet(out: str, classes: tuple[str, ...], errors: bool) -> Any:
-    import contextlib
-
-    from bitesize.errors import MissingPackage
-    from bitesize.files.atomic import replacing
-
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingPackage("writing Parquet needs pyarrow: pip install pyarrow") from error
-    fields = [("path", pa.string()), ("predicted", pa.string()), *((f"p_{name}", pa.float32()) for name in classes),
-              *([("error", pa.string())] if errors else [])]  # fmt: skip
-    schema = pa.schema(fields)
-
-    @contextlib.contextmanager
-    def writing() -> Any:
-        """Give a function that writes a batch's rows."""
-        with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-
-            def add(paths: list[str], predicted: list[str], probabilities: Any, reasons: list[str]) -> None:
-                columns = [paths, predicted, *probabilities.astype("float32").T, *([reasons] if errors else [])]
-                writer.write_table(pa.table(columns, schema=schema))
-
-            yield add
-
-    return writing()
+    skipped = f"; {counted(bad, 'row')} {has} none, and the column error says why" if bad else ""
+    console.print(f"{counted(rows - bad, 'prediction')} in [bold]{plain(out)}[/]{skipped}", highlight=False, soft_wrap=True)
+    if rows > bad:
+        console.print(found + (", ..." if len(counts) > 12 else ""), highlight=False, soft_wrap=True)

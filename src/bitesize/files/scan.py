@@ -60,7 +60,11 @@ class Listing:
 
 
 def scan(
-    root: str | os.PathLike[str], suffixes: Collection[str], reasons: Mapping[str, str] | None = None, *, flat: bool = False
+    root: str | os.PathLike[str],
+    suffixes: Collection[str] | None,
+    reasons: Mapping[str, str] | None = None,
+    *,
+    flat: bool = False,
 ) -> Listing:
     """List the data files below a folder: one class a subfolder, or a flat folder without classes.
 
@@ -73,7 +77,7 @@ def scan(
     root
         The folder.
     suffixes
-        Which files are data, in lower case with the dot: ``{".jpg", ".png"}``.
+        Which files are data, in lower case with the dot: ``{".jpg", ".png"}``; None for all.
     reasons
         Why files of other suffixes are left out: ``{".heic": "HEIC images (.heic)"}``.
     flat
@@ -90,7 +94,7 @@ def scan(
     if not os.path.isdir(top):
         what = "is a file, not a folder" if os.path.exists(top) else "does not exist"
         raise NotFound(f"{show(top)} {what}")
-    walk = _Scan(top, frozenset(os.fsencode(suffix) for suffix in suffixes), reasons)
+    walk = _Scan(top, None if suffixes is None else frozenset(os.fsencode(suffix) for suffix in suffixes), reasons)
     return walk.run_flat() if flat else walk.run()
 
 
@@ -152,7 +156,7 @@ def class_key(name: str) -> tuple[int, int, str]:
 
 
 class _Scan:
-    def __init__(self, top: bytes, suffixes: frozenset[bytes], reasons: Mapping[str, str] | None = None) -> None:
+    def __init__(self, top: bytes, suffixes: frozenset[bytes] | None, reasons: Mapping[str, str] | None = None) -> None:
         self.top = top
         self.suffixes = suffixes
         self.reasons = reasons or {}
@@ -260,7 +264,7 @@ class _Scan:
                     continue
                 dot = name.rfind(b".")
                 suffix = name[dot:].lower() if dot > 0 else b""
-                if suffix in suffixes and entry.is_file():
+                if (suffixes is None or suffix in suffixes) and entry.is_file():
                     files.append(name)
                     kinds[suffix] += 1
                 elif entry.is_dir():

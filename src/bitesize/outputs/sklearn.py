@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitesize.errors import BadResult, BadSetting, NotFound
-from bitesize.files.atomic import replacing_large
-from bitesize.files.npy import header_bytes
-from bitesize.outputs.base import check_fields, check_loader, label_of, leave_out, primary_input, refuse_unless_in_order
+from bitesize.errors import BadSetting
+from bitesize.outputs.base import check_fields, check_loader, label_of, leave_out, primary_input
 
 if TYPE_CHECKING:
-    import os
-
     from bitesize.batch import Batch
     from bitesize.engine.loader import Loader
 
@@ -215,120 +209,6 @@ def _second(parameters: Sequence[inspect.Parameter]) -> inspect.Parameter | None
     if len(given) == 1 and given[0].kind is inspect.Parameter.VAR_POSITIONAL:
         return given[0]
     return given[1] if len(given) > 1 and given[1].name not in ("classes", "sample_weight") else None
-
-
-def predict(
-    estimator: Any, loader: Loader, *, method: str = "predict", out: str | os.PathLike[str] | None = None
-) -> NDArray[Any] | None:  # fmt: skip
-    """Predict for all rows, in the source's order, batch by batch.
-
-    Parameters
-    ----------
-    estimator
-        Anything with the method; it is given ``x``, flattened to ``(rows, values)``.
-    loader
-        Where batches come from, made with ``shuffle=False``.
-    method
-        Such as ``"predict_proba"``, ``"decision_function"`` or ``"transform"``.
-    out
-        A `.npy` file to write, instead of an array in memory: results are never held all at once then.
-
-    Returns
-    -------
-    ndarray of shape (n, ...), or None with ``out``
-        A row that could not be read (``on_error="skip"``) has NaN, -1 where results are whole numbers or bool, or no text: for that,
-        unsigned numbers and bool become signed ones where rows may be skipped.
-
-    Raises
-    ------
-    BadSetting
-        If the loader does not give every row once, in order; or ``out`` is no `.npy` file that can be written.
-    DiskFull
-        If there is too little room for ``out``.
-    BadResult
-        If results are not one a row, all of one kind.
-
-    Examples
-    --------
-    >>> import numpy as np, bitesize as bs
-    >>> from sklearn.cluster import MiniBatchKMeans
-    >>> x = np.repeat([[0.0, 0.0], [9.0, 9.0]], 50, axis=0)
-    >>> model = MiniBatchKMeans(2, random_state=0, n_init=1).partial_fit(x)
-    >>> with bs.Loader(bs.open(x), batch_size=32, memory="16 MiB", shuffle=False) as loader:
-    ...     labels = bs.predict(model, loader)
-    >>> labels.shape, len(set(labels[:50])), bool(labels[0] != labels[-1])
-    ((100,), 1, True)
-    """
-    check_loader(loader, "predict")
-    refuse_unless_in_order(loader, "predict")
-    call = getattr(estimator, method, None)
-    if call is None:
-        raise BadSetting(f"{type(estimator).__name__} has no {method}")
-    target = None if out is None else _target(out)
-    loader.set_epoch(loader.epoch + 1 if loader.resumes else loader.epoch)
-    results = _results(call, loader)
-    if target is None:
-        return np.concatenate([result.copy() for result in results])  # what is a view would keep its batch
-    first = next(results)
-    header = header_bytes((len(loader.source), *first.shape[1:]), first.dtype)
-    nbytes = len(header) + len(loader.source) * (first.nbytes // len(first))
-    with replacing_large(target, nbytes) as temporary, temporary.open("wb") as file:
-        file.write(header)
-        for result in itertools.chain([first], results):
-            file.write(np.ascontiguousarray(result).reshape(-1).view(np.uint8).data)
-            del result
-    return None
-
-
-def _target(out: str | os.PathLike[str]) -> Path:
-    """Check the name of the file to write, before the work."""
-    target = Path(out)
-    if target.suffix != ".npy":
-        raise BadSetting(f"out={str(out)!r}: results are written as a .npy file, so its name must end so")
-    if not target.parent.is_dir():
-        raise NotFound(f"out: the folder {target.parent} does not exist")
-    if target.is_dir():
-        raise BadSetting(f"out={str(out)!r} is a folder: give the name of a file")
-    return target
-
-
-def _results(call: Callable[[Any], Any], loader: Loader) -> Iterator[NDArray[Any]]:
-    kind: tuple[tuple[int, ...], np.dtype[Any]] | None = None
-    signed = loader.masks  # so that there is a number that says that there is no result
-    for batch in loader:
-        real, mask = int(batch.mask.sum()), batch.mask
-        there = len(batch.rows) if loader.steps.last == "short" else int((batch.rows >= 0).sum())
-        if not real and kind is None:
-            raise BadResult(f"no row of the first batch could be read: {loader.bad[-1].reason if loader.bad else ''}")
-        if not real:
-            assert kind is not None
-            yield np.full((there, *kind[0]), _nothing(kind[1]), kind[1])
-            continue
-        if real < len(mask):
-            leave_out(batch)
-        made = np.asarray(call(batch[primary_input(loader)].reshape(real, -1)))
-        if signed and made.dtype.kind in "bu":
-            made = made.astype(np.result_type(made.dtype, np.int8))
-        del batch
-        if made.shape[:1] != (real,) or made.dtype.hasobject:
-            raise BadResult(
-                f"the results of {real} rows must be as many numbers or arrays, not {made.dtype} of shape {made.shape}"
-            )
-        if kind is not None and (made.shape[1:], made.dtype) != kind:
-            raise BadResult(f"results were {kind[1]} of shape {kind[0]} a row, and are {made.dtype} of {made.shape[1:]} now")
-        kind = made.shape[1:], made.dtype
-        if real < there:
-            whole = np.full((there, *kind[0]), _nothing(kind[1]), kind[1])
-            whole[mask[:there]] = made
-            made = whole
-        yield made
-
-
-def _nothing(dtype: np.dtype[Any]) -> Any:
-    """Choose what stands for a result that there is not."""
-    if dtype.kind in "mM":
-        return np.array("NaT", dtype)
-    return np.nan if dtype.kind in "fc" else -1 if dtype.kind == "i" else dtype.type()
 
 
 def _rows(

@@ -18,8 +18,9 @@ from bitesize.sources.features import SelectedFeatures
 from bitesize.sources.opening import open_to_train
 from bitesize.sources.splits import InParts, part_of
 from bitesize.spec import Field
+from bitesize.training.adapting import fits, image_mode, is_row
 from bitesize.training.classes import match_classes, with_classes
-from bitesize.training.settings import TrainSettings, is_image, parse_labels
+from bitesize.training.settings import TrainSettings, parse_labels
 
 # Rows of validation data whose contents are compared with those of training data, where rows have no paths.
 _COMPARED = 256
@@ -87,7 +88,7 @@ def open_data(settings: TrainSettings) -> RunData:
 
 
 def open_like(
-    settings: TrainSettings, data: str, labels: str | None, split: str | None, features: tuple[str, ...] | None
+    settings: TrainSettings, data: Any, labels: str | None, split: str | None, features: tuple[str, ...] | None
 ) -> Source:
     """Open other data as a run's training data was opened, with the same feature columns in the same order.
 
@@ -105,7 +106,22 @@ def open_like(
     BadSetting
         If the data lacks a column that the run was trained on.
     """
-    source = open_to_train(data, parse_labels(labels), split, **settings.opening)
+    return with_features(open_to_train(data, parse_labels(labels), split, **settings.opening), features, named(data))
+
+
+def named(data: Any) -> str:
+    """Name data for messages: its path, or what it is."""
+    return os.fspath(data) if isinstance(data, str | os.PathLike) else f"the {type(data).__name__}"
+
+
+def with_features(source: Source, features: tuple[str, ...] | None, where: str) -> Source:
+    """Return a source with the feature columns of a run, in their order.
+
+    Raises
+    ------
+    BadSetting
+        If it lacks one of them.
+    """
     there = source.feature_names
     if features is None or there == features:
         return source
@@ -114,7 +130,7 @@ def open_like(
     missing = [name for name in features if name not in there]
     if missing:
         raise BadSetting(
-            f"{data} has no column {missing[0]!r}, which the run was trained on: its columns of numbers are {', '.join(there)}"
+            f"{where} has no column {missing[0]!r}, which the run was trained on: its columns of numbers are {', '.join(there)}"
         )
     taken = SelectedFeatures(source, features)
     order = "in the order" if len(there) == len(features) else "those"
@@ -124,7 +140,7 @@ def open_like(
 
 def open_for_run(
     config: Mapping[str, Any],
-    data: str,
+    data: Any,
     given: Mapping[str, Any],
     *,
     labels: str | None = None,
@@ -153,12 +169,14 @@ def open_for_run(
         raise BadSetting(_NO_LABELS.format("evaluation"))
     known = {each.name for each in fields(TrainSettings)}
     settings = TrainSettings(**{name: value for name, value in config["settings"].items() if name in known})
-    settings = replace(settings, **given)
+    settings = replace(settings, **{"mode": image_mode(config) or settings.mode, **given})
     features = tuple(config["features"]) if config.get("features") else None
     column = labels if labels is not None else _column_of_labels(settings)
     if not labelled:
         settings = replace(settings, fields=_without_labels(settings.fields, column))
-    if labels is not None or column is None:
+    if isinstance(data, Source):
+        source = with_features(open_to_train(data), features, named(data))
+    elif labels is not None or column is None:
         source = open_like(settings, data, column, split, features)
     else:
         try:
@@ -169,17 +187,16 @@ def open_for_run(
             source = open_like(settings, data, None, split, features)
     if not labelled:
         return _as_one_row(settings, source, data, tuple(config["input_shape"]))
-    return match_classes(with_classes(source, labels, data), tuple(config["classes"]), data)
+    return match_classes(with_classes(source, labels, named(data)), tuple(config["classes"]), named(data))
 
 
-def _as_one_row(settings: TrainSettings, source: Source, data: str, expected: tuple[int, ...]) -> Source:
+def _as_one_row(settings: TrainSettings, source: Source, data: Any, expected: tuple[int, ...]) -> Source:
     """Open one file of arrays again, as one row, where it has the shape of a run's rows and not of many of them."""
     what = source.spec["x"]
-    if settings.file_is_row is not None or not isinstance(what, Field) or not data.endswith((".npy", ".npz")):
+    if settings.file_is_row is not None or not isinstance(what, Field) or not named(data).endswith((".npy", ".npz")):
         return source
     whole = (len(source), *what.shape)
-    image = len(whole) == len(expected) == 3 and is_image(Field(whole, what.dtype)) and whole[2] == expected[2]
-    if what.shape == expected or not (whole == expected or image):
+    if fits(what.shape, expected) or not is_row(whole, expected):
         return source
     row = open_to_train(data, False, **{**settings.opening, "file_is_row": True})
     shape = "the shape of the run's rows" if whole == expected else "an image's shape, as the run's rows have"

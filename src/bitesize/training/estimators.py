@@ -295,11 +295,11 @@ class EstimatorModel:
     """A fitted estimator as `Scorer` takes a model."""
 
     def __init__(self, estimator: Any) -> None:
-        self._estimator = estimator
+        self.estimator = estimator
 
     def predict_on_batch(self, x: Any) -> Any:
         """Give the probability of each class."""
-        return np.asarray(self._estimator.predict_proba(x.reshape(len(x), -1)), np.float64)
+        return np.asarray(self.estimator.predict_proba(x.reshape(len(x), -1)), np.float64)
 
 
 def load_estimator(path: Path) -> EstimatorModel:

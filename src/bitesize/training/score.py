@@ -10,20 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.loader import Loader
-from bitesize.errors import BadFile, BadSetting
-from bitesize.memory.budget import Budget, as_budget
+from bitesize.errors import BadFile, BadSetting, DoesNotFit
+from bitesize.memory.budget import as_budget
 from bitesize.sources.base import Source
-from bitesize.spec import CHANNELS, Encoded, Field
+from bitesize.training.adapting import adapt, fits
 from bitesize.training.backend import load_keras
 from bitesize.training.run import RunFolder
-from bitesize.training.settings import is_image
-from bitesize.training.values import adapt_scaling, channels_of, measure_values, saved_scaling
-from bitesize.transforms.crop import Resize
 
-# Modes of images by their channels.
-_MODES = {channels: mode for mode, channels in CHANNELS.items() if mode != "I;16"}
-# Row numbers, which could be read, labels, and logarithms of probabilities.
+# Row numbers, which have a prediction, labels, and logarithms of probabilities.
 Scored = tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[Any] | None, NDArray[np.float64]]
+_BAD_VALUES = "values that are NaN or infinite"
+_BAD_OUTPUT = "the model's output is NaN or infinite"
 
 
 class Scorer:
@@ -33,6 +30,13 @@ class Scorer:
     ----------
     run
         Its folder.
+
+    Attributes
+    ----------
+    said : list of str
+        Lines about what differs from the training data.
+    not_finite : dict of int to str
+        Rows of the present loader with values, or outputs of the model, that are NaN or infinite, and which of these.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -41,11 +45,18 @@ class Scorer:
         self.classes = run.classes()
         self.model = _loaded(run.saved)
         self.said: list[str] = []
+        self.not_finite: dict[int, str] = {}
+        self._skips = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a row as the model takes it."""
+        return tuple(self.config["input_shape"])
 
     def loader(self, source: Source, memory: Any, batch_size: int, on_error: Any, max_bad: float = 0.01) -> Loader:
         """Make a loader that does to rows what training's validation did, whatever the range of these rows.
 
-        Lines about what differs from the training data are in `said` afterwards.
+        Where batches of that size do not fit the budget, smaller ones are made.
 
         Raises
         ------
@@ -53,44 +64,28 @@ class Scorer:
             If rows come out with another shape than the model takes, or values are clearly in other units than those of the
             training data.
         """
-        budget, expected = as_budget(memory), tuple(self.config["input_shape"])
-        self._refuse_other_channels(source.spec["x"], expected)
-        loader = Loader(
-            source,
-            batch_size=min(batch_size, len(source)),
-            transforms=self._transforms(source, budget),
-            memory=budget,
-            shuffle=False,
-            last="pad",  # one shape for all batches: nothing is compiled twice
-            dtype=np.float32,
-            on_error=on_error,
-            max_bad=max_bad,
-        )
+        budget = as_budget(memory)
+        steps, said = adapt(self.config, source, budget)
+        settings: dict[str, Any] = {
+            "transforms": steps,
+            "memory": budget,
+            "shuffle": False,
+            "last": "pad",  # one shape for all batches: nothing is compiled twice
+            "dtype": np.float32,
+            "on_error": on_error,
+            "max_bad": max_bad,
+        }
+        try:
+            loader = Loader(source, batch_size=_enough(batch_size, len(source)), **settings)
+        except DoesNotFit:
+            loader = Loader(source, batch_size="auto", **settings)
         shape = loader.spec["x"].shape
-        if shape != expected:
+        if not fits(shape, self.shape):
             loader.close()
-            raise BadSetting(f"the run was trained on rows of shape {expected}, and the data has {shape}")
+            raise BadSetting(f"the run was trained on rows of shape {self.shape}, and the data has {shape}")
+        self.said += [line for line in said if line not in self.said]
+        self.not_finite, self._skips = {}, on_error == "skip"
         return loader
-
-    def _refuse_other_channels(self, what: Field | Encoded, expected: tuple[int, ...]) -> None:
-        """Raise where images have other channels than those of the run, which its scaling could not take."""
-        if len(expected) != 3 or not is_image(what) or channels_of(what) == expected[2]:
-            return
-        encoded = isinstance(what, Encoded)
-        shape = (*expected[:2], channels_of(what)) if isinstance(what, Encoded) else what.shape
-        hint = f": --mode {_MODES[expected[2]]} reads images so" if encoded and expected[2] in _MODES else ""
-        raise BadSetting(f"the run was trained on rows of shape {expected}, and the data has {shape}{hint}")
-
-    def _transforms(self, source: Source, budget: Budget) -> list[Any]:
-        steps, trained = saved_scaling({"scaling": [], **self.config})
-        geometry = self.run.transforms()[: len(self.config["transforms"]) - len(steps)]
-        expected = self.config["input_shape"]
-        if not geometry and _is_of_other_size(source.spec["x"], expected):
-            geometry = [Resize((expected[0], expected[1]))]
-            self.said.append(f"images are resized to {expected[0]} x {expected[1]}, the shape of the run's rows")
-        adapted, differs = adapt_scaling(steps, trained, measure_values(source, budget))
-        self.said += [differs] if differs else []
-        return [*geometry, *adapted]
 
     def batches(self, loader: Loader, progress: Callable[[int], None]) -> Iterator[Scored]:
         """Predict batch by batch.
@@ -98,23 +93,49 @@ class Scorer:
         Yields
         ------
         rows, mask, labels, log_probabilities
-            Row numbers and, for each, whether it could be read, its label (or None) and the logarithm of each class's
+            Row numbers and, for each, whether it has a prediction, its label (or None) and the logarithm of each class's
             probability, shape (k, classes). Padding is cut off.
+
+        Raises
+        ------
+        BadFile
+            If values of a row, or the model's output for it, are NaN or infinite, and bad rows are not skipped.
         """
         for batch in loader:
             real = int((batch.rows >= 0).sum())
-            outputs = np.asarray(self.model.predict_on_batch(batch["x"]), np.float64)[:real]
+            rows, mask, x = batch.rows[:real], batch.mask[:real], batch["x"].reshape(-1, *self.shape)
+            mask = self._finite(loader, rows, mask, x[:real], _BAD_VALUES)
+            x[:real][~mask] = 0  # estimators refuse them, and some layers make numbers of them
+            outputs = np.asarray(self.model.predict_on_batch(x), np.float64)[:real]
+            mask = self._finite(loader, rows, mask, outputs, _BAD_OUTPUT)
             labels = batch["y"][:real].copy() if "y" in batch else None
-            yield batch.rows[:real], batch.mask[:real], labels, log_probabilities(outputs, self.config["output"])
+            yield rows, mask, labels, log_probabilities(np.where(mask[:, None], outputs, 0.0), self.config["output"])
             progress(real)
 
+    def _finite(
+        self, loader: Loader, rows: NDArray[np.int64], mask: NDArray[np.bool_], values: NDArray[Any], why: str
+    ) -> NDArray[np.bool_]:
+        """Return the mask without rows that have values that are no numbers, which are noted, or an error where none are skipped."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            finite = np.isfinite(values.reshape(len(values), -1).sum(axis=1, dtype=np.float64))
+        odd = rows[mask & ~finite].tolist()
+        if odd and not self._skips:
+            error = BadFile(f"{loader.source.describe(odd[0])}: {why} (row {odd[0]})")
+            error.row = odd[0]
+            raise error
+        self.not_finite |= {row: f"{loader.source.describe(row)}: {why}" for row in odd}
+        return np.asarray(mask & finite)
 
-def _is_of_other_size(what: Field | Encoded, expected: Sequence[int]) -> bool:
-    """Whether rows are images of another height or width than a run's rows, which are images, too."""
-    if len(expected) != 3 or isinstance(what, Encoded):
-        return len(expected) == 3
-    images = is_image(what) and what.shape[2] == expected[2]
-    return images and list(what.shape[:2]) != list(expected[:2])
+
+def _enough(batch_size: int, rows: int) -> int:
+    """Return the size of batches for so few rows: a power of two, so that few shapes are compiled.
+
+    Examples
+    --------
+    >>> _enough(32, 1), _enough(32, 5), _enough(24, 1000)
+    (1, 8, 24)
+    """
+    return min(batch_size, 1 << max(0, rows - 1).bit_length())
 
 
 def _loaded(path: Path) -> Any:

@@ -91,7 +91,7 @@ def measure_values(source: Source, budget: Budget) -> Values:
         return Values("uint8", 0.0, _BYTE, True, "bytes")
     found = value_range(source, _SAMPLE, memory=budget)
     if found.rows and np.isnan(found.minimum):
-        raise BadFile("all values of a sample of rows are NaN or infinite: there is nothing to learn from")
+        raise BadFile("all values of a sample of rows are NaN or infinite")
     return Values(found.dtype, found.minimum, found.maximum, found.integral, _kind(found, source))
 
 

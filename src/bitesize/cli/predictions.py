@@ -1,0 +1,94 @@
+"""Predictions as CSV, Parquet and JSON, written batch by batch."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Add = Callable[[list[str], list[str], Any, list[str]], None]
+
+
+@contextlib.contextmanager
+def csv_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
+    """Write a CSV, and yield the function that adds rows: paths, classes, probabilities and reasons.
+
+    Its first bytes say that it is UTF-8, without which Excel takes names for another encoding.
+    """
+    from bitesize.files.atomic import replacing
+
+    with replacing(out) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "predicted", *(f"p_{name}" for name in classes), "error"])
+
+        def add(paths: list[str], predicted: list[str], probabilities: Any, reasons: list[str]) -> None:
+            for path, name, line, reason in zip(paths, predicted, probabilities.tolist(), reasons, strict=True):
+                shown = ["" if math.isnan(p) else f"{p:.6f}" for p in line]
+                writer.writerow([path, name, *shown, reason])
+
+        yield add
+
+
+@contextlib.contextmanager
+def parquet_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
+    """Write Parquet, and yield the function that adds rows; see `csv_file`.
+
+    Raises
+    ------
+    MissingPackage
+        If pyarrow is not installed.
+    """
+    from bitesize.errors import MissingPackage
+    from bitesize.files.atomic import replacing
+
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingPackage("writing Parquet needs pyarrow: pip install pyarrow") from error
+    names = [("path", pa.string()), ("predicted", pa.string()), *((f"p_{name}", pa.float32()) for name in classes)]
+    schema = pa.schema([*names, ("error", pa.string())])
+    with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+
+        def add(paths: list[str], predicted: list[str], probabilities: Any, reasons: list[str]) -> None:
+            writer.write_table(pa.table([paths, predicted, *probabilities.T, reasons], schema=schema))
+
+        yield add
+
+
+class JsonOut:
+    """Predictions as one JSON object on stdout, printed batch by batch.
+
+    Parameters
+    ----------
+    classes
+        Their names.
+    """
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self._classes, self._mark = classes, ""
+        self._write(f'{{"classes": {_json(list(classes))}, "predictions": [')
+
+    def add(self, paths: list[str], predicted: list[str], probabilities: Any, reasons: list[str]) -> None:
+        """Print rows; see `csv_file`."""
+        for path, name, line, reason in zip(paths, predicted, probabilities.tolist(), reasons, strict=True):
+            values = {each: round(p, 6) for each, p in zip(self._classes, line, strict=True)} if name else None
+            row = {"path": path, "predicted": name or None, "probabilities": values, "error": reason or None}
+            self._write(f"{self._mark}{_json(row)}")
+            self._mark = ", "
+
+    def end(self, said: list[str], rows: int, errors: int) -> None:
+        """Print the rest of the object."""
+        self._write(f'], "rows": {rows}, "errors": {errors}, "said": {_json(said)}}}\n')
+
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,274 @@
+"""From whatever a user gives for prediction to parts in that order: see `bitesize.training.given`."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from bitesize.decode.header import SUFFIXES
+from bitesize.errors import BadSetting, BitesizeError, NotFound
+from bitesize.files.names import Names, names_of
+from bitesize.files.npy import read_header
+from bitesize.files.pread import with_file
+from bitesize.files.scan import matching, scan
+from bitesize.lazy.array import LazyArray
+from bitesize.sources.base import Source
+from bitesize.sources.given import plain_data
+from bitesize.sources.kinds import by_suffix
+from bitesize.sources.opening import open_to_train
+from bitesize.sources.splits import InParts
+from bitesize.spec import Encoded
+from bitesize.training.adapting import fits, image_mode, is_row
+from bitesize.training.data import named, open_for_run, with_features
+from bitesize.training.given import Given, Objects, OneEach, Rows
+from bitesize.training.pictures import is_pillow
+
+_TEXT = (str, bytes, os.PathLike)
+# Settings of `bitesize.open` that say what data is, and not only how images are decoded.
+_LAYOUT = ("fields", "weights", "tag_delimiter", "file_is_row")
+_LISTS = (".txt", ".lst", ".json")
+# Layouts of which all files are predicted: also those that a table leaves out, such as the predictions of last time.
+_LOOSE = ("a folder of files", "a table beside its files")
+_SHOWN = 5
+
+
+def collect(
+    config: Mapping[str, Any],
+    data: Any,
+    opening: Mapping[str, Any] | None = None,
+    *,
+    labels: str | None = None,
+    split: str | None = None,
+) -> Given:
+    """Find out what is to be predicted, and in which order; files are listed and not opened, but for headers of `.npy` files.
+
+    Parameters
+    ----------
+    config
+        The run's.
+    data
+        A path, a glob, a folder or a list of them; an array, one row or a batch, or a list of rows; an image of Pillow or a list of
+        them; a `Source`, or whatever else `bitesize.open` takes.
+    opening
+        Settings of `bitesize.open` that go before those of the run.
+    labels, split
+        As `open_to_train` takes them, labels as text.
+
+    Raises
+    ------
+    NotFound
+        If a file does not exist: all that are missing are named.
+    BitesizeError
+        As `bitesize.open`.
+    """
+    collector = _Collector(config, dict(opening or {}), labels, split)
+    collector.add(data)
+    if not len(collector.given):
+        raise BadSetting("nothing is given to predict")
+    return collector.given
+
+
+class _Collector:
+    """Gathers parts."""
+
+    def __init__(self, config: Mapping[str, Any], opening: dict[str, Any], labels: str | None, split: str | None) -> None:
+        self.given = Given()
+        self._config, self._opening, self._labels, self._split = config, opening, labels, split
+        self._shape = tuple(config["input_shape"])
+        self._mode = opening.get("mode") or image_mode(config)
+        self._orient = opening.get("orient", config["settings"].get("orient", True))
+        # Whether the user has said what the data is: then it is not looked at file by file.
+        self._said = labels is not None or split is not None or any(name in opening for name in _LAYOUT)
+        self._files: list[Any] = []  # that are one row each, and come next
+
+    def add(self, data: Any) -> None:
+        """Add data of any kind."""
+        if isinstance(data, Source):
+            source = open_to_train(data)
+            features = self._config.get("features")
+            self._rows(with_features(source, tuple(features) if features else None, named(data)))
+        elif isinstance(data, _TEXT):
+            self._paths([data])
+        elif is_pillow(data):
+            self.given.parts.append(Objects([data], self._mode))
+        elif isinstance(data, list | tuple) and data and all(isinstance(each, _TEXT) for each in data):
+            self._paths(data)
+        elif isinstance(data, list | tuple) and any(is_pillow(each) for each in data):
+            if not all(map(is_pillow, data)):
+                raise BadSetting("a list must hold images of Pillow alone, paths alone or arrays alone")
+            self.given.parts.append(Objects(data, self._mode))
+        else:
+            self._objects(plain_data(data))
+
+    def _objects(self, data: Any) -> None:
+        if isinstance(data, np.ndarray) and data.dtype.kind in "US" and data.ndim == 1:
+            self._paths(data.tolist())
+        elif isinstance(data, list | tuple) and len(data) and all(hasattr(each, "shape") for each in data):
+            if all(np.shape(each) == () for each in data):
+                self._array(np.asarray(data))
+            else:
+                self.given.parts.append(Objects(data, self._mode))
+        elif isinstance(data, list | tuple):
+            self._array(_array_of(data))
+        elif isinstance(data, np.ndarray | LazyArray):
+            self._array(data)
+        elif (
+            hasattr(data, "__array__") and hasattr(data, "shape") and hasattr(data, "ndim") and not hasattr(data, "columns")
+        ):
+            self._array(data if np.shape(data) and not is_row(tuple(data.shape), self._shape) else np.asarray(data))
+        else:
+            self._rows(open_for_run(self._config, data, self._opening, labelled=False))
+
+    def _array(self, data: Any) -> None:
+        """Take an array as one row where it has the shape of one, else as a batch."""
+        shape = tuple(data.shape)
+        if is_row(shape, self._shape):
+            data = data[None]
+            alike = "the shape of the run's rows" if shape == self._shape else "an image's shape, as the run's rows have"
+            self.given.said.append(f"x: the array is one row: {shape} is {alike}")
+        self._rows(open_to_train(data, False))
+
+    # --- files and folders -------------------------------------------------------------------------------------------
+
+    def _paths(self, paths: Sequence[Any]) -> None:
+        texts = [os.fsdecode(path) for path in paths]
+        missing, found = [], []
+        for text in texts:
+            try:
+                found.append(self._matching(text))
+            except NotFound as error:
+                missing.append((text, error))
+        if missing:
+            if len(missing) == 1 and len(texts) == 1:
+                raise missing[0][1]
+            shown = ", ".join(text for text, _ in missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+            raise NotFound(f"{len(missing)} of {len(texts)} paths that are given do not exist: {shown}")
+        for files in found:
+            for path in files:
+                self._path(path)
+        self._flush()
+
+    def _matching(self, path: str) -> list[str]:
+        """Return the files that a pattern matches; a path that exists, or is for `bitesize.open` to judge, stays.
+
+        Raises
+        ------
+        NotFound
+            If there is no such file.
+        """
+        if "://" in path or os.path.exists(path.partition("::")[0]):
+            return [path]
+        if not glob.has_magic(path):
+            raise NotFound(f"{path} does not exist")
+        return matching(path)
+
+    def _path(self, path: str) -> None:
+        if os.path.isdir(path):
+            self._folder(path)
+        elif self._said or not os.path.isfile(path):
+            self._source(path)
+        else:
+            self._file(path)
+
+    def _file(self, path: str) -> None:
+        suffix = os.path.splitext(path)[1].lower()
+        if suffix == ".npy":
+            self._npy(path)
+        elif suffix in _LISTS:  # of paths, or a text like any other
+            try:
+                source = open_for_run(self._config, path, self._opening, labelled=False)
+            except BitesizeError:
+                self._files.append(path)
+            else:
+                self._flush()
+                self._rows(source)
+        elif suffix in SUFFIXES or by_suffix(path) is None:
+            self._files.append(path)
+        else:
+            self._source(path)
+
+    def _npy(self, path: str) -> None:
+        """Take a file of the shape of a row, or that cannot be read, as one row, and others as many."""
+        encoded = os.fsencode(path)
+        try:
+            shape = with_file(encoded, partial(read_header, path=encoded)).shape
+        except BitesizeError:
+            shape = ()
+        if shape and not is_row(shape, self._shape) and (fits(shape[1:], self._shape) or is_row(shape[1:], self._shape)):
+            self._source(path)
+            return
+        self._files.append(path)
+        if len(shape) == len(self._shape):
+            whole = "the shape of the run's rows" if shape == self._shape else "an image's shape, as the run's rows have"
+            line = f"x: the file is one row: {shape} is {whole}  [file_is_row=False]"
+            if not any(each.startswith("x: the file is one row") for each in self.given.said):
+                self.given.said.append(line)
+
+    def _folder(self, path: str) -> None:
+        """Take all files of a folder of files, also those that cannot be read; else what its layout says."""
+        self._flush()
+        try:
+            source = self._opened(path)
+        except InParts:
+            raise
+        except BitesizeError:
+            if self._said:
+                raise
+            listing = scan(path, None, flat=True)
+            if not _has_rows(listing.names):
+                raise
+        else:
+            if self._said or not _is_of_files(source):
+                self._rows(source)
+                return
+            listing = scan(path, None, flat=True)
+        self.given.count(listing.left_out)
+        self._add_names(listing.names)
+
+    def _source(self, path: str) -> None:
+        self._flush()
+        self._rows(self._opened(path))
+
+    def _opened(self, path: str) -> Source:
+        return open_for_run(self._config, path, self._opening, labels=self._labels, split=self._split, labelled=False)
+
+    def _rows(self, source: Source) -> None:
+        self.given.parts.append(Rows(source))
+        self.given.said += [str(choice) for choice in source.choices if not choice.chosen.startswith("labels")]
+        self.given.count(source.left_out)
+
+    def _flush(self) -> None:
+        if self._files:
+            self._add_names(names_of(self._files))
+            self._files = []
+
+    def _add_names(self, names: Names) -> None:
+        self.given.parts.append(OneEach(names, self._mode, self._orient))
+
+
+def _is_of_files(source: Source) -> bool:
+    """Return whether rows are the images or `.npy` files of a folder, by themselves or in class folders."""
+    first = source.path(0)
+    loose = source.layout in _LOOSE and first is not None
+    return loose and (isinstance(source.spec["x"], Encoded) or first.lower().endswith(b".npy"))  # type: ignore[union-attr]
+
+
+def _has_rows(names: Names) -> bool:
+    """Return whether some of the files are images or `.npy` files by their names."""
+    ends = (b".npy", *map(os.fsencode, SUFFIXES))
+    return any(names.path(i).lower().endswith(ends) for i in range(len(names)))
+
+
+def _array_of(data: Sequence[Any]) -> Any:
+    try:
+        array = np.asarray(data)
+    except ValueError as error:  # rows of several lengths
+        raise BadSetting(f"the rows of a list must have one shape: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise BadSetting(f"paths, arrays, images or numbers are needed to predict, not {data!r:.80}")
+    return array

@@ -1,0 +1,229 @@
+"""What is to be predicted, as parts in the order given: files of one row each, data of many rows, or images in memory."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.decode.header import START_NBYTES, SUFFIXES, foreign_format, sniff
+from bitesize.errors import BadFile, BadSetting, BitesizeError, UnsupportedFile
+from bitesize.files.names import Names, show
+from bitesize.files.npy import Header, read_header
+from bitesize.files.pread import read_into, with_file
+from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.images import ImageFiles
+from bitesize.sources.layouts.listing import REASONS
+from bitesize.sources.npy import NpyFiles
+from bitesize.spec import Mode
+from bitesize.training.pictures import Pictures, described
+
+# Rows of a part that belong together, and the source that has them; or why they cannot be read.
+Group = tuple[NDArray[np.int64], Source | BitesizeError]
+_IMAGES = tuple(os.fsencode(suffix) for suffix in SUFFIXES)
+
+
+@dataclass
+class Rows:
+    """Data of many rows.
+
+    Parameters
+    ----------
+    source
+        With the field ``x``.
+    """
+
+    source: Source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def describe(self, row: int) -> str:
+        """Name a row: its file, or its number in it."""
+        return self.source.describe(row)
+
+
+@dataclass
+class OneEach:
+    """Files of one row each: images and `.npy` files of any size, and whatever else lies among them.
+
+    Parameters
+    ----------
+    names
+        The files, in the order given.
+    mode
+        What images are decoded to; None where the run takes none.
+    orient
+        Whether images are turned upright.
+    """
+
+    names: Names
+    mode: Mode | None
+    orient: bool = True
+    said: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the names."""
+        return self.names.nbytes
+
+    def describe(self, row: int) -> str:
+        """Return the path."""
+        return self.names.show(row)
+
+    def groups(self, start: int, stop: int) -> Iterator[Group]:
+        """Sort some of the files by what they are.
+
+        Yields
+        ------
+        rows : ndarray of int64
+            Their numbers.
+        source : Source or BitesizeError
+            The images; the `.npy` files of one shape and dtype; or why a file is neither.
+        """
+        images: list[int] = []
+        arrays: dict[tuple[tuple[int, ...], str], list[int]] = {}
+        for row in range(start, stop):
+            path = self.names.path(row)
+            if path.lower().endswith(_IMAGES):  # what they are, their bytes say when they are read
+                images.append(row)
+                continue
+            try:
+                header = with_file(path, partial(_kind_of, path=path))
+            except BitesizeError as error:
+                yield np.array([row], np.int64), error
+                continue
+            if header is None:
+                images.append(row)
+            else:
+                arrays.setdefault((header.shape, header.dtype.newbyteorder("=").str), []).append(row)
+        if images:
+            yield np.array(images, np.int64), self._images(images)
+        for rows in arrays.values():
+            yield np.array(rows, np.int64), self._opened(NpyFiles, rows)
+
+    def _images(self, rows: list[int]) -> Source | BitesizeError:
+        if self.mode is None:
+            return BadSetting("the run was not trained on images: only .npy files of the shape of its rows can be predicted")
+        return self._opened(ImageFiles, rows)
+
+    def _opened(self, kind: type[Source], rows: list[int]) -> Source | BitesizeError:
+        files = Files(picked(self.names, rows), None, None, {})
+        try:
+            source = kind.of_files(files, Asked(mode=self.mode or "RGB", orient=self.orient, file_is_row=True))
+        except BadFile as error:
+            return error
+        self.said += [str(choice) for choice in source.choices if str(choice) not in self.said]
+        return source
+
+
+@dataclass
+class Objects:
+    """Images of Pillow, and arrays, given one by one.
+
+    Parameters
+    ----------
+    images
+        In the order given.
+    mode
+        What images are converted to; None where the run takes none.
+    """
+
+    images: Sequence[Any]
+    mode: Mode | None
+    nbytes = 0  # they are the caller's
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def describe(self, row: int) -> str:
+        """Return the file that Pillow has opened, or the number."""
+        return str(getattr(self.images[row], "filename", "") or f"row {row}")
+
+    def groups(self, start: int, stop: int) -> Iterator[Group]:
+        """Sort some of the images by their shape; see `OneEach.groups`."""
+        alike: dict[Any, list[int]] = {}
+        for row in range(start, stop):
+            alike.setdefault(described(self.images[row], self.mode), []).append(row)
+        for what, rows in alike.items():
+            yield np.array(rows, np.int64), Pictures([self.images[row] for row in rows], what, self.mode)
+
+
+Part = Rows | OneEach | Objects
+
+
+@dataclass
+class Given:
+    """All that is to be predicted.
+
+    Attributes
+    ----------
+    parts : list of Part
+        In the order given.
+    said : list of str
+        What was understood or chosen.
+    left_out : dict of str to int
+        What was found and not taken, such as hidden files, with the reason.
+    """
+
+    parts: list[Part] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def describe(self, row: int) -> str:
+        """Name a row."""
+        for part in self.parts:
+            if row < len(part):
+                return part.describe(row)
+            row -= len(part)
+        raise IndexError(row)
+
+    def count(self, left_out: Mapping[str, int]) -> None:
+        """Count what was left out."""
+        self.left_out.update(left_out)
+
+
+def picked(names: Names, rows: Sequence[int]) -> Names:
+    """Return some of the names, in the order of the rows."""
+    if len(rows) == len(names):
+        return names
+    chosen = [names.blob[names.ends[row - 1] if row else 0 : names.ends[row]] for row in rows]
+    ends = np.cumsum([len(each) for each in chosen], dtype=np.int64)
+    return Names(names.root, names.folders, names.folder[rows], b"".join(chosen), ends)
+
+
+def _kind_of(fd: int, path: bytes) -> Header | None:
+    """Return the header of a `.npy` file, or None for what is an image by its first bytes.
+
+    Raises
+    ------
+    BadFile
+        If it is neither.
+    """
+    name = show(path)
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix == ".npy":
+        return read_header(fd, path)
+    start = bytearray(min(START_NBYTES, os.fstat(fd).st_size))
+    read_into(fd, [start], 0, path)
+    foreign = foreign_format(bytes(start), name)
+    if foreign is not None:
+        raise UnsupportedFile(f"{name}: the file is {foreign.name}, which is not decoded: {foreign.way}")
+    try:
+        sniff(bytes(start))
+    except BadFile as error:
+        why = REASONS.get(suffix) or f"neither an image nor a .npy file ({suffix or 'no suffix'})"
+        raise BadFile(f"{name}: {why}") from error
+    return None

@@ -1,0 +1,108 @@
+"""Images of Pillow and arrays that are given one by one, each of them a row."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile, BadSetting
+from bitesize.sources.base import Source
+from bitesize.sources.rows import Into, raise_bad
+from bitesize.spec import CHANNELS, Field, Mode
+
+
+def is_pillow(what: Any) -> bool:
+    """Return whether this is an image of Pillow, which is not imported for that."""
+    return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(what).__mro__)
+
+
+class Pictures(Source):
+    """Images of one size that are in memory, or are loaded by Pillow when they are read; each is a row with the field ``x``.
+
+    Parameters
+    ----------
+    images
+        Images of Pillow, or arrays of one shape and dtype.
+    what
+        Shape and dtype of a row.
+    mode
+        What images of Pillow are converted to.
+    """
+
+    def __init__(self, images: Sequence[Any], what: Field, mode: Mode | None) -> None:
+        self._images, self._mode = images, mode
+        self.spec = {"x": what}
+        self._lock = threading.Lock()  # one image may be given twice, and Pillow loads it where it is first read
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Convert images one by one."""
+        failed: dict[int, Exception] = {}
+        for i, row in enumerate(rows.tolist()):
+            try:
+                into["x"][i] = self._pixels(self._images[row])
+            except Exception as error:  # noqa: BLE001 - Pillow raises many types for files that are damaged
+                failed[i] = error if isinstance(error, BadFile) else BadFile(f"{error}")
+        raise_bad(failed)
+
+    def _pixels(self, image: Any) -> NDArray[Any]:
+        if not is_pillow(image):
+            return np.asarray(image)
+        assert self._mode is not None
+        with self._lock:
+            return pixels_of(image, self._mode)
+
+    def scratch(self, rows: int) -> int:
+        """Return what converting one image takes."""
+        what = self.spec["x"]
+        assert isinstance(what, Field)
+        return 4 * int(np.prod(what.shape[:2])) * 4
+
+    def _identity(self) -> bytes:
+        return repr((len(self), self._mode)).encode()
+
+
+def described(image: Any, mode: Mode | None) -> Field:
+    """Return shape and dtype of the row that an image of Pillow, or an array, is.
+
+    Raises
+    ------
+    BadSetting
+        If an image of Pillow is given to a model that takes none.
+    """
+    if not is_pillow(image):
+        array = np.asarray(image)
+        return Field(array.shape, array.dtype.newbyteorder("="))
+    if mode is None:
+        raise BadSetting(f"the run was not trained on images, and {image!r:.80} is one")
+    width, height = image.size
+    if image.getexif().get(0x0112, 1) >= 5:  # turned by a quarter
+        width, height = height, width
+    return Field((height, width, CHANNELS[mode]), np.dtype(np.uint16 if mode == "I;16" else np.uint8))
+
+
+def pixels_of(image: Any, mode: Mode) -> NDArray[Any]:
+    """Return the pixels of an image of Pillow as files are decoded: upright, transparency over white, in a mode.
+
+    Raises
+    ------
+    BadFile
+        If it has more than 8 bits, or floats: what its values mean is not known.
+    """
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F" or (image.mode.startswith("I") and mode != "I;16"):
+        raise BadFile(f"the image has the mode {image.mode}, of more than 8 bits: give its values as an array, or its file")
+    if mode == "I;16":
+        return np.asarray(image).astype(np.uint16)[..., None]
+    if mode != "RGBA" and image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert(mode)).reshape(image.height, image.width, CHANNELS[mode])

@@ -1,0 +1,79 @@
+"""Rows that are in other units than the rest of the data: 0 to 1 among 0 to 255."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadRows
+from bitesize.sources.around import Around
+from bitesize.sources.base import Source
+from bitesize.sources.rows import Into, Located
+from bitesize.spec import Field
+from bitesize.training.values import Values
+
+# Floats of 0 to 1 may overshoot to the first; values of 0 to 255 that stay below the second are dark indeed.
+_UNIT, _DIM = 1.5, 32.0
+
+
+class UnitsWatched(Around):
+    """The rows of a source, each of which is looked at for its range when it is read.
+
+    Parameters
+    ----------
+    base
+        Arrays of floats as the field ``x``.
+    trained
+        The values of the run.
+
+    Attributes
+    ----------
+    odd : set of int
+        Rows in other units.
+    """
+
+    def __init__(self, base: Source, trained: Values) -> None:
+        super().__init__(base)
+        self._trained = trained
+        self.odd: set[int] = set()
+
+    @staticmethod
+    def watches(source: Source, trained: Values) -> bool:
+        """Return whether rows of a source could be in other units without being refused."""
+        what = source.spec["x"]
+        pixels = isinstance(what, Field) and what.dtype.kind == "f" and len(what.shape) > 1
+        return pixels and (trained.kind in ("bytes", "words") or (trained.kind == "unit" and trained.minimum >= 0))
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read rows, then look at those that could be read."""
+        failed: BadRows | None = None
+        try:
+            super().read(rows, into)
+        except BadRows as error:
+            failed = error
+        if "x" in into:
+            bad = {} if failed is None else failed.causes
+            self.odd.update(row for i, row in enumerate(rows.tolist()) if i not in bad and self._is_odd(into["x"][i]))
+        if failed is not None:
+            raise failed
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Return None: rows are looked at."""
+        return None
+
+    def _is_odd(self, row: NDArray[np.floating]) -> bool:
+        greatest = float(row.max())
+        if self._trained.kind == "unit":
+            return greatest > _DIM
+        return 0 < greatest <= _UNIT and bool(row.min() < 0 or (row != np.floor(row)).any())
+
+    @property
+    def said(self) -> list[str]:
+        """A warning that names one of the rows, or nothing."""
+        if not self.odd:
+            return []
+        rows = "1 row is" if len(self.odd) == 1 else f"{len(self.odd):,} rows are"
+        full = {"bytes": "0 to 255", "words": "0 to 65535", "unit": "0 to 1"}[self._trained.kind]
+        low = "0 to 255" if self._trained.kind == "unit" else "0 to 1"
+        line = f"{rows} on a scale of {low}, and the run was trained on {full}, such as {self.describe(min(self.odd))}"
+        return [f"warning: {line}: results for them may be wrong"]
