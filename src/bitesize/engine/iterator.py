@@ -45,7 +45,8 @@ class BatchIterator(Iterator[Batch]):
                 self._finished = True
                 self._loader.set_epoch(self._run.taken[0])
             raise StopIteration
-        began = time.perf_counter()
+        began, ring = time.perf_counter(), self._engine.ring
+        holds_all = ring.leased == len(ring)
         filling = self._engine.take(self._run, self._patience, lambda: self._closed is not None)
         step = filling.step
         if filling.error is not None:
@@ -71,7 +72,9 @@ class BatchIterator(Iterator[Batch]):
             self._loader.source.check_unchanged()
             self._loader.adapt()
         self._loader.took(step.epoch, step.position)
-        self._loader.stats.count(step.real, time.perf_counter() - began)
+        # With every slot in the caller's hands, there was none to make this batch in until one came home.
+        held = max(0.0, filling.started - began) if holds_all else 0.0
+        self._loader.stats.count(step.real, time.perf_counter() - began - held, held)
         return batch
 
     def close(self) -> None:

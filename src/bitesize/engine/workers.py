@@ -165,7 +165,7 @@ class Engine:
         self.check()
         key = run.taken
         began = self._moved = time.monotonic()
-        collected = warned = False
+        collected, warned = 0, False
         while True:
             with run.lock:
                 if run.cancelled or ended():
@@ -178,14 +178,16 @@ class Engine:
                     # Before the batch is taken: Ctrl-C may come in between, and one that is lost must be made anew.
                     run.taken = self.steps.after(*key)
                     return run.ready.pop(key)
+            if not collected and self.ring.leased == len(self.ring):
+                gc.collect(collected := 1)  # young reference cycles, as Keras on torch leaves them, before any wait
             if self._changed(run):
                 continue
             self.check()
             if self.ring.leased == len(self.ring):
-                # Batches in reference cycles; then what JAX has done with, and lets go of when the collector begins.
-                gc.collect(0 if collected else 2)
-                if not collected:
-                    collected = True
+                # Older cycles, which can take a second; then what JAX has done with, and lets go of when the collector begins.
+                gc.collect(2 if collected < 2 else 0)
+                if collected < 2:
+                    collected = 2
                 elif time.monotonic() - began > patience:
                     self._raise_held()
                 elif time.monotonic() - began > HELD_WARNING and not warned:
@@ -369,7 +371,7 @@ class Engine:
             return None
         epoch, position = run.next
         run.next = self.steps.after(epoch, position)
-        filling = Filling(run, None, slot, np.empty(0, np.bool_), ())  # type: ignore[arg-type]
+        filling = Filling(run, None, slot, np.empty(0, np.bool_), (), started=time.perf_counter())  # type: ignore[arg-type]
         try:
             step = filling.step = self.steps.step(epoch, position)
             if run.held is not None:
