@@ -72,6 +72,15 @@ def print_json(value: dict[str, Any]) -> None:
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))  # what is no text is escaped, as JSON has it
 
 
+def say_when_compiling() -> None:
+    """Print a line when kernels are about to be compiled for the first time on this machine; for commands that load data."""
+    from bitesize.kernels.warm import announce_compiling
+
+    announce_compiling(
+        lambda: errors.print("bitesize compiles its kernels for this machine: once, a few seconds", highlight=False)
+    )
+
+
 def plain(text: object) -> str:
     """Escape what a user named, such as a folder ``[bold]``, so that it is not taken for markup."""
     return escape(str(text))
