@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, plain, print_json, print_understood, understood
+from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling, understood
 from bitesize.cli.options import Data, Json, Memory, Opening, opens_data
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def check(
     from bitesize.cli.bar import counting
     from bitesize.sources.opening import open_parts
 
+    say_when_compiling()
     parts, unopened = (
         open_parts(data, opening.labels_setting, **opening.settings)
         if opening.split is None
@@ -54,8 +55,9 @@ def check(
         raise typer.Exit(EXIT_FOUND)
     if move_bad is not None:
         _refuse_to_move(parts, data, move_bad)
-    with counting("reading", sum(map(len, parts.values())), hide=json) as advance:
-        found = bs.check(parts, memory, progress=advance)
+    budget = bs.Budget(memory)
+    with counting("reading", sum(map(len, parts.values())), hide=json, budget=budget) as advance:
+        found = bs.check(parts, budget, progress=advance)
     moved = _move(found.damaged, parts, data, move_bad) if move_bad is not None else []
     well = found.well and not closed
     if json:

@@ -125,7 +125,7 @@ def _make(scene: Scene, data: Path, yes: bool) -> None:
         typer.confirm("Go on?", abort=True)
     shutil.rmtree(data, ignore_errors=True)
     write: Callable[..., Any] = write_arrays if scene is FULL else write_photos
-    with counting("making pictures", scene.count) as progress:
+    with counting("making pictures", scene.count, unit="pictures") as progress:
         write(data, scene.count, progress)
     made.write_text(json.dumps(facts), encoding="utf-8")
     size = sum(file.stat().st_size for file in data.rglob("*") if file.is_file())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bitesize.cli.console import console, counted, plain, print_json, print_understood
+from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling
 from bitesize.cli.options import Data, Json, MaxBad, Memory, OnError, Opening, RunArgument, opens_data, parse_on_error
 
 _SHOWN = 10
@@ -27,6 +27,7 @@ def evaluate(
     from bitesize.training.score import Scorer
     from bitesize.training.score import evaluate as measure
 
+    say_when_compiling()
     action: Any = parse_on_error(on_error)
     folder = RunFolder.open(run)
     config = {**folder.config(), "classes": folder.classes()}
@@ -35,7 +36,7 @@ def evaluate(
     with scorer.loader(source, memory, config["settings"]["batch_size"], action, max_bad=max_bad) as loader:
         if not json:
             print_understood(source, scorer.said)
-        with counting("evaluating", len(source), hide=json) as progress:
+        with counting("evaluating", len(source), hide=json, budget=loader.budget) as progress:
             result = measure(scorer.classes, scorer.batches(loader, progress))
         result["bad"] = [bad._asdict() for bad in loader.bad]
     if json:

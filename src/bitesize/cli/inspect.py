@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, plain, print_understood
+from bitesize.cli.console import console, counted, plain, print_understood, say_when_compiling
 from bitesize.cli.options import Data, ImageSize, Opening, opens_data
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def inspect(
         raise BadSetting(
             f"--rows is at most {_MOST_ROWS} and --draws {_MOST_DRAWS}: a larger picture could not be looked at"
         )
+    say_when_compiling()
     source = opening.open(data)
     print_understood(source)
     if not is_image(source.spec["x"]):

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, plain, print_json, print_understood, print_warning, understood
+from bitesize.cli.console import (
+    console,
+    counted,
+    plain,
+    print_json,
+    print_understood,
+    print_warning,
+    say_when_compiling,
+    understood,
+)
 from bitesize.cli.options import (
     BatchSize,
     Data,
@@ -60,6 +69,8 @@ def plan(
     from bitesize.memory.budget import Budget
     from bitesize.training.settings import TrainSettings
 
+    if measure:
+        say_when_compiling()
     size: Any = parse_batch_size(batch_size)
     settings = TrainSettings(
         data,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, plain, print_understood
+from bitesize.cli.console import console, counted, plain, print_understood, say_when_compiling
 from bitesize.cli.options import Memory, OnError, Opening, RunArgument, opens_data, parse_on_error
 
 WhatToPredict = Annotated[
@@ -40,6 +40,7 @@ def predict(
         raise BadSetting(f"--out must end in .csv or .parquet, not {out}")
     if not Path(out).absolute().parent.is_dir():
         raise BadSetting(f"the folder of --out {out} does not exist")
+    say_when_compiling()
     action: Any = parse_on_error(on_error)
     folder = RunFolder.open(run)
     source = open_for_run(
@@ -51,7 +52,10 @@ def predict(
     bad = 0
     with scorer.loader(source, memory, batch_size, action, max_bad=1.0) as loader:
         print_understood(source, scorer.said)
-        with counting("predicting", len(source)) as progress, write(out, scorer.classes, action == "skip") as add:
+        with (
+            counting("predicting", len(source), budget=loader.budget) as progress,
+            write(out, scorer.classes, action == "skip") as add,
+        ):
             for rows, mask, _, log_p in scorer.batches(loader, progress):
                 paths = [source.describe(row) for row in rows.tolist()]
                 predicted = [scorer.classes[i] if ok else "" for i, ok in zip(log_p.argmax(axis=1), mask, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from bitesize.cli.console import console, counted, plain, print_json, print_understood
+from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling
 from bitesize.cli.options import Data, Json, Memory, OnError, Opening, opens_data, parse_on_error
 
 
@@ -16,20 +16,23 @@ def stats(data: Data, opening: Opening, memory: Memory = "auto", on_error: OnErr
     from rich.table import Table
 
     from bitesize.cli.bar import counting
+    from bitesize.memory.budget import Budget
 
+    say_when_compiling()
     action: Any = parse_on_error(on_error)
     source = opening.open(data)
     if not json:
         print_understood(source)
     done = 0
-    with counting("reading", len(source), hide=json) as advance:
+    budget = Budget(memory)
+    with counting("reading", len(source), hide=json, budget=budget) as advance:
 
         def progress(rows: int, total: int) -> None:
             nonlocal done
             advance(rows - done)
             done = rows
 
-        found = source.statistics(memory, on_error=action, progress=progress)
+        found = source.statistics(budget, on_error=action, progress=progress)
     mean, std = found.normalization
     line = f"bs.Normalize({_numbers(mean)}, {_numbers(std)})"
     if json:
