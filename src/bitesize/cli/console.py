@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -70,6 +71,28 @@ def print_json(value: dict[str, Any]) -> None:
     """Print one JSON object, whatever the terminal's width."""
     text = json.dumps(value, ensure_ascii=False) + "\n"
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))  # what is no text is escaped, as JSON has it
+
+
+class _Log(logging.Handler):
+    """Prints what the library logs: warnings, but for bad rows, which commands list themselves; or all of it."""
+
+    def __init__(self, all_of_it: bool) -> None:
+        super().__init__(logging.DEBUG if all_of_it else logging.WARNING)
+        self._all = all_of_it
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        if self._all:
+            errors.print(f"{record.levelname.lower()}: {plain(record.getMessage())}", highlight=False, soft_wrap=True)
+        elif record.name != "bitesize.rows":
+            print_warning(in_options(record.getMessage()))
+
+
+def show_log(*, all_of_it: bool) -> None:
+    """Print the library's warnings, or its whole log; the library itself sets up nothing."""
+    log = logging.getLogger("bitesize")
+    log.handlers = [_Log(all_of_it)]
+    log.setLevel(logging.DEBUG if all_of_it else logging.NOTSET)
 
 
 def say_when_compiling() -> None:

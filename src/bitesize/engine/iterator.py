@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bitesize.engine.epoch_log import EpochLog
 from bitesize.engine.run import Run
 from bitesize.engine.workers import HELD_PATIENCE, PENDING_PATIENCE, Engine
 from bitesize.errors import LoaderClosed
@@ -29,6 +30,7 @@ class BatchIterator(Iterator[Batch]):
         self._closed: str | None = None  # why
         self._finished = False
         self._turn = threading.Lock()
+        self._log = EpochLog()
 
     def __next__(self) -> Batch:
         self._engine.check_process()
@@ -74,7 +76,9 @@ class BatchIterator(Iterator[Batch]):
         self._loader.took(step.epoch, step.position)
         # With every slot in the caller's hands, there was none to make this batch in until one came home.
         held = max(0.0, filling.started - began) if holds_all else 0.0
-        self._loader.stats.count(step.real, time.perf_counter() - began - held, held)
+        waited = time.perf_counter() - began
+        self._loader.stats.count(step.real, waited - held, held)
+        self._log.count(self._loader, step, waited)
         return batch
 
     def close(self) -> None:
