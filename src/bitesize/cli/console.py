@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import os
@@ -68,9 +69,26 @@ def in_options(text: str) -> str:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print one JSON object, whatever the terminal's width."""
-    text = json.dumps(value, ensure_ascii=False) + "\n"
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))  # what is no text is escaped, as JSON has it
+    """Print one JSON object, whatever the terminal's width; in ASCII alone where stdout cannot take all characters."""
+    text = readable(json.dumps(value, ensure_ascii=False))
+    if codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8":
+        text = json.dumps(json.loads(text))
+    # What is no text is escaped as JSON has it.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+
+
+def readable(text: str) -> str:
+    """Return text in which names that Python took apart into bytes, as it does where LANG=C, are text again if they are UTF-8.
+
+    Examples
+    --------
+    >>> readable(b"caf\\xc3\\xa9".decode("ascii", "surrogateescape")) == "caf\u00e9"
+    True
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # other surrogates: nothing that came from bytes
+        return text
 
 
 class _Log(logging.Handler):
@@ -106,7 +124,7 @@ def say_when_compiling() -> None:
 
 def plain(text: object) -> str:
     """Escape what a user named, such as a folder ``[bold]``, so that it is not taken for markup."""
-    return escape(str(text))
+    return escape(readable(str(text)))
 
 
 def understood(source: Source) -> list[str]:
