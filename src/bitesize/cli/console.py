@@ -78,11 +78,11 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def readable(text: str) -> str:
-    """Return text in which names that Python took apart into bytes, as it does where LANG=C, are text again if they are UTF-8.
+    r"""Return text in which names that Python took apart into bytes, as it does where LANG=C, are text again if they are UTF-8.
 
     Examples
     --------
-    >>> readable(b"caf\\xc3\\xa9".decode("ascii", "surrogateescape")) == "caf\u00e9"
+    >>> readable(b"caf\xc3\xa9".decode("ascii", "surrogateescape")) == "caf\u00e9"
     True
     """
     try:

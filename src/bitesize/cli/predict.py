@@ -96,12 +96,13 @@ def _parquet(out: str, classes: tuple[str, ...], errors: bool) -> Any:
 
     from bitesize.errors import MissingPackage
     from bitesize.files.atomic import replacing
+    from bitesize.packages import pip_install
 
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise MissingPackage("writing Parquet needs pyarrow: pip install pyarrow") from error
+        raise MissingPackage(f"writing Parquet needs pyarrow: {pip_install('pyarrow')}") from error
     fields = [("path", pa.string()), ("predicted", pa.string()), *((f"p_{name}", pa.float32()) for name in classes),
               *([("error", pa.string())] if errors else [])]  # fmt: skip
     schema = pa.schema(fields)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitesize.errors import BadSetting, MissingPackage
 from bitesize.outputs.base import Epochs, check_loader, check_mask, check_shard, with_mask
+from bitesize.packages import pip_install
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
@@ -52,7 +53,7 @@ def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBa
     try:
         import jax
     except ImportError as error:
-        raise MissingPackage(f"JAX cannot be imported ({error}): pip install jax") from error
+        raise MissingPackage(f"JAX cannot be imported ({error}): {pip_install('jax')}") from error
     check_loader(loader, "to_jax")
     check_mask(loader)
     batch = loader.batch_size

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bitesize.errors import BadSetting, MissingPackage
 from bitesize.outputs.base import Epochs, Fields, as_tuples, check_loader, chosen_fields, chosen_weights, leave_out, pick
+from bitesize.packages import pip_install
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
@@ -56,7 +57,7 @@ def to_tensorflow(
     try:
         import tensorflow as tf
     except ImportError as error:
-        raise MissingPackage(f"TensorFlow cannot be imported ({error}): pip install tensorflow") from error
+        raise MissingPackage(f"TensorFlow cannot be imported ({error}): {pip_install('tensorflow')}") from error
     check_loader(loader, "to_tensorflow")
     loader.steps.refuse_empty_shares("TensorFlow")
     inputs, targets = chosen_fields(loader, inputs, targets)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, MissingPackage
 from bitesize.outputs.base import Epochs, check_loader, check_mask, check_shard, refuse_unless_in_order, with_mask
+from bitesize.packages import pip_install
 from bitesize.spec import Batch, UnevenBatch
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def to_torch(
     try:
         import torch
     except ImportError as error:
-        raise MissingPackage(f"PyTorch cannot be imported ({error}): pip install torch") from error
+        raise MissingPackage(f"PyTorch cannot be imported ({error}): {pip_install('torch')}") from error
     check_loader(loader, "to_torch")
     check_mask(loader)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
