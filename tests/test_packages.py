@@ -41,7 +41,9 @@ def missing(monkeypatch):
     """Let packages seem to be missing."""
     gone: set[str] = set()
     find = importlib.util.find_spec
-    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name, *more: None if name in gone else find(name, *more))
+    monkeypatch.setattr(
+        packages.importlib.util, "find_spec", lambda name, *more: None if name in gone else find(name, *more)
+    )
     return gone.update
 
 
@@ -99,5 +101,5 @@ def test_a_data_frame_without_pyarrow_says_how_to_install_it(missing, monkeypatc
     frame = pandas.DataFrame({"a": [1.0, 2.0], "label": ["x", "y"]})
     missing({"pyarrow"})
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(bs.MissingPackage, match="pip install pyarrow$"):
+    with pytest.raises(bs.MissingPackage, match=r"pip install pyarrow$"):
         bs.open(frame)

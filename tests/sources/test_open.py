@@ -242,7 +242,7 @@ def test_a_list_of_paths_outlives_a_change_of_folder(photos, tmp_path, monkeypat
 
 def test_errors_travel_by_pickle():
     error = pickle.loads(pickle.dumps(bs.BadRows({3: ValueError("x")})))
-    assert (list(error.causes), str(error)) == ([3], "1 rows could not be read; the first: x")
+    assert (list(error.causes), str(error)) == ([3], "1 row could not be read; the first: x")
 
 
 @pytest.mark.slow

@@ -137,7 +137,7 @@ def _bad(places: Iterable[Place], named: Callable[[Place], str]) -> list[str]:
     lines = []
     for _, alike in groupby(enumerate(places), lambda each: (each[1].part, each[1].row - each[0], each[1].reason)):
         group = [place for _, place in alike]
-        more = f" (and {len(group) - 1:,} rows more, to row {group[-1].row:,})" if len(group) > 1 else ""
+        more = f" (and {counted(len(group) - 1, 'more row')}, to row {group[-1].row:,})" if len(group) > 1 else ""
         lines.append(_with_path(named(group[0]), group[0]) + more)
     return lines
 
@@ -185,7 +185,9 @@ def _move(damaged: tuple[Place, ...], parts: Mapping[str, Source], data: str, in
         inside = os.path.isdir(top) and real.startswith(os.path.join(top, b""))
         target = os.path.join(os.fsencode(into), os.path.relpath(real, top) if inside else os.path.basename(path))
         if os.path.lexists(target):
-            raise BadSetting(f"{show(target)} exists already: {show(path)} was not moved, {len(moved)} files were")
+            raise BadSetting(
+                f"{show(target)} exists already: {show(path)} was not moved, {counted(len(moved), 'file')} moved before"
+            )
         os.makedirs(os.path.dirname(target), exist_ok=True)
         shutil.move(os.fsdecode(path), os.fsdecode(target))
         moved.append(show(target))

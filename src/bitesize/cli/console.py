@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
+from bitesize.memory.sizes import counted as counted
+
 if TYPE_CHECKING:
     from bitesize.sources.base import Source
 
@@ -153,14 +155,3 @@ def print_understood(source: Source, also: Iterable[str] = (), *, measure: bool 
 def print_warning(text: str) -> None:
     """Print what is probably not meant."""
     errors.print(f"[bold red]warning:[/] {plain(text)}", highlight=False, soft_wrap=True)
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """Write a number with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "row"), counted(1200, "row"), counted(2, "class", "classes")
-    ('1 row', '1,200 rows', '2 classes')
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

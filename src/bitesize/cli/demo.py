@@ -129,7 +129,7 @@ def _make(scene: Scene, data: Path, yes: bool) -> None:
         console.print(
             f"This writes {format_size(scene.disk)} to {plain(data)} ({format_size(free)} are free).", highlight=False
         )
-        typer.confirm("Go on?", abort=True)
+        typer.confirm("Continue?", abort=True)
     shutil.rmtree(data, ignore_errors=True)
     write: Callable[..., Any] = write_arrays if scene is FULL else write_photos
     with counting("making pictures", scene.count, unit="pictures") as progress:

@@ -224,7 +224,9 @@ def _hint_at_bytes(source: Source, budget: Budget) -> list[str]:
     if not (found.integral and found.minimum >= 0 and 1 < found.maximum <= 255):
         return []
     small = format_size(stored // what.dtype.itemsize)
-    return [f"The values of {found.rows} rows are whole numbers of 0 to 255: as uint8 the data would take {small}."]
+    return [
+        f"The values of {counted(found.rows, 'row')} are whole numbers of 0 to 255: as uint8 the data would take {small}."
+    ]
 
 
 def _say(text: str) -> None:

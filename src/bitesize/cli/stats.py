@@ -10,7 +10,7 @@ from bitesize.cli.options import Data, Json, Memory, OnError, Opening, opens_dat
 
 @opens_data
 def stats(data: Data, opening: Opening, memory: Memory = "auto", on_error: OnError = "raise", json: Json = False) -> None:
-    """Measure mean, deviation, least and greatest value of each channel, and count the classes. Every row is read once."""
+    """Measure mean, standard deviation, minimum and maximum of each channel, and count the classes. Every row is read once."""
     from typing import Any
 
     from rich.table import Table
@@ -38,9 +38,8 @@ def stats(data: Data, opening: Opening, memory: Memory = "auto", on_error: OnErr
     if json:
         print_json({**asdict(found), "normalize": line, "normalize_mean": mean, "normalize_std": std})
         return
-    table = Table("channel", "mean", "deviation", "least", "greatest", box=None)
-    names = ("red", "green", "blue", "alpha") if len(found.mean) > 1 else ("all values",)
-    for name, *numbers in zip(names, found.mean, found.std, found.least, found.greatest, strict=False):
+    table = Table("channel", "mean", "std", "min", "max", box=None)
+    for name, *numbers in zip(_channels(len(found.mean)), found.mean, found.std, found.least, found.greatest, strict=True):
         table.add_row(name, *(f"{number:.6g}" for number in numbers))
     console.print(table)
     if found.classes is not None:
@@ -48,10 +47,19 @@ def stats(data: Data, opening: Opening, memory: Memory = "auto", on_error: OnErr
         shown = ", ".join(f"{name} {count:,}" for name, count in list(found.classes.items())[:20])
         console.print(plain(f"classes: {shown}{', ...' if many else ''}"), highlight=False)
     if found.not_finite:
-        console.print(f"[red]{found.not_finite:,} values are NaN or infinite[/], and left out of the above", highlight=False)
+        console.print(
+            f"[red]{counted(found.not_finite, 'value')} NaN or infinite[/], left out of the above", highlight=False
+        )
     bad = f", and {found.bad:,} could not be read" if found.bad else ""
     console.print(f"{counted(found.rows, 'row')}{bad}", highlight=False)
     console.print(f"[bold]{line}[/]", highlight=False, soft_wrap=True)
+
+
+def _channels(count: int) -> list[str]:
+    """Name the channels: colors where there are as many, else numbers."""
+    if count == 1:
+        return ["all values"]
+    return ["red", "green", "blue", "alpha"][:count] if count in (3, 4) else [str(i) for i in range(count)]
 
 
 def _numbers(values: tuple[float, ...]) -> str:

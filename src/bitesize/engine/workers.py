@@ -193,7 +193,7 @@ class Engine:
                 elif time.monotonic() - began > HELD_WARNING and not warned:
                     warned = True
                     warnings.warn(
-                        f"all {len(self.ring)} slots of a loader are held by batches that are still referenced. Waiting, since a step "
+                        f"all {len(self.ring)} batch buffers of a loader are held by batches that are still referenced. Waiting, since a step "
                         "that runs may let go of some; if your program keeps them (in a list, a cache, a shuffle buffer), copy them",
                         stacklevel=2,
                     )
@@ -271,7 +271,7 @@ class Engine:
 
     def _raise_held(self) -> None:
         raise BatchesHeld(
-            f"all {len(self.ring)} slots of this loader are held by batches that are still referenced, so there is none to "
+            f"all {len(self.ring)} batch buffers of this loader are held by batches that are still referenced, so there is none to "
             "fill. Keep batch.copy() of what you need (for one field: batch['x'].copy()), or let go of earlier batches: a "
             "list of all batches is the whole data in memory again."
         )
