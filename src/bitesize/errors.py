@@ -74,7 +74,9 @@ class BadRows(BitesizeError, ValueError):
     def __init__(self, causes: Mapping[int, Exception]) -> None:
         self.causes = dict(causes)
         first = next(iter(self.causes.values()))
-        super().__init__(f"{len(self.causes)} rows could not be read; the first: {first}")
+        super().__init__(
+            f"{len(self.causes)} {'row' if len(self.causes) == 1 else 'rows'} could not be read; the first: {first}"
+        )
 
     def __reduce__(self) -> tuple[type[BadRows], tuple[dict[int, Exception]]]:
         return type(self), (self.causes,)

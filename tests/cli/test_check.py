@@ -103,7 +103,7 @@ def test_rows_of_a_damaged_chunk_are_told_in_one_line(tmp_path):
         file.write(b"damaged")
     said = " ".join(run("check", tmp_path / "a.h5", code=3).stdout.split())
     assert "10 bad" in said
-    assert "(and 9 rows more, to row 19)" in said
+    assert "(and 9 more rows, to row 19)" in said
     assert [place["row"] for place in json.loads(run("check", tmp_path / "a.h5", "--json", code=3).stdout)["bad"]] == [
         *range(10, 20)
     ]

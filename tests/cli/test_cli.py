@@ -493,7 +493,7 @@ def test_concat_joins_files_into_one(tmp_path):
 def test_inspect_draws_what_is_stored_beside_what_the_model_sees(pictures, tmp_path):
     out = tmp_path / "grid.png"
     done = run("inspect", pictures, "--rows", 3, "--draws", 2, "--image-size", 48, "--out", out)
-    assert "3 rows in" in done.stdout
+    assert "grid.png: 3 rows; left as stored, then 2 random views as in training" in done.stdout
     assert "RandomResizedCrop(48" in done.stdout
     sheet = np.asarray(Image.open(out).convert("RGB"))
     assert sheet.shape == (6 + 3 * 180, 6 + 3 * 166, 3)
@@ -510,7 +510,7 @@ def test_inspect_shows_what_a_run_was_trained_on_and_what_cannot_be_read(picture
     write_jpeg(folder / "good.jpg", noise(40, 50))
     (folder / "bad.jpg").write_bytes(b"no image")
     done = run("inspect", tmp_path / "photos", "--run", trained[0], "--out", tmp_path / "grid.jpg")
-    assert "2 rows in" in done.stdout
+    assert "grid.jpg: 2 rows; left as stored" in done.stdout
     assert "Scale" not in done.stdout
 
 

@@ -46,7 +46,7 @@ def test_plan_and_train_show_one_table(files, tmp_path):
     options = ("--image-size", 64, "--memory", "64MiB")
     planned = run("plan", files, *options).stdout.splitlines()
     shown = run("train", files, *options, "--epochs", 1, "--model", "mlp", "--out", tmp_path / "run").stdout.splitlines()
-    table = [line for line in planned if re.match(r"  (slots|index|decoding|validation|total) ", line)]
+    table = [line for line in planned if re.match(r"  (batch buffers|index|decoding|validation|total) ", line)]
     assert len(table) == 5
     assert [line for line in table if line not in shown] == []
 

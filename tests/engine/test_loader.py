@@ -137,7 +137,7 @@ def test_a_batch_that_is_kept_stays_as_it_was():
 
 def test_keeping_every_batch_is_refused_with_advice():
     with _numbers(100, batch_size=4) as loader:
-        with pytest.raises(bs.BatchesHeld, match=r"all 3 slots .* batch\.copy\(\)"):
+        with pytest.raises(bs.BatchesHeld, match=r"all 3 batch buffers .* batch\.copy\(\)"):
             list(loader)
         gc.collect()
         assert len(_rows(loader)) == 25  # and the loader goes on

@@ -14,7 +14,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_need_room_and_setting(photos)
     with pytest.raises(bs.DoesNotFit) as caught:
         bs.Loader(bs.open(photos), batch_size=40, transforms=[bs.Resize(224), bs.Scale(1 / 255)], memory="50 MiB")
     message = str(caught.value)
-    assert message.startswith("40 rows of (224, 224, 3) float32 take 23 MiB a slot; 3 slots need 69 MiB and")
+    assert message.startswith("40 rows of (224, 224, 3) float32 take 23 MiB a batch; 3 batches in memory need 69 MiB and")
     assert "the budget is 50 MiB" in message
 
 
@@ -125,7 +125,7 @@ def test_holding_more_is_refused_without_harm_while_a_batch_is_held():
         iterator = iter(loader)
         held = next(iterator)
         loader.hold(2)  # one slot more fits
-        with pytest.raises(bs.DoesNotFit, match="slots needs"):
+        with pytest.raises(bs.DoesNotFit, match="batch buffers needs"):
             loader.hold(9)
         assert held["x"].shape == (8, 1 << 16)
         del held
@@ -194,7 +194,7 @@ def test_an_automatic_budget_gives_up_the_batch_made_ahead_when_the_machine_fill
             room[0] = free
             seen = [batch["x"][:, 0].copy() for batch in loader]
             assert np.array_equal(np.sort(np.concatenate(seen)), x[:, 0])
-            slots.append(loader.budget.breakdown()["slots"] // slot)
+            slots.append(loader.budget.breakdown()["batch buffers"] // slot)
         assert slots[0] == 3
         assert slots[2] == 2
         assert slots[4] == 3
@@ -260,7 +260,7 @@ def test_an_output_that_holds_more_lets_an_automatic_budget_grow(monkeypatch):
     with bs.Loader(bs.open(np.zeros((100, 1 << 17))), batch_size=3, threads=1) as loader:  # slots of 3 MiB
         assert loader.budget.total == 10 << 20
         loader.hold(3)
-        assert (loader.budget.breakdown()["slots"], loader.budget.total >= 15 << 20) == (15 << 20, True)
+        assert (loader.budget.breakdown()["batch buffers"], loader.budget.total >= 15 << 20) == (15 << 20, True)
         assert "grown to 15" in loader.budget.origin
         assert "because 3 batches are held at a time" in loader.plan.origin
         with pytest.raises(bs.DoesNotFit, match="may take at most 30 MiB"):

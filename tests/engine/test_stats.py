@@ -48,8 +48,12 @@ def test_a_slow_consumer_bounds_the_run(large):
         ({"decode": 8.0, "draw": 1.0, "busy": 9.5, "cpu": 9.5}, 2, "decode-bound: decode takes 84% of the threads' time"),
         ({"decode": 8.0, "draw": 1.0, "busy": 9.5, "cpu": 9.5}, 1, "threads=2 would use them all"),
         ({"read": 8.0, "decode": 1.0, "busy": 9.5, "cpu": 1.5}, 2, "disk-bound: disk takes 84%"),
-        ({"decode": 8.0, "busy": 9.0, "cpu": 4.0}, 2, "interpreter-bound: decode takes 89%"),
-        ({"decode": 4.0, "busy": 5.0, "cpu": 5.0, "idle": 5.0}, 2, "hand-over-bound"),
+        (
+            {"decode": 8.0, "busy": 9.0, "cpu": 4.0},
+            2,
+            "decode-bound: decode takes 89% of the threads' time (2 threads, 2 processors; 56% of it waiting for",
+        ),
+        ({"decode": 4.0, "busy": 5.0, "cpu": 5.0, "idle": 5.0}, 2, "overhead-bound"),
         ({"busy": 9.0, "cpu": 9.0}, 2, "Python-bound: Python takes 100%"),
     ],
 )
@@ -60,7 +64,7 @@ def test_what_the_threads_did_most_is_named_with_what_would_help(spent, threads,
     for clock in clocks:
         for name, seconds in spent.items():
             setattr(clock, name, seconds)
-    stats.count(rows=100, waited=5.0)  # all of the consumer's time
+    stats.count(rows=100, waited=10.0)  # all of the consumer's time
     assert expected in stats.verdict()
 
 
@@ -76,7 +80,7 @@ def test_a_function_of_the_user_bounds_the_run():
         return x
 
     verdict, seconds, _ = _run(bs.open(np.zeros((40, 3))), batch_size=8, transforms=[bs.Map(slow)], threads=1)
-    assert verdict.startswith(("function-bound: your function takes", "interpreter-bound: your function takes"))
+    assert verdict.startswith("function-bound: your function takes")
     assert seconds["your function"] > 0.1
 
 
@@ -97,7 +101,7 @@ def test_the_bound_is_measured_on_the_same_rows(large, tmp_path, what):
         source = bs.open(tmp_path / "x.npy" if what == "array" else np.load(tmp_path / "x.npy"))
         transforms = [bs.Scale(1 / 255)]
     with bs.Loader(source, batch_size=4, transforms=transforms, memory="128 MiB", threads=2) as loader:
-        assert loader.measure_bound(len(source)) > 0
+        assert loader.measure_bound(0.2) > 0
         assert sum(len(batch.rows) for batch in loader) == len(source)
 
 

@@ -216,7 +216,7 @@ except bs.DoesNotFit as error:
     print(error)
 """,
     )
-    assert "3 slots need 384 MiB" in shown
+    assert "3 batches in memory need 384 MiB" in shown
     assert 'memory="auto" may take at most' in shown
     assert "Lower batch_size to" in shown
     assert 'or raise memory to "' in shown

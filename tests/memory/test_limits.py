@@ -112,7 +112,7 @@ loader = bs.Loader(bs.open(x), batch_size=3, threads=1)
 def epoch():
     seen = sorted(int(batch["x"][row, 0]) for batch in loader for row in range(3))
     assert seen == list(range(12)), seen
-    return loader.budget.breakdown()["slots"] // (3 * (8 << 20))
+    return loader.budget.breakdown()["batch buffers"] // (3 * (8 << 20))
 
 assert epoch() == 3
 ballast = np.ones(360 << 20, np.uint8)

@@ -187,10 +187,9 @@ def test_nothing_that_cannot_be_told_is_opened(tmp_path):
     assert by_suffix("A.JPG").__name__ == "ImageFiles"
 
 
-def test_every_kind_has_a_title_and_names_what_it_needs():
+def test_every_kind_has_a_title():
     for kind in kinds():
         assert kind.title
-        assert bool(kind.package) == bool(kind.extra)
 
 
 def test_a_source_of_another_package_is_found(tmp_path):

@@ -170,7 +170,7 @@ def test_classes_can_be_numbered_as_another_list_numbers_them():
     assert other.labels.tolist() == [2, 1, 2, 1]
     with bs.Loader(other, batch_size=4, memory="1 MiB", shuffle=False) as loader:
         assert next(iter(loader))["y"].tolist() == [2, 1, 2, 1]
-    with pytest.raises(bs.BadSetting, match="'cat' is none of dog"):
+    with pytest.raises(bs.BadSetting, match="'cat' is unknown; there are dog"):
         source.renumber(("dog",))
 
 
@@ -242,7 +242,7 @@ def test_a_list_of_paths_outlives_a_change_of_folder(photos, tmp_path, monkeypat
 
 def test_errors_travel_by_pickle():
     error = pickle.loads(pickle.dumps(bs.BadRows({3: ValueError("x")})))
-    assert (list(error.causes), str(error)) == ([3], "1 rows could not be read; the first: x")
+    assert (list(error.causes), str(error)) == ([3], "1 row could not be read; the first: x")
 
 
 @pytest.mark.slow

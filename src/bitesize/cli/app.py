@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bitesize.cli import bench, check, concat, demo, evaluate, formats, info, inspect, plan, predict, stats, train
-from bitesize.cli.console import console, errors, in_options, plain
+from bitesize.cli.console import console, errors, in_options, plain, show_log
 from bitesize.cli.interrupt import INTERRUPT, interruptible, leave
 
 EXIT_ERROR = 1
@@ -39,7 +39,7 @@ app.command()(demo.demo)
 @app.callback()
 def options(
     version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, and the library's log.")] = False,
 ) -> None:
     """Train on data larger than memory, in bites that fit."""
     if version:
@@ -49,6 +49,7 @@ def options(
         raise typer.Exit
     if debug:
         os.environ["BITESIZE_DEBUG"] = "1"
+    show_log(all_of_it=debug)
 
 
 def main() -> None:

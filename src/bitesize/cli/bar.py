@@ -1,61 +1,70 @@
-"""Progress bars over rows and over bytes: rate and time left."""
+"""Progress over rows and over bytes: rate, memory and time left."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from typing import TYPE_CHECKING
 
 from bitesize.cli.console import errors
 from bitesize.cli.interrupt import INTERRUPT
+from bitesize.cli.moving import Figures, Moving, Pace
+from bitesize.memory.sizes import format_size
+
+if TYPE_CHECKING:
+    from bitesize.memory.budget import Budget
 
 
 @contextlib.contextmanager
-def counting(what: str, total: int, *, hide: bool = False) -> Iterator[Callable[[int], None]]:
-    """Show a bar while the block runs; call what it gives with the number of rows that were done."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=errors, transient=True, disable=hide) as progress:
-        task = progress.add_task(what, total=total, rate="")
+def counting(
+    what: str, total: int, *, hide: bool = False, unit: str = "rows", budget: Budget | None = None
+) -> Iterator[Callable[[int], None]]:  # fmt: skip
+    """Show progress while the block runs; call what it gives with the number of rows that were done."""
+    done, pace = 0, Pace()
+    pace.at(0)
 
-        def advance(rows: int) -> None:
-            INTERRUPT.check()
-            speed = progress.tasks[0].speed
-            progress.update(task, advance=rows, rate=f"{speed:,.0f} rows/s" if speed else "")
+    def figures() -> Figures:
+        """Return how far it is."""
+        others = [f"{done / max(total, 1):.0%}"]
+        if pace.rate:
+            others.append(f"{pace.rate:,.0f} {unit}/s")
+        if budget is not None:
+            others.append(memory_of(budget))
+        return Figures(what, done, total, f"{done:,}/{total:,}", unit, tuple(others), pace.left(total))
 
+    def advance(rows: int) -> None:
+        nonlocal done
+        INTERRUPT.check()
+        done += rows
+        pace.at(done)
+
+    with Moving(figures, errors, hide=hide):
         yield advance
 
 
 @contextlib.contextmanager
 def counting_bytes(what: str, total: int, *, hide: bool = False) -> Iterator[Callable[[int], None]]:
-    """Show a bar while the block runs; call what it gives with the number of bytes that are done so far."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=errors, transient=True, disable=hide) as progress:
-        task = progress.add_task(what, total=total)
+    """Show progress while the block runs; call what it gives with the number of bytes that are done so far."""
+    done, pace = 0, Pace()
+    pace.at(0)
 
-        def at(done: int) -> None:
-            INTERRUPT.check()
-            progress.update(task, completed=done)
+    def figures() -> Figures:
+        """Return how far it is."""
+        others = [f"{format_size(int(pace.rate))}/s"] if pace.rate else []
+        return Figures(
+            what, done, total, f"{format_size(done)} of {format_size(total)}", others=tuple(others), left=pace.left(total)
+        )
 
+    def at(count: int) -> None:
+        nonlocal done
+        INTERRUPT.check()
+        done = count
+        pace.at(done)
+
+    with Moving(figures, errors, hide=hide):
         yield at
+
+
+def memory_of(budget: Budget) -> str:
+    """Write what a budget holds now."""
+    return f"{format_size(budget.in_use)}/{format_size(budget.total)}"

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, print_json, print_understood
+from bitesize.cli.console import console, counted, errors, print_json, print_understood, say_when_compiling
 from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Memory, Opening, opens_data, parse_batch_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bitesize.cli.moving import Figures
     from bitesize.engine.loader import Loader
+
+# The bound is the best of so many rounds before and after loading; of more where it lies below what was loaded.
+_ROUNDS, _MORE = 2, 3
+# What is loaded faster than the bound by up to this share is as fast as the bound: two measurements differ by as much.
+_ALIKE = 0.15
 
 
 @opens_data
@@ -32,11 +40,13 @@ def bench(
     import numpy as np
 
     import bitesize as bs
+    from bitesize.cli.moving import Moving
     from bitesize.errors import BadFile, BadSetting
     from bitesize.training.settings import preparation
 
     if not 0 < seconds < 86_400:
         raise BadSetting(f"--seconds must be above 0, not {seconds:g}")
+    say_when_compiling()
     source = opening.open(data)
     if not json:
         print_understood(source)
@@ -44,27 +54,31 @@ def bench(
     size = parse_batch_size(batch_size)
     options = {"transforms": transforms, "memory": memory, "threads": threads, "dtype": np.float32}
     with bs.Loader(source, batch_size=size, on_error="skip", max_bad=1.0, **options) as loader:  # type: ignore[arg-type]
-        cold, rows = load_for(loader, seconds / 2)
-        loader.stats.reset()
-        rate, rows = load_for(loader, seconds)
+        with Moving(_figures(loader, 1.5 * seconds), errors, hide=json):
+            cold, _ = load_for(loader, seconds / 2)
+            most = measure_bound(loader, seconds / 10)
+            loader.stats.reset()
+            rate, rows = load_for(loader, seconds)
         if len(loader.bad) == len(source):
             raise BadFile(f"no row of {data} could be read; the first: {loader.bad[0].path}: {loader.bad[0].reason}")
-        verdict = loader.stats.verdict()
-        spent = loader.stats.seconds
-        most = loader.measure_bound(max(64, min(rows, int(rate * seconds))))
+        stats = loader.stats
         result = {
             "rows_per_second": rate,
             "first_rows_per_second": cold,
             "seconds_an_epoch": len(source) / rate,
-            "bound_rows_per_second": most,
-            "share_of_bound": rate / most,
             "rows": rows,
-            "threads": loader.threads,
+            "threads": stats.threads,
             "batch_size": loader.batch_size,
             "peak_bytes": loader.budget.peak,
-            "seconds": spent,
+            "seconds": stats.seconds,
+            "wait_p50": stats.wait(0.5),
+            "wait_p99": stats.wait(0.99),
+            "bytes_read": stats.bytes_read,
+            "bytes_handed_out": stats.bytes_handed_out,
+            "megabytes_per_second": dict(zip(("read", "handed_out"), stats.megabytes_per_second, strict=True)),
             "bad_rows": len(loader.bad),
-            "verdict": verdict,
+            "verdict": stats.verdict(),
+            **bound_of(loader, rate, most, seconds / 10),
         }
     if json:
         print_json(result)
@@ -72,8 +86,26 @@ def bench(
     _print(result, len(source))
 
 
+def _figures(loader: Loader, total: float) -> Callable[[], Figures]:
+    """Return what tells how far the measurement is, of so many seconds."""
+    import time
+
+    from bitesize.cli.bar import memory_of
+    from bitesize.cli.moving import Figures
+
+    begun = time.perf_counter()
+
+    def figures() -> Figures:
+        """Return how far it is."""
+        spent = min(time.perf_counter() - begun, total)
+        others = (f"{loader.stats.rows_per_second:,.0f} rows/s", memory_of(loader.budget))
+        return Figures("loading", spent, total, f"{spent:.0f}/{total:.0f} s", others=others, left=total - spent)
+
+    return figures
+
+
 def load_for(loader: Loader, seconds: float) -> tuple[float, int]:
-    """Load for so many seconds, over as many epochs as that takes; give rows per second, and rows."""
+    """Load for so many seconds, over as many epochs as that takes; return rows per second, and rows."""
     import time
 
     rows, begun = 0, time.perf_counter()
@@ -84,21 +116,63 @@ def load_for(loader: Loader, seconds: float) -> tuple[float, int]:
     return rows / (time.perf_counter() - begun), rows
 
 
-def _print(result: dict[str, object], rows: int) -> None:
+def measure_bound(loader: Loader, seconds: float) -> float | str:
+    """Measure reading and decoding alone, the best of a few rounds; or return why that cannot be."""
+    from bitesize.errors import DoesNotFit
+
+    try:
+        return max(loader.measure_bound(seconds) for _ in range(_ROUNDS))
+    except DoesNotFit as error:
+        return f"the budget has no room to measure it: {error}"
+
+
+def bound_of(loader: Loader, rate: float, before: float | str, seconds: float) -> dict[str, Any]:
+    """Return the bound and the share of it that was loaded; or None for both, and why there is none.
+
+    A bound that is a little below what was loaded shows that loading is as fast as reading and decoding alone: two measurements on
+    one machine are never quite alike. One that is far below is no bound.
+    """
+    after = measure_bound(loader, seconds)
+    if isinstance(before, str) or isinstance(after, str):
+        return {
+            "bound_rows_per_second": None,
+            "share_of_bound": None,
+            "no_bound": before if isinstance(before, str) else after,
+        }
+    most = max(before, after)
+    for _ in range(_MORE):
+        if most < rate:
+            most = max(most, loader.measure_bound(seconds))
+    if most < rate * (1 - _ALIKE):
+        why = f"measured alone, reading and decoding came to {most:,.0f} rows/s, less than was loaded: the data are too few, or in part cached"
+        return {"bound_rows_per_second": None, "share_of_bound": None, "no_bound": why}
+    return {"bound_rows_per_second": max(most, rate), "share_of_bound": min(1.0, rate / most), "no_bound": None}
+
+
+def _print(result: dict[str, Any], rows: int) -> None:
     from rich.table import Table
 
     from bitesize.memory.sizes import format_size
 
-    spent: dict[str, float] = result["seconds"]  # type: ignore[assignment]
+    spent: dict[str, float] = result["seconds"]
     total = sum(spent.values()) or 1.0
     console.print(
-        f"[bold green]{result['rows_per_second']:,.0f} rows/s[/], an epoch of {rows:,} rows in "
+        f"[bold green]{result['rows_per_second']:,.0f} rows/s[/], an epoch of {counted(rows, 'row')} in "
         f"{result['seconds_an_epoch']:,.1f} s; {result['first_rows_per_second']:,.0f} rows/s at the start",
         highlight=False,
     )
+    if result["share_of_bound"] is None:
+        console.print(f"no bound: {result['no_bound']}", highlight=False)
+    else:
+        console.print(
+            f"reading and decoding (or casting) alone: {result['bound_rows_per_second']:,.0f} rows/s, of which this is "
+            f"[bold]{result['share_of_bound']:.0%}[/]",
+            highlight=False,
+        )
+    rates = result["megabytes_per_second"]
     console.print(
-        f"reading, and decoding or casting, alone: {result['bound_rows_per_second']:,.0f} rows/s, so this is "
-        f"[bold]{result['share_of_bound']:.0%}[/] of what could be had at most",
+        f"{rates['read']:,.1f} MB/s read, {rates['handed_out']:,.1f} MB/s handed out; a batch was waited for {_time(result['wait_p50'])} "
+        f"(median), {_time(result['wait_p99'])} (99th percentile)",
         highlight=False,
     )
     table = Table(box=None, show_header=False, padding=(0, 2))
@@ -109,6 +183,13 @@ def _print(result: dict[str, object], rows: int) -> None:
             table.add_row(what, f"{seconds / total:.0%}")
     console.print(table)
     console.print(f"{result['verdict']}.", highlight=False)
-    console.print(f"At most {format_size(result['peak_bytes'])} were held.", highlight=False)  # type: ignore[arg-type]
+    console.print(f"peak loader memory {format_size(result['peak_bytes'])}", highlight=False)
     if result["bad_rows"]:
-        console.print(f"{result['bad_rows']} rows could not be read, and others took their places.", highlight=False)
+        bad = counted(result["bad_rows"], "row")
+        console.print(
+            f"{bad} could not be read; others took {'its' if result['bad_rows'] == 1 else 'their'} place", highlight=False
+        )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:,.3g} ms" if seconds < 1 else f"{seconds:,.3g} s"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, plain, print_json, print_understood, understood
+from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling, understood
 from bitesize.cli.options import Data, Json, Memory, Opening, opens_data
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def check(
     from bitesize.cli.bar import counting
     from bitesize.sources.opening import open_parts
 
+    say_when_compiling()
     parts, unopened = (
         open_parts(data, opening.labels_setting, **opening.settings)
         if opening.split is None
@@ -54,8 +55,9 @@ def check(
         raise typer.Exit(EXIT_FOUND)
     if move_bad is not None:
         _refuse_to_move(parts, data, move_bad)
-    with counting("reading", sum(map(len, parts.values())), hide=json) as advance:
-        found = bs.check(parts, memory, progress=advance)
+    budget = bs.Budget(memory)
+    with counting("reading", sum(map(len, parts.values())), hide=json, budget=budget) as advance:
+        found = bs.check(parts, budget, progress=advance)
     moved = _move(found.damaged, parts, data, move_bad) if move_bad is not None else []
     well = found.well and not closed
     if json:
@@ -135,7 +137,7 @@ def _bad(places: Iterable[Place], named: Callable[[Place], str]) -> list[str]:
     lines = []
     for _, alike in groupby(enumerate(places), lambda each: (each[1].part, each[1].row - each[0], each[1].reason)):
         group = [place for _, place in alike]
-        more = f" (and {len(group) - 1:,} rows more, to row {group[-1].row:,})" if len(group) > 1 else ""
+        more = f" (and {counted(len(group) - 1, 'more row')}, to row {group[-1].row:,})" if len(group) > 1 else ""
         lines.append(_with_path(named(group[0]), group[0]) + more)
     return lines
 
@@ -183,7 +185,9 @@ def _move(damaged: tuple[Place, ...], parts: Mapping[str, Source], data: str, in
         inside = os.path.isdir(top) and real.startswith(os.path.join(top, b""))
         target = os.path.join(os.fsencode(into), os.path.relpath(real, top) if inside else os.path.basename(path))
         if os.path.lexists(target):
-            raise BadSetting(f"{show(target)} exists already: {show(path)} was not moved, {len(moved)} files were")
+            raise BadSetting(
+                f"{show(target)} exists already: {show(path)} was not moved, {counted(len(moved), 'file')} moved before"
+            )
         os.makedirs(os.path.dirname(target), exist_ok=True)
         shutil.move(os.fsdecode(path), os.fsdecode(target))
         moved.append(show(target))

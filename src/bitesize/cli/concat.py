@@ -67,7 +67,7 @@ def concat(
     rate = format_size(int(lazy.nbytes / max(seconds, 1e-9)))
     console.print(
         f"{lazy.shape} {lazy.dtype}, {format_size(lazy.nbytes)} in [bold]{plain(path)}[/]: {seconds:.1f} s, {rate}/s, "
-        f"{format_size(budget.peak)} held",
+        f"peak memory {format_size(budget.peak)}",
         highlight=False,
     )
     if note:

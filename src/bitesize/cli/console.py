@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import logging
 import os
 import re
 import shlex
@@ -13,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+
+from bitesize.memory.sizes import counted as counted
 
 if TYPE_CHECKING:
     from bitesize.sources.base import Source
@@ -67,14 +71,62 @@ def in_options(text: str) -> str:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print one JSON object, whatever the terminal's width."""
-    text = json.dumps(value, ensure_ascii=False) + "\n"
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))  # what is no text is escaped, as JSON has it
+    """Print one JSON object, whatever the terminal's width; in ASCII alone where stdout cannot take all characters."""
+    text = readable(json.dumps(value, ensure_ascii=False))
+    if codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8":
+        text = json.dumps(json.loads(text))
+    # What is no text is escaped as JSON has it.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+
+
+def readable(text: str) -> str:
+    r"""Return text in which names that Python took apart into bytes, as it does where LANG=C, are text again if they are UTF-8.
+
+    Examples
+    --------
+    >>> readable(b"caf\xc3\xa9".decode("ascii", "surrogateescape")) == "caf\u00e9"
+    True
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # other surrogates: nothing that came from bytes
+        return text
+
+
+class _Log(logging.Handler):
+    """Prints what the library logs: warnings, but for bad rows, which commands list themselves; or all of it."""
+
+    def __init__(self, all_of_it: bool) -> None:
+        super().__init__(logging.DEBUG if all_of_it else logging.WARNING)
+        self._all = all_of_it
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        if self._all:
+            errors.print(f"{record.levelname.lower()}: {plain(record.getMessage())}", highlight=False, soft_wrap=True)
+        elif record.name != "bitesize.rows":
+            print_warning(in_options(record.getMessage()))
+
+
+def show_log(*, all_of_it: bool) -> None:
+    """Print the library's warnings, or its whole log; the library itself sets up nothing."""
+    log = logging.getLogger("bitesize")
+    log.handlers = [_Log(all_of_it)]
+    log.setLevel(logging.DEBUG if all_of_it else logging.NOTSET)
+
+
+def say_when_compiling() -> None:
+    """Print a line when kernels are about to be compiled for the first time on this machine; for commands that load data."""
+    from bitesize.kernels.warm import announce_compiling
+
+    announce_compiling(
+        lambda: errors.print("bitesize compiles its kernels for this machine: once, a few seconds", highlight=False)
+    )
 
 
 def plain(text: object) -> str:
     """Escape what a user named, such as a folder ``[bold]``, so that it is not taken for markup."""
-    return escape(str(text))
+    return escape(readable(str(text)))
 
 
 def understood(source: Source) -> list[str]:
@@ -103,14 +155,3 @@ def print_understood(source: Source, also: Iterable[str] = (), *, measure: bool 
 def print_warning(text: str) -> None:
     """Print what is probably not meant."""
     errors.print(f"[bold red]warning:[/] {plain(text)}", highlight=False, soft_wrap=True)
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """Write a number with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "row"), counted(1200, "row"), counted(2, "class", "classes")
-    ('1 row', '1,200 rows', '2 classes')
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bitesize.cli.console import command, console
+from bitesize.cli.console import command, console, plain
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,9 @@ def demo(
         console.print(
             "[dim]images = \\[load(name) for name in names]; x = np.array(images, dtype=np.float64)[/]", highlight=False
         )
-        naive = subprocess.run(_child(scene, "naive", str(data)), capture_output=True, text=True, check=False)
+        naive = subprocess.run(
+            _child(scene, "naive", str(data)), capture_output=True, text=True, errors="backslashreplace", check=False
+        )
         console.print((naive.stderr or naive.stdout).strip(), style="red" if naive.returncode else "", highlight=False)
         failed = naive.returncode != 0
     else:
@@ -90,7 +93,7 @@ def demo(
         failed = scene.naive > scene.limit
     console.rule(f"bitesize, in {format_size(scene.limit)}")
     arguments = ["train", str(data), *scene.arguments, "--out", str(run)]
-    console.print(f"[dim]$ bitesize {' '.join(arguments)}[/]", highlight=False, soft_wrap=True)
+    console.print(f"[dim]$ bitesize {plain(shlex.join(arguments))}[/]", highlight=False, soft_wrap=True)
     began = time.perf_counter()
     code = subprocess.run(_child(scene, "bitesize", *arguments), check=False).returncode
     if code:
@@ -112,7 +115,9 @@ def _make(scene: Scene, data: Path, yes: bool) -> None:
     made = data.parent / f"{data.name}.json"
     facts = {"count": scene.count, "shape": list(scene.shape), "version": 1}
     if made.is_file() and json.loads(made.read_text(encoding="utf-8")) == facts:
-        console.print(f"using the {scene.count:,} files in [bold]{data}[/] that an earlier demo made", highlight=False)
+        console.print(
+            f"using the {scene.count:,} files in [bold]{plain(data)}[/] that an earlier demo made", highlight=False
+        )
         return
     data.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(data.parent).free
@@ -121,15 +126,17 @@ def _make(scene: Scene, data: Path, yes: bool) -> None:
             f"the demo's data needs {format_size(scene.disk)} on the disk of {data}, and {format_size(free)} are free"
         )
     if scene is FULL and not yes:
-        console.print(f"This writes {format_size(scene.disk)} to {data} ({format_size(free)} are free).", highlight=False)
-        typer.confirm("Go on?", abort=True)
+        console.print(
+            f"This writes {format_size(scene.disk)} to {plain(data)} ({format_size(free)} are free).", highlight=False
+        )
+        typer.confirm("Continue?", abort=True)
     shutil.rmtree(data, ignore_errors=True)
     write: Callable[..., Any] = write_arrays if scene is FULL else write_photos
-    with counting("making pictures", scene.count) as progress:
+    with counting("making pictures", scene.count, unit="pictures") as progress:
         write(data, scene.count, progress)
     made.write_text(json.dumps(facts), encoding="utf-8")
     size = sum(file.stat().st_size for file in data.rglob("*") if file.is_file())
-    console.print(f"made {scene.count:,} files, {format_size(size)}, in [bold]{data}[/]", highlight=False)
+    console.print(f"made {scene.count:,} files, {format_size(size)}, in [bold]{plain(data)}[/]", highlight=False)
 
 
 def _summary(scene: Scene, run: Path, seconds: float, failed: bool, folder: Path) -> None:
@@ -152,5 +159,5 @@ def _summary(scene: Scene, run: Path, seconds: float, failed: bool, folder: Path
     table.add_row("validation accuracy", "-", f"[bold]{float(last['val_accuracy']):.3f}[/]")
     table.add_row("trained", "-", f"{summary['rows_per_second']:,.0f} images/s, {seconds:.0f} s in all")
     console.print(table, highlight=False)
-    console.print(f"\nEverything is in [bold]{folder}[/]; a second demo uses it again. Next:", highlight=False)
-    console.print(f"  {command()} evaluate {run} {folder / scene.folder}", highlight=False, soft_wrap=True)
+    console.print(f"\nEverything is in [bold]{plain(folder)}[/]; a second demo uses it again. Next:", highlight=False)
+    console.print(f"  {plain(command('evaluate', run, folder / scene.folder))}", highlight=False, soft_wrap=True)

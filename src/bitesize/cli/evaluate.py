@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from bitesize.cli.console import console, counted, plain, print_json, print_understood
+from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling
 from bitesize.cli.options import Data, Json, MaxBad, Memory, OnError, Opening, RunArgument, opens_data, parse_on_error
 
 _SHOWN = 10
@@ -28,6 +28,7 @@ def evaluate(
     from bitesize.training.data import open_for_run
     from bitesize.training.trained import TrainedModel, open_run
 
+    say_when_compiling()
     action: Any = parse_on_error(on_error)
     folder = open_run(run)
     config = {**folder.config(), "classes": folder.classes()}
@@ -41,7 +42,7 @@ def evaluate(
             """Print what the data was understood to be, and what was adapted; then show progress."""
             if not json:
                 print_understood(source, said)
-            advance.append(stack.enter_context(counting("evaluating", len(source), hide=json)))
+            advance.append(stack.enter_context(counting("evaluating", len(source), hide=json, budget=budget)))
 
         result = model.evaluate_source(source, budget, action, max_bad, lambda rows: advance[0](rows), planned)
     if json:

@@ -10,6 +10,7 @@ def formats(json: Json = False) -> None:
     """List the kinds of data that can be opened, and which of them need a package that is not installed."""
     from rich.table import Table
 
+    from bitesize.packages import pip_install
     from bitesize.sources.kinds import installed, kinds, others
 
     found = [
@@ -18,7 +19,7 @@ def formats(json: Json = False) -> None:
             "suffixes": list(kind.suffixes),
             "needs": kind.package or None,
             "installed": installed(kind),
-            "install": None if installed(kind) else f"pip install {kind.package}",
+            "install": None if installed(kind) else pip_install(kind.package),
             "source": f"{kind.__module__}.{kind.__qualname__}",
         }
         for kind in (*kinds(), *others())

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, plain, print_understood
+from bitesize.cli.console import console, counted, plain, print_understood, say_when_compiling
 from bitesize.cli.options import Data, ImageSize, Opening, opens_data
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from bitesize.cli.captions import Captions
     from bitesize.sources.base import Source
 
 _TILE = 160  # pixels: eight rows of four fill a screen
@@ -46,6 +47,7 @@ def inspect(
         raise BadSetting(
             f"--rows is at most {_MOST_ROWS} and --draws {_MOST_DRAWS}: a larger picture could not be looked at"
         )
+    say_when_compiling()
     source = opening.open(data)
     print_understood(source)
     if not is_image(source.spec["x"]):
@@ -55,11 +57,16 @@ def inspect(
     part = source.subset(chosen)
     raw, problems = _drawn(part, [bs.Resize(_TILE, "pad", fill=255)], 0, seed)
     tiles = [_drawn(part, steps, epoch, seed)[0] for epoch in range(draws)]
-    _write_grid(out, kind, raw, tiles, [_caption(source, int(row)) for row in chosen], problems)
+    captions = _captions(source, chosen.tolist())
+    _write_grid(out, kind, raw, tiles, captions, problems)
+    views = "as the model sees it" if draws == 1 else f"{draws} random views as in training"
     console.print(
-        f"{counted(len(chosen), 'row')} in {plain(out)}: as stored, then as the model sees them, {draws} times",
-        highlight=False,
+        f"wrote {plain(out)}: {counted(len(chosen), 'row')}; left as stored, then {views}", highlight=False, soft_wrap=True
     )
+    if captions.legend:
+        console.print("no font here has the letters of all names, so the picture has numbers:", highlight=False)
+        for line in captions.legend:
+            console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)
     console.print(f"[dim]{plain(', '.join(map(repr, steps)) or 'no transforms')}[/]", highlight=False)
 
 
@@ -107,10 +114,20 @@ def _as_picture(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values.copy()
 
 
-def _caption(source: Source, row: int) -> str:
-    labels = source.labels
-    label = "" if labels is None else source.classes[labels[row]] if source.classes else str(labels[row])
-    return f"{label}  row {row}" if label else f"row {row}"
+def _captions(source: Source, rows: list[int]) -> Captions:
+    """Caption rows with their class and the name of their file."""
+    import os
+
+    from bitesize.cli.captions import Captions
+
+    numbers: list[int | None] = [None] * len(rows)
+    classes = [""] * len(rows)
+    if source.labels is not None and source.classes:
+        numbers = [int(source.labels[row]) for row in rows]
+        classes = [source.classes[int(source.labels[row])] for row in rows]
+    elif source.labels is not None:
+        classes = [str(source.labels[row]) for row in rows]
+    return Captions(rows, classes, numbers, [os.path.basename(source.describe(row)) for row in rows])
 
 
 def _kind_of(out: str) -> str:
@@ -131,7 +148,7 @@ def _kind_of(out: str) -> str:
 
 
 def _write_grid(
-    out: str, kind: str, raw: list[Any], tiles: list[list[Any]], captions: list[str], problems: dict[int, str]
+    out: str, kind: str, raw: list[Any], tiles: list[list[Any]], captions: Captions, problems: dict[int, str]
 ) -> None:
     """Write one line a row: as stored, then each drawing."""
     from PIL import Image, ImageDraw
@@ -143,8 +160,8 @@ def _write_grid(
     pen = ImageDraw.Draw(sheet)
     for i, picture in enumerate(raw):
         top = _GAP + i * (_TILE + _TEXT + _GAP)
-        said = f"{captions[i]}: {problems[i]}" if i in problems else captions[i]
-        pen.text((_GAP, top), said.encode("ascii", "backslashreplace").decode()[: width // 6], fill="black")
+        said = f"{captions.lines[i]}: {_ascii(problems[i])}" if i in problems else captions.lines[i]
+        pen.text((_GAP, top), said[: width // 6], fill="black", font=captions.font)
         for j, pixels in enumerate([picture, *(drawn[i] for drawn in tiles)]):
             tile = Image.fromarray(pixels)
             if max(tile.size) > _TILE:
@@ -154,3 +171,8 @@ def _write_grid(
             sheet.paste(tile, (_GAP + j * (_TILE + _GAP), top + _TEXT))
     with replacing(out) as temporary:
         sheet.save(temporary, kind)
+
+
+def _ascii(text: str) -> str:
+    """Escape what the font may not have."""
+    return text.encode("ascii", "backslashreplace").decode()

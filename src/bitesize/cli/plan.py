@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, plain, print_json, print_understood, print_warning, understood
+from bitesize.cli.console import (
+    console,
+    counted,
+    plain,
+    print_json,
+    print_understood,
+    print_warning,
+    say_when_compiling,
+    understood,
+)
 from bitesize.cli.options import (
     BatchSize,
     Data,
@@ -60,6 +69,8 @@ def plan(
     from bitesize.memory.budget import Budget
     from bitesize.training.settings import TrainSettings
 
+    if measure:
+        say_when_compiling()
     size: Any = parse_batch_size(batch_size)
     settings = TrainSettings(
         data,
@@ -213,7 +224,9 @@ def _hint_at_bytes(source: Source, budget: Budget) -> list[str]:
     if not (found.integral and found.minimum >= 0 and 1 < found.maximum <= 255):
         return []
     small = format_size(stored // what.dtype.itemsize)
-    return [f"The values of {found.rows} rows are whole numbers of 0 to 255: as uint8 the data would take {small}."]
+    return [
+        f"The values of {counted(found.rows, 'row')} are whole numbers of 0 to 255: as uint8 the data would take {small}."
+    ]
 
 
 def _say(text: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, in_options, plain, print_understood, print_warning
+from bitesize.cli.console import console, counted, in_options, plain, print_understood, print_warning, say_when_compiling
 from bitesize.cli.options import Json, Memory, Opening, RunArgument, opens_data, parse_on_error
 
 _SHOWN = 5  # rows without a prediction
@@ -52,6 +52,7 @@ def predict(
         raise BadSetting(f"--out must end in .csv or .parquet, not {out}")
     if not Path(out).absolute().parent.is_dir():
         raise BadSetting(f"the folder of --out {out} does not exist")
+    say_when_compiling()
     action: Any = parse_on_error(on_error)
     folder = open_run(run)
     given = collect(folder.config(), data, opening.settings, labels=opening.labels, split=opening.split)
@@ -64,7 +65,10 @@ def predict(
         _print_given(given, model)
     counts, first = dict.fromkeys(model.classes, 0), None
     bad, examples = 0, list[str]()
-    with counting("predicting", len(given), hide=json) as progress, _maybe(to_file, writes, out, model.classes) as add:
+    with (
+        counting("predicting", len(given), hide=json, budget=budget) as progress,
+        _maybe(to_file, writes, out, model.classes) as add,
+    ):
         for block in model.predict_blocks(given, budget, action, progress):
             paths = [given.describe(block.start + i) for i in range(len(block.probabilities))]
             reasons = [""] * len(paths)

@@ -44,12 +44,13 @@ def parquet_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
     """
     from bitesize.errors import MissingPackage
     from bitesize.files.atomic import replacing
+    from bitesize.packages import pip_install
 
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise MissingPackage("writing Parquet needs pyarrow: pip install pyarrow") from error
+        raise MissingPackage(f"writing Parquet needs pyarrow: {pip_install('pyarrow')}") from error
     names = [("path", pa.string()), ("predicted", pa.string()), *((f"p_{name}", pa.float32()) for name in classes)]
     schema = pa.schema([*names, ("error", pa.string())])
     with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:

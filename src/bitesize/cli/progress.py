@@ -6,12 +6,11 @@ import math
 from types import TracebackType
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
+from bitesize.cli.bar import memory_of
 from bitesize.cli.console import console, counted, plain, print_understood, print_warning
 from bitesize.cli.interrupt import INTERRUPT
+from bitesize.cli.moving import Figures, Moving, Pace
 from bitesize.cli.plan import print_plan
-from bitesize.memory.sizes import format_size
 from bitesize.training.need import plan_of
 
 _WIDTHS = {"epoch": 6, "loss": 9, "accuracy": 9, "val_loss": 9, "val_accuracy": 13, "rows_per_second": 10, "seconds": 9}
@@ -49,17 +48,13 @@ class Terminal(Quiet):
         super().__init__()
         self._with_plan = with_plan
         self._diverged = False
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
         self._job: Any = None
-        self._task: Any = None
+        self._whole = Pace()  # batches of all epochs: with validation and saving, for the time that is left
+        self._epoch = Pace()  # batches of this epoch
+        self._speed = ""  # rows a second, as last known
+        self._at = (0, 0)  # epoch, and batches of it that are done
+        self._logs: dict[str, float] = {}
+        self._moving = Moving(self._figures, console)
 
     def planned(self, job: Any) -> None:
         """Print what is about to run."""
@@ -77,44 +72,54 @@ class Terminal(Quiet):
         )
         if job.goes_on:
             console.print(f"continuing from {plain(str(job.checkpoint.newest_path))}\n", highlight=False)
-        self._progress.start()
-        self._task = self._progress.add_task("epoch 1", total=len(job.loader), figures="starting")
+        self._moving.__enter__()
 
     def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
-        """Move the line."""
+        """Note where training is."""
         super().batch(epoch, batch, logs)
-        job = self._job
-        stats = job.loader.stats
-        figures = "  ".join(f"{name} {value:.3f}" for name, value in logs.items())
-        used = f"{format_size(job.budget.in_use)} of {format_size(job.budget.total)}"
-        self._progress.update(
-            self._task,
-            description=f"epoch {epoch + 1}/{job.settings.epochs}",
-            completed=batch,
-            total=len(job.loader),
-            figures=f"{figures}  {stats.rows_per_second:,.0f} rows/s  {used}",
-        )
+        if epoch != self._at[0]:
+            self._epoch = Pace()
+        self._at, self._logs = (epoch, batch), logs
+        self._epoch.at(batch)
+        self._whole.at(epoch * len(self._job.loader) + batch)
+        if self._epoch.rate:
+            self._speed = f"{self._epoch.rate * self._job.loader.batch_size:,.0f} rows/s"
+
+    def _figures(self) -> Figures | None:
+        """Return where training is."""
+        if self._job is None:
+            return None
+        (epoch, batch), job = self._at, self._job
+        batches, epochs = len(job.loader), job.settings.epochs
+        validates = batch == batches and job.val_loader is not None
+        what = f"{'validating' if validates else 'epoch'} {epoch + 1}/{epochs}"
+        # The loss before speed and memory; other metrics only where there is room.
+        loss, *metrics = [
+            f"{name} {self._logs[name]:.3f}" for name in sorted(self._logs, key=lambda name: name != "loss")
+        ] or [""]
+        others = [text for text in (loss, self._speed, memory_of(job.budget), *metrics) if text]
+        left = self._whole.left(epochs * batches)
+        return Figures(what, batch, batches, f"{batch:,}/{batches:,}", "batch", tuple(others or ["starting"]), left)
 
     def epoch(self, line: dict[str, Any]) -> None:
         """Print a table line."""
         names = [name for name in _WIDTHS if name in line]
         if not self.epochs:
-            self._progress.console.print(
-                "".join(f"{_TITLES.get(name, name):>{_WIDTHS[name]}}" for name in names), style="bold"
-            )
+            console.print("".join(f"{_TITLES.get(name, name):>{_WIDTHS[name]}}" for name in names), style="bold")
         cells = []
         for name in names:
             value = line[name]
             text = str(value) if name == "epoch" else f"{value:,.0f}" if name == "rows_per_second" else f"{value:.3f}"
             cells.append(f"{text:>{_WIDTHS[name]}}")
-        self._progress.console.print("".join(cells), highlight=False)
+        console.print("".join(cells), highlight=False)
         if not math.isfinite(line.get("loss", 0.0)) and not self._diverged:
             self._diverged = True
             print_warning(
                 "the loss is no number any more: the data may hold NaN (see bitesize stats), or lower --learning-rate"
             )
-        self._progress.reset(self._task, total=len(self._job.loader))
+        if line["epoch"] < self._job.settings.epochs:
+            self._at, self._logs, self._epoch = (line["epoch"], 0), {}, Pace()
         super().epoch(line)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._progress.stop()
+        self._moving.__exit__(kind, error, trace)

@@ -4,40 +4,42 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from bitesize.cli.console import console, counted, plain, print_json, print_understood
+from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling
 from bitesize.cli.options import Data, Json, Memory, OnError, Opening, opens_data, parse_on_error
 
 
 @opens_data
 def stats(data: Data, opening: Opening, memory: Memory = "auto", on_error: OnError = "raise", json: Json = False) -> None:
-    """Measure mean, deviation, least and greatest value of each channel, and count the classes. Every row is read once."""
+    """Measure mean, standard deviation, minimum and maximum of each channel, and count the classes. Every row is read once."""
     from typing import Any
 
     from rich.table import Table
 
     from bitesize.cli.bar import counting
+    from bitesize.memory.budget import Budget
 
+    say_when_compiling()
     action: Any = parse_on_error(on_error)
     source = opening.open(data)
     if not json:
         print_understood(source)
     done = 0
-    with counting("reading", len(source), hide=json) as advance:
+    budget = Budget(memory)
+    with counting("reading", len(source), hide=json, budget=budget) as advance:
 
         def progress(rows: int, total: int) -> None:
             nonlocal done
             advance(rows - done)
             done = rows
 
-        found = source.statistics(memory, on_error=action, progress=progress)
+        found = source.statistics(budget, on_error=action, progress=progress)
     mean, std = found.normalization
     line = f"bs.Normalize({_numbers(mean)}, {_numbers(std)})"
     if json:
         print_json({**asdict(found), "normalize": line, "normalize_mean": mean, "normalize_std": std})
         return
-    table = Table("channel", "mean", "deviation", "least", "greatest", box=None)
-    names = ("red", "green", "blue", "alpha") if len(found.mean) > 1 else ("all values",)
-    for name, *numbers in zip(names, found.mean, found.std, found.least, found.greatest, strict=False):
+    table = Table("channel", "mean", "std", "min", "max", box=None)
+    for name, *numbers in zip(_channels(len(found.mean)), found.mean, found.std, found.least, found.greatest, strict=True):
         table.add_row(name, *(f"{number:.6g}" for number in numbers))
     console.print(table)
     if found.classes is not None:
@@ -45,10 +47,19 @@ def stats(data: Data, opening: Opening, memory: Memory = "auto", on_error: OnErr
         shown = ", ".join(f"{name} {count:,}" for name, count in list(found.classes.items())[:20])
         console.print(plain(f"classes: {shown}{', ...' if many else ''}"), highlight=False)
     if found.not_finite:
-        console.print(f"[red]{found.not_finite:,} values are NaN or infinite[/], and left out of the above", highlight=False)
+        console.print(
+            f"[red]{counted(found.not_finite, 'value')} NaN or infinite[/], left out of the above", highlight=False
+        )
     bad = f", and {found.bad:,} could not be read" if found.bad else ""
     console.print(f"{counted(found.rows, 'row')}{bad}", highlight=False)
     console.print(f"[bold]{line}[/]", highlight=False, soft_wrap=True)
+
+
+def _channels(count: int) -> list[str]:
+    """Name the channels: colors where there are as many, else numbers."""
+    if count == 1:
+        return ["all values"]
+    return ["red", "green", "blue", "alpha"][:count] if count in (3, 4) else [str(i) for i in range(count)]
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import command, console, counted, errors, plain, print_json, print_warning, understood
+from bitesize.cli.console import (
+    command,
+    console,
+    counted,
+    errors,
+    plain,
+    print_json,
+    print_warning,
+    say_when_compiling,
+    understood,
+)
 from bitesize.cli.options import (
     BatchSize,
     ImageSize,
@@ -229,6 +239,7 @@ def run(
     from bitesize.training.resume import read_finished
     from bitesize.training.train import train
 
+    say_when_compiling()
     watcher = Quiet() if quiet else Terminal(with_plan)
     job: Any = None
 

@@ -4,73 +4,133 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.engine.frames import Frames
+from bitesize.engine.held import Held, HeldRun
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.scratch import Scratch, scratch_nbytes
+from bitesize.engine.steps import Steps
+from bitesize.engine.window import Windowed
 from bitesize.memory.budget import Budget, Pool
+
+Task = NDArray[np.int64] | HeldRun
+
+
+class _Dealer:
+    """Deals the rows of whole batches to threads, in bites, and before them the runs that they are drawn from; as `Engine` does."""
+
+    def __init__(self, pipeline: Pipeline, steps: Steps, frames: Frames | None, deadline: float) -> None:
+        self._steps, self._bite, self._deadline = steps, pipeline.bite, deadline
+        self._place = (0, 0)
+        self._rows = np.empty(0, np.int64)
+        self._loads: deque[HeldRun] = deque()
+        self._lock = threading.Lock()
+        self.held: Held | None = None
+        self.dealt = 0
+        if frames is not None:
+            assert isinstance(pipeline.source, Windowed)
+            self.held = Held(pipeline.source, steps, self._place, frames)
+
+    def next(self) -> Task | None:
+        """Return some rows, or a run to load; None when time is up, and no batch is half done."""
+        with self._lock:
+            while not self._loads and not len(self._rows):
+                if time.perf_counter() > self._deadline:
+                    return None
+                step = self._steps.step(*self._place)
+                self._place = self._steps.after(*self._place)
+                self._rows = step.rows[: step.real]
+                if self.held is not None:
+                    self._loads += self.held.due(step)
+            if self._loads:
+                assert self.held is not None
+                load = self._loads.popleft()
+                self.held.enter(load)
+                return load
+            bite, self._rows = self._rows[: self._bite], self._rows[self._bite :]
+            if self.held is not None:
+                self.held.enter()
+            self.dealt += len(bite)
+            return bite
 
 
 def measure_bound(
-    pipeline: Pipeline, rows: NDArray[np.int64], threads: int, pool: Pool | None, budget: Budget
+    pipeline: Pipeline, steps: Steps, frames: Frames | None, threads: int, pool: Pool | None, budget: Budget, seconds: float
 ) -> float:  # fmt: skip
     """Measure reading, and decoding (at the scale at which the loader decodes) or casting, alone.
 
     Parameters
     ----------
-    pipeline
-        Of the loader.
-    rows
-        Row numbers, in the order in which they are read.
+    pipeline, steps, frames
+        Of the loader, which does nothing meanwhile: the same rows are read in the same order and the same way, from epoch 0 on.
     threads
         How many threads.
     pool
         Where memory for decoding comes from.
     budget
         Charged for everything else.
+    seconds
+        How long to measure; batches that are begun are finished.
 
     Returns
     -------
     float
         Rows per second, with files from wherever they are: read them once before to have them in the system's cache.
+
+    Raises
+    ------
+    DoesNotFit
+        If the budget has no room for what the threads work in.
     """
-    starts = iter(range(0, len(rows), pipeline.bite))
-    lock = threading.Lock()
-    errors: list[BaseException] = []
-
-    def deal() -> Iterator[NDArray[np.int64]]:
-        """Give bites of rows, each to one thread."""
-        while not errors:
-            with lock:
-                start = next(starts, None)
-            if start is None:
-                return
-            yield rows[start : start + pipeline.bite]
-
-    def work(scratch: Scratch) -> None:
-        """Be one thread."""
-        try:
-            for bite in deal():
-                pipeline.read_and_decode(bite, scratch)
-        except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
-            errors.append(error)
-        scratch.rest()
-
     fields = pipeline.bound_fields(pipeline.bite)
     each = scratch_nbytes(fields, pipeline.decodes, pipeline.kernel_values)
     charge = budget.charge(threads * each, "measuring the bound")
     scratches = [Scratch(fields, pipeline.decodes, pipeline.kernel_values, pool) for _ in range(threads)]
-    workers = [threading.Thread(target=work, args=(scratch,), name="bitesize-bound") for scratch in scratches]
+    errors: list[BaseException] = []
     begun = time.perf_counter()
+    dealer = _Dealer(pipeline, steps, frames, begun + seconds)
+
+    def work(scratch: Scratch) -> None:
+        """Be one thread; after an error too, since others may wait for the runs that it would load."""
+        while (task := dealer.next()) is not None:
+            try:
+                _do(task, pipeline, dealer.held, scratch)
+            except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
+                errors.append(error)
+        scratch.rest()
+
+    workers = [threading.Thread(target=work, args=(scratch,), name="bitesize-bound") for scratch in scratches]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    seconds = time.perf_counter() - begun
+    spent = time.perf_counter() - begun
+    if dealer.held is not None:
+        dealer.held.close()
     charge.release()
     if errors:
         raise errors[0]
-    return len(rows) / seconds
+    return dealer.dealt / spent
+
+
+def _do(task: Task, pipeline: Pipeline, held: Held | None, scratch: Scratch) -> None:
+    """Load a run, or read and decode some rows."""
+    if isinstance(task, HeldRun):
+        assert held is not None
+        held.load(task)
+        return
+    if held is None:
+        pipeline.read_and_decode(task, scratch)
+        return
+    source = pipeline.source
+    assert isinstance(source, Windowed)
+    source.using(held)
+    try:
+        pipeline.read_and_decode(task, scratch)
+    finally:
+        source.using(None)
+        held.leave(task)

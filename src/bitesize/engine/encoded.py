@@ -105,6 +105,7 @@ class EncodedRows:
         scratch: Scratch,
     ) -> None:
         """Draw what was read into ``readers``, and note in ``failed`` what could not be, by index; see `Pipeline.fill`."""
+        scratch.clock.nbytes += sum(data.nbytes for reader in readers.values() for data in reader.files.values())
         later = [i for i, error in failed.items() if isinstance(error, NoRoom)]
         images, drawn = readers[self._image].files, out[self._image]
         for i, row in enumerate(rows.tolist()):
@@ -287,6 +288,7 @@ class EncodedRows:
             raise error.causes[0] from None
         finally:
             scratch.clock.read += perf_counter() - begun
+        scratch.clock.nbytes += sum(reader.files[0].nbytes for reader in readers.values())
         return {name: reader.files[0] for name, reader in readers.items()}
 
 

@@ -76,7 +76,7 @@ class Wait:
         BatchesHeld
             If the caller has held every slot for too long.
         """
-        # Batches in reference cycles; then what JAX has done with, and lets go of when the collector begins.
+        # Older reference cycles, which can take a second; then what JAX has done with, and lets go of when the collector begins.
         gc.collect(0 if self._collected else 2)
         if not self._collected:
             self._collected = True
@@ -87,7 +87,7 @@ class Wait:
         if waited > KEPT_SECONDS and not self._said:
             self._said = True
             warnings.warn(
-                f"all {len(self._ring)} slots of a loader are held by batches that are still referenced. Waiting, since a step "
+                f"all {len(self._ring)} batch buffers of a loader are held by batches that are still referenced. Waiting, since a step "
                 f"that runs may let go of some; if your program keeps them (in a list, a cache, a shuffle buffer): {self._holder.advice}",
                 stacklevel=2,
             )
@@ -100,7 +100,7 @@ class Wait:
         collects = self._holder.collects
         where = (collects(sys._getframe(1)) if collects is not None else "") or kept_in_notebook(self._ring)
         raise BatchesHeld(
-            f"all {len(self._ring)} slots of this loader are held by batches that are still referenced, so there is none to "
+            f"all {len(self._ring)} batch buffers of this loader are held by batches that are still referenced, so there is none to "
             f"fill.{f' {where}' if where else ''} {self._holder.advice}: a list of all batches is the whole data in memory again. "
             "Labels and other fields of up to 64 bytes a row, but for the primary input, need no copy."
         )

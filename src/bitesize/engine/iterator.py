@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bitesize.batch import Batch
+from bitesize.engine.epoch_log import EpochLog
 from bitesize.engine.holding import Holder
 from bitesize.engine.run import Run
 from bitesize.engine.workers import Engine
@@ -31,6 +32,7 @@ class BatchIterator(Iterator[Batch]):
         self._closed: str | None = None  # why
         self._finished = False
         self._turn = threading.Lock()
+        self._log = EpochLog()
 
     def __next__(self) -> Batch:
         self._engine.check_process()
@@ -47,7 +49,8 @@ class BatchIterator(Iterator[Batch]):
                 self._finished = True
                 self._loader.set_epoch(self._run.taken[0])
             raise StopIteration
-        began = time.perf_counter()
+        began, ring = time.perf_counter(), self._engine.ring
+        holds_all = ring.leased == len(ring)
         filling = self._engine.take(self._run, self._holder, lambda: self._closed is not None)
         step = filling.step
         if filling.error is not None:
@@ -73,7 +76,11 @@ class BatchIterator(Iterator[Batch]):
             self._loader.source.check_unchanged()
             self._loader.adapt()
         self._loader.took(step.epoch, step.position)
-        self._loader.stats.count(step.real, time.perf_counter() - began)
+        # With every slot in the caller's hands, there was none to make this batch in until one came home.
+        held = max(0.0, filling.started - began) if holds_all else 0.0
+        waited = time.perf_counter() - began
+        self._loader.stats.count(step.real, waited - held, held)
+        self._log.count(self._loader, step, waited)
         return batch
 
     def close(self) -> None:

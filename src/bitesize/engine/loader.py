@@ -251,25 +251,25 @@ class Loader(Described, Standing):
         """Let an output prepare the memory of every slot, now and when one is added; before the first loop."""
         self._parts[1].each(prepare)
 
-    def measure_bound(self, rows: int) -> float:
+    def measure_bound(self, seconds: float = 1.0) -> float:
         """Measure how many rows a second this loader's threads could read and decode if they did nothing else.
 
         A loop that is under way ends.
 
         Parameters
         ----------
-        rows
-            How many rows of epoch 0 to take, from its first on.
+        seconds
+            How long to measure, about: batches that are begun are finished.
 
         Returns
         -------
         float
-            Rows per second.
+            Rows per second, of epoch 0 and those after it.
         """
-        if self._engine is not None:
-            self._engine.rest()
-        chosen = self.order.rows(0, 0, min(rows, self.order.length))
-        return measure_bound(self._pipeline, chosen, self._working, self._parts[2], self.budget)
+        engine = self._engine = self._engine or self._start_engine()
+        engine.rest()
+        threads, pool = engine.crew.working, self._parts[2]
+        return measure_bound(self._pipeline, self.steps, self._frames, threads, pool, self.budget, seconds)
 
     def close(self) -> None:
         """End the threads and give all bytes back; batches that are still held stay valid.
@@ -339,7 +339,7 @@ class Loader(Described, Standing):
         fields = self._pipeline.scratch_fields(self.steps.rows_of_rank)
         kernel_values, decodes = self._pipeline.kernel_values, self._pipeline.decodes
         scratches = [Scratch(fields, decodes, kernel_values, pool) for _ in range(self.threads)]
-        self.stats.watch([scratch.clock for scratch in scratches], usable_cpus())
+        self.stats.watch([scratch.clock for scratch in scratches], usable_cpus(), self.source.spec, self.spec)
         self._frames = Frames(self._needs.window) if self._windowed is not None else None
         crew = Crew(self._working, self.threads)
         engine = Engine(self._pipeline, self.steps, self._policy, ring, scratches, pool, crew, self._frames)

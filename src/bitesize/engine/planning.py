@@ -15,7 +15,7 @@ from bitesize.errors import BadSetting, DoesNotFit
 from bitesize.memory.budget import Budget, Pool
 from bitesize.memory.limits import MOST_STANDBY, Limit
 from bitesize.memory.plan import Part, Plan
-from bitesize.memory.sizes import format_size
+from bitesize.memory.sizes import counted, format_size
 from bitesize.order.order import Order
 from bitesize.order.weighted import balanced
 from bitesize.sources.base import Source
@@ -67,18 +67,18 @@ class Needs:
         beside = f" and {spare} in reserve" if spare else ""
         detail = f"{working}{beside}, {format_size(each)} each{' to read files into' if pipeline.decodes else ''}"
         parts = [Part("thread scratch", self.threads * each, detail)]
-        parts.append(Part("index", source.nbytes, f"names and labels of {len(source):,} rows"))
+        parts.append(Part("index", source.nbytes, f"names and labels of {counted(len(source), 'row')}"))
         parts.append(Part("order", self.order.nbytes + rows * _ROW_OVERHEAD * 4, self.order.detail))
         if self.window and self.order.windows is not None:
             lanes = self.order.windows.lanes
             held = min(self.order.windows.stretch * lanes, len(source))
-            parts.append(Part("window", self.window, f"{held:,} rows in {lanes} lanes, and the next runs"))
+            parts.append(Part("window", self.window, f"{held:,} rows to draw from, and what is read next"))
         return [part for part in parts if part.nbytes]
 
     def slots_part(self, rows: int, slots: int) -> Part:
         """Tell the need of the ring."""
         nbytes = batch_nbytes(self.pipeline, rows)
-        return Part("slots", slots * nbytes, f"{slots} batches of {format_size(nbytes)}")
+        return Part("batch buffers", slots * nbytes, f"{counted(slots, 'batch', 'batches')} of {format_size(nbytes)}")
 
     def pool_nbytes(self, rows: int, slots: int, total: int, left: int) -> int:
         """Choose the pool's size from the budget, and what the other parts leave of it and of the room there is."""
@@ -216,7 +216,7 @@ def grow_or_refuse(needs: Needs, steps: Steps, slots: int, budget: Budget) -> No
     """Let an automatic budget grow to the need; raise `DoesNotFit` with need, room and setting where that is not enough."""
     rows = steps.rows_of_rank
     need = needs.total(rows, slots)
-    if budget.grow(need, f"batches of {steps.batch_size} rows need it"):
+    if budget.grow(need, f"batches of {counted(steps.batch_size, 'row')} need it"):
         _refuse_unless_there_is_room(need, needs.room)
         return
     free = budget.most - budget.granted
@@ -233,7 +233,7 @@ def grow_or_refuse(needs: Needs, steps: Steps, slots: int, budget: Budget) -> No
         ways += f", or lower window or lanes of the order: {format_size(needs.window)} are for its window"
     beside = f" and {format_size(rest)} beside them" if rest else ""
     raise DoesNotFit(
-        f"{rows} rows of {needs.pipeline.out[needs.pipeline.source.main]} take {format_size(slot)} a slot; {slots} slots need "
+        f"{counted(rows, 'row')} of {needs.pipeline.out[needs.pipeline.source.main]} {'takes' if rows == 1 else 'take'} {format_size(slot)} a batch; {slots} batches in memory need "
         f"{format_size(slots * slot)}{beside}, and {room}{budget.bound}. {ways}."
     )
 

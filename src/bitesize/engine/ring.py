@@ -130,7 +130,7 @@ class Ring:
         DoesNotFit
             If they do not fit the budget.
         """
-        charges = [self._budget.charge(self.slot_nbytes, "slots") for _ in range(slots)]
+        charges = [self._budget.charge(self.slot_nbytes, "batch buffers") for _ in range(slots)]
         added = [Slot(self._fields, self._rows, charge) for charge in charges]
         if self._prepare is not None:
             for slot in added:

@@ -27,6 +27,7 @@ class Filling:
     begun: int = 0  # rows that were given to threads
     pending: int = 0  # rows that are not done yet
     error: BaseException | None = None
+    started: float = 0.0  # when it got its slot, on the clock of `time.perf_counter`
     token: Token | None = None  # once it is ready
 
 

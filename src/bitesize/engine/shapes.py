@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from bitesize.engine.first import mask_dtype_of_first_row, size_of_first_row
 from bitesize.errors import BadSetting, MissingPackage
 from bitesize.memory.budget import Budget
+from bitesize.packages import pip_install
 from bitesize.sources.base import Source
 from bitesize.spec import MOST_CHANNELS, Encoded, Field, channels_seem_first, image_channels
 from bitesize.transforms.base import Size, Step, Surrounded, Transform, as_colour
@@ -314,7 +315,7 @@ def dtype_setting(dtype: DTypeLike) -> np.dtype[Any]:
         try:
             from ml_dtypes import bfloat16
         except ImportError as error:
-            raise MissingPackage('dtype="bfloat16" needs a package: pip install ml_dtypes') from error
+            raise MissingPackage(f'dtype="bfloat16" needs a package: {pip_install("ml_dtypes")}') from error
         return np.dtype(bfloat16)  # type: ignore[no-any-return, unused-ignore]
     try:
         return np.dtype(dtype)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from bitesize.engine.latency import Latencies
+from bitesize.spec import Field
 
 # The consumer waits for less than this share of the time: loading keeps up.
 _KEEPS_UP = 0.05
 # Threads are off the processors for more than this share of their working time, beside reading: something holds them up.
 _HELD_UP = 0.3
-# Threads wait for a slot for more than this share of their time although the consumer waits too: handing over takes long.
-_HANDING_OVER = 0.4
+# The consumer and the threads both wait for more than this share of the time: handing batches over takes long.
+_OVERHEAD = 0.3
 _ADVICE = {
-    "disk": "more threads have more reads under way, and the second epoch finds in the system's cache what fits there",
+    "disk": "try more threads; the second epoch is faster where the data fit the system's page cache",
     "read and cast": "rows of fewer bytes (uint8 instead of float64) would be read that much faster",
     "decode": "images that are stored at the size they are used at decode fastest",
     "kernel": "a smaller output, or uint8 instead of float32, would leave less to compute",
     "your function": "what it does beside NumPy holds the interpreter: bitesize's own transforms run outside of it",
-    "Python": "rows are small: a larger batch_size spreads Python's share over more of them",
+    "Python": "rows are small: a larger batch_size makes Python's share of each smaller",
 }
 
 
@@ -37,13 +42,15 @@ class Clock:
         Seconds of a processor during ``busy``.
     rows : int
         Rows filled.
+    nbytes : int
+        Bytes of encoded images that were read.
     """
 
-    __slots__ = ("busy", "cpu", "decode", "draw", "fetch", "idle", "read", "rows", "user")
+    __slots__ = ("busy", "cpu", "decode", "draw", "fetch", "idle", "nbytes", "read", "rows", "user")
 
     def __init__(self) -> None:
         self.read = self.fetch = self.decode = self.draw = self.user = self.idle = self.busy = self.cpu = 0.0
-        self.rows = 0
+        self.rows = self.nbytes = 0
 
 
 @dataclass
@@ -55,7 +62,9 @@ class Stats:
     rows, batches : int
         Handed to the caller.
     waited : float
-        Seconds the caller waited for batches.
+        Seconds the caller waited for batches to be made.
+    held : float
+        Seconds the caller waited while it had every batch in its own hands, as JAX has while steps run.
     started : float
         `time.perf_counter` at the first request.
     ended : float
@@ -65,34 +74,61 @@ class Stats:
     rows: int = 0
     batches: int = 0
     waited: float = 0.0
+    held: float = 0.0
     started: float = 0.0
     ended: float = 0.0
     processors: int = 1
     _clocks: list[Clock] = field(default_factory=list, repr=False)
     _before: list[dict[str, float]] = field(default_factory=list, repr=False)
+    _waits: Latencies = field(default_factory=Latencies, repr=False)
+    _stored: int = 0
+    _drawn: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def watch(self, clocks: list[Clock], processors: int) -> None:
-        """Take the clocks of a loader's threads."""
+    def watch(
+        self, clocks: list[Clock], processors: int, stored: Mapping[str, Any] | None = None, drawn: Mapping[str, Field] | None = None
+    ) -> None:  # fmt: skip
+        """Take the clocks of a loader's threads, and the fields of a row, as stored and in a batch."""
         self._clocks, self.processors = clocks, processors
+        self._stored = sum(what.nbytes for what in (stored or {}).values() if isinstance(what, Field))
+        self._drawn = sum(field.nbytes for field in (drawn or {}).values())
         self._before = [_values(Clock())] * len(clocks)
 
     def reset(self) -> None:
         """Count from now on."""
         with self._lock:
-            self.rows, self.batches, self.waited, self.started, self.ended = 0, 0, 0.0, 0.0, 0.0
+            self.rows, self.batches, self.waited, self.held, self.started, self.ended = 0, 0, 0.0, 0.0, 0.0, 0.0
+            self._waits = Latencies()
             self._before = [_values(clock) for clock in self._clocks]
 
-    def count(self, rows: int, waited: float) -> None:
-        """Count one batch."""
+    def count(self, rows: int, waited: float, held: float = 0.0) -> None:
+        """Count one batch, and the seconds that were waited for it to be made, behind those in which the caller held all others."""
         with self._lock:
             now = time.perf_counter()
             if not self.batches:
-                self.started = now - waited
+                self.started = now - waited - held
             self.rows += rows
             self.batches += 1
             self.waited += waited
+            self.held += held
+            self._waits.add(waited)
             self.ended = now
+
+    def wait(self, share: float) -> float:
+        """Return the seconds below which a share of the waits for a batch were.
+
+        Parameters
+        ----------
+        share
+            0.5 for the median, 0.99 for the one wait in a hundred that is longer.
+
+        Returns
+        -------
+        float
+            At most 8 % too large.
+        """
+        with self._lock:
+            return self._waits.quantile(share)
 
     @property
     def rows_per_second(self) -> float:
@@ -101,9 +137,27 @@ class Stats:
         return self.rows / spent if spent > 0 else 0.0
 
     @property
+    def bytes_read(self) -> int:
+        """Bytes of the rows as they are stored: files of images, or arrays before they are cast; once decompressed, if they were."""
+        total = self._sum()
+        return int(total["nbytes"] + total["rows"] * self._stored)
+
+    @property
+    def bytes_handed_out(self) -> int:
+        """Bytes of the batches that the caller got."""
+        return self.rows * self._drawn
+
+    @property
+    def megabytes_per_second(self) -> tuple[float, float]:
+        """10^6 bytes a second that were read, and that were handed out; see `bytes_read` and `bytes_handed_out`."""
+        spent = max(self.ended - self.started, 1e-9)
+        return self.bytes_read / spent / 1e6, self.bytes_handed_out / spent / 1e6
+
+    @property
     def threads(self) -> int:
-        """How many threads work for the loader."""
-        return len(self._clocks)
+        """How many threads have worked for the loader; others stand by."""
+        busy = [clock.busy - before["busy"] for clock, before in zip(self._clocks, self._before, strict=True)]
+        return sum(each > 0.02 * max(busy) for each in busy) if any(busy) else len(self._clocks)
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -136,31 +190,31 @@ class Stats:
         if not self.rows or spent <= 0 or total["busy"] <= 0:
             return "nothing has been loaded yet"
         waits = self.waited / spent
-        if waits < _KEEPS_UP:
+        if waits < _KEEPS_UP or self.held > self.waited:
             return (
                 f"consumer-bound: loading keeps up; {1 - waits:.0%} of the time is the consumer's, and no setting here helps"
             )
+        # The caller waits, and processors have nothing to do, at the same time, at the least: one that validates does not wait.
+        both = waits - min(1.0, total["busy"] / (spent * min(self.threads, self.processors)))
+        if self.threads > 1 and both > _OVERHEAD:
+            return (
+                f"overhead-bound: for {both:.0%} of the time consumer and threads wait for each other: a larger batch_size makes fewer "
+                "and larger batches"
+            )
         working = {name: seconds for name, seconds in self.seconds.items() if name != "waiting for the consumer"}
         name, most = max(working.items(), key=lambda item: item[1])
-        bound = {"read and cast": "memory", "kernel": "kernel", "your function": "function", "Python": "Python"}.get(
-            name, name
-        )
-        share = most / total["busy"]
-        where = f"{name} takes {share:.0%} of the threads' time ({self.threads} threads, {self.processors} processors)"
-        held = total["busy"] - total["cpu"] - total["read"]
-        if self.threads > 1 and total["idle"] > _HANDING_OVER * (total["idle"] + total["busy"]):
-            return (
-                f"hand-over-bound: both the consumer and the threads wait for {min(waits, total['idle'] / total['busy']):.0%} "
-                "of the time: a larger batch_size means fewer batches to hand over"
-            )
-        if name != "disk" and held > _HELD_UP * total["busy"] and self.threads <= self.processors:
-            return (
-                f"interpreter-bound: {where}, but {held / total['busy']:.0%} of it waiting for a processor or for the "
-                "interpreter's lock: beside Python code that never pauses, sys.setswitchinterval(0.0005) hands it over sooner"
-            )
+        bound = {"read and cast": "memory", "your function": "function"}.get(name, name)
+        where = f"{bound}-bound: {name} takes {most / total['busy']:.0%} of the threads' time ({self._crew(total)})"
         if name not in ("disk", "your function", "Python") and self.threads < self.processors:
-            return f"{bound}-bound: {where}: threads={self.processors} would use them all"
-        return f"{bound}-bound: {where}: {_ADVICE[name]}"
+            return f"{where}: threads={self.processors} would use them all"
+        return f"{where}: {_ADVICE[name]}"
+
+    def _crew(self, total: Mapping[str, float]) -> str:
+        """Write how many threads work, and for how much of their time other threads keep them from it."""
+        held_up = max(0.0, total["busy"] - total["cpu"] - total["read"] - total["user"]) / total["busy"]
+        lock = f"; {held_up:.0%} of it waiting for a processor or Python's lock" if held_up > _HELD_UP else ""
+        threads, processors = self.threads, self.processors
+        return f"{threads} thread{'' if threads == 1 else 's'}, {processors} processor{'' if processors == 1 else 's'}{lock}"
 
     def _sum(self) -> dict[str, float]:
         total = _values(Clock())

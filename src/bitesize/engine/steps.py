@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -13,6 +14,9 @@ from bitesize.errors import BadSetting, BitesizeError, TooManyBadRows
 from bitesize.order.order import Order, Shard
 
 Last = Literal["short", "drop", "pad"]
+# So many bad rows are logged one by one; from there on one in as many.
+_LOGGED = 100
+_rows_log = logging.getLogger("bitesize.rows")  # by itself, for who reads `loader.bad` and wants a short log
 
 
 class Step(NamedTuple):
@@ -222,14 +226,31 @@ class Policy:
                 del self._of_epoch[old]
             rows = self._of_epoch.setdefault(epoch, set())
             rows.add(row)
+            fresh = row not in self.bad
             self.bad[row] = BadRow(row, path, str(error))
             self.kinds[row] = type(error)
-            count = len(rows)
+            count, found = len(rows), len(self.bad)
+        if fresh:
+            self._log(row, epoch, path, error, found)
         if count > self._most:
             raise TooManyBadRows(
                 f"{count} of {self._rows} rows are bad in epoch {epoch} so far, and max_bad={self._share:g} allows {self._most}; the "
                 f"last: {error}"
             ) from error
+
+    def _log(self, row: int, epoch: int, path: str, error: Exception, found: int) -> None:
+        """Log a row that is bad for the first time; of many, every hundredth."""
+        if found > _LOGGED and found % _LOGGED:
+            return
+        text = str(error)
+        where = "" if path in text else f"{path}: "
+        if found < _LOGGED:
+            _rows_log.warning("skipped row %d (epoch %d): %s%s", row, epoch, where, text)
+        else:
+            _rows_log.warning(
+                "skipped row %d (epoch %d): %s%s; %d bad rows so far: every %dth of them is logged, and loader.bad lists "
+                "all", row, epoch, where, text, found, _LOGGED
+            )  # fmt: skip
 
 
 def _of_row(error: BitesizeError, row: int) -> BitesizeError:

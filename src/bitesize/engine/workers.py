@@ -8,6 +8,7 @@ begins a new one on the same slots and threads.
 from __future__ import annotations
 
 import _thread
+import gc
 import os
 import queue
 import threading
@@ -159,6 +160,7 @@ class Engine:
         key = run.taken
         self._moved = time.monotonic()
         wait: Wait | None = None
+        collected = False
         while True:
             with run.lock:
                 if run.cancelled or ended():
@@ -171,6 +173,9 @@ class Engine:
                     # Before the batch is taken: Ctrl-C may come in between, and one that is lost must be made anew.
                     run.taken = self.steps.after(*key)
                     return run.ready.pop(key)
+            if not collected and self.ring.leased == len(self.ring):
+                gc.collect(1)  # young reference cycles, as Keras on torch leaves them, before any wait
+                collected = True
             if self._changed(run):
                 continue
             self.check()
@@ -345,7 +350,7 @@ class Engine:
             return None
         epoch, position = run.next
         run.next = self.steps.after(epoch, position)
-        filling = Filling(run, None, slot, np.empty(0, np.bool_), ())  # type: ignore[arg-type]
+        filling = Filling(run, None, slot, np.empty(0, np.bool_), (), started=time.perf_counter())  # type: ignore[arg-type]
         try:
             step = filling.step = self.steps.step(epoch, position)
             if run.held is not None:

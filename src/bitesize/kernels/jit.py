@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,37 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # "contract" lets a product and a sum become one fused instruction; nothing else of IEEE arithmetic is given up.
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
+
+
+def _fallback() -> Path:
+    """Return the folder for compiled kernels where no other can be written."""
+    user = os.environ.get("USER", os.environ.get("USERNAME", "user"))
+    return Path(tempfile.gettempdir()) / f"bitesize-kernels-{user}"
+
+
+def _marker() -> Path:
+    """Return the file that is there once kernels have been compiled on this machine, by this version of Python.
+
+    It lies where Numba keeps what it compiles, as far as that is known without loading Numba.
+    """
+    beside = Path(__file__).parent / "__pycache__"
+    folder = Path(os.environ["NUMBA_CACHE_DIR"]) if os.environ.get("NUMBA_CACHE_DIR") else beside
+    if not os.access(folder if folder.is_dir() else folder.parent, os.W_OK):
+        folder = _fallback()
+    return folder / f"bitesize-{sys.implementation.cache_tag}.compiled"
+
+
+def compiled_before() -> bool:
+    """Whether kernels have been compiled on this machine: then what is compiled is loaded, or little is left to compile."""
+    return _marker().is_file()
+
+
+def note_compiled() -> None:
+    """Note that kernels have been compiled on this machine."""
+    marker = _marker()
+    if not marker.is_file():
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
 
 
 def jit(function: Function) -> Function:
@@ -26,9 +58,7 @@ def jit(function: Function) -> Function:
     try:
         compiled = numba.njit(**_OPTIONS)(function)
     except RuntimeError:  # numba: "cannot cache function ...: no locator available"
-        folder = (
-            Path(tempfile.gettempdir()) / f"bitesize-kernels-{os.environ.get('USER', os.environ.get('USERNAME', 'user'))}"
-        )
+        folder = _fallback()
         logging.getLogger("bitesize").info("no folder for compiled kernels can be written: they are kept in %s", folder)
         numba.config.CACHE_DIR = str(folder)
         compiled = numba.njit(**_OPTIONS)(function)

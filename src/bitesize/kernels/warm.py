@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 
 import numpy as np
 
-# Loading compiled code takes less than this many seconds beside the interpreter's own work; compiling takes more.
-_PATIENCE = 2.5
+from bitesize.kernels.jit import compiled_before, note_compiled
+
+_log = logging.getLogger("bitesize")
 _lock = threading.Lock()
 _begun: set[str] = set()
 _done: set[str] = set()
 # Names a piece of compiled code; and runs it once on nothing, which loads or compiles it.
 Job = tuple[str, Callable[[], None]]
+
+
+class _Announcement:
+    """Says once a process that kernels are about to be compiled, if none ever were on this machine."""
+
+    def __init__(self) -> None:
+        self.say: Callable[[], None] = lambda: _log.info("compiling kernels for this machine: once, a few seconds")
+        self._due = True
+
+    def make(self) -> None:
+        """Say it, if it is due."""
+        with _lock:
+            due, self._due = self._due, False
+        if due and not compiled_before():
+            self.say()
+
+
+_announcement = _Announcement()
+
+
+def announce_compiling(say: Callable[[], None]) -> None:
+    """Choose who is told that kernels are about to be compiled for the first time on this machine; by default the log."""
+    _announcement.say = say
+
+
+@contextlib.contextmanager
+def compiling() -> Iterator[None]:
+    """Within the block, code may be compiled; it is said if that is the first time on this machine."""
+    _announcement.make()
+    yield
+    with contextlib.suppress(OSError):  # no folder can be written: then it is said, and done, each time
+        note_compiled()
 
 
 def warm(jobs: Iterable[Job]) -> None:
@@ -27,6 +61,7 @@ def warm(jobs: Iterable[Job]) -> None:
         fresh = [job for job in jobs if job[0] not in _begun]
         _begun.update(name for name, _ in fresh)
     if fresh:
+        _announcement.make()  # here, not in the thread: before anything is printed of what is loaded
         threading.Thread(target=_run, args=(fresh,), name="bitesize-compile").start()
 
 
@@ -36,22 +71,13 @@ def is_warm(name: str) -> bool:
 
 
 def _run(jobs: list[Job]) -> None:
-    said = threading.Timer(_PATIENCE, _say)
-    said.daemon = True
-    said.start()
     try:
-        for name, job in jobs:
-            job()
-            _done.add(name)
-    except Exception:
-        # Whoever needs it compiles it then, and gets the error.
-        logging.getLogger("bitesize").debug("compiled code could not be loaded ahead", exc_info=True)
-    finally:
-        said.cancel()
-
-
-def _say() -> None:
-    logging.getLogger("bitesize").warning("bitesize compiles its kernels for this kind of data: once, a few seconds")
+        with compiling():
+            for name, job in jobs:
+                job()
+                _done.add(name)
+    except Exception:  # noqa: BLE001 - whoever needs it compiles it then, and gets the error
+        _log.debug("compiled code could not be loaded ahead", exc_info=True)
 
 
 def readers() -> Job:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitesize.memory.limits import AVAILABLE
-from bitesize.memory.sizes import format_size
+from bitesize.memory.sizes import counted, format_size
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,6 @@ class Plan:
         table = self.table()
         widths = [max(len(line[i]) for line in table) for i in (0, 1)]
         fields = ", ".join(f"{name} {what}" for name, what in self.fields.items())
-        head = f"{self.rows:,} rows, {self.batches:,} batches of {self.batch_size}: {fields}"
+        head = f"{counted(self.rows, 'row')}, {counted(self.batches, 'batch', 'batches')} of {self.batch_size}: {fields}"
         body = [f"  {what:<{widths[0]}}  {size:>{widths[1]}}  {detail}" for what, size, detail in table]
         return "\n".join([head, *body, self.verdict, *self.hints])

@@ -78,3 +78,14 @@ def format_size(nbytes: int, *, ceil: bool = False) -> str:
     step = 0.1 if value < 20 else 1.0
     rounded = -(-value // step) * step if ceil else round(value / step) * step
     return f"{rounded:.1f} {unit}" if step < 1 else f"{rounded:.0f} {unit}"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(1200, "row"), counted(2, "class", "classes")
+    ('1 row', '1,200 rows', '2 classes')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bitesize.engine.holding import PENDING_PATIENCE, Holder
 from bitesize.errors import BadSetting, MissingPackage
 from bitesize.outputs.base import MASK, Epochs, check_loader, check_mask, check_shard, with_mask
+from bitesize.packages import pip_install
 
 if TYPE_CHECKING:
     from bitesize.batch import Batch
@@ -58,7 +59,7 @@ def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBa
     try:
         import jax
     except ImportError as error:
-        raise MissingPackage(f"JAX cannot be imported ({error}): pip install jax") from error
+        raise MissingPackage(f"JAX cannot be imported ({error}): {pip_install('jax')}") from error
     check_loader(loader, "to_jax")
     check_mask(loader)
     batch = loader.batch_size

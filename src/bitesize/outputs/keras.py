@@ -35,9 +35,10 @@ from bitesize.outputs.base import (
     warn_of_unscaled,
 )
 from bitesize.outputs.keras_calls import LOOKS, TAKES, Caller
-from bitesize.outputs.keras_tensorflow import switch_off_autotuning
 from bitesize.outputs.keras_distribution import refuse_indivisible
+from bitesize.outputs.keras_tensorflow import switch_off_autotuning
 from bitesize.outputs.keras_tensors import on_torch, tensors
+from bitesize.packages import pip_install
 
 if TYPE_CHECKING:
     from bitesize.engine.iterator import BatchIterator
@@ -108,7 +109,7 @@ def to_keras(
         import keras
     except ImportError as error:
         raise MissingPackage(
-            f"Keras cannot be imported ({error}): pip install keras jax brings it, with JAX; the environment variable "
+            f"Keras cannot be imported ({error}): {pip_install('keras', 'jax')} brings it, with JAX; the environment variable "
             "KERAS_BACKEND chooses among jax, torch and tensorflow, and Keras's own default is tensorflow"
         ) from error
     check_loader(loader, "to_keras")

@@ -9,6 +9,7 @@ from bitesize.engine.holding import PENDING_PATIENCE, Holder
 from bitesize.errors import BadSetting, MissingPackage
 from bitesize.outputs.base import Epochs, Fields, as_tuples, check_loader, chosen_fields, chosen_weights, leave_out, pick
 from bitesize.outputs.tensorflow_calls import Waiting
+from bitesize.packages import pip_install
 
 if TYPE_CHECKING:
     from bitesize.batch import Batch
@@ -62,7 +63,7 @@ def to_tensorflow(
     try:
         import tensorflow as tf
     except ImportError as error:
-        raise MissingPackage(f"TensorFlow cannot be imported ({error}): pip install tensorflow") from error
+        raise MissingPackage(f"TensorFlow cannot be imported ({error}): {pip_install('tensorflow')}") from error
     check_loader(loader, "to_tensorflow")
     loader.steps.refuse_empty_shares("TensorFlow")
     inputs, targets = chosen_fields(loader, inputs, targets)

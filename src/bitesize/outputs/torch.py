@@ -29,6 +29,7 @@ from bitesize.outputs.base import (
     with_mask,
 )
 from bitesize.outputs.torch_calls import collecting, lightning_predicts, names_of_tuple, refuse_batches_of_batches
+from bitesize.packages import pip_install
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
@@ -97,7 +98,7 @@ def to_torch(
     try:
         import torch
     except ImportError as error:
-        raise MissingPackage(f"PyTorch cannot be imported ({error}): pip install torch") from error
+        raise MissingPackage(f"PyTorch cannot be imported ({error}): {pip_install('torch')}") from error
     check_loader(loader, "to_torch")
     names = None if as_tuple is False else _tuple_fields(loader, as_tuple)
     if names is None:

@@ -67,8 +67,6 @@ class Source(Combining, ABC):
         The module of another package that it needs, or empty.
     in_parts : bool
         Whether data of this kind may tell for each row whether it is for training or for validation (``split=``).
-    extra : str
-        What brings it: ``pip install "bitesize[extra]"``.
     reads_files : bool
         Whether `read` reads from disk by `files`, which is faster once compiled code is loaded.
     mixture : Mixture or None
@@ -84,7 +82,6 @@ class Source(Combining, ABC):
     has_members: ClassVar[bool] = False
     in_parts: ClassVar[bool] = False
     package: ClassVar[str] = ""
-    extra: ClassVar[str] = ""
     reads_files = False
     spec: Spec
     classes: tuple[str, ...] | None = None

@@ -10,6 +10,7 @@ from bitesize.errors import BadFile, BadSetting, DoesNotFit, MissingPackage
 from bitesize.files.state import FileState
 from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
+from bitesize.packages import pip_install
 from bitesize.sources.arrow_rows import ArrowSource
 from bitesize.sources.arrow_stacked import fits_float
 from bitesize.sources.arrow_table import Part, pool
@@ -100,7 +101,7 @@ def read_numbers(paths: Sequence[str], asked: Asked) -> NumberTable:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise MissingPackage(
-            f"{paths[0]} is a table of numbers, not of paths of files, which needs pyarrow: pip install pyarrow"
+            f"{paths[0]} is a table of numbers, not of paths of files, which needs pyarrow: {pip_install('pyarrow')}"
         ) from error
     size, room = sum(os.path.getsize(path) for path in paths), available().room
     if size * _GROWS > room:

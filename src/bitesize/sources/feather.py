@@ -30,7 +30,7 @@ class Feather(ArrowSource):
     title = "Feather and Arrow files"
     suffixes = (".feather", ".arrow", ".ipc")
     in_parts = True
-    package, extra = "pyarrow", "parquet"
+    package = "pyarrow"
 
     def __init__(self, paths: Sequence[str], asked: Asked) -> None:
         self._states = {path: FileState.of(os.fsencode(path)) for path in paths}

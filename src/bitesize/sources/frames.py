@@ -26,7 +26,7 @@ class Frame(ArrowSource):
 
     title = "data frames of pandas and Polars, Arrow tables"
     in_parts = True
-    package, extra = "pyarrow", "parquet"
+    package = "pyarrow"
 
     def __init__(self, table: Any, asked: Asked, where: str, copied: int = 0) -> None:
         self._frame, self._copied = table, copied

@@ -29,7 +29,7 @@ class Hdf5(ColumnSource):
 
     title = "HDF5 files"
     suffixes = (".h5", ".hdf5", ".hdf", ".he5")
-    package, extra = "h5py", "hdf5"
+    package = "h5py"
     has_members = True
     one_row_kind = Hdf5Files
 

@@ -69,7 +69,7 @@ class Hdf5Files(MemberRows, FileSource):
     """
 
     title = "HDF5 files of one row each"
-    package, extra = "h5py", "hdf5"
+    package = "h5py"
     has_names = True
 
     def __init__(self, files: Files, asked: Asked) -> None:

@@ -27,7 +27,7 @@ class HuggingFace(ArrowSource):
 
     title = "datasets of Hugging Face"
     in_parts = True
-    package, extra = "datasets", "huggingface"
+    package = "datasets"
 
     def __init__(self, dataset: Any, asked: Asked) -> None:
         self._dataset = dataset.with_format("arrow")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import pkgutil
 import warnings
 from typing import Any
 
 from bitesize.errors import BadSetting, MissingPackage
+from bitesize.packages import is_installed, pip_install
 from bitesize.sources.base import Source
 
 # Another package adds its sources under this name: `[project.entry-points."bitesize.sources"]`.
@@ -48,13 +48,13 @@ def others() -> tuple[type[Source], ...]:
 
 def installed(kind: type[Source]) -> bool:
     """Whether the package that a source needs is there."""
-    return not kind.package or importlib.util.find_spec(kind.package) is not None
+    return not kind.package or is_installed(kind.package)
 
 
 def need(kind: type[Source]) -> None:
     """Raise `MissingPackage` with the install line where a source needs a package that is not there."""
     if not installed(kind):
-        raise MissingPackage(f"{kind.title} needs {kind.package}: pip install {kind.package}")
+        raise MissingPackage(f"{kind.title} needs {kind.package}: {pip_install(kind.package)}")
 
 
 def by_suffix(name: str) -> type[Source] | None:

@@ -26,7 +26,7 @@ class MapStyle(Source):
     """
 
     title = "PyTorch datasets with a length"
-    package, extra = "torch", "torch"
+    package = "torch"
 
     def __init__(self, dataset: Any, asked: Asked) -> None:
         self._dataset = dataset

@@ -41,7 +41,7 @@ class Parquet(ArrowSource):
     title = "Parquet files"
     suffixes = (".parquet", ".pq")
     in_parts = True
-    package, extra = "pyarrow", "parquet"
+    package = "pyarrow"
 
     def __init__(self, paths: list[str], asked: Asked) -> None:
         self._groups: list[tuple[str, int, RowGroup]] = []

@@ -24,7 +24,7 @@ def renumber(source: Source, classes: Sequence[str]) -> Source:
     there = set(classes)
     unknown = [name for name in source.classes if name not in there]
     if unknown:
-        raise BadSetting(f"the class {unknown[0]!r} is none of {', '.join(classes[:10])}")
+        raise BadSetting(f"the class {unknown[0]!r} is unknown; there are {', '.join(classes[:10])}")
     if tuple(classes) == source.classes:
         return source
     place = {name: i for i, name in enumerate(classes)}

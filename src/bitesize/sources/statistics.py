@@ -16,6 +16,7 @@ from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
 from bitesize.decode.header import read_info
 from bitesize.decode.reduced import log_losses
 from bitesize.errors import BadFile, BadRows, BadSetting, BitesizeError, DoesNotFit, without_frames
+from bitesize.kernels.warm import compiling
 from bitesize.memory.budget import Budget, Pool, as_budget
 from bitesize.memory.limits import check_threads, processor_share
 from bitesize.memory.mapping import aligned, allocate
@@ -92,7 +93,11 @@ def measure(
     budget = as_budget(memory)
     reader: type[Images | _Arrays] = Images if isinstance(what, Encoded) else _Arrays
     bite, total = reader.bite(source), _Total(reader.channels(source), strict=on_error == "raise")
-    with reader.prepared(source, threads, budget) as idle, ThreadPoolExecutor(threads, "bitesize-statistics") as pool:
+    with (
+        compiling(),
+        reader.prepared(source, threads, budget) as idle,
+        ThreadPoolExecutor(threads, "bitesize-statistics") as pool,
+    ):
 
         def work(start: int) -> _Part:
             """Measure one bite with what some thread has just put back."""

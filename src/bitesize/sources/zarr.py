@@ -23,7 +23,7 @@ class Zarr(ColumnSource):
     """Arrays of equal length of a Zarr group, each a field under its name; of a single array the field is ``x``."""
 
     title = "Zarr folders, of format 2 and 3"
-    package, extra = "zarr", "zarr"
+    package = "zarr"
     has_members = True
     one_row_kind = ZarrFolders
 

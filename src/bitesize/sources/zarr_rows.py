@@ -48,7 +48,7 @@ class ZarrFolders(MemberRows, FileSource):
     """
 
     title = "Zarr folders of one row each"
-    package, extra = "zarr", "zarr"
+    package = "zarr"
     has_names = True
 
     def __init__(self, files: Files, asked: Asked) -> None:

@@ -16,6 +16,7 @@ from bitesize.engine.loader import Loader
 from bitesize.errors import BadFile, BadSetting, MissingPackage
 from bitesize.memory.budget import Budget
 from bitesize.outputs.sklearn import Progress, partial_fit
+from bitesize.packages import pip_install
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.training.classes import largest_class
@@ -63,7 +64,7 @@ def build_estimator(name: str, seed: int) -> Any:
         import skops.io  # noqa: F401 - which saves it: an hour later would be too late to miss it
         from sklearn.utils import all_estimators
     except ImportError as error:
-        raise MissingPackage(f"--model {name} needs scikit-learn and skops: pip install scikit-learn skops") from error
+        raise MissingPackage(f"--model {name} needs scikit-learn and skops: {pip_install('sklearn', 'skops')}") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn's, about what it lists: some is on its way out
         known = {one: kind for one, kind in all_estimators("classifier") if hasattr(kind, "partial_fit")}
@@ -315,7 +316,7 @@ def load_estimator(path: Path) -> EstimatorModel:
     try:
         import skops.io
     except ImportError as error:
-        raise MissingPackage(f"{path} needs skops: pip install scikit-learn skops") from error
+        raise MissingPackage(f"{path} needs scikit-learn and skops: {pip_install('sklearn', 'skops')}") from error
     try:
         foreign = skops.io.get_untrusted_types(file=path)
         strange = [name for name in foreign if not name.startswith("sklearn.")]

@@ -6,6 +6,8 @@ one training: each is told once of its begin and its end, and batches are number
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ from bitesize.errors import BadSetting
 from bitesize.outputs.keras import to_keras
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
+
+_log = logging.getLogger("bitesize")
 
 
 def fit(
@@ -161,6 +165,7 @@ def continued(callbacks: Sequence[Any], model: Any, epochs: int, verbose: int | 
         offset = 0
         begun = ends = False
         weights: list[Any] | None = None
+        began = 0.0
 
         def on_train_begin(self, logs: Any = None) -> None:
             """Pass it on the first time."""
@@ -175,6 +180,7 @@ def continued(callbacks: Sequence[Any], model: Any, epochs: int, verbose: int | 
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             """Let callbacks have what they remember before they hear of it."""
+            self.began = time.perf_counter()
             if self.checkpoint is not None:
                 self.checkpoint.put_back()
             super().on_epoch_begin(epoch, logs)
@@ -182,6 +188,8 @@ def continued(callbacks: Sequence[Any], model: Any, epochs: int, verbose: int | 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             """Keep weights that Keras is about to replace by their averages, where that is not yet the end."""
             super().on_epoch_end(epoch, logs)
+            figures = ", ".join(f"{name} {float(value):.4g}" for name, value in (logs or {}).items())
+            _log.info("trained epoch %d of %d in %.2f s: %s", epoch + 1, epochs, time.perf_counter() - self.began, figures)
             if not self.ends and getattr(self.model.optimizer, "use_ema", False):
                 self.weights = [keras.ops.copy(variable.value) for variable in self.model.trainable_variables]
 

@@ -12,7 +12,7 @@ from bitesize.engine.loader import Loader
 from bitesize.errors import DoesNotFit
 from bitesize.memory.budget import Budget
 from bitesize.memory.plan import Part, Plan
-from bitesize.memory.sizes import format_size
+from bitesize.memory.sizes import counted, format_size
 from bitesize.sources.base import Source
 from bitesize.training.settings import TrainSettings, geometry
 
@@ -71,7 +71,9 @@ class TrainingLoaders:
             If that is not enough, with the need, the room and the options that would make it fit.
         """
         need, beside = self.need(batch_size), " and validation" if self._val is not None else ""
-        fits = budget.grow(need, f"training{beside} with batches of {batch_size} rows need{'' if beside else 's'} it")
+        fits = budget.grow(
+            need, f"training{beside} with batches of {counted(batch_size, 'row')} need{'' if beside else 's'} it"
+        )
         limit = budget.limit
         if fits and need <= limit.room:
             return
@@ -89,7 +91,7 @@ class TrainingLoaders:
             )
         ways = f"Lower --batch-size to {smaller} or {way}" if smaller else f"No batch fits: {way}"
         raise DoesNotFit(
-            f"Loading for training{beside} needs {format_size(need, ceil=True)} with batches of {batch_size} rows, and {state}. {ways}."
+            f"Loading for training{beside} needs {format_size(need, ceil=True)} with batches of {counted(batch_size, 'row')}, and {state}. {ways}."
         )
 
     def open(self, batch_size: int, budget: Budget) -> tuple[Loader, Loader | None]:
@@ -154,5 +156,5 @@ def plan_of(train: Loader, val: Loader | None) -> Plan:
     if val is None:
         return train.plan
     beside = val.plan
-    part = Part("validation", beside.total, f"a second loader, for {beside.rows:,} rows")
+    part = Part("validation", beside.total, f"a second loader, for {counted(beside.rows, 'row')}")
     return replace(train.plan, parts=(*train.plan.parts, part))

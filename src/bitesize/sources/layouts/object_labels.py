@@ -13,6 +13,7 @@ import numpy as np
 from bitesize.errors import BadFile, BadSetting, MissingPackage, NotFound
 from bitesize.files.names import Names, names_of
 from bitesize.files.scan import class_key, scan
+from bitesize.packages import pip_install
 from bitesize.sources.base import Asked, Files, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.images import ImageFiles
@@ -249,7 +250,9 @@ def _names_in_yaml(path: str) -> tuple[str, ...]:
     try:
         import yaml
     except ImportError as error:
-        raise MissingPackage(f"{path} has the names of the classes; reading it needs PyYAML: pip install pyyaml") from error
+        raise MissingPackage(
+            f"{path} has the names of the classes; reading it needs PyYAML: {pip_install('yaml')}"
+        ) from error
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -1,0 +1,165 @@
+"""How far long work is: on a terminal a line that moves and always fits; elsewhere a line a minute, for logs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bitesize.cli.console import errors
+
+# Often enough that a log shows life, seldom enough that it does not fill up.
+EVERY_SECONDS = 60.0
+_LEAST_BAR, _MOST_BAR = 6, 24
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How far some work is.
+
+    Parameters
+    ----------
+    what
+        ``"epoch 3/5"`` or ``"reading"``.
+    done, total
+        For the bar.
+    count
+        The same for people: ``"120/984"``.
+    unit
+        What is counted, for logs: ``"batch"``; empty where that is clear.
+    others
+        Other figures, the most important first: where a line is short of room, the last are left out.
+    left
+        Seconds that are left, or None where that is not known yet.
+    """
+
+    what: str
+    done: float
+    total: float
+    count: str
+    unit: str = ""
+    others: tuple[str, ...] = ()
+    left: float | None = None
+
+    def text(self) -> str:
+        """Return all of it as one line for a log."""
+        left = () if self.left is None else (f"{format_left(self.left)} left",)
+        return ", ".join([self.what, f"{self.unit} {self.count}".strip(), *self.others, *left])
+
+    def fitted(self, width: int) -> tuple[str, int, str]:
+        """Return what stands before the bar, the width of the bar (0: none), and what stands behind it.
+
+        Figures are left out, the last first, until all fits; what, count and time left always stay.
+        """
+        left = format_left(self.left)
+        for shown in range(len(self.others), -1, -1):
+            behind = "  ".join([self.count, *self.others[:shown], left])
+            room = width - len(self.what) - len(behind) - 3  # two spaces, and the last column, where some terminals wrap
+            if room >= _LEAST_BAR:
+                return self.what, min(room, _MOST_BAR), behind
+        return self.what, 0, f"{self.count}  {left}"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        before, bar, behind = self.fitted(options.max_width)
+        line = Table.grid(padding=(0, 1, 0, 0))
+        shown: list[RenderableType] = [Text(before, no_wrap=True)]
+        if bar:
+            shown.append(ProgressBar(max(self.total, 1), self.done, width=bar))
+        line.add_row(*shown, Text(behind, no_wrap=True))
+        yield line
+
+
+def format_left(seconds: float | None) -> str:
+    """Write a time in hours, minutes and seconds.
+
+    Examples
+    --------
+    >>> format_left(3725.4), format_left(None)
+    ('1:02:05', '-:--:--')
+    """
+    if seconds is None:
+        return "-:--:--"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+class Pace:
+    """How fast counted work goes, and how long what is left takes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begun: float | None = None
+        self._first = self._done = 0.0
+        self._now = 0.0
+
+    def at(self, done: float) -> None:
+        """Note how much is done; the first note starts the clock, so that what is loaded once does not count."""
+        self._now = self._clock()
+        if self._begun is None:
+            self._begun, self._first = self._now, done
+        self._done = done
+
+    @property
+    def rate(self) -> float | None:
+        """Done a second, or None where that is not known yet."""
+        spent = 0.0 if self._begun is None else self._now - self._begun
+        return (self._done - self._first) / spent if spent > 0 and self._done > self._first else None
+
+    def left(self, total: float) -> float | None:
+        """Return the seconds until ``total`` is done, or None where that is not known yet."""
+        return None if not self.rate else max(0.0, (total - self._done) / self.rate)
+
+
+class Moving:
+    """Shows figures within a block: on a terminal they move, elsewhere they are printed to stderr once a minute.
+
+    Parameters
+    ----------
+    figures
+        Returns them as they are now; None before there are any.
+    console
+        The terminal, if it is one.
+    hide
+        Show nothing.
+    """
+
+    def __init__(self, figures: Callable[[], Figures | None], console: Console, *, hide: bool = False) -> None:
+        self._figures, self._hide = figures, hide
+        self._live = (
+            Live(get_renderable=self._shown, console=console, transient=True, refresh_per_second=5)
+            if console.is_interactive and not hide
+            else None
+        )
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Moving:
+        if self._live is not None:
+            self._live.start()
+        elif not self._hide and self._thread is None:
+            self._thread = threading.Thread(target=self._beat, name="bitesize-progress", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _shown(self) -> RenderableType:
+        return self._figures() or Text("")
+
+    def _beat(self) -> None:
+        while not self._end.wait(EVERY_SECONDS):
+            if (figures := self._figures()) is not None:
+                errors.print(figures.text(), markup=False, highlight=False, soft_wrap=True)

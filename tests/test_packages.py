@@ -1,0 +1,105 @@
+"""Packages that are missing are named as pip installs them, and only those that are missing."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import bitesize as bs
+from bitesize import packages
+from bitesize.packages import pip_install
+from bitesize.sources.kinds import kinds, need
+from bitesize.training.backend import choose_backend
+
+TOP = Path(__file__).parents[1]
+
+
+def extras() -> set[str]:
+    """Return the packages of the project's extras, as PyPI has them."""
+    groups = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    return {re.split(r"[<>=\[; ]", each)[0].lower() for group in groups.values() for each in group}
+
+
+def named() -> set[str]:
+    """Return the modules that the program's messages say how to install."""
+    found = {kind.package for kind in kinds() if kind.package}
+    for file in (TOP / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "pip_install":
+                found |= {each.value for each in node.args if isinstance(each, ast.Constant)}
+    return found
+
+
+@pytest.fixture
+def missing(monkeypatch):
+    """Let packages seem to be missing."""
+    gone: set[str] = set()
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        packages.importlib.util, "find_spec", lambda name, *more: None if name in gone else find(name, *more)
+    )
+    return gone.update
+
+
+def test_each_package_that_is_named_is_in_the_projects_extras(missing):
+    modules = named()
+    assert modules >= {"keras", "jax", "torch", "tensorflow", "sklearn", "skops", "pyarrow", "h5py", "zarr", "yaml"}
+    missing(modules)
+    for module in modules:
+        assert pip_install(module).removeprefix("pip install ") in extras(), module
+
+
+def test_no_message_installs_what_is_not_on_pypi():
+    for file in (TOP / "src").rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert 'pip install "bitesize' not in text, file
+        assert "pip install bitesize" not in text, file
+
+
+def test_only_what_is_missing_is_named(missing):
+    missing({"sklearn"})
+    assert pip_install("sklearn", "numpy") == "pip install scikit-learn"
+    missing({"skops"})
+    assert pip_install("sklearn", "skops") == "pip install scikit-learn skops"
+    assert pip_install("numpy") == "pip install numpy"  # there, and broken: it says what may mend it
+
+
+@pytest.mark.parametrize(
+    ("gone", "line"),
+    [
+        ({"keras"}, "pip install keras"),
+        ({"keras", "torch", "tensorflow", "jax"}, "pip install keras jax"),
+        ({"torch", "tensorflow", "jax"}, "pip install jax"),
+    ],
+)
+def test_training_names_keras_and_a_backend_only_where_they_are_missing(gone, line, missing, monkeypatch):
+    if len(gone) == 1 and not any(map(packages.is_installed, ("torch", "tensorflow", "jax"))):
+        pytest.skip("no backend is installed")
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", "nowhere")
+    missing({*gone, *(() if packages.is_installed("keras") else ("keras",))})
+    with pytest.raises(bs.MissingPackage) as error:
+        choose_backend()
+    assert str(error.value).endswith(f": {line}")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind.package], ids=lambda kind: kind.__name__)
+def test_each_kind_of_data_says_what_to_install(kind, missing):
+    missing({kind.package})
+    with pytest.raises(bs.MissingPackage, match=rf"pip install {kind.package}$"):
+        need(kind)
+
+
+def test_a_data_frame_without_pyarrow_says_how_to_install_it(missing, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1.0, 2.0], "label": ["x", "y"]})
+    missing({"pyarrow"})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(bs.MissingPackage, match=r"pip install pyarrow$"):
+        bs.open(frame)
