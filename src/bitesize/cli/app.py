@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bitesize.cli import bench, check, concat, demo, evaluate, formats, info, inspect, plan, predict, stats, train
+from bitesize.cli.alone import refuse_several_processes
 from bitesize.cli.console import console, errors, in_options, plain
 from bitesize.cli.interrupt import INTERRUPT, interruptible, leave
 
@@ -38,6 +39,7 @@ app.command()(demo.demo)
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True)] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
@@ -49,6 +51,8 @@ def options(
         raise typer.Exit
     if debug:
         os.environ["BITESIZE_DEBUG"] = "1"
+    if not {"--help"} & set(sys.argv[1:]):
+        refuse_several_processes(context.invoked_subcommand)
 
 
 def main() -> None:
