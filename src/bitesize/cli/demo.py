@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bitesize.cli.console import command, console
+from bitesize.cli.console import command, console, plain, quoted
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,9 @@ def demo(
         console.print(f"computed, not run, since this system does not enforce such a limit: it would need {need}")
         failed = scene.naive > scene.limit
     console.rule(f"bitesize, in {format_size(scene.limit)}")
-    arguments = ["train", str(data), *scene.arguments, "--out", str(run)]
-    console.print(f"[dim]$ bitesize {' '.join(arguments)}[/]", highlight=False, soft_wrap=True)
+    again = ["--overwrite"] if run.exists() else []  # an earlier demo's
+    arguments = ["train", str(data), *scene.arguments, "--out", str(run), *again]
+    console.print(f"[dim]$ {plain(quoted('bitesize', *arguments))}[/]", highlight=False, soft_wrap=True)
     began = time.perf_counter()
     code = subprocess.run(_child(scene, "bitesize", *arguments), check=False).returncode
     if code:
@@ -153,4 +154,4 @@ def _summary(scene: Scene, run: Path, seconds: float, failed: bool, folder: Path
     table.add_row("trained", "-", f"{summary['rows_per_second']:,.0f} images/s, {seconds:.0f} s in all")
     console.print(table, highlight=False)
     console.print(f"\nEverything is in [bold]{folder}[/]; a second demo uses it again. Next:", highlight=False)
-    console.print(f"  {command()} evaluate {run} {folder / scene.folder}", highlight=False, soft_wrap=True)
+    console.print(f"  {plain(command('evaluate', run, folder / scene.folder))}", highlight=False, soft_wrap=True)

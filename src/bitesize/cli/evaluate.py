@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bitesize.cli.console import console, counted, plain, print_json, print_understood
+from bitesize.cli.named_run import open_run
 from bitesize.cli.options import Data, Json, MaxBad, Memory, OnError, Opening, RunArgument, opens_data, parse_on_error
 
 _SHOWN = 10
@@ -23,12 +24,11 @@ def evaluate(
     """Measure a trained model: loss, accuracy, each class, and the confusion matrix. Each row counts once. Data are opened as the run's were."""
     from bitesize.cli.bar import counting
     from bitesize.training.data import open_for_run
-    from bitesize.training.run import RunFolder
     from bitesize.training.score import Scorer
     from bitesize.training.score import evaluate as measure
 
     action: Any = parse_on_error(on_error)
-    folder = RunFolder.open(run)
+    folder = open_run(run)
     config = {**folder.config(), "classes": folder.classes()}
     source = open_for_run(config, data, opening.settings, labels=opening.labels, split=opening.split, labelled=True)
     scorer = Scorer(folder)

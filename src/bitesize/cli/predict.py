@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bitesize.cli.console import console, counted, plain, print_understood
+from bitesize.cli.named_run import open_run
 from bitesize.cli.options import Memory, OnError, Opening, RunArgument, opens_data, parse_on_error
 
 WhatToPredict = Annotated[
@@ -33,7 +34,6 @@ def predict(
     from bitesize.cli.bar import counting
     from bitesize.errors import BadSetting
     from bitesize.training.data import open_for_run
-    from bitesize.training.run import RunFolder
     from bitesize.training.score import Scorer
 
     if Path(out).suffix not in (".csv", ".parquet"):
@@ -41,7 +41,7 @@ def predict(
     if not Path(out).absolute().parent.is_dir():
         raise BadSetting(f"the folder of --out {out} does not exist")
     action: Any = parse_on_error(on_error)
-    folder = RunFolder.open(run)
+    folder = open_run(run)
     source = open_for_run(
         folder.config(), data, opening.settings, labels=opening.labels, split=opening.split, labelled=False
     )
