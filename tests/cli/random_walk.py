@@ -1,6 +1,6 @@
 """Train, kill, repeat, resume, extend and overwrite one run in random order: nothing finished is lost, no row is trained twice. Also run by hand.
 
-    python -m tests.cli.random_walk STEPS SEED
+    python -c "from tests.cli.random_walk import walk; walk(steps=40, seed=1)"
 
 Each step is a process of its own. A killed one gets SIGKILL while it starts, after a drawn number of checkpoints or when a model takes its place, and a drawn moment
 later. What must come out is known: the weights of runs that nobody disturbed, with the same settings.
@@ -9,9 +9,9 @@ later. What must come out is known: the weights of runs that nobody disturbed, w
 from __future__ import annotations
 
 import csv
+import multiprocessing
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bitesize.cli.app import main
 from bitesize.training.run import RunFolder
 from bitesize.training.run_status import read_status
 from bitesize.training.snapshot import read_snapshot
@@ -28,6 +29,17 @@ ROWS, BATCH = 80, 2
 STEPS_AN_EPOCH = 36  # of 72 training rows
 EPOCHS, MOST_EPOCHS = 2, 5
 SEEDS = (0, 1)
+# A server that has imported everything once forks each process; where there is none, each imports it by itself.
+CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+
+
+def train(arguments: list[str], said: str) -> None:
+    """Be `bitesize train`, in a process of its own; what it says goes into a file."""
+    with open(said, "w") as file, open(os.devnull, "w") as nothing:
+        os.dup2(file.fileno(), 2)
+        os.dup2(nothing.fileno(), 1)
+    sys.argv = ["bitesize", "train", *arguments]
+    main()
 
 
 @dataclass
@@ -90,7 +102,8 @@ class Walk:
             assert code == -9, said
         if now.whole:
             self._check_whole()
-        return f"{kind}{' killed' if code == -9 else ''}: {read_status(self.out).checkpoint}"
+        newest = read_status(self.out).checkpoint
+        return f"{kind}{' killed' if code == -9 else ''}: {newest.name if newest else 'nothing saved'}"
 
     def _arguments(self, kind: str, status) -> tuple[list[str], bool]:
         if kind == "other":
@@ -112,23 +125,22 @@ class Walk:
 
     def run(self, arguments: list[str], killed: bool) -> tuple[int, str]:
         """Run a command to its end, or kill it; return its code and what it said."""
-        program = [sys.executable, "-m", "bitesize", "train", *arguments]
-        with (self.folder / "said").open("w+") as said:
-            process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=said)
-            if killed:
-                self._wait_for_a_moment(process)
-                process.kill()
-            process.wait(timeout=300)
-            said.seek(0)
-            return process.returncode, said.read()
+        said = self.folder / "said"
+        process = CONTEXT.Process(target=train, args=(arguments, str(said)))
+        process.start()
+        if killed:
+            self._wait_for_a_moment(process)
+            process.kill()
+        process.join(timeout=300)
+        return process.exitcode, said.read_text(encoding="utf-8") if said.is_file() else ""
 
-    def _wait_for_a_moment(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_for_a_moment(self, process) -> None:
         """Wait until a drawn number of files have appeared or changed in the run's folder, or only for a moment of the start."""
         events = self.chance.choice([0, 1, 2, 3, 5, 8, 13, 21])
         seen, deadline = self._files(), time.monotonic() + 300
         if not events:
-            time.sleep(self.chance.uniform(0, 3))
-        while events > 0 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(self.chance.uniform(0, 2))
+        while events > 0 and process.is_alive() and time.monotonic() < deadline:
             now = self._files()
             events -= len(now - seen)
             seen |= now
@@ -201,6 +213,8 @@ def make_data(folder: Path) -> None:
 
 def walk(steps: int, seed: int, log=sys.stdout.write) -> list[str]:
     """Take some steps, then let the run come to its end; return what was done."""
+    if CONTEXT.get_start_method() == "forkserver":
+        CONTEXT.set_forkserver_preload(["tests.cli.random_walk", "bitesize.training.train", "keras", "numba", "skops"])
     with tempfile.TemporaryDirectory() as temporary:
         make_data(Path(temporary) / "data")
         here = Walk(Path(temporary), random.Random(seed))
@@ -212,7 +226,3 @@ def walk(steps: int, seed: int, log=sys.stdout.write) -> list[str]:
         assert code == 0, said
         here._compare()
         return done
-
-
-if __name__ == "__main__":
-    walk(int(sys.argv[1]), int(sys.argv[2]))

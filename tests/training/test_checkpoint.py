@@ -258,7 +258,7 @@ def command(*arguments, **settings):
 
 
 def train_command(pictures, out, *more):
-    return [pictures, "--model", "mlp", "--image-size", 16, "--epochs", 40, "--memory", "64MiB", "--batch-size", 4,
+    return [pictures, "--model", "mlp", "--image-size", 16, "--epochs", 12, "--memory", "64MiB", "--batch-size", 4,
             "--checkpoint-every", 50, "--out", out, *more]  # fmt: skip
 
 
@@ -287,7 +287,7 @@ def test_a_signal_saves_and_says_how_to_go_on(pictures, tmp_path, number, code):
         assert process.returncode == 0, said
         assert f"continuing from checkpoints/{newest.name}" in shown.replace("\n", "")
         lines = (out / "history.csv").read_text().splitlines()
-        assert [line.partition(",")[0] for line in lines[1:]] == [str(i + 1) for i in range(40)]
+        assert [line.partition(",")[0] for line in lines[1:]] == [str(i + 1) for i in range(12)]
 
 
 def test_a_second_signal_ends_at_once(pictures, tmp_path):

@@ -87,7 +87,8 @@ def test_weights_that_the_last_batch_of_an_epoch_spoils_are_noticed(tmp_path):
 
 def test_what_is_mended_is_continued_from_the_last_good_checkpoint(tmp_path):
     whole = fit(tmp_path / "whole")
-    refused(tmp_path / "a", x=spoiled(X, 33, np.inf))
+    for _ in range(2):  # from the beginning, and within the epoch
+        assert refused(tmp_path / "a", x=spoiled(X, 33, np.inf))[1] == (33,)
     assert len(files(tmp_path / "a")) > 1
     assert fit(tmp_path / "a").history == whole.history
 

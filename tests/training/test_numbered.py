@@ -12,7 +12,10 @@ from bitesize.training.numbered import create_numbered, find_run, names_latest
 START = """
 import json, sys
 from bitesize.training.numbered import create_numbered
-runs = [create_numbered(sys.argv[1]) for _ in range(20)]
+runs = []
+for _ in range(20):
+    runs.append(create_numbered(sys.argv[1]))
+    (runs[-1].path / "history.csv").write_text("")
 print(json.dumps([run.path.name for run in runs]))
 """
 

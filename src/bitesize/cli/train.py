@@ -24,6 +24,7 @@ from bitesize.cli.options import (
 from bitesize.cli.run_folder import Chosen, Wanted, choose
 
 if TYPE_CHECKING:
+    from bitesize.training.resume import Start
     from bitesize.training.run import RunFolder
     from bitesize.training.settings import TrainSettings
 
@@ -214,7 +215,7 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
 
     def say_interrupted() -> None:
         """Say what is saved, and how to continue."""
-        errors.print(plain(_interrupted(job, watcher.epochs, out)), highlight=False, soft_wrap=True)
+        errors.print(plain(_interrupted(start, job, watcher.epochs)), highlight=False, soft_wrap=True)
 
     try:
         with watcher:
@@ -265,13 +266,18 @@ def _not_learned(result: dict[str, Any], settings: TrainSettings) -> str | None:
     return f"{answer}: try {', '.join(ways[:-1])} or {ways[-1]}"
 
 
-def _interrupted(job: Any, epochs: int, out: str) -> str:
-    saved = None if job is None or job.checkpoint is None else job.checkpoint.newest_path
+def _interrupted(start: Start, job: Any, epochs: int) -> str:
+    out, saved = start.run.path, None
+    if job is not None and job.checkpoint is not None:
+        saved = job.checkpoint.newest_path
+    elif start.broken is not None:
+        saved = start.run.checkpoints / start.broken.standing.name
     if saved is None and epochs:
         return f"Interrupted. The model of {counted(epochs, 'epoch')} is in {out}; the same command starts again."
     if saved is None:
         return "Interrupted. Nothing is saved: the same command starts again."
-    return f"Interrupted. {saved} is saved. To continue, repeat the command, or:\n  {command('train', '--resume', '--out', out)}"
+    again = "the command without --overwrite" if "--overwrite" in start.command else "the command"
+    return f"Interrupted. {saved} is saved. To continue, repeat {again}, or:\n  {command('train', '--resume', '--out', out)}"
 
 
 def _print_end(result: dict[str, Any], out: str) -> None:

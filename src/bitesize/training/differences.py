@@ -11,8 +11,8 @@ from bitesize.training.data import open_data
 from bitesize.training.settings import TrainSettings
 from bitesize.training.user_model import is_file
 
-# What may be another when a run is continued: none of it changes what is learned.
-FREE = frozenset(("memory", "checkpoint_every", "fold"))
+# What may be another when a run is continued: none of it changes what is learned of rows that can be read.
+FREE = frozenset(("memory", "checkpoint_every", "on_error", "max_bad", "fold"))
 # What names files: these may have moved.
 _PATHS = frozenset(("data", "labels", "val", "pretrained", "model"))
 # What is chosen by the data or the model where it is not given; runs of schema 1 note only what was chosen.
