@@ -15,6 +15,7 @@ BitesizeError
  +-- Stalled         (TimeoutError)       no progress for minutes; names the stage and the row
  +-- BadResult       (ValueError)         a user's function returned what cannot stand in a batch
  +-- WrongModel      (ValueError)         a model does not fit the data
+ +-- NotFinite       (FloatingPointError) a loss became NaN or infinite; rows are named that made it so
  +-- NotLazy         (TypeError)          a lazy array cannot do this without being read whole
  +-- DiskFull        (OSError)            a file to be written is larger than the room on its disk
  +-- MissingPackage  (ImportError)        an optional package is not installed
@@ -108,6 +109,22 @@ class BadResult(BitesizeError, ValueError):
 
 class WrongModel(BitesizeError, ValueError):
     """A model does not fit the data it is given."""
+
+
+class NotFinite(BitesizeError, FloatingPointError):
+    """A loss, or weights, became NaN or infinite while a model was trained; nothing of that was saved.
+
+    Parameters
+    ----------
+    message
+        What happened, and what to try.
+    rows
+        Numbers of the rows with values that are NaN or infinite, in the source of the loader; none where training itself diverged.
+    """
+
+    def __init__(self, message: str, rows: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.rows = rows
 
 
 class NotLazy(BitesizeError, TypeError):

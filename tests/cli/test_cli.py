@@ -102,6 +102,7 @@ def test_training_prints_plan_then_epochs_and_leaves_a_whole_run(trained, pictur
         "config.json",
         "classes.json",
         "summary.json",
+        "split.csv",
         "checkpoints",
     }
     history = lines_of(out / "history.csv")

@@ -79,13 +79,16 @@ def test_folds_are_trained_one_by_one_and_summed_up(tmp_path):
 
 def test_validation_rows_that_are_training_rows_are_said(tmp_path):
     data = in_folders(tmp_path / "data", pictures(40))
-    for own, rows in ((data, "40 of 40 validation rows are training rows"), (data / ".." / "data", "40 of 40")):
-        done = run("train", data, "--val", own, *OPTIONS, "--out", tmp_path / "run")
+    for name, own, rows in (
+        ("a", data, "40 of 40 validation rows are training rows"),
+        ("b", data / ".." / "data", "40 of 40"),
+    ):
+        done = run("train", data, "--val", own, *OPTIONS, "--out", tmp_path / name)
         assert rows in done.stderr.replace("\n", " ")
     np.savez(tmp_path / "a.npz", x=pictures(40), y=np.arange(40) % 2)
     np.savez(tmp_path / "b.npz", x=pictures(40)[:10], y=np.arange(10) % 2)
     assert "10 of 10 validation rows" in " ".join(
-        run("train", tmp_path / "a.npz", "--val", tmp_path / "b.npz", *OPTIONS, "--out", tmp_path / "run").stderr.split()
+        run("train", tmp_path / "a.npz", "--val", tmp_path / "b.npz", *OPTIONS, "--out", tmp_path / "c").stderr.split()
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from tests.cli.test_train_values import refused, run
 
+from bitesize.cli.alone import refuse_several_processes
 from bitesize.cli.console import command, in_options
 from bitesize.cli.options import parse_fields
 from bitesize.errors import BadSetting
@@ -95,7 +96,11 @@ def test_several_processes_are_refused(photographs, monkeypatch):
     assert "WORLD_SIZE is 2" in refused("train", photographs)
 
 
-def test_a_finished_run_is_not_replaced_without_a_word(photographs, tmp_path):
-    command = ["train", photographs, "--image-size", 16, "--model", "mlp", "--epochs", 1, "--out", tmp_path / "run"]
-    assert "finished run" not in run(*command).stderr
-    assert "contains a finished run" in run(*command).stderr
+def test_of_several_processes_all_that_work_or_write_are_refused():
+    for name in ("train", "evaluate", "predict", "bench", "check", "stats", "inspect", "concat", "demo"):
+        for variable in ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "JAX_NUM_PROCESSES"):
+            with pytest.raises(BadSetting, match=f"bitesize {name} runs in one process, and {variable} is 2"):
+                refuse_several_processes(name, {variable: "2"})
+            refuse_several_processes(name, {variable: "1"})
+    refuse_several_processes("train", {"SLURM_NTASKS": "4"})  # a batch script of one process
+    refuse_several_processes("formats", {"WORLD_SIZE": "2"})

@@ -140,7 +140,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(tmp_path):
     told = [str(warning.message) for warning in caught if "damaged" in str(warning.message)]
     assert len(told) == 1
     assert f"{newest} is damaged" in told[0]
-    assert "Going on from" in told[0]
+    assert "Continuing from" in told[0]
     assert "000005-epoch1-batch6" in told[0]
     assert history.epoch == [0, 1]
     for path in set(tmp_path.iterdir()) - {newest}:
@@ -258,7 +258,7 @@ def command(*arguments, **settings):
 
 
 def train_command(pictures, out, *more):
-    return [pictures, "--model", "mlp", "--image-size", 16, "--epochs", 40, "--memory", "64MiB", "--batch-size", 4,
+    return [pictures, "--model", "mlp", "--image-size", 16, "--epochs", 12, "--memory", "64MiB", "--batch-size", 4,
             "--checkpoint-every", 50, "--out", out, *more]  # fmt: skip
 
 
@@ -280,14 +280,14 @@ def test_a_signal_saves_and_says_how_to_go_on(pictures, tmp_path, number, code):
     assert "Traceback" not in said
     if number == signal.SIGINT:
         # In the run's folder, without any other word; a setting that differs is refused.
-        wrong = command("--resume", "--epochs", 7, cwd=out)
-        assert "--epochs was 40 when the run in . started and cannot become 7" in wrong.communicate(timeout=60)[1]
+        wrong = command("--resume", "--seed", 7, cwd=out)
+        assert "the run in . has other settings: --seed was 0 and is 7" in wrong.communicate(timeout=60)[1]
         process = command("--resume", cwd=out)
         shown, said = process.communicate(timeout=200)
         assert process.returncode == 0, said
         assert f"continuing from checkpoints/{newest.name}" in shown.replace("\n", "")
         lines = (out / "history.csv").read_text().splitlines()
-        assert [line.partition(",")[0] for line in lines[1:]] == [str(i + 1) for i in range(40)]
+        assert [line.partition(",")[0] for line in lines[1:]] == [str(i + 1) for i in range(12)]
 
 
 def test_a_second_signal_ends_at_once(pictures, tmp_path):

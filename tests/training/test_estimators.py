@@ -64,6 +64,7 @@ def test_a_run_has_its_model_its_history_and_its_settings(trained):
         "config.json",
         "history.csv",
         "model.skops",
+        "split.csv",
         "summary.json",
     ]
     with (out / "history.csv").open() as file:
@@ -121,6 +122,7 @@ def test_a_run_of_another_kind_takes_the_folder_over(trained, tmp_path):
     folder = RunFolder.create(tmp_path / "run")
     (folder.path / "model.keras").write_bytes(b"an earlier run")
     folder.begin(build_estimator("sklearn:GaussianNB", 0), {}, ("a", "b"))
+    folder.release()
     assert not (folder.path / "model.keras").exists()
     assert folder.saved.name == "model.skops"
 
@@ -130,6 +132,7 @@ def test_a_run_without_checkpoints_removes_those_of_an_earlier_run(tmp_path):
     folder.checkpoints.mkdir()
     (folder.checkpoints / "000001.npz").write_bytes(b"an earlier run")
     folder.begin(build_estimator("sklearn:GaussianNB", 0), {}, ("a", "b"))
+    folder.release()
     assert not folder.checkpoints.exists()
 
 

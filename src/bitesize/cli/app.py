@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bitesize.cli import bench, check, concat, demo, evaluate, formats, info, inspect, plan, predict, stats, train
+from bitesize.cli.alone import refuse_several_processes
 from bitesize.cli.console import console, errors, in_options, plain, show_log
 from bitesize.cli.interrupt import INTERRUPT, interruptible, leave
 
@@ -38,6 +39,7 @@ app.command()(demo.demo)
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True)] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, and the library's log.")] = False,
 ) -> None:
@@ -50,6 +52,8 @@ def options(
     if debug:
         os.environ["BITESIZE_DEBUG"] = "1"
     show_log(all_of_it=debug)
+    if not {"--help"} & set(sys.argv[1:]):
+        refuse_several_processes(context.invoked_subcommand)
 
 
 def main() -> None:

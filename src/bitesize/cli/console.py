@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -50,10 +51,22 @@ def command(*arguments: object) -> str:
     """
     beside = os.path.join(os.path.dirname(sys.executable), "bitesize")
     if shutil.which("bitesize") is not None:
-        start = "bitesize"
+        start = ["bitesize"]
     else:
-        start = shlex.quote(os.path.relpath(beside)) if os.path.exists(beside) else "python -m bitesize"
-    return " ".join([start, *(shlex.quote(str(each)) for each in arguments)])
+        start = [os.path.relpath(beside)] if os.path.exists(beside) else ["python", "-m", "bitesize"]
+    return quoted(*start, *arguments)
+
+
+def quoted(*words: object) -> str:
+    """Return words as one line for the shell of this system: names with spaces and the like are quoted.
+
+    Examples
+    --------
+    >>> quoted("evaluate", "runs/1", "photos").split()
+    ['evaluate', 'runs/1', 'photos']
+    """
+    plain_words = [str(each) for each in words]
+    return subprocess.list2cmdline(plain_words) if sys.platform == "win32" else shlex.join(plain_words)
 
 
 def in_options(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shlex
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bitesize.cli.console import command, console, plain
+from bitesize.cli.console import command, console, plain, quoted
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,9 @@ def demo(
         console.print(f"computed, not run, since this system does not enforce such a limit: it would need {need}")
         failed = scene.naive > scene.limit
     console.rule(f"bitesize, in {format_size(scene.limit)}")
-    arguments = ["train", str(data), *scene.arguments, "--out", str(run)]
-    console.print(f"[dim]$ bitesize {plain(shlex.join(arguments))}[/]", highlight=False, soft_wrap=True)
+    again = ["--overwrite"] if run.exists() else []  # an earlier demo's
+    arguments = ["train", str(data), *scene.arguments, "--out", str(run), *again]
+    console.print(f"[dim]$ {plain(quoted('bitesize', *arguments))}[/]", highlight=False, soft_wrap=True)
     began = time.perf_counter()
     code = subprocess.run(_child(scene, "bitesize", *arguments), check=False).returncode
     if code:

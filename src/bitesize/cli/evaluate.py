@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling
+from bitesize.cli.named_run import open_run
 from bitesize.cli.options import Data, Json, MaxBad, Memory, OnError, Opening, RunArgument, opens_data, parse_on_error
 
 _SHOWN = 10
@@ -26,7 +27,7 @@ def evaluate(
     from bitesize.cli.bar import counting
     from bitesize.memory.budget import Budget
     from bitesize.training.data import open_for_run
-    from bitesize.training.trained import TrainedModel, open_run
+    from bitesize.training.trained import TrainedModel
 
     say_when_compiling()
     action: Any = parse_on_error(on_error)

@@ -4,48 +4,74 @@ from __future__ import annotations
 
 import json as json_module
 import os
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitesize.cli.console import console, plain, print_json
+from bitesize.cli.run_folder import Wanted, choose, say
 
 if TYPE_CHECKING:
-    from bitesize.training.settings import TrainSettings
+    from bitesize.training.run import RunFolder
 
 
-def cross_validate(settings: TrainSettings, out: str, given: Mapping[str, Any] | None, *, json: bool) -> None:
-    """Train once a fold, into ``OUT/fold-1`` and so on, and sum up.
+def cross_validate(wanted: Wanted, *, json: bool) -> None:
+    """Train once a fold, into ``OUT/fold-1`` and so on, and sum up; finished folds stay, and an interrupted one is continued.
 
     Parameters
     ----------
-    settings
-        With the number of folds.
-    out
-        The folder of all folds.
-    given
-        With --resume the settings that the user gave: finished folds stay, the interrupted one is continued. None without.
+    wanted
+        What the command asks for, with DATA and the number of folds.
     json
         Print one JSON object instead of tables.
     """
-    from bitesize.cli.train import read_interrupted, run
+    from bitesize.cli.train import run
     from bitesize.files.atomic import write_text
 
-    results = []
-    for fold in range(1, settings.folds + 1):
-        folder = os.path.join(out, f"fold-{fold}")
-        if not json:
-            console.print(f"{'' if fold == 1 else chr(10)}[bold]fold {fold} of {settings.folds}[/]", highlight=False)
-        broken = None if given is None else read_interrupted(folder, dict(given))
-        own = replace(settings, fold=fold) if broken is None else broken.settings
-        results.append(run(own, folder, quiet=json, broken=broken, with_plan=fold == 1))
-    summary = summarize(results)
-    write_text(Path(out) / "folds.json", json_module.dumps(summary, indent=2) + "\n")
+    assert wanted.settings is not None
+    root = _root(wanted)
+    try:
+        results = []
+        for fold in range(1, wanted.settings.folds + 1):
+            if not json:
+                console.print(
+                    f"{'' if fold == 1 else chr(10)}[bold]fold {fold} of {wanted.settings.folds}[/]", highlight=False
+                )
+            folder = os.path.join(root.path, f"fold-{fold}")
+            chosen = choose(replace(wanted, settings=replace(wanted.settings, fold=fold), out=folder))
+            results.append(run(chosen, quiet=json, with_plan=fold == 1))
+        summary = summarize(results)
+        write_text(root.path / "folds.json", json_module.dumps(summary, indent=2) + "\n")
+    finally:
+        root.release()
     if json:
         print_json(summary)
     else:
-        _print(summary, out)
+        _print(summary, str(root.path))
+
+
+def _root(wanted: Wanted) -> RunFolder:
+    """Return the folder of all folds, locked: without --out the newest numbered one that the same command has begun, or a new one."""
+    from bitesize.files.locking import FolderLock
+    from bitesize.training.differences import differences
+    from bitesize.training.numbered import ROOT, create_numbered, numbered
+    from bitesize.training.run import RunFolder
+    from bitesize.training.run_status import read_status
+
+    assert wanted.settings is not None
+    if wanted.out is not None:
+        return RunFolder.create(wanted.out)
+    for path in reversed(numbered(ROOT)):
+        status = read_status(path / "fold-1")
+        saved = status.config if status.interrupted is None else status.interrupted.extra
+        if not saved or differences(saved, wanted.settings):
+            continue
+        if (path / "folds.json").exists() and not wanted.resume:
+            break  # the same was trained before, to its end: this is once more
+        if (lock := FolderLock.take(path)) is not None:
+            return RunFolder(path, lock)
+    run = create_numbered(ROOT)
+    say(f"run: {run.path} (--out DIR decides otherwise)")
+    return run
 
 
 def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:

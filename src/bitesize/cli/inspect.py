@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bitesize.cli.console import console, counted, plain, print_understood, say_when_compiling
+from bitesize.cli.named_run import open_run
 from bitesize.cli.options import Data, ImageSize, Opening, opens_data
 
 if TYPE_CHECKING:
@@ -73,13 +73,12 @@ def inspect(
 def _steps(source: Source, image_size: int | None, run: str | None) -> list[Any]:
     """Choose the transforms, without those that only change the range of values."""
     import bitesize as bs
-    from bitesize.training.run import RunFolder
     from bitesize.training.settings import geometry
     from bitesize.transforms.base import Transform, from_dict
 
     if run is None:
         return list(geometry(source, image_size, augment=True))
-    saved = [from_dict(settings) for settings in RunFolder(Path(run)).config()["train_transforms"]]
+    saved = [from_dict(settings) for settings in open_run(run).config()["train_transforms"]]
     return [
         step for step in saved if isinstance(step, Transform) and not isinstance(step, bs.Normalize | bs.Scale | bs.Colour)
     ]

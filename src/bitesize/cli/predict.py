@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bitesize.cli.console import console, counted, in_options, plain, print_understood, print_warning, say_when_compiling
+from bitesize.cli.named_run import open_run
 from bitesize.cli.options import Json, Memory, Opening, RunArgument, opens_data, parse_on_error
 
 _SHOWN = 5  # rows without a prediction
@@ -46,7 +47,7 @@ def predict(
     from bitesize.memory.budget import Budget
     from bitesize.training.collecting import collect
     from bitesize.training.predicting import reason_of
-    from bitesize.training.trained import TrainedModel, open_run
+    from bitesize.training.trained import TrainedModel
 
     if Path(out).suffix not in (".csv", ".parquet"):
         raise BadSetting(f"--out must end in .csv or .parquet, not {out}")

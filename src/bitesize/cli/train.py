@@ -31,9 +31,11 @@ from bitesize.cli.options import (
     parse_batch_size,
     parse_on_error,
 )
+from bitesize.cli.run_folder import Chosen, Wanted, choose
 
 if TYPE_CHECKING:
-    from bitesize.training.resume import Broken
+    from bitesize.training.resume import Start
+    from bitesize.training.run import RunFolder
     from bitesize.training.settings import TrainSettings
 
 
@@ -95,17 +97,29 @@ def train(
     ] = "model",
     on_error: OnError = "raise",
     max_bad: MaxBad = 0.01,
-    out: Annotated[str, typer.Option(metavar="DIR", help="Folder for the model and its records.")] = "runs/latest",
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Folder for the model and its records; by default the next number: runs/1, runs/2 ..."
+        ),
+    ] = None,
     checkpoint_every: Annotated[
         str,
         typer.Option(
             metavar="5min|200",
-            help="Save all of training after so many minutes or batches, to go on from there with --resume; 0: never. 5min: the "
-            "most that is lost.",
+            help="Save all of training after so many minutes or batches, from where the same command continues; 0: never. 5min: "
+            "the most that is lost.",
         ),
     ] = "5min",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Resume the interrupted run in --out, or in the current directory.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the run in --out, in the current directory, or the newest in runs; with more --epochs also a finished one.",
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run in --out, once the new one has a model of its first epoch.")
     ] = False,
     ram: Annotated[str | None, typer.Option(hidden=True)] = None,
     json: Json = False,
@@ -147,26 +161,24 @@ def train(
             f"--ram plans for another machine: {command('plan', data or 'DATA', '--ram', ram)}. Training has --memory, what loading "
             "may hold"
         )
-    broken = None
-    if data is not None and resume and not _is_given(context, "out") and (Path(data) / "config.json").is_file():
+    if data is not None and resume and out is None and (Path(data) / "config.json").is_file():
         raise BadSetting(
             f"{data} is the folder of a run, which knows its data: {command('train', '--resume', '--out', data)}"
         )
     given = {name: value for name, value in options.items() if _is_given(context, name)}
+    if data is None and (folds or not resume):
+        more = (
+            "--folds needs it, also with --resume"
+            if folds
+            else "what to train on; --resume continues a run, and knows its data"
+        )
+        raise typer.BadParameter(f"DATA is missing: {more}.")
+    wanted = Wanted(None if data is None else TrainSettings(**options), given, out, resume, overwrite)
     if folds:
-        if data is None:
-            raise typer.BadParameter("DATA is missing: --folds needs it, also with --resume.")
         from bitesize.cli.folds import cross_validate
 
-        return cross_validate(TrainSettings(**options), out, given if resume else None, json=json)
-    if resume:
-        out = out if _is_given(context, "out") else _folder_of_run(out)
-        broken = read_interrupted(out, given)
-    elif data is None:
-        raise typer.BadParameter(
-            "DATA is missing: what to train on. (--resume continues an interrupted run, and knows its data.)"
-        )
-    result = run(broken.settings if broken else TrainSettings(**options), out, quiet=json, broken=broken)
+        return cross_validate(wanted, json=json)
+    result = run(choose(wanted), quiet=json)
     if json:
         print_json(result)
     return None
@@ -174,16 +186,8 @@ def train(
 
 def _refuse_what_cannot_be(opening: Opening) -> None:
     """Raise where a command could not do what seems to be meant."""
-    import os
-
     from bitesize.errors import BadSetting
 
-    world = os.environ.get("WORLD_SIZE", "1")
-    if world.isdigit() and int(world) > 1:
-        raise BadSetting(
-            f"bitesize train runs in one process, and WORLD_SIZE is {world}: each would train on all rows. Several processes train "
-            'in Python, with bs.Loader(shard="auto")'
-        )
     weights = opening.weights or ""
     if weights == "imagenet" or weights.endswith(".h5"):
         raise BadSetting(
@@ -196,83 +200,67 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _folder_of_run(out: str) -> str:
-    """Take the folder that we are in, if a run is there."""
-    import os
-
-    return "." if os.path.isdir("checkpoints") else out
-
-
-def read_interrupted(out: str, given: dict[str, Any]) -> Broken | None:
-    """Read the settings of the interrupted run in a folder; None where a new one is to start there."""
-    import os
-
-    from bitesize.errors import BadSetting, NotFound
-    from bitesize.training.estimators import is_estimator
-    from bitesize.training.resume import read_broken
-
-    broken = read_broken(out, given)
-    if broken is None:
-        if given.get("data") is None:
-            folds = (
-                " It holds the folds of a cross-validation: repeat DATA and --folds."
-                if os.path.isdir(f"{out}/fold-1")
-                else ""
-            )
-            raise NotFound(f"{out} has no checkpoint of a run to resume: name its folder with --out.{folds}")
-        if is_estimator(given.get("model", "")):
-            raise BadSetting(
-                "--resume continues Keras models: one of scikit-learn has no state but the model, and starts from the beginning"
-            )
-        errors.print(f"{plain(out)} has no checkpoint yet: training starts.", highlight=False)
-    return broken
-
-
-def run(
-    settings: TrainSettings, out: str, *, quiet: bool, broken: Broken | None = None, with_plan: bool = True
-) -> dict[str, Any]:
+def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any]:
     """Train with progress on the terminal; say what is saved when interrupted."""
     from bitesize.cli.interrupt import INTERRUPT, leave
     from bitesize.cli.progress import Quiet, Terminal
+    from bitesize.errors import NotFinite
     from bitesize.training.estimators import is_estimator, prepare_estimator, train_estimator
     from bitesize.training.prepare import prepare
-    from bitesize.training.resume import read_finished
     from bitesize.training.train import train
 
+    start = chosen.start
+    if start is None:
+        assert chosen.finished is not None
+        return chosen.finished
     say_when_compiling()
+    settings, out = chosen.settings, str(start.run.path)
     watcher = Quiet() if quiet else Terminal(with_plan)
     job: Any = None
 
-    def say_interrupted() -> None:
-        """Say what is saved, and how to go on."""
-        errors.print(plain(_interrupted(job, watcher.epochs, out)), highlight=False, soft_wrap=True)
+    def close() -> None:
+        """End what runs, and unlock the folder."""
+        if job is not None:
+            job.close()
+        start.run.release()
 
-    _say_what_is_there(out, broken)
-    if broken is not None and (finished := read_finished(out)) is not None:
-        return {**finished, "out": out, "understood": []}
+    def say_interrupted() -> None:
+        """Say what is saved, and how to continue."""
+        errors.print(plain(_interrupted(start, job, watcher.epochs)), highlight=False, soft_wrap=True)
+
     try:
         with watcher:
             if is_estimator(settings.model):
-                job = prepare_estimator(settings, out)
+                job = prepare_estimator(settings, start)
                 result = train_estimator(job, watcher)
-            elif (saves := (job := prepare(settings, out, broken)).checkpoint) is None:
+            elif (saves := (job := prepare(settings, start)).checkpoint) is None:
                 result = train(job, watcher)
             else:
                 with INTERRUPT.gently(saves.stop, lambda: saves.waits, say_interrupted):
                     result = train(job, watcher)
     except KeyboardInterrupt:
-        if job is not None:
-            job.close()
         say_interrupted()
+        close()
         leave()
+    except NotFinite as error:
+        raise NotFinite(f"{error}. {_kept(start.run)}", error.rows) from error
     finally:
-        if job is not None:
-            job.close()
+        close()
     if not quiet:
         _print_end(result, out)
         if lost := _not_learned(result, job.settings):
             print_warning(lost)
     return {**result, "out": out, "understood": [*understood(job.train), *job.said, *job.warnings]}
+
+
+def _kept(run: RunFolder) -> str:
+    """Say what a run that diverged has left."""
+    from bitesize.training.run_status import read_status
+
+    status = read_status(run.path)
+    kept = [f"checkpoint {status.checkpoint.name}"] if status.checkpoint is not None and status.checkpoint.epochs else []
+    kept += [run.saved.name] if status.config is not None else []
+    return f"Kept in {run.path}, of before: {' and '.join(kept)}" if kept else "Nothing was saved"
 
 
 def _not_learned(result: dict[str, Any], settings: TrainSettings) -> str | None:
@@ -289,41 +277,18 @@ def _not_learned(result: dict[str, Any], settings: TrainSettings) -> str | None:
     return f"{answer}: try {', '.join(ways[:-1])} or {ways[-1]}"
 
 
-def _say_what_is_there(out: str, broken: Broken | None) -> None:
-    """Say what becomes of a run that is in the folder already."""
-    from bitesize.training.resume import unfinished
-
-    left = unfinished(out)
-    if broken is not None:
-        if left is None:
-            errors.print(
-                f"The run in {plain(out)} is finished: nothing is left to train. {command('evaluate', out, 'DATA')} measures it; "
-                "another --out starts a new run.",
-                highlight=False,
-                soft_wrap=True,
-            )
-    elif left:
-        errors.print(
-            f"{plain(out)} contains an interrupted run ({left}). Use --resume to continue it; it is replaced after this run's first "
-            "epoch.",
-            highlight=False,
-            soft_wrap=True,
-        )
-    elif (Path(out) / "summary.json").is_file():
-        errors.print(
-            f"{plain(out)} contains a finished run. It is replaced after this run's first epoch; another --out keeps it.",
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
-def _interrupted(job: Any, epochs: int, out: str) -> str:
-    saved = None if job is None or job.checkpoint is None else job.checkpoint.newest_path
+def _interrupted(start: Start, job: Any, epochs: int) -> str:
+    out, saved = start.run.path, None
+    if job is not None and job.checkpoint is not None:
+        saved = job.checkpoint.newest_path
+    elif start.broken is not None:
+        saved = start.run.checkpoints / start.broken.standing.name
     if saved is None and epochs:
         return f"Interrupted. The model of {counted(epochs, 'epoch')} is in {out}; the same command starts again."
     if saved is None:
         return "Interrupted. Nothing is saved: the same command starts again."
-    return f"Interrupted. {saved} is saved. To continue:\n  {command('train', '--resume', '--out', out)}"
+    again = "the command without --overwrite" if "--overwrite" in start.command else "the command"
+    return f"Interrupted. {saved} is saved. To continue, repeat {again}, or:\n  {command('train', '--resume', '--out', out)}"
 
 
 def _print_end(result: dict[str, Any], out: str) -> None:

@@ -174,6 +174,12 @@ class _Places:
         return self._loader
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Where the next ``fit`` begins: an epoch of the loader, and a position in it."""
+        with self._lock:
+            return self._place()
+
+    @property
     def weight_name(self) -> str | None:
         """Field of the sample weights that Keras is given, or None."""
         return self._weights

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.outputs.base import check_fields, check_loader, label_of, leave_out, primary_input
+from bitesize.outputs.finite import refusal
 
 if TYPE_CHECKING:
     from bitesize.batch import Batch
@@ -91,6 +92,8 @@ def partial_fit(
     BadSetting
         If the estimator, or a step of the pipeline, cannot learn batch by batch; a classifier cannot know its classes; or weights are
         named and the estimator takes none.
+    NotFinite
+        If an estimator refuses values that are NaN or infinite, which rows are named, or its own weights became so.
 
     Examples
     --------
@@ -113,9 +116,15 @@ def partial_fit(
     for epoch in range(epochs):
         for x, y, weight, number in _rows(loader, learn.weight_name):
             rows += len(x)
-            for step in before:
-                x = step(x)
-            learn(x, y, weight)
+            try:
+                for step in before:
+                    x = step(x)
+                learn(x, y, weight)
+            except ValueError as error:
+                place = loader.steps.advance((loader.epoch, 0), number - 1)
+                if (odd := refusal(loader, place, 1, error)) is not None:
+                    raise odd from error
+                raise
             del x, y, weight  # a held batch would keep its memory from the next
             done = Progress(epoch, epochs, number, len(loader), rows, time.perf_counter() - began)
             if callback is not None and callback(done):

@@ -31,6 +31,13 @@ def subset_of(source: Source, rows: ArrayLike) -> Source:
     return Subset(source, chosen.astype(np.int64))
 
 
+def row_numbers(source: Source) -> NDArray[np.int64]:
+    """Return the number that each row has in the data that was opened, before parts were taken of it."""
+    if isinstance(source, Subset):
+        return row_numbers(source.base)[source._rows]
+    return row_numbers(source.base) if isinstance(source, Around) else np.arange(len(source), dtype=np.int64)
+
+
 class Subset(Around):
     """Some rows of another source."""
 

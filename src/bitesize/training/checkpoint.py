@@ -9,10 +9,11 @@ from sys import _getframe
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bitesize.engine.loader import Loader
-from bitesize.errors import BadSetting
+from bitesize.errors import BadSetting, NotFinite
 from bitesize.outputs.keras import to_keras
 from bitesize.training import state as taking
-from bitesize.training.shelf import Shelf
+from bitesize.training.finite import not_finite
+from bitesize.training.shelf import Shelf, check_intervals
 
 if TYPE_CHECKING:
     import os
@@ -75,16 +76,7 @@ class Checkpoint:
         keep: int = 3,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        if every_batches is not None and every_minutes is not None:
-            raise BadSetting("every_batches and every_minutes exclude each other")
-        if every_batches is not None and (
-            isinstance(every_batches, bool) or every_batches != int(every_batches) or every_batches < 1
-        ):
-            raise BadSetting(f"every_batches must be a whole number of at least 1, not {every_batches!r}")
-        if every_minutes is not None and not 0 < every_minutes < float("inf"):
-            raise BadSetting(f"every_minutes must be above 0, not {every_minutes!r}")
-        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
-            raise BadSetting(f"keep must be a whole number of at least 1, not {keep!r}")
+        check_intervals(every_batches, every_minutes, keep)
         self._shelf = Shelf(Path(folder), keep)
         self.extra: Mapping[str, Any] = extra or {}
         self.saves_begin = False  # whether the very begin is saved, too
@@ -193,6 +185,15 @@ class Checkpoint:
         """Whether training had ended early in what was restored: a callback had asked for it."""
         return self._restored is not None and bool(self._restored[0]["stopped"])
 
+    def extend(self, epochs: int) -> None:
+        """Train longer than an early end that was restored, where there are to be more epochs than when it was saved."""
+        if self._restored is not None and epochs > (self._restored[0].get("epochs") or epochs):
+            taking.extend(self._restored[0])
+
+    def close(self) -> None:
+        """Wait for what is being saved, and end the thread that saves."""
+        self._shelf.close()
+
     def finish_epoch(self, model: Any, data: Any, **arguments: Any) -> None:
         """Train what is left of a broken epoch, validate, and tell the callbacks; nothing where none is broken.
 
@@ -233,7 +234,7 @@ class Checkpoint:
         """Wait until what is being saved is on the disk."""
         self._shelf.wait()
 
-    # --- what Keras calls ----------------------------------------------------------------------------------------------
+    # --- what Keras calls
 
     def __getattr__(self, name: str) -> Any:
         # Keras is loaded only when it trains, so this is no subclass of its callback; hooks without a part in this do nothing.
@@ -306,8 +307,6 @@ class Checkpoint:
         self._fitting = False
         self._shelf.close()
 
-    # --- inside ----------------------------------------------------------------------------------------------------------
-
     def put_back(self) -> None:
         """Give metrics and callbacks what they had, once after `restore`: Keras resets them before an epoch's begin."""
         if self._restored is None:
@@ -366,6 +365,11 @@ class Checkpoint:
         self._shelf.wait()  # before another copy of the model is made
         arrays = self._ended or taking.take_variables(self.model)
         self._ended = None
+        if name := not_finite(arrays):
+            raise NotFinite(
+                f"{name} of the model has values that are NaN or infinite: training diverged, and no checkpoint is saved. Try a lower "
+                f"learning rate; the last good checkpoint is {self.newest_path}"
+            )
         arrays |= taking.take_metrics(self.model) if metrics is None else metrics
         place = self._loader.steps.advance(self._start, self._trained)
         if batch and not place[1]:  # all of an epoch is trained, and its end is yet to come
@@ -375,6 +379,7 @@ class Checkpoint:
             "epoch": self._epoch,
             "batch": batch,
             "steps": self.params.get("steps"),
+            "epochs": self.params.get("epochs"),
             "stopped": bool(getattr(self.model, "stop_training", False)),
             "random": taking.take_random(arrays),
             "callbacks": taking.take_callbacks(self._others, arrays),

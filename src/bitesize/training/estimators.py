@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 
 from bitesize.engine.loader import Loader
-from bitesize.errors import BadFile, BadSetting, MissingPackage
+from bitesize.errors import BadFile, BadSetting, MissingPackage, NotFinite
 from bitesize.memory.budget import Budget
+from bitesize.outputs.finite import refusal
 from bitesize.outputs.sklearn import Progress, partial_fit
 from bitesize.packages import pip_install
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.training.classes import largest_class
 from bitesize.training.data import check_alike, open_data
+from bitesize.training.record import Split, now
+from bitesize.training.resume import Start
 from bitesize.training.run import RunFolder
 from bitesize.training.score import evaluate, log_probabilities
 from bitesize.training.settings import TrainSettings, geometry
@@ -109,6 +112,7 @@ class EstimatorJob:
     model: Any
     run: RunFolder
     config: dict[str, Any]
+    split: Split
     checkpoint: None = None
     goes_on: bool = False
     said: list[str] = field(default_factory=list)
@@ -126,7 +130,7 @@ class EstimatorJob:
             self.val_loader.close()
 
 
-def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
+def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
     """Open the data, plan the memory, make the estimator: all that can be refused is refused here."""
     default = TrainSettings(settings.data)
     for name in ("checkpoint_every", "pretrained", "class_weights", "early_stopping", "learning_rate"):
@@ -171,12 +175,13 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
     val_loader = None if val is None else loader(val, training=False)
     try:
         train_loader = loader(train, training=True)
-        run = RunFolder.create(out)
     except BaseException:
         if val_loader is not None:
             val_loader.close()
         raise
+    split = Split(data.train, data.val)
     config = _config(settings, train_loader, evaluated, scaling)
+    config |= {**start.record(settings, split), "split": split.as_dict()}
     return EstimatorJob(
         settings=settings,
         train=train,
@@ -186,8 +191,9 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
         loader=train_loader,
         val_loader=val_loader,
         model=model,
-        run=run,
+        run=start.run,
         config=config,
+        split=split,
         said=said,
         warnings=data.warnings,
     )
@@ -246,17 +252,20 @@ def train_estimator(job: EstimatorJob, watcher: Watcher) -> dict[str, Any]:
         line: dict[str, Any] = {"epoch": epoch + 1}
         if job.val_loader is not None:
             line |= _validated(job)
+        _refuse_not_finite(job.model, line)
         line["seconds"] = round(time.perf_counter() - begun, 3)
         line["rows_per_second"] = round(job.loader.order.length / max(seconds, 1e-9), 1)
         epochs.append(line)
         if epoch:
             job.run.save_model(job.model)
         else:
-            job.run.begin(job.model, job.config, job.classes)
+            job.run.begin(job.model, job.config, job.classes, split=job.split)
         job.run.write_history(epochs)
         job.run.write_bad(_bad_rows(job))
         watcher.epoch(line)
     result = {
+        "run": job.config["run"],
+        "planned_epochs": job.settings.epochs,
         "epochs": epochs,
         "rows_per_second": round(job.loader.order.length * len(epochs) / max(learning, 1e-9), 1),
         "peak_bytes": job.budget.peak,
@@ -266,8 +275,24 @@ def train_estimator(job: EstimatorJob, watcher: Watcher) -> dict[str, Any]:
         "best_epoch": None,
         "largest_class": largest_class(job.val, job.classes),
     }
+    job.run.write_config(job.config | {"ended": now()}, job.classes)
     job.run.write_summary(result)
     return result
+
+
+def _refuse_not_finite(model: Any, line: dict[str, Any]) -> None:
+    """Raise if an estimator has weights that are NaN, or measures a loss that is not finite."""
+    for name, value in vars(model).items():
+        arrays = value if isinstance(value, list) else [value]
+        if any(isinstance(each, np.ndarray) and each.dtype.kind == "f" and np.isnan(each).any() for each in arrays):
+            raise NotFinite(
+                f"{name} of {type(model).__name__} has values that are NaN after epoch {line['epoch']}: training diverged"
+            )
+    loss = line.get("val_loss", 0.0)
+    if not np.isfinite(loss):
+        raise NotFinite(
+            f"val_loss is {loss:g} after epoch {line['epoch']}: bitesize check looks for NaN in the validation data"
+        )
 
 
 def _validated(job: EstimatorJob) -> dict[str, float]:
@@ -283,7 +308,12 @@ def _validated(job: EstimatorJob) -> dict[str, float]:
             log_p = log_probabilities(model.predict_on_batch(batch["x"])[:real], "probabilities")
             yield batch.rows[:real], batch.mask[:real], batch["y"][:real].copy(), log_p
 
-    found = evaluate(job.classes, batches())
+    try:
+        found = evaluate(job.classes, batches())
+    except ValueError as error:
+        if (odd := refusal(job.val_loader, (0, 0), len(job.val_loader), error)) is not None:
+            raise odd from error
+        raise
     return {"val_loss": round(found["loss"], 6), "val_accuracy": round(found["accuracy"], 6)}
 
 

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from bitesize.engine.loader import Loader
-from bitesize.errors import BadSetting
+from bitesize.errors import BadSetting, without_frames
 from bitesize.outputs.keras import to_keras
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
+from bitesize.training.finite import Lost, explain, watch_loss
 
 _log = logging.getLogger("bitesize")
 
@@ -43,7 +44,8 @@ def fit(
     loader
         The data: a `Loader`, or what `to_keras` made of one.
     epochs
-        How many in all, those included that a checkpoint has behind it.
+        How many in all, those included that a checkpoint has behind it. More than there were to be when it was saved train longer; where
+        `EarlyStopping` had ended that training, it counts its patience from the beginning.
     validation_data
         A `Loader`, or what ``fit`` of Keras takes.
     checkpoint
@@ -67,6 +69,9 @@ def fit(
     ------
     BadSetting, BadFile, WrongModel
         As `Checkpoint.restore` says.
+    NotFinite
+        If the loss of a batch or of validation, or weights, become NaN or infinite. It names the rows whose values are, or says that training
+        diverged. What was saved before stays, and nothing is saved afterwards.
 
     Examples
     --------
@@ -91,8 +96,30 @@ def fit(
     first = 0
     if checkpoint is not None:
         first = 1 + (checkpoint.restore if resume else checkpoint.begin)(model, data)
-    everything = continued([*callbacks, *([checkpoint] if checkpoint else [])], model, epochs, verbose, len(data))
+        checkpoint.extend(epochs)
+    begins = (first, 0)
+    if checkpoint is not None and checkpoint.broken:
+        begins = (checkpoint.broken.epoch, checkpoint.broken.batch)
+    start = begins, data.place
+    watched = [watch_loss(begins), *callbacks, *([checkpoint] if checkpoint else [])]
+    everything = continued(watched, model, epochs, verbose, len(data))
     arguments = {"validation_data": validation_data, "class_weight": class_weight}
+    try:
+        _train(everything, data, first, epochs, arguments)
+    except Lost as lost:
+        if checkpoint is not None:
+            checkpoint.close()
+        val_loader = getattr(validation_data, "loader", None)
+        without_frames(lost)  # which hold batches that are to be filled with others
+        error = explain(lost, model, data.loader, start, val_loader)
+    else:
+        return model.history
+    raise error
+
+
+def _train(everything: Any, data: Any, first: int, epochs: int, arguments: dict[str, Any]) -> None:
+    """Finish the epoch that a checkpoint stands in, and train the others."""
+    model, checkpoint = everything.model, everything.checkpoint
     if checkpoint is not None and checkpoint.fresh:
         checkpoint.saves_begin = True  # so that an early break goes on with this training, whatever the folder had before
     stopped = checkpoint is not None and checkpoint.stopped
@@ -107,7 +134,6 @@ def fit(
         if checkpoint is not None:
             checkpoint.put_back()
         everything.on_train_end()
-    return model.history
 
 
 def finish(everything: Any, data: Any, arguments: dict[str, Any]) -> None:

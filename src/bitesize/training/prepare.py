@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.loader import Loader
+from bitesize.engine.ranks import shard_of_this_process
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.outputs.keras import batches_held, to_keras
@@ -18,6 +18,7 @@ from bitesize.sources.beside import Beside
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.data import check_alike, open_data
+from bitesize.training.learning_rate import compile_model
 from bitesize.training.models import (
     begins_with_scaling,
     build_model,
@@ -30,15 +31,18 @@ from bitesize.training.models import (
     understood_shape,
 )
 from bitesize.training.need import TrainingLoaders
-from bitesize.training.resume import Broken
+from bitesize.training.record import Split
+from bitesize.training.resume import Broken, Start
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings, geometry, parse_interval
 from bitesize.training.user_model import is_file
 from bitesize.training.values import SETTING, Scaling, adapt_scaling, choose_scaling, measure_values, saved_scaling
 
-# The share of all steps in which the learning rate rises from 0; then it falls along a cosine to 0.
-_WARM_UP = 0.1
-_WEIGHT_DECAY = 0.05
+# What a checkpoint notes of the config.
+_NOTED = (
+    "settings", "given", "folder", "fingerprints", "scaling", "values", "value_range", "learning_rate_from_step", "run", "started", "command",
+    "versions", "machine", "sessions",
+)  # fmt: skip
 _UNLIMITED = 1 << 60  # bytes, for asking what a loader would need; nothing of it is touched
 
 
@@ -58,6 +62,7 @@ class Job:
     model: Any
     run: RunFolder
     config: dict[str, Any]
+    split: Split
     checkpoint: Checkpoint | None
     goes_on: bool
     said: list[str] = field(default_factory=list)
@@ -76,11 +81,9 @@ class Job:
             self.val_loader.close()
 
 
-def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> Job:
-    """Open the data, plan the memory, build the model: all that can be refused is refused here.
-
-    ``broken`` is the interrupted run in the folder ``out``, where it is to be continued.
-    """
+def prepare(settings: TrainSettings, start: Start) -> Job:
+    """Open the data, plan the memory, build the model: all that can be refused is refused here."""
+    broken = start.broken
     data = open_data(settings)
     train, val, classes = data.train, data.val, data.classes
     if val is not None:
@@ -93,6 +96,7 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
     settings, said = _with_model(settings, shape)
     keras.utils.set_random_seed(settings.seed % 2**32)
     model = build_model(settings.model, shape, len(classes), settings.pretrained)
+    refuse_ranks()
     scaling = broken.scaling if broken is not None else _scaling(settings, train, model, budget)
     val_steps = scaling.steps
     if val is not None and (settings.val is not None or val.spec["x"] != train.spec["x"]):
@@ -108,11 +112,14 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
     try:
         data_for_keras = _as_keras(train_loader)
         val_data = None if val_loader is None else _as_keras(val_loader)
-        _compile(keras, model, settings, len(train_loader))
-        run = RunFolder.create(out)
+        cycle, line = _cycle(broken, model, settings, len(train_loader))
+        said += line
+        compile_model(model, settings.learning_rate, settings.epochs * len(train_loader), cycle)
         evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
+        split = Split(data.train, data.val)
         config = _config(keras, settings, train_loader, model, evaluated, scaling)
-        checkpoint = _checkpoint(run, settings, config)
+        config |= {**start.record(settings, split), "split": split.as_dict(), "learning_rate_from_step": cycle}
+        checkpoint = _checkpoint(start.run, settings, config)
     except BaseException:
         train_loader.close()
         if val_loader is not None:
@@ -129,13 +136,24 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
         data=data_for_keras,
         val_data=val_data,
         model=model,
-        run=run,
+        run=start.run,
         config=config,
+        split=split,
         checkpoint=checkpoint,
         goes_on=broken is not None,
         said=[scaling.line, *said],
         warnings=data.warnings,
     )
+
+
+def refuse_ranks() -> None:
+    """Raise where a model's file has set up several processes: each would train on all rows, and write the same folder."""
+    shard = shard_of_this_process({})
+    if shard.world_size > 1:
+        raise BadSetting(
+            f"bitesize train runs in one process, and torch.distributed or jax.distributed has set up {shard.world_size}. Several processes "
+            'train in Python, with bs.Loader(shard="auto")'
+        )
 
 
 def _with_model(settings: TrainSettings, shape: tuple[int, ...]) -> tuple[TrainSettings, list[str]]:
@@ -218,27 +236,28 @@ def _checkpoint(run: RunFolder, settings: TrainSettings, config: dict[str, Any])
     batches, minutes = parse_interval(settings.checkpoint_every)
     if batches == 0:
         return None
-    # What `bitesize train --resume` starts from, wherever it is called.
-    scaling = {name: config[name] for name in ("scaling", "values", "value_range")}
-    extra = {"settings": settings.as_dict(), **scaling, "folder": os.getcwd()}
+    # What a run is continued from, wherever the command is called.
+    extra = {name: config[name] for name in _NOTED}
     return Checkpoint(run.checkpoints, every_batches=batches, every_minutes=minutes, extra=extra)
 
 
-def _compile(keras: Any, model: Any, settings: TrainSettings, steps: int) -> None:
+def _cycle(broken: Broken | None, model: Any, settings: TrainSettings, steps: int) -> tuple[int, list[str]]:
+    """Return the step at which the last cycle of the learning rate begins; and what to say where one begins now."""
+    if broken is None or not broken.extends:
+        return (0 if broken is None else broken.extra.get("learning_rate_from_step", 0)), []
+    here = broken.standing
+    start = here.epoch * steps + here.batch
+    said = [f"epochs: {settings.epochs}, were {broken.extra['settings']['epochs']}; {here.epoch} are trained"]
     if getattr(model, "compiled", False):
-        return  # the user's function chose loss and optimizer itself
-    total = settings.epochs * steps
-    rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(1, total - int(_WARM_UP * total)),
-        warmup_target=settings.learning_rate,
-        warmup_steps=int(_WARM_UP * total),
-    )
-    model.compile(
-        optimizer=keras.optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY, clipnorm=1.0),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not outputs_probabilities(model)),
-        metrics=["accuracy"],
-    )
+        said.append("learning rate: that of the model's own optimizer, continued")
+    else:
+        left = settings.epochs * steps - start
+        said.append(
+            f"learning rate: rises again to {settings.learning_rate:g} over a tenth of the {left:,} steps that are left, then falls to 0"
+        )
+    if here.stopped:
+        said.append("early stopping: keeps the best epoch so far, and counts its patience from the beginning")
+    return start, said
 
 
 def _config(

@@ -1,111 +1,124 @@
-"""The settings of an interrupted run, read back from its newest checkpoint."""
+"""The settings with which an interrupted or finished run is continued, read back from its newest checkpoint."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bitesize.errors import BadFile, BadSetting
+from bitesize.errors import BadSetting
 from bitesize.training.checkpoint import Checkpoint
+from bitesize.training.differences import FREE, absolute, differences_of_given, found_path
+from bitesize.training.record import Split, begun
 from bitesize.training.run import RunFolder
+from bitesize.training.run_status import Standing
 from bitesize.training.settings import TrainSettings
-from bitesize.training.user_model import is_file
 from bitesize.training.values import Scaling, saved_scaling
 
-# What may be another when a run goes on: none of it changes what is learned.
-_FREE = {"data", "labels", "val", "pretrained", "memory", "checkpoint_every"}
+# What a command may set when it continues a run: where things are now.
+_TAKEN = FREE | {"data", "labels", "val", "pretrained", "epochs"}
 
 
 @dataclass(frozen=True)
 class Broken:
-    """Settings of a run, and how pixel values were scaled."""
+    """A run that is to be continued.
+
+    Parameters
+    ----------
+    settings, scaling
+        Of the run.
+    standing
+        Its newest checkpoint.
+    extends
+        Whether its number of epochs is another from here on: the learning rate begins another cycle.
+    """
 
     settings: TrainSettings
     scaling: Scaling
+    standing: Standing
+    extends: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_broken(out: str | os.PathLike[str], given: Mapping[str, Any]) -> Broken | None:
-    """Read what the run in a folder was told.
+@dataclass(frozen=True)
+class Start:
+    """How a training starts.
+
+    Parameters
+    ----------
+    run
+        Its folder, which this process has locked.
+    broken
+        What is continued there; None for training from the beginning.
+    given
+        Settings that were given; the others are defaults.
+    command
+        The command line, for the record.
+    """
+
+    run: RunFolder
+    broken: Broken | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    command: str = ""
+
+    def record(self, settings: TrainSettings, split: Split) -> dict[str, Any]:
+        """Return what config.json and checkpoints note of this training, whatever its model."""
+        extra = None if self.broken is None else self.broken.extra
+        fingerprints = {"train": split.train.fingerprint()} | ({"val": split.val.fingerprint()} if split.val else {})
+        return {
+            **begun(self.command, extra, None if self.broken is None else self.broken.standing.name),
+            "seed": settings.seed,
+            "given": absolute(self.given) if extra is None else extra.get("given"),
+            "folder": os.getcwd(),
+            "fingerprints": fingerprints,
+        }
+
+
+def read_broken(out: str | os.PathLike[str], standing: Standing, given: Mapping[str, Any]) -> Broken:
+    """Read how the run in a folder is continued.
 
     Parameters
     ----------
     out
         The run's folder.
+    standing
+        Its newest checkpoint, as `read_status` reads it.
     given
-        Settings that the user gives again. Paths, memory and checkpoints may be others; all else must agree.
-
-    Returns
-    -------
-    Broken or None
-        None where there is no checkpoint.
+        Settings that the user gives. Paths, memory, checkpoints and the number of epochs may be others; all else must agree.
 
     Raises
     ------
     BadSetting
-        If a given setting is another than the run's.
+        If a given setting is another than the run's, more epochs than are wanted are trained, or the checkpoints are of another program.
     BadFile
         If no checkpoint is whole.
     """
-    extra = Checkpoint(RunFolder(Path(out)).checkpoints).peek()
-    if extra is None:
-        return None
-    if "settings" not in extra:
-        raise BadSetting(f"the checkpoints in {out} are not of bitesize train: their own program goes on with them")
-    settings = TrainSettings(**extra["settings"])
-    for name, value in given.items():
-        old = getattr(settings, name)
-        if name not in _FREE and value != old:
-            option = "--" + name.replace("_", "-")
-            raise BadSetting(
-                f"{option} was {old} when the run in {out} started and cannot become {value}: leave it out, or start a new run "
-                "with another --out"
-            )
-    paths = {
-        name: _found(name, getattr(settings, name), extra["folder"])
-        for name in ("data", "labels", "val", "pretrained", "model")
-    }
-    free = {name: value for name, value in given.items() if name in _FREE}
+    extra = Checkpoint(RunFolder(Path(out)).checkpoints).peek()  # of one that is whole, arrays included
+    if extra is None or "settings" not in extra:
+        raise BadSetting(f"the checkpoints in {out} are not of bitesize train: their own program continues them")
+    settings = settings_of(extra["settings"])
+    differ = [each for each in differences_of_given(extra, given) if each.name != "epochs"]
+    if differ:
+        raise BadSetting(
+            f"the run in {out} has other settings: {'; '.join(map(str, differ))}. Leave them out to continue it, or give another --out"
+        )
+    epochs = given.get("epochs", settings.epochs)
+    if isinstance(epochs, int) and epochs < standing.epochs:
+        of = f", the last up to batch {standing.batch}" if standing.batch else ""
+        raise BadSetting(
+            f"--epochs is {epochs}, and {standing.epochs} epochs of the run in {out} are trained{of}: give at least so many, or another --out"
+        )
+    names = ("data", "labels", "val", "pretrained", "model")
+    paths = {name: found_path(name, getattr(settings, name), extra["folder"]) for name in names if hasattr(settings, name)}
+    taken = {name: value for name, value in given.items() if name in _TAKEN}
     steps, values = saved_scaling(extra)
-    return Broken(
-        replace(settings, **(paths | free)), Scaling(steps, values, extra.get("values") or f"values: {values}, as before")
-    )
+    scaling = Scaling(steps, values, extra.get("values") or f"values: {values}, as before")
+    return Broken(replace(settings, **(paths | taken)), scaling, standing, epochs != settings.epochs, extra)
 
 
-def read_finished(out: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Return the summary of the run in a folder, if it came to its end; else None."""
-    summary = RunFolder(Path(out)).path / "summary.json"
-    if unfinished(out) is not None or not summary.is_file():
-        return None
-    found: dict[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
-    return found
-
-
-def unfinished(out: str | os.PathLike[str]) -> str | None:
-    """Tell where the run in a folder stands, if it was broken off; None where there is none, or it came to its end."""
-    checkpoint = Checkpoint(RunFolder(Path(out)).checkpoints)
-    newest = checkpoint.newest_path
-    summary = RunFolder(Path(out)).path / "summary.json"
-    if newest is None or (summary.exists() and summary.stat().st_mtime >= newest.stat().st_mtime):
-        return None  # it ended, by its last epoch or earlier
-    try:
-        settings = (checkpoint.peek() or {}).get("settings", {})
-    except BadFile:
-        return newest.name  # a beginning run is not the one to judge it
-    epoch = int(newest.name.split("-epoch")[1].split("-")[0])
-    return newest.name if epoch < settings.get("epochs", 0) else None
-
-
-def _found(name: str, path: str | None, folder: str) -> str | None:
-    """Give a path as it is found from here: as it was told, or from where the run was begun."""
-    if path is None or os.path.isabs(path):
-        return path
-    if name == "model" and not (is_file(path) or path.endswith(".keras")):
-        return path  # a name
-    there = os.path.join(folder, path)
-    # file.py:function
-    file, file_there = (each.rpartition(":")[0] if ".py:" in each else each for each in (path, there))
-    return there if not os.path.exists(file) and os.path.exists(file_there) else path
+def settings_of(saved: Mapping[str, Any]) -> TrainSettings:
+    """Return saved settings; what another version has besides is left out."""
+    known = {each.name for each in fields(TrainSettings)}
+    return TrainSettings(**{name: value for name, value in saved.items() if name in known})

@@ -6,29 +6,45 @@ import csv
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.atomic import replacing, write_text
+from bitesize.files.locking import NAME as LOCK_NAME
+from bitesize.files.locking import FolderLock
 from bitesize.training import standardize as _standardize  # noqa: F401 - makes it known to from_dict
+from bitesize.training.record import Split
 from bitesize.transforms.base import Transform, from_dict
 
-SCHEMA = 1
+# 2: versions, machine, command, split and sessions. Folders of schema 1 open as well: nothing that they have has changed.
+SCHEMA = 2
+_READ = (1, 2)
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """The files of a training run.
 
-    ``model.keras`` or ``model.skops`` (the model after its last finished epoch), ``config.json`` (settings, transforms, versions),
-    ``classes.json`` (names by class number), ``history.csv`` (a line an epoch) ``summary.json`` (rate,
-    memory, time) and, where rows were skipped, ``bad_rows.csv``; and the folder ``checkpoints``, from which a broken run
-    goes on.
+    ``model.keras`` or ``model.skops`` (the model after its last finished epoch), ``config.json`` (settings, transforms, versions,
+    machine), ``classes.json`` (names by class number), ``split.csv`` or ``split.npz`` (rows of training and validation), ``history.csv``
+    (a line an epoch), ``summary.json`` (rate, memory, time) and, where rows were skipped, ``bad_rows.csv``; and the folder
+    ``checkpoints``, from which an interrupted run is continued.
+
+    Parameters
+    ----------
+    path
+        Where it is.
+    lock
+        Held while this process trains in it.
+    made
+        Folders that were made for it, the outermost last.
     """
 
     path: Path
+    lock: FolderLock | None = field(default=None, compare=False)
+    made: tuple[Path, ...] = field(default=(), compare=False)
 
     @property
     def saved(self) -> Path:
@@ -39,53 +55,88 @@ class RunFolder:
         return skops if skops.is_file() else keras
 
     @property
+    def whole(self) -> bool:
+        """Whether it has a model and what is needed to use it."""
+        return all((self.path / name).is_file() for name in self._needed)
+
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        return "config.json", "classes.json", self.saved.name
+
+    @property
     def checkpoints(self) -> Path:
         """Where the checkpoints are."""
         return self.path / "checkpoints"
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> RunFolder:
-        """Make the folder; an earlier run in it stays whole until `begin`."""
+        """Make the folder where it does not exist, and lock it; an earlier run in it stays whole until `begin`.
+
+        Raises
+        ------
+        BadFile, BadSetting
+            If it cannot be made, or another process trains in it.
+        """
         folder = Path(path)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise BadFile(f"{folder} is a file: --out needs a folder") from error
-        except OSError as error:
-            raise BadSetting(f"the folder {folder} cannot be made: {error.strerror}") from error
-        return cls(folder)
+        missing = tuple(each for each in (folder, *folder.parents) if not each.exists())
+        lock = _made(folder)
+        if lock is None:
+            raise BadSetting(f"another process is training in {folder}: wait for its end, or give another --out")
+        return cls(folder, lock, missing)
+
+    def release(self) -> None:
+        """Unlock the folder; one that was made for a run of which nothing is saved is removed."""
+        if self.lock is None:
+            return
+        self.lock.release()
+        for each in self.made:
+            if each.is_dir() and all(entry.name == LOCK_NAME for entry in each.iterdir()):
+                shutil.rmtree(each, ignore_errors=True)
 
     def begin(
-        self, model: Any, config: dict[str, Any], classes: tuple[str, ...], *, keeps_checkpoints: bool = False
+        self,
+        model: Any,
+        config: dict[str, Any],
+        classes: tuple[str, ...],
+        *,
+        split: Split | None = None,
+        keeps_checkpoints: bool = False,
     ) -> None:
-        """Put a new run's first model in the place of an earlier run; its checkpoints go, too, unless it keeps its own there."""
-        if not keeps_checkpoints:
-            shutil.rmtree(self.checkpoints, ignore_errors=True)
-        self.save_model(model)
+        """Put a new run's first model in the place of an earlier run; its checkpoints go, too, unless it keeps its own there.
+
+        Whenever the process ends meanwhile, no model stands beside settings of another run.
+        """
+        with replacing(self.path / _name_of(model)) as temporary:
+            _write_model(model, temporary)
+            if not keeps_checkpoints:
+                shutil.rmtree(self.checkpoints, ignore_errors=True)
+            for name in _RECORDS:
+                (self.path / name).unlink(missing_ok=True)
+        if split is not None:
+            split.write(self.path)
         self.write_config(config, classes)
-        other = "model.skops" if hasattr(model, "save") else "model.keras"
-        for name in ("bad_rows.csv", "summary.json", other):
-            (self.path / name).unlink(missing_ok=True)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
-        """Open the folder of a finished run.
+        """Open the folder of a run that has a model; ``runs/latest`` is the newest numbered one, as `find_run` finds it.
 
         Raises
         ------
         NotFound
             If it is not there or has no model yet.
         """
-        folder = cls(Path(path))
-        for name in ("config.json", "classes.json", folder.saved.name):
+        from bitesize.training.numbered import find_run  # which builds upon this module
+
+        folder = cls(find_run(path))
+        for name in folder._needed:
             if not (folder.path / name).is_file():
                 raise NotFound(f"{folder.path} is not the folder of a finished run: it has no {name}")
         return folder
 
     def write_config(self, config: dict[str, Any], classes: tuple[str, ...]) -> None:
-        """Write what was decided before training."""
-        write_text(self.path / "config.json", json.dumps({"schema": SCHEMA, **config}, indent=2) + "\n")
+        """Write what was decided before training; ``config.json`` last, without which the folder is not that of a run."""
         write_text(self.path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=2) + "\n")
+        write_text(self.path / "config.json", json.dumps({"schema": SCHEMA, **config}, indent=2) + "\n")
 
     def config(self) -> dict[str, Any]:
         """Read ``config.json``.
@@ -96,7 +147,7 @@ class RunFolder:
             If it cannot be understood.
         """
         config = self._json("config.json")
-        if not isinstance(config, dict) or config.get("schema") != SCHEMA:
+        if not isinstance(config, dict) or config.get("schema") not in _READ:
             raise BadFile(f"{self.path / 'config.json'} is not of schema {SCHEMA}: it was written by another version")
         return config
 
@@ -110,14 +161,8 @@ class RunFolder:
 
     def save_model(self, model: Any) -> None:
         """Save the model, atomically: one of Keras by itself, an estimator of scikit-learn by skops, which runs no code when it loads."""
-        if hasattr(model, "save"):
-            with replacing(self.path / "model.keras") as temporary:
-                model.save(temporary)
-        else:
-            import skops.io
-
-            with replacing(self.path / "model.skops") as temporary:
-                skops.io.dump(model, temporary)
+        with replacing(self.path / _name_of(model)) as temporary:
+            _write_model(model, temporary)
 
     def write_history(self, epochs: list[dict[str, Any]]) -> None:
         """Write ``history.csv``: a line an epoch."""
@@ -145,3 +190,33 @@ class RunFolder:
             return json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, OSError) as error:
             raise BadFile(f"{path} cannot be read: {error}") from error
+
+
+# What a run leaves besides its model; all of it goes when another run takes its place.
+_RECORDS = (
+    "config.json", "summary.json", "classes.json", "history.csv", "bad_rows.csv", "split.csv", "split.npz", "model.keras", "model.skops",
+)  # fmt: skip
+
+
+def _made(folder: Path) -> FolderLock | None:
+    """Make a folder where it does not exist, and take its lock."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return FolderLock.take(folder)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BadFile(f"{folder} is a file: --out needs a folder") from error
+    except OSError as error:
+        raise BadSetting(f"the folder {folder} cannot be written to: {error.strerror}") from error
+
+
+def _name_of(model: Any) -> str:
+    return "model.keras" if hasattr(model, "save") else "model.skops"
+
+
+def _write_model(model: Any, path: Path) -> None:
+    if hasattr(model, "save"):
+        model.save(path)
+    else:
+        import skops.io
+
+        skops.io.dump(model, path)

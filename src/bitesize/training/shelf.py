@@ -11,7 +11,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, BadSetting
+from bitesize.training.finite import not_finite
 from bitesize.training.snapshot import read_snapshot, write_snapshot
 
 _NAME = re.compile(r"(\d{6,})-epoch\d+-batch\d+\.npz")
@@ -71,12 +72,12 @@ class Shelf:
 
     def take_the_place(self, replaces: bool) -> None:
         """Say whether what is here is of an earlier training, and goes once this one has an epoch done."""
-        self._older = self._paths() if replaces else []
+        self._older = self.paths() if replaces else []
 
     @property
     def newest_path(self) -> Path | None:
         """Where the last one is."""
-        paths = self._paths()
+        paths = self.paths()
         return paths[-1] if paths else None
 
     def newest(self) -> Snapshot | None:
@@ -88,14 +89,15 @@ class Shelf:
             If there are some and none is whole. Of each that is damaged and passed over, a warning tells.
         """
         damaged: list[str] = []
-        for path in reversed(self._paths()):
+        for path in reversed(self.paths()):
             try:
                 found = read_snapshot(path)
+                _refuse_unless_finite(path, found[1])
             except BadFile as error:
                 damaged.append(str(error))
                 continue
             if damaged:
-                warnings.warn(f"{'; '.join(damaged)}. Going on from {path}", stacklevel=4)
+                warnings.warn(f"{'; '.join(damaged)}. Continuing from {path}", stacklevel=4)
             return found
         if damaged:
             raise BadFile(f"no checkpoint in {self.folder} is whole: {'; '.join(damaged)}")
@@ -103,7 +105,7 @@ class Shelf:
 
     def _write(self, state: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        paths = self._paths()
+        paths = self.paths()
         number = _number(paths[-1]) + 1 if paths else 1
         path = self.folder / f"{number:06d}-epoch{state['epoch']}-batch{state['batch']}.npz"
         write_snapshot(path, state, arrays)
@@ -115,11 +117,36 @@ class Shelf:
                 old.unlink(missing_ok=True)
             self._older = []
 
-    def _paths(self) -> list[Path]:
+    def paths(self) -> list[Path]:
         """List the checkpoints, the newest last."""
         if not self.folder.is_dir():
             return []
         return sorted((path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)), key=_number)
+
+
+def check_intervals(every_batches: int | None, every_minutes: float | None, keep: int) -> None:
+    """Check how often checkpoints are saved, and how many stay.
+
+    Raises
+    ------
+    BadSetting
+        If both intervals are given, or a number is not above 0.
+    """
+    if every_batches is not None and every_minutes is not None:
+        raise BadSetting("every_batches and every_minutes exclude each other")
+    if every_batches is not None and (
+        isinstance(every_batches, bool) or every_batches != int(every_batches) or every_batches < 1
+    ):
+        raise BadSetting(f"every_batches must be a whole number of at least 1, not {every_batches!r}")
+    if every_minutes is not None and not 0 < every_minutes < float("inf"):
+        raise BadSetting(f"every_minutes must be above 0, not {every_minutes!r}")
+    if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+        raise BadSetting(f"keep must be a whole number of at least 1, not {keep!r}")
+
+
+def _refuse_unless_finite(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    if name := not_finite(arrays):
+        raise BadFile(f"{path} is of no use: {name} has values that are NaN or infinite")
 
 
 def _number(path: Path) -> int:

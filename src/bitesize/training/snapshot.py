@@ -5,10 +5,11 @@ No pickle is written or read. ``np.load`` opens the file, too.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, cast
@@ -64,16 +65,35 @@ def read_snapshot(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     BadFile
         If it is damaged, or of another version.
     """
+    with _opened(path) as archive:
+        content = _read_content(archive, path)
+        arrays = {}
+        for i, (name, dtype, shape, checksum) in enumerate(content["arrays"]):
+            plain = _read_array(archive, f"{i}.npy", path)
+            if _checksum(plain) != checksum:
+                raise BadFile(f"{path} is damaged: the checksum of {name} is wrong")
+            arrays[name] = plain.view(_dtype(dtype)).reshape(shape)
+        return content["state"], arrays
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read the state that `write_snapshot` wrote, and none of its arrays.
+
+    Raises
+    ------
+    BadFile
+        If the state is damaged, or of another version; arrays may be damaged unseen.
+    """
+    with _opened(path) as archive:
+        state: dict[str, Any] = _read_content(archive, path)["state"]
+        return state
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
-            content = _read_state(archive, path)
-            arrays = {}
-            for i, (name, dtype, shape, checksum) in enumerate(content["arrays"]):
-                plain = _read_array(archive, f"{i}.npy", path)
-                if _checksum(plain) != checksum:
-                    raise BadFile(f"{path} is damaged: the checksum of {name} is wrong")
-                arrays[name] = plain.view(_dtype(dtype)).reshape(shape)
-            return content["state"], arrays
+            yield archive
     except (*DAMAGED, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, BadFile):
             raise
@@ -101,7 +121,7 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]
     return out.view(header.dtype).reshape(header.shape)
 
 
-def _read_state(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+def _read_content(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     info = archive.getinfo(_STATE)
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > min(_LARGEST_STATE, path.stat().st_size):
         raise BadFile(f"{path} is damaged: its {_STATE} has {info.file_size:,} bytes")

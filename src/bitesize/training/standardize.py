@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadFile, BadSetting
 from bitesize.memory.budget import Budget
+from bitesize.outputs.finite import find_odd
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.transforms.map import Map
@@ -95,7 +96,8 @@ def measure_features(source: Source, budget: Budget, on_error: Any = "raise", ma
                 continue
             odd = ~np.isfinite(rows).all(axis=0)
             if odd.any():
-                raise BadFile(f"{_named(source, odd)} NaN or infinite values: fill them, or leave those rows out")
+                where = find_odd(source, budget)
+                raise BadFile(f"{_named(source, odd)} NaN or infinite values: {where}. Mend these rows or leave them out")
             # Chan's way to join two means: stable, and in one pass.
             step, apart = len(rows), rows.mean(axis=0) - mean
             squares += ((rows - rows.mean(axis=0)) ** 2).sum(axis=0) + apart**2 * count * step / (count + step)

@@ -134,6 +134,14 @@ def put_callbacks(callbacks: Sequence[Any], taken: Iterable[Sequence[Any]], arra
                 setattr(found, attribute, value)
 
 
+def extend(state: dict[str, Any]) -> None:
+    """Let a training that was stopped early go on: early stopping keeps its best epoch, and counts its patience from the beginning."""
+    state["stopped"] = False
+    for _, kept in state["callbacks"]:
+        if {"wait", "stopped_epoch", "best"} <= set(kept):
+            kept["wait"] = kept["stopped_epoch"] = 0
+
+
 def sync(model: Any) -> None:
     """Bring what JAX carries from step to step into the model's variables."""
     if hasattr(model, "jax_state_sync"):

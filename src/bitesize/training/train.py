@@ -9,6 +9,7 @@ from bitesize.training.backend import load_keras
 from bitesize.training.classes import largest_class
 from bitesize.training.fit import fit
 from bitesize.training.prepare import Job, class_weights
+from bitesize.training.record import now
 
 
 class Watcher(Protocol):
@@ -61,6 +62,8 @@ def train(job: Job, watcher: Watcher) -> dict[str, Any]:
         job.run.save_model(job.model)  # the best epoch's weights
     bad = records.bad_rows()
     result = {
+        "run": job.config["run"],
+        "planned_epochs": settings.epochs,
         "epochs": records.epochs,
         "rows_per_second": round(records.trained / max(records.seconds, 1e-9), 1),
         "peak_bytes": job.budget.peak,
@@ -70,6 +73,7 @@ def train(job: Job, watcher: Watcher) -> dict[str, Any]:
         "best_epoch": None if stopping is None else int(stopping.best_epoch) + 1,
         "largest_class": largest_class(job.val, job.classes),
     }
+    job.run.write_config(job.config | {"ended": now()}, job.classes)
     job.run.write_summary(result)
     return result
 
@@ -84,13 +88,14 @@ class Records:
     trained, seconds
         Rows trained, and the time that took without validation.
     earlier
-        Seconds of the run before it was broken off.
+        Seconds of the run before it was continued.
     """
 
     def __init__(self, job: Job, watcher: Watcher) -> None:
         self._job, self._watcher = job, watcher
         self._began = self._last = self._made = time.perf_counter()
         self._batches = 0
+        self._noted = False  # whether config.json has this session
         self.epochs: list[dict[str, Any]] = []
         self._bad: list[list[Any]] = []
         self.trained, self.seconds, self.earlier = 0, 0.0, 0.0
@@ -138,9 +143,12 @@ class Records:
         line["rows_per_second"] = round(rows / max(seconds, 1e-9), 1)
         self.epochs.append(line)
         if len(self.epochs) == 1:
-            job.run.begin(model, job.config, job.classes, keeps_checkpoints=job.checkpoint is not None)
+            job.run.begin(model, job.config, job.classes, split=job.split, keeps_checkpoints=job.checkpoint is not None)
         else:
             job.run.save_model(model)
+            if not self._noted:
+                job.run.write_config(job.config, job.classes)
+        self._noted = True
         job.run.write_history(self.epochs)
         job.run.write_bad([tuple(row) for row in self.bad_rows()])
         self._watcher.epoch(line)

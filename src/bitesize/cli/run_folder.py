@@ -1,0 +1,299 @@
+"""In which folder `bitesize train` trains, and what becomes of a run that is there: it is continued, kept, or replaced where that is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from bitesize.cli.console import command, errors, plain
+
+if TYPE_CHECKING:
+    from bitesize.training.resume import Start
+    from bitesize.training.run import RunFolder
+    from bitesize.training.run_status import RunStatus, Standing
+    from bitesize.training.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a command asks for.
+
+    Parameters
+    ----------
+    settings
+        All of them; None where a run is continued that knows its data.
+    given
+        Those that are not defaults.
+    out
+        The folder; None for the next number in ``runs``.
+    resume, overwrite
+        The switches.
+    """
+
+    settings: TrainSettings | None
+    given: Mapping[str, Any]
+    out: str | None
+    resume: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is done.
+
+    Parameters
+    ----------
+    settings
+        What is trained with.
+    start
+        In which folder, and from where; None where nothing is left to train.
+    finished
+        The figures of a finished run, with its folder, where nothing is left to train.
+    """
+
+    settings: TrainSettings
+    start: Start | None
+    finished: dict[str, Any] | None = None
+
+
+def choose(wanted: Wanted) -> Chosen:
+    """Choose the folder, and what is done in it; the folder is locked. What was chosen is said in a line.
+
+    Raises
+    ------
+    BitesizeError
+        If that would lose a run, or there is none to continue.
+    """
+    from bitesize.errors import BadSetting
+    from bitesize.training.run import RunFolder
+
+    if wanted.overwrite and (wanted.resume or wanted.out is None):
+        other = "--resume continues it" if wanted.resume else "without --out, a run gets a number of its own"
+        raise BadSetting(f"--overwrite replaces the run in --out: {other}")
+    if wanted.out is None:
+        wanted = replace(wanted, out=_to_resume() if wanted.resume else None)
+    if wanted.out is None:
+        run, status = _numbered(wanted)
+    else:
+        run = RunFolder.create(_without_latest(wanted.out))
+        status = None
+    try:
+        return _choose_in(run, status, wanted)
+    except BaseException:
+        run.release()
+        raise
+
+
+def _choose_in(run: RunFolder, status: RunStatus | None, wanted: Wanted) -> Chosen:
+    from bitesize.training.run_status import read_status
+
+    if wanted.overwrite:
+        return _from_the_beginning(run, wanted, "is replaced after this run's first epoch")
+    status = read_status(run.path) if status is None else status
+    return _resumed(run, status, wanted) if wanted.resume else _repeated(run, status, wanted)
+
+
+def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
+    """Continue the run in a folder; with another number of epochs also a finished one."""
+    from bitesize.errors import BadSetting, NotFound
+    from bitesize.training.estimators import is_estimator
+    from bitesize.training.resume import read_broken, settings_of
+
+    standing, out = status.checkpoint, run.path
+    if standing is None and status.summary is not None and status.config is not None:
+        settings, epochs = settings_of(status.config["settings"]), wanted.given.get("epochs")
+        if epochs not in (None, settings.epochs):
+            raise BadSetting(
+                f"the run in {out} has no checkpoint, and cannot be trained longer: --overwrite trains from the beginning, "
+                f"--model {out / 'model.keras'} from its weights"
+            )
+        return _finished(run, status, settings)
+    if standing is None:
+        if wanted.settings is None:
+            folds = (
+                " It holds the folds of a cross-validation: repeat DATA and --folds." if (out / "fold-1").is_dir() else ""
+            )
+            raise NotFound(f"{out} has no checkpoint of a run to resume: name its folder with --out.{folds}")
+        if is_estimator(wanted.settings.model):
+            raise BadSetting(
+                "--resume continues Keras models: one of scikit-learn has no state but the model, and starts from the beginning"
+            )
+        say(f"{out} has no checkpoint yet: training starts.")
+        return _from_the_beginning(run, wanted)
+    broken = read_broken(out, standing, wanted.given)
+    if status.interrupted is None and not broken.extends:
+        return _finished(run, status, broken.settings)
+    say(f"Continuing the run in {out} from {standing.name} ({standing.place}).")
+    return Chosen(broken.settings, _start(run, wanted, broken))
+
+
+def _repeated(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
+    """Train with the settings of the command: continue what the same command has begun, and lose nothing that another has."""
+    from bitesize.errors import BadSetting
+    from bitesize.training.resume import read_broken
+
+    assert wanted.settings is not None
+    out, interrupted = run.path, status.interrupted
+    if interrupted is not None:
+        if not interrupted.extra:
+            raise BadSetting(f"the checkpoints in {out} are not of bitesize train: give another --out")
+        differ = _differences(interrupted.extra, wanted.settings)
+        if not differ:
+            given = {name: value for name, value in wanted.given.items() if name != "epochs"}
+            broken = read_broken(out, interrupted, given)
+            elsewhere = "another --out" if wanted.out is not None else "--out DIR"
+            again = "--overwrite starts from the beginning, " if wanted.out is not None else ""
+            say(
+                f"Continuing the interrupted run in {out} from {interrupted.name} ({interrupted.place}): {again}{elsewhere} starts "
+                "another run."
+            )
+            return Chosen(broken.settings, _start(run, wanted, broken))
+        if interrupted.epochs:
+            _refuse(out, "an interrupted run", differ, command("train", "--resume", "--out", out) + " continues it")
+    if status.config is not None:
+        differ = _differences(status.config, wanted.settings)
+        if differ:
+            longer = ""
+            if status.summary is not None and [each.name for each in differ] == ["epochs"]:
+                more = ("train", "--resume", "--epochs", wanted.settings.epochs, "--out", out)
+                longer = f"{command(*more)} trains it longer"
+            _refuse(out, "a finished run" if status.summary else "the model of an interrupted run", differ, longer)
+        if status.summary is not None:
+            return _finished(run, status, wanted.settings)
+        say(f"{out} has the model of an interrupted run without checkpoints: training starts from the beginning.")
+    return _from_the_beginning(run, wanted)
+
+
+def _differences(saved: Mapping[str, Any], settings: TrainSettings) -> list[Any]:
+    from bitesize.training.differences import differences, differences_of_data
+
+    return differences(saved, settings) or differences_of_data(saved, settings)
+
+
+def _refuse(out: Path, what: str, differ: list[Any], way: str) -> NoReturn:
+    from bitesize.errors import BadSetting
+
+    also = f"; {way}" if way else ""
+    raise BadSetting(
+        f"{out} has {what} with other settings: {'; '.join(map(str, differ))}. Another --out keeps it; --overwrite replaces it{also}"
+    )
+
+
+def _from_the_beginning(run: RunFolder, wanted: Wanted, what: str = "") -> Chosen:
+    assert wanted.settings is not None
+    if what and any((run.path / name).exists() for name in ("config.json", "checkpoints")):
+        say(f"The run in {run.path} {what}.")
+    return Chosen(wanted.settings, _start(run, wanted))
+
+
+def _start(run: RunFolder, wanted: Wanted, broken: Any = None) -> Start:
+    from bitesize.training.resume import Start
+
+    return Start(run, broken, wanted.given, command(*sys.argv[1:]))
+
+
+def _finished(run: RunFolder, status: RunStatus, settings: TrainSettings) -> Chosen:
+    """Say that nothing is left to train, with the figures of the run and what can be done."""
+    from bitesize.training.estimators import is_estimator
+
+    assert status.summary is not None
+    out, summary = run.path, dict(status.summary)
+    longer = ""
+    if status.checkpoint is not None and not is_estimator(settings.model):
+        epochs = 2 * len(summary["epochs"])
+        longer = f"{command('train', '--resume', '--epochs', epochs, '--out', out)} trains longer, "
+    say(
+        f"The run in {out} is finished: nothing is left to train. {_figures(summary)}. {longer}--overwrite trains from the beginning, another "
+        f"--out starts a new run; {command('evaluate', out, 'DATA')} measures it."
+    )
+    run.release()
+    return Chosen(settings, None, {**summary, "out": str(out), "understood": []})
+
+
+def _figures(summary: Mapping[str, Any]) -> str:
+    epochs = summary["epochs"]
+    best = summary.get("best_epoch") or len(epochs)
+    line = epochs[best - 1] if epochs else {}
+    names = [name for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in line]
+    figures = ", ".join(f"{name} {line[name]:.4g}" for name in names)
+    which = f"{len(epochs)} epochs" if len(epochs) != 1 else "1 epoch"
+    return f"{which}{f', the best is epoch {best}' if best != len(epochs) else ''}: {figures}" if figures else which
+
+
+def _without_latest(out: str) -> Path:
+    """Return the folder that is meant by --out: for ``runs/latest`` the newest numbered one, which is said."""
+    from bitesize.training.numbered import names_latest, numbered
+
+    if not names_latest(out):
+        return Path(out)
+    run = numbered(Path(out).parent)[-1]
+    say(f"{out} is {run}")
+    return run
+
+
+def _to_resume() -> str | None:
+    """Return the run that --resume means without --out: here, or the newest numbered one that has begun."""
+    from bitesize.training.numbered import LATEST, ROOT, numbered
+
+    if os.path.isdir("checkpoints"):
+        return "."
+    runs = [*reversed(numbered(ROOT)), ROOT / LATEST]
+    return next((str(run) for run in runs if any((run / each).exists() for each in ("config.json", "checkpoints"))), None)
+
+
+def _numbered(wanted: Wanted) -> tuple[RunFolder, RunStatus]:
+    """Return the newest numbered run of the same command, if it was interrupted; else a new one. Both are locked."""
+    from bitesize.errors import BadFile, NotFound
+    from bitesize.files.locking import FolderLock
+    from bitesize.training.differences import differences
+    from bitesize.training.numbered import ROOT, create_numbered, numbered
+    from bitesize.training.run import RunFolder
+    from bitesize.training.run_status import RunStatus, read_status
+
+    if wanted.settings is None:
+        raise NotFound(f"there is no run to resume in {ROOT}: name its folder with --out")
+    other: tuple[Path, Standing] | None = None
+    for path in reversed(numbered(ROOT)):
+        try:
+            status = read_status(path)
+        except BadFile:
+            continue  # of no use, and no reason not to train
+        interrupted = status.interrupted
+        saved = status.config if interrupted is None else interrupted.extra
+        if not saved:
+            continue
+        if differences(saved, wanted.settings) or (interrupted and _differences(saved, wanted.settings)):
+            if other is None and interrupted is not None and not _is_training(path):
+                other = path, interrupted
+            continue
+        if interrupted is None:
+            break  # the same was trained before, to its end: this is once more
+        lock = FolderLock.take(path)
+        if lock is not None:
+            return RunFolder(path, lock), read_status(path)
+    if other is not None:
+        path, standing = other
+        way = command("train", "--resume", "--out", path)
+        say(f"{path} is an interrupted run with other settings or data ({standing.place}); to continue that one: {way}")
+    run = create_numbered(ROOT)
+    say(f"run: {run.path} (--out DIR decides otherwise)")
+    return run, RunStatus(None, None, None)
+
+
+def _is_training(path: Path) -> bool:
+    from bitesize.files.locking import FolderLock
+
+    lock = FolderLock.take(path)
+    if lock is None:
+        return True
+    lock.release()
+    return False
+
+
+def say(text: str) -> None:
+    """Print a line on what was chosen, beside results."""
+    errors.print(plain(text), highlight=False, soft_wrap=True)

@@ -1,0 +1,72 @@
+"""A lock that one process holds on a folder; the system frees it when the process ends, however it ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+NAME = ".lock"
+# What systems answer where a file system has no locks, such as some network shares.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+
+
+class FolderLock:
+    """A lock on a folder, held until `release` or the end of the process.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> lock = FolderLock.take(folder)
+    >>> FolderLock.take(folder) is None
+    True
+    >>> lock.release()
+    """
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path, self._file = path, file
+
+    @classmethod
+    def take(cls, folder: str | os.PathLike[str]) -> FolderLock | None:
+        """Lock a folder, which must exist; return None where another process, or another part of this one, holds it."""
+        path = Path(folder) / NAME
+        while True:
+            file = path.open("ab")
+            try:
+                _lock(file)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    file.close()
+                    return None
+            if _is_at(file, path):
+                return cls(path, file)
+            file.close()  # its last holder has removed it meanwhile
+
+    def release(self) -> None:
+        """Unlock the folder, and remove the file of the lock."""
+        if self._file.closed:
+            return
+        if sys.platform != "win32":  # while it is locked: afterwards it may be another's; an open file stays on Windows
+            self._path.unlink(missing_ok=True)
+        self._file.close()
+
+
+def _lock(file: IO[bytes]) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,139 @@
+"""Rows with values that are NaN or infinite, found after a loss has become so."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitesize.engine.loader import Loader
+from bitesize.errors import NotFinite
+from bitesize.memory.budget import Budget
+from bitesize.sources.base import Source
+from bitesize.spec import Batch
+
+# Rows that a message names; rows that are looked at together.
+_SHOWN, _AT_ONCE = 5, 32
+# Words by which estimators tell that their weights are NaN or infinite.
+_DIVERGED = ("overflow", "non-finite", "nan", "infinity")
+
+
+@dataclass(frozen=True)
+class OddRow:
+    """A row with values that are NaN or infinite, as it stands in a batch.
+
+    Parameters
+    ----------
+    row, name
+        Its number in the source, and what it is called: the path of its file, where it has one.
+    field
+        The field of the batch that has them: inputs, targets or weights.
+    count, values
+        How many values are NaN or infinite, of how many.
+    """
+
+    row: int
+    name: str
+    field: str
+    count: int
+    values: int
+
+    def __str__(self) -> str:
+        if self.values == 1:
+            return f"{self.name}: {self.field} is NaN or infinite"
+        return f"{self.name}: {self.count:,} of {self.values:,} values of {self.field}"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What some batches hold.
+
+    Parameters
+    ----------
+    odd
+        Rows with values that are NaN or infinite.
+    least, greatest
+        Of the finite values of the inputs.
+    """
+
+    odd: Sequence[OddRow]
+    least: float
+    greatest: float
+
+    def __str__(self) -> str:
+        shown = "; ".join(str(each) for each in self.odd[:_SHOWN])
+        more = f"; and {len(self.odd) - _SHOWN:,} more" if len(self.odd) > _SHOWN else ""
+        return f"{shown}{more}"
+
+
+def look_back(loader: Loader, place: tuple[int, int], batches: int) -> Findings:
+    """Make some batches once more, with the same values, and look for rows that are not finite.
+
+    Parameters
+    ----------
+    loader
+        Nothing else may loop over it any more.
+    place
+        Epoch and position of the first batch.
+    batches
+        How many to look at.
+    """
+    odd: list[OddRow] = []
+    least, greatest = np.inf, -np.inf
+    for batch in itertools.islice(loader.iterate(place, endless=True, patient=True), batches):
+        odd += _odd_rows(loader, batch)
+        main = batch[loader.source.main]
+        if main.dtype.kind in "fiu":
+            for i in np.flatnonzero(batch.mask).tolist():
+                values = main[i][np.isfinite(main[i])]
+                if values.size:
+                    least, greatest = min(least, float(values.min())), max(greatest, float(values.max()))
+        del batch
+    return Findings(odd, least, greatest)
+
+
+def refusal(loader: Loader, place: tuple[int, int], batches: int, error: ValueError) -> NotFinite | None:
+    """Return an error that names the rows by which an estimator has refused batches, if values that are NaN or infinite are why.
+
+    Parameters
+    ----------
+    loader, place, batches
+        As `look_back` takes them.
+    error
+        Of the estimator.
+    """
+    found = look_back(loader, place, batches)
+    where = f"the batch at position {place[1]:,} of epoch {place[0] + 1}" if batches == 1 else "the data"
+    if found.odd:
+        rows = tuple(each.row for each in found.odd)
+        return NotFinite(
+            f"rows of {where} have values that are NaN or infinite: {found}. Mend these rows or leave them out", rows
+        )
+    if any(word in str(error).lower() for word in _DIVERGED):
+        return NotFinite(
+            f"all values of {where} are finite, from {found.least:g} to {found.greatest:g}, and training diverged: {error}. Scale the values, or "
+            "give the estimator a lower learning rate"
+        )
+    return None
+
+
+def find_odd(source: Source, budget: Budget) -> Findings:
+    """Look for rows that are not finite in all of a source, as it is stored; rows that cannot be read are passed over."""
+    size = min(_AT_ONCE, len(source))
+    with Loader(source, batch_size=size, shuffle=False, memory=budget, on_error="skip", max_bad=1.0) as loader:
+        return look_back(loader, (0, 0), len(loader))
+
+
+def _odd_rows(loader: Loader, batch: Batch) -> list[OddRow]:
+    found = []
+    for name, array in batch.items():
+        if array.dtype.kind != "f":
+            continue
+        for i in np.flatnonzero(batch.mask).tolist():
+            odd = int(array[i].size - np.isfinite(array[i]).sum())
+            if odd:
+                row = int(batch.rows[i])
+                found.append(OddRow(row, loader.source.describe(row), name, odd, int(array[i].size)))
+    return found

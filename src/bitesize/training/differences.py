@@ -1,0 +1,151 @@
+"""In which settings a command differs from the run in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from bitesize.training.data import open_data
+from bitesize.training.settings import TrainSettings
+from bitesize.training.user_model import is_file
+
+# What may be another when a run is continued: none of it changes what is learned of rows that can be read.
+FREE = frozenset(("memory", "checkpoint_every", "on_error", "max_bad", "fold"))
+# What names files: these may have moved.
+_PATHS = frozenset(("data", "labels", "val", "pretrained", "model"))
+# What is chosen by the data or the model where it is not given; runs of schema 1 note only what was chosen.
+_CHOSEN = {"model": "auto", "batch_size": "auto", "image_size": None}
+_DEFAULTS = {each.name: None if each.default is MISSING else each.default for each in fields(TrainSettings)}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting that a command has, and a run has otherwise.
+
+    Parameters
+    ----------
+    name
+        Of the setting.
+    old, new
+        Its values in the run, and in the command.
+    """
+
+    name: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        if self.name in ("DATA", "--val"):
+            return f"{self.name} {self.new}"
+        return f"{option_of(self.name)} was {_shown(self.old)} and is {_shown(self.new)}"
+
+
+def option_of(name: str) -> str:
+    """Return the option of the command line that sets a setting."""
+    return "DATA" if name == "data" else "--" + name.replace("_", "-")
+
+
+def differences(saved: Mapping[str, Any], settings: TrainSettings) -> list[Difference]:
+    """Compare all settings of a command, defaults included, with those that a run was started with.
+
+    Parameters
+    ----------
+    saved
+        What the run has noted: its config, or ``extra`` of a checkpoint.
+    settings
+        As the command has them, before anything is chosen by the data.
+    """
+    found = []
+    given, used = saved.get("given"), saved["settings"]
+    for name in _DEFAULTS:
+        if name in FREE:
+            continue
+        new = getattr(settings, name)
+        old = used.get(name, _DEFAULTS[name]) if given is None else given.get(name, _DEFAULTS[name])
+        chosen = given is None and name in _CHOSEN and new == _CHOSEN[name]
+        longer = name == "epochs" and new == used["epochs"]  # it was trained longer than it was to be at first
+        if not (chosen or longer) and not _same(name, old, new, saved.get("folder", ".")):
+            found.append(Difference(name, used["epochs"] if name == "epochs" else old, new))
+    return found
+
+
+def differences_of_given(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[Difference]:
+    """Compare only settings that a command gives with those of a run, as they were given or chosen."""
+    found = []
+    for name, new in given.items():
+        if name in FREE or name == "data":
+            continue
+        olds = [saved["settings"].get(name, _DEFAULTS[name])]
+        olds += [saved["given"][name]] if name in (saved.get("given") or {}) else []
+        if not any(_same(name, old, new, saved.get("folder", ".")) for old in olds):
+            found.append(Difference(name, olds[0], new))
+    return found
+
+
+def differences_of_data(saved: Mapping[str, Any], settings: TrainSettings) -> list[Difference]:
+    """Compare the data that a command names with those that a run was started with, by their fingerprints: the data are opened.
+
+    Raises
+    ------
+    BitesizeError
+        If the data cannot be opened.
+    """
+    data = open_data(settings)
+    old = saved.get("fingerprints") or {"train": saved.get("fingerprint")}
+    found = []
+    for part, source, name in (("train", data.train, "DATA"), ("val", data.val, "--val")):
+        if source is None or old.get(part) in (None, source.fingerprint()):
+            continue
+        rows = saved.get("split", {}).get(part)
+        counts = "" if rows in (None, len(source)) else f": {rows:,} rows were in {part}, and {len(source):,} are"
+        found.append(Difference(name, None, f"has other files, labels or shapes than when the run was started{counts}"))
+    return found
+
+
+def absolute(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the paths among them as they are found from everywhere."""
+    return {
+        name: os.path.abspath(value) if name in _PATHS and isinstance(value, str) and _is_path(name, value) else value
+        for name, value in given.items()
+    }
+
+
+def found_path(name: str, path: str | None, folder: str) -> str | None:
+    """Return a path as it is found from here: as it was given, or from where the run was started."""
+    if path is None or os.path.isabs(path) or not _is_path(name, path):
+        return path
+    there = os.path.join(folder, path)
+    return there if not os.path.exists(_file(path)) and os.path.exists(_file(there)) else path
+
+
+def _same(name: str, old: Any, new: Any, folder: str) -> bool:
+    if old == new and not (name in _PATHS and isinstance(new, str) and _is_path(name, new)):
+        return True
+    if name not in _PATHS or not isinstance(old, str) or not isinstance(new, str):
+        return bool(old == new)
+    if ".py:" in old and ".py:" in new and old.rpartition(":")[2] != new.rpartition(":")[2]:
+        return False
+    before, now = (_file(each) for each in (os.path.join(folder, old), new))
+    if os.path.realpath(before) == os.path.realpath(now):
+        return True
+    if name == "data":
+        return True  # its fingerprint is compared
+    # Only moved: it is here, under the same name, and no longer there.
+    return os.path.exists(now) and not os.path.exists(before) and os.path.basename(before) == os.path.basename(now)
+
+
+def _is_path(name: str, value: str) -> bool:
+    """Return whether a setting is meant as a path: labels may be columns, and models have names."""
+    if name == "model":
+        return is_file(value) or value.endswith(".keras")
+    return name in ("data", "val", "pretrained") or os.path.exists(value) or bool(os.path.splitext(value)[1])
+
+
+def _file(path: str) -> str:
+    return path.rpartition(":")[0] if ".py:" in path else path
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else str(value)

@@ -1,0 +1,162 @@
+"""What a run notes of itself for whoever reports or repeats it: versions, machine, sessions, and which rows were trained on."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import os
+import platform
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.files.atomic import replacing
+from bitesize.sources.base import Source
+from bitesize.sources.subset import row_numbers
+
+# Packages that values of a run depend on: those that always read and change them, and modules that do where they are loaded, with the
+# distributions that they are of where these have another name.
+_ALWAYS = ("numpy", "numba", "simplejpeg", "pillow")
+_LOADED = {
+    "keras": "", "jax": "", "jaxlib": "", "torch": "", "tensorflow": "", "sklearn": "scikit-learn", "skops": "", "h5py": "", "zarr": "",
+    "numcodecs": "", "pyarrow": "", "pandas": "", "polars": "", "datasets": "", "tifffile": "", "pydicom": "", "nibabel": "",
+}  # fmt: skip
+# Rows up to which the split is a table that people read, with paths; for more it would take long to write.
+_MOST_LISTED = 1_000_000
+
+
+def now() -> str:
+    """Return the time, in UTC and as ISO 8601 has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def begun(command: str, earlier: Mapping[str, Any] | None = None, checkpoint: str | None = None) -> dict[str, Any]:
+    """Return the identity of a run, and its sessions: one for its start, and one each time it was continued.
+
+    Parameters
+    ----------
+    command
+        As it was given; empty from Python.
+    earlier
+        What this function returned when the run was started or last continued.
+    checkpoint
+        Name of the checkpoint from which it is continued now.
+
+    Returns
+    -------
+    dict
+        ``run`` (its identity), ``started``, ``command``, ``versions`` and ``machine`` of its start, ``continued`` (how often it was), and
+        ``sessions``, which note versions and machine where these are others than at the start.
+    """
+    here: dict[str, Any] = {"versions": versions(), "machine": machine()}
+    session: dict[str, Any] = {"started": now(), "command": command}
+    if earlier is None or "run" not in earlier:
+        return {"run": uuid.uuid4().hex, **session, **here, "continued": 0, "sessions": [session]}
+    session |= {"from": checkpoint, **{name: each for name, each in here.items() if each != earlier[name]}}
+    kept = {name: earlier[name] for name in ("run", "started", "command", "versions", "machine")}
+    sessions = [*earlier["sessions"], session]
+    return {**kept, "continued": len(sessions) - 1, "sessions": sessions}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of bitesize, Python, and the packages in use that values depend on."""
+    import bitesize
+
+    found = {"bitesize": bitesize.__version__, "python": platform.python_version()}
+    found |= {name: importlib.metadata.version(name) for name in _ALWAYS}
+    for module, name in _LOADED.items():
+        if module in sys.modules:
+            try:
+                found[name or module] = importlib.metadata.version(name or module)
+            except importlib.metadata.PackageNotFoundError:  # such as tensorflow of tensorflow-cpu
+                found[name or module] = str(getattr(sys.modules[module], "__version__", "unknown"))
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Return the system, the processor, its cores, the memory in bytes, and the names of accelerators in use."""
+    import psutil
+
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": psutil.cpu_count(logical=False),
+        "threads": psutil.cpu_count(),
+        "memory": psutil.virtual_memory().total,
+        "accelerators": _accelerators(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _accelerators() -> list[str]:
+    """Name the accelerators that a loaded framework computes on."""
+    torch, jax, tensorflow = (sys.modules.get(name) for name in ("torch", "jax", "tensorflow"))
+    if torch is not None and torch.cuda.is_initialized():
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    if jax is not None:
+        return [each.device_kind for each in jax.local_devices() if each.platform != "cpu"]
+    if tensorflow is not None:
+        return [each.name for each in tensorflow.config.list_logical_devices("GPU")]
+    return []
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which rows a run is trained on, and validated on.
+
+    Parameters
+    ----------
+    train, val
+        As they come of `bitesize.training.data.open_data`.
+    """
+
+    train: Source
+    val: Source | None
+
+    @property
+    def file(self) -> str:
+        """Name of the file: a table, or arrays of row numbers where there are very many."""
+        return "split.csv" if sum(len(part) for part in self._parts.values()) <= _MOST_LISTED else "split.npz"
+
+    @property
+    def _parts(self) -> dict[str, Source]:
+        return {"train": self.train} | ({} if self.val is None else {"val": self.val})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the file's name, and the number of rows of each part."""
+        return {"file": self.file, **{name: len(part) for name, part in self._parts.items()}}
+
+    def write(self, folder: Path) -> None:
+        """Write the file: ``part``, ``row`` (its number in the data that was opened) and ``path``, or for very many rows numbers only."""
+        numbers = {name: row_numbers(part) for name, part in self._parts.items()}
+        with replacing(folder / self.file) as temporary:
+            if self.file.endswith(".npz"):
+                np.savez(temporary, **numbers)  # type: ignore[arg-type]
+            else:
+                _write_table(temporary, self._parts, numbers)
+
+
+def _write_table(path: Path, parts: Mapping[str, Source], numbers: Mapping[str, NDArray[np.int64]]) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["part", "row", "path"])
+        for name, part in parts.items():
+            root = len(os.path.join(part.paths_root, b"")) if part.paths_root else 0
+            for row, number in enumerate(numbers[name].tolist()):
+                found = part.path(row)
+                writer.writerow([name, number, part.describe(row) if found is None else os.fsdecode(found[root:])])
