@@ -8,13 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bitesize.batch import Batch
+from bitesize.engine.holding import PENDING_PATIENCE, Holder
 from bitesize.engine.loader import Loader
 from bitesize.errors import NotFinite
 from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
-from bitesize.spec import Batch
 
 # Rows that a message names; rows that are looked at together.
+# Who trained may still hold batches, and lets go of them.
+_TRAINER = Holder(patience=PENDING_PATIENCE)
 _SHOWN, _AT_ONCE = 5, 32
 # Words by which estimators tell that their weights are NaN or infinite.
 _DIVERGED = ("overflow", "non-finite", "nan", "infinity")
@@ -82,7 +85,7 @@ def look_back(loader: Loader, place: tuple[int, int], batches: int) -> Findings:
     """
     odd: list[OddRow] = []
     least, greatest = np.inf, -np.inf
-    for batch in itertools.islice(loader.iterate(place, endless=True, patient=True), batches):
+    for batch in itertools.islice(loader.iterate(place, endless=True, holder=_TRAINER), batches):
         odd += _odd_rows(loader, batch)
         main = batch[loader.source.main]
         if main.dtype.kind in "fiu":
