@@ -98,7 +98,8 @@ class Batch(dict[str, NDArray[Any]]):
         )
 
     def __copy__(self) -> Self:
-        if sys._getframe(2).f_globals.get("__name__", "").startswith(_COLLATES):
+        caller = sys._getframe(1).f_back  # of copy.copy
+        if caller is not None and str(caller.f_globals.get("__name__")).startswith(_COLLATES):
             return self._remade(dict(self), rows=self.rows, mask=self.mask)
         return self.copy()
 
@@ -142,7 +143,7 @@ class UnevenBatch(Batch):
         """What makes a mean over ranks a mean over rows."""
         if self._weight is None:
             raise BadSetting(
-                "this batch was made anew by the framework that moved it, and does not know its weight, which differs from rank to "
+                "this batch was made by the framework that moved it, and does not know its weight, which differs from rank to "
                 'rank here: make all shares even, by a batch_size that is a multiple of the number of ranks and last="drop"'
             )
         return self._weight

@@ -105,7 +105,8 @@ def test_an_output_that_holds_more_batches_is_charged_for_them():
 
 
 def test_slots_are_aligned_for_frameworks_that_take_them_without_a_copy():
-    with bs.Loader(bs.open(np.zeros((10, 7), np.float32), np.arange(10)), batch_size=3, memory="1 MiB") as loader:
+    data = bs.open(np.zeros((10, 7), np.float32), np.zeros((10, 21)))
+    with bs.Loader(data, batch_size=3, memory="1 MiB") as loader:
         for batch in loader:
             assert batch["x"].ctypes.data % 64 == 0
             assert batch["y"].ctypes.data % 64 == 0

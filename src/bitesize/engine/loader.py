@@ -53,7 +53,7 @@ class Loader(Described, Standing):
     """Batches of a source, in a reproducible order, made by threads within a budget of bytes.
 
     A ``for`` loop over it is one epoch. A batch is a dict of NumPy arrays, ``{"x": (64, 224, 224, 3) float32, "y":
-    (64,) int64}``, whose memory belongs to the loader and is used again once nobody references the batch.
+    (64,) int64}``, whose large fields lie in memory of the loader, which is used again once nobody references them (`Batch`).
 
     Parameters
     ----------

@@ -53,7 +53,8 @@ def _address(value: Any) -> int | None:
     if kind == "numpy" and hasattr(value, "ctypes"):
         return int(value.ctypes.data)
     if kind == "torch" and hasattr(value, "data_ptr"):
-        return int(value.data_ptr()) if value.device.type == "cpu" else None
+        dense = value.device.type == "cpu" and str(value.layout) == "torch.strided"
+        return int(value.data_ptr()) if dense else None
     if kind.startswith("jax") and hasattr(value, "unsafe_buffer_pointer"):
         return (
             None
