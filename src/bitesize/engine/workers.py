@@ -37,10 +37,8 @@ from bitesize.order.chance import draw
 HELD_PATIENCE = 1.0
 # The same for frameworks that begin steps and go on while those run: no step takes longer than this, one hopes.
 PENDING_PATIENCE = 120.0
-# Then it is said after so long.
-HELD_WARNING = 10.0
-# Nothing at all moved for so long: not slow, but hung.
-STALL_SECONDS = 300.0
+HELD_WARNING = 10.0  # then it is said after so long
+STALL_SECONDS = 300.0  # nothing at all moved for so long: not slow, but hung
 
 
 class Engine:
