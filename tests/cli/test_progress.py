@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -137,3 +138,29 @@ def test_a_terminal_gets_a_moving_line_unless_it_is_dumb(rows, setting, moves):
     assert (b"\x1b" in seen) == moves
     assert (b"loading" in seen) == moves
     assert b"\x1b[3" not in seen  # no colors
+
+
+@pytest.mark.slow
+def test_training_prints_epoch_batch_loss_speed_memory_and_time_left(photos, tmp_path):
+    command = [
+        "train",
+        str(photos),
+        "--image-size",
+        "16",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "4",
+        "--model",
+        "mlp",
+        "--out",
+        "run",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *command], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    line = r"(epoch|validating) [12]/2, batch \d+/9, loss \d+\.\d+, [\d,]+ rows/s, .* MiB/.*, \d:\d\d:\d\d left"
+    assert re.search(line, done.stderr), done.stderr
+    assert "epoch 1/2" not in done.stdout
+    assert "val_loss" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr

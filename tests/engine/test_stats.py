@@ -7,7 +7,8 @@ import pytest
 from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
-from bitesize.engine.stats import Clock, Stats
+from bitesize.engine.clock import Clock
+from bitesize.engine.stats import Stats
 
 
 @pytest.fixture(scope="module")

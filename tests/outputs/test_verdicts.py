@@ -26,4 +26,4 @@ def test_the_verdict_inside_fit_names_what_the_time_goes_into(backend):
     assert found["a slow function"]["verdict"].startswith("function-bound: your function takes")
     assert found["a slow loop"]["verdict"].startswith("consumer-bound: loading keeps up")
     assert found["a large model"]["verdict"].startswith("consumer-bound: loading keeps up")
-    assert found["a slow loop"]["p50"] < found["a slow function"]["p50"]
+    assert found["a slow loop"]["waited"] < found["a slow function"]["waited"]

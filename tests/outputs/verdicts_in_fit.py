@@ -11,11 +11,11 @@ import time
 
 import numpy as np
 
-ROWS = 800
+ROWS = 320
 
 
 def slow(x):
-    time.sleep(0.003)
+    time.sleep(0.01)
     return x
 
 
@@ -56,7 +56,7 @@ if __name__ == "__main__":
         {
             "a slow function": verdict([bs.Map(slow)], 8, 0.0),
             "a slow loop": verdict([], 8, 0.03),
-            "a large model": verdict([], 3000, 0.0),
+            "a large model": verdict([], 1000, 0.0),
         },
         sys.stdout,
     )

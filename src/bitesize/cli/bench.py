@@ -29,7 +29,10 @@ def bench(
     image_size: ImageSize = None,
     memory: Memory = "auto",
     threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Threads that read and decode; by default one a processor, and two more.")
+        int | None,
+        typer.Option(
+            metavar="N", help="Threads that read and decode; by default one a processor, and others for when those wait."
+        ),
     ] = None,
     seconds: Annotated[
         float, typer.Option(metavar="S", help="How long to measure. 5 seconds even out what else the machine does.")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.stats import Clock
+from bitesize.engine.clock import Clock
 from bitesize.errors import BitesizeError
 from bitesize.memory.budget import Pool
 from bitesize.memory.mapping import allocate

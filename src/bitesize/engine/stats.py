@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bitesize.engine.clock import Clock, values_of
 from bitesize.engine.latency import Latencies
 from bitesize.spec import Field
 
@@ -27,33 +28,7 @@ _ADVICE = {
 }
 
 
-class Clock:
-    """Seconds that one thread spent, by what it did; only that thread writes.
-
-    Attributes
-    ----------
-    read, fetch, decode, draw, user : float
-        Reading from disk, reading and casting in one step, decoding, the kernels, and functions of the user.
-    idle : float
-        Waiting for a slot to fill.
-    busy : float
-        Filling slots: all of the above but ``idle``, and Python's own time beside it.
-    cpu : float
-        Seconds of a processor during ``busy``.
-    rows : int
-        Rows filled.
-    nbytes : int
-        Bytes of encoded images that were read.
-    """
-
-    __slots__ = ("busy", "cpu", "decode", "draw", "fetch", "idle", "nbytes", "read", "rows", "user")
-
-    def __init__(self) -> None:
-        self.read = self.fetch = self.decode = self.draw = self.user = self.idle = self.busy = self.cpu = 0.0
-        self.rows = self.nbytes = 0
-
-
-@dataclass
+@dataclass(repr=False)
 class Stats:
     """Counts of one loader since it was made, or since `reset`.
 
@@ -92,14 +67,14 @@ class Stats:
         self._clocks, self.processors = clocks, processors
         self._stored = sum(what.nbytes for what in (stored or {}).values() if isinstance(what, Field))
         self._drawn = sum(field.nbytes for field in (drawn or {}).values())
-        self._before = [_values(Clock())] * len(clocks)
+        self._before = [values_of(Clock())] * len(clocks)
 
     def reset(self) -> None:
         """Count from now on."""
         with self._lock:
             self.rows, self.batches, self.waited, self.held, self.started, self.ended = 0, 0, 0.0, 0.0, 0.0, 0.0
             self._waits = Latencies()
-            self._before = [_values(clock) for clock in self._clocks]
+            self._before = [values_of(clock) for clock in self._clocks]
 
     def count(self, rows: int, waited: float, held: float = 0.0) -> None:
         """Count one batch, and the seconds that were waited for it to be made, behind those in which the caller held all others."""
@@ -129,6 +104,10 @@ class Stats:
         """
         with self._lock:
             return self._waits.quantile(share)
+
+    def __repr__(self) -> str:
+        spent = self.ended - self.started
+        return f"Stats({self.rows:,} rows in {spent:.1f} s, {self.rows_per_second:,.0f} rows/s: {self.verdict()})"
 
     @property
     def rows_per_second(self) -> float:
@@ -217,12 +196,8 @@ class Stats:
         return f"{threads} thread{'' if threads == 1 else 's'}, {processors} processor{'' if processors == 1 else 's'}{lock}"
 
     def _sum(self) -> dict[str, float]:
-        total = _values(Clock())
+        total = values_of(Clock())
         for clock, before in zip(self._clocks, self._before, strict=True):
-            for name, value in _values(clock).items():
+            for name, value in values_of(clock).items():
                 total[name] += value - before[name]
         return total
-
-
-def _values(clock: Clock) -> dict[str, float]:
-    return {name: float(getattr(clock, name)) for name in Clock.__slots__}

@@ -33,8 +33,7 @@ from bitesize.errors import BitesizeError, LoaderClosed, Stalled, without_frames
 from bitesize.memory.budget import Pool
 from bitesize.order.chance import draw
 
-# Nothing at all moved for so long: not slow, but hung.
-STALL_SECONDS = 300.0
+STALL_SECONDS = 300.0  # nothing at all moved for so long: not slow, but hung
 
 
 class Engine:
