@@ -55,6 +55,8 @@ class Walk:
         learning rate then depends on the moment.
     replacing
         Whether that run was begun with --overwrite and may not have an epoch yet.
+    kills
+        Processes that were killed so far.
     """
 
     folder: Path
@@ -62,6 +64,7 @@ class Walk:
     seed: int = 0
     path: tuple[int, ...] | None = (EPOCHS,)
     replacing: bool = False
+    kills: int = 0
     references: dict[tuple[int, tuple[int, ...]], list[np.ndarray]] = field(default_factory=dict)
 
     @property
@@ -73,12 +76,14 @@ class Walk:
         status = read_status(self.out)
         whole = RunFolder(self.out).whole
         model = (self.out / "model.keras").read_bytes() if whole else b""
-        killed = self.chance.random() < 0.6
-        kinds = ["repeat", "repeat", "resume", "longer", "other", "overwrite"]
+        killed = self.kills < 3 or self.chance.random() < 0.6
+        kinds = ["repeat", "resume", "longer", "overwrite", "other"]
+        kinds += ["longer", "longer", "overwrite", "overwrite"] if status.interrupted is None else ["repeat", "resume"]
         kind = self.chance.choice(kinds if status.checkpoint else ["repeat"])
         overwritten = kind == "overwrite"
         if kind == "longer" and (self._planned(status) or EPOCHS) >= MOST_EPOCHS:
             kind = "resume"
+        known = self.seed, self.path, self.replacing
         arguments, refusal = self._arguments(kind, status)
         if overwritten:
             self.seed, self.path, self.replacing = self.chance.choice(SEEDS), (EPOCHS,), True
@@ -89,6 +94,9 @@ class Walk:
             arguments = ["--resume", "--epochs", str(longer)]
         code, said = self.run([*arguments, "--out", str(self.out)], killed)
         now = RunFolder(self.out)
+        self.kills += code == -9
+        if code == -9 and self._begun(read_status(self.out)) == self._begun(status):
+            self.seed, self.path, self.replacing = known  # killed before it saved anything of its own
         if whole and not self.replacing:
             assert now.whole, "a model was lost"
         if refusal:
@@ -114,6 +122,12 @@ class Walk:
                 return self.command(self.seed), False
             return [*self.command(self.seed), "--learning-rate", "0.5"], True
         return (["--resume"] if kind == "resume" else self.command(self.seed)), False
+
+    @staticmethod
+    def _begun(status) -> tuple[str, int] | None:
+        """Name the run of the newest checkpoint, with its number of epochs."""
+        extra = status.checkpoint.extra if status.checkpoint else None
+        return None if extra is None else (extra["run"], extra["settings"]["epochs"])
 
     @staticmethod
     def _planned(status) -> int | None:

@@ -127,6 +127,18 @@ def test_a_run_of_another_kind_takes_the_folder_over(trained, tmp_path):
     assert folder.saved.name == "model.skops"
 
 
+def test_a_run_that_begins_again_keeps_its_own_records_until_they_are_replaced(tmp_path):
+    folder = RunFolder.create(tmp_path / "run")
+    model = build_estimator("sklearn:GaussianNB", 0)
+    folder.begin(model, {"run": "1", "sklearn": ""}, ("a", "b"))
+    folder.write_history([{"epoch": 1}])
+    folder.begin(model, {"run": "1", "sklearn": ""}, ("a", "b"))
+    assert (folder.path / "history.csv").exists()
+    folder.begin(model, {"run": "2", "sklearn": ""}, ("a", "b"))
+    assert not (folder.path / "history.csv").exists()
+    folder.release()
+
+
 def test_a_run_without_checkpoints_removes_those_of_an_earlier_run(tmp_path):
     folder = RunFolder.create(tmp_path / "run")
     folder.checkpoints.mkdir()

@@ -106,11 +106,14 @@ class RunFolder:
 
         Whenever the process ends meanwhile, no model stands beside settings of another run.
         """
+        again = self.whole and "run" in config and self._json("config.json").get("run") == config["run"]
         with replacing(self.path / _name_of(model)) as temporary:
             _write_model(model, temporary)
             if not keeps_checkpoints:
                 shutil.rmtree(self.checkpoints, ignore_errors=True)
-            for name in _RECORDS:
+            for name in (
+                () if again else _RECORDS
+            ):  # what is of this very run stays: it was killed after its first epoch, and continued
                 (self.path / name).unlink(missing_ok=True)
         if split is not None:
             split.write(self.path)
