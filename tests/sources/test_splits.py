@@ -192,7 +192,9 @@ def test_deeper_folders_are_groups_by_their_whole_path_below_the_class(tmp_path)
 
 def test_files_in_no_folder_are_named(tmp_path):
     source = folders(tmp_path, ["ill/p0/0.png", "ill/stray.png", "well/p1/0.png", "well/p0/1.png"])
-    with pytest.raises(bs.BadSetting, match=r"below the folder of its class, and 1 of 4 files are in none \(.*stray.png\): leave it out"):
+    with pytest.raises(
+        bs.BadSetting, match=r"below the folder of its class, and 1 of 4 files are in none \(.*stray.png\): leave it out"
+    ):
         source.split(0.5, by="folder")
     flat = folders(tmp_path / "flat", ["ill/0.png", "ill/1.png", "well/0.png"])
     with pytest.raises(bs.BadSetting, match="3 of 3 files are in none"):

@@ -20,6 +20,7 @@ from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.training.classes import largest_class
 from bitesize.training.data import check_alike, open_data
+from bitesize.training.epochs import choose_epochs
 from bitesize.training.run import RunFolder
 from bitesize.training.score import evaluate, log_probabilities
 from bitesize.training.settings import TrainSettings, geometry
@@ -128,16 +129,16 @@ class EstimatorJob:
 def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
     """Open the data, plan the memory, make the estimator: all that can be refused is refused here."""
     default = TrainSettings(settings.data)
-    for name in ("checkpoint_every", "pretrained", "class_weights", "early_stopping", "learning_rate"):
+    for name in ("checkpoint_every", "weights", "class_weights", "early_stopping", "learning_rate"):
         if getattr(settings, name) != getattr(default, name):
             raise BadSetting(f"--{name.replace('_', '-')} is for Keras models, and --model is {settings.model}")
     if settings.batch_size == "auto":
         raise BadSetting(f"--batch-size auto is for Keras models, and --model is {settings.model}: give a number")
+    model = build_estimator(settings.model, settings.seed)
     data = open_data(settings)
     train, val, classes = data.train, data.val, data.classes
     if val is not None:
         check_alike(train, val)
-    model = build_estimator(settings.model, settings.seed)
     if settings.image_size is None and isinstance(train.spec["x"], Encoded):
         settings = replace(settings, image_size=_IMAGE_SIZE)
     budget = Budget(settings.memory)
@@ -175,6 +176,7 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
         if val_loader is not None:
             val_loader.close()
         raise
+    settings, chosen = choose_epochs(settings, len(train_loader), validates=False)
     config = _config(settings, train_loader, evaluated, scaling)
     return EstimatorJob(
         settings=settings,
@@ -187,7 +189,7 @@ def prepare_estimator(settings: TrainSettings, out: str) -> EstimatorJob:
         model=model,
         run=run,
         config=config,
-        said=said,
+        said=[*said, *chosen],
         warnings=data.warnings,
     )
 
@@ -233,6 +235,7 @@ def train_estimator(job: EstimatorJob, watcher: Watcher) -> dict[str, Any]:
     began = time.perf_counter()
     epochs: list[dict[str, Any]] = []
     learning = 0.0
+    assert job.settings.epochs != "auto"
     for epoch in range(job.settings.epochs):
         begun = time.perf_counter()
 

@@ -6,7 +6,7 @@ one training: each is told once of its begin and its end, and batches are number
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bitesize.engine.loader import Loader
@@ -14,6 +14,7 @@ from bitesize.errors import BadSetting
 from bitesize.outputs.keras import to_keras
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
+from bitesize.training.user_model import refuse_unless_model
 
 
 def fit(
@@ -62,7 +63,7 @@ def fit(
     Raises
     ------
     BadSetting, BadFile, WrongModel
-        As `Checkpoint.restore` says.
+        As `Checkpoint.restore` says; or if the model is no Keras model.
 
     Examples
     --------
@@ -80,30 +81,86 @@ def fit(
     """
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
-    load_keras()
+    refuse_unless_model(model, "the model")
     data = to_keras(loader, inputs=inputs, targets=targets) if isinstance(loader, Loader) else loader
     if isinstance(validation_data, Loader):
         validation_data = to_keras(validation_data, inputs=inputs, targets=targets)
+    return fit_phases(
+        model,
+        data,
+        [(epochs, _stay)],
+        checkpoint=checkpoint,
+        resume=resume,
+        callbacks=callbacks,
+        verbose=verbose,
+        validation_data=validation_data,
+        class_weight=class_weight,
+    )
+
+
+def fit_phases(
+    model: Any,
+    data: Any,
+    phases: Sequence[tuple[int, Callable[[], None]]],
+    *,
+    checkpoint: Checkpoint | None,
+    resume: bool,
+    callbacks: Sequence[Any],
+    verbose: int | str = 0,
+    **arguments: Any,
+) -> Any:
+    """Train in phases, from where a checkpoint stands.
+
+    Parameters
+    ----------
+    model, data, checkpoint, resume, callbacks, verbose
+        As `fit` has them; ``data`` of `to_keras`.
+    phases
+        For each the epoch that it ends before, and what begins it: a call that freezes layers and compiles the model.
+    arguments
+        Further ones of ``fit`` of Keras.
+
+    Returns
+    -------
+    keras.callbacks.History
+    """
+    epochs, now = phases[-1][0], 0
+    if checkpoint is not None and resume and len(phases) > 1 and (place := checkpoint.place()) is not None:
+        # The end of a phase was saved before the next one began.
+        now = next(i for i, (end, _) in enumerate(phases) if place <= (end, 0) or i == len(phases) - 1)
+    phases[now][1]()
     first = 0
     if checkpoint is not None:
         first = 1 + (checkpoint.restore if resume else checkpoint.begin)(model, data)
     everything = continued([*callbacks, *([checkpoint] if checkpoint else [])], model, epochs, verbose, len(data))
-    arguments = {"validation_data": validation_data, "class_weight": class_weight}
     if checkpoint is not None and checkpoint.fresh:
         checkpoint.saves_begin = True  # so that an early break goes on with this training, whatever the folder had before
     stopped = checkpoint is not None and checkpoint.stopped
     if checkpoint is not None and checkpoint.broken:
         finish(everything, data, arguments)
         stopped = bool(model.stop_training)
-    everything.ends = True
-    if first < epochs and not stopped:
-        model.fit(data, initial_epoch=first, epochs=epochs, callbacks=everything, shuffle=False, verbose=0, **arguments)
-    else:
+    for number, (end, begin) in enumerate(phases[now:], now):
+        if stopped:
+            break
+        if number > now:
+            begin()
+        if first < end:
+            everything.ends = end == epochs
+            model.fit(data, initial_epoch=first, epochs=end, callbacks=everything, shuffle=False, verbose=0, **arguments)
+            first, stopped = end, bool(model.stop_training)
+            if checkpoint is not None and not everything.ends and not stopped:
+                checkpoint.keep()
+    if not everything.ended:
+        everything.ends = True
         everything.on_train_begin()
         if checkpoint is not None:
             checkpoint.put_back()
         everything.on_train_end()
     return model.history
+
+
+def _stay() -> None:
+    """Begin the only phase of a model that is compiled already."""
 
 
 def finish(everything: Any, data: Any, arguments: dict[str, Any]) -> None:
@@ -159,7 +216,7 @@ def continued(callbacks: Sequence[Any], model: Any, epochs: int, verbose: int | 
 
         checkpoint = next((each for each in callbacks if isinstance(each, Checkpoint)), None)
         offset = 0
-        begun = ends = False
+        begun = ends = ended = False
         weights: list[Any] | None = None
 
         def on_train_begin(self, logs: Any = None) -> None:
@@ -170,7 +227,8 @@ def continued(callbacks: Sequence[Any], model: Any, epochs: int, verbose: int | 
 
         def on_train_end(self, logs: Any = None) -> None:
             """Pass it on the last time."""
-            if self.ends:
+            if self.ends and not self.ended:
+                self.ended = True
                 super().on_train_end(logs)
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -18,27 +18,36 @@ from bitesize.sources.beside import Beside
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.data import check_alike, open_data
+from bitesize.training.epochs import choose_epochs
 from bitesize.training.models import (
     begins_with_scaling,
     build_model,
+    check_model,
+    choose_image_size,
     default_model,
-    expected_colors,
+    is_application,
     outputs_probabilities,
     run_beside,
-    saved_image_size,
     scales_itself,
     understood_shape,
 )
 from bitesize.training.need import TrainingLoaders
+from bitesize.training.phases import Phase, choose_phases
+from bitesize.training.pretrained import expected_colors, repeats_gray
 from bitesize.training.resume import Broken
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings, geometry, parse_interval
 from bitesize.training.user_model import is_file
-from bitesize.training.values import SETTING, Scaling, adapt_scaling, choose_scaling, measure_values, saved_scaling
+from bitesize.training.values import (
+    SETTING,
+    Scaling,
+    adapt_scaling,
+    channels_of,
+    choose_scaling,
+    measure_values,
+    saved_scaling,
+)
 
-# The share of all steps in which the learning rate rises from 0; then it falls along a cosine to 0.
-_WARM_UP = 0.1
-_WEIGHT_DECAY = 0.05
 _UNLIMITED = 1 << 60  # bytes, for asking what a loader would need; nothing of it is touched
 
 
@@ -56,6 +65,7 @@ class Job:
     data: Any
     val_data: Any
     model: Any
+    phases: list[Phase]
     run: RunFolder
     config: dict[str, Any]
     checkpoint: Checkpoint | None
@@ -81,18 +91,19 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
 
     ``broken`` is the interrupted run in the folder ``out``, where it is to be continued.
     """
+    keras = load_keras()
+    check_model(settings.model, settings.weights)
     data = open_data(settings)
     train, val, classes = data.train, data.val, data.classes
     if val is not None:
         check_alike(train, val)
-    keras = load_keras()
-    if settings.image_size is None:
-        settings = replace(settings, image_size=saved_image_size(settings.model))
+    settings, said = choose_image_size(settings, train.spec["x"])
     budget = Budget(settings.memory)
     shape = _shape(train, settings)
-    settings, said = _with_model(settings, shape)
+    settings, modeled = _with_model(settings, shape)
     keras.utils.set_random_seed(settings.seed % 2**32)
-    model = build_model(settings.model, shape, len(classes), settings.pretrained)
+    model = build_model(settings.model, shape, len(classes), settings.weights, tunes=settings.tunes)
+    said += [*modeled, *_about_model(settings, model, shape)]
     scaling = broken.scaling if broken is not None else _scaling(settings, train, model, budget)
     val_steps = scaling.steps
     if val is not None and (settings.val is not None or val.spec["x"] != train.spec["x"]):
@@ -108,7 +119,8 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
     try:
         data_for_keras = _as_keras(train_loader)
         val_data = None if val_loader is None else _as_keras(val_loader)
-        _compile(keras, model, settings, len(train_loader))
+        settings, chosen = choose_epochs(settings, len(train_loader), val is not None)
+        phases, phased = choose_phases(settings, model)
         run = RunFolder.create(out)
         evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
         config = _config(keras, settings, train_loader, model, evaluated, scaling)
@@ -129,11 +141,12 @@ def prepare(settings: TrainSettings, out: str, broken: Broken | None = None) -> 
         data=data_for_keras,
         val_data=val_data,
         model=model,
+        phases=phases,
         run=run,
         config=config,
         checkpoint=checkpoint,
         goes_on=broken is not None,
-        said=[scaling.line, *said],
+        said=[scaling.line, *said, *chosen, *phased],
         warnings=data.warnings,
     )
 
@@ -149,6 +162,27 @@ def _with_model(settings: TrainSettings, shape: tuple[int, ...]) -> tuple[TrainS
     if understood:
         said.append(f"{understood} (--model mlp takes any shape)")
     return settings, said
+
+
+def _about_model(settings: TrainSettings, model: Any, shape: tuple[int, ...]) -> list[str]:
+    """Say what is done to make rows and model fit, and whose loss and optimizer are used."""
+    said = []
+    if repeats_gray(shape, settings.weights):
+        said.append(f"gray rows of shape {shape} are repeated to the 3 channels that pretrained weights are for")
+    if getattr(model, "compiled", False):
+        said.append("the model comes compiled: its own optimizer, loss and metrics are used, and --learning-rate is not")
+    elif settings.model.endswith(".keras"):
+        said.append(f"{settings.model}: its weights are the start; optimizer, loss and metrics are those of bitesize train")
+    return said
+
+
+def _colors(settings: TrainSettings, train: Source) -> NDArray[np.float64] | None:
+    """Return what the model expects of pixels of 0 to 255; None for models that take values of 0 to 1."""
+    if not is_application(settings.model):
+        return None
+    if settings.weights is not None and channels_of(train.spec["x"]) == 1:
+        return np.eye(3, 4)  # the model scales gray images after it has repeated them
+    return expected_colors(settings.model)
 
 
 def _shape(source: Source, settings: TrainSettings) -> tuple[int, ...]:
@@ -173,7 +207,7 @@ def _scaling(settings: TrainSettings, train: Source, model: Any, budget: Budget)
     return choose_scaling(
         train,
         settings.normalize,
-        expected_colors(settings.model),
+        _colors(settings, train),
         values,
         budget,
         standardize=settings.model == "mlp" or (of_user and not begins_with_scaling(model)),
@@ -222,23 +256,6 @@ def _checkpoint(run: RunFolder, settings: TrainSettings, config: dict[str, Any])
     scaling = {name: config[name] for name in ("scaling", "values", "value_range")}
     extra = {"settings": settings.as_dict(), **scaling, "folder": os.getcwd()}
     return Checkpoint(run.checkpoints, every_batches=batches, every_minutes=minutes, extra=extra)
-
-
-def _compile(keras: Any, model: Any, settings: TrainSettings, steps: int) -> None:
-    if getattr(model, "compiled", False):
-        return  # the user's function chose loss and optimizer itself
-    total = settings.epochs * steps
-    rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(1, total - int(_WARM_UP * total)),
-        warmup_target=settings.learning_rate,
-        warmup_steps=int(_WARM_UP * total),
-    )
-    model.compile(
-        optimizer=keras.optimizers.AdamW(rate, weight_decay=_WEIGHT_DECAY, clipnorm=1.0),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not outputs_probabilities(model)),
-        metrics=["accuracy"],
-    )
 
 
 def _config(

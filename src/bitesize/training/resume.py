@@ -17,7 +17,7 @@ from bitesize.training.user_model import is_file
 from bitesize.training.values import Scaling, saved_scaling
 
 # What may be another when a run goes on: none of it changes what is learned.
-_FREE = {"data", "labels", "val", "pretrained", "memory", "checkpoint_every"}
+_FREE = {"data", "labels", "val", "weights", "memory", "checkpoint_every"}
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ def read_broken(out: str | os.PathLike[str], given: Mapping[str, Any]) -> Broken
         return None
     if "settings" not in extra:
         raise BadSetting(f"the checkpoints in {out} are not of bitesize train: their own program goes on with them")
-    settings = TrainSettings(**extra["settings"])
+    settings = TrainSettings.from_dict(extra["settings"])
     for name, value in given.items():
         old = getattr(settings, name)
-        if name not in _FREE and value != old:
+        if name not in _FREE and value not in (old, "auto"):  # what auto chose was saved
             option = "--" + name.replace("_", "-")
             raise BadSetting(
                 f"{option} was {old} when the run in {out} started and cannot become {value}: leave it out, or start a new run "
@@ -66,7 +66,7 @@ def read_broken(out: str | os.PathLike[str], given: Mapping[str, Any]) -> Broken
             )
     paths = {
         name: _found(name, getattr(settings, name), extra["folder"])
-        for name in ("data", "labels", "val", "pretrained", "model")
+        for name in ("data", "labels", "val", "weights", "model")
     }
     free = {name: value for name, value in given.items() if name in _FREE}
     steps, values = saved_scaling(extra)
