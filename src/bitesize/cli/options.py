@@ -62,7 +62,7 @@ Model = Annotated[
         metavar="MODEL",
         help="mlp, cnn, a name of keras.applications, file.py:function, a saved .keras, or sklearn:SGDClassifier and its like. "
         "auto: cnn for images, which learns from few on a CPU; mlp for rows of features. A function of yours takes nothing, or "
-        "(shape, classes), and returns a Keras model.",
+        "(shape, classes), and returns a Keras model. bitesize models lists them.",
     ),
 ]
 

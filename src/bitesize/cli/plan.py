@@ -71,6 +71,7 @@ def plan(
         memory=memory,
         model=model or "auto",
     ).with_opening(opening.settings)
+    _refuse_unknown(model)
     train, val, warnings, refusal = _open(settings, opening)
     machine = None if ram is None else _machine(ram)
     budget = Budget(memory, machine)
@@ -125,6 +126,15 @@ def plan(
             f"{measured['verdict']}.",
             highlight=False,
         )
+
+
+def _refuse_unknown(model: str | None) -> None:
+    """Refuse a model that training would refuse by its name, before data is opened."""
+    from bitesize.training.estimators import is_estimator
+    from bitesize.training.models import check_model
+
+    if model is not None and not is_estimator(model):
+        check_model(model)
 
 
 def _open(settings: TrainSettings, opening: Opening) -> tuple[Source, Source | None, list[str], str | None]:

@@ -75,9 +75,9 @@ def build_estimator(name: str, seed: int) -> Any:
     short = name.removeprefix(_PREFIX)
     if short not in fitting:
         near = difflib.get_close_matches(short.lower(), [one.lower() for one in fitting], 1, 0.6)
-        meant = next((f"did you mean {_PREFIX}{one}? " for one in fitting if [one.lower()] == near), "")
+        meant = next((f"; did you mean {_PREFIX}{one}?" for one in fitting if [one.lower()] == near), ":")
         raise BadSetting(
-            f"no model {name!r}: {meant}of scikit-learn, those learn batch by batch and give probabilities: {', '.join(fitting)}"
+            f"unknown model {name!r}{meant} of scikit-learn, those learn batch by batch and give probabilities: {', '.join(fitting)}"
         )
     return made[short]
 
