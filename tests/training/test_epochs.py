@@ -26,7 +26,7 @@ def test_patience_follows_epochs_and_needs_validation():
     def patience(validates=True, **given):
         return choose_epochs(TrainSettings("data", **given), 25, validates)[0].early_stopping
 
-    assert [patience(epochs=epochs) for epochs in (1, 5, 15, 40, 300)] == [5, 5, 5, 14, 100]
+    assert [patience(epochs=epochs) for epochs in (1, 5, 15, 40, 300)] == [5, 5, 8, 20, 150]
     assert patience(validates=False) == 0
     assert patience(early_stopping=0) == 0
     assert patience(early_stopping=2) == 2

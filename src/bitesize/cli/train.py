@@ -85,7 +85,7 @@ def train(
         typer.Option(
             metavar="EPOCHS|auto",
             help="Stop after so many epochs without a lower validation loss, and keep the best weights; 0: never, and keep the last. "
-            "auto: a third of all epochs, at least 5.",
+            "auto: half of all epochs, at least 5.",
         ),
     ] = "auto",
     frozen_epochs: Annotated[

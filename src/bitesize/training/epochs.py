@@ -13,7 +13,7 @@ _STEPS, _STEPS_SHORT = 1000, 600
 # Below 3 epochs neither a falling learning rate nor a validation loss says much; after 50 the same few rows teach little more.
 _FEWEST, _MOST = 3, 50
 # The share of all epochs that the validation loss may go without a new low: it is noisy on few rows, and falls late, with the rate.
-_PATIENCE, _LEAST_PATIENCE = 1 / 3, 5
+_PATIENCE, _LEAST_PATIENCE = 1 / 2, 5
 
 
 def choose_epochs(settings: TrainSettings, batches: int, validates: bool) -> tuple[TrainSettings, list[str]]:
