@@ -46,6 +46,11 @@ def test_the_small_models_are_what_they_say():
     cnn = build_model("cnn", (32, 32, 1), 7)
     assert cnn.output_shape == (None, 7)
     assert cnn.count_params() < 500_000
+    strides = {layer.strides for layer in build_model("cnn", (96, 96, 3), 7).layers if type(layer).__name__ == "Conv2D"}
+    assert strides == {(1, 1), (2, 2)}
+    kinds = [type(layer).__name__ for layer in build_model("cnn", (96, 97, 3), 7).layers]
+    assert kinds.count("AveragePooling2D") == 3
+    assert "AveragePooling2D" not in [type(layer).__name__ for layer in cnn.layers]
     assert not outputs_probabilities(cnn)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from bitesize.errors import BadFile, BadSetting, NotFound, WrongModel
 from bitesize.spec import Encoded, Field
 from bitesize.training.backend import load_keras
+from bitesize.training.cnn import build_cnn
 from bitesize.training.image_shape import LEAST_SIDE, as_image
 from bitesize.training.pretrained import application_function, build_application, check_weights
 from bitesize.training.run import RunFolder
@@ -93,7 +94,7 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
     if name == "mlp":
         model = _mlp(keras, shape, classes)
     elif name == "cnn":
-        model = _cnn(keras, shape, classes)
+        model = build_cnn(keras, shape, classes)
     elif name.endswith(".keras"):
         try:
             model = keras.models.load_model(name, compile=False)
@@ -188,32 +189,6 @@ def understood_shape(name: str, shape: Shape) -> str | None:
     if len(shape) == 2:
         return f"rows of shape {shape} taken as gray images, ({height}, {width}, 1)"
     return f"rows of shape {shape} taken as images of {channels} channels" if channels not in (1, 3, 4) else None
-
-
-def _cnn(keras: Any, shape: Shape, classes: int, widths: Sequence[int] = (48, 96, 144)) -> Any:
-    """Build a residual convnet of about 0.5 million parameters, of layers that are cheap on a CPU.
-
-    JAX takes five times as long for a strided convolution with overlapping windows as for one without, most of it on the way
-    back: so the stem's windows do not overlap, and averages halve the sides. Group normalization, because batch normalization's
-    running averages (momentum 0.99) are still near their start after the few hundred steps of a small data set.
-    """
-    image = as_image("cnn", shape)
-    layers = keras.layers
-
-    def activated(x: Any) -> Any:
-        return layers.Activation("relu")(layers.GroupNormalization(groups=8)(x))
-
-    inputs = keras.Input(shape)
-    x = layers.Reshape(image)(inputs) if image != shape else inputs
-    x = layers.Rescaling(4.0, -2.0)(x)  # 0 to 1 becomes -2 to 2: about zero mean and unit deviation for photographs
-    x = layers.Conv2D(widths[0] // 2, 2, strides=2, padding="same", use_bias=False)(x)
-    for width in widths:
-        x = layers.AveragePooling2D(2, padding="same")(activated(x))
-        x = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
-        x = layers.Add()([x, layers.Conv2D(width, 3, padding="same", use_bias=False)(activated(x))])
-    x = layers.GlobalAveragePooling2D()(activated(x))
-    x = layers.Dropout(0.2)(x)
-    return keras.Model(inputs, layers.Dense(classes)(x), name="cnn")
 
 
 def _check(model: Any, name: str, shape: Shape, classes: int) -> None:
