@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -264,12 +265,15 @@ def bad_data(tmp_path_factory, pictures, arrays):
         (["{pictures}", "--model", "{bad}/three.py:build"], "gives (None, 3), and 2 classes need (None, 2)"),
         (["{pictures}", "--model", "{bad}/three.py:nothing"], "has no function 'nothing'"),
         (["{pictures}", "--model", "{bad}/nowhere.keras"], "nowhere.keras does not exist"),
-        (["{pictures}", "--model", "ResNet5000"], "no model 'ResNet5000'"),
+        (["{pictures}", "--model", "ResNet5000"], "unknown model 'ResNet5000'"),
+        (["{bad}/nowhere", "--model", "resnet"], "unknown model 'resnet'; did you mean ResNet50?"),
+        (["{bad}/nowhere", "--model", "ResNet50", "--weights", "none.h5"], "--weights none.h5: no such file"),
+        (["{pictures}", "--epochs", "few"], "--epochs must be a whole number or auto, not 'few'"),
         (["{pictures}", "--labels", "{bad}/nowhere.csv"], "nowhere.csv does not exist"),
         (["{pictures}", "--image-size", "8"], "needs images of at least 16 x 16"),
         (["{arrays}", "--image-size", "64", "--out", "{bad}/three.py"], "--out needs a folder"),
     ],
-    ids=range(21),
+    ids=range(24),
 )
 def test_bad_input_is_one_clear_line_and_exit_code_1(bad_data, pictures, arrays, tmp_path, arguments, message):
     filled = [word.format(bad=bad_data, pictures=pictures, arrays=arrays) for word in arguments]
@@ -283,7 +287,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_1(bad_data, pictures, arrays,
 
 
 def test_wrong_usage_is_exit_code_2_and_debug_shows_the_traceback(tmp_path):
-    for arguments in (["train"], ["nothing"], ["plan", "x", "--epochs", "3"], ["train", "x", "--epochs", "few"]):
+    for arguments in (["train"], ["nothing"], ["plan", "x", "--epochs", "3"], ["train", "x", "--learning-rate", "few"]):
         run(*arguments, code=2)
     done = subprocess.run([*COMMAND, "--debug", "plan", str(tmp_path / "none")], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -405,7 +409,7 @@ def test_damaged_models_and_tables_are_clear_errors(pictures, tmp_path):
     options = ["--out", tmp_path / "run", "--image-size", 32]
     for arguments, message in (
         (["--model", tmp_path / "bad.keras"], "cannot be loaded"),
-        (["--model", "MobileNetV2", "--weights", tmp_path / "bad.weights.h5"], "bad.weights.h5"),
+        (["--model", "VGG16", "--weights", tmp_path / "bad.weights.h5"], "are not those of VGG16 without its top"),
         (["--labels", tmp_path / "latin.csv"], "is not a table in UTF-8"),
         (["--learning-rate", "nan"], "--learning-rate"),
     ):
@@ -529,3 +533,24 @@ def test_inspect_refuses_before_it_reads(pictures, arguments, problem, tmp_path)
     (tmp_path / "folder.png").mkdir()
     filled = [str(word).format(folder=tmp_path / "folder") for word in arguments]
     assert problem in run("inspect", pictures, *filled, code=1).stderr
+
+
+def test_models_lists_what_train_takes_and_counts_the_parameters_of_one():
+    shown = run("models").stdout
+    for name in ("cnn", "MobileNetV2", "ResNet50", "file.py:function", "fed pixels of -1 to 1", "fed pixels BGR, the mean"):
+        assert name in shown
+    assert {"mlp", "cnn", "VGG16"} <= set(json.loads(run("models", "--json").stdout)["models"])
+    described = json.loads(run("models", "VGG16", "--json").stdout)
+    assert described == {"name": "VGG16", "parameters": 14_714_688, "pixels": "BGR, the mean of ImageNet subtracted"}
+
+
+def test_a_run_whose_settings_say_pretrained_is_evaluated_as_before(trained, pictures, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "old")
+    config = json.loads((tmp_path / "old" / "config.json").read_text())
+    settings = config["settings"]
+    settings["pretrained"] = settings.pop("weights")
+    settings["weights"] = settings.pop("sample_weights")
+    del settings["frozen_epochs"]
+    (tmp_path / "old" / "config.json").write_text(json.dumps(config))
+    before, now = (json.loads(run("evaluate", out, pictures, "--json").stdout) for out in (trained[0], tmp_path / "old"))
+    assert now == before

@@ -51,6 +51,18 @@ def test_plan_and_train_show_one_table(files, tmp_path):
     assert [line for line in table if line not in shown] == []
 
 
+def test_plan_and_train_choose_the_same_number_of_epochs_and_say_so(files, tmp_path):
+    options = ("--image-size", 16, "--batch-size", 12)
+    planned, told = run("plan", files, *options).stdout, json.loads(run("plan", files, *options, "--json").stdout)
+    chosen = "epochs: 50, for 150 steps of 3 batches each; --epochs sets it"
+    assert chosen in planned
+    assert told["epochs"] == 50
+    shown = run("train", files, *options, "--model", "mlp", "--early-stopping", 2, "--out", tmp_path / "run").stdout
+    assert chosen in shown
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    assert (settings["epochs"], settings["early_stopping"]) == (50, 2)
+
+
 def test_other_commands_name_the_options_too(files):
     said = refusal("bench", files, "--image-size", 512, "--memory", "12MB")
     assert "ower --batch-size to" in said or "give --memory " in said

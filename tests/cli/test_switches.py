@@ -15,7 +15,7 @@ from bitesize.cli.console import command, in_options
 from bitesize.cli.options import parse_fields
 from bitesize.errors import BadSetting
 
-SWITCHES = ("--labels", "--split", "--fields", "--mode", "--no-orient", "--weights", "--tag-delimiter", "--file-is-row",
+SWITCHES = ("--labels", "--split", "--fields", "--mode", "--no-orient", "--sample-weights", "--tag-delimiter", "--file-is-row",
             "--no-file-is-row")  # fmt: skip
 COMMANDS = ("train", "evaluate", "predict", "plan", "check", "stats", "inspect", "bench")
 

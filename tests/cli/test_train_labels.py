@@ -125,8 +125,11 @@ def test_fields_of_one_number_are_features(tmp_path):
 
 def test_sample_weights_are_used_and_said(tmp_path):
     weights = np.where(Y, 1.0, 0.0)
-    said = trained(arrays(tmp_path / "w.npz", Y, weight=weights), tmp_path / "run", "--weights", "weight", "--class-weights")
+    said = trained(
+        arrays(tmp_path / "w.npz", Y, weight=weights), tmp_path / "run", "--sample-weights", "weight", "--class-weights"
+    )
     assert any(line.startswith("sample weights: ") for line in said)
     bad = arrays(tmp_path / "bad.npz", Y, weight=-weights)
-    assert "must be numbers of at least 0" in refused("train", bad, "--weights", "weight", "--model", "mlp")
-    assert "--pretrained imagenet" in refused("train", bad, "--weights", "imagenet")
+    assert "must be numbers of at least 0" in refused("train", bad, "--sample-weights", "weight", "--model", "mlp")
+    assert "model are given by --weights imagenet" in refused("train", bad, "--sample-weights", "imagenet")
+    assert "a column of sample weights is --sample-weights weight" in refused("train", bad, "--weights", "weight")

@@ -157,7 +157,9 @@ def test_a_model_that_has_not_learned_is_said(tmp_path):
         (data / "Dogs1" / path.name).write_bytes(path.read_bytes())
     val = in_folders(tmp_path / "val", np.full((4, 8, 8, 3), 90.0) + np.arange(8)[:, None])
     done = run("train", data, "--val", val, *options)
-    assert "no better than always answering 'Cats1' (0.500): try more epochs, --model cnn or --normalize data" in done.stderr
+    assert (
+        "no better than always answering 'Cats1' (0.500): try more --epochs, --model cnn or --normalize data" in done.stderr
+    )
     result = json.loads(run("train", data, "--val", val, *options, "--json").stdout)
     assert result["largest_class"] == {"class": "Cats1", "share": 0.5}
 

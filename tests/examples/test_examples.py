@@ -1,6 +1,7 @@
 """Every example trains for real: on the demo's pictures, from raw files, to an accuracy above 0.9."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from bitesize.cli.demo_data import write_photos
 
 FOLDER = Path(__file__).parents[2] / "examples"
+MODEL = "own_model"  # a file that `bitesize train --model` takes
 NEEDS = {
     "numpy_only": [],
     "sklearn_partial_fit": ["sklearn"],
@@ -41,7 +43,7 @@ def photos(tmp_path_factory):
 
 
 def test_there_is_an_example_of_each_kind_and_each_is_short():
-    assert {path.stem for path in FOLDER.glob("*.py")} == set(NEEDS)
+    assert {path.stem for path in FOLDER.glob("*.py")} == {*NEEDS, MODEL}
     for path in FOLDER.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) < 50, path
 
@@ -69,3 +71,14 @@ def test_the_example_learns(name, photos):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     assert float(re.findall(r"validation accuracy ([\d.]+)", done.stdout)[-1]) > 0.9, done.stdout
+
+
+def test_the_model_of_the_example_learns(photos, tmp_path):
+    for package in NEEDS["keras_fit"]:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    command = [sys.executable, "-m", "bitesize", "train", str(photos), "--model", str(FOLDER / f"{MODEL}.py:make")]
+    options = ["--image-size", "48", "--epochs", "5", "--learning-rate", "0.01", "--out", str(tmp_path / "run"), "--json"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout)["epochs"][-1]["val_accuracy"] > 0.9

@@ -15,11 +15,18 @@ except bs.MissingPackage as error:
 
 from bitesize.memory.budget import Budget
 from bitesize.training.backend import load_keras
-from bitesize.training.models import build_model, expected_colors, outputs_probabilities
+from bitesize.training.models import build_model, outputs_probabilities
+from bitesize.training.pretrained import expected_colors, names
 from bitesize.training.values import choose_scaling, measure_values
 
 
-@pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2", "DenseNet121", "EfficientNetB0", "VGG16"])
+def families():
+    """Return one model of each family of keras.applications: a family has one preprocess_input."""
+    applications = load_keras().applications
+    return sorted({getattr(applications, name).__module__: name for name in names()}.values())
+
+
+@pytest.mark.parametrize("name", families())
 def test_an_application_gets_what_its_preprocess_input_does(name):
     keras = load_keras()
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
@@ -39,6 +46,11 @@ def test_the_small_models_are_what_they_say():
     cnn = build_model("cnn", (32, 32, 1), 7)
     assert cnn.output_shape == (None, 7)
     assert cnn.count_params() < 500_000
+    strides = {layer.strides for layer in build_model("cnn", (96, 96, 3), 7).layers if type(layer).__name__ == "Conv2D"}
+    assert strides == {(1, 1), (2, 2)}
+    kinds = [type(layer).__name__ for layer in build_model("cnn", (96, 97, 3), 7).layers]
+    assert kinds.count("AveragePooling2D") == 3
+    assert "AveragePooling2D" not in [type(layer).__name__ for layer in cnn.layers]
     assert not outputs_probabilities(cnn)
 
 
@@ -47,13 +59,3 @@ def test_an_application_is_built_from_scratch_for_the_classes():
     assert model.output_shape == (None, 4)
     with pytest.raises(bs.BadSetting, match=r"cannot take rows of shape \(8, 8, 3\)"):
         build_model("MobileNetV2", (8, 8, 3), 4)
-    with pytest.raises(bs.NotFound, match=r"none\.h5"):
-        build_model("MobileNetV2", (32, 32, 3), 4, pretrained="none.h5")
-
-
-def test_weights_come_from_a_file(tmp_path):
-    keras = load_keras()
-    base = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
-    base.save_weights(tmp_path / "m.weights.h5")
-    model = build_model("MobileNetV2", (32, 32, 3), 4, pretrained=str(tmp_path / "m.weights.h5"))
-    np.testing.assert_array_equal(np.array(model.layers[1].get_weights()[0]), np.array(base.layers[1].get_weights()[0]))

@@ -67,21 +67,42 @@ def test_what_is_no_model_is_said(text, error, says, file):
         build_model(file(text), (4, 4, 3), 2)
 
 
-def test_a_module_of_torch_is_refused(file):
-    pytest.importorskip("torch")
+@pytest.mark.parametrize("loss", ["'categorical_crossentropy'", "keras.losses.MeanSquaredError()", "'binary_crossentropy'"])
+def test_a_model_that_comes_compiled_needs_a_loss_for_class_numbers(loss, file):
+    with pytest.raises(WrongModel, match="labels are class numbers: compile it with sparse_categorical_crossentropy"):
+        build_model(file(f"m = {LAYERS.format(2)}\nm.compile('sgd', {loss})"), (4, 4, 3), 2)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "'sparse_categorical_crossentropy'",
+        "keras.losses.SparseCategoricalCrossentropy(from_logits=True)",
+        "lambda y, out: keras.ops.mean(out)",
+    ],
+)
+def test_a_model_that_comes_compiled_stays_so(loss, file):
+    assert build_model(file(f"m = {LAYERS.format(2)}\nm.compile('sgd', {loss})"), (4, 4, 3), 2).compiled
+
+
+def test_a_module_of_torch_is_refused_in_the_same_words_everywhere(file):
+    torch = pytest.importorskip("torch")
+    with (
+        bs.Loader(bs.open([[1.0]], [0]), batch_size=1, memory="16 MiB", threads=1) as loader,
+        pytest.raises(WrongModel, match="the model is a PyTorch module, and bitesize trains Keras models"),
+    ):
+        bs.fit(torch.nn.Linear(1, 2), loader, epochs=1)
     path = file("import torch\ndef make(): return torch.nn.Linear(3, 2)")
-    with pytest.raises(WrongModel, match="returned a PyTorch module: the command line trains Keras models"):
+    with pytest.raises(WrongModel, match="returned a PyTorch module, and bitesize trains Keras models"):
         build_model(path, (3,), 2)
 
 
 def test_names_that_are_not_there_are_guessed(file):
     for name, meant in (("resnet", "ResNet50"), ("vgg", "VGG16"), ("mobilenetv2", "MobileNetV2"), ("mpl", "mlp")):
-        with pytest.raises(BadSetting, match=f"did you mean {meant}\\?") as raised:
+        with pytest.raises(BadSetting, match=f"unknown model '{name}'; did you mean {meant}\\?") as raised:
             build_model(name, (32, 32, 3), 2)
         assert len(str(raised.value)) < 250
     with pytest.raises(NotFound, match="does not exist"):
         build_model("nowhere.py:make", (4,), 2)
     with pytest.raises(BadSetting, match=r"no function 'nothing'; its functions and models: make"):
         build_model(file("def make(): pass") + ":nothing", (4,), 2)
-    with pytest.raises(BadSetting, match="bitesize downloads nothing"):
-        build_model("MobileNetV2", (32, 32, 3), 2, pretrained="imagenet")

@@ -31,11 +31,10 @@ _OPTIONS = {
         "split",
         "mode",
         "orient",
-        "weights",
         "tag_delimiter",
         "file_is_row",
     )
-} | {"by": "--split-by"}
+} | {"by": "--split-by", "weights": "--sample-weights"}
 _SETTING = re.compile(rf"(?<![\w-])({'|'.join(_OPTIONS)})=(?!=)(?=([\w\"'\[{{(])?)")
 console = Console()
 errors = Console(stderr=True)

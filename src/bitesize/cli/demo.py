@@ -145,8 +145,9 @@ def _summary(scene: Scene, run: Path, seconds: float, failed: bool, folder: Path
     from bitesize.memory.sizes import format_size
 
     with (run / "history.csv").open(encoding="utf-8") as file:
-        last = list(csv.DictReader(file))[-1]
+        history = list(csv.DictReader(file))
     summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    saved = history[(summary["best_epoch"] or len(history)) - 1]
     console.rule("side by side")
     table = Table(box=None, padding=(0, 2), show_header=True)
     for title in ("", "the naive way", "bitesize"):
@@ -156,7 +157,7 @@ def _summary(scene: Scene, run: Path, seconds: float, failed: bool, folder: Path
     table.add_row(
         f"under {format_size(scene.limit)}", "[red]ArrayMemoryError[/]" if failed else "passed", "[green]trained[/]"
     )
-    table.add_row("validation accuracy", "-", f"[bold]{float(last['val_accuracy']):.3f}[/]")
+    table.add_row("validation accuracy", "-", f"[bold]{float(saved['val_accuracy']):.3f}[/]")
     table.add_row("trained", "-", f"{summary['rows_per_second']:,.0f} images/s, {seconds:.0f} s in all")
     console.print(table, highlight=False)
     console.print(f"\nEverything is in [bold]{plain(folder)}[/]; a second demo uses it again. Next:", highlight=False)

@@ -34,7 +34,11 @@ Memory = Annotated[
     ),
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(metavar="PIXELS", help="Side of the square that images are resized to; 128 if not given.")
+    int | None,
+    typer.Option(
+        metavar="PIXELS",
+        help="Side of the square that images are resized to. 96, or 128 for models of keras.applications, if not given; arrays stay.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead, for scripts.")]
 OnError = Annotated[
@@ -58,7 +62,7 @@ Model = Annotated[
         metavar="MODEL",
         help="mlp, cnn, a name of keras.applications, file.py:function, a saved .keras, or sklearn:SGDClassifier and its like. "
         "auto: cnn for images, which learns from few on a CPU; mlp for rows of features. A function of yours takes nothing, or "
-        "(shape, classes), and returns a Keras model.",
+        "(shape, classes), and returns a Keras model. bitesize models lists them.",
     ),
 ]
 
@@ -69,8 +73,10 @@ class Opening:
 
     Attributes
     ----------
-    labels, split, fields, mode, orient, weights, tag_delimiter, file_is_row
+    labels, split, fields, mode, orient, tag_delimiter, file_is_row
         As `bitesize.open` takes them; fields as text.
+    sample_weights
+        What `bitesize.open` takes as ``weights``.
     """
 
     labels: Annotated[
@@ -103,7 +109,7 @@ class Opening:
             "--orient/--no-orient", help="Turn photographs upright by their EXIF orientation, as is done by default."
         ),
     ] = None
-    weights: Annotated[
+    sample_weights: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The column of sample weights; one that is called so is found by itself."),
     ] = None
@@ -122,6 +128,7 @@ class Opening:
         """The settings of `bitesize.open` besides labels and split that are given."""
         given = {each.name: getattr(self, each.name) for each in fields_of(self) if each.name not in ("labels", "split")}
         given["fields"] = parse_fields(self.fields)
+        given["weights"] = given.pop("sample_weights")
         return {name: value for name, value in given.items() if value is not None}
 
     @property
@@ -185,6 +192,11 @@ def parse_fields(text: str | None) -> list[str] | dict[str, str] | None:
 
 def parse_batch_size(text: str) -> int | str:
     """Read a number or ``auto``."""
+    return parse_count("--batch-size", text)
+
+
+def parse_count(option: str, text: str) -> int | str:
+    """Read a number or ``auto``."""
     from bitesize.errors import BadSetting
 
     if text == "auto":
@@ -192,7 +204,7 @@ def parse_batch_size(text: str) -> int | str:
     try:
         return int(text)
     except ValueError:
-        raise BadSetting(f"--batch-size must be a whole number or auto, not {text!r}") from None
+        raise BadSetting(f"{option} must be a whole number or auto, not {text!r}") from None
 
 
 def parse_on_error(text: str) -> str:

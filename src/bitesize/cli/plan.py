@@ -67,6 +67,7 @@ def plan(
 ) -> None:
     """Show what `bitesize train` would load, what that takes, and what limits. Only a few rows are read without --measure."""
     from bitesize.memory.budget import Budget
+    from bitesize.training.epochs import choose_epochs
     from bitesize.training.settings import TrainSettings
 
     if measure:
@@ -76,12 +77,12 @@ def plan(
         data,
         opening.labels,
         split=opening.split,
-        **opening.settings,
         batch_size=size,
         image_size=image_size,
         memory=memory,
         model=model or "auto",
-    )
+    ).with_opening(opening.settings)
+    _refuse_unknown(model)
     train, val, warnings, refusal = _open(settings, opening)
     machine = None if ram is None else _machine(ram)
     budget = Budget(memory, machine)
@@ -96,6 +97,7 @@ def plan(
     with loader:
         measured = _measure(loader) if measure else {}
         side = None if model is None else _model_side(model, loader.spec["x"].shape, len(train.classes or ()), made)
+    chosen, said = choose_epochs(settings, made.batches, val is not None)
     if side is not None:
         made = replace(made, model=side["total"])
     made = replace(made, hints=(*made.hints, *_hint_at_bytes(train, budget)))
@@ -105,6 +107,7 @@ def plan(
         print_json(
             {
                 "train_least": least,
+                "epochs": chosen.epochs,
                 **made.as_dict(),
                 **({} if side is None else {"model": side}),
                 **({} if not measured else {"measured": measured}),
@@ -119,7 +122,10 @@ def plan(
     if least is not None:
         beside = ", with validation," if val is not None else ""
         _say(f"bitesize train{beside} needs at least --memory {format_size(least, ceil=True).replace(' ', '')}.")
-    if refusal is not None:
+    if refusal is None:
+        for line in said:
+            _say(line)
+    else:
         _say(f"bitesize train would refuse this data: {refusal}.")
     for warning in warnings:
         print_warning(warning)
@@ -131,6 +137,15 @@ def plan(
             f"{measured['verdict']}.",
             highlight=False,
         )
+
+
+def _refuse_unknown(model: str | None) -> None:
+    """Refuse a model that training would refuse by its name, before data is opened."""
+    from bitesize.training.estimators import is_estimator
+    from bitesize.training.models import check_model
+
+    if model is not None and not is_estimator(model):
+        check_model(model)
 
 
 def _open(settings: TrainSettings, opening: Opening) -> tuple[Source, Source | None, list[str], str | None]:
@@ -178,7 +193,7 @@ def _plan_training(settings: TrainSettings, train: Source, val: Source | None, b
     from bitesize.errors import MissingPackage
     from bitesize.outputs.keras import batches_held
     from bitesize.training.backend import choose_backend
-    from bitesize.training.models import saved_image_size
+    from bitesize.training.models import choose_image_size
     from bitesize.training.need import TrainingLoaders, plan_of
     from bitesize.transforms.colour import Scale
 
@@ -186,8 +201,7 @@ def _plan_training(settings: TrainSettings, train: Source, val: Source | None, b
         held = batches_held(choose_backend())
     except MissingPackage:  # then it is not known which one it will be
         held = batches_held("")
-    if settings.image_size is None:
-        settings = replace(settings, image_size=saved_image_size(settings.model))
+    settings, _ = choose_image_size(settings, train.spec["x"])
     # What is done to values is measured by training only, and takes the same memory, whatever it is: any factor will do.
     loaders = TrainingLoaders(settings, train, val, [Scale(0.5)], held)
     batch_size = loaders.choose_batch_size(budget)

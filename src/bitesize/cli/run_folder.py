@@ -101,11 +101,12 @@ def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
     """Continue the run in a folder; with another number of epochs also a finished one."""
     from bitesize.errors import BadSetting, NotFound
     from bitesize.training.estimators import is_estimator
-    from bitesize.training.resume import read_broken, settings_of
+    from bitesize.training.resume import read_broken
+    from bitesize.training.settings import TrainSettings
 
     standing, out = status.checkpoint, run.path
     if standing is None and status.summary is not None and status.config is not None:
-        settings, epochs = settings_of(status.config["settings"]), wanted.given.get("epochs")
+        settings, epochs = TrainSettings.from_dict(status.config["settings"]), wanted.given.get("epochs")
         if epochs not in (None, settings.epochs):
             raise BadSetting(
                 f"the run in {out} has no checkpoint, and cannot be trained longer: --overwrite trains from the beginning, "

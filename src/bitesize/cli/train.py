@@ -28,7 +28,7 @@ from bitesize.cli.options import (
     OnError,
     Opening,
     opens_data,
-    parse_batch_size,
+    parse_count,
     parse_on_error,
 )
 from bitesize.cli.run_folder import Chosen, Wanted, choose
@@ -67,11 +67,21 @@ def train(
         ),
     ] = 0,
     model: Model = "auto",
-    pretrained: Annotated[
+    weights: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Weights file for a model of keras.applications; from scratch without."),
+        typer.Option(
+            metavar="imagenet|FILE",
+            help="Weights that a model of keras.applications starts with: imagenet (downloaded by Keras), or a file; from scratch "
+            "without.",
+        ),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="How often each row is seen. 5 shows whether a model learns.")] = 5,
+    epochs: Annotated[
+        str,
+        typer.Option(
+            metavar="N|auto",
+            help="How often each row is seen. auto: as often as 1,000 steps take, 600 where the model is pretrained.",
+        ),
+    ] = "auto",
     batch_size: BatchSize = "32",
     memory: Memory = "auto",
     image_size: ImageSize = None,
@@ -83,8 +93,21 @@ def train(
         bool, typer.Option("--class-weights", help="Rare classes count more, each class alike.")
     ] = False,
     early_stopping: Annotated[
-        int, typer.Option(metavar="EPOCHS", help="Stop after so many epochs without a lower validation loss; 0: never.")
-    ] = 0,
+        str,
+        typer.Option(
+            metavar="EPOCHS|auto",
+            help="Stop after so many epochs without a lower validation loss, and keep the best weights; 0: never, and keep the last. "
+            "auto: half of all epochs, at least 5.",
+        ),
+    ] = "auto",
+    frozen_epochs: Annotated[
+        str,
+        typer.Option(
+            metavar="N|auto",
+            help="Epochs at the start that train only the head of a model with --weights; then all of it is tuned. auto: a third of "
+            "all epochs. 0: all is trained from the start.",
+        ),
+    ] = "auto",
     augment: Annotated[bool, typer.Option(help="Crop and flip images at random while training.")] = True,
     normalize: Annotated[
         str,
@@ -126,29 +149,29 @@ def train(
 ) -> None:
     """Train a classifier. The plan is printed first; after each epoch the model is saved."""
     from bitesize.errors import BadSetting
-    from bitesize.training.settings import TrainSettings
+    from bitesize.training.settings import OPENING, TrainSettings
 
-    size: Any = parse_batch_size(batch_size)
     action: Any = parse_on_error(on_error)
-    options = {
+    options: dict[str, Any] = {
         "data": data,
         "labels": opening.labels,
         "split": opening.split,
-        **opening.settings,
+        **{OPENING[name]: value for name, value in opening.settings.items()},
         "val": val,
         "val_split": val_split,
         "split_by": split_by,
         "folds": folds,
         "model": model,
-        "pretrained": pretrained,
-        "epochs": epochs,
-        "batch_size": size,
+        "weights": weights,
+        "epochs": parse_count("--epochs", epochs),
+        "batch_size": parse_count("--batch-size", batch_size),
         "memory": memory,
         "image_size": image_size,
         "learning_rate": learning_rate,
         "seed": seed,
         "class_weights": class_weights,
-        "early_stopping": early_stopping,
+        "early_stopping": parse_count("--early-stopping", early_stopping),
+        "frozen_epochs": parse_count("--frozen-epochs", frozen_epochs),
         "augment": augment,
         "normalize": normalize,
         "on_error": action,
@@ -188,11 +211,8 @@ def _refuse_what_cannot_be(opening: Opening) -> None:
     """Raise where a command could not do what seems to be meant."""
     from bitesize.errors import BadSetting
 
-    weights = opening.weights or ""
-    if weights == "imagenet" or weights.endswith(".h5"):
-        raise BadSetting(
-            f"--weights names a column of sample weights; weights of a model are given by --pretrained {weights}"
-        )
+    if (column := opening.sample_weights or "") == "imagenet" or column.endswith((".h5", ".keras")):
+        raise BadSetting(f"--sample-weights names a column of the data; weights of a model are given by --weights {column}")
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -270,8 +290,10 @@ def _not_learned(result: dict[str, Any], settings: TrainSettings) -> str | None:
     accuracy = line.get("val_accuracy")
     if largest is None or accuracy is None or accuracy > largest["share"]:
         return None
-    ways = ["more epochs"]
+    assert settings.epochs != "auto"
+    ways = ["a larger --early-stopping" if len(result["epochs"]) < settings.epochs else "more --epochs"]
     ways += ["--model cnn"] if settings.model == "mlp" or ".py" in settings.model else []
+    ways += ["--model MobileNetV2 --weights imagenet"] if settings.model == "cnn" else []
     ways += ["--normalize data"] if settings.normalize != "data" else ["another --learning-rate"]
     answer = f"no better than always answering {largest['class']!r} ({largest['share']:.3f})"
     return f"{answer}: try {', '.join(ways[:-1])} or {ways[-1]}"

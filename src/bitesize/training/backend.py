@@ -52,9 +52,14 @@ def load_keras() -> Any:
     return keras
 
 
-def _config_path() -> Path:
+def keras_home() -> Path:
+    """Return the folder in which Keras keeps its settings, and weights that it downloads in ``models``."""
     home = os.environ.get("KERAS_HOME")
-    return (Path(home) if home else Path.home() / ".keras") / "keras.json"
+    return Path(home) if home else Path.home() / ".keras"
+
+
+def _config_path() -> Path:
+    return keras_home() / "keras.json"
 
 
 def _configured() -> str | None:

@@ -159,6 +159,11 @@ class Checkpoint:
         found = self._shelf.newest()
         return None if found is None else found[0]["extra"]
 
+    def place(self) -> tuple[int, int] | None:
+        """Read where the newest checkpoint stands: epoch, and batches of it that are trained; None where nothing was saved."""
+        found = self._shelf.newest()
+        return None if found is None else (found[0]["epoch"], found[0]["batch"])
+
     @property
     def newest_path(self) -> Path | None:
         """Where the last checkpoint is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -167,9 +167,8 @@ def open_for_run(
     """
     if labelled and parse_labels(labels) is False:
         raise BadSetting(_NO_LABELS.format("evaluation"))
-    known = {each.name for each in fields(TrainSettings)}
-    settings = TrainSettings(**{name: value for name, value in config["settings"].items() if name in known})
-    settings = replace(settings, **{"mode": image_mode(config) or settings.mode, **given})
+    settings = TrainSettings.from_dict(config["settings"])
+    settings = settings.with_opening({"mode": image_mode(config) or settings.mode, **given})
     features = tuple(config["features"]) if config.get("features") else None
     column = labels if labels is not None else _column_of_labels(settings)
     if not labelled:

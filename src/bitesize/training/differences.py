@@ -14,9 +14,16 @@ from bitesize.training.user_model import is_file
 # What may be another when a run is continued: none of it changes what is learned of rows that can be read.
 FREE = frozenset(("memory", "checkpoint_every", "on_error", "max_bad", "fold"))
 # What names files: these may have moved.
-_PATHS = frozenset(("data", "labels", "val", "pretrained", "model"))
+_PATHS = frozenset(("data", "labels", "val", "weights", "model"))
 # What is chosen by the data or the model where it is not given; runs of schema 1 note only what was chosen.
-_CHOSEN = {"model": "auto", "batch_size": "auto", "image_size": None}
+CHOSEN = {
+    "model": "auto",
+    "batch_size": "auto",
+    "epochs": "auto",
+    "early_stopping": "auto",
+    "frozen_epochs": "auto",
+    "image_size": None,
+}
 _DEFAULTS = {each.name: None if each.default is MISSING else each.default for each in fields(TrainSettings)}
 
 
@@ -58,13 +65,13 @@ def differences(saved: Mapping[str, Any], settings: TrainSettings) -> list[Diffe
         As the command has them, before anything is chosen by the data.
     """
     found = []
-    given, used = saved.get("given"), saved["settings"]
+    given, used = saved.get("given"), TrainSettings.from_dict(saved["settings"]).as_dict()
     for name in _DEFAULTS:
         if name in FREE:
             continue
         new = getattr(settings, name)
         old = used.get(name, _DEFAULTS[name]) if given is None else given.get(name, _DEFAULTS[name])
-        chosen = given is None and name in _CHOSEN and new == _CHOSEN[name]
+        chosen = given is None and name in CHOSEN and new == CHOSEN[name]
         longer = name == "epochs" and new == used["epochs"]  # it was trained longer than it was to be at first
         if not (chosen or longer) and not _same(name, old, new, saved.get("folder", ".")):
             found.append(Difference(name, used["epochs"] if name == "epochs" else old, new))
@@ -74,10 +81,11 @@ def differences(saved: Mapping[str, Any], settings: TrainSettings) -> list[Diffe
 def differences_of_given(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[Difference]:
     """Compare only settings that a command gives with those of a run, as they were given or chosen."""
     found = []
+    used = TrainSettings.from_dict(saved["settings"]).as_dict()
     for name, new in given.items():
         if name in FREE or name == "data":
             continue
-        olds = [saved["settings"].get(name, _DEFAULTS[name])]
+        olds = [used.get(name, _DEFAULTS[name])]
         olds += [saved["given"][name]] if name in (saved.get("given") or {}) else []
         if not any(_same(name, old, new, saved.get("folder", ".")) for old in olds):
             found.append(Difference(name, olds[0], new))
@@ -140,7 +148,9 @@ def _is_path(name: str, value: str) -> bool:
     """Return whether a setting is meant as a path: labels may be columns, and models have names."""
     if name == "model":
         return is_file(value) or value.endswith(".keras")
-    return name in ("data", "val", "pretrained") or os.path.exists(value) or bool(os.path.splitext(value)[1])
+    if name == "weights":
+        return value != "imagenet"
+    return name in ("data", "val") or os.path.exists(value) or bool(os.path.splitext(value)[1])
 
 
 def _file(path: str) -> str:

@@ -22,6 +22,7 @@ from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.training.classes import largest_class
 from bitesize.training.data import check_alike, open_data
+from bitesize.training.epochs import choose_epochs
 from bitesize.training.record import Split, now
 from bitesize.training.resume import Start
 from bitesize.training.run import RunFolder
@@ -78,9 +79,9 @@ def build_estimator(name: str, seed: int) -> Any:
     short = name.removeprefix(_PREFIX)
     if short not in fitting:
         near = difflib.get_close_matches(short.lower(), [one.lower() for one in fitting], 1, 0.6)
-        meant = next((f"did you mean {_PREFIX}{one}? " for one in fitting if [one.lower()] == near), "")
+        meant = next((f"; did you mean {_PREFIX}{one}?" for one in fitting if [one.lower()] == near), ":")
         raise BadSetting(
-            f"no model {name!r}: {meant}of scikit-learn, those learn batch by batch and give probabilities: {', '.join(fitting)}"
+            f"unknown model {name!r}{meant} of scikit-learn, those learn batch by batch and give probabilities: {', '.join(fitting)}"
         )
     return made[short]
 
@@ -133,16 +134,16 @@ class EstimatorJob:
 def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
     """Open the data, plan the memory, make the estimator: all that can be refused is refused here."""
     default = TrainSettings(settings.data)
-    for name in ("checkpoint_every", "pretrained", "class_weights", "early_stopping", "learning_rate"):
+    for name in ("checkpoint_every", "weights", "class_weights", "early_stopping", "learning_rate"):
         if getattr(settings, name) != getattr(default, name):
             raise BadSetting(f"--{name.replace('_', '-')} is for Keras models, and --model is {settings.model}")
     if settings.batch_size == "auto":
         raise BadSetting(f"--batch-size auto is for Keras models, and --model is {settings.model}: give a number")
+    model = build_estimator(settings.model, settings.seed)
     data = open_data(settings)
     train, val, classes = data.train, data.val, data.classes
     if val is not None:
         check_alike(train, val)
-    model = build_estimator(settings.model, settings.seed)
     if settings.image_size is None and isinstance(train.spec["x"], Encoded):
         settings = replace(settings, image_size=_IMAGE_SIZE)
     budget = Budget(settings.memory)
@@ -179,6 +180,7 @@ def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
         if val_loader is not None:
             val_loader.close()
         raise
+    settings, chosen = choose_epochs(settings, len(train_loader), validates=False)
     split = Split(data.train, data.val)
     config = _config(settings, train_loader, evaluated, scaling)
     config |= {**start.record(settings, split), "split": split.as_dict()}
@@ -194,7 +196,7 @@ def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
         run=start.run,
         config=config,
         split=split,
-        said=said,
+        said=[*said, *chosen],
         warnings=data.warnings,
     )
 
@@ -240,6 +242,7 @@ def train_estimator(job: EstimatorJob, watcher: Watcher) -> dict[str, Any]:
     began = time.perf_counter()
     epochs: list[dict[str, Any]] = []
     learning = 0.0
+    assert job.settings.epochs != "auto"
     for epoch in range(job.settings.epochs):
         begun = time.perf_counter()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bitesize.engine.loader import Loader
@@ -17,8 +17,11 @@ from bitesize.outputs.keras import to_keras
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.finite import Lost, explain, watch_loss
+from bitesize.training.user_model import refuse_unless_model
 
 _log = logging.getLogger("bitesize")
+# The epoch that a phase of training ends before, and what begins it.
+Phase = tuple[int, Callable[[], None]]
 
 
 def fit(
@@ -68,7 +71,7 @@ def fit(
     Raises
     ------
     BadSetting, BadFile, WrongModel
-        As `Checkpoint.restore` says.
+        As `Checkpoint.restore` says; or if the model is no Keras model.
     NotFinite
         If the loss of a batch or of validation, or weights, become NaN or infinite. It names the rows whose values are, or says that training
         diverged. What was saved before stays, and nothing is saved afterwards.
@@ -89,10 +92,54 @@ def fit(
     """
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
-    load_keras()
+    refuse_unless_model(model, "the model")
     data = to_keras(loader, inputs=inputs, targets=targets) if isinstance(loader, Loader) else loader
     if isinstance(validation_data, Loader):
         validation_data = to_keras(validation_data, inputs=inputs, targets=targets)
+    return fit_phases(
+        model,
+        data,
+        [(epochs, _stay)],
+        checkpoint=checkpoint,
+        resume=resume,
+        callbacks=callbacks,
+        verbose=verbose,
+        validation_data=validation_data,
+        class_weight=class_weight,
+    )
+
+
+def fit_phases(
+    model: Any,
+    data: Any,
+    phases: Sequence[Phase],
+    *,
+    checkpoint: Checkpoint | None,
+    resume: bool,
+    callbacks: Sequence[Any],
+    verbose: int | str = 0,
+    **arguments: Any,
+) -> Any:
+    """Train in phases, from where a checkpoint stands.
+
+    Parameters
+    ----------
+    model, data, checkpoint, resume, callbacks, verbose
+        As `fit` has them; ``data`` of `to_keras`.
+    phases
+        For each the epoch that it ends before, and what begins it: a call that freezes layers and compiles the model.
+    arguments
+        Further ones of ``fit`` of Keras.
+
+    Returns
+    -------
+    keras.callbacks.History
+    """
+    epochs, now = phases[-1][0], 0
+    if checkpoint is not None and resume and len(phases) > 1 and (place := checkpoint.place()) is not None:
+        # The end of a phase was saved before the next one began.
+        now = next(i for i, (end, _) in enumerate(phases) if place <= (end, 0) or i == len(phases) - 1)
+    phases[now][1]()
     first = 0
     if checkpoint is not None:
         first = 1 + (checkpoint.restore if resume else checkpoint.begin)(model, data)
@@ -103,13 +150,12 @@ def fit(
     start = begins, data.place
     watched = [watch_loss(begins), *callbacks, *([checkpoint] if checkpoint else [])]
     everything = continued(watched, model, epochs, verbose, len(data))
-    arguments = {"validation_data": validation_data, "class_weight": class_weight}
     try:
-        _train(everything, data, first, epochs, arguments)
+        _train(everything, data, first, phases[now:], arguments)
     except Lost as lost:
         if checkpoint is not None:
             checkpoint.close()
-        val_loader = getattr(validation_data, "loader", None)
+        val_loader = getattr(arguments.get("validation_data"), "loader", None)
         without_frames(lost)  # which hold batches that are to be filled with others
         error = explain(lost, model, data.loader, start, val_loader)
     else:
@@ -117,8 +163,8 @@ def fit(
     raise error
 
 
-def _train(everything: Any, data: Any, first: int, epochs: int, arguments: dict[str, Any]) -> None:
-    """Finish the epoch that a checkpoint stands in, and train the others."""
+def _train(everything: Any, data: Any, first: int, phases: Sequence[Phase], arguments: dict[str, Any]) -> None:
+    """Finish the epoch that a checkpoint stands in, and train the others; the first phase has begun."""
     model, checkpoint = everything.model, everything.checkpoint
     if checkpoint is not None and checkpoint.fresh:
         checkpoint.saves_begin = True  # so that an early break goes on with this training, whatever the folder had before
@@ -126,14 +172,28 @@ def _train(everything: Any, data: Any, first: int, epochs: int, arguments: dict[
     if checkpoint is not None and checkpoint.broken:
         finish(everything, data, arguments)
         stopped = bool(model.stop_training)
-    everything.ends = True
-    if first < epochs and not stopped:
-        model.fit(data, initial_epoch=first, epochs=epochs, callbacks=everything, shuffle=False, verbose=0, **arguments)
-    else:
+    epochs = phases[-1][0]
+    for number, (end, begin) in enumerate(phases):
+        if stopped:
+            break
+        if number:
+            begin()
+        if first < end:
+            everything.ends = end == epochs
+            model.fit(data, initial_epoch=first, epochs=end, callbacks=everything, shuffle=False, verbose=0, **arguments)
+            first, stopped = end, bool(model.stop_training)
+            if checkpoint is not None and not everything.ends and not stopped:
+                checkpoint.keep()
+    if not everything.ended:
+        everything.ends = True
         everything.on_train_begin()
         if checkpoint is not None:
             checkpoint.put_back()
         everything.on_train_end()
+
+
+def _stay() -> None:
+    """Begin the only phase of a model that is compiled already."""
 
 
 def finish(everything: Any, data: Any, arguments: dict[str, Any]) -> None:
@@ -189,7 +249,7 @@ def continued(callbacks: Sequence[Any], model: Any, epochs: int, verbose: int | 
 
         checkpoint = next((each for each in callbacks if isinstance(each, Checkpoint)), None)
         offset = 0
-        begun = ends = False
+        begun = ends = ended = False
         weights: list[Any] | None = None
         began = 0.0
 
@@ -201,7 +261,8 @@ def continued(callbacks: Sequence[Any], model: Any, epochs: int, verbose: int | 
 
         def on_train_end(self, logs: Any = None) -> None:
             """Pass it on the last time."""
-            if self.ends:
+            if self.ends and not self.ended:
+                self.ended = True
                 super().on_train_end(logs)
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

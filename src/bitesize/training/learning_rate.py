@@ -6,6 +6,8 @@ from typing import Any
 
 from bitesize.training.backend import load_keras
 from bitesize.training.models import outputs_probabilities
+from bitesize.training.resume import Broken
+from bitesize.training.settings import TrainSettings
 
 # The share of a cycle's steps in which the learning rate rises from 0; then it falls along a cosine to 0.
 _WARM_UP = 0.1
@@ -13,7 +15,7 @@ _WEIGHT_DECAY = 0.05
 
 
 def compile_model(model: Any, peak: float, total: int, start: int = 0) -> None:
-    """Choose optimizer, loss and metrics, unless the user's function has done so.
+    """Choose optimizer, loss and metrics.
 
     Parameters
     ----------
@@ -22,12 +24,10 @@ def compile_model(model: Any, peak: float, total: int, start: int = 0) -> None:
     peak
         The learning rate at its highest.
     total
-        Steps of the whole training.
+        Steps of the whole training, or of one of its phases.
     start
-        The step at which the last cycle of the learning rate begins: 0, or where training was made longer.
+        The step of these at which the last cycle of the learning rate begins: 0, or where training was made longer.
     """
-    if getattr(model, "compiled", False):
-        return
     keras = load_keras()
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule(peak, total, start), weight_decay=_WEIGHT_DECAY, clipnorm=1.0),
@@ -65,3 +65,42 @@ def schedule(peak: float, total: int, start: int = 0) -> Any:
         warmup_target=peak,
         warmup_steps=start + rising,
     )
+
+
+def choose_cycle(broken: Broken | None, model: Any, settings: TrainSettings, steps: int) -> tuple[int, list[str]]:
+    """Choose the step at which the last cycle of the learning rate begins.
+
+    Parameters
+    ----------
+    broken
+        What is continued; None for training from the beginning.
+    model
+        As it was built.
+    settings
+        With the number of epochs.
+    steps
+        Batches an epoch.
+
+    Returns
+    -------
+    start : int
+        The step, counted from the beginning of the whole training.
+    said : list of str
+        What to say where a cycle begins now.
+    """
+    if broken is None or not broken.extends:
+        return (0 if broken is None else broken.extra.get("learning_rate_from_step", 0)), []
+    assert settings.epochs != "auto"
+    here = broken.standing
+    start = here.epoch * steps + here.batch
+    said = [f"epochs: {settings.epochs}, were {broken.extra['settings']['epochs']}; {here.epoch} are trained"]
+    if getattr(model, "compiled", False):
+        said.append("learning rate: that of the model's own optimizer, continued")
+    else:
+        left = settings.epochs * steps - start
+        said.append(
+            f"learning rate: rises again to {settings.learning_rate:g} over a tenth of the {left:,} steps that are left, then falls to 0"
+        )
+    if here.stopped:
+        said.append("early stopping: keeps the best epoch so far, and counts its patience from the beginning")
+    return start, said

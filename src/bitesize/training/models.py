@@ -2,47 +2,72 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import inspect
 import itertools
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, NotFound, WrongModel
+from bitesize.spec import Encoded, Field
 from bitesize.training.backend import load_keras
+from bitesize.training.cnn import build_cnn
+from bitesize.training.image_shape import LEAST_SIDE, as_image
+from bitesize.training.pretrained import application_function, build_application, check_weights
 from bitesize.training.run import RunFolder
-from bitesize.training.user_model import is_file, model_of_file
+from bitesize.training.settings import IMAGE_SIZE, TrainSettings
+from bitesize.training.user_model import check_file, check_loss, is_file, model_of_file
 
 Shape = tuple[int, ...]
 
+# Most of keras.applications halve images five times: of 96 pixels they would leave 3.
+_APPLICATION_IMAGE_SIZE = 128
 # Layers that leave values what they are, by the beginnings of their names.
 _RESHAPING = ("InputLayer", "Flatten", "Reshape", "Permute", "Random", "Resizing", "CenterCrop", "Cropping", "ZeroPadding")
-
-# Sides that the cnn and most of keras.applications can halve often enough.
-_LEAST_SIDE = 16
-# Images of satellites and microscopes have up to this many channels; a volume's depth is rarely less than half of its sides.
-_MOST_CHANNELS, _FEW_CHANNELS = 32, 10
 
 
 def default_model(shape: Shape) -> str:
     """Return the model that is trained where none is named: ``"cnn"`` for images, ``"mlp"`` for features and small arrays."""
-    return "mlp" if len(shape) < 2 or (len(shape) == 2 and min(shape) < _LEAST_SIDE) else "cnn"
+    return "mlp" if len(shape) < 2 or (len(shape) == 2 and min(shape) < LEAST_SIDE) else "cnn"
 
 
-def build_model(name: str, shape: Shape, classes: int, pretrained: str | None = None) -> Any:
+def check_model(name: str, weights: str | None = None) -> None:
+    """Refuse a model or weights that cannot be, before data is read.
+
+    Raises
+    ------
+    BadSetting
+        If there is no such model, or it takes no weights.
+    NotFound
+        If a file does not exist.
+    """
+    if name.endswith(".keras"):
+        if not os.path.isfile(name):
+            raise NotFound(f"the model {name} does not exist")
+    elif is_file(name):
+        check_file(name)
+    elif name not in ("auto", "mlp", "cnn"):
+        application_function(name)
+    if weights is not None:
+        check_weights(name, weights, is_application=is_application(name))
+
+
+def is_application(name: str) -> bool:
+    """Whether a model's name is one of `keras.applications`, rather than one of ours or a file."""
+    return not (name in ("auto", "mlp", "cnn") or is_file(name) or name.endswith(".keras"))
+
+
+def build_model(name: str, shape: Shape, classes: int, weights: str | None = None, *, tunes: bool = False) -> Any:
     """Build an uncompiled Keras model that maps rows to one logit (or probability) a class.
 
     Parameters
     ----------
     name
         - ``"mlp"``: Flatten, Dense 128 relu, Dropout 0.2, logits;
-        - ``"cnn"``: a small residual convnet with group normalisation;
+        - ``"cnn"``: a small residual convnet with group normalization;
         - a name in `keras.applications`, such as ``"MobileNetV2"``;
         - ``"file.py:function"`` or ``"file.py"``, see `model_of_file`;
         - a saved ``.keras`` model.
@@ -50,8 +75,8 @@ def build_model(name: str, shape: Shape, classes: int, pretrained: str | None = 
         Shape of one row: (height, width, channels) for images.
     classes
         Number of classes.
-    pretrained
-        For `keras.applications`: a ``.weights.h5`` file of the model without its top; None starts from scratch.
+    weights, tunes
+        For `keras.applications`, as `build_application` takes them.
 
     Raises
     ------
@@ -65,43 +90,23 @@ def build_model(name: str, shape: Shape, classes: int, pretrained: str | None = 
     keras = load_keras()
     if name.startswith("sklearn:"):
         raise BadSetting(f"{name} is an estimator of scikit-learn: its memory cannot be computed, as that of a network can")
-    if pretrained is not None:
-        _check_pretrained(name, pretrained)
+    check_model(name, weights)
     if name == "mlp":
         model = _mlp(keras, shape, classes)
     elif name == "cnn":
-        model = _cnn(keras, shape, classes)
+        model = build_cnn(keras, shape, classes)
     elif name.endswith(".keras"):
-        if not os.path.isfile(name):
-            raise NotFound(f"the model {name} does not exist")
         try:
             model = keras.models.load_model(name, compile=False)
         except Exception as error:  # Keras raises many types for damaged or foreign files
             raise BadFile(f"the model {name} cannot be loaded: {error}") from error
     elif is_file(name):
         model = model_of_file(name, shape, classes)
+        check_loss(model, name)
     else:
-        model = _application(keras, name, shape, classes, pretrained)
+        model = build_application(name, shape, classes, weights, tunes)
     _check(model, name, shape, classes)
     return model
-
-
-def expected_colors(name: str) -> NDArray[np.float64] | None:
-    """Return what a model of `keras.applications` expects of pixels.
-
-    Returns
-    -------
-    ndarray of float64, shape (3, 4), or None
-        The color matrix of its ``preprocess_input``: ``out[i] = m[i, :3] @ rgb + m[i, 3]`` for values of 0 to 255. None for
-        all other models, which take values of 0 to 1.
-    """
-    if name in ("mlp", "cnn") or is_file(name) or name.endswith(".keras"):
-        return None
-    module = importlib.import_module(_application_function(load_keras(), name).__module__)
-    # Every preprocess_input is affine in the colors: four colors determine all of it.
-    probe = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)], np.float32).reshape(1, 2, 2, 3)
-    black, red, green, blue = np.array(module.preprocess_input(probe)).reshape(4, 3).astype(np.float64)
-    return np.stack([(red - black) / 255, (green - black) / 255, (blue - black) / 255, black], axis=1)
 
 
 def scales_itself(model: Any) -> bool:
@@ -125,8 +130,25 @@ def _leaves(model: Any) -> Iterator[Any]:
         yield from _leaves(layer) if hasattr(layer, "layers") else (layer,)
 
 
-def saved_image_size(name: str) -> int | None:
-    """Return the side of the square images that a saved model takes, or None."""
+def choose_image_size(settings: TrainSettings, what: Field | Encoded) -> tuple[TrainSettings, list[str]]:
+    """Choose the side of the square that images are resized to, where that is left open, and say so.
+
+    Parameters
+    ----------
+    settings
+        Of the run. A saved model of an earlier run gets the size that it was trained on.
+    what
+        The rows. Arrays keep their size.
+    """
+    if settings.image_size is not None:
+        return settings, []
+    if (size := _saved_image_size(settings.model)) is not None or not isinstance(what, Encoded):
+        return replace(settings, image_size=size), []
+    size = _APPLICATION_IMAGE_SIZE if is_application(settings.model) else IMAGE_SIZE
+    return replace(settings, image_size=size), [f"images are resized to {size} x {size} (--image-size decides otherwise)"]
+
+
+def _saved_image_size(name: str) -> int | None:
     if not name.endswith(".keras") or (config := run_beside(name)) is None:
         return None
     shape = config["input_shape"]
@@ -159,37 +181,6 @@ def _mlp(keras: Any, shape: Shape, classes: int) -> Any:
     )
 
 
-def as_image(name: str, shape: Shape) -> Shape:
-    """Return (height, width, channels) of rows that a model of images can take.
-
-    Raises
-    ------
-    BadSetting
-        If rows are no images: features, a volume, or images with channels first.
-    """
-    ways = "--model mlp takes any shape"
-    if len(shape) == 2 and min(shape) >= _LEAST_SIDE:
-        return (*shape, 1)
-    if len(shape) != 3:
-        raise BadSetting(f"the model {name} needs images, (height, width, channels), not rows of shape {shape}: {ways}")
-    height, width, channels = shape
-    if height <= 4 and width >= _LEAST_SIDE and channels >= _LEAST_SIDE:
-        raise BadSetting(
-            f"rows of shape {shape} look like images with channels first, and the model {name} needs (height, width, channels): "
-            f"save them with np.moveaxis(x, 0, -1); {ways}"
-        )
-    if channels > _MOST_CHANNELS or (channels > _FEW_CHANNELS and 2 * channels > min(height, width)):
-        raise BadSetting(
-            f"rows of shape {shape} look like volumes, or have channels first, and the model {name} takes images, (height, width, "
-            f"channels) with at most {_MOST_CHANNELS} channels: {ways}"
-        )
-    if name == "cnn" and min(height, width) < _LEAST_SIDE:
-        raise BadSetting(
-            f"the model cnn needs images of at least {_LEAST_SIDE} x {_LEAST_SIDE} pixels, not rows of shape {shape}: {ways}"
-        )
-    return shape
-
-
 def understood_shape(name: str, shape: Shape) -> str | None:
     """Return a line about how a model of images takes rows that could be something else, or None."""
     if name == "mlp" or name.endswith(".keras") or is_file(name):
@@ -198,79 +189,6 @@ def understood_shape(name: str, shape: Shape) -> str | None:
     if len(shape) == 2:
         return f"rows of shape {shape} taken as gray images, ({height}, {width}, 1)"
     return f"rows of shape {shape} taken as images of {channels} channels" if channels not in (1, 3, 4) else None
-
-
-def _cnn(keras: Any, shape: Shape, classes: int, widths: Sequence[int] = (24, 48, 96, 128)) -> Any:
-    """Build a residual convnet of about 0.4 million parameters.
-
-    Group normalization, because batch normalization's running averages (momentum 0.99) are still near their start after
-    the few hundred steps of a small data set. The first convolution has stride 2: it saves three quarters of the work.
-    """
-    image = as_image("cnn", shape)
-    layers = keras.layers
-
-    def normed(x: Any) -> Any:
-        return layers.GroupNormalization(groups=8)(x)
-
-    inputs = keras.Input(shape)
-    x = layers.Reshape(image)(inputs) if image != shape else inputs
-    x = layers.Rescaling(4.0, -2.0)(x)  # 0 to 1 becomes -2 to 2: about zero mean and unit deviation for photographs
-    x = layers.Conv2D(widths[0], 5, strides=2, padding="same", use_bias=False)(x)
-    x = layers.Activation("relu")(normed(x))
-    for width in widths[1:]:
-        x = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)(x)
-        x = layers.Activation("relu")(normed(x))
-        y = layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
-        x = layers.Activation("relu")(layers.Add()([x, normed(y)]))
-    x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(0.2)(x)
-    return keras.Model(inputs, layers.Dense(classes)(x), name="cnn")
-
-
-def _application_function(keras: Any, name: str) -> Any:
-    found = getattr(keras.applications, name, None)
-    if inspect.isfunction(found):
-        return found
-    names = [known for known in dir(keras.applications) if known[0].isupper()]
-    near = difflib.get_close_matches(name.lower(), [known.lower() for known in names] + ["mlp", "cnn"], 3, 0.6)
-    shown = [known for each in near for known in [*names, "mlp", "cnn"] if known.lower() == each]
-    starts = [known for known in names if name and known.lower().startswith(name.lower())]
-    guess = min(starts, key=lambda known: (len(known), known)) if starts else next(iter(shown), None)
-    meant = f"did you mean {guess}? " if guess else ""
-    raise BadSetting(
-        f"no model {name!r}: {meant}--model takes mlp, cnn, a name of keras.applications such as MobileNetV2, file.py:function, "
-        "a saved .keras, or sklearn:NAME"
-    )
-
-
-def _application(keras: Any, name: str, shape: Shape, classes: int, pretrained: str | None) -> Any:
-    function = _application_function(keras, name)
-    image = as_image(name, shape)
-    try:
-        base = function(include_top=False, weights=pretrained, input_shape=image, pooling="avg")
-    except ValueError as error:
-        given = f" with the weights {pretrained}" if pretrained else ""
-        raise BadSetting(f"{name} cannot take rows of shape {shape}{given}: {error}") from error
-    except OSError as error:
-        raise BadFile(f"the weights {pretrained} cannot be read: {error}") from error
-    if image == shape:
-        return keras.Model(base.input, keras.layers.Dense(classes)(base.output), name=name.lower())
-    inputs = keras.Input(shape)
-    features = base(keras.layers.Reshape(image)(inputs))
-    return keras.Model(inputs, keras.layers.Dense(classes)(features), name=name.lower())
-
-
-def _check_pretrained(name: str, pretrained: str) -> None:
-    if pretrained == "imagenet":
-        raise BadSetting(
-            f"--pretrained imagenet: bitesize downloads nothing. Save the weights once, where there is a network: "
-            f'keras.applications.{name}(include_top=False, weights="imagenet").save_weights("{name}.weights.h5"), and give '
-            f"--pretrained {name}.weights.h5"
-        )
-    if not os.path.isfile(pretrained):
-        raise NotFound(f"the weights {pretrained} do not exist")
-    if name in ("mlp", "cnn") or is_file(name) or name.endswith(".keras"):
-        raise BadSetting(f"--pretrained is for models of keras.applications, and --model is {name}")
 
 
 def _check(model: Any, name: str, shape: Shape, classes: int) -> None:

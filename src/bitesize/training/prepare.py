@@ -18,25 +18,37 @@ from bitesize.sources.beside import Beside
 from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.data import check_alike, open_data
-from bitesize.training.learning_rate import compile_model
+from bitesize.training.epochs import choose_epochs
+from bitesize.training.learning_rate import choose_cycle
 from bitesize.training.models import (
     begins_with_scaling,
     build_model,
+    check_model,
+    choose_image_size,
     default_model,
-    expected_colors,
+    is_application,
     outputs_probabilities,
     run_beside,
-    saved_image_size,
     scales_itself,
     understood_shape,
 )
 from bitesize.training.need import TrainingLoaders
+from bitesize.training.phases import Phase, choose_phases
+from bitesize.training.pretrained import expected_colors, repeats_gray
 from bitesize.training.record import Split
-from bitesize.training.resume import Broken, Start
+from bitesize.training.resume import Start
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings, geometry, parse_interval
 from bitesize.training.user_model import is_file
-from bitesize.training.values import SETTING, Scaling, adapt_scaling, choose_scaling, measure_values, saved_scaling
+from bitesize.training.values import (
+    SETTING,
+    Scaling,
+    adapt_scaling,
+    channels_of,
+    choose_scaling,
+    measure_values,
+    saved_scaling,
+)
 
 # What a checkpoint notes of the config.
 _NOTED = (
@@ -60,6 +72,7 @@ class Job:
     data: Any
     val_data: Any
     model: Any
+    phases: list[Phase]
     run: RunFolder
     config: dict[str, Any]
     split: Split
@@ -84,19 +97,20 @@ class Job:
 def prepare(settings: TrainSettings, start: Start) -> Job:
     """Open the data, plan the memory, build the model: all that can be refused is refused here."""
     broken = start.broken
+    keras = load_keras()
+    check_model(settings.model, settings.weights)
     data = open_data(settings)
     train, val, classes = data.train, data.val, data.classes
     if val is not None:
         check_alike(train, val)
-    keras = load_keras()
-    if settings.image_size is None:
-        settings = replace(settings, image_size=saved_image_size(settings.model))
+    settings, said = choose_image_size(settings, train.spec["x"])
     budget = Budget(settings.memory)
     shape = _shape(train, settings)
-    settings, said = _with_model(settings, shape)
+    settings, modeled = _with_model(settings, shape)
     keras.utils.set_random_seed(settings.seed % 2**32)
-    model = build_model(settings.model, shape, len(classes), settings.pretrained)
+    model = build_model(settings.model, shape, len(classes), settings.weights, tunes=settings.tunes)
     refuse_ranks()
+    said += [*modeled, *_about_model(settings, model, shape)]
     scaling = broken.scaling if broken is not None else _scaling(settings, train, model, budget)
     val_steps = scaling.steps
     if val is not None and (settings.val is not None or val.spec["x"] != train.spec["x"]):
@@ -112,9 +126,10 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
     try:
         data_for_keras = _as_keras(train_loader)
         val_data = None if val_loader is None else _as_keras(val_loader)
-        cycle, line = _cycle(broken, model, settings, len(train_loader))
+        settings, chosen = choose_epochs(settings, len(train_loader), val is not None)
+        cycle, line = choose_cycle(broken, model, settings, len(train_loader))
         said += line
-        compile_model(model, settings.learning_rate, settings.epochs * len(train_loader), cycle)
+        settings, phases, phased = choose_phases(settings, model, cycle, len(train_loader))
         evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
         split = Split(data.train, data.val)
         config = _config(keras, settings, train_loader, model, evaluated, scaling)
@@ -136,12 +151,13 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
         data=data_for_keras,
         val_data=val_data,
         model=model,
+        phases=phases,
         run=start.run,
         config=config,
         split=split,
         checkpoint=checkpoint,
         goes_on=broken is not None,
-        said=[scaling.line, *said],
+        said=[scaling.line, *said, *chosen, *phased],
         warnings=data.warnings,
     )
 
@@ -169,6 +185,27 @@ def _with_model(settings: TrainSettings, shape: tuple[int, ...]) -> tuple[TrainS
     return settings, said
 
 
+def _about_model(settings: TrainSettings, model: Any, shape: tuple[int, ...]) -> list[str]:
+    """Say what is done to make rows and model fit, and whose loss and optimizer are used."""
+    said = []
+    if repeats_gray(shape, settings.weights):
+        said.append(f"gray rows of shape {shape} are repeated to the 3 channels that pretrained weights are for")
+    if getattr(model, "compiled", False):
+        said.append("the model comes compiled: its own optimizer, loss and metrics are used, and --learning-rate is not")
+    elif settings.model.endswith(".keras"):
+        said.append(f"{settings.model}: its weights are the start; optimizer, loss and metrics are those of bitesize train")
+    return said
+
+
+def _colors(settings: TrainSettings, train: Source) -> NDArray[np.float64] | None:
+    """Return what the model expects of pixels of 0 to 255; None for models that take values of 0 to 1."""
+    if not is_application(settings.model):
+        return None
+    if settings.weights is not None and channels_of(train.spec["x"]) == 1:
+        return np.eye(3, 4)  # the model scales gray images after it has repeated them
+    return expected_colors(settings.model)
+
+
 def _shape(source: Source, settings: TrainSettings) -> tuple[int, ...]:
     """Return the shape of a row as the model gets it."""
     steps = geometry(source, settings.image_size, augment=False)
@@ -191,7 +228,7 @@ def _scaling(settings: TrainSettings, train: Source, model: Any, budget: Budget)
     return choose_scaling(
         train,
         settings.normalize,
-        expected_colors(settings.model),
+        _colors(settings, train),
         values,
         budget,
         standardize=settings.model == "mlp" or (of_user and not begins_with_scaling(model)),
@@ -239,25 +276,6 @@ def _checkpoint(run: RunFolder, settings: TrainSettings, config: dict[str, Any])
     # What a run is continued from, wherever the command is called.
     extra = {name: config[name] for name in _NOTED}
     return Checkpoint(run.checkpoints, every_batches=batches, every_minutes=minutes, extra=extra)
-
-
-def _cycle(broken: Broken | None, model: Any, settings: TrainSettings, steps: int) -> tuple[int, list[str]]:
-    """Return the step at which the last cycle of the learning rate begins; and what to say where one begins now."""
-    if broken is None or not broken.extends:
-        return (0 if broken is None else broken.extra.get("learning_rate_from_step", 0)), []
-    here = broken.standing
-    start = here.epoch * steps + here.batch
-    said = [f"epochs: {settings.epochs}, were {broken.extra['settings']['epochs']}; {here.epoch} are trained"]
-    if getattr(model, "compiled", False):
-        said.append("learning rate: that of the model's own optimizer, continued")
-    else:
-        left = settings.epochs * steps - start
-        said.append(
-            f"learning rate: rises again to {settings.learning_rate:g} over a tenth of the {left:,} steps that are left, then falls to 0"
-        )
-    if here.stopped:
-        said.append("early stopping: keeps the best epoch so far, and counts its patience from the beginning")
-    return start, said
 
 
 def _config(

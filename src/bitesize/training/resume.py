@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bitesize.errors import BadSetting
 from bitesize.training.checkpoint import Checkpoint
-from bitesize.training.differences import FREE, absolute, differences_of_given, found_path
+from bitesize.training.differences import CHOSEN, FREE, absolute, differences_of_given, found_path
 from bitesize.training.record import Split, begun
 from bitesize.training.run import RunFolder
 from bitesize.training.run_status import Standing
@@ -18,7 +18,7 @@ from bitesize.training.settings import TrainSettings
 from bitesize.training.values import Scaling, saved_scaling
 
 # What a command may set when it continues a run: where things are now.
-_TAKEN = FREE | {"data", "labels", "val", "pretrained", "epochs"}
+_TAKEN = FREE | {"data", "labels", "val", "weights", "epochs"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,10 @@ def read_broken(out: str | os.PathLike[str], standing: Standing, given: Mapping[
     extra = Checkpoint(RunFolder(Path(out)).checkpoints).peek()  # of one that is whole, arrays included
     if extra is None or "settings" not in extra:
         raise BadSetting(f"the checkpoints in {out} are not of bitesize train: their own program continues them")
-    settings = settings_of(extra["settings"])
+    settings = TrainSettings.from_dict(extra["settings"])
+    given = {
+        name: value for name, value in given.items() if value != "auto" or name not in CHOSEN
+    }  # what auto chose was saved
     differ = [each for each in differences_of_given(extra, given) if each.name != "epochs"]
     if differ:
         raise BadSetting(
@@ -110,15 +113,9 @@ def read_broken(out: str | os.PathLike[str], standing: Standing, given: Mapping[
         raise BadSetting(
             f"--epochs is {epochs}, and {standing.epochs} epochs of the run in {out} are trained{of}: give at least so many, or another --out"
         )
-    names = ("data", "labels", "val", "pretrained", "model")
-    paths = {name: found_path(name, getattr(settings, name), extra["folder"]) for name in names if hasattr(settings, name)}
+    names = ("data", "labels", "val", "weights", "model")
+    paths = {name: found_path(name, getattr(settings, name), extra["folder"]) for name in names}
     taken = {name: value for name, value in given.items() if name in _TAKEN}
     steps, values = saved_scaling(extra)
     scaling = Scaling(steps, values, extra.get("values") or f"values: {values}, as before")
     return Broken(replace(settings, **(paths | taken)), scaling, standing, epochs != settings.epochs, extra)
-
-
-def settings_of(saved: Mapping[str, Any]) -> TrainSettings:
-    """Return saved settings; what another version has besides is left out."""
-    known = {each.name for each in fields(TrainSettings)}
-    return TrainSettings(**{name: value for name, value in saved.items() if name in known})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from bitesize.errors import BadSetting
@@ -15,11 +16,13 @@ from bitesize.transforms.colour import Scale
 from bitesize.transforms.crop import RandomResizedCrop, Resize
 from bitesize.transforms.geometry import Flip
 
-# Two thirds of the way between what fits a laptop's patience and what photographs deserve; 96 to 224 are usual.
-IMAGE_SIZE = 128
+# A thousand photographs are learned from in minutes on two cores; 96 to 224 are usual.
+IMAGE_SIZE = 96
 
-# Settings of `bitesize.open` that a run takes over; evaluation and prediction open their data with the same.
-OPENING = ("fields", "mode", "orient", "weights", "tag_delimiter", "file_is_row")
+# Settings of `bitesize.open` that a run takes over, and their names here; evaluation and prediction open their data with the same.
+OPENING = {name: name for name in ("fields", "mode", "orient", "tag_delimiter", "file_is_row")} | {
+    "weights": "sample_weights"
+}
 
 
 @dataclass(frozen=True)
@@ -30,22 +33,28 @@ class TrainSettings:
     ----------
     data, labels, val
         What `bitesize.open` takes: the data, labels as text (see `parse_labels`), and data for validation.
-    split, fields, mode, orient, weights, tag_delimiter, file_is_row
+    split, fields, mode, orient, tag_delimiter, file_is_row
         As `bitesize.open` takes them.
+    sample_weights
+        The column of sample weights, which `bitesize.open` takes as ``weights``.
     val_split
         Share of the data held back for validation where ``val`` is not given; 0 for none.
     split_by
         What keeps rows together when they are split, as `bitesize.sources.Source.split` takes ``by``.
     folds, fold
         Number of parts of a cross-validation, and which of them (from 1) this run validates on; 0 for none.
-    model, pretrained
+    model, weights
         As `training.models.build_model` takes them; ``"auto"`` for what suits the shape of the rows.
     epochs, batch_size, memory, image_size, learning_rate, seed
-        As their names say; ``batch_size`` may be ``"auto"``, ``image_size`` None for the model's or the data's own.
+        As their names say; ``epochs`` and ``batch_size`` may be ``"auto"``, ``image_size`` None for the model's or the data's own.
     class_weights
         Whether rare classes count more: each class alike in all.
     early_stopping
-        Epochs without a lower validation loss after which training stops; 0 for never.
+        Epochs without a lower validation loss after which training stops; 0 for never, ``"auto"`` for a share of all epochs
+        where there is validation data.
+    frozen_epochs
+        Epochs at the start in which pretrained weights are frozen, ``"auto"`` for a third of all. 0: all weights are trained alike
+        from the start, and batch normalization with them.
     augment
         Whether images are cropped and flipped at random.
     normalize
@@ -62,15 +71,15 @@ class TrainSettings:
     val: str | None = None
     val_split: float = 0.1
     model: str = "auto"
-    pretrained: str | None = None
-    epochs: int = 5
+    weights: str | None = None
+    epochs: int | Literal["auto"] = "auto"
     batch_size: int | Literal["auto"] = 32
     memory: str = "auto"
     image_size: int | None = None
     learning_rate: float = 1e-3
     seed: int = 0
     class_weights: bool = False
-    early_stopping: int = 0
+    early_stopping: int | Literal["auto"] = "auto"
     augment: bool = True
     normalize: Literal["model", "data", "unit", "none"] = "model"
     on_error: Literal["raise", "skip"] = "raise"
@@ -80,22 +89,26 @@ class TrainSettings:
     fields: Any = None
     mode: str = "RGB"
     orient: bool = True
-    weights: str | None = None
+    sample_weights: str | None = None
     tag_delimiter: str | None = None
     file_is_row: bool | None = None
     split_by: str | None = None
     folds: int = 0
     fold: int = 0
+    frozen_epochs: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise BadSetting(f"--epochs must be at least 1, not {self.epochs}")
+        if self.epochs != "auto" and self.epochs < 1:
+            raise BadSetting(f"--epochs must be at least 1, or auto, not {self.epochs}")
         if not 0 <= self.val_split < 1:
             raise BadSetting(f"--val-split is a share of the data, at least 0 and below 1, not {self.val_split:g}")
         if not 0 < self.learning_rate < float("inf"):
             raise BadSetting(f"--learning-rate must be above 0, not {self.learning_rate:g}")
-        if self.early_stopping < 0:
-            raise BadSetting(f"--early-stopping is a number of epochs, not {self.early_stopping}")
+        for name in ("early_stopping", "frozen_epochs"):
+            if (epochs := getattr(self, name)) != "auto" and epochs < 0:
+                raise BadSetting(f"--{name.replace('_', '-')} is a number of epochs, or auto, not {epochs}")
+        if self.weights is None and self.frozen_epochs != "auto":
+            raise BadSetting("--frozen-epochs is for pretrained weights: it needs --weights")
         if self.normalize not in ("model", "data", "unit", "none"):
             raise BadSetting(f"--normalize must be model, data, unit or none, not {self.normalize!r}")
         if self.folds < 0 or self.folds == 1 or not 0 <= self.fold <= self.folds:
@@ -115,17 +128,36 @@ class TrainSettings:
             check_size("--image-size", self.image_size, self.image_size)
         if self.memory != "auto":
             parse_size(self.memory)
-        if self.early_stopping and self.val is None and not self.val_split and not self.folds:
+        if self.early_stopping not in (0, "auto") and self.val is None and not self.val_split and not self.folds:
             raise BadSetting("--early-stopping needs validation data: give --val or --val-split")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings, as JSON can hold them."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> TrainSettings:
+        """Make the settings that a run saved, of an earlier version too."""
+        saved = dict(saved)
+        if "pretrained" in saved:  # then `weights` was the column of sample weights
+            saved |= {"weights": saved["pretrained"], "sample_weights": saved.get("weights")}
+            saved["frozen_epochs"] = "auto" if saved["weights"] is None else 0  # nothing was frozen
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in saved.items() if name in known})
+
+    @property
+    def tunes(self) -> bool:
+        """Whether pretrained weights are first frozen, then tuned."""
+        return self.weights is not None and self.frozen_epochs != 0
+
     @property
     def opening(self) -> dict[str, Any]:
         """The settings of `bitesize.open` besides data, labels and split."""
-        return {name: getattr(self, name) for name in OPENING}
+        return {name: getattr(self, own) for name, own in OPENING.items()}
+
+    def with_opening(self, given: Mapping[str, Any]) -> TrainSettings:
+        """Return these settings with others of `bitesize.open`, by their names there."""
+        return replace(self, **{OPENING[name]: value for name, value in given.items()})
 
 
 def parse_labels(text: str | None) -> str | list[str] | bool | None:

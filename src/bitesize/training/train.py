@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Protocol
 
 from bitesize.training.backend import load_keras
 from bitesize.training.classes import largest_class
-from bitesize.training.fit import fit
+from bitesize.training.early_stopping import early_stopping
+from bitesize.training.fit import fit_phases
 from bitesize.training.prepare import Job, class_weights
 from bitesize.training.record import now
 
@@ -37,26 +39,25 @@ def train(job: Job, watcher: Watcher) -> dict[str, Any]:
         ``epochs`` (one dict each), ``rows_per_second``, ``peak_bytes`` and ``budget`` in bytes, ``seconds``, and
         ``largest_class`` of the validation data with its share of the rows.
     """
-    keras = load_keras()
-    settings = job.settings
+    settings, steps = job.settings, len(job.loader)
     watcher.planned(job)
     began = time.perf_counter()
     records = Records(job, watcher)
     callbacks = [_callback(records)]
     stopping = None
     if settings.early_stopping:
-        stopping = keras.callbacks.EarlyStopping("val_loss", patience=settings.early_stopping, restore_best_weights=True)
+        assert settings.early_stopping != "auto"
+        stopping = early_stopping(settings.early_stopping, frozen=sum(each.end for each in job.phases if each.frozen))
         callbacks.append(stopping)
-    fit(
+    fit_phases(
         job.model,
         job.data,
-        epochs=settings.epochs,
+        [(phase.end, partial(phase.begin, job.model, steps)) for phase in job.phases],
         validation_data=job.val_data,
         checkpoint=job.checkpoint,
         resume=job.goes_on,
         callbacks=callbacks,
         class_weight=_class_weights(job),
-        verbose=0,
     )
     if stopping is not None:
         job.run.save_model(job.model)  # the best epoch's weights

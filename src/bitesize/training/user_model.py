@@ -49,16 +49,28 @@ def model_of_file(name: str, shape: Shape, classes: int) -> Any:
     WrongModel
         If the file or the function fails, or what it returns is no Keras model.
     """
-    path, _, function = (name, "", "") if name.endswith(".py") else name.rpartition(":")
-    if not os.path.isfile(path):
-        raise NotFound(f"{path} does not exist (of the model {name})")
+    path, function = check_file(name)
     module = _imported(path)
     made = _named(module, path, function) if function else _only_one(module, path)
     if not _is_model(made):
         label = f"{path}:{getattr(made, '__name__', function)}"
         made = _called(made, label, path, shape, classes)
-        _refuse_unless_model(made, label)
+        refuse_unless_model(made, label, returned=True)
     return made
+
+
+def check_file(name: str) -> tuple[str, str]:
+    """Return the file of a model's name, which must exist, and the function, which may be left out.
+
+    Raises
+    ------
+    NotFound
+        If the file does not exist.
+    """
+    path, _, function = (name, "", "") if name.endswith(".py") else name.rpartition(":")
+    if not os.path.isfile(path):
+        raise NotFound(f"{path} does not exist (of the model {name})")
+    return path, function
 
 
 def _imported(path: str) -> ModuleType:
@@ -140,15 +152,55 @@ def _arguments(function: Any, label: str, shape: Shape, classes: int) -> tuple[t
     raise BadSetting(f"{label}{signature} takes other arguments than bitesize has: --model needs {NEEDED}")
 
 
-def _refuse_unless_model(made: Any, label: str) -> None:
+def refuse_unless_model(made: Any, label: str, *, returned: bool = False) -> None:
+    """Refuse what is no Keras model; of a PyTorch module, say where it can be trained.
+
+    Parameters
+    ----------
+    made
+        What should be a model.
+    label
+        What it is called, or the function that returned it.
+    returned
+        Whether ``label`` is a function.
+
+    Raises
+    ------
+    WrongModel
+        If it is anything else.
+    """
     if _is_model(made):
         return
+    is_or_returned = "returned" if returned else "is"
     if hasattr(made, "register_forward_hook"):
         raise WrongModel(
-            f"{label} returned a PyTorch module: the command line trains Keras models. Train it in Python, on bs.to_torch(loader)"
+            f"{label} {is_or_returned} a PyTorch module, and bitesize trains Keras models: train it in a loop of your own over "
+            "bs.to_torch(loader)"
         )
     kind = "nothing (None): is a return missing?" if made is None else f"{type(made).__name__}, which is no Keras model."
-    raise WrongModel(f"{label} returned {kind} --model needs {NEEDED}")
+    needed = f" --model needs {NEEDED}" if returned else ""
+    raise WrongModel(f"{label} {is_or_returned} {kind}{needed}")
+
+
+def check_loss(model: Any, label: str) -> None:
+    """Refuse a model that comes compiled with a loss of Keras that cannot take class numbers.
+
+    Raises
+    ------
+    WrongModel
+        If so: Keras would fail within the first batch, or compare numbers with outputs that mean something else.
+    """
+    if not getattr(model, "compiled", False):
+        return
+    loss = (model.get_compile_config() or {}).get("loss")
+    name = loss.get("class_name", "") if isinstance(loss, dict) else loss
+    short = str(name).replace("_", "").lower()
+    known = {each.replace("_", "").lower() for each in dir(load_keras().losses)}
+    if short in known and short != "sparsecategoricalcrossentropy":
+        raise WrongModel(
+            f"{label} comes compiled with the loss {name}, and labels are class numbers: compile it with "
+            "sparse_categorical_crossentropy, or leave compile out"
+        )
 
 
 def _is_model(value: Any) -> bool:

@@ -1,0 +1,76 @@
+"""`bitesize models`: what `--model` takes, and what each model expects of pixels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from bitesize.cli.console import console, plain, print_json
+from bitesize.cli.options import Json
+
+_OWN = {
+    "mlp": "Flatten, Dense 128, Dropout, Dense; for rows of any shape; the default for features",
+    "cnn": "a small residual convnet for images of at least 16 x 16; the default for images",
+}
+_OTHERS = {
+    "file.py:function": "a function that takes nothing, or (shape, classes), and returns a Keras model; or a model that is ready",
+    "model.keras": "a saved Keras model, which is trained further",
+    "sklearn:SGDClassifier": "a classifier of scikit-learn that learns batch by batch",
+}
+
+
+def models(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="A model of keras.applications to build, which counts its parameters."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List what `bitesize train --model` takes. With --weights, those of keras.applications start from pretrained weights."""
+    from bitesize.training.pretrained import expected_colors, names
+
+    if name is not None:
+        return _describe(name, json=json)
+    families: dict[str, list[str]] = {}
+    for each in names():
+        families.setdefault(_pixels(expected_colors(each)), []).append(each)
+    if json:
+        return print_json({"models": [*_OWN, *(each for family in families.values() for each in family)]})
+    for each, what in (_OWN | _OTHERS).items():
+        console.print(f"[bold]{each}[/]  {what}", highlight=False)
+    for pixels, family in families.items():
+        console.print(f"\nof keras.applications, fed pixels {pixels}:", highlight=False)
+        console.print(f"[bold]{', '.join(family)}[/]", highlight=False)
+    console.print("\nbitesize models MobileNetV2 counts the parameters of one.", highlight=False)
+    return None
+
+
+def _describe(name: str, *, json: bool) -> None:
+    """Build a model without its top, and print its size."""
+    from bitesize.training.pretrained import application_function, expected_colors
+
+    base = application_function(name)(include_top=False, weights=None)
+    found: dict[str, Any] = {"name": name, "parameters": int(base.count_params()), "pixels": _pixels(expected_colors(name))}
+    if json:
+        return print_json(found)
+    console.print(
+        f"{plain(name)}: {found['parameters']:,} parameters, and a Dense layer for the classes; fed pixels {found['pixels']}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return None
+
+
+def _pixels(colors: Any) -> str:
+    """Describe what a color matrix makes of pixels of 0 to 255."""
+    import numpy as np
+
+    scale, offset = colors[:, :3].sum(axis=1), colors[:, 3]
+    if np.allclose(scale, 1) and np.allclose(offset, 0):
+        return "of 0 to 255, scaled by a layer of the model"
+    low, high = offset, scale * 255 + offset
+    if np.allclose(low, low[0]) and np.allclose(high, high[0]):
+        return f"of {low[0]:g} to {high[0]:g}"
+    order = "BGR" if np.allclose(colors[0, :2], 0) else "RGB"
+    return f"{order}, the mean of ImageNet subtracted" + ("" if np.allclose(scale, 1) else ", divided by its deviation")
