@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib.util
 import os
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from importlib.metadata import version
@@ -26,6 +29,21 @@ settings.load_profile("bitesize")
 # Before any test imports Keras, whose own default is TensorFlow, installed or not.
 with contextlib.suppress(MissingPackage):
     os.environ.setdefault("KERAS_BACKEND", choose_backend())
+
+
+def _keeps_what_jax_compiles() -> bool:
+    # 0.5.3 takes wrong programs out of its folder.
+    return importlib.util.find_spec("jax") is not None and tuple(map(int, version("jax").split(".")[:2])) >= (0, 7)
+
+
+if _keeps_what_jax_compiles():
+    # Hundreds of tests train the same few models, each in a process of its own: compiling them takes most of the time. A folder for
+    # each of the processes that run tests, since JAX does not write atomically.
+    _compiled = tempfile.mkdtemp(prefix="bitesize-tests-jax-")
+    atexit.register(shutil.rmtree, _compiled, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
 def _threads() -> set[str]:
@@ -56,10 +74,7 @@ def nothing_left_behind():
 @contextlib.contextmanager
 def compiled_once(folder: Path):
     """Let JAX keep what it compiles in a folder, from process to process and model to model."""
-    if importlib.util.find_spec("jax") is None or tuple(map(int, version("jax").split(".")[:2])) < (
-        0,
-        7,
-    ):  # 0.5.3 takes wrong programs out of such a folder
+    if not _keeps_what_jax_compiles():
         yield
         return
     with pytest.MonkeyPatch.context() as patch:

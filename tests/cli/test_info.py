@@ -78,4 +78,4 @@ def test_training_twice_inside_the_data_folder_leaves_the_runs_out(folders):
         result = run(*command, cwd=folders)
         assert result.returncode == 0, result.stderr
     assert "1 folder of training runs" in result.stdout
-    assert json.loads((folders / "runs" / "latest" / "classes.json").read_text()) == ["cat", "dog"]
+    assert json.loads((folders / "runs" / "2" / "classes.json").read_text()) == ["cat", "dog"]

@@ -58,13 +58,13 @@ def test_predict_writes_a_line_for_every_file_however_many_are_bad(data, tmp_pat
         target.parent.mkdir(exist_ok=True)
         target.write_bytes((data / "photos" / f"{i}.jpg").read_bytes()[: -200 if i % 4 == 0 else None])
     out = tmp_path / "out.csv"
-    said = run("predict", data / "run", tmp_path / "photos", "--out", out, code=1).stderr
+    said = run("predict", data / "run", tmp_path / "photos", "--out", out, "--on-error", "raise", code=1).stderr
     assert ".jpg: damaged JPEG" in said
     assert "bitesize check DATA lists all that cannot be read" in said
     assert "--on-error skip" in said
     assert not out.exists()
-    run("predict", data / "run", tmp_path / "photos", "--out", out, "--on-error", "skip")
-    with out.open(newline="") as file:
+    run("predict", data / "run", tmp_path / "photos", "--out", out)
+    with out.open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == 40
     assert [i for i, line in enumerate(lines) if line["error"]] == list(range(0, 40, 4))

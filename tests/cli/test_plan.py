@@ -31,7 +31,7 @@ def test_plan_and_train_refuse_with_the_same_figures_in_the_words_of_the_command
     assert said.startswith("error: Loading for training and validation needs ")
     smaller, larger = re.search(r"Lower --batch-size to (\d+) or give --memory (\S+)\.$", said).groups()
     for advice in (("--batch-size", smaller, "--memory", "18MB"), ("--memory", larger)):
-        run("train", files, "--image-size", 64, "--epochs", 1, *advice, "--model", "mlp", "--out", tmp_path / "run")
+        run("train", files, "--image-size", 64, "--epochs", 1, *advice, "--model", "mlp", "--out", tmp_path / advice[1])
 
 
 def test_the_least_memory_that_plan_names_is_that_of_training(files, tmp_path):

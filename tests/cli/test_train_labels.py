@@ -50,8 +50,13 @@ def test_codes_in_a_table_are_named_as_there(tmp_path):
     for names in (("1", "2"), ("100", "205"), ("20240101", "20240202")):
         table = tmp_path / "t.csv"
         table.write_text("path,label\n" + "".join(f"{i}.png,{names[i % 2]}\n" for i in range(8)))
-        trained(table, tmp_path / "run", "--image-size", 8, "--batch-size", 2)
-        assert classes_of(tmp_path / "run") == list(names)
+        trained(table, tmp_path / names[0], "--image-size", 8, "--batch-size", 2)
+        assert classes_of(tmp_path / names[0]) == list(names)
+    for way in (("--epochs", 1), ("--epochs", 3, "--resume")):  # the table has other classes now
+        options = ("--model", "mlp", "--image-size", 8, "--batch-size", 2, *way)
+        said = refused("train", table, *options, "--out", tmp_path / "1")
+        assert "classes" in said
+        assert "other names than when the run was started" in said
 
 
 def test_a_quantity_is_no_class(tmp_path):

@@ -132,11 +132,11 @@ def dying_thread(folder: str) -> None:
     loader = _loader(folder, threads=2)
     _rows(loader)
     kill = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    for thread in threading.enumerate():
-        if thread.name.startswith("bitesize-") and thread.name != "bitesize-compile":
-            kill(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
     try:
-        for _ in range(50):
+        for _ in range(50):  # more than once: an error that comes within a callback or a destructor is lost
+            for thread in threading.enumerate():
+                if thread.name.startswith("bitesize-") and thread.name != "bitesize-compile":
+                    kill(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
             _rows(loader)
     except (bs.LoaderClosed, SystemExit) as error:  # within a row's work, the error is the batch's
         assert isinstance(error, SystemExit) or "has died" in str(error), error

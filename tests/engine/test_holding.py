@@ -53,7 +53,7 @@ def test_copies_of_small_fields_are_charged_with_their_slots():
         bs.Loader(bs.open(x), batch_size=100, memory="16 MiB", threads=1) as plain,
         bs.Loader(bs.open(x, np.zeros((1000, 8))), batch_size=100, memory="16 MiB", threads=1) as labeled,
     ):
-        slots = [{part.what: part.nbytes for part in loader.plan.parts}["slots"] for loader in (plain, labeled)]
+        slots = [{part.what: part.nbytes for part in loader.plan.parts}["batch buffers"] for loader in (plain, labeled)]
         assert slots[1] - slots[0] >= 3 * 2 * 6400
         assert labeled.budget.in_use >= plain.budget.in_use + 3 * 2 * 6400
 

@@ -1,6 +1,7 @@
 """The budget: what does not fit is refused with figures, and what runs stays within it."""
 
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -253,11 +254,12 @@ def test_the_plan_has_the_pool_as_it_is(tmp_path):
 
 
 def test_an_output_that_holds_more_lets_an_automatic_budget_grow(monkeypatch):
-    from bitesize.memory import automatic
+    from bitesize.memory import automatic, budget
     from bitesize.memory.limits import Limit
 
     monkeypatch.setattr(automatic, "available", lambda threads: Limit("cgroup /box", 40 << 20))
     monkeypatch.setattr(automatic, "pending_overhead", lambda: 0)
+    monkeypatch.setattr(budget, "_budgets", weakref.WeakValueDictionary())  # those of earlier tests do not count
     with bs.Loader(bs.open(np.zeros((100, 1 << 17))), batch_size=3, threads=1) as loader:  # slots of 3 MiB
         assert loader.budget.total == 10 << 20
         loader.hold(3)

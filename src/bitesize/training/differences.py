@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from bitesize.training.data import open_data
+from bitesize.training.record import fingerprints
 from bitesize.training.settings import TrainSettings
 from bitesize.training.user_model import is_file
 
@@ -109,6 +110,8 @@ def differences_of_data(saved: Mapping[str, Any], settings: TrainSettings) -> li
         rows = saved.get("split", {}).get(part)
         counts = "" if rows in (None, len(source)) else f": {rows:,} rows were in {part}, and {len(source):,} are"
         found.append(Difference(name, None, f"has other files, labels or shapes than when the run was started{counts}"))
+    if not found and old.get("classes") not in (None, fingerprints(data.train, data.val, data.classes)["classes"]):
+        found.append(Difference("DATA", None, "has classes of other names than when the run was started"))
     return found
 
 

@@ -103,6 +103,8 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
     train, val, classes = data.train, data.val, data.classes
     if val is not None:
         check_alike(train, val)
+    if broken is not None:
+        broken.check_classes(data.train, data.val, classes)
     settings, said = choose_image_size(settings, train.spec["x"])
     budget = Budget(settings.memory)
     shape = _shape(train, settings)

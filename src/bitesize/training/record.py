@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.metadata
 import os
 import platform
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +64,15 @@ def begun(command: str, earlier: Mapping[str, Any] | None = None, checkpoint: st
     kept = {name: earlier[name] for name in ("run", "started", "command", "versions", "machine")}
     sessions = [*earlier["sessions"], session]
     return {**kept, "continued": len(sessions) - 1, "sessions": sessions}
+
+
+def fingerprints(train: Source, val: Source | None, classes: Sequence[str]) -> dict[str, str]:
+    """Return what tells whether data are those of a run: of the rows of training and validation, and of the names of classes.
+
+    Names are apart, because a table that gives other names to the same files in the same order has the same rows.
+    """
+    names = hashlib.sha256("\0".join(classes).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return {"train": train.fingerprint(), **({"val": val.fingerprint()} if val is not None else {}), "classes": names}
 
 
 def versions() -> dict[str, str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bitesize.errors import BadSetting
+from bitesize.sources.base import Source
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.differences import CHOSEN, FREE, absolute, differences_of_given, found_path
-from bitesize.training.record import Split, begun
+from bitesize.training.record import Split, begun, fingerprints
 from bitesize.training.run import RunFolder
 from bitesize.training.run_status import Standing
 from bitesize.training.settings import TrainSettings
@@ -41,6 +42,15 @@ class Broken:
     extends: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def check_classes(self, train: Source, val: Source | None, classes: Sequence[str]) -> None:
+        """Raise `BadSetting` where classes have other names than when the run was started."""
+        known = self.extra.get("fingerprints", {}).get("classes")
+        if known not in (None, fingerprints(train, val, classes)["classes"]):
+            raise BadSetting(
+                f"the classes of {self.settings.data} have other names than when the run was started ({', '.join(classes[:5])}): give the data "
+                "that it was started with, or another --out"
+            )
+
 
 @dataclass(frozen=True)
 class Start:
@@ -66,13 +76,12 @@ class Start:
     def record(self, settings: TrainSettings, split: Split) -> dict[str, Any]:
         """Return what config.json and checkpoints note of this training, whatever its model."""
         extra = None if self.broken is None else self.broken.extra
-        fingerprints = {"train": split.train.fingerprint()} | ({"val": split.val.fingerprint()} if split.val else {})
         return {
             **begun(self.command, extra, None if self.broken is None else self.broken.standing.name),
             "seed": settings.seed,
             "given": absolute(self.given) if extra is None else extra.get("given"),
             "folder": os.getcwd(),
-            "fingerprints": fingerprints,
+            "fingerprints": fingerprints(split.train, split.val, split.train.classes or ()),
         }
 
 

@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 import traceback
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -192,7 +193,9 @@ def check_loss(model: Any, label: str) -> None:
     """
     if not getattr(model, "compiled", False):
         return
-    loss = (model.get_compile_config() or {}).get("loss")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras's, about a lambda that it would not load again: nothing is saved here
+        loss = (model.get_compile_config() or {}).get("loss")
     name = loss.get("class_name", "") if isinstance(loss, dict) else loss
     short = str(name).replace("_", "").lower()
     known = {each.replace("_", "").lower() for each in dir(load_keras().losses)}
