@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -140,8 +141,7 @@ def prove(backend: str, kills: int, open_kills: int, seed: int = 0, log=sys.stdo
                     plan[done] = random.uniform(0, time.monotonic() - began)
                 compare(whole, out)
                 kept += 1
-                for path in (out / "checkpoints").iterdir():
-                    path.unlink()
+                shutil.rmtree(out)  # a finished run is kept, and not trained again
                 continue
             done += 1
             kind = "open" if phase.startswith("a checkpoint") else phase

@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
         pixels = noise(150, 200, seed=i) // 2 + np.uint8(120 * (i % 2))
         write_jpeg(top / "photos" / ("cat", "dog")[i % 2] / f"{i}.jpg", pixels)
         write_jpeg(top / ("unknown" if i < 6 else f"more-photos/{('cat', 'dog')[i % 2]}") / f"{i}.jpg", pixels[::-1].copy())
-    (line,) = re.findall(
+    line, *_ = re.findall(
         r"^bitesize (train photos/ .*--out runs/first)", block_with("README.md", "bitesize info", "bash"), re.M
     )
     words = [*line.split(), "--epochs", 2, *block_with("docs/use.md", "--image-size 96", "bash").split()[3:5]]

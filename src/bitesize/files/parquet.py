@@ -193,7 +193,7 @@ def _page(header: dict[int, Any], offset: int) -> Page | None:
     about = header.get({_DATA: 5, _INDEX: 6, _DICTIONARY: 7, _DATA_V2: 8}.get(kind, 0))  # type: ignore[arg-type]
     about = about if isinstance(about, dict) else {}
     values, encoding = about.get(1, 0), about.get(4 if kind == _DATA_V2 else 2, 0)
-    if not isinstance(values, int) or not isinstance(encoding, int) or values < 0:
+    if not isinstance(values, int) or not isinstance(encoding, int) or min(values, encoding) < 0:
         return None
     numbers = kind in (_DATA, _DATA_V2) and encoding in _BY_NUMBER
     lengths = [about.get(i, 0) if kind == _DATA_V2 else 0 for i in (5, 6)]
