@@ -100,3 +100,9 @@ def test_data_that_training_would_refuse_is_planned_alone_and_the_reason_said(tm
     assert "8 rows, 2 batches of 4" in shown
     assert "bitesize train would refuse this data: " in shown
     assert "has no classes" in shown
+
+
+def test_rows_that_sit_out_are_said_with_the_option_that_leaves_out_fewer(files):
+    shown = " ".join(run("plan", files, "--image-size", 16, "--batch-size", 25).stdout.split())
+    assert "do not fill a batch of 25 and are left out (a smaller --batch-size leaves out fewer)" in shown
+    assert "last=" not in shown

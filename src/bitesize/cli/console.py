@@ -77,6 +77,11 @@ def in_options(text: str) -> str:
     'choose with --fields, or --labels "kind"'
     """
     text = text.replace("labels=False", "--labels none")
+    # Training has no such option: JAX would compile another program for the rest.
+    text = text.replace(
+        ', and last="drop" leaves them out (last="short" keeps them)',
+        " and are left out (a smaller --batch-size leaves out fewer)",
+    )
     for name in ("orient", "file_is_row"):
         text = text.replace(f"{name}=False", f"--no-{name.replace('_', '-')}").replace(f"{name}=True", _OPTIONS[name])
     return _SETTING.sub(lambda found: _OPTIONS[found[1]] + (" " if found[2] else ""), text)

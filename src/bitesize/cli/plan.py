@@ -328,4 +328,4 @@ def print_plan(made: Plan) -> None:
     console.print(table)
     console.print(plain(made.verdict), highlight=False)
     for hint in made.hints:
-        console.print(f"[dim]{hint}[/]", highlight=False)
+        console.print(f"[dim]{plain(in_options(hint))}[/]", highlight=False)
