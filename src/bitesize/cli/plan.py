@@ -10,6 +10,7 @@ import typer
 from bitesize.cli.console import (
     console,
     counted,
+    in_options,
     plain,
     print_json,
     print_understood,
