@@ -19,7 +19,9 @@ def hdf5(folder, **arrays):
     with h5py.File(folder / "a.h5", "w") as file:
         for name, array in arrays.items():
             text = array.dtype.kind == "U"
-            file.create_dataset(name, data=array.astype("T") if text else array, dtype=h5py.string_dtype() if text else None)
+            file.create_dataset(
+                name, data=array.astype(object) if text else array, dtype=h5py.string_dtype() if text else None
+            )
     return folder / "a.h5"
 
 

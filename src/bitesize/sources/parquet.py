@@ -61,7 +61,7 @@ class Parquet(ArrowSource):
                     told = [", ".join(f"{name} ({kind})" for name, kind in each) for each in (columns, known)]
                     raise BadFile(f"{path} has the columns {told[0]}, and {paths[0]} {told[1]}")
                 known, self._kinds = columns, found.schema_arrow if self._kinds is None else self._kinds
-                _count_nulls(found, self._nulls)
+                _count_nulls(found, self._nulls, path)
                 rows_of.append((path, 0))
                 for number, group in enumerate(_groups(path)):
                     rows_of[-1] = path, rows_of[-1][1] + group.rows
@@ -228,18 +228,21 @@ def _columns_of(found: Any, path: str) -> list[tuple[str, str]]:
         raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
 
 
-def _count_nulls(found: Any, counts: dict[str, int | None]) -> None:
+def _count_nulls(found: Any, counts: dict[str, int | None], path: str) -> None:
     """Add the rows without a value of each column, as far as the file says so, to those of files before it."""
     metadata = found.metadata
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        for number in range(metadata.num_columns):
-            chunk = row_group.column(number)
-            known = counts.setdefault(chunk.path_in_schema, 0)
-            told = chunk.statistics if chunk.is_stats_set else None
-            counts[chunk.path_in_schema] = (
-                None if told is None or not told.has_null_count or known is None else known + told.null_count
-            )
+    try:
+        for group in range(metadata.num_row_groups):
+            row_group = metadata.row_group(group)
+            for number in range(metadata.num_columns):
+                chunk = row_group.column(number)
+                known = counts.setdefault(chunk.path_in_schema, 0)
+                told = chunk.statistics if chunk.is_stats_set else None
+                counts[chunk.path_in_schema] = (
+                    None if told is None or not told.has_null_count or known is None else known + told.null_count
+                )
+    except (ValueError, OSError) as error:  # names that are no text, and what else Arrow finds damaged
+        raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
 
 
 def _groups(path: str) -> list[RowGroup]:
