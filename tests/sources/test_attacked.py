@@ -77,7 +77,7 @@ def test_classes_of_a_table_are_the_same_in_each_part(tmp_path):
     (tmp_path / "t.csv").write_text("path,label,split\n0.png,a,train\n1.png,b,train\n2.png,b,val\n3.png,,test\n")
     val = bs.open(tmp_path / "t.csv", split="validation")
     assert (val.classes, val.labels.tolist()) == (("a", "b"), [1])
-    with pytest.raises(bs.BadFile, match=r"1 rows of .* have no 'label': 3\.png"):
+    with pytest.raises(bs.BadFile, match=r"1 row of .* has no 'label': 3\.png"):
         bs.open(tmp_path / "t.csv", split="test")
 
 

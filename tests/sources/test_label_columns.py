@@ -126,7 +126,7 @@ def test_decimals_are_targets_and_this_is_said(write):
 @pytest.mark.parametrize("nothing", ["", "nan", "NA", " "])
 def test_rows_without_a_label_are_refused(tmp_path, nothing):
     (tmp_path / "n.csv").write_text(f"a,label\n0.5,1\n1.5,{nothing}\n2.5,2\n")
-    with pytest.raises(bs.BadFile, match=r"1 rows of .*n\.csv have no 'label': rows 1"):
+    with pytest.raises(bs.BadFile, match=r"1 row of .*n\.csv has no 'label': row 1\. Fill the label in"):
         bs.open(tmp_path / "n.csv")
 
 

@@ -264,7 +264,7 @@ def test_tables_of_other_separators_are_read_and_those_without_labels_refused(tm
     assert bs.open(table).classes == ("a", "b")
     assert "columns are separated by ';'" in map(str, bs.open(table).choices)
     table.write_text("path,label\n0.npy,a\n1.npy,\n", encoding="utf-8")
-    with pytest.raises(bs.BadFile, match=r"1 rows of .* have no 'label': 1\.npy"):
+    with pytest.raises(bs.BadFile, match=r"1 row of .* has no 'label': 1\.npy"):
         bs.open(table)
     table.write_text("path, label\n0.npy, a\n1.npy, b\n", encoding="utf-8")
     assert bs.open(table).classes == ("a", "b")

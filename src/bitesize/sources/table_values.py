@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BadSetting
+from bitesize.errors import BadSetting
 from bitesize.files.names import Names
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.table_roles import as_numbers
-from bitesize.sources.text_labels import Texts, number_texts, text_labels
+from bitesize.sources.text_labels import Texts, number_texts, text_labels, unlabeled
 from bitesize.sources.text_table import Columns
 
 _NAMED = 10
@@ -24,7 +24,7 @@ def _all_there(columns: Columns, label: str, table: str, rows: Sequence[int]) ->
     paths, values = next(iter(columns.values())), columns[label]
     missing = [paths[row] for row in rows if not values[row].strip()]
     if missing:
-        raise BadFile(f"{len(missing)} rows of {table} have no {label!r}: {', '.join(missing[:_NAMED])}")
+        raise unlabeled(len(missing), str(table), label, missing[:_NAMED])
 
 
 def column_values(

@@ -14,7 +14,7 @@ from bitesize.decode.header import SUFFIXES
 from bitesize.errors import BadFile, BadSetting, DoesNotFit
 from bitesize.files.scan import class_key
 from bitesize.memory.limits import available
-from bitesize.memory.sizes import format_size
+from bitesize.memory.sizes import counted, format_size
 from bitesize.sources.choices import Choice
 
 # Whole numbers are classes up to so many different ones, or up to this share of the rows.
@@ -237,12 +237,22 @@ def split_tags(cell: str, delimiter: str) -> list[str]:
     return [part for each in cell.split(delimiter) if (part := each.strip())]
 
 
+def unlabeled(count: int, where: str, name: str, first: Sequence[str]) -> BadFile:
+    """Return the error for rows without a label, with the names of the first."""
+    have = "has" if count == 1 else "have"
+    more = ", ..." if count > len(first) else ""
+    return BadFile(
+        f"{counted(count, 'row')} of {where} {have} no {name!r}: {', '.join(first)}{more}. Fill the label in, or leave the "
+        f"{'row' if count == 1 else 'rows'} out of the data"
+    )
+
+
 def _refuse_empty(texts: Texts, name: str, where: str) -> None:
     """Raise `BadFile` for rows without a label: they would be a class of their own."""
     empty = [value for value in texts.values if not value.strip()]
     if empty:
         rows = texts.rows_of(empty)
-        raise BadFile(f"{len(rows):,} rows of {where} have no {name!r}: rows {', '.join(map(str, rows[:_NAMED]))}")
+        raise unlabeled(len(rows), where, name, [f"row {row}" for row in rows[:_NAMED]])
 
 
 def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
@@ -254,7 +264,7 @@ def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
         return None
     if missing:
         without = texts.rows_of(missing)
-        raise BadFile(f"{len(without):,} rows of {where} have no {name!r}: rows {', '.join(map(str, without[:_NAMED]))}")
+        raise unlabeled(len(without), where, name, [f"row {row}" for row in without[:_NAMED]])
     rows, count = len(texts.numbers), len(set(given))
     numbers = np.array(given, np.float64)
     if not all(_WHOLE.fullmatch(value) for value in given):
