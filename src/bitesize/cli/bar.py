@@ -33,6 +33,7 @@ def counting(
         return Figures(what, done, total, f"{done:,}/{total:,}", unit, tuple(others), pace.left(total))
 
     def advance(rows: int) -> None:
+        """Count rows that are done."""
         nonlocal done
         INTERRUPT.check()
         done += rows
@@ -56,6 +57,7 @@ def counting_bytes(what: str, total: int, *, hide: bool = False) -> Iterator[Cal
         )
 
     def at(count: int) -> None:
+        """Note how many bytes are done."""
         nonlocal done
         INTERRUPT.check()
         done = count

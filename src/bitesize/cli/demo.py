@@ -158,7 +158,7 @@ def _summary(scene: Scene, run: Path, seconds: float, failed: bool, folder: Path
         f"under {format_size(scene.limit)}", "[red]ArrayMemoryError[/]" if failed else "passed", "[green]trained[/]"
     )
     table.add_row("validation accuracy", "-", f"[bold]{float(saved['val_accuracy']):.3f}[/]")
-    table.add_row("trained", "-", f"{summary['rows_per_second']:,.0f} images/s, {seconds:.0f} s in all")
+    table.add_row("trained", "-", f"{summary['rows_per_second']:,.0f} images/s, {seconds:.0f} s")
     console.print(table, highlight=False)
     console.print(f"\nEverything is in [bold]{plain(folder)}[/]; a second demo uses it again. Next:", highlight=False)
     console.print(f"  {plain(command('evaluate', run, folder / scene.folder))}", highlight=False, soft_wrap=True)

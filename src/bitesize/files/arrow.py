@@ -95,6 +95,7 @@ def blocks(fd: int, size: int, path: bytes) -> Blocks:
     """
 
     def read() -> Blocks:
+        """Read the footer."""
         end = _bytes(fd, size - 10, 10, size, path)
         length = int.from_bytes(end[:4], "little", signed=True)
         if end[4:] != _MAGIC:
@@ -118,6 +119,7 @@ def batch(fd: int, block: Block, size: int, path: bytes) -> Batch:
     """
 
     def read() -> Batch:
+        """Read the message before the batch."""
         data = _bytes(fd, block.offset, block.metadata, size, path)
         head = 8 if data[:4] == b"\xff\xff\xff\xff" else 4  # before version 0.15 only the length
         message = _Table.root(data[head:])

@@ -275,6 +275,7 @@ def _shared_paths(train: Source, val: Source) -> tuple[int, int]:
     folders: dict[bytes, bytes] = {}  # asking the system once a folder, not once a file
 
     def real(path: bytes) -> bytes:
+        """Return a path without links."""
         folder, name = os.path.split(path)
         if folder not in folders:
             folders[folder] = os.path.realpath(folder)
