@@ -46,17 +46,22 @@ def test_a_step_is_compiled_once_and_the_mask_tells_rows_that_are_none():
     assert len(traced) == 1
 
 
-def test_arrays_keep_their_values_while_a_step_still_looks_at_them():
-    """JAX begins a step and goes on: the memory of its batch must not be filled anew before it has ended."""
-    x = np.repeat(np.arange(64, dtype=np.float32), 200_000).reshape(64, 200_000)
+def slow_means(sorts):
+    """Compile a step that takes long: the mean of each row, and beside it so many sorts of it."""
 
-    def sorts(x):
+    def step(x):
         y = x
-        for turn in range(8):
+        for turn in range(sorts):
             y = jax.numpy.sort(jax.numpy.sin(y + turn), axis=1)
         return y.sum(axis=1) * 0 + x.mean(axis=1)
 
-    slow = jax.jit(sorts)
+    return jax.jit(step)
+
+
+def test_arrays_keep_their_values_while_a_step_still_looks_at_them():
+    """JAX begins a step and goes on: the memory of its batch must not be filled anew before it has ended."""
+    x = np.repeat(np.arange(64, dtype=np.float32), 200_000).reshape(64, 200_000)
+    slow = slow_means(sorts=1)
     with bs.Loader(bs.open(x), batch_size=4, memory="64 MiB", shuffle=False) as loader:
         sums = [slow(batch["x"]) for batch in bs.to_jax(loader)]
     np.testing.assert_allclose(np.concatenate(sums), np.arange(64))
@@ -201,14 +206,7 @@ def test_what_a_step_still_looks_at_is_waited_for_beyond_that(monkeypatch):
     """A step that was begun holds the memory of its batch, and no array."""
     monkeypatch.setattr(holding, "KEPT_SECONDS", 0.0)
     x = np.repeat(np.arange(12, dtype=np.float32), 1_000_000).reshape(12, 1_000_000)
-
-    def sorts(x):
-        y = x
-        for turn in range(8):
-            y = jax.numpy.sort(jax.numpy.sin(y + turn), axis=1)
-        return y.sum(axis=1) * 0 + x.mean(axis=1)
-
-    slow = jax.jit(sorts)
+    slow = slow_means(sorts=8)
     with make_wide_loader(x) as loader, warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         sums = [slow(batch["x"]) for batch in bs.to_jax(loader)]
