@@ -245,7 +245,7 @@ def test_the_record_is_enough_for_a_paper(data, tmp_path):
     assert config["started"] <= config["ended"]
     assert config["command"].endswith(config["sessions"][0]["command"])
     assert config["fingerprints"] == again["fingerprints"]
-    with (tmp_path / "run" / "split.csv").open(newline="") as file:
+    with (tmp_path / "run" / "split.csv").open(encoding="utf-8-sig", newline="") as file:
         lines = list(csv.DictReader(file))
     assert {line["path"] for line in lines} == {f"{'ab'[i % 2]}/{i:03}.npy" for i in range(40)}
     assert sorted(int(line["row"]) for line in lines) == list(range(40))

@@ -57,6 +57,12 @@ def plan(
             help="Also what training this model takes, as `bitesize train --model` has it.",
         ),
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="imagenet|FILE", help="Weights that the model starts with, as in `bitesize train`; nothing is downloaded."
+        ),
+    ] = None,
     ram: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="Plan for a machine with this much memory, such as 8GiB, instead of this one."),
@@ -82,8 +88,9 @@ def plan(
         image_size=image_size,
         memory=memory,
         model=model or "auto",
+        weights=weights,
     ).with_opening(opening.settings)
-    _refuse_unknown(model)
+    _refuse_unknown(model, weights)
     train, val, warnings, refusal = _open(settings, opening)
     machine = None if ram is None else _machine(ram)
     budget = Budget(memory, machine)
@@ -140,13 +147,13 @@ def plan(
         )
 
 
-def _refuse_unknown(model: str | None) -> None:
-    """Refuse a model that training would refuse by its name, before data is opened."""
+def _refuse_unknown(model: str | None, weights: str | None) -> None:
+    """Refuse a model or weights that training would refuse by name, before data is opened."""
     from bitesize.training.estimators import is_estimator
     from bitesize.training.models import check_model
 
-    if model is not None and not is_estimator(model):
-        check_model(model)
+    if weights is not None or (model is not None and not is_estimator(model)):
+        check_model(model or "auto", weights)
 
 
 def _open(settings: TrainSettings, opening: Opening) -> tuple[Source, Source | None, list[str], str | None]:

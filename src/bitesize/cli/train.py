@@ -268,7 +268,7 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
         close()
     if not quiet:
         _print_end(result, out)
-        if lost := _not_learned(result, job.settings):
+        if lost := _not_learned(result, job.settings, job.model):
             print_warning(lost)
     return {**result, "out": out, "understood": [*understood(job.train), *job.said, *job.warnings]}
 
@@ -283,8 +283,10 @@ def _kept(run: RunFolder) -> str:
     return f"Kept in {run.path}, of before: {' and '.join(kept)}" if kept else "Nothing was saved"
 
 
-def _not_learned(result: dict[str, Any], settings: TrainSettings) -> str | None:
+def _not_learned(result: dict[str, Any], settings: TrainSettings, model: Any) -> str | None:
     """Return a line where the saved model is no better than a constant answer, or None."""
+    from bitesize.training.image_shape import LEAST_PRETRAINED_SIDE, LEAST_SIDE
+
     largest = result["largest_class"]
     line = result["epochs"][(result["best_epoch"] or len(result["epochs"])) - 1] if result["epochs"] else {}
     accuracy = line.get("val_accuracy")
@@ -292,8 +294,12 @@ def _not_learned(result: dict[str, Any], settings: TrainSettings) -> str | None:
         return None
     assert settings.epochs != "auto"
     ways = ["a larger --early-stopping" if len(result["epochs"]) < settings.epochs else "more --epochs"]
-    ways += ["--model cnn"] if settings.model == "mlp" or ".py" in settings.model else []
-    ways += ["--model MobileNetV2 --weights imagenet"] if settings.model == "cnn" else []
+    shape = getattr(model, "input_shape", (None,))[1:]
+    side = min(shape[:2]) if len(shape) == 3 and None not in shape else 0
+    if side >= LEAST_SIDE and (settings.model == "mlp" or ".py" in settings.model):
+        ways.append("--model cnn")
+    if side >= LEAST_PRETRAINED_SIDE and settings.model == "cnn":
+        ways.append("--model MobileNetV2 --weights imagenet")
     ways += ["--normalize data"] if settings.normalize != "data" else ["another --learning-rate"]
     answer = f"no better than always answering {largest['class']!r} ({largest['share']:.3f})"
     return f"{answer}: try {', '.join(ways[:-1])} or {ways[-1]}"

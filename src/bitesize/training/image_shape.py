@@ -8,6 +8,8 @@ Shape = tuple[int, ...]
 
 # Sides that the cnn and most of keras.applications can halve often enough.
 LEAST_SIDE = 16
+# The least side that MobileNetV2 and most others of keras.applications take.
+LEAST_PRETRAINED_SIDE = 32
 # Images of satellites and microscopes have up to this many channels; a volume's depth is rarely less than half of its sides.
 _MOST_CHANNELS, _FEW_CHANNELS = 32, 10
 

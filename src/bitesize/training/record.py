@@ -162,7 +162,8 @@ class Split:
 
 
 def _write_table(path: Path, parts: Mapping[str, Source], numbers: Mapping[str, NDArray[np.int64]]) -> None:
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    # With the byte order mark, by which Excel knows UTF-8: paths may be in any script.
+    with path.open("w", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["part", "row", "path"])
         for name, part in parts.items():

@@ -175,14 +175,15 @@ class RunFolder:
     def write_bad(self, rows: list[tuple[Any, ...]]) -> None:
         """Write ``bad_rows.csv``: which data, row, path, reason."""
         if rows:
-            self._csv("bad_rows.csv", ["data", "row", "path", "reason"], [list(row) for row in rows])
+            # With the byte order mark, by which Excel knows UTF-8: paths may be in any script.
+            self._csv("bad_rows.csv", ["data", "row", "path", "reason"], [list(row) for row in rows], "utf-8-sig")
 
     def write_summary(self, result: dict[str, Any]) -> None:
         """Write ``summary.json``: what a finished run came to."""
         write_text(self.path / "summary.json", json.dumps(result, indent=2) + "\n")
 
-    def _csv(self, name: str, header: list[str], rows: list[list[Any]]) -> None:
-        with replacing(self.path / name) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    def _csv(self, name: str, header: list[str], rows: list[list[Any]], encoding: str = "utf-8") -> None:
+        with replacing(self.path / name) as temporary, temporary.open("w", encoding=encoding, newline="") as file:
             writer = csv.writer(file)
             writer.writerow(header)
             writer.writerows(rows)
