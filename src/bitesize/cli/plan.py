@@ -60,7 +60,8 @@ def plan(
     weights: Annotated[
         str | None,
         typer.Option(
-            metavar="imagenet|FILE", help="Weights that the model starts with, as in `bitesize train`; nothing is downloaded."
+            metavar="imagenet|FILE",
+            help="Weights that the model starts with, as in `bitesize train`; nothing is downloaded.",
         ),
     ] = None,
     ram: Annotated[
