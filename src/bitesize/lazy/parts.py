@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.array_like import refuse_endless
 from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
 from bitesize.files.archives import DAMAGED
 from bitesize.files.deflate import Deflated
@@ -71,6 +72,7 @@ def node_of(part: Any) -> Node:
         return Dataset(part, name_of(part))
     if np.ma.is_masked(part):
         raise BadSetting("values of this array are masked, and a lazy array has no mask: give x.filled(value)")
+    refuse_endless(part, "an array to join")
     array = part if isinstance(part, np.ndarray) else np.asarray(part)
     if array.dtype.hasobject or array.dtype.names is not None:
         raise BadSetting(f"arrays of plain numbers or text can be lazy, and this is of {array.dtype}")

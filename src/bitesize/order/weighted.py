@@ -6,6 +6,7 @@ import numpy as np
 import xxhash
 from numpy.typing import ArrayLike, NDArray
 
+from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
 from bitesize.order.chance import draw
 
@@ -25,6 +26,7 @@ class Weights:
     """
 
     def __init__(self, weights: ArrayLike, n: int) -> None:
+        refuse_endless(weights, "weights")
         each = np.asarray(weights, np.float64)
         if each.shape != (n,):
             raise BadSetting(f"weights must be one number a row, of shape ({n},), not {each.shape}")

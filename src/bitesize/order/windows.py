@@ -16,6 +16,7 @@ import numpy as np
 import xxhash
 from numpy.typing import ArrayLike, NDArray
 
+from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
 from bitesize.order.mix64 import keys, mix64
 from bitesize.order.permutation import permute, rounds
@@ -199,6 +200,7 @@ def _sizes(starts: NDArray[np.int64]) -> tuple[int, int]:
 
 def check_runs(runs: ArrayLike, n: int) -> NDArray[np.int64]:
     """Give where runs begin, and n at the end; or raise `BadSetting` if that cannot be."""
+    refuse_endless(runs, "runs")
     starts = np.asarray(runs)
     if starts.ndim != 1 or not starts.size or starts.dtype.kind not in "iu":
         raise BadSetting("runs must be a list of row numbers at which runs begin")

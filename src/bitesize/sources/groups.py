@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting, BitesizeError
 from bitesize.files.names import show
 from bitesize.sources.around import Around
@@ -82,6 +83,7 @@ def groups_of(source: Source, by: str | ArrayLike) -> NDArray[Any]:
         if by == "folder" and ("folder" not in source.column_names or source.path(0) is not None):
             return _by_folder(source)
         return _by_column(source, by) if by in source.column_names else _by_pattern(source, by)
+    refuse_endless(by, "by")
     try:
         groups = np.asarray(by)
         given = groups.dtype.kind

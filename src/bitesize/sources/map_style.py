@@ -1,4 +1,4 @@
-"""PyTorch datasets that give an item for a number: each item is a row."""
+"""Datasets that give an item for a number, as those of PyTorch: each item is a row."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ from bitesize.spec import Field
 
 
 class MapStyle(Source):
-    """A dataset of PyTorch's map style, whose items all have the same shapes.
+    """A dataset of PyTorch's map style, or an object with a length and items by number, whose items all have the same shapes.
 
     Items that are tuples become the fields ``x``, ``y``, and then ``2``, ``3``...; dicts keep their names; anything else is ``x``. Its code
     runs in the loader's threads, several at once.
     """
 
-    title = "PyTorch datasets with a length"
-    package = "torch"
+    title = "datasets with a length and items by number, such as PyTorch's"
 
     def __init__(self, dataset: Any, asked: Asked) -> None:
         self._dataset = dataset
@@ -170,6 +169,9 @@ class MapStyle(Source):
     @classmethod
     def opened(cls, what: Any, asked: Asked) -> Source:
         """Look at the first item."""
+        package = type(what).__module__.partition(".")[0]
+        if package in ("keras", "tensorflow") or any(kind.__module__.startswith("keras.") for kind in type(what).__mro__):
+            raise BadSetting(f"a {type(what).__name__} of Keras gives batches, and not rows: open the data that it reads")
         if not hasattr(what, "__len__") or not hasattr(what, "__getitem__"):
             raise BadSetting(
                 f"{type(what).__name__} has no items by number, or no length: a dataset of the map style is needed, which has both"
@@ -178,10 +180,8 @@ class MapStyle(Source):
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
-        """Make a dataset of tensors."""
-        import torch
-
-        return cls.opened(torch.utils.data.TensorDataset(torch.rand(rows, 4), torch.arange(rows) % 2), Asked())
+        """Make a dataset of four numbers and a class."""
+        return cls.opened(_Example(rows), Asked())
 
 
 def _fields(item: Any) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -208,3 +208,16 @@ def _fields(item: Any) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         name = next(iter(others))
         raise TypeError(f"{name!r} is {others[name]}: items must be numbers, arrays or tensors of them")
     return arrays, others
+
+
+class _Example:
+    """Four numbers and a class an item."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __getitem__(self, row: int) -> tuple[NDArray[np.float32], int]:
+        return np.arange(4, dtype=np.float32) + row, row % 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
 from bitesize.order.mixture import Mixture
 from bitesize.sources.base import Source
@@ -45,6 +46,7 @@ def mix(sources: Sequence[Source], shares: Sequence[float]) -> Source:
     """
     sources = list(sources) if isinstance(sources, Iterable) else []
     check_alike(sources, "mix")
+    refuse_endless(shares, "shares")
     try:
         wanted = tuple(float(share) for share in shares)
     except (TypeError, ValueError) as error:

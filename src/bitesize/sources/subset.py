@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
 from bitesize.sources.around import Around
 from bitesize.sources.base import Source
@@ -16,6 +17,7 @@ from bitesize.sources.rows import Into, Located, Runs
 
 def subset_of(source: Source, rows: ArrayLike) -> Source:
     """Return some rows of a source, in the order given; see `Source.subset`."""
+    refuse_endless(rows, "rows")
     try:
         chosen = np.asarray(rows)
     except ValueError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bitesize.array_like import refuse_endless
 from bitesize.decode.header import SUFFIXES
 from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.files.names import Names, names_of
@@ -265,6 +266,7 @@ def _has_rows(names: Names) -> bool:
 
 
 def _array_of(data: Sequence[Any]) -> Any:
+    refuse_endless(data, "data")
     try:
         array = np.asarray(data)
     except ValueError as error:  # rows of several lengths

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.array_like import has_items, refuse_endless
 from bitesize.errors import BadSetting, NotFound
 from bitesize.files.names import names_of
 from bitesize.files.scan import merge
@@ -34,6 +35,7 @@ from bitesize.sources.layouts.listing import (
     with_choices,
 )  # fmt: skip
 from bitesize.sources.layouts.pairs import is_image_name, is_mask_name, mask_folder, mask_lists
+from bitesize.sources.map_style import MapStyle
 from bitesize.sources.splits import split_in
 
 _NAMED = 5
@@ -339,6 +341,9 @@ def of_values(what: Any, options: Asked) -> Source:
     kind = taking(what) if isinstance(what, list | tuple) else None  # a list of arrays that NumPy would read whole
     if kind is not None:
         return of_many(kind, what, options)
+    if has_items(what):
+        return MapStyle.opened(what, options)
+    refuse_endless(what, "data")
     are_arrays = isinstance(what, list | tuple) and bool(what) and all(hasattr(type(part), "shape") for part in what)
     try:
         array = what if isinstance(what, np.ndarray) else np.asarray(what)

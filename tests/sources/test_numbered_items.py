@@ -1,0 +1,80 @@
+"""Objects that have items by number, and do not say where they end: NumPy would ask them for ever."""
+
+import numpy as np
+import pytest
+
+import bitesize as bs
+
+X = np.arange(12.0).reshape(4, 3)
+
+
+class Items:
+    """Items by number, without an end, as many datasets of the map style are."""
+
+    def __init__(self, item):
+        self.item = item
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, row):
+        return self.item(row)
+
+
+def test_a_dataset_without_any_package_opens_item_by_item():
+    taken = []
+    source = bs.open(Items(lambda row: (taken.append(row), (X[row % 4], row % 2))[1]))
+    assert len(taken) < 4  # looked at, not read whole
+    assert (len(source), source.label_name) == (4, "y")
+    with bs.Loader(source, batch_size=4, memory="16 MiB", shuffle=False) as loader:
+        batch = next(iter(loader))
+    assert batch["x"].tolist() == X.tolist()
+    assert batch["y"].tolist() == [0, 1, 0, 1]
+
+
+def test_one_that_can_be_iterated_is_not_read_whole_either():
+    class Iterated(Items):
+        """Also a way to go through them."""
+
+        def __iter__(self):
+            raise AssertionError("read whole")
+
+    assert len(bs.open(Iterated(lambda row: X[row]))) == 4
+
+
+ROWS = Items(lambda row: X[0])
+NUMBERS = Items(lambda row: row % 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        ("data", lambda: bs.open([ROWS, ROWS])),
+        ("an array to join", lambda: bs.concatenate([ROWS])),
+        ("an array to join", lambda: bs.stack([ROWS])),
+        ("rows", lambda: bs.open(X).subset(NUMBERS)),
+        ("by", lambda: bs.open(X).split(0.5, by=NUMBERS)),
+        ("shares", lambda: bs.mix([bs.open(X), bs.open(X)], NUMBERS)),
+        ("weights", lambda: bs.Order(4, weights=NUMBERS)),
+        ("runs", lambda: bs.Order(4, window=2, batch_size=2, runs=NUMBERS)),
+    ],
+)
+def test_where_an_array_is_needed_they_are_refused(name, use):
+    with pytest.raises(bs.BadSetting, match=f"^{name} must be an array or a list: a Items has items by number"):
+        use()
+
+
+def test_batches_of_keras_are_no_rows():
+    keras = pytest.importorskip("keras")
+
+    class Batches(keras.utils.PyDataset):
+        """Two batches."""
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return X, np.zeros(4)
+
+    with pytest.raises(bs.BadSetting, match="a Batches of Keras gives batches, and not rows"):
+        bs.open(Batches())
