@@ -266,3 +266,20 @@ def test_a_csv_that_is_too_large_is_refused_with_the_lines_that_make_parquet_of_
         bs.open("n.csv")
     exec("\n".join(line.strip() for line in str(error.value).splitlines()[1:]), {})
     assert len(bs.open("n.parquet")) == 1000
+
+
+def test_data_that_was_moved_has_the_same_fingerprint(tmp_path):
+    def fingerprints(home):
+        for i in range(4):
+            path = home / "ab"[i % 2] / f"{i}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, np.full(3, i))
+        (home / "labels.csv").write_text(
+            "path,label\n" + "".join(f"{'ab'[i % 2]}/{i}.npy,{'xy'[i % 2]}\n" for i in range(4))
+        )
+        files = sorted(home.glob("?/*.npy"))
+        opened = [bs.open(home / "labels.csv"), bs.open(files), bs.open(str(home / "?" / "*.npy"), labels=False)]
+        opened += [bs.open({"x": str(home / "a"), "y": str(home / "b")}), bs.open([(path, 0) for path in files])]
+        return [source.fingerprint() for source in opened]
+
+    assert fingerprints(tmp_path / "here") == fingerprints(tmp_path / "there" / "below")

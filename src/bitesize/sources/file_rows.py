@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,7 +60,11 @@ class FileSource(Source):
 
     def _identity(self) -> bytes:
         labels = b"" if self._labels is None else self._labels.tobytes()
-        return b"\0".join([self._names.blob, self._names.ends.tobytes(), *self._names.folders, labels])
+        # Relative, as those of a folder are: a list of its files is the same data in another place.
+        root, folders = self.paths_root, self._names.folders
+        if root and not self._names.root:
+            folders = tuple(os.path.relpath(folder, root) for folder in folders)
+        return b"\0".join([self._names.blob, self._names.ends.tobytes(), *folders, labels])
 
 
 def first_good(names: Names, read: Callable[[bytes], T]) -> tuple[int, T]:

@@ -203,7 +203,7 @@ class NpzFiles(FileSource):
                 raise BadFile(
                     f"the array {there!r} of {self._names.show(row)} is {seen}, but of {self._names.show(self._first)} {known}"
                 )
-            node.read(whole(node.shape), into[here][i])
+            node.read(whole(node.shape), into[here][i, ...])  # a view of single numbers, too
 
     def scratch(self, rows: int) -> int:
         """A decompressor, and what is read ahead of it."""
