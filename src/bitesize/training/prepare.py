@@ -15,7 +15,7 @@ from bitesize.memory.budget import Budget
 from bitesize.outputs.keras import batches_held, to_keras
 from bitesize.sources.base import Source
 from bitesize.sources.beside import Beside
-from bitesize.training.backend import load_keras
+from bitesize.training.backend import choose_backend, load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.data import check_alike, open_data
 from bitesize.training.epochs import choose_epochs
@@ -97,7 +97,7 @@ class Job:
 def prepare(settings: TrainSettings, start: Start) -> Job:
     """Open the data, plan the memory, build the model: all that can be refused is refused here."""
     broken = start.broken
-    keras = load_keras()
+    choose_backend()  # what is missing is said first; Keras itself takes seconds to load, and data that is refused needs none
     check_model(settings.model, settings.weights)
     data = open_data(settings)
     train, val, classes = data.train, data.val, data.classes
@@ -109,6 +109,7 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
     budget = Budget(settings.memory)
     shape = _shape(train, settings)
     settings, modeled = _with_model(settings, shape)
+    keras = load_keras()
     keras.utils.set_random_seed(settings.seed % 2**32)
     model = build_model(settings.model, shape, len(classes), settings.weights, tunes=settings.tunes)
     refuse_ranks()
