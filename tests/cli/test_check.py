@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.cli.test_cli import run
+from tests.cli.running import run
 from tests.conftest import noise, write_jpeg
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -16,37 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.running import COMMAND, lines_of, run
 from tests.conftest import compiled_once, noise, write_jpeg
 
 from bitesize.cli.demo_data import picture, write_photos
-
-COMMAND = [sys.executable, "-c", "from bitesize.cli.app import main; main()"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def most_commands_train_the_same_small_model(tmp_path_factory):
     with compiled_once(tmp_path_factory.mktemp("compiled")):
         yield
-
-
-def run(*arguments: object, code: int = 0, **options) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=280,
-        encoding="utf-8",
-        **options,
-    )
-    assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
-
-
-def lines_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from tests.cli.test_cli import lines_of, run
+from tests.cli.running import lines_of, run
 from tests.conftest import noise, write_jpeg
 
 pytest.importorskip("sklearn")

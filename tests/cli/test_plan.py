@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.test_cli import run
+from tests.cli.running import run
 from tests.conftest import noise, write_jpeg
 
 SMALL = ("--image-size", 64, "--memory", "18MB")

@@ -2,19 +2,12 @@
 
 import json
 import logging
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from tests.cli.running import run
 
 import bitesize as bs
-
-
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "bitesize", *map(str, arguments)], capture_output=True, text=True, timeout=120
-    )
 
 
 def test_files_of_a_pattern_are_joined_in_natural_order(tmp_path):

@@ -16,7 +16,7 @@ try:
 except bs.MissingPackage as error:
     pytest.skip(str(error), allow_module_level=True)
 
-from tests.cli.test_cli import run
+from tests.cli.running import run
 from tests.conftest import noise, write_jpeg
 
 from bitesize.training.backend import load_keras

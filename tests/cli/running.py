@@ -1,0 +1,49 @@
+"""Run `bitesize` as its users do, and read what it writes."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+COMMAND = [sys.executable, "-c", "from bitesize.cli.app import main; main()"]
+
+
+def run(*arguments: object, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end within this process, which has loaded what it needs; check its exit code.
+
+    A test of signals, locales or what is imported starts a process of its own, by `COMMAND`.
+    """
+    from bitesize.cli.app import main
+
+    words = list(map(str, arguments))
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)]
+    before, ended = Path.cwd(), 0
+    with (
+        mock.patch.object(sys, "argv", ["bitesize", *words]),
+        contextlib.redirect_stdout(streams[0]),
+        contextlib.redirect_stderr(streams[1]),
+    ):
+        if cwd is not None:
+            os.chdir(cwd)
+        try:
+            main()
+        except SystemExit as error:
+            ended = error.code if isinstance(error.code, int) else 0
+        finally:
+            os.chdir(before)
+    out, err = (stream.buffer.getvalue().decode() for stream in streams)  # type: ignore[attr-defined]
+    assert ended == code, f"{ended}\n{out}\n{err}"
+    assert "Traceback" not in err, err
+    return subprocess.CompletedProcess(words, ended, out, err)
+
+
+def lines_of(path: Path) -> list[dict[str, str]]:
+    """Read a table that a command wrote."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
