@@ -22,9 +22,9 @@ from PIL import Image
 
 from bitesize.errors import MissingPackage
 from bitesize.training.backend import choose_backend
+from tests.properties import examples
 
-# What is slow is told by the bench, not by tests.
-settings.register_profile("bitesize", deadline=None)
+settings.register_profile("bitesize", examples(100))
 settings.load_profile("bitesize")
 # Before any test imports Keras, whose own default is TensorFlow, installed or not.
 with contextlib.suppress(MissingPackage):
@@ -44,6 +44,13 @@ if _keeps_what_jax_compiles():
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark property tests, of which CI tries more examples."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("property")
 
 
 def _threads() -> set[str]:

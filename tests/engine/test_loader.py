@@ -6,8 +6,9 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.properties import examples
 
 import bitesize as bs
 
@@ -22,7 +23,7 @@ def _rows(loader):
     return [batch["y"].tolist() for batch in loader]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     st.integers(1, 60),
     st.integers(1, 25),
@@ -244,7 +245,7 @@ def test_threads_start_with_the_first_loop():
         assert threading.active_count() == before + 2
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 4), st.booleans())
 def test_ranks_together_see_each_row_once_and_take_as_many_steps(n, batch_size, world, shuffle):
     last = "drop" if shuffle else "pad"

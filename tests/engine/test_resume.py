@@ -8,8 +8,9 @@ from collections import Counter
 import numpy as np
 import pytest
 import xxhash
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.properties import examples
 
 import bitesize as bs
 
@@ -165,7 +166,7 @@ def test_a_resumed_epoch_is_whole_the_second_time(data, whole):
         assert (next(iter(loader)).epoch, loader.state_dict()["position"]) == (1, BATCH)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 4), st.integers(1, 3))
 def test_another_batch_size_goes_on_at_the_same_row(first, second, k, world):
     second = max(second, world)  # each rank has a row of each batch

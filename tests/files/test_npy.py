@@ -3,10 +3,11 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.files.door import choose_door
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.errors import BadFile
@@ -32,7 +33,7 @@ def _load(path):
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     array=hnp.arrays(
         st.sampled_from(["<f8", ">f8", "<f4", ">i2", "u1", "?", "<f2", "<c8", ">u8"]),

@@ -3,10 +3,11 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tests.kernels.drawing import draw
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.kernels.cast import cast_rows_reference
@@ -19,7 +20,7 @@ PILLOW = {BILINEAR: Image.Resampling.BILINEAR, BICUBIC: Image.Resampling.BICUBIC
 sizes = st.integers(1, 60)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.integers(0, 2**32),
     sizes,
@@ -55,7 +56,7 @@ def test_resizing_a_box_is_pillows_within_one_level(seed, height, width, out_h, 
     assert np.abs(rounded - np.clip(expected, 0, 255)).max() <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, 2**32), sizes, sizes, sizes, sizes, st.sampled_from(["u1", "u2", "f4", "f8", "i4"]), st.booleans())
 def test_the_kernel_is_its_reference(seed, height, width, out_h, out_w, dtype, bicubic):
     random = np.random.default_rng(seed)
@@ -70,7 +71,7 @@ def test_the_kernel_is_its_reference(seed, height, width, out_h, out_w, dtype, b
     np.testing.assert_allclose(draw(pixels, view), expected, rtol=1e-4, atol=0.02)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, 2**32), st.booleans(), st.booleans(), st.booleans())
 def test_flips_before_and_after_resizing_are_flips_of_the_pixels(seed, mirror, upend, before):
     pixels = np.random.default_rng(seed).integers(0, 256, (13, 17, 3), np.uint8)
@@ -115,7 +116,7 @@ def test_extreme_shapes(height, width, out_h, out_w):
     assert np.abs(draw(pixels, view) - expected).max() <= 1
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(0, 2**32), sizes, sizes, st.sampled_from([1, 3, 4]), st.booleans(), st.integers(0, 7), st.booleans())
 def test_layout_flips_and_turns_only_move_pixels(seed, out_h, out_w, channels, chw, way, mixes):
     pixels = np.random.default_rng(seed).integers(0, 256, (19, 23, channels), np.uint8)
@@ -153,7 +154,7 @@ def test_short_floats_are_float32_rounded_to_the_nearest(shape, dtype, chw):
     assert np.array_equal(draw(pixels, view(), dtype=dtype, chw=chw), expected)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.integers(0, 2**32 - 1))
 def test_rounding_to_short_floats_is_numpys_for_any_bits(bits):
     value = np.array([bits], np.uint32).view(np.float32)
@@ -173,7 +174,7 @@ def test_four_bytes_of_a_line_that_nobody_drew_are_never_stored():
         np.testing.assert_allclose(draw(pixels, view), 200, rtol=1e-5)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.sampled_from(
         ["u1 f4", "u1 u1", "u1 f2", "i2 f4", "f4 f4", "f4 u1", "f8 f4", "f8 f2", "u8 f4", "i4 f8", "f4 i8", "u8 f2"]

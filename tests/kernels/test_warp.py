@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from tests.conftest import noise
 from tests.kernels.drawing import draw
+from tests.properties import examples
 
 from bitesize.kernels.filters import BICUBIC, BILINEAR, NEAREST
 from bitesize.kernels.warp import warp_reference
@@ -29,7 +30,7 @@ def on_an_edge(view, drawing, out_h, out_w):
     return edge
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @example(0, 0.0, 0.75, 0.5, 0.15625, NEAREST, 1, 3, 11)
 @example(0, 0.0, 1.0, 1.0, 0.0, BILINEAR, 1, 1, 1)
 @given(
@@ -74,7 +75,7 @@ def test_rotation_is_pillows_inside_the_image(degrees, kind, filter_):
     assert off.max() <= 2 if kind == BILINEAR else np.mean(off > 1) < 0.02  # a tie may fall to either neighbour
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.floats(1.0, 12.0), st.floats(0.1, 80.0))
 def test_shrinking_while_turning_is_antialiased(shrink, degrees):
     # A checkerboard is gray from far away; without antialiasing it would be black and white noise.

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from PIL import Image
 
 import bitesize as bs
+from tests.properties import examples
 
 SIDE = 6
 WORDS = st.text("abcdefghij xyz-_é猫()[]'&", min_size=1, max_size=8).map(str.strip).filter(
@@ -151,7 +152,7 @@ LAYOUTS = [class_folders, named_labels, table, pairs, mapping, archive, shards, 
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
-@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_what_is_explained_is_what_batches_contain(tmp_path_factory, layout, data):
     labels = data.draw(rows_of())

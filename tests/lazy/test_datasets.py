@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.lazy.parts import InMemory, node_of
@@ -39,7 +40,7 @@ def opened(package, folder, whole, chunks):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(data=st.data())
 def test_any_index_gives_what_numpy_gives(package, data):
     shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9))

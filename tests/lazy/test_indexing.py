@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.lazy.making import KINDS, make_part
+from tests.properties import examples
 
 import bitesize as bs
 
@@ -38,7 +39,7 @@ def joined(draw):
     return draw(st.lists(st.sampled_from(KINDS), min_size=count, max_size=count)), arrays, axis
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(joined(), st.data())
 def test_any_index_gives_what_numpy_gives(what, data):
     kinds, arrays, axis = what

@@ -7,9 +7,10 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tests.properties import examples
 
 import bitesize as bs
 
@@ -99,7 +100,7 @@ AXES = st.one_of(st.none(), st.integers(-4, 4), st.booleans(), st.tuples(st.inte
 AXIS = st.one_of(st.integers(-4, 4), st.booleans(), st.just(1.0))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(arrays(), st.data())
 def test_single_booleans_are_indices_of_no_axis(pair, data):
     whole, lazy = pair
@@ -114,14 +115,14 @@ def test_single_booleans_are_indices_of_no_axis(pair, data):
         same_outcome(lambda x: x[index[0]], whole, lazy)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(arrays(max_dims=2), st.integers(60, 70), st.sampled_from([1, -1]))
 def test_numbers_beyond_64_bits_are_out_of_bounds(pair, bits, sign):
     for index in (sign << bits, (sign << bits,), (Ellipsis, sign << bits), slice(sign << bits), [sign << bits]):
         same_outcome(lambda x, index=index: x[index], *pair)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(arrays(), st.data())
 def test_masks_of_any_shape_select_what_numpy_selects(pair, data):
     whole, lazy = pair
@@ -131,7 +132,7 @@ def test_masks_of_any_shape_select_what_numpy_selects(pair, data):
         same_outcome(lambda x, index=index: x[index], whole, lazy)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(arrays(), st.data())
 def test_shapes_and_orders_change_as_in_numpy(pair, data):
     whole, lazy = pair
@@ -169,13 +170,13 @@ def test_shapes_and_orders_change_as_in_numpy(pair, data):
 
 
 @pytest.mark.skipif(not hasattr(np, "unstack"), reason="since NumPy 2.1")
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(arrays(), AXIS)
 def test_unstack_parts_an_axis(pair, axis):
     same_outcome(lambda x: np.unstack(x, axis=axis), *pair)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(arrays(min_dims=1), st.data())
 def test_what_is_flipped_or_taken_is_indexed_as_in_numpy(pair, data):
     whole, lazy = pair
@@ -191,7 +192,7 @@ def test_what_is_flipped_or_taken_is_indexed_as_in_numpy(pair, data):
         same_outcome(lambda x: x, expected, pickle.loads(pickle.dumps(made)))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(arrays(), st.data())
 def test_entries_are_taken_as_numpy_takes_them(pair, data):
     whole, lazy = pair
@@ -209,7 +210,7 @@ def test_entries_are_taken_as_numpy_takes_them(pair, data):
     same_outcome(lambda x: x.take(indices, axis=axis, mode=mode), whole, lazy)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(arrays(), st.data())
 def test_values_are_limited_chosen_and_rounded_as_in_numpy(pair, data):
     whole, lazy = pair
@@ -245,7 +246,7 @@ def test_values_are_limited_chosen_and_rounded_as_in_numpy(pair, data):
         assert isinstance(np.isclose(lazy, whole), bs.LazyArray)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(arrays(), AXES, st.booleans(), st.sampled_from([None, "f4", "i8", "c8"]))
 def test_reductions_are_of_numpys_type_and_value(pair, axes, keepdims, dtype):
     for name in ("min", "max", "any", "all", "argmin", "argmax", "count_nonzero", "ptp"):
@@ -278,7 +279,7 @@ def test_the_first_of_equal_values_is_found_over_many_blocks(monkeypatch, name):
         same_outcome(lambda x: np.count_nonzero(x, axis=(0, 2)), whole, lazy)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(arrays(dtypes=["<f2", ">f2"], min_dims=1))
 def test_deviations_of_half_floats_are_at_least_as_exact_as_numpys(pair):
     whole, lazy = pair
@@ -291,7 +292,7 @@ def test_deviations_of_half_floats_are_at_least_as_exact_as_numpys(pair):
         np.testing.assert_allclose(got, exact, rtol=2e-3)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(arrays(), st.data())
 def test_membership_and_single_values_are_pythons(pair, data):
     whole, lazy = pair
@@ -327,7 +328,7 @@ def test_membership_and_single_values_are_pythons(pair, data):
             same_error(own, error)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(arrays(), st.sampled_from(DTYPES), st.booleans())
 def test_kinds_that_cannot_be_compared_are_unequal_and_no_operands(pair, dtype, scalar):
     whole, lazy = pair
@@ -351,7 +352,7 @@ def test_kinds_that_cannot_be_compared_are_unequal_and_no_operands(pair, dtype, 
         assert "on the left" in str(error)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.lists(st.sampled_from(DTYPES), min_size=1, max_size=3), st.one_of(st.none(), st.sampled_from([*DTYPES, "U", "M8", "O"])),
        st.sampled_from(["no", "equiv", "safe", "same_kind", "unsafe", None]), st.sampled_from(["concatenate", "stack", "vstack", "hstack"]))  # fmt: skip
 def test_parts_are_cast_or_refused_as_numpy_does(dtypes, dtype, casting, name):
@@ -375,7 +376,7 @@ def test_parts_are_cast_or_refused_as_numpy_does(dtypes, dtype, casting, name):
             same_array(got, expected)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(arrays(dtypes=["<i4"], max_dims=3), min_size=1, max_size=3), AXIS)
 def test_arrays_are_joined_in_depth_and_as_columns(pairs, axis):
     wholes, lazies = zip(*pairs, strict=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.lazy.disk import OnDisk
@@ -38,7 +39,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(data=st.data())
 def test_a_view_of_any_kind_is_read_from_the_file(view, data):
     shape = data.draw(hnp.array_shapes(min_dims=2, max_dims=3, min_side=4, max_side=9))

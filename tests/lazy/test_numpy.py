@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.lazy.making import make_part
+from tests.properties import examples
 
 import bitesize as bs
 
@@ -71,7 +72,7 @@ def test_these_stay_lazy_and_mean_the_same(lazy, whole, function):
 
 
 @pytest.mark.filterwarnings("ignore:Degrees of freedom", "ignore:invalid value", "ignore:divide by zero")
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(
     st.sampled_from(["u1", "i2", "i8", "f2", "f4", "f8", "?", "c16"]), st.sampled_from([None, 0, 1, 2, -1, (0, 2), (0, 1, 2), ()]),
     st.booleans(), st.integers(0, 99), st.sampled_from([0, 1])

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.properties import examples
 
 from bitesize import Order
 from bitesize.order.mix64 import keys
@@ -27,7 +28,7 @@ def test_every_length_up_to_2000_is_a_permutation():
         assert np.array_equal(np.bincount(rows, minlength=n), np.ones(n)), n
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.integers(2001, 400_000), st.integers(0, 2**80), st.integers(0, 2**40))
 def test_longer_ones_are_permutations_too(n, seed, epoch):
     assert np.array_equal(np.sort(permute(n, keys((seed, epoch), rounds(n)), np.arange(n))), np.arange(n))

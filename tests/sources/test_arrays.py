@@ -5,10 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.files.door import choose_door
 from tests.lazy.making import KINDS, make_part
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.sources import arrays
@@ -40,7 +41,7 @@ def parts(tmp_path_factory):
     return whole, made, files
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(data=st.data())
 def test_rows_are_gathered_in_any_order(parts, data):
     whole, made, files = parts

@@ -5,8 +5,9 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.errors import BadFile
@@ -24,7 +25,7 @@ LAYOUTS = st.tuples(
 )
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(LAYOUTS, st.sampled_from(["u1", "<i4", ">f4", "<f2", "?", "<c8"]), st.sampled_from([None, "gzip", "lzf"]), st.booleans(),
        st.booleans())  # fmt: skip
 def test_hdf5_of_any_layout_is_read_as_h5py_reads_it(tmp_path_factory, layout, dtype, compression, shuffle, partly):
@@ -47,7 +48,7 @@ def test_hdf5_of_any_layout_is_read_as_h5py_reads_it(tmp_path_factory, layout, d
     source.close()
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(LAYOUTS, st.sampled_from(["u1", "<i4", ">f4", "<f2", "<c8"]), st.sampled_from([2, 3]),
        st.sampled_from(["none", "zstd", "gzip", "blosc", "lz4", "zlib", "several", "sharded"]), st.booleans())  # fmt: skip
 def test_zarr_of_any_layout_and_codec_is_read_as_zarr_reads_it(tmp_path_factory, layout, dtype, version, codec, partly):

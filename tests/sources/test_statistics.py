@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.kernels.moments import merge, moments, moments_reference
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.sampled_from(["u1", "i2", "i8", "f4", "f8", "?"]), st.integers(1, 60), st.integers(1, 4), st.integers(0, 99), st.booleans()
 )  # fmt: skip

@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.properties import examples
 
 from bitesize import BadFile
 from bitesize.training.snapshot import read_snapshot, write_snapshot
@@ -62,7 +63,7 @@ def test_no_flipped_byte_changes_what_is_read(whole, tmp_path):
     assert noticed > 0.7 * len(data)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.data())
 def test_what_is_cut_short_or_no_checkpoint_is_refused(whole, tmp_path_factory, data):
     content = whole.read_bytes()

@@ -4,9 +4,10 @@ import logging
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.errors import BadSetting
@@ -59,7 +60,7 @@ def test_each_channel_is_drawn_as_if_it_were_alone(transform, dtype, layout):
         np.testing.assert_allclose(got[..., c].astype(float), alone[..., 0].astype(float), rtol=1e-5, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     st.integers(1, 32), st.sampled_from(["u1", "u2", "i2", "f4", "f8"]), st.integers(6, 20), st.integers(6, 20),
     st.integers(1, 24), st.integers(1, 24), st.integers(0, 99)

@@ -4,9 +4,10 @@ import colorsys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import noise
+from tests.properties import examples
 from tests.transforms.test_geometry import many, one
 
 import bitesize as bs
@@ -30,7 +31,7 @@ def saturation(x, f):
 factors = st.floats(0.0, 3.0)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.lists(st.tuples(st.sampled_from(["Brightness", "Contrast", "Saturation"]), factors), min_size=1, max_size=4))
 def test_colour_steps_are_composed_without_clamping_between(steps):
     expected = PIXELS.astype(np.float64)

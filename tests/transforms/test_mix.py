@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import noise
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.kernels.mix import blend, blend_reference, exchange, exchange_reference
@@ -141,7 +142,7 @@ def test_what_cannot_be_mixed_is_refused_before_work_starts(options, problem):
         bs.Loader(given_options.pop("source"), memory="32 MiB", **given_options)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.integers(0, 2**32), st.floats(0, 1), st.sampled_from(["f4", "u1", "i2", "f8"]))
 def test_kernels_are_their_references(seed, share, dtype):
     random = np.random.default_rng(seed)
