@@ -83,7 +83,10 @@ def learned(data, out, *options):
     return result
 
 
-@pytest.mark.parametrize("name", STORED)
+_QUICK = ("uint8", "float64 of 0 to 255", "float32 of -1000 to 3000")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in _QUICK else [pytest.mark.slow]) for name in STORED])
 def test_arrays_of_any_range_are_learned_from(name, tmp_path):
     data = in_folders(tmp_path / "data", STORED[name](pictures()))
     result = learned(data, tmp_path / "run", "--model", "mlp", "--batch-size", 16)
@@ -115,7 +118,9 @@ def textures(folder, rows=80, classes=("bright", "dark")):
     return folder
 
 
-@pytest.mark.parametrize("model", ["mlp", "model.py:make", "model.py:ready"])
+@pytest.mark.parametrize(
+    "model", ["mlp", *(pytest.param(f"model.py:{name}", marks=pytest.mark.slow) for name in ("make", "ready"))]
+)
 def test_bright_and_dark_textures_are_learned_from_with_the_defaults(model, tmp_path):
     ready = "ready = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(64, 'relu'), keras.layers.Dense(2)])"
     (tmp_path / "model.py").write_text(f"{TUTORIAL}\n{ready}\n")

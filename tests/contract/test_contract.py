@@ -17,7 +17,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-@pytest.mark.parametrize("number", [i for i, case in enumerate(CASES) if case.quick], ids=lambda i: str(CASES[i]))
+@pytest.mark.parametrize(
+    "number",
+    # Progressive JPEGs take ten seconds and more.
+    [
+        pytest.param(i, marks=[pytest.mark.slow] if "mixed" in str(case) else [])
+        for i, case in enumerate(CASES)
+        if case.quick
+    ],
+    ids=lambda i: str(CASES[i]),
+)
 def test_what_is_held_stays_within_the_budget(number, limit, folder):
     case = CASES[number]
     reason = why_not(limit, case.how)

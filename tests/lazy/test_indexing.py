@@ -124,6 +124,7 @@ def test_only_what_is_asked_for_is_read(tmp_path, monkeypatch):
     assert sum(bytes_read) <= 2 * 50_000
 
 
+@pytest.mark.slow
 def test_large_selections_of_every_layout_are_read_in_pieces(tmp_path):
     # Larger than the scratch of one step, so blocks, spans and gaps all occur.
     random = np.random.default_rng(1)

@@ -38,6 +38,7 @@ def run_script(name, *arguments, timeout):
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.framework
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("backend", BACKENDS)
