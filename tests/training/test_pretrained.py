@@ -110,7 +110,7 @@ def train(folder, stop=None, **settings):
     keras = load_keras()
     settings = TrainSettings("data", weights="file", epochs=6, frozen_epochs=3, learning_rate=0.05, **settings)
     model, base, seen = small_model(), [], []
-    settings, phases, said = choose_phases(settings, model, 0, 5)
+    settings, phases, said = choose_phases(settings, model, "logits", 0, 5)
     x = np.random.default_rng(0).random((40, 5), np.float32)
     with bs.Loader(bs.open(x, (x.sum(axis=1) > 2.5).astype(int)), batch_size=8, memory="16 MiB", threads=1) as loader:
         checkpoint = bs.Checkpoint(folder, every_batches=1)
