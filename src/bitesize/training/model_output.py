@@ -90,7 +90,9 @@ def choose_output(model: Any, label: str, sample: Callable[[], NDArray[np.float3
         output = "probabilities" if _are_probabilities(model, label, rows) else "logits"
         of = f"{len(rows)} rows" if len(rows) != 1 else "1 row"
         why = "lie in 0 ... 1 and sum to 1" if output == "probabilities" else "do not sum to 1, or leave 0 ... 1"
-        ways = "a keras.layers.Softmax() as its last layer says probabilities, a keras.layers.Dense without activation logits"
+        ways = (
+            "a keras.layers.Softmax() as its last layer says probabilities, a keras.layers.Dense without activation logits"
+        )
         said = [f"output: taken as {output}, since what the model gives for {of} of the training data {why} ({ways})"]
     check_agreement(model, label, output)
     return output, said

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bitesize.memory.sizes import counted
 from bitesize.training.backend import load_keras
 from bitesize.training.learning_rate import compile_model
 from bitesize.training.model_output import Output
@@ -101,10 +102,10 @@ def choose_phases(
     chosen = settings.frozen_epochs
     frozen = max(1, round(_FROZEN * epochs)) if chosen == "auto" else min(chosen, epochs)
     phases = [Phase(0, frozen, rate, output, base, frozen=True)]
-    said = f"pretrained: {_counted(frozen)} with the weights of {settings.model} frozen, learning rate {rate:g}"
+    said = f"pretrained: {counted(frozen, 'epoch')} with the weights of {settings.model} frozen, learning rate {rate:g}"
     if frozen < epochs:
         phases.append(Phase(frozen, epochs, _TUNING * rate, output, base, cycle=max(0, cycle - frozen * steps)))
-        said += f", then {_counted(epochs - frozen)} of all weights, {_TUNING * rate:g}"
+        said += f", then {counted(epochs - frozen, 'epoch')} of all weights, {_TUNING * rate:g}"
     return (
         replace(settings, frozen_epochs=frozen),
         phases,
@@ -115,7 +116,3 @@ def choose_phases(
 def _layers(model: Any) -> Iterator[Any]:
     for layer in model.layers:
         yield from _layers(layer) if hasattr(layer, "layers") else (layer,)
-
-
-def _counted(epochs: int) -> str:
-    return "1 epoch" if epochs == 1 else f"{epochs} epochs"
