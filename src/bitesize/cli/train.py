@@ -263,7 +263,8 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
         close()
         leave()
     except NotFinite as error:
-        raise NotFinite(f"{error}. {_kept(start.run)}", error.rows) from error
+        skips = "" if not error.rows or settings.on_error == "skip" else ": --on-error skip leaves them out"
+        raise NotFinite(f"{error}{skips}. {_kept(start.run)}", error.rows) from error
     finally:
         close()
     if not quiet:

@@ -232,7 +232,7 @@ class Checkpoint:
 
     def save(self) -> None:
         """Save now, and return when it is on the disk; within ``fit``, after a batch."""
-        self._save(self._done)
+        self._save(self._done, self._metrics or None)
         self.wait()
 
     def wait(self) -> None:
