@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from bitesize.errors import BadSetting, NotFound
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.sources.base import Source
+from bitesize.sources.contents import shown
 from bitesize.sources.explanation import counted_reason
 from bitesize.sources.opening import open as open_data
 from bitesize.training.collecting import collect
@@ -33,9 +35,17 @@ def open_run(run: str | os.PathLike[str]) -> RunFolder:
 
     Raises
     ------
+    BadSetting
+        If it is no path.
     NotFound
         If it is not there or has no model yet.
     """
+    if not isinstance(run, str | os.PathLike):
+        raise BadSetting(
+            f'the path of a run\'s folder is needed, such as "runs/first", not {type(run).__name__} {run!r:.60}'
+        )
+    if shown(os.fspath(run)) != os.fspath(run):
+        raise NotFound(f"{shown(os.fspath(run))} does not exist")
     return RunFolder.open(os.path.dirname(run) or "." if os.path.isfile(run) else run)
 
 
@@ -49,6 +59,8 @@ def load(run: str | os.PathLike[str]) -> TrainedModel:
 
     Raises
     ------
+    BadSetting
+        If it is no path.
     NotFound
         If it is not there or has no model yet.
     BadFile
