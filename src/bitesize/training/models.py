@@ -88,9 +88,9 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
     WrongModel
         If its output does not fit the classes, is neither logits nor probabilities, or is not what its loss takes.
     """
-    keras = load_keras()
     if name.startswith("sklearn:"):
         raise BadSetting(f"{name} is an estimator of scikit-learn: its memory cannot be computed, as that of a network can")
+    keras = load_keras(f"the model {name}")
     check_model(name, weights)
     if name == "mlp":
         model = _mlp(keras, shape, classes)

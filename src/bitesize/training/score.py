@@ -144,7 +144,7 @@ def _loaded(path: Path) -> Any:
         from bitesize.training.estimators import load_estimator  # it builds upon this module
 
         return load_estimator(path)
-    keras = load_keras()
+    keras = load_keras(f"the model {path}")
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises many types for damaged or foreign files
