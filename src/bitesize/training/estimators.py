@@ -48,6 +48,11 @@ def is_estimator(model: str) -> bool:
     return model.startswith(_PREFIX)
 
 
+def takes_only_counts(model: str) -> bool:
+    """Whether a model's name is that of an estimator that takes no values below 0."""
+    return model.removeprefix(_PREFIX) in _OF_COUNTS
+
+
 def build_estimator(name: str, seed: int) -> Any:
     """Make an unfitted classifier.
 
@@ -214,7 +219,7 @@ def _scaling(settings: TrainSettings, train: Source, budget: Budget) -> Scaling:
         None,
         measure_values(train, budget),
         budget,
-        nonnegative=settings.model.removeprefix(_PREFIX) in _OF_COUNTS,
+        nonnegative=takes_only_counts(settings.model),
         on_error=settings.on_error,
         max_bad=settings.max_bad,
     )
