@@ -82,16 +82,25 @@ def test_validation_data_are_looked_at_before_training(model, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("model", "kept"), [("mlp", "-epoch0-batch7.npz"), ("sklearn:SGDClassifier", "model.skops")])
-def test_what_the_sample_of_validation_data_misses_costs_no_epoch(model, kept, tmp_path):
+@pytest.mark.parametrize(
+    ("model", "kept", "options"),
+    [
+        ("mlp", "-epoch0-batch7.npz", []),
+        ("mlp", "model.keras", ["--checkpoint-every", 0]),
+        ("sklearn:SGDClassifier", "model.skops", []),
+    ],
+)
+def test_what_the_sample_of_validation_data_misses_costs_no_epoch(model, kept, options, tmp_path):
     if model != "mlp":
         pytest.importorskip("skops")
     data, val = rows(tmp_path / "data"), rows(tmp_path / "val", odd=(1,), count=400)
-    said = train(data, "--val", val, "--model", model, "--out", tmp_path / "run", code=1)
+    said = train(data, "--val", val, "--model", model, *options, "--out", tmp_path / "run", code=1)
     assert "001.npy: 1 of 5 values of x" in said
     assert f"Kept in {tmp_path / 'run'}" in said
     assert kept in said
-    if model == "mlp":
+    if model != "mlp" or options:
+        assert len(bs.load(tmp_path / "run").predict(data, memory="16 MiB")) == 60
+    else:
         rows(tmp_path / "val", count=400)
         arguments = ["--resume", "--out", tmp_path / "run", "--json"]
         done = CliRunner().invoke(app, list(map(str, ["train", *arguments])))

@@ -23,7 +23,7 @@ from bitesize.spec import Encoded
 from bitesize.training.classes import largest_class
 from bitesize.training.data import check_alike, open_data
 from bitesize.training.epochs import choose_epochs
-from bitesize.training.finite_rows import odd_rows_skipped, refuse_odd_sample
+from bitesize.training.finite_rows import watch_rows
 from bitesize.training.record import Split, now
 from bitesize.training.resume import Start
 from bitesize.training.run import RunFolder
@@ -153,10 +153,7 @@ def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
     if settings.image_size is None and isinstance(train.spec["x"], Encoded):
         settings = replace(settings, image_size=_IMAGE_SIZE)
     budget = Budget(settings.memory)
-    train = odd_rows_skipped(train, settings.on_error)
-    if val is not None:
-        val = odd_rows_skipped(val, settings.on_error)
-        refuse_odd_sample(val, budget, "the validation data")
+    train, val = watch_rows(train, val, settings.on_error, budget)
     scaling = _scaling(settings, train, budget)
     evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
     said, val_steps = [scaling.line], evaluated

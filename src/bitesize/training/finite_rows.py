@@ -21,33 +21,36 @@ WAYS = "Mend these rows, or leave them out with --on-error skip"
 _SAMPLE = 64
 
 
-def may_be_odd(source: Source) -> bool:
-    """Return whether rows of a source could have values that are NaN or infinite."""
-    what = source.spec["x"]
-    return isinstance(what, Field) and (what.dtype.kind == "f" or what.dtype.name == "bfloat16")
+def watch_rows(train: Source, val: Source | None, on_error: str, budget: Budget) -> tuple[Source, Source | None]:
+    """Return both sources so that rows with such values are bad rows, where bad rows are skipped.
 
-
-def odd_rows_skipped(source: Source, on_error: str) -> Source:
-    """Return a source whose rows with such values are bad rows, where bad rows are skipped; else the source itself."""
-    return FiniteRows(source) if on_error == "skip" and may_be_odd(source) else source
-
-
-def refuse_odd_sample(source: Source, budget: Budget, data: str) -> None:
-    """Look at evenly spaced rows before training.
+    Elsewhere the sources stay as they are; evenly spaced rows of the validation data are looked at, which else would cost an epoch.
 
     Raises
     ------
     BadFile
-        If some have values that are NaN or infinite; they are named.
+        If some of these have values that are NaN or infinite; they are named.
     """
-    if not may_be_odd(source) or isinstance(source, FiniteRows):
-        return
-    rows = np.unique(np.linspace(0, len(source) - 1, min(_SAMPLE, len(source))).astype(np.int64))
-    found = find_odd(source.subset(rows), budget, at_once=1)
+    if on_error != "skip":
+        if val is not None and _may_be_odd(val):
+            _refuse_odd_sample(val, budget)
+        return train, val
+    train = FiniteRows(train) if _may_be_odd(train) else train
+    return train, FiniteRows(val) if val is not None and _may_be_odd(val) else val
+
+
+def _may_be_odd(source: Source) -> bool:
+    what = source.spec["x"]
+    return isinstance(what, Field) and (what.dtype.kind == "f" or what.dtype.name == "bfloat16")
+
+
+def _refuse_odd_sample(val: Source, budget: Budget) -> None:
+    rows = np.unique(np.linspace(0, len(val) - 1, min(_SAMPLE, len(val))).astype(np.int64))
+    found = find_odd(val.subset(rows), budget, at_once=1)
     if found.odd:
         have = "has" if len(found.odd) == 1 else "have"
         raise BadFile(
-            f"{counted(len(found.odd), 'row')} of {len(rows)} that were looked at in {data} {have} {BAD_VALUES}: {found}. {WAYS}"
+            f"{counted(len(found.odd), 'row')} of {len(rows)} that were looked at in the validation data {have} {BAD_VALUES}: {found}. {WAYS}"
         )
 
 

@@ -19,7 +19,7 @@ from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.data import check_alike, open_data
 from bitesize.training.epochs import choose_epochs
-from bitesize.training.finite_rows import odd_rows_skipped, refuse_odd_sample
+from bitesize.training.finite_rows import watch_rows
 from bitesize.training.learning_rate import choose_cycle
 from bitesize.training.model_output import Output, choose_output
 from bitesize.training.models import (
@@ -110,10 +110,7 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
         broken.check_classes(data.train, data.val, classes)
     settings, said = choose_image_size(settings, train.spec["x"])
     budget = Budget(settings.memory)
-    train = odd_rows_skipped(train, settings.on_error)
-    if val is not None:
-        val = odd_rows_skipped(val, settings.on_error)
-        refuse_odd_sample(val, budget, "the validation data")
+    train, val = watch_rows(train, val, settings.on_error, budget)
     shape = _shape(train, settings)
     settings, modeled = _with_model(settings, shape)
     keras.utils.set_random_seed(settings.seed % 2**32)
