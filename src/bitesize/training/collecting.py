@@ -149,8 +149,8 @@ class _Collector:
         if missing:
             if len(missing) == 1 and len(texts) == 1:
                 raise missing[0][1]
-            shown = ", ".join(shown(text) for text, _ in missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-            raise NotFound(f"{len(missing)} of {len(texts)} paths that are given do not exist: {shown}")
+            named_paths = ", ".join(shown(text) for text, _ in missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+            raise NotFound(f"{len(missing)} of {len(texts)} paths that are given do not exist: {named_paths}")
         for files in found:
             for path in files:
                 self._path(path)
