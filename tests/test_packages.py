@@ -89,6 +89,25 @@ def test_training_names_keras_and_a_backend_only_where_they_are_missing(gone, li
     assert str(error.value).endswith(f": {line}")
 
 
+def test_what_needs_keras_is_said(missing, tmp_path):
+    from bitesize.training.models import build_model
+    from bitesize.training.pretrained import names
+    from bitesize.training.run import RunFolder
+
+    missing({"keras"})
+    run = RunFolder(tmp_path)
+    run.write_config({"settings": {"model": "mlp"}, "input_shape": [2]}, ("a", "b"))
+    (tmp_path / "model.keras").write_bytes(b"")
+    for needs, call in (
+        (f"the model {tmp_path / 'model.keras'}", lambda: bs.load(tmp_path)),
+        ("the model mlp", lambda: build_model("mlp", (4,), 2)),
+        ("the list of the models of keras.applications", names),
+        ("training", choose_backend),
+    ):
+        with pytest.raises(bs.MissingPackage, match=f"^{re.escape(needs)} needs Keras: pip install keras"):
+            call()
+
+
 @pytest.mark.parametrize("kind", [kind for kind in kinds() if kind.package], ids=lambda kind: kind.__name__)
 def test_each_kind_of_data_says_what_to_install(kind, missing):
     missing({kind.package})

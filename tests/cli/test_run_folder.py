@@ -5,7 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
+import platform
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -328,3 +333,57 @@ def test_values_that_are_measured_name_the_rows_with_nan(tmp_path):
         path = data / "ab"[i % 2] / f"{i:03}.npy"
         np.save(path, np.load(path).reshape(-1)[:3])
     assert "b/007.npy: 1 of 3 values of x" in refused("train", data, *OPTIONS, "--out", tmp_path / "run")
+
+
+def test_of_a_run_that_fails_in_its_first_epoch_only_the_beginning_is_there_and_said(data, tmp_path):
+    make_rows(data, odd=12)
+    said = refused("train", data, *OPTIONS, "--normalize", "none", "--out", tmp_path / "run")
+    assert said.endswith(f"Only its beginning was saved: {tmp_path / 'run' / 'checkpoints' / '000001-epoch0-batch0.npz'}")
+
+
+def test_temporary_files_of_killed_processes_go_when_a_run_is_trained_again(data, tmp_path):
+    out = tmp_path / "run"
+    (out / "checkpoints").mkdir(parents=True)
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    host = platform.node()[:40]
+    left = [
+        out / f".history.{host}-{killed.pid}-7.tmp.csv",
+        out / "checkpoints" / f".000002-epoch1-batch0.{host}-{killed.pid}-1.tmp.npz",
+    ]
+    others = [out / f".history.{host}-{os.getpid()}-99.tmp.csv", out / f".history.elsewhere-{killed.pid}-7.tmp.csv"]
+    for path in [*left, *others]:
+        path.write_bytes(b"half")
+    run("train", data, *OPTIONS, "--epochs", 1, "--out", out)
+    assert [path for path in [*left, *others] if path.exists()] == others
+
+
+def test_an_interrupted_replacement_says_that_the_earlier_run_is_unchanged(data, tmp_path):
+    out = tmp_path / "run"
+    run("train", data, *OPTIONS, "--epochs", 1, "--out", out)
+    before = contents(out)
+    command = [sys.executable, "-u", "-m", "bitesize", "train", data, *OPTIONS, "--epochs", 500, "--out", out, "--overwrite"]
+    with subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
+        process.stdout.readline()  # of the plan: the first epoch is yet to be compiled
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate()[1]
+    assert process.returncode == 143
+    assert f"the earlier run in {out} is unchanged" in said
+    after = contents(out)
+    assert {path: after[path] for path in before} == before
+
+
+def test_names_in_any_script_are_readable_in_the_records(tmp_path):
+    data, out = make_rows(tmp_path / "Größe und 写真"), tmp_path / "run"
+    run("train", data, *OPTIONS, "--epochs", 1, "--out", out)
+    assert "Größe und 写真" in (out / "config.json").read_text(encoding="utf-8")
+    assert config_of(out)["settings"]["data"] == str(data)
+
+
+def test_names_that_are_no_text_come_back_as_they_were(tmp_path):
+    folder = RunFolder(tmp_path)
+    name = os.fsdecode(b"caf\xe9")
+    folder.write_config({"settings": {"data": name}}, (name, "b"))
+    assert folder.config()["settings"]["data"] == folder.classes()[0] == name

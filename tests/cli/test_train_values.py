@@ -172,6 +172,9 @@ def test_a_model_that_has_not_learned_is_said_with_what_its_rows_allow(tmp_path,
     val = in_folders(tmp_path / "val", np.full((4, side, side, 3), 90.0) + np.arange(side)[:, None])
     done = run("train", data, "--val", val, *options)
     assert f"no better than always answering 'Cats1' (0.500): try {ways}\n" in done.stderr
+    again = [*options[2:-2], "--model", tmp_path / "run" / "model.keras", "--out", tmp_path / "again"]
+    said = run("train", data, "--val", val, *again).stderr  # whose values stay those of the run
+    assert "try more --epochs or another --learning-rate\n" in said
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["largest_class"] == {"class": "Cats1", "share": 0.5}
 

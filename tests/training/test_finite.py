@@ -62,11 +62,14 @@ def test_rows_are_named_whose_inputs_or_targets_are_not_finite(tmp_path):
         weights_are_finite(tmp_path / str(i))
 
 
-def test_rows_of_validation_are_named_and_its_epoch_is_not_saved(tmp_path):
-    said, rows = refused(tmp_path, val=(spoiled(X, (17, 0))[:40], Y[:40]))
+def test_rows_of_validation_are_named_and_its_epoch_is_continued_once_they_are_mended(tmp_path):
+    whole = fit(tmp_path / "whole", val=(X[:40], Y[:40]))
+    said, rows = refused(tmp_path / "a", val=(spoiled(X, (17, 0))[:40], Y[:40]))
     assert "val_loss is nan after epoch 1: rows of the validation data" in said
     assert rows == (17,)
-    assert all("epoch0" in name for name in files(tmp_path))
+    assert files(tmp_path / "a")[-1].endswith("-epoch0-batch25.npz")  # all batches of the epoch
+    weights_are_finite(tmp_path / "a")
+    assert fit(tmp_path / "a", val=(X[:40], Y[:40])).history == whole.history
 
 
 def test_training_that_diverges_says_what_to_try(tmp_path):
@@ -145,7 +148,7 @@ def test_rows_are_named_on_every_backend(backend, tmp_path):
         "from tests.training.test_finite import *\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "test_rows_are_named_whose_inputs_or_targets_are_not_finite(folder / 'a')\n"
-        "test_rows_of_validation_are_named_and_its_epoch_is_not_saved(folder / 'b')\n"
+        "test_rows_of_validation_are_named_and_its_epoch_is_continued_once_they_are_mended(folder / 'b')\n"
         "test_training_that_diverges_says_what_to_try(folder / 'c')\n"
         "test_what_is_mended_is_continued_from_the_last_good_checkpoint(folder / 'd')\n"
     )

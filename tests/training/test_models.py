@@ -15,7 +15,8 @@ except bs.MissingPackage as error:
 
 from bitesize.memory.budget import Budget
 from bitesize.training.backend import load_keras
-from bitesize.training.models import build_model, outputs_probabilities
+from bitesize.training.model_output import declared_output
+from bitesize.training.models import build_model
 from bitesize.training.pretrained import expected_colors, names
 from bitesize.training.values import choose_scaling, measure_values
 
@@ -51,7 +52,7 @@ def test_the_small_models_are_what_they_say():
     kinds = [type(layer).__name__ for layer in build_model("cnn", (96, 97, 3), 7).layers]
     assert kinds.count("AveragePooling2D") == 3
     assert "AveragePooling2D" not in [type(layer).__name__ for layer in cnn.layers]
-    assert not outputs_probabilities(cnn)
+    assert declared_output(cnn, "cnn") == declared_output(mlp, "mlp") == "logits"
 
 
 def test_an_application_is_built_from_scratch_for_the_classes():

@@ -110,7 +110,7 @@ def train(folder, stop=None, **settings):
     keras = load_keras()
     settings = TrainSettings("data", weights="file", epochs=6, frozen_epochs=3, learning_rate=0.05, **settings)
     model, base, seen = small_model(), [], []
-    settings, phases, said = choose_phases(settings, model, 0, 5)
+    settings, phases, said = choose_phases(settings, model, "logits", 0, 5)
     x = np.random.default_rng(0).random((40, 5), np.float32)
     with bs.Loader(bs.open(x, (x.sum(axis=1) > 2.5).astype(int)), batch_size=8, memory="16 MiB", threads=1) as loader:
         checkpoint = bs.Checkpoint(folder, every_batches=1)
@@ -189,3 +189,25 @@ def test_the_command_line_freezes_then_tunes_says_so_and_the_run_predicts(weight
     assert config["settings"]["weights"] == weights[1]
     told = json.loads(run("evaluate", out, tmp_path / "photos", "--json").stdout)
     assert told["rows"] == 24
+
+
+@pytest.mark.slow
+def test_values_stay_those_that_pretrained_weights_are_for_where_nothing_was_learned(weights, tmp_path):
+    for i in range(12):
+        (tmp_path / "data" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / "data" / "ab"[i % 2] / f"{i // 2}.npy", np.full((32, 32, 3), 9 * (i // 2), np.uint8))
+    arguments = [
+        "train",
+        tmp_path / "data",
+        "--model",
+        NAME,
+        "--weights",
+        weights[1],
+        "--epochs",
+        1,
+        "--learning-rate",
+        1e-9,
+    ]
+    arguments += ["--val", tmp_path / "data", "--batch-size", 4, "--memory", "64MiB", "--out", tmp_path / "run"]
+    done = run(*arguments)
+    assert "(0.500): try more --epochs or another --learning-rate\n" in done.stderr

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -381,3 +383,37 @@ def test_rows_in_other_units_among_the_rest_are_pointed_out(name, request, tmp_p
     assert line.startswith("warning: 1 row is on a scale of 0 to 1, and the run was trained on 0 to 255, such as ")
     assert "07.npy: results for them may be wrong" in line
     assert "07.npy" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("form", [bytes, bytearray, lambda raw: [raw], lambda raw: [raw, raw]])
+def test_the_contents_of_a_file_are_refused_and_not_printed(kind, form, of_arrays):
+    file = io.BytesIO()
+    picture(1).save(file, kind)
+    with pytest.raises(bs.BadSetting, match=rf"of bytes, a {kind} image, and a path is needed") as caught:
+        of_arrays.predict(form(file.getvalue()))
+    assert "or PIL.Image.open(io.BytesIO(data))" in str(caught.value)
+    assert len(of_arrays.predict(Image.open(io.BytesIO(file.getvalue())), memory="32 MiB")) == 1
+    with pytest.raises(bs.BadSetting, match=rf"a {kind} image, and a path is needed") as opened:
+        bs.open(form(file.getvalue()))
+    assert max(len(str(each.value)) for each in (caught, opened)) < 250
+
+
+def test_bytes_that_are_a_path_stay_one(of_arrays, data):
+    path = data / "arrays" / "left" / "07.npy"
+    assert len(of_arrays.predict(os.fsencode(path), memory="32 MiB")) == 1
+    with pytest.raises(bs.NotFound, match=r"nowhere\.jpg does not exist"):
+        of_arrays.predict(b"nowhere.jpg")
+
+
+@pytest.mark.parametrize("run", [None, 3, b"runs/first", ["runs/first"]])
+def test_what_is_no_path_of_a_run_is_said(run):
+    with pytest.raises(bs.BadSetting, match='the path of a run\'s folder is needed, such as "runs/first", not '):
+        bs.load(run)
+
+
+def test_no_message_repeats_a_long_text(of_arrays):
+    for takes in (bs.load, bs.open, of_arrays.predict):
+        with pytest.raises(bs.NotFound, match="does not exist") as caught:
+            takes("x" * 5000)
+        assert len(str(caught.value)) < 150

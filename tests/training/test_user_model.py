@@ -1,8 +1,13 @@
 """Models from a file of the user's: what a function may take and return, and what is said where it does not."""
 
+import json
+
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import bitesize as bs
+from bitesize.cli.app import app
 from bitesize.training.backend import choose_backend
 
 try:
@@ -11,6 +16,7 @@ except bs.MissingPackage as error:
     pytest.skip(str(error), allow_module_level=True)
 
 from bitesize.errors import BadSetting, NotFound, WrongModel
+from bitesize.training.model_output import choose_output
 from bitesize.training.models import build_model
 
 LAYERS = "keras.Sequential([keras.layers.Flatten(), keras.layers.Dense({})])"
@@ -76,7 +82,6 @@ def test_a_model_that_comes_compiled_needs_a_loss_for_class_numbers(loss, file):
 @pytest.mark.parametrize(
     "loss",
     [
-        "'sparse_categorical_crossentropy'",
         "keras.losses.SparseCategoricalCrossentropy(from_logits=True)",
         "lambda y, out: keras.ops.mean(out)",
     ],
@@ -106,3 +111,128 @@ def test_names_that_are_not_there_are_guessed(file):
         build_model("nowhere.py:make", (4,), 2)
     with pytest.raises(BadSetting, match=r"no function 'nothing'; its functions and models: make"):
         build_model(file("def make(): pass") + ":nothing", (4,), 2)
+
+
+SOFTMAX = "keras.layers.Dense(2, activation='softmax')"
+# A model's last layers, and what its outputs are.
+ENDINGS = {
+    "keras.layers.Dense(2)": "logits",
+    f"{SOFTMAX}": "probabilities",
+    "keras.layers.Dense(2, activation=keras.ops.softmax)": "probabilities",
+    "keras.layers.Dense(2, activation='log_softmax')": "logits",
+    f"keras.Sequential([{SOFTMAX}])": "probabilities",
+    f"keras.Sequential([keras.Sequential([{SOFTMAX}]), keras.layers.Dropout(0.1)])": "probabilities",
+    f"keras.Sequential([{SOFTMAX}]), keras.layers.Dense(2)": "logits",
+    f"{SOFTMAX}, keras.layers.Activation('linear'), keras.layers.Reshape((2,))": "probabilities",
+    "keras.layers.Dense(2), keras.layers.Softmax(), keras.layers.Flatten()": "probabilities",
+    "keras.layers.Dense(2), keras.layers.Activation('softmax'), keras.layers.Activation('linear')": "probabilities",
+    "functional(lambda x: keras.layers.Softmax()(keras.layers.Dense(2)(x)))": "probabilities",
+    "functional(lambda x: keras.ops.cast(keras.ops.softmax(keras.layers.Dense(2)(x)), 'float32'))": "probabilities",
+    f"functional(lambda x: keras.Sequential([keras.layers.Dropout(0.1)])({SOFTMAX}(x)))": "probabilities",
+    f"functional(lambda x: keras.layers.Dense(2)({SOFTMAX}(x)))": "logits",
+}
+# What only the user's code knows.
+HIDDEN = {
+    "keras.layers.Dense(2), keras.layers.Lambda(lambda x: keras.ops.softmax(x))": "probabilities",
+    "keras.layers.Dense(2), keras.layers.Lambda(lambda x: 3 * x)": "logits",
+    "Own()": "probabilities",
+    "keras.layers.Dense(2, activation=lambda x: keras.ops.softmax(x))": "probabilities",
+    f"functional(lambda x: keras.layers.Average()([{SOFTMAX}(x), {SOFTMAX}(x)]))": "probabilities",
+}
+HELP = """
+def functional(call, shape=(12,)):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, call(inputs))
+
+class Own(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(2)
+
+    def call(self, x):
+        return keras.ops.softmax(self.dense(x))
+"""
+
+
+def ending(layers, compiled=""):
+    return f"{HELP}\nm = keras.Sequential([keras.layers.Flatten(), {layers}])\n{compiled}"
+
+
+def rows():
+    return np.random.default_rng(0).normal(size=(8, 2, 2, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("layers", ENDINGS)
+def test_the_last_layer_that_computes_says_what_outputs_are(layers, file):
+    name = file(ending(layers)) + ":m"
+    assert choose_output(build_model(name, (2, 2, 3), 2), name, rows) == (ENDINGS[layers], [])
+
+
+@pytest.mark.parametrize("layers", HIDDEN)
+def test_where_no_layer_says_it_a_few_rows_do_and_a_line_tells(layers, file):
+    name = file(ending(layers)) + ":m"
+    output, said = choose_output(build_model(name, (2, 2, 3), 2), name, rows)
+    assert output == HIDDEN[layers]
+    assert said[0].startswith(f"output: taken as {output}, since what the model gives for 8 rows")
+    assert "keras.layers.Softmax() as its last layer says probabilities" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("layers", "named"),
+    [
+        ("keras.layers.Dense(2, activation='sigmoid')", "sigmoid"),
+        ("keras.layers.Dense(2, activation='tanh'), keras.layers.Dropout(0.1)", "tanh"),
+        ("keras.Sequential([keras.layers.Dense(2), keras.layers.ReLU()])", "relu"),
+        ("functional(lambda x: keras.ops.sigmoid(keras.layers.Dense(2)(x)))", "sigmoid"),
+    ],
+)
+def test_outputs_that_are_neither_logits_nor_probabilities_are_refused(layers, named, file):
+    wanted = (
+        rf"ends in {named}, .*: end it in keras.layers.Dense\(2\), or in keras.layers.Dense\(2, activation=\"softmax\"\)"
+    )
+    with pytest.raises(WrongModel, match=wanted):
+        build_model(file(ending(layers)) + ":m", (2, 2, 3), 2)
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss", "says"),
+    [
+        ("keras.layers.Dense(2)", "'sparse_categorical_crossentropy'", r"probabilities \(from_logits=False\), and its outputs are logits"),
+        ("keras.layers.Dense(2)", "keras.losses.sparse_categorical_crossentropy", r"activation=\"softmax\"\), or leave compile out"),
+        ("keras.layers.Dense(2)", "keras.losses.SparseCategoricalCrossentropy()", r"compile it with .*from_logits=True\)"),
+        (
+            SOFTMAX,
+            "keras.losses.SparseCategoricalCrossentropy(from_logits=True)",
+            r"logits \(from_logits=True\), and its outputs are probabilities: compile it with .*from_logits=False\)",
+        ),
+    ],
+)  # fmt: skip
+def test_a_loss_that_contradicts_the_outputs_is_refused(layers, loss, says, file):
+    with pytest.raises(WrongModel, match=says):
+        build_model(file(ending(layers, f"m.compile('sgd', {loss})")) + ":m", (2, 2, 3), 2)
+
+
+def test_a_loss_that_contradicts_outputs_that_were_looked_at_is_refused(file):
+    name = file(ending("Own()", "m.compile('sgd', keras.losses.SparseCategoricalCrossentropy(from_logits=True))")) + ":m"
+    model = build_model(name, (2, 2, 3), 2)
+    with pytest.raises(WrongModel, match="its outputs are probabilities"):
+        choose_output(model, name, rows)
+
+
+def test_a_run_notes_what_a_models_outputs_are_and_predicts_with_them(file, tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(24, 6)).astype(np.float32))
+    np.save(tmp_path / "y.npy", np.arange(24) % 2)
+    for layers in (f"keras.Sequential([{SOFTMAX}])", "Own()"):
+        out = tmp_path / f"run of {len(layers)}"
+        arguments = ["train", tmp_path / "x.npy", "--labels", tmp_path / "y.npy", "--model", file(ending(layers)) + ":m"]
+        arguments += ["--epochs", 1, "--normalize", "none", "--memory", "16MiB", "--out", out, "--json"]
+        done = CliRunner().invoke(app, list(map(str, arguments)))
+        assert done.exit_code == 0, done.output
+        assert any(line.startswith("output: taken as probabilities") for line in json.loads(done.stdout)["understood"]) == (
+            layers == "Own()"
+        )
+        assert json.loads((out / "config.json").read_text())["output"] == "probabilities"
+        if layers != "Own()":
+            model = bs.load(out)
+            x = np.load(tmp_path / "x.npy")
+            np.testing.assert_allclose(model.predict(x).probabilities, model.model.predict(x, verbose=0), atol=1e-5)

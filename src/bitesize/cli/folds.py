@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ def cross_validate(wanted: Wanted, *, json: bool) -> None:
         Print one JSON object instead of tables.
     """
     from bitesize.cli.train import run
-    from bitesize.files.atomic import write_text
+    from bitesize.files.atomic import write_json
 
     assert wanted.settings is not None
     root = _root(wanted)
@@ -40,7 +39,7 @@ def cross_validate(wanted: Wanted, *, json: bool) -> None:
             chosen = choose(replace(wanted, settings=replace(wanted.settings, fold=fold), out=folder))
             results.append(run(chosen, quiet=json, with_plan=fold == 1))
         summary = summarize(results)
-        write_text(root.path / "folds.json", json_module.dumps(summary, indent=2) + "\n")
+        write_json(root.path / "folds.json", summary)
     finally:
         root.release()
     if json:
@@ -68,7 +67,7 @@ def _root(wanted: Wanted) -> RunFolder:
         if (path / "folds.json").exists() and not wanted.resume:
             break  # the same was trained before, to its end: this is once more
         if (lock := FolderLock.take(path)) is not None:
-            return RunFolder(path, lock)
+            return RunFolder(path, lock).cleared()
     run = create_numbered(ROOT)
     say(f"run: {run.path} (--out DIR decides otherwise)")
     return run

@@ -78,7 +78,7 @@ def _steps(source: Source, image_size: int | None, run: str | None) -> list[Any]
 
     if run is None:
         return list(geometry(source, image_size, augment=True))
-    saved = [from_dict(settings) for settings in open_run(run).config()["train_transforms"]]
+    saved = [from_dict(settings) for settings in open_run(run, uses_model=False).config()["train_transforms"]]
     return [
         step for step in saved if isinstance(step, Transform) and not isinstance(step, bs.Normalize | bs.Scale | bs.Colour)
     ]

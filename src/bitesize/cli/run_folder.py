@@ -275,7 +275,7 @@ def _numbered(wanted: Wanted) -> tuple[RunFolder, RunStatus]:
             break  # the same was trained before, to its end: this is once more
         lock = FolderLock.take(path)
         if lock is not None:
-            return RunFolder(path, lock), read_status(path)
+            return RunFolder(path, lock).cleared(), read_status(path)
     if other is not None:
         path, standing = other
         way = command("train", "--resume", "--out", path)

@@ -225,15 +225,11 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
     from bitesize.cli.interrupt import INTERRUPT, leave
     from bitesize.cli.progress import Quiet, Terminal
     from bitesize.errors import NotFinite
-    from bitesize.training.estimators import is_estimator, prepare_estimator, train_estimator
-    from bitesize.training.prepare import prepare
-    from bitesize.training.train import train
 
     start = chosen.start
     if start is None:
         assert chosen.finished is not None
         return chosen.finished
-    say_when_compiling()
     settings, out = chosen.settings, str(start.run.path)
     watcher = Quiet() if quiet else Terminal(with_plan)
     job: Any = None
@@ -249,6 +245,11 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
         errors.print(plain(_interrupted(start, job, watcher.epochs)), highlight=False, soft_wrap=True)
 
     try:
+        say_when_compiling()
+        from bitesize.training.estimators import is_estimator, prepare_estimator, train_estimator
+        from bitesize.training.prepare import prepare
+        from bitesize.training.train import train
+
         with watcher:
             if is_estimator(settings.model):
                 job = prepare_estimator(settings, start)
@@ -263,7 +264,8 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
         close()
         leave()
     except NotFinite as error:
-        raise NotFinite(f"{error}. {_kept(start.run)}", error.rows) from error
+        skips = "" if not error.rows or settings.on_error == "skip" else ": --on-error skip leaves them out"
+        raise NotFinite(f"{error}{skips}. {_kept(start.run)}", error.rows) from error
     finally:
         close()
     if not quiet:
@@ -280,7 +282,13 @@ def _kept(run: RunFolder) -> str:
     status = read_status(run.path)
     kept = [f"checkpoint {status.checkpoint.name}"] if status.checkpoint is not None and status.checkpoint.epochs else []
     kept += [run.saved.name] if status.config is not None else []
-    return f"Kept in {run.path}, of before: {' and '.join(kept)}" if kept else "Nothing was saved"
+    if kept:
+        return f"Kept in {run.path}, of before: {' and '.join(kept)}"
+    return (
+        "Nothing was saved"
+        if (begin := status.checkpoint) is None
+        else f"Only its beginning was saved: {run.checkpoints / begin.name}"
+    )
 
 
 def _not_learned(result: dict[str, Any], settings: TrainSettings, model: Any) -> str | None:
@@ -300,23 +308,62 @@ def _not_learned(result: dict[str, Any], settings: TrainSettings, model: Any) ->
         ways.append("--model cnn")
     if side >= LEAST_PRETRAINED_SIDE and settings.model == "cnn":
         ways.append("--model MobileNetV2 --weights imagenet")
-    ways += ["--normalize data"] if settings.normalize != "data" else ["another --learning-rate"]
+    ways.append(_last_way(settings, model))
     answer = f"no better than always answering {largest['class']!r} ({largest['share']:.3f})"
     return f"{answer}: try {', '.join(ways[:-1])} or {ways[-1]}"
 
 
+def _last_way(settings: TrainSettings, model: Any) -> str:
+    """Return what else may be tried: other values, unless the model's weights or layers are for the ones that it got."""
+    from bitesize.training.estimators import is_estimator, takes_only_counts
+    from bitesize.training.models import scales_itself
+
+    scaled = settings.weights is not None or settings.model.endswith(".keras") or takes_only_counts(settings.model)
+    if settings.normalize != "data" and not scaled and not scales_itself(model):
+        return "--normalize data"
+    return "another --model" if is_estimator(settings.model) else "another --learning-rate"
+
+
 def _interrupted(start: Start, job: Any, epochs: int) -> str:
     out, saved = start.run.path, None
+    own = job.config["run"] if job is not None else ""
     if job is not None and job.checkpoint is not None:
-        saved = job.checkpoint.newest_path
+        replaces = start.broken is None and not _is_of(start.run, own)
+        saved = None if replaces else job.checkpoint.newest_path
     elif start.broken is not None:
         saved = start.run.checkpoints / start.broken.standing.name
     if saved is None and epochs:
         return f"Interrupted. The model of {counted(epochs, 'epoch')} is in {out}; the same command starts again."
+    earlier = not epochs and start.broken is None and _has_model_of_another(start.run, own)
+    if saved is None and earlier:
+        return f"Interrupted. Nothing of this run is saved, and the earlier run in {out} is unchanged: the same command starts again."
     if saved is None:
         return "Interrupted. Nothing is saved: the same command starts again."
     again = "the command without --overwrite" if "--overwrite" in start.command else "the command"
-    return f"Interrupted. {saved} is saved. To continue, repeat {again}, or:\n  {command('train', '--resume', '--out', out)}"
+    kept = f" The model of the earlier run in {out} is unchanged." if earlier else ""
+    return f"Interrupted. {saved} is saved.{kept} To continue, repeat {again}, or:\n  {command('train', '--resume', '--out', out)}"
+
+
+def _is_of(run: RunFolder, own: str) -> bool:
+    """Whether the newest checkpoint is of this run, and not of the one whose place it takes."""
+    from bitesize.errors import BadFile
+    from bitesize.training.run_status import newest_checkpoint
+
+    try:
+        standing = newest_checkpoint(run)
+    except BadFile:  # damaged ones are of an earlier run: this one has written none
+        return False
+    return standing is not None and standing.extra.get("run") == own
+
+
+def _has_model_of_another(run: RunFolder, own: str) -> bool:
+    """Whether the model in the folder is of the run whose place this one takes."""
+    from bitesize.errors import BadFile
+
+    try:
+        return run.whole and run.config().get("run") != own
+    except BadFile:  # then there is none that could be used
+        return False
 
 
 def _print_end(result: dict[str, Any], out: str) -> None:

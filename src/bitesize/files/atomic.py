@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -82,6 +85,15 @@ def replacing_large(path: str | os.PathLike[str], nbytes: int, advice: str = "")
         raise DiskFull(f"there is no room for {target} ({error.strerror}); nothing was kept") from error
 
 
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporary files of any name that killed processes of this host left in a folder; it need not exist."""
+    host = re.escape(platform.node()[:40])
+    for path in Path(folder).glob(".*.tmp*"):
+        process = re.search(rf"\.{host}-(\d+)-\d+\.tmp(\.\w+)?$", path.name)
+        if process is not None and not psutil.pid_exists(int(process[1])):
+            path.unlink(missing_ok=True)
+
+
 def _remove_leftovers(folder: Path, begin: str, end: str) -> None:
     """Remove what processes of this host left behind when they were killed while they wrote the same file."""
     for entry in os.listdir(folder):
@@ -89,6 +101,12 @@ def _remove_leftovers(folder: Path, begin: str, end: str) -> None:
         process = middle.partition("-")[0]
         if entry == f"{begin}{middle}{end}" and process.isdigit() and not psutil.pid_exists(int(process)):
             (folder / entry).unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write a value as JSON that people can read, atomically; of a name that is no text, the bytes are escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

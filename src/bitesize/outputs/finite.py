@@ -122,9 +122,9 @@ def refusal(loader: Loader, place: tuple[int, int], batches: int, error: ValueEr
     return None
 
 
-def find_odd(source: Source, budget: Budget) -> Findings:
+def find_odd(source: Source, budget: Budget, at_once: int = _AT_ONCE) -> Findings:
     """Look for rows that are not finite in all of a source, as it is stored; rows that cannot be read are passed over."""
-    size = min(_AT_ONCE, len(source))
+    size = min(at_once, len(source))
     with Loader(source, batch_size=size, shuffle=False, memory=budget, on_error="skip", max_bad=1.0) as loader:
         return look_back(loader, (0, 0), len(loader))
 

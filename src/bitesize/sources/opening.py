@@ -15,6 +15,7 @@ from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import Asked, Source
 from bitesize.sources.beside import Beside, Zipped
 from bitesize.sources.choices import Choice
+from bitesize.sources.contents import refuse_contents
 from bitesize.sources.features import StackedFields
 from bitesize.sources.given import plain_data, plain_labels
 from bitesize.sources.kinds import taking
@@ -110,6 +111,7 @@ def open(  # noqa: A001 - reads as bs.open
         if labels is not None or fields is not None or split is not None:
             raise BadSetting("a Source has its labels, fields and split already")
         return what
+    refuse_contents(what, ", or an array of its pixels, numpy.asarray(PIL.Image.open(io.BytesIO(data)))[None]")
     given, what = what, plain_data(what)
     if isinstance(labels, os.PathLike):
         labels = os.fspath(labels)

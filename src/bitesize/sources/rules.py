@@ -17,6 +17,7 @@ from bitesize.errors import BadSetting, NotFound
 from bitesize.files.scan import matching
 from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import Asked, Source
+from bitesize.sources.contents import shown
 from bitesize.sources.kinds import taking
 from bitesize.sources.layouts import annotated_folders, folders, object_labels, objects, pairs
 from bitesize.sources.layouts.file_labels import is_pattern
@@ -160,7 +161,7 @@ def _no_path(path: str, options: Asked) -> Source:
         raise NotFound(
             f"{path} is a remote address, which cannot be read yet: copy it, or mount it ({scheme}:// is not a folder)"
         )
-    raise NotFound(f"{path} does not exist")
+    raise NotFound(f"{shown(path)} does not exist")
 
 
 def _array(what: Any, options: Asked) -> Source | None:

@@ -16,11 +16,16 @@ _PREFERRED = ("torch", "tensorflow", "jax")
 _UNTOUCHED = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
 
 
-def choose_backend() -> str:
+def choose_backend(what: str = "training") -> str:
     """Tell which backend Keras will run on, without loading it.
 
     What the user set counts: KERAS_BACKEND, or Keras's own ``keras.json``. Otherwise the first that is installed of torch,
     TensorFlow and JAX.
+
+    Parameters
+    ----------
+    what
+        What needs Keras, for the message where it is missing.
 
     Raises
     ------
@@ -29,7 +34,7 @@ def choose_backend() -> str:
     """
     there = [name for name in _PREFERRED if is_installed(name)]
     if not is_installed("keras"):
-        raise MissingPackage(f"training needs Keras: {pip_install('keras', *([] if there else ['jax']))}")
+        raise MissingPackage(f"{what} needs Keras: {pip_install('keras', *([] if there else ['jax']))}")
     backend, origin = os.environ.get("KERAS_BACKEND"), "KERAS_BACKEND"
     if not backend:
         backend, origin = _configured(), str(_config_path())
@@ -38,13 +43,13 @@ def choose_backend() -> str:
             raise MissingPackage(f"{origin} sets Keras's backend to {backend}, which is not installed")
         return backend
     if not there:
-        raise MissingPackage(f"Keras needs torch, tensorflow or jax: {pip_install('jax')}")
+        raise MissingPackage(f"{what} needs Keras, and Keras needs torch, tensorflow or jax: {pip_install('jax')}")
     return there[0]
 
 
-def load_keras() -> Any:
-    """Import Keras on the backend of `choose_backend`."""
-    os.environ["KERAS_BACKEND"] = choose_backend()
+def load_keras(what: str = "training") -> Any:
+    """Import Keras on the backend of `choose_backend`, which takes ``what``."""
+    os.environ["KERAS_BACKEND"] = choose_backend(what)
     # TensorFlow prints pages about CPU features at import; errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras

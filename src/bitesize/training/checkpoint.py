@@ -232,7 +232,7 @@ class Checkpoint:
 
     def save(self) -> None:
         """Save now, and return when it is on the disk; within ``fit``, after a batch."""
-        self._save(self._done)
+        self._save(self._done, self._metrics or None)
         self.wait()
 
     def wait(self) -> None:
@@ -273,7 +273,7 @@ class Checkpoint:
             self._epoch, self._done, self.saves_begin = epoch, 0, False
             self._save(0)
         if epoch != self._epoch or not self._done:
-            self._epoch, self._done = epoch, 0
+            self._epoch, self._done, self._metrics = epoch, 0, {}
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Set the random generators, where training goes on within an epoch."""

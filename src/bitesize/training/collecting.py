@@ -19,6 +19,7 @@ from bitesize.files.pread import with_file
 from bitesize.files.scan import matching, scan
 from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import Source
+from bitesize.sources.contents import refuse_contents, shown
 from bitesize.sources.given import plain_data
 from bitesize.sources.kinds import by_suffix
 from bitesize.sources.opening import open_to_train
@@ -89,6 +90,7 @@ class _Collector:
 
     def add(self, data: Any) -> None:
         """Add data of any kind."""
+        refuse_contents(data, ", or PIL.Image.open(io.BytesIO(data))")
         if isinstance(data, Source):
             source = open_to_train(data)
             features = self._config.get("features")
@@ -147,8 +149,8 @@ class _Collector:
         if missing:
             if len(missing) == 1 and len(texts) == 1:
                 raise missing[0][1]
-            shown = ", ".join(text for text, _ in missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-            raise NotFound(f"{len(missing)} of {len(texts)} paths that are given do not exist: {shown}")
+            named_paths = ", ".join(shown(text) for text, _ in missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+            raise NotFound(f"{len(missing)} of {len(texts)} paths that are given do not exist: {named_paths}")
         for files in found:
             for path in files:
                 self._path(path)
@@ -165,7 +167,7 @@ class _Collector:
         if "://" in path or os.path.exists(path.partition("::")[0]):
             return [path]
         if not glob.has_magic(path):
-            raise NotFound(f"{path} does not exist")
+            raise NotFound(f"{shown(path)} does not exist")
         return matching(path)
 
     def _path(self, path: str) -> None:

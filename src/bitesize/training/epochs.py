@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from bitesize.memory.sizes import counted
 from bitesize.training.settings import TrainSettings
 
 # Steps after which small models on a thousand images stopped to gain. A pretrained model has most of it behind it, and a linear
@@ -47,7 +48,7 @@ def choose_epochs(settings: TrainSettings, batches: int, validates: bool) -> tup
         settings = replace(settings, early_stopping=patience)
         if patience:
             said.append(
-                f"early stopping: after {patience} epochs without a lower validation loss; the weights of the best epoch are kept "
+                f"early stopping: after {counted(patience, 'epoch')} without a lower validation loss; the weights of the best epoch are kept "
                 "(--early-stopping 0: train all epochs and keep the last)"
             )
     return settings, said

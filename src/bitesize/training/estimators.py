@@ -23,6 +23,7 @@ from bitesize.spec import Encoded
 from bitesize.training.classes import largest_class
 from bitesize.training.data import check_alike, open_data
 from bitesize.training.epochs import choose_epochs
+from bitesize.training.finite_rows import watch_rows
 from bitesize.training.record import Split, now
 from bitesize.training.resume import Start
 from bitesize.training.run import RunFolder
@@ -45,6 +46,11 @@ _OF_COUNTS = frozenset(("ComplementNB", "MultinomialNB"))
 def is_estimator(model: str) -> bool:
     """Whether a model's name is that of a scikit-learn estimator."""
     return model.startswith(_PREFIX)
+
+
+def takes_only_counts(model: str) -> bool:
+    """Whether a model's name is that of an estimator that takes no values below 0."""
+    return model.removeprefix(_PREFIX) in _OF_COUNTS
 
 
 def build_estimator(name: str, seed: int) -> Any:
@@ -147,6 +153,7 @@ def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
     if settings.image_size is None and isinstance(train.spec["x"], Encoded):
         settings = replace(settings, image_size=_IMAGE_SIZE)
     budget = Budget(settings.memory)
+    train, val = watch_rows(train, val, settings.on_error, budget)
     scaling = _scaling(settings, train, budget)
     evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
     said, val_steps = [scaling.line], evaluated
@@ -209,7 +216,7 @@ def _scaling(settings: TrainSettings, train: Source, budget: Budget) -> Scaling:
         None,
         measure_values(train, budget),
         budget,
-        nonnegative=settings.model.removeprefix(_PREFIX) in _OF_COUNTS,
+        nonnegative=takes_only_counts(settings.model),
         on_error=settings.on_error,
         max_bad=settings.max_bad,
     )
@@ -254,15 +261,17 @@ def train_estimator(job: EstimatorJob, watcher: Watcher) -> dict[str, Any]:
         learning += seconds
         line: dict[str, Any] = {"epoch": epoch + 1}
         if job.val_loader is not None:
-            line |= _validated(job)
+            try:
+                line |= _validated(job)
+            except NotFinite as error:
+                if error.rows:  # the epoch is done, and those who validate are to blame
+                    _save(job, epoch)
+                raise
         _refuse_not_finite(job.model, line)
         line["seconds"] = round(time.perf_counter() - begun, 3)
         line["rows_per_second"] = round(job.loader.order.length / max(seconds, 1e-9), 1)
         epochs.append(line)
-        if epoch:
-            job.run.save_model(job.model)
-        else:
-            job.run.begin(job.model, job.config, job.classes, split=job.split)
+        _save(job, epoch)
         job.run.write_history(epochs)
         job.run.write_bad(_bad_rows(job))
         watcher.epoch(line)
@@ -281,6 +290,14 @@ def train_estimator(job: EstimatorJob, watcher: Watcher) -> dict[str, Any]:
     job.run.write_config(job.config | {"ended": now()}, job.classes)
     job.run.write_summary(result)
     return result
+
+
+def _save(job: EstimatorJob, epoch: int) -> None:
+    """Save the model after an epoch, from 0."""
+    if epoch:
+        job.run.save_model(job.model)
+    else:
+        job.run.begin(job.model, job.config, job.classes, split=job.split)
 
 
 def _refuse_not_finite(model: Any, line: dict[str, Any]) -> None:

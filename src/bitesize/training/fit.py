@@ -153,11 +153,15 @@ def fit_phases(
     try:
         _train(everything, data, first, phases[now:], arguments)
     except Lost as lost:
-        if checkpoint is not None:
-            checkpoint.close()
         val_loader = getattr(arguments.get("validation_data"), "loader", None)
         without_frames(lost)  # which hold batches that are to be filled with others
-        error = explain(lost, model, data.loader, start, val_loader)
+        try:
+            error = explain(lost, model, data.loader, start, val_loader)
+            if checkpoint is not None and lost.validating and error.rows:
+                checkpoint.save()  # the epoch is trained: only its validation is yet to come
+        finally:
+            if checkpoint is not None:
+                checkpoint.close()
     else:
         return model.history
     raise error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bitesize.training.backend import load_keras
-from bitesize.training.models import outputs_probabilities
+from bitesize.training.model_output import Output
 from bitesize.training.resume import Broken
 from bitesize.training.settings import TrainSettings
 
@@ -14,13 +14,15 @@ _WARM_UP = 0.1
 _WEIGHT_DECAY = 0.05
 
 
-def compile_model(model: Any, peak: float, total: int, start: int = 0) -> None:
+def compile_model(model: Any, output: Output, peak: float, total: int, start: int = 0) -> None:
     """Choose optimizer, loss and metrics.
 
     Parameters
     ----------
     model
         Of Keras.
+    output
+        What it returns, as `choose_output` finds it.
     peak
         The learning rate at its highest.
     total
@@ -31,7 +33,7 @@ def compile_model(model: Any, peak: float, total: int, start: int = 0) -> None:
     keras = load_keras()
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule(peak, total, start), weight_decay=_WEIGHT_DECAY, clipnorm=1.0),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not outputs_probabilities(model)),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=output == "logits"),
         metrics=["accuracy"],
     )
 

@@ -16,6 +16,7 @@ from bitesize.spec import Encoded, Field
 from bitesize.training.backend import load_keras
 from bitesize.training.cnn import build_cnn
 from bitesize.training.image_shape import LEAST_SIDE, as_image
+from bitesize.training.model_output import check_agreement, declared_output
 from bitesize.training.pretrained import application_function, build_application, check_weights
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import IMAGE_SIZE, TrainSettings
@@ -85,11 +86,11 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
     NotFound
         If a file does not exist.
     WrongModel
-        If its output does not fit the classes.
+        If its output does not fit the classes, is neither logits nor probabilities, or is not what its loss takes.
     """
-    keras = load_keras()
     if name.startswith("sklearn:"):
         raise BadSetting(f"{name} is an estimator of scikit-learn: its memory cannot be computed, as that of a network can")
+    keras = load_keras(f"the model {name}")
     check_model(name, weights)
     if name == "mlp":
         model = _mlp(keras, shape, classes)
@@ -106,6 +107,7 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
     else:
         model = build_application(name, shape, classes, weights, tunes)
     _check(model, name, shape, classes)
+    check_agreement(model, name, declared_output(model, name))
     return model
 
 
@@ -159,12 +161,6 @@ def run_beside(model: str) -> dict[str, Any] | None:
     """Read the config of the run whose folder a saved model lies in, if it does."""
     folder = RunFolder(Path(model).parent)
     return folder.config() if (folder.path / "config.json").is_file() else None
-
-
-def outputs_probabilities(model: Any) -> bool:
-    """Whether a model ends in a softmax; else its outputs are taken as logits."""
-    layer = model.layers[-1]
-    return getattr(getattr(layer, "activation", None), "__name__", "") == "softmax" or type(layer).__name__ == "Softmax"
 
 
 def _mlp(keras: Any, shape: Shape, classes: int) -> Any:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bitesize.memory.sizes import counted
 from bitesize.training.backend import load_keras
 from bitesize.training.learning_rate import compile_model
+from bitesize.training.model_output import Output
 from bitesize.training.settings import TrainSettings
 
 # The share of epochs in which pretrained weights are frozen: a new head's gradients are large and wrong at first.
@@ -26,6 +28,8 @@ class Phase:
         Its first epoch, from 0, and the one after its last.
     learning_rate
         At its highest.
+    output
+        What the model returns, which its loss takes.
     base
         The pretrained model below the head; None where all of the model is trained from the start.
     frozen
@@ -37,6 +41,7 @@ class Phase:
     first: int
     end: int
     learning_rate: float
+    output: Output = "logits"
     base: Any = None
     frozen: bool = False
     cycle: int = 0
@@ -60,11 +65,11 @@ class Phase:
                     )
         elif getattr(model, "compiled", False):
             return  # the user's function chose loss and optimizer itself
-        compile_model(model, self.learning_rate, (self.end - self.first) * steps, self.cycle)
+        compile_model(model, self.output, self.learning_rate, (self.end - self.first) * steps, self.cycle)
 
 
 def choose_phases(
-    settings: TrainSettings, model: Any, cycle: int, steps: int
+    settings: TrainSettings, model: Any, output: Output, cycle: int, steps: int
 ) -> tuple[TrainSettings, list[Phase], list[str]]:
     """Choose the phases of a training: one, or two where pretrained weights are first frozen and then tuned.
 
@@ -74,6 +79,8 @@ def choose_phases(
         With the number of epochs.
     model
         As `build_model` returns it.
+    output
+        What it returns, as `choose_output` finds it.
     cycle
         The step of the whole training at which the last cycle of the learning rate begins.
     steps
@@ -90,15 +97,15 @@ def choose_phases(
     epochs, rate = settings.epochs, settings.learning_rate
     assert epochs != "auto"
     if not settings.tunes:
-        return settings, [Phase(0, epochs, rate, cycle=cycle)], []
+        return settings, [Phase(0, epochs, rate, output, cycle=cycle)], []
     base = next(layer for layer in model.layers if isinstance(layer, load_keras().Model))
     chosen = settings.frozen_epochs
     frozen = max(1, round(_FROZEN * epochs)) if chosen == "auto" else min(chosen, epochs)
-    phases = [Phase(0, frozen, rate, base, frozen=True)]
-    said = f"pretrained: {_counted(frozen)} with the weights of {settings.model} frozen, learning rate {rate:g}"
+    phases = [Phase(0, frozen, rate, output, base, frozen=True)]
+    said = f"pretrained: {counted(frozen, 'epoch')} with the weights of {settings.model} frozen, learning rate {rate:g}"
     if frozen < epochs:
-        phases.append(Phase(frozen, epochs, _TUNING * rate, base, cycle=max(0, cycle - frozen * steps)))
-        said += f", then {_counted(epochs - frozen)} of all weights, {_TUNING * rate:g}"
+        phases.append(Phase(frozen, epochs, _TUNING * rate, output, base, cycle=max(0, cycle - frozen * steps)))
+        said += f", then {counted(epochs - frozen, 'epoch')} of all weights, {_TUNING * rate:g}"
     return (
         replace(settings, frozen_epochs=frozen),
         phases,
@@ -109,7 +116,3 @@ def choose_phases(
 def _layers(model: Any) -> Iterator[Any]:
     for layer in model.layers:
         yield from _layers(layer) if hasattr(layer, "layers") else (layer,)
-
-
-def _counted(epochs: int) -> str:
-    return "1 epoch" if epochs == 1 else f"{epochs} epochs"

@@ -19,7 +19,9 @@ from bitesize.training.backend import choose_backend, load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.data import check_alike, open_data
 from bitesize.training.epochs import choose_epochs
+from bitesize.training.finite_rows import watch_rows
 from bitesize.training.learning_rate import choose_cycle
+from bitesize.training.model_output import Output, choose_output
 from bitesize.training.models import (
     begins_with_scaling,
     build_model,
@@ -27,7 +29,6 @@ from bitesize.training.models import (
     choose_image_size,
     default_model,
     is_application,
-    outputs_probabilities,
     run_beside,
     scales_itself,
     understood_shape,
@@ -55,6 +56,8 @@ _NOTED = (
     "settings", "given", "folder", "fingerprints", "scaling", "values", "value_range", "learning_rate_from_step", "run", "started", "command",
     "versions", "machine", "sessions",
 )  # fmt: skip
+# Rows that a model is asked for, where its layers do not say what it returns.
+_SAMPLE = 8
 _UNLIMITED = 1 << 60  # bytes, for asking what a loader would need; nothing of it is touched
 
 
@@ -107,6 +110,7 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
         broken.check_classes(data.train, data.val, classes)
     settings, said = choose_image_size(settings, train.spec["x"])
     budget = Budget(settings.memory)
+    train, val = watch_rows(train, val, settings.on_error, budget)
     shape = _shape(train, settings)
     settings, modeled = _with_model(settings, shape)
     keras = load_keras()
@@ -115,6 +119,8 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
     refuse_ranks()
     said += [*modeled, *_about_model(settings, model, shape)]
     scaling = broken.scaling if broken is not None else _scaling(settings, train, model, budget)
+    output, measured = choose_output(model, settings.model, lambda: _sample(train, settings, scaling, budget))
+    said += measured
     val_steps = scaling.steps
     if val is not None and (settings.val is not None or val.spec["x"] != train.spec["x"]):
         val_steps, differs = adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
@@ -132,10 +138,10 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
         settings, chosen = choose_epochs(settings, len(train_loader), val is not None)
         cycle, line = choose_cycle(broken, model, settings, len(train_loader))
         said += line
-        settings, phases, phased = choose_phases(settings, model, cycle, len(train_loader))
+        settings, phases, phased = choose_phases(settings, model, output, cycle, len(train_loader))
         evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
         split = Split(data.train, data.val)
-        config = _config(keras, settings, train_loader, model, evaluated, scaling)
+        config = _config(keras, settings, train_loader, output, evaluated, scaling)
         config |= {**start.record(settings, split), "split": split.as_dict(), "learning_rate_from_step": cycle}
         checkpoint = _checkpoint(start.run, settings, config)
     except BaseException:
@@ -216,6 +222,25 @@ def _shape(source: Source, settings: TrainSettings) -> tuple[int, ...]:
         return probe.spec["x"].shape
 
 
+def _sample(train: Source, settings: TrainSettings, scaling: Scaling, budget: Budget) -> NDArray[np.float32]:
+    """Read the first rows as the model gets them, one by one; rows that cannot be read are left out."""
+    steps = [*geometry(train, settings.image_size, augment=False), *scaling.steps]
+    source = train.subset(np.arange(min(_SAMPLE, len(train))))
+    with Loader(
+        source,
+        batch_size=1,
+        transforms=steps,
+        memory=budget,
+        threads=1,
+        shuffle=False,
+        dtype=np.float32,
+        on_error="skip",
+        max_bad=1.0,
+    ) as loader:
+        found = [batch["x"].copy() for batch in loader if batch.mask.all()]
+        return np.concatenate(found) if found else np.empty((0, *loader.spec["x"].shape), np.float32)
+
+
 def _scaling(settings: TrainSettings, train: Source, model: Any, budget: Budget) -> Scaling:
     """Choose what is done to values; a saved model of an earlier run gets what that run did."""
     values = measure_values(train, budget)
@@ -282,7 +307,7 @@ def _checkpoint(run: RunFolder, settings: TrainSettings, config: dict[str, Any])
 
 
 def _config(
-    keras: Any, settings: TrainSettings, loader: Loader, model: Any, transforms: list[Any], scaling: Scaling
+    keras: Any, settings: TrainSettings, loader: Loader, output: Output, transforms: list[Any], scaling: Scaling
 ) -> dict[str, Any]:
     import bitesize
 
@@ -293,7 +318,7 @@ def _config(
         "backend": keras.backend.backend(),
         "settings": settings.as_dict(),
         "input_shape": list(shape),
-        "output": "probabilities" if outputs_probabilities(model) else "logits",
+        "output": output,
         "transforms": [transform.to_dict() for transform in transforms],
         "scaling": [step.to_dict() for step in scaling.steps],
         "values": scaling.line,

@@ -28,7 +28,7 @@ _TIMEOUT = 30.0
 
 def names() -> list[str]:
     """Return the names of the models of `keras.applications`."""
-    applications = load_keras().applications
+    applications = load_keras("the list of the models of keras.applications").applications
     return [name for name in dir(applications) if inspect.isfunction(getattr(applications, name))]
 
 
@@ -40,7 +40,7 @@ def application_function(name: str) -> Any:
     BadSetting
         If there is none of that name; a near one is named.
     """
-    found = getattr(load_keras().applications, name, None)
+    found = getattr(load_keras(f"the model {name}").applications, name, None)
     if inspect.isfunction(found):
         return found
     known = [*names(), "mlp", "cnn"]

@@ -118,9 +118,10 @@ def read_broken(out: str | os.PathLike[str], standing: Standing, given: Mapping[
         )
     epochs = given.get("epochs", settings.epochs)
     if isinstance(epochs, int) and epochs < standing.epochs:
+        are = "epoch of the run in {} is" if standing.epochs == 1 else "epochs of the run in {} are"
         of = f", the last up to batch {standing.batch}" if standing.batch else ""
         raise BadSetting(
-            f"--epochs is {epochs}, and {standing.epochs} epochs of the run in {out} are trained{of}: give at least so many, or another --out"
+            f"--epochs is {epochs}, and {standing.epochs} {are.format(out)} trained{of}: give at least so many, or another --out"
         )
     names = ("data", "labels", "val", "weights", "model")
     paths = {name: found_path(name, getattr(settings, name), extra["folder"]) for name in names}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bitesize.errors import BadFile, BadSetting, NotFound
-from bitesize.files.atomic import replacing, write_text
+from bitesize.files.atomic import remove_leftovers, replacing, write_json
 from bitesize.files.locking import NAME as LOCK_NAME
 from bitesize.files.locking import FolderLock
 from bitesize.training import standardize as _standardize  # noqa: F401 - makes it known to from_dict
@@ -82,7 +82,13 @@ class RunFolder:
         lock = _made(folder)
         if lock is None:
             raise BadSetting(f"another process is training in {folder}: wait for its end, or give another --out")
-        return cls(folder, lock, missing)
+        return cls(folder, lock, missing).cleared()
+
+    def cleared(self) -> RunFolder:
+        """Remove the temporary files of processes that were killed; for a folder that this process has locked."""
+        for folder in (self.path, self.checkpoints):
+            remove_leftovers(folder)
+        return self
 
     def release(self) -> None:
         """Unlock the folder; one that was made for a run of which nothing is saved is removed."""
@@ -138,8 +144,8 @@ class RunFolder:
 
     def write_config(self, config: dict[str, Any], classes: tuple[str, ...]) -> None:
         """Write what was decided before training; ``config.json`` last, without which the folder is not that of a run."""
-        write_text(self.path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=2) + "\n")
-        write_text(self.path / "config.json", json.dumps({"schema": SCHEMA, **config}, indent=2) + "\n")
+        write_json(self.path / "classes.json", list(classes))
+        write_json(self.path / "config.json", {"schema": SCHEMA, **config})
 
     def config(self) -> dict[str, Any]:
         """Read ``config.json``.
@@ -180,7 +186,7 @@ class RunFolder:
 
     def write_summary(self, result: dict[str, Any]) -> None:
         """Write ``summary.json``: what a finished run came to."""
-        write_text(self.path / "summary.json", json.dumps(result, indent=2) + "\n")
+        write_json(self.path / "summary.json", result)
 
     def _csv(self, name: str, header: list[str], rows: list[list[Any]], encoding: str = "utf-8") -> None:
         with replacing(self.path / name) as temporary, temporary.open("w", encoding=encoding, newline="") as file:

@@ -100,7 +100,7 @@ def read_status(path: str | os.PathLike[str]) -> RunStatus:
         If there are checkpoints and the state of none can be read, or another of the files cannot.
     """
     folder = RunFolder(Path(path))
-    checkpoint = _newest(Shelf(folder.checkpoints, 1))
+    checkpoint = newest_checkpoint(folder)
     if not folder.whole:
         return RunStatus(checkpoint, None, None)
     summary = folder.path / "summary.json"
@@ -114,7 +114,15 @@ def read_status(path: str | os.PathLike[str]) -> RunStatus:
     return RunStatus(checkpoint, folder.config(), found, older)
 
 
-def _newest(shelf: Shelf) -> Standing | None:
+def newest_checkpoint(folder: RunFolder) -> Standing | None:
+    """Read where the newest checkpoint stands; None where there is none.
+
+    Raises
+    ------
+    BadFile
+        If there are checkpoints and the state of none can be read.
+    """
+    shelf = Shelf(folder.checkpoints, 1)
     damaged: list[str] = []
     for path in reversed(shelf.paths()):
         try:

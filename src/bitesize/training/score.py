@@ -15,11 +15,11 @@ from bitesize.memory.budget import as_budget
 from bitesize.sources.base import Source
 from bitesize.training.adapting import adapt, fits
 from bitesize.training.backend import load_keras
+from bitesize.training.finite_rows import BAD_VALUES
 from bitesize.training.run import RunFolder
 
 # Row numbers, which have a prediction, labels, and logarithms of probabilities.
 Scored = tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[Any] | None, NDArray[np.float64]]
-_BAD_VALUES = "values that are NaN or infinite"
 _BAD_OUTPUT = "the model's output is NaN or infinite"
 
 
@@ -104,7 +104,7 @@ class Scorer:
         for batch in loader:
             real = int((batch.rows >= 0).sum())
             rows, mask, x = batch.rows[:real], batch.mask[:real], batch["x"].reshape(-1, *self.shape)
-            mask = self._finite(loader, rows, mask, x[:real], _BAD_VALUES)
+            mask = self._finite(loader, rows, mask, x[:real], BAD_VALUES)
             x[:real][~mask] = 0  # estimators refuse them, and some layers make numbers of them
             outputs = np.asarray(self.model.predict_on_batch(x), np.float64)[:real]
             mask = self._finite(loader, rows, mask, outputs, _BAD_OUTPUT)
@@ -144,7 +144,7 @@ def _loaded(path: Path) -> Any:
         from bitesize.training.estimators import load_estimator  # it builds upon this module
 
         return load_estimator(path)
-    keras = load_keras()
+    keras = load_keras(f"the model {path}")
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises many types for damaged or foreign files

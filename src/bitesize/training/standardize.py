@@ -14,6 +14,7 @@ from bitesize.memory.budget import Budget
 from bitesize.outputs.finite import find_odd
 from bitesize.sources.base import Source
 from bitesize.spec import Field
+from bitesize.training.finite_rows import WAYS
 from bitesize.transforms.map import Map
 
 # Rows that are read at a time to measure them.
@@ -97,7 +98,7 @@ def measure_features(source: Source, budget: Budget, on_error: Any = "raise", ma
             odd = ~np.isfinite(rows).all(axis=0)
             if odd.any():
                 where = find_odd(source, budget)
-                raise BadFile(f"{_named(source, odd)} NaN or infinite values: {where}. Mend these rows or leave them out")
+                raise BadFile(f"{_named(source, odd)} NaN or infinite values: {where}. {WAYS}")
             # Chan's way to join two means: stable, and in one pass.
             step, apart = len(rows), rows.mean(axis=0) - mean
             squares += ((rows - rows.mean(axis=0)) ** 2).sum(axis=0) + apart**2 * count * step / (count + step)

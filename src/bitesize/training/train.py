@@ -6,6 +6,7 @@ import time
 from functools import partial
 from typing import Any, Protocol
 
+from bitesize.errors import NotFinite
 from bitesize.training.backend import load_keras
 from bitesize.training.classes import largest_class
 from bitesize.training.early_stopping import early_stopping
@@ -49,16 +50,21 @@ def train(job: Job, watcher: Watcher) -> dict[str, Any]:
         assert settings.early_stopping != "auto"
         stopping = early_stopping(settings.early_stopping, frozen=sum(each.end for each in job.phases if each.frozen))
         callbacks.append(stopping)
-    fit_phases(
-        job.model,
-        job.data,
-        [(phase.end, partial(phase.begin, job.model, steps)) for phase in job.phases],
-        validation_data=job.val_data,
-        checkpoint=job.checkpoint,
-        resume=job.goes_on,
-        callbacks=callbacks,
-        class_weight=_class_weights(job),
-    )
+    try:
+        fit_phases(
+            job.model,
+            job.data,
+            [(phase.end, partial(phase.begin, job.model, steps)) for phase in job.phases],
+            validation_data=job.val_data,
+            checkpoint=job.checkpoint,
+            resume=job.goes_on,
+            callbacks=callbacks,
+            class_weight=_class_weights(job),
+        )
+    except NotFinite as error:
+        if error.rows and job.checkpoint is None:
+            records.keep_trained(job.model)
+        raise
     if stopping is not None:
         job.run.save_model(job.model)  # the best epoch's weights
     bad = records.bad_rows()
@@ -143,16 +149,25 @@ class Records:
         line = {"epoch": epoch + 1, **figures, "seconds": round(time.perf_counter() - self._began, 3)}
         line["rows_per_second"] = round(rows / max(seconds, 1e-9), 1)
         self.epochs.append(line)
-        if len(self.epochs) == 1:
+        self._save(model, first=len(self.epochs) == 1)
+        job.run.write_history(self.epochs)
+        job.run.write_bad([tuple(row) for row in self.bad_rows()])
+        self._watcher.epoch(line)
+
+    def keep_trained(self, model: Any) -> None:
+        """Save the model of an epoch whose validation has failed; nothing where an epoch was not trained to its end."""
+        if self._batches == len(self._job.loader):
+            self._save(model, first=not self.epochs)
+
+    def _save(self, model: Any, *, first: bool) -> None:
+        job = self._job
+        if first:
             job.run.begin(model, job.config, job.classes, split=job.split, keeps_checkpoints=job.checkpoint is not None)
         else:
             job.run.save_model(model)
             if not self._noted:
                 job.run.write_config(job.config, job.classes)
         self._noted = True
-        job.run.write_history(self.epochs)
-        job.run.write_bad([tuple(row) for row in self.bad_rows()])
-        self._watcher.epoch(line)
 
 
 def _callback(records: Records) -> Any:

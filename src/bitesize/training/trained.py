@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 from collections.abc import Callable
@@ -10,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from bitesize.errors import BadSetting, NotFound
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.sources.base import Source
+from bitesize.sources.contents import shown
 from bitesize.sources.explanation import counted_reason
 from bitesize.sources.opening import open as open_data
 from bitesize.training.collecting import collect
@@ -20,6 +21,7 @@ from bitesize.training.given import Given
 from bitesize.training.predicting import OnError, predict_given, reason_of
 from bitesize.training.predictions import Predictions
 from bitesize.training.run import RunFolder
+from bitesize.training.saved_epoch import read_saved_epoch
 from bitesize.training.score import Scorer
 from bitesize.training.score import evaluate as measure
 from bitesize.transforms.base import Transform
@@ -33,9 +35,17 @@ def open_run(run: str | os.PathLike[str]) -> RunFolder:
 
     Raises
     ------
+    BadSetting
+        If it is no path.
     NotFound
         If it is not there or has no model yet.
     """
+    if not isinstance(run, str | os.PathLike):
+        raise BadSetting(
+            f'the path of a run\'s folder is needed, such as "runs/first", not {type(run).__name__} {run!r:.60}'
+        )
+    if shown(os.fspath(run)) != os.fspath(run):
+        raise NotFound(f"{shown(os.fspath(run))} does not exist")
     return RunFolder.open(os.path.dirname(run) or "." if os.path.isfile(run) else run)
 
 
@@ -49,6 +59,8 @@ def load(run: str | os.PathLike[str]) -> TrainedModel:
 
     Raises
     ------
+    BadSetting
+        If it is no path.
     NotFound
         If it is not there or has no model yet.
     BadFile
@@ -63,7 +75,10 @@ def load(run: str | os.PathLike[str]) -> TrainedModel:
     Traceback (most recent call last):
     bitesize.errors.NotFound: nowhere is not the folder of a finished run: it has no config.json
     """
-    return TrainedModel(open_run(run))
+    model = TrainedModel(open_run(run))
+    if (line := model.saved_epoch.unfinished) is not None:
+        _log.warning("load: %s: %s", model.folder, line)
+    return model
 
 
 class TrainedModel:
@@ -85,11 +100,14 @@ class TrainedModel:
         Shape of a row as the model takes it.
     folder : Path
         The run's folder.
+    saved_epoch : SavedEpoch
+        Of which epoch the model is, and whether the run is finished.
     """
 
     def __init__(self, run: RunFolder) -> None:
         self._scorer = Scorer(run)
         self.folder = run.path
+        self.saved_epoch = read_saved_epoch(run)
         self.classes: tuple[str, ...] = self._scorer.classes
         self.config: dict[str, Any] = self._scorer.config
         self.settings: dict[str, Any] = self.config["settings"]
@@ -242,14 +260,5 @@ class TrainedModel:
     def __repr__(self) -> str:
         classes = ", ".join(self.classes[:_SHOWN]) + (", ..." if len(self.classes) > _SHOWN else "")
         shape = " x ".join(map(str, self.input_shape)) or "one number"
-        return f"TrainedModel({str(self.folder)!r}: {self.settings['model']}, rows of {shape}, classes {classes}{self._score()})"
-
-    def _score(self) -> str:
-        """Return the last validation accuracy of the run's history, where there is one."""
-        try:
-            with (self.folder / "history.csv").open(encoding="utf-8-sig", newline="") as file:
-                lines = list(csv.DictReader(file))
-        except OSError:
-            return ""
-        accuracy = lines[-1].get("val_accuracy") if lines else None
-        return f", validation accuracy {float(accuracy):.3f} after {len(lines)} epochs" if accuracy else ""
+        more = "".join(f", {line}" for line in (self.saved_epoch.score, self.saved_epoch.unfinished) if line is not None)
+        return f"TrainedModel({str(self.folder)!r}: {self.settings['model']}, rows of {shape}, classes {classes}{more})"

@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 import traceback
-import warnings
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -191,19 +191,31 @@ def check_loss(model: Any, label: str) -> None:
     WrongModel
         If so: Keras would fail within the first batch, or compare numbers with outputs that mean something else.
     """
-    if not getattr(model, "compiled", False):
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras's, about a lambda that it would not load again: nothing is saved here
-        loss = (model.get_compile_config() or {}).get("loss")
-    name = loss.get("class_name", "") if isinstance(loss, dict) else loss
-    short = str(name).replace("_", "").lower()
-    known = {each.replace("_", "").lower() for each in dir(load_keras().losses)}
-    if short in known and short != "sparsecategoricalcrossentropy":
+    name, _ = compiled_loss(model)
+    known = {each.replace("_", "").lower(): each for each in sorted(dir(load_keras().losses))}
+    if name in known and name != "sparsecategoricalcrossentropy":
         raise WrongModel(
-            f"{label} comes compiled with the loss {name}, and labels are class numbers: compile it with "
+            f"{label} comes compiled with the loss {known[name]}, and labels are class numbers: compile it with "
             "sparse_categorical_crossentropy, or leave compile out"
         )
+
+
+def compiled_loss(model: Any) -> tuple[str, Mapping[str, Any]]:
+    """Return the loss that a model comes compiled with: its name in small letters alone, and its settings.
+
+    The name is empty where the model is not compiled, or with a loss of the user's; settings are empty where they are Keras's defaults.
+    """
+    loss = getattr(model, "loss", None) if getattr(model, "compiled", False) else None
+    if isinstance(loss, dict):  # by the name of the only output
+        loss = list(loss.values())
+    if isinstance(loss, list | tuple) and len(loss) == 1:
+        loss = loss[0]
+    name, config = loss if isinstance(loss, str) else "", {}
+    if isinstance(loss, load_keras().losses.Loss) and type(loss).__module__.startswith("keras."):
+        name, config = type(loss).__name__, loss.get_config()
+    elif getattr(loss, "__module__", "").startswith("keras."):
+        name = getattr(loss, "__name__", "")
+    return name.replace("_", "").lower(), config
 
 
 def _is_model(value: Any) -> bool:

@@ -15,6 +15,7 @@ from bitesize.outputs.finite import find_odd
 from bitesize.sources.base import Source
 from bitesize.sources.value_range import ValueRange, value_range
 from bitesize.spec import Encoded, Field
+from bitesize.training.finite_rows import WAYS
 from bitesize.training.standardize import measure_features
 from bitesize.transforms.base import Step, from_dict
 from bitesize.transforms.colour import Colour, Normalize, Scale
@@ -299,9 +300,7 @@ def _by_extremes(source: Source, values: Values, budget: Budget, on_error: Any) 
 def _refuse_not_finite(count: int, source: Source, budget: Budget) -> None:
     if count:
         values = "1 value is" if count == 1 else f"{count:,} values are"
-        raise BadFile(
-            f"{values} NaN or infinite in the training data: {find_odd(source, budget)}. Mend these rows or leave them out"
-        )
+        raise BadFile(f"{values} NaN or infinite in the training data: {find_odd(source, budget)}. {WAYS}")
 
 
 def _said(steps: Sequence[Step], values: Values, done: str) -> Scaling:

@@ -311,7 +311,7 @@ def of_array(what: NDArray[Any] | LazyArray | Node, options: Asked) -> Source:
         raise BadSetting(f"labels={labels!r}: an array has no names; pass one label a row")
     if not array.shape or getattr(array.dtype, "hasobject", False):
         raise BadSetting(
-            f"{what!r:.200} is no array of numbers with rows: a path, a list of paths, or an array of shape (rows, ...) is needed"
+            f"{what!r:.80} is no array of numbers with rows: a path, a list of paths, or an array of shape (rows, ...) is needed"
         )
     if array.dtype.names is not None:
         raise BadSetting(

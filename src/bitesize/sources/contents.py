@@ -1,0 +1,56 @@
+"""The contents of a file, given where its path is wanted."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from bitesize.decode.header import START_NBYTES, sniff
+from bitesize.errors import BadFile, BadSetting, UnsupportedFile
+from bitesize.memory.sizes import format_size
+
+# Longer texts are no paths of any system; of what is longer than a name may be, messages show the beginning.
+_LONGEST_PATH, _LONGEST_NAME, _SHOWN = 4096, 255, 80
+
+
+def shown(text: str) -> str:
+    """Return a path for a message: whole, unless it is longer than a name of a file can be.
+
+    Examples
+    --------
+    >>> shown("photos/1.jpg"), len(shown("x" * 5000)) < 120
+    ('photos/1.jpg', True)
+    """
+    if len(text) <= _LONGEST_PATH and max(map(len, text.split(os.sep))) <= _LONGEST_NAME:
+        return text
+    return f"{text[:_SHOWN]}... ({len(text):,} characters)"
+
+
+def refuse_contents(data: Any, way: str) -> None:
+    """Refuse bytes that hold a file rather than its path, by themselves or in a list.
+
+    Parameters
+    ----------
+    data
+        What was given.
+    way
+        What takes an image that is in memory, for the message.
+
+    Raises
+    ------
+    BadSetting
+        If so. None of the bytes are printed.
+    """
+    each = data[0] if isinstance(data, list | tuple) and data else data
+    if not isinstance(each, bytes | bytearray) or os.path.exists(bytes(each[:_LONGEST_PATH])):
+        return
+    start = bytes(each[:START_NBYTES])
+    try:
+        kind = f"a {sniff(start)} image"
+    except UnsupportedFile:
+        kind = "an image"
+    except BadFile:
+        if b"\0" not in start and len(each) <= _LONGEST_PATH and isinstance(each, bytes):
+            return  # a path that does not exist, which is said elsewhere
+        kind = "the contents of a file"
+    raise BadSetting(f"{format_size(len(each))} of bytes, {kind}, and a path is needed: pass the file's path{way}")

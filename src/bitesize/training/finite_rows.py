@@ -1,0 +1,84 @@
+"""Rows with values that are NaN or infinite, before they reach a model: they are bad rows, or refused."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadFile, BadRows
+from bitesize.memory.budget import Budget
+from bitesize.memory.sizes import counted
+from bitesize.outputs.finite import find_odd
+from bitesize.sources.around import Around
+from bitesize.sources.base import Source
+from bitesize.sources.rows import Into, Located, raise_bad
+from bitesize.spec import Field
+
+BAD_VALUES = "values that are NaN or infinite"
+# How the command line leaves such rows out.
+WAYS = "Mend these rows, or leave them out with --on-error skip"
+# Rows of a sample, as many as the range of values is measured on.
+_SAMPLE = 64
+
+
+def watch_rows(train: Source, val: Source | None, on_error: str, budget: Budget) -> tuple[Source, Source | None]:
+    """Return both sources so that rows with such values are bad rows, where bad rows are skipped.
+
+    Elsewhere the sources stay as they are; evenly spaced rows of the validation data are looked at, which else would cost an epoch.
+
+    Raises
+    ------
+    BadFile
+        If some of these have values that are NaN or infinite; they are named.
+    """
+    if on_error != "skip":
+        if val is not None and _may_be_odd(val):
+            _refuse_odd_sample(val, budget)
+        return train, val
+    train = FiniteRows(train) if _may_be_odd(train) else train
+    return train, FiniteRows(val) if val is not None and _may_be_odd(val) else val
+
+
+def _may_be_odd(source: Source) -> bool:
+    what = source.spec["x"]
+    return isinstance(what, Field) and (what.dtype.kind == "f" or what.dtype.name == "bfloat16")
+
+
+def _refuse_odd_sample(val: Source, budget: Budget) -> None:
+    rows = np.unique(np.linspace(0, len(val) - 1, min(_SAMPLE, len(val))).astype(np.int64))
+    found = find_odd(val.subset(rows), budget, at_once=1)
+    if found.odd:
+        have = "has" if len(found.odd) == 1 else "have"
+        raise BadFile(
+            f"{counted(len(found.odd), 'row')} of {len(rows)} that were looked at in the validation data {have} {BAD_VALUES}: {found}. {WAYS}"
+        )
+
+
+class FiniteRows(Around):
+    """The rows of a source; those with values of ``x`` that are NaN or infinite are bad rows."""
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read rows, then look at those that could be read."""
+        bad: dict[int, Exception] = {}
+        try:
+            super().read(rows, into)
+        except BadRows as error:
+            bad = error.causes
+        if "x" in into:
+            for i, row in enumerate(rows.tolist()):
+                if i not in bad and not _is_finite(into["x"][i]):
+                    bad[i] = BadFile(f"{self.describe(row)}: {BAD_VALUES}")
+        raise_bad(bad)
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Return None: rows are looked at."""
+        return None
+
+    def fingerprint(self) -> str:
+        """Return that of the base: a run may be continued with another ``on_error``."""
+        return self.base.fingerprint()
+
+
+def _is_finite(values: NDArray[np.floating]) -> bool:
+    # NaN is the least and the greatest of any values that it is among; no array of the row's size is made.
+    return not values.size or bool(np.isfinite(values.min()) and np.isfinite(values.max()))

@@ -1,0 +1,201 @@
+"""What a model's outputs are: logits or probabilities, as its last layers tell, or else its values for a few rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import WrongModel
+from bitesize.training.backend import load_keras
+from bitesize.training.user_model import compiled_loss
+
+Output = Literal["logits", "probabilities"]
+
+# Layers and operations of Keras that leave values what they are, by their names.
+_PASSED = frozenset((
+    "ActivityRegularization", "AlphaDropout", "Cast", "Dropout", "ExpandDims", "Flatten", "GaussianDropout", "GaussianNoise", "Identity",
+    "Reshape", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "Squeeze",
+))  # fmt: skip
+# Activations that end a model; the softmax of the logarithms of probabilities is these probabilities.
+_OF_LOGITS = frozenset(("linear", "logsoftmax"))
+# Layers and operations that only limit values: what they make is neither.
+_LIMITING = frozenset((
+    "celu", "elu", "exponential", "gelu", "glu", "hardshrink", "hardsigmoid", "hardsilu", "hardtanh", "leakyrelu", "logsigmoid", "mish",
+    "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "sparseplus", "sparsesigmoid",
+    "squareplus", "swish", "tanh", "tanhshrink", "threshold", "sparsemax",
+))  # fmt: skip
+# Rows of probabilities sum to 1 within these; half precision has three digits.
+_NEAR, _NEAR_OF_HALVES = 1e-3, 2e-2
+_THROUGH = "through"
+
+
+def declared_output(model: Any, label: str) -> Output | None:
+    """Return what a model's last layers say that its outputs are; None where they do not say, as layers of the user's do not.
+
+    Parameters
+    ----------
+    model
+        Of Keras, built.
+    label
+        Its name, for messages.
+
+    Raises
+    ------
+    WrongModel
+        If it ends in a sigmoid, or in another activation that makes neither logits nor probabilities.
+    """
+    classes = model.output_shape[-1] if hasattr(model, "output_shape") else None
+    found = _of_model(model)
+    if found in (None, _THROUGH):
+        return None
+    if found == "softmax":
+        return "probabilities"
+    if found in _OF_LOGITS:
+        return "logits"
+    if classes == 1:
+        return None
+    raise WrongModel(
+        f"the model {label} ends in {found}, which gives neither logits nor probabilities that sum to 1: end it in "
+        f'keras.layers.Dense({classes}), or in keras.layers.Dense({classes}, activation="softmax")'
+    )
+
+
+def choose_output(model: Any, label: str, sample: Callable[[], NDArray[np.float32]]) -> tuple[Output, list[str]]:
+    """Choose what a model's outputs are taken for; where its layers do not say, by its outputs for a few rows.
+
+    Parameters
+    ----------
+    model, label
+        As `declared_output` takes them.
+    sample
+        Reads these rows, as training gives them to the model.
+
+    Returns
+    -------
+    output : str
+    said : list of str
+        A line on the choice, where outputs were looked at.
+
+    Raises
+    ------
+    WrongModel
+        If the model comes compiled with a loss for the other, or cannot take the rows.
+    """
+    output, said = declared_output(model, label), []
+    if output is None:
+        rows = sample()
+        output = "probabilities" if _are_probabilities(model, label, rows) else "logits"
+        of = f"{len(rows)} rows" if len(rows) != 1 else "1 row"
+        why = "lie in 0 ... 1 and sum to 1" if output == "probabilities" else "do not sum to 1, or leave 0 ... 1"
+        ways = (
+            "a keras.layers.Softmax() as its last layer says probabilities, a keras.layers.Dense without activation logits"
+        )
+        said = [f"output: taken as {output}, since what the model gives for {of} of the training data {why} ({ways})"]
+    check_agreement(model, label, output)
+    return output, said
+
+
+def check_agreement(model: Any, label: str, output: Output | None) -> None:
+    """Refuse a model that comes compiled with a loss for logits and gives probabilities, or the other way round.
+
+    Raises
+    ------
+    WrongModel
+        If so: Keras would train on wrong losses without a word.
+    """
+    name, config = compiled_loss(model)
+    if output is None or name != "sparsecategoricalcrossentropy":
+        return
+    of_logits = bool(config.get("from_logits", False))
+    if of_logits == (output == "logits"):
+        return
+    loss = "keras.losses.SparseCategoricalCrossentropy(from_logits={})"
+    classes = model.output_shape[-1] if hasattr(model, "output_shape") else "classes"
+    if of_logits:
+        other = f"end it in keras.layers.Dense({classes}), without softmax"
+        why = "its outputs are probabilities"
+    else:
+        other = f'end it in keras.layers.Dense({classes}, activation="softmax")'
+        why = "its outputs are logits"
+    raise WrongModel(
+        f"the model {label} comes compiled with a loss for {'logits' if of_logits else 'probabilities'} (from_logits={of_logits}), and {why}: "
+        f"compile it with {loss.format(not of_logits)}, {other}, or leave compile out"
+    )
+
+
+def _are_probabilities(model: Any, label: str, rows: NDArray[np.float32]) -> bool:
+    keras = load_keras()
+    try:
+        given = model(keras.ops.convert_to_tensor(rows), training=False)
+        halves = keras.backend.standardize_dtype(given.dtype) in ("float16", "bfloat16")
+        values = np.asarray(keras.ops.convert_to_numpy(given)).astype(np.float64)
+    except Exception as error:  # layers raise many types where rows do not suit them
+        raise WrongModel(
+            f"the model {label} cannot take rows of shape {rows.shape[1:]}: {' '.join(str(error).split())[:500]}"
+        ) from error
+    values = values[np.isfinite(values).all(axis=1)]
+    if not len(values):
+        return False
+    near = _NEAR_OF_HALVES if halves else _NEAR
+    within = values.min() >= 0 and values.max() <= 1 + near
+    return bool(within and np.abs(values.sum(axis=1) - 1).max() <= near)
+
+
+def _of_model(model: Any) -> str | None:
+    """Return the activation that a model ends in; `_THROUGH` if it passes values on, None where that is not known."""
+    if not _is_of_keras(model):
+        return None  # its call may do anything
+    kind = type(model).__name__
+    if kind == "Sequential":
+        found = (_of_layer(layer) for layer in reversed(model.layers))
+        return next((each for each in found if each != _THROUGH), _THROUGH)
+    if kind != "Functional" or len(model.outputs) != 1:
+        return None
+    tensor = model.outputs[0]
+    while True:
+        operation, node, _ = tensor._keras_history
+        if type(operation).__name__ == "InputLayer":
+            return _THROUGH
+        found_here = _of_layer(operation)
+        if found_here != _THROUGH:
+            return found_here
+        inputs = operation._inbound_nodes[node].input_tensors
+        if len(inputs) != 1:
+            return None
+        tensor = inputs[0]
+
+
+def _of_layer(layer: Any) -> str | None:
+    """Return the activation that a layer or operation of Keras ends in, as `_of_model` does."""
+    if not _is_of_keras(layer):
+        return None
+    kind = type(layer).__name__
+    if hasattr(layer, "layers"):
+        return _of_model(layer)
+    if kind in ("InputLayer", *_PASSED):
+        return _THROUGH
+    name = kind.lower()
+    if name == "softmax":
+        return "softmax" if layer.axis == -1 else None
+    if name == "activation" and _name_of(layer.activation) == "linear":
+        return _THROUGH
+    if hasattr(layer, "activation"):
+        return _name_of(layer.activation)
+    return name if name in _LIMITING or name in _OF_LOGITS else None
+
+
+def _name_of(activation: Any) -> str | None:
+    """Return the name of an activation of Keras; None for a function of another's, which may do anything."""
+    if hasattr(activation, "call"):  # a layer in the place of a function
+        return _of_layer(activation)
+    if not getattr(activation, "__module__", "").startswith("keras."):
+        return None
+    name = activation.__name__.replace("_", "").lower()
+    return name if name == "softmax" or name in _LIMITING or name in _OF_LOGITS else None
+
+
+def _is_of_keras(thing: Any) -> bool:
+    return type(thing).__module__.startswith("keras.")
