@@ -164,4 +164,6 @@ def _summary(scene: Scene, run: Path, seconds: float, failed: bool, folder: Path
     table.add_row("trained", "-", f"{summary['rows_per_second']:,.0f} images/s, {seconds:.0f} s")
     console.print(table, highlight=False)
     console.print(f"\nEverything is in [bold]{plain(folder)}[/]; a second demo uses it again. Next:", highlight=False)
-    console.print(f"  {plain(command('evaluate', run, folder / scene.folder))}", highlight=False, soft_wrap=True)
+    console.print(
+        f"  {plain(command('evaluate', run, folder / scene.folder, '--part', 'val'))}", highlight=False, soft_wrap=True
+    )
