@@ -356,7 +356,7 @@ def test_columns_are_taken_by_their_names(tmp_path):
     np.testing.assert_allclose(found.probabilities, model.predict(x).probabilities, atol=1e-5)
     np.testing.assert_allclose(found.probabilities[:1], model.predict(x[0]).probabilities, atol=1e-5)
     np.testing.assert_allclose(found.probabilities[:2], model.predict(x[:2].tolist()).probabilities, atol=1e-5)
-    with pytest.raises(bs.BadSetting, match="the DataFrame has no column 'c'"):
+    with pytest.raises(bs.BadSetting, match="the data has no column 'c'"):
         model.predict(table[["a", "b"]])
     with pytest.raises(bs.BadSetting, match="was not trained on images"):
         model.predict(Image.new("RGB", (30, 30)))
@@ -381,3 +381,28 @@ def test_rows_in_other_units_among_the_rest_are_pointed_out(name, request, tmp_p
     assert line.startswith("warning: 1 row is on a scale of 0 to 1, and the run was trained on 0 to 255, such as ")
     assert "07.npy: results for them may be wrong" in line
     assert "07.npy" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["array", "one array", "list", "file"])
+def test_rows_whose_channels_come_first_are_refused_with_the_shape_that_was_given(of_photos, form, tmp_path):
+    row = np.zeros((3, SIDE, SIDE), np.uint8)
+    np.save(tmp_path / "row.npy", row)
+    what = {"array": np.stack([row, row]), "one array": row, "list": [row], "file": tmp_path / "row.npy"}[form]
+    with pytest.raises(bs.BadSetting, match=r"has \(3, 24, 24\): channels first\? .* row\.transpose\(1, 2, 0\)"):
+        of_photos.predict(what, on_error="raise")
+
+
+def test_bytes_of_0_and_1_are_warned_of_where_the_run_had_0_to_255(of_photos, caplog):
+    masks = np.random.default_rng(0).integers(0, 2, (4, SIDE, SIDE, 3)).astype(np.uint8)
+    (line,) = of_photos.predict(masks).said
+    assert line.startswith(
+        "warning: the run was trained on values of uint8 from 0 to 255, and the data has uint8 from 0 to 1"
+    )
+    assert "bring the data to 0 to 255 first" in caplog.text
+    assert of_photos.predict(masks * 255).said == ()
+
+
+def test_data_without_labels_are_refused_in_words_of_python(of_photos):
+    for data in (np.zeros((4, SIDE, SIDE, 3), np.uint8), bs.open(np.zeros((4, SIDE, SIDE, 3), np.uint8))):
+        with pytest.raises(bs.BadSetting, match=r"^the data has no classes: .* labels=NAME$"):
+            of_photos.evaluate(data)

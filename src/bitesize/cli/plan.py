@@ -11,10 +11,12 @@ from bitesize.cli.console import (
     console,
     counted,
     in_options,
+    in_seconds,
     plain,
     print_json,
     print_understood,
     print_warning,
+    say,
     say_when_compiling,
     understood,
 )
@@ -136,20 +138,20 @@ def plan(
     print_plan(made)
     if least is not None:
         beside = ", with validation," if val is not None else ""
-        _say(f"bitesize train{beside} needs at least --memory {format_size(least, ceil=True).replace(' ', '')}.")
+        say(plain(f"bitesize train{beside} needs at least --memory {format_size(least, ceil=True).replace(' ', '')}."))
     if refusal is None:
         for line in said:
-            _say(line)
+            say(plain(line))
     else:
-        _say(f"bitesize train would refuse this data: {refusal}.")
+        say(plain(f"bitesize train would refuse this data: {in_options(refusal)}."))
     for warning in warnings:
         print_warning(warning)
     if side is not None:
         _print_model_side(side, made.batch_size)
     if measured:
         console.print(
-            f"[bold green]{measured['rows_per_second']:,.0f} rows/s[/], an epoch in {measured['seconds_an_epoch']:,.1f} s. "
-            f"{measured['verdict']}.",
+            f"[bold green]{measured['rows_per_second']:,.0f} rows/s[/], an epoch in {in_seconds(measured['seconds_an_epoch'])}. "
+            f"{in_options(measured['verdict'])}.",
             highlight=False,
         )
 
@@ -268,10 +270,6 @@ def _hint_at_bytes(source: Source, budget: Budget) -> list[str]:
     return [
         f"The values of {counted(found.rows, 'row')} are whole numbers of 0 to 255: as uint8 the data would take {small}."
     ]
-
-
-def _say(text: str) -> None:
-    console.print(plain(text), highlight=False, soft_wrap=True)
 
 
 def _measure(loader: Loader) -> dict[str, Any]:
