@@ -1,5 +1,7 @@
 """The command line speaks of its options, and the library of its settings."""
 
+import re
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -8,6 +10,8 @@ import bitesize as bs
 from bitesize.cli import console
 from bitesize.cli.console import in_options, in_seconds
 from bitesize.sources import kinds
+from bitesize.training.classes import with_classes
+from bitesize.training.data import named
 
 
 def test_a_verdict_names_the_options():
@@ -40,3 +44,12 @@ def test_a_terminal_breaks_lines_between_words_and_leaves_paths_whole(monkeypatc
         printed = capsys.readouterr().out.splitlines()
         assert len(printed) == lines
         assert " ".join(line.strip() for line in printed) == text
+
+
+def test_data_without_labels_are_refused_in_words_of_python_and_of_the_command_line():
+    said = re.escape(
+        "the data has no classes: it has the field x alone. Labels are found under y or label, or by labels=NAME"
+    )
+    with pytest.raises(bs.BadSetting, match=f"^{said}$") as caught:
+        with_classes(bs.open(np.zeros((4, 8, 8, 3))), None, named(np.zeros(3)))
+    assert in_options(str(caught.value)).endswith("or by --labels NAME")
