@@ -117,7 +117,7 @@ def test_columns_come_in_the_order_of_the_run(tmp_path):
         json.loads(run("evaluate", tmp_path / "run", tmp_path / name, "--json").stdout)
         for name in ("t.parquet", "turned.parquet")
     ]
-    assert found[0] == found[1] | {"left_out": found[0]["left_out"]}
+    assert found[0] == found[1] | {name: found[0][name] for name in ("left_out", "training_rows")}
     assert found[0]["accuracy"] > 0.9
     assert "no column 'b', which the run was trained on" in refused("evaluate", tmp_path / "run", tmp_path / "less.parquet")
 
