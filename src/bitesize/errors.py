@@ -88,7 +88,15 @@ class TooManyBadRows(BitesizeError, ValueError):
 
 
 class DoesNotFit(BitesizeError, MemoryError):
-    """Something needs more memory than there is room for; nothing was allocated."""
+    """Something needs more memory than there is room for; nothing was allocated.
+
+    Attributes
+    ----------
+    enough : int
+        Bytes that the budget would have to be for this need; 0 where that is not known.
+    """
+
+    enough = 0
 
 
 class BatchesHeld(BitesizeError, MemoryError):

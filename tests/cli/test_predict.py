@@ -112,7 +112,7 @@ def test_predictions_of_last_time_beside_the_files_change_nothing(trained, given
     monkeypatch.chdir(given)
     run("predict", trained[0], ".")
     picture(5).save(given / "11.png")
-    run("predict", trained[0], ".")
+    run("predict", trained[0], ".", "--overwrite")
     lines = lines_of(given / "predictions.csv")
     assert names(lines) == ["1.png", "2.png", "3.jpg", "4.HEIC", "5.docx", "6.npy", "10.png", "11.png", "predictions.csv"]
     assert lines[7]["predicted"] == CLASSES[1]

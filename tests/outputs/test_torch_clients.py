@@ -76,6 +76,14 @@ def test_update_bn_takes_tuples():
     assert torch.allclose(model[1].running_mean, mean, atol=0.05)
 
 
+def test_update_bn_of_dicts_is_an_error_that_names_as_tuple():
+    with make_loader() as loader:
+        dicts = bs.to_torch(loader)
+        for batches in (dicts, torch.utils.data.DataLoader(dicts, batch_size=None)):
+            with pytest.raises(bs.BadSetting, match=r"update_bn .*bs\.to_torch\(loader, as_tuple=True\)"):
+                torch.optim.swa_utils.update_bn(batches, make_model())
+
+
 def test_what_stands_in_a_tuple():
     with make_loader(weights=True) as loader:
         x, y, w = next(iter(bs.to_torch(loader, as_tuple=True)))

@@ -107,6 +107,6 @@ def test_what_is_missing_is_named_as_pip_installs_it():
             return b""
 
     with pytest.raises(
-        bs.MissingPackage, match=r"other files needs a_package_that_is_nowhere: pip install a_package_that_is_nowhere$"
+        bs.MissingPackage, match=r"other files need a_package_that_is_nowhere: pip install a_package_that_is_nowhere$"
     ):
         need(Other)

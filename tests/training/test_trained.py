@@ -358,7 +358,7 @@ def test_columns_are_taken_by_their_names(tmp_path):
     np.testing.assert_allclose(found.probabilities, model.predict(x).probabilities, atol=1e-5)
     np.testing.assert_allclose(found.probabilities[:1], model.predict(x[0]).probabilities, atol=1e-5)
     np.testing.assert_allclose(found.probabilities[:2], model.predict(x[:2].tolist()).probabilities, atol=1e-5)
-    with pytest.raises(bs.BadSetting, match="the DataFrame has no column 'c'"):
+    with pytest.raises(bs.BadSetting, match="the data has no column 'c'"):
         model.predict(table[["a", "b"]])
     with pytest.raises(bs.BadSetting, match="was not trained on images"):
         model.predict(Image.new("RGB", (30, 30)))
@@ -417,3 +417,20 @@ def test_no_message_repeats_a_long_text(of_arrays):
         with pytest.raises(bs.NotFound, match="does not exist") as caught:
             takes("x" * 5000)
         assert len(str(caught.value)) < 150
+
+
+@pytest.mark.parametrize("form", ["array", "one array", "list", "file"])
+def test_rows_whose_channels_come_first_are_refused_with_the_shape_that_was_given(of_photos, form, tmp_path):
+    row = np.zeros((3, SIDE, SIDE), np.uint8)
+    np.save(tmp_path / "row.npy", row)
+    what = {"array": np.stack([row, row]), "one array": row, "list": [row], "file": tmp_path / "row.npy"}[form]
+    with pytest.raises(bs.BadSetting, match=r"has \(3, 24, 24\): channels first\? .* row\.transpose\(1, 2, 0\)"):
+        of_photos.predict(what, on_error="raise")
+
+
+def test_bytes_of_0_and_1_are_warned_of_where_the_run_had_0_to_255(of_photos, caplog):
+    masks = np.random.default_rng(0).integers(0, 2, (4, SIDE, SIDE, 3)).astype(np.uint8)
+    (line,) = of_photos.predict(masks).said
+    assert "values of uint8 from 0 to 255, and the data has uint8 from 0 to 1: bring" in line
+    assert "bring the data to 0 to 255 first" in caplog.text
+    assert of_photos.predict(masks * 255).said == ()

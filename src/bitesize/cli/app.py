@@ -81,14 +81,14 @@ def main() -> None:
 
 def _report(error: Exception) -> int:
     """Print an error of our own tree as one line; others are bugs and keep their traceback."""
-    from bitesize.errors import BitesizeError, TooManyBadRows
+    from bitesize.errors import BitesizeError, DoesNotFit, TooManyBadRows
 
     if not isinstance(error, BitesizeError) or os.environ.get("BITESIZE_DEBUG"):
         raise error
     errors.print(f"[bold red]error:[/] {plain(_in_options(error))}", highlight=False, soft_wrap=True)
     if isinstance(error, TooManyBadRows):
         errors.print("bitesize check DATA lists all of them; --max-bad allows more.", highlight=False)
-    elif error.row is not None:
+    elif error.row is not None and not isinstance(error, DoesNotFit):
         errors.print(
             "bitesize check DATA lists all that cannot be read (--move-bad DIR moves damaged files away); --on-error skip continues "
             "without them.",
@@ -104,10 +104,11 @@ def _in_options(error: Exception) -> str:
     from bitesize.sources.splits import InParts
 
     if isinstance(error, DoesNotFit):
-        text = str(error).replace("ower batch_size", "ower --batch-size")
-        return re.sub(
+        text = str(error).replace("ower batch_size", "ower --batch-size").replace("with batch_size=", "with --batch-size ")
+        text = re.sub(
             r'([Rr])aise memory to "(\S+) (\w+)"',
             lambda found: f"{'Give' if found[1] == 'R' else 'give'} --memory {found[2]}{found[3]}",
             text,
         )
+        return re.sub(r'or to "(\S+) (\w+)" with', r"or \1\2 with", text)
     return error.told("--split {}") if isinstance(error, InParts) else in_options(str(error))

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, errors, print_json, print_understood, say_when_compiling
+from bitesize.cli.console import (
+    console,
+    counted,
+    errors,
+    in_options,
+    in_seconds,
+    print_json,
+    print_understood,
+    say_when_compiling,
+)
 from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Memory, Opening, opens_data, parse_batch_size
 
 if TYPE_CHECKING:
@@ -161,7 +170,7 @@ def _print(result: dict[str, Any], rows: int) -> None:
     total = sum(spent.values()) or 1.0
     console.print(
         f"[bold green]{result['rows_per_second']:,.0f} rows/s[/], an epoch of {counted(rows, 'row')} in "
-        f"{result['seconds_an_epoch']:,.1f} s; {result['first_rows_per_second']:,.0f} rows/s at the start",
+        f"{in_seconds(result['seconds_an_epoch'])}; {result['first_rows_per_second']:,.0f} rows/s at the start",
         highlight=False,
     )
     if result["share_of_bound"] is None:
@@ -185,7 +194,7 @@ def _print(result: dict[str, Any], rows: int) -> None:
         if seconds > 0.005 * total:
             table.add_row(what, f"{seconds / total:.0%}")
     console.print(table)
-    console.print(f"{result['verdict']}.", highlight=False)
+    console.print(f"{in_options(result['verdict'])}.", highlight=False)
     console.print(f"peak loader memory {format_size(result['peak_bytes'])}", highlight=False)
     if result["bad_rows"]:
         bad = counted(result["bad_rows"], "row")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitesize.cli.console import console, plain, print_json
-from bitesize.cli.options import Json
+from bitesize.cli.options import Json, Overwrite, refuse_to_replace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +32,7 @@ def concat(
     memory: Annotated[
         str, typer.Option(metavar="SIZE", help="What may be held. More than the default makes nothing faster.")
     ] = "128MiB",
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Join arrays into one `.npy` file, as np.concatenate (or np.stack) and np.save would, whatever their size."""
@@ -42,9 +43,11 @@ def concat(
     from bitesize.errors import BadSetting, BitesizeError
     from bitesize.files.scan import matching
     from bitesize.lazy.functions import images_joined
+    from bitesize.lazy.save import target_of
     from bitesize.memory.budget import Budget
     from bitesize.memory.sizes import format_size
 
+    refuse_to_replace(str(target_of(out)), overwrite)
     budget, begun = Budget(memory), time.perf_counter()
     try:
         # Patterns that no shell has taken apart, as on Windows or in quotes.

@@ -82,6 +82,8 @@ def in_options(text: str) -> str:
         ', and last="drop" leaves them out (last="short" keeps them)',
         " and are left out (a smaller --batch-size leaves out fewer)",
     )
+    text = text.replace("larger batch_size", "larger --batch-size")
+    text = re.sub(r"\bthreads=(\d+) would", r"--threads \1 would", text)
     for name in ("orient", "file_is_row"):
         text = text.replace(f"{name}=False", f"--no-{name.replace('_', '-')}").replace(f"{name}=True", _OPTIONS[name])
     return _SETTING.sub(lambda found: _OPTIONS[found[1]] + (" " if found[2] else ""), text)
@@ -141,6 +143,17 @@ def say_when_compiling() -> None:
     )
 
 
+def in_seconds(time: float) -> str:
+    """Return a time in seconds with as many digits as say something.
+
+    Examples
+    --------
+    >>> in_seconds(0.0312), in_seconds(1234.56)
+    ('0.031 s', '1,234.6 s')
+    """
+    return f"{time:,.1f} s" if time >= 1 else f"{time:.2g} s"
+
+
 def plain(text: object) -> str:
     """Escape what a user named, such as a folder ``[bold]``, so that it is not taken for markup."""
     return escape(readable(str(text)))
@@ -160,13 +173,19 @@ def print_understood(source: Source, also: Iterable[str] = (), *, measure: bool 
     """Print what the data was understood to be, what was chosen and what was left out; safe, whatever the names."""
     for heading, text in source.explain(measure=measure).lines():
         style = {"chosen": "cyan", "note": "yellow", "left out": "yellow"}.get(heading, "bold")
-        console.print(f"[{style}]{heading:<9}[/] {plain(in_options(text))}", highlight=False, soft_wrap=True)
+        say(f"[{style}]{heading:<9}[/] {plain(in_options(text))}")
     known = set(understood(source))
     for line in dict.fromkeys(also):
         if line.startswith("warning: "):
             print_warning(line.removeprefix("warning: "))
         elif line not in known:
-            console.print(plain(line), highlight=False, soft_wrap=True)
+            say(plain(line))
+
+
+def say(text: str) -> None:
+    """Print a line: on a terminal broken between words, unless one of them, such as a path, is longer than its width."""
+    broken = console.is_terminal and max(map(len, text.split()), default=0) <= console.width
+    console.print(text, highlight=False, soft_wrap=not broken)
 
 
 def print_warning(text: str) -> None:

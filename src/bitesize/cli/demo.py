@@ -109,7 +109,7 @@ def _make(scene: Scene, data: Path, yes: bool) -> None:
     """Make the data, unless an earlier demo did."""
     from bitesize.cli.bar import counting
     from bitesize.cli.demo_data import write_arrays, write_photos
-    from bitesize.errors import DoesNotFit
+    from bitesize.errors import BadSetting, DoesNotFit
     from bitesize.memory.sizes import format_size
 
     made = data.parent / f"{data.name}.json"
@@ -119,6 +119,8 @@ def _make(scene: Scene, data: Path, yes: bool) -> None:
             f"using the {scene.count:,} files in [bold]{plain(data)}[/] that an earlier demo made", highlight=False
         )
         return
+    if data.exists() and not made.is_file():
+        raise BadSetting(f"{data} exists, and no demo made it: another --folder keeps it")
     data.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(data.parent).free
     if free < scene.disk * 1.05:
@@ -130,6 +132,7 @@ def _make(scene: Scene, data: Path, yes: bool) -> None:
             f"This writes {format_size(scene.disk)} to {plain(data)} ({format_size(free)} are free).", highlight=False
         )
         typer.confirm("Continue?", abort=True)
+    made.write_text("{}", encoding="utf-8")  # so that a demo that is interrupted can be repeated
     shutil.rmtree(data, ignore_errors=True)
     write: Callable[..., Any] = write_arrays if scene is FULL else write_photos
     with counting("making pictures", scene.count, unit="pictures") as progress:
@@ -161,4 +164,6 @@ def _summary(scene: Scene, run: Path, seconds: float, failed: bool, folder: Path
     table.add_row("trained", "-", f"{summary['rows_per_second']:,.0f} images/s, {seconds:.0f} s")
     console.print(table, highlight=False)
     console.print(f"\nEverything is in [bold]{plain(folder)}[/]; a second demo uses it again. Next:", highlight=False)
-    console.print(f"  {plain(command('evaluate', run, folder / scene.folder))}", highlight=False, soft_wrap=True)
+    console.print(
+        f"  {plain(command('evaluate', run, folder / scene.folder, '--part', 'val'))}", highlight=False, soft_wrap=True
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling
 from bitesize.cli.named_run import open_run
@@ -21,12 +23,21 @@ def evaluate(
     memory: Memory = "auto",
     on_error: OnError = "raise",
     max_bad: MaxBad = 0.01,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="val|train",
+            help="Take only the rows of the run's own data that it was validated on, or trained on. All rows by default.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure a trained model: loss, accuracy, each class, and the confusion matrix. Each row counts once. Data are opened as the run's were."""
     from bitesize.cli.bar import counting
+    from bitesize.errors import BadSetting
     from bitesize.memory.budget import Budget
     from bitesize.training.data import open_for_run
+    from bitesize.training.rows_of_run import rows_of_part, split_of, training_rows_line
     from bitesize.training.trained import TrainedModel
 
     say_when_compiling()
@@ -34,6 +45,12 @@ def evaluate(
     folder = open_run(run)
     config = {**folder.config(), "classes": folder.classes()}
     source = open_for_run(config, data, opening.settings, labels=opening.labels, split=opening.split, labelled=True)
+    if part not in (None, "val", "train"):
+        raise BadSetting(f"--part is val or train, not {part!r}")
+    split = split_of(folder.path, config, data, source)
+    if part is not None:
+        source = source.subset(rows_of_part(split, part, folder.path))
+    line = None if part == "val" else training_rows_line(split, len(source))
     model, budget = TrainedModel(folder), Budget(memory)
 
     with ExitStack() as stack:
@@ -42,12 +59,12 @@ def evaluate(
         def planned(said: list[str]) -> None:
             """Print what the data was understood to be, and what was adapted; then show progress."""
             if not json:
-                print_understood(source, said)
+                print_understood(source, [*said, *([f"warning: {line}"] if line else [])])
             advance.append(stack.enter_context(counting("evaluating", len(source), hide=json, budget=budget)))
 
         result = model.evaluate_source(source, budget, action, max_bad, lambda rows: advance[0](rows), planned)
     if json:
-        print_json(result)
+        print_json(result | ({"training_rows": len(split["train"])} if line else {}))
     else:
         _print(result)
 

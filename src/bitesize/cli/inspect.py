@@ -8,7 +8,7 @@ import typer
 
 from bitesize.cli.console import console, counted, plain, print_understood, say_when_compiling
 from bitesize.cli.named_run import open_run
-from bitesize.cli.options import Data, ImageSize, Opening, opens_data
+from bitesize.cli.options import Data, ImageSize, Opening, Overwrite, opens_data, refuse_to_replace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +34,7 @@ def inspect(
         str | None, typer.Option(metavar="RUN", help="Show what this run's model was trained on, instead of the defaults.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides which rows, and the chance.")] = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw a grid of rows, each as it is stored beside what training makes of it, so that you see what the model sees."""
     import bitesize as bs
@@ -43,6 +44,7 @@ def inspect(
     if rows < 1 or draws < 1:
         raise BadSetting("--rows and --draws must be at least 1")
     kind = _kind_of(out)
+    refuse_to_replace(out, overwrite)
     if rows > _MOST_ROWS or draws > _MOST_DRAWS:
         raise BadSetting(
             f"--rows is at most {_MOST_ROWS} and --draws {_MOST_DRAWS}: a larger picture could not be looked at"

@@ -41,6 +41,7 @@ ImageSize = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead, for scripts.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out, if there is such a file already.")]
 OnError = Annotated[
     str,
     typer.Option(
@@ -65,6 +66,22 @@ Model = Annotated[
         "(shape, classes), and returns a Keras model. bitesize models lists them.",
     ),
 ]
+
+
+def refuse_to_replace(out: str, overwrite: bool) -> None:
+    """Raise before any work where a file that is to be written is there already, and may be of value to somebody.
+
+    Raises
+    ------
+    BadSetting
+        If there is such a file, and ``overwrite`` is False.
+    """
+    import os
+
+    from bitesize.errors import BadSetting
+
+    if os.path.lexists(out) and not overwrite:
+        raise BadSetting(f"{out} exists: --overwrite replaces it, and another --out keeps it")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ from bitesize.cli.console import (
     console,
     counted,
     in_options,
+    in_seconds,
     plain,
     print_json,
     print_understood,
     print_warning,
+    say,
     say_when_compiling,
     understood,
 )
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from bitesize.memory.limits import Limit
     from bitesize.memory.plan import Plan
     from bitesize.sources.base import Source
+    from bitesize.training.need import TrainingLoaders
     from bitesize.training.settings import TrainSettings
 
 
@@ -95,11 +98,16 @@ def plan(
     train, val, warnings, refusal = _open(settings, opening)
     machine = None if ram is None else _machine(ram)
     budget = Budget(memory, machine)
+    trains = opening.split is None and refusal is None
+    if trains:
+        settings, loaders, rows = _prepare_training(settings, train, val, budget)
+    else:
+        _loader_alone(settings, train, budget).close()  # refuses a budget by the need of a batch, not by that of one row
     for part in (train, val):
         if part is not None:
-            _read_first_row(part, budget)
-    if opening.split is None and refusal is None:
-        loader, made, least = _plan_training(settings, train, val, budget)
+            _read_first_row(part, settings, budget)
+    if trains:
+        loader, made, least = _plan_training(loaders, rows, budget)
     else:
         loader, least = _loader_alone(settings, train, budget), None
         made = loader.plan
@@ -130,20 +138,20 @@ def plan(
     print_plan(made)
     if least is not None:
         beside = ", with validation," if val is not None else ""
-        _say(f"bitesize train{beside} needs at least --memory {format_size(least, ceil=True).replace(' ', '')}.")
+        say(plain(f"bitesize train{beside} needs at least --memory {format_size(least, ceil=True).replace(' ', '')}."))
     if refusal is None:
         for line in said:
-            _say(line)
+            say(plain(line))
     else:
-        _say(f"bitesize train would refuse this data: {refusal}.")
+        say(plain(f"bitesize train would refuse this data: {in_options(refusal)}."))
     for warning in warnings:
         print_warning(warning)
     if side is not None:
         _print_model_side(side, made.batch_size)
     if measured:
         console.print(
-            f"[bold green]{measured['rows_per_second']:,.0f} rows/s[/], an epoch in {measured['seconds_an_epoch']:,.1f} s. "
-            f"{measured['verdict']}.",
+            f"[bold green]{measured['rows_per_second']:,.0f} rows/s[/], an epoch in {in_seconds(measured['seconds_an_epoch'])}. "
+            f"{in_options(measured['verdict'])}.",
             highlight=False,
         )
 
@@ -184,37 +192,49 @@ def _machine(ram: str) -> Limit:
     return Limit(f"a machine with {format_size(nbytes)}", max(0, nbytes - measure_overhead(0)))
 
 
-def _read_first_row(source: Source, budget: Budget) -> None:
-    """Read one row whole: a plan of data whose first file is damaged would be about nothing."""
+def _read_first_row(source: Source, settings: TrainSettings, budget: Budget) -> None:
+    """Read one row as training would: a plan of data whose first file is damaged would be about nothing."""
     import bitesize as bs
     from bitesize.errors import BitesizeError
+    from bitesize.training.settings import preparation
 
+    steps = preparation(source, settings.image_size, augment=False)
     try:
-        with bs.Loader(source.subset([0]), batch_size=1, memory=budget, threads=1, shuffle=False) as loader:
+        with bs.Loader(
+            source.subset([0]), batch_size=1, transforms=steps, memory=budget, threads=1, shuffle=False, dtype="float32"
+        ) as loader:
             next(iter(loader))
     except BitesizeError as error:
         error.row = 0  # so that the commands that find damage are named
         raise
 
 
-def _plan_training(settings: TrainSettings, train: Source, val: Source | None, budget: Budget) -> tuple[Loader, Plan, int]:
-    """Make the loader of a training, and return its plan and the least budget; refuse what training would refuse."""
+def _prepare_training(
+    settings: TrainSettings, train: Source, val: Source | None, budget: Budget
+) -> tuple[TrainSettings, TrainingLoaders, int]:
+    """Return the settings, what makes the loaders of a training, and their batch size; refuse what training would refuse."""
     from bitesize.errors import MissingPackage
     from bitesize.outputs.keras import batches_held
     from bitesize.training.backend import choose_backend
     from bitesize.training.models import choose_image_size
-    from bitesize.training.need import TrainingLoaders, plan_of
-    from bitesize.transforms.colour import Scale
+    from bitesize.training.need import TrainingLoaders
 
     try:
         held = batches_held(choose_backend())
     except MissingPackage:  # then it is not known which one it will be
         held = batches_held("")
     settings, _ = choose_image_size(settings, train.spec["x"])
-    # What is done to values is measured by training only, and takes the same memory, whatever it is: any factor will do.
-    loaders = TrainingLoaders(settings, train, val, [Scale(0.5)], held)
+    # What is done to values is measured by training only, and takes the same memory, whatever it is.
+    loaders = TrainingLoaders(settings, train, val, (), held)
     batch_size = loaders.choose_batch_size(budget)
     loaders.grow_or_refuse(batch_size, budget)
+    return settings, loaders, batch_size
+
+
+def _plan_training(loaders: TrainingLoaders, batch_size: int, budget: Budget) -> tuple[Loader, Plan, int]:
+    """Make the loader of a training, and return its plan and the least budget."""
+    from bitesize.training.need import plan_of
+
     loader, val_loader = loaders.open(batch_size, budget)
     made = plan_of(loader, val_loader)
     if val_loader is not None:
@@ -250,10 +270,6 @@ def _hint_at_bytes(source: Source, budget: Budget) -> list[str]:
     return [
         f"The values of {counted(found.rows, 'row')} are whole numbers of 0 to 255: as uint8 the data would take {small}."
     ]
-
-
-def _say(text: str) -> None:
-    console.print(plain(text), highlight=False, soft_wrap=True)
 
 
 def _measure(loader: Loader) -> dict[str, Any]:

@@ -9,7 +9,16 @@ import typer
 
 from bitesize.cli.console import console, counted, in_options, plain, print_understood, print_warning, say_when_compiling
 from bitesize.cli.named_run import open_run
-from bitesize.cli.options import Json, Memory, Opening, RunArgument, opens_data, parse_on_error
+from bitesize.cli.options import (
+    Json,
+    Memory,
+    Opening,
+    Overwrite,
+    RunArgument,
+    opens_data,
+    parse_on_error,
+    refuse_to_replace,
+)
 
 _SHOWN = 5  # rows without a prediction
 WhatToPredict = Annotated[
@@ -28,7 +37,11 @@ def predict(
     data: WhatToPredict,
     opening: Opening,
     out: Annotated[
-        str, typer.Option(metavar="FILE", help="Where to write: .csv, or .parquet (needs pyarrow).")
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="Where to write: .csv, or .parquet (needs pyarrow). A file that is there is kept, unless --overwrite is given.",
+        ),
     ] = "predictions.csv",
     memory: Memory = "auto",
     on_error: Annotated[
@@ -38,6 +51,7 @@ def predict(
             help="What to do when a file cannot be read. skip: its line says why, so that there is a line for every file. raise: stop.",
         ),
     ] = "skip",
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Predict: one line for each file, in order, with its class, the probability of each class, and why it could not be read. --json prints one object, and writes a file only with --out."""
@@ -53,14 +67,16 @@ def predict(
         raise BadSetting(f"--out must end in .csv or .parquet, not {out}")
     if not Path(out).absolute().parent.is_dir():
         raise BadSetting(f"the folder of --out {out} does not exist")
+    chosen = context.get_parameter_source("out")
+    to_file = not json or (chosen is not None and chosen.name == "COMMANDLINE")
+    if to_file:
+        refuse_to_replace(out, overwrite)
     say_when_compiling()
     action: Any = parse_on_error(on_error)
     folder = open_run(run)
     given = collect(folder.config(), data, opening.settings, labels=opening.labels, split=opening.split)
     model, budget = TrainedModel(folder), Budget(memory)
     writes = csv_file if Path(out).suffix == ".csv" else parquet_file
-    chosen = context.get_parameter_source("out")
-    to_file = not json or (chosen is not None and chosen.name == "COMMANDLINE")
     printed = JsonOut(model.classes) if json else None
     if not json:
         _print_given(given, model)
@@ -84,6 +100,12 @@ def predict(
                 : _SHOWN - len(examples)
             ]
             first = first or next(iter(block.reasons.values()), None)
+        if first is not None and bad == len(given) and to_file and Path(out).exists():
+            if printed is not None:
+                printed.end(model.said_of(given) + model.adapted, len(given), bad)
+            raise type(first)(
+                f"{first}. None of {counted(bad, 'row')} could be predicted: {out} is kept as it was"
+            ) from first
     _say(model.adapted, quiet=json)
     if printed is not None:
         printed.end(model.said_of(given) + model.adapted, len(given), bad)

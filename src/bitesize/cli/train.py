@@ -269,7 +269,7 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
     finally:
         close()
     if not quiet:
-        _print_end(result, out)
+        _print_end(result, out, automatic=settings.memory == "auto")
         if lost := _not_learned(result, job.settings, job.model):
             print_warning(lost)
     return {**result, "out": out, "understood": [*understood(job.train), *job.said, *job.warnings]}
@@ -366,12 +366,14 @@ def _has_model_of_another(run: RunFolder, own: str) -> bool:
         return False
 
 
-def _print_end(result: dict[str, Any], out: str) -> None:
+def _print_end(result: dict[str, Any], out: str, *, automatic: bool) -> None:
     from bitesize.memory.sizes import format_size
     from bitesize.training.run import RunFolder
 
     peak, budget = format_size(result["peak_bytes"]), format_size(result["budget"])
-    console.print(f"{result['rows_per_second']:,.0f} rows/s, peak loader memory {peak} (budget {budget})", highlight=False)
+    # An automatic one is measured again at the start of each epoch: the plan may have shown another figure.
+    of = f"budget at the end {budget}" if automatic else f"budget {budget}"
+    console.print(f"{result['rows_per_second']:,.0f} rows/s, peak loader memory {peak} ({of})", highlight=False)
     if result["best_epoch"]:
         console.print(
             f"the saved model is that of epoch {result['best_epoch']}, of the lowest validation loss", highlight=False

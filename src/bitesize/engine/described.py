@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.ring import copied_fields
 from bitesize.engine.shapes import Layout
 from bitesize.engine.steps import BadRow, Policy, Steps
+from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.order.order import Order, Shard
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.transforms.base import Step
+
+_NO_ARRAY = (
+    "a loader gives batches, and is no array: loop over it, or give bs.to_keras(loader) to Keras, as in model.fit(bs.to_keras(loader)); "
+    "for others there are bs.to_torch(loader), bs.to_jax(loader), bs.to_tensorflow(loader), and bs.partial_fit(model, loader) for "
+    "scikit-learn"
+)
+
+
+class NoArray(BadSetting, AttributeError):
+    """A loader was taken for an array; ``hasattr(loader, "shape")`` is False."""
 
 
 class Described:
@@ -70,6 +83,15 @@ class Described:
     def bad(self) -> list[BadRow]:
         """Rows that were skipped so far: (row, path, reason), by row number."""
         return [self._policy.bad[row] for row in sorted(self._policy.bad)]
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        """Raise `BadSetting`: what takes arrays, such as ``fit`` of Keras and of scikit-learn, would take a loader for one value."""
+        raise NoArray(_NO_ARRAY)
+
+    @property
+    def shape(self) -> NoReturn:
+        """Raise `BadSetting`, which is an `AttributeError` here: Keras asks for it first."""
+        raise NoArray(_NO_ARRAY)
 
     def __repr__(self) -> str:
         out = f", {self.steps.left_out} rows sit out each epoch" if self.steps.left_out else ""

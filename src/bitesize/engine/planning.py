@@ -229,6 +229,9 @@ def grow_or_refuse(needs: Needs, steps: Steps, slots: int, budget: Budget) -> No
         ways = f"Lower batch_size to {fitting * steps.shard.world_size} or {ways}"
     else:
         ways = f"No batch fits: {ways}"
+        less = format_size(budget.most - free + needs.total(1, slots), ceil=True)
+        if f'"{less}"' not in ways:
+            ways += f', or to "{less}" with batch_size={steps.shard.world_size}'
     if needs.window > free // 2:
         ways += f", or lower window or lanes of the order: {format_size(needs.window)} are for its window"
     beside = f" and {format_size(rest)} beside them" if rest else ""

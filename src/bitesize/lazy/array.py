@@ -184,7 +184,7 @@ class LazyArray(Calculating, Shaping, Reducing):
     ) -> Path:
         """Write it to a `.npy` file, block by block: the file that ``np.save(path, np.asarray(lazy))`` would write.
 
-        The file appears under its name when it is complete, or not at all. Unused bytes of long doubles are written as zeros.
+        The file appears under its name when it is complete, or not at all; a file of that name is then replaced, as by `numpy.save`. Unused bytes of long doubles are written as zeros.
 
         Parameters
         ----------

@@ -28,9 +28,7 @@ _X87_DIGITS, _X87_BYTES = 63, 10
 
 def save(node: Node, path: str | os.PathLike[str], memory: int | str | Budget, progress: Progress | None) -> Path:
     """Write ``node`` to ``path``; see `LazyArray.save`."""
-    target = Path(path)
-    if target.suffix != ".npy":
-        target = target.with_name(f"{target.name}.npy")  # as np.save does
+    target = target_of(path)
     if not target.parent.is_dir():
         raise NotFound(f"the folder {target.parent} does not exist")
     if target.is_dir():
@@ -50,6 +48,12 @@ def save(node: Node, path: str | os.PathLike[str], memory: int | str | Budget, p
     finally:
         charge.release()
     return target
+
+
+def target_of(path: str | os.PathLike[str]) -> Path:
+    """Return the file that is written for a path."""
+    target = Path(path)
+    return target if target.suffix == ".npy" else target.with_name(f"{target.name}.npy")  # as np.save does
 
 
 def _write(node: Node, path: Path, header: bytes, block: int, total: int, progress: Progress | None) -> None:

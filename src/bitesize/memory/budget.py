@@ -92,11 +92,9 @@ class Budget:
                 granted = self._granted
             # Outside the lock, which the collector may want for a loader that is garbage.
             if not self.grow(nbytes, f"{what} needs {format_size(nbytes)}"):
-                room, enough = format_size(self.total - granted), format_size(granted + nbytes, ceil=True)
-                raise DoesNotFit(
-                    f"{what} needs {format_size(nbytes)}, and {room} of the budget's {format_size(self.total)} are free"
-                    f'{self.bound}. Raise memory to "{enough}".'
-                )
+                room, total = format_size(self.total - granted), format_size(self.total)
+                why = f"{what} needs {format_size(nbytes)}, and {room} of the budget's {total} are free{self.bound}"
+                raise _refusal(granted + nbytes, why)
 
     def pool(self, nbytes: int, what: str) -> Pool:
         """Set ``nbytes`` aside for short-lived needs.
@@ -321,9 +319,10 @@ class Pool:
         if nbytes > self.size and not self._grow(nbytes):
             # A larger budget has a few more threads stand by, which take their part of it too.
             need = (self._budget.granted - self.size + nbytes) * _MARGIN // (_MARGIN - 1)
-            raise DoesNotFit(
+            raise _refusal(
+                need,
                 f"{what} needs {format_size(nbytes)} to decode, and {format_size(self.most)} are left for that within the budget "
-                f'of {format_size(self._budget.total)}{self._budget.bound}. Raise memory to "{format_size(need, ceil=True)}".'
+                f"of {format_size(self._budget.total)}{self._budget.bound}",
             )
         ticket = object()
         with self._lock:
@@ -365,6 +364,13 @@ class Pool:
             self._turn.notify_all()
         for charge in self._charges:
             self._budget._end_pool(charge)
+
+
+def _refusal(enough: int, why: str) -> DoesNotFit:
+    """Return the error that names the budget that would be enough."""
+    error = DoesNotFit(f'{why}. Raise memory to "{format_size(enough, ceil=True)}".')
+    error.enough = enough
+    return error
 
 
 def as_budget(memory: int | str | Budget) -> Budget:

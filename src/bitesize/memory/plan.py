@@ -30,7 +30,7 @@ class Part:
     detail: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a loader needs and why; made before it takes anything.
 
@@ -181,7 +181,8 @@ class Plan:
             "naive_fits": self.at_once(self.naive_float64) <= self.limit[1],
         }
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        """Return the table: a plan is asked for to be read, also at the end of a cell of a notebook."""
         table = self.table()
         widths = [max(len(line[i]) for line in table) for i in (0, 1)]
         fields = ", ".join(f"{name} {what}" for name, what in self.fields.items())

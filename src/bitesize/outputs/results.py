@@ -42,7 +42,7 @@ def predict(
         ``"predict"``, ``"predict_proba"``, ``"decision_function"``, ``"transform"``, or another method of the estimator that gives one
         result a row. By default ``"predict"`` where it has one, else ``"transform"``; which one is logged.
     out
-        For results larger than memory: a `.npy` file to write, or an array, such as a `numpy.memmap`, of shape (n, ...) to fill. By
+        For results larger than memory: a `.npy` file to write, which replaces one of that name, or an array, such as a `numpy.memmap`, of shape (n, ...) to fill. By
         default an array is allocated, within the loader's budget.
 
     Returns

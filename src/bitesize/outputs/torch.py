@@ -28,7 +28,13 @@ from bitesize.outputs.base import (
     refuse_unless_in_order,
     with_mask,
 )
-from bitesize.outputs.torch_calls import collecting, lightning_predicts, names_of_tuple, refuse_batches_of_batches
+from bitesize.outputs.torch_calls import (
+    collecting,
+    lightning_predicts,
+    names_of_tuple,
+    refuse_batches_of_batches,
+    refuse_update_of_norms,
+)
 from bitesize.packages import pip_install
 
 if TYPE_CHECKING:
@@ -244,6 +250,8 @@ def _dataset_class() -> type[Any]:
                 if torch.utils.data.get_worker_info() is not None:
                     raise BadSetting(_WORKERS)
                 refuse_batches_of_batches(sys._getframe(1))
+                if self._names is None:
+                    refuse_update_of_norms(sys._getframe(1))
                 if lightning_predicts(sys._getframe(1)):
                     refuse_unless_in_order(self._loader, "trainer.predict", shards=True)
                 return Epochs.__iter__(self)

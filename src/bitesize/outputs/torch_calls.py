@@ -21,6 +21,17 @@ def lightning_predicts(frame: FrameType | None) -> bool:
     return False
 
 
+def refuse_update_of_norms(frame: FrameType | None) -> None:
+    """Raise `BadSetting` if ``swa_utils.update_bn`` is on the call stack: it gives a model what it is given, and takes tuples apart only."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "torch.optim.swa_utils":
+            raise BadSetting(
+                "torch.optim.swa_utils.update_bn gives each batch whole to the model, and takes the input of a tuple: make tuples, "
+                "bs.to_torch(loader, as_tuple=True)"
+            )
+        frame = frame.f_back
+
+
 def refuse_batches_of_batches(frame: FrameType) -> None:
     """Raise `BadSetting` if a ``DataLoader`` that is about to collect batches of batches has called for an iterator.
 

@@ -54,7 +54,7 @@ def installed(kind: type[Source]) -> bool:
 def need(kind: type[Source]) -> None:
     """Raise `MissingPackage` with the install line where a source needs a package that is not there."""
     if not installed(kind):
-        raise MissingPackage(f"{kind.title} needs {kind.package}: {pip_install(kind.package)}")
+        raise MissingPackage(f"{kind.title} need {kind.package}: {pip_install(kind.package)}")
 
 
 def by_suffix(name: str) -> type[Source] | None:

@@ -93,6 +93,7 @@ def measure(
     budget = as_budget(memory)
     reader: type[Images | _Arrays] = Images if isinstance(what, Encoded) else _Arrays
     bite, total = reader.bite(source), _Total(reader.channels(source), strict=on_error == "raise")
+    threads = reader.fitting(source, threads, budget)
     with (
         compiling(),
         reader.prepared(source, threads, budget) as idle,
@@ -120,6 +121,11 @@ def measure(
             pool.shutdown(cancel_futures=True)
             raise
     return total.statistics(source)
+
+
+def statistics_nbytes(source: Source) -> int:
+    """Return the least bytes that measuring rows of fixed size takes: those of one thread."""
+    return _Arrays.nbytes(source)
 
 
 @dataclass(frozen=True)
@@ -229,12 +235,25 @@ class _Arrays:
         return image_channels(what.shape) or 1
 
     @classmethod
+    def nbytes(cls, source: Source) -> int:
+        """Bytes that one thread works with."""
+        return cls._rows_nbytes(source) + source.scratch(cls.bite(source))
+
+    @classmethod
+    def _rows_nbytes(cls, source: Source) -> int:
+        rows = cls.bite(source)
+        return sum(aligned(field.nbytes * rows) for field in source.spec.values() if isinstance(field, Field))
+
+    @classmethod
+    def fitting(cls, source: Source, threads: int, budget: Budget) -> int:
+        """Return how many threads there is room for, at least one: fewer are slower, and measure the same."""
+        return max(1, min(threads, budget.free // max(1, cls.nbytes(source))))
+
+    @classmethod
     def prepared(cls, source: Source, threads: int, budget: Budget) -> _Prepared:
         """Charge and make what threads work with."""
-        rows = cls.bite(source)
-        need = sum(aligned(field.nbytes * rows) for field in source.spec.values() if isinstance(field, Field))
-        charge = budget.charge(threads * (need + source.scratch(rows)), "statistics")
-        return _Prepared([cls(source, allocate(need)) for _ in range(threads)], charge.release)
+        charge = budget.charge(threads * cls.nbytes(source), "statistics")
+        return _Prepared([cls(source, allocate(cls._rows_nbytes(source))) for _ in range(threads)], charge.release)
 
     def measure(self, rows: NDArray[np.int64]) -> _Part:
         """Read rows and measure those that could be read."""
@@ -296,6 +315,11 @@ class Images:
         what = source.spec[source.main]
         assert isinstance(what, Encoded)
         return what.channels
+
+    @classmethod
+    def fitting(cls, source: Source, threads: int, budget: Budget) -> int:
+        """Return how many threads there is room for: they take turns where memory is short."""
+        return threads
 
     @classmethod
     def prepared(cls, source: Source, threads: int, budget: Budget) -> _Prepared:

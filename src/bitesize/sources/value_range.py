@@ -99,14 +99,19 @@ def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = 
     return ValueRange(minimum, maximum, integral, read, dtype, total / count)
 
 
+def sample_nbytes(source: Source) -> int:
+    """Return the bytes that `value_range` takes for rows of fixed size, one at a time."""
+    row = sum(what.nbytes for what in source.spec.values() if isinstance(what, Field)) + source.scratch(1)
+    return row + 4 * 8 * _PIECE
+
+
 def _sample(source: Source, rows: int, budget: Budget) -> Iterator[NDArray[Any]]:
     """Read evenly spaced rows one by one, flat; rows that cannot be read are left out."""
     numbers = np.unique(np.linspace(0, len(source) - 1, max(1, min(rows, len(source)))).astype(np.int64)).tolist()
     if isinstance(source.spec[source.main], Encoded):
         yield from _sample_of_images(source, numbers, budget)
         return
-    nbytes = sum(what.nbytes for what in source.spec.values() if isinstance(what, Field)) + source.scratch(1)
-    charge = budget.charge(nbytes + 4 * 8 * _PIECE, "a sample of rows")
+    charge = budget.charge(sample_nbytes(source), "a sample of rows")
     try:
         into = {
             name: np.empty((1, *what.shape), what.dtype) if isinstance(what, Field) else _Ignored()

@@ -85,7 +85,22 @@ def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[li
         adapted = [
             _as_arithmetic(step) for step in adapted
         ]  # dark rows; a loader would take the numbers for those of another scale
+        if (
+            given.dtype == "uint8"
+            and given.maximum == 1 < trained.maximum
+            and not isinstance(what, Encoded)
+            and len(what.shape) > 1
+        ):
+            # Black images are like that, too: so it is no error, as it is of other types.
+            differs = (
+                f"warning: {_differ(trained, given)}: bring the data to 0 to {255 if trained.kind == 'bytes' else 65535} first, unless "
+                "it is as dark as that"
+            )
     return [*geometry, *adapted], said + ([differs] if differs else [])
+
+
+def _differ(trained: Values, given: Values) -> str:
+    return f"the run was trained on values of {trained}, and the data has {given}"
 
 
 def _as_arithmetic(step: Step) -> Step:
@@ -111,6 +126,14 @@ def is_row(shape: Shape, expected: Shape) -> bool:
     return fits(shape, expected) or (bool(shape) and _is_of_other_size(Field(shape, np.dtype(np.float32)), expected))
 
 
+def channels_first(shape: Shape, expected: Shape) -> str:
+    """Return the end of a sentence about a row whose channels seem to come first; "" if they do not, or the run's do, too."""
+    channels = image_channels(expected)
+    if len(shape) != 3 or channels is None or shape[0] != channels or shape[2] == channels:
+        return ""
+    return ": channels first? Bring those of each row to the end, row.transpose(1, 2, 0)"
+
+
 def _is_of_other_size(what: Field | Encoded, expected: Sequence[int]) -> bool:
     """Return whether rows are images of another height or width than a run's rows, which are images, too."""
     channels = image_channels(expected)
@@ -127,7 +150,7 @@ def _refuse_other_shape(what: Field | Encoded, expected: Shape) -> None:
     trained = f"the run was trained on rows of shape {expected}"
     if isinstance(what, Field):
         if not fits(what.shape, expected) and (channels is None or image_channels(what.shape) != channels):
-            raise BadSetting(f"{trained}, and the data has {what.shape}")
+            raise BadSetting(f"{trained}, and the data has {what.shape}{channels_first(what.shape, expected)}")
         return
     if channels is None:
         raise BadSetting(f"{trained}, which image files cannot be brought to: save them as .npy of that shape")
@@ -138,7 +161,7 @@ def _refuse_other_shape(what: Field | Encoded, expected: Shape) -> None:
 
 def _refuse_other_units(trained: Values, given: Values, *, photographs: bool) -> None:
     """Raise where the values of images cannot be those that the run was trained on, and it is not known how they were changed."""
-    differ = f"the run was trained on values of {trained}, and the data has {given}"
+    differ = _differ(trained, given)
     if photographs and (trained.kind == "other" or (trained.kind == "unit" and trained.minimum < 0)):
         raise BadSetting(f"{differ}: save the images as .npy, with values as those that the run was trained on")
     narrow = trained.kind == "bytes" and trained.dtype != "uint8" and trained.maximum < _DIM

@@ -39,7 +39,7 @@ def with_classes(source: Source, labels: str | None, where: str) -> Source:
     what = source.spec.get("y")
     if what is None and source.labels is None:
         raise BadSetting(_no_classes(source, where))
-    shown = f"the labels of {where}" if labels is None else f"--labels {labels} of {where}"
+    shown = f"the labels of {where}" if labels is None else f"labels={labels} of {where}"
     if isinstance(what, Encoded) or (what is not None and (what.mask or what.shape not in ((), (1,)))):
         raise BadSetting(
             f"bitesize train learns one class a row, and the labels of {where} are {what}: other tasks are trained in Python"
@@ -102,16 +102,16 @@ def _no_classes(source: Source, where: str) -> str:
         columns = list(dict.fromkeys([*columns, *source.feature_names]))
     if columns:
         names = ", ".join(columns[:30]) + (", ..." if len(columns) > 30 else "")
-        return f"{where} has no column that is known to be labels. It has {names}: say --labels NAME" + (
+        return f"{where} has no column that is known to be labels. It has {names}: say labels=NAME" + (
             f" ({left})" if left else ""
         )
     if source.path(0) is not None:
         advice = (
             "put the files of each class in a folder of its own, or name them in a CSV with the columns path and label "
-            "(--labels labels.csv)"
+            "(labels=labels.csv)"
         )
     else:
-        advice = "it has the field x alone. Labels are found under y or label, or by --labels NAME"
+        advice = "it has the field x alone. Labels are found under y or label, or by labels=NAME"
     return f"{where} has no classes" + (f" ({left})" if left else "") + f": {advice}"
 
 

@@ -25,7 +25,7 @@ from bitesize.sources.kinds import by_suffix
 from bitesize.sources.opening import open_to_train
 from bitesize.sources.splits import InParts
 from bitesize.spec import Encoded
-from bitesize.training.adapting import fits, image_mode, is_row
+from bitesize.training.adapting import channels_first, fits, image_mode, is_row
 from bitesize.training.data import named, open_for_run, with_features
 from bitesize.training.given import Given, Objects, OneEach, Rows
 from bitesize.training.pictures import is_pillow
@@ -134,6 +134,8 @@ class _Collector:
             data = data[None]
             alike = "the shape of the run's rows" if shape == self._shape else "an image's shape, as the run's rows have"
             self.given.said.append(f"x: the array is one row: {shape} is {alike}")
+        elif hint := channels_first(shape, self._shape):
+            raise BadSetting(f"the run was trained on rows of shape {self._shape}, and the array has {shape}{hint}")
         self._rows(open_to_train(data, False))
 
     # --- files and folders -------------------------------------------------------------------------------------------

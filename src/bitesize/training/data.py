@@ -20,6 +20,7 @@ from bitesize.sources.splits import InParts, part_of
 from bitesize.spec import Field
 from bitesize.training.adapting import fits, image_mode, is_row
 from bitesize.training.classes import match_classes, with_classes
+from bitesize.training.copies import copied_rows
 from bitesize.training.settings import TrainSettings, parse_labels
 
 # Rows of validation data whose contents are compared with those of training data, where rows have no paths.
@@ -110,8 +111,8 @@ def open_like(
 
 
 def named(data: Any) -> str:
-    """Name data for messages: its path, or what it is."""
-    return os.fspath(data) if isinstance(data, str | os.PathLike) else f"the {type(data).__name__}"
+    """Name data for messages: its path, where it has one."""
+    return os.fspath(data) if isinstance(data, str | os.PathLike) else "the data"
 
 
 def with_features(source: Source, features: tuple[str, ...] | None, where: str) -> Source:
@@ -262,6 +263,13 @@ def _overlap(train: Source, val: Source) -> list[str]:
     exact = compared > 0
     if not exact:
         shared, compared = _shared_contents(train, val)
+    if not shared and exact and (alike := copied_rows(train, val)):
+        are = "is a copy of a training row's" if alike == 1 else "are copies of training rows'"
+        line = (
+            f"the files of {alike:,} of {len(val):,} validation rows {are}, by name, size and a sample of what they hold: validation "
+            "measures what was learned by heart. Give other data with --val, or use --val-split"
+        )
+        return [line]
     if not shared:
         return []
     of = f"{shared:,} of {compared:,} validation rows" + ("" if exact and compared == len(val) else " that were compared")

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from bitesize.engine.loader import Loader
+from bitesize.engine.planning import POOL_LEAST
 from bitesize.errors import DoesNotFit
 from bitesize.memory.budget import Budget
 from bitesize.memory.plan import Part, Plan
 from bitesize.memory.sizes import counted, format_size
 from bitesize.sources.base import Source
+from bitesize.sources.decoding_need import DecodingNeed, decoding_need
+from bitesize.sources.statistics import statistics_nbytes
+from bitesize.sources.value_range import sample_nbytes
+from bitesize.spec import Encoded
 from bitesize.training.settings import TrainSettings, geometry
+from bitesize.training.standardize import features_nbytes
+from bitesize.training.user_model import is_file
 
 _SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)  # batch sizes that "auto" and refusals choose from
 _UNLIMITED = 1 << 60  # bytes, for asking what a loader would need; nothing of it is touched
+# Images whose headers are looked at: those that measuring takes its sample from.
+_SAMPLE = 64
+# Where so much is left, it is enough to decode images of 85 megapixels, and no header is looked at.
+_AMPLE = 512 << 20
+# A larger budget has a few more threads stand by, which take their part of it too.
+_MARGIN = 24
+# The batch size that a refusal offers beside that of the settings, where no batch fits, is this part of it.
+_SMALLER = 8
 
 
 class TrainingLoaders:
@@ -51,16 +68,42 @@ class TrainingLoaders:
         self._val_scaling = scaling if val_scaling is None else val_scaling
         self._known: dict[int, tuple[int, int]] = {}
 
-    def need(self, batch_size: int) -> int:
-        """Return the least bytes for both loaders."""
-        return sum(self._least(batch_size))
+    def need(self, batch_size: int, room: int | None = None) -> int:
+        """Return the least bytes for measuring values, and then for both loaders.
+
+        Parameters
+        ----------
+        batch_size
+            Rows of a batch.
+        room
+            Bytes that there are: where they are ample, no images are looked at. None: to look at them.
+        """
+        loading = sum(self._least(batch_size))
+        if room is not None and loading + _AMPLE <= room:
+            return loading
+        # Of both loaders, though images may be large in one source alone: the other sets as much aside.
+        more = len(self._decoding) * max((max(0, need.small - POOL_LEAST) for need in self._decoding), default=0)
+        more += (loading + more) // _MARGIN if more else 0
+        return max(loading + more, self._measuring[0])
+
+    @contextmanager
+    def measuring(self, batch_size: int, budget: Budget) -> Iterator[None]:
+        """Let what measures values refuse a budget with the figure that is enough for all of training."""
+        try:
+            yield
+        except DoesNotFit as error:
+            enough = max(self.need(batch_size), self._measuring[1], error.enough)
+            raise DoesNotFit(
+                f"Measuring the values of a sample of rows needs {format_size(max(self._measuring[1], error.enough), ceil=True)}, and the "
+                f"budget is {format_size(budget.total)}{budget.bound}. Give --memory {_option(enough)}."
+            ) from error
 
     def choose_batch_size(self, budget: Budget) -> int:
         """Return the batch size of the settings; for ``"auto"`` the largest power of two, up to 256, that fits the budget."""
         chosen = self._settings.batch_size
         if chosen != "auto":
             return chosen
-        return next((size for size in self._sizes() if self.need(size) <= budget.total), 1)
+        return next((size for size in self._sizes() if self.need(size, budget.total) <= budget.total), 1)
 
     def grow_or_refuse(self, batch_size: int, budget: Budget) -> None:
         """Let an automatic budget grow to the need of both loaders.
@@ -70,7 +113,7 @@ class TrainingLoaders:
         DoesNotFit
             If that is not enough, with the need, the room and the options that would make it fit.
         """
-        need, beside = self.need(batch_size), " and validation" if self._val is not None else ""
+        need, beside = self.need(batch_size, budget.most), " and validation" if self._val is not None else ""
         fits = budget.grow(
             need, f"training{beside} with batches of {counted(batch_size, 'row')} need{'' if beside else 's'} it"
         )
@@ -78,18 +121,25 @@ class TrainingLoaders:
         if fits and need <= limit.room:
             return
         room = limit.room if fits else budget.most
-        smaller = next((size for size in self._sizes() if size < batch_size and self.need(size) <= room), None)
+        smaller = next((size for size in self._sizes() if size < batch_size and self.need(size, room) <= room), None)
         if fits:
             state, way = (
                 f"the budget allows it, but {limit.name} leaves {format_size(room)} to this process",
                 "raise that limit",
             )
         else:
+            need = self._enough(batch_size)
             state, way = (
                 f"the budget is {format_size(budget.total)}{budget.bound}",
-                f"give --memory {format_size(need, ceil=True).replace(' ', '')}",
+                f"give --memory {_option(need)}",
             )
         ways = f"Lower --batch-size to {smaller} or {way}" if smaller else f"No batch fits: {way}"
+        if (
+            not smaller
+            and not fits
+            and (less := _option(self._enough(few := max(1, batch_size // _SMALLER)))) != _option(need)
+        ):
+            ways += f", or {less} with --batch-size {few}"
         raise DoesNotFit(
             f"Loading for training{beside} needs {format_size(need, ceil=True)} with batches of {counted(batch_size, 'row')}, and {state}. {ways}."
         )
@@ -106,6 +156,34 @@ class TrainingLoaders:
             train.close()
             raise
         return train, val
+
+    def _enough(self, batch_size: int) -> int:
+        """Return the budget to advise: the need, and what measuring may take, which shows only once a model is built."""
+        return max(self.need(batch_size), self._measuring[1])
+
+    @cached_property
+    def _decoding(self) -> list[DecodingNeed]:
+        """What decoding takes, of each of the sources that has images."""
+        sources = [self._train] if self._val is None else [self._train, self._val]
+        return [decoding_need(each, _SAMPLE) for each in sources if isinstance(each.spec["x"], Encoded)]
+
+    @cached_property
+    def _measuring(self) -> tuple[int, int]:
+        """Bytes that measuring values takes for certain, and those that it takes at most, depending on the model."""
+        settings, what = self._settings, self._train.spec["x"]
+        if isinstance(what, Encoded):
+            whole = max(need.whole for need in self._decoding)
+            certain = (
+                settings.normalize == "data"
+                or what.mode == "I;16"
+                or (settings.normalize, settings.model) == ("model", "mlp")
+            )
+            return (whole if certain else 0), (whole if certain or is_file(settings.model) else 0)
+        if what.dtype.kind not in "biuf":
+            return 0, 0
+        by_column = len(what.shape) == 1 and settings.normalize in ("model", "data")
+        nbytes = max(sample_nbytes(self._train), statistics_nbytes(self._train))
+        return nbytes, max(nbytes, features_nbytes(self._train) if by_column else 0)
 
     def _sizes(self) -> list[int]:
         return [size for size in _SIZES if size <= len(self._train)]
@@ -149,6 +227,11 @@ class TrainingLoaders:
             on_error=settings.on_error,
             max_bad=settings.max_bad,
         )
+
+
+def _option(nbytes: int) -> str:
+    """Write bytes as the option --memory takes them."""
+    return format_size(nbytes, ceil=True).replace(" ", "")
 
 
 def plan_of(train: Loader, val: Loader | None) -> Plan:

@@ -118,17 +118,22 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
     model = build_model(settings.model, shape, len(classes), settings.weights, tunes=settings.tunes)
     refuse_ranks()
     said += [*modeled, *_about_model(settings, model, shape)]
-    scaling = broken.scaling if broken is not None else _scaling(settings, train, model, budget)
-    output, measured = choose_output(model, settings.model, lambda: _sample(train, settings, scaling, budget))
-    said += measured
-    val_steps = scaling.steps
-    if val is not None and (settings.val is not None or val.spec["x"] != train.spec["x"]):
-        val_steps, differs = adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
-        said += [differs] if differs else []
+    # Before anything is measured, so that a budget is refused with the figure that is enough for all of training.
+    held = batches_held(keras.backend.backend())
+    loaders = TrainingLoaders(settings, train, val, (), held)
+    loaders.grow_or_refuse(batch_size := loaders.choose_batch_size(budget), budget)
+    with loaders.measuring(batch_size, budget):
+        scaling = broken.scaling if broken is not None else _scaling(settings, train, model, budget)
+        output, measured = choose_output(model, settings.model, lambda: _sample(train, settings, scaling, budget))
+        said += measured
+        val_steps = scaling.steps
+        if val is not None and (settings.val is not None or val.spec["x"] != train.spec["x"]):
+            val_steps, differs = adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
+            said += [differs] if differs else []
     if settings.class_weights and train.weight_name is not None:
         train = weigh_by_class(train, len(classes), classes)
 
-    loaders = TrainingLoaders(settings, train, val, scaling.steps, batches_held(keras.backend.backend()), val_steps)
+    loaders = TrainingLoaders(settings, train, val, scaling.steps, held, val_steps)
     settings = replace(settings, batch_size=(batch_size := loaders.choose_batch_size(budget)))
     loaders.grow_or_refuse(batch_size, budget)
     train_loader, val_loader = loaders.open(batch_size, budget)

@@ -108,6 +108,12 @@ def measure_features(source: Source, budget: Budget, on_error: Any = "raise", ma
     return Standardize(mean.tolist(), np.where(std > 0, std, 1.0).tolist())
 
 
+def features_nbytes(source: Source) -> int:
+    """Return the least bytes that `measure_features` takes."""
+    with Loader(source, batch_size=_ROWS, shuffle=False, memory=1 << 60, dtype=np.float64) as loader:
+        return loader.least
+
+
 def _named(source: Source, odd: NDArray[np.bool_]) -> str:
     names = source.feature_names
     numbers = np.flatnonzero(odd).tolist()

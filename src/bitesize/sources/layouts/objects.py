@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.array_like import has_items, refuse_endless
-from bitesize.errors import BadSetting, NotFound
+from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.files.names import names_of
 from bitesize.files.scan import merge
 from bitesize.lazy.array import LazyArray
@@ -347,6 +347,8 @@ def of_values(what: Any, options: Asked) -> Source:
     are_arrays = isinstance(what, list | tuple) and bool(what) and all(hasattr(type(part), "shape") for part in what)
     try:
         array = what if isinstance(what, np.ndarray) else np.asarray(what)
+    except BitesizeError:  # a loader's, which is no array
+        raise
     except ValueError as error:
         seen = [np.shape(part) for part in what] if are_arrays else []
         if seen:

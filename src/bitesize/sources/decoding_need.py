@@ -1,0 +1,68 @@
+"""What decoding the images of a source takes, as the headers of a few of them say."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bitesize.decode.decode import decode_nbytes, smaller_eighths
+from bitesize.decode.header import read_info
+from bitesize.errors import BitesizeError
+from bitesize.memory.mapping import aligned
+from bitesize.sources.base import Source
+from bitesize.spec import Encoded, Field
+
+
+class DecodingNeed(NamedTuple):
+    """Bytes that the most demanding image of a sample takes: as it is stored, and where it is to be drawn much smaller."""
+
+    whole: int
+    small: int
+
+
+def decoding_need(source: Source, rows: int) -> DecodingNeed:
+    """Return what decoding takes of evenly spaced rows: files are read one at a time, and nothing is decoded.
+
+    Parameters
+    ----------
+    source
+        A source whose primary field has encoded images. Rows that cannot be read are left out.
+    rows
+        Rows to look at, at most.
+    """
+    numbers = np.unique(np.linspace(0, len(source) - 1, min(rows, len(source))).astype(np.int64)).tolist()
+    found = DecodingNeed(0, 0)
+    for row in numbers:
+        try:
+            each = _of_row(source, row)
+        except BitesizeError:  # what reads the row says so
+            continue
+        found = DecodingNeed(*map(max, found, each))
+    return found
+
+
+def _of_row(source: Source, row: int) -> DecodingNeed:
+    what, file = source.spec[source.main], _File()
+    assert isinstance(what, Encoded)
+    into: dict[str, Any] = {
+        name: np.empty((1, *field.shape), field.dtype) if isinstance(field, Field) else _File()
+        for name, field in source.spec.items()
+    }
+    source.read(np.array([row], np.int64), into | {source.main: file})
+    info, nbytes = read_info(memoryview(file.data)), len(file.data)
+    whole, small = (
+        aligned(nbytes) + decode_nbytes(info, what.mode, eighths, nbytes) for eighths in (8, smaller_eighths(info, 2) or 8)
+    )
+    return DecodingNeed(whole, small)
+
+
+class _File:
+    """Takes the bytes of a file."""
+
+    data = bytearray()
+
+    def put(self, i: int, nbytes: int) -> memoryview:
+        """Return a buffer."""
+        self.data = bytearray(nbytes)
+        return memoryview(self.data)
