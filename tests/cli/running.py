@@ -43,6 +43,15 @@ def run(*arguments: object, code: int = 0, cwd: Path | None = None) -> subproces
     return subprocess.CompletedProcess(words, ended, out, err)
 
 
+def run_alone(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, where what this process has loaded would count."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, encoding="utf-8", timeout=280, check=False
+    )
+    assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
 def lines_of(path: Path) -> list[dict[str, str]]:
     """Read a table that a command wrote."""
     with path.open(encoding="utf-8-sig", newline="") as file:

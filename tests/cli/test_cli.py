@@ -137,7 +137,7 @@ def test_prediction_takes_a_flat_folder_one_file_and_a_glob(trained, pictures, t
 
     one = pictures / "striped" / "00001.jpg"
     for what, rows in ((pictures / "striped", 120), (one, 1), (f"{pictures}/checked/0000*.jpg", 5)):
-        run("predict", trained[0], what, "--out", tmp_path / "p.parquet")
+        run("predict", trained[0], what, "--out", tmp_path / "p.parquet", "--overwrite")
         table = pyarrow.parquet.read_table(tmp_path / "p.parquet")
         assert (table.num_rows, table.column_names) == (rows, ["path", "predicted", "p_checked", "p_striped", "error"])
 
@@ -397,7 +397,7 @@ def test_damaged_models_and_tables_are_clear_errors(pictures, tmp_path):
 def test_what_train_says_it_needs_is_enough(pictures, tmp_path):
     common = ["--image-size", 64, "--epochs", 1, "--model", "mlp", "--out", tmp_path / "run"]
     said = run("train", pictures, "--memory", "10MiB", *common, code=1).stderr
-    memory = re.search(r"give --memory (\S+)\.", said)[1]
+    memory = re.search(r"give --memory (\S+?)[,.]", said)[1]
     run("train", pictures, "--memory", memory, *common)
     assert (tmp_path / "run" / "model.keras").is_file()
 

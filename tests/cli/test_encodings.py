@@ -21,15 +21,15 @@ LOCALES = {
 }
 COMMANDS = [
     ["info", "照片"], ["info", "照片", "--json"], ["plan", "照片"], ["plan", "照片", "--json"], ["check", "照片"],
-    ["check", "照片", "--json"], ["stats", "照片"], ["stats", "照片", "--json"], ["inspect", "照片", "--out", "格.png", "--rows", "2"],
+    ["check", "照片", "--json"], ["stats", "照片"], ["stats", "照片", "--json"], ["inspect", "照片", "--out", "格.png", "--rows", "2", "--overwrite"],
     ["formats"], ["formats", "--json"], ["bench", "照片", "--seconds", "0.1"], ["bench", "照片", "--seconds", "0.1", "--json"],
-    ["concat", "部*.npy", "--out", "合.npy"], ["concat", "部*.npy", "--out", "合.npy", "--json"], ["--help"], ["train", "--help"],
+    ["concat", "部*.npy", "--out", "合.npy", "--overwrite"], ["concat", "部*.npy", "--out", "合.npy", "--overwrite", "--json"], ["--help"], ["train", "--help"],
     ["info", "没有😀"], ["info", "--没有"],
 ]  # fmt: skip
 TRAINING = [
     ["train", "照片", "--epochs", "1", "--image-size", "16", "--model", "mlp", "--out", "跑"],
     ["train", "照片", "--epochs", "1", "--image-size", "16", "--model", "mlp", "--out", "跑二", "--json"],
-    ["evaluate", "跑", "照片"], ["evaluate", "跑", "照片", "--json"], ["predict", "跑", "照片", "--out", "预.csv"],
+    ["evaluate", "跑", "照片"], ["evaluate", "跑", "照片", "--json"], ["predict", "跑", "照片", "--out", "预.csv", "--overwrite"],
 ]  # fmt: skip
 # All commands in one process, as they are run by hand; a line of ASCII behind each, with its exit code.
 PROGRAM = """

@@ -28,9 +28,9 @@ def test_one_file_of_the_shape_of_a_row_is_one_row(trained, tmp_path):
     assert line["predicted"] == "Dogs1"
     # Many rows in a file are still many, and the setting still decides.
     np.save(tmp_path / "many.npy", pictures(6))
-    assert "6 predictions" in run("predict", out, tmp_path / "many.npy", "--out", tmp_path / "p.csv").stdout
+    assert "6 predictions" in run("predict", out, tmp_path / "many.npy", "--out", tmp_path / "many.csv").stdout
     file = data / "Dogs1" / "001.npy"
-    assert "the data has (20, 3)" in refused("predict", out, file, "--no-file-is-row", "--out", tmp_path / "p.csv")
+    assert "the data has (20, 3)" in refused("predict", out, file, "--no-file-is-row", "--out", tmp_path / "none.csv")
 
 
 def test_arrays_of_another_size_are_resized_as_photographs_are(trained, tmp_path):

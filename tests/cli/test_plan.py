@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.running import run
+from tests.cli.running import run, run_alone
 from tests.conftest import noise, write_jpeg
 
 SMALL = ("--image-size", 64, "--memory", "18MB")
@@ -83,7 +83,7 @@ def test_a_machine_with_less_memory_can_be_planned_for(tmp_path):
     for i in range(8):
         (tmp_path / f"{i % 2}").mkdir(exist_ok=True)
         Image.fromarray(np.zeros((3000, 3000, 3), np.uint8)).save(tmp_path / f"{i % 2}" / f"{i}.jpg", quality=10)
-    shown = re.sub(r"\s+", " ", run("plan", tmp_path, "--ram", "1GiB", "--batch-size", 1, "--image-size", 32).stdout)
+    shown = re.sub(r"\s+", " ", run_alone("plan", tmp_path, "--ram", "1GiB", "--batch-size", 1, "--image-size", 32).stdout)
     assert re.search(
         r"On a machine with 1\.0 GiB, loading everything at once fails at row [45] of 6 \(2\.4 GiB needed: a list and its array",
         shown,
