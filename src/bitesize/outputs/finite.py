@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitesize.batch import Batch
 from bitesize.engine.holding import PENDING_PATIENCE, Holder
+from bitesize.engine.iterator import BatchIterator
 from bitesize.engine.loader import Loader
-from bitesize.errors import NotFinite
+from bitesize.errors import LoaderClosed, NotFinite
 from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
 
@@ -19,6 +22,8 @@ from bitesize.sources.base import Source
 # Who trained may still hold batches, and lets go of them.
 _TRAINER = Holder(patience=PENDING_PATIENCE)
 _SHOWN, _AT_ONCE = 5, 32
+# How often another thread may begin to loop over the loader meanwhile.
+_ATTEMPTS = 20
 # Words by which estimators tell that their weights are NaN or infinite.
 _DIVERGED = ("overflow", "non-finite", "nan", "infinity")
 
@@ -84,17 +89,33 @@ def look_back(loader: Loader, place: tuple[int, int], batches: int) -> Findings:
         How many to look at.
     """
     odd: list[OddRow] = []
-    least, greatest = np.inf, -np.inf
-    for batch in itertools.islice(loader.iterate(place, endless=True, holder=_TRAINER), batches):
-        odd += _odd_rows(loader, batch)
-        main = batch[loader.source.main]
-        if main.dtype.kind in "fiu":
-            for i in np.flatnonzero(batch.mask).tolist():
-                values = main[i][np.isfinite(main[i])]
-                if values.size:
-                    least, greatest = min(least, float(values.min())), max(greatest, float(values.max()))
-        del batch
+    least, greatest, seen, attempts = np.inf, -np.inf, 0, 0
+    while seen < batches:
+        try:
+            for batch in itertools.islice(_from(loader, place, seen), batches - seen):
+                odd += _odd_rows(loader, batch)
+                low, high = _range(batch[loader.source.main], batch.mask)
+                least, greatest, seen = min(least, low), max(greatest, high), seen + 1
+                del batch
+        except LoaderClosed:  # by a thread of TensorFlow, which takes batches ahead until it has enough
+            attempts += 1
+            if attempts > _ATTEMPTS:
+                raise
     return Findings(odd, least, greatest)
+
+
+def _from(loader: Loader, place: tuple[int, int], batches: int) -> BatchIterator:
+    return loader.iterate(loader.steps.advance(place, batches), endless=True, holder=_TRAINER)
+
+
+def _range(values: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the least and the greatest finite value of the rows of a batch; infinities where there is none."""
+    least, greatest = np.inf, -np.inf
+    for i in np.flatnonzero(mask).tolist() if values.dtype.kind in "fiu" else ():  # row by row, which copies no batch
+        finite = values[i][np.isfinite(values[i])]
+        if finite.size:
+            least, greatest = min(least, float(finite.min())), max(greatest, float(finite.max()))
+    return least, greatest
 
 
 def refusal(loader: Loader, place: tuple[int, int], batches: int, error: ValueError) -> NotFinite | None:
