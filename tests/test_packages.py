@@ -14,7 +14,7 @@ import pytest
 import bitesize as bs
 from bitesize import packages
 from bitesize.packages import pip_install
-from bitesize.sources.kinds import kinds, need
+from bitesize.sources.registry import kinds, need
 from bitesize.training.backend import choose_backend
 
 TOP = Path(__file__).parents[1]

@@ -77,17 +77,17 @@ if TYPE_CHECKING:
     from bitesize.outputs.tensorflow import to_tensorflow
     from bitesize.outputs.torch import to_torch
     from bitesize.sources.base import Source
-    from bitesize.sources.beside import zip
     from bitesize.sources.chained import chain
     from bitesize.sources.mixed import mix
-    from bitesize.sources.opening import open
+    from bitesize.sources.open import open
+    from bitesize.sources.with_fields import zip
     from bitesize.spec import Encoded, Field
     from bitesize.training.checkpoint import Checkpoint
     from bitesize.training.fit import fit
     from bitesize.training.predictions import Predictions
     from bitesize.training.trained import TrainedModel, load
     from bitesize.transforms.base import Transform
-    from bitesize.transforms.colour import (
+    from bitesize.transforms.color import (
         Brightness,
         ColorJitter,
         Colour,
@@ -126,17 +126,17 @@ _HOME = {
     "outputs.tensorflow": ["to_tensorflow"],
     "outputs.torch": ["to_torch"],
     "sources.base": ["Source"],
-    "sources.beside": ["zip"],
+    "sources.with_fields": ["zip"],
     "sources.chained": ["chain"],
     "sources.mixed": ["mix"],
-    "sources.opening": ["open"],
+    "sources.open": ["open"],
     "spec": ["Encoded", "Field"],
     "training.checkpoint": ["Checkpoint"],
     "training.fit": ["fit"],
     "training.predictions": ["Predictions"],
     "training.trained": ["TrainedModel", "load"],
     "transforms.base": ["Transform"],
-    "transforms.colour": [
+    "transforms.color": [
         "Brightness", "ColorJitter", "Colour", "Contrast", "Grayscale", "Hue", "Normalize", "Saturation", "Scale",
     ],
     "transforms.crop": ["CenterCrop", "RandomCrop", "RandomResizedCrop", "Resize"],

@@ -228,7 +228,7 @@ def make_data(folder: Path) -> None:
 def walk(steps: int, seed: int, log=sys.stdout.write) -> list[str]:
     """Take some steps, then let the run come to its end; return what was done."""
     if CONTEXT.get_start_method() == "forkserver":
-        CONTEXT.set_forkserver_preload(["tests.cli.random_walk", "bitesize.training.train", "keras", "numba", "skops"])
+        CONTEXT.set_forkserver_preload(["tests.cli.random_walk", "bitesize.training.loop", "keras", "numba", "skops"])
     with tempfile.TemporaryDirectory() as temporary:
         make_data(Path(temporary) / "data")
         here = Walk(Path(temporary), random.Random(seed))

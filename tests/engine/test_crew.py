@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import bitesize as bs
-from bitesize.engine import crew as crew_module
+from bitesize.engine import thread_scaling as crew_module
 from bitesize.memory.limits import processor_share
 
 

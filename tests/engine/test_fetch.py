@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bitesize as bs
-from bitesize.engine.fixed import FixedRows
+from bitesize.pipeline.arrays import ArrayRenderer
 
 
 def epoch(source, **options):
@@ -23,7 +23,7 @@ def one_step(request, monkeypatch):
                 job()
         return request.param and bool(self._fetch_name)
 
-    monkeypatch.setattr(FixedRows, "fetches", property(fetches))
+    monkeypatch.setattr(ArrayRenderer, "fetches", property(fetches))
     return request.param
 
 

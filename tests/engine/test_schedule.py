@@ -6,13 +6,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitesize.engine.schedule import Schedule, resident_rows
-from bitesize.engine.steps import Last, Steps
+from bitesize.engine.batching import Batching, Last
+from bitesize.engine.prefetch_schedule import PrefetchSchedule, resident_rows
 from bitesize.order.order import Order, Shard
 
 
 @st.composite
-def cut_orders(draw: st.DrawFn) -> Steps:
+def cut_orders(draw: st.DrawFn) -> Batching:
     """Make an order with windows, and batches of one rank."""
     n = draw(st.integers(1, 600))
     equal = range(0, n, draw(st.integers(1, 60)))
@@ -31,11 +31,11 @@ def cut_orders(draw: st.DrawFn) -> Steps:
     )
     lasts: list[Last] = ["drop", "pad"] if world > 1 else ["drop", "pad", "short"]
     last: Last = draw(st.sampled_from(lasts)) if order.length >= batch_size else "pad"
-    return Steps(order, batch_size, last, Shard(draw(st.integers(0, world - 1)), world))
+    return Batching(order, batch_size, last, Shard(draw(st.integers(0, world - 1)), world))
 
 
 @given(steps=cut_orders(), data=st.data())
-def test_every_row_finds_its_run_and_no_run_stays_longer(steps: Steps, data: st.DataObject) -> None:
+def test_every_row_finds_its_run_and_no_run_stays_longer(steps: Batching, data: st.DataObject) -> None:
     windows = steps.order.windows
     assert windows is not None
     aligned = data.draw(st.booleans())
@@ -45,7 +45,7 @@ def test_every_row_finds_its_run_and_no_run_stays_longer(steps: Steps, data: st.
         else data.draw(st.integers(0, steps.order.length))
     )
     place = steps.place(data.draw(st.integers(0, 3)), start)
-    schedule = Schedule(steps, *place)
+    schedule = PrefetchSchedule(steps, *place)
     sizes = np.diff(windows.starts)
     left: dict[int, int] = {}
     bound = resident_rows(steps, all_lanes=not aligned)

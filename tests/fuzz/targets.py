@@ -22,7 +22,7 @@ from bitesize.files.pread import open_file
 from bitesize.files.tar_index import SUFFIX, tar_index
 from bitesize.lazy.parts import members
 from bitesize.lazy.select import whole
-from bitesize.sources.base import Asked
+from bitesize.sources.base import OpenOptions
 from bitesize.sources.tar import Tar
 from bitesize.sources.zarr_codecs import decompress
 from bitesize.training.snapshot import read_snapshot
@@ -89,7 +89,7 @@ def tar(data: bytes) -> None:
     assert (index.offsets + index.sizes <= len(data)).all()
     again = tar_index(path)
     assert all(np.array_equal(a, b) for a, b in zip(index, again, strict=True))
-    Tar([path], Asked())
+    Tar([path], OpenOptions())
 
 
 def tar_index_file(data: bytes) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitesize import BadSetting, Order, Shard
-from bitesize.order.chance import draw
+from bitesize.order.keyed_random import draw
 from bitesize.order.order import BLOCK
 
 

@@ -4,7 +4,7 @@ import pytest
 
 import bitesize as bs
 from bitesize.cli.bench import bound_of, load_for, measure_bound
-from bitesize.sources.kinds import installed, kinds
+from bitesize.sources.registry import installed, kinds
 from bitesize.spec import Encoded
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bitesize.sources.kinds import installed, kinds
 from bitesize.sources.masks import ImagesWithMasks
+from bitesize.sources.registry import installed, kinds
 from bitesize.testing import check_source
 
 

@@ -92,7 +92,7 @@ def test_opening_images_with_labels_of_text_does_not_read_the_images(tmp_path, m
 
 def test_what_is_missing_is_named_as_pip_installs_it():
     from bitesize.sources.base import Source
-    from bitesize.sources.kinds import need
+    from bitesize.sources.registry import need
 
     class Other(Source):
         title, package = "other files", "a_package_that_is_nowhere"

@@ -20,12 +20,12 @@ from tests.cli.running import run
 from tests.conftest import noise, write_jpeg
 
 from bitesize.training.backend import load_keras
+from bitesize.training.capture import sync
 from bitesize.training.fit import fit_phases
 from bitesize.training.models import build_model
 from bitesize.training.phases import choose_phases
 from bitesize.training.pretrained import expected_colors
 from bitesize.training.settings import TrainSettings
-from bitesize.training.state import sync
 
 NAME = "VGG16"  # the fewest layers: built fastest
 

@@ -38,7 +38,7 @@ def check(
     """
     import bitesize as bs
     from bitesize.cli.bar import counting
-    from bitesize.sources.opening import open_parts
+    from bitesize.sources.open import open_parts
 
     say_when_compiling()
     parts, unopened = (

@@ -11,7 +11,7 @@ def formats(json: Json = False) -> None:
     from rich.table import Table
 
     from bitesize.packages import pip_install
-    from bitesize.sources.kinds import installed, kinds, others
+    from bitesize.sources.registry import installed, kinds, plugins
 
     found = [
         {
@@ -22,13 +22,13 @@ def formats(json: Json = False) -> None:
             "install": None if installed(kind) else pip_install(kind.package),
             "source": f"{kind.__module__}.{kind.__qualname__}",
         }
-        for kind in (*kinds(), *others())
+        for kind in (*kinds(), *plugins())
     ]
     if json:
         print_json({"formats": found})
         return
     table = Table("data", "files", "installed", box=None)
-    for kind, each in zip((*kinds(), *others()), found, strict=True):
+    for kind, each in zip((*kinds(), *plugins()), found, strict=True):
         there = f"no: {plain(each['install'])}" if each["install"] else "yes"
         table.add_row(
             plain(each["kind"]), plain(" ".join(kind.suffixes)), f"[{'red' if each['install'] else 'green'}]{there}[/]"

@@ -13,7 +13,7 @@ def info(data: Data, opening: Opening, json: Json = False) -> None:
     A few rows are read for the range of values. Every choice has the option that decides otherwise.
     """
     from bitesize.errors import BadFile
-    from bitesize.sources.opening import open
+    from bitesize.sources.open import open
     from bitesize.sources.splits import InParts
 
     sources, damaged = {}, {}

@@ -157,7 +157,7 @@ class Opening:
 
     def open(self, data: str) -> Any:
         """Open data for a command, as a `Source` with the fields x and y."""
-        from bitesize.sources.opening import open_to_train
+        from bitesize.sources.open import open_to_train
 
         return open_to_train(data, self.labels_setting, self.split, **self.settings)
 

@@ -70,7 +70,7 @@ class Terminal(Quiet):
             f"{counted(len(job.classes), 'class', 'classes')}\n",
             highlight=False,
         )
-        if job.goes_on:
+        if job.resuming:
             console.print(f"continuing from {plain(str(job.checkpoint.newest_path))}\n", highlight=False)
         self._moving.__enter__()
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from bitesize.cli.console import command, errors, plain
 
 if TYPE_CHECKING:
-    from bitesize.training.resume import Start
+    from bitesize.training.interrupted import Start
     from bitesize.training.run import RunFolder
-    from bitesize.training.run_status import RunStatus, Standing
+    from bitesize.training.run_status import RunStatus, SavedCheckpoint
     from bitesize.training.settings import TrainSettings
 
 
@@ -101,7 +101,7 @@ def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
     """Continue the run in a folder; with another number of epochs also a finished one."""
     from bitesize.errors import BadSetting, NotFound
     from bitesize.training.estimators import is_estimator
-    from bitesize.training.resume import read_broken
+    from bitesize.training.interrupted import read_broken
     from bitesize.training.settings import TrainSettings
 
     standing, out = status.checkpoint, run.path
@@ -135,7 +135,7 @@ def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
 def _repeated(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
     """Train with the settings of the command: continue what the same command has begun, and lose nothing that another has."""
     from bitesize.errors import BadSetting
-    from bitesize.training.resume import read_broken
+    from bitesize.training.interrupted import read_broken
 
     assert wanted.settings is not None
     out, interrupted = run.path, status.interrupted
@@ -192,7 +192,7 @@ def _from_the_beginning(run: RunFolder, wanted: Wanted, what: str = "") -> Chose
 
 
 def _start(run: RunFolder, wanted: Wanted, broken: Any = None) -> Start:
-    from bitesize.training.resume import Start
+    from bitesize.training.interrupted import Start
 
     return Start(run, broken, wanted.given, command(*sys.argv[1:]))
 
@@ -257,7 +257,7 @@ def _numbered(wanted: Wanted) -> tuple[RunFolder, RunStatus]:
 
     if wanted.settings is None:
         raise NotFound(f"there is no run to resume in {ROOT}: name its folder with --out")
-    other: tuple[Path, Standing] | None = None
+    other: tuple[Path, SavedCheckpoint] | None = None
     for path in reversed(numbered(ROOT)):
         try:
             status = read_status(path)

@@ -34,7 +34,7 @@ from bitesize.cli.options import (
 from bitesize.cli.run_folder import Chosen, Wanted, choose
 
 if TYPE_CHECKING:
-    from bitesize.training.resume import Start
+    from bitesize.training.interrupted import Start
     from bitesize.training.run import RunFolder
     from bitesize.training.settings import TrainSettings
 
@@ -247,8 +247,8 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
     try:
         say_when_compiling()
         from bitesize.training.estimators import is_estimator, prepare_estimator, train_estimator
+        from bitesize.training.loop import train
         from bitesize.training.prepare import prepare
-        from bitesize.training.train import train
 
         with watcher:
             if is_estimator(settings.model):

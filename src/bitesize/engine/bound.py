@@ -9,31 +9,31 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.frames import Frames
-from bitesize.engine.held import Held, HeldRun
-from bitesize.engine.pipeline import Pipeline
-from bitesize.engine.scratch import Scratch, scratch_nbytes
-from bitesize.engine.steps import Steps
-from bitesize.engine.window import Windowed
+from bitesize.engine.batching import Batching
+from bitesize.engine.buffer_pool import BufferPool
+from bitesize.engine.cached_source import CachedSource
+from bitesize.engine.window_cache import CachedChunk, ChunkCache
 from bitesize.memory.budget import Budget, Pool
+from bitesize.pipeline.pipeline import Pipeline
+from bitesize.pipeline.scratch import Scratch, scratch_nbytes
 
-Task = NDArray[np.int64] | HeldRun
+Task = NDArray[np.int64] | CachedChunk
 
 
 class _Dealer:
     """Deals the rows of whole batches to threads, in bites, and before them the runs that they are drawn from; as `Engine` does."""
 
-    def __init__(self, pipeline: Pipeline, steps: Steps, frames: Frames | None, deadline: float) -> None:
+    def __init__(self, pipeline: Pipeline, steps: Batching, frames: BufferPool | None, deadline: float) -> None:
         self._steps, self._bite, self._deadline = steps, pipeline.bite, deadline
         self._place = (0, 0)
         self._rows = np.empty(0, np.int64)
-        self._loads: deque[HeldRun] = deque()
+        self._loads: deque[CachedChunk] = deque()
         self._lock = threading.Lock()
-        self.held: Held | None = None
+        self.held: ChunkCache | None = None
         self.dealt = 0
         if frames is not None:
-            assert isinstance(pipeline.source, Windowed)
-            self.held = Held(pipeline.source, steps, self._place, frames)
+            assert isinstance(pipeline.source, CachedSource)
+            self.held = ChunkCache(pipeline.source, steps, self._place, frames)
 
     def next(self) -> Task | None:
         """Return some rows, or a run to load; None when time is up, and no batch is half done."""
@@ -59,7 +59,7 @@ class _Dealer:
 
 
 def measure_bound(
-    pipeline: Pipeline, steps: Steps, frames: Frames | None, threads: int, pool: Pool | None, budget: Budget, seconds: float
+    pipeline: Pipeline, steps: Batching, frames: BufferPool | None, threads: int, pool: Pool | None, budget: Budget, seconds: float
 ) -> float:  # fmt: skip
     """Measure reading, and decoding (at the scale at which the loader decodes) or casting, alone.
 
@@ -117,9 +117,9 @@ def measure_bound(
     return dealer.dealt / spent
 
 
-def _do(task: Task, pipeline: Pipeline, held: Held | None, scratch: Scratch) -> None:
+def _do(task: Task, pipeline: Pipeline, held: ChunkCache | None, scratch: Scratch) -> None:
     """Load a run, or read and decode some rows."""
-    if isinstance(task, HeldRun):
+    if isinstance(task, CachedChunk):
         assert held is not None
         held.load(task)
         return
@@ -127,7 +127,7 @@ def _do(task: Task, pipeline: Pipeline, held: Held | None, scratch: Scratch) -> 
         pipeline.read_and_decode(task, scratch)
         return
     source = pipeline.source
-    assert isinstance(source, Windowed)
+    assert isinstance(source, CachedSource)
     source.using(held)
     try:
         pipeline.read_and_decode(task, scratch)

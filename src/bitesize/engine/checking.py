@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.loader import Loader
-from bitesize.engine.watching import Seen, Watched
+from bitesize.engine.watching import ContentSource, RowFacts
 from bitesize.errors import BadFile, BadSetting
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.sources.base import Source
@@ -121,7 +121,7 @@ def check(
     if not parts or not all(isinstance(part, Source) for part in parts.values()):
         raise BadSetting("check needs a Source, or a mapping of names to Sources")
     budget = as_budget(memory)
-    noted = {name: Seen(len(part)) for name, part in parts.items()}
+    noted = {name: RowFacts(len(part)) for name, part in parts.items()}
     total = sum(map(len, parts.values()))
     charge = budget.charge(sum(seen.nbytes for seen in noted.values()) + _SORTING * total, "what is noted of each row")
     try:
@@ -144,17 +144,17 @@ def check(
 
 
 def _read(
-    name: str, part: Source, seen: Seen, budget: Budget, threads: int | None, progress: Progress | None
+    name: str, part: Source, seen: RowFacts, budget: Budget, threads: int | None, progress: Progress | None
 ) -> list[tuple[Place, bool]]:
     """Read a part; give its bad rows, and whether it is for their contents that they are."""
     main = part.main
     image = isinstance(part.spec[main], Encoded)
     with Loader(
-        Watched(part, seen),
-        batch_size=_BATCH if part.in_runs else "auto",  # a window shares batches of known size out
+        ContentSource(part, seen),
+        batch_size=_BATCH if part.reads_by_chunk else "auto",  # a window shares batches of known size out
         transforms=[Resize(_SIDE)] if image else [],
         memory=budget,
-        shuffle=part.in_runs,  # rows that lie in chunks are read chunk by chunk when they are drawn from windows
+        shuffle=part.reads_by_chunk,  # rows that lie in chunks are read chunk by chunk when they are drawn from windows
         threads=threads,
         dtype=np.float32 if image else None,
         on_error="skip",
@@ -171,7 +171,7 @@ def _read(
         return [(Place(name, row, path, reason), kinds[row] is BadFile) for row, path, reason in loader.bad]
 
 
-def _suspicious(name: str, part: Source, seen: Seen) -> list[Place]:
+def _suspicious(name: str, part: Source, seen: RowFacts) -> list[Place]:
     found = []
     narrow = _narrow(part, seen)
     pixels = seen.sides.astype(np.int64).prod(axis=1)
@@ -199,7 +199,7 @@ def _suspicious(name: str, part: Source, seen: Seen) -> list[Place]:
     return found
 
 
-def _narrow(part: Source, seen: Seen) -> NDArray[np.bool_]:
+def _narrow(part: Source, seen: RowFacts) -> NDArray[np.bool_]:
     """Find images of 16 bits that use a small part of their range: all that 8 bits leave few levels of, else one for all rows."""
     what = part.spec[part.main]
     if not isinstance(what, Encoded):
@@ -215,7 +215,7 @@ def _narrow(part: Source, seen: Seen) -> NDArray[np.bool_]:
     return chosen
 
 
-def _of_narrow_range(part: Source, seen: Seen, row: int) -> str:
+def _of_narrow_range(part: Source, seen: RowFacts, row: int) -> str:
     what, brightest = part.spec[part.main], int(seen.brightest[row])
     assert isinstance(what, Encoded)
     if what.mode == "I;16":
@@ -231,7 +231,7 @@ def _of_narrow_range(part: Source, seen: Seen, row: int) -> str:
     )
 
 
-def _same(parts: Mapping[str, Source], noted: Mapping[str, Seen]) -> tuple[tuple[tuple[Place, ...], ...], ...]:
+def _same(parts: Mapping[str, Source], noted: Mapping[str, RowFacts]) -> tuple[tuple[tuple[Place, ...], ...], ...]:
     """Find rows of the same contents: (within a part, across parts)."""
     names = list(parts)
     hashes = np.concatenate([seen.hashes for seen in noted.values()])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from bitesize.engine.pipeline import Pipeline
+from bitesize.engine.batching import BadRowPolicy, Batching, SkippedRow
 from bitesize.engine.ring import copied_fields
-from bitesize.engine.shapes import Layout
-from bitesize.engine.steps import BadRow, Policy, Steps
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.order.order import Order, Shard
+from bitesize.pipeline.inference import Layout
+from bitesize.pipeline.pipeline import Pipeline
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.transforms.base import Step
@@ -31,9 +31,9 @@ class Described:
 
     source: Source
     budget: Budget
-    steps: Steps
+    steps: Batching
     _pipeline: Pipeline
-    _policy: Policy
+    _policy: BadRowPolicy
 
     def __len__(self) -> int:
         """Count the batches of an epoch."""
@@ -80,7 +80,7 @@ class Described:
         return self.steps.last == "pad" or self._policy.skips  # also when shuffled: every replacement may be bad, too
 
     @property
-    def bad(self) -> list[BadRow]:
+    def bad(self) -> list[SkippedRow]:
         """Rows that were skipped so far: (row, path, reason), by row number."""
         return [self._policy.bad[row] for row in sorted(self._policy.bad)]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from bitesize.memory.sizes import format_size
 
 if TYPE_CHECKING:
+    from bitesize.engine.batching import BatchRows
     from bitesize.engine.loader import Loader
-    from bitesize.engine.steps import Step
 
 _log = logging.getLogger("bitesize")
 
@@ -22,7 +22,7 @@ class EpochLog:
         self._begun: float | None = None
         self._rows, self._waited = 0, 0.0
 
-    def count(self, loader: Loader, step: Step, waited: float) -> None:
+    def count(self, loader: Loader, step: BatchRows, waited: float) -> None:
         """Count a batch, and the seconds that it was waited for."""
         now = time.perf_counter()
         if self._begun is None:

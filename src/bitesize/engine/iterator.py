@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bitesize.batch import Batch
 from bitesize.engine.epoch_log import EpochLog
 from bitesize.engine.holding import Holder
-from bitesize.engine.run import Run
+from bitesize.engine.stream import BatchStream
 from bitesize.engine.workers import Engine
 from bitesize.errors import LoaderClosed
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class BatchIterator(Iterator[Batch]):
     """The batches of one epoch, or of all from one on; see `Loader.__iter__`."""
 
-    def __init__(self, loader: Loader, engine: Engine, run: Run, epoch: int, endless: bool, holder: Holder) -> None:
+    def __init__(self, loader: Loader, engine: Engine, run: BatchStream, epoch: int, endless: bool, holder: Holder) -> None:
         self._loader = loader
         self._engine = engine
         self._run = run

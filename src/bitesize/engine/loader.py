@@ -12,14 +12,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from bitesize.engine.batching import BadRowPolicy, Batching, Last
 from bitesize.engine.bound import measure_bound
-from bitesize.engine.crew import Crew
+from bitesize.engine.buffer_pool import BufferPool
+from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.described import Described
-from bitesize.engine.frames import Frames
+from bitesize.engine.distributed import shard_of_this_process
 from bitesize.engine.holding import LOOP, Holder
 from bitesize.engine.iterator import BatchIterator
-from bitesize.engine.pipeline import Pipeline
-from bitesize.engine.planning import (
+from bitesize.engine.memory_plan import (
     STANDBY,
     Needs,
     auto_batch_size,
@@ -30,14 +31,10 @@ from bitesize.engine.planning import (
     say_left_out,
     threads_beside,
 )
-from bitesize.engine.ranks import shard_of_this_process
+from bitesize.engine.position import Position
 from bitesize.engine.ring import Ring
-from bitesize.engine.scratch import Scratch
-from bitesize.engine.shapes import Layout, measured
-from bitesize.engine.standing import Standing
 from bitesize.engine.stats import Stats
-from bitesize.engine.steps import Last, Policy, Steps
-from bitesize.engine.window import Windowed
+from bitesize.engine.thread_scaling import ThreadScaler
 from bitesize.engine.workers import Engine
 from bitesize.errors import BadSetting, DoesNotFit, LoaderClosed
 from bitesize.memory.budget import Budget, as_budget
@@ -45,11 +42,14 @@ from bitesize.memory.limits import available, check_threads, processor_share, us
 from bitesize.memory.overhead import measure_overhead
 from bitesize.memory.plan import Plan
 from bitesize.order.order import Order, Shard
+from bitesize.pipeline.inference import Layout, measured
+from bitesize.pipeline.pipeline import Pipeline
+from bitesize.pipeline.scratch import Scratch
 from bitesize.sources.base import Source
 from bitesize.transforms.base import Step
 
 
-class Loader(Described, Standing):
+class Loader(Described, Position):
     """Batches of a source, in a reproducible order, made by threads within a budget of bytes.
 
     A ``for`` loop over it is one epoch. A batch is a dict of NumPy arrays, ``{"x": (64, 224, 224, 3) float32, "y":
@@ -148,7 +148,7 @@ class Loader(Described, Standing):
         self.budget = as_budget(memory)
         self.stats = Stats()
         transforms = measured(source, transforms, self.budget)
-        self._windowed = Windowed(source, runs) if runs is not None else None
+        self._windowed = CachedSource(source, runs) if runs is not None else None
         self._pipeline = Pipeline(self._windowed or source, transforms, layout, dtype, fast_decode, self.budget)
         self._working = threads or processor_share()
         self._held = 1
@@ -160,18 +160,18 @@ class Loader(Described, Standing):
             batch_size = auto_batch_size(self._needs, self._slots, min(len(source), 256), self.budget)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise BadSetting(f'batch_size must be a whole number of at least 1, or "auto", not {batch_size!r}')
-        self.steps = Steps(order, int(batch_size), last, shard)
+        self.steps = Batching(order, int(batch_size), last, shard)
         if self._windowed is not None:
             window = self._windowed.window_nbytes(self.steps)
             self._needs = self._least_needs = replace(self._needs, window=window)
         if self._pipeline.steps.mixes:
             self.steps.refuse_torn_pairs()
         say_left_out(self.steps)
-        self._policy = Policy(on_error, max_bad, len(source))
+        self._policy = BadRowPolicy(on_error, max_bad, len(source))
         self._engine: Engine | None = None
-        self._frames: Frames | None = None
+        self._frames: BufferPool | None = None
         self._iterator: weakref.ref[BatchIterator] | None = None
-        Standing.__init__(self)
+        Position.__init__(self)
         self._closed = False
         if threads is None:
             more = replace(self._needs, threads=self._working + threads_beside(self._pipeline, self.budget))
@@ -340,8 +340,8 @@ class Loader(Described, Standing):
         kernel_values, decodes = self._pipeline.kernel_values, self._pipeline.decodes
         scratches = [Scratch(fields, decodes, kernel_values, pool) for _ in range(self.threads)]
         self.stats.watch([scratch.clock for scratch in scratches], usable_cpus(), self.source.spec, self.spec)
-        self._frames = Frames(self._needs.window) if self._windowed is not None else None
-        crew = Crew(self._working, self.threads)
+        self._frames = BufferPool(self._needs.window) if self._windowed is not None else None
+        crew = ThreadScaler(self._working, self.threads)
         engine = Engine(self._pipeline, self.steps, self._policy, ring, scratches, pool, crew, self._frames)
         older, self._finalizer = self._finalizer, weakref.finalize(self, _drop, ring, pool, engine)
         older.detach()

@@ -13,7 +13,7 @@ from bitesize.sources.base import Source
 from bitesize.sources.value_range import value_range
 from bitesize.spec import Encoded, Field, image_channels
 from bitesize.transforms.base import Transform
-from bitesize.transforms.colour import ColorJitter, Contrast, Normalize, Scale
+from bitesize.transforms.color import ColorJitter, Contrast, Normalize, Scale
 
 # Values beyond these are not on a scale of 0 to 1, nor of -1 to 1, even where resizing has overshot.
 _LEAST, _GREATEST = -1.5, 1.5

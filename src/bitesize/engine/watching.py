@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bitesize.decode.header import KINDS_OF_SUFFIXES, ImageInfo, read_info
 from bitesize.decode.reduced import keeps_values
 from bitesize.errors import BadFile, BadRows
-from bitesize.sources.around import Around
 from bitesize.sources.base import Source
 from bitesize.sources.rows import EncodedInto, Into
+from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 
 _HASH = np.dtype([("high", np.uint64), ("low", np.uint64)])
@@ -23,7 +23,7 @@ _MANY_VALUES = 16
 _PIECE = 65_536
 
 
-class Seen:
+class RowFacts:
     """What is noted of each row.
 
     Attributes
@@ -67,7 +67,7 @@ class _Kept:
         return self.data[i]
 
 
-class Watched(Around):
+class ContentSource(SourceWrapper):
     """Rows of another source, each looked at when it is read.
 
     Parameters
@@ -78,7 +78,7 @@ class Watched(Around):
         Where to note what was seen.
     """
 
-    def __init__(self, base: Source, seen: Seen) -> None:
+    def __init__(self, base: Source, seen: RowFacts) -> None:
         super().__init__(base)
         self._seen = seen
         label = base.label_name

@@ -1,6 +1,6 @@
 """Threads that fill slots in bites: in order of dispatch, without ever depending on who is faster.
 
-A `Run` is one unbroken sequence of batches from some epoch and position on; it passes over epoch ends, so the first
+A `BatchStream` is one unbroken sequence of batches from some epoch and position on; it passes over epoch ends, so the first
 batches of the next epoch are made while the last of this one are used. Asking for another place cancels the run and
 begins a new one on the same slots and threads.
 """
@@ -18,20 +18,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bitesize.engine.after import Key
-from bitesize.engine.crew import Crew
-from bitesize.engine.frames import Frames
-from bitesize.engine.held import Held
+from bitesize.engine.batching import BadRowPolicy, Batching, BatchRows
+from bitesize.engine.buffer_pool import BufferPool
+from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.holding import Holder, Wait
-from bitesize.engine.pipeline import Pipeline
 from bitesize.engine.ring import Ring, Slot
-from bitesize.engine.run import Bite, Filling, Load, Run
-from bitesize.engine.scratch import Scratch
-from bitesize.engine.steps import Policy, Step, Steps
-from bitesize.engine.window import Windowed
+from bitesize.engine.stream import BatchStream, Bite, LoadTask, PendingBatch
+from bitesize.engine.thread_scaling import ThreadScaler
+from bitesize.engine.window_cache import ChunkCache
 from bitesize.errors import BitesizeError, LoaderClosed, Stalled, without_frames
 from bitesize.memory.budget import Pool
-from bitesize.order.chance import draw
+from bitesize.order.keyed_random import draw
+from bitesize.pipeline.pipeline import Pipeline
+from bitesize.pipeline.scratch import Scratch
+from bitesize.pipeline.user_functions import Key
 
 STALL_SECONDS = 300.0  # nothing at all moved for so long: not slow, but hung
 
@@ -42,13 +42,13 @@ class Engine:
     def __init__(
         self,
         pipeline: Pipeline,
-        steps: Steps,
-        policy: Policy,
+        steps: Batching,
+        policy: BadRowPolicy,
         ring: Ring,
         scratches: list[Scratch],
         pool: Pool | None,
-        crew: Crew,
-        frames: Frames | None,
+        crew: ThreadScaler,
+        frames: BufferPool | None,
     ):
         self.pipeline = pipeline
         self.steps = steps
@@ -56,11 +56,11 @@ class Engine:
         self.ring = ring
         self.pool = pool
         self.crew = crew
-        self.run: Run | None = None
+        self.run: BatchStream | None = None
         self._frames = frames
-        self._loads: deque[Load] = deque()
+        self._loads: deque[LoadTask] = deque()
         self._dispatch = threading.Lock()
-        self._current: Filling | None = None
+        self._current: PendingBatch | None = None
         self._stopping = False
         self._died: BaseException | None = None
         self._wanted: queue.SimpleQueue[None] = queue.SimpleQueue()  # one item, or more, when there is a run to work on
@@ -76,24 +76,24 @@ class Engine:
 
     # --- the caller's side -------------------------------------------------------------------------------------------
 
-    def start(self, epoch: int, position: int) -> Run:
+    def start(self, epoch: int, position: int) -> BatchStream:
         """Begin at a place; goes on with the present run where that is its next batch."""
         self.check()
         run = self.run
         if run is None or run.cancelled or run.taken != (epoch, position):
             self.cancel()
-            run = self.run = Run(epoch, position, self._hold(epoch, position))
+            run = self.run = BatchStream(epoch, position, self._hold(epoch, position))
             self._wanted.put(None)
         if self._hired < self.crew.working:
             # From another thread: `Thread.start` waits in Python code, where Ctrl-C could leave the new thread locked for good.
             _thread.start_new_thread(self._hire_first, ())
         return run
 
-    def _hold(self, epoch: int, position: int) -> Held | None:
+    def _hold(self, epoch: int, position: int) -> ChunkCache | None:
         if self._frames is None:
             return None
-        assert isinstance(self.pipeline.source, Windowed)
-        return Held(self.pipeline.source, self.steps, (epoch, position), self._frames)
+        assert isinstance(self.pipeline.source, CachedSource)
+        return ChunkCache(self.pipeline.source, self.steps, (epoch, position), self._frames)
 
     def _hire_first(self) -> None:
         """Start one thread, which starts the others."""
@@ -116,7 +116,7 @@ class Engine:
                     self.crew.limit(number)  # the system gives no more: address space, or a limit on processes
                     return
 
-    def cancel(self, which: Run | None = None) -> None:
+    def cancel(self, which: BatchStream | None = None) -> None:
         """End the present run, if it is ``which``; what is ready is dropped, what is being made is dropped when it is done."""
         run = self.run
         if run is None or which not in (None, run):
@@ -141,7 +141,7 @@ class Engine:
         while self.ring.free.qsize() + self.ring.leased < len(self.ring) and time.monotonic() < deadline:
             time.sleep(0.001)
 
-    def take(self, run: Run, holder: Holder, ended: Callable[[], bool]) -> Filling:
+    def take(self, run: BatchStream, holder: Holder, ended: Callable[[], bool]) -> PendingBatch:
         """Wait for the run's next batch; while the caller holds every slot, for as long as ``holder`` is waited for.
 
         ``ended`` tells, under the lock of the run, whether who asks has been replaced.
@@ -187,7 +187,7 @@ class Engine:
                 if time.monotonic() - self._moved > STALL_SECONDS:
                     self._raise_stalled(key)
 
-    def _changed(self, run: Run) -> bool:
+    def _changed(self, run: BatchStream) -> bool:
         """Wait a moment for a change; tell whether there was one."""
         try:
             run.changed.get(timeout=0.05)
@@ -293,7 +293,7 @@ class Engine:
                 scratch.rest()
                 return
             used, rows = time.thread_time(), 0
-            if isinstance(bite, Load):
+            if isinstance(bite, LoadTask):
                 self._load(bite, scratch)
             else:
                 rows = bite.stop - bite.start
@@ -308,7 +308,7 @@ class Engine:
             if self.crew.working > self._hired:
                 self._hire()
 
-    def _next_bite(self, scratch: Scratch) -> Bite | Load | None:
+    def _next_bite(self, scratch: Scratch) -> Bite | LoadTask | None:
         """Cut the next bite, or give what it needs in memory; one thread at a time, so all begin in order."""
         scratch.doing = ("waiting for a free slot", None)
         if not self._dispatch.acquire(blocking=False):
@@ -341,7 +341,7 @@ class Engine:
         finally:
             self._dispatch.release()
 
-    def _begin(self, slot: Slot, scratch: Scratch) -> Filling | None:
+    def _begin(self, slot: Slot, scratch: Scratch) -> PendingBatch | None:
         run = self.run
         if run is None or run.cancelled:
             self.ring.free.put(slot)
@@ -349,17 +349,17 @@ class Engine:
             return None
         epoch, position = run.next
         run.next = self.steps.after(epoch, position)
-        filling = Filling(run, None, slot, np.empty(0, np.bool_), (), started=time.perf_counter())  # type: ignore[arg-type]
+        filling = PendingBatch(run, None, slot, np.empty(0, np.bool_), (), started=time.perf_counter())  # type: ignore[arg-type]
         try:
             step = filling.step = self.steps.step(epoch, position)
             if run.held is not None:
-                self._loads += [Load(run.held, what) for what in run.held.due(step)]
+                self._loads += [LoadTask(run.held, what) for what in run.held.due(step)]
             filling.pending = step.rows.size
             filling.mask = np.ones(step.rows.size, np.bool_)
             filling.draws = self._draws(step)
         except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
             filling.error = error
-            filling.step = Step(epoch, position, 0, np.empty(0, np.int64), 0, 1.0)
+            filling.step = BatchRows(epoch, position, 0, np.empty(0, np.int64), 0, 1.0)
             self._done(filling, 0, scratch)
             return None
         if not step.rows.size:
@@ -367,7 +367,7 @@ class Engine:
             return None
         return filling
 
-    def _draws(self, step: Step) -> Sequence[Sequence[float]]:
+    def _draws(self, step: BatchRows) -> Sequence[Sequence[float]]:
         counts = self.pipeline.draws
         if not any(counts):
             return [()] * step.rows.size
@@ -376,7 +376,7 @@ class Engine:
         rows: Sequence[Sequence[float]] = np.concatenate(columns, axis=1).tolist()
         return rows
 
-    def _load(self, load: Load, scratch: Scratch) -> None:
+    def _load(self, load: LoadTask, scratch: Scratch) -> None:
         scratch.doing = ("reading on from", load.what.start)
         begun = time.perf_counter()
         load.held.load(load.what)
@@ -399,7 +399,7 @@ class Engine:
             held.leave(step.rows[bite.start : min(bite.stop, step.real)])
         self._done(filling, bite.stop - bite.start, scratch)
 
-    def _fill_rows(self, filling: Filling, bite: Bite, scratch: Scratch) -> None:
+    def _fill_rows(self, filling: PendingBatch, bite: Bite, scratch: Scratch) -> None:
         step = filling.step
         real = max(0, min(bite.stop, step.real) - bite.start)
         arrays = {name: array[bite.start : bite.stop] for name, array in filling.slot.arrays.items()}
@@ -417,10 +417,10 @@ class Engine:
             self._handle_bad(filling, bite.start + i, error, scratch)
         self.pipeline.mix(some, filling.mask[bite.start : bite.start + real], key)
 
-    def _key(self, step: Step, start: int) -> Key:
+    def _key(self, step: BatchRows, start: int) -> Key:
         return Key(self.steps.order.seed, step.epoch, step.first + start)
 
-    def _handle_bad(self, filling: Filling, i: int, error: Exception, scratch: Scratch) -> None:
+    def _handle_bad(self, filling: PendingBatch, i: int, error: Exception, scratch: Scratch) -> None:
         """Raise, put another row in its place, or mask it, as the policy says."""
         step = filling.step
         row, position = int(step.rows[i]), step.first + i
@@ -440,7 +440,7 @@ class Engine:
             self.policy.report(step.epoch, other, source.describe(other), failed[0])
         filling.mask[i] = False
 
-    def _done(self, filling: Filling, rows: int, scratch: Scratch) -> None:
+    def _done(self, filling: PendingBatch, rows: int, scratch: Scratch) -> None:
         """Count rows as done; the thread that finishes a batch delivers it."""
         run = filling.run
         with run.lock:
@@ -460,7 +460,7 @@ class Engine:
                 return
         self._drop(filling)
 
-    def _drop(self, filling: Filling) -> None:
+    def _drop(self, filling: PendingBatch) -> None:
         """Take a slot back from a batch that nobody gets."""
         filling.error = None  # whose frames lead back to the batch, and would keep its memory
         if filling.token is None:

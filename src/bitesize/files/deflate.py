@@ -29,7 +29,7 @@ _INPUT = 1 << 14  # bytes that are fed at a time
 _OUTPUT = 1 << 16  # bytes that are thrown away at a time, on the way to what is wanted
 
 
-class Place(NamedTuple):
+class AccessPoint(NamedTuple):
     """A decompressor somewhere in a stream: how much it has given, and how much it has consumed."""
 
     given: int
@@ -37,7 +37,7 @@ class Place(NamedTuple):
     state: Any
 
 
-class Deflated:
+class SeekableDeflate:
     """A deflated stream in a file, of which any part can be read; from several threads at once.
 
     Parameters
@@ -59,8 +59,8 @@ class Deflated:
 
     def _begin(self) -> None:
         self._lock, self._growing = threading.Lock(), threading.Lock()
-        self._places = [Place(0, 0, zlib.decompressobj(-zlib.MAX_WBITS))]
-        self._live: list[Place] = []
+        self._places = [AccessPoint(0, 0, zlib.decompressobj(-zlib.MAX_WBITS))]
+        self._live: list[AccessPoint] = []
         self._seen = self._seen_crc = 0  # bytes that somebody has been through, and their checksum
 
     def __getstate__(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Deflated:
                     self._check(self._seen_crc)
                 self._seen = stream.given
 
-    def _before(self, first: int) -> Place:
+    def _before(self, first: int) -> AccessPoint:
         """Take the nearest decompressor that is not behind ``first``."""
         with self._lock:
             near = max((live for live in self._live if live.given <= first), key=lambda live: live.given, default=None)
@@ -136,7 +136,7 @@ class Deflated:
                 return near
         return known._replace(state=known.state.copy())
 
-    def _keep(self, place: Place) -> None:
+    def _keep(self, place: AccessPoint) -> None:
         with self._lock:
             self._live.append(place)
             del self._live[:-_LIVE]
@@ -145,14 +145,14 @@ class Deflated:
 class _Stream:
     """A decompressor that goes on from a place."""
 
-    def __init__(self, of: Deflated, fd: int, place: Place) -> None:
+    def __init__(self, of: SeekableDeflate, fd: int, place: AccessPoint) -> None:
         self._of, self._fd = of, fd
         self.given, self._consumed, self._state = place
         self._input = b""
 
-    def place(self) -> Place:
+    def place(self) -> AccessPoint:
         """Tell where it is; what was read of the file beyond that is read again."""
-        return Place(self.given, self._consumed, self._state.copy())
+        return AccessPoint(self.given, self._consumed, self._state.copy())
 
     def skip(self, nbytes: int, crc: int = 0) -> int:
         """Go on without keeping anything; give the checksum continued."""
@@ -195,6 +195,6 @@ class _Stream:
                 raise BadFile(f"{show(of.path)} is damaged: its stream ends after {self.given:,} of {of.size:,} bytes")
 
 
-def read_deflated(stream: Deflated, first: int, out: NDArray[np.uint8]) -> None:
-    """Open the file and read a part of its stream; see `Deflated.read`."""
+def read_deflated(stream: SeekableDeflate, first: int, out: NDArray[np.uint8]) -> None:
+    """Open the file and read a part of its stream; see `SeekableDeflate.read`."""
     with_file(stream.path, lambda fd: stream.read(fd, first, out))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.files.deflate import Deflated
+from bitesize.files.deflate import SeekableDeflate
 from bitesize.files.npy import Header
 from bitesize.files.pread import read_into, with_file
 from bitesize.files.state import FileState
@@ -75,7 +75,7 @@ class Compressed(Node):
     on_disk = True
     path: bytes
 
-    def __init__(self, stream: Deflated, header: Header) -> None:
+    def __init__(self, stream: SeekableDeflate, header: Header) -> None:
         self.path, self._stream, self._header, self._seen = stream.path, stream, header, FileState.of(stream.path)
         self.shape, self.dtype = header.shape, header.dtype.newbyteorder("=")
         self.own_run_nbytes, self.own_held_nbytes = stream.apart, stream.nbytes

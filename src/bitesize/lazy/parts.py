@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bitesize.array_like import refuse_endless
 from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
 from bitesize.files.archives import DAMAGED
-from bitesize.files.deflate import Deflated
+from bitesize.files.deflate import SeekableDeflate
 from bitesize.files.names import show
 from bitesize.files.npy import MAX_HEADER, Header, HoldsObjects, parse_header, read_header
 from bitesize.files.pread import read_into, with_file
@@ -142,7 +142,7 @@ def _member(path: bytes, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Nod
         return _in_order(path, start + header.offset, header)
     if info.compress_type != zipfile.ZIP_DEFLATED:
         raise BadFile(f"{show(where)} is compressed by method {info.compress_type}: NumPy writes none but deflate")
-    stream = Deflated(path, start, info.compress_size, info.file_size, info.CRC)
+    stream = SeekableDeflate(path, start, info.compress_size, info.file_size, info.CRC)
     if not header.fortran or len(header.shape) < 2:
         return Compressed(stream, header)
     backwards = Header(header.shape[::-1], header.dtype, False, header.offset)

@@ -14,7 +14,7 @@ from bitesize.errors import BadSetting
 
 # Address space that a thread reserves without using it: glibc's malloc arena and stack (measured).
 THREAD_RESERVES = {"RLIMIT_AS": 68 << 20, "RLIMIT_DATA": 8 << 20}
-# Threads of a loader that stand by, at most; see engine/crew.py.
+# Threads of a loader that stand by, at most; see engine/thread_scaling.py.
 MOST_STANDBY = 14
 # Name of the limit that is no limit but what the machine has left.
 AVAILABLE = "available memory"

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
-from bitesize.order.chance import draw
+from bitesize.order.keyed_random import draw
 
 # Stands in the place of a transform's number, which is never negative: sampling has random numbers of its own.
 _SAMPLING = -1

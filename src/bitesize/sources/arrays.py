@@ -16,7 +16,7 @@ from bitesize.files.pread import joined, read_rows
 from bitesize.lazy.nodes import Joined, Node, Stretch
 from bitesize.lazy.parts import InMemory, node_of
 from bitesize.lazy.select import NEAR, SCRATCH, whole
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.labels import label_field
 from bitesize.sources.rows import Into, Located, Runs
 from bitesize.spec import Field
@@ -110,7 +110,7 @@ class Arrays(Source):
         return Runs(np.append(np.arange(0, len(self), max(1, apart // row_nbytes), dtype=np.int64), len(self)))
 
     @property
-    def in_runs(self) -> bool:
+    def reads_by_chunk(self) -> bool:
         """Whether it is compressed."""
         return self._places is None and isinstance(self._x, Node) and self._x.run_nbytes > 0
 
@@ -139,7 +139,7 @@ class Arrays(Source):
         return isinstance(what, str) and what.lower().endswith(".npy") and os.path.isfile(what)
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Open a file whose first axis is the rows, or several, whose rows are joined."""
         paths = what if isinstance(what, list) else [what]
         if asked.fields is not None or asked.labels is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from bitesize.decode.header import SUFFIXES, sniff
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.pread import read_files
-from bitesize.sources.base import Asked
+from bitesize.sources.base import OpenOptions
 from bitesize.spec import Encoded, Field
 
 
@@ -34,7 +34,7 @@ class ArrowColumn:
         Where paths lead from, or None where they lead nowhere.
     """
 
-    def __init__(self, name: str, kind: Any, first: Callable[[], Any], asked: Asked, folder: str | None) -> None:
+    def __init__(self, name: str, kind: Any, first: Callable[[], Any], asked: OpenOptions, folder: str | None) -> None:
         import pyarrow as pa
         import pyarrow.types as kinds
 
@@ -69,7 +69,7 @@ class ArrowColumn:
         """Whether it holds whole numbers."""
         return isinstance(self.what, Field) and self.what.shape == () and self.what.dtype.kind in "iu"
 
-    def _learn_binary(self, first: Callable[[], Any], asked: Asked) -> None:
+    def _learn_binary(self, first: Callable[[], Any], asked: OpenOptions) -> None:
         value = self.scalar(first(), 0)
         try:
             sniff(value[:16] if value is not None else b"")
@@ -77,7 +77,7 @@ class ArrowColumn:
         except BadFile:
             self.why = "bytes that are no images"
 
-    def _learn_text(self, first: Callable[[], Any], asked: Asked, folder: str | None) -> None:
+    def _learn_text(self, first: Callable[[], Any], asked: OpenOptions, folder: str | None) -> None:
         try:
             value = self.scalar(first(), 0) if folder is not None else None
         except UnicodeDecodeError:  # no path; an error where the text is read

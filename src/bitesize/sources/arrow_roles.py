@@ -8,7 +8,7 @@ from typing import Any
 
 from bitesize.errors import BadSetting
 from bitesize.sources.arrow_columns import ArrowColumn
-from bitesize.sources.base import Asked
+from bitesize.sources.base import OpenOptions
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import (
     LABELS,
@@ -86,7 +86,7 @@ class Columns:
     all_different: Callable[[str], bool]
 
 
-def choose_roles(columns: Columns, asked: Asked) -> Roles:
+def choose_roles(columns: Columns, asked: OpenOptions) -> Roles:
     """Choose what each column is for.
 
     Raises
@@ -119,7 +119,7 @@ def choose_roles(columns: Columns, asked: Asked) -> Roles:
     return roles
 
 
-def _take_wanted(columns: Columns, asked: Asked, roles: Roles) -> None:
+def _take_wanted(columns: Columns, asked: OpenOptions, roles: Roles) -> None:
     """Take the fields that are asked for, each a field of its own."""
     there = columns.there
     for name, wanted in wanted_fields(asked, there).items():
@@ -152,7 +152,7 @@ def _take_wanted(columns: Columns, asked: Asked, roles: Roles) -> None:
             roles.choices.append(Choice(f"sample weights: the column {roles.fields[roles.weight]!r}", 'weights=""'))
 
 
-def _label_columns(columns: Columns, asked: Asked, roles: Roles) -> list[str]:
+def _label_columns(columns: Columns, asked: OpenOptions, roles: Roles) -> list[str]:
     """Return the columns with labels: those that are asked for, or one of a usual name."""
     if isinstance(asked.labels, str):
         return [require(asked.labels, columns.there, columns.where, "labels")]
@@ -170,7 +170,7 @@ def _label_columns(columns: Columns, asked: Asked, roles: Roles) -> list[str]:
     return [found]
 
 
-def _weight_column(columns: Columns, asked: Asked, labels: list[str], roles: Roles) -> str | None:
+def _weight_column(columns: Columns, asked: OpenOptions, labels: list[str], roles: Roles) -> str | None:
     """Return the column with sample weights: the one that is asked for, or one of a usual name."""
     if asked.weights:
         return require(asked.weights, columns.there, columns.where, "weights")

@@ -14,7 +14,7 @@ from bitesize.sources.arrow_columns import ArrowColumn, is_text
 from bitesize.sources.arrow_roles import Columns, choose_roles
 from bitesize.sources.arrow_stacked import StackedColumns
 from bitesize.sources.arrow_table import AT_ONCE, BESIDE, KEPT, ArrowTable, Part
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import first_named, match, plain
 from bitesize.sources.label_columns import without_list
@@ -54,7 +54,7 @@ class ArrowSource(ArrowTable):
     def __init__(
         self,
         parts: Sequence[Part],
-        asked: Asked,
+        asked: OpenOptions,
         where: str,
         folder: str | None,
         files: Sequence[tuple[str, int]] = (),
@@ -106,7 +106,7 @@ class ArrowSource(ArrowTable):
         """Return columns whose type says that they are class numbers."""
         return ()
 
-    def _learn(self, name: str, column: ArrowColumn, asked: Asked, is_label: bool) -> None:
+    def _learn(self, name: str, column: ArrowColumn, asked: OpenOptions, is_label: bool) -> None:
         """Take a column as a field; text is numbered."""
         if column.is_text_list and is_label:
             cells = Texts.of(cell for part in self._values(column.name) for cell in _joined(part, self._where, column.name))
@@ -241,7 +241,7 @@ class ArrowSource(ArrowTable):
         return Runs(np.append(starts[:-1][keep], len(self)), None if nbytes is None else nbytes[keep])
 
     @property
-    def in_runs(self) -> bool:
+    def reads_by_chunk(self) -> bool:
         """Whether parts are read whole."""
         return self.runs() is not None
 
@@ -320,7 +320,7 @@ class ArrowSource(ArrowTable):
         return parts + stacked + b"".join(self._known[name].tobytes() for name in (*texts, *targets) if name is not None)
 
 
-def in_part(source: ArrowSource, asked: Asked, where: str) -> Source:
+def in_part(source: ArrowSource, asked: OpenOptions, where: str) -> Source:
     """Return the rows of a part of a table, where a column has the part of each; or else all rows.
 
     Raises

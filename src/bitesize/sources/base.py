@@ -16,8 +16,8 @@ from bitesize.errors import BadSetting
 from bitesize.order.mixture import Mixture
 from bitesize.sources.choices import Choice
 from bitesize.sources.combining import Combining
-from bitesize.sources.options import Asked as Asked
 from bitesize.sources.options import Files as Files
+from bitesize.sources.options import OpenOptions as OpenOptions
 from bitesize.sources.rows import Into, Located, Runs
 from bitesize.spec import Encoded, Field, Spec
 
@@ -124,7 +124,7 @@ class Source(Combining, ABC):
         """
         return None
 
-    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read all fields but `main`, of rows that were located."""
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
@@ -137,7 +137,7 @@ class Source(Combining, ABC):
         return None
 
     @property
-    def in_runs(self) -> bool:
+    def reads_by_chunk(self) -> bool:
         """Whether a single row takes about as much reading as its whole run, as in a compressed chunk.
 
         A `Loader` that is asked to shuffle then draws rows from runs in memory, unless it is given an order.
@@ -330,7 +330,7 @@ class Source(Combining, ABC):
         return False
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Open files that hold many rows each (a list of paths), a folder (a path), or an object that it `takes`.
 
         Raises
@@ -341,7 +341,7 @@ class Source(Combining, ABC):
         raise BadSetting(f"{cls.__name__} opens no data")
 
     @classmethod
-    def of_files(cls, files: Files, asked: Asked) -> Source:
+    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
         """Open files that are one row each."""
         raise BadSetting(f"{cls.__name__} opens no files that are one row each")
 

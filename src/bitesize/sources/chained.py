@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BadSetting
 from bitesize.files.names import common_folder
-from bitesize.sources.around import left_out_of
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.rows import Into, Located, Runs, portion, raise_bad
+from bitesize.sources.wrapper import left_out_of
 
 
 def chain(sources: Sequence[Source]) -> Source:
@@ -150,10 +150,10 @@ class Chained(Source):
             paths += found.paths
         return Located(paths, which, offsets, header or b"")
 
-    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields of each stretch of rows that are of one source."""
         for part, own, start in self._stretches(rows):
-            part.read_beside(own, portion(into, start, len(own)))
+            part.read_other_fields(own, portion(into, start, len(own)))
 
     def runs(self) -> Runs | None:
         """Give the runs of all sources, where each has some."""
@@ -166,9 +166,9 @@ class Chained(Source):
         return Runs(np.append(np.concatenate(starts), len(self)), known)
 
     @property
-    def in_runs(self) -> bool:
+    def reads_by_chunk(self) -> bool:
         """Whether one of the sources is read in runs, and all have some."""
-        return any(part.in_runs for part in self._parts) and self.runs() is not None
+        return any(part.reads_by_chunk for part in self._parts) and self.runs() is not None
 
     def scratch(self, rows: int) -> int:
         """Tell the most that any source needs."""

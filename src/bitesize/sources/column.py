@@ -65,7 +65,7 @@ class Column(ABC):
         """Let go of what is kept; it can be read again."""
 
 
-class Refused(Column):
+class UnsupportedColumn(Column):
     """An array that is not to be read; why."""
 
     def __init__(self, why: str) -> None:

@@ -15,9 +15,9 @@ from bitesize.errors import BadFile, BadSetting, BitesizeError, DoesNotFit
 from bitesize.lazy.parts import MEMBER
 from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.column import Column, Refused, Squeezed
+from bitesize.sources.column import Column, Squeezed, UnsupportedColumn
 from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
 from bitesize.sources.named_splits import arrays_of_split
 from bitesize.sources.rows import Into, Located, Runs, raise_bad
@@ -59,7 +59,7 @@ class ColumnSource(Source):
     reads_files = True
     in_parts = True
 
-    def __init__(self, columns: Mapping[str, Column], asked: Asked, where: str) -> None:
+    def __init__(self, columns: Mapping[str, Column], asked: OpenOptions, where: str) -> None:
         self._where = where
         rows_of = {name: column.shape[0] if column.shape else None for name, column in columns.items()}
         columns, asked, in_none = arrays_of_split(columns, rows_of, asked, where)
@@ -101,7 +101,7 @@ class ColumnSource(Source):
             self.spec[str(self._label)] = label_field(np.empty((0, *label.shape), label.dtype), self.spec[self.main])
         self._run_rows, self._small = _runs_of(chosen, self._loaded)
 
-    def _with_plain_labels(self, columns: Mapping[str, Column], asked: Asked) -> dict[str, Column]:
+    def _with_plain_labels(self, columns: Mapping[str, Column], asked: OpenOptions) -> dict[str, Column]:
         """Take labels of shape (n, 1), as many programs save them, as (n,)."""
         wanted = wanted_fields(asked, columns)
         label = label_of(wanted, asked)
@@ -122,7 +122,7 @@ class ColumnSource(Source):
         """Read each stretch of neighbouring rows of each field."""
         self._read(rows, into, self._columns)
 
-    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read all fields but `main`."""
         self._read(rows, into, [name for name in self._columns if name != self.main])
 
@@ -151,7 +151,7 @@ class ColumnSource(Source):
         return Runs(np.append(np.arange(0, self._rows, self._run_rows, dtype=np.int64), self._rows))
 
     @property
-    def in_runs(self) -> bool:
+    def reads_by_chunk(self) -> bool:
         """Whether rows lie in chunks of several, each of which is read whole."""
         return self._run_rows is not None and self._run_rows > 1
 
@@ -293,7 +293,7 @@ def _read_apart(column: Column, start: int, stop: int, out: NDArray[Any], i: int
             _read_apart(column, start + k, start + k + 1, out[k : k + 1], i + k, failed)
 
 
-def _choose(columns: Mapping[str, Column], asked: Asked, where: str) -> tuple[dict[str, Column], dict[str, int]]:
+def _choose(columns: Mapping[str, Column], asked: OpenOptions, where: str) -> tuple[dict[str, Column], dict[str, int]]:
     """Give the columns that are fields, by the names they are to have, and what is left out."""
     wanted = wanted_fields(asked, columns)
     label = label_of(wanted, asked)
@@ -313,14 +313,14 @@ def _choose(columns: Mapping[str, Column], asked: Asked, where: str) -> tuple[di
             left_out[f"{there}: {why}"] = 1
     if not chosen:
         seen = ", ".join(
-            f"{name}, {column.why}" if isinstance(column, Refused) else f"{name} {column.shape} {column.dtype}"
+            f"{name}, {column.why}" if isinstance(column, UnsupportedColumn) else f"{name} {column.shape} {column.dtype}"
             for name, column in columns.items()
         )
         raise BadFile(f"{where} holds no arrays of numbers{f': it has {seen}' if seen else ''}")
     return chosen, left_out
 
 
-def wanted_fields(asked: Asked, there: Iterable[str]) -> dict[str, str]:
+def wanted_fields(asked: OpenOptions, there: Iterable[str]) -> dict[str, str]:
     """Give the fields that are asked for: names here to names in the data."""
     if asked.fields is None:
         return {name: name for name in there}
@@ -330,7 +330,7 @@ def wanted_fields(asked: Asked, there: Iterable[str]) -> dict[str, str]:
     return dict(asked.fields) if isinstance(asked.fields, Mapping) else {name: name for name in asked.fields}
 
 
-def label_of(names: Iterable[str], asked: Asked) -> str | None:
+def label_of(names: Iterable[str], asked: OpenOptions) -> str | None:
     """Tell which field has the labels: the one that is asked for, or one of the usual names."""
     if isinstance(asked.labels, str):
         return asked.labels
@@ -340,7 +340,7 @@ def label_of(names: Iterable[str], asked: Asked) -> str | None:
 
 def _unfit(column: Column, may_be_text: bool) -> str | None:
     """Say why a column cannot be a field."""
-    if isinstance(column, Refused):
+    if isinstance(column, UnsupportedColumn):
         return column.why
     if not column.shape:
         return "a single value"

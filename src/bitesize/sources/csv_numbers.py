@@ -14,7 +14,7 @@ from bitesize.packages import pip_install
 from bitesize.sources.arrow_rows import ArrowSource
 from bitesize.sources.arrow_stacked import fits_float
 from bitesize.sources.arrow_table import Part, pool
-from bitesize.sources.base import Asked
+from bitesize.sources.base import OpenOptions
 from bitesize.sources.column_names import LABELS, PERHAPS_PATHS, first_named, match, plain
 from bitesize.sources.rows import Runs
 from bitesize.sources.splits import COLUMNS
@@ -32,7 +32,7 @@ class NumberTable(ArrowSource):
     label_field: ClassVar[str] = "y"
     text_may_be_numbers: ClassVar[bool] = True
 
-    def __init__(self, paths: Sequence[str], asked: Asked, labels: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], asked: OpenOptions, labels: Sequence[str]) -> None:
         import pyarrow as pa
 
         self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
@@ -85,7 +85,7 @@ class NumberTable(ArrowSource):
         return f"{file}, line {inside + 1 + known}" if known is not None else f"{file}, row {inside}"
 
 
-def read_numbers(paths: Sequence[str], asked: Asked) -> NumberTable:
+def read_numbers(paths: Sequence[str], asked: OpenOptions) -> NumberTable:
     """Read tables of numbers.
 
     Raises
@@ -125,7 +125,7 @@ def _names(path: str) -> list[str]:
     return delimiter_of(path)[1]
 
 
-def _text_columns(names: Sequence[str], asked: Asked) -> list[str]:
+def _text_columns(names: Sequence[str], asked: OpenOptions) -> list[str]:
     """Return the columns that are read as text: labels, whose codes keep their zeros, and parts."""
     if isinstance(asked.labels, str):
         label = match(asked.labels, names)

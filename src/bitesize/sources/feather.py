@@ -17,7 +17,7 @@ from bitesize.files.state import FileState
 from bitesize.sources.arrow_layout import Column, columns_of, first_row
 from bitesize.sources.arrow_rows import ArrowSource, in_part
 from bitesize.sources.arrow_table import Part, pool
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labelled
 
 
@@ -32,7 +32,7 @@ class Feather(ArrowSource):
     in_parts = True
     package = "pyarrow"
 
-    def __init__(self, paths: Sequence[str], asked: Asked) -> None:
+    def __init__(self, paths: Sequence[str], asked: OpenOptions) -> None:
         self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
         self._batches: list[tuple[str, int]] = []
         self._needed: list[str] | None = None
@@ -129,7 +129,7 @@ class Feather(ArrowSource):
             state.check(os.fsencode(path))
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Open files that have the same columns, or those of their rows that a column says are of a part."""
         paths = list(what)
         return labelled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
@@ -143,7 +143,7 @@ class Feather(ArrowSource):
         random = np.random.default_rng(0)
         table = pa.table({"x": random.random(rows), "y": ["ab"[i % 2] for i in range(rows)]})
         feather.write_feather(table, folder / "data.feather", chunksize=7, compression="lz4")
-        return cls.opened([str(folder / "data.feather")], Asked())
+        return cls.opened([str(folder / "data.feather")], OpenOptions())
 
 
 def _open(path: str) -> Any:

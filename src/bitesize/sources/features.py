@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.sources.around import Around
 from bitesize.sources.base import Source
 from bitesize.sources.rows import Into, Located
+from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 
 
-class _Features(Around):
+class _Features(SourceWrapper):
     """A source whose field ``x`` is made of other fields of its base."""
 
     def __init__(self, base: Source, names: Sequence[str], dtype: np.dtype[np.generic], made_of: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from bitesize.sources.arrow_columns import is_text
 from bitesize.sources.arrow_rows import ArrowSource, in_part
 from bitesize.sources.arrow_stacked import fits_float
 from bitesize.sources.arrow_table import Part
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labelled
 from bitesize.sources.rows import Runs
 
@@ -28,7 +28,7 @@ class Frame(ArrowSource):
     in_parts = True
     package = "pyarrow"
 
-    def __init__(self, table: Any, asked: Asked, where: str, copied: int = 0) -> None:
+    def __init__(self, table: Any, asked: OpenOptions, where: str, copied: int = 0) -> None:
         self._frame, self._copied = table, copied
         folder = os.getcwd() if any(map(_names_image, table.columns)) else None
         super().__init__([Part(table.num_rows, 0)], asked, where, folder)
@@ -54,7 +54,7 @@ class Frame(ArrowSource):
         return (type(what).__module__.partition(".")[0], type(what).__name__) in _KINDS
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Look at a frame as an Arrow table."""
         import pyarrow as pa
 
@@ -83,7 +83,7 @@ class Frame(ArrowSource):
 
         random = np.random.default_rng(0)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(random.random(3 * rows)), 3)
-        return cls.opened(pa.table({"x": vectors, "y": ["ab"[i % 2] for i in range(rows)]}), Asked())
+        return cls.opened(pa.table({"x": vectors, "y": ["ab"[i % 2] for i in range(rows)]}), OpenOptions())
 
 
 def _names_image(column: Any) -> bool:

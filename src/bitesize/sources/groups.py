@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting, BitesizeError
 from bitesize.files.names import show
-from bitesize.sources.around import Around
 from bitesize.sources.base import Source
 from bitesize.sources.chained import Chained
 from bitesize.sources.choices import Choice
+from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 
 # What people call the column that tells which rows belong together, in lower case and without what is between words.
@@ -171,7 +171,7 @@ def _below(folder: str, depth: int | None) -> str:
 
 def _class_names(source: Source) -> set[str]:
     """Return the names of all classes, also of those that were renamed."""
-    below = [source.base] if isinstance(source, Around) else source.parts if isinstance(source, Chained) else []
+    below = [source.base] if isinstance(source, SourceWrapper) else source.parts if isinstance(source, Chained) else []
     return set(source.classes or ()).union(*map(_class_names, below))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import MEMBER
-from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.column import Column
 from bitesize.sources.columns import ColumnSource
 from bitesize.sources.hdf5_file import RAISED, ChunkedDataset, Dataset, Hdf5File, column_of, columns_of, damaged, open_hdf5
@@ -33,7 +33,7 @@ class Hdf5(ColumnSource):
     has_members = True
     one_row_kind = Hdf5Files
 
-    def __init__(self, file: Hdf5File, asked: Asked, name: str = "") -> None:
+    def __init__(self, file: Hdf5File, asked: OpenOptions, name: str = "") -> None:
         self._file = file
         where = f"{file.path}{MEMBER}{name}" if name else file.path
         opened = open_hdf5(file.path)
@@ -58,7 +58,7 @@ class Hdf5(ColumnSource):
         return kind.__module__.partition(".")[0] == "h5py" and kind.__name__ in ("File", "Group", "Dataset")
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Open files that are alike, one after another, or ``"file.h5::group/dataset"``; what is open already by its file and name."""
         if cls.takes(what):
             path, name = _place_of(what)
@@ -70,7 +70,7 @@ class Hdf5(ColumnSource):
         return chain_files(sources, asked, "HDF5 files")
 
     @classmethod
-    def _of_one(cls, path: str, name: str, asked: Asked) -> Source:
+    def _of_one(cls, path: str, name: str, asked: OpenOptions) -> Source:
         """Open a file, or a group in it: rows are entries of the first axis, or groups that are all alike."""
         file = Hdf5File(path)
         opened = open_hdf5(path)
@@ -91,7 +91,7 @@ class Hdf5(ColumnSource):
         return cls(file, asked, name)
 
     @classmethod
-    def of_files(cls, files: Files, asked: Asked) -> Source:
+    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
         """Open files that are one row each."""
         return Hdf5Files.of_files(files, asked)
 
@@ -115,7 +115,7 @@ class Hdf5(ColumnSource):
             x = random.integers(0, 256, (rows, 5, 4, 3), np.uint8)
             file.create_dataset("x", data=x, chunks=(min(rows, 4), 5, 4, 3), compression="gzip", shuffle=True)
             file["y"] = np.arange(rows) % 2
-        return cls.opened([path], Asked())
+        return cls.opened([path], OpenOptions())
 
 
 def _columns(opened: Any, file: Hdf5File, name: str, where: str) -> dict[str, Column]:

@@ -17,7 +17,7 @@ from bitesize.errors import BadFile
 from bitesize.files.pread import joined, open_file, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.chunks import Chunked, Coordinates, inflate, most_stored, unshuffle
-from bitesize.sources.column import Column, Refused
+from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.rows import Located
 
 # Chunks of a dataset that HDF5 keeps decompressed: the one that is read, and one that another thread reads.
@@ -342,7 +342,7 @@ def columns_of(group: Any, file: Hdf5File, prefix: str = "") -> Iterator[tuple[s
     for count, (name, found) in enumerate(_found(group, "", {h5py.h5o.get_info(group.id).addr})):
         if count == _MOST:
             raise BadFile(f"{file.path} lists more than {_MOST} datasets")
-        column = Refused(found) if isinstance(found, str) else column_of(found, file, prefix + name)
+        column = UnsupportedColumn(found) if isinstance(found, str) else column_of(found, file, prefix + name)
         if column is not None:
             yield name, column
 
@@ -352,9 +352,9 @@ def column_of(stored: Any, file: Hdf5File, name: str) -> Column | None:
     import h5py
 
     if stored.external or stored.is_virtual:
-        return Refused("a dataset whose values are in other files")
+        return UnsupportedColumn("a dataset whose values are in other files")
     if stored.dtype.kind == "O" and not h5py.check_string_dtype(stored.dtype):
-        return Refused("neither numbers nor text")
+        return UnsupportedColumn("neither numbers nor text")
     if stored.shape is None:
         return None
     filters = _plain_filters(stored.file, stored)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.lazy.parts import MEMBER
-from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.column import Refused
+from bitesize.sources.column import UnsupportedColumn
 from bitesize.sources.file_rows import FileSource, example_files, first_good
 from bitesize.sources.hdf5_file import CACHE, RAISED, Hdf5File, OpenDataset, column_of, columns_of, damaged, open_hdf5
 from bitesize.sources.member_rows import (
@@ -43,7 +43,7 @@ def _members(group: Any, file: Hdf5File, prefix: str) -> Members:
         def read(out: NDArray[Any]) -> None:
             """Read all of it."""
             column = column_of(stored, OpenDataset(file, stored), prefix + there)
-            if column is None or isinstance(column, Refused):
+            if column is None or isinstance(column, UnsupportedColumn):
                 raise BadFile(f"{file.path}{MEMBER}{prefix}{there} is {column.why if column else 'empty'}")
             column.read(0, stored.shape[0], out)
 
@@ -72,7 +72,7 @@ class Hdf5Files(MemberRows, FileSource):
     package = "h5py"
     has_names = True
 
-    def __init__(self, files: Files, asked: Asked) -> None:
+    def __init__(self, files: Files, asked: OpenOptions) -> None:
         def look(path: bytes) -> Layout:
             """Find the fields of a file."""
             text = os.fsdecode(path)
@@ -95,7 +95,7 @@ class Hdf5Files(MemberRows, FileSource):
             yield _members(group, Hdf5File(path), "")
 
     @classmethod
-    def of_files(cls, files: Files, asked: Asked) -> Source:
+    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
         """Open files."""
         source = cls(files, asked)
         if asked.file_is_row is None:
@@ -119,7 +119,7 @@ class Hdf5Files(MemberRows, FileSource):
                 file["z"] = random.random(2)
 
         found = example_files(folder, rows, ".h5", write)
-        return cls.of_files(Files(found.names, found.labels, found.classes, found.left_out), Asked())
+        return cls.of_files(Files(found.names, found.labels, found.classes, found.left_out), OpenOptions())
 
 
 class Hdf5Groups(MemberRows):
@@ -137,7 +137,7 @@ class Hdf5Groups(MemberRows):
         Which datasets are fields.
     """
 
-    def __init__(self, file: Hdf5File, prefix: str, names: Sequence[str], asked: Asked) -> None:
+    def __init__(self, file: Hdf5File, prefix: str, names: Sequence[str], asked: OpenOptions) -> None:
         self._file, self._prefix, self._first = file, prefix, 0
         self._groups = np.array([name.encode() for name in names])
         first = f"{prefix}{names[0]}"
@@ -195,7 +195,7 @@ class Hdf5Groups(MemberRows):
         self._file.close()
 
 
-def groups_of_rows(group: Any, asked: Asked) -> list[str] | None:
+def groups_of_rows(group: Any, asked: OpenOptions) -> list[str] | None:
     """Return the names of the groups in a group where each is one row; see `rows_among`."""
     import h5py
 

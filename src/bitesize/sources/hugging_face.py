@@ -11,7 +11,7 @@ import numpy as np
 from bitesize.errors import BadSetting
 from bitesize.sources.arrow_rows import ArrowSource
 from bitesize.sources.arrow_table import Part
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labelled
 from bitesize.sources.rows import Runs
 from bitesize.sources.splits import InParts, rank_of_part
@@ -29,7 +29,7 @@ class HuggingFace(ArrowSource):
     in_parts = True
     package = "datasets"
 
-    def __init__(self, dataset: Any, asked: Asked) -> None:
+    def __init__(self, dataset: Any, asked: OpenOptions) -> None:
         self._dataset = dataset.with_format("arrow")
         rows = len(dataset)
         parts = [Part(min(_TOGETHER, rows - start), 0) for start in range(0, rows, _TOGETHER)]
@@ -63,7 +63,7 @@ class HuggingFace(ArrowSource):
         return type(what).__module__.partition(".")[0] == "datasets"
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Open a dataset; one of several parts is told apart by name."""
         if isinstance(what, dict):
             if asked.split is None or asked.split not in what:
@@ -87,4 +87,4 @@ class HuggingFace(ArrowSource):
             {"x": datasets.Sequence(datasets.Value("float64"), length=3), "label": datasets.ClassLabel(names=["a", "b"])}
         )
         made = {"x": random.random((rows, 3)).tolist(), "label": [i % 2 for i in range(rows)]}
-        return cls.opened(datasets.Dataset.from_dict(made, features=kinds), Asked())
+        return cls.opened(datasets.Dataset.from_dict(made, features=kinds), OpenOptions())

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bitesize.errors import BadSetting
-from bitesize.sources.base import Asked, Source
-from bitesize.sources.beside import Beside
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.column_names import are_columns, match, may_be_columns
 from bitesize.sources.labels import class_numbers
+from bitesize.sources.with_fields import WithFields
 
 
-def labelled(opened: Callable[[Asked], Source], asked: Asked) -> Source:
+def labelled(opened: Callable[[OpenOptions], Source], asked: OpenOptions) -> Source:
     """Open a table with labels that may be a list.
 
     Parameters
@@ -38,10 +38,10 @@ def labelled(opened: Callable[[Asked], Source], asked: Asked) -> Source:
             f"column {unknown!r}; there are {', '.join(source.column_names)}"
         )
     numbers, classes = class_numbers(labels, len(source), asked.tag_delimiter)
-    return Beside(source, {"y": numbers}, classes)
+    return WithFields(source, {"y": numbers}, classes)
 
 
-def without_list(asked: Asked, columns: tuple[str, ...]) -> Asked:
+def without_list(asked: OpenOptions, columns: tuple[str, ...]) -> OpenOptions:
     """Return the settings without labels that are one a row."""
     if asked.labels is None or isinstance(asked.labels, str) or are_columns(asked.labels, columns):
         return asked

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, WEIGHTS, first_named, match, plain
 from bitesize.sources.columns import wanted_fields
@@ -27,7 +27,7 @@ class MapStyle(Source):
 
     title = "datasets with a length and items by number, such as PyTorch's"
 
-    def __init__(self, dataset: Any, asked: Asked) -> None:
+    def __init__(self, dataset: Any, asked: OpenOptions) -> None:
         self._dataset = dataset
         self._features: tuple[str, ...] = ()
         self._parts: dict[str, Field] = {}  # of items, that make up the features
@@ -66,7 +66,7 @@ class MapStyle(Source):
             )
         self._describe_choices(asked, item, others)
 
-    def _stack_numbers(self, asked: Asked) -> None:
+    def _stack_numbers(self, asked: OpenOptions) -> None:
         """Make one field of features of parts that are one number each, where there are no arrays."""
         weight = asked.weights or (first_named(self._names, WEIGHTS) if asked.weights is None else None)
         kept = {self._label, match(weight, self._names) if weight else None}
@@ -77,7 +77,7 @@ class MapStyle(Source):
             self.spec = {"x": features} | {name: what for name, what in self.spec.items() if name in kept}
             self._parts = parts
 
-    def _describe_choices(self, asked: Asked, item: Any, others: Mapping[str, str]) -> None:
+    def _describe_choices(self, asked: OpenOptions, item: Any, others: Mapping[str, str]) -> None:
         """Say what was taken for what."""
         if asked.fields is None:
             labels = [name for name in others if plain(name) in LABELS]
@@ -167,7 +167,7 @@ class MapStyle(Source):
         )
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Look at the first item."""
         package = type(what).__module__.partition(".")[0]
         if package in ("keras", "tensorflow") or any(kind.__module__.startswith("keras.") for kind in type(what).__mro__):
@@ -181,7 +181,7 @@ class MapStyle(Source):
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
         """Make a dataset of four numbers and a class."""
-        return cls.opened(_Example(rows), Asked())
+        return cls.opened(_Example(rows), OpenOptions())
 
 
 def _fields(item: Any) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.files.scan import natural_key
 from bitesize.lazy.parts import MEMBER
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.chained import chain
 from bitesize.sources.choices import Choice
 from bitesize.sources.chunks import Chunked
-from bitesize.sources.column import Column, Refused
+from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.columns import label_of, wanted_fields
 from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
 from bitesize.sources.rows import Into, raise_bad
@@ -59,7 +59,7 @@ class Layout(NamedTuple):
     choices: tuple[Choice, ...]
 
 
-def layout_of(columns: Mapping[str, Column], asked: Asked, where: str, cache: int = 0) -> Layout:
+def layout_of(columns: Mapping[str, Column], asked: OpenOptions, where: str, cache: int = 0) -> Layout:
     """Find the fields of a row among the named arrays that it has.
 
     Parameters
@@ -119,7 +119,7 @@ def layout_of(columns: Mapping[str, Column], asked: Asked, where: str, cache: in
 
 
 def _unfit(column: Column, is_label: bool) -> str | None:
-    if isinstance(column, Refused):
+    if isinstance(column, UnsupportedColumn):
         return column.why
     if column.dtype.kind in "OUST":
         return None if is_label else "text, or objects, and no label of one value"
@@ -155,7 +155,7 @@ class MemberRows(Source):
     _layout: Layout
     _first: int
 
-    def _take(self, layout: Layout, asked: Asked) -> None:
+    def _take(self, layout: Layout, asked: OpenOptions) -> None:
         """Take the fields of a layout, which is that of the row ``_first``."""
         self._layout = layout
         self.spec = dict(layout.spec)
@@ -258,7 +258,7 @@ class MemberRows(Source):
         return super().nbytes + own
 
 
-def refuse_two_labels(layout: Layout, asked: Asked, labelled: bool, where: str) -> None:
+def refuse_two_labels(layout: Layout, asked: OpenOptions, labelled: bool, where: str) -> None:
     """Raise `BadSetting` where rows have a label of their own, and one by their folder."""
     own = label_of(layout.fields, asked) or ("y" if "y" in layout.spec else None)
     if labelled and own is not None:
@@ -269,7 +269,7 @@ def refuse_two_labels(layout: Layout, asked: Asked, labelled: bool, where: str) 
 
 
 def rows_among(
-    names: Sequence[str], shapes_of: Callable[[str], Shapes | None], asked: Asked, where: str
+    names: Sequence[str], shapes_of: Callable[[str], Shapes | None], asked: OpenOptions, where: str
 ) -> list[str] | None:
     """Return the names of groups in natural order, where each is one row: all alike, and numbered, or more than a few.
 
@@ -315,14 +315,14 @@ def rows_among(
 
 def _many_rows(shapes: Shapes) -> bool:
     """Return whether labels of several rows lie beside what they label."""
-    label = label_of(shapes, Asked())
+    label = label_of(shapes, OpenOptions())
     if label is None or len(shapes[label][0] or ()) != 1:
         return False
     rows = shapes[label][0][0]
     return rows > 1 and any(shape and shape[0] == rows for name, (shape, _) in shapes.items() if name != label)
 
 
-def chain_files(sources: Sequence[Source], asked: Asked, what: str) -> Source:
+def chain_files(sources: Sequence[Source], asked: OpenOptions, what: str) -> Source:
     """Join the rows of several files, and say that each is taken to hold many where it could be one row."""
     chained = chain(sources)
     if asked.file_is_row is None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from bitesize.errors import BadSetting, NotFound
-from bitesize.sources.base import Asked
+from bitesize.sources.base import OpenOptions
 from bitesize.sources.splits import ALIASES, InParts, part_of, rank_of_part, split_in
 
 T = TypeVar("T")
@@ -79,8 +79,8 @@ def in_splits(lengths: Mapping[str, int | None]) -> dict[str, dict[str, str]]:
 
 
 def arrays_of_split(
-    arrays: Mapping[str, T], lengths: Mapping[str, int | None], asked: Asked, where: str
-) -> tuple[dict[str, T], Asked, dict[str, int]]:
+    arrays: Mapping[str, T], lengths: Mapping[str, int | None], asked: OpenOptions, where: str
+) -> tuple[dict[str, T], OpenOptions, dict[str, int]]:
     """Take the arrays of the split that is asked for, under the names of their fields; all of them where there are no splits.
 
     Returns

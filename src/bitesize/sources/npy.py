@@ -15,7 +15,7 @@ from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header, read_payload
 from bitesize.files.pread import READ_FLAGS, compiled, joined, read_into, with_file
-from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.file_rows import FileSource, example_files, first_good
 from bitesize.sources.rows import Into, Located, raise_bad
@@ -120,7 +120,7 @@ class NpyFiles(FileSource):
         return self._header.nbytes + len(self._start)
 
     @classmethod
-    def of_files(cls, files: Files, asked: Asked) -> Source:
+    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
         """Open arrays; where each may hold many rows it is said that it is one."""
         source = cls(files.names, files.labels, files.classes, left_out=files.left_out)
         if asked.file_is_row is None and (files.labels is None or len(source._header.shape) > 3):

@@ -18,10 +18,10 @@ from bitesize.files.pread import joined
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.parts import MEMBER, members
 from bitesize.lazy.select import NEAR, SCRATCH, whole
-from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.chained import chain
 from bitesize.sources.choices import Choice
-from bitesize.sources.column import OBJECTS, Column, Refused
+from bitesize.sources.column import OBJECTS, Column, UnsupportedColumn
 from bitesize.sources.columns import ColumnSource, wanted_fields
 from bitesize.sources.file_rows import FileSource, example_files, first_good
 from bitesize.sources.rows import Into, Located, raise_bad
@@ -94,22 +94,22 @@ class NpzArrays(ColumnSource):
         return isinstance(what, str) and what.lower().endswith(".npz") and os.path.isfile(what)
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Read the headers of the arrays of an archive, or of several, whose rows are chained; or of ``"a.npz::name"``."""
         places = [os.fsdecode(each) for each in (what if isinstance(what, list) else [what])]
         sources = [cls._of_one(*place.partition(MEMBER)[::2], asked) for place in places]
         return sources[0] if len(sources) == 1 else chain(sources)
 
     @classmethod
-    def _of_one(cls, path: str, member: str, asked: Asked) -> Source:
+    def _of_one(cls, path: str, member: str, asked: OpenOptions) -> Source:
         path = os.path.abspath(path)
         where = show(os.fsencode(path))
         columns: dict[str, Column] = {}
         for name, node in members(os.fsencode(path)).items():
             if isinstance(node, HoldsObjects):
-                columns[name] = Refused(OBJECTS.format(name))
+                columns[name] = UnsupportedColumn(OBJECTS.format(name))
             elif node.hindrance:
-                columns[name] = Refused(f"stored so that {node.hindrance}: save it again, in C order")
+                columns[name] = UnsupportedColumn(f"stored so that {node.hindrance}: save it again, in C order")
             else:
                 columns[name] = Member(node)
         if member:
@@ -126,7 +126,7 @@ class NpzArrays(ColumnSource):
         random = np.random.default_rng(0)
         x = random.integers(0, 256, (rows, 5, 4, 3), np.uint8)
         np.savez_compressed(folder / "data.npz", x=x, y=np.array(["a", "b"])[np.arange(rows) % 2])
-        return cls.opened(str(folder / "data.npz"), Asked())
+        return cls.opened(str(folder / "data.npz"), OpenOptions())
 
 
 class NpzFiles(FileSource):
@@ -157,7 +157,7 @@ class NpzFiles(FileSource):
         labels: NDArray[Any] | None,
         classes: tuple[str, ...] | None,
         left_out: Mapping[str, int],
-        asked: Asked,
+        asked: OpenOptions,
     ) -> None:
         self._first, found = first_good(names, members)
         first = {there: node for there, node in found.items() if not isinstance(node, HoldsObjects)}
@@ -210,7 +210,7 @@ class NpzFiles(FileSource):
         return SCRATCH
 
     @classmethod
-    def of_files(cls, files: Files, asked: Asked) -> Source:
+    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
         """Open archives; where each may hold many rows it is said that it is one."""
         source = cls(files.names, files.labels, files.classes, files.left_out, asked)
         shapes = [what.shape for name, what in source.spec.items() if isinstance(what, Field) and name in source._members]
@@ -229,4 +229,4 @@ class NpzFiles(FileSource):
             np.savez_compressed(path, x=random.integers(0, 256, (5, 4, 3), np.uint8), z=random.random(2))
 
         found = example_files(folder, rows, ".npz", write)
-        return cls(found.names, found.labels, found.classes, found.left_out, Asked())
+        return cls(found.names, found.labels, found.classes, found.left_out, OpenOptions())

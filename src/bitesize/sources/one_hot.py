@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
-from bitesize.sources.around import Around
 from bitesize.sources.base import Source
 from bitesize.sources.rows import Into, Located
+from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 
 
-class OneHot(Around):
+class OneHot(SourceWrapper):
     """The rows of another source with one-hot class labels, float32 of shape (classes,); see `Source.one_hot`.
 
     Parameters
@@ -48,9 +48,9 @@ class OneHot(Around):
         """Locate rows of the base."""
         return self.base.locate(rows) if self.main == self.base.main else None
 
-    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields of rows of the base, and spread their labels."""
-        self.base.read_beside(rows, self._others(into))
+        self.base.read_other_fields(rows, self._others(into))
         self._spread(rows, into)
 
     def _others(self, into: Into) -> dict[str, Any]:

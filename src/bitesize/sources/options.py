@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class OpenOptions:
     """What a user asks of the data that is opened; see `bitesize.open`.
 
     Attributes

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.sources.arrays import Arrays
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 
 # Sources of their own take these, by the package of a type and its name.
 _TAKEN = {
@@ -51,7 +51,7 @@ class OtherArrays(Source):
         return _is_array(what)
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Look at it as a NumPy array, without a copy.
 
         Raises
@@ -73,7 +73,7 @@ class OtherArrays(Source):
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
         """Make an array that shows its memory by DLPack."""
-        return cls.opened(_Shown(np.random.default_rng(0).random((rows, 5))), Asked())
+        return cls.opened(_Shown(np.random.default_rng(0).random((rows, 5))), OpenOptions())
 
 
 class _Shown:

@@ -18,7 +18,7 @@ from bitesize.files.pread import open_file, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.arrow_rows import ArrowSource, in_part
 from bitesize.sources.arrow_table import Part, chosen_pool, pool
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labelled
 from bitesize.sources.parquet_first import first_row
 
@@ -43,7 +43,7 @@ class Parquet(ArrowSource):
     in_parts = True
     package = "pyarrow"
 
-    def __init__(self, paths: list[str], asked: Asked) -> None:
+    def __init__(self, paths: list[str], asked: OpenOptions) -> None:
         self._groups: list[tuple[str, int, RowGroup]] = []
         self._needed: list[str] | None = None
         self._kinds: Any = None  # names and types of the columns
@@ -178,7 +178,7 @@ class Parquet(ArrowSource):
         return pa.Table.from_batches(batches)
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Open files, or those of their rows that a column says are of a part."""
         paths = list(what)
         return labelled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
@@ -201,7 +201,7 @@ class Parquet(ArrowSource):
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(random.random(3 * rows)), 3)
         table = pa.table({"x": images, "vector": vectors, "y": ["ab"[i % 2] for i in range(rows)]})
         pq.write_table(table, folder / "data.parquet", row_group_size=7)
-        return cls.opened([str(folder / "data.parquet")], Asked())
+        return cls.opened([str(folder / "data.parquet")], OpenOptions())
 
 
 def _open(path: str) -> Any:

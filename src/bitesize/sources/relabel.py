@@ -10,7 +10,7 @@ import numpy as np
 from bitesize.errors import BadSetting
 from bitesize.files.scan import class_key
 from bitesize.sources.base import MOST_CLASSES, Source
-from bitesize.sources.beside import Beside
+from bitesize.sources.with_fields import WithFields
 
 
 def renumber(source: Source, classes: Sequence[str]) -> Source:
@@ -30,7 +30,7 @@ def renumber(source: Source, classes: Sequence[str]) -> Source:
     place = {name: i for i, name in enumerate(classes)}
     numbers = np.array([place[name] for name in source.classes], np.int64)
     label = source.label_name or "y"
-    return Beside(source, {label: numbers[source.labels]}, tuple(classes), label)
+    return WithFields(source, {label: numbers[source.labels]}, tuple(classes), label)
 
 
 def map_labels(source: Source, names: Mapping[Any, str] | Callable[[Any], str]) -> Source:
@@ -58,4 +58,4 @@ def map_labels(source: Source, names: Mapping[Any, str] | Callable[[Any], str]) 
     place = {name: i for i, name in enumerate(classes)}
     numbers = np.array([place[name] for name in new], np.int64)
     label = source.label_name or "y"
-    return Beside(source, {label: numbers[labels]}, tuple(classes), label)
+    return WithFields(source, {label: numbers[labels]}, tuple(classes), label)

@@ -16,9 +16,8 @@ import numpy as np
 from bitesize.errors import BadSetting, NotFound
 from bitesize.files.scan import matching
 from bitesize.lazy.array import LazyArray
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.contents import shown
-from bitesize.sources.kinds import taking
 from bitesize.sources.layouts import annotated_folders, folders, object_labels, objects, pairs
 from bitesize.sources.layouts.file_labels import is_pattern
 from bitesize.sources.layouts.listing import (
@@ -30,6 +29,7 @@ from bitesize.sources.layouts.listing import (
     row_kind,
     with_choices,
 )
+from bitesize.sources.registry import match_object
 from bitesize.sources.splits import choose_files
 from bitesize.sources.table import Table, labelled_files
 
@@ -61,10 +61,10 @@ class Rule:
     looks_for: str
     concludes: str
     otherwise: str
-    open: Callable[[Any, Asked], Source | None]
+    open: Callable[[Any, OpenOptions], Source | None]
 
 
-def open_by_rules(given: Given, what: Any, options: Asked) -> Source:
+def open_by_rules(given: Given, what: Any, options: OpenOptions) -> Source:
     """Open data by the first rule that fits.
 
     Raises
@@ -82,13 +82,13 @@ def open_by_rules(given: Given, what: Any, options: Asked) -> Source:
     raise BadSetting(f"{what!r:.200} is neither a path, a list of paths, nor an array with rows")
 
 
-def open_folder(path: str, options: Asked) -> Source:
+def open_folder(path: str, options: OpenOptions) -> Source:
     """Open a folder."""
     return open_by_rules("folder", path, options)
 
 
-def _own_format(path: str, options: Asked) -> Source | None:
-    kind = taking(path)
+def _own_format(path: str, options: OpenOptions) -> Source | None:
+    kind = match_object(path)
     labels = options.labels
     named = isinstance(labels, str) and bool(os.path.dirname(labels) or os.path.splitext(labels)[1])
     if kind is None or (kind is Table and named and os.path.exists(labels)):
@@ -96,14 +96,14 @@ def _own_format(path: str, options: Asked) -> Source | None:
     return of_many(kind, path, options)
 
 
-def _labels_folder(path: str, options: Asked) -> Source | None:
+def _labels_folder(path: str, options: OpenOptions) -> Source | None:
     labels = options.labels
     if not isinstance(labels, str) or not os.path.isdir(labels):
         return None
     return pairs.mask_folder(path, labels, options)
 
 
-def _labels_json(path: str, options: Asked) -> Source | None:
+def _labels_json(path: str, options: OpenOptions) -> Source | None:
     labels = options.labels
     if not isinstance(labels, str) or not labels.lower().endswith(".json"):
         return None
@@ -114,7 +114,7 @@ def _labels_json(path: str, options: Asked) -> Source | None:
     return annotated_folders.coco(labels, folder, options)
 
 
-def _labels_table(path: str, options: Asked) -> Source | None:
+def _labels_table(path: str, options: OpenOptions) -> Source | None:
     labels = options.labels
     if not isinstance(labels, str) or is_pattern(labels) or not (os.path.isfile(labels) or os.path.splitext(labels)[1]):
         return None
@@ -125,24 +125,24 @@ def _labels_table(path: str, options: Asked) -> Source | None:
     return with_choices(source, *found.choices)
 
 
-def _one_file(path: str, options: Asked) -> Source | None:
+def _one_file(path: str, options: OpenOptions) -> Source | None:
     if not os.path.isfile(path):
         return None
-    kind = None if options.file_is_row else taking(path)
+    kind = None if options.file_is_row else match_object(path)
     return of_many(kind, path, options) if kind is not None else objects.list_of_paths([path], options)
 
 
-def _inside_file(path: str, options: Asked) -> Source | None:
+def _inside_file(path: str, options: OpenOptions) -> Source | None:
     head, mark, _ = path.partition("::")
     if not mark or not os.path.exists(head):
         return None
-    kind = taking(head) or one_kind([head])
+    kind = match_object(head) or one_kind([head])
     if kind.file_is_row or not kind.has_members:
         raise BadSetting(f"{head} has no members that {path.partition('::')[2]!r} could name")
     return of_many(kind, path if os.path.isdir(head) else [path], options)
 
 
-def _pattern(path: str, options: Asked) -> Source | None:
+def _pattern(path: str, options: OpenOptions) -> Source | None:
     if not glob.has_magic(path):
         return None
     found = matching(path)
@@ -155,7 +155,7 @@ def _pattern(path: str, options: Asked) -> Source | None:
     return of_names(names_of(chosen), {}, replace(options, split=None), listed=False, kind=kind)
 
 
-def _no_path(path: str, options: Asked) -> Source:
+def _no_path(path: str, options: OpenOptions) -> Source:
     scheme = path.partition("://")[0]
     if "://" in path:
         raise NotFound(
@@ -164,26 +164,26 @@ def _no_path(path: str, options: Asked) -> Source:
     raise NotFound(f"{shown(path)} does not exist")
 
 
-def _array(what: Any, options: Asked) -> Source | None:
+def _array(what: Any, options: OpenOptions) -> Source | None:
     return objects.of_array(what, options) if isinstance(what, LazyArray | np.ndarray) else None
 
 
-def _known_object(what: Any, options: Asked) -> Source | None:
-    kind = taking(what)
+def _known_object(what: Any, options: OpenOptions) -> Source | None:
+    kind = match_object(what)
     return None if kind is None else of_many(kind, what, options)
 
 
-def _pairs(what: Any, options: Asked) -> Source | None:
+def _pairs(what: Any, options: OpenOptions) -> Source | None:
     found = objects.pairs_in(what)
     return None if found is None else objects.list_of_pairs(found, options)
 
 
-def _paths(what: Any, options: Asked) -> Source | None:
+def _paths(what: Any, options: OpenOptions) -> Source | None:
     found = objects.paths_in(what)
     return None if found is None else objects.list_of_paths(found, options)
 
 
-def _mapping(what: Mapping[str, Any], options: Asked) -> Source | None:
+def _mapping(what: Mapping[str, Any], options: OpenOptions) -> Source | None:
     return objects.mapping(what, options)
 
 

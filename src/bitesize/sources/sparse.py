@@ -16,7 +16,7 @@ from bitesize.lazy.parts import members
 from bitesize.lazy.select import whole
 from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.rows import Into
 from bitesize.spec import Field
@@ -90,7 +90,7 @@ class SparseRows(Source):
         return repr((len(self), self._where if self._where.endswith(".npz") else "")).encode() + self._starts.tobytes()
 
     @classmethod
-    def of_archive(cls, path: str, asked: Asked) -> Source:
+    def of_archive(cls, path: str, asked: OpenOptions) -> Source:
         """Read an archive that `scipy.sparse.save_npz` wrote into memory.
 
         Raises
@@ -123,7 +123,7 @@ class SparseRows(Source):
         return type(what).__module__.startswith("scipy.sparse") and hasattr(type(what), "tocsr")
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Take the arrays of a matrix; one of another format is converted, which takes memory for another."""
         _refuse_names(asked, f"a sparse matrix {what.shape}")
         if len(what.shape) != 2:
@@ -145,7 +145,7 @@ def is_sparse(names: Iterable[str]) -> bool:
     return names >= _MARKS and names <= _MARKS | {"indices", "indptr", "row", "col", "offsets", "_is_array", "coords"}
 
 
-def _refuse_names(asked: Asked, where: str) -> None:
+def _refuse_names(asked: OpenOptions, where: str) -> None:
     if asked.fields is not None or asked.labels is not None or asked.split is not None:
         given = asked.fields or asked.labels or asked.split
         raise BadSetting(f"{where} has no names of its own, such as {given!r}: its only field is x")

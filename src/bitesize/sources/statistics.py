@@ -18,9 +18,9 @@ from bitesize.decode.reduced import log_losses
 from bitesize.errors import BadFile, BadRows, BadSetting, BitesizeError, DoesNotFit, without_frames
 from bitesize.kernels.warm import compiling
 from bitesize.memory.budget import Budget, Pool, as_budget
+from bitesize.memory.decode_buffer import DecodeBuffer
 from bitesize.memory.limits import check_threads, processor_share
 from bitesize.memory.mapping import aligned, allocate
-from bitesize.memory.transient import Transient
 from bitesize.spec import Encoded, Field, image_channels
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ class _Arrays:
 class _File:
     """Takes one file into a transient buffer."""
 
-    def __init__(self, source: Source, row: int, transient: Transient) -> None:
+    def __init__(self, source: Source, row: int, transient: DecodeBuffer) -> None:
         self._source, self._row, self._transient = source, row, transient
         self.data = memoryview(b"")
 
@@ -302,7 +302,7 @@ class Images:
     def __init__(self, source: Source, pool: Pool) -> None:
         what = source.spec[source.main]
         assert isinstance(what, Encoded)
-        self._source, self._what, self._transient = source, what, Transient(pool)
+        self._source, self._what, self._transient = source, what, DecodeBuffer(pool)
 
     @staticmethod
     def bite(source: Source) -> int:

@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
-from bitesize.sources.around import Around
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.rows import Into, Located, Runs
+from bitesize.sources.wrapper import SourceWrapper
 
 
 def subset_of(source: Source, rows: ArrayLike) -> Source:
@@ -37,10 +37,10 @@ def row_numbers(source: Source) -> NDArray[np.int64]:
     """Return the number that each row has in the data that was opened, before parts were taken of it."""
     if isinstance(source, Subset):
         return row_numbers(source.base)[source._rows]
-    return row_numbers(source.base) if isinstance(source, Around) else np.arange(len(source), dtype=np.int64)
+    return row_numbers(source.base) if isinstance(source, SourceWrapper) else np.arange(len(source), dtype=np.int64)
 
 
-class Subset(Around):
+class Subset(SourceWrapper):
     """Some rows of another source."""
 
     def __init__(self, base: Source, rows: NDArray[np.int64]) -> None:
@@ -63,9 +63,9 @@ class Subset(Around):
         """Locate rows of the base."""
         return self.base.locate(self._rows[rows])
 
-    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields of rows of the base."""
-        self.base.read_beside(self._rows[rows], into)
+        self.base.read_other_fields(self._rows[rows], into)
 
     def runs(self) -> Runs | None:
         """Tell the runs of the base that rows are left of, where they are in its order."""
@@ -80,9 +80,9 @@ class Subset(Around):
         return Runs(np.append(firsts, len(self._rows)), nbytes)
 
     @property
-    def in_runs(self) -> bool:
+    def reads_by_chunk(self) -> bool:
         """Whether rows of the base are read in runs, and these are in its order."""
-        return self.base.in_runs and self.runs() is not None
+        return self.base.reads_by_chunk and self.runs() is not None
 
     @property
     def nbytes(self) -> int:

@@ -15,19 +15,19 @@ from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.names import Names
 from bitesize.files.state import FileState
 from bitesize.sources.arrow_rows import in_part
-from bitesize.sources.base import Asked, Files, Source
-from bitesize.sources.beside import Beside, Zipped
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, PATHS, PERHAPS_PATHS, first_named, match, plain
 from bitesize.sources.csv_numbers import read_numbers, refuse_recordings
 from bitesize.sources.file_paths import files_of, find_files
-from bitesize.sources.kinds import by_suffix, need
 from bitesize.sources.label_columns import labelled
 from bitesize.sources.labels import check_weights
+from bitesize.sources.registry import by_suffix, need
 from bitesize.sources.splits import COLUMNS, rows_of_part
 from bitesize.sources.table_roles import TRIED, choose_columns, path_column
 from bitesize.sources.table_values import check_repeated, column_values, target_values
 from bitesize.sources.text_table import JSON_LINES, Columns, TextTable, delimiter_of, read_tables
+from bitesize.sources.with_fields import WithFields, Zipped
 
 __all__ = ["LabelledFiles", "Table", "files_of", "labelled_files"]
 
@@ -35,7 +35,7 @@ __all__ = ["LabelledFiles", "Table", "files_of", "labelled_files"]
 METADATA = ("metadata.csv", "metadata.jsonl")
 
 
-class Table(Beside):
+class Table(WithFields):
     """The files that a table names, and its columns of numbers."""
 
     title = "tables of paths and labels"
@@ -99,7 +99,7 @@ class Table(Beside):
             return False
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Open the files that a table, or several alike, name; paths are relative to each table's folder.
 
         A table without a column of paths is one of numbers.
@@ -112,7 +112,7 @@ class Table(Beside):
         return labelled(lambda asked: cls._of_paths(tables, path, asked), asked)
 
     @classmethod
-    def _of_paths(cls, tables: Sequence[str], path: str, asked: Asked) -> Source:
+    def _of_paths(cls, tables: Sequence[str], path: str, asked: OpenOptions) -> Source:
         """Open the files that a column names."""
         table = read_tables(tables)
         columns = table.columns
@@ -164,7 +164,7 @@ class Table(Beside):
             Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8)).save(folder / f"{i}.png")
             lines.append(f"{i}.png,{'ab'[i % 2]},{i / rows}")
         (folder / "table.csv").write_text("\n".join(lines), encoding="utf-8")
-        return cls.opened([str(folder / "table.csv")], Asked())
+        return cls.opened([str(folder / "table.csv")], OpenOptions())
 
 
 class LabelledFiles(NamedTuple):
@@ -209,7 +209,7 @@ def labelled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str 
             f"{name} needs a column of paths, called path, file_name or image, of files below {root}, and has "
             f"{', '.join(columns)}"
         )
-    asked, choices = Asked(tag_delimiter=tag_delimiter), [*read.choices]
+    asked, choices = OpenOptions(tag_delimiter=tag_delimiter), [*read.choices]
     chosen = choose_columns(read, path, asked, name)
     if chosen.label not in chosen.columns:
         raise BadFile(f"{name} needs a column of labels, called label or class, and has {', '.join(columns)}")
@@ -231,7 +231,7 @@ def _metadata(what: Any) -> str | None:
     return next((path for name in METADATA if os.path.isfile(path := os.path.join(what, name))), None)
 
 
-def _numbers(tables: list[str], head: TextTable, asked: Asked) -> Source:
+def _numbers(tables: list[str], head: TextTable, asked: OpenOptions) -> Source:
     """Open tables of numbers."""
     names = list(head.columns)
     has_labels = first_named(names, LABELS) is not None or asked.labels is not None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, NotFound
-from bitesize.sources.base import Asked
+from bitesize.sources.base import OpenOptions
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import (
     LABELS,
@@ -111,7 +111,7 @@ class ChosenColumns(NamedTuple):
     choices: list[Choice]
 
 
-def choose_columns(table: TextTable, path: str, asked: Asked, where: str) -> ChosenColumns:
+def choose_columns(table: TextTable, path: str, asked: OpenOptions, where: str) -> ChosenColumns:
     """Choose fields: those that are asked for, or the labels and all that are numbers; labels are called ``y``, if nothing else is."""
     columns, choices, files = table.columns, list[Choice](), "x"
     left_out = {f"{name}: lists or objects": 1 for name in table.nested}
@@ -187,7 +187,7 @@ def _label(columns: Columns, others: Sequence[str], left_out: dict[str, int], ch
     return None
 
 
-def _weight(columns: Columns, asked: Asked, among: Sequence[str], where: str) -> str | None:
+def _weight(columns: Columns, asked: OpenOptions, among: Sequence[str], where: str) -> str | None:
     """Return the column with sample weights: the one that is asked for, or one of a usual name with numbers."""
     if asked.weights:
         column = require(asked.weights, columns, where, "weights")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.files.names import Names
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.table_roles import as_numbers
 from bitesize.sources.text_labels import Texts, number_texts, text_labels, unlabeled
@@ -32,7 +32,7 @@ def column_values(
     column: str,
     rows: Sequence[int],
     is_label: bool,
-    asked: Asked,
+    asked: OpenOptions,
     table: str,
     choices: list[Choice],
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:

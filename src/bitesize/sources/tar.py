@@ -23,7 +23,7 @@ from bitesize.files.pread import passing, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.files.tar_index import tar_index
 from bitesize.files.tar_samples import Samples
-from bitesize.sources.base import Asked, Source
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.columns import LABELS, wanted_fields
 from bitesize.sources.labels import class_numbers
@@ -55,7 +55,7 @@ class Tar(Source):
     suffixes = (".tar",)
     reads_files = True
 
-    def __init__(self, paths: Sequence[str], asked: Asked) -> None:
+    def __init__(self, paths: Sequence[str], asked: OpenOptions) -> None:
         self._paths = [os.fsencode(path) for path in paths]
         self._where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         self._states = [FileState.of(path) for path in self._paths]  # before they are looked into
@@ -150,7 +150,7 @@ class Tar(Source):
                 raise BadFile(f"{self.describe(row)}: its .json has no value {key!r}: {error}") from error
         return [int(value) for value in values] if not key and all(map(_NUMBER.fullmatch, values)) else values
 
-    def _kind(self, there: str, places: tuple[NDArray[np.int64], NDArray[np.int64]], asked: Asked) -> Field | Encoded:
+    def _kind(self, there: str, places: tuple[NDArray[np.int64], NDArray[np.int64]], asked: OpenOptions) -> Field | Encoded:
         if f".{there.rpartition('.')[2]}" in SUFFIXES:
             return Encoded("image", asked.mode, asked.orient)
         if there.rpartition(".")[2] != "npy":
@@ -264,7 +264,7 @@ class Tar(Source):
         return b"\0".join([self._blob, self._ends.tobytes(), *(array.tobytes() for array in self._arrays.values())])
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Open shards."""
         return cls(list(what), asked)
 
@@ -284,10 +284,10 @@ class Tar(Source):
                         member = tarfile.TarInfo(f"{i:04}.{kind}")
                         member.size = len(data)
                         tar.addfile(member, io.BytesIO(data))
-        return cls.opened(paths, Asked())
+        return cls.opened(paths, OpenOptions())
 
 
-def _wanted(kinds: Sequence[str], asked: Asked, where: str) -> dict[str, str]:
+def _wanted(kinds: Sequence[str], asked: OpenOptions, where: str) -> dict[str, str]:
     """Give the member of each field: those asked for, or the first image or array as ``x`` and the class as ``y``."""
     if asked.fields is not None:
         return wanted_fields(asked, kinds)

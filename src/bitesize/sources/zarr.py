@@ -10,7 +10,7 @@ import numpy as np
 
 from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import MEMBER
-from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.columns import ColumnSource
 from bitesize.sources.member_rows import chain_files
 from bitesize.sources.zarr_arrays import ChunkedArray, ZarrArray, ZarrStore, columns_of, damaged, is_folder, open_zarr
@@ -36,7 +36,7 @@ class Zarr(ColumnSource):
         return kind.__module__.partition(".")[0] == "zarr" and kind.__name__ in ("Array", "Group")
 
     @classmethod
-    def opened(cls, what: Any, asked: Asked) -> Source:
+    def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Open a group or an array, by its folder, or by ``"folder.zarr::group/array"``; or several folders, one after another."""
         if isinstance(what, list):
             sources = [cls.opened(path, asked) for path in what]
@@ -51,7 +51,7 @@ class Zarr(ColumnSource):
         return cls._of_one(os.path.abspath(what), asked)
 
     @classmethod
-    def _of_one(cls, path: str, asked: Asked) -> Source:
+    def _of_one(cls, path: str, asked: OpenOptions) -> Source:
         """Open a folder: rows are entries of the first axis, or groups that are all alike."""
         root, store = open_zarr(path), ZarrStore(path)
         try:
@@ -66,7 +66,7 @@ class Zarr(ColumnSource):
         return cls(columns, asked, path)
 
     @classmethod
-    def of_files(cls, files: Files, asked: Asked) -> Source:
+    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
         """Open folders that are one row each."""
         return ZarrFolders.of_files(files, asked)
 
@@ -81,7 +81,7 @@ class Zarr(ColumnSource):
         x = random.integers(0, 256, (rows, 5, 4, 3), np.uint8)
         group.create_array("x", data=x, chunks=(min(rows, 4), 5, 4, 3))
         group.create_array("y", data=np.arange(rows) % 2)
-        return cls.opened(path, Asked())
+        return cls.opened(path, OpenOptions())
 
 
 def _names_in(folder: str) -> list[str]:

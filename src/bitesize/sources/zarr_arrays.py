@@ -19,7 +19,7 @@ from bitesize.files.pread import read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.memory.limits import available
 from bitesize.sources.chunks import Chunked, Coordinates, most_stored
-from bitesize.sources.column import Column, Refused
+from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.zarr_codecs import Codecs, check_size, codecs_of, decompress, is_regular, stored_dtype
 
 # Files that tell a folder of Zarr from others.
@@ -246,8 +246,8 @@ def column_of(store: ZarrStore, name: str, found: Any) -> Column:
     if np.dtype(found.dtype).kind == "O":
         filters = {str(getattr(each, "codec_id", each)) for each in (getattr(found, "filters", None) or ())}
         if not filters & _TEXT_FILTERS or filters - _TEXT_FILTERS:
-            return Refused("an array of Python objects, which could run code when read")
+            return UnsupportedColumn("an array of Python objects, which could run code when read")
     if not is_regular(found):
-        return Refused("an array of chunks of different sizes: save it again with chunks of one size")
+        return UnsupportedColumn("an array of chunks of different sizes: save it again with chunks of one size")
     codecs = codecs_of(found)
     return ZarrArray(store, name, found, codecs) if codecs.others else ChunkedArray(store, name, found, codecs)

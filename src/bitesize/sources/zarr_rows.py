@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, class_key, natural_key
-from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.column import Column, Refused
+from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.file_rows import FileSource, first_good
 from bitesize.sources.member_rows import (
     Layout,
@@ -51,7 +51,7 @@ class ZarrFolders(MemberRows, FileSource):
     package = "zarr"
     has_names = True
 
-    def __init__(self, files: Files, asked: Asked) -> None:
+    def __init__(self, files: Files, asked: OpenOptions) -> None:
         def look(path: bytes) -> Layout:
             """Find the fields of a folder."""
             folder = os.fsdecode(path)
@@ -74,7 +74,7 @@ class ZarrFolders(MemberRows, FileSource):
             yield _members(folder)
 
     @classmethod
-    def of_files(cls, files: Files, asked: Asked) -> Source:
+    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
         """Open folders."""
         source = cls(files, asked)
         if asked.file_is_row is None:
@@ -94,7 +94,7 @@ class ZarrFolders(MemberRows, FileSource):
             group = zarr.open_group(folder / f"{i}.zarr", mode="w")
             group.create_array("x", data=random.integers(0, 256, (5, 4, 3), np.uint8))
             group.create_array("y", data=np.array(i % 2))
-        return cls.of_files(Files(names_of([folder / f"{i}.zarr" for i in range(rows)]), None, None, {}), Asked())
+        return cls.of_files(Files(names_of([folder / f"{i}.zarr" for i in range(rows)]), None, None, {}), OpenOptions())
 
 
 class ZarrGroups(ZarrFolders):
@@ -112,7 +112,7 @@ class ZarrGroups(ZarrFolders):
 
     title = ""
 
-    def __init__(self, path: str, names: Sequence[str], asked: Asked) -> None:
+    def __init__(self, path: str, names: Sequence[str], asked: OpenOptions) -> None:
         super().__init__(Files(names_of([os.path.join(path, name) for name in names]), None, None, {}), asked)
         said = f"each of the {len(names)} groups {names[0]}, {names[1]}, ... is one row, its arrays the fields"
         setting = f"fields={[f'{names[0]}/{there}' for there in [*self._layout.fields.values()][:2]]}"
@@ -145,7 +145,7 @@ def _subfolders(folder: str) -> list[str]:
     return sorted(found, key=lambda path: natural_key(os.fsencode(path)))
 
 
-def groups_in(path: str, root: Any, asked: Asked) -> list[str] | None:
+def groups_in(path: str, root: Any, asked: OpenOptions) -> list[str] | None:
     """Return the names of the groups in a folder where each is one row; see `rows_among`."""
     import zarr
 
@@ -184,7 +184,7 @@ def _members(folder: str) -> Members:
             return None
 
         column = column_of(store, name, stored)
-        if isinstance(column, Refused):
+        if isinstance(column, UnsupportedColumn):
             raise BadFile(f"{path} is {column.why}")
         value = column.value if isinstance(column, ZarrArray) else lambda: _whole(column)
         return Member(column.shape, column.dtype, value, lambda out: column.read(0, len(out), out))

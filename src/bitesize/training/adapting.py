@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from bitesize.engine.shapes import looks_like_series
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
+from bitesize.pipeline.inference import looks_like_series
 from bitesize.sources.base import Source
 from bitesize.spec import CHANNELS, Encoded, Field, Mode, image_channels
 from bitesize.training.values import Values, adapt_scaling, measure_values, saved_scaling
 from bitesize.transforms.base import Step, from_dict
-from bitesize.transforms.colour import Colour, Normalize, Scale
+from bitesize.transforms.color import Colour, Normalize, Scale
 from bitesize.transforms.crop import Resize
 
 Shape = tuple[int, ...]

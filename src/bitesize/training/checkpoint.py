@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting, NotFinite
 from bitesize.outputs.keras import to_keras
-from bitesize.training import state as taking
+from bitesize.training import capture as taking
+from bitesize.training.checkpoint_store import CheckpointStore, check_intervals
 from bitesize.training.finite import not_finite
-from bitesize.training.shelf import Shelf, check_intervals
 
 if TYPE_CHECKING:
     import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _MINUTES = 5.0
 
 
-class Broken(NamedTuple):
+class PartialEpoch(NamedTuple):
     """An epoch of Keras, how many of its batches are trained, and how many it has."""
 
     epoch: int
@@ -77,7 +77,7 @@ class Checkpoint:
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         check_intervals(every_batches, every_minutes, keep)
-        self._shelf = Shelf(Path(folder), keep)
+        self._shelf = CheckpointStore(Path(folder), keep)
         self.extra: Mapping[str, Any] = extra or {}
         self.saves_begin = False  # whether the very begin is saved, too
         self._batches = every_batches
@@ -125,7 +125,7 @@ class Checkpoint:
         """
         self.begin(model, loader)
         loader = self._loader
-        self._shelf.take_the_place(replaces=False)
+        self._shelf.replace_existing(replaces=False)
         found = self._shelf.newest()
         if found is None:
             return -1
@@ -151,7 +151,7 @@ class Checkpoint:
         self._start = (loader.epoch, 0)
         self._before = self._epoch = self._done = 0
         self._restored = None
-        self._shelf.take_the_place(replaces=True)
+        self._shelf.replace_existing(replaces=True)
         return -1
 
     def peek(self) -> dict[str, Any] | None:
@@ -180,10 +180,10 @@ class Checkpoint:
         return self._restored is None
 
     @property
-    def broken(self) -> Broken | None:
+    def broken(self) -> PartialEpoch | None:
         """The epoch within which what was restored stands, or before whose validation."""
         state = self._restored[0] if self._restored is not None else {"batch": 0}
-        return Broken(state["epoch"], state["batch"], state["steps"]) if state["batch"] else None
+        return PartialEpoch(state["epoch"], state["batch"], state["steps"]) if state["batch"] else None
 
     @property
     def stopped(self) -> bool:

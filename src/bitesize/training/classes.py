@@ -8,9 +8,9 @@ import numpy as np
 
 from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
-from bitesize.sources.beside import Beside
 from bitesize.sources.choices import Choice
-from bitesize.sources.opening import WHOLE_NUMBERS
+from bitesize.sources.open import WHOLE_NUMBERS
+from bitesize.sources.with_fields import WithFields
 from bitesize.spec import Encoded, Field
 
 # What choices say of labels that are whole numbers.
@@ -61,7 +61,7 @@ def _numbered(source: Source, what: Field, shown: str) -> Source:
         raise BadSetting(f"{shown} have values that are {odd:g}: fill them, or leave those rows out")
     numbers, places = np.unique(values.astype(np.int64), return_inverse=True)
     names = tuple(map(str, numbers.tolist()))
-    taken = Beside(source, {"y": places.astype(np.int64).reshape(-1)}, names, "y")
+    taken = WithFields(source, {"y": places.astype(np.int64).reshape(-1)}, names, "y")
     stored = f"{what.dtype} numbers" if not what.shape else f"a column of shape (n, 1) of {what.dtype}"
     taken.choices = (*source.choices, Choice(f"labels: {stored}, {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
     return taken

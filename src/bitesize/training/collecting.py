@@ -21,8 +21,8 @@ from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import Source
 from bitesize.sources.contents import refuse_contents, shown
 from bitesize.sources.given import plain_data
-from bitesize.sources.kinds import by_suffix
-from bitesize.sources.opening import open_to_train
+from bitesize.sources.open import open_to_train
+from bitesize.sources.registry import by_suffix
 from bitesize.sources.splits import InParts
 from bitesize.spec import Encoded
 from bitesize.training.adapting import channels_first, fits, image_mode, is_row

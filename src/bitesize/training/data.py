@@ -15,7 +15,7 @@ from bitesize.errors import BadRows, BadSetting, NotFound
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.features import SelectedFeatures
-from bitesize.sources.opening import open_to_train
+from bitesize.sources.open import open_to_train
 from bitesize.sources.splits import InParts, part_of
 from bitesize.spec import Field
 from bitesize.training.adapting import fits, image_mode, is_row

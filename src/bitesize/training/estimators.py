@@ -24,12 +24,12 @@ from bitesize.training.classes import largest_class
 from bitesize.training.data import check_alike, open_data
 from bitesize.training.epochs import choose_epochs
 from bitesize.training.finite_rows import watch_rows
+from bitesize.training.interrupted import Start
+from bitesize.training.loop import ProgressListener
 from bitesize.training.record import Split, now
-from bitesize.training.resume import Start
 from bitesize.training.run import RunFolder
 from bitesize.training.score import evaluate, log_probabilities
 from bitesize.training.settings import TrainSettings, geometry
-from bitesize.training.train import Watcher
 from bitesize.training.values import Scaling, adapt_scaling, choose_scaling, measure_values
 
 _PREFIX = "sklearn:"
@@ -121,7 +121,7 @@ class EstimatorJob:
     config: dict[str, Any]
     split: Split
     checkpoint: None = None
-    goes_on: bool = False
+    resuming: bool = False
     said: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -243,7 +243,7 @@ def _config(settings: TrainSettings, loader: Loader, evaluated: list[Any], scali
     }
 
 
-def train_estimator(job: EstimatorJob, watcher: Watcher) -> dict[str, Any]:
+def train_estimator(job: EstimatorJob, watcher: ProgressListener) -> dict[str, Any]:
     """Train; after each epoch the model and the history are saved. Gives what `training.train.train` does."""
     watcher.planned(job)
     began = time.perf_counter()

@@ -9,9 +9,9 @@ from bitesize.errors import BadFile, BadRows
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import counted
 from bitesize.outputs.finite import find_odd
-from bitesize.sources.around import Around
 from bitesize.sources.base import Source
 from bitesize.sources.rows import Into, Located, raise_bad
+from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 
 BAD_VALUES = "values that are NaN or infinite"
@@ -54,7 +54,7 @@ def _refuse_odd_sample(val: Source, budget: Budget) -> None:
         )
 
 
-class FiniteRows(Around):
+class FiniteRows(SourceWrapper):
     """The rows of a source; those with values of ``x`` that are NaN or infinite are bad rows."""
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bitesize.training.backend import load_keras
+from bitesize.training.interrupted import InterruptedRun
 from bitesize.training.model_output import Output
-from bitesize.training.resume import Broken
 from bitesize.training.settings import TrainSettings
 
 # The share of a cycle's steps in which the learning rate rises from 0; then it falls along a cosine to 0.
@@ -69,7 +69,7 @@ def schedule(peak: float, total: int, start: int = 0) -> Any:
     )
 
 
-def choose_cycle(broken: Broken | None, model: Any, settings: TrainSettings, steps: int) -> tuple[int, list[str]]:
+def choose_cycle(broken: InterruptedRun | None, model: Any, settings: TrainSettings, steps: int) -> tuple[int, list[str]]:
     """Choose the step at which the last cycle of the learning rate begins.
 
     Parameters

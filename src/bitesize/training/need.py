@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bitesize.engine.loader import Loader
-from bitesize.engine.planning import POOL_LEAST
+from bitesize.engine.memory_plan import POOL_LEAST
 from bitesize.errors import DoesNotFit
 from bitesize.memory.budget import Budget
 from bitesize.memory.plan import Part, Plan

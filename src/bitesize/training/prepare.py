@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.engine.distributed import shard_of_this_process
 from bitesize.engine.loader import Loader
-from bitesize.engine.ranks import shard_of_this_process
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.outputs.keras import batches_held, to_keras
 from bitesize.sources.base import Source
-from bitesize.sources.beside import Beside
+from bitesize.sources.with_fields import WithFields
 from bitesize.training.backend import choose_backend, load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.data import check_alike, open_data
 from bitesize.training.epochs import choose_epochs
 from bitesize.training.finite_rows import watch_rows
+from bitesize.training.interrupted import Start
 from bitesize.training.learning_rate import choose_cycle
 from bitesize.training.model_output import Output, choose_output
 from bitesize.training.models import (
@@ -37,7 +38,6 @@ from bitesize.training.need import TrainingLoaders
 from bitesize.training.phases import Phase, choose_phases
 from bitesize.training.pretrained import expected_colors, repeats_gray
 from bitesize.training.record import Split
-from bitesize.training.resume import Start
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings, geometry, parse_interval
 from bitesize.training.user_model import is_file
@@ -80,7 +80,7 @@ class Job:
     config: dict[str, Any]
     split: Split
     checkpoint: Checkpoint | None
-    goes_on: bool
+    resuming: bool
     said: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -170,7 +170,7 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
         config=config,
         split=split,
         checkpoint=checkpoint,
-        goes_on=broken is not None,
+        resuming=broken is not None,
         said=[scaling.line, *said, *chosen, *phased],
         warnings=data.warnings,
     )
@@ -282,7 +282,7 @@ def weigh_by_class(train: Source, count: int, classes: tuple[str, ...]) -> Sourc
     assert labels is not None
     by_class = class_weights(labels, classes)
     factors = np.array([by_class[i] for i in range(count)])
-    weighed = Beside(train, {name: train.column(name) * factors[labels]}, train.classes, train.label_name or "y")
+    weighed = WithFields(train, {name: train.column(name) * factors[labels]}, train.classes, train.label_name or "y")
     weighed.choices, weighed.weight_name = train.choices, name
     return weighed
 

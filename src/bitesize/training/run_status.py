@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from bitesize.errors import BadFile
+from bitesize.training.checkpoint_store import CheckpointStore
 from bitesize.training.run import RunFolder
-from bitesize.training.shelf import Shelf
 from bitesize.training.snapshot import read_state
 
 _PLACE = re.compile(r"epoch(\d+)-batch(\d+)")
 
 
 @dataclass(frozen=True)
-class Standing:
+class SavedCheckpoint:
     """Where training stood when it was last saved.
 
     Parameters
@@ -67,13 +67,13 @@ class RunStatus:
         The figures of the finished run whose model is there.
     """
 
-    checkpoint: Standing | None
+    checkpoint: SavedCheckpoint | None
     config: Mapping[str, Any] | None
     summary: Mapping[str, Any] | None
     _older: bool = False  # a summary of schema 1 that was written after the checkpoint
 
     @property
-    def interrupted(self) -> Standing | None:
+    def interrupted(self) -> SavedCheckpoint | None:
         """The checkpoint of a run that has not come to its end."""
         here, summary = self.checkpoint, self.summary
         if here is None or summary is None:
@@ -114,7 +114,7 @@ def read_status(path: str | os.PathLike[str]) -> RunStatus:
     return RunStatus(checkpoint, folder.config(), found, older)
 
 
-def newest_checkpoint(folder: RunFolder) -> Standing | None:
+def newest_checkpoint(folder: RunFolder) -> SavedCheckpoint | None:
     """Read where the newest checkpoint stands; None where there is none.
 
     Raises
@@ -122,7 +122,7 @@ def newest_checkpoint(folder: RunFolder) -> Standing | None:
     BadFile
         If there are checkpoints and the state of none can be read.
     """
-    shelf = Shelf(folder.checkpoints, 1)
+    shelf = CheckpointStore(folder.checkpoints, 1)
     damaged: list[str] = []
     for path in reversed(shelf.paths()):
         try:
@@ -134,7 +134,9 @@ def newest_checkpoint(folder: RunFolder) -> Standing | None:
         assert place is not None  # the shelf names them so
         extra = state.get("extra") or {}
         of_train = "settings" in extra
-        return Standing(path.name, int(place[1]), int(place[2]), extra if of_train else {}, bool(state.get("stopped")))
+        return SavedCheckpoint(
+            path.name, int(place[1]), int(place[2]), extra if of_train else {}, bool(state.get("stopped"))
+        )
     if damaged:
         raise BadFile(f"no checkpoint in {shelf.folder} is whole: {'; '.join(damaged)}")
     return None

@@ -12,7 +12,7 @@ from bitesize.memory.sizes import parse_size
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform, check_size
-from bitesize.transforms.colour import Scale
+from bitesize.transforms.color import Scale
 from bitesize.transforms.crop import RandomResizedCrop, Resize
 from bitesize.transforms.geometry import Flip
 

@@ -14,7 +14,7 @@ from bitesize.memory.budget import Budget, as_budget
 from bitesize.sources.base import Source
 from bitesize.sources.contents import shown
 from bitesize.sources.explanation import counted_reason
-from bitesize.sources.opening import open as open_data
+from bitesize.sources.open import open as open_data
 from bitesize.training.collecting import collect
 from bitesize.training.data import open_for_run
 from bitesize.training.given import Given

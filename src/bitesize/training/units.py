@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadRows
-from bitesize.sources.around import Around
 from bitesize.sources.base import Source
 from bitesize.sources.rows import Into, Located
+from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 from bitesize.training.values import Values
 
@@ -16,7 +16,7 @@ from bitesize.training.values import Values
 _UNIT, _DIM = 1.5, 32.0
 
 
-class UnitsWatched(Around):
+class UnitsWatched(SourceWrapper):
     """The rows of a source, each of which is looked at for its range when it is read.
 
     Parameters

@@ -18,7 +18,7 @@ from bitesize.spec import Encoded, Field
 from bitesize.training.finite_rows import WAYS
 from bitesize.training.standardize import measure_features
 from bitesize.transforms.base import Step, from_dict
-from bitesize.transforms.colour import Colour, Normalize, Scale
+from bitesize.transforms.color import Colour, Normalize, Scale
 
 Kind = Literal["bytes", "unit", "words", "other"]
 # Rows of the sample. More than value_range takes by itself: nothing is decoded.

@@ -73,8 +73,8 @@ class Transform(Step, ABC):
     """
 
     draws: ClassVar[int] = 0
-    pictorial: ClassVar[bool] = False
-    slants: ClassVar[bool] = False
+    needs_image: ClassVar[bool] = False
+    non_axis_aligned: ClassVar[bool] = False
 
     @abstractmethod
     def adjust(self, view: View, u: Sequence[float]) -> None:
@@ -106,7 +106,7 @@ class Transform(Step, ABC):
 
 
 @dataclass(frozen=True, repr=False)
-class Surrounded(Transform):
+class Padded(Transform):
     """A step that may show what lies around the image.
 
     Parameters
@@ -119,7 +119,7 @@ class Surrounded(Transform):
 
     fill: float | tuple[float, ...] = field(default=0.0, kw_only=True)
     mask_fill: int = field(default=0, kw_only=True)
-    pictorial: ClassVar[bool] = True
+    needs_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,8 +12,8 @@ from bitesize.errors import BadSetting
 from bitesize.transforms.base import (
     KINDS,
     Interpolation,
+    Padded,
     Size,
-    Surrounded,
     Transform,
     between,
     both_sides,
@@ -31,7 +31,7 @@ class _Sized(Transform):
     """A step that gives rows a size: a side in pixels, or (height, width)."""
 
     size: int | Size
-    pictorial: ClassVar[bool] = True
+    needs_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,7 +47,7 @@ class _Sized(Transform):
 
 
 @dataclass(frozen=True, repr=False)
-class Resize(_Sized, Surrounded):
+class Resize(_Sized, Padded):
     """Resize, antialiased.
 
     Parameters
@@ -118,7 +118,7 @@ class Resize(_Sized, Surrounded):
 
 
 @dataclass(frozen=True, repr=False)
-class CenterCrop(_Sized, Surrounded):
+class CenterCrop(_Sized, Padded):
     """Cut out the middle.
 
     Parameters
@@ -136,7 +136,7 @@ class CenterCrop(_Sized, Surrounded):
 
 
 @dataclass(frozen=True, repr=False)
-class RandomCrop(_Sized, Surrounded):
+class RandomCrop(_Sized, Padded):
     """Cut out a part at random.
 
     Parameters

@@ -41,7 +41,7 @@ class Cutout(Transform):
     p: float = 0.5
     fill: float | tuple[float, ...] = 0.0
     draws: ClassVar[int] = 5
-    pictorial: ClassVar[bool] = True
+    needs_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from bitesize.errors import BadSetting
-from bitesize.transforms.base import Size, Surrounded, Transform, between, probability_setting, range_setting
+from bitesize.transforms.base import Padded, Size, Transform, between, probability_setting, range_setting
 from bitesize.transforms.view import View
 
 
@@ -26,7 +26,7 @@ class Flip(Transform):
     horizontal: float = 0.5
     vertical: float = 0.0
     draws: ClassVar[int] = 2
-    pictorial: ClassVar[bool] = True
+    needs_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,7 +53,7 @@ class Rotate90(Transform):
 
     quarters: tuple[int, ...] = (0, 1, 2, 3)
     draws: ClassVar[int] = 1
-    pictorial: ClassVar[bool] = True
+    needs_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,7 +75,7 @@ class Rotate90(Transform):
 
 
 @dataclass(frozen=True, repr=False)
-class Rotate(Surrounded):
+class Rotate(Padded):
     """Turn by a random angle about the centre; the size stays.
 
     Parameters
@@ -88,7 +88,7 @@ class Rotate(Surrounded):
 
     degrees: float | tuple[float, float]
     draws: ClassVar[int] = 1
-    slants: ClassVar[bool] = True
+    non_axis_aligned: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,7 +106,7 @@ class Rotate(Surrounded):
 
 
 @dataclass(frozen=True, repr=False)
-class Shear(Surrounded):
+class Shear(Padded):
     """Slant by a random angle about the centre; the size stays.
 
     Parameters
@@ -120,7 +120,7 @@ class Shear(Surrounded):
     x: float | tuple[float, float]
     y: float | tuple[float, float] = 0.0
     draws: ClassVar[int] = 2
-    slants: ClassVar[bool] = True
+    non_axis_aligned: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -138,7 +138,7 @@ class Shear(Surrounded):
 
 
 @dataclass(frozen=True, repr=False)
-class Translate(Surrounded):
+class Translate(Padded):
     """Move at random; the size stays.
 
     Parameters
@@ -169,7 +169,7 @@ class Translate(Surrounded):
 
 
 @dataclass(frozen=True, repr=False)
-class Zoom(Surrounded):
+class Zoom(Padded):
     """Enlarge or shrink at random about the centre; the size of the result stays.
 
     Parameters

@@ -235,10 +235,10 @@ def _paint(pixels: NDArray[Any], canvas: Canvas, colour: Colour) -> None:
     pixels[...] = values.astype(pixels.dtype)
 
 
-def warm_up(dtype: np.dtype[Any], canvas: Canvas, slants: bool) -> None:
+def warm_up(dtype: np.dtype[Any], canvas: Canvas, non_axis_aligned: bool) -> None:
     """Load or compile what draws pixels of a dtype, by drawing nothing worth mentioning."""
     small = Canvas((1, 1, 3), canvas.dtype, False, (0.0, 0.0))
-    for slanted in (False, True)[: 1 + slants]:
+    for slanted in (False, True)[: 1 + non_axis_aligned]:
         view = View(2, 2)
         view.rescale(1, 1)
         if slanted:

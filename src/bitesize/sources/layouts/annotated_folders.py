@@ -14,7 +14,7 @@ import numpy as np
 from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import node_of
 from bitesize.sources.arrays import Arrays
-from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.coco import coco_labels
 from bitesize.sources.images import ImageFiles
@@ -45,7 +45,7 @@ _TABLES = frozenset(
 _SMALL = 64
 
 
-def coco_folder(path: str, options: Asked) -> Source | None:
+def coco_folder(path: str, options: OpenOptions) -> Source | None:
     """Open COCO's layout: images, and JSON files of annotations beside them or in ``annotations/``."""
     if options.labels is not None:
         return None
@@ -67,7 +67,7 @@ def coco_folder(path: str, options: Asked) -> Source | None:
     )
 
 
-def coco(labels: str, folder: str, options: Asked) -> Source:
+def coco(labels: str, folder: str, options: OpenOptions) -> Source:
     """Open the images that a JSON of COCO names, with the class of each."""
     if not os.path.isfile(labels):
         raise NotFound(f"{os.fspath(labels)} does not exist")
@@ -78,7 +78,7 @@ def coco(labels: str, folder: str, options: Asked) -> Source:
     return with_choices(kind.of_files(files, replace(no_fields(options), labels=None)), *found.choices)
 
 
-def coco_file(path: str, options: Asked) -> Source | None:
+def coco_file(path: str, options: OpenOptions) -> Source | None:
     """Open the images that a JSON of COCO names, wherever beside it they are."""
     if not path.lower().endswith(".json") or not os.path.isfile(path):
         return None
@@ -130,7 +130,7 @@ def _coco_images(path: str, name: str) -> tuple[str, str | None]:
     return split, path if own else None
 
 
-def described_by_table(path: str, options: Asked) -> Source | None:
+def described_by_table(path: str, options: OpenOptions) -> Source | None:
     """Open a folder by the one table in it that names its files, as Kaggle's ``train.csv`` beside ``train/`` does."""
     if isinstance(options.labels, str) and os.path.exists(options.labels):
         return None
@@ -178,7 +178,7 @@ def described_by_table(path: str, options: Asked) -> Source | None:
 def _names_files(table: str) -> bool:
     """Return whether a table has a column of files that are there."""
     try:
-        return len(Table.opened([table], Asked(labels=None, split=None))) > 0
+        return len(Table.opened([table], OpenOptions(labels=None, split=None))) > 0
     except InParts:
         return True
     except NotFound:
@@ -196,7 +196,7 @@ def _stem(name: str) -> str:
     return os.path.splitext(name)[0].lower()
 
 
-def arrays_by_name(path: str, options: Asked) -> Source | None:
+def arrays_by_name(path: str, options: OpenOptions) -> Source | None:
     """Open a folder of arrays whose names say what they are: ``X_train.npy y_train.npy``, ``images.npy labels.npy``."""
     if options.labels is not None or subfolders(path):
         return None
@@ -220,7 +220,7 @@ def arrays_by_name(path: str, options: Asked) -> Source | None:
     return source
 
 
-def pair_of_arrays(x: str, y: str | None, options: Asked) -> Source:
+def pair_of_arrays(x: str, y: str | None, options: OpenOptions) -> Source:
     """Open an array of inputs and one of labels, whose first axes are the rows."""
     inputs = node_of(x)
     if y is None:
@@ -264,7 +264,7 @@ def _chosen(path: str, splits: Sequence[str], wanted: str | None) -> str:
     return split
 
 
-def file_list(path: str, options: Asked) -> Source | None:
+def file_list(path: str, options: OpenOptions) -> Source | None:
     """Open a text file of paths, one a line, each with a label behind it or none."""
     if not path.lower().endswith((".txt", ".lst", ".list")):
         return None

@@ -11,10 +11,9 @@ from dataclasses import replace
 from bitesize.errors import BadSetting
 from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, class_key, path_key, scan
-from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.columns import LABELS
-from bitesize.sources.kinds import by_suffix, need
 from bitesize.sources.layouts.file_labels import prefix_hint
 from bitesize.sources.layouts.listing import (
     REASONS,
@@ -33,6 +32,7 @@ from bitesize.sources.layouts.listing import (
     with_choices,
 )  # fmt: skip
 from bitesize.sources.layouts.pairs import is_image_name, is_mask_name, without_masks
+from bitesize.sources.registry import by_suffix, need
 from bitesize.sources.splits import COLUMNS, InParts, choose, choose_files, split_in, splits, splits_among, subfolders
 from bitesize.sources.zarr import Zarr
 from bitesize.sources.zarr_rows import zarr_listing
@@ -101,7 +101,7 @@ _PART = re.compile(r".*(?:^|[^a-z])(?:fold|part|batch|chunk|shard|split|section|
 _NUMBERED = re.compile(r"[^\d]{0,12}\d[\d_-]*|[0-9a-f]{6,}", re.IGNORECASE)
 
 
-def split_folders(path: str, options: Asked, open_folder: Callable[[str, Asked], Source]) -> Source | None:
+def split_folders(path: str, options: OpenOptions, open_folder: Callable[[str, OpenOptions], Source]) -> Source | None:
     """Open one of the splits of a folder, such as ``train/``."""
     if options.split is None:
         found = splits(path)
@@ -115,7 +115,7 @@ def split_folders(path: str, options: Asked, open_folder: Callable[[str, Asked],
     return with_choices(source, Choice(f"split {options.split!r}: the folder {os.path.basename(part)}", "split="))
 
 
-def partitions(path: str, options: Asked, open_folder: Callable[[str, Asked], Source]) -> Source | None:
+def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, OpenOptions], Source]) -> Source | None:
     """Open folders named ``key=value``, as Hive and Spark write them: the value is the class, or the split."""
     names = subfolders(path)
     pairs = [_PARTITION.fullmatch(name) for name in names]
@@ -165,7 +165,7 @@ def partitions(path: str, options: Asked, open_folder: Callable[[str, Asked], So
     return with_choices(source, Choice(f"labels: {key}, the key of the folders {names[0]}, ...", "labels="))
 
 
-def zarr_folders(path: str, options: Asked) -> Source | None:
+def zarr_folders(path: str, options: OpenOptions) -> Source | None:
     """Open Zarr folders that lie in a folder, or in a folder for each class."""
     found = zarr_listing(path)
     if found is None:
@@ -176,7 +176,7 @@ def zarr_folders(path: str, options: Asked) -> Source | None:
     return _of_listing(found, kind, path, options)
 
 
-def listed_folder(path: str, options: Asked, open_folder: Callable[[str, Asked], Source]) -> Source:
+def listed_folder(path: str, options: OpenOptions, open_folder: Callable[[str, OpenOptions], Source]) -> Source:
     """Open the files of a folder: those of each subfolder are a class, or there are no subfolders."""
     names = subfolders(path)
     inner = _only_wrapper(path, names)
@@ -202,7 +202,7 @@ def listed_folder(path: str, options: Asked, open_folder: Callable[[str, Asked],
     return _of_listing(found, kind, path, options)
 
 
-def _of_listing(found: Listing, kind: type[Source], path: str, options: Asked) -> Source:
+def _of_listing(found: Listing, kind: type[Source], path: str, options: OpenOptions) -> Source:
     """Open listed files of one kind: one row each, or many."""
     if kind.file_is_row:
         return _files_of_one_row(found, kind, options)
@@ -217,7 +217,7 @@ def _of_listing(found: Listing, kind: type[Source], path: str, options: Asked) -
     )
 
 
-def _files_of_one_row(found: Listing, kind: type[Source], options: Asked) -> Source:
+def _files_of_one_row(found: Listing, kind: type[Source], options: OpenOptions) -> Source:
     found = _of_split(without_masks(found), options)
     if options.labels is not None and options.labels is not False:
         return of_names(found.names, found.left_out, options, listed=False, kind=kind)
@@ -235,7 +235,7 @@ def _files_of_one_row(found: Listing, kind: type[Source], options: Asked) -> Sou
     return with_choices(source, Choice(said, "labels="))
 
 
-def _of_split(found: Listing, options: Asked) -> Listing:
+def _of_split(found: Listing, options: OpenOptions) -> Listing:
     """Take the files of a split by how their names begin."""
     if options.split is None:
         return found
@@ -246,7 +246,7 @@ def _of_split(found: Listing, options: Asked) -> Listing:
     return replace(found, names=names_of([paths[i] for i in rows]), labels=labels)
 
 
-def _without_tables(found: Listing, path: str, options: Asked) -> Listing:
+def _without_tables(found: Listing, path: str, options: OpenOptions) -> Listing:
     """Leave out tables that lie among files of rows: they describe them."""
     kinds = {suffix: count for suffix, count in found.kinds.items() if count}
     if not {*kinds} & TABLES or not {*kinds} - TABLES:

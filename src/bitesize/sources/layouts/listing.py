@@ -16,15 +16,15 @@ from bitesize.errors import BadSetting, BitesizeError
 from bitesize.files.names import Names, names_of, show
 from bitesize.files.pread import read_into, with_file
 from bitesize.sources.arrays import Arrays
-from bitesize.sources.base import Asked, Files, Source
-from bitesize.sources.beside import Beside, Zipped
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.images import ImageFiles
-from bitesize.sources.kinds import by_suffix, kinds, need, taking
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.file_labels import label_files
 from bitesize.sources.npy import NpyFiles
+from bitesize.sources.registry import by_suffix, kinds, match_object, need
 from bitesize.sources.splits import InParts, choose_files, part_of
+from bitesize.sources.with_fields import WithFields, Zipped
 
 # Files that describe others, and are left out beside them.
 TABLES = frozenset((".csv", ".tsv", ".jsonl"))
@@ -59,7 +59,7 @@ def row_suffixes() -> set[str]:
     return {suffix for kind in kinds() if kind.file_is_row or kind.one_row_kind for suffix in kind.suffixes}
 
 
-def row_kind(kind: type[Source], options: Asked, *, labelled: bool) -> type[Source]:
+def row_kind(kind: type[Source], options: OpenOptions, *, labelled: bool) -> type[Source]:
     """Return the kind that takes each file for one row, or for many, as is asked.
 
     Parameters
@@ -106,7 +106,7 @@ def one_kind(names: Sequence[str], counts: Mapping[str, int] | None = None) -> t
     suffixes = counts or Counter(os.path.splitext(name)[1].lower() for name in names)
     chosen: dict[type[Source], str] = {}
     for name in {os.path.splitext(name)[1].lower() or name: name for name in names}.values():
-        kind = (taking(name) if os.path.isdir(name) else by_suffix(name)) or _by_bytes(name)
+        kind = (match_object(name) if os.path.isdir(name) else by_suffix(name)) or _by_bytes(name)
         if kind is None:
             why = REASONS.get(os.path.splitext(name)[1].lower())
             raise BadSetting(
@@ -120,7 +120,7 @@ def one_kind(names: Sequence[str], counts: Mapping[str, int] | None = None) -> t
 
 
 def of_names(
-    names: Names, left_out: Mapping[str, int], options: Asked, *, listed: bool, kind: type[Source] | None = None
+    names: Names, left_out: Mapping[str, int], options: OpenOptions, *, listed: bool, kind: type[Source] | None = None
 ) -> Source:
     """Open files of one row each, with the labels that are given."""
     kind = kind or one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
@@ -133,7 +133,7 @@ def of_names(
     return with_choices(source, *found.choices)
 
 
-def of_many(kind: type[Source], what: Any, options: Asked, where: str = "") -> Source:
+def of_many(kind: type[Source], what: Any, options: OpenOptions, where: str = "") -> Source:
     """Open data that may have names of its own; labels that are given, and are no name, come as a field of their own."""
     need(kind)
     if options.split is not None and not kind.in_parts:
@@ -153,10 +153,10 @@ def of_many(kind: type[Source], what: Any, options: Asked, where: str = "") -> S
             "labels={name: label} is for files of one row each; these hold many: pass one label a row, or the name of a field"
         )
     numbers, classes = class_numbers(labels, len(source), options.tag_delimiter)
-    return Beside(source, {"y": numbers}, classes)
+    return WithFields(source, {"y": numbers}, classes)
 
 
-def of_many_files(kind: type[Source], paths: list[str], where: str, options: Asked) -> Source:
+def of_many_files(kind: type[Source], paths: list[str], where: str, options: OpenOptions) -> Source:
     """Open those of several files of many rows that are a split by their names; or of their rows those that are, by a column."""
     split = options.split
     whole = replace(options, split=None)
@@ -181,7 +181,7 @@ def of_many_files(kind: type[Source], paths: list[str], where: str, options: Ask
             raise error from None
 
 
-def of_class_files(kind: type[Source], groups: Mapping[str, list[str]], options: Asked) -> Source:
+def of_class_files(kind: type[Source], groups: Mapping[str, list[str]], options: OpenOptions) -> Source:
     """Open files of many rows by class: all rows of a class's files have its label."""
     from bitesize.sources.chained import chain
 
@@ -199,7 +199,7 @@ def of_class_files(kind: type[Source], groups: Mapping[str, list[str]], options:
         raise BadSetting(
             f"the files of {next(iter(groups))!r} have a field y, and their folder is a label: take other fields with fields="
         )
-    return Beside(joined, {"y": labels}, tuple(groups))
+    return WithFields(joined, {"y": labels}, tuple(groups))
 
 
 def without_labels(source: Source) -> Source:
@@ -216,7 +216,7 @@ def with_choices(source: Source, *choices: Choice) -> Source:
     return source
 
 
-def no_fields(options: Asked, kind: type[Source] | None = None) -> Asked:
+def no_fields(options: OpenOptions, kind: type[Source] | None = None) -> OpenOptions:
     """Refuse names of fields where data has none."""
     if options.fields is not None and (kind is None or not kind.has_names):
         raise BadSetting(f"fields={options.fields!r}: this data has no names of its own, its fields are x and y")

@@ -14,7 +14,7 @@ from bitesize.errors import BadFile, BadSetting, MissingPackage, NotFound
 from bitesize.files.names import Names, names_of
 from bitesize.files.scan import class_key, scan
 from bitesize.packages import pip_install
-from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
@@ -30,7 +30,7 @@ _OTHER_TEXT = frozenset(
 )
 
 
-def yolo(path: str, options: Asked) -> Source | None:
+def yolo(path: str, options: OpenOptions) -> Source | None:
     """Open YOLO's layout: ``images/`` and ``labels/`` with a text file for each image, in splits or not, or both side by side."""
     if options.labels is not None:
         return None
@@ -58,7 +58,7 @@ def yolo(path: str, options: Asked) -> Source | None:
     return _labelled(names.names, names.left_out, labels, ".txt", categories, classes, options, said, split)
 
 
-def pascal_voc(path: str, options: Asked) -> Source | None:
+def pascal_voc(path: str, options: OpenOptions) -> Source | None:
     """Open Pascal VOC's layout: images, and an XML file of objects for each."""
     if options.labels is not None:
         return None
@@ -150,7 +150,7 @@ def _holds(folder: str, suffix: str) -> bool:
     return any(name.lower().endswith(suffix) for _, _, files in os.walk(folder) for name in files)
 
 
-def _of_split(path: str, pairs: Mapping[str, tuple[str, str]], options: Asked) -> tuple[str, str, str]:
+def _of_split(path: str, pairs: Mapping[str, tuple[str, str]], options: OpenOptions) -> tuple[str, str, str]:
     names = sorted(pairs, key=rank_of_part)
     if options.split is not None:
         split = part_of(options.split) or options.split
@@ -179,7 +179,7 @@ def _of_stems(folder: str, stems: Sequence[str]) -> Names:
 
 def _labelled(
     names: Names, left_out: Mapping[str, int], folder: str, suffix: str, categories: Callable[[str], set[str]],
-    classes: Sequence[str], options: Asked, said: str, split: str,
+    classes: Sequence[str], options: OpenOptions, said: str, split: str,
 ) -> Source:  # fmt: skip
     """Open images with the class of each, or with a number for each class where images have several."""
     found: list[set[str]] = []

@@ -17,11 +17,9 @@ from bitesize.files.scan import merge
 from bitesize.lazy.array import LazyArray
 from bitesize.lazy.nodes import Node
 from bitesize.sources.arrays import Arrays
-from bitesize.sources.base import Asked, Files, Source
-from bitesize.sources.beside import Zipped
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.given import is_small, plain_labels
-from bitesize.sources.kinds import need, taking
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.listing import (
     label_each_file,
@@ -36,7 +34,9 @@ from bitesize.sources.layouts.listing import (
 )  # fmt: skip
 from bitesize.sources.layouts.pairs import is_image_name, is_mask_name, mask_folder, mask_lists
 from bitesize.sources.map_style import MapStyle
+from bitesize.sources.registry import match_object, need
 from bitesize.sources.splits import split_in
+from bitesize.sources.with_fields import Zipped
 
 _NAMED = 5
 _TEXT = (str, bytes, os.PathLike)
@@ -68,7 +68,7 @@ def pairs_in(what: Any) -> list[tuple[Any, Any]] | None:
     return pairs
 
 
-def list_of_pairs(pairs: Sequence[tuple[Any, Any]], options: Asked) -> Source:
+def list_of_pairs(pairs: Sequence[tuple[Any, Any]], options: OpenOptions) -> Source:
     """Open pairs of a path and its label, in either order, or of an image and its mask."""
     if options.labels is not None and options.labels is not False:
         raise BadSetting("pairs of a path and a label have their labels already: leave out labels=")
@@ -92,7 +92,7 @@ def list_of_pairs(pairs: Sequence[tuple[Any, Any]], options: Asked) -> Source:
     return source
 
 
-def list_of_paths(paths: Sequence[Any], options: Asked) -> Source:
+def list_of_paths(paths: Sequence[Any], options: OpenOptions) -> Source:
     """Open files one by one, in the order given."""
     for i, path in enumerate(paths):
         if not os.path.exists(path):
@@ -120,7 +120,7 @@ def _are_files(labels: Sequence[Any]) -> bool:
     return bool(labels) and all(isinstance(label, _TEXT) and os.path.isfile(label) for label in labels)
 
 
-def mapping(what: Mapping[str, Any], options: Asked) -> Source:
+def mapping(what: Mapping[str, Any], options: OpenOptions) -> Source:
     """Open a folder, or a list of files, for each class; or an array for each field."""
     values = list(what.values())
     if any(_is_array(value) for value in values):
@@ -183,13 +183,13 @@ def mapping(what: Mapping[str, Any], options: Asked) -> Source:
     return with_choices(source, Choice("labels: the keys of the mapping", "labels="))
 
 
-def _rows_by_class(kind: type[Source], groups: Mapping[str, list[str]], options: Asked) -> Source:
+def _rows_by_class(kind: type[Source], groups: Mapping[str, list[str]], options: OpenOptions) -> Source:
     """Open files of many rows, by the class that they are of."""
     said = Choice("labels: the keys of the mapping, for all rows of their files", "labels=False or labels=")
     return with_choices(of_class_files(kind, groups, options), said)
 
 
-def _arrays_by_name(what: Mapping[str, Any], options: Asked) -> Source:
+def _arrays_by_name(what: Mapping[str, Any], options: OpenOptions) -> Source:
     """Put arrays side by side; ``y``, ``label`` or ``labels`` are the labels."""
     from bitesize.sources.columns import LABELS
 
@@ -248,7 +248,7 @@ def _is_array(value: Any) -> bool:
         return False
     return (
         isinstance(value, np.ndarray | LazyArray)
-        or (hasattr(type(value), "__len__") and taking(value) is not None)
+        or (hasattr(type(value), "__len__") and match_object(value) is not None)
         or hasattr(type(value), "shape")
     )
 
@@ -279,7 +279,7 @@ def _check_lengths(what: Mapping[str, Any]) -> None:
         raise BadSetting(f"arrays of a mapping need as many rows each: {shapes}")
 
 
-def _array_source(name: str, value: Any, options: Asked) -> Source:
+def _array_source(name: str, value: Any, options: OpenOptions) -> Source:
     """Open one array of a mapping, with its labels."""
     if isinstance(value, list | tuple) and value and isinstance(value[0], str):
         value = np.array(value)
@@ -291,7 +291,7 @@ def _array_source(name: str, value: Any, options: Asked) -> Source:
         return of_array(value, options)
     if isinstance(value, list | tuple):
         return of_values(list(value), options)
-    kind = taking(value)
+    kind = match_object(value)
     if kind is None:
         raise BadSetting(f"the value of {name!r} in the mapping is a {type(value).__name__}, which is no array")
     source = of_many(kind, value, options)
@@ -303,7 +303,7 @@ def _array_source(name: str, value: Any, options: Asked) -> Source:
     return source
 
 
-def of_array(what: NDArray[Any] | LazyArray | Node, options: Asked) -> Source:
+def of_array(what: NDArray[Any] | LazyArray | Node, options: OpenOptions) -> Source:
     """Open an array whose first axis is the rows."""
     array = what._node if isinstance(what, LazyArray) else what
     labels = no_fields(options).labels
@@ -331,14 +331,14 @@ def of_array(what: NDArray[Any] | LazyArray | Node, options: Asked) -> Source:
     return Arrays(array, numbers, classes)
 
 
-def of_values(what: Any, options: Asked) -> Source:
+def of_values(what: Any, options: OpenOptions) -> Source:
     """Open numbers in lists, or whatever NumPy makes an array of."""
     if isinstance(what, tuple) and len(what) == 2 and all(isinstance(part, np.ndarray) for part in what):
         shapes = " and ".join(str(part.shape) for part in what)
         raise BadSetting(
             f"a tuple of two arrays ({shapes}) may be inputs and labels: pass them as bs.open(x, y); to stack them, np.stack"
         )
-    kind = taking(what) if isinstance(what, list | tuple) else None  # a list of arrays that NumPy would read whole
+    kind = match_object(what) if isinstance(what, list | tuple) else None  # a list of arrays that NumPy would read whole
     if kind is not None:
         return of_many(kind, what, options)
     if has_items(what):

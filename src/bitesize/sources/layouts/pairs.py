@@ -10,7 +10,7 @@ from dataclasses import replace
 from bitesize.errors import BadSetting, NotFound
 from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, path_key, scan
-from bitesize.sources.base import Asked, Files, Source
+from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.image_headers import probe
 from bitesize.sources.images import ImageFiles
@@ -48,7 +48,7 @@ _MASK_WORD = re.compile(rb"[-_. ](?:mask|seg)", re.IGNORECASE)
 _IMAGE_END = re.compile(r"[-_. ](?:image|images|img|rgb|input|orig|original|photo)$", re.IGNORECASE)
 
 
-def paired_folders(path: str, options: Asked) -> Source | None:
+def paired_folders(path: str, options: OpenOptions) -> Source | None:
     """Open a folder of images beside one of their masks, in splits or not."""
     if options.labels is not None and options.labels is not False:
         return None
@@ -82,7 +82,7 @@ def paired_folders(path: str, options: Asked) -> Source | None:
     return _open(images[options.split], masks[options.split], options)
 
 
-def masks_beside(path: str, options: Asked) -> Source | None:
+def masks_beside(path: str, options: OpenOptions) -> Source | None:
     """Open a folder of files ``a_img.png a_mask.png``."""
     if options.labels is not None:
         return None
@@ -122,7 +122,7 @@ def without_masks(found: Listing) -> Listing:
     return replace(found, names=kept, labels=labels, left_out=left_out)
 
 
-def mask_lists(images: Sequence[str], masks: Sequence[str], options: Asked, said: str) -> Source:
+def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions, said: str) -> Source:
     """Open images with the mask of each at the same place of another list."""
     if len(images) != len(masks):
         raise BadSetting(f"{len(images)} images need as many masks: got {len(masks)}")
@@ -138,7 +138,7 @@ def mask_lists(images: Sequence[str], masks: Sequence[str], options: Asked, said
     return with_choices(source, Choice(said, "labels="))
 
 
-def mask_folder(images: str, masks: str, options: Asked) -> Source:
+def mask_folder(images: str, masks: str, options: OpenOptions) -> Source:
     """Open a folder of images with the masks of another folder, by name."""
     split = options.split or ""
     return _open(os.path.join(images, split), os.path.join(masks, split), replace(options, labels=None))
@@ -154,7 +154,7 @@ def is_mask_name(name: str) -> bool:
     return _role(name)[1] in _MASKS
 
 
-def _open(images: str, masks: str, options: Asked) -> Source:
+def _open(images: str, masks: str, options: OpenOptions) -> Source:
     if options.labels is False:
         alone = scan(images, ImageFiles.suffixes, REASONS, flat=True)
         files = Files(alone.names, None, None, alone.left_out)

@@ -20,7 +20,7 @@ _NAME = re.compile(r"(\d{6,})-epoch\d+-batch\d+\.npz")
 Snapshot = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
 
-class Shelf:
+class CheckpointStore:
     """Checkpoints in a folder.
 
     Parameters
@@ -70,7 +70,7 @@ class Shelf:
             self._writer.shutdown()
             self._writer = None
 
-    def take_the_place(self, replaces: bool) -> None:
+    def replace_existing(self, replaces: bool) -> None:
         """Say whether what is here is of an earlier training, and goes once this one has an epoch done."""
         self._older = self.paths() if replaces else []
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bitesize.engine.pipeline import Pipeline
+from bitesize.engine.batching import Batching
 from bitesize.engine.ring import copied_fields, slot_nbytes
-from bitesize.engine.scratch import scratch_nbytes
-from bitesize.engine.steps import Steps
 from bitesize.errors import BadSetting, DoesNotFit
 from bitesize.memory.budget import Budget, Pool
 from bitesize.memory.limits import MOST_STANDBY, Limit
@@ -18,6 +16,8 @@ from bitesize.memory.plan import Part, Plan
 from bitesize.memory.sizes import counted, format_size
 from bitesize.order.order import Order
 from bitesize.order.weighted import balanced
+from bitesize.pipeline.pipeline import Pipeline
+from bitesize.pipeline.scratch import scratch_nbytes
 from bitesize.sources.base import Source
 from bitesize.sources.rows import Runs
 from bitesize.spec import Encoded, Field
@@ -120,7 +120,7 @@ def choose_order(
 
 def _chosen_order(source: Source, order: Order | str | None, seed: int, shuffle: bool) -> Order:
     n = len(source)
-    if order is None and shuffle and source.mixture is None and source.in_runs:
+    if order is None and shuffle and source.mixture is None and source.reads_by_chunk:
         return _order_in_runs(source, seed)
     if order is None:
         return Order(n, seed, shuffle, mixture=source.mixture)
@@ -174,7 +174,7 @@ def auto_batch_size(needs: Needs, slots: int, most: int, budget: Budget) -> int:
     return size
 
 
-def fitted(needs: Needs, steps: Steps, slots: int, budget: Budget, *, any_threads: bool, any_window: bool) -> Needs:
+def fitted(needs: Needs, steps: Batching, slots: int, budget: Budget, *, any_threads: bool, any_window: bool) -> Needs:
     """Return needs that fit the budget where they can: with fewer threads, or with less of a window. Both change speed alone.
 
     Parameters
@@ -212,7 +212,7 @@ def fitted(needs: Needs, steps: Steps, slots: int, budget: Budget, *, any_thread
     return replace(alone, window=window)
 
 
-def grow_or_refuse(needs: Needs, steps: Steps, slots: int, budget: Budget) -> None:
+def grow_or_refuse(needs: Needs, steps: Batching, slots: int, budget: Budget) -> None:
     """Let an automatic budget grow to the need; raise `DoesNotFit` with need, room and setting where that is not enough."""
     rows = steps.rows_of_rank
     need = needs.total(rows, slots)
@@ -250,13 +250,13 @@ def _refuse_unless_there_is_room(need: int, room: Limit) -> None:
         )
 
 
-def say_left_out(steps: Steps) -> None:
+def say_left_out(steps: Batching) -> None:
     """Log which rows sit out each epoch, on one rank of all."""
     if steps.left_out and not steps.shard.rank:
         _log.info("%s", steps.left_out_line())
 
 
-def make_plan(needs: Needs, steps: Steps, slots: int, budget: Budget, pool: Pool | None) -> Plan:
+def make_plan(needs: Needs, steps: Batching, slots: int, budget: Budget, pool: Pool | None) -> Plan:
     """Return the plan of a loader, with the pool that decoding draws on, if there is one."""
     rows = steps.rows_of_rank
     parts = [needs.slots_part(rows, slots), *needs.fixed_parts(rows)]

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BadSetting
-from bitesize.sources.around import Around, left_out_of
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.labels import label_field
 from bitesize.sources.rows import Into, Located, Runs, raise_bad
+from bitesize.sources.wrapper import SourceWrapper, left_out_of
 from bitesize.spec import Field
 
 
-class Beside(Around):
+class WithFields(SourceWrapper):
     """Rows of another source with arrays in memory as further fields, or in place of its own.
 
     Parameters
@@ -58,9 +58,9 @@ class Beside(Around):
         """Locate rows of the base."""
         return None if self.main in self._arrays or self.main != self.base.main else self.base.locate(rows)
 
-    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields of the base, and put the arrays' values in theirs."""
-        self.base.read_beside(rows, {name: there for name, there in into.items() if name not in self._arrays})
+        self.base.read_other_fields(rows, {name: there for name, there in into.items() if name not in self._arrays})
         self._put(rows, into)
 
     def _put(self, rows: NDArray[np.int64], into: Into) -> None:
@@ -91,7 +91,7 @@ class Beside(Around):
     @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class numbers, of the arrays or of the base."""
-        return super(Around, self).labels if self._label else self.base.labels
+        return super(SourceWrapper, self).labels if self._label else self.base.labels
 
     @property
     def label_name(self) -> str | None:
@@ -101,7 +101,7 @@ class Beside(Around):
     @property
     def class_count(self) -> int | None:
         """Count the classes."""
-        return super(Around, self).class_count if self._label else self.base.class_count
+        return super(SourceWrapper, self).class_count if self._label else self.base.class_count
 
     def _identity(self) -> bytes:
         return b"\0".join([self.base.fingerprint().encode(), *(array.tobytes() for array in self._arrays.values())])
@@ -213,14 +213,14 @@ class Zipped(Source):
         own, source = self._main_part
         return source.locate(rows) if own[self.main] == source.main else None
 
-    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields."""
         for own, source in self._parts:
             wanted = {there: into[here] for here, there in own.items() if here in into}
             if source.main in wanted:
                 source.read(rows, wanted)
             elif wanted:
-                source.read_beside(rows, wanted)
+                source.read_other_fields(rows, wanted)
 
     def scratch(self, rows: int) -> int:
         """Tell what all sources need, one after the other."""
@@ -234,9 +234,9 @@ class Zipped(Source):
         return known[0] if len(known) == 1 and (len(runs) == 1 or not encoded) else None
 
     @property
-    def in_runs(self) -> bool:
+    def reads_by_chunk(self) -> bool:
         """Whether the one source that has runs is read in them."""
-        return self.runs() is not None and any(source.in_runs for _, source in self._parts)
+        return self.runs() is not None and any(source.reads_by_chunk for _, source in self._parts)
 
     @property
     def nbytes(self) -> int:

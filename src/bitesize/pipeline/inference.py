@@ -10,14 +10,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from bitesize.engine.first import mask_dtype_of_first_row, size_of_first_row
 from bitesize.errors import BadSetting, MissingPackage
 from bitesize.memory.budget import Budget
 from bitesize.packages import pip_install
+from bitesize.pipeline.probe import mask_dtype_of_first_row, size_of_first_row
 from bitesize.sources.base import Source
 from bitesize.spec import MOST_CHANNELS, Encoded, Field, channels_seem_first, image_channels
-from bitesize.transforms.base import Size, Step, Surrounded, Transform, as_colour
-from bitesize.transforms.colour import Colour, Normalize, Scale
+from bitesize.transforms.base import Padded, Size, Step, Transform, as_colour
+from bitesize.transforms.color import Colour, Normalize, Scale
 from bitesize.transforms.erase import Cutout
 from bitesize.transforms.map import Map
 from bitesize.transforms.mix import MixUp, PairMix
@@ -36,7 +36,7 @@ _WRITE_NAMES = frozenset([*(dtype.name for dtype in READ_TYPES), "float16", "bfl
 
 
 @dataclass(frozen=True)
-class Steps:
+class TransformStages:
     """The transforms in the order in which they run, each with its number in the list, which keys its random numbers."""
 
     views: tuple[Transform, ...]
@@ -45,9 +45,9 @@ class Steps:
     batch_maps: tuple[tuple[int, Map], ...]
 
     @property
-    def pictorial(self) -> bool:
+    def needs_image(self) -> bool:
         """Whether pixels are moved or colours mixed."""
-        return any(view.pictorial for view in self.views)
+        return any(view.needs_image for view in self.views)
 
     @property
     def random(self) -> bool:
@@ -55,9 +55,9 @@ class Steps:
         return any(view.draws for view in self.views)
 
     @property
-    def slants(self) -> bool:
+    def non_axis_aligned(self) -> bool:
         """Whether lines of an image may be no lines of the batch."""
-        return any(view.slants for view in self.views)
+        return any(view.non_axis_aligned for view in self.views)
 
     def spreads(self, channels: int) -> bool:
         """Whether each of so many channels is treated by itself: they are no colors with alpha."""
@@ -78,7 +78,7 @@ class Steps:
     def surroundings(self) -> tuple[Color, int]:
         """What lies around an image, and around its mask."""
         for view in self.views:
-            if isinstance(view, Surrounded) and view.shows_surroundings:
+            if isinstance(view, Padded) and view.shows_surroundings:
                 return as_colour(view.fill), view.mask_fill
         return BLACK, 0
 
@@ -116,7 +116,7 @@ def measured(source: Source, transforms: Sequence[Any], budget: Budget) -> Seque
     return out
 
 
-def sort_steps(transforms: Sequence[Any]) -> Steps:
+def sort_steps(transforms: Sequence[Any]) -> TransformStages:
     """Tell transforms apart by when they run.
 
     Raises
@@ -139,7 +139,7 @@ def sort_steps(transforms: Sequence[Any]) -> Steps:
             )
         stage = own
         parts[own].append(step if own == 0 else (number, step))
-    steps = Steps(*map(tuple, parts))
+    steps = TransformStages(*map(tuple, parts))
     _check_views(steps.views)
     return steps
 
@@ -147,15 +147,15 @@ def sort_steps(transforms: Sequence[Any]) -> Steps:
 def _check_views(views: Sequence[Transform]) -> None:
     hidden = next((view for view in views if isinstance(view, Cutout)), None)
     for view in views[views.index(hidden) :] if hidden else ():
-        if view.slants:
+        if view.non_axis_aligned:
             raise BadSetting(f"{view!r} would slant what {hidden!r} hid: let it come first")
-    around = [view for view in views if isinstance(view, Surrounded) and view.shows_surroundings]
+    around = [view for view in views if isinstance(view, Padded) and view.shows_surroundings]
     for view in around[1:]:
         if (view.fill, view.mask_fill) != (around[0].fill, around[0].mask_fill):
             raise BadSetting(f"an image has one colour around it, and {around[0]!r} and {view!r} name two")
 
 
-def drawn_fields(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike | None) -> dict[str, Field]:
+def drawn_fields(source: Source, steps: TransformStages, layout: Layout, dtype: DTypeLike | None) -> dict[str, Field]:
     """Work out what a row is when it has been read, drawn and cast.
 
     Raises
@@ -176,16 +176,16 @@ def drawn_fields(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
             drawn[name] = image
         elif is_mask(what):
             of_mask = what.dtype if isinstance(what, Field) else mask_dtype_of_first_row(source, name)
-            if steps.pictorial and (of_mask.kind not in "iu" or of_mask.itemsize > 2):
+            if steps.needs_image and (of_mask.kind not in "iu" or of_mask.itemsize > 2):
                 raise BadSetting(
                     f"the masks {name!r} are {of_mask}, and only whole numbers of 8 or 16 bits move with images"
                 )
             fill = steps.surroundings[1]
-            if steps.pictorial and not np.iinfo(of_mask).min <= fill <= np.iinfo(of_mask).max:
+            if steps.needs_image and not np.iinfo(of_mask).min <= fill <= np.iinfo(of_mask).max:
                 raise BadSetting(f"mask_fill is {fill}, and the masks {name!r} are {of_mask}, which cannot hold it")
             drawn[name] = Field((height, width), of_mask, mask=True)
         elif isinstance(what, Field):
-            if steps.pictorial and _looks_like_mask(what, source.spec[source.main]):
+            if steps.needs_image and _looks_like_mask(what, source.spec[source.main]):
                 raise BadSetting(
                     f"{name!r} is {what}, a value for each pixel, and only masks move with their images: give them as whole "
                     "numbers of 8 or 16 bits and of shape (n, height, width)"
@@ -207,7 +207,7 @@ def _looks_like_mask(what: Field, image: Field | Encoded) -> bool:
     return len(sides) == 2 and isinstance(image, Field) and sides == image.shape[:2]
 
 
-def _drawn_image(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike | None) -> Field:
+def _drawn_image(source: Source, steps: TransformStages, layout: Layout, dtype: DTypeLike | None) -> Field:
     """Work out shape and dtype of the main field."""
     what = source.spec[source.main]
     before = what.dtype
@@ -221,7 +221,7 @@ def _drawn_image(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
             raise BadSetting(f"Normalize has {channels} means, and the fourth channel of {what} is alpha: give 3")
     else:
         image = image_channels(what.shape) is not None
-        if steps.pictorial:
+        if steps.needs_image:
             _check_images(steps, what, channels)
         size = _size_after(steps.views, (what.shape[0], what.shape[1])) if image else None
     if image and size is None:
@@ -234,15 +234,15 @@ def _drawn_image(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
             raise BadSetting(f"{type(view).__name__} needs red, green, blue and alpha, and Normalize has {channels} means")
         after = view.dtype_after(after)
     final = after if dtype is None else dtype_setting(dtype)
-    if steps.pictorial and before not in READ_TYPES:
+    if steps.needs_image and before not in READ_TYPES:
         way = "astype(np.uint8) makes them 0 and 1" if before.kind == "b" else "convert them to float32 or integers first"
         raise BadSetting(f"images of {before} cannot be drawn: {way}")
     _check_arithmetic(steps, before)
-    if (steps.pictorial or isinstance(what, Encoded)) and final.name not in _WRITE_NAMES:
+    if (steps.needs_image or isinstance(what, Encoded)) and final.name not in _WRITE_NAMES:
         raise BadSetting(f"images come out as integers or floats of 16, 32 or 64 bits, not {final}")
     if (final.kind not in "biuf" or before.kind not in "biuf") and final != before and final.name != "bfloat16":
         raise BadSetting(f"dtype: rows of {before} cannot be cast to {final}")
-    if steps.pictorial and before.kind in "iu" and before.itemsize > 2:
+    if steps.needs_image and before.kind in "iu" and before.itemsize > 2:
         raise BadSetting(f"images are drawn in float32, which cannot hold every {before}: convert them first")
     if size is None or (isinstance(what, Field) and len(what.shape) == 2):
         assert isinstance(what, Field)
@@ -252,7 +252,7 @@ def _drawn_image(source: Source, steps: Steps, layout: Layout, dtype: DTypeLike 
     return Field((*size, channels) if layout == "HWC" else (channels, *size), final)
 
 
-def _check_arithmetic(steps: Steps, before: np.dtype[Any]) -> None:
+def _check_arithmetic(steps: TransformStages, before: np.dtype[Any]) -> None:
     """Raise `BadSetting` where values are to be changed and kept in a type that cannot hold the results."""
     number = before.kind in "iuf" or before.name == "bfloat16"
     keeping = next((view for view in steps.views if view.dtype_after(before) == before), None)
@@ -266,9 +266,9 @@ def _check_arithmetic(steps: Steps, before: np.dtype[Any]) -> None:
     raise BadSetting(f"{type(keeping).__name__} changes real numbers, and rows are {before}: convert them first")
 
 
-def _check_images(steps: Steps, what: Field, channels: int) -> None:
+def _check_images(steps: TransformStages, what: Field, channels: int) -> None:
     """Raise `BadSetting` where pixels are to be moved and rows are no images, or may be none."""
-    name = type(next(view for view in steps.views if view.pictorial)).__name__
+    name = type(next(view for view in steps.views if view.needs_image)).__name__
     found = image_channels(what.shape)
     if found is not None:
         if len(what.shape) == 2 and looks_like_series(what.shape):
@@ -323,7 +323,7 @@ def dtype_setting(dtype: DTypeLike) -> np.dtype[Any]:
         raise BadSetting(f"dtype must be a number type such as float32, not {dtype!r}") from error
 
 
-def mixed_fields(source: Source, steps: Steps, mapped: Mapping[str, Field], layout: Layout) -> dict[str, Field]:
+def mixed_fields(source: Source, steps: TransformStages, mapped: Mapping[str, Field], layout: Layout) -> dict[str, Field]:
     """Work out what a row is after pairs were mixed: labels are shares of classes then.
 
     Raises

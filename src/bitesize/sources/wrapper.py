@@ -21,7 +21,7 @@ def left_out_of(sources: Iterable[Source]) -> Mapping[str, int]:
     return counts
 
 
-class Around(Source):
+class SourceWrapper(Source):
     """The rows of another source.
 
     Parameters
@@ -49,18 +49,18 @@ class Around(Source):
         """Locate rows of the base."""
         return self.base.locate(rows)
 
-    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields of rows of the base."""
-        self.base.read_beside(rows, into)
+        self.base.read_other_fields(rows, into)
 
     def runs(self) -> Runs | None:
         """Tell the runs of the base."""
         return self.base.runs()
 
     @property
-    def in_runs(self) -> bool:
+    def reads_by_chunk(self) -> bool:
         """Whether the base is read in runs."""
-        return self.base.in_runs
+        return self.base.reads_by_chunk
 
     def scratch(self, rows: int) -> int:
         """Tell what the base needs."""

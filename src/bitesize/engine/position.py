@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.engine.steps import Steps
+from bitesize.engine.batching import Batching
 from bitesize.errors import BadSetting
 from bitesize.order.cursor import Cursor
 from bitesize.sources.base import Source
 
 
-class Standing:
+class Position:
     """The part of a `Loader` that knows where it stands; a place is an epoch and a position in it."""
 
     source: Source
-    steps: Steps
+    steps: Batching
 
     def __init__(self) -> None:
         self._start = self._taken = (0, 0)  # where the next loop begins; where the consumer stands

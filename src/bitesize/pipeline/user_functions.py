@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadResult, BadSetting
-from bitesize.order.chance import draw, draw_shares, generator
+from bitesize.order.keyed_random import draw, draw_shares, generator
 from bitesize.spec import Field
 from bitesize.transforms.map import Map
 from bitesize.transforms.mix import PairMix, blend_rows
@@ -23,7 +23,7 @@ class Key(NamedTuple):
     position: int
 
 
-class Maps:
+class UserFunctions:
     """Functions of the user, one after the other.
 
     Parameters

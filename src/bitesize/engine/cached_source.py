@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.schedule import resident_rows
-from bitesize.engine.steps import Steps
+from bitesize.engine.batching import Batching
+from bitesize.engine.prefetch_schedule import resident_rows
 from bitesize.errors import BadSetting
 from bitesize.memory.mapping import aligned
-from bitesize.sources.around import Around
 from bitesize.sources.base import Source
 from bitesize.sources.rows import Into, Located, Runs
+from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Encoded, Field
 
 if TYPE_CHECKING:
-    from bitesize.engine.held import Held
+    from bitesize.engine.window_cache import ChunkCache
 
 _PAGE = 4096
 # Runs that are looked at together, so that looking takes no memory.
 _MANY = 65_536
 
 
-class Windowed(Around):
+class CachedSource(SourceWrapper):
     """Rows are copied from runs that are held in memory, and read from the source only where they are not.
 
     Parameters
@@ -51,7 +51,7 @@ class Windowed(Around):
             self._whole += int(nbytes.sum())
             self._densest = max(self._densest, float((nbytes / rows).max()))
 
-    def using(self, held: Held | None) -> None:
+    def using(self, held: ChunkCache | None) -> None:
         """Let this thread read from what is held for the batch that it works on."""
         self._thread.held = held
 
@@ -68,12 +68,12 @@ class Windowed(Around):
         held = self._held
         return None if held is None else held.locate(rows)
 
-    def read_beside(self, rows: NDArray[np.int64], into: Into) -> None:
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Copy all fields but ``x`` of rows that are in memory."""
         self.read(rows, into)
 
     @property
-    def _held(self) -> Held | None:
+    def _held(self) -> ChunkCache | None:
         return getattr(self._thread, "held", None)
 
     def scratch(self, rows: int) -> int:
@@ -98,6 +98,6 @@ class Windowed(Around):
                 total += -(-rows * what.nbytes // 64) * 64
         return -(-total // _PAGE) * _PAGE
 
-    def window_nbytes(self, steps: Steps, *, all_lanes: bool = False) -> int:
+    def window_nbytes(self, steps: Batching, *, all_lanes: bool = False) -> int:
         """Bound the bytes of all runs that are in memory at a time."""
         return min(int(resident_rows(steps, all_lanes) * self._densest) + 1, self._whole)

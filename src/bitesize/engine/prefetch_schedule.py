@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.steps import Step, Steps
+from bitesize.engine.batching import Batching, BatchRows
 from bitesize.order.windows import Windows
 
 # A run, and how many of its rows will be asked for.
@@ -25,7 +25,7 @@ class _Queued(NamedTuple):
     uses: int
 
 
-class Schedule:
+class PrefetchSchedule:
     """Tells, batch by batch, which runs to read, so that they are there when they are asked for, and not long before.
 
     A lane's next window is read while the last part of the present one is used, one part for each lane: since lanes take turns, about one of
@@ -39,7 +39,7 @@ class Schedule:
         The place of the first batch.
     """
 
-    def __init__(self, steps: Steps, epoch: int, position: int) -> None:
+    def __init__(self, steps: Batching, epoch: int, position: int) -> None:
         self._steps = steps
         self._windows = _windows(steps)
         self._begun = epoch, position
@@ -63,7 +63,7 @@ class Schedule:
         self._before = np.empty(0, np.int64)  # rows of the batch before
         self._carried: dict[int, int] = {}  # by lane, the run that goes on in its next window, and was told of already
 
-    def due(self, step: Step) -> list[Due]:
+    def due(self, step: BatchRows) -> list[Due]:
         """Tell what is to be read before the next batch, which must be the one behind that of the last call."""
         number, within = self._pass_at(step.epoch, min(step.position + self._steps.batch_size, self._steps.order.length))
         times = self._windows.times(within)
@@ -170,7 +170,7 @@ class Schedule:
         return runs.tolist(), uses.tolist()
 
 
-def own_lanes(steps: Steps) -> list[int]:
+def own_lanes(steps: Batching) -> list[int]:
     """List the lanes of which this rank gets rows."""
     windows = _windows(steps)
     if not _even(steps):
@@ -179,7 +179,7 @@ def own_lanes(steps: Steps) -> list[int]:
     return [lane for lane in range(windows.lanes) if windows.cuts[lane] < stop and windows.cuts[lane + 1] > start]
 
 
-def resident_rows(steps: Steps, all_lanes: bool = False) -> int:
+def resident_rows(steps: Batching, all_lanes: bool = False) -> int:
     """Bound the rows of all runs that must be in memory at a time.
 
     Each lane has a window, and those that are near its end the next one too, which are few, since lanes take turns. Where a batch may have rows
@@ -196,13 +196,13 @@ def resident_rows(steps: Steps, all_lanes: bool = False) -> int:
     return min(equal, stretches * (stretch + 2 * (largest - 1)) + near * stretch, windows.n)
 
 
-def _even(steps: Steps) -> bool:
+def _even(steps: Batching) -> bool:
     """Whether every batch takes its rows from the lanes as any other does, and every pass begins with a batch."""
     whole = steps.order.repeat == 1 or steps.order.pass_length % steps.batch_size == 0
     return whole and _windows(steps).batch_size == steps.batch_size
 
 
-def _windows(steps: Steps) -> Windows:
+def _windows(steps: Batching) -> Windows:
     windows = steps.order.windows
     assert windows is not None
     return windows

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bitesize.engine.after import Key, Maps, mix_pairs
-from bitesize.engine.encoded import EncodedRows
-from bitesize.engine.first import first_good, size_of_first_row
-from bitesize.engine.fixed import FixedRows
+from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.ranges import check_ranges
-from bitesize.engine.scratch import Scratch, scratch_nbytes
-from bitesize.engine.shapes import Layout, drawn_fields, mixed_fields, sort_steps
-from bitesize.engine.window import Windowed
 from bitesize.errors import BadResult, BadRows, BitesizeError, without_frames
 from bitesize.kernels.warm import readers, warm
 from bitesize.memory.budget import Budget
+from bitesize.pipeline.arrays import ArrayRenderer
+from bitesize.pipeline.images import ImageRenderer
+from bitesize.pipeline.inference import Layout, drawn_fields, mixed_fields, sort_steps
+from bitesize.pipeline.probe import first_good, size_of_first_row
+from bitesize.pipeline.scratch import Scratch, scratch_nbytes
+from bitesize.pipeline.user_functions import Key, UserFunctions, mix_pairs
 from bitesize.sources.base import Source
 from bitesize.sources.rows import Located
 from bitesize.spec import Encoded, Field
@@ -79,20 +79,20 @@ class Pipeline:
         what = source.spec[self._image]
         self._encoded = self._fixed = None
         if isinstance(what, Encoded):
-            self._encoded = EncodedRows(source, self.steps, self._drawn, chw, fast_decode)
+            self._encoded = ImageRenderer(source, self.steps, self._drawn, chw, fast_decode)
         else:
             masks = {name: field for name, field in self._drawn.items() if field.mask}
-            self._fixed = FixedRows(
-                self._image, what, self._drawn[self._image], self.steps, chw, masks, isinstance(source, Windowed)
+            self._fixed = ArrayRenderer(
+                self._image, what, self._drawn[self._image], self.steps, chw, masks, isinstance(source, CachedSource)
             )
         self._beside = self._read_beside()
         # Rows that are read before they are cast, where that is not one step.
         self._piece = max(1, _BITE_BYTES // max(1, sum(field.nbytes for field in self._beside.values())))
-        self._maps = Maps(self.steps.maps, self._drawn)
+        self._maps = UserFunctions(self.steps.maps, self._drawn)
         if not self._maps.known:
             self._try_row(budget, lambda row, where: self._maps.learn(row, False, where))
         self._mixed = mixed_fields(source, self.steps, self._maps.fields, layout)
-        self._batch_maps = Maps(self.steps.batch_maps, self._mixed)
+        self._batch_maps = UserFunctions(self.steps.batch_maps, self._mixed)
         if not self._batch_maps.known:
             self._try_row(budget, self._learn_batch)
         self.out: dict[str, Field] = dict(self._batch_maps.fields)
@@ -117,7 +117,7 @@ class Pipeline:
         if isinstance(what, Encoded):
             return _IMAGE_BITE
         rows = max(_LEAST_BITE, _BITE_BYTES // max(1, what.nbytes))
-        runs = self.source.runs() if self.source.in_runs else None
+        runs = self.source.runs() if self.source.reads_by_chunk else None
         if runs is not None and (run := int(runs.starts[1])) <= rows:
             rows -= rows % run  # in order, each run is read whole, by one thread
         return rows + rows % 2 if self.steps.mixes else rows  # no pair is cut in two
@@ -141,7 +141,7 @@ class Pipeline:
             return {}
         spec = self.source.spec
         names = [] if self._fixed.direct else [self._image]
-        if self.steps.pictorial:
+        if self.steps.needs_image:
             names += [name for name, field in self._drawn.items() if field.mask]
         return {name: spec[name] for name in names}  # type: ignore[misc]
 
@@ -288,7 +288,7 @@ class Pipeline:
         """Read located rows and cast them in one step; what fails is read again from Python, which can tell why."""
         assert self._fixed is not None
         begun = perf_counter()
-        self.source.read_beside(rows, {name: array for name, array in drawn.items() if name != self._image})
+        self.source.read_other_fields(rows, {name: array for name, array in drawn.items() if name != self._image})
         room = scratch.field(f"{self._image} read", self._fixed.stored, min(len(rows), self._piece))
         good = self._fixed.fetch(located, draws, drawn[self._image], room)
         scratch.clock.fetch += perf_counter() - begun

@@ -19,7 +19,7 @@ _LOGGED = 100
 _rows_log = logging.getLogger("bitesize.rows")  # by itself, for who reads `loader.bad` and wants a short log
 
 
-class Step(NamedTuple):
+class BatchRows(NamedTuple):
     """One batch of one rank.
 
     ``position`` is where the global batch begins in the epoch's order, ``first`` where this rank's rows begin; ``rows`` are
@@ -35,7 +35,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Steps:
+class Batching:
     """Cuts an order into batches.
 
     Parameters
@@ -159,7 +159,7 @@ class Steps:
         more, rest = divmod(batches - left, len(self))
         return epoch + 1 + more, rest * self.batch_size
 
-    def step(self, epoch: int, position: int) -> Step:
+    def step(self, epoch: int, position: int) -> BatchRows:
         """Tell the rows of this rank in the batch at a place."""
         there = min(self.batch_size, self.order.length - position)
         wide = self.batch_size if self.last == "pad" else there
@@ -168,10 +168,10 @@ class Steps:
         rows = np.full(stop - start, -1, np.int64)
         if real:
             rows[:real] = self.order.rows(epoch, position + start, position + start + real)
-        return Step(epoch, position, position + start, rows, real, real * self.shard.world_size / there)
+        return BatchRows(epoch, position, position + start, rows, real, real * self.shard.world_size / there)
 
 
-class BadRow(NamedTuple):
+class SkippedRow(NamedTuple):
     """A row that could not be delivered."""
 
     row: int
@@ -179,7 +179,7 @@ class BadRow(NamedTuple):
     reason: str
 
 
-class Policy:
+class BadRowPolicy:
     """What is done about bad rows.
 
     Parameters
@@ -205,7 +205,7 @@ class Policy:
         self._rows = rows
         self._lock = threading.Lock()
         self._of_epoch: dict[int, set[int]] = {}
-        self.bad: dict[int, BadRow] = {}
+        self.bad: dict[int, SkippedRow] = {}
         self.kinds: dict[int, type[Exception]] = {}  # what kind of error each was
 
     def report(self, epoch: int, row: int, path: str, error: Exception) -> None:
@@ -227,7 +227,7 @@ class Policy:
             rows = self._of_epoch.setdefault(epoch, set())
             rows.add(row)
             fresh = row not in self.bad
-            self.bad[row] = BadRow(row, path, str(error))
+            self.bad[row] = SkippedRow(row, path, str(error))
             self.kinds[row] = type(error)
             count, found = len(rows), len(self.bad)
         if fresh:

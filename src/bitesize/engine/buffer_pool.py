@@ -14,7 +14,7 @@ from bitesize.memory.mapping import allocate
 Frame = NDArray[np.uint8]
 
 
-class Frames:
+class BufferPool:
     """Memory up to so many bytes; what is given back serves runs of the same size again.
 
     Memory goes to loads in the order in which they were dispatched, as the schedule foresaw it: else a later one could take what an

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.frames import Frame, Frames
-from bitesize.engine.schedule import Due, Schedule
-from bitesize.engine.steps import Step, Steps
-from bitesize.engine.window import Windowed
+from bitesize.engine.batching import Batching, BatchRows
+from bitesize.engine.buffer_pool import BufferPool, Frame
+from bitesize.engine.cached_source import CachedSource
+from bitesize.engine.prefetch_schedule import Due, PrefetchSchedule
 from bitesize.errors import BadRows, BitesizeError, FileChanged, LoaderClosed, without_frames
 from bitesize.files.pread import compiled
 from bitesize.memory.mapping import aligned
@@ -20,7 +20,7 @@ from bitesize.sources.rows import Into, Located, portion, raise_bad
 from bitesize.spec import Field
 
 
-class HeldRun:
+class CachedChunk:
     """A run in memory, or on its way there."""
 
     __slots__ = ("addresses", "beside", "error", "failed", "fields", "files", "frame", "left", "number", "start", "there")
@@ -37,7 +37,7 @@ class HeldRun:
         self.error: BaseException | None = None
 
 
-class Held:
+class ChunkCache:
     """The runs that one sequence of batches has in memory.
 
     Threads `enter` when they are given rows of them, and `leave` when they have done; what nobody will ask for any more goes then.
@@ -52,11 +52,11 @@ class Held:
         Memory for the runs.
     """
 
-    def __init__(self, source: Windowed, steps: Steps, place: tuple[int, int], frames: Frames) -> None:
+    def __init__(self, source: CachedSource, steps: Batching, place: tuple[int, int], frames: BufferPool) -> None:
         self._source, self._frames, self._lock = source, frames, frames.lock
-        self._schedule = Schedule(steps, *place)
+        self._schedule = PrefetchSchedule(steps, *place)
         self._starts = source.runs_held.starts
-        self._runs: dict[int, HeldRun] = {}
+        self._runs: dict[int, CachedChunk] = {}
         self._fixed = {name: what for name, what in source.spec.items() if isinstance(what, Field)}
         self._main = source.main
         self._users = 0
@@ -64,11 +64,11 @@ class Held:
 
     # --- what is to come ---------------------------------------------------------------------------------------------
 
-    def due(self, step: Step) -> list[HeldRun]:
+    def due(self, step: BatchRows) -> list[CachedChunk]:
         """Tell which runs are to be read before the next batch, by `load`, in this order."""
         return self._expect(self._schedule.due(step))
 
-    def _expect(self, due: Sequence[Due]) -> list[HeldRun]:
+    def _expect(self, due: Sequence[Due]) -> list[CachedChunk]:
         new = []
         with self._lock:
             for number, uses in due:
@@ -76,17 +76,17 @@ class Held:
                 if run is not None:
                     run.left += uses
                 elif not self._closed:
-                    run = self._runs[number] = HeldRun(number, int(self._starts[number]), uses)
+                    run = self._runs[number] = CachedChunk(number, int(self._starts[number]), uses)
                     new.append(run)
         return new
 
-    def enter(self, load: HeldRun | None = None) -> None:
+    def enter(self, load: CachedChunk | None = None) -> None:
         """Begin to use what is held, or to load a run; called in the order in which that is to happen."""
         with self._lock:
             self._users += 1
             self._frames.enter(load)
 
-    def load(self, run: HeldRun) -> None:
+    def load(self, run: CachedChunk) -> None:
         """Read a run into memory, and leave."""
         try:
             with self._lock:
@@ -100,7 +100,7 @@ class Held:
                 run.there = True
             self.leave()
 
-    def _read_run(self, run: HeldRun, frame: Frame) -> None:
+    def _read_run(self, run: CachedChunk, frame: Frame) -> None:
         rows = np.arange(run.start, self._starts[run.number + 1], dtype=np.int64)
         into: dict[str, Any] = {}
         at = 0
@@ -171,7 +171,7 @@ class Held:
         )
 
     def _copy_one(
-        self, rows: NDArray[np.int64], i: int, run: HeldRun | None, into: Into, failed: dict[int, Exception]
+        self, rows: NDArray[np.int64], i: int, run: CachedChunk | None, into: Into, failed: dict[int, Exception]
     ) -> None:  # fmt: skip
         """Copy one row of a call, or read it where it is not in memory."""
         if run is None or int(rows[i]) - run.start in run.beside:
@@ -192,7 +192,7 @@ class Held:
         except BitesizeError as error:
             failed[i] = error
 
-    def _wait_for(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], list[HeldRun | None]]:
+    def _wait_for(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], list[CachedChunk | None]]:
         """Give the runs' numbers, which row is of which of them, and the runs when those that are being read have been.
 
         A run is None where it is not in memory.
@@ -228,7 +228,7 @@ class Held:
         for run in list(self._runs.values()):
             self._drop(run)
 
-    def _drop(self, run: HeldRun) -> None:
+    def _drop(self, run: CachedChunk) -> None:
         del self._runs[run.number]
         run.fields, run.files = {}, {}
         frame, run.frame = run.frame, None
@@ -236,7 +236,7 @@ class Held:
             self._frames.give(frame)
 
 
-def _addresses(runs: Sequence[HeldRun | None], name: str) -> NDArray[np.int64]:
+def _addresses(runs: Sequence[CachedChunk | None], name: str) -> NDArray[np.int64]:
     return np.array([run.addresses[name] for run in runs if run is not None], np.int64)
 
 

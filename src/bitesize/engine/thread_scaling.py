@@ -28,7 +28,7 @@ _AS_GOOD = 0.95
 _FEW, _FIRST = 4, 8
 
 
-class Crew:
+class ThreadScaler:
     """Decides which threads work.
 
     Parameters

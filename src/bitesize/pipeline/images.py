@@ -13,16 +13,16 @@ from bitesize.decode.decode import choose_eighths, decode, decode_nbytes, decode
 from bitesize.decode.header import ImageInfo, read_info
 from bitesize.decode.mask import decode_mask, mask_nbytes
 from bitesize.decode.reduced import log_losses
-from bitesize.engine.first import ignored
-from bitesize.engine.scratch import NoRoom, Reader, Room, Scratch
-from bitesize.engine.shapes import Steps, integer_limits
-from bitesize.engine.watching import Watched
+from bitesize.engine.watching import ContentSource
 from bitesize.errors import BadFile, BadRows, BitesizeError, without_frames
 from bitesize.kernels.filters import NEAREST
 from bitesize.kernels.warm import Job
 from bitesize.memory.mapping import aligned
-from bitesize.sources.around import Around
+from bitesize.pipeline.inference import TransformStages, integer_limits
+from bitesize.pipeline.probe import ignored
+from bitesize.pipeline.scratch import NoRoom, Reader, Room, Scratch
 from bitesize.sources.base import Source
+from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.render import Canvas, Drawing, draw_mask, mask_canvas, mask_values, plan_drawing, render, warm_up
 from bitesize.transforms.view import View
@@ -36,7 +36,7 @@ _SPARE = 1.5
 Look = tuple[View, ImageInfo, int, Drawing, tuple[float, ...]]
 
 
-class EncodedRows:
+class ImageRenderer:
     """Draws rows that are encoded images.
 
     Parameters
@@ -53,7 +53,9 @@ class EncodedRows:
         Whether a JPEG may be decoded at a fraction of its size.
     """
 
-    def __init__(self, source: Source, steps: Steps, drawn: Mapping[str, Field], chw: bool, fast_decode: bool) -> None:
+    def __init__(
+        self, source: Source, steps: TransformStages, drawn: Mapping[str, Field], chw: bool, fast_decode: bool
+    ) -> None:
         self._image = source.main
         what = source.spec[self._image]
         assert isinstance(what, Encoded)
@@ -64,7 +66,7 @@ class EncodedRows:
         self._views = [(view.adjust, view.draws) for view in steps.views]
         self._fill, self._mask_fill = steps.surroundings
         self._fast_decode = fast_decode
-        self._slants = steps.slants
+        self._slants = steps.non_axis_aligned
         self._whole = 255.0 if what.dtype == np.uint8 else 1.0  # as for arrays of these types
         self._see = _observer(source)
         image = drawn[self._image]
@@ -294,8 +296,8 @@ class EncodedRows:
 
 def _observer(source: Source) -> Callable[[int, ImageInfo, NDArray[Any]], None] | None:
     """Return what notes decoded pixels, where a source or one that it wraps does; see `engine.watching`."""
-    while isinstance(source, Around):
-        if isinstance(source, Watched):
+    while isinstance(source, SourceWrapper):
+        if isinstance(source, ContentSource):
             return source.see_pixels
         source = source.base
     return None

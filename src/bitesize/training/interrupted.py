@@ -14,7 +14,7 @@ from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.differences import CHOSEN, FREE, absolute, differences_of_given, found_path
 from bitesize.training.record import Split, begun, fingerprints
 from bitesize.training.run import RunFolder
-from bitesize.training.run_status import Standing
+from bitesize.training.run_status import SavedCheckpoint
 from bitesize.training.settings import TrainSettings
 from bitesize.training.values import Scaling, saved_scaling
 
@@ -23,7 +23,7 @@ _TAKEN = FREE | {"data", "labels", "val", "weights", "epochs"}
 
 
 @dataclass(frozen=True)
-class Broken:
+class InterruptedRun:
     """A run that is to be continued.
 
     Parameters
@@ -38,7 +38,7 @@ class Broken:
 
     settings: TrainSettings
     scaling: Scaling
-    standing: Standing
+    standing: SavedCheckpoint
     extends: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -69,7 +69,7 @@ class Start:
     """
 
     run: RunFolder
-    broken: Broken | None = None
+    broken: InterruptedRun | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
 
@@ -85,7 +85,7 @@ class Start:
         }
 
 
-def read_broken(out: str | os.PathLike[str], standing: Standing, given: Mapping[str, Any]) -> Broken:
+def read_broken(out: str | os.PathLike[str], standing: SavedCheckpoint, given: Mapping[str, Any]) -> InterruptedRun:
     """Read how the run in a folder is continued.
 
     Parameters
@@ -128,4 +128,4 @@ def read_broken(out: str | os.PathLike[str], standing: Standing, given: Mapping[
     taken = {name: value for name, value in given.items() if name in _TAKEN}
     steps, values = saved_scaling(extra)
     scaling = Scaling(steps, values, extra.get("values") or f"values: {values}, as before")
-    return Broken(replace(settings, **(paths | taken)), scaling, standing, epochs != settings.epochs, extra)
+    return InterruptedRun(replace(settings, **(paths | taken)), scaling, standing, epochs != settings.epochs, extra)

@@ -161,7 +161,7 @@ class Scale(Transform):
 class _Mixing(Transform):
     """What needs red, green and blue."""
 
-    pictorial: ClassVar[bool] = True
+    needs_image: ClassVar[bool] = True
 
     def check(self, channels: int) -> None:
         """Demand colours."""
@@ -324,7 +324,7 @@ class ColorJitter(Transform):
     saturation: Range = 0.0
     hue: Range = 0.0
     draws: ClassVar[int] = 4
-    pictorial: ClassVar[bool] = True
+    needs_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

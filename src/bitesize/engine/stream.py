@@ -10,17 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.held import Held, HeldRun
+from bitesize.engine.batching import BatchRows
 from bitesize.engine.ring import Slot, Token
-from bitesize.engine.steps import Step
+from bitesize.engine.window_cache import CachedChunk, ChunkCache
 
 
 @dataclass(eq=False)
-class Filling:
+class PendingBatch:
     """A batch in the making."""
 
-    run: Run
-    step: Step
+    run: BatchStream
+    step: BatchRows
     slot: Slot
     mask: NDArray[np.bool_]
     draws: Sequence[Sequence[float]]
@@ -35,20 +35,20 @@ class Filling:
 class Bite:
     """Some rows of a batch, for one thread."""
 
-    filling: Filling
+    filling: PendingBatch
     start: int
     stop: int
 
 
 @dataclass
-class Load:
+class LoadTask:
     """A run of rows that is to be in memory before rows of it are asked for."""
 
-    held: Held
-    what: HeldRun
+    held: ChunkCache
+    what: CachedChunk
 
 
-class Run:
+class BatchStream:
     """A sequence of batches from one place on.
 
     Parameters
@@ -59,12 +59,12 @@ class Run:
         What is in memory for it of a source that is read in runs.
     """
 
-    def __init__(self, epoch: int, position: int, held: Held | None) -> None:
+    def __init__(self, epoch: int, position: int, held: ChunkCache | None) -> None:
         self.next = (epoch, position)  # the next to begin: only the dispatching thread touches it
         self.taken = (epoch, position)  # the next that the caller gets: only the caller touches it
         self.lock = threading.Lock()
         # One item whenever something has changed for who waits. No Condition: Ctrl-C within its wait leaves the lock undone.
         self.changed: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self.ready: dict[tuple[int, int], Filling] = {}
+        self.ready: dict[tuple[int, int], PendingBatch] = {}
         self.cancelled = False
         self.held = held

@@ -12,16 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadFile, BadSetting
 from bitesize.lazy.array import LazyArray
-from bitesize.sources.base import Asked, Source
-from bitesize.sources.beside import Beside, Zipped
+from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.contents import refuse_contents
 from bitesize.sources.features import StackedFields
 from bitesize.sources.given import plain_data, plain_labels
-from bitesize.sources.kinds import taking
 from bitesize.sources.layouts.listing import with_choices
+from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.sources.splits import InParts
+from bitesize.sources.with_fields import WithFields, Zipped
 from bitesize.spec import Encoded, Field, Mode
 
 # Whole numbers of more different values than this are not named as classes: they are numbers to predict.
@@ -118,11 +118,11 @@ def open(  # noqa: A001 - reads as bs.open
     if isinstance(labels, str) and labels.lower().endswith(".npy") and os.path.isfile(labels):
         labels = _labels_file(labels)
     labels, said = plain_labels(labels, given)
-    options = Asked(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row)
+    options = OpenOptions(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row)
     return with_choices(_say_inputs(_check_used(_say_labels(_open(what, options), options), options), options), *said)
 
 
-def _say_inputs(source: Source, options: Asked) -> Source:
+def _say_inputs(source: Source, options: OpenOptions) -> Source:
     """Make one row of features of fields of one number each; of other fields, note which is the input."""
     others = [name for name in source.spec if name not in (source.label_name, source.weight_name)]
     if len(others) < 2:
@@ -144,7 +144,7 @@ def _one_row(source: Source, names: Sequence[str]) -> Source:
     return with_choices(StackedFields(source, names), Choice(f"x: the columns {shown} as one row of features", "fields="))
 
 
-def _check_used(source: Source, options: Asked) -> Source:
+def _check_used(source: Source, options: OpenOptions) -> Source:
     """Refuse settings that meant nothing to the data, rather than ignore them."""
     if options.weights and source.weight_name is None:
         source = _with_weights(source, options.weights)
@@ -170,22 +170,22 @@ def _labels_file(path: str) -> NDArray[Any]:
     return labels
 
 
-def _open(what: Any, options: Asked) -> Source:
+def _open(what: Any, options: OpenOptions) -> Source:
     """Open what is no source."""
     if isinstance(what, str | os.PathLike):
         return _of_path(os.fspath(what), options)
     _refuse_table_of_labels(what, options)
-    if isinstance(what, Mapping) and (type(what) is dict or taking(what) is None):
+    if isinstance(what, Mapping) and (type(what) is dict or match_object(what) is None):
         _refuse_split(options, "a mapping")
         return open_by_rules("mapping", what, options)
     if isinstance(what, list | tuple) or (isinstance(what, np.ndarray) and what.dtype.kind in "USO" and what.ndim in (1, 2)):
         return open_by_rules("list", what, options)
-    if isinstance(what, LazyArray | np.ndarray) or taking(what) is None:
+    if isinstance(what, LazyArray | np.ndarray) or match_object(what) is None:
         _refuse_split(options, "what is given")
     return open_by_rules("object", what, options)
 
 
-def _say_labels(source: Source, options: Asked) -> Source:
+def _say_labels(source: Source, options: OpenOptions) -> Source:
     """Note where labels come from, or that there are none among several fields, unless a rule has said so."""
     if options.labels is not None or any(
         choice.chosen.startswith(("labels", "files and labels", "inputs", "no labels")) for choice in source.choices
@@ -201,7 +201,7 @@ def _say_labels(source: Source, options: Asked) -> Source:
     return source
 
 
-def _of_path(path: str, options: Asked) -> Source:
+def _of_path(path: str, options: OpenOptions) -> Source:
     """Open a folder, a file or a pattern."""
     if os.path.isdir(path):
         return open_folder(path, options)
@@ -210,12 +210,12 @@ def _of_path(path: str, options: Asked) -> Source:
     return open_by_rules("path", path, options)
 
 
-def _refuse_table_of_labels(what: Any, options: Asked) -> None:
+def _refuse_table_of_labels(what: Any, options: OpenOptions) -> None:
     if isinstance(options.labels, str) and os.path.exists(options.labels):
         raise BadSetting(f"labels={options.labels!r} names files of a folder, and {what!r:.80} is no folder")
 
 
-def _refuse_split(options: Asked, what: str) -> None:
+def _refuse_split(options: OpenOptions, what: str) -> None:
     if options.split is not None:
         raise BadSetting(f"split={options.split!r} chooses a split of a folder, a table or a dataset, and {what} has none")
 
@@ -249,7 +249,7 @@ def open_to_train(what: What, labels: Labels = None, split: str | None = None, *
         numbers, places = np.unique(source.labels, return_inverse=True)
         if len(numbers) <= _MOST_NAMED:
             name = source.label_name or "y"
-            named = Beside(source, {name: places.astype(np.int64)}, tuple(map(str, numbers.tolist())), name)
+            named = WithFields(source, {name: places.astype(np.int64)}, tuple(map(str, numbers.tolist())), name)
             named.choices = (*source.choices, Choice(f"labels: {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
             source = named
     return source
@@ -264,7 +264,7 @@ def _with_weights(source: Source, name: str) -> Source:
         raise BadSetting(
             f"sample weights must be numbers of at least 0, and those in {name!r} go from {values.min():g} to {values.max():g}"
         )
-    weighed = Beside(source, {name: values}, source.classes)
+    weighed = WithFields(source, {name: values}, source.classes)
     weighed.weight_name = name
     return weighed
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from bitesize.engine.clock import Clock
 from bitesize.errors import BitesizeError
 from bitesize.memory.budget import Pool
+from bitesize.memory.decode_buffer import DecodeBuffer
 from bitesize.memory.mapping import allocate
-from bitesize.memory.transient import Transient
 from bitesize.spec import Field
 
 # Encoded files of one bite are read together into this much; larger files are read alone, out of the pool.
@@ -79,7 +79,7 @@ class Scratch:
         self._fields = {name: allocate(nbytes) for name, nbytes in fields.items()}
         self._read = allocate(READ_BUFFER) if reads else None
         self.kernel = allocate(4 * kernel_values).view(np.float32) if kernel_values else np.empty(0, np.float32)
-        self.transient = Transient(pool) if pool is not None else None
+        self.transient = DecodeBuffer(pool) if pool is not None else None
         self.clock = Clock()
         self.doing: tuple[str, int | None] = ("starting", None)  # for messages: a stage, and a row
 

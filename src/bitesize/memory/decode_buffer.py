@@ -19,7 +19,7 @@ class Described(Protocol):
         ...
 
 
-class Transient:
+class DecodeBuffer:
     """What one row's decoding needs, taken from the pool in one request and kept while nobody waits for it."""
 
     def __init__(self, pool: Pool) -> None:

@@ -15,7 +15,7 @@ from bitesize.training.prepare import Job, class_weights
 from bitesize.training.record import now
 
 
-class Watcher(Protocol):
+class ProgressListener(Protocol):
     """Who is told how training goes; the command line draws its progress from it."""
 
     def planned(self, job: Any) -> None:
@@ -31,7 +31,7 @@ class Watcher(Protocol):
         ...
 
 
-def train(job: Job, watcher: Watcher) -> dict[str, Any]:
+def train(job: Job, watcher: ProgressListener) -> dict[str, Any]:
     """Train, from where the job's checkpoint stands; after each epoch the model and the history are saved.
 
     Returns
@@ -57,7 +57,7 @@ def train(job: Job, watcher: Watcher) -> dict[str, Any]:
             [(phase.end, partial(phase.begin, job.model, steps)) for phase in job.phases],
             validation_data=job.val_data,
             checkpoint=job.checkpoint,
-            resume=job.goes_on,
+            resume=job.resuming,
             callbacks=callbacks,
             class_weight=_class_weights(job),
         )
@@ -98,7 +98,7 @@ class Records:
         Seconds of the run before it was continued.
     """
 
-    def __init__(self, job: Job, watcher: Watcher) -> None:
+    def __init__(self, job: Job, watcher: ProgressListener) -> None:
         self._job, self._watcher = job, watcher
         self._began = self._last = self._made = time.perf_counter()
         self._batches = 0

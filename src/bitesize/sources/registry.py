@@ -28,7 +28,7 @@ def kinds() -> tuple[type[Source], ...]:
 
 
 @functools.cache
-def others() -> tuple[type[Source], ...]:
+def plugins() -> tuple[type[Source], ...]:
     """Give the sources of other packages; one that cannot be loaded is warned of, and left out."""
     from importlib.metadata import entry_points  # takes 0.1 s: only where nothing else fits
 
@@ -60,14 +60,14 @@ def need(kind: type[Source]) -> None:
 def by_suffix(name: str) -> type[Source] | None:
     """Find the kind of a file by its name: the longest suffix that fits counts."""
     lower = name.lower()
-    for among in (kinds, others):
+    for among in (kinds, plugins):
         fitting = [(len(suffix), kind) for kind in among() for suffix in kind.suffixes if lower.endswith(suffix)]
         if fitting:
             return max(fitting, key=lambda pair: pair[0])[1]
     return None
 
 
-def taking(what: Any) -> type[Source] | None:
+def match_object(what: Any) -> type[Source] | None:
     """Find the kind of a folder or an object.
 
     Raises
@@ -75,7 +75,7 @@ def taking(what: Any) -> type[Source] | None:
     BadSetting
         If several fit.
     """
-    for among in (kinds, others):
+    for among in (kinds, plugins):
         fitting = [kind for kind in among() if kind.takes(what)]
         if len(fitting) > 1:
             titles = " and of ".join(f"{kind.title} ({kind.__name__})" for kind in fitting)
@@ -85,7 +85,7 @@ def taking(what: Any) -> type[Source] | None:
     return None
 
 
-def told() -> str:
+def describe_formats() -> str:
     """List what can be opened, for messages."""
     each = []
     for kind in kinds():

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.scratch import Scratch
-from bitesize.engine.shapes import READ_TYPES, Steps, integer_limits
 from bitesize.files.pread import HAS_PREADV, READ_FLAGS, joined
 from bitesize.kernels.filters import PLAIN as AS_IT_IS
 from bitesize.kernels.warm import Job, is_warm
+from bitesize.pipeline.inference import READ_TYPES, TransformStages, integer_limits
+from bitesize.pipeline.scratch import Scratch
 from bitesize.sources.rows import Located
 from bitesize.spec import Field, image_channels
 from bitesize.transforms.render import (
@@ -34,7 +34,7 @@ _CHUNK = 1536
 _PIECE_BYTES = 1 << 17
 
 
-class FixedRows:
+class ArrayRenderer:
     """Brings rows of a `Field` into the batch.
 
     Parameters
@@ -56,14 +56,21 @@ class FixedRows:
     """
 
     def __init__(
-        self, name: str, stored: Field, drawn: Field, steps: Steps, chw: bool, masks: Mapping[str, Field], in_memory: bool
+        self,
+        name: str,
+        stored: Field,
+        drawn: Field,
+        steps: TransformStages,
+        chw: bool,
+        masks: Mapping[str, Field],
+        in_memory: bool,
     ) -> None:
         self._name = name
         self.stored, self.drawn = stored, drawn
-        self._masks = masks if steps.pictorial else {}
+        self._masks = masks if steps.needs_image else {}
         self._views = [(view.adjust, view.draws) for view in steps.views]
-        self._slants = steps.slants or bool(self._masks)
-        self._pictorial, self._random = steps.pictorial, steps.random
+        self._slants = steps.non_axis_aligned or bool(self._masks)
+        self._pictorial, self._random = steps.needs_image, steps.random
         self._fill, self._mask_fill = steps.surroundings
         self._image = image_channels(stored.shape) is not None
         self._channels = steps.channels_of(stored)
@@ -80,7 +87,7 @@ class FixedRows:
         self._constant: tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]] | None = None
         self._whole = 255.0 if stored.dtype == np.uint8 else 1.0
         # Rows that are only cast can be fetched in one step.
-        can = HAS_PREADV and self.narrow and not steps.pictorial
+        can = HAS_PREADV and self.narrow and not steps.needs_image
         self._fetch_name = f"fetch {stored} {drawn} {in_memory}" if can else ""
         self._in_memory = in_memory
         # Rows that need nothing are read straight into the slot.
