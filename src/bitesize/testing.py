@@ -224,21 +224,21 @@ def _check_places(source: Source, known: Rows, count: int) -> None:
 
 
 def _check_runs(source: Source) -> None:
-    runs = source.runs()
-    if runs is None:
+    chunks = source.chunks()
+    if chunks is None:
         return
-    starts = runs.starts
+    starts = chunks.starts
     assert starts[0] == 0, "runs do not begin with row 0"
     assert starts[-1] == len(source), "the last run does not end with the rows"
     assert (np.diff(starts) > 0).all(), "runs do not ascend"
     encoded = [name for name, what in source.spec.items() if isinstance(what, Encoded)]
     if not encoded:
         return
-    assert runs.nbytes is not None, "runs of encoded rows do not tell their bytes"
+    assert chunks.nbytes is not None, "runs of encoded rows do not tell their bytes"
     for i in range(min(4, len(starts) - 1)):
         found = read_rows(source, np.arange(starts[i], starts[i + 1]))
         nbytes = sum(len(row) for name in encoded for row in found[name])
-        assert nbytes <= runs.nbytes[i], f"run {i} has {nbytes:,} encoded bytes, and runs() tells {runs.nbytes[i]:,}"
+        assert nbytes <= chunks.nbytes[i], f"run {i} has {nbytes:,} encoded bytes, and runs() tells {chunks.nbytes[i]:,}"
 
 
 def _check_copies(source: Source, known: Rows, count: int) -> None:
@@ -262,8 +262,8 @@ def _check_parts(source: Source, known: Rows, count: int) -> None:
 def _check_loader(source: Source) -> None:
     steps = [Resize(8)] if isinstance(source.spec[source.main], Encoded) else []
     orders: list[Order | None] = [None]
-    runs = source.runs()
-    if runs is not None:
+    chunks = source.chunks()
+    if chunks is not None:
         orders.append(Order(len(source), seed=3, window=max(8, len(source) // 3)))
     with Loader(source, batch_size=4, memory="1 GiB", transforms=steps) as loader:
         budget = Budget(max(loader.least * 2, 16 << 20))

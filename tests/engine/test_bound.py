@@ -11,7 +11,7 @@ import pytest
 import bitesize as bs
 from bitesize.cli.bench import bound_of, measure_bound
 from bitesize.sources.base import Source
-from bitesize.sources.rows import Runs
+from bitesize.sources.rows import ChunkStarts
 from bitesize.spec import Field
 
 
@@ -27,8 +27,8 @@ class Chunked(Source):
     def __len__(self):
         return self.n
 
-    def runs(self):
-        return Runs(np.append(np.arange(0, self.n, 10), self.n))
+    def chunks(self):
+        return ChunkStarts(np.append(np.arange(0, self.n, 10), self.n))
 
     def read(self, rows, into):
         if self.error is not None:

@@ -16,15 +16,15 @@ def cut_orders(draw: st.DrawFn) -> Batching:
     """Make an order with windows, and batches of one rank."""
     n = draw(st.integers(1, 600))
     equal = range(0, n, draw(st.integers(1, 60)))
-    runs = draw(st.sampled_from([list(equal), sorted({0, *draw(st.lists(st.integers(0, n - 1), max_size=40))})]))
+    chunks = draw(st.sampled_from([list(equal), sorted({0, *draw(st.lists(st.integers(0, n - 1), max_size=40))})]))
     world = draw(st.integers(1, 4))
     batch_size = draw(st.integers(1, 64)) * world
     order = Order(
         n,
         seed=draw(st.integers(0, 99)),
         window=draw(st.integers(1, 2 * n)),
-        lanes=draw(st.integers(1, 12)),
-        runs=runs,
+        streams=draw(st.integers(1, 12)),
+        chunks=chunks,
         batch_size=draw(st.sampled_from([batch_size, batch_size, draw(st.integers(1, 300))])),
         limit_rows=draw(st.sampled_from([None, None, draw(st.integers(1, n))])),
         repeat=draw(st.sampled_from([1, 1, draw(st.integers(1, 4))])),
@@ -48,14 +48,14 @@ def test_every_row_finds_its_run_and_no_run_stays_longer(steps: Batching, data: 
     schedule = PrefetchSchedule(steps, *place)
     sizes = np.diff(windows.starts)
     left: dict[int, int] = {}
-    bound = resident_rows(steps, all_lanes=not aligned)
+    bound = resident_rows(steps, all_streams=not aligned)
     for _ in range(data.draw(st.integers(1, 3 * len(steps)))):
         step = steps.step(*place)
-        for run, uses in schedule.due(step):
-            left[run] = left.get(run, 0) + uses
-        assert sum(int(sizes[run]) for run in left) <= bound
-        for run in windows.run_of(step.rows[: step.real]).tolist():
-            left[run] -= 1  # a KeyError: nobody told of it
-            if not left[run]:
-                del left[run]
+        for chunk, uses in schedule.due(step):
+            left[chunk] = left.get(chunk, 0) + uses
+        assert sum(int(sizes[chunk]) for chunk in left) <= bound
+        for chunk in windows.chunk_of(step.rows[: step.real]).tolist():
+            left[chunk] -= 1  # a KeyError: nobody told of it
+            if not left[chunk]:
+                del left[chunk]
         place = steps.after(*place)

@@ -14,7 +14,7 @@ from PIL import Image
 
 import bitesize as bs
 from bitesize.sources.base import Source
-from bitesize.sources.rows import Runs
+from bitesize.sources.rows import ChunkStarts
 from bitesize.spec import Encoded, Field
 
 RUN = 10
@@ -40,12 +40,12 @@ class Chunked(Source):
     def __len__(self):
         return self.n
 
-    def runs(self):
+    def chunks(self):
         starts = np.append(np.arange(0, self.n, RUN), self.n)
         if self.files is None:
-            return Runs(starts)
+            return ChunkStarts(starts)
         sizes = np.array([len(file) for file in self.files])
-        return Runs(starts, np.add.reduceat(sizes, starts[:-1]))
+        return ChunkStarts(starts, np.add.reduceat(sizes, starts[:-1]))
 
     def read(self, rows, into):
         first = int(rows[0])
@@ -117,11 +117,11 @@ def test_each_row_comes_once_and_each_run_is_read_once_an_epoch(encoded, threads
 def test_rows_are_drawn_from_the_window_and_no_wider():
     source = Chunked(4000)
     with make(source, window=400, batch_size=32) as loader:
-        runs = [np.unique(np.array(rows) // RUN) for _, _, rows in map(told, loader)]
+        chunks = [np.unique(np.array(rows) // RUN) for _, _, rows in map(told, loader)]
     # A batch has rows of many runs; and what is in memory at a time is a small part of them all.
-    assert min(map(len, runs)) >= 12
-    assert max(len(np.unique(np.concatenate(runs[i : i + 4]))) for i in range(0, len(runs), 4)) < 100
-    assert len(np.unique(np.concatenate(runs))) == 400
+    assert min(map(len, chunks)) >= 12
+    assert max(len(np.unique(np.concatenate(chunks[i : i + 4]))) for i in range(0, len(chunks), 4)) < 100
+    assert len(np.unique(np.concatenate(chunks))) == 400
 
 
 @pytest.mark.parametrize("world", [2, 4, 8])
@@ -213,8 +213,8 @@ class Grown(Chunked):
     def _file(row):
         return Chunked._file(row) + bytes(10_000)  # more than what frames are rounded up to
 
-    def runs(self):
-        return super().runs()._replace(nbytes=super().runs().nbytes // 2)
+    def chunks(self):
+        return super().chunks()._replace(nbytes=super().chunks().nbytes // 2)
 
 
 def test_rows_for_which_there_is_no_room_are_read_when_they_are_asked_for():
@@ -283,7 +283,7 @@ def test_what_does_not_go_is_refused_in_words(tmp_path):
         with pytest.raises(bs.BadSetting, match="window"):
             bs.Order(100, window=10, **wrong)
     with pytest.raises(bs.BadSetting, match="lanes must be at least 1"):
-        bs.Order(100, window=10, lanes=0)
+        bs.Order(100, window=10, streams=0)
     with pytest.raises(bs.BadSetting, match="needs runs"):
         bs.Order(100, window=10).rows(0, 0, 10)
     with make(source) as loader:

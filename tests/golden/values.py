@@ -34,10 +34,10 @@ def orders() -> dict[str, Callable[[], bs.Order]]:
         "in order, limited and repeated": lambda: bs.Order(90, shuffle=False, limit_rows=31, repeat=3),
         "weighted": lambda: bs.Order(90, seed=1, weights=weights),
         "weighted, limited and repeated": lambda: bs.Order(90, seed=1, weights=weights, limit_rows=31, repeat=2),
-        "windows of chunks": lambda: bs.Order(90, seed=1, window=30, lanes=3, runs=_EDGES, batch_size=8),
-        "windows, one lane": lambda: bs.Order(90, seed=1, window=30, lanes=1, runs=_EDGES, batch_size=8),
-        "windows, repeated": lambda: bs.Order(90, seed=1, window=20, lanes=4, runs=_EDGES, batch_size=8, repeat=2),
-        "windows, limited": lambda: bs.Order(90, seed=1, window=20, lanes=4, runs=_EDGES, batch_size=8, limit_rows=50),
+        "windows of chunks": lambda: bs.Order(90, seed=1, window=30, streams=3, chunks=_EDGES, batch_size=8),
+        "windows, one lane": lambda: bs.Order(90, seed=1, window=30, streams=1, chunks=_EDGES, batch_size=8),
+        "windows, repeated": lambda: bs.Order(90, seed=1, window=20, streams=4, chunks=_EDGES, batch_size=8, repeat=2),
+        "windows, limited": lambda: bs.Order(90, seed=1, window=20, streams=4, chunks=_EDGES, batch_size=8, limit_rows=50),
     }
 
 
@@ -190,7 +190,7 @@ def loader_values() -> Iterator[tuple[str, Any]]:
         "in order": (rows, {"shuffle": False}),
         "balanced": (rows, {"order": "balanced"}),
         "weighted": (rows, {"order": bs.Order(50, weights=weights)}),
-        "windows": (rows, {"order": bs.Order(50, seed=1, window=20, lanes=3, runs=np.arange(0, 50, 7))}),
+        "windows": (rows, {"order": bs.Order(50, seed=1, window=20, streams=3, chunks=np.arange(0, 50, 7))}),
         "mixture": (mixed, {}),
         "mixture, in order": (mixed, {"shuffle": False}),
         "drop": (rows, {"last": "drop"}),

@@ -17,8 +17,8 @@ def orders(draw):
         n,
         seed=draw(st.integers(-(2**70), 2**70)),
         window=draw(st.integers(1, 2 * n)),
-        lanes=draw(st.integers(1, 20)),
-        runs=sorted({0, *draw(st.lists(st.integers(0, n - 1), max_size=60))}),
+        streams=draw(st.integers(1, 20)),
+        chunks=sorted({0, *draw(st.lists(st.integers(0, n - 1), max_size=60))}),
         batch_size=draw(st.integers(1, 70)),
         repeat=draw(st.integers(1, 3)),
     )
@@ -47,9 +47,9 @@ def test_a_batch_takes_its_rows_lane_by_lane_so_that_ranks_share_no_run():
     of_lanes = [set() for _ in range(8)]
     for start in range(0, 2000, 40):
         rows = order.rows(0, start, start + 40)
-        for lane in range(8):
-            of_lanes[lane].update(windows.run_of(rows[5 * lane : 5 * lane + 5]).tolist())
-    shared = sum(len(runs) for runs in of_lanes) - 100
+        for stream in range(8):
+            of_lanes[stream].update(windows.chunk_of(rows[5 * stream : 5 * stream + 5]).tolist())
+    shared = sum(len(chunks) for chunks in of_lanes) - 100
     assert 0 <= shared <= 7  # the runs in which two lanes meet
 
 
@@ -74,9 +74,9 @@ def test_neighbours_do_not_stay_neighbours():
 
 
 @pytest.mark.parametrize("runs", [[0, 5, 5], [1, 2], [0, 20], [], [[0]], [0.5]])
-def test_runs_that_cannot_be_are_refused(runs):
+def test_runs_that_cannot_be_are_refused(chunks):
     with pytest.raises(bs.BadSetting, match="runs must"):
-        bs.Order(10, window=4, batch_size=2, runs=runs)
+        bs.Order(10, window=4, batch_size=2, chunks=chunks)
 
 
 def test_settings_of_a_window_need_one():

@@ -13,7 +13,7 @@ from bitesize.engine.prefetch_schedule import resident_rows
 from bitesize.errors import BadSetting
 from bitesize.memory.mapping import aligned
 from bitesize.sources.base import Source
-from bitesize.sources.rows import Into, Located, Runs
+from bitesize.sources.rows import ChunkStarts, Into, Located
 from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Encoded, Field
 
@@ -36,17 +36,17 @@ class CachedSource(SourceWrapper):
         Which rows it reads at once.
     """
 
-    def __init__(self, base: Source, runs: Runs) -> None:
+    def __init__(self, base: Source, chunks: ChunkStarts) -> None:
         super().__init__(base)
         self.reads_files, self.mixture = True, None
-        self.runs_held = runs
+        self.runs_held = chunks
         self._thread = threading.local()
-        if runs.nbytes is None and any(isinstance(what, Encoded) for what in self.spec.values()):
+        if chunks.nbytes is None and any(isinstance(what, Encoded) for what in self.spec.values()):
             raise BadSetting(f"{base!r} does not tell the bytes of its runs, so no memory can be set aside for a window")
         self._largest, self._whole, self._densest = 0, 0, 0.0
-        for start in range(0, len(runs.starts) - 1, _MANY):
-            rows = np.diff(runs.starts[start : start + _MANY + 1])
-            nbytes = self._nbytes(rows, 0 if runs.nbytes is None else runs.nbytes[start : start + _MANY])
+        for start in range(0, len(chunks.starts) - 1, _MANY):
+            rows = np.diff(chunks.starts[start : start + _MANY + 1])
+            nbytes = self._nbytes(rows, 0 if chunks.nbytes is None else chunks.nbytes[start : start + _MANY])
             self._largest = max(self._largest, int(rows.max()))
             self._whole += int(nbytes.sum())
             self._densest = max(self._densest, float((nbytes / rows).max()))
@@ -85,7 +85,7 @@ class CachedSource(SourceWrapper):
         """Bytes of the base, and of what its runs need."""
         return self.base.nbytes + (0 if self.runs_held.nbytes is None else self.runs_held.nbytes.nbytes)
 
-    def run_nbytes(self, number: int) -> int:
+    def chunk_nbytes(self, number: int) -> int:
         """Tell the bytes that a run takes in memory."""
         starts, nbytes = self.runs_held
         encoded = 0 if nbytes is None else int(nbytes[number])
@@ -98,6 +98,6 @@ class CachedSource(SourceWrapper):
                 total += -(-rows * what.nbytes // 64) * 64
         return -(-total // _PAGE) * _PAGE
 
-    def window_nbytes(self, steps: Batching, *, all_lanes: bool = False) -> int:
+    def window_nbytes(self, steps: Batching, *, all_streams: bool = False) -> int:
         """Bound the bytes of all runs that are in memory at a time."""
-        return min(int(resident_rows(steps, all_lanes) * self._densest) + 1, self._whole)
+        return min(int(resident_rows(steps, all_streams) * self._densest) + 1, self._whole)

@@ -136,7 +136,7 @@ class Loader(Described, Position):
         if not isinstance(source, Source):
             raise BadSetting(f"a Source is needed, as bs.open(...) makes it, not {type(source).__name__}")
         own_window = isinstance(order, Order)
-        order, runs = choose_order(source, order, seed, shuffle, batch_size)
+        order, chunks = choose_order(source, order, seed, shuffle, batch_size)
         if not isinstance(shard, Shard):
             if shard not in (None, "auto"):
                 raise BadSetting(f'shard must be a bs.Shard(rank, world_size) or "auto", not {shard!r}')
@@ -148,7 +148,7 @@ class Loader(Described, Position):
         self.budget = as_budget(memory)
         self.stats = Stats()
         transforms = measured(source, transforms, self.budget)
-        self._windowed = CachedSource(source, runs) if runs is not None else None
+        self._windowed = CachedSource(source, chunks) if chunks is not None else None
         self._pipeline = Pipeline(self._windowed or source, transforms, layout, dtype, fast_decode, self.budget)
         self._working = threads or processor_share()
         self._held = 1
@@ -225,9 +225,9 @@ class Loader(Described, Position):
             older = self._iterator() if self._iterator is not None else None
             if older is not None:  # before the new one begins, which may go on with what the older one has in work
                 older.close()
-            run = self._engine.start(*self.steps.place(*place))
+            chunk = self._engine.start(*self.steps.place(*place))
             self._taken = place
-            iterator = BatchIterator(self, self._engine, run, place[0], endless, holder)
+            iterator = BatchIterator(self, self._engine, chunk, place[0], endless, holder)
             self._iterator = weakref.ref(iterator)
             return iterator
 
@@ -317,7 +317,7 @@ class Loader(Described, Position):
         """Set memory aside for windows of all lanes, where batches are cut across them from now on."""
         if self._windowed is None or not position % self.batch_size:
             return
-        more = self._windowed.window_nbytes(self.steps, all_lanes=True) - self._needs.window
+        more = self._windowed.window_nbytes(self.steps, all_streams=True) - self._needs.window
         if more > 0:
             self._parts[0].append(self.budget.charge(more, "window"))
             self._needs = replace(self._needs, window=self._needs.window + more)

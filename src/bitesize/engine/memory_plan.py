@@ -19,7 +19,7 @@ from bitesize.order.weighted import balanced
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import scratch_nbytes
 from bitesize.sources.base import Source
-from bitesize.sources.rows import Runs
+from bitesize.sources.rows import ChunkStarts
 from bitesize.spec import Encoded, Field
 
 # The pool that decoding draws on: this much, enough for a photograph of 12 megapixels decoded by Pillow, or an eighth of
@@ -70,8 +70,8 @@ class Needs:
         parts.append(Part("index", source.nbytes, f"names and labels of {counted(len(source), 'row')}"))
         parts.append(Part("order", self.order.nbytes + rows * _ROW_OVERHEAD * 4, self.order.detail))
         if self.window and self.order.windows is not None:
-            lanes = self.order.windows.lanes
-            held = min(self.order.windows.stretch * lanes, len(source))
+            streams = self.order.windows.streams
+            held = min(self.order.windows.window_rows * streams, len(source))
             parts.append(Part("window", self.window, f"{held:,} rows to draw from, and what is read next"))
         return [part for part in parts if part.nbytes]
 
@@ -101,27 +101,27 @@ class Needs:
 
 def choose_order(
     source: Source, order: Order | str | None, seed: int, shuffle: bool, batch_size: int | str
-) -> tuple[Order, Runs | None]:
+) -> tuple[Order, ChunkStarts | None]:
     """Make the order that a user asks for, or check the one that is given; and the runs of its window, if it has one."""
     order = _chosen_order(source, order, seed, shuffle)
     if order.window is None:
         return order, None
-    runs = source.runs() if order.runs is None else Runs(np.asarray(order.runs))
-    if runs is None:
+    chunks = source.chunks() if order.chunks is None else ChunkStarts(np.asarray(order.chunks))
+    if chunks is None:
         raise BadSetting(
             f"window: rows of {source!r} do not lie in runs that are cheaper to read together: leave window out, and all are shuffled"
         )
     if order.batch_size is None and not isinstance(batch_size, int | np.integer):
         raise BadSetting('window: batches are shared out among lanes, so batch_size must be a number, not "auto"')
-    order = replace(order, runs=runs.starts, batch_size=order.batch_size or max(1, int(batch_size)))
+    order = replace(order, chunks=chunks.starts, batch_size=order.batch_size or max(1, int(batch_size)))
     assert order.windows is not None
-    return order, Runs(order.windows.starts, runs.nbytes)
+    return order, ChunkStarts(order.windows.starts, chunks.nbytes)
 
 
 def _chosen_order(source: Source, order: Order | str | None, seed: int, shuffle: bool) -> Order:
     n = len(source)
     if order is None and shuffle and source.mixture is None and source.reads_by_chunk:
-        return _order_in_runs(source, seed)
+        return _order_by_chunk(source, seed)
     if order is None:
         return Order(n, seed, shuffle, mixture=source.mixture)
     if order == "balanced":
@@ -137,15 +137,15 @@ def _chosen_order(source: Source, order: Order | str | None, seed: int, shuffle:
     return order
 
 
-def _order_in_runs(source: Source, seed: int) -> Order:
+def _order_by_chunk(source: Source, seed: int) -> Order:
     """Choose windows for a source whose rows are only to be had run by run: by the data alone, so that an order is the same everywhere."""
-    runs = source.runs()
-    assert runs is not None
-    rows = int(np.diff(runs.starts).max())
+    chunks = source.chunks()
+    assert chunks is not None
+    rows = int(np.diff(chunks.starts).max())
     fixed = sum(what.nbytes for what in source.spec.values() if isinstance(what, Field))
-    encoded = 0 if runs.nbytes is None else int(runs.nbytes.max())
-    lanes = min(max(_LANES_NBYTES // max(1, rows * fixed + encoded), 1), _MOST_LANES)
-    return Order(len(source), seed, window=lanes * rows, lanes=lanes)
+    encoded = 0 if chunks.nbytes is None else int(chunks.nbytes.max())
+    streams = min(max(_LANES_NBYTES // max(1, rows * fixed + encoded), 1), _MOST_LANES)
+    return Order(len(source), seed, window=streams * rows, streams=streams)
 
 
 def batch_nbytes(pipeline: Pipeline, rows: int) -> int:

@@ -21,7 +21,7 @@ class _Queued(NamedTuple):
     wanted: int
     number: int
     needed: int
-    run: int
+    chunk: int
     uses: int
 
 
@@ -52,14 +52,14 @@ class PrefetchSchedule:
         self._used = self._windows.times(self._end)  # rows that each lane gives in a pass
         number, within = self._pass_at(epoch, position)
         times = self._windows.times(within)
-        self._lanes = own_lanes(steps) if position % steps.batch_size == 0 else list(range(self._windows.lanes))
-        self._next = {lane: (number, self._windows.window_at(lane, int(times[lane]))) for lane in self._lanes}
+        self._lanes = own_streams(steps) if position % steps.batch_size == 0 else list(range(self._windows.streams))
+        self._next = {stream: (number, self._windows.window_at(stream, int(times[stream]))) for stream in self._lanes}
         self._batches = 0
         self._queue: list[_Queued] = []
         self._queued = 0
         # What is in memory when the batches before have been made: by run, how many of its rows are still to be asked for.
         self._left: dict[int, int] = {}
-        self._room = resident_rows(steps, all_lanes=position % steps.batch_size != 0)
+        self._room = resident_rows(steps, all_streams=position % steps.batch_size != 0)
         self._before = np.empty(0, np.int64)  # rows of the batch before
         self._carried: dict[int, int] = {}  # by lane, the run that goes on in its next window, and was told of already
 
@@ -67,8 +67,8 @@ class PrefetchSchedule:
         """Tell what is to be read before the next batch, which must be the one behind that of the last call."""
         number, within = self._pass_at(step.epoch, min(step.position + self._steps.batch_size, self._steps.order.length))
         times = self._windows.times(within)
-        for lane in self._lanes:
-            self._look_ahead(lane, number, within, int(times[lane]))
+        for stream in self._lanes:
+            self._look_ahead(stream, number, within, int(times[stream]))
         self._count_down(self._before)
         self._before = step.rows[: step.real].copy()
         due: list[Due] = []
@@ -76,13 +76,13 @@ class PrefetchSchedule:
         while self._queue and self._queue[0].wanted <= self._batches:
             queued = heapq.heappop(self._queue)
             if (
-                queued.run in self._left
-                or self._windows.run_rows(queued.run) <= self._room
+                queued.chunk in self._left
+                or self._windows.chunk_rows(queued.chunk) <= self._room
                 or queued.needed <= self._batches
             ):
-                due.append((queued.run, queued.uses))
-                self._room -= 0 if queued.run in self._left else self._windows.run_rows(queued.run)
-                self._left[queued.run] = self._left.get(queued.run, 0) + queued.uses
+                due.append((queued.chunk, queued.uses))
+                self._room -= 0 if queued.chunk in self._left else self._windows.chunk_rows(queued.chunk)
+                self._left[queued.chunk] = self._left.get(queued.chunk, 0) + queued.uses
             else:
                 postponed.append(queued)
         for queued in postponed:
@@ -92,42 +92,42 @@ class PrefetchSchedule:
 
     def _count_down(self, rows: NDArray[np.int64]) -> None:
         """Note that rows have been used."""
-        for run, uses in zip(*np.unique(self._windows.run_of(rows), return_counts=True), strict=True):
-            self._left[int(run)] -= int(uses)
-            if not self._left[int(run)]:
-                del self._left[int(run)]
-                self._room += self._windows.run_rows(int(run))
+        for chunk, uses in zip(*np.unique(self._windows.chunk_of(rows), return_counts=True), strict=True):
+            self._left[int(chunk)] -= int(uses)
+            if not self._left[int(chunk)]:
+                del self._left[int(chunk)]
+                self._room += self._windows.chunk_rows(int(chunk))
 
     def _pass_at(self, epoch: int, position: int) -> tuple[int, int]:
         within, place = divmod(position, self._pass)
         return epoch * self._repeat + within, place
 
-    def _look_ahead(self, lane: int, number: int, position: int, time: int) -> None:
+    def _look_ahead(self, stream: int, number: int, position: int, time: int) -> None:
         """Queue the windows of a lane that begin soon, when it stands at a time, which is at a position, of a pass."""
         windows = self._windows
         while True:
-            its_pass, window = self._next[lane]
-            begin, end = windows.bounds(lane, window)
-            end = min(end, int(self._used[lane]))
+            its_pass, window = self._next[stream]
+            begin, end = windows.bounds(stream, window)
+            end = min(end, int(self._used[stream]))
             if begin >= end:
-                self._next[lane] = its_pass + 1, 0
-                if not self._used[lane] and its_pass > number:
+                self._next[stream] = its_pass + 1, 0
+                if not self._used[stream] and its_pass > number:
                     return  # a lane that gives nothing
                 continue
-            away = (its_pass - number) * int(self._used[lane]) + begin - time
-            if away > (windows.stretch // windows.lanes if window else self._last_window(lane)):
+            away = (its_pass - number) * int(self._used[stream]) + begin - time
+            if away > (windows.window_rows // windows.streams if window else self._last_window(stream)):
                 return
             self._queue_window(
-                its_pass, lane, window, self._batches_until(lane, its_pass - number, position, begin - time, begin)
+                its_pass, stream, window, self._batches_until(stream, its_pass - number, position, begin - time, begin)
             )
-            self._next[lane] = its_pass, window + 1
+            self._next[stream] = its_pass, window + 1
 
-    def _batches_until(self, lane: int, passes: int, position: int, away: int, begin: int) -> int:
+    def _batches_until(self, stream: int, passes: int, position: int, away: int, begin: int) -> int:
         """Count the batches, this one included, before one needs the window that a lane begins so many passes and rows from here."""
-        batch, share = self._steps.batch_size, int(self._windows.shares[lane])
+        batch, share = self._steps.batch_size, int(self._windows.shares[stream])
         if self._even and passes:
             return 1 - (position - self._end) // batch + (passes - 1) * -(-self._end // batch) + begin // share
-        away += passes * int(self._used[lane])
+        away += passes * int(self._used[stream])
         if away < 0:
             return 0  # this one does
         if self._even:
@@ -136,64 +136,70 @@ class PrefetchSchedule:
         fastest = min(batch, (batch // self._windows.batch_size + 2) * share)
         return 1 + max(0, away // fastest - 1)
 
-    def _last_window(self, lane: int) -> int:
+    def _last_window(self, stream: int) -> int:
         """Count the rows of the last window of a lane in a pass."""
-        used = int(self._used[lane])
-        return used - self._windows.bounds(lane, self._windows.window_at(lane, max(0, used - 1)))[0]
+        used = int(self._used[stream])
+        return used - self._windows.bounds(stream, self._windows.window_at(stream, max(0, used - 1)))[0]
 
-    def _queue_window(self, number: int, lane: int, window: int, batches: int) -> None:
+    def _queue_window(self, number: int, stream: int, window: int, batches: int) -> None:
         """Spread the runs of a window, as far as this rank uses them, over so many batches."""
-        uses = dict(zip(*self._uses(number, lane, window), strict=True))
-        uses.pop(self._carried.pop(lane, -1), None)  # told of with the window before
-        end = min(self._windows.bounds(lane, window)[1], int(self._used[lane]))
-        if end < self._used[lane]:
-            last, following = self._windows.run_at(number, lane, np.array([end - 1, end])).tolist()
+        uses = dict(zip(*self._uses(number, stream, window), strict=True))
+        uses.pop(self._carried.pop(stream, -1), None)  # told of with the window before
+        end = min(self._windows.bounds(stream, window)[1], int(self._used[stream]))
+        if end < self._used[stream]:
+            last, following = self._windows.chunk_at(number, stream, np.array([end - 1, end])).tolist()
             if last == following:  # what goes on in the next window is to stay until then
-                more = dict(zip(*self._uses(number, lane, window + 1), strict=True)).get(last, 0)
+                more = dict(zip(*self._uses(number, stream, window + 1), strict=True)).get(last, 0)
                 uses[last] = uses.get(last, 0) + more
-                self._carried[lane] = last
-        for i, (run, count) in enumerate(uses.items()):
+                self._carried[stream] = last
+        for i, (chunk, count) in enumerate(uses.items()):
             if count:
                 wanted = self._batches + i * batches // len(uses)
-                heapq.heappush(self._queue, _Queued(wanted, self._queued, self._batches + batches, run, count))
+                heapq.heappush(self._queue, _Queued(wanted, self._queued, self._batches + batches, chunk, count))
                 self._queued += 1
 
-    def _uses(self, number: int, lane: int, window: int) -> tuple[list[int], list[int]]:
+    def _uses(self, number: int, stream: int, window: int) -> tuple[list[int], list[int]]:
         """Tell the runs of a window, and how many rows of each this rank is given."""
-        begin, end = self._windows.bounds(lane, window)
-        times = np.arange(begin, min(end, int(self._used[lane])))
+        begin, end = self._windows.bounds(stream, window)
+        times = np.arange(begin, min(end, int(self._used[stream])))
         epoch, within = divmod(number, self._repeat)
-        positions = within * self._pass + self._windows.positions(lane, times)
+        positions = within * self._pass + self._windows.positions(stream, times)
         origin = self._begun[1] if epoch == self._begun[0] else 0
-        rows = self._windows.drawn(number, lane, window)[: len(times)][self._steps.own(positions, origin)]
-        runs, uses = np.unique(self._windows.run_of(rows), return_counts=True)
-        return runs.tolist(), uses.tolist()
+        rows = self._windows.drawn(number, stream, window)[: len(times)][self._steps.own(positions, origin)]
+        chunks, uses = np.unique(self._windows.chunk_of(rows), return_counts=True)
+        return chunks.tolist(), uses.tolist()
 
 
-def own_lanes(steps: Batching) -> list[int]:
+def own_streams(steps: Batching) -> list[int]:
     """List the lanes of which this rank gets rows."""
     windows = _windows(steps)
     if not _even(steps):
-        return list(range(windows.lanes))  # batches are cut across lanes, each batch elsewhere
+        return list(range(windows.streams))  # batches are cut across lanes, each batch elsewhere
     start, stop = steps.shard.share(steps.batch_size)
-    return [lane for lane in range(windows.lanes) if windows.cuts[lane] < stop and windows.cuts[lane + 1] > start]
+    return [stream for stream in range(windows.streams) if windows.cuts[stream] < stop and windows.cuts[stream + 1] > start]
 
 
-def resident_rows(steps: Batching, all_lanes: bool = False) -> int:
+def resident_rows(steps: Batching, all_streams: bool = False) -> int:
     """Bound the rows of all runs that must be in memory at a time.
 
     Each lane has a window, and those that are near its end the next one too, which are few, since lanes take turns. Where a batch may have rows
     of two passes, each lane has its last window and its first.
     """
     windows = _windows(steps)
-    lanes, largest, stretch = windows.lanes if all_lanes else len(own_lanes(steps)), windows.largest_run, windows.stretch
+    streams, largest, window_rows = (
+        windows.streams if all_streams else len(own_streams(steps)),
+        windows.largest_chunk,
+        windows.window_rows,
+    )
     # Ends of windows that lie within one batch and what is read ahead.
     share = steps.batch_size if not _even(steps) else int(windows.shares.max())
-    near = (share + stretch // windows.lanes + 1) * windows.lanes // stretch + 1
-    stretches = lanes if _even(steps) and not all_lanes else 2 * lanes
+    near = (share + window_rows // windows.streams + 1) * windows.streams // window_rows + 1
+    stretches = streams if _even(steps) and not all_streams else 2 * streams
     # Of a stretch of equal runs two are cut; odd ones, wherever they are, add no more than their own rows.
-    equal = (stretches * (-(-(stretch - 1) // largest) + 1) + near * -(-stretch // largest)) * largest + windows.odd_rows
-    return min(equal, stretches * (stretch + 2 * (largest - 1)) + near * stretch, windows.n)
+    equal = (
+        stretches * (-(-(window_rows - 1) // largest) + 1) + near * -(-window_rows // largest)
+    ) * largest + windows.odd_rows
+    return min(equal, stretches * (window_rows + 2 * (largest - 1)) + near * window_rows, windows.n)
 
 
 def _even(steps: Batching) -> bool:

@@ -72,12 +72,12 @@ class ChunkCache:
         new = []
         with self._lock:
             for number, uses in due:
-                run = self._runs.get(number)
-                if run is not None:
-                    run.left += uses
+                chunk = self._runs.get(number)
+                if chunk is not None:
+                    chunk.left += uses
                 elif not self._closed:
-                    run = self._runs[number] = CachedChunk(number, int(self._starts[number]), uses)
-                    new.append(run)
+                    chunk = self._runs[number] = CachedChunk(number, int(self._starts[number]), uses)
+                    new.append(chunk)
         return new
 
     def enter(self, load: CachedChunk | None = None) -> None:
@@ -86,39 +86,39 @@ class ChunkCache:
             self._users += 1
             self._frames.enter(load)
 
-    def load(self, run: CachedChunk) -> None:
+    def load(self, chunk: CachedChunk) -> None:
         """Read a run into memory, and leave."""
         try:
             with self._lock:
-                run.frame = self._frames.room(self._source.run_nbytes(run.number), run, lambda: self._closed)
-            if run.frame is not None:
-                self._read_run(run, run.frame)
+                chunk.frame = self._frames.room(self._source.chunk_nbytes(chunk.number), chunk, lambda: self._closed)
+            if chunk.frame is not None:
+                self._read_run(chunk, chunk.frame)
         except BaseException as error:  # noqa: BLE001 - it belongs to those who ask for the rows
-            run.error = without_frames(error)
+            chunk.error = without_frames(error)
         finally:
             with self._lock:
-                run.there = True
+                chunk.there = True
             self.leave()
 
-    def _read_run(self, run: CachedChunk, frame: Frame) -> None:
-        rows = np.arange(run.start, self._starts[run.number + 1], dtype=np.int64)
+    def _read_run(self, chunk: CachedChunk, frame: Frame) -> None:
+        rows = np.arange(chunk.start, self._starts[chunk.number + 1], dtype=np.int64)
         into: dict[str, Any] = {}
         at = 0
         for name, field in self._fixed.items():
             nbytes = len(rows) * field.nbytes
-            run.fields[name] = into[name] = frame[at : at + nbytes].view(field.dtype).reshape(len(rows), *field.shape)
-            run.addresses[name] = frame.ctypes.data + at - run.start * field.nbytes
+            chunk.fields[name] = into[name] = frame[at : at + nbytes].view(field.dtype).reshape(len(rows), *field.shape)
+            chunk.addresses[name] = frame.ctypes.data + at - chunk.start * field.nbytes
             at += aligned(nbytes)
-        rest = _Rest(frame[at:], self._source, run.start)
+        rest = _Rest(frame[at:], self._source, chunk.start)
         for name in self._source.spec:
             if name not in self._fixed:
                 into[name] = _Files(rest)
-                run.files[name] = into[name].files
+                chunk.files[name] = into[name].files
         try:
             self._source.base.read(rows, into)
         except BadRows as error:
-            run.beside = frozenset(i for i, cause in error.causes.items() if isinstance(cause, _NoRoom))
-            run.failed = {i: without_frames(cause) for i, cause in error.causes.items() if i not in run.beside}
+            chunk.beside = frozenset(i for i, cause in error.causes.items() if isinstance(cause, _NoRoom))
+            chunk.failed = {i: without_frames(cause) for i, cause in error.causes.items() if i not in chunk.beside}
 
     # --- what is asked for -------------------------------------------------------------------------------------------
 
@@ -128,66 +128,66 @@ class ChunkCache:
             self._users -= 1
             if rows is not None and not self._closed:
                 for number, uses in zip(*np.unique(self._numbers(rows), return_counts=True), strict=True):
-                    run = self._runs[int(number)]
-                    run.left -= int(uses)
-                    if run.left <= 0:
-                        self._drop(run)
+                    chunk = self._runs[int(number)]
+                    chunk.left -= int(uses)
+                    if chunk.left <= 0:
+                        self._drop(chunk)
             if self._closed and not self._users:
                 self._drop_all()
             self._frames.leave()
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Copy rows; see `Source.read`."""
-        _, inverse, runs = self._wait_for(rows)
+        _, inverse, chunks = self._wait_for(rows)
         failed: dict[int, Exception] = {}
         if (
-            None in runs
-            or any(run.beside for run in runs if run)
+            None in chunks
+            or any(chunk.beside for chunk in chunks if chunk)
             or self._fixed.keys() != self._source.spec.keys()
             or compiled() is None
         ):
             for i, k in enumerate(inverse.tolist()):
-                self._copy_one(rows, i, runs[k], into, failed)
+                self._copy_one(rows, i, chunks[k], into, failed)
         else:
             for name, field in self._fixed.items():
                 if name in into:
                     out = into[name].reshape(len(rows), -1).view(np.uint8)
-                    compiled().copy_rows(_addresses(runs, name)[inverse] + rows * field.nbytes, out)
-        if any(run is not None and run.failed for run in runs):
+                    compiled().copy_rows(_addresses(chunks, name)[inverse] + rows * field.nbytes, out)
+        if any(chunk is not None and chunk.failed for chunk in chunks):
             for i, k in enumerate(inverse.tolist()):
-                run = runs[k]
-                cause = run.failed.get(int(rows[i]) - run.start) if run is not None else None
+                chunk = chunks[k]
+                cause = chunk.failed.get(int(rows[i]) - chunk.start) if chunk is not None else None
                 if cause is not None:
                     failed[i] = cause
         raise_bad(failed)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Tell where rows are in memory; None if one of them is not, or could not be read."""
-        numbers, inverse, runs = self._wait_for(rows)
-        if self._main not in self._fixed or any(run is None or run.failed or run.beside for run in runs):
+        numbers, inverse, chunks = self._wait_for(rows)
+        if self._main not in self._fixed or any(chunk is None or chunk.failed or chunk.beside for chunk in chunks):
             return None
         return Located(
-            [], numbers, _addresses(runs, self._main)[inverse] + rows * self._fixed[self._main].nbytes, in_memory=True
+            [], numbers, _addresses(chunks, self._main)[inverse] + rows * self._fixed[self._main].nbytes, in_memory=True
         )
 
     def _copy_one(
-        self, rows: NDArray[np.int64], i: int, run: CachedChunk | None, into: Into, failed: dict[int, Exception]
+        self, rows: NDArray[np.int64], i: int, chunk: CachedChunk | None, into: Into, failed: dict[int, Exception]
     ) -> None:  # fmt: skip
         """Copy one row of a call, or read it where it is not in memory."""
-        if run is None or int(rows[i]) - run.start in run.beside:
+        if chunk is None or int(rows[i]) - chunk.start in chunk.beside:
             try:
                 self._source.base.read(rows[i : i + 1], portion(into, i, 1))
             except BadRows as error:
                 failed[i] = error.causes[0]
             return
-        at = int(rows[i]) - run.start
-        if at in run.failed:
+        at = int(rows[i]) - chunk.start
+        if at in chunk.failed:
             return
-        for name, array in run.fields.items():
+        for name, array in chunk.fields.items():
             if name in into:
                 into[name][i] = array[at]
         try:
-            for name, files in run.files.items():
+            for name, files in chunk.files.items():
                 into[name].put(i, files[at].nbytes)[:] = files[at]
         except BitesizeError as error:
             failed[i] = error
@@ -199,16 +199,16 @@ class ChunkCache:
         """
         numbers, inverse = np.unique(self._numbers(rows), return_inverse=True)
         with self._lock:
-            runs = [self._runs.get(number) for number in numbers.tolist()]
-            for run in runs:
-                while run is not None and not run.there and not self._closed:
+            chunks = [self._runs.get(number) for number in numbers.tolist()]
+            for chunk in chunks:
+                while chunk is not None and not chunk.there and not self._closed:
                     self._frames.wait()
             if self._closed:
                 raise LoaderClosed("nobody waits for these rows any more")
-        for run in runs:
-            if run is not None and run.error is not None:
-                raise run.error
-        return numbers, inverse, [run if run is not None and run.frame is not None else None for run in runs]
+        for chunk in chunks:
+            if chunk is not None and chunk.error is not None:
+                raise chunk.error
+        return numbers, inverse, [chunk if chunk is not None and chunk.frame is not None else None for chunk in chunks]
 
     def _numbers(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         numbers: NDArray[np.int64] = np.searchsorted(self._starts, rows, side="right") - 1
@@ -225,19 +225,19 @@ class ChunkCache:
             self._frames.progress()
 
     def _drop_all(self) -> None:
-        for run in list(self._runs.values()):
-            self._drop(run)
+        for chunk in list(self._runs.values()):
+            self._drop(chunk)
 
-    def _drop(self, run: CachedChunk) -> None:
-        del self._runs[run.number]
-        run.fields, run.files = {}, {}
-        frame, run.frame = run.frame, None
+    def _drop(self, chunk: CachedChunk) -> None:
+        del self._runs[chunk.number]
+        chunk.fields, chunk.files = {}, {}
+        frame, chunk.frame = chunk.frame, None
         if frame is not None:
             self._frames.give(frame)
 
 
-def _addresses(runs: Sequence[CachedChunk | None], name: str) -> NDArray[np.int64]:
-    return np.array([run.addresses[name] for run in runs if run is not None], np.int64)
+def _addresses(chunks: Sequence[CachedChunk | None], name: str) -> NDArray[np.int64]:
+    return np.array([chunk.addresses[name] for chunk in chunks if chunk is not None], np.int64)
 
 
 class _NoRoom(FileChanged):

@@ -68,9 +68,9 @@ class Node(ABC):
     own_held_nbytes: int = 0
 
     @property
-    def run_nbytes(self) -> int:
+    def chunk_nbytes(self) -> int:
         """Bytes that are cheaper to read together than one by one; 0 where it makes no odds."""
-        return max(self.own_run_nbytes, *(node.run_nbytes for node in self.below), 0)
+        return max(self.own_run_nbytes, *(node.chunk_nbytes for node in self.below), 0)
 
     @property
     def held_nbytes(self) -> int:

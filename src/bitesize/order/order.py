@@ -14,7 +14,7 @@ from bitesize.order.mix64 import keys, mix64
 from bitesize.order.mixture import Mixture
 from bitesize.order.permutation import permute, rounds
 from bitesize.order.weighted import Weights
-from bitesize.order.windows import Windows, check_runs
+from bitesize.order.windows import Windows, check_chunks
 
 # Positions that are mapped at once and kept: large enough that NumPy's cost per call vanishes (6 M rows/s here
 # against 0.04 M in blocks of 64), small enough (512 KiB) to be no memory at all.
@@ -74,8 +74,8 @@ class Order:
     limit_rows: int | None = None
     repeat: int = 1
     window: int | None = None
-    lanes: int = 8
-    runs: ArrayLike | None = field(default=None, compare=False, repr=False)
+    streams: int = 8
+    chunks: ArrayLike | None = field(default=None, compare=False, repr=False)
     batch_size: int | None = None
     _weights: Weights | None = field(default=None, init=False, compare=False, repr=False)
     _windows: Windows | None = field(default=None, init=False, compare=False, repr=False)
@@ -105,13 +105,13 @@ class Order:
             object.__setattr__(self, "_digest", self._weights.digest)  # type: ignore[union-attr]
         if self.window is not None:
             self._check_window()
-            if self.runs is not None:
-                object.__setattr__(self, "runs", check_runs(self.runs, self.n))
-            if self.runs is not None and self.batch_size is not None:
-                windows = Windows(self.n, self.seed, self.runs, self.window, self.lanes, self.batch_size)
+            if self.chunks is not None:
+                object.__setattr__(self, "runs", check_chunks(self.chunks, self.n))
+            if self.chunks is not None and self.batch_size is not None:
+                windows = Windows(self.n, self.seed, self.chunks, self.window, self.streams, self.batch_size)
                 object.__setattr__(self, "_windows", windows)
                 object.__setattr__(self, "_digest", windows.digest)
-        elif self.runs is not None or self.batch_size is not None or self.lanes != 8:
+        elif self.chunks is not None or self.batch_size is not None or self.streams != 8:
             raise BadSetting("runs, batch_size and lanes are settings of a window: give window=, too")
 
     def _check_window(self) -> None:
@@ -193,7 +193,7 @@ class Order:
         start, stop = 0, self.n
         if self.mixture is not None or self._windows is not None:
             row = self.rows(epoch, position, position + 1)
-            start, stop = self._windows.run(row) if self._windows is not None else self.mixture.part(int(row[0]))  # type: ignore[union-attr]
+            start, stop = self._windows.chunk(row) if self._windows is not None else self.mixture.part(int(row[0]))  # type: ignore[union-attr]
         return start + chance % (stop - start)
 
     @property
@@ -220,7 +220,7 @@ class Order:
         """Give everything that decides the order, as JSON can hold it."""
         settings: dict[str, Any] = {"version": _VERSION, "n": self.n, "seed": self.seed, "shuffle": self.shuffle}
         if self.window is not None:
-            settings |= {"window": self.window, "lanes": self.lanes, "batch_size": self.batch_size, "runs": self._digest}
+            settings |= {"window": self.window, "lanes": self.streams, "batch_size": self.batch_size, "runs": self._digest}
         elif self._digest is not None:
             settings["weights"] = self._digest
         if self.mixture is not None:

@@ -62,18 +62,18 @@ class Windows:
         Rows of the largest run; and of all runs that are smaller, together.
     """
 
-    def __init__(self, n: int, seed: int, runs: ArrayLike, window: int, lanes: int, batch_size: int) -> None:
+    def __init__(self, n: int, seed: int, chunks: ArrayLike, window: int, streams: int, batch_size: int) -> None:
         self.n, self.seed, self.batch_size = n, seed, batch_size
-        self.starts = check_runs(runs, n)
-        self.lanes = min(lanes, batch_size)
-        self.cuts = np.arange(self.lanes + 1, dtype=np.int64) * batch_size // self.lanes
+        self.starts = check_chunks(chunks, n)
+        self.streams = min(streams, batch_size)
+        self.cuts = np.arange(self.streams + 1, dtype=np.int64) * batch_size // self.streams
         self.shares = np.diff(self.cuts)
         full, rest = divmod(n, batch_size)
         self.lengths = full * self.shares + np.clip(rest - self.cuts[:-1], 0, self.shares)
         self._begins = np.cumsum(self.lengths) - self.lengths
-        self.largest_run, self.odd_rows = _sizes(self.starts)
-        self.stretch = max(-(-window // self.lanes), self.largest_run, int(self.shares.max()))
-        self._offsets = np.arange(self.lanes, dtype=np.int64) * self.stretch // self.lanes
+        self.largest_chunk, self.odd_rows = _sizes(self.starts)
+        self.window_rows = max(-(-window // self.streams), self.largest_chunk, int(self.shares.max()))
+        self._offsets = np.arange(self.streams, dtype=np.int64) * self.window_rows // self.streams
         self.digest = xxhash.xxh3_128_hexdigest(self.starts.data)
         self._lines: dict[int, _Line] = {}
         self._drawn: dict[tuple[int, int, int], NDArray[np.int64]] = {}
@@ -81,13 +81,13 @@ class Windows:
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         """Travel as settings: what was worked out is worked out again."""
-        return Windows, (self.n, self.seed, self.starts, self.stretch * self.lanes, self.lanes, self.batch_size)
+        return Windows, (self.n, self.seed, self.starts, self.window_rows * self.streams, self.streams, self.batch_size)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the runs, of their order in two passes, and of the windows that are kept."""
-        kept = (2 * self.lanes + 2) * min(self.stretch, self.n)
-        return 8 * (8 * len(self.starts) + kept + 4 * self.stretch)
+        kept = (2 * self.streams + 2) * min(self.window_rows, self.n)
+        return 8 * (8 * len(self.starts) + kept + 4 * self.window_rows)
 
     def times(self, position: int) -> NDArray[np.int64]:
         """Tell how many rows each lane has given before a position of a pass."""
@@ -95,81 +95,83 @@ class Windows:
         times: NDArray[np.int64] = batches * self.shares + np.clip(place - self.cuts[:-1], 0, self.shares)
         return times
 
-    def positions(self, lane: int, times: NDArray[np.int64]) -> NDArray[np.int64]:
+    def positions(self, stream: int, times: NDArray[np.int64]) -> NDArray[np.int64]:
         """Tell the positions in a pass of the rows that a lane gives as its first, second ..."""
-        batches, place = np.divmod(times, self.shares[lane])
-        positions: NDArray[np.int64] = batches * self.batch_size + self.cuts[lane] + place
+        batches, place = np.divmod(times, self.shares[stream])
+        positions: NDArray[np.int64] = batches * self.batch_size + self.cuts[stream] + place
         return positions
 
-    def window_at(self, lane: int, time: int) -> int:
+    def window_at(self, stream: int, time: int) -> int:
         """Number the window that a lane is in when it has given so many rows."""
-        return (time + int(self._offsets[lane])) // self.stretch
+        return (time + int(self._offsets[stream])) // self.window_rows
 
-    def bounds(self, lane: int, number: int) -> tuple[int, int]:
+    def bounds(self, stream: int, number: int) -> tuple[int, int]:
         """Tell which rows of a lane, in the order in which it gives them, are in a window."""
-        begin = number * self.stretch - int(self._offsets[lane])
-        return max(begin, 0), min(begin + self.stretch, int(self.lengths[lane]))
+        begin = number * self.window_rows - int(self._offsets[stream])
+        return max(begin, 0), min(begin + self.window_rows, int(self.lengths[stream]))
 
-    def run_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def chunk_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number the run that each row is in."""
-        runs: NDArray[np.int64] = np.searchsorted(self.starts, rows, side="right") - 1
-        return runs
+        chunks: NDArray[np.int64] = np.searchsorted(self.starts, rows, side="right") - 1
+        return chunks
 
-    def run_rows(self, number: int) -> int:
+    def chunk_rows(self, number: int) -> int:
         """Count the rows of a run."""
         return int(self.starts[number + 1] - self.starts[number])
 
-    def run(self, row: NDArray[np.int64]) -> tuple[int, int]:
+    def chunk(self, row: NDArray[np.int64]) -> tuple[int, int]:
         """Tell which rows [start, stop) are in the run of a row, shape (1,)."""
-        number = int(self.run_of(row)[0])
+        number = int(self.chunk_of(row)[0])
         return int(self.starts[number]), int(self.starts[number + 1])
 
     def rows(self, number: int, start: int, stop: int) -> NDArray[np.int64]:
         """Tell the rows at positions ``start`` to ``stop - 1`` of a pass."""
         batches, place = np.divmod(np.arange(start, stop, dtype=np.int64), self.batch_size)
-        lanes = np.searchsorted(self.cuts, place, side="right") - 1
-        times = batches * self.shares[lanes] + place - self.cuts[lanes]
+        streams = np.searchsorted(self.cuts, place, side="right") - 1
+        times = batches * self.shares[streams] + place - self.cuts[streams]
         out = np.empty(stop - start, np.int64)
-        for lane in np.flatnonzero(np.bincount(lanes, minlength=self.lanes)).tolist():
-            own = np.flatnonzero(lanes == lane)
+        for stream in np.flatnonzero(np.bincount(streams, minlength=self.streams)).tolist():
+            own = np.flatnonzero(streams == stream)
             mine = times[own]  # ascending, without gaps
-            for window in range(self.window_at(lane, int(mine[0])), self.window_at(lane, int(mine[-1])) + 1):
-                begin, end = self.bounds(lane, window)
+            for window in range(self.window_at(stream, int(mine[0])), self.window_at(stream, int(mine[-1])) + 1):
+                begin, end = self.bounds(stream, window)
                 first, last = max(begin, int(mine[0])), min(end, int(mine[-1]) + 1)
-                drawn = self.drawn(number, lane, window)[first - begin : last - begin]
+                drawn = self.drawn(number, stream, window)[first - begin : last - begin]
                 out[own[first - int(mine[0]) : last - int(mine[0])]] = drawn
         return out
 
-    def drawn(self, number: int, lane: int, window: int) -> NDArray[np.int64]:
+    def drawn(self, number: int, stream: int, window: int) -> NDArray[np.int64]:
         """Tell the rows of a window of a pass, in the order in which they are given; the last few windows are kept."""
-        key = number, lane, window
+        key = number, stream, window
         with self._changing:
             kept = self._drawn.pop(key, None)
             if kept is None:
-                kept = self._draw(number, lane, window)
+                kept = self._draw(number, stream, window)
                 kept.flags.writeable = False
-                if len(self._drawn) > 2 * self.lanes:
+                if len(self._drawn) > 2 * self.streams:
                     del self._drawn[next(iter(self._drawn))]
             self._drawn[key] = kept  # as the newest
         return kept
 
-    def _draw(self, number: int, lane: int, window: int) -> NDArray[np.int64]:
-        begin, end = self.bounds(lane, window)
-        key = np.uint64(keys((self.seed, number, _ROWS, lane, window), 1)[0])
+    def _draw(self, number: int, stream: int, window: int) -> NDArray[np.int64]:
+        begin, end = self.bounds(stream, window)
+        key = np.uint64(keys((self.seed, number, _ROWS, stream, window), 1)[0])
         # Sorted by random numbers: as even as they are, and two of 64 bits that are equal keep their order.
         shuffled = np.argsort(mix64(np.arange(end - begin, dtype=np.uint64) + key), kind="stable").astype(np.int64)
-        place, line, (runs, ends) = self._place(number, lane, begin + shuffled)
-        rows: NDArray[np.int64] = self.starts[runs[place] + 1] - (ends[place] - line)
+        place, line, (chunks, ends) = self._place(number, stream, begin + shuffled)
+        rows: NDArray[np.int64] = self.starts[chunks[place] + 1] - (ends[place] - line)
         return rows
 
-    def run_at(self, number: int, lane: int, times: NDArray[np.int64]) -> NDArray[np.int64]:
+    def chunk_at(self, number: int, stream: int, times: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number the runs that a lane is in when it has read so many rows of a pass."""
-        place, _, (runs, _) = self._place(number, lane, times)
-        return runs[place]
+        place, _, (chunks, _) = self._place(number, stream, times)
+        return chunks[place]
 
-    def _place(self, number: int, lane: int, times: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], _Line]:
+    def _place(
+        self, number: int, stream: int, times: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], _Line]:
         """Tell where in the line a lane reads its rows: at which of the runs, and at which rows."""
-        line = self._begins[lane] + (self.lengths[lane] - 1 - times if lane % 2 else times)
+        line = self._begins[stream] + (self.lengths[stream] - 1 - times if stream % 2 else times)
         order = self._line(number)
         return np.searchsorted(order[1], line, side="right"), line, order
 
@@ -178,14 +180,14 @@ class Windows:
         line = self._lines.pop(number, None)
         if line is None:
             count = len(self.starts) - 1
-            runs, key = np.arange(count, dtype=np.int64), keys((self.seed, number, _RUNS), rounds(count))
+            chunks, key = np.arange(count, dtype=np.int64), keys((self.seed, number, _RUNS), rounds(count))
             for part in (slice(i, i + _MANY) for i in range(0, count, _MANY)):
-                runs[part] = permute(count, key, runs[part])
+                chunks[part] = permute(count, key, chunks[part])
             if len(self._lines) > 1:  # a pass and the next
                 del self._lines[next(iter(self._lines))]
-            ends = self.starts[runs + 1]
-            ends -= self.starts[runs]
-            line = runs, np.cumsum(ends, out=ends)
+            ends = self.starts[chunks + 1]
+            ends -= self.starts[chunks]
+            line = chunks, np.cumsum(ends, out=ends)
         self._lines[number] = line  # as the newest
         return line
 
@@ -198,10 +200,10 @@ def _sizes(starts: NDArray[np.int64]) -> tuple[int, int]:
     return largest, int(starts[-1]) - whole * largest
 
 
-def check_runs(runs: ArrayLike, n: int) -> NDArray[np.int64]:
+def check_chunks(chunks: ArrayLike, n: int) -> NDArray[np.int64]:
     """Give where runs begin, and n at the end; or raise `BadSetting` if that cannot be."""
-    refuse_endless(runs, "runs")
-    starts = np.asarray(runs)
+    refuse_endless(chunks, "runs")
+    starts = np.asarray(chunks)
     if starts.ndim != 1 or not starts.size or starts.dtype.kind not in "iu":
         raise BadSetting("runs must be a list of row numbers at which runs begin")
     starts = starts.astype(np.int64)

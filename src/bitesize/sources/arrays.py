@@ -18,7 +18,7 @@ from bitesize.lazy.parts import InMemory, node_of
 from bitesize.lazy.select import NEAR, SCRATCH, whole
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.labels import label_field
-from bitesize.sources.rows import Into, Located, Runs
+from bitesize.sources.rows import ChunkStarts, Into, Located
 from bitesize.spec import Field
 
 
@@ -99,20 +99,20 @@ class Arrays(Source):
         if isinstance(self._x, Node):
             self._x.check_unchanged()
 
-    def runs(self) -> Runs | None:
+    def chunks(self) -> ChunkStarts | None:
         """Tell which rows of a file are read at once where runs are asked for."""
         if self._places is not None:
-            return Runs(self._places.runs())
-        apart = self._x.run_nbytes if isinstance(self._x, Node) else 0
+            return ChunkStarts(self._places.chunks())
+        apart = self._x.chunk_nbytes if isinstance(self._x, Node) else 0
         if not apart:
             return None
         row_nbytes = max(1, math.prod(self._x.shape[1:]) * self._x.dtype.itemsize)
-        return Runs(np.append(np.arange(0, len(self), max(1, apart // row_nbytes), dtype=np.int64), len(self)))
+        return ChunkStarts(np.append(np.arange(0, len(self), max(1, apart // row_nbytes), dtype=np.int64), len(self)))
 
     @property
     def reads_by_chunk(self) -> bool:
         """Whether it is compressed."""
-        return self._places is None and isinstance(self._x, Node) and self._x.run_nbytes > 0
+        return self._places is None and isinstance(self._x, Node) and self._x.chunk_nbytes > 0
 
     def scratch(self, rows: int) -> int:
         """Blocks that a lazy array is read through."""
@@ -185,14 +185,14 @@ class _Places:
 
     def __init__(self, stretches: list[Stretch], x: NDArray[Any] | Node) -> None:
         self._row_bytes = int(np.prod(x.shape[1:], dtype=np.int64)) * x.dtype.itemsize
-        stretches = [stretch for stretch in stretches if stretch.rows]
-        self._paths = [stretch.path for stretch in stretches]
+        stretches = [window_rows for window_rows in stretches if window_rows.rows]
+        self._paths = [window_rows.path for window_rows in stretches]
         # Few names are given all together, every time the same; of many only those that are needed.
         self._joined = joined(self._paths) if len(self._paths) <= _FEW else None
-        self._ends = np.cumsum([stretch.rows for stretch in stretches], dtype=np.int64)
+        self._ends = np.cumsum([window_rows.rows for window_rows in stretches], dtype=np.int64)
         # Where row 0 would lie if rows of the file began with it.
-        begins = self._ends - np.array([stretch.rows for stretch in stretches], np.int64)
-        self._origins = np.array([stretch.offset for stretch in stretches], np.int64) - begins * self._row_bytes
+        begins = self._ends - np.array([window_rows.rows for window_rows in stretches], np.int64)
+        self._origins = np.array([window_rows.offset for window_rows in stretches], np.int64) - begins * self._row_bytes
 
     def locate(self, rows: NDArray[np.int64]) -> Located:
         """Find rows."""
@@ -206,7 +206,7 @@ class _Places:
         used, numbers = np.unique(which, return_inverse=True)
         return Located([self._paths[i] for i in used.tolist()], numbers.astype(np.int64), offsets)
 
-    def runs(self) -> NDArray[np.int64]:
+    def chunks(self) -> NDArray[np.int64]:
         """Cut each file into runs; give the row with which each begins, and the number of rows."""
         rows = max(1, _RUN_BYTES // max(1, self._row_bytes))
         starts = np.append(0, self._ends[:-1])

@@ -19,7 +19,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import first_named, match, plain
 from bitesize.sources.label_columns import without_list
 from bitesize.sources.labels import as_class_numbers, check_weights
-from bitesize.sources.rows import Into, Runs, raise_bad
+from bitesize.sources.rows import ChunkStarts, Into, raise_bad
 from bitesize.sources.splits import COLUMNS, rows_of_part
 from bitesize.sources.text_labels import Labels, Texts, check_room, number_texts, split_tags, tags, text_labels
 from bitesize.spec import Encoded, Field
@@ -230,7 +230,7 @@ class ArrowSource(ArrowTable):
         for name, several in stacked.items():
             several.put(values, of, into[name], failed)
 
-    def runs(self) -> Runs | None:
+    def chunks(self) -> ChunkStarts | None:
         """Give the parts."""
         starts = np.append(0, self._ends)
         encoded = [column for column in self._columns.values() if isinstance(column.what, Encoded)]
@@ -238,12 +238,12 @@ class ArrowSource(ArrowTable):
             return None  # nobody knows the bytes of files that are not opened
         nbytes = np.array([part.nbytes for part in self._parts], np.int64) if encoded else None
         keep = np.array([part.rows > 0 for part in self._parts])
-        return Runs(np.append(starts[:-1][keep], len(self)), None if nbytes is None else nbytes[keep])
+        return ChunkStarts(np.append(starts[:-1][keep], len(self)), None if nbytes is None else nbytes[keep])
 
     @property
     def reads_by_chunk(self) -> bool:
         """Whether parts are read whole."""
-        return self.runs() is not None
+        return self.chunks() is not None
 
     @property
     def nbytes(self) -> int:

@@ -18,7 +18,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.combining import Combining
 from bitesize.sources.options import Files as Files
 from bitesize.sources.options import OpenOptions as OpenOptions
-from bitesize.sources.rows import Into, Located, Runs
+from bitesize.sources.rows import ChunkStarts, Into, Located
 from bitesize.spec import Encoded, Field, Spec
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Source(Combining, ABC):
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
 
-    def runs(self) -> Runs | None:
+    def chunks(self) -> ChunkStarts | None:
         """Tell which rows are cheap to read together (a chunk, a row group, a part of a file), or None if it makes no odds.
 
         An `Order` with a window reads run after run, each of them whole.

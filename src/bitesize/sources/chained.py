@@ -13,7 +13,7 @@ from bitesize.errors import BadRows, BadSetting
 from bitesize.files.names import common_folder
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.rows import Into, Located, Runs, portion, raise_bad
+from bitesize.sources.rows import ChunkStarts, Into, Located, portion, raise_bad
 from bitesize.sources.wrapper import left_out_of
 
 
@@ -155,20 +155,20 @@ class Chained(Source):
         for part, own, start in self._stretches(rows):
             part.read_other_fields(own, portion(into, start, len(own)))
 
-    def runs(self) -> Runs | None:
+    def chunks(self) -> ChunkStarts | None:
         """Give the runs of all sources, where each has some."""
-        runs = [found for part in self._parts if (found := part.runs()) is not None]
-        if len(runs) < len(self._parts):
+        chunks = [found for part in self._parts if (found := part.chunks()) is not None]
+        if len(chunks) < len(self._parts):
             return None
-        starts = [each.starts[:-1] + self._begin(i) for i, each in enumerate(runs)]
-        nbytes = [each.nbytes for each in runs if each.nbytes is not None]
-        known = np.concatenate(nbytes) if len(nbytes) == len(runs) else None
-        return Runs(np.append(np.concatenate(starts), len(self)), known)
+        starts = [each.starts[:-1] + self._begin(i) for i, each in enumerate(chunks)]
+        nbytes = [each.nbytes for each in chunks if each.nbytes is not None]
+        known = np.concatenate(nbytes) if len(nbytes) == len(chunks) else None
+        return ChunkStarts(np.append(np.concatenate(starts), len(self)), known)
 
     @property
     def reads_by_chunk(self) -> bool:
         """Whether one of the sources is read in runs, and all have some."""
-        return any(part.reads_by_chunk for part in self._parts) and self.runs() is not None
+        return any(part.reads_by_chunk for part in self._parts) and self.chunks() is not None
 
     def scratch(self, rows: int) -> int:
         """Tell the most that any source needs."""

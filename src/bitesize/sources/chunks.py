@@ -128,7 +128,7 @@ class Chunked(Column):
             self._kept.clear()
 
     @property
-    def run_rows(self) -> int | None:
+    def chunk_rows(self) -> int | None:
         """Rows of a chunk."""
         return self._chunks[0]
 

@@ -48,7 +48,7 @@ class Column(ABC):
         """Raise `FileChanged` if it is not what it was when it was opened; see `Source.check_unchanged`."""
 
     @property
-    def run_rows(self) -> int | None:
+    def chunk_rows(self) -> int | None:
         """Rows of a chunk, or None where single rows are as cheap as neighbours."""
         return None
 
@@ -101,9 +101,9 @@ class Squeezed(Column):
         self._column.check_unchanged()
 
     @property
-    def run_rows(self) -> int | None:
+    def chunk_rows(self) -> int | None:
         """Rows of a chunk."""
-        return self._column.run_rows
+        return self._column.chunk_rows
 
     def scratch(self, rows: int) -> int:
         """Bytes that the column needs."""

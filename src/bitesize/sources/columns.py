@@ -20,7 +20,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.column import Column, Squeezed, UnsupportedColumn
 from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
 from bitesize.sources.named_splits import arrays_of_split
-from bitesize.sources.rows import Into, Located, Runs, raise_bad
+from bitesize.sources.rows import ChunkStarts, Into, Located, raise_bad
 from bitesize.spec import Field
 
 # Fields that are taken for labels where none are named.
@@ -144,11 +144,11 @@ class ColumnSource(Source):
         """Tell where the field `main` lies on disk."""
         return self._columns[self.main].locate(rows)
 
-    def runs(self) -> Runs | None:
+    def chunks(self) -> ChunkStarts | None:
         """Give the chunks of the widest field, which the others are read along with."""
         if self._run_rows is None:
             return None
-        return Runs(np.append(np.arange(0, self._rows, self._run_rows, dtype=np.int64), self._rows))
+        return ChunkStarts(np.append(np.arange(0, self._rows, self._run_rows, dtype=np.int64), self._rows))
 
     @property
     def reads_by_chunk(self) -> bool:
@@ -258,17 +258,17 @@ def _runs_of(columns: Mapping[str, Column], loaded: Mapping[str, Any]) -> tuple[
 
     Labels often are one chunk: to read it with each chunk of images would take longer than those.
     """
-    chunked = {name: column for name, column in columns.items() if name not in loaded and column.run_rows is not None}
+    chunked = {name: column for name, column in columns.items() if name not in loaded and column.chunk_rows is not None}
     if not chunked:
         return None, frozenset()
     row_nbytes = {name: math.prod(column.shape[1:]) * column.dtype.itemsize for name, column in chunked.items()}
     widest = max(chunked, key=lambda name: row_nbytes[name])
-    rows = chunked[widest].run_rows
+    rows = chunked[widest].chunk_rows
     assert rows is not None
     small = {
         name
         for name, column in chunked.items()
-        if name != widest and (column.run_rows or 0) > rows and column.shape[0] * row_nbytes[name] <= _SMALL
+        if name != widest and (column.chunk_rows or 0) > rows and column.shape[0] * row_nbytes[name] <= _SMALL
     }
     return rows, frozenset(small)
 

@@ -16,7 +16,7 @@ from bitesize.sources.arrow_stacked import fits_float
 from bitesize.sources.arrow_table import Part
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labelled
-from bitesize.sources.rows import Runs
+from bitesize.sources.rows import ChunkStarts
 
 _KINDS = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")}
 
@@ -39,7 +39,7 @@ class Frame(ArrowSource):
     def _fits_float(self, name: str) -> bool:
         return fits_float(self._frame.column(name))
 
-    def runs(self) -> Runs | None:
+    def chunks(self) -> ChunkStarts | None:
         """Rows in memory are all alike."""
         return None
 

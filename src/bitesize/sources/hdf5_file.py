@@ -222,7 +222,7 @@ class Dataset(Column):
         )
 
     @property
-    def run_rows(self) -> int | None:
+    def chunk_rows(self) -> int | None:
         """Rows of a chunk."""
         return None if self._chunks is None else int(self._chunks[0])
 

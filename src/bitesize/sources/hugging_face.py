@@ -13,7 +13,7 @@ from bitesize.sources.arrow_rows import ArrowSource
 from bitesize.sources.arrow_table import Part
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labelled
-from bitesize.sources.rows import Runs
+from bitesize.sources.rows import ChunkStarts
 from bitesize.sources.splits import InParts, rank_of_part
 
 # Rows that are looked up together.
@@ -53,7 +53,7 @@ class HuggingFace(ArrowSource):
         for start in range(0, len(self), _COLUMN_ROWS):
             yield from column[start : start + _COLUMN_ROWS].column(name).chunks
 
-    def runs(self) -> Runs | None:
+    def chunks(self) -> ChunkStarts | None:
         """Rows are looked up alike."""
         return None
 

@@ -111,7 +111,7 @@ def layout_of(columns: Mapping[str, Column], asked: OpenOptions, where: str, cac
     scratch = sum(
         column.nbytes
         + column.scratch(column.shape[0] if column.shape else 1)
-        + (0 if isinstance(column, Chunked) or column.run_rows is None else cache)
+        + (0 if isinstance(column, Chunked) or column.chunk_rows is None else cache)
         for column in chosen.values()
     )
     said += [Choice(f"{name}: {column.unbounded}", "") for name, column in chosen.items() if column.unbounded]

@@ -67,9 +67,9 @@ class Member(Column):
         self._node.check_unchanged()
 
     @property
-    def run_rows(self) -> int | None:
+    def chunk_rows(self) -> int | None:
         """Rows between two places where decompression can begin."""
-        apart = self._node.run_nbytes
+        apart = self._node.chunk_nbytes
         return max(1, apart // max(1, self._row_nbytes)) if apart else None
 
     def scratch(self, rows: int) -> int:

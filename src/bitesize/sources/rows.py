@@ -47,8 +47,8 @@ class Located(NamedTuple):
     in_memory: bool = False
 
 
-class Runs(NamedTuple):
-    """Rows that are cheap together; see `Source.runs`.
+class ChunkStarts(NamedTuple):
+    """Rows that are cheap together; see `Source.chunks`.
 
     Attributes
     ----------

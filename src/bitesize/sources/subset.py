@@ -11,7 +11,7 @@ from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.rows import Into, Located, Runs
+from bitesize.sources.rows import ChunkStarts, Into, Located
 from bitesize.sources.wrapper import SourceWrapper
 
 
@@ -67,22 +67,22 @@ class Subset(SourceWrapper):
         """Read the other fields of rows of the base."""
         self.base.read_other_fields(self._rows[rows], into)
 
-    def runs(self) -> Runs | None:
+    def chunks(self) -> ChunkStarts | None:
         """Tell the runs of the base that rows are left of, where they are in its order."""
-        runs = self.base.runs()
-        if runs is None or (np.diff(self._rows) < 0).any():
+        chunks = self.base.chunks()
+        if chunks is None or (np.diff(self._rows) < 0).any():
             return None
-        number = np.searchsorted(runs.starts, self._rows, side="right") - 1
+        number = np.searchsorted(chunks.starts, self._rows, side="right") - 1
         firsts = np.flatnonzero(np.diff(number, prepend=-1))
-        nbytes = None if runs.nbytes is None else runs.nbytes[number[firsts]]
+        nbytes = None if chunks.nbytes is None else chunks.nbytes[number[firsts]]
         if nbytes is not None and not np.diff(self._rows).all():  # rows that come several times take their bytes as often
             nbytes = nbytes * int(np.bincount(np.cumsum(np.diff(self._rows, prepend=-1) > 0)).max())
-        return Runs(np.append(firsts, len(self._rows)), nbytes)
+        return ChunkStarts(np.append(firsts, len(self._rows)), nbytes)
 
     @property
     def reads_by_chunk(self) -> bool:
         """Whether rows of the base are read in runs, and these are in its order."""
-        return self.base.reads_by_chunk and self.runs() is not None
+        return self.base.reads_by_chunk and self.chunks() is not None
 
     @property
     def nbytes(self) -> int:

@@ -27,7 +27,7 @@ from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.columns import LABELS, wanted_fields
 from bitesize.sources.labels import class_numbers
-from bitesize.sources.rows import Into, Runs, raise_bad
+from bitesize.sources.rows import ChunkStarts, Into, raise_bad
 from bitesize.spec import Encoded, Field
 
 # A sample's members that hold its class, as a number or a name.
@@ -232,15 +232,15 @@ class Tar(Source):
         """Name of the field with the labels."""
         return self._label if self._label in self.spec else None
 
-    def runs(self) -> Runs | None:
+    def chunks(self) -> ChunkStarts | None:
         """Cut shards into stretches of about a megabyte, which disks that turn and networks want."""
         encoded = [sizes for name, (_, sizes) in self._places.items() if isinstance(self.spec[name], Encoded)]
         each = sum(encoded, np.zeros(len(self), np.int64))
-        stretch = np.cumsum(each) // _RUN_BYTES
-        torn = (np.diff(self._shard, prepend=-1) != 0) | (np.diff(stretch, prepend=-1) != 0)
+        window_rows = np.cumsum(each) // _RUN_BYTES
+        torn = (np.diff(self._shard, prepend=-1) != 0) | (np.diff(window_rows, prepend=-1) != 0)
         starts = np.flatnonzero(torn)
         nbytes = np.add.reduceat(each, starts) if encoded else None
-        return Runs(np.append(starts, len(self)), nbytes)
+        return ChunkStarts(np.append(starts, len(self)), nbytes)
 
     def scratch(self, rows: int) -> int:
         """The header of an array."""

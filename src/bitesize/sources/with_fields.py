@@ -12,7 +12,7 @@ from bitesize.errors import BadRows, BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.labels import label_field
-from bitesize.sources.rows import Into, Located, Runs, raise_bad
+from bitesize.sources.rows import ChunkStarts, Into, Located, raise_bad
 from bitesize.sources.wrapper import SourceWrapper, left_out_of
 from bitesize.spec import Field
 
@@ -226,17 +226,17 @@ class Zipped(Source):
         """Tell what all sources need, one after the other."""
         return max(source.scratch(rows) for _, source in self._parts)
 
-    def runs(self) -> Runs | None:
+    def chunks(self) -> ChunkStarts | None:
         """Tell the runs of the one source that has some, if it is one."""
-        runs = [source.runs() for _, source in self._parts]
-        known = [each for each in runs if each is not None]
+        chunks = [source.chunks() for _, source in self._parts]
+        known = [each for each in chunks if each is not None]
         encoded = any(not isinstance(what, Field) for what in self.spec.values())
-        return known[0] if len(known) == 1 and (len(runs) == 1 or not encoded) else None
+        return known[0] if len(known) == 1 and (len(chunks) == 1 or not encoded) else None
 
     @property
     def reads_by_chunk(self) -> bool:
         """Whether the one source that has runs is read in them."""
-        return self.runs() is not None and any(source.reads_by_chunk for _, source in self._parts)
+        return self.chunks() is not None and any(source.reads_by_chunk for _, source in self._parts)
 
     @property
     def nbytes(self) -> int:

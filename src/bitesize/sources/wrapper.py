@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.sources.base import Source
-from bitesize.sources.rows import Into, Located, Runs
+from bitesize.sources.rows import ChunkStarts, Into, Located
 
 
 def left_out_of(sources: Iterable[Source]) -> Mapping[str, int]:
@@ -53,9 +53,9 @@ class SourceWrapper(Source):
         """Read the other fields of rows of the base."""
         self.base.read_other_fields(rows, into)
 
-    def runs(self) -> Runs | None:
+    def chunks(self) -> ChunkStarts | None:
         """Tell the runs of the base."""
-        return self.base.runs()
+        return self.base.chunks()
 
     @property
     def reads_by_chunk(self) -> bool:

@@ -156,7 +156,7 @@ class ZarrArray(Column):
         ]
 
     @property
-    def run_rows(self) -> int | None:
+    def chunk_rows(self) -> int | None:
         """Rows of a chunk."""
         return self._chunks[0]
 
