@@ -58,7 +58,7 @@ _OURS = "bitesize_peer"
 
 CASES = {
     "jpeg": Case(
-        "JPEG folder, about 500 x 375, to 224 x 224, antialiased, float32, normalised",
+        "JPEG folder, about 500 x 375, to 224 x 224, antialiased, float32, normalized",
         _PHOTOGRAPHS,
         {
             "bitesize": f"{_OURS}:images",

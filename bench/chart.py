@@ -10,7 +10,7 @@ _WIDTH, _NAME, _ROW, _TOP = 760, 250, 24, 46
 
 
 def chart(title: str, unit: str, results: dict[str, Result]) -> str:
-    """Draw the medians of all loaders that took part; ours in colour, bounds hollow."""
+    """Draw the medians of all loaders that took part; ours in color, bounds hollow."""
     shown = {peer: result for peer, result in results.items() if result.values}
     most = max(result.median for result in shown.values())
     lines = [
@@ -23,7 +23,7 @@ def chart(title: str, unit: str, results: dict[str, Result]) -> str:
     for i, (peer, result) in enumerate(sorted(shown.items(), key=lambda item: item[1].median, reverse=unit != "s")):
         top = _TOP + i * _ROW
         long = max(1.0, (_WIDTH - _NAME - 90) * result.median / most)
-        style = 'fill="none" stroke="#8b949e"' if peer.startswith("bound") else f'fill="{_colour(peer)}"'
+        style = 'fill="none" stroke="#8b949e"' if peer.startswith("bound") else f'fill="{_color(peer)}"'
         value = f"{result.median:.3g}" if unit == "s" else f"{result.median:,.0f}"
         lines.append(f'<text x="{_NAME - 8}" y="{top + 15}" text-anchor="end">{escape(peer)}</text>')
         lines.append(f'<rect x="{_NAME}" y="{top + 3}" width="{long:.1f}" height="{_ROW - 8}" rx="2" {style}/>')
@@ -31,5 +31,5 @@ def chart(title: str, unit: str, results: dict[str, Result]) -> str:
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def _colour(peer: str) -> str:
+def _color(peer: str) -> str:
     return "#2f81f7" if peer.startswith("bitesize") else "#8b949e"

@@ -30,7 +30,7 @@ def _loads(source: bs.Source, case: Case, transforms: list[Any], **options: Any)
 
 
 def images(case: Case, folder: Path, **options: Any) -> Loads:
-    """Resize and normalise."""
+    """Resize and normalize."""
     return _loads(bs.open(folder), case, [bs.Resize(case["size"]), bs.Normalize(MEAN, STD)], **options)
 
 
@@ -45,7 +45,7 @@ def images_one_thread(case: Case, folder: Path) -> Loads:
 
 
 def images_augmented(case: Case, folder: Path) -> Loads:
-    """Crop at random, flip, and normalise."""
+    """Crop at random, flip, and normalize."""
     steps = [bs.RandomResizedCrop(case["size"]), bs.Flip(), bs.Normalize(MEAN, STD)]
     return _loads(bs.open(folder), case, steps)
 

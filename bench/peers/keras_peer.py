@@ -34,7 +34,7 @@ def jpeg(case: Case, folder: Path) -> Loads:
     def load() -> Iterator[int]:
         yield from (len(x) for x, _ in data.as_numpy_iterator())
 
-    return load, "image_dataset_from_directory(shuffle=True).map(normalise, AUTOTUNE).prefetch(AUTOTUNE): not antialiased"
+    return load, "image_dataset_from_directory(shuffle=True).map(normalize, AUTOTUNE).prefetch(AUTOTUNE): not antialiased"
 
 
 def _model(case: Case, shape: tuple[int, ...]) -> Any:

@@ -18,7 +18,7 @@ Loads = tuple[Callable[[], Any], str]
 
 
 def jpeg(case: Case, folder: Path) -> Loads:
-    """Decode, resize with antialiasing, normalise."""
+    """Decode, resize with antialiasing, normalize."""
     files, side = [str(file) for file in sorted(folder.glob("*/*.jpg"))], case["size"]
 
     def read(path: Any) -> Any:

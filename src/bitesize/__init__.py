@@ -12,8 +12,8 @@ Resize, CenterCrop, RandomCrop, RandomResizedCrop
             the size of images
 Flip, Rotate90, Rotate, Shear, Translate, Zoom, Cutout
             augmentation by geometry
-Brightness, Contrast, Saturation, Hue, ColorJitter, Grayscale, Colour
-            augmentation by colour
+Brightness, Contrast, Saturation, Hue, ColorJitter, Grayscale, ColorMatrix
+            augmentation by color
 Normalize, Scale
             the range of values
 MixUp, CutMix
@@ -90,7 +90,7 @@ if TYPE_CHECKING:
     from bitesize.transforms.color import (
         Brightness,
         ColorJitter,
-        Colour,
+        ColorMatrix,
         Contrast,
         Grayscale,
         Hue,
@@ -137,7 +137,7 @@ _HOME = {
     "training.trained": ["TrainedModel", "load"],
     "transforms.base": ["Transform"],
     "transforms.color": [
-        "Brightness", "ColorJitter", "Colour", "Contrast", "Grayscale", "Hue", "Normalize", "Saturation", "Scale",
+        "Brightness", "ColorJitter", "ColorMatrix", "Contrast", "Grayscale", "Hue", "Normalize", "Saturation", "Scale",
     ],
     "transforms.crop": ["CenterCrop", "RandomCrop", "RandomResizedCrop", "Resize"],
     "transforms.erase": ["Cutout"],
@@ -160,7 +160,7 @@ __all__ = [
     "CenterCrop",
     "Checkpoint",
     "ColorJitter",
-    "Colour",
+    "ColorMatrix",
     "Contrast",
     "Cursor",
     "CutMix",

@@ -419,7 +419,7 @@ def test_bench_of_rows_that_cannot_be_read_is_an_error(tmp_path):
     assert "no row of" in run("bench", tmp_path, "--image-size", 32, "--seconds", 0.2, code=1).stderr
 
 
-def test_training_may_normalise_by_the_data(pictures, tmp_path):
+def test_training_may_normalize_by_the_data(pictures, tmp_path):
     out = tmp_path / "run"
     run("train", pictures, "--normalize", "data", "--image-size", 32, "--epochs", 1, "--model", "mlp", "--out", out)
     config = json.loads((out / "config.json").read_text())

@@ -135,7 +135,7 @@ def _split(name: str, folder: Path) -> tuple[bs.Source, bs.Source]:
     return bs.open(folder / name).split(0.5)
 
 
-def _labelled(folder: Path) -> bs.Source:
+def _labeled(folder: Path) -> bs.Source:
     return bs.open(folder / "large.npy", np.load(folder / "labels.npy"))
 
 
@@ -163,17 +163,17 @@ WAYS: dict[str, Callable[[Path], Any]] = {
     **{f"open {name}": partial(_open, name) for name in (*FILES_OF_ALL_KINDS, *OTHER_FILES)},
     **{f"split {name}": partial(_split, name) for name in FILES_OF_ALL_KINDS},
     "open a memmap": lambda folder: bs.open(np.load(folder / "large.npy", mmap_mode="r"), np.load(folder / "labels.npy")),
-    "open with labels": _labelled,
+    "open with labels": _labeled,
     "open an HDF5 data set": lambda folder: bs.open(_hdf5(folder)),
     "open a Zarr array": lambda folder: bs.open(_zarr(folder)),
     "concatenate HDF5": lambda folder: bs.concatenate([_hdf5(folder)] * 2),
     "concatenate Zarr": lambda folder: bs.concatenate([_zarr(folder)] * 2),
-    "subset": lambda folder: _labelled(folder).subset(range(2)),
-    "map_labels": lambda folder: _labelled(folder).map_labels(str),
-    "fingerprint": lambda folder: _labelled(folder).fingerprint(),
-    "chain": lambda folder: bs.chain([_labelled(folder), _labelled(folder)]),
-    "zip": lambda folder: bs.zip(left=_labelled(folder), right=_labelled(folder)),
-    "mix": lambda folder: bs.mix([_labelled(folder), _labelled(folder)], shares=[0.5, 0.5]),
+    "subset": lambda folder: _labeled(folder).subset(range(2)),
+    "map_labels": lambda folder: _labeled(folder).map_labels(str),
+    "fingerprint": lambda folder: _labeled(folder).fingerprint(),
+    "chain": lambda folder: bs.chain([_labeled(folder), _labeled(folder)]),
+    "zip": lambda folder: bs.zip(left=_labeled(folder), right=_labeled(folder)),
+    "mix": lambda folder: bs.mix([_labeled(folder), _labeled(folder)], shares=[0.5, 0.5]),
     "concatenate": lambda folder: bs.concatenate(_parts(folder)),
     "concatenate along axis 1": lambda folder: bs.concatenate(_parts(folder), axis=1),
     "stack": lambda folder: bs.stack(_parts(folder)),

@@ -63,7 +63,7 @@ def test_transparency_is_laid_over_white(kind):
     assert pixels[1, 1].tolist() == [10, 20, 30]
 
 
-def test_a_palettes_transparent_colour_is_white_too():
+def test_a_palettes_transparent_color_is_white_too():
     image = Image.new("P", (4, 4), 0)
     image.putpalette([9, 9, 9, 200, 100, 50])
     image.putpixel((0, 0), 1)
@@ -187,7 +187,7 @@ def test_the_header_is_read_without_decoding():
         assert (info.kind, info.width, info.height) == (kind, 400, 300)
 
 
-def test_a_jpeg_whose_colours_come_one_after_the_other_is_charged_for_its_coefficients():
+def test_a_jpeg_whose_colors_come_one_after_the_other_is_charged_for_its_coefficients():
     plain = read_info(memoryview(_encode(RGB, "JPEG")))
     progressive = read_info(memoryview(_encode(RGB, "JPEG", progressive=True)))
     assert (plain.buffered, progressive.buffered) == (False, True)
@@ -221,7 +221,7 @@ def test_the_longest_images_that_a_jpeg_may_be_are_read_and_made_smaller(tmp_pat
         assert np.abs(next(iter(loader))["x"][0].astype(int) - np.asarray(small)).max() <= 1
 
 
-def test_a_colour_profile_changes_no_values():
+def test_a_color_profile_changes_no_values():
     from PIL import ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()

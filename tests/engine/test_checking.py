@@ -84,7 +84,7 @@ def test_images_worth_a_look(folder):
     Image.fromarray(noise(40, 50)).save(folder / "b" / "other.gif")
     (folder / "b" / "other.gif").rename(folder / "b" / "other.jpg")
     found, reasons = _check(folder)
-    assert "one colour" in reasons.pop("red.png")
+    assert "one color" in reasons.pop("red.png")
     assert "400 x 3 pixels, an extreme shape" in reasons.pop("line.png")
     assert "1200 x 900" in reasons.pop("giant.png")
     assert "another kind" in reasons.pop("other.jpg")

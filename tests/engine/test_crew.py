@@ -93,7 +93,7 @@ def test_where_the_system_gives_no_more_threads_those_there_are_go_on(monkeypatc
     assert most <= processor_share() + 2
 
 
-def settled(monkeypatch, processors, threads, behaviour, seconds=60):
+def settled(monkeypatch, processors, threads, behavior, seconds=60):
     """How many threads work, once it has been going for a while, where so many give (rows a second, processors used, share of waiting)."""
     now = [0.0]
     monkeypatch.setattr(crew_module.time, "monotonic", lambda: now[0])
@@ -101,7 +101,7 @@ def settled(monkeypatch, processors, threads, behaviour, seconds=60):
     worked = []
     while now[0] < seconds:
         now[0] += 0.01
-        rows, used, waiting = behaviour(crew.working)
+        rows, used, waiting = behavior(crew.working)
         crew.report(rows * 0.01, used * 0.01, waiting * crew.working * 0.01)
         worked.append(crew.working)
     return float(np.median(worked[len(worked) // 2 :]))

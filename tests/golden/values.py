@@ -146,7 +146,7 @@ def saved_transforms() -> list[dict[str, Any]]:
 
 def color_matrix() -> Any:
     """Return the transform by a matrix of colors, whatever this version calls it."""
-    return getattr(bs, "ColorMatrix", None) or bs.Colour
+    return getattr(bs, "ColorMatrix", None) or bs.ColorMatrix
 
 
 def invert(x: Any) -> Any:

@@ -9,7 +9,7 @@ def draw(pixels, view, limits=(0.0, 0.0), dtype=np.float32, chw=False):
     """Draw a view of pixels into a fresh row. Scratch and row begin with what must never be seen."""
     height, width, channels = int(view.height), int(view.width), pixels.shape[2]
     shape = (channels, height, width) if chw else (height, width, channels)
-    # A neighbour on either side, which must stay as it is: rows of a batch lie side by side.
+    # A neighbor on either side, which must stay as it is: rows of a batch lie side by side.
     room = np.full((3, *shape), 77, dtype)
     drawing = plan_drawing(view, pixels.shape[1], pixels.shape[0], channels)
     scratch = np.full(drawing.scratch, np.nan, np.float32)

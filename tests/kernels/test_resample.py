@@ -66,8 +66,8 @@ def test_the_kernel_is_its_reference(seed, height, width, out_h, out_w, dtype, b
     view.kind = BICUBIC if bicubic else BILINEAR
     view.paint(tuple(random.normal(size=12)))
     expected = np.zeros((out_h, out_w, 3))
-    colour = np.array(view.colour, np.float32).reshape(3, 4)
-    resample_reference(pixels, (0, 0, width, height), BICUBIC if bicubic else BILINEAR, colour, 1.0, expected)
+    color = np.array(view.color, np.float32).reshape(3, 4)
+    resample_reference(pixels, (0, 0, width, height), BICUBIC if bicubic else BILINEAR, color, 1.0, expected)
     np.testing.assert_allclose(draw(pixels, view), expected, rtol=1e-4, atol=0.02)
 
 
@@ -188,16 +188,16 @@ def test_casting_rows_is_its_reference(types, shape, chw, plain, seed):
     before, after = types.split()
     random = np.random.default_rng(seed)
     source = (random.random((3, *shape)) * 250).astype(before)
-    colours = [] if plain else [bs.Scale(random.random() + 0.1, random.normal())]
+    colors = [] if plain else [bs.Scale(random.random() + 0.1, random.normal())]
     alpha = len(shape) == 3 and shape[2] == 4
     layout = "CHW" if chw else "HWC"
     with bs.Loader(
-        bs.open(source), batch_size=3, transforms=colours, dtype=after, layout=layout, shuffle=False, memory="8 MiB"
+        bs.open(source), batch_size=3, transforms=colors, dtype=after, layout=layout, shuffle=False, memory="8 MiB"
     ) as loader:
         out = next(iter(loader))["x"]
     expected = np.zeros(source.shape, after).reshape(3, -1, 1)
     limits = (0.0, 0.0) if after[0] == "f" else (float(np.iinfo(after).min), float(np.iinfo(after).max))
-    factor, offset = (1.0, 0.0) if plain else (colours[0].factor, colours[0].offset)
+    factor, offset = (1.0, 0.0) if plain else (colors[0].factor, colors[0].offset)
     channels = 4 if alpha else 1  # alpha is multiplied, and nothing added
     cast_rows_reference(
         source.reshape(3, -1, channels), np.full((1, channels), factor), np.array([[offset] * 3 + [0.0]])[:, :channels], limits,

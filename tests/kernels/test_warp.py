@@ -72,7 +72,7 @@ def test_rotation_is_pillows_inside_the_image(degrees, kind, filter_):
     y, x = np.mgrid[:61, :61] - 30
     inside = np.hypot(x, y) < 28
     off = np.abs(draw(pixels, view) - expected).max(axis=-1)[inside]
-    assert off.max() <= 2 if kind == BILINEAR else np.mean(off > 1) < 0.02  # a tie may fall to either neighbour
+    assert off.max() <= 2 if kind == BILINEAR else np.mean(off > 1) < 0.02  # a tie may fall to either neighbor
 
 
 @examples(40)

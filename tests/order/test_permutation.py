@@ -65,8 +65,8 @@ def evenness(rows):
     return chi_square(table), (n - 1) ** 2
 
 
-def neighbours(rows):
-    """Chi-square of how far apart, around the circle, the rows at neighbouring positions are."""
+def neighbors(rows):
+    """Chi-square of how far apart, around the circle, the rows at neighboring positions are."""
     n = rows.shape[1]
     apart = np.bincount(((rows[:, 1:] - rows[:, :-1]) % n).ravel(), minlength=n)[1:]
     return chi_square(apart), n - 2
@@ -80,15 +80,15 @@ def agreement(first, second):
 
 @pytest.mark.parametrize("make", [ours, numpys])
 @pytest.mark.parametrize("n", [3, 7, 16, 33, 100])
-def test_positions_and_neighbours_are_even(make, n):
+def test_positions_and_neighbors_are_even(make, n):
     rows = make(n, SEEDS)
-    for measure in (evenness, neighbours):
+    for measure in (evenness, neighbors):
         found, freedom = measure(rows)
         assert found < limit(max(1, freedom)), measure.__name__
 
 
 @pytest.mark.parametrize("make", [ours, numpys])
-def test_neighbouring_seeds_have_nothing_in_common(make):
+def test_neighboring_seeds_have_nothing_in_common(make):
     rows = make(50, SEEDS)
     assert agreement(rows[:-1], rows[1:]) < 5.2
     ranks = rows - rows.mean()
@@ -97,7 +97,7 @@ def test_neighbouring_seeds_have_nothing_in_common(make):
         assert abs(correlation) < 5.2 / np.sqrt(rows[shift:].size)
 
 
-def test_epochs_have_nothing_in_common_with_one_another_nor_with_neighbouring_seeds():
+def test_epochs_have_nothing_in_common_with_one_another_nor_with_neighboring_seeds():
     orders = {(seed, epoch): Order(1000, seed).rows(epoch, 0, 1000) for seed in range(12) for epoch in range(12)}
     rows = np.array(list(orders.values()))
     ranks = (rows - 499.5) / rows.std()

@@ -68,7 +68,7 @@ def test_over_epochs_a_row_comes_anywhere_in_the_epoch():
         assert ((counts - 40) ** 2 / 40).sum() < 33.7  # chi-square with 9 degrees of freedom: one in 10,000
 
 
-def test_neighbours_do_not_stay_neighbours():
+def test_neighbors_do_not_stay_neighbors():
     rows = make().rows(0, 0, 2000)
     assert (np.abs(np.diff(rows)) == 1).mean() < 0.06  # windows of 20 rows a lane would have 1 in 20 at most by chance
 

@@ -24,7 +24,7 @@ BACKEND = sys.argv[1]
 N, BATCH = 22, 4
 STEPS = -(-N // BATCH)
 X = np.arange(N, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
-Y = np.arange(N, dtype=np.float32) + 1  # 0 is what a look is recognised by, and -1 marks validation
+Y = np.arange(N, dtype=np.float32) + 1  # 0 is what a look is recognized by, and -1 marks validation
 seen: list[list[float]] = []
 
 

@@ -210,14 +210,14 @@ def test_several_labels_in_tar_files_keep_their_names_whatever_characters_they_h
         for i in range(10):
             picture = io.BytesIO()
             Image.fromarray(np.full((4, 4, 3), i, np.uint8)).save(picture, "PNG")
-            about = json.dumps({"colour": ["red", "\ud800"][i % 2]}).encode()
+            about = json.dumps({"color": ["red", "\ud800"][i % 2]}).encode()
             for kind, data in (("png", picture.getvalue()), ("cls", b"ab"[i % 2 : i % 2 + 1]), ("json", about)):
                 member = tarfile.TarInfo(f"{i}.{kind}")
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
-    source = bs.open(tmp_path / "a.tar", "kind", fields={"picture": "png", "kind": "cls", "colour": "json.colour"})
+    source = bs.open(tmp_path / "a.tar", "kind", fields={"picture": "png", "kind": "cls", "color": "json.color"})
     assert (source.main, source.label_name, source.classes) == ("picture", "kind", ("a", "b"))
-    assert source.classes_of == {"colour": ("\\ud800", "red")}
+    assert source.classes_of == {"color": ("\\ud800", "red")}
     check_source(source)
 
 

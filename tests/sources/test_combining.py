@@ -248,7 +248,7 @@ def test_tables_of_arrow_have_several_labels_and_a_column_of_parts(tmp_path, kin
     table = pa.table(
         {
             "value": [float(i) for i in rows],
-            "colour": [("red", "green")[i % 2] for i in rows],
+            "color": [("red", "green")[i % 2] for i in rows],
             "form": [("cube", "ball", "cone")[i % 3] for i in rows],
             "split": [("train", "train", "valid")[i % 3] for i in rows],
         }
@@ -267,14 +267,14 @@ def test_tables_of_arrow_have_several_labels_and_a_column_of_parts(tmp_path, kin
         bs.open(what)
     with pytest.raises(bs.NotFound, match="no rows of the part 'test': it has train, valid"):
         bs.open(what, split="test")
-    val = bs.open(what, split="val", fields=["value", "colour", "form"], labels="form")
-    assert (len(val), val.classes, val.classes_of) == (8, ("ball", "cone", "cube"), {"colour": ("green", "red")})
-    train = bs.open(what, split="train", fields=["value", "colour"])
+    val = bs.open(what, split="val", fields=["value", "color", "form"], labels="form")
+    assert (len(val), val.classes, val.classes_of) == (8, ("ball", "cone", "cube"), {"color": ("green", "red")})
+    train = bs.open(what, split="train", fields=["value", "color"])
     check_source(train)
     with bs.Loader(train, batch_size=16, memory="64 MiB", shuffle=False) as loader:
         batch = next(iter(loader))
         assert batch["value"].tolist() == [float(i) for i in rows if i % 3 < 2]
-        assert batch["colour"].tolist() == [i % 2 == 0 for i in rows if i % 3 < 2]
+        assert batch["color"].tolist() == [i % 2 == 0 for i in rows if i % 3 < 2]
         del batch
 
 
@@ -288,11 +288,11 @@ def test_a_column_that_only_happens_to_be_called_set_is_one_like_others(tmp_path
 
 
 def test_text_of_archives_is_a_label_where_it_is_asked_for(tmp_path):
-    form, colour = np.array(["cube", "ball"] * 6), np.array(["red", "green", "blue"] * 4)
-    np.savez(tmp_path / "a.npz", x=np.arange(12.0), form=form, colour=colour)
+    form, color = np.array(["cube", "ball"] * 6), np.array(["red", "green", "blue"] * 4)
+    np.savez(tmp_path / "a.npz", x=np.arange(12.0), form=form, color=color)
     assert list(bs.open(tmp_path / "a.npz").spec) == ["x"]
-    source = bs.open(tmp_path / "a.npz", "form", fields=["x", "form", "colour"])
-    assert (source.classes, source.classes_of) == (("ball", "cube"), {"colour": ("blue", "green", "red")})
+    source = bs.open(tmp_path / "a.npz", "form", fields=["x", "form", "color"])
+    assert (source.classes, source.classes_of) == (("ball", "cube"), {"color": ("blue", "green", "red")})
     check_source(source)
 
 

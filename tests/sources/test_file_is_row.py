@@ -99,7 +99,7 @@ def test_a_label_for_each_file_makes_each_a_row(tmp_path, write):
         assert ("file_is_row=False" in check) == (write in (hdf5, zarr))
 
 
-def test_files_with_labels_of_their_own_are_not_labelled_twice(tmp_path):
+def test_files_with_labels_of_their_own_are_not_labeled_twice(tmp_path):
     h5py = pytest.importorskip("h5py")
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -36,18 +36,18 @@ def test_a_loader_draws_in_exact_shares_and_every_row_comes(parts):
 def test_files_of_images_mix_and_a_bad_one_is_replaced_within_its_source(tmp_path):
     from PIL import Image
 
-    for folder, colour, count in (("red", (255, 0, 0), 8), ("blue", (0, 0, 255), 4)):
+    for folder, color, count in (("red", (255, 0, 0), 8), ("blue", (0, 0, 255), 4)):
         (tmp_path / folder).mkdir()
         for i in range(count):
-            Image.new("RGB", (20, 20), colour).save(tmp_path / folder / f"{i}.png")
+            Image.new("RGB", (20, 20), color).save(tmp_path / folder / f"{i}.png")
     (tmp_path / "blue" / "2.png").write_bytes(b"damaged")
     mixed = bs.mix([bs.open(tmp_path / "red"), bs.open(tmp_path / "blue")], [0.5, 0.5])
     assert mixed.describe(9).endswith("1.png")
     with bs.Loader(mixed, batch_size=6, memory="16 MiB", on_error="skip", max_bad=0.5) as loader:
-        colours = np.concatenate([batch["x"][:, 0, 0].copy() for _ in range(84) for batch in loader])
+        colors = np.concatenate([batch["x"][:, 0, 0].copy() for _ in range(84) for batch in loader])
         assert [bad.row for bad in loader.bad] == [10]
-    assert len(colours) == 84 * 12
-    assert abs(int((colours[:, 0] == 255).sum()) - 42 * 12) <= 8  # the last period of 1,000 is cut
+    assert len(colors) == 84 * 12
+    assert abs(int((colors[:, 0] == 255).sum()) - 42 * 12) <= 8  # the last period of 1,000 is cut
 
 
 def test_files_of_one_header_are_located_together(tmp_path):

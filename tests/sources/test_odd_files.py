@@ -1,4 +1,4 @@
-"""Files that hold something else than their first rows or their neighbours promise: an error, and never other values."""
+"""Files that hold something else than their first rows or their neighbors promise: an error, and never other values."""
 
 import contextlib
 import io

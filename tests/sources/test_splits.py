@@ -178,8 +178,8 @@ def test_groups_by_folder_do_not_depend_on_what_classes_are_called_or_whether_th
         bs.zip(source, depth=bs.open(np.zeros(48))),
     ):
         assert groups_of(other, "folder").tolist() == expected
-    labelled = bs.open([tmp_path / "ill" / "p0" / "0.png", tmp_path / "well" / "p3" / "1.png"], labels=["a", "b"])
-    assert groups_of(labelled, "folder").tolist() == ["p0", "p3"]  # one folder for each label: folders of classes
+    labeled = bs.open([tmp_path / "ill" / "p0" / "0.png", tmp_path / "well" / "p3" / "1.png"], labels=["a", "b"])
+    assert groups_of(labeled, "folder").tolist() == ["p0", "p3"]  # one folder for each label: folders of classes
     plain = bs.open([tmp_path / "ill" / f"p{i}" / "0.png" for i in range(3)])
     assert groups_of(plain, "folder").tolist() == ["p0", "p1", "p2"]
 
@@ -263,11 +263,11 @@ def test_every_row_is_in_exactly_one_validation_fold_and_classes_are_even(k, see
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("labelled", [True, False])
-def test_folds_keep_groups_whole_and_are_even(seed, labelled):
+@pytest.mark.parametrize("labeled", [True, False])
+def test_folds_keep_groups_whole_and_are_even(seed, labeled):
     random = np.random.default_rng(seed)
     groups = random.integers(0, 60, 1200)
-    labels = random.choice(3, 1200, p=[0.7, 0.2, 0.1]) if labelled else None
+    labels = random.choice(3, 1200, p=[0.7, 0.2, 0.1]) if labeled else None
     folds = numbered(1200, labels).folds(5, seed=seed, by=groups)
     assert sorted(row for _, val in folds for row in rows_of(val)) == list(range(1200))
     for train, val in folds:

@@ -1,6 +1,6 @@
 """Run on one Keras backend: training that is broken off and goes on ends bit for bit as one that never was. See test_checkpoint.py.
 
-Everything that has a memory takes part: dropout, batch normalisation, averaged weights, Adam, a falling learning rate,
+Everything that has a memory takes part: dropout, batch normalization, averaged weights, Adam, a falling learning rate,
 early stopping, metrics, augmentation.
 """
 

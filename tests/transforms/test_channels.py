@@ -152,7 +152,7 @@ def test_what_is_the_same_for_all_channels_needs_no_colors(geometry, transform):
 
 @pytest.mark.parametrize(
     "transform",
-    [bs.Hue(), bs.Saturation(), bs.Grayscale(), bs.ColorJitter(hue=0.1), bs.Colour((1.0, 0, 0, 0) * 3)],
+    [bs.Hue(), bs.Saturation(), bs.Grayscale(), bs.ColorJitter(hue=0.1), bs.ColorMatrix((1.0, 0, 0, 0) * 3)],
     ids=lambda transform: type(transform).__name__,
 )
 @pytest.mark.parametrize("channels", [1, 2, 5])
@@ -165,9 +165,9 @@ def test_a_fill_has_a_number_a_channel():
     x = values((1, 5, 7, 6), "u1")
     got = draw(x, bs.CenterCrop(9, fill=(1, 2, 3, 4, 5, 6)))
     assert got[0, 0, 0].tolist() == [1, 2, 3, 4, 5, 6]
-    with pytest.raises(BadSetting, match="a colour is one number, or 6 for images of 6 channels"):
+    with pytest.raises(BadSetting, match="a color is one number, or 6 for images of 6 channels"):
         draw(x, bs.CenterCrop(9, fill=(1, 2, 3)))
-    with pytest.raises(BadSetting, match="a colour is one number, or 3 for images of 3 channels"):
+    with pytest.raises(BadSetting, match="a color is one number, or 3 for images of 3 channels"):
         draw(x[..., :3].copy(), bs.Cutout(fill=(1, 2)))
 
 

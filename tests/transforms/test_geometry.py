@@ -61,7 +61,7 @@ class TestResize:
         pixels = noise(height, width)
         out = one(pixels, bs.Resize((30, 20), interpolation="nearest"))
         rows, columns = (np.arange(30) + 0.5) * height / 30, (np.arange(20) + 0.5) * width / 20
-        # Where a centre falls between two pixels either is right.
+        # Where a center falls between two pixels either is right.
         choices = [
             pixels[np.ix_((rows + dy).astype(int), (columns + dx).astype(int))]
             for dy in (-1e-6, 1e-6)
@@ -142,13 +142,13 @@ def test_translate_moves_and_zoom_enlarges():
     assert (shrunk[:10] == 8).all()
 
 
-def test_one_image_has_one_colour_around_it():
+def test_one_image_has_one_color_around_it():
     with pytest.raises(bs.BadSetting, match="name two"):
         one(noise(9, 9), bs.Rotate(10, fill=1), bs.Shear(5, fill=2))
     one(noise(9, 9), bs.Resize(8, fill=4), bs.Shear(5, fill=2))  # a plain Resize shows nothing around
 
 
-def test_cutout_hides_a_rectangle_of_its_share_and_colours_apply_to_it_afterwards():
+def test_cutout_hides_a_rectangle_of_its_share_and_colors_apply_to_it_afterwards():
     pixels = np.full((50, 60, 3), 100, np.uint8)
     out = many(pixels, 300, bs.Cutout((0.1, 0.2), p=0.75, fill=(0, 10, 20)))
     hidden = (out == (0, 10, 20)).all(axis=-1)

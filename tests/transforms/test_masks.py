@@ -35,7 +35,7 @@ def _open(folders):
     return bs.open(folders / "images", labels=folders / "masks")
 
 
-def test_a_mask_gets_the_geometry_of_its_image_and_none_of_its_colour(folders):
+def test_a_mask_gets_the_geometry_of_its_image_and_none_of_its_color(folders):
     geometry = [step for step in STEPS if not isinstance(step, bs.ColorJitter | bs.Normalize)]
     with bs.Loader(_open(folders), batch_size=12, transforms=geometry, memory="32 MiB", dtype="float32") as loader:
         for _ in range(3):
@@ -117,7 +117,7 @@ def test_masks_without_an_image_are_counted(folders):
     assert _open(folders).left_out["masks without an image"] == 1
 
 
-def test_a_mask_of_another_size_or_with_colours_is_a_bad_row(folders):
+def test_a_mask_of_another_size_or_with_colors_is_a_bad_row(folders):
     Image.fromarray(noise(60, 80)).save(folders / "masks" / "street" / "0.png")
     Image.fromarray(np.zeros((61, 80), np.uint8)).save(folders / "masks" / "street" / "1.png")
     for row, problem in ((0, "one number a pixel"), (1, "61 pixels, and its image is 80 x 70")):

@@ -26,7 +26,7 @@ WRITTEN = [
     "Normalize('imagenet')",
     "Normalize((0.1, 0.2, 0.3), std=0.5)",
     "Scale(0.00392156862745098)",
-    "Colour((0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0))",
+    "Color((0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0))",
     "Brightness()",
     "Contrast(amount=0.4)",
     "Saturation(amount=(0.0, 1.0))",
@@ -94,7 +94,7 @@ def test_numpys_numbers_are_taken_as_numbers(given, plain):
     "make",
     [
         lambda: bs.Normalize(None, 1), lambda: bs.Normalize(0.5, "a"), lambda: bs.Normalize((), ()), lambda: bs.Scale("a"),
-        lambda: bs.Scale((1,)), lambda: bs.Scale(10**400), lambda: bs.Colour(None), lambda: bs.Colour(("a",) * 12),
+        lambda: bs.Scale((1,)), lambda: bs.Scale(10**400), lambda: bs.ColorMatrix(None), lambda: bs.ColorMatrix(("a",) * 12),
         lambda: bs.Resize(8, interpolation=[]), lambda: bs.Rotate(10**400), lambda: bs.Map(len, fields=None),
         lambda: bs.Rotate90(1.0), lambda: bs.CutMix(True), lambda: from_dict({"name": ["a"]}), lambda: from_dict("Flip"),
     ],

@@ -59,10 +59,12 @@ def test_floats_are_taken_as_they_are():
     np.testing.assert_allclose(_one(x[..., 0, 0], [bs.Scale(3)]), x[0, :, 0, 0] * 3, rtol=1e-6)
 
 
-def test_a_colour_matrix_mixes_channels(image):
+def test_a_color_matrix_mixes_channels(image):
     pixels = np.asarray(Image.open(image)).astype(np.float64)
     matrix = (0, 0, 1, -103.939, 0, 1, 0, -116.779, 1, 0, 0, -123.68)
-    np.testing.assert_allclose(_one([image], [bs.Colour(matrix)]), pixels[..., ::-1] - [103.939, 116.779, 123.68], atol=1e-3)
+    np.testing.assert_allclose(
+        _one([image], [bs.ColorMatrix(matrix)]), pixels[..., ::-1] - [103.939, 116.779, 123.68], atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", "int16"])
@@ -174,7 +176,7 @@ def test_a_random_crop_stays_within_the_image_and_its_area():
         lambda: bs.Map(len, output="float32"),
         lambda: bs.RandomResizedCrop(8, scale=(0.5, 0.1)),
         lambda: bs.RandomResizedCrop(8, ratio=(0, 1)),
-        lambda: bs.Colour((1, 2, 3)),
+        lambda: bs.ColorMatrix((1, 2, 3)),
     ],
     ids=range(40),
 )

@@ -140,7 +140,7 @@ def test_normalize_by_the_data_follows_a_scale(scale, dtype):
 
 
 def test_normalize_by_the_data_is_of_values_as_stored():
-    for before in (bs.Normalize(0.5, 0.25), bs.Colour((0.5, 0, 0, 0) * 3)):
+    for before in (bs.Normalize(0.5, 0.25), bs.ColorMatrix((0.5, 0, 0, 0) * 3)):
         with pytest.raises(BadSetting, match=r'Normalize\("data"\) is of values as stored, and .* before it changes them'):
             draw(BYTES, before, bs.Normalize("data"))
 

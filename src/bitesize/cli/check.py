@@ -133,7 +133,7 @@ def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where:
 
 
 def _bad(places: Iterable[Place], named: Callable[[Place], str]) -> list[str]:
-    """Write bad rows; neighbours that are bad for one reason, as those of a damaged chunk, in one line."""
+    """Write bad rows; neighbors that are bad for one reason, as those of a damaged chunk, in one line."""
     lines = []
     for _, alike in groupby(enumerate(places), lambda each: (each[1].part, each[1].row - each[0], each[1].reason)):
         group = [place for _, place in alike]

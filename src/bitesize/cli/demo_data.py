@@ -1,7 +1,7 @@
-"""The demo's pictures: made here, learnable, and not by their colours alone.
+"""The demo's pictures: made here, learnable, and not by their colors alone.
 
 Each shows one to three smooth "pebbles" before clouds of noise under uneven light. The pebbles of one class are
-striped, of the other checked; colours, places, sizes, directions and light are drawn alike for both, and stripes and
+striped, of the other checked; colors, places, sizes, directions and light are drawn alike for both, and stripes and
 checks cover the same share of a pebble. A thumbnail of 8 x 8 pixels averages the pattern away.
 """
 

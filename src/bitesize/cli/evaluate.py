@@ -44,7 +44,7 @@ def evaluate(
     action: Any = parse_on_error(on_error)
     folder = open_run(run)
     config = {**folder.config(), "classes": folder.classes()}
-    source = open_for_run(config, data, opening.settings, labels=opening.labels, split=opening.split, labelled=True)
+    source = open_for_run(config, data, opening.settings, labels=opening.labels, split=opening.split, labeled=True)
     if part not in (None, "val", "train"):
         raise BadSetting(f"--part is val or train, not {part!r}")
     split = split_of(folder.path, config, data, source)

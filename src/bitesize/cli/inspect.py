@@ -82,7 +82,9 @@ def _steps(source: Source, image_size: int | None, run: str | None) -> list[Any]
         return list(geometry(source, image_size, augment=True))
     saved = [from_dict(settings) for settings in open_run(run, uses_model=False).config()["train_transforms"]]
     return [
-        step for step in saved if isinstance(step, Transform) and not isinstance(step, bs.Normalize | bs.Scale | bs.Colour)
+        step
+        for step in saved
+        if isinstance(step, Transform) and not isinstance(step, bs.Normalize | bs.Scale | bs.ColorMatrix)
     ]
 
 
@@ -105,7 +107,7 @@ def _drawn(source: Source, steps: list[Any], epoch: int, seed: int) -> tuple[lis
 
 
 def _as_picture(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring an image of any type to 8-bit colours; floats by their own range."""
+    """Bring an image of any type to 8-bit colors; floats by their own range."""
     import numpy as np
 
     values = pixels[..., :3]

@@ -1,4 +1,4 @@
-"""`bitesize stats`: what the values of data are like, and the line to normalise them with."""
+"""`bitesize stats`: what the values of data are like, and the line to normalize them with."""
 
 from __future__ import annotations
 

@@ -15,11 +15,11 @@ class ImageInfo(NamedTuple):
     width, height : int
         Pixels as stored, before any turning.
     channels : int
-        Components as stored: 1 gray, 3 colour, 4 CMYK or alpha.
+        Components as stored: 1 gray, 3 color, 4 CMYK or alpha.
     orientation : int
         EXIF orientation, 1 to 8; 1 is upright.
     buffered : bool
-        Whether it is a JPEG of several scans (progressive, or its colours apart), which needs memory for all coefficients.
+        Whether it is a JPEG of several scans (progressive, or its colors apart), which needs memory for all coefficients.
     plain : bool
         Whether it is gray or RGB of 8 bits without transparency, so that decoding needs no conversion.
     bits : int

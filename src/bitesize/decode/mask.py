@@ -1,4 +1,4 @@
-"""Masks: label images, decoded to their numbers and never to colours."""
+"""Masks: label images, decoded to their numbers and never to colors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def decode_mask(data: memoryview, info: ImageInfo, dtype: np.dtype[Any], buffer:
     Raises
     ------
     BadFile
-        If it is damaged, has colours, or numbers that ``dtype`` cannot hold.
+        If it is damaged, has colors, or numbers that ``dtype`` cannot hold.
     """
     if info.kind == "JPEG":
         raise BadFile("a JPEG changes the numbers of a mask: save masks as PNG")

@@ -19,11 +19,11 @@ from bitesize.transforms.crop import Resize
 
 # Bytes that finding rows of the same contents takes a row, beside what is noted while reading.
 _SORTING = 40
-# Images are looked at in this size: one colour is one colour at any.
+# Images are looked at in this size: one color is one color at any.
 _SIDE = 16
 # A picture of so many times the pixels of the middle one, or as few, is worth a look; and one of such a shape.
 _TIMES_THE_MEDIAN, _ASPECT, _SMALL_SIDE = 50, 20, 8
-# The most frequent class has so many times the rows of the least frequent: training will favour it.
+# The most frequent class has so many times the rows of the least frequent: training will favor it.
 _UNBALANCED = 10
 
 # An image of 16 bits that uses less than this part of its range was probably made of 12 bits or fewer.
@@ -58,7 +58,7 @@ class Findings:
     leaks : tuple of tuples of Place
         Rows of the same contents in several parts: a model is measured by what it was trained on.
     suspicious : tuple of Place
-        Rows that can be read, and may not be meant: of one colour, NaN or infinite, of extreme size, of another kind than their
+        Rows that can be read, and may not be meant: of one color, NaN or infinite, of extreme size, of another kind than their
         name says, of 16 bits that use a small part of their range.
     classes : Mapping of str to (Mapping of str to int)
         Rows of each class in each part; empty where there are none.
@@ -181,7 +181,7 @@ def _suspicious(name: str, part: Source, seen: RowFacts) -> list[Place]:
         reasons = []
         width, height = seen.sides[row].tolist()
         if seen.plain[row]:
-            reasons.append("of one colour" if known[row] else "all values are the same")
+            reasons.append("of one color" if known[row] else "all values are the same")
         if narrow[row]:
             reasons.append(_of_narrow_range(part, seen, row))
         if seen.odd[row]:

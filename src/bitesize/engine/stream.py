@@ -66,5 +66,5 @@ class BatchStream:
         # One item whenever something has changed for who waits. No Condition: Ctrl-C within its wait leaves the lock undone.
         self.changed: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.ready: dict[tuple[int, int], PendingBatch] = {}
-        self.cancelled = False
+        self.canceled = False
         self.held = held

@@ -80,7 +80,7 @@ class Engine:
         """Begin at a place; goes on with the present run where that is its next batch."""
         self.check()
         run = self.run
-        if run is None or run.cancelled or run.taken != (epoch, position):
+        if run is None or run.canceled or run.taken != (epoch, position):
             self.cancel()
             run = self.run = BatchStream(epoch, position, self._hold(epoch, position))
             self._wanted.put(None)
@@ -122,7 +122,7 @@ class Engine:
         if run is None or which not in (None, run):
             return
         with run.lock:
-            run.cancelled = True
+            run.canceled = True
             dropped, run.ready = list(run.ready.values()), {}
             run.changed.put(None)
         if run.held is not None:
@@ -153,7 +153,7 @@ class Engine:
         Stalled
             If nothing moves.
         LoaderClosed
-            If the run was cancelled meanwhile.
+            If the run was canceled meanwhile.
         """
         self.check()
         key = run.taken
@@ -162,7 +162,7 @@ class Engine:
         collected = False
         while True:
             with run.lock:
-                if run.cancelled or ended():
+                if run.canceled or ended():
                     raise LoaderClosed(
                         "this iterator has ended: a newer one of the same loader took its place, or it was closed"
                     )
@@ -322,7 +322,7 @@ class Engine:
                     return load
                 filling = self._current
                 if filling is not None and filling.begun < filling.step.rows.size:
-                    if not filling.run.cancelled:
+                    if not filling.run.canceled:
                         start = filling.begun
                         filling.begun = min(start + self.pipeline.bite, filling.step.rows.size)
                         if filling.run.held is not None:
@@ -343,7 +343,7 @@ class Engine:
 
     def _begin(self, slot: Slot, scratch: Scratch) -> PendingBatch | None:
         run = self.run
-        if run is None or run.cancelled:
+        if run is None or run.canceled:
             self.ring.free.put(slot)
             self._wanted.get()
             return None
@@ -388,7 +388,7 @@ class Engine:
         if held is not None:
             self.pipeline.source.using(held)  # type: ignore[attr-defined]
         try:
-            if filling.error is None and not filling.run.cancelled:
+            if filling.error is None and not filling.run.canceled:
                 self._fill_rows(filling, bite, scratch)
         except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
             if not isinstance(error, BitesizeError):  # ours name file and row themselves
@@ -447,13 +447,13 @@ class Engine:
             filling.pending -= rows
             if filling.pending > 0:
                 return
-        if filling.error is None and not run.cancelled:
+        if filling.error is None and not run.canceled:
             try:
                 self.pipeline.finish(filling.slot.arrays, filling.step.rows.size, self._key(filling.step, 0), scratch)
             except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
                 filling.error = error
         with run.lock:
-            if not run.cancelled:
+            if not run.canceled:
                 filling.token = filling.slot.filled(self.ring.free)
                 run.ready[filling.step.epoch, filling.step.position] = filling
                 run.changed.put(None)

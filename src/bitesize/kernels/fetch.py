@@ -10,7 +10,7 @@ from bitesize.kernels.cast import cast_row
 from bitesize.kernels.jit import jit
 from bitesize.kernels.libc import close_all, copy_bytes, open_file, read_fully, size_of
 
-# Files that are open at a time in one call: rows of one file need not be neighbours.
+# Files that are open at a time in one call: rows of one file need not be neighbors.
 MOST_OPEN = 32
 
 

@@ -24,5 +24,5 @@ def resample_values(width: int, channels: int, x_taps: int, y_taps: int, out_h: 
 
 
 def line_values(channels: int, out_w: int) -> int:
-    """Tell how many float32 of scratch `warp` needs: one line of the output, and its colours."""
+    """Tell how many float32 of scratch `warp` needs: one line of the output, and its colors."""
     return out_w * channels + 24

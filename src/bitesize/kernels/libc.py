@@ -142,7 +142,7 @@ def close_all(files: Any) -> None:
 
 @jit
 def read_rows(file: int, offsets: Any, places: Any, out: Any) -> int:
-    """Read rows of an open file; neighbours that stay neighbours in one read.
+    """Read rows of an open file; neighbors that stay neighbors in one read.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""One pass from decoded pixels to the batch: antialiased resampling, colour, cast and layout.
+"""One pass from decoded pixels to the batch: antialiased resampling, color, cast and layout.
 
 The filter is Pillow's (a triangle or a cubic that widens when shrinking), computed in float32 without rounding between
 the two directions. For each output line the vertical taps are summed over the whole width, a loop the compiler
-vectorises; then come the horizontal taps, the colour and the cast. Flips, quarter turns and channel order are distances
+vectorises; then come the horizontal taps, the color and the cast. Flips, quarter turns and channel order are distances
 in ``out``, so there is one kernel.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bitesize.kernels.filters import BILINEAR, LINES, SUPPORT
 from bitesize.kernels.jit import jit
-from bitesize.kernels.store import arrange_colours, store_line
+from bitesize.kernels.store import arrange_colors, store_line
 from bitesize.kernels.vector import sum_taps, sum_taps_mixed
 
 
@@ -40,9 +40,9 @@ def _fill_weights(start: float, end: float, source: int, kind: int, most: int, f
     stretch = max(1.0, scale)
     support = (1.0 if kind == 0 else 2.0) * stretch
     for i in range(size):
-        centre = start + (i + 0.5) * scale
-        low = max(0, math.floor(centre - support + 0.5))
-        high = min(source, math.floor(centre + support + 0.5))
+        center = start + (i + 0.5) * scale
+        low = max(0, math.floor(center - support + 0.5))
+        high = min(source, math.floor(center + support + 0.5))
         low = min(low, source - 1)
         high = min(max(high, low + 1), low + most)
         begin = min(low, source - most)  # at the far edge, weights of 0 come first
@@ -50,7 +50,7 @@ def _fill_weights(start: float, end: float, source: int, kind: int, most: int, f
         for k in range(most):
             w = 0.0
             if low <= begin + k < high:
-                w = tap_weight(abs((begin + k - centre + 0.5) / stretch), kind)
+                w = tap_weight(abs((begin + k - center + 0.5) / stretch), kind)
             weights[i * most + k] = w
             total += w
         if total == 0.0:  # a box wholly outside: the nearest pixel
@@ -108,7 +108,7 @@ def _sum_lines(source: Any, top: int, weights: Any, row: Any) -> None:
 
 @jit
 def _sum_across(
-    rows: Any, apart: int, channels: int, first: Any, weights: Any, most: int, mirrored: bool, mixes: bool, colours: Any,
+    rows: Any, apart: int, channels: int, first: Any, weights: Any, most: int, mirrored: bool, mixes: bool, colors: Any,
     lines: Any, lines_apart: int
 ) -> None:  # fmt: skip
     """Sum weighted pixels of `LINES` rows into as many lines; of a mirrored image, from the last pixel back."""
@@ -117,23 +117,23 @@ def _sum_across(
         x = size - 1 - i if mirrored else i
         start, at = first[x] * channels, x * most
         if mixes:
-            sum_taps_mixed(rows, apart, start, channels, weights, at, most, colours, lines, lines_apart, i * channels)
+            sum_taps_mixed(rows, apart, start, channels, weights, at, most, colors, lines, lines_apart, i * channels)
         elif channels >= 3:
-            sum_taps(rows, apart, start, channels, weights, at, most, colours, lines, lines_apart, i * channels)
+            sum_taps(rows, apart, start, channels, weights, at, most, colors, lines, lines_apart, i * channels)
         else:
             for r in range(LINES):
                 total = np.float32(0.0)
                 for k in range(most):
                     total += weights[x * most + k] * rows[r * apart + first[x] + k]
-                lines[r * lines_apart + i] = total * colours[0] + colours[4]
+                lines[r * lines_apart + i] = total * colors[0] + colors[4]
 
 
 @jit
 def resample(
-    source: Any, box: Any, kind: int, taps: Any, colour: Any, alpha: float, limits: Any, code: int, scratch: Any,
+    source: Any, box: Any, kind: int, taps: Any, color: Any, alpha: float, limits: Any, code: int, scratch: Any,
     out: Any, place: Any
 ) -> None:  # fmt: skip
-    """Resample ``source`` within ``box``, apply the colour matrix, and store.
+    """Resample ``source`` within ``box``, apply the color matrix, and store.
 
     Parameters
     ----------
@@ -145,8 +145,8 @@ def resample(
         `BILINEAR` or `BICUBIC`.
     taps
         Two integers, by `filters.taps`, for x and y.
-    colour, alpha
-        See `arrange_colours`.
+    color, alpha
+        See `arrange_colors`.
     limits, code, out
         See `store_line`.
     scratch
@@ -165,10 +165,10 @@ def resample(
     y_weights, scratch = scratch[: out_h * y_taps], scratch[out_h * y_taps :]
     x_first, scratch = scratch[:out_w].view(np.int32), scratch[out_w:]
     y_first, scratch = scratch[:out_h].view(np.int32), scratch[out_h:]
-    colours, scratch = scratch[:20], scratch[20:]
+    colors, scratch = scratch[:20], scratch[20:]
     _fill_weights(box[0], box[2], width, kind, x_taps, x_first, x_weights)
     _fill_weights(box[1], box[3], height, kind, y_taps, y_first, y_weights)
-    mixes = arrange_colours(colour, alpha, channels, colours)
+    mixes = arrange_colors(color, alpha, channels, colors)
     begin, end = x_first[0] * channels, (x_first[out_w - 1] + x_taps) * channels
     for i in range(out_w):
         x_first[i] -= x_first[0] if i else 0
@@ -182,7 +182,7 @@ def resample(
         for r in range(count):
             y = top + r
             _sum_lines(pixels, y_first[y], y_weights[y * y_taps : (y + 1) * y_taps], rows[r * long : r * long + size])
-        _sum_across(rows, long, channels, x_first, x_weights, x_taps, mirrored, mixes, colours, lines, wide)
+        _sum_across(rows, long, channels, x_first, x_weights, x_taps, mirrored, mixes, colors, lines, wide)
         for r in range(count):
             line = lines[r * wide : (r + 1) * wide]
             store_line(line, channels, out_w, limits, code, out, at + (top + r) * line_step, step, apart)
@@ -192,7 +192,7 @@ def resample_reference(
     source: NDArray[Any],
     box: tuple[float, float, float, float],
     kind: int,
-    colour: NDArray[np.float32],
+    color: NDArray[np.float32],
     alpha: float,
     out: NDArray[Any],
 ) -> None:
@@ -202,9 +202,9 @@ def resample_reference(
     wy = _matrix(box[1], box[3], height, out.shape[0], kind)
     pixels = np.einsum("yh,xw,hwc->yxc", wy, wx, source.astype(np.float64))
     if channels == 1:
-        out[...] = colour[0, 0] * pixels + colour[0, 3]
+        out[...] = color[0, 0] * pixels + color[0, 3]
     else:
-        out[..., :3] = pixels[..., :3] @ colour[:, :3].T + colour[:, 3]
+        out[..., :3] = pixels[..., :3] @ color[:, :3].T + color[:, 3]
         out[..., 3:] = pixels[..., 3:] * alpha
 
 
@@ -212,11 +212,11 @@ def _matrix(start: float, end: float, source: int, size: int, kind: int) -> NDAr
     scale = (end - start) / size
     stretch = max(1.0, scale)
     support = SUPPORT[kind] * stretch
-    centres = start + (np.arange(size) + 0.5) * scale
+    centers = start + (np.arange(size) + 0.5) * scale
     pixels = np.arange(source)
-    weights = weight_reference((pixels[None] - centres[:, None] + 0.5) / stretch, kind)
-    low = np.maximum(0, np.floor(centres - support + 0.5))
-    high = np.minimum(source, np.floor(centres + support + 0.5))
+    weights = weight_reference((pixels[None] - centers[:, None] + 0.5) / stretch, kind)
+    low = np.maximum(0, np.floor(centers - support + 0.5))
+    high = np.minimum(source, np.floor(centers + support + 0.5))
     weights = np.where((pixels >= low[:, None]) & (pixels < high[:, None]), weights, 0.0)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 

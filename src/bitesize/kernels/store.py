@@ -1,4 +1,4 @@
-"""The end of every kernel: colour one line of float32 pixels, and store it in the batch's type and layout."""
+"""The end of every kernel: color one line of float32 pixels, and store it in the batch's type and layout."""
 
 from __future__ import annotations
 
@@ -15,53 +15,49 @@ _LARGE = 32_768
 
 
 @jit
-def arrange_colours(colour: Any, alpha: float, channels: int, colours: Any) -> bool:
-    """Arrange a colour matrix as `sum_taps` and `colour_line` take it; tell whether it mixes channels.
+def arrange_colors(color: Any, alpha: float, channels: int, colors: Any) -> bool:
+    """Arrange a color matrix as `sum_taps` and `color_line` take it; tell whether it mixes channels.
 
     Parameters
     ----------
-    colour
-        12 floats, row by row: ``out = colour[:, :3] @ rgb + colour[:, 3]``. One channel uses the first row only.
+    color
+        12 floats, row by row: ``out = color[:, :3] @ rgb + color[:, 3]``. One channel uses the first row only.
     alpha
         Factor of a fourth channel.
     channels
         1, 3 or 4.
-    colours
+    colors
         (20,) float32, filled: what each of four channels is multiplied by, and what is added; then what each takes from
         the first, the second and the third, where channels are mixed.
     """
     mixes = False
-    colours[:] = np.float32(0.0)
+    colors[:] = np.float32(0.0)
     for c in range(3):
-        colours[4 + c] = np.float32(colour[4 * c + 3])
+        colors[4 + c] = np.float32(color[4 * c + 3])
         for i in range(3):
-            colours[8 + 4 * i + c] = np.float32(colour[4 * c + i])
-            mixes = mixes or (channels >= 3 and i != c and colour[4 * c + i] != 0.0)
-    colours[3] = np.float32(alpha)
+            colors[8 + 4 * i + c] = np.float32(color[4 * c + i])
+            mixes = mixes or (channels >= 3 and i != c and color[4 * c + i] != 0.0)
+    colors[3] = np.float32(alpha)
     if not mixes:
         for c in range(3):
-            colours[c] = np.float32(colour[5 * c])
+            colors[c] = np.float32(color[5 * c])
     return mixes
 
 
 @jit
-def colour_line(line: Any, channels: int, width: int, mixes: bool, colours: Any) -> None:
-    """Apply colours, by `arrange_colours`, to a line of pixels in place."""
+def color_line(line: Any, channels: int, width: int, mixes: bool, colors: Any) -> None:
+    """Apply colors, by `arrange_colors`, to a line of pixels in place."""
     for x in range(width):
         j = x * channels
         if mixes:
             r, g, b = line[j], line[j + 1], line[j + 2]
             for c in range(channels):
                 line[j + c] = (
-                    line[j + c] * colours[c]
-                    + colours[4 + c]
-                    + colours[8 + c] * r
-                    + colours[12 + c] * g
-                    + colours[16 + c] * b
+                    line[j + c] * colors[c] + colors[4 + c] + colors[8 + c] * r + colors[12 + c] * g + colors[16 + c] * b
                 )
         else:
             for c in range(channels):
-                line[j + c] = line[j + c] * colours[c] + colours[4 + c]
+                line[j + c] = line[j + c] * colors[c] + colors[4 + c]
 
 
 @jit

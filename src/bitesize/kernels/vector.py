@@ -92,13 +92,13 @@ def _sum_taps(mixes: bool) -> Callable[..., Any]:
 
         zeros = ir.Constant(_VECTOR, [0.0] * _LANES)
         _, *sums = e.loop(count, 1, [(index, ir.Constant(index, 0)), *[(_VECTOR, zeros)] * LINES], add_tap)
-        colours = [e.load(e.pointer(7, ir.Constant(index, _LANES * i))) for i in range(5 if mixes else 2)]
+        colors = [e.load(e.pointer(7, ir.Constant(index, _LANES * i))) for i in range(5 if mixes else 2)]
         target = e.pointer(8, at)
         for r, total in enumerate(sums):
-            coloured = e.fused(total, colours[0], colours[1])
+            colored = e.fused(total, colors[0], colors[1])
             for i in range(3 if mixes else 0):
-                coloured = e.fused(e.spread(total, i), colours[2 + i], coloured)
-            e.store(coloured, builder.gep(target, [builder.mul(lines_apart, ir.Constant(index, r))]))
+                colored = e.fused(e.spread(total, i), colors[2 + i], colored)
+            e.store(colored, builder.gep(target, [builder.mul(lines_apart, ir.Constant(index, r))]))
         return context.get_dummy_value()
 
     return emit
@@ -106,38 +106,38 @@ def _sum_taps(mixes: bool) -> Callable[..., Any]:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def sum_taps(
-    context: Any, rows: Any, apart: Any, start: Any, step: Any, weights: Any, first: Any, count: Any, colours: Any,
+    context: Any, rows: Any, apart: Any, start: Any, step: Any, weights: Any, first: Any, count: Any, colors: Any,
     lines: Any, lines_apart: Any, at: Any
 ) -> Any:  # fmt: skip
-    """Sum ``count`` weighted pixels of each of `LINES` rows, colour, and store.
+    """Sum ``count`` weighted pixels of each of `LINES` rows, color, and store.
 
     For each row r and each of four lanes::
 
         total = sum(weights[first + k] * rows[r * apart + start + k * step + lane] for k in range(count))
-        lines[r * lines_apart + at + lane] = total * colours[lane] + colours[4 + lane]
+        lines[r * lines_apart + at + lane] = total * colors[lane] + colors[4 + lane]
 
-    There are four lanes, whatever the channels are: with three, the last lane holds a neighbour's value that nobody
+    There are four lanes, whatever the channels are: with three, the last lane holds a neighbor's value that nobody
     looks at, so rows and lines need room for one value more. One load and one multiplication a tap, for all channels
     together, is twice as fast as the same loop channel by channel; and several rows at once share the weights.
 
     Parameters
     ----------
-    rows, weights, colours, lines
+    rows, weights, colors, lines
         float32, contiguous.
     apart, start, step, first, count, lines_apart, at
         Indices and counts as above; count >= 1. Nothing is checked.
     """
-    signature = types.void(rows, *[_INDEX] * 3, weights, _INDEX, _INDEX, colours, lines, _INDEX, _INDEX)
+    signature = types.void(rows, *[_INDEX] * 3, weights, _INDEX, _INDEX, colors, lines, _INDEX, _INDEX)
     return signature, _sum_taps(mixes=False)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def sum_taps_mixed(
-    context: Any, rows: Any, apart: Any, start: Any, step: Any, weights: Any, first: Any, count: Any, colours: Any,
+    context: Any, rows: Any, apart: Any, start: Any, step: Any, weights: Any, first: Any, count: Any, colors: Any,
     lines: Any, lines_apart: Any, at: Any
 ) -> Any:  # fmt: skip
-    """Do what `sum_taps` does, and add ``colours[8 + 4 * i + lane]`` times the sum of lane i, for i from 0 to 2."""
-    signature = types.void(rows, *[_INDEX] * 3, weights, _INDEX, _INDEX, colours, lines, _INDEX, _INDEX)
+    """Do what `sum_taps` does, and add ``colors[8 + 4 * i + lane]`` times the sum of lane i, for i from 0 to 2."""
+    signature = types.void(rows, *[_INDEX] * 3, weights, _INDEX, _INDEX, colors, lines, _INDEX, _INDEX)
     return signature, _sum_taps(mixes=True)
 
 

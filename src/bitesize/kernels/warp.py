@@ -1,7 +1,7 @@
 """Pixels along slanted lines: rotation and shear, and nearest pixels for masks.
 
 Each output pixel is the mean of a small grid of points, as many as the image shrinks by, each interpolated between its
-neighbours. The image counts as surrounded by the fill colour.
+neighbors. The image counts as surrounded by the fill color.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from bitesize.kernels.filters import NEAREST
 from bitesize.kernels.jit import jit
 from bitesize.kernels.resample import tap_weight, weight_reference
-from bitesize.kernels.store import arrange_colours, colour_line, store_line
+from bitesize.kernels.store import arrange_colors, color_line, store_line
 
 
 @jit
 def _add_point(lines: Any, channels: int, u: float, v: float, kind: int, weight: Any, fill: Any, line: Any, at: int) -> None:
-    """Add the image's colour at the point (u, v), times ``weight``, to ``line`` at ``at``."""
+    """Add the image's color at the point (u, v), times ``weight``, to ``line`` at ``at``."""
     height, width = lines.shape[0], lines.shape[1] // channels
     left, top = math.floor(u - 0.5), math.floor(v - 0.5)
-    if kind == 0 and 0 <= left < width - 1 and 0 <= top < height - 1:  # the usual case: all four neighbours are there
+    if kind == 0 and 0 <= left < width - 1 and 0 <= top < height - 1:  # the usual case: all four neighbors are there
         x, y = np.float32(u - 0.5 - left), np.float32(v - 0.5 - top)
         above, below = lines[top], lines[top + 1]
         w00, w01 = (np.float32(1) - x) * (np.float32(1) - y) * weight, x * (np.float32(1) - y) * weight
@@ -51,10 +51,10 @@ def _add_point(lines: Any, channels: int, u: float, v: float, kind: int, weight:
 
 @jit
 def warp(
-    source: Any, affine: Any, kind: int, points: Any, fill: Any, colour: Any, alpha: float, limits: Any, code: int,
+    source: Any, affine: Any, kind: int, points: Any, fill: Any, color: Any, alpha: float, limits: Any, code: int,
     scratch: Any, out: Any, place: Any
 ) -> None:  # fmt: skip
-    """Draw ``source`` as seen through an affine map, apply the colour matrix, and store.
+    """Draw ``source`` as seen through an affine map, apply the color matrix, and store.
 
     Parameters
     ----------
@@ -68,9 +68,9 @@ def warp(
     points
         Two integers: points an output pixel, along its x and its y.
     fill
-        Four floats: the colour around the image.
-    colour, alpha
-        See `arrange_colours`.
+        Four floats: the color around the image.
+    color, alpha
+        See `arrange_colors`.
     limits, code, out
         See `store_line`.
     scratch
@@ -81,8 +81,8 @@ def warp(
     channels = source.shape[2]
     at, line_step, step, apart, out_h, out_w = place
     size = out_w * channels
-    line, colours = scratch[: size + 4], scratch[size + 4 : size + 24]
-    mixes = arrange_colours(colour, alpha, channels, colours)
+    line, colors = scratch[: size + 4], scratch[size + 4 : size + 24]
+    mixes = arrange_colors(color, alpha, channels, colors)
     lines = source.reshape(source.shape[0], source.shape[1] * channels)
     a, b, c, d, e, f = affine
     across, down = points
@@ -96,7 +96,7 @@ def warp(
                     px = x + (i + 0.5) / across
                     u, v = a * px + b * py + c, d * px + e * py + f
                     _add_point(lines, channels, u, v, kind, weight, fill, line, x * channels)
-        colour_line(line, channels, out_w, mixes, colours)
+        color_line(line, channels, out_w, mixes, colors)
         store_line(line, channels, out_w, limits, code, out, at + y * line_step, step, apart)
 
 
@@ -108,7 +108,7 @@ def warp_reference(
     fill: NDArray[np.float32],
     out: NDArray[Any],
 ) -> None:
-    """Do what `warp` does with plain NumPy in float64, without colours, for any float ``out``."""
+    """Do what `warp` does with plain NumPy in float64, without colors, for any float ``out``."""
     height, width = source.shape[:2]
     a, b, c, d, e, f = affine
     out[...] = 0.0

@@ -181,7 +181,7 @@ class Cut(Node):
         self.below[0].read(tuple(compose(cut, s) for cut, s in zip(self._cuts, select, strict=True)), out)
 
     def stretches(self) -> list[Stretch] | None:
-        """A part of the rows, where whole neighbours are taken."""
+        """A part of the rows, where whole neighbors are taken."""
         found = self.below[0].stretches()
         if found is None or self._cuts[1:] != whole(self.below[0].shape[1:]) or self._cuts[0].step != 1:
             return None

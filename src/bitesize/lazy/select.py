@@ -133,10 +133,10 @@ def _unit_of(shape: tuple[int, ...], select: tuple[Select, ...], out: NDArray[An
 
 
 def _spans(select: Select, nbytes: int, direct: bool) -> Iterator[tuple[slice | NDArray[np.int64], int, int, bool]]:
-    """Cut a selection into what is read at once: (positions in the selection, first entry, end, whether all are neighbours).
+    """Cut a selection into what is read at once: (positions in the selection, first entry, end, whether all are neighbors).
 
-    Entries of ``nbytes``; those that are neighbours, or nearly, come together, up to `SCRATCH`. Where the result is written
-    ``direct``, a run of neighbours may have any size.
+    Entries of ``nbytes``; those that are neighbors, or nearly, come together, up to `SCRATCH`. Where the result is written
+    ``direct``, a run of neighbors may have any size.
     """
     most, near = max(1, SCRATCH // nbytes), max(1, NEAR // nbytes)
     if isinstance(select, range):

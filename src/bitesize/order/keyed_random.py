@@ -14,7 +14,7 @@ from bitesize.order.mix64 import keys, mix64
 
 # Shares are drawn for so many pairs at once, and kept: a generator for each pair would cost more than the mixing.
 _BLOCK = 4096
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: neighbouring counters start far apart (SplitMix64)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: neighboring counters start far apart (SplitMix64)
 
 
 def draw(seed: int, epoch: int, positions: NDArray[np.int64], transform: int, count: int) -> NDArray[np.float64]:

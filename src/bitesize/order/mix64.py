@@ -27,7 +27,7 @@ def mix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def keys(parts: Sequence[int], count: int) -> list[int]:
     """Derive ``count`` independent 64-bit keys from integers, such as (seed, epoch).
 
-    NumPy's SeedSequence does the mixing, so neighbouring seeds and epochs share nothing, and (1, 2) differs from
+    NumPy's SeedSequence does the mixing, so neighboring seeds and epochs share nothing, and (1, 2) differs from
     (2, 1): adding seed and epoch would make seed 0 epoch 1 equal to seed 1 epoch 0.
     """
     words = [part & 0xFFFFFFFFFFFFFFFF for part in parts]

@@ -20,7 +20,7 @@ from bitesize.errors import BadSetting
 from bitesize.order.mix64 import keys
 from bitesize.order.permutation import permute, rounds
 
-# The pattern is at least so long, so that neighbours in it are as good as random; a multiple of what the shares need.
+# The pattern is at least so long, so that neighbors in it are as good as random; a multiple of what the shares need.
 _PATTERN = 1000
 # Shares are taken as fractions up to this denominator: 0.333 is 333 of 1,000, and 1 / 3 is a third.
 _FINEST = 10_000

@@ -45,7 +45,7 @@ class Order:
     repeat
         An epoch is so many passes, each in an order of its own.
     window
-        For data of which neighbouring rows are cheap together: rows are drawn at random from about so many that are held in
+        For data of which neighboring rows are cheap together: rows are drawn at random from about so many that are held in
         memory, while the next are read run by run, in random order. None, the default, shuffles all rows at once.
     lanes
         How many parts of a batch are drawn from windows of their own. With several ranks a multiple of their number: then each

@@ -389,7 +389,7 @@ class _Places:
 
     def _pick(self, batch: Batch) -> tuple[Any, ...]:
         if self._loader.masks and not batch.mask.all():
-            if self._predicts:  # a bad row keeps its place, or all behind it would be taken for their neighbours
+            if self._predicts:  # a bad row keeps its place, or all behind it would be taken for their neighbors
                 there = int((batch.rows >= 0).sum())
                 batch = Batch({name: array[:there] for name, array in batch.items()})
             else:

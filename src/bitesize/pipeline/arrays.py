@@ -223,9 +223,9 @@ class ArrayRenderer:
             factor, offset = np.array([v.gains for v in views]), np.array([v.offsets for v in views])
             plain = bool((factor == 1.0).all() and (offset == 0.0).all())
         else:
-            factor = np.array([[v.colour[0], v.colour[5], v.colour[10], v.alpha][:channels] for v in views])
-            offset = np.array([[v.colour[3], v.colour[7], v.colour[11], 0.0][:channels] for v in views])
-            plain = all(v.colour == PLAIN and v.alpha == 1.0 for v in views)
+            factor = np.array([[v.color[0], v.color[5], v.color[10], v.alpha][:channels] for v in views])
+            offset = np.array([[v.color[3], v.color[7], v.color[11], 0.0][:channels] for v in views])
+            plain = all(v.color == PLAIN and v.alpha == 1.0 for v in views)
         # Integers that only change their type keep their values, which floats could not hold beyond 2**53.
         limits = (0.0, 0.0) if plain and np.can_cast(self.stored.dtype, self.drawn.dtype) else self._limits
         if self.narrow:  # compiled code takes them repeated, as often as makes a chunk of pixels

@@ -16,13 +16,13 @@ from bitesize.packages import pip_install
 from bitesize.pipeline.probe import mask_dtype_of_first_row, size_of_first_row
 from bitesize.sources.base import Source
 from bitesize.spec import MOST_CHANNELS, Encoded, Field, channels_seem_first, image_channels
-from bitesize.transforms.base import Padded, Size, Step, Transform, as_colour
-from bitesize.transforms.color import Colour, Normalize, Scale
+from bitesize.transforms.base import Padded, Size, Step, Transform, as_color
+from bitesize.transforms.color import ColorMatrix, Normalize, Scale
 from bitesize.transforms.erase import Cutout
 from bitesize.transforms.map import Map
 from bitesize.transforms.mix import MixUp, PairMix
 from bitesize.transforms.view import BLACK
-from bitesize.transforms.view import Colour as Color
+from bitesize.transforms.view import ColorMatrix as Color
 
 Layout = Literal["HWC", "CHW"]
 
@@ -46,7 +46,7 @@ class TransformStages:
 
     @property
     def needs_image(self) -> bool:
-        """Whether pixels are moved or colours mixed."""
+        """Whether pixels are moved or colors mixed."""
         return any(view.needs_image for view in self.views)
 
     @property
@@ -79,7 +79,7 @@ class TransformStages:
         """What lies around an image, and around its mask."""
         for view in self.views:
             if isinstance(view, Padded) and view.shows_surroundings:
-                return as_colour(view.fill), view.mask_fill
+                return as_color(view.fill), view.mask_fill
         return BLACK, 0
 
 
@@ -110,7 +110,7 @@ def measured(source: Source, transforms: Sequence[Any], budget: Budget) -> Seque
             step = Normalize(mean, std) if len(mean) > 1 else Normalize(mean[0], std[0])
         elif isinstance(step, Scale):
             factor, offset, scaled = factor * step.factor, offset * step.factor + step.offset, step
-        if isinstance(step, Normalize | Colour):
+        if isinstance(step, Normalize | ColorMatrix):
             changed = step
         out.append(step)
     return out
@@ -152,7 +152,7 @@ def _check_views(views: Sequence[Transform]) -> None:
     around = [view for view in views if isinstance(view, Padded) and view.shows_surroundings]
     for view in around[1:]:
         if (view.fill, view.mask_fill) != (around[0].fill, around[0].mask_fill):
-            raise BadSetting(f"an image has one colour around it, and {around[0]!r} and {view!r} name two")
+            raise BadSetting(f"an image has one color around it, and {around[0]!r} and {view!r} name two")
 
 
 def drawn_fields(source: Source, steps: TransformStages, layout: Layout, dtype: DTypeLike | None) -> dict[str, Field]:

@@ -80,7 +80,7 @@ class Chunked(Column):
         return found[:nbytes]
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Read neighbouring rows, chunk by chunk."""
+        """Read neighboring rows, chunk by chunk."""
         rows = self._chunks[0]
         beside = [range(-(-n // c)) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True)]
         as_rows = self._as_rows and out.dtype == self.dtype and out.flags.c_contiguous

@@ -34,7 +34,7 @@ class Column(ABC):
 
     @abstractmethod
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Read neighbouring rows into ``out``, C-contiguous and in native byte order."""
+        """Read neighboring rows into ``out``, C-contiguous and in native byte order."""
 
     def texts(self) -> Sequence[str]:
         """Read all rows as text."""
@@ -49,11 +49,11 @@ class Column(ABC):
 
     @property
     def chunk_rows(self) -> int | None:
-        """Rows of a chunk, or None where single rows are as cheap as neighbours."""
+        """Rows of a chunk, or None where single rows are as cheap as neighbors."""
         return None
 
     def scratch(self, rows: int) -> int:
-        """Bytes that reading so many neighbouring rows takes, besides ``out``."""
+        """Bytes that reading so many neighboring rows takes, besides ``out``."""
         return 0
 
     @property
@@ -85,7 +85,7 @@ class Squeezed(Column):
         self.shape, self.dtype, self.unbounded = column.shape[:1], column.dtype, column.unbounded
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Read neighbouring rows."""
+        """Read neighboring rows."""
         self._column.read(start, stop, out.reshape(-1, 1))
 
     def texts(self) -> Sequence[str]:

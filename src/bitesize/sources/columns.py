@@ -119,7 +119,7 @@ class ColumnSource(Source):
         return self._rows
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read each stretch of neighbouring rows of each field."""
+        """Read each stretch of neighboring rows of each field."""
         self._read(rows, into, self._columns)
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
@@ -274,7 +274,7 @@ def _runs_of(columns: Mapping[str, Column], loaded: Mapping[str, Any]) -> tuple[
 
 
 def stretches(rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
-    """Cut row numbers into neighbours: where in the call they begin, the first row, and the one behind the last."""
+    """Cut row numbers into neighbors: where in the call they begin, the first row, and the one behind the last."""
     cuts = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
     for a, b in pairwise(cuts):
         if a < b:
@@ -282,7 +282,7 @@ def stretches(rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
 
 
 def _read_apart(column: Column, start: int, stop: int, out: NDArray[Any], i: int, failed: dict[int, Exception]) -> None:
-    """Read neighbours; where that fails each by itself, so that a bad row takes no others with it."""
+    """Read neighbors; where that fails each by itself, so that a bad row takes no others with it."""
     try:
         column.read(start, stop, out)
     except BitesizeError as error:

@@ -18,7 +18,7 @@ from bitesize.sources.arrow_layout import Column, columns_of, first_row
 from bitesize.sources.arrow_rows import ArrowSource, in_part
 from bitesize.sources.arrow_table import Part, pool
 from bitesize.sources.base import OpenOptions, Source
-from bitesize.sources.label_columns import labelled
+from bitesize.sources.label_columns import labeled
 
 
 class Feather(ArrowSource):
@@ -132,7 +132,7 @@ class Feather(ArrowSource):
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Open files that have the same columns, or those of their rows that a column says are of a part."""
         paths = list(what)
-        return labelled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
+        return labeled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

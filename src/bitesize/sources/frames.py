@@ -15,7 +15,7 @@ from bitesize.sources.arrow_rows import ArrowSource, in_part
 from bitesize.sources.arrow_stacked import fits_float
 from bitesize.sources.arrow_table import Part
 from bitesize.sources.base import OpenOptions, Source
-from bitesize.sources.label_columns import labelled
+from bitesize.sources.label_columns import labeled
 from bitesize.sources.rows import ChunkStarts
 
 _KINDS = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")}
@@ -74,7 +74,7 @@ class Frame(ArrowSource):
             table = what
         copied = sum(table.column(i).nbytes for i in range(table.num_columns) if _is_copied(library, what, table, i))
         where = f"the {type(what).__name__} of {library}"
-        return labelled(lambda asked: in_part(cls(table, asked, where, copied), asked, where), asked)
+        return labeled(lambda asked: in_part(cls(table, asked, where, copied), asked, where), asked)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

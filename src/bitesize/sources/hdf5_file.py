@@ -164,7 +164,7 @@ class Dataset(Column):
         self._path = [os.fsencode(file.path)]
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Read neighbouring rows straight into ``out``."""
+        """Read neighboring rows straight into ``out``."""
         if self._offset is not None:  # HDF5 gives zeros for what a file that was cut off does not have
             place, path = self._offset + start * self._row_nbytes, self._path[0]
 

@@ -12,7 +12,7 @@ from bitesize.errors import BadSetting
 from bitesize.sources.arrow_rows import ArrowSource
 from bitesize.sources.arrow_table import Part
 from bitesize.sources.base import OpenOptions, Source
-from bitesize.sources.label_columns import labelled
+from bitesize.sources.label_columns import labeled
 from bitesize.sources.rows import ChunkStarts
 from bitesize.sources.splits import InParts, rank_of_part
 
@@ -75,7 +75,7 @@ class HuggingFace(ArrowSource):
             raise BadSetting(
                 f"{type(what).__name__} is read from its beginning only, and has no rows by number: load it without streaming=True"
             )
-        return labelled(lambda asked: cls(what, asked), asked)
+        return labeled(lambda asked: cls(what, asked), asked)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -12,7 +12,7 @@ from bitesize.sources.labels import class_numbers
 from bitesize.sources.with_fields import WithFields
 
 
-def labelled(opened: Callable[[OpenOptions], Source], asked: OpenOptions) -> Source:
+def labeled(opened: Callable[[OpenOptions], Source], asked: OpenOptions) -> Source:
     """Open a table with labels that may be a list.
 
     Parameters

@@ -258,10 +258,10 @@ class MemberRows(Source):
         return super().nbytes + own
 
 
-def refuse_two_labels(layout: Layout, asked: OpenOptions, labelled: bool, where: str) -> None:
+def refuse_two_labels(layout: Layout, asked: OpenOptions, labeled: bool, where: str) -> None:
     """Raise `BadSetting` where rows have a label of their own, and one by their folder."""
     own = label_of(layout.fields, asked) or ("y" if "y" in layout.spec else None)
-    if labelled and own is not None:
+    if labeled and own is not None:
         raise BadSetting(
             f"{where} has an array {own!r}, and each file has a label beside: where each holds many rows, pass file_is_row=False; else take "
             "other arrays with fields="

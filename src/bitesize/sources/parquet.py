@@ -19,7 +19,7 @@ from bitesize.files.state import FileState
 from bitesize.sources.arrow_rows import ArrowSource, in_part
 from bitesize.sources.arrow_table import Part, chosen_pool, pool
 from bitesize.sources.base import OpenOptions, Source
-from bitesize.sources.label_columns import labelled
+from bitesize.sources.label_columns import labeled
 from bitesize.sources.parquet_first import first_row
 
 # Bytes of a value of a type; others are as long as they are.
@@ -181,7 +181,7 @@ class Parquet(ArrowSource):
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Open files, or those of their rows that a column says are of a part."""
         paths = list(what)
-        return labelled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
+        return labeled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

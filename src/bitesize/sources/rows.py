@@ -74,7 +74,7 @@ class _Behind:
 
 
 def portion(into: Into, start: int, rows: int) -> dict[str, Any]:
-    """Give the places of some neighbouring rows of a call to `Source.read`."""
+    """Give the places of some neighboring rows of a call to `Source.read`."""
     return {
         name: there[start : start + rows] if isinstance(there, np.ndarray) else _Behind(there, start)
         for name, there in into.items()

@@ -31,7 +31,7 @@ from bitesize.sources.layouts.listing import (
 )
 from bitesize.sources.registry import match_object
 from bitesize.sources.splits import choose_files
-from bitesize.sources.table import Table, labelled_files
+from bitesize.sources.table import Table, labeled_files
 
 Given = Literal["folder", "path", "list", "mapping", "object"]
 
@@ -118,7 +118,7 @@ def _labels_table(path: str, options: OpenOptions) -> Source | None:
     labels = options.labels
     if not isinstance(labels, str) or is_pattern(labels) or not (os.path.isfile(labels) or os.path.splitext(labels)[1]):
         return None
-    found = labelled_files(labels, os.path.join(path, options.split or ""), options.tag_delimiter)
+    found = labeled_files(labels, os.path.join(path, options.split or ""), options.tag_delimiter)
     source = of_names(found.names, {}, replace(options, labels=found.labels, split=None, tag_delimiter=""), listed=True)
     source.classes = source.classes if found.classes is None else found.classes
     source.choices = tuple(choice for choice in source.choices if not choice.chosen.startswith("labels: one a file"))
@@ -146,7 +146,7 @@ def _pattern(path: str, options: OpenOptions) -> Source | None:
     if not glob.has_magic(path):
         return None
     found = matching(path)
-    kind = row_kind(one_kind(found), options, labelled=label_each_file(options.labels, len(found)))
+    kind = row_kind(one_kind(found), options, labeled=label_each_file(options.labels, len(found)))
     if not kind.file_is_row:
         return of_many_files(kind, [os.path.abspath(name) for name in found], path, options)
     from bitesize.files.names import names_of

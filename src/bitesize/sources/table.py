@@ -20,7 +20,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, PATHS, PERHAPS_PATHS, first_named, match, plain
 from bitesize.sources.csv_numbers import read_numbers, refuse_recordings
 from bitesize.sources.file_paths import files_of, find_files
-from bitesize.sources.label_columns import labelled
+from bitesize.sources.label_columns import labeled
 from bitesize.sources.labels import check_weights
 from bitesize.sources.registry import by_suffix, need
 from bitesize.sources.splits import COLUMNS, rows_of_part
@@ -29,7 +29,7 @@ from bitesize.sources.table_values import check_repeated, column_values, target_
 from bitesize.sources.text_table import JSON_LINES, Columns, TextTable, delimiter_of, read_tables
 from bitesize.sources.with_fields import WithFields, Zipped
 
-__all__ = ["LabelledFiles", "Table", "files_of", "labelled_files"]
+__all__ = ["LabeledFiles", "Table", "files_of", "labeled_files"]
 
 # A folder with such a file is described by it.
 METADATA = ("metadata.csv", "metadata.jsonl")
@@ -109,7 +109,7 @@ class Table(WithFields):
         path = path_column(head.columns, tables[0], [os.path.dirname(tables[0])])
         if path is None:
             return _numbers(tables, head, asked)
-        return labelled(lambda asked: cls._of_paths(tables, path, asked), asked)
+        return labeled(lambda asked: cls._of_paths(tables, path, asked), asked)
 
     @classmethod
     def _of_paths(cls, tables: Sequence[str], path: str, asked: OpenOptions) -> Source:
@@ -167,7 +167,7 @@ class Table(WithFields):
         return cls.opened([str(folder / "table.csv")], OpenOptions())
 
 
-class LabelledFiles(NamedTuple):
+class LabeledFiles(NamedTuple):
     """Files of a folder, and their labels.
 
     Attributes
@@ -188,7 +188,7 @@ class LabelledFiles(NamedTuple):
     classes: tuple[str, ...] | None
 
 
-def labelled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str | None = None) -> LabelledFiles:
+def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str | None = None) -> LabeledFiles:
     """Read a table of paths and labels; paths are relative to ``root`` or to the table's folder.
 
     Raises
@@ -220,8 +220,8 @@ def labelled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str 
     given = [*chosen.choices, *found.choices, *choices]
     said = tuple(dict.fromkeys(choice for choice in given if "sample weights" not in choice.chosen))
     if classes is not None and values.ndim == 1:
-        return LabelledFiles(found.names, [classes[number] for number in values.tolist()], said, None)
-    return LabelledFiles(found.names, values, said, classes)
+        return LabeledFiles(found.names, [classes[number] for number in values.tolist()], said, None)
+    return LabeledFiles(found.names, values, said, classes)
 
 
 def _metadata(what: Any) -> str | None:
@@ -238,7 +238,7 @@ def _numbers(tables: list[str], head: TextTable, asked: OpenOptions) -> Source:
     if len(tables) > 1 and not has_labels and asked.split is None:
         refuse_recordings(tables, names)
 
-    return labelled(lambda asked: in_part(read_numbers(tables, asked), asked, tables[0]), asked)
+    return labeled(lambda asked: in_part(read_numbers(tables, asked), asked, tables[0]), asked)
 
 
 def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[int]:

@@ -165,9 +165,9 @@ class Zipped(Source):
         known = {here: source for own, source in parts for here, there in own.items() if there == source.label_name}
         # Labels of two sources are told apart by nothing but the usual name.
         self._label = "y" if "y" in known else next(iter(known)) if len(known) == 1 else None
-        self._labelled = known[self._label] if self._label else None
+        self._labeled = known[self._label] if self._label else None
         unclear = {here: source.classes for here, source in known.items() if here != self._label and source.classes}
-        self.classes = None if self._labelled is None else self._labelled.classes
+        self.classes = None if self._labeled is None else self._labeled.classes
         self.classes_of = unclear | {
             here: source.classes_of[there]
             for own, source in parts
@@ -246,12 +246,12 @@ class Zipped(Source):
     @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class numbers of the source whose labels are those of the rows."""
-        return None if self._labelled is None else self._labelled.labels
+        return None if self._labeled is None else self._labeled.labels
 
     @property
     def class_count(self) -> int | None:
         """Count the classes of that source."""
-        return None if self._labelled is None else self._labelled.class_count
+        return None if self._labeled is None else self._labeled.class_count
 
     @property
     def label_name(self) -> str | None:

@@ -111,7 +111,7 @@ class ZarrArray(Column):
         self._key = stored.metadata.encode_chunk_key
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Read neighbouring rows; Zarr reads their chunks side by side."""
+        """Read neighboring rows; Zarr reads their chunks side by side."""
         self.check_unchanged()
         self._check_sizes(start, stop, math.prod(self._in_file) * self.dtype.itemsize)
         try:

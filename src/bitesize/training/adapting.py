@@ -14,7 +14,7 @@ from bitesize.sources.base import Source
 from bitesize.spec import CHANNELS, Encoded, Field, Mode, image_channels
 from bitesize.training.values import Values, adapt_scaling, measure_values, saved_scaling
 from bitesize.transforms.base import Step, from_dict
-from bitesize.transforms.color import Colour, Normalize, Scale
+from bitesize.transforms.color import ColorMatrix, Normalize, Scale
 from bitesize.transforms.crop import Resize
 
 Shape = tuple[int, ...]
@@ -113,7 +113,7 @@ def _as_arithmetic(step: Step) -> Step:
     if len(means) != 3:
         return step
     rows = [[*(1 / deviations[i] if i == j else 0.0 for j in range(3)), -means[i] / deviations[i]] for i in range(3)]
-    return Colour(tuple(value for row in rows for value in row))
+    return ColorMatrix(tuple(value for row in rows for value in row))
 
 
 def fits(shape: Shape, expected: Shape) -> bool:

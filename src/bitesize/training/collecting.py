@@ -125,7 +125,7 @@ class _Collector:
         ):
             self._array(data if np.shape(data) and not is_row(tuple(data.shape), self._shape) else np.asarray(data))
         else:
-            self._rows(open_for_run(self._config, data, self._opening, labelled=False))
+            self._rows(open_for_run(self._config, data, self._opening, labeled=False))
 
     def _array(self, data: Any) -> None:
         """Take an array as one row where it has the shape of one, else as a batch."""
@@ -186,7 +186,7 @@ class _Collector:
             self._npy(path)
         elif suffix in _LISTS:  # of paths, or a text like any other
             try:
-                source = open_for_run(self._config, path, self._opening, labelled=False)
+                source = open_for_run(self._config, path, self._opening, labeled=False)
             except BitesizeError:
                 self._files.append(path)
             else:
@@ -240,7 +240,7 @@ class _Collector:
         self._rows(self._opened(path))
 
     def _opened(self, path: str) -> Source:
-        return open_for_run(self._config, path, self._opening, labels=self._labels, split=self._split, labelled=False)
+        return open_for_run(self._config, path, self._opening, labels=self._labels, split=self._split, labeled=False)
 
     def _rows(self, source: Source) -> None:
         self.given.parts.append(Rows(source))

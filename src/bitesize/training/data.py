@@ -146,7 +146,7 @@ def open_for_run(
     *,
     labels: str | None = None,
     split: str | None = None,
-    labelled: bool,
+    labeled: bool,
 ) -> Source:
     """Open data as a finished run's training data was opened, for evaluation or prediction.
 
@@ -158,7 +158,7 @@ def open_for_run(
         As `open_to_train` takes them, labels as text. Labels that are not given are looked for in the column that the run had them from.
     given
         Settings of `bitesize.open` that go before those of the run.
-    labelled
+    labeled
         Whether labels are needed.
 
     Raises
@@ -166,13 +166,13 @@ def open_for_run(
     BitesizeError
         As `open_to_train`; or if the data has no such labels or feature columns.
     """
-    if labelled and parse_labels(labels) is False:
+    if labeled and parse_labels(labels) is False:
         raise BadSetting(_NO_LABELS.format("evaluation"))
     settings = TrainSettings.from_dict(config["settings"])
     settings = settings.with_opening({"mode": image_mode(config) or settings.mode, **given})
     features = tuple(config["features"]) if config.get("features") else None
     column = labels if labels is not None else _column_of_labels(settings)
-    if not labelled:
+    if not labeled:
         settings = replace(settings, fields=_without_labels(settings.fields, column))
     if isinstance(data, Source):
         source = with_features(open_to_train(data), features, named(data))
@@ -185,7 +185,7 @@ def open_for_run(
             raise
         except (BadSetting, NotFound):  # other data than a table with that column, such as folders named as the classes
             source = open_like(settings, data, None, split, features)
-    if not labelled:
+    if not labeled:
         return _as_one_row(settings, source, data, tuple(config["input_shape"]))
     return match_classes(with_classes(source, labels, named(data)), tuple(config["classes"]), named(data))
 

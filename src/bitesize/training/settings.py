@@ -230,7 +230,7 @@ def geometry(source: Source, image_size: int | None, augment: bool) -> list[Tran
     what = source.spec["x"]
     if isinstance(what, Encoded):
         size = image_size or IMAGE_SIZE
-        # At least 35 % of the area: objects stay recognisable, and no two epochs show the same picture.
+        # At least 35 % of the area: objects stay recognizable, and no two epochs show the same picture.
         return [RandomResizedCrop(size, scale=(0.35, 1.0)), Flip()] if augment else [Resize(size)]
     if image_size is None or what.shape[:2] == (image_size, image_size):
         return []

@@ -236,7 +236,7 @@ class TrainedModel:
         """
         if labels is not None and not isinstance(labels, str):
             data, labels = open_data(data, labels), None
-        source = open_for_run({**self.config, "classes": self.classes}, data, {}, labels=labels, labelled=True)
+        source = open_for_run({**self.config, "classes": self.classes}, data, {}, labels=labels, labeled=True)
         return self.evaluate_source(source, memory, on_error, max_bad)
 
     def evaluate_source(

@@ -18,7 +18,7 @@ from bitesize.spec import Encoded, Field
 from bitesize.training.finite_rows import WAYS
 from bitesize.training.standardize import measure_features
 from bitesize.transforms.base import Step, from_dict
-from bitesize.transforms.color import Colour, Normalize, Scale
+from bitesize.transforms.color import ColorMatrix, Normalize, Scale
 
 Kind = Literal["bytes", "unit", "words", "other"]
 # Rows of the sample. More than value_range takes by itself: nothing is decoded.
@@ -265,7 +265,7 @@ def _to_model(expected: NDArray[np.float64], values: Values, channels: int) -> S
     colors = expected[:, :3]
     matrix = np.column_stack([colors * factor, colors.sum(axis=1) * offset + expected[:, 3]])
     if channels in (3, 4):
-        return Colour(tuple(matrix.reshape(-1).tolist()))
+        return ColorMatrix(tuple(matrix.reshape(-1).tolist()))
     return Scale(float(matrix[:, :3].sum(axis=1).mean()), float(matrix[:, 3].mean()))
 
 

@@ -15,13 +15,13 @@ import numpy as np
 from bitesize.errors import BadSetting
 from bitesize.kernels.filters import BICUBIC, BILINEAR, NEAREST
 from bitesize.spec import MOST_CHANNELS
-from bitesize.transforms.view import Colour, View
+from bitesize.transforms.view import ColorMatrix, View
 
 Size = tuple[int, int]  # height, width
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 KINDS: Mapping[str, int] = {"bilinear": BILINEAR, "bicubic": BICUBIC, "nearest": NEAREST}
 # Where ours are; they are imported when one is read from JSON.
-_MODULES = ("colour", "crop", "erase", "geometry", "map", "mix")
+_MODULES = ("color", "crop", "erase", "geometry", "map", "mix")
 _BY_NAME: dict[str, type[Step]] = {}
 
 
@@ -60,14 +60,14 @@ class Step:
 
 @dataclass(frozen=True, repr=False)
 class Transform(Step, ABC):
-    """A step that adjusts the View of each row: geometry and colour by arithmetic, no pixels.
+    """A step that adjusts the View of each row: geometry and color by arithmetic, no pixels.
 
     Attributes
     ----------
     draws : int
         How many random numbers in [0, 1) `adjust` is given for a row.
     pictorial : bool
-        Whether it needs rows to be images, since it moves pixels or mixes colours; else it changes value by value.
+        Whether it needs rows to be images, since it moves pixels or mixes colors; else it changes value by value.
     slants : bool
         Whether it may turn lines of the image so that they are no longer lines of the batch.
     """
@@ -112,7 +112,7 @@ class Padded(Transform):
     Parameters
     ----------
     fill
-        The colour there: one value or one a channel, in the image's own values (0 to 255 for 8-bit images).
+        The color there: one value or one a channel, in the image's own values (0 to 255 for 8-bit images).
     mask_fill
         The value there in a mask.
     """
@@ -123,7 +123,7 @@ class Padded(Transform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "fill", colour_setting(type(self).__name__, self.fill))
+        object.__setattr__(self, "fill", color_setting(type(self).__name__, self.fill))
         if isinstance(self.mask_fill, bool) or not isinstance(self.mask_fill, int) or not 0 <= self.mask_fill <= 65_535:
             raise BadSetting(
                 f"{type(self).__name__}: mask_fill must be a whole number of 0 to 65535, not {self.mask_fill!r}"
@@ -131,7 +131,7 @@ class Padded(Transform):
 
     def check(self, channels: int) -> None:
         """Compare the numbers of the fill with the channels."""
-        check_colour(type(self).__name__, self.fill, channels)
+        check_color(type(self).__name__, self.fill, channels)
 
     @property
     def shows_surroundings(self) -> bool:
@@ -209,38 +209,38 @@ def probability_setting(what: str, name: str, value: Any) -> None:
         raise BadSetting(f"{what}: {name} is a probability within 0 to 1, not {value!r}")
 
 
-def range_setting(what: str, name: str, value: Any, low: float, high: float, centre: float | None) -> tuple[float, float]:
-    """Bring a setting to (least, greatest): two numbers, or one to either side of ``centre``, cut off at ``low``."""
+def range_setting(what: str, name: str, value: Any, low: float, high: float, center: float | None) -> tuple[float, float]:
+    """Bring a setting to (least, greatest): two numbers, or one to either side of ``center``, cut off at ``low``."""
     if isinstance(value, tuple | list) and len(value) == 2 and all(map(is_number, value)):
         least, greatest = float(value[0]), float(value[1])
-    elif is_number(value) and centre is not None and value >= 0:
-        least, greatest = max(low, centre - value), centre + float(value)
+    elif is_number(value) and center is not None and value >= 0:
+        least, greatest = max(low, center - value), center + float(value)
     else:
-        one = " or one of at least 0" if centre is not None else ""
+        one = " or one of at least 0" if center is not None else ""
         raise BadSetting(f"{what}: {name} takes two numbers{one}, not {value!r}")
     if not low <= least <= greatest <= high:
         raise BadSetting(f"{what}: {name} must be two numbers in order within {low:g} to {high:g}, not {value!r}")
     return least, greatest
 
 
-def colour_setting(what: str, value: Any) -> float | tuple[float, ...]:
-    """Check a colour: one number, or one a channel."""
+def color_setting(what: str, value: Any) -> float | tuple[float, ...]:
+    """Check a color: one number, or one a channel."""
     values = tuple(value) if isinstance(value, tuple | list) else (value,)
     if not 1 <= len(values) <= MOST_CHANNELS or not all(map(is_number, values)):
-        raise BadSetting(f"{what}: a colour is one finite number, or one a channel, not {value!r}")
+        raise BadSetting(f"{what}: a color is one finite number, or one a channel, not {value!r}")
     return tuple(map(float, values)) if len(values) > 1 else float(values[0])
 
 
-def as_colour(value: float | tuple[float, ...]) -> Colour:
-    """Return three numbers for a checked colour of one, or those that it has."""
+def as_color(value: float | tuple[float, ...]) -> ColorMatrix:
+    """Return three numbers for a checked color of one, or those that it has."""
     return value if isinstance(value, tuple) else (value, value, value)
 
 
-def check_colour(what: str, value: float | tuple[float, ...], channels: int) -> None:
-    """Raise `BadSetting` if a colour has other numbers than images of so many channels need; alpha needs none."""
+def check_color(what: str, value: float | tuple[float, ...], channels: int) -> None:
+    """Raise `BadSetting` if a color has other numbers than images of so many channels need; alpha needs none."""
     need = 3 if channels == 4 else channels
     if isinstance(value, tuple) and len(value) != need and not (channels == 1 and len(value) == 3):
-        raise BadSetting(f"{what}: a colour is one number, or {need} for images of {channels} channels, not {value!r}")
+        raise BadSetting(f"{what}: a color is one number, or {need} for images of {channels} channels, not {value!r}")
 
 
 def between(u: float, bounds: tuple[float, float]) -> float:

@@ -1,4 +1,4 @@
-"""Colour: every step is a 3 x 4 matrix, so that all of them together are one."""
+"""Color: every step is a 3 x 4 matrix, so that all of them together are one."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class _Mixing(Transform):
     needs_image: ClassVar[bool] = True
 
     def check(self, channels: int) -> None:
-        """Demand colours."""
+        """Demand colors."""
         if channels not in (3, 4):
             raise BadSetting(
                 f"{type(self).__name__} needs images with red, green and blue, not {_counted(channels, 'channel')}"
@@ -177,8 +177,8 @@ class _Mixing(Transform):
 
 
 @dataclass(frozen=True, repr=False)
-class Colour(_Mixing):
-    """Mix colours by a matrix; the result is float32.
+class ColorMatrix(_Mixing):
+    """Mix colors by a matrix; the result is float32.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ class Colour(_Mixing):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.matrix, Sequence) or len(self.matrix) != 12 or not all(map(is_number, self.matrix)):
-            raise BadSetting(f"Colour needs a matrix of 3 x 4 numbers in a row, not {self.matrix!r}")
+            raise BadSetting(f"Color needs a matrix of 3 x 4 numbers in a row, not {self.matrix!r}")
         object.__setattr__(self, "matrix", tuple(map(float, self.matrix)))
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -200,7 +200,7 @@ class Colour(_Mixing):
         return np.dtype(np.float32)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
-        """Compose with the colour matrix."""
+        """Compose with the color matrix."""
         view.paint(self.matrix)
         view.whole = 1.0
 
@@ -240,7 +240,7 @@ class _Amount(Transform):
 class Brightness(_Amount):
     """Multiply all channels by one random factor.
 
-    Nothing is clamped between the steps of a pipeline, only at a cast to integers. This holds for all colour steps.
+    Nothing is clamped between the steps of a pipeline, only at a cast to integers. This holds for all color steps.
 
     Parameters
     ----------
@@ -276,7 +276,7 @@ class Contrast(_Amount):
 
 @dataclass(frozen=True, repr=False)
 class Saturation(_Mixing, _Amount):
-    """Make colours stronger or weaker by one random factor; 0 is gray.
+    """Make colors stronger or weaker by one random factor; 0 is gray.
 
     Parameters
     ----------
@@ -293,7 +293,7 @@ class Saturation(_Mixing, _Amount):
 
 @dataclass(frozen=True, repr=False)
 class Hue(_Mixing, _Amount):
-    """Turn colours around the gray axis by a random angle, in the plane of YIQ; brightness stays.
+    """Turn colors around the gray axis by a random angle, in the plane of YIQ; brightness stays.
 
     Parameters
     ----------
@@ -344,7 +344,7 @@ class ColorJitter(Transform):
         return steps
 
     def check(self, channels: int) -> None:
-        """Demand colours, where colours are changed."""
+        """Demand colors, where colors are changed."""
         if channels not in (3, 4) and self.needs_colors:
             raise BadSetting(
                 f"ColorJitter: saturation and hue need red, green and blue, not {_counted(channels, 'channel')}"

@@ -29,7 +29,7 @@ def saturate(view: View, factor: float) -> None:
     view.paint((r + factor, g, b, 0.0, r, g + factor, b, 0.0, r, g, b + factor, 0.0))
 
 
-# NTSC's YIQ (FCC, 47 CFR 73.682): luma, and two axes of colour around it.
+# NTSC's YIQ (FCC, 47 CFR 73.682): luma, and two axes of color around it.
 _TO_YIQ = np.array([[_RED, _GREEN, _BLUE], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
 _FROM_YIQ = np.linalg.inv(_TO_YIQ)
 # Turning by an angle is luma + cos(angle) * chroma + sin(angle) * (chroma turned by a quarter).

@@ -10,19 +10,19 @@ from typing import ClassVar
 
 from bitesize.transforms.base import (
     Transform,
-    as_colour,
+    as_color,
     between,
-    check_colour,
-    colour_setting,
+    check_color,
+    color_setting,
     probability_setting,
     range_setting,
 )
-from bitesize.transforms.view import Colour, View
+from bitesize.transforms.view import ColorMatrix, View
 
 
 @dataclass(frozen=True, repr=False)
 class Cutout(Transform):
-    """Hide a random rectangle behind one colour (random erasing). A mask keeps its labels there.
+    """Hide a random rectangle behind one color (random erasing). A mask keeps its labels there.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Cutout(Transform):
     p
         Probability, within 0 to 1.
     fill
-        The colour: one value or one a channel, in the values at this place of the pipeline. After `Normalize`, 0 is the mean.
+        The color: one value or one a channel, in the values at this place of the pipeline. After `Normalize`, 0 is the mean.
     """
 
     scale: tuple[float, float] = (0.02, 0.33)
@@ -47,12 +47,12 @@ class Cutout(Transform):
         super().__post_init__()
         object.__setattr__(self, "scale", range_setting("Cutout", "scale", self.scale, 0, 1, None))
         object.__setattr__(self, "ratio", range_setting("Cutout", "ratio", self.ratio, 1e-3, 1e3, None))
-        object.__setattr__(self, "fill", colour_setting("Cutout", self.fill))
+        object.__setattr__(self, "fill", color_setting("Cutout", self.fill))
         probability_setting("Cutout", "p", self.p)
 
     def check(self, channels: int) -> None:
         """Compare the numbers of the fill with the channels."""
-        check_colour("Cutout", self.fill, channels)
+        check_color("Cutout", self.fill, channels)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Hide, at whole pixels."""
@@ -63,11 +63,11 @@ class Cutout(Transform):
         width = round(min(math.sqrt(area * ratio), view.width))
         height = round(min(math.sqrt(area / ratio), view.height))
         left, top = math.floor(u[3] * (view.width - width + 1)), math.floor(u[4] * (view.height - height + 1))
-        view.erase(left, top, width, height, self._colour)
+        view.erase(left, top, width, height, self._color)
 
     @cached_property
-    def _colour(self) -> Colour:
-        return as_colour(self.fill)
+    def _color(self) -> ColorMatrix:
+        return as_color(self.fill)
 
     @cached_property
     def _log_ratio(self) -> tuple[float, float]:

@@ -76,7 +76,7 @@ class Rotate90(Transform):
 
 @dataclass(frozen=True, repr=False)
 class Rotate(Padded):
-    """Turn by a random angle about the centre; the size stays.
+    """Turn by a random angle about the center; the size stays.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Rotate(Padded):
 
 @dataclass(frozen=True, repr=False)
 class Shear(Padded):
-    """Slant by a random angle about the centre; the size stays.
+    """Slant by a random angle about the center; the size stays.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ class Translate(Padded):
 
 @dataclass(frozen=True, repr=False)
 class Zoom(Padded):
-    """Enlarge or shrink at random about the centre; the size of the result stays.
+    """Enlarge or shrink at random about the center; the size of the result stays.
 
     Parameters
     ----------

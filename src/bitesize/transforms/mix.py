@@ -134,6 +134,6 @@ def blend_rows(first: NDArray[Any], second: NDArray[Any], share: float) -> None:
         a[part], b[part] = one.astype(a.dtype), other.astype(b.dtype)
 
 
-def _clipped(centre: float, extent: float, size: int) -> slice[int, int, None]:
-    low, high = round(centre - extent / 2), round(centre + extent / 2)
+def _clipped(center: float, extent: float, size: int) -> slice[int, int, None]:
+    low, high = round(center - extent / 2), round(center + extent / 2)
     return slice(min(max(low, 0), size), min(max(high, 0), size))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bitesize.kernels.filters import BRAIN, HALF, NEAREST, PLAIN, line_values, resample_values, taps
 from bitesize.spec import Field
 from bitesize.transforms.view import PLAIN as IDENTITY
-from bitesize.transforms.view import Colour, View
+from bitesize.transforms.view import ColorMatrix, View
 
 # A box thinner than this many source pixels is taken as this thin: a crop at the very edge must not divide by zero.
 _THIN = 1e-6
@@ -162,7 +162,7 @@ def _render_colors(
         place = (first * canvas.apart, canvas.line, canvas.step, canvas.apart, canvas.height, canvas.width)
         points = (drawing.x, drawing.y)
         warp(
-            pixels, affine, view.kind, points, fill, view.colour, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), place
+            pixels, affine, view.kind, points, fill, view.color, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), place
         )  # fmt: skip
     else:
         _render_upright(pixels, view, drawing, scratch, canvas, row, first)
@@ -192,7 +192,7 @@ def _render_upright(
     left, right = _covered(x_start, x_step, out_w, width)
     top, bottom = _covered(y_start, y_step, out_h, height)
     if left > 0 or top > 0 or right < out_w or bottom < out_h:  # some of the output shows what is around the image
-        _paint(canvas.pixels(row)[..., first : first + channels], canvas, _coloured(view))
+        _paint(canvas.pixels(row)[..., first : first + channels], canvas, _colored(view))
         if left >= right or top >= bottom:
             return
         at, out_w, out_h = at + left * step + top * line, right - left, bottom - top
@@ -201,12 +201,12 @@ def _render_upright(
     place = (at, line, step, canvas.apart, out_h, out_w)
     taken = (drawing.x, drawing.y)
     resample(
-        pixels, box, view.kind, taken, view.colour, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), place
+        pixels, box, view.kind, taken, view.color, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), place
     )  # fmt: skip
 
 
 def _covered(start: float, step: float, size: int, source: int) -> tuple[int, int]:
-    """Tell the output pixels [first, last) whose centres lie within 0 to ``source``."""
+    """Tell the output pixels [first, last) whose centers lie within 0 to ``source``."""
     end = start + step * size
     if start >= -_EDGE and end <= source + _EDGE:
         return 0, size
@@ -216,9 +216,9 @@ def _covered(start: float, step: float, size: int, source: int) -> tuple[int, in
     return min(max(first, 0), size), min(max(last, 0), size)
 
 
-def _coloured(view: View) -> Colour:
-    """Tell what the fill colour looks like in the batch."""
-    (r, g, b), m = view.fill, view.colour
+def _colored(view: View) -> ColorMatrix:
+    """Tell what the fill color looks like in the batch."""
+    (r, g, b), m = view.fill, view.color
     return (
         m[0] * r + m[1] * g + m[2] * b + m[3],
         m[4] * r + m[5] * g + m[6] * b + m[7],
@@ -226,9 +226,9 @@ def _coloured(view: View) -> Colour:
     )
 
 
-def _paint(pixels: NDArray[Any], canvas: Canvas, colour: Colour) -> None:
+def _paint(pixels: NDArray[Any], canvas: Canvas, color: ColorMatrix) -> None:
     """Fill pixels of a row; a fourth channel, alpha, with 0."""
-    values = np.array((*colour, 0.0))[: pixels.shape[2]]
+    values = np.array((*color, 0.0))[: pixels.shape[2]]
     low, high = canvas.limits
     if low < high:
         values = np.clip(np.floor(values + 0.5), low, high)
@@ -278,6 +278,6 @@ def draw_mask(
     row
         (height, width), C-contiguous.
     """
-    view.kind, view.erased, view.colour, view.gains = NEAREST, (), IDENTITY, None
+    view.kind, view.erased, view.color, view.gains = NEAREST, (), IDENTITY, None
     view.fill = (float(fill),) * 3
     render(numbers, view, Drawing(True, 1, 1, mask_values(canvas.width)), scratch, canvas, row)

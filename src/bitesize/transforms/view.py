@@ -1,4 +1,4 @@
-"""View: where each pixel of one row comes from, and what happens to its colour."""
+"""View: where each pixel of one row comes from, and what happens to its color."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from bitesize.errors import BadSetting
 from bitesize.kernels.filters import BILINEAR
 
-# The identity of the 3 x 4 colour matrix.
+# The identity of the 3 x 4 color matrix.
 PLAIN = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 BLACK = (0.0, 0.0, 0.0)
 
@@ -25,9 +25,9 @@ _ORIENTATIONS = (
     ((0, -1, 1, 0), (1, 0, 0, 0)),
 )
 
-Colour = tuple[float, ...]  # three values, or one a channel of an image of other channels
-# left, top, right, bottom in output pixels, and the colour there
-Erased = tuple[float, float, float, float, Colour]
+ColorMatrix = tuple[float, ...]  # three values, or one a channel of an image of other channels
+# left, top, right, bottom in output pixels, and the color there
+Erased = tuple[float, float, float, float, ColorMatrix]
 
 
 class View:
@@ -43,15 +43,15 @@ class View:
         Affine map from output to upright source pixels: ``x' = a x + b y + c``, ``y' = d x + e y + f``. Pixel (0, 0)
         covers 0 to 1 in both directions.
     fill : tuple of 3 float
-        The colour that the source counts as surrounded by, before `colour` is applied; one value a channel beside `gains`.
+        The color that the source counts as surrounded by, before `color` is applied; one value a channel beside `gains`.
     erased : tuple of Erased
-        Rectangles of the output that show one colour instead, which is final.
-    colour : tuple of 12 float
-        A 3 x 4 matrix: ``out = colour[:, :3] @ rgb + colour[:, 3]``.
+        Rectangles of the output that show one color instead, which is final.
+    color : tuple of 12 float
+        A 3 x 4 matrix: ``out = color[:, :3] @ rgb + color[:, 3]``.
     alpha : float
         Factor of a fourth channel.
     gains, offsets : tuple of float, or None
-        For images whose channels are no colors, a factor and an offset for each, in place of `colour` and `alpha`.
+        For images whose channels are no colors, a factor and an offset for each, in place of `color` and `alpha`.
     whole : float
         What full brightness is before the next step: 255 for 8-bit values, 1 for floats, which are taken as they are.
     kind : int
@@ -59,7 +59,7 @@ class View:
     """
 
     __slots__ = (
-        "a", "alpha", "b", "c", "colour", "d", "e", "erased", "f", "fill", "gains", "height", "kind", "offsets", "whole", "width"
+        "a", "alpha", "b", "c", "color", "d", "e", "erased", "f", "fill", "gains", "height", "kind", "offsets", "whole", "width"
     )  # fmt: skip
 
     def __init__(self, width: float, height: float, whole: float = 255.0) -> None:
@@ -67,9 +67,9 @@ class View:
         self.height = height
         self.a, self.b, self.c = 1.0, 0.0, 0.0
         self.d, self.e, self.f = 0.0, 1.0, 0.0
-        self.fill: Colour = BLACK
+        self.fill: ColorMatrix = BLACK
         self.erased: tuple[Erased, ...] = ()
-        self.colour: tuple[float, ...] = PLAIN
+        self.color: tuple[float, ...] = PLAIN
         self.alpha = 1.0
         self.gains: tuple[float, ...] | None = None
         self.offsets: tuple[float, ...] = ()
@@ -88,9 +88,9 @@ class View:
         part.a, part.b, part.c, part.d, part.e, part.f = self.a, self.b, self.c, self.d, self.e, self.f
         part.kind = self.kind
         part.fill = _each(self.fill[chosen], 3)
-        part.erased = tuple((x0, y0, x1, y1, _each(colour[chosen], 3)) for x0, y0, x1, y1, colour in self.erased)
+        part.erased = tuple((x0, y0, x1, y1, _each(color[chosen], 3)) for x0, y0, x1, y1, color in self.erased)
         (f0, f1, f2), (o0, o1, o2) = _each(self.gains[chosen], 3), _each(self.offsets[chosen], 3)
-        part.colour = (f0, 0.0, 0.0, o0, 0.0, f1, 0.0, o1, 0.0, 0.0, f2, o2)
+        part.color = (f0, 0.0, 0.0, o0, 0.0, f1, 0.0, o1, 0.0, 0.0, f2, o2)
         return part
 
     # --- geometry ----------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ class View:
             self.mirror()
 
     def bend(self, xx: float, xy: float, yx: float, yy: float) -> None:
-        """Move every point about the centre: what was at (x, y) from there comes to (xx x + xy y, yx x + yy y)."""
+        """Move every point about the center: what was at (x, y) from there comes to (xx x + xy y, yx x + yy y)."""
         determinant = xx * yy - xy * yx
         # The view maps output to source, so the inverse goes in front.
         p, q, r, s = yy / determinant, -xy / determinant, -yx / determinant, xx / determinant
@@ -163,8 +163,8 @@ class View:
         self.d, self.e = d * p + e * r, d * q + e * s
         if self.erased:  # a pipeline that slants after erasing is refused: here lines stay lines
             self.erased = tuple(
-                (x + (x0 - x) * xx, y + (y0 - y) * yy, x + (x1 - x) * xx, y + (y1 - y) * yy, colour)
-                for x0, y0, x1, y1, colour in self.erased
+                (x + (x0 - x) * xx, y + (y0 - y) * yy, x + (x1 - x) * xx, y + (y1 - y) * yy, color)
+                for x0, y0, x1, y1, color in self.erased
             )
 
     def move(self, x: float, y: float) -> None:
@@ -172,18 +172,18 @@ class View:
         self.c -= self.a * x + self.b * y
         self.f -= self.d * x + self.e * y
         if self.erased:
-            self.erased = tuple((x0 + x, y0 + y, x1 + x, y1 + y, colour) for x0, y0, x1, y1, colour in self.erased)
+            self.erased = tuple((x0 + x, y0 + y, x1 + x, y1 + y, color) for x0, y0, x1, y1, color in self.erased)
 
-    def erase(self, left: float, top: float, width: float, height: float, colour: Colour) -> None:
-        """Hide a rectangle of the output behind a colour."""
+    def erase(self, left: float, top: float, width: float, height: float, color: ColorMatrix) -> None:
+        """Hide a rectangle of the output behind a color."""
         if self.gains is not None:
-            colour = _each(colour, len(self.gains))
-        self.erased += ((left, top, left + width, top + height, colour),)
+            color = _each(color, len(self.gains))
+        self.erased += ((left, top, left + width, top + height, color),)
 
-    # --- colour ------------------------------------------------------------------------------------------------------
+    # --- color ------------------------------------------------------------------------------------------------------
 
     def paint(self, m: Sequence[float]) -> None:
-        """Apply another 3 x 4 colour matrix after the present one.
+        """Apply another 3 x 4 color matrix after the present one.
 
         Raises
         ------
@@ -193,8 +193,8 @@ class View:
         if self.gains is not None:
             raise BadSetting(f"colors are mixed of red, green and blue, and this image has {len(self.gains)} channels")
         m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11 = m
-        n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11 = self.colour
-        self.colour = (
+        n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11 = self.color
+        self.color = (
             m0 * n0 + m1 * n4 + m2 * n8, m0 * n1 + m1 * n5 + m2 * n9,
             m0 * n2 + m1 * n6 + m2 * n10, m0 * n3 + m1 * n7 + m2 * n11 + m3,
             m4 * n0 + m5 * n4 + m6 * n8, m4 * n1 + m5 * n5 + m6 * n9,
@@ -203,7 +203,7 @@ class View:
             m8 * n2 + m9 * n6 + m10 * n10, m8 * n3 + m9 * n7 + m10 * n11 + m11,
         )  # fmt: skip
         if self.erased:
-            self.erased = tuple((x0, y0, x1, y1, _painted(m, colour)) for x0, y0, x1, y1, colour in self.erased)
+            self.erased = tuple((x0, y0, x1, y1, _painted(m, color)) for x0, y0, x1, y1, color in self.erased)
 
     def per_channel(self, factor: Sequence[float], offset: Sequence[float]) -> None:
         """Multiply and add, channel by channel: three of each, or one for each of the image's channels.
@@ -215,8 +215,8 @@ class View:
             return
         f0, f1, f2 = factor
         o0, o1, o2 = offset
-        n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11 = self.colour
-        self.colour = (
+        n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11 = self.color
+        self.color = (
             f0 * n0, f0 * n1, f0 * n2, f0 * n3 + o0,
             f1 * n4, f1 * n5, f1 * n6, f1 * n7 + o1,
             f2 * n8, f2 * n9, f2 * n10, f2 * n11 + o2,
@@ -226,13 +226,13 @@ class View:
                 (x0, y0, x1, y1, (f0 * r + o0, f1 * g + o1, f2 * b + o2)) for x0, y0, x1, y1, (r, g, b) in self.erased
             )
 
-    def _per_channel(self, factor: Colour, offset: Colour) -> None:
+    def _per_channel(self, factor: ColorMatrix, offset: ColorMatrix) -> None:
         assert self.gains is not None
         self.gains = tuple(f * g for f, g in zip(factor, self.gains, strict=True))
         self.offsets = tuple(f * before + o for f, before, o in zip(factor, self.offsets, offset, strict=True))
         self.erased = tuple(
-            (x0, y0, x1, y1, tuple(f * c + o for f, c, o in zip(factor, colour, offset, strict=True)))
-            for x0, y0, x1, y1, colour in self.erased
+            (x0, y0, x1, y1, tuple(f * c + o for f, c, o in zip(factor, color, offset, strict=True)))
+            for x0, y0, x1, y1, color in self.erased
         )
 
     # --- the source --------------------------------------------------------------------------------------------------
@@ -259,11 +259,11 @@ class View:
             self.d, self.e, self.f = self.d * scale, self.e * scale, self.f * scale
 
     def steps(self) -> tuple[float, float]:
-        """Tell how many source pixels lie between neighbours of the output, along its lines and its columns."""
+        """Tell how many source pixels lie between neighbors of the output, along its lines and its columns."""
         return math.hypot(self.a, self.d), math.hypot(self.b, self.e)
 
 
-def _each(values: Sequence[float], channels: int) -> Colour:
+def _each(values: Sequence[float], channels: int) -> ColorMatrix:
     """Return one value a channel, where all may be the same."""
     if len(values) == channels:
         return tuple(values)
@@ -272,8 +272,8 @@ def _each(values: Sequence[float], channels: int) -> Colour:
     return (values[0],) * channels
 
 
-def _painted(m: Sequence[float], colour: Colour) -> Colour:
-    r, g, b = colour
+def _painted(m: Sequence[float], color: ColorMatrix) -> ColorMatrix:
+    r, g, b = color
     return (
         m[0] * r + m[1] * g + m[2] * b + m[3],
         m[4] * r + m[5] * g + m[6] * b + m[7],

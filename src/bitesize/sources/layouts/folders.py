@@ -44,7 +44,7 @@ _PARTS = tuple(
         frozenset,
         (
             ("labeled", "unlabeled"),
-            ("labelled", "unlabelled"),
+            ("labeled", "unlabeled"),
             ("original", "augmented"),
             ("seen", "unseen"),
         ),
@@ -150,7 +150,7 @@ def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, Open
         )
     ordered = dict(sorted(values.items(), key=lambda pair: class_key(pair[0])))
     groups = {value: paths_of(scan(folder, file_suffixes(), REASONS, flat=True).names) for value, folder in ordered.items()}
-    kind = row_kind(one_kind([name for of in groups.values() for name in of]), options, labelled=True)
+    kind = row_kind(one_kind([name for of in groups.values() for name in of]), options, labeled=True)
     if kind.file_is_row:
         files = [name for of in groups.values() for name in of]
         labels = [value for value, of in groups.items() for _ in of]
@@ -171,7 +171,7 @@ def zarr_folders(path: str, options: OpenOptions) -> Source | None:
     if found is None:
         return None
     in_folders = found.labels is not None and options.labels is None
-    kind = row_kind(Zarr, options, labelled=in_folders or label_each_file(options.labels, len(found.names)))
+    kind = row_kind(Zarr, options, labeled=in_folders or label_each_file(options.labels, len(found.names)))
     need(kind)
     return _of_listing(found, kind, path, options)
 
@@ -197,7 +197,7 @@ def listed_folder(path: str, options: OpenOptions, open_folder: Callable[[str, O
     counts = {suffix: count for suffix, count in found.kinds.items() if count}
     kind = one_kind([suffix for suffix, count in counts.items() for _ in range(min(count, 2))], counts)
     in_folders = found.labels is not None and options.labels is None
-    kind = row_kind(kind, options, labelled=in_folders or label_each_file(options.labels, len(found.names)))
+    kind = row_kind(kind, options, labeled=in_folders or label_each_file(options.labels, len(found.names)))
     need(kind)
     return _of_listing(found, kind, path, options)
 

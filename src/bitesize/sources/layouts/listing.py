@@ -59,7 +59,7 @@ def row_suffixes() -> set[str]:
     return {suffix for kind in kinds() if kind.file_is_row or kind.one_row_kind for suffix in kind.suffixes}
 
 
-def row_kind(kind: type[Source], options: OpenOptions, *, labelled: bool) -> type[Source]:
+def row_kind(kind: type[Source], options: OpenOptions, *, labeled: bool) -> type[Source]:
     """Return the kind that takes each file for one row, or for many, as is asked.
 
     Parameters
@@ -68,7 +68,7 @@ def row_kind(kind: type[Source], options: OpenOptions, *, labelled: bool) -> typ
         The kind of the files, by their suffix.
     options
         As given. Without ``file_is_row`` files that may be either are one row where each has a label of its own.
-    labelled
+    labeled
         Whether each has one, as in class folders.
 
     Raises
@@ -78,7 +78,7 @@ def row_kind(kind: type[Source], options: OpenOptions, *, labelled: bool) -> typ
     """
     is_row = options.file_is_row
     if is_row is None:
-        return kind.one_row_kind or kind if labelled else kind
+        return kind.one_row_kind or kind if labeled else kind
     if is_row == kind.file_is_row:
         return kind
     # The sources of one large .npy and of many do not know each other.

@@ -55,7 +55,7 @@ def yolo(path: str, options: OpenOptions) -> Source | None:
     said = "labels: the boxes of YOLO's text files" + (
         "" if classes else ", classes by number (no data.yaml or classes.txt)"
     )
-    return _labelled(names.names, names.left_out, labels, ".txt", categories, classes, options, said, split)
+    return _labeled(names.names, names.left_out, labels, ".txt", categories, classes, options, said, split)
 
 
 def pascal_voc(path: str, options: OpenOptions) -> Source | None:
@@ -94,7 +94,7 @@ def pascal_voc(path: str, options: OpenOptions) -> Source | None:
         return {text.strip() for each in root.iter("object") if (text := each.findtext("name"))}
 
     said = "labels: the objects of Pascal VOC's XML files"
-    source = _labelled(names, left_out, labels, ".xml", categories, (), options, said, split)
+    source = _labeled(names, left_out, labels, ".xml", categories, (), options, said, split)
     masks = next((name for name in subfolders(path) if name.lower() == "segmentationclass"), None)
     if masks is not None:
         source = with_choices(source, Choice(f"masks in {masks} are not used", f"labels={os.path.join(path, masks)!r}"))
@@ -177,7 +177,7 @@ def _of_stems(folder: str, stems: Sequence[str]) -> Names:
     return names_of([known[stem] for stem in stems])
 
 
-def _labelled(
+def _labeled(
     names: Names, left_out: Mapping[str, int], folder: str, suffix: str, categories: Callable[[str], set[str]],
     classes: Sequence[str], options: OpenOptions, said: str, split: str,
 ) -> Source:  # fmt: skip

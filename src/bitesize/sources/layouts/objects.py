@@ -109,7 +109,7 @@ def list_of_paths(paths: Sequence[Any], options: OpenOptions) -> Source:
         )
     if isinstance(options.labels, list | tuple) and _are_files(options.labels) and options.split is None:
         return mask_lists(texts, list(options.labels), options, "labels: masks, the paths of labels=")
-    kind = row_kind(one_kind(texts), options, labelled=label_each_file(options.labels, len(texts)))
+    kind = row_kind(one_kind(texts), options, labeled=label_each_file(options.labels, len(texts)))
     if kind.file_is_row and options.split is None:
         need(kind)
         return of_names(names_of(paths), {}, options, listed=True, kind=kind)
@@ -150,7 +150,7 @@ def mapping(what: Mapping[str, Any], options: OpenOptions) -> Source:
         kind = one_kind(
             [suffix for suffix, count in found.kinds.items() for _ in range(min(count, 2)) if count], found.kinds
         )
-        kind = row_kind(kind, options, labelled=True)
+        kind = row_kind(kind, options, labeled=True)
         if not kind.file_is_row:
             assert found.labels is not None
             assert found.classes is not None
@@ -172,7 +172,7 @@ def mapping(what: Mapping[str, Any], options: OpenOptions) -> Source:
         missing = next((path for path in files if not os.path.isfile(path)), None)
         if missing is not None:
             raise NotFound(f"{os.fsdecode(missing)} does not exist")
-        kind = row_kind(one_kind([os.fsdecode(path) for path in files]), options, labelled=True)
+        kind = row_kind(one_kind([os.fsdecode(path) for path in files]), options, labeled=True)
         if not kind.file_is_row:
             groups = {name: [os.path.abspath(os.fsdecode(path)) for path in paths] for name, paths in lists.items()}
             return _rows_by_class(kind, groups, options)

@@ -1,4 +1,4 @@
-"""Colours against their definition in float64."""
+"""Colors against their definition in float64."""
 
 import colorsys
 
@@ -33,7 +33,7 @@ factors = st.floats(0.0, 3.0)
 
 @examples(50)
 @given(st.lists(st.tuples(st.sampled_from(["Brightness", "Contrast", "Saturation"]), factors), min_size=1, max_size=4))
-def test_colour_steps_are_composed_without_clamping_between(steps):
+def test_color_steps_are_composed_without_clamping_between(steps):
     expected = PIXELS.astype(np.float64)
     for name, factor in steps:
         expected = {"Brightness": brightness, "Contrast": contrast, "Saturation": saturation}[name](expected, factor)
@@ -49,7 +49,7 @@ def test_after_scaling_the_middle_gray_is_a_half():
 
 
 @pytest.mark.parametrize("turn", [-0.5, -0.2, 0.1, 1 / 3])
-def test_hue_turns_colours_and_keeps_their_brightness(turn):
+def test_hue_turns_colors_and_keeps_their_brightness(turn):
     out = one(PIXELS, bs.Hue((turn, turn)), dtype="float32").astype(np.float64)
     np.testing.assert_allclose(out @ LUMA, PIXELS @ LUMA, atol=1e-3)
     back = np.concatenate([out[None], np.zeros((1, *out.shape))]).astype(np.float32)
@@ -57,7 +57,7 @@ def test_hue_turns_colours_and_keeps_their_brightness(turn):
         bs.open(back), batch_size=2, shuffle=False, transforms=[bs.Hue((-turn, -turn))], memory="8 MiB"
     ) as loader:
         np.testing.assert_allclose(next(iter(loader))["x"][0], PIXELS, atol=1e-2)
-    # A third of a circle brings reddish colours near green, as in HSV, though not exactly there.
+    # A third of a circle brings reddish colors near green, as in HSV, though not exactly there.
     weak = (np.array([[[140, 120, 120]]]) + np.zeros((1, 1, 3))).astype(np.uint8)
     hue = colorsys.rgb_to_hsv(*(one(weak, bs.Hue((turn, turn)), dtype="float32")[0, 0] / 255).tolist())[0]
     assert min(abs(hue - turn % 1), 1 - abs(hue - turn % 1)) < 0.06
@@ -89,7 +89,7 @@ def test_gray_images_have_brightness_and_contrast_and_nothing_else():
     np.testing.assert_allclose(
         one(gray, bs.ColorJitter((2, 2), (0.5, 0.5)), dtype="float32"), contrast(gray * 2.0, 0.5), atol=1e-3
     )
-    for step in (bs.Saturation(), bs.Hue(), bs.Grayscale(), bs.ColorJitter(hue=0.1), bs.Colour(range(12))):
+    for step in (bs.Saturation(), bs.Hue(), bs.Grayscale(), bs.ColorJitter(hue=0.1), bs.ColorMatrix(range(12))):
         with pytest.raises(bs.BadSetting, match="red, green and blue"):
             one(gray, step)
 
