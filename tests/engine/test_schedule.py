@@ -1,4 +1,4 @@
-"""Whatever the settings, each run is told of before it is needed, for as many rows as are asked of it, and memory stays bounded."""
+"""Whatever the settings, each chunk is told of before it is needed, for as many rows as are asked of it, and memory stays bounded."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def test_an_error_of_the_source_reaches_the_loop_and_the_loader_goes_on():
 @pytest.mark.parametrize("window", [1, 7, 1000])
 def test_any_size_of_data_batch_and_window_goes(n, window):
     source = Chunked(n)
-    for settings in ({"lanes": 1}, {"lanes": 50}, {"repeat": 3}, {"limit_rows": 9}):
+    for settings in ({"streams": 1}, {"streams": 50}, {"repeat": 3}, {"limit_rows": 9}):
         with make(source, window=window, order=settings, batch_size=5) as loader:
             rows = [row for batch in loader for row in told(batch)[2]]
             assert rows == loader.order.rows(0, 0, loader.order.length).tolist()
@@ -277,12 +277,12 @@ def test_what_does_not_go_is_refused_in_words(tmp_path):
         bs.Loader(bs.open(np.zeros((9, 2))), order=bs.Order(9, window=4), batch_size=2)
     with pytest.raises(bs.BadSetting, match='not "auto"'):
         make(source, batch_size="auto")
-    with pytest.raises(bs.DoesNotFit, match="lower window or lanes"):
+    with pytest.raises(bs.DoesNotFit, match="lower window or streams"):
         make(Chunked(100_000), window=100_000, memory="2 MiB")
     for wrong in ({"weights": [1.0] * 100}, {"shuffle": False}):
         with pytest.raises(bs.BadSetting, match="window"):
             bs.Order(100, window=10, **wrong)
-    with pytest.raises(bs.BadSetting, match="lanes must be at least 1"):
+    with pytest.raises(bs.BadSetting, match="streams must be at least 1"):
         bs.Order(100, window=10, streams=0)
     with pytest.raises(bs.BadSetting, match="needs runs"):
         bs.Order(100, window=10).rows(0, 0, 10)
@@ -293,7 +293,7 @@ def test_what_does_not_go_is_refused_in_words(tmp_path):
 
 
 @pytest.mark.parametrize(("n", "lanes_share", "batch_size"), [(328, 64, 1), (196, 64, 2), (65, 256, 16), (203, 16, 50)])
-def test_batches_may_be_cut_otherwise_than_lanes_are(n, lanes_share, batch_size):
+def test_batches_may_be_cut_otherwise_than_streams_are(n, lanes_share, batch_size):
     source = Chunked(n)
     with make(source, window=24, order={"batch_size": lanes_share}, batch_size=batch_size) as loader:
         for _ in range(3):
@@ -301,7 +301,7 @@ def test_batches_may_be_cut_otherwise_than_lanes_are(n, lanes_share, batch_size)
     assert not source.stray
 
 
-def test_a_rest_that_is_cut_across_ranks_has_memory_for_all_lanes():
+def test_a_rest_that_is_cut_across_ranks_has_memory_for_all_streams():
     source = Chunked(2000)
     with make(source, batch_size=19, order={"batch_size": 32}) as loader:
         first = told(next(iter(loader)))[2]

@@ -1,4 +1,4 @@
-"""An order with a window is a permutation whatever the settings, a function of its place, and as even as lanes and runs allow."""
+"""An order with a window is a permutation whatever the settings, a function of its place, and as even as streams and chunks allow."""
 
 import pickle
 
@@ -37,20 +37,20 @@ def test_each_pass_has_each_row_once_and_any_part_can_be_asked_for(order, epoch,
 
 
 def make(n=2000, seed=0, **settings):
-    settings = {"window": 400, "runs": np.arange(0, n, 20), "batch_size": 40} | settings
+    settings = {"window": 400, "chunks": np.arange(0, n, 20), "batch_size": 40} | settings
     return bs.Order(n, seed=seed, **settings)
 
 
 def test_a_batch_takes_its_rows_lane_by_lane_so_that_ranks_share_no_run():
     order = make()
     windows = order.windows
-    of_lanes = [set() for _ in range(8)]
+    of_streams = [set() for _ in range(8)]
     for start in range(0, 2000, 40):
         rows = order.rows(0, start, start + 40)
         for stream in range(8):
-            of_lanes[stream].update(windows.chunk_of(rows[5 * stream : 5 * stream + 5]).tolist())
-    shared = sum(len(chunks) for chunks in of_lanes) - 100
-    assert 0 <= shared <= 7  # the runs in which two lanes meet
+            of_streams[stream].update(windows.chunk_of(rows[5 * stream : 5 * stream + 5]).tolist())
+    shared = sum(len(chunks) for chunks in of_streams) - 100
+    assert 0 <= shared <= 7  # the chunks in which two streams meet
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
@@ -70,16 +70,16 @@ def test_over_epochs_a_row_comes_anywhere_in_the_epoch():
 
 def test_neighbors_do_not_stay_neighbors():
     rows = make().rows(0, 0, 2000)
-    assert (np.abs(np.diff(rows)) == 1).mean() < 0.06  # windows of 20 rows a lane would have 1 in 20 at most by chance
+    assert (np.abs(np.diff(rows)) == 1).mean() < 0.06  # windows of 20 rows a stream would have 1 in 20 at most by chance
 
 
-@pytest.mark.parametrize("runs", [[0, 5, 5], [1, 2], [0, 20], [], [[0]], [0.5]])
+@pytest.mark.parametrize("chunks", [[0, 5, 5], [1, 2], [0, 20], [], [[0]], [0.5]])
 def test_runs_that_cannot_be_are_refused(chunks):
-    with pytest.raises(bs.BadSetting, match="runs must"):
+    with pytest.raises(bs.BadSetting, match="chunks must"):
         bs.Order(10, window=4, batch_size=2, chunks=chunks)
 
 
 def test_settings_of_a_window_need_one():
-    for settings in ({"lanes": 4}, {"batch_size": 8}, {"runs": [0]}):
+    for settings in ({"streams": 4}, {"batch_size": 8}, {"chunks": [0]}):
         with pytest.raises(bs.BadSetting, match="give window="):
             bs.Order(10, **settings)

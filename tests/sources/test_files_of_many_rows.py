@@ -186,7 +186,7 @@ def test_zarr_of_both_formats(tmp_path, layout):
     group.create_array("y", data=Y)
     source = bs.open(tmp_path / "a.zarr", fields={"x": "images", "y": "y"})
     assert np.array_equal(x_of(source), X)
-    assert source.runs().starts.tolist() == list(range(0, 61, 5))
+    assert source.chunks().starts.tolist() == list(range(0, 61, 5))
     check_source(source)
 
 

@@ -187,7 +187,7 @@ def test_a_script_that_forgets_restore_is_told(tmp_path):
         make_model().fit(bs.to_keras(loader), callbacks=[bs.Checkpoint(tmp_path)], verbose=0)
 
 
-@pytest.mark.parametrize("order", [None, bs.Order(40, window=8, runs=range(0, 40, 4))], ids=["all rows", "window"])
+@pytest.mark.parametrize("order", [None, bs.Order(40, window=8, chunks=range(0, 40, 4))], ids=["all rows", "window"])
 def test_stop_saves_after_the_batch_and_raises(tmp_path, order):
     import keras
 

@@ -1,4 +1,4 @@
-"""A source of which an order with a window has runs in memory."""
+"""A source of which an order with a window has chunks in memory."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from bitesize.engine.window_cache import ChunkCache
 
 _PAGE = 4096
-# Runs that are looked at together, so that looking takes no memory.
+# Chunks that are looked at together, so that looking takes no memory.
 _MANY = 65_536
 
 
 class CachedSource(SourceWrapper):
-    """Rows are copied from runs that are held in memory, and read from the source only where they are not.
+    """Rows are copied from chunks that are held in memory, and read from the source only where they are not.
 
     Parameters
     ----------
     base
         Where rows come from.
-    runs
+    chunks
         Which rows it reads at once.
     """
 
@@ -42,7 +42,7 @@ class CachedSource(SourceWrapper):
         self.runs_held = chunks
         self._thread = threading.local()
         if chunks.nbytes is None and any(isinstance(what, Encoded) for what in self.spec.values()):
-            raise BadSetting(f"{base!r} does not tell the bytes of its runs, so no memory can be set aside for a window")
+            raise BadSetting(f"{base!r} does not tell the bytes of its chunks, so no memory can be set aside for a window")
         self._largest, self._whole, self._densest = 0, 0, 0.0
         for start in range(0, len(chunks.starts) - 1, _MANY):
             rows = np.diff(chunks.starts[start : start + _MANY + 1])
@@ -56,7 +56,7 @@ class CachedSource(SourceWrapper):
         self._thread.held = held
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Copy rows of runs that are in memory; read others."""
+        """Copy rows of chunks that are in memory; read others."""
         held = self._held
         if held is None:
             self.base.read(rows, into)
@@ -77,16 +77,16 @@ class CachedSource(SourceWrapper):
         return getattr(self._thread, "held", None)
 
     def scratch(self, rows: int) -> int:
-        """Tell what reading a run takes, which is more than a few rows do."""
+        """Tell what reading a chunk takes, which is more than a few rows do."""
         return self.base.scratch(max(rows, self._largest))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the base, and of what its runs need."""
+        """Bytes of the base, and of what its chunks need."""
         return self.base.nbytes + (0 if self.runs_held.nbytes is None else self.runs_held.nbytes.nbytes)
 
     def chunk_nbytes(self, number: int) -> int:
-        """Tell the bytes that a run takes in memory."""
+        """Tell the bytes that a chunk takes in memory."""
         starts, nbytes = self.runs_held
         encoded = 0 if nbytes is None else int(nbytes[number])
         return int(self._nbytes(starts[number + 1 : number + 2] - starts[number], encoded)[0])
@@ -99,5 +99,5 @@ class CachedSource(SourceWrapper):
         return -(-total // _PAGE) * _PAGE
 
     def window_nbytes(self, steps: Batching, *, all_streams: bool = False) -> int:
-        """Bound the bytes of all runs that are in memory at a time."""
+        """Bound the bytes of all chunks that are in memory at a time."""
         return min(int(resident_rows(steps, all_streams) * self._densest) + 1, self._whole)

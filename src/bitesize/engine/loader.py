@@ -314,7 +314,7 @@ class Loader(Described, Position):
                 ring.grow(1)
 
     def _make_room(self, position: int) -> None:
-        """Set memory aside for windows of all lanes, where batches are cut across them from now on."""
+        """Set memory aside for windows of all streams, where batches are cut across them from now on."""
         if self._windowed is None or not position % self.batch_size:
             return
         more = self._windowed.window_nbytes(self.steps, all_streams=True) - self._needs.window

@@ -33,7 +33,7 @@ STANDBY = (2, MOST_STANDBY)
 STANDBY_SHARE = 32
 # What a thread takes beside its scratch, about: the part of its stack that it uses.
 _THREAD = 128 << 10
-# Where a source is read run by run: so many lanes, fewer where runs are large.
+# Where a source is read run by run: so many streams, fewer where runs are large.
 _MOST_LANES, _LANES_NBYTES = 8, 16 << 20
 # Beside its rows: masks, row numbers and random numbers of the batches in the making (8 bytes for up to 16 draws).
 _ROW_OVERHEAD = 160
@@ -112,7 +112,7 @@ def choose_order(
             f"window: rows of {source!r} do not lie in runs that are cheaper to read together: leave window out, and all are shuffled"
         )
     if order.batch_size is None and not isinstance(batch_size, int | np.integer):
-        raise BadSetting('window: batches are shared out among lanes, so batch_size must be a number, not "auto"')
+        raise BadSetting('window: batches are shared out among streams, so batch_size must be a number, not "auto"')
     order = replace(order, chunks=chunks.starts, batch_size=order.batch_size or max(1, int(batch_size)))
     assert order.windows is not None
     return order, ChunkStarts(order.windows.starts, chunks.nbytes)
@@ -233,7 +233,7 @@ def grow_or_refuse(needs: Needs, steps: Batching, slots: int, budget: Budget) ->
         if f'"{less}"' not in ways:
             ways += f', or to "{less}" with batch_size={steps.shard.world_size}'
     if needs.window > free // 2:
-        ways += f", or lower window or lanes of the order: {format_size(needs.window)} are for its window"
+        ways += f", or lower window or streams of the order: {format_size(needs.window)} are for its window"
     beside = f" and {format_size(rest)} beside them" if rest else ""
     raise DoesNotFit(
         f"{counted(rows, 'row')} of {needs.pipeline.out[needs.pipeline.source.main]} {'takes' if rows == 1 else 'take'} {format_size(slot)} a batch; {slots} batches in memory need "

@@ -1,4 +1,4 @@
-"""Which runs are to be read before which batch: for orders with windows."""
+"""Which chunks are to be read before which batch: for orders with windows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from bitesize.engine.batching import Batching, BatchRows
 from bitesize.order.windows import Windows
 
-# A run, and how many of its rows will be asked for.
+# A chunk, and how many of its rows will be asked for.
 Due = tuple[int, int]
 
 
 class _Queued(NamedTuple):
-    """A run that is wanted in memory before one batch, and needed before another; ``number`` tells those queued earlier."""
+    """A chunk that is wanted in memory before one batch, and needed before another; ``number`` tells those queued earlier."""
 
     wanted: int
     number: int
@@ -26,9 +26,9 @@ class _Queued(NamedTuple):
 
 
 class PrefetchSchedule:
-    """Tells, batch by batch, which runs to read, so that they are there when they are asked for, and not long before.
+    """Tells, batch by batch, which chunks to read, so that they are there when they are asked for, and not long before.
 
-    A lane's next window is read while the last part of the present one is used, one part for each lane: since lanes take turns, about one of
+    A stream's next window is read while the last part of the present one is used, one part for each stream: since streams take turns, about one of
     any time. The first windows of a pass are read during the last of the pass before, as far as there is room beside them.
 
     Parameters
@@ -44,30 +44,30 @@ class PrefetchSchedule:
         self._windows = _windows(steps)
         self._begun = epoch, position
         self._repeat, self._pass = steps.order.repeat, steps.order.pass_length
-        # Whether every batch takes as much of a lane as any other: then it is known when a window is needed.
+        # Whether every batch takes as much of a stream as any other: then it is known when a window is needed.
         self._even = position % steps.batch_size == 0 and _even(steps)
         self._end = self._pass  # of what is used of a pass
         if self._even and steps.last == "drop":
             self._end -= self._pass % steps.batch_size
-        self._used = self._windows.times(self._end)  # rows that each lane gives in a pass
+        self._used = self._windows.times(self._end)  # rows that each stream gives in a pass
         number, within = self._pass_at(epoch, position)
         times = self._windows.times(within)
-        self._lanes = own_streams(steps) if position % steps.batch_size == 0 else list(range(self._windows.streams))
-        self._next = {stream: (number, self._windows.window_at(stream, int(times[stream]))) for stream in self._lanes}
+        self._streams = own_streams(steps) if position % steps.batch_size == 0 else list(range(self._windows.streams))
+        self._next = {stream: (number, self._windows.window_at(stream, int(times[stream]))) for stream in self._streams}
         self._batches = 0
         self._queue: list[_Queued] = []
         self._queued = 0
-        # What is in memory when the batches before have been made: by run, how many of its rows are still to be asked for.
+        # What is in memory when the batches before have been made: by chunk, how many of its rows are still to be asked for.
         self._left: dict[int, int] = {}
         self._room = resident_rows(steps, all_streams=position % steps.batch_size != 0)
         self._before = np.empty(0, np.int64)  # rows of the batch before
-        self._carried: dict[int, int] = {}  # by lane, the run that goes on in its next window, and was told of already
+        self._carried: dict[int, int] = {}  # by stream, the chunk that goes on in its next window, and was told of already
 
     def due(self, step: BatchRows) -> list[Due]:
         """Tell what is to be read before the next batch, which must be the one behind that of the last call."""
         number, within = self._pass_at(step.epoch, min(step.position + self._steps.batch_size, self._steps.order.length))
         times = self._windows.times(within)
-        for stream in self._lanes:
+        for stream in self._streams:
             self._look_ahead(stream, number, within, int(times[stream]))
         self._count_down(self._before)
         self._before = step.rows[: step.real].copy()
@@ -103,7 +103,7 @@ class PrefetchSchedule:
         return epoch * self._repeat + within, place
 
     def _look_ahead(self, stream: int, number: int, position: int, time: int) -> None:
-        """Queue the windows of a lane that begin soon, when it stands at a time, which is at a position, of a pass."""
+        """Queue the windows of a stream that begin soon, when it stands at a time, which is at a position, of a pass."""
         windows = self._windows
         while True:
             its_pass, window = self._next[stream]
@@ -112,7 +112,7 @@ class PrefetchSchedule:
             if begin >= end:
                 self._next[stream] = its_pass + 1, 0
                 if not self._used[stream] and its_pass > number:
-                    return  # a lane that gives nothing
+                    return  # a stream that gives nothing
                 continue
             away = (its_pass - number) * int(self._used[stream]) + begin - time
             if away > (windows.window_rows // windows.streams if window else self._last_window(stream)):
@@ -123,7 +123,7 @@ class PrefetchSchedule:
             self._next[stream] = its_pass, window + 1
 
     def _batches_until(self, stream: int, passes: int, position: int, away: int, begin: int) -> int:
-        """Count the batches, this one included, before one needs the window that a lane begins so many passes and rows from here."""
+        """Count the batches, this one included, before one needs the window that a stream begins so many passes and rows from here."""
         batch, share = self._steps.batch_size, int(self._windows.shares[stream])
         if self._even and passes:
             return 1 - (position - self._end) // batch + (passes - 1) * -(-self._end // batch) + begin // share
@@ -132,17 +132,17 @@ class PrefetchSchedule:
             return 0  # this one does
         if self._even:
             return 1 + away // share
-        # At the most that a batch may take of the lane; and an epoch may drop its last rows.
+        # At the most that a batch may take of the stream; and an epoch may drop its last rows.
         fastest = min(batch, (batch // self._windows.batch_size + 2) * share)
         return 1 + max(0, away // fastest - 1)
 
     def _last_window(self, stream: int) -> int:
-        """Count the rows of the last window of a lane in a pass."""
+        """Count the rows of the last window of a stream in a pass."""
         used = int(self._used[stream])
         return used - self._windows.bounds(stream, self._windows.window_at(stream, max(0, used - 1)))[0]
 
     def _queue_window(self, number: int, stream: int, window: int, batches: int) -> None:
-        """Spread the runs of a window, as far as this rank uses them, over so many batches."""
+        """Spread the chunks of a window, as far as this rank uses them, over so many batches."""
         uses = dict(zip(*self._uses(number, stream, window), strict=True))
         uses.pop(self._carried.pop(stream, -1), None)  # told of with the window before
         end = min(self._windows.bounds(stream, window)[1], int(self._used[stream]))
@@ -159,7 +159,7 @@ class PrefetchSchedule:
                 self._queued += 1
 
     def _uses(self, number: int, stream: int, window: int) -> tuple[list[int], list[int]]:
-        """Tell the runs of a window, and how many rows of each this rank is given."""
+        """Tell the chunks of a window, and how many rows of each this rank is given."""
         begin, end = self._windows.bounds(stream, window)
         times = np.arange(begin, min(end, int(self._used[stream])))
         epoch, within = divmod(number, self._repeat)
@@ -171,19 +171,19 @@ class PrefetchSchedule:
 
 
 def own_streams(steps: Batching) -> list[int]:
-    """List the lanes of which this rank gets rows."""
+    """List the streams of which this rank gets rows."""
     windows = _windows(steps)
     if not _even(steps):
-        return list(range(windows.streams))  # batches are cut across lanes, each batch elsewhere
+        return list(range(windows.streams))  # batches are cut across streams, each batch elsewhere
     start, stop = steps.shard.share(steps.batch_size)
     return [stream for stream in range(windows.streams) if windows.cuts[stream] < stop and windows.cuts[stream + 1] > start]
 
 
 def resident_rows(steps: Batching, all_streams: bool = False) -> int:
-    """Bound the rows of all runs that must be in memory at a time.
+    """Bound the rows of all chunks that must be in memory at a time.
 
-    Each lane has a window, and those that are near its end the next one too, which are few, since lanes take turns. Where a batch may have rows
-    of two passes, each lane has its last window and its first.
+    Each stream has a window, and those that are near its end the next one too, which are few, since streams take turns. Where a batch may have rows
+    of two passes, each stream has its last window and its first.
     """
     windows = _windows(steps)
     streams, largest, window_rows = (
@@ -195,7 +195,7 @@ def resident_rows(steps: Batching, all_streams: bool = False) -> int:
     share = steps.batch_size if not _even(steps) else int(windows.shares.max())
     near = (share + window_rows // windows.streams + 1) * windows.streams // window_rows + 1
     stretches = streams if _even(steps) and not all_streams else 2 * streams
-    # Of a stretch of equal runs two are cut; odd ones, wherever they are, add no more than their own rows.
+    # Of a stretch of equal chunks two are cut; odd ones, wherever they are, add no more than their own rows.
     equal = (
         stretches * (-(-(window_rows - 1) // largest) + 1) + near * -(-window_rows // largest)
     ) * largest + windows.odd_rows
@@ -203,7 +203,7 @@ def resident_rows(steps: Batching, all_streams: bool = False) -> int:
 
 
 def _even(steps: Batching) -> bool:
-    """Whether every batch takes its rows from the lanes as any other does, and every pass begins with a batch."""
+    """Whether every batch takes its rows from the streams as any other does, and every pass begins with a batch."""
     whole = steps.order.repeat == 1 or steps.order.pass_length % steps.batch_size == 0
     return whole and _windows(steps).batch_size == steps.batch_size
 

@@ -1,4 +1,4 @@
-"""Runs of rows that are held in memory, for as long as rows of them will be asked for."""
+"""Chunks of rows that are held in memory, for as long as rows of them will be asked for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bitesize.spec import Field
 
 
 class CachedChunk:
-    """A run in memory, or on its way there."""
+    """A chunk in memory, or on its way there."""
 
     __slots__ = ("addresses", "beside", "error", "failed", "fields", "files", "frame", "left", "number", "start", "there")
 
@@ -38,18 +38,18 @@ class CachedChunk:
 
 
 class ChunkCache:
-    """The runs that one sequence of batches has in memory.
+    """The chunks that one sequence of batches has in memory.
 
     Threads `enter` when they are given rows of them, and `leave` when they have done; what nobody will ask for any more goes then.
 
     Parameters
     ----------
     source
-        Where runs are read.
+        Where chunks are read.
     steps, place
         Which batches come, from which place on.
     frames
-        Memory for the runs.
+        Memory for the chunks.
     """
 
     def __init__(self, source: CachedSource, steps: Batching, place: tuple[int, int], frames: BufferPool) -> None:
@@ -65,7 +65,7 @@ class ChunkCache:
     # --- what is to come ---------------------------------------------------------------------------------------------
 
     def due(self, step: BatchRows) -> list[CachedChunk]:
-        """Tell which runs are to be read before the next batch, by `load`, in this order."""
+        """Tell which chunks are to be read before the next batch, by `load`, in this order."""
         return self._expect(self._schedule.due(step))
 
     def _expect(self, due: Sequence[Due]) -> list[CachedChunk]:
@@ -81,13 +81,13 @@ class ChunkCache:
         return new
 
     def enter(self, load: CachedChunk | None = None) -> None:
-        """Begin to use what is held, or to load a run; called in the order in which that is to happen."""
+        """Begin to use what is held, or to load a chunk; called in the order in which that is to happen."""
         with self._lock:
             self._users += 1
             self._frames.enter(load)
 
     def load(self, chunk: CachedChunk) -> None:
-        """Read a run into memory, and leave."""
+        """Read a chunk into memory, and leave."""
         try:
             with self._lock:
                 chunk.frame = self._frames.room(self._source.chunk_nbytes(chunk.number), chunk, lambda: self._closed)
@@ -193,9 +193,9 @@ class ChunkCache:
             failed[i] = error
 
     def _wait_for(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], list[CachedChunk | None]]:
-        """Give the runs' numbers, which row is of which of them, and the runs when those that are being read have been.
+        """Give the chunks' numbers, which row is of which of them, and the chunks when those that are being read have been.
 
-        A run is None where it is not in memory.
+        A chunk is None where it is not in memory.
         """
         numbers, inverse = np.unique(self._numbers(rows), return_inverse=True)
         with self._lock:
@@ -241,7 +241,7 @@ def _addresses(chunks: Sequence[CachedChunk | None], name: str) -> NDArray[np.in
 
 
 class _NoRoom(FileChanged):
-    """The rows of a run take more bytes than their source told."""
+    """The rows of a chunk take more bytes than their source told."""
 
 
 class _Rest:
@@ -253,7 +253,7 @@ class _Rest:
         self._source, self._row = source, row
 
     def take(self, i: int, nbytes: int) -> memoryview:
-        """Give the next ``nbytes`` to row ``i`` of the run."""
+        """Give the next ``nbytes`` to row ``i`` of the chunk."""
         if nbytes > len(self._view) - self._at:
             raise _NoRoom(
                 f"{self._source.describe(self._row + i)} has {nbytes:,} bytes, and all rows that lie together with it were to "
@@ -265,7 +265,7 @@ class _Rest:
 
 
 class _Files:
-    """Where a source puts the encoded rows of one field of a run."""
+    """Where a source puts the encoded rows of one field of a chunk."""
 
     def __init__(self, rest: _Rest) -> None:
         self._rest = rest

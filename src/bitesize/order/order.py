@@ -46,14 +46,14 @@ class Order:
         An epoch is so many passes, each in an order of its own.
     window
         For data of which neighboring rows are cheap together: rows are drawn at random from about so many that are held in
-        memory, while the next are read run by run, in random order. None, the default, shuffles all rows at once.
-    lanes
+        memory, while the next are read chunk by chunk, in random order. None, the default, shuffles all rows at once.
+    streams
         How many parts of a batch are drawn from windows of their own. With several ranks a multiple of their number: then each
-        run is read by one rank.
-    runs
-        Where runs begin, as row numbers; a `Loader` asks its source.
+        chunk is read by one rank.
+    chunks
+        Where chunks begin, as row numbers; a `Loader` asks its source.
     batch_size
-        Rows that the lanes share out; a `Loader` takes its own.
+        Rows that the streams share out; a `Loader` takes its own.
 
     Examples
     --------
@@ -82,7 +82,7 @@ class Order:
     _digest: str | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("n", "seed", "repeat", "limit_rows", "window", "lanes", "batch_size"):
+        for name in ("n", "seed", "repeat", "limit_rows", "window", "streams", "batch_size"):
             value = getattr(self, name)
             if isinstance(value, np.integer):
                 object.__setattr__(self, name, int(value))
@@ -106,26 +106,26 @@ class Order:
         if self.window is not None:
             self._check_window()
             if self.chunks is not None:
-                object.__setattr__(self, "runs", check_chunks(self.chunks, self.n))
+                object.__setattr__(self, "chunks", check_chunks(self.chunks, self.n))
             if self.chunks is not None and self.batch_size is not None:
                 windows = Windows(self.n, self.seed, self.chunks, self.window, self.streams, self.batch_size)
                 object.__setattr__(self, "_windows", windows)
                 object.__setattr__(self, "_digest", windows.digest)
         elif self.chunks is not None or self.batch_size is not None or self.streams != 8:
-            raise BadSetting("runs, batch_size and lanes are settings of a window: give window=, too")
+            raise BadSetting("chunks, batch_size and streams are settings of a window: give window=, too")
 
     def _check_window(self) -> None:
-        for name in ("window", "lanes", "batch_size"):
+        for name in ("window", "streams", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise BadSetting(f"{name} must be at least 1, not {value}")
         if not self.shuffle or self.mixture is not None or self.weights is not None:
             other = "a mixture" if self.mixture else "weights" if self.weights is not None else "shuffle=False"
-            raise BadSetting(f"a window shuffles all rows in runs, and {other} does not go with that")
+            raise BadSetting(f"a window shuffles all rows in chunks, and {other} does not go with that")
 
     @property
     def windows(self) -> Windows | None:
-        """The windows of an order that has some, once it knows runs and batch size."""
+        """The windows of an order that has some, once it knows chunks and batch size."""
         return self._windows
 
     @property
@@ -167,7 +167,9 @@ class Order:
             return [np.arange(start, stop, dtype=np.int64)]
         if self.window is not None:
             if self._windows is None:
-                raise BadSetting("an order with a window needs runs= and batch_size=, which a Loader takes from its source")
+                raise BadSetting(
+                    "an order with a window needs chunks= and batch_size=, which a Loader takes from its source"
+                )
             return [self._windows.rows(number, start, stop)]
         if self._weights is not None:  # each draw is on its own: nothing is won by blocks, and no cache holds the weights
             return [self._weights.rows(self.seed, number, np.arange(start, stop, dtype=np.int64))]

@@ -1,11 +1,11 @@
 """Shuffling in windows: rows that are cheap together are read together, and drawn at random from what is in memory.
 
-The runs of a source (chunks, row groups, parts of a file) are put in a random order each pass, which makes one line of rows. That
-line is cut into lanes, and each lane into windows, whose rows are shuffled. A batch takes its rows lane by lane, so a rank
-whose share of a batch is some of the lanes reads those lanes' runs alone.
+The chunks of a source (chunks, row groups, parts of a file) are put in a random order each pass, which makes one line of rows. That
+line is cut into streams, and each stream into windows, whose rows are shuffled. A batch takes its rows stream by stream, so a rank
+whose share of a batch is some of the streams reads those streams' chunks alone.
 
-Lanes begin their windows at different times, so that reading ahead is spread evenly. Every other lane goes backward: a run in which
-one lane ends and the next begins is then needed by both at the same time, and is read once.
+Streams begin their windows at different times, so that reading ahead is spread evenly. Every other stream goes backward: a chunk in which
+one stream ends and the next begins is then needed by both at the same time, and is read once.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from bitesize.errors import BadSetting
 from bitesize.order.mix64 import keys, mix64
 from bitesize.order.permutation import permute, rounds
 
-# What keys are for, beside seed and pass: the order of the runs; what they do not collide with is (seed, epoch) of other shuffles.
+# What keys are for, beside seed and pass: the order of the chunks; what they do not collide with is (seed, epoch) of other shuffles.
 _RUNS, _ROWS = 0xB10C, 0x3059
 
-# Runs that are worked on together: so many need little memory.
+# Chunks that are worked on together: so many need little memory.
 _MANY = 65_536
-# Runs in the order of a pass, and where each of them ends.
+# Chunks in the order of a pass, and where each of them ends.
 _Line = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class Windows:
-    """A shuffle that stays within windows of a line of shuffled runs.
+    """A shuffle that stays within windows of a line of shuffled chunks.
 
     Parameters
     ----------
@@ -39,27 +39,27 @@ class Windows:
         Number of rows.
     seed
         Any integer.
-    runs
-        Where runs begin, shape (runs,) or, with n at the end, (runs + 1,): ascending row numbers from 0 on.
+    chunks
+        Where chunks begin, shape (chunks,) or, with n at the end, (chunks + 1,): ascending row numbers from 0 on.
     window
-        Rows from which the next are drawn, at least; more where a batch or the largest runs ask for it.
-    lanes
+        Rows from which the next are drawn, at least; more where a batch or the largest chunks ask for it.
+    streams
         How many windows there are side by side; at most as many as a batch has rows.
     batch_size
         Rows of a (global) batch.
 
     Attributes
     ----------
-    starts : ndarray of int64, shape (runs + 1,)
-        Where runs begin, and n.
-    cuts : ndarray of int64, shape (lanes + 1,)
-        Which places of a batch are of which lane.
-    shares, lengths : ndarray of int64, shape (lanes,)
-        Rows of each lane in a batch, and in a pass.
+    starts : ndarray of int64, shape (chunks + 1,)
+        Where chunks begin, and n.
+    cuts : ndarray of int64, shape (streams + 1,)
+        Which places of a batch are of which stream.
+    shares, lengths : ndarray of int64, shape (streams,)
+        Rows of each stream in a batch, and in a pass.
     stretch : int
-        Rows of a window in one lane.
+        Rows of a window in one stream.
     largest_run, odd_rows : int
-        Rows of the largest run; and of all runs that are smaller, together.
+        Rows of the largest chunk; and of all chunks that are smaller, together.
     """
 
     def __init__(self, n: int, seed: int, chunks: ArrayLike, window: int, streams: int, batch_size: int) -> None:
@@ -85,42 +85,42 @@ class Windows:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the runs, of their order in two passes, and of the windows that are kept."""
+        """Bytes of the chunks, of their order in two passes, and of the windows that are kept."""
         kept = (2 * self.streams + 2) * min(self.window_rows, self.n)
         return 8 * (8 * len(self.starts) + kept + 4 * self.window_rows)
 
     def times(self, position: int) -> NDArray[np.int64]:
-        """Tell how many rows each lane has given before a position of a pass."""
+        """Tell how many rows each stream has given before a position of a pass."""
         batches, place = divmod(position, self.batch_size)
         times: NDArray[np.int64] = batches * self.shares + np.clip(place - self.cuts[:-1], 0, self.shares)
         return times
 
     def positions(self, stream: int, times: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Tell the positions in a pass of the rows that a lane gives as its first, second ..."""
+        """Tell the positions in a pass of the rows that a stream gives as its first, second ..."""
         batches, place = np.divmod(times, self.shares[stream])
         positions: NDArray[np.int64] = batches * self.batch_size + self.cuts[stream] + place
         return positions
 
     def window_at(self, stream: int, time: int) -> int:
-        """Number the window that a lane is in when it has given so many rows."""
+        """Number the window that a stream is in when it has given so many rows."""
         return (time + int(self._offsets[stream])) // self.window_rows
 
     def bounds(self, stream: int, number: int) -> tuple[int, int]:
-        """Tell which rows of a lane, in the order in which it gives them, are in a window."""
+        """Tell which rows of a stream, in the order in which it gives them, are in a window."""
         begin = number * self.window_rows - int(self._offsets[stream])
         return max(begin, 0), min(begin + self.window_rows, int(self.lengths[stream]))
 
     def chunk_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Number the run that each row is in."""
+        """Number the chunk that each row is in."""
         chunks: NDArray[np.int64] = np.searchsorted(self.starts, rows, side="right") - 1
         return chunks
 
     def chunk_rows(self, number: int) -> int:
-        """Count the rows of a run."""
+        """Count the rows of a chunk."""
         return int(self.starts[number + 1] - self.starts[number])
 
     def chunk(self, row: NDArray[np.int64]) -> tuple[int, int]:
-        """Tell which rows [start, stop) are in the run of a row, shape (1,)."""
+        """Tell which rows [start, stop) are in the chunk of a row, shape (1,)."""
         number = int(self.chunk_of(row)[0])
         return int(self.starts[number]), int(self.starts[number + 1])
 
@@ -163,20 +163,20 @@ class Windows:
         return rows
 
     def chunk_at(self, number: int, stream: int, times: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Number the runs that a lane is in when it has read so many rows of a pass."""
+        """Number the chunks that a stream is in when it has read so many rows of a pass."""
         place, _, (chunks, _) = self._place(number, stream, times)
         return chunks[place]
 
     def _place(
         self, number: int, stream: int, times: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], _Line]:
-        """Tell where in the line a lane reads its rows: at which of the runs, and at which rows."""
+        """Tell where in the line a stream reads its rows: at which of the chunks, and at which rows."""
         line = self._begins[stream] + (self.lengths[stream] - 1 - times if stream % 2 else times)
         order = self._line(number)
         return np.searchsorted(order[1], line, side="right"), line, order
 
     def _line(self, number: int) -> _Line:
-        """Order the runs of a pass; tell where each of them ends in the line."""
+        """Order the chunks of a pass; tell where each of them ends in the line."""
         line = self._lines.pop(number, None)
         if line is None:
             count = len(self.starts) - 1
@@ -193,7 +193,7 @@ class Windows:
 
 
 def _sizes(starts: NDArray[np.int64]) -> tuple[int, int]:
-    """Tell the rows of the largest run, and those of all smaller ones together; in parts, since there may be very many."""
+    """Tell the rows of the largest chunk, and those of all smaller ones together; in parts, since there may be very many."""
     parts = [starts[i : i + _MANY + 1] for i in range(0, len(starts) - 1, _MANY)]
     largest = max(int(np.diff(part).max()) for part in parts)
     whole = sum(int(np.count_nonzero(np.diff(part) == largest)) for part in parts)
@@ -201,14 +201,14 @@ def _sizes(starts: NDArray[np.int64]) -> tuple[int, int]:
 
 
 def check_chunks(chunks: ArrayLike, n: int) -> NDArray[np.int64]:
-    """Give where runs begin, and n at the end; or raise `BadSetting` if that cannot be."""
-    refuse_endless(chunks, "runs")
+    """Give where chunks begin, and n at the end; or raise `BadSetting` if that cannot be."""
+    refuse_endless(chunks, "chunks")
     starts = np.asarray(chunks)
     if starts.ndim != 1 or not starts.size or starts.dtype.kind not in "iu":
-        raise BadSetting("runs must be a list of row numbers at which runs begin")
+        raise BadSetting("chunks must be a list of row numbers at which chunks begin")
     starts = starts.astype(np.int64)
     if starts[-1] != n:
         starts = np.append(starts, n)
     if starts[0] != 0 or (np.diff(starts) < 1).any():
-        raise BadSetting(f"runs must begin with row 0, ascend, and stay below the {n} rows there are")
+        raise BadSetting(f"chunks must begin with row 0, ascend, and stay below the {n} rows there are")
     return starts

@@ -117,7 +117,7 @@ class Pipeline:
         if isinstance(what, Encoded):
             return _IMAGE_BITE
         rows = max(_LEAST_BITE, _BITE_BYTES // max(1, what.nbytes))
-        runs = self.source.runs() if self.source.reads_by_chunk else None
+        runs = self.source.chunks() if self.source.reads_by_chunk else None
         if runs is not None and (run := int(runs.starts[1])) <= rows:
             rows -= rows % run  # in order, each run is read whole, by one thread
         return rows + rows % 2 if self.steps.mixes else rows  # no pair is cut in two
