@@ -130,7 +130,7 @@ def check_bad_rows(source: Source, bad: Sequence[int]) -> None:
     assert set(causes) <= wanted, f"rows {sorted(set(causes) - wanted)} were not read, beside bad ones"
     for i, cause in causes.items():
         assert isinstance(cause, BitesizeError), f"row {i}: {cause!r} is no error of bitesize's own, such as BadFile"
-    steps = [Resize(8)] if isinstance(source.spec[source.main], Encoded) else []
+    steps = [Resize(8)] if isinstance(source.spec[source.primary], Encoded) else []
     settings: dict[str, Any] = {"batch_size": 4, "memory": "1 GiB", "transforms": steps, "shuffle": False}
     with Loader(source, **settings, on_error="skip", max_bad=1.0) as loader:
         seen = [row for batch in loader for row in batch.rows[~batch.mask].tolist()]
@@ -219,8 +219,8 @@ def _check_places(source: Source, known: Rows, count: int) -> None:
         with open(os.fsdecode(found.paths[which]), "rb") as file:
             assert file.read(len(found.header)) == found.header, f"row {row} is located behind a header that is not there"
             file.seek(offset)
-            there = file.read(len(known[source.main][row]))
-        assert there == known[source.main][row], f"row {row} is not where locate() says"
+            there = file.read(len(known[source.primary][row]))
+        assert there == known[source.primary][row], f"row {row} is not where locate() says"
 
 
 def _check_runs(source: Source) -> None:
@@ -260,7 +260,7 @@ def _check_parts(source: Source, known: Rows, count: int) -> None:
 
 
 def _check_loader(source: Source) -> None:
-    steps = [Resize(8)] if isinstance(source.spec[source.main], Encoded) else []
+    steps = [Resize(8)] if isinstance(source.spec[source.primary], Encoded) else []
     orders: list[Order | None] = [None]
     chunks = source.chunks()
     if chunks is not None:

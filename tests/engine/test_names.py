@@ -66,7 +66,7 @@ def parquet(folder, values):
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_batches_have_the_names_of_the_data_and_transforms_are_for_the_images(tmp_path, values, kind, shuffle):
     source = kind(tmp_path, values)
-    assert source.main == "images"
+    assert source.primary == "images"
     with bs.Loader(
         source, batch_size=16, memory="64 MiB", transforms=[bs.Scale(1 / 255)], layout="CHW", shuffle=shuffle
     ) as loader:
@@ -82,9 +82,9 @@ def test_batches_have_the_names_of_the_data_and_transforms_are_for_the_images(tm
         assert sorted(seen) == list(range(ROWS))
         assert "images" in str(loader.plan)
     part = source.subset([5, 2]).map_labels(lambda label: "ab"[label])
-    assert (part.main, part.label_name, part.classes) == ("images", "label", ("a", "b"))
+    assert (part.primary, part.label_name, part.classes) == ("images", "label", ("a", "b"))
     assert part.renumber(["b", "a"]).labels.tolist() == [0, 1]
-    assert bs.chain([source, source]).main == "images"
+    assert bs.chain([source, source]).primary == "images"
 
 
 def test_pairs_are_mixed_under_their_names(tmp_path, values):
@@ -140,7 +140,7 @@ def test_estimators_learn_from_the_images(tmp_path, values):
 
 def test_two_kinds_of_images_must_be_told_apart(tmp_path, values):
     source = bs.zip(left=parquet(tmp_path, values), right=npz(tmp_path, values))
-    assert source.main == "left_images"
+    assert source.primary == "left_images"
     with bs.Loader(source, batch_size=8, memory="64 MiB") as loader:
         batch = next(iter(loader))
         assert np.array_equal(batch["left_images"], batch["right_images"])

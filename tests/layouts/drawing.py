@@ -26,7 +26,7 @@ def labels_by_marker(source):
     label = source.label_name
     with bs.Loader(source, batch_size=4, memory="64 MiB", shuffle=False) as loader:
         for batch in loader:
-            markers = batch[source.main].reshape(len(batch.rows), -1)[:, 0]
+            markers = batch[source.primary].reshape(len(batch.rows), -1)[:, 0]
             for i, marker in enumerate(markers.tolist()):
                 value = None if label is None else batch[label][i]
                 if value is not None and source.classes is not None and np.ndim(value) == 0:

@@ -160,7 +160,7 @@ def test_what_is_explained_is_what_batches_contain(tmp_path_factory, layout, dat
     source = bs.open(laid.what, **laid.options)
     explained = source.explain()
     seen, images = {}, []
-    primary, label = source.main, source.label_name
+    primary, label = source.primary, source.label_name
     with bs.Loader(source, batch_size=5, memory="64 MiB", shuffle=False) as loader:
         for batch in loader:
             images.append(batch[primary].copy())

@@ -67,6 +67,6 @@ def test_only_inputs_are_measured(caplog):
         caplog.at_level(logging.WARNING, "bitesize"),
         bs.Loader(bs.open({"a": np.ones((24, 3)), "x": BYTES.astype("f4")}), batch_size=8, memory="32 MiB") as loader,
     ):
-        other = "a" if loader.source.main == "x" else "x"
+        other = "a" if loader.source.primary == "x" else "x"
         bs.to_keras(loader, inputs=other, targets=False)
     assert "learn badly" not in caplog.text

@@ -216,7 +216,7 @@ def test_several_labels_in_tar_files_keep_their_names_whatever_characters_they_h
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
     source = bs.open(tmp_path / "a.tar", "kind", fields={"picture": "png", "kind": "cls", "color": "json.color"})
-    assert (source.main, source.label_name, source.classes) == ("picture", "kind", ("a", "b"))
+    assert (source.primary, source.label_name, source.classes) == ("picture", "kind", ("a", "b"))
     assert source.classes_of == {"color": ("\\ud800", "red")}
     check_source(source)
 

@@ -13,7 +13,7 @@ def test_no_kind_of_data_is_loaded_faster_than_its_bound(kind, tmp_path):
     if not installed(kind):
         pytest.skip(f"{kind.package} is not installed")
     source = kind.example(tmp_path, 30)
-    transforms = [bs.Resize(16)] if isinstance(source.spec[source.main], Encoded) else []
+    transforms = [bs.Resize(16)] if isinstance(source.spec[source.primary], Encoded) else []
     with bs.Loader(source, batch_size=8, memory="64 MiB", transforms=transforms, threads=2) as loader:
         load_for(loader, 0.1)
         before = measure_bound(loader, 0.1)

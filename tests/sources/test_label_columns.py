@@ -281,7 +281,7 @@ def test_a_data_frame_of_paths_and_labels_is_images(tmp_path, write, monkeypatch
     paths = [f"{tmp_path if absolute else '.'}/{i}.png" for i in range(4)]
     source = bs.open(pd.DataFrame({"path": paths, "label": ["a", "b"] * 2, "patient": ["p", "q"] * 2}))
     monkeypatch.chdir(tmp_path.parent)
-    assert (source.classes, source.main) == (("a", "b"), "path")
+    assert (source.classes, source.primary) == (("a", "b"), "path")
     with bs.Loader(source, batch_size=4, memory="32 MiB", shuffle=False, transforms=[bs.Resize(4)]) as loader:
         assert next(iter(loader))["path"][:, 0, 0, 0].tolist() == [0, 1, 2, 3]
     assert "path: images that 'path' names below" in said(source)

@@ -147,7 +147,7 @@ def _read(
     name: str, part: Source, seen: RowFacts, budget: Budget, threads: int | None, progress: Progress | None
 ) -> list[tuple[Place, bool]]:
     """Read a part; give its bad rows, and whether it is for their contents that they are."""
-    main = part.main
+    main = part.primary
     image = isinstance(part.spec[main], Encoded)
     with Loader(
         ContentSource(part, seen),
@@ -201,7 +201,7 @@ def _suspicious(name: str, part: Source, seen: RowFacts) -> list[Place]:
 
 def _narrow(part: Source, seen: RowFacts) -> NDArray[np.bool_]:
     """Find images of 16 bits that use a small part of their range: all that 8 bits leave few levels of, else one for all rows."""
-    what = part.spec[part.main]
+    what = part.spec[part.primary]
     if not isinstance(what, Encoded):
         return np.zeros(len(seen.levels), np.bool_)
     part_of_range = int(np.iinfo(what.dtype).max + 1) // _PART_OF_RANGE
@@ -216,7 +216,7 @@ def _narrow(part: Source, seen: RowFacts) -> NDArray[np.bool_]:
 
 
 def _of_narrow_range(part: Source, seen: RowFacts, row: int) -> str:
-    what, brightest = part.spec[part.main], int(seen.brightest[row])
+    what, brightest = part.spec[part.primary], int(seen.brightest[row])
     assert isinstance(what, Encoded)
     if what.mode == "I;16":
         return (

@@ -57,7 +57,7 @@ class Described:
     @property
     def copied(self) -> frozenset[str]:
         """Fields of a batch that come as arrays of their own, and may be kept: up to 64 bytes a row, but for the primary input."""
-        return copied_fields(self._pipeline.out, self.source.main)
+        return copied_fields(self._pipeline.out, self.source.primary)
 
     @property
     def transforms(self) -> tuple[Step, ...]:

@@ -150,7 +150,7 @@ def _order_by_chunk(source: Source, seed: int) -> Order:
 
 def batch_nbytes(pipeline: Pipeline, rows: int) -> int:
     """Return the bytes of one batch of so many rows: its slot, and copies of its small fields."""
-    return slot_nbytes(pipeline.slot_fields, rows, copied_fields(pipeline.out, pipeline.source.main))
+    return slot_nbytes(pipeline.slot_fields, rows, copied_fields(pipeline.out, pipeline.source.primary))
 
 
 def thread_nbytes(pipeline: Pipeline, rows: int) -> int:
@@ -236,7 +236,7 @@ def grow_or_refuse(needs: Needs, steps: Batching, slots: int, budget: Budget) ->
         ways += f", or lower window or streams of the order: {format_size(needs.window)} are for its window"
     beside = f" and {format_size(rest)} beside them" if rest else ""
     raise DoesNotFit(
-        f"{counted(rows, 'row')} of {needs.pipeline.out[needs.pipeline.source.main]} {'takes' if rows == 1 else 'take'} {format_size(slot)} a batch; {slots} batches in memory need "
+        f"{counted(rows, 'row')} of {needs.pipeline.out[needs.pipeline.source.primary]} {'takes' if rows == 1 else 'take'} {format_size(slot)} a batch; {slots} batches in memory need "
         f"{format_size(slots * slot)}{beside}, and {room}{budget.bound}. {ways}."
     )
 
@@ -274,12 +274,12 @@ def make_plan(needs: Needs, steps: Batching, slots: int, budget: Budget, pool: P
         parts=tuple(parts),
         budget=budget.total,
         origin=budget.origin,
-        naive_shape=out[source.main].shape,
+        naive_shape=out[source.primary].shape,
         stored_shape=stored,
         limit=(limit.name, limit.room),
         threads=needs.threads,
         overhead=needs.overhead,
-        hints=_hints(source.spec[source.main], out[source.main], len(source)) + ((f"{line}.",) if (line := steps.left_out_line()) else ()),
+        hints=_hints(source.spec[source.primary], out[source.primary], len(source)) + ((f"{line}.",) if (line := steps.left_out_line()) else ()),
     )  # fmt: skip
 
 

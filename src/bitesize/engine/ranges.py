@@ -83,7 +83,7 @@ def _expects_unit(step: Any) -> bool:
 
 
 def _values(source: Source, budget: Budget) -> _Range | None:
-    what = source.spec[source.main]
+    what = source.spec[source.primary]
     if what.dtype == np.uint8:
         return _Range(0.0, 255.0, 127.5, True, True)
     if isinstance(what, Field) and ((what.dtype.kind not in "biuf" and what.dtype.name != "bfloat16") or not what.nbytes):
@@ -98,7 +98,7 @@ def _values(source: Source, budget: Budget) -> _Range | None:
 def _check_scale(step: Scale, values: _Range, source: Source) -> None:
     """Raise `BadSetting` for a factor of whole numbers where values are small already, or lie far beyond those it is meant for."""
     described, code = _described(values, source), _as_code(step)
-    boolean = source.spec[source.main].dtype.kind == "b"
+    boolean = source.spec[source.primary].dtype.kind == "b"
     if 0 < step.factor <= _FACTOR_OF_BYTES and (boolean or not values.integral):
         if values.least >= -1 and values.greatest <= 1:
             raise BadSetting(f"{described} already: leave out {code}")
@@ -145,7 +145,7 @@ def _check_normalize(step: Normalize, values: _Range, source: Source) -> None:
     of_one_scale = len(means) == 1 or unit
     away = min(abs(values.mean - mean) / deviation for mean, deviation in zip(means, deviations, strict=True))
     centered = values.greatest - values.least > _LEVELS * max(deviations)  # whole numbers around 0, as images less 128
-    if unit and values.integral and centered and _is_image(source.spec[source.main]):
+    if unit and values.integral and centered and _is_image(source.spec[source.primary]):
         _check_unit(repr(step), values, source)
     if of_one_scale and away > _DEVIATIONS:
         raise BadSetting(
@@ -181,5 +181,5 @@ def _is_image(what: Field | Encoded) -> bool:
 
 
 def _described(values: _Range, source: Source) -> str:
-    what = source.spec[source.main]
-    return f"{source.main} holds {what.dtype} values from {values.least:g} to {values.greatest:g}"
+    what = source.spec[source.primary]
+    return f"{source.primary} holds {what.dtype} values from {values.least:g} to {values.greatest:g}"

@@ -58,7 +58,7 @@ class ChunkCache:
         self._starts = source.runs_held.starts
         self._runs: dict[int, CachedChunk] = {}
         self._fixed = {name: what for name, what in source.spec.items() if isinstance(what, Field)}
-        self._main = source.main
+        self._main = source.primary
         self._users = 0
         self._closed = False
 
@@ -109,7 +109,7 @@ class ChunkCache:
             chunk.fields[name] = into[name] = frame[at : at + nbytes].view(field.dtype).reshape(len(rows), *field.shape)
             chunk.addresses[name] = frame.ctypes.data + at - chunk.start * field.nbytes
             at += aligned(nbytes)
-        rest = _Rest(frame[at:], self._source, chunk.start)
+        rest = _RestOfMemory(frame[at:], self._source, chunk.start)
         for name in self._source.spec:
             if name not in self._fixed:
                 into[name] = _Files(rest)
@@ -244,7 +244,7 @@ class _NoRoom(FileChanged):
     """The rows of a chunk take more bytes than their source told."""
 
 
-class _Rest:
+class _RestOfMemory:
     """What is left of a frame, handed out piece by piece."""
 
     def __init__(self, memory: Frame, source: Source, row: int) -> None:
@@ -267,7 +267,7 @@ class _Rest:
 class _Files:
     """Where a source puts the encoded rows of one field of a chunk."""
 
-    def __init__(self, rest: _Rest) -> None:
+    def __init__(self, rest: _RestOfMemory) -> None:
         self._rest = rest
         self.files: dict[int, memoryview] = {}
 

@@ -178,7 +178,7 @@ def primary_input(loader: Loader) -> str:
         If it is one number, and there are others like it: a model would learn from the first alone.
     """
     source = loader.source
-    primary, label = source.main, source.label_name
+    primary, label = source.primary, source.label_name
     numbers = [
         name
         for name, what in source.spec.items()
@@ -229,7 +229,7 @@ def warn_of_unscaled(loader: Loader, inputs: Fields) -> None:
     Only where rows of images (height, width, channels) come out as floats, by steps that keep their range, and are shuffled: other
     loaders validate and predict. Rows that do not fit the budget, or cannot be read, are left out of the sample.
     """
-    name = loader.source.main
+    name = loader.source.primary
     stored = loader.source.spec[name]
     if not isinstance(stored, Field) or name not in names_in(inputs) or name not in loader.spec:
         return
@@ -260,7 +260,7 @@ def _changes_range(step: Step) -> bool:
 def label_of(loader: Loader) -> str | None:
     """Name the field of a batch that has the labels, or None."""
     label = loader.source.label_name
-    return label if label in loader.spec and label != loader.source.main else None
+    return label if label in loader.spec and label != loader.source.primary else None
 
 
 def check_fields(loader: Loader, *groups: Fields | None) -> None:

@@ -94,7 +94,7 @@ def look_back(loader: Loader, place: tuple[int, int], batches: int) -> Findings:
         try:
             for batch in itertools.islice(_from(loader, place, seen), batches - seen):
                 odd += _odd_rows(loader, batch)
-                low, high = _range(batch[loader.source.main], batch.mask)
+                low, high = _range(batch[loader.source.primary], batch.mask)
                 least, greatest, seen = min(least, low), max(greatest, high), seen + 1
                 del batch
         except LoaderClosed:  # by a thread of TensorFlow, which takes batches ahead until it has enough

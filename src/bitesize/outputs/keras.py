@@ -70,7 +70,7 @@ def to_keras(
         Where batches come from.
     inputs, targets
         Names of the fields for the model's inputs and targets; several as a list, or as ``{name in the model: field}``. By default ``"x"``
-        and ``"y"``, or what stands for them where data have names of their own: `Source.main`, and the labels, where there are some.
+        and ``"y"``, or what stands for them where data have names of their own: `Source.primary`, and the labels, where there are some.
         ``targets=False`` leaves labels out. `Source.one_hot` makes labels for ``categorical_crossentropy``.
     weights
         Name of a field with the weight of each row in loss and weighted metrics. By default `Source.weight_name`, where the data have

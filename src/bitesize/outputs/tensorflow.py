@@ -41,7 +41,7 @@ def to_tensorflow(
         Where batches come from.
     inputs, targets
         Names of the fields; several as a list, or as ``{name in the model: field}``. By default ``"x"`` and ``"y"``, or what stands for
-        them where data have names of their own: `Source.main`, and the labels, where there are some. ``targets=False`` leaves labels out.
+        them where data have names of their own: `Source.primary`, and the labels, where there are some. ``targets=False`` leaves labels out.
     weights
         Name of a field with the weight of each row in loss and weighted metrics. By default `Source.weight_name`; False for none.
 

@@ -142,7 +142,7 @@ def _tuple_fields(loader: Loader, as_tuple: bool | Sequence[str]) -> tuple[str, 
     if as_tuple is True:
         inputs, targets = chosen_fields(loader, None, None)
         weights = chosen_weights(loader, inputs, targets, None, "to_torch")
-        names = names_of_tuple(True, (loader.source.main, loader.source.label_name if targets else None, weights))
+        names = names_of_tuple(True, (loader.source.primary, loader.source.label_name if targets else None, weights))
     else:
         names = names_of_tuple(as_tuple, ())
         check_fields(loader, names)

@@ -56,7 +56,7 @@ class ImageRenderer:
     def __init__(
         self, source: Source, steps: TransformStages, drawn: Mapping[str, Field], chw: bool, fast_decode: bool
     ) -> None:
-        self._image = source.main
+        self._image = source.primary
         what = source.spec[self._image]
         assert isinstance(what, Encoded)
         self._source = source

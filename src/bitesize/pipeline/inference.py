@@ -165,14 +165,14 @@ def drawn_fields(source: Source, steps: TransformStages, layout: Layout, dtype: 
     """
     if layout not in ("HWC", "CHW"):
         raise BadSetting(f'layout must be "HWC" or "CHW", not {layout!r}')
-    if isinstance(what := source.spec[source.main], Field) and 0 in what.shape:
+    if isinstance(what := source.spec[source.primary], Field) and 0 in what.shape:
         raise BadSetting(f"rows of {what} hold no values")
     image = _drawn_image(source, steps, layout, dtype)
     last = len(image.shape) == 2 or layout == "HWC"
     height, width = (image.shape[:2] if last else image.shape[1:]) if len(image.shape) in (2, 3) else (0, 0)
     drawn: dict[str, Field] = {}
     for name, what in source.spec.items():
-        if name == source.main:
+        if name == source.primary:
             drawn[name] = image
         elif is_mask(what):
             of_mask = what.dtype if isinstance(what, Field) else mask_dtype_of_first_row(source, name)
@@ -185,14 +185,14 @@ def drawn_fields(source: Source, steps: TransformStages, layout: Layout, dtype: 
                 raise BadSetting(f"mask_fill is {fill}, and the masks {name!r} are {of_mask}, which cannot hold it")
             drawn[name] = Field((height, width), of_mask, mask=True)
         elif isinstance(what, Field):
-            if steps.needs_image and _looks_like_mask(what, source.spec[source.main]):
+            if steps.needs_image and _looks_like_mask(what, source.spec[source.primary]):
                 raise BadSetting(
                     f"{name!r} is {what}, a value for each pixel, and only masks move with their images: give them as whole "
                     "numbers of 8 or 16 bits and of shape (n, height, width)"
                 )
             drawn[name] = what
         else:
-            raise BadSetting(f"the field {name!r} is a second image, and only masks stand beside {source.main!r}")
+            raise BadSetting(f"the field {name!r} is a second image, and only masks stand beside {source.primary!r}")
     return drawn
 
 
@@ -209,13 +209,13 @@ def _looks_like_mask(what: Field, image: Field | Encoded) -> bool:
 
 def _drawn_image(source: Source, steps: TransformStages, layout: Layout, dtype: DTypeLike | None) -> Field:
     """Work out shape and dtype of the main field."""
-    what = source.spec[source.main]
+    what = source.spec[source.primary]
     before = what.dtype
     channels = steps.channels_of(what)
     if isinstance(what, Encoded):
         size = _size_after(steps.views, None)
         if size is None:  # nothing brings images to one size: then they must have one
-            size = _size_after(steps.views, size_of_first_row(source, source.main))
+            size = _size_after(steps.views, size_of_first_row(source, source.primary))
         image = True
         if steps.spreads(channels):
             raise BadSetting(f"Normalize has {channels} means, and the fourth channel of {what} is alpha: give 3")
@@ -334,7 +334,7 @@ def mixed_fields(source: Source, steps: TransformStages, mapped: Mapping[str, Fi
     mixed = dict(mapped)
     name = source.label_name or "y"
     for _, mix in steps.mixes:
-        image = mapped[source.main]
+        image = mapped[source.primary]
         mix.check(image.shape, image.dtype, layout)
         if any(field.mask for field in mapped.values()):
             raise BadSetting(f"{mix!r} mixes labels of rows, and the source has masks")

@@ -17,7 +17,7 @@ from bitesize.memory.budget import Budget
 from bitesize.pipeline.arrays import ArrayRenderer
 from bitesize.pipeline.images import ImageRenderer
 from bitesize.pipeline.inference import Layout, drawn_fields, mixed_fields, sort_steps
-from bitesize.pipeline.probe import first_good, size_of_first_row
+from bitesize.pipeline.probe import first_readable_row, size_of_first_row
 from bitesize.pipeline.scratch import Scratch, scratch_nbytes
 from bitesize.pipeline.user_functions import Key, UserFunctions, mix_pairs
 from bitesize.sources.base import Source
@@ -68,7 +68,7 @@ class Pipeline:
         budget: Budget,
     ) -> None:
         self.source = source
-        self._image, self._label = source.main, source.label_name or "y"
+        self._image, self._label = source.primary, source.label_name or "y"
         self.steps = sort_steps(transforms)
         self.transforms = tuple(transforms)
         self.layout = layout
@@ -405,7 +405,7 @@ class Pipeline:
                     raise failed[0]
                 return row
 
-            row = first_good(self.source, draw)
+            row = first_readable_row(self.source, draw)
             scratch.rest()
         finally:
             if pool is not None:

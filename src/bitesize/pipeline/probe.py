@@ -38,7 +38,7 @@ def ignored(field: Field | Encoded) -> Any:
 def size_of_first_row(source: Source, name: str) -> tuple[int, int]:
     """Learn height and width of the images from the first; later ones must have the same."""
     what = source.spec[name]
-    info, _ = first_good(source, lambda row: _look(source, name, row))
+    info, _ = first_readable_row(source, lambda row: _look(source, name, row))
     turned = isinstance(what, Encoded) and what.orient and info.orientation >= 5
     return (info.width, info.height) if turned else (info.height, info.width)
 
@@ -54,10 +54,10 @@ def mask_dtype_of_first_row(source: Source, name: str) -> np.dtype[Any]:
         except BadFile as error:
             raise BadFile(f"the field {name!r} of {source.describe(row)} (row {row}): {error}") from error
 
-    return first_good(source, look)
+    return first_readable_row(source, look)
 
 
-def first_good(source: Source, look: Callable[[int], T]) -> T:
+def first_readable_row(source: Source, look: Callable[[int], T]) -> T:
     """Look at the first row that can be read; where none of the first can, raise the first error."""
     first: BitesizeError | None = None
     for row in range(min(ATTEMPTS, len(source))):
@@ -73,7 +73,7 @@ def first_good(source: Source, look: Callable[[int], T]) -> T:
 
 def _look(source: Source, name: str, row: int) -> tuple[ImageInfo, memoryview]:
     into = {field: OneFile() if field == name else ignored(what) for field, what in source.spec.items()}
-    beside = "" if name == source.main else f"the field {name!r} of "
+    beside = "" if name == source.primary else f"the field {name!r} of "
     try:
         source.read(np.array([row], np.int64), into)
         data = memoryview(into[name].data)

@@ -118,14 +118,14 @@ class Source(Combining, ABC):
         """
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where the field `main` of rows lies on disk, or None if it must be asked of `read`.
+        """Tell where the field `primary` of rows lies on disk, or None if it must be asked of `read`.
 
         Rows that can be located are read and cast in one step. Whatever cannot be read in this way is asked of `read`.
         """
         return None
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read all fields but `main`, of rows that were located."""
+        """Read all fields but `primary`, of rows that were located."""
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
 
@@ -160,7 +160,7 @@ class Source(Combining, ABC):
         return labels if labels is not None and labels.dtype == np.int64 and labels.ndim == 1 else None
 
     @cached_property
-    def main(self) -> str:
+    def primary(self) -> str:
         """Name of the field that transforms draw and ``dtype`` casts: the images, or else ``x``, or else the widest field."""
         others = [name for name in self.spec if name not in (self.label_name, self.weight_name)] or list(self.spec)
         images = [name for name in others if isinstance(what := self.spec[name], Encoded) and what.kind == "image"]

@@ -131,7 +131,7 @@ class Chained(Source):
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Locate rows, if all sources can, in files of the same header."""
-        if any(part.main != self.main for part in self._parts):  # they list the same fields in another order
+        if any(part.primary != self.primary for part in self._parts):  # they list the same fields in another order
             return None
         paths: list[bytes] = []
         which, offsets = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)

@@ -97,8 +97,8 @@ class ColumnSource(Source):
                 self.spec[name] = Field(tuple(column.shape[1:]), column.dtype.newbyteorder("="))
         self.classes_of = classes_of
         label = self.spec.get(self._label or "")
-        if isinstance(label, Field) and self._label != self.main:
-            self.spec[str(self._label)] = label_field(np.empty((0, *label.shape), label.dtype), self.spec[self.main])
+        if isinstance(label, Field) and self._label != self.primary:
+            self.spec[str(self._label)] = label_field(np.empty((0, *label.shape), label.dtype), self.spec[self.primary])
         self._run_rows, self._small = _runs_of(chosen, self._loaded)
 
     def _with_plain_labels(self, columns: Mapping[str, Column], asked: OpenOptions) -> dict[str, Column]:
@@ -123,8 +123,8 @@ class ColumnSource(Source):
         self._read(rows, into, self._columns)
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read all fields but `main`."""
-        self._read(rows, into, [name for name in self._columns if name != self.main])
+        """Read all fields but `primary`."""
+        self._read(rows, into, [name for name in self._columns if name != self.primary])
 
     def _read(self, rows: NDArray[np.int64], into: Into, names: Sequence[str] | Mapping[str, Column]) -> None:
         failed: dict[int, Exception] = {}
@@ -141,8 +141,8 @@ class ColumnSource(Source):
         raise_bad(failed)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where the field `main` lies on disk."""
-        return self._columns[self.main].locate(rows)
+        """Tell where the field `primary` lies on disk."""
+        return self._columns[self.primary].locate(rows)
 
     def chunks(self) -> ChunkStarts | None:
         """Give the chunks of the widest field, which the others are read along with."""

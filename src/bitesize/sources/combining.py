@@ -184,7 +184,7 @@ class Combining:
         on_error: Literal["raise", "skip"] = "raise",
         progress: Callable[[int, int], None] | None = None,
     ) -> Statistics:
-        """Measure mean, deviation, least and greatest value of each channel of ``x`` (see `main`), and count the classes.
+        """Measure mean, deviation, least and greatest value of each channel of ``x`` (see `primary`), and count the classes.
 
         Every row is read, and decoded as it is stored, once.
 

@@ -43,13 +43,13 @@ def decoding_need(source: Source, rows: int) -> DecodingNeed:
 
 
 def _of_row(source: Source, row: int) -> DecodingNeed:
-    what, file = source.spec[source.main], _File()
+    what, file = source.spec[source.primary], _File()
     assert isinstance(what, Encoded)
     into: dict[str, Any] = {
         name: np.empty((1, *field.shape), field.dtype) if isinstance(field, Field) else _File()
         for name, field in source.spec.items()
     }
-    source.read(np.array([row], np.int64), into | {source.main: file})
+    source.read(np.array([row], np.int64), into | {source.primary: file})
     info, nbytes = read_info(memoryview(file.data)), len(file.data)
     whole, small = (
         aligned(nbytes) + decode_nbytes(info, what.mode, eighths, nbytes) for eighths in (8, smaller_eighths(info, 2) or 8)

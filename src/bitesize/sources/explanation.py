@@ -156,7 +156,7 @@ def explain(source: Source, *, measure: bool = True) -> Explanation:
     from bitesize.sources.groups import suggested_groups
     from bitesize.sources.value_range import value_range
 
-    label, primary, weights = source.label_name, source.main, source.weight_name
+    label, primary, weights = source.label_name, source.primary, source.weight_name
     fields = tuple(
         FieldFacts(
             name,

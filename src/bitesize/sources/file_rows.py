@@ -67,7 +67,7 @@ class FileSource(Source):
         return b"\0".join([self._names.blob, self._names.ends.tobytes(), *folders, labels])
 
 
-def first_good(names: Names, read: Callable[[bytes], T]) -> tuple[int, T]:
+def first_readable_file(names: Names, read: Callable[[bytes], T]) -> tuple[int, T]:
     """Read what the others must be like from the first file that can be read: one that is damaged is told when its row is due.
 
     Returns

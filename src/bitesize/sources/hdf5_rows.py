@@ -16,7 +16,7 @@ from bitesize.lazy.parts import MEMBER
 from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import UnsupportedColumn
-from bitesize.sources.file_rows import FileSource, example_files, first_good
+from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
 from bitesize.sources.hdf5_file import CACHE, RAISED, Hdf5File, OpenDataset, column_of, columns_of, damaged, open_hdf5
 from bitesize.sources.member_rows import (
     Layout,
@@ -79,7 +79,7 @@ class Hdf5Files(MemberRows, FileSource):
             with _opened(text) as group:
                 return layout_of(dict(columns_of(group, Hdf5File(text))), asked, text, CACHE)
 
-        self._first, layout = first_good(files.names, look)
+        self._first, layout = first_readable_file(files.names, look)
         x = next(iter(layout.spec.values()))
         FileSource.__init__(self, files.names, files.labels, files.classes, files.left_out, x)
         refuse_two_labels(layout, asked, files.labels is not None, files.names.show(self._first))

@@ -17,7 +17,7 @@ from bitesize.files.npy import Header, read_header, read_payload
 from bitesize.files.pread import READ_FLAGS, compiled, joined, read_into, with_file
 from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.file_rows import FileSource, example_files, first_good
+from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
 from bitesize.sources.rows import Into, Located, raise_bad
 from bitesize.spec import Field
 
@@ -55,7 +55,9 @@ class NpyFiles(FileSource):
         *,
         left_out: Mapping[str, int] | None = None,
     ) -> None:
-        self._first, (header, start) = first_good(names, lambda path: with_file(path, partial(_begin_of, path=path)))
+        self._first, (header, start) = first_readable_file(
+            names, lambda path: with_file(path, partial(_begin_of, path=path))
+        )
         # A file that starts with the same bytes has the same header: no parsing then.
         self._header, self._start = header, start
         self._plain = header.dtype.isnative and not (header.fortran and len(header.shape) > 1)

@@ -23,7 +23,7 @@ from bitesize.sources.chained import chain
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import OBJECTS, Column, UnsupportedColumn
 from bitesize.sources.columns import ColumnSource, wanted_fields
-from bitesize.sources.file_rows import FileSource, example_files, first_good
+from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
 from bitesize.sources.rows import Into, Located, raise_bad
 from bitesize.sources.sparse import SparseRows, is_sparse
 from bitesize.spec import Field
@@ -159,7 +159,7 @@ class NpzFiles(FileSource):
         left_out: Mapping[str, int],
         asked: OpenOptions,
     ) -> None:
-        self._first, found = first_good(names, members)
+        self._first, found = first_readable_file(names, members)
         first = {there: node for there, node in found.items() if not isinstance(node, HoldsObjects)}
         self._members = wanted_fields(asked, first)
         for there in self._members.values():

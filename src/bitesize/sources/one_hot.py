@@ -46,7 +46,7 @@ class OneHot(SourceWrapper):
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Locate rows of the base."""
-        return self.base.locate(rows) if self.main == self.base.main else None
+        return self.base.locate(rows) if self.primary == self.base.primary else None
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields of rows of the base, and spread their labels."""

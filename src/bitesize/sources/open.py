@@ -129,11 +129,11 @@ def _say_inputs(source: Source, options: OpenOptions) -> Source:
         return source
     if options.fields is None and "x" not in others and all(_is_number(source.spec[name]) for name in others):
         return _one_row(source, others)
-    rest = ", ".join(name for name in others if name != source.main)
+    rest = ", ".join(name for name in others if name != source.primary)
     return with_choices(
         source,
         Choice(
-            f"input: {source.main}; {rest} are in batches, and inputs only where they are named", "inputs= of the output"
+            f"input: {source.primary}; {rest} are in batches, and inputs only where they are named", "inputs= of the output"
         ),
     )
 
@@ -150,7 +150,7 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
         source = _with_weights(source, options.weights)
     elif options.weights is None and source.weight_name is None:
         name = next((name for name in source.spec if name.lower() in _WEIGHTS and _is_number(source.spec[name])), None)
-        if name is not None and len(source.spec) > 1 and name not in (source.label_name, source.main):
+        if name is not None and len(source.spec) > 1 and name not in (source.label_name, source.primary):
             source = with_choices(_with_weights(source, name), Choice(f"sample weights: the field {name}", "weights="))
     if options.tag_delimiter:
         what = source.spec.get(source.label_name or "")
@@ -240,10 +240,10 @@ def open_to_train(what: What, labels: Labels = None, split: str | None = None, *
     columns = [name for name in source.spec if name not in (label, weight)]
     if columns and "x" not in columns and all(_is_number(source.spec[name]) for name in columns):
         source = _one_row(source, columns)
-    if source.main != "x" or label not in (None, "y"):
-        if source.main == label:
+    if source.primary != "x" or label not in (None, "y"):
+        if source.primary == label:
             raise BadFile(f"{what!r:.80} has nothing but labels: {', '.join(source.spec)}")
-        fields = {"x": source.main} | ({"y": label} if label else {}) | ({weight: weight} if weight else {})
+        fields = {"x": source.primary} | ({"y": label} if label else {}) | ({weight: weight} if weight else {})
         source = Zipped([(fields, source)])
     if source.classes is None and source.labels is not None:
         numbers, places = np.unique(source.labels, return_inverse=True)

@@ -84,7 +84,7 @@ def measure(
     progress: Progress | None,
 ) -> Statistics:
     """Read every row once; see `Source.statistics`."""
-    what = source.spec[source.main]
+    what = source.spec[source.primary]
     if what is None or (isinstance(what, Field) and what.dtype.kind not in "biuf"):
         raise BadSetting(f"statistics are of numbers in the field x, and the source has {dict(source.spec)}")
     if on_error not in ("raise", "skip"):
@@ -167,7 +167,7 @@ class _Total:
         """Give the result."""
         from bitesize.kernels.moments import COUNT, GREATEST, LEAST, MEAN, NOT_FINITE, SQUARES
 
-        moments, what = self._moments, source.spec[source.main]
+        moments, what = self._moments, source.spec[source.primary]
         if not self._rows:
             raise BadFile(f"none of {self._bad} rows could be read; the first: {self._first}")
         if not moments[:, COUNT].all():
@@ -223,14 +223,14 @@ class _Arrays:
     @staticmethod
     def bite(source: Source) -> int:
         """Rows at once."""
-        what = source.spec[source.main]
+        what = source.spec[source.primary]
         assert isinstance(what, Field)
         return max(1, _BITE_BYTES // max(1, what.nbytes))
 
     @staticmethod
     def channels(source: Source) -> int:
         """Those of images; other rows have one."""
-        what = source.spec[source.main]
+        what = source.spec[source.primary]
         assert isinstance(what, Field)
         return image_channels(what.shape) or 1
 
@@ -270,7 +270,7 @@ class _Arrays:
             self._source.read(rows, into)
         except BadRows as error:
             failed = {i: without_frames(cause) for i, cause in error.causes.items()}
-        values, channels = into[self._source.main], self.channels(self._source)
+        values, channels = into[self._source.primary], self.channels(self._source)
         if failed:
             values = values[[i for i in range(len(rows)) if i not in failed]]
         out = np.empty((channels, 6))
@@ -300,7 +300,7 @@ class Images:
     """Measures encoded images, each as it is stored."""
 
     def __init__(self, source: Source, pool: Pool) -> None:
-        what = source.spec[source.main]
+        what = source.spec[source.primary]
         assert isinstance(what, Encoded)
         self._source, self._what, self._transient = source, what, DecodeBuffer(pool)
 
@@ -312,7 +312,7 @@ class Images:
     @staticmethod
     def channels(source: Source) -> int:
         """Those of the mode."""
-        what = source.spec[source.main]
+        what = source.spec[source.primary]
         assert isinstance(what, Encoded)
         return what.channels
 
@@ -369,10 +369,10 @@ class Images:
         beside: dict[str, Any] = {
             name: np.empty((1, *field.shape), field.dtype) if isinstance(field, Field) else _Ignored()
             for name, field in self._source.spec.items()
-            if name != self._source.main
+            if name != self._source.primary
         }
         try:
-            self._source.read(np.array([row], np.int64), beside | {self._source.main: file})
+            self._source.read(np.array([row], np.int64), beside | {self._source.primary: file})
         except BadRows as error:
             raise next(iter(error.causes.values())) from None
         return file.data

@@ -78,9 +78,9 @@ def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = 
     >>> value_range(bs.open(np.linspace(0, 255, 20).reshape(5, 4)))
     ValueRange(minimum=0.0, maximum=255.0, integral=False, rows=5, dtype='float64')
     """
-    what = source.spec[source.main]
+    what = source.spec[source.primary]
     if isinstance(what, Field) and what.dtype.kind not in "biuf" and what.dtype.name != "bfloat16":
-        raise BadSetting(f"value_range needs numbers, and the field {source.main!r} is {what}")
+        raise BadSetting(f"value_range needs numbers, and the field {source.primary!r} is {what}")
     minimum, maximum, integral, read, dtype = np.inf, -np.inf, True, 0, ""
     total, count = 0.0, 0
     for values in _sample(source, rows, as_budget(memory)):
@@ -108,7 +108,7 @@ def sample_nbytes(source: Source) -> int:
 def _sample(source: Source, rows: int, budget: Budget) -> Iterator[NDArray[Any]]:
     """Read evenly spaced rows one by one, flat; rows that cannot be read are left out."""
     numbers = np.unique(np.linspace(0, len(source) - 1, max(1, min(rows, len(source)))).astype(np.int64)).tolist()
-    if isinstance(source.spec[source.main], Encoded):
+    if isinstance(source.spec[source.primary], Encoded):
         yield from _sample_of_images(source, numbers, budget)
         return
     charge = budget.charge(sample_nbytes(source), "a sample of rows")
@@ -122,7 +122,7 @@ def _sample(source: Source, rows: int, budget: Budget) -> Iterator[NDArray[Any]]
                 source.read(np.array([row], np.int64), into)
             except BadRows:
                 continue
-            yield into[source.main].reshape(-1)  # type: ignore[union-attr]
+            yield into[source.primary].reshape(-1)  # type: ignore[union-attr]
     finally:
         charge.release()
 

@@ -43,7 +43,7 @@ class WithFields(SourceWrapper):
         self._label = label if label in arrays else None
         self._labels = self._arrays.get(label)
         self.classes = classes if self._label else base.classes
-        x = base.spec[base.main]
+        x = base.spec[base.primary]
         own = {name: label_field(array, x) for name, array in self._arrays.items()}
         self.spec = {name: own.get(name, what) for name, what in {**base.spec, **own}.items()}
 
@@ -56,7 +56,7 @@ class WithFields(SourceWrapper):
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Locate rows of the base."""
-        return None if self.main in self._arrays or self.main != self.base.main else self.base.locate(rows)
+        return None if self.primary in self._arrays or self.primary != self.base.primary else self.base.locate(rows)
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields of the base, and put the arrays' values in theirs."""
@@ -187,11 +187,11 @@ class Zipped(Source):
             self.choices = (*self.choices, unclear_weights)
         self.reads_files = any(source.reads_files for _, source in parts)
         self.left_out = left_out_of([source for _, source in parts])
-        self.paths_root = self._main_part[1].paths_root
+        self.paths_root = self._primary_part[1].paths_root
 
     @property
-    def _main_part(self) -> tuple[dict[str, str], Source]:
-        return next(part for part in self._parts if self.main in part[0])
+    def _primary_part(self) -> tuple[dict[str, str], Source]:
+        return next(part for part in self._parts if self.primary in part[0])
 
     def __len__(self) -> int:
         return len(self._parts[0][1])
@@ -209,15 +209,15 @@ class Zipped(Source):
         raise_bad(failed)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Locate rows of the source that has `main`."""
-        own, source = self._main_part
-        return source.locate(rows) if own[self.main] == source.main else None
+        """Locate rows of the source that has `primary`."""
+        own, source = self._primary_part
+        return source.locate(rows) if own[self.primary] == source.primary else None
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields."""
         for own, source in self._parts:
             wanted = {there: into[here] for here, there in own.items() if here in into}
-            if source.main in wanted:
+            if source.primary in wanted:
                 source.read(rows, wanted)
             elif wanted:
                 source.read_other_fields(rows, wanted)
@@ -277,8 +277,8 @@ class Zipped(Source):
         return ", ".join(source.describe(row) for _, source in self._parts)
 
     def path(self, row: int) -> bytes | None:
-        """Return the path that the source with `main` knows."""
-        return self._main_part[1].path(row)
+        """Return the path that the source with `primary` knows."""
+        return self._primary_part[1].path(row)
 
     def _identity(self) -> bytes:
         return "\0".join(f"{sorted(own.items())} {source.fingerprint()}" for own, source in self._parts).encode()

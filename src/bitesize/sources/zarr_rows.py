@@ -17,7 +17,7 @@ from bitesize.files.scan import Listing, class_key, natural_key
 from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import Column, UnsupportedColumn
-from bitesize.sources.file_rows import FileSource, first_good
+from bitesize.sources.file_rows import FileSource, first_readable_file
 from bitesize.sources.member_rows import (
     Layout,
     Member,
@@ -58,7 +58,7 @@ class ZarrFolders(MemberRows, FileSource):
             with _errors_of(folder):
                 return layout_of(dict(columns_of(open_zarr(folder), ZarrStore(folder))), asked, folder)
 
-        self._first, layout = first_good(files.names, look)
+        self._first, layout = first_readable_file(files.names, look)
         x = next(iter(layout.spec.values()))
         FileSource.__init__(self, files.names, files.labels, files.classes, files.left_out, x)
         refuse_two_labels(layout, asked, files.labels is not None, files.names.show(self._first))

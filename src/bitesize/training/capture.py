@@ -24,14 +24,14 @@ _KEPT = {
 }
 
 
-def take_variables(model: Any) -> Arrays:
+def capture_variables(model: Any) -> Arrays:
     """Copy weights, state such as running averages and seeds, and the optimizer's variables."""
     sync(model)
     return {f"{kind}/{i}": _copy(variable) for kind, i, variable in _variables(model)}
 
 
-def put_variables(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Set what `take_variables` took.
+def restore_variables(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Set what `capture_variables` took.
 
     Raises
     ------
@@ -50,13 +50,13 @@ def put_variables(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
         variable.assign(theirs[name])
 
 
-def take_metrics(model: Any) -> Arrays:
+def capture_metrics(model: Any) -> Arrays:
     """Copy the running sums of the metrics."""
     sync(model)
     return {f"metrics/{i}": _copy(variable) for i, variable in enumerate(model.metrics_variables)}
 
 
-def put_metrics(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+def restore_metrics(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Set the running sums of the metrics.
 
     Raises
@@ -72,7 +72,7 @@ def put_metrics(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
         variable.assign(array)
 
 
-def take_random(arrays: Arrays) -> dict[str, Any]:
+def capture_random(arrays: Arrays) -> dict[str, Any]:
     """Copy the state of the global random generators: Python's, NumPy's, Keras's and torch's."""
     version, words, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - the global one
@@ -92,8 +92,8 @@ def take_random(arrays: Arrays) -> dict[str, Any]:
     }
 
 
-def put_random(state: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Set what `take_random` took."""
+def restore_random(state: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Set what `capture_random` took."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     kind, position, has_gauss, cached = state["numpy"]
@@ -108,17 +108,17 @@ def put_random(state: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
             torch.cuda.set_rng_state_all(states)
 
 
-def take_callbacks(callbacks: Sequence[Any], arrays: Arrays) -> list[list[Any]]:
+def capture_callbacks(callbacks: Sequence[Any], arrays: Arrays) -> list[list[Any]]:
     """Note what callbacks remember: a list of [name, state], with arrays apart."""
     taken: list[list[Any]] = []
     for number, callback in enumerate(callbacks):
         found = _state_of(callback)
         if found is not None:
-            taken.append([type(callback).__name__, _take_arrays(found, f"callbacks/{number}", arrays)])
+            taken.append([type(callback).__name__, _capture_arrays(found, f"callbacks/{number}", arrays)])
     return taken
 
 
-def put_callbacks(callbacks: Sequence[Any], taken: Iterable[Sequence[Any]], arrays: Mapping[str, NDArray[Any]]) -> None:
+def restore_callbacks(callbacks: Sequence[Any], taken: Iterable[Sequence[Any]], arrays: Mapping[str, NDArray[Any]]) -> None:
     """Give callbacks back what they remembered; the first of a class gets what the first of that class had."""
     left = list(callbacks)
     for name, state in taken:
@@ -126,7 +126,7 @@ def put_callbacks(callbacks: Sequence[Any], taken: Iterable[Sequence[Any]], arra
         if found is None:
             continue
         left.remove(found)
-        state = _put_arrays(state, arrays)
+        state = _restore_arrays(state, arrays)
         if hasattr(found, "load_state_dict"):
             found.load_state_dict(state)
         else:
@@ -179,12 +179,12 @@ def _state_of(callback: Any) -> dict[str, Any] | None:
     return None
 
 
-def _take_arrays(value: Any, name: str, arrays: Arrays) -> Any:
+def _capture_arrays(value: Any, name: str, arrays: Arrays) -> Any:
     """Give a value as JSON can hold it, its arrays noted apart; single numbers stay single numbers."""
     if isinstance(value, Mapping):
-        return {str(key): _take_arrays(each, f"{name}/{key}", arrays) for key, each in value.items()}
+        return {str(key): _capture_arrays(each, f"{name}/{key}", arrays) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_take_arrays(each, f"{name}/{i}", arrays) for i, each in enumerate(value)]
+        return [_capture_arrays(each, f"{name}/{i}", arrays) for i, each in enumerate(value)]
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -195,9 +195,9 @@ def _take_arrays(value: Any, name: str, arrays: Arrays) -> Any:
     return float(value)  # a backend's scalar, as logs may be
 
 
-def _put_arrays(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+def _restore_arrays(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     if isinstance(value, Mapping):
         if set(value) == {"array"}:
             return arrays[value["array"]]
-        return {key: _put_arrays(each, arrays) for key, each in value.items()}
-    return [_put_arrays(each, arrays) for each in value] if isinstance(value, list) else value
+        return {key: _restore_arrays(each, arrays) for key, each in value.items()}
+    return [_restore_arrays(each, arrays) for each in value] if isinstance(value, list) else value

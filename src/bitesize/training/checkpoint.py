@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting, NotFinite
 from bitesize.outputs.keras import to_keras
-from bitesize.training import capture as taking
+from bitesize.training import capture
 from bitesize.training.checkpoint_store import CheckpointStore, check_intervals
 from bitesize.training.finite import not_finite
 
@@ -89,10 +89,10 @@ class Checkpoint:
         self._start = (0, 0)  # the place in the data at which counting began
         self._before = self._epoch = self._done = 0  # batches before this epoch; Keras's epoch; batches of it
         self._fitting = False
-        self._restored: tuple[dict[str, Any], taking.Arrays] | None = None  # to be put back at the next epoch's begin
-        self._random: tuple[dict[str, Any], taking.Arrays] | None = None
-        self._ended: taking.Arrays | None = None  # weights at the end of an epoch, until all callbacks know of it
-        self._metrics: taking.Arrays = {}  # of an epoch whose validation is running
+        self._restored: tuple[dict[str, Any], capture.Arrays] | None = None  # to be put back at the next epoch's begin
+        self._random: tuple[dict[str, Any], capture.Arrays] | None = None
+        self._ended: capture.Arrays | None = None  # weights at the end of an epoch, until all callbacks know of it
+        self._metrics: capture.Arrays = {}  # of an epoch whose validation is running
         self._since = (0, time.monotonic())  # when the last was saved: batches, and the clock
         self._stop: BaseException | None = None
 
@@ -131,7 +131,7 @@ class Checkpoint:
             return -1
         state, arrays = found
         loader.load_state_dict(state["loader"])
-        taking.put_variables(model, arrays)
+        capture.restore_variables(model, arrays)
         self._restored = found
         self._start = (state["loader"]["epoch"], state["loader"]["position"])
         self._epoch, self._done = state["epoch"], state["batch"]
@@ -193,7 +193,7 @@ class Checkpoint:
     def extend(self, epochs: int) -> None:
         """Train longer than an early end that was restored, where there are to be more epochs than when it was saved."""
         if self._restored is not None and epochs > (self._restored[0].get("epochs") or epochs):
-            taking.extend(self._restored[0])
+            capture.extend(self._restored[0])
 
     def close(self) -> None:
         """Wait for what is being saved, and end the thread that saves."""
@@ -228,7 +228,7 @@ class Checkpoint:
 
     def validates(self) -> None:
         """Note that all batches of an epoch are trained, and the sums of the metrics are still those of training."""
-        self._metrics = taking.take_metrics(self.model)
+        self._metrics = capture.capture_metrics(self.model)
 
     def save(self) -> None:
         """Save now, and return when it is on the disk; within ``fit``, after a batch."""
@@ -303,7 +303,7 @@ class Checkpoint:
         self._epoch = epoch + 1
         last = self._epoch == self.params.get("epochs") or getattr(self.model, "stop_training", False)
         if self._due or last or self._stop is not None:
-            self._ended = taking.take_variables(self.model)
+            self._ended = capture.capture_variables(self.model)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Save the end, and wait until it is on the disk."""
@@ -318,17 +318,17 @@ class Checkpoint:
             return
         state, arrays = self._restored
         self._restored = None
-        taking.put_callbacks(self._others, state["callbacks"], arrays)
+        capture.restore_callbacks(self._others, state["callbacks"], arrays)
         self._random = state["random"], arrays
         if not 0 < state["batch"] < state["steps"]:
             self._put_random()
         if state["batch"]:
-            taking.put_metrics(self.model, arrays)
+            capture.restore_metrics(self.model, arrays)
 
     def _put_random(self) -> None:
         """Set the random generators, at the same moment as they were noted: making iterators and metrics draws numbers, too."""
         if self._random is not None:
-            taking.put_random(*self._random)
+            capture.restore_random(*self._random)
             self._random = None
 
     @property
@@ -348,9 +348,9 @@ class Checkpoint:
 
     def keep(self) -> None:
         """Keep what the next ``fit`` disturbs when it begins: callbacks, which Keras resets, and random numbers, which it draws."""
-        arrays: taking.Arrays = {}
-        callbacks = taking.take_callbacks(self._others, arrays)
-        random = taking.take_random(arrays)
+        arrays: capture.Arrays = {}
+        callbacks = capture.capture_callbacks(self._others, arrays)
+        random = capture.capture_random(arrays)
         self._restored = {"callbacks": callbacks, "random": random, "batch": 0, "stopped": False}, arrays
 
     def _build(self, model: Any, loader: Any) -> Loader:
@@ -365,17 +365,17 @@ class Checkpoint:
         found: Loader = data.loader
         return found
 
-    def _save(self, batch: int, metrics: taking.Arrays | None = None) -> None:
+    def _save(self, batch: int, metrics: capture.Arrays | None = None) -> None:
         assert self._loader is not None
         self._shelf.wait()  # before another copy of the model is made
-        arrays = self._ended or taking.take_variables(self.model)
+        arrays = self._ended or capture.capture_variables(self.model)
         self._ended = None
         if name := not_finite(arrays):
             raise NotFinite(
                 f"{name} of the model has values that are NaN or infinite: training diverged, and no checkpoint is saved. Try a lower "
                 f"learning rate; the last good checkpoint is {self.newest_path}"
             )
-        arrays |= taking.take_metrics(self.model) if metrics is None else metrics
+        arrays |= capture.capture_metrics(self.model) if metrics is None else metrics
         place = self._loader.steps.advance(self._start, self._trained)
         if batch and not place[1]:  # all of an epoch is trained, and its end is yet to come
             place = (place[0] - 1, len(self._loader) * self._loader.batch_size)
@@ -386,8 +386,8 @@ class Checkpoint:
             "steps": self.params.get("steps"),
             "epochs": self.params.get("epochs"),
             "stopped": bool(getattr(self.model, "stop_training", False)),
-            "random": taking.take_random(arrays),
-            "callbacks": taking.take_callbacks(self._others, arrays),
+            "random": capture.capture_random(arrays),
+            "callbacks": capture.capture_callbacks(self._others, arrays),
             "extra": dict(self.extra),
         }
         self._since = (self._trained, time.monotonic())

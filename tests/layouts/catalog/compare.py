@@ -10,7 +10,7 @@ def difference(layout, source, rows, meant):
     """Return how rows that were read differ from labels by marker; empty where they do not."""
     label, classes = source.label_name, source.classes
     count = max((len(values) for values in rows.values()), default=0)
-    field, found = markers(rows, source.main, label, layout.scale, set(meant))
+    field, found = markers(rows, source.primary, label, layout.scale, set(meant))
     if count != len(meant):
         labels = Counter(brief(readable(value, classes)) for value in rows.get(label, ()))
         return f"{count} rows, meant {len(meant)}; labels {label}: {dict(labels.most_common(5))}"
@@ -25,7 +25,7 @@ def difference(layout, source, rows, meant):
             return f"{sum(sizes.values())} numbers in a row without its label, meant {layout.width}: {sizes}"
     fields = [label] if label else []
     if any(isinstance(each, tuple | frozenset) for each in meant.values()):
-        fields += [name for name in rows if name not in (label, source.main, field)]
+        fields += [name for name in rows if name not in (label, source.primary, field)]
     differences = [
         label_difference(rows, name, found, meant, classes if name == label else None) for name in fields or [None]
     ]

@@ -229,7 +229,7 @@ def _arrays_by_name(what: Mapping[str, Any], options: OpenOptions) -> Source:
         said += own_choices
     for i, name in enumerate(others):
         source = _array_source(name, what[name], replace(options, labels=given if i == 0 else None, fields=None))
-        own = {name: source.main} | ({label or "y": "y"} if "y" in source.spec else {})
+        own = {name: source.primary} | ({label or "y": "y"} if "y" in source.spec else {})
         parts.insert(i, (own, source))
     return with_choices(
         Zipped(parts),
