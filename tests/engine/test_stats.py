@@ -7,8 +7,8 @@ import pytest
 from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
-from bitesize.engine.clock import Clock
 from bitesize.engine.stats import Stats
+from bitesize.pipeline.clock import Clock
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,8 @@ class CachedSource(SourceWrapper):
         Which rows it reads at once.
     """
 
+    holds_chunks = True
+
     def __init__(self, base: Source, chunks: ChunkStarts) -> None:
         super().__init__(base)
         self.reads_files, self.mixture = True, None

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bitesize.engine.clock import Clock, values_of
 from bitesize.engine.latency import Latencies
+from bitesize.pipeline.clock import Clock, values_of
 from bitesize.spec import Field
 
 # The consumer waits for less than this share of the time: loading keeps up.

@@ -13,7 +13,6 @@ from bitesize.decode.decode import choose_eighths, decode, decode_nbytes, decode
 from bitesize.decode.header import ImageInfo, read_info
 from bitesize.decode.mask import decode_mask, mask_nbytes
 from bitesize.decode.reduced import log_losses
-from bitesize.engine.watching import ContentSource
 from bitesize.errors import BadFile, BadRows, BitesizeError, without_frames
 from bitesize.kernels.filters import NEAREST
 from bitesize.kernels.warm import Job
@@ -295,9 +294,9 @@ class ImageRenderer:
 
 
 def _observer(source: Source) -> Callable[[int, ImageInfo, NDArray[Any]], None] | None:
-    """Return what notes decoded pixels, where a source or one that it wraps does; see `engine.watching`."""
+    """Return what notes decoded pixels, where a source or one that it wraps does; see `SourceWrapper.see_pixels`."""
     while isinstance(source, SourceWrapper):
-        if isinstance(source, ContentSource):
+        if source.see_pixels is not None:
             return source.see_pixels
         source = source.base
     return None

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bitesize.engine.cached_source import CachedSource
-from bitesize.engine.ranges import check_ranges
 from bitesize.errors import BadResult, BadRows, BitesizeError, without_frames
 from bitesize.kernels.warm import readers, warm
 from bitesize.memory.budget import Budget
@@ -20,8 +18,10 @@ from bitesize.pipeline.inference import Layout, drawn_fields, mixed_fields, sort
 from bitesize.pipeline.probe import first_readable_row, size_of_first_row
 from bitesize.pipeline.scratch import Scratch, scratch_nbytes
 from bitesize.pipeline.user_functions import Key, UserFunctions, mix_pairs
+from bitesize.pipeline.value_ranges import check_ranges
 from bitesize.sources.base import Source
 from bitesize.sources.rows import Located
+from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform
 
@@ -83,7 +83,13 @@ class Pipeline:
         else:
             masks = {name: field for name, field in self._drawn.items() if field.mask}
             self._fixed = ArrayRenderer(
-                self._image, what, self._drawn[self._image], self.steps, chw, masks, isinstance(source, CachedSource)
+                self._image,
+                what,
+                self._drawn[self._image],
+                self.steps,
+                chw,
+                masks,
+                isinstance(source, SourceWrapper) and source.holds_chunks,
             )
         self._beside = self._read_beside()
         # Rows that are read before they are cast, where that is not one step.

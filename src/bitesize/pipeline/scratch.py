@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.clock import Clock
 from bitesize.errors import BitesizeError
 from bitesize.memory.budget import Pool
 from bitesize.memory.decode_buffer import DecodeBuffer
 from bitesize.memory.mapping import allocate
+from bitesize.pipeline.clock import Clock
 from bitesize.spec import Field
 
 # Encoded files of one bite are read together into this much; larger files are read alone, out of the pool.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.decode.header import ImageInfo
 from bitesize.sources.base import Source
 from bitesize.sources.rows import ChunkStarts, Into, Located
 
@@ -28,7 +29,17 @@ class SourceWrapper(Source):
     ----------
     base
         Where they come from.
+
+    Attributes
+    ----------
+    holds_chunks : bool
+        Whether rows come from chunks in memory, where their place on disk is of no use.
+    see_pixels : function or None
+        Called with the row, what its header says and the pixels of each image of more than 8 bits, as it was decoded.
     """
+
+    holds_chunks: bool = False
+    see_pixels: Callable[[int, ImageInfo, NDArray[Any]], None] | None = None
 
     def __init__(self, base: Source) -> None:
         self.base = base
