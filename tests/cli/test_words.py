@@ -26,7 +26,7 @@ def test_a_short_time_is_not_0_seconds():
 def test_a_missing_package_is_said_in_a_whole_sentence(monkeypatch):
     kind = type("Kind", (), {"title": "Parquet files", "package": "a_package_that_is_nowhere"})
     with pytest.raises(bs.MissingPackage, match=r"^Parquet files need a_package_that_is_nowhere: pip install"):
-        kinds.need(kind)
+        registry.need(kind)
 
 
 def test_a_plan_shows_its_table():

@@ -268,7 +268,7 @@ class Loader(Described, Position):
         """
         engine = self._engine = self._engine or self._start_engine()
         engine.rest()
-        threads, pool = engine.crew.working, self._parts[2]
+        threads, pool = engine.scaler.working, self._parts[2]
         return measure_bound(self._pipeline, self.steps, self._frames, threads, pool, self.budget, seconds)
 
     def close(self) -> None:
@@ -341,8 +341,8 @@ class Loader(Described, Position):
         scratches = [Scratch(fields, decodes, kernel_values, pool) for _ in range(self.threads)]
         self.stats.watch([scratch.clock for scratch in scratches], usable_cpus(), self.source.spec, self.spec)
         self._frames = BufferPool(self._needs.window) if self._windowed is not None else None
-        crew = ThreadScaler(self._working, self.threads)
-        engine = Engine(self._pipeline, self.steps, self._policy, ring, scratches, pool, crew, self._frames)
+        scaler = ThreadScaler(self._working, self.threads)
+        engine = Engine(self._pipeline, self.steps, self._policy, ring, scratches, pool, scaler, self._frames)
         older, self._finalizer = self._finalizer, weakref.finalize(self, _drop, ring, pool, engine)
         older.detach()
         return engine

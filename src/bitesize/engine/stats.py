@@ -183,12 +183,12 @@ class Stats:
         working = {name: seconds for name, seconds in self.seconds.items() if name != "waiting for the consumer"}
         name, most = max(working.items(), key=lambda item: item[1])
         bound = {"read and cast": "memory", "your function": "function"}.get(name, name)
-        where = f"{bound}-bound: {name} takes {most / total['busy']:.0%} of the threads' time ({self._crew(total)})"
+        where = f"{bound}-bound: {name} takes {most / total['busy']:.0%} of the threads' time ({self._scaling(total)})"
         if name not in ("disk", "your function", "Python") and self.threads < self.processors:
             return f"{where}: threads={self.processors} would use them all"
         return f"{where}: {_ADVICE[name]}"
 
-    def _crew(self, total: Mapping[str, float]) -> str:
+    def _scaling(self, total: Mapping[str, float]) -> str:
         """Write how many threads work, and for how much of their time other threads keep them from it."""
         held_up = max(0.0, total["busy"] - total["cpu"] - total["read"] - total["user"]) / total["busy"]
         lock = f"; {held_up:.0%} of it waiting for a processor or Python's lock" if held_up > _HELD_UP else ""

@@ -47,7 +47,7 @@ class Engine:
         ring: Ring,
         scratches: list[Scratch],
         pool: Pool | None,
-        crew: ThreadScaler,
+        scaler: ThreadScaler,
         frames: BufferPool | None,
     ):
         self.pipeline = pipeline
@@ -55,7 +55,7 @@ class Engine:
         self.policy = policy
         self.ring = ring
         self.pool = pool
-        self.crew = crew
+        self.scaler = scaler
         self.run: BatchStream | None = None
         self._frames = frames
         self._loads: deque[LoadTask] = deque()
@@ -84,7 +84,7 @@ class Engine:
             self.cancel()
             run = self.run = BatchStream(epoch, position, self._hold(epoch, position))
             self._wanted.put(None)
-        if self._hired < self.crew.working:
+        if self._hired < self.scaler.working:
             # From another thread: `Thread.start` waits in Python code, where Ctrl-C could leave the new thread locked for good.
             _thread.start_new_thread(self._hire_first, ())
         return run
@@ -105,15 +105,15 @@ class Engine:
     def _hire(self, most: int | None = None) -> None:
         """Start the threads that are to work and have not begun; those that stand by take nothing of the system until then."""
         with self._hiring:
-            while not self._stopping and self._hired < min(self.crew.working, most or self.crew.working):
+            while not self._stopping and self._hired < min(self.scaler.working, most or self.scaler.working):
                 number, self._hired = self._hired, self._hired + 1  # first: Ctrl-C while it starts does not stop it
                 try:
                     self._threads[number].start()
                 except RuntimeError:
                     self._hired = number
-                    if number < self.crew.least:
+                    if number < self.scaler.least:
                         raise
-                    self.crew.limit(number)  # the system gives no more: address space, or a limit on processes
+                    self.scaler.limit(number)  # the system gives no more: address space, or a limit on processes
                     return
 
     def cancel(self, which: BatchStream | None = None) -> None:
@@ -206,7 +206,7 @@ class Engine:
         self.cancel()
         self.ring.free.put(None)
         self._wanted.put(None)
-        self.crew.close()
+        self.scaler.close()
         for thread in self._threads:
             if thread.ident and thread is not threading.current_thread():
                 # Native decoding cannot be interrupted; what still runs after that is a daemon and ends by itself.
@@ -278,13 +278,13 @@ class Engine:
 
     def _serve(self, number: int, scratch: Scratch) -> None:
         clock = scratch.clock
-        if self.crew.working > self._hired:
+        if self.scaler.working > self._hired:
             self._hire()
         while True:
-            if number >= self.crew.working:
+            if number >= self.scaler.working:
                 scratch.rest()
                 scratch.doing = ("standing by", None)
-                self.crew.wait(number)
+                self.scaler.wait(number)
             asked = time.perf_counter()
             bite = self._next_bite(scratch)
             begun = time.perf_counter()
@@ -304,8 +304,8 @@ class Engine:
             clock.busy += time.perf_counter() - begun
             clock.rows += rows
             del bite  # through which a batch that its caller lost would be held while this thread waits for its slot
-            self.crew.report(rows, used, begun - asked)
-            if self.crew.working > self._hired:
+            self.scaler.report(rows, used, begun - asked)
+            if self.scaler.working > self._hired:
                 self._hire()
 
     def _next_bite(self, scratch: Scratch) -> Bite | LoadTask | None:

@@ -59,7 +59,7 @@ class RunStatus:
 
     Attributes
     ----------
-    checkpoint : Standing or None
+    checkpoint : SavedCheckpoint or None
         The newest checkpoint.
     config : dict or None
         The settings of the model that is there; None where there is no model.

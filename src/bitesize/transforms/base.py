@@ -23,6 +23,8 @@ KINDS: Mapping[str, int] = {"bilinear": BILINEAR, "bicubic": BICUBIC, "nearest":
 # Where ours are; they are imported when one is read from JSON.
 _MODULES = ("color", "crop", "erase", "geometry", "map", "mix")
 _BY_NAME: dict[str, type[Step]] = {}
+# Names that run folders of earlier versions have.
+_RENAMED = {"Colour": "ColorMatrix"}
 
 
 class Step:
@@ -153,6 +155,7 @@ def from_dict(settings: Mapping[str, Any]) -> Any:
         import_module(f"bitesize.transforms.{module}")
     rest = dict(settings)
     name = rest.pop("name", None)
+    name = _RENAMED.get(name, name)
     if not isinstance(name, str) or name not in _BY_NAME:
         raise BadSetting(f"there is no transform {name!r}: import the module that defines it first")
     try:

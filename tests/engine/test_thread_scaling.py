@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import bitesize as bs
-from bitesize.engine import thread_scaling as crew_module
+from bitesize.engine import thread_scaling
 from bitesize.memory.limits import processor_share
 
 
@@ -31,7 +31,7 @@ class Waiting(bs.Source):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(crew_module, "_REST", 0.1)
+    monkeypatch.setattr(thread_scaling, "_REST", 0.1)
 
 
 def _work(source, batches, consumer=lambda: None, **options):
@@ -41,7 +41,7 @@ def _work(source, batches, consumer=lambda: None, **options):
             assert (batch["x"][:, 0] == batch.rows).all()
             seen.append(batch.rows.copy())
             consumer()
-            most = max(most, loader._engine.crew.working)
+            most = max(most, loader._engine.scaler.working)
             if len(seen) == batches:
                 break
         return np.concatenate(seen), most, loader.threads
@@ -76,7 +76,7 @@ def test_threads_that_stand_by_are_not_started():
         alive = sum(
             thread.name.startswith("bitesize-") and thread.name != "bitesize-compile" for thread in threading.enumerate()
         )
-        assert alive <= loader._engine.crew.working < loader.threads
+        assert alive <= loader._engine.scaler.working < loader.threads
 
 
 def test_where_the_system_gives_no_more_threads_those_there_are_go_on(monkeypatch):
@@ -96,14 +96,14 @@ def test_where_the_system_gives_no_more_threads_those_there_are_go_on(monkeypatc
 def settled(monkeypatch, processors, threads, behavior, seconds=60):
     """How many threads work, once it has been going for a while, where so many give (rows a second, processors used, share of waiting)."""
     now = [0.0]
-    monkeypatch.setattr(crew_module.time, "monotonic", lambda: now[0])
-    crew = crew_module.Crew(processors, threads)
+    monkeypatch.setattr(thread_scaling.time, "monotonic", lambda: now[0])
+    scaler = thread_scaling.ThreadScaler(processors, threads)
     worked = []
     while now[0] < seconds:
         now[0] += 0.01
-        rows, used, waiting = behavior(crew.working)
-        crew.report(rows * 0.01, used * 0.01, waiting * crew.working * 0.01)
-        worked.append(crew.working)
+        rows, used, waiting = behavior(scaler.working)
+        scaler.report(rows * 0.01, used * 0.01, waiting * scaler.working * 0.01)
+        worked.append(scaler.working)
     return float(np.median(worked[len(worked) // 2 :]))
 
 
