@@ -9,6 +9,7 @@ from rich.console import Console
 import bitesize as bs
 from bitesize.cli import console
 from bitesize.cli.console import in_options, in_seconds
+from bitesize.sources import registry
 from bitesize.training.classes import with_classes
 from bitesize.training.data import named
 

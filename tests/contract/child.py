@@ -45,7 +45,7 @@ def left() -> dict[str, int]:
     return {"threads": len(threads), "descriptors": len(os.listdir("/proc/self/fd")), "shared": len(shared)}
 
 
-def chunk(case: Case, folder: Path) -> dict[str, Any]:
+def run(case: Case, folder: Path) -> dict[str, Any]:
     """Do what the case says; give what is worth knowing."""
     budget = bs.Budget(f"{case.budget} MiB")
     if case.how == "concat":
@@ -199,7 +199,7 @@ def main() -> None:
     sys.stdout.flush()
     sys.stdin.readline()
     try:
-        told = chunk(case, folder)
+        told = run(case, folder)
     except Exception as error:
         told = {"error": f"{type(error).__name__}: {error}"}
     deadline = time.monotonic() + 5  # threads that were told to end take a moment

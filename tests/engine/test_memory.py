@@ -217,7 +217,7 @@ def test_the_plan_says_what_the_whole_process_takes_and_that_loading_everything_
         "assert 0.7 < held / plan.process < 1.1, (held, plan.process, plan.overhead)\n"
         "print(plan)\n"
     )
-    done = subprocess.chunk([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     assert "Loading everything at once would fail here (16.0 TiB needed: a list and its array, " in done.stdout
     assert "bitesize fits, with " in done.stdout

@@ -284,7 +284,7 @@ def test_what_does_not_go_is_refused_in_words(tmp_path):
             bs.Order(100, window=10, **wrong)
     with pytest.raises(bs.BadSetting, match="streams must be at least 1"):
         bs.Order(100, window=10, streams=0)
-    with pytest.raises(bs.BadSetting, match="needs runs"):
+    with pytest.raises(bs.BadSetting, match="needs chunks"):
         bs.Order(100, window=10).rows(0, 0, 10)
     with make(source) as loader:
         state = loader.state_dict()

@@ -237,7 +237,7 @@ def test_a_source_of_another_package_is_found(tmp_path):
         check_source(source)
         sys.stdout.write(type(source).__name__)
     """)
-    done = subprocess.chunk([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, "Lines"), done.stderr[-2000:]
 
 

@@ -56,7 +56,7 @@ NUMBERS = Items(lambda row: row % 2)
         ("by", lambda: bs.open(X).split(0.5, by=NUMBERS)),
         ("shares", lambda: bs.mix([bs.open(X), bs.open(X)], NUMBERS)),
         ("weights", lambda: bs.Order(4, weights=NUMBERS)),
-        ("runs", lambda: bs.Order(4, window=2, batch_size=2, chunks=NUMBERS)),
+        ("chunks", lambda: bs.Order(4, window=2, batch_size=2, chunks=NUMBERS)),
     ],
 )
 def test_where_an_array_is_needed_they_are_refused(name, use):

@@ -26,7 +26,7 @@ WRITTEN = [
     "Normalize('imagenet')",
     "Normalize((0.1, 0.2, 0.3), std=0.5)",
     "Scale(0.00392156862745098)",
-    "Color((0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0))",
+    "ColorMatrix((0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0))",
     "Brightness()",
     "Contrast(amount=0.4)",
     "Saturation(amount=(0.0, 1.0))",

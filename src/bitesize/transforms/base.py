@@ -155,7 +155,7 @@ def from_dict(settings: Mapping[str, Any]) -> Any:
         import_module(f"bitesize.transforms.{module}")
     rest = dict(settings)
     name = rest.pop("name", None)
-    name = _RENAMED.get(name, name)
+    name = _RENAMED.get(name, name) if isinstance(name, str) else name
     if not isinstance(name, str) or name not in _BY_NAME:
         raise BadSetting(f"there is no transform {name!r}: import the module that defines it first")
     try:
