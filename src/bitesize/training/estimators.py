@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bitesize._version import __version__
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadFile, BadSetting, MissingPackage, NotFinite
 from bitesize.memory.budget import Budget
@@ -225,10 +226,8 @@ def _scaling(settings: TrainSettings, train: Source, budget: Budget) -> Scaling:
 def _config(settings: TrainSettings, loader: Loader, evaluated: list[Any], scaling: Scaling) -> dict[str, Any]:
     import sklearn
 
-    import bitesize
-
     return {
-        "bitesize": bitesize.__version__,
+        "bitesize": __version__,
         "sklearn": sklearn.__version__,
         "settings": settings.as_dict(),
         "input_shape": list(loader.spec["x"].shape),

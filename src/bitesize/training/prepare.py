@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize._version import __version__
 from bitesize.engine.distributed import shard_of_this_process
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting
@@ -314,11 +315,9 @@ def _checkpoint(run: RunFolder, settings: TrainSettings, config: dict[str, Any])
 def _config(
     keras: Any, settings: TrainSettings, loader: Loader, output: Output, transforms: list[Any], scaling: Scaling
 ) -> dict[str, Any]:
-    import bitesize
-
     shape = loader.spec["x"].shape
     return {
-        "bitesize": bitesize.__version__,
+        "bitesize": __version__,
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
         "settings": settings.as_dict(),

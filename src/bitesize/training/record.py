@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize._version import __version__
 from bitesize.files.atomic import replacing
 from bitesize.sources.base import Source
 from bitesize.sources.subset import row_numbers
@@ -77,9 +78,7 @@ def fingerprints(train: Source, val: Source | None, classes: Sequence[str]) -> d
 
 def versions() -> dict[str, str]:
     """Return the versions of bitesize, Python, and the packages in use that values depend on."""
-    import bitesize
-
-    found = {"bitesize": bitesize.__version__, "python": platform.python_version()}
+    found = {"bitesize": __version__, "python": platform.python_version()}
     found |= {name: importlib.metadata.version(name) for name in _ALWAYS}
     for module, name in _LOADED.items():
         if module in sys.modules:
