@@ -264,6 +264,10 @@ def test_bad_input_is_one_clear_line_and_exit_code_1(bad_data, pictures, arrays,
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
+def test_the_version_is_shown_without_a_command():
+    assert re.fullmatch(r"bitesize \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
 def test_wrong_usage_is_exit_code_2_and_debug_shows_the_traceback(tmp_path):
     for arguments in (["train"], ["nothing"], ["plan", "x", "--epochs", "3"], ["train", "x", "--learning-rate", "few"]):
         run(*arguments, code=2)

@@ -38,18 +38,25 @@ app.command()(concat.concat)
 app.command()(demo.demo)
 
 
-@app.callback()
-def options(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and end.", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, and the library's log.")] = False,
-) -> None:
-    """Train on data larger than memory, in bites that fit."""
-    if version:
-        from bitesize import __version__
+def _show_version(wanted: bool) -> None:
+    """Show the version and exit, before a command is asked for."""
+    if wanted:
+        from bitesize._version import __version__
 
         console.print(f"bitesize {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, and the library's log.")] = False,
+) -> None:
+    """Train on data larger than memory, in bites that fit."""
+    del version  # shown by its callback
     if debug:
         os.environ["BITESIZE_DEBUG"] = "1"
     show_log(all_of_it=debug)
