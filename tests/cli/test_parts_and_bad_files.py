@@ -60,7 +60,7 @@ def test_predict_writes_a_line_for_every_file_however_many_are_bad(data, tmp_pat
     out = tmp_path / "out.csv"
     said = run("predict", data / "run", tmp_path / "photos", "--out", out, "--on-error", "raise", code=1).stderr
     assert ".jpg: damaged JPEG" in said
-    assert "bitesize check DATA lists all that cannot be read" in said
+    assert "bitesize check DATA lists all files that cannot be read" in said
     assert "--on-error skip" in said
     assert not out.exists()
     run("predict", data / "run", tmp_path / "photos", "--out", out)

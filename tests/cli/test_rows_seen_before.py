@@ -60,7 +60,7 @@ def test_the_rows_held_back_are_those_of_the_validation_in_training(data):
 def test_other_data_are_not_taken_for_those_of_the_run(data):
     assert "training row" not in run("evaluate", data / "photos-run", data / "copy").output
     assert "none of this data" in refusal("evaluate", data / "photos-run", data / "copy", "--part", "val")
-    assert "--part is val or train" in refusal("evaluate", data / "photos-run", data / "copy", "--part", "test")
+    assert "--part must be val or train" in refusal("evaluate", data / "photos-run", data / "copy", "--part", "test")
 
 
 def test_validation_on_a_copy_of_the_training_data_is_said(data, tmp_path):

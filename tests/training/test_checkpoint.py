@@ -306,6 +306,6 @@ def test_a_second_signal_ends_at_once(pictures, tmp_path):
 
 def test_nothing_to_go_on_with_is_said(tmp_path):
     process = command("--resume", "--out", tmp_path)
-    assert "has no checkpoint of a run to resume" in process.communicate(timeout=60)[1]
+    assert "has no checkpoint to resume from" in process.communicate(timeout=60)[1]
     process = command()
     assert "DATA is missing" in process.communicate(timeout=60)[1]
