@@ -56,7 +56,7 @@ def test_validation_data_may_be_of_another_dtype(model, tmp_path):
     )
     assert result["epochs"][-1]["val_accuracy"] > 0.9
     small = in_folders(tmp_path / "small", pictures(40, 10))
-    assert "validation data holds" in refused("train", data, "--val", small, "--model", model, "--out", tmp_path / "other")
+    assert "validation data has" in refused("train", data, "--val", small, "--model", model, "--out", tmp_path / "other")
 
 
 def test_resuming_a_finished_run_ends_at_once_and_names_what_can_be_done(tmp_path):

@@ -40,7 +40,7 @@ def data(tmp_path_factory):
 def test_evaluation_on_training_rows_says_so_and_how_to_evaluate_the_others(data, name, run_name):
     done = run("evaluate", data / run_name, data / name)
     assert (
-        "36 of 40 rows are training rows of this run: this is not a measure for new data; --part val evaluates those held back"
+        "36 of 40 rows are training rows of this run: the figures do not apply to new data; use --part val to evaluate the validation rows"
         in done.output
     )
     held = run("evaluate", data / run_name, data / name, "--part", "val")

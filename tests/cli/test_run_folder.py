@@ -122,7 +122,7 @@ def test_a_finished_run_is_kept_and_what_can_be_done_is_said(data, tmp_path):
     assert contents(out) == before
     make_rows(data, 42)
     assert (
-        "DATA has other files, labels or shapes than when the run was started: 36 rows were in train, and 38 are"
+        "DATA has other files, labels or shapes than at the start of the run: train had 36 rows and now has 38"
         in refused(*command)
     )
     assert contents(out) == before
@@ -214,9 +214,7 @@ def test_training_longer_counts_the_patience_of_early_stopping_from_the_beginnin
     stopped = len(epochs_of(out))
     assert stopped < 20
     done = run("train", "--resume", "--epochs", 25, "--out", out)
-    assert "early stopping: keeps the best epoch so far, and counts its patience from the beginning" in " ".join(
-        done.stdout.split()
-    )
+    assert "early stopping: keeps the best epoch so far, and restarts its patience" in " ".join(done.stdout.split())
     assert len(epochs_of(out)) > stopped
 
 
