@@ -42,7 +42,7 @@ def test_damaged_files_are_moved_and_then_all_the_rest_is_well(data, tmp_path):
     assert len(found["moved"]) == 2
     assert (tmp_path / "bad" / "train" / "a" / "text.jpg").read_text() == "I am no image"
     assert (tmp_path / "bad" / "val" / "b" / "cut.jpg").exists()
-    assert "all is well" in run("check", data).stdout
+    assert "no problems found" in run("check", data).stdout
 
 
 @pytest.mark.parametrize("where", ["data/bad", "file"])
@@ -61,8 +61,8 @@ def test_nothing_is_moved_over_a_file_that_is_there(data, tmp_path):
 
 def test_rows_of_one_file_cannot_be_moved(tmp_path):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).random((9, 4)))
-    assert "many rows in a file" in run("check", tmp_path / "a.npy", "--move-bad", tmp_path / "bad", code=1).stderr
-    assert "all is well" in run("check", tmp_path / "a.npy").stdout
+    assert "many rows per file" in run("check", tmp_path / "a.npy", "--move-bad", tmp_path / "bad", code=1).stderr
+    assert "no problems found" in run("check", tmp_path / "a.npy").stdout
 
 
 def test_a_first_file_that_is_damaged_is_one_of_the_bad_ones(tmp_path):

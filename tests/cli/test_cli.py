@@ -228,9 +228,9 @@ def bad_data(tmp_path_factory, pictures, arrays):
     [
         (["{bad}/nowhere"], r"nowhere does not exist"),
         (["{bad}/empty"], r"holds no file that can be read (it is empty)"),
-        (["{bad}/one"], r"has one class only (only)"),
+        (["{bad}/one"], r"has only one class (only)"),
         (["{bad}/one/only"], r"has no classes"),
-        (["{bad}/one/only", "--labels", "{bad}/masks"], "learns one class a row, and the labels of"),
+        (["{bad}/one/only", "--labels", "{bad}/masks"], "learns one class per row, but the labels of"),
         (["{bad}/shapes", "--model", "mlp", "--val-split", "0"], r"(4, 6, 3) float64, but"),
         (["{pictures}", "--memory", "1MiB"], "No batch fits: give --memory "),
         (["{pictures}", "--memory", "24MiB", "--image-size", "256"], "Lower --batch-size to"),
@@ -239,7 +239,7 @@ def bad_data(tmp_path_factory, pictures, arrays):
         (["{pictures}", "--epochs", "0"], "--epochs must be at least 1"),
         (["{pictures}", "--batch-size", "many"], "--batch-size must be"),
         (["{pictures}", "--val-split", "1.5"], "--val-split"),
-        (["{pictures}", "--val", "{arrays}"], "class 'even' is unknown to this model, which knows checked, striped"),
+        (["{pictures}", "--val", "{arrays}"], "class 'even' is unknown to this model; its classes are checked, striped"),
         (["{pictures}", "--model", "{bad}/three.py:build"], "gives (None, 3), and 2 classes need (None, 2)"),
         (["{pictures}", "--model", "{bad}/three.py:nothing"], "has no function 'nothing'"),
         (["{pictures}", "--model", "{bad}/nowhere.keras"], "nowhere.keras does not exist"),
@@ -442,7 +442,7 @@ def test_plan_tells_the_models_side_and_measures(pictures):
     assert told["measured"]["rows_per_second"] > 0
     assert told["process"] == told["total"] + told["overhead"] > 20 << 20
     shown = run("plan", pictures, "--image-size", 32, "--model", "mlp").stdout
-    assert "The largest batch that fits there" in shown
+    assert "The largest batch that fits is about" in shown
     assert "the whole process" in shown
 
 

@@ -32,7 +32,7 @@ def test_a_file_is_only_replaced_where_that_is_asked_for(data, tmp_path, command
     command, out = [word.format(data=data) for word in command], tmp_path / name
     out.write_text("of value")
     refused = run(*command, code=1, cwd=tmp_path)
-    assert f"{name} exists: --overwrite replaces it, and another --out keeps it" in refused.stderr
+    assert f"{name} exists already: use --overwrite to replace it, or another --out to keep it" in refused.stderr
     assert out.read_text() == "of value"
     assert refused.stdout == ""
     run(*command, "--overwrite", cwd=tmp_path)
@@ -44,12 +44,12 @@ def test_predictions_are_kept_where_no_file_could_be_predicted(data, tmp_path):
     run("predict", data / "run", data / "photos", "--out", out)
     before = out.read_bytes()
     said = run("predict", data / "run", data / "broken.jpg", "--out", out, "--overwrite", code=1).stderr
-    assert "p.csv is kept as it was" in said
+    assert "p.csv is unchanged" in said
     assert out.read_bytes() == before
 
 
 def test_a_demo_removes_no_folder_that_no_demo_made(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "mine.jpg").write_bytes(b"mine")
-    assert "no demo made it" in run("demo", "--folder", tmp_path, code=1).stderr
+    assert "was not made by a demo" in run("demo", "--folder", tmp_path, code=1).stderr
     assert (tmp_path / "photos" / "mine.jpg").read_bytes() == b"mine"

@@ -56,7 +56,7 @@ def test_validation_data_may_be_of_another_dtype(model, tmp_path):
     )
     assert result["epochs"][-1]["val_accuracy"] > 0.9
     small = in_folders(tmp_path / "small", pictures(40, 10))
-    assert "validation data holds" in refused("train", data, "--val", small, "--model", model, "--out", tmp_path / "other")
+    assert "validation data has" in refused("train", data, "--val", small, "--model", model, "--out", tmp_path / "other")
 
 
 def test_resuming_a_finished_run_ends_at_once_and_names_what_can_be_done(tmp_path):
@@ -105,7 +105,7 @@ def test_whole_bytes_in_large_floats_are_pointed_out(tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (1500, 80, 80)).astype(np.float64)
     np.savez(tmp_path / "t.npz", x=x, y=np.arange(1500) % 2)
     shown = " ".join(run("plan", tmp_path / "t.npz").stdout.split())
-    assert "are whole numbers of 0 to 255: as uint8 the data would take" in shown
+    assert "are whole numbers from 0 to 255: as uint8 the data would take" in shown
     np.savez(tmp_path / "t.npz", x=x + 0.5, y=np.arange(1500) % 2)
     shown = " ".join(run("plan", tmp_path / "t.npz", "--model", "mlp").stdout.split())
     assert "uint8" not in shown

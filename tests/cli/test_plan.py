@@ -98,7 +98,7 @@ def test_data_that_training_would_refuse_is_planned_alone_and_the_reason_said(tm
         np.save(tmp_path / f"{i}.npy", np.zeros((4, 4), np.float32))
     shown = re.sub(r"\s+", " ", run("plan", tmp_path, "--batch-size", 4).stdout)
     assert "8 rows, 2 batches of 4" in shown
-    assert "bitesize train would refuse this data: " in shown
+    assert "bitesize train cannot use this data: " in shown
     assert "has no classes" in shown
 
 

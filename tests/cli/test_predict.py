@@ -191,5 +191,5 @@ def test_evaluation_names_the_classes_that_the_model_knows(trained, tmp_path):
         (data / name).mkdir(parents=True)
         picture(1).save(data / name / "1.png")
     said = refused("evaluate", trained[0], data)
-    assert f"class 'Cats1' is unknown to this model, which knows {CLASSES[0]}, {CLASSES[1]}" in said
+    assert f"class 'Cats1' is unknown to this model; its classes are {CLASSES[0]}, {CLASSES[1]}" in said
     assert "confusion matrix (rows: true class, columns: predicted class)" in run("evaluate", trained[0], trained[1]).stdout

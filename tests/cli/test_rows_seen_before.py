@@ -40,7 +40,7 @@ def data(tmp_path_factory):
 def test_evaluation_on_training_rows_says_so_and_how_to_evaluate_the_others(data, name, run_name):
     done = run("evaluate", data / run_name, data / name)
     assert (
-        "36 of 40 rows are training rows of this run: this is not a measure for new data; --part val evaluates those held back"
+        "36 of 40 rows are training rows of this run: the figures do not apply to new data; use --part val to evaluate the validation rows"
         in done.output
     )
     held = run("evaluate", data / run_name, data / name, "--part", "val")
@@ -60,7 +60,7 @@ def test_the_rows_held_back_are_those_of_the_validation_in_training(data):
 def test_other_data_are_not_taken_for_those_of_the_run(data):
     assert "training row" not in run("evaluate", data / "photos-run", data / "copy").output
     assert "none of this data" in refusal("evaluate", data / "photos-run", data / "copy", "--part", "val")
-    assert "--part is val or train" in refusal("evaluate", data / "photos-run", data / "copy", "--part", "test")
+    assert "--part must be val or train" in refusal("evaluate", data / "photos-run", data / "copy", "--part", "test")
 
 
 def test_validation_on_a_copy_of_the_training_data_is_said(data, tmp_path):

@@ -122,7 +122,7 @@ def test_a_finished_run_is_kept_and_what_can_be_done_is_said(data, tmp_path):
     assert contents(out) == before
     make_rows(data, 42)
     assert (
-        "DATA has other files, labels or shapes than when the run was started: 36 rows were in train, and 38 are"
+        "DATA has other files, labels or shapes than at the start of the run: train had 36 rows and now has 38"
         in refused(*command)
     )
     assert contents(out) == before
@@ -140,7 +140,7 @@ def test_data_that_has_only_moved_are_the_same(data, tmp_path):
 
 
 def test_overwrite_needs_a_folder_and_excludes_resume(data):
-    assert "without --out, a run gets a number of its own" in refused("train", data, "--overwrite")
+    assert "without --out, each run has its own number" in refused("train", data, "--overwrite")
     assert "--resume continues it" in refused("train", data, "--overwrite", "--resume", "--out", "x")
 
 
@@ -214,9 +214,7 @@ def test_training_longer_counts_the_patience_of_early_stopping_from_the_beginnin
     stopped = len(epochs_of(out))
     assert stopped < 20
     done = run("train", "--resume", "--epochs", 25, "--out", out)
-    assert "early stopping: keeps the best epoch so far, and counts its patience from the beginning" in " ".join(
-        done.stdout.split()
-    )
+    assert "early stopping: keeps the best epoch so far, and restarts its patience" in " ".join(done.stdout.split())
     assert len(epochs_of(out)) > stopped
 
 
@@ -224,7 +222,7 @@ def test_a_run_without_checkpoints_cannot_be_trained_longer(data, tmp_path):
     out = tmp_path / "run"
     run("train", data, *OPTIONS, "--epochs", 1, "--checkpoint-every", 0, "--out", out)
     assert "is finished" in run("train", "--resume", "--out", out).stderr
-    assert "has no checkpoint, and cannot be trained longer" in refused("train", "--resume", "--epochs", 2, "--out", out)
+    assert "has no checkpoint and cannot be trained longer" in refused("train", "--resume", "--epochs", 2, "--out", out)
 
 
 def test_resume_without_a_folder_takes_the_newest_numbered_run(data):
@@ -321,7 +319,7 @@ def test_a_learning_rate_that_is_too_high_ends_the_run_and_keeps_what_was_good(d
     )
     assert "training diverged. Try a lower learning rate (it was " in said
     assert "scale the values, which went from" in said
-    assert f"Kept in {out}, of before: " in said
+    assert f"Kept in {out}, from before: " in said
     assert "model.keras" in said
     assert (out / "model.keras").read_bytes() == before
 
@@ -338,7 +336,9 @@ def test_values_that_are_measured_name_the_rows_with_nan(tmp_path):
 def test_of_a_run_that_fails_in_its_first_epoch_only_the_beginning_is_there_and_said(data, tmp_path):
     make_rows(data, odd=12)
     said = refused("train", data, *OPTIONS, "--normalize", "none", "--out", tmp_path / "run")
-    assert said.endswith(f"Only its beginning was saved: {tmp_path / 'run' / 'checkpoints' / '000001-epoch0-batch0.npz'}")
+    assert said.endswith(
+        f"Only the initial state was saved: {tmp_path / 'run' / 'checkpoints' / '000001-epoch0-batch0.npz'}"
+    )
 
 
 def test_temporary_files_of_killed_processes_go_when_a_run_is_trained_again(data, tmp_path):

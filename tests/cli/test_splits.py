@@ -93,6 +93,6 @@ def test_validation_rows_that_are_training_rows_are_said(tmp_path):
 
 
 def test_settings_of_splits_that_exclude_each_other_are_refused(patients):
-    assert "leave --val out" in refused("train", patients, "--folds", 3, "--val", patients)
+    assert "drop --val" in refused("train", patients, "--folds", 3, "--val", patients)
     assert "at least 2" in refused("train", patients, "--folds", 1)
-    assert "--split-by says how" in refused("train", patients, "--val", patients, "--split-by", "folder")
+    assert "--split-by controls how" in refused("train", patients, "--val", patients, "--split-by", "folder")

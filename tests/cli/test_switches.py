@@ -99,7 +99,7 @@ def test_several_processes_are_refused(photographs, monkeypatch):
 def test_of_several_processes_all_that_work_or_write_are_refused():
     for name in ("train", "evaluate", "predict", "bench", "check", "stats", "inspect", "concat", "demo"):
         for variable in ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "JAX_NUM_PROCESSES"):
-            with pytest.raises(BadSetting, match=f"bitesize {name} runs in one process, and {variable} is 2"):
+            with pytest.raises(BadSetting, match=f"bitesize {name} runs in one process, but {variable} is 2"):
                 refuse_several_processes(name, {variable: "2"})
             refuse_several_processes(name, {variable: "1"})
     refuse_several_processes("train", {"SLURM_NTASKS": "4"})  # a batch script of one process

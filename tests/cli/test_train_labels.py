@@ -58,7 +58,7 @@ def test_codes_in_a_table_are_named_as_there(tmp_path):
         options = ("--model", "mlp", "--image-size", 8, "--batch-size", 2, *way)
         said = refused("train", table, *options, "--out", tmp_path / "1")
         assert "classes" in said
-        assert "other names than when the run was started" in said
+        assert "other names than at the start of the run" in said
 
 
 def test_a_quantity_is_no_class(tmp_path):
@@ -70,7 +70,7 @@ def test_a_quantity_is_no_class(tmp_path):
     said = refused("train", tmp_path / "t.csv", "--labels", "count")
     assert "--labels count of" in in_options(said)
     assert "different whole numbers in 240 rows: that is a number to predict, not a class" in said
-    assert "numbers such as 0.143: the command line learns classes" in refused(
+    assert "numbers such as 0.143, but the command line learns classes" in refused(
         "train", tmp_path / "t.csv", "--labels", "size"
     )
     said = trained(tmp_path / "t.csv", tmp_path / "run", "--labels", "stage", "--image-size", 8)

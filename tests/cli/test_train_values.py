@@ -311,7 +311,7 @@ def test_features_are_standardized_column_by_column(model, tmp_path):
 
 def test_a_model_of_counts_takes_no_values_below_0(tmp_path):
     table = table_of_scales(tmp_path / "table.npz")
-    assert "takes no values below 0" in refused(
+    assert "does not take values below 0" in refused(
         "train", table, "--model", "sklearn:MultinomialNB", "--out", tmp_path / "run"
     )
 

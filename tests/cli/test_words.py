@@ -48,7 +48,7 @@ def test_a_terminal_breaks_lines_between_words_and_leaves_paths_whole(monkeypatc
 
 def test_data_without_labels_are_refused_in_words_of_python_and_of_the_command_line():
     said = re.escape(
-        "the data has no classes: it has the field x alone. Labels are found under y or label, or by labels=NAME"
+        "the data has no classes: its only field is x. Labels are found in a field y or label, or by labels=NAME"
     )
     with pytest.raises(bs.BadSetting, match=f"^{said}$") as caught:
         with_classes(bs.open(np.zeros((4, 8, 8, 3))), None, named(np.zeros(3)))

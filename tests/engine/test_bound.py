@@ -73,7 +73,7 @@ def test_a_bound_far_below_what_was_loaded_is_none_and_the_reason_is_said():
     with bs.Loader(bs.open(np.zeros((64, 2))), batch_size=8, memory="8 MiB") as loader:
         found = bound_of(loader, 1e12, 1.0, 0.01)
         assert found["share_of_bound"] is None
-        assert "less than was loaded" in found["no_bound"]
+        assert "less than loading did" in found["no_bound"]
         almost = bound_of(loader, 1e12, 0.9e12, 0.01)
         assert almost["share_of_bound"] == 1.0
         assert almost["bound_rows_per_second"] == 1e12
@@ -87,5 +87,5 @@ def test_a_budget_without_room_for_the_measurement_gives_no_bound():
         loader.budget.charge(loader.budget.free, "all the rest")
         why = measure_bound(loader, 0.01)
         assert isinstance(why, str)
-        assert "no room to measure it" in why
+        assert "too small to measure it" in why
         assert bound_of(loader, 1.0, why, 0.01)["no_bound"] == why

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-MESSAGE = "bitesize compiles its kernels for this machine: once, a few seconds"
+MESSAGE = "compiling bitesize's kernels for this machine: once, a few seconds"
 
 
 def run(program: str, folder) -> subprocess.CompletedProcess[str]:

@@ -146,7 +146,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(tmp_path):
     assert history.epoch == [0, 1]
     for path in set(tmp_path.iterdir()) - {newest}:
         damage(path)
-    with pytest.raises(bs.BadFile, match=r"no checkpoint in .* is whole"):
+    with pytest.raises(bs.BadFile, match=r"no checkpoint in .* is intact"):
         train(tmp_path)
 
 
@@ -156,7 +156,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(tmp_path):
         ({"model": lambda: make_model(units=4)}, "has the shape"),
         ({"loader": lambda: make_loader(seed=5)}, "the order's seed is 5 here, and 0 in the state"),
         ({"loader": lambda: make_loader(batch_size=5)}, "batch_size is 5 here, and 4 in the state"),
-        ({"model": lambda: make_model(compiled=False)}, "must be compiled"),
+        ({"model": lambda: make_model(compiled=False)}, "compile the model before"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused(tmp_path, change, says):
@@ -223,7 +223,7 @@ def test_a_full_disk_is_one_warning_and_the_last_good_checkpoint_stays(tmp_path)
         told = [str(warning.message) for warning in caught if "checkpoint" in str(warning.message)]
         assert len(told) == 1, told
         assert "No space left" in told[0]
-        assert f"the last good one is {small / 'c' / good[-1]}" in told[0]
+        assert f"the last good checkpoint is {small / 'c' / good[-1]}" in told[0]
         assert files(small / "c") == good
         (small / "ballast").unlink()
         assert train(small / "c", epochs=2).history == whole.history
@@ -306,6 +306,6 @@ def test_a_second_signal_ends_at_once(pictures, tmp_path):
 
 def test_nothing_to_go_on_with_is_said(tmp_path):
     process = command("--resume", "--out", tmp_path)
-    assert "has no checkpoint of a run to resume" in process.communicate(timeout=60)[1]
+    assert "has no checkpoint to resume from" in process.communicate(timeout=60)[1]
     process = command()
     assert "DATA is missing" in process.communicate(timeout=60)[1]

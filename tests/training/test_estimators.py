@@ -153,7 +153,7 @@ def test_a_run_without_checkpoints_removes_those_of_an_earlier_run(tmp_path):
     [
         (["--model", "sklearn:BernoulliNB"], "of scikit-learn"),
         (["--model", "sklearn:SGDClassifier", "--checkpoint-every", "3"], "is for Keras models"),
-        (["--model", "sklearn:SGDClassifier", "--resume"], "starts from the beginning"),
+        (["--model", "sklearn:SGDClassifier", "--resume"], "leave out --resume to train from scratch"),
     ],
 )
 def test_what_estimators_cannot_do_is_refused(rows, tmp_path, options, says):

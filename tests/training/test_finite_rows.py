@@ -77,8 +77,8 @@ def test_validation_data_are_looked_at_before_training(model, tmp_path):
         pytest.importorskip("skops")
     data, val = rows(tmp_path / "data"), rows(tmp_path / "val", odd=(6,))
     said = train(data, "--val", val, "--model", model, "--out", tmp_path / "run", code=1)
-    assert f"1 row of 60 that were looked at in the validation data has {REASON}: " in said
-    assert "006.npy: 1 of 5 values of x. Mend these rows, or leave them out with --on-error skip" in said
+    assert f"1 row of 60 checked in the validation data has {REASON}: " in said
+    assert "006.npy: 1 of 5 values of x. Fix these rows, or skip them with --on-error skip" in said
     assert not (tmp_path / "run").exists()
 
 

@@ -66,8 +66,8 @@ def test_gray_rows_are_repeated_to_what_preprocess_input_makes_of_gray_pixels(we
     [
         (NAME, (32, 32, 3), "none.weights.h5", bs.NotFound, "none.weights.h5: no such file"),
         (NAME, (32, 32, 3), "weight", bs.BadSetting, "--sample-weights weight"),
-        ("mlp", (32, 32, 3), "imagenet", bs.BadSetting, "is for models of keras.applications, and --model is mlp"),
-        (NAME, (32, 32, 4), "imagenet", bs.BadSetting, "needs images of 3 channels, RGB"),
+        ("mlp", (32, 32, 3), "imagenet", bs.BadSetting, "is for models of keras.applications, but --model is mlp"),
+        (NAME, (32, 32, 4), "imagenet", bs.BadSetting, "needs RGB images with 3 channels"),
         ("VGG19", (32, 32, 3), None, bs.BadSetting, "are not those of VGG19 without its top"),
     ],
 )
@@ -87,7 +87,7 @@ def test_without_a_network_imagenet_says_where_the_file_goes_and_what_else_can_b
     assert f"into {tmp_path / 'models'}" in said
     assert "https://storage.googleapis.com/" in said
     assert "put vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5, from" in said
-    assert f"give --weights {NAME}.weights.h5" in said
+    assert f"use --weights {NAME}.weights.h5" in said
     assert done.stdout == ""
 
 

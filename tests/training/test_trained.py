@@ -220,9 +220,9 @@ def test_a_result_is_a_sequence_of_path_label_and_probability(of_arrays, data):
         (lambda x: x / 127.5 - 1, "bring the data to 0 to 255 first"),
         (lambda x: (x - 128) / 40, "bring the data to 0 to 255 first"),
         (lambda x: (x * 200).astype(np.uint16), "bring the data to 0 to 255 first"),
-        (lambda x: x[..., :2], r"trained on rows of shape \(24, 24, 3\), and the data has"),
-        (lambda x: x[:, :, 0], r"trained on rows of shape \(24, 24, 3\), and the data has"),
-        (lambda x: x.reshape(-1), r"trained on rows of shape \(24, 24, 3\), and the data has"),
+        (lambda x: x[..., :2], r"trained on rows of shape \(24, 24, 3\), but the data has"),
+        (lambda x: x[:, :, 0], r"trained on rows of shape \(24, 24, 3\), but the data has"),
+        (lambda x: x.reshape(-1), r"trained on rows of shape \(24, 24, 3\), but the data has"),
     ],
 )
 @pytest.mark.parametrize("name", ["of_arrays", "of_photos"])
@@ -301,7 +301,7 @@ def test_evaluation_is_that_of_the_command(of_arrays, data):
     x = np.stack([as_array(picture(i)) for i in range(8)])
     kinds = [("dull", "left")[i % 2] for i in range(8)]
     assert of_arrays.evaluate(x, kinds) == of_arrays.evaluate(bs.open(x, kinds))
-    with pytest.raises(bs.BadSetting, match="class 'bright' is unknown to this model, which knows dull, left"):
+    with pytest.raises(bs.BadSetting, match="class 'bright' is unknown to this model; its classes are dull, left"):
         of_arrays.evaluate(x, ["bright", "dull"] * 4)
     with pytest.raises(bs.BadSetting, match="has no classes"):
         of_arrays.evaluate(x)
@@ -408,7 +408,7 @@ def test_bytes_that_are_a_path_stay_one(of_arrays, data):
 
 @pytest.mark.parametrize("run", [None, 3, b"runs/first", ["runs/first"]])
 def test_what_is_no_path_of_a_run_is_said(run):
-    with pytest.raises(bs.BadSetting, match='the path of a run\'s folder is needed, such as "runs/first", not '):
+    with pytest.raises(bs.BadSetting, match='the run must be the path of its folder, such as "runs/first", not '):
         bs.load(run)
 
 
@@ -431,6 +431,6 @@ def test_rows_whose_channels_come_first_are_refused_with_the_shape_that_was_give
 def test_bytes_of_0_and_1_are_warned_of_where_the_run_had_0_to_255(of_photos, caplog):
     masks = np.random.default_rng(0).integers(0, 2, (4, SIDE, SIDE, 3)).astype(np.uint8)
     (line,) = of_photos.predict(masks).said
-    assert "values of uint8 from 0 to 255, and the data has uint8 from 0 to 1: bring" in line
+    assert "values of uint8 from 0 to 255, but the data has uint8 from 0 to 1: scale" in line
     assert "bring the data to 0 to 255 first" in caplog.text
     assert of_photos.predict(masks * 255).said == ()

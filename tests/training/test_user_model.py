@@ -54,7 +54,7 @@ def test_functions_and_ready_models_are_taken(text, file):
     ("text", "error", "says"),
     [
         ("def make(): pass", WrongModel, "returned nothing"),
-        ("def make(): return 3", WrongModel, "returned int, which is no Keras model"),
+        ("def make(): return 3", WrongModel, "returned int, which is not a Keras model"),
         ("def make(width, depth, heads): return 3", BadSetting, r"make\(width, depth, heads\) takes other arguments"),
         ("def make(): return 1 / 0", WrongModel, "line 2: ZeroDivisionError: division by zero"),
         ("def make(:", WrongModel, "cannot be imported: line 2: SyntaxError"),
@@ -173,8 +173,8 @@ def test_where_no_layer_says_it_a_few_rows_do_and_a_line_tells(layers, file):
     name = file(ending(layers)) + ":m"
     output, said = choose_output(build_model(name, (2, 2, 3), 2), name, rows)
     assert output == HIDDEN[layers]
-    assert said[0].startswith(f"output: taken as {output}, since what the model gives for 8 rows")
-    assert "keras.layers.Softmax() as its last layer says probabilities" in said[0]
+    assert said[0].startswith(f"output: taken as {output}, because the model's outputs for 8 rows")
+    assert "end the model in keras.layers.Softmax() for probabilities" in said[0]
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_the_same_range_in_another_dtype_is_scaled_alike():
         (X * 255, X, "multiply the data by 255 first"),
         (X, X * 255, "divide the data by 255 first"),
         (X, (X * 65535).astype(np.uint16), "divide the data by 65535 first"),
-        ((X * 65535).astype(np.uint16), (X * 255).astype(np.uint8), "16-bit data are needed"),
+        ((X * 65535).astype(np.uint16), (X * 255).astype(np.uint8), "use 16-bit data"),
     ],
 )
 def test_other_units_are_refused(trained, given, says):

@@ -1,31 +1,31 @@
-"""Commands are one process each: where a launcher has started several, all would do the same work and write the same files."""
+"""Refuse to run a command in several processes of a launcher: all would do the same work and write the same files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 
-# How launchers tell how many processes they have started: torchrun and Accelerate; Open MPI; MPICH and Intel MPI; srun, which sets it for a step (SLURM_NTASKS
-# is set for the one process of a batch script, too); and what jax.distributed is given.
+# Variables in which launchers set the number of processes that they started: torchrun and Accelerate; Open MPI; MPICH and Intel MPI; srun, which sets it for a step (SLURM_NTASKS
+# is also set for the one process of a batch script); and the variable of jax.distributed.
 _COUNTS = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "JAX_NUM_PROCESSES")
-# Commands that work long or write; the others only print what they see.
+# Commands that run long or write files; the others only print.
 _WORKING = frozenset(("train", "evaluate", "predict", "bench", "check", "stats", "inspect", "concat", "demo"))
 
 
 def refuse_several_processes(command: str | None, environment: Mapping[str, str] = os.environ) -> None:
-    """Raise if a command that works or writes is one of several processes.
+    """Raise if a command that runs long or writes files is one of several processes.
 
     Parameters
     ----------
     command
-        Its name.
+        Name of the command.
     environment
-        Where launchers tell how many processes there are.
+        Environment variables; launchers set the number of processes in one of them.
 
     Raises
     ------
     BadSetting
-        If there are several.
+        If there are several processes.
     """
     from bitesize.errors import BadSetting
 
@@ -35,6 +35,6 @@ def refuse_several_processes(command: str | None, environment: Mapping[str, str]
         count = environment.get(name, "")
         if count.isdigit() and int(count) > 1:
             raise BadSetting(
-                f"bitesize {command} runs in one process, and {name} is {count}: each would do all of the work and write the same files. Start "
-                'it once, or unset the variable. Several processes train in Python, with bs.Loader(shard="auto")'
+                f"bitesize {command} runs in one process, but {name} is {count}: each process would do all of the work and write the same files. Start "
+                'it once, or unset the variable. To train with several processes, use bs.Loader(shard="auto") in Python'
             )

@@ -65,16 +65,16 @@ def options(
 
 
 def main() -> None:
-    """Run the command and exit: 0 done, 1 an error, 2 wrong usage, 3 `check` found something, 130 interrupted, 143 ended by SIGTERM."""
+    """Run the command and exit: 0 success, 1 error, 2 wrong usage, 3 `check` found problems, 130 interrupted, 143 ended by SIGTERM."""
     code: object = 0
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # names that this terminal has no letters for are escaped
+        if hasattr(stream, "reconfigure"):  # characters that this terminal cannot show are escaped
             stream.reconfigure(errors="backslashreplace")
     try:
         with interruptible() as interrupt:
             app()
             interrupt.check()
-    except SystemExit as ended:  # typer's way to end; wrong usage has been printed, with code 2
+    except SystemExit as ended:  # typer exits like this; it has printed wrong usage, with code 2
         code = ended.code
     except KeyboardInterrupt:
         leave()
@@ -87,17 +87,17 @@ def main() -> None:
 
 
 def _report(error: Exception) -> int:
-    """Print an error of our own tree as one line; others are bugs and keep their traceback."""
+    """Print a `BitesizeError` as one line; other errors are bugs and keep their traceback."""
     from bitesize.errors import BitesizeError, DoesNotFit, TooManyBadRows
 
     if not isinstance(error, BitesizeError) or os.environ.get("BITESIZE_DEBUG"):
         raise error
     errors.print(f"[bold red]error:[/] {plain(_in_options(error))}", highlight=False, soft_wrap=True)
     if isinstance(error, TooManyBadRows):
-        errors.print("bitesize check DATA lists all of them; --max-bad allows more.", highlight=False)
+        errors.print("bitesize check DATA lists all of them; a larger --max-bad allows more.", highlight=False)
     elif error.row is not None and not isinstance(error, DoesNotFit):
         errors.print(
-            "bitesize check DATA lists all that cannot be read (--move-bad DIR moves damaged files away); --on-error skip continues "
+            "bitesize check DATA lists all files that cannot be read (--move-bad DIR moves damaged files away); --on-error skip continues "
             "without them.",
             highlight=False,
             soft_wrap=True,
@@ -106,7 +106,7 @@ def _report(error: Exception) -> int:
 
 
 def _in_options(error: Exception) -> str:
-    """Return an error's message in words of the command line, where it speaks of the library's settings."""
+    """Return an error's message with the library's settings written as command-line options."""
     from bitesize.errors import DoesNotFit
     from bitesize.sources.splits import InParts
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def counting(
     what: str, total: int, *, hide: bool = False, unit: str = "rows", budget: Budget | None = None
 ) -> Iterator[Callable[[int], None]]:  # fmt: skip
-    """Show progress while the block runs; call what it gives with the number of rows that were done."""
+    """Show progress while the block runs; the yielded function adds a number of finished rows."""
     done, pace = 0, Pace()
     pace.at(0)
 
@@ -33,7 +33,7 @@ def counting(
         return Figures(what, done, total, f"{done:,}/{total:,}", unit, tuple(others), pace.left(total))
 
     def advance(rows: int) -> None:
-        """Count rows that are done."""
+        """Count finished rows."""
         nonlocal done
         INTERRUPT.check()
         done += rows
@@ -45,7 +45,7 @@ def counting(
 
 @contextlib.contextmanager
 def counting_bytes(what: str, total: int, *, hide: bool = False) -> Iterator[Callable[[int], None]]:
-    """Show progress while the block runs; call what it gives with the number of bytes that are done so far."""
+    """Show progress while the block runs; the yielded function sets the number of bytes done so far."""
     done, pace = 0, Pace()
     pace.at(0)
 
@@ -57,7 +57,7 @@ def counting_bytes(what: str, total: int, *, hide: bool = False) -> Iterator[Cal
         )
 
     def at(count: int) -> None:
-        """Note how many bytes are done."""
+        """Record the number of bytes done so far."""
         nonlocal done
         INTERRUPT.check()
         done = count
@@ -68,5 +68,5 @@ def counting_bytes(what: str, total: int, *, hide: bool = False) -> Iterator[Cal
 
 
 def memory_of(budget: Budget) -> str:
-    """Write what a budget holds now."""
+    """Return the bytes that a budget holds now, as text."""
     return f"{format_size(budget.in_use)}/{format_size(budget.total)}"

@@ -1,4 +1,4 @@
-"""`bitesize bench`: how fast this data loads on this machine, and what bounds it."""
+"""`bitesize bench`: how fast data loads on this machine, and what limits the speed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from bitesize.cli.moving import Figures
     from bitesize.engine.loader import Loader
 
-# The bound is the best of so many rounds before and after loading; of more where it lies below what was loaded.
+# The bound is the best of this number of rounds before and after loading; of more rounds if it is below the loading rate.
 _ROUNDS, _MORE = 2, 3
-# What is loaded faster than the bound by up to this share is as fast as the bound: two measurements differ by as much.
+# A loading rate above the bound by up to this share counts as equal to the bound: two measurements differ by as much.
 _ALIKE = 0.15
 
 
@@ -40,15 +40,16 @@ def bench(
     threads: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Threads that read and decode; by default one a processor, and others for when those wait."
+            metavar="N",
+            help="Threads that read and decode. Default: one per processor, plus some for the time when those wait.",
         ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(metavar="S", help="How long to measure. 5 seconds even out what else the machine does.")
+        float, typer.Option(metavar="S", help="How long to measure. 5 seconds average out other load on the machine.")
     ] = 5.0,
     json: Json = False,
 ) -> None:
-    """Measure how fast the data loads, what bounds it, and what would help. Images come out as for training, with chance."""
+    """Measure how fast the data loads, what limits it, and what would help. Images are augmented as in training."""
     import numpy as np
 
     import bitesize as bs
@@ -72,7 +73,7 @@ def bench(
             loader.stats.reset()
             rate, rows = load_for(loader, seconds)
         if len(loader.bad) == len(source):
-            raise BadFile(f"no row of {data} could be read; the first: {loader.bad[0].path}: {loader.bad[0].reason}")
+            raise BadFile(f"no row of {data} could be read. First error: {loader.bad[0].path}: {loader.bad[0].reason}")
         stats = loader.stats
         result = {
             "rows_per_second": rate,
@@ -99,7 +100,7 @@ def bench(
 
 
 def _figures(loader: Loader, total: float) -> Callable[[], Figures]:
-    """Return what tells how far the measurement is, of so many seconds."""
+    """Return a function that reports the progress of a measurement of ``total`` seconds."""
     import time
 
     from bitesize.cli.bar import memory_of
@@ -117,7 +118,7 @@ def _figures(loader: Loader, total: float) -> Callable[[], Figures]:
 
 
 def load_for(loader: Loader, seconds: float) -> tuple[float, int]:
-    """Load for so many seconds, over as many epochs as that takes; return rows per second, and rows."""
+    """Load for a number of seconds, over as many epochs as needed; return rows per second, and rows."""
     import time
 
     rows, begun = 0, time.perf_counter()
@@ -129,20 +130,20 @@ def load_for(loader: Loader, seconds: float) -> tuple[float, int]:
 
 
 def measure_bound(loader: Loader, seconds: float) -> float | str:
-    """Measure reading and decoding alone, the best of a few rounds; or return why that cannot be."""
+    """Measure reading and decoding alone, the best of a few rounds; or return why that is not possible."""
     from bitesize.errors import DoesNotFit
 
     try:
         return max(loader.measure_bound(seconds) for _ in range(_ROUNDS))
     except DoesNotFit as error:
-        return f"the budget has no room to measure it: {error}"
+        return f"the budget is too small to measure it: {error}"
 
 
 def bound_of(loader: Loader, rate: float, before: float | str, seconds: float) -> dict[str, Any]:
-    """Return the bound and the share of it that was loaded; or None for both, and why there is none.
+    """Return the bound and the loading rate as a share of it; or None for both, and why there is no bound.
 
-    A bound that is a little below what was loaded shows that loading is as fast as reading and decoding alone: two measurements on
-    one machine are never quite alike. One that is far below is no bound.
+    A bound slightly below the loading rate shows that loading is as fast as reading and decoding alone: two measurements on one
+    machine always differ a little. A bound far below the loading rate is invalid.
     """
     after = measure_bound(loader, seconds)
     if isinstance(before, str) or isinstance(after, str):
@@ -156,7 +157,7 @@ def bound_of(loader: Loader, rate: float, before: float | str, seconds: float) -
         if most < rate:
             most = max(most, loader.measure_bound(seconds))
     if most < rate * (1 - _ALIKE):
-        why = f"measured alone, reading and decoding came to {most:,.0f} rows/s, less than was loaded: the data are too few, or in part cached"
+        why = f"reading and decoding alone reached {most:,.0f} rows/s, less than loading did: there are too few rows, or some are cached"
         return {"bound_rows_per_second": None, "share_of_bound": None, "no_bound": why}
     return {"bound_rows_per_second": max(most, rate), "share_of_bound": min(1.0, rate / most), "no_bound": None}
 
@@ -183,7 +184,7 @@ def _print(result: dict[str, Any], rows: int) -> None:
         )
     rates = result["megabytes_per_second"]
     console.print(
-        f"{rates['read']:,.1f} MB/s read, {rates['handed_out']:,.1f} MB/s handed out; a batch was waited for {_time(result['wait_p50'])} "
+        f"{rates['read']:,.1f} MB/s read, {rates['handed_out']:,.1f} MB/s returned; wait for a batch: {_time(result['wait_p50'])} "
         f"(median), {_time(result['wait_p99'])} (99th percentile)",
         highlight=False,
     )
@@ -199,7 +200,7 @@ def _print(result: dict[str, Any], rows: int) -> None:
     if result["bad_rows"]:
         bad = counted(result["bad_rows"], "row")
         console.print(
-            f"{bad} could not be read; others took {'its' if result['bad_rows'] == 1 else 'their'} place", highlight=False
+            f"{bad} could not be read; other rows replaced {'it' if result['bad_rows'] == 1 else 'them'}", highlight=False
         )
 
 

@@ -1,4 +1,4 @@
-"""Words in pictures: drawn where a font has their letters, else numbered, with a legend for the terminal."""
+"""Captions in pictures: rendered if a font has all letters, else numbered, with a legend for the terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-# Fonts with Chinese, Japanese and Korean letters, as Linux, Windows and macOS have them, and one with Greek and Cyrillic.
+# Fonts with Chinese, Japanese and Korean letters on Linux, Windows and macOS, and a font with Greek and Cyrillic.
 _FONTS = (
     "NotoSansCJK-Regular.ttc",
     "NotoSansSC-Regular.otf",
@@ -20,29 +20,29 @@ _FONTS = (
     "DejaVuSans.ttf",
 )
 _SIZE = 12
-_NOWHERE = "\uffff"  # no font has it: it is drawn as what is missing
+_NOWHERE = "\uffff"  # no font has this character: it is rendered as missing
 
 
 class Captions:
-    """What stands above each row of a picture.
+    """Captions above the rows of a picture.
 
     Parameters
     ----------
     rows
         Row numbers.
     classes
-        The class of each row, by name; empty where there is none.
+        Class name of each row; empty for rows without a class.
     numbers
-        The number of that class, or None.
+        Number of that class, or None.
     files
-        The file of each row, by name.
+        File name of each row.
 
     Attributes
     ----------
     lines : list of str
-        One for each row.
+        One line per row.
     legend : list of str
-        What the numbers in them stand for, where no font here has the letters of the names; else empty.
+        Names behind the numbers in ``lines``, if no installed font has the letters of the names; else empty.
     font
         For `PIL.ImageDraw`.
     """
@@ -77,7 +77,7 @@ def font_with(text: str) -> Any:
     for name in _FONTS:
         try:
             font = ImageFont.truetype(name, _SIZE)
-        except OSError:  # it is not installed
+        except OSError:  # this font is not installed
             continue
         missing = bytes(font.getmask(_NOWHERE))
         if all(bytes(font.getmask(letter)) != missing for letter in letters):

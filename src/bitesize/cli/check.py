@@ -1,4 +1,4 @@
-"""`bitesize check`: everything that is wrong with data, at once."""
+"""`bitesize check`: find everything that is wrong with data at once."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def check(
     move_bad: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Move damaged files there, under the names they have in DATA. They stay if not given."
+            metavar="DIR", help="Move damaged files to this folder, under their names in DATA. Default: do not move files."
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Read everything once: bad, duplicate and suspicious files, unbalanced classes, rows that training and validation share.
+    """Read all data once and report bad, duplicate and suspicious files, unbalanced classes, and rows shared by splits.
 
-    Exit code 0: all is well; 3: something was found (classes of different sizes alone are no fault); 1: it could not be done.
+    Exit codes: 0: no problems; 3: problems found (unbalanced classes alone do not count); 1: the check failed.
     """
     import bitesize as bs
     from bitesize.cli.bar import counting
@@ -66,13 +66,13 @@ def check(
         _show_unopened(closed)
         _show(found, parts, moved, move_bad)
         if well:
-            console.print("[bold green]all is well[/]", highlight=False)
+            console.print("[bold green]no problems found[/]", highlight=False)
     if not well:
         raise typer.Exit(EXIT_FOUND)
 
 
 def _show_unopened(errors: Mapping[str, str]) -> None:
-    """Print what is so damaged that it cannot be opened."""
+    """Print the error of data that cannot be opened."""
     for name, error in errors.items():
         of = "" if list(errors) == ["data"] else f"{plain(name)} "
         console.print(f"[bold red]{of}cannot be opened[/]\n  {plain(error)}", highlight=False, soft_wrap=True)
@@ -98,14 +98,14 @@ def _as_json(found: Findings, parts: Mapping[str, Source], moved: list[str]) -> 
 
 
 def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where: str | None) -> None:
-    """Print what was found, the first few of each kind."""
+    """Print the findings, the first few of each kind."""
     several = len(parts) > 1
 
     def named(place: Place) -> str:
         return f"{place.part}: {place.path}" if several else place.path
 
     def section(title: str, lines: list[str], count: int | None = None) -> None:
-        """Print the first lines of a kind, and how many there are."""
+        """Print the first lines of one kind of finding, and their number."""
         console.print(f"[bold red]{len(lines) if count is None else count:,} {title}[/]", highlight=False)
         for line in lines[:_SHOWN]:
             console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)
@@ -133,7 +133,7 @@ def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where:
 
 
 def _bad(places: Iterable[Place], named: Callable[[Place], str]) -> list[str]:
-    """Write bad rows; neighbors that are bad for one reason, as those of a damaged chunk, in one line."""
+    """Format bad rows; adjacent rows with the same reason, such as those of a damaged chunk, share one line."""
     lines = []
     for _, alike in groupby(enumerate(places), lambda each: (each[1].part, each[1].row - each[0], each[1].reason)):
         group = [place for _, place in alike]
@@ -143,7 +143,7 @@ def _bad(places: Iterable[Place], named: Callable[[Place], str]) -> list[str]:
 
 
 def _with_path(named: str, place: Place) -> str:
-    """Write a bad row's reason, which mostly names the file itself."""
+    """Format a bad row's reason, which usually names the file already."""
     return place.reason if place.path in place.reason else f"{named}: {place.reason}"
 
 
@@ -154,22 +154,24 @@ def _group(group: tuple[Place, ...], named: Any) -> str:
 
 
 def _refuse_to_move(parts: Mapping[str, Source], data: str, into: str) -> None:
-    """Raise before any work if files could not be moved."""
+    """Raise, before any work is done, if files could not be moved."""
     import os
 
     from bitesize.errors import BadSetting
 
     if any(part.path(0) is None for part in parts.values()):
-        raise BadSetting(f"--move-bad moves files that are one row each, and {data} holds many rows in a file")
+        raise BadSetting(f"--move-bad moves files of one row each, but {data} has many rows per file")
     top, target = os.path.realpath(data), os.path.realpath(into)
     if os.path.isdir(data) and os.path.commonpath([top, target]) == top:
-        raise BadSetting(f"--move-bad {into} lies within {data}, where its files would be read again")
+        raise BadSetting(
+            f"--move-bad {into} is inside {data}, so the moved files would be read again: choose a folder outside"
+        )
     if os.path.exists(into) and not os.path.isdir(into):
-        raise BadSetting(f"--move-bad needs a folder, and {into} is a file")
+        raise BadSetting(f"--move-bad needs a folder, but {into} is a file")
 
 
 def _move(damaged: tuple[Place, ...], parts: Mapping[str, Source], data: str, into: str) -> list[str]:
-    """Move damaged files; none takes another's place."""
+    """Move damaged files without replacing existing files."""
     import os
     import shutil
 
@@ -186,7 +188,7 @@ def _move(damaged: tuple[Place, ...], parts: Mapping[str, Source], data: str, in
         target = os.path.join(os.fsencode(into), os.path.relpath(real, top) if inside else os.path.basename(path))
         if os.path.lexists(target):
             raise BadSetting(
-                f"{show(target)} exists already: {show(path)} was not moved, {counted(len(moved), 'file')} moved before"
+                f"{show(target)} exists already: {show(path)} was not moved; {counted(len(moved), 'file')} moved before it"
             )
         os.makedirs(os.path.dirname(target), exist_ok=True)
         shutil.move(os.fsdecode(path), os.fsdecode(target))

@@ -1,4 +1,4 @@
-"""`bitesize concat`: many arrays into one file, through little memory."""
+"""`bitesize concat`: join many arrays into one file, in little memory."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def concat(
             metavar="PART...", help="`.npy` files, members such as all.npz::x, or patterns in quotes: 'parts/*.npy'."
         ),
     ],
-    out: Annotated[str, typer.Option(metavar="FILE", help="The `.npy` file to write; it appears when it is complete.")],
-    axis: Annotated[int, typer.Option(metavar="N", help="The axis to join along. 0: the rows of all parts.")] = 0,
+    out: Annotated[str, typer.Option(metavar="FILE", help="The `.npy` file to write. It appears only when complete.")],
+    axis: Annotated[int, typer.Option(metavar="N", help="Axis to join along. 0: the rows of all parts.")] = 0,
     stack: Annotated[
         bool, typer.Option("--stack", help="Join along a new axis: each part, such as one image, becomes one row.")
     ] = False,
     dtype: Annotated[
         str | None,
-        typer.Option(metavar="DTYPE", help="What values become, such as float32. By default what NumPy would make."),
+        typer.Option(metavar="DTYPE", help="Data type of the result, such as float32. Default: as in NumPy."),
     ] = None,
     memory: Annotated[
-        str, typer.Option(metavar="SIZE", help="What may be held. More than the default makes nothing faster.")
+        str, typer.Option(metavar="SIZE", help="Memory budget. More than the default is not faster.")
     ] = "128MiB",
     overwrite: Overwrite = False,
     json: Json = False,
@@ -50,7 +50,7 @@ def concat(
     refuse_to_replace(str(target_of(out)), overwrite)
     budget, begun = Budget(memory), time.perf_counter()
     try:
-        # Patterns that no shell has taken apart, as on Windows or in quotes.
+        # Patterns that the shell did not expand, as on Windows or in quotes.
         paths = [path for part in parts for path in matching(part)]
         lazy = bs.stack(paths, axis) if stack else bs.concatenate(paths, axis)
         note = None if stack else images_joined(lazy, axis)
@@ -58,7 +58,7 @@ def concat(
             lazy = lazy.astype(_dtype(dtype))
         with counting_bytes("writing", lazy.nbytes, hide=json) as at:
             path = lazy.save(out, budget, lambda done, total: at(done))
-    except ValueError as error:  # NumPy's own, about an axis or text that is no number
+    except ValueError as error:  # an error of NumPy about an axis, or text that is not a number
         raise error if isinstance(error, BitesizeError) else BadSetting(str(error)) from None
     seconds = time.perf_counter() - begun
     if json:
@@ -74,7 +74,7 @@ def concat(
         highlight=False,
     )
     if note:
-        console.print(f"{plain(note)}; with --stack each one would be a row", highlight=False)
+        console.print(f"{plain(note)}; use --stack to make each array one row", highlight=False)
 
 
 def _dtype(text: str) -> np.dtype[Any]:
@@ -85,4 +85,6 @@ def _dtype(text: str) -> np.dtype[Any]:
     try:
         return np.dtype(text)
     except TypeError:
-        raise BadSetting(f"--dtype: NumPy knows no {text!r}; try float32, float64, uint8, int64") from None
+        raise BadSetting(
+            f"--dtype: NumPy has no data type {text!r}; use float32, float64, uint8 or int64, for example"
+        ) from None

@@ -22,7 +22,7 @@ from bitesize.memory.sizes import counted as counted
 if TYPE_CHECKING:
     from bitesize.sources.base import Source
 
-# Settings of the library that messages name, and the options of the command line that set them.
+# Settings of the library in messages, and the command-line options that set them.
 _OPTIONS = {
     name: "--" + name.replace("_", "-")
     for name in (
@@ -41,7 +41,7 @@ errors = Console(stderr=True)
 
 
 def command(*arguments: object) -> str:
-    """Return a command line of this program that people can copy: it may be in an environment that is not active.
+    """Return a command line of this program to copy and run, with its path if its environment is not active.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def command(*arguments: object) -> str:
 
 
 def quoted(*words: object) -> str:
-    """Return words as one line for the shell of this system: names with spaces and the like are quoted.
+    """Return words as one line for the shell of this system; words with spaces or special characters are quoted.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def quoted(*words: object) -> str:
 
 
 def in_options(text: str) -> str:
-    """Write a message of the library in words of the command line: its settings as options.
+    """Return a message of the library with its settings written as command-line options.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def in_options(text: str) -> str:
     'choose with --fields, or --labels "kind"'
     """
     text = text.replace("labels=False", "--labels none")
-    # Training has no such option: JAX would compile another program for the rest.
+    # Training has no option for it: JAX would compile another program for the last batch.
     text = text.replace(
         ', and last="drop" leaves them out (last="short" keeps them)',
         " and are left out (a smaller --batch-size leaves out fewer)",
@@ -90,16 +90,16 @@ def in_options(text: str) -> str:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print one JSON object, whatever the terminal's width; in ASCII alone where stdout cannot take all characters."""
+    """Print one JSON object, independent of the terminal's width; in ASCII only if stdout cannot encode all characters."""
     text = readable(json.dumps(value, ensure_ascii=False))
     if codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8":
         text = json.dumps(json.loads(text))
-    # What is no text is escaped as JSON has it.
+    # Bytes that are not text are escaped as in JSON.
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
 
 
 def readable(text: str) -> str:
-    r"""Return text in which names that Python took apart into bytes, as it does where LANG=C, are text again if they are UTF-8.
+    r"""Return text with surrogate escapes decoded as UTF-8 where possible, as for file names under LANG=C.
 
     Examples
     --------
@@ -108,12 +108,12 @@ def readable(text: str) -> str:
     """
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # other surrogates: nothing that came from bytes
+    except UnicodeEncodeError:  # other surrogates, which are not escaped bytes
         return text
 
 
 class _Log(logging.Handler):
-    """Prints what the library logs: warnings, but for bad rows, which commands list themselves; or all of it."""
+    """Print the library's log: warnings, except for bad rows, which commands list themselves; or all records."""
 
     def __init__(self, all_of_it: bool) -> None:
         super().__init__(logging.DEBUG if all_of_it else logging.WARNING)
@@ -128,23 +128,23 @@ class _Log(logging.Handler):
 
 
 def show_log(*, all_of_it: bool) -> None:
-    """Print the library's warnings, or its whole log; the library itself sets up nothing."""
+    """Print the library's warnings, or its whole log; the library itself configures no logging."""
     log = logging.getLogger("bitesize")
     log.handlers = [_Log(all_of_it)]
     log.setLevel(logging.DEBUG if all_of_it else logging.NOTSET)
 
 
 def say_when_compiling() -> None:
-    """Print a line when kernels are about to be compiled for the first time on this machine; for commands that load data."""
+    """Print a line if kernels will be compiled for the first time on this machine; for commands that load data."""
     from bitesize.kernels.warm import announce_compiling
 
     announce_compiling(
-        lambda: errors.print("bitesize compiles its kernels for this machine: once, a few seconds", highlight=False)
+        lambda: errors.print("compiling bitesize's kernels for this machine: once, a few seconds", highlight=False)
     )
 
 
 def in_seconds(time: float) -> str:
-    """Return a time in seconds with as many digits as say something.
+    """Return a time in seconds with its significant digits.
 
     Examples
     --------
@@ -155,12 +155,12 @@ def in_seconds(time: float) -> str:
 
 
 def plain(text: object) -> str:
-    """Escape what a user named, such as a folder ``[bold]``, so that it is not taken for markup."""
+    """Escape a name from the user, such as a folder ``[bold]``, so that it is not read as markup."""
     return escape(readable(str(text)))
 
 
 def understood(source: Source) -> list[str]:
-    """Return what was understood, chosen and left out while data was opened, a line each."""
+    """Return the lines about opened data: the layout found, the choices made, and the files left out."""
     from bitesize.sources.explanation import counted_reason
 
     lines = [in_options(str(choice)) for choice in source.choices]
@@ -170,7 +170,7 @@ def understood(source: Source) -> list[str]:
 
 
 def print_understood(source: Source, also: Iterable[str] = (), *, measure: bool = False) -> None:
-    """Print what the data was understood to be, what was chosen and what was left out; safe, whatever the names."""
+    """Print the lines about opened data: the layout found, the choices made, and the files left out; names are escaped."""
     for heading, text in source.explain(measure=measure).lines():
         style = {"chosen": "cyan", "note": "yellow", "left out": "yellow"}.get(heading, "bold")
         say(f"[{style}]{heading:<9}[/] {plain(in_options(text))}")
@@ -183,11 +183,11 @@ def print_understood(source: Source, also: Iterable[str] = (), *, measure: bool 
 
 
 def say(text: str) -> None:
-    """Print a line: on a terminal broken between words, unless one of them, such as a path, is longer than its width."""
+    """Print a line; on a terminal it is wrapped between words, unless a word, such as a path, is longer than the width."""
     broken = console.is_terminal and max(map(len, text.split()), default=0) <= console.width
     console.print(text, highlight=False, soft_wrap=not broken)
 
 
 def print_warning(text: str) -> None:
-    """Print what is probably not meant."""
+    """Print a warning."""
     errors.print(f"[bold red]warning:[/] {plain(text)}", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`bitesize demo`: the main job on data made here, beside the naive way under the same memory limit."""
+"""`bitesize demo`: train on generated data, next to naive loading under the same memory limit."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from bitesize.cli.console import command, console, plain, quoted
 
 @dataclass(frozen=True)
 class Scene:
-    """What the demo shows.
+    """Data and limits of one demo.
 
     Parameters
     ----------
     folder, count, shape
-        Where the data goes, how many files, and the shape of one.
+        Folder of the data, number of files, and shape of one.
     limit
-        Bytes that each child process may take.
+        Memory limit of each child process, in bytes.
     disk
-        Bytes the data takes on the disk.
+        Size of the data on disk, in bytes.
     arguments
-        Of ``bitesize train``.
+        Arguments of ``bitesize train``.
     """
 
     folder: str
@@ -43,12 +43,12 @@ class Scene:
 
     @property
     def naive(self) -> int:
-        """Bytes of all pictures as float64."""
+        """Size of all pictures as float64, in bytes."""
         height, width, channels = self.shape
         return self.count * height * width * channels * 8
 
 
-# 1.5 GiB: what Keras with a backend takes (about 0.7 GiB) and as much again; the pictures as float64 take 5.1 GiB.
+# 1.5 GiB: twice the memory of Keras with a backend (about 0.7 GiB); the pictures as float64 take 5.1 GiB.
 PHOTOS = Scene(
     "photos", 3000, (240, 320, 3), 1536 << 20, 100 << 20, ("--image-size", "64", "--epochs", "5", "--memory", "64MiB")
 )
@@ -60,19 +60,19 @@ FULL = Scene(
 
 def demo(
     full: Annotated[
-        bool, typer.Option("--full", help="The tutorials' case: 9,000 .npy files, 10.1 GiB on the disk.")
+        bool, typer.Option("--full", help="The case of the tutorials: 9,000 .npy files, 10.1 GiB on disk.")
     ] = False,
     folder: Annotated[
-        str, typer.Option(metavar="DIR", help="Where the data and the run go; used again by a second demo.")
+        str, typer.Option(metavar="DIR", help="Folder for the data and the run. A second demo reuses the data.")
     ] = "bitesize-demo",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before writing much.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before writing large files.")] = False,
 ) -> None:
-    """Make data, show the naive way fail under a memory limit, and train on it within the same limit."""
+    """Generate data, show that naive loading fails under a memory limit, and train within the same limit."""
     from bitesize.cli.limited import ENFORCED
     from bitesize.memory.sizes import format_size
     from bitesize.training.backend import choose_backend
 
-    choose_backend()  # what is missing is said before anything is made
+    choose_backend()  # report missing packages before data is generated
     scene = FULL if full else PHOTOS
     data, run = Path(folder) / scene.folder, Path(folder) / f"run-{scene.folder}"
     _make(scene, data, yes)
@@ -88,10 +88,10 @@ def demo(
         failed = naive.returncode != 0
     else:
         need = f"{scene.naive / 2**30:.3g} GiB for an array with shape {(scene.count, *scene.shape)} and data type float64"
-        console.print(f"computed, not run, since this system does not enforce such a limit: it would need {need}")
+        console.print(f"computed, not run, because this system does not enforce a memory limit: it would need {need}")
         failed = scene.naive > scene.limit
     console.rule(f"bitesize, in {format_size(scene.limit)}")
-    again = ["--overwrite"] if run.exists() else []  # an earlier demo's
+    again = ["--overwrite"] if run.exists() else []  # the run of an earlier demo
     arguments = ["train", str(data), *scene.arguments, "--out", str(run), *again]
     console.print(f"[dim]$ {plain(quoted('bitesize', *arguments))}[/]", highlight=False, soft_wrap=True)
     began = time.perf_counter()
@@ -106,7 +106,7 @@ def _child(scene: Scene, *arguments: str) -> list[str]:
 
 
 def _make(scene: Scene, data: Path, yes: bool) -> None:
-    """Make the data, unless an earlier demo did."""
+    """Generate the data, unless an earlier demo did."""
     from bitesize.cli.bar import counting
     from bitesize.cli.demo_data import write_arrays, write_photos
     from bitesize.errors import BadSetting, DoesNotFit
@@ -120,12 +120,12 @@ def _make(scene: Scene, data: Path, yes: bool) -> None:
         )
         return
     if data.exists() and not made.is_file():
-        raise BadSetting(f"{data} exists, and no demo made it: another --folder keeps it")
+        raise BadSetting(f"{data} exists, and was not made by a demo: choose another --folder")
     data.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(data.parent).free
     if free < scene.disk * 1.05:
         raise DoesNotFit(
-            f"the demo's data needs {format_size(scene.disk)} on the disk of {data}, and {format_size(free)} are free"
+            f"the demo's data needs {format_size(scene.disk)} on the disk of {data}, but {format_size(free)} are free"
         )
     if scene is FULL and not yes:
         console.print(
@@ -163,7 +163,7 @@ def _summary(scene: Scene, run: Path, seconds: float, failed: bool, folder: Path
     table.add_row("validation accuracy", "-", f"[bold]{float(saved['val_accuracy']):.3f}[/]")
     table.add_row("trained", "-", f"{summary['rows_per_second']:,.0f} images/s, {seconds:.0f} s")
     console.print(table, highlight=False)
-    console.print(f"\nEverything is in [bold]{plain(folder)}[/]; a second demo uses it again. Next:", highlight=False)
+    console.print(f"\nEverything is in [bold]{plain(folder)}[/]; a second demo reuses the data. Next:", highlight=False)
     console.print(
         f"  {plain(command('evaluate', run, folder / scene.folder, '--part', 'val'))}", highlight=False, soft_wrap=True
     )

@@ -1,8 +1,8 @@
-"""The demo's pictures: made here, learnable, and not by their colors alone.
+"""Generate the demo's pictures, which a model can learn, but not from colors alone.
 
-Each shows one to three smooth "pebbles" before clouds of noise under uneven light. The pebbles of one class are
-striped, of the other checked; colors, places, sizes, directions and light are drawn alike for both, and stripes and
-checks cover the same share of a pebble. A thumbnail of 8 x 8 pixels averages the pattern away.
+Each picture shows one to three smooth "pebbles" in front of noise under uneven light. The pebbles of one class are
+striped, those of the other checked. Colors, positions, sizes, directions and light have the same distribution in both
+classes, and stripes and checks cover the same share of a pebble. A thumbnail of 8 x 8 pixels averages the pattern away.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CLASSES = ("checked", "striped")
 
 
 def picture(index: int, height: int, width: int, seed: int = 0) -> tuple[NDArray[np.uint8], int]:
-    """Draw picture ``index`` of a seed.
+    """Render picture ``index`` of a seed.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def _pebble(random: np.random.Generator, image: NDArray[np.float32], unit: int, 
 
 @functools.cache
 def _clouds() -> NDArray[np.float32]:
-    """Fields of noise that falls with the frequency, as in photographs, of deviation 1: shape (4, 512, 512)."""
+    """Return noise that falls with frequency, as in photographs, with standard deviation 1: shape (4, 512, 512)."""
     random = np.random.default_rng(20)
     frequency = np.hypot(np.fft.fftfreq(512)[:, None], np.fft.rfftfreq(512)[None])
     frequency[0, 0] = np.inf
@@ -85,7 +85,7 @@ def _window(random: np.random.Generator, clouds: NDArray[np.float32], height: in
 
 
 def write_photos(folder: Path, count: int, progress: Callable[[int], None], height: int = 240, width: int = 320) -> None:
-    """Write JPEGs of quality 85 into one folder a class."""
+    """Write JPEGs of quality 85 into one folder per class."""
     import simplejpeg
 
     def write(index: int) -> None:
@@ -96,7 +96,7 @@ def write_photos(folder: Path, count: int, progress: Callable[[int], None], heig
 
 
 def write_arrays(folder: Path, count: int, progress: Callable[[int], None], side: int = 224) -> None:
-    """Write `.npy` files of (side, side, 3) float64, 0 to 1, into one folder a class."""
+    """Write `.npy` files of (side, side, 3) float64, 0 to 1, into one folder per class."""
 
     def write(index: int) -> None:
         pixels, label = picture(index, side, side)

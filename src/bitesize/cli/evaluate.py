@@ -1,4 +1,4 @@
-"""`bitesize evaluate`: how good a trained model is on data with known classes."""
+"""`bitesize evaluate`: measure a trained model on data with known classes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="val|train",
-            help="Take only the rows of the run's own data that it was validated on, or trained on. All rows by default.",
+            help="Use only the rows of the run's data that it was validated on (val) or trained on (train). Default: all rows.",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure a trained model: loss, accuracy, each class, and the confusion matrix. Each row counts once. Data are opened as the run's were."""
+    """Measure a trained model: loss, accuracy, figures per class, and the confusion matrix. Each row counts once. Data is opened with the run's settings."""
     from bitesize.cli.bar import counting
     from bitesize.errors import BadSetting
     from bitesize.memory.budget import Budget
@@ -46,7 +46,7 @@ def evaluate(
     config = {**folder.config(), "classes": folder.classes()}
     source = open_for_run(config, data, opening.settings, labels=opening.labels, split=opening.split, labeled=True)
     if part not in (None, "val", "train"):
-        raise BadSetting(f"--part is val or train, not {part!r}")
+        raise BadSetting(f"--part must be val or train, not {part!r}")
     split = split_of(folder.path, config, data, source)
     if part is not None:
         source = source.subset(rows_of_part(split, part, folder.path))
@@ -57,7 +57,7 @@ def evaluate(
         advance: list[Callable[[int], None]] = []
 
         def planned(said: list[str]) -> None:
-            """Print what the data was understood to be, and what was adapted; then show progress."""
+            """Print the lines about the data and its adaptation; then show progress."""
             if not json:
                 print_understood(source, [*said, *([f"warning: {line}"] if line else [])])
             advance.append(stack.enter_context(counting("evaluating", len(source), hide=json, budget=budget)))

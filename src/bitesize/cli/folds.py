@@ -1,4 +1,4 @@
-"""`bitesize train --folds`: several trainings, each validated on another part of the data."""
+"""`bitesize train --folds`: cross-validation, each training validated on another part of the data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def cross_validate(wanted: Wanted, *, json: bool) -> None:
-    """Train once a fold, into ``OUT/fold-1`` and so on, and sum up; finished folds stay, and an interrupted one is continued.
+    """Train once per fold, into ``OUT/fold-1`` and so on, and summarize; keep finished folds, continue an interrupted one.
 
     Parameters
     ----------
     wanted
-        What the command asks for, with DATA and the number of folds.
+        Request of the command, with DATA and the number of folds.
     json
         Print one JSON object instead of tables.
     """
@@ -49,7 +49,7 @@ def cross_validate(wanted: Wanted, *, json: bool) -> None:
 
 
 def _root(wanted: Wanted) -> RunFolder:
-    """Return the folder of all folds, locked: without --out the newest numbered one that the same command has begun, or a new one."""
+    """Return the folder of all folds, locked: without --out the newest numbered one of the same command, or a new one."""
     from bitesize.files.locking import FolderLock
     from bitesize.training.differences import differences
     from bitesize.training.numbered import ROOT, create_numbered, numbered
@@ -65,7 +65,7 @@ def _root(wanted: Wanted) -> RunFolder:
         if not saved or differences(saved, wanted.settings):
             continue
         if (path / "folds.json").exists() and not wanted.resume:
-            break  # the same was trained before, to its end: this is once more
+            break  # the same command was trained to its end before: this is another run of it
         if (lock := FolderLock.take(path)) is not None:
             return RunFolder(path, lock).cleared()
     run = create_numbered(ROOT)
@@ -74,12 +74,12 @@ def _root(wanted: Wanted) -> RunFolder:
 
 
 def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Compute mean and standard deviation over folds of each figure of the epoch whose model is saved.
+    """Compute mean and standard deviation over folds, of each figure of the epoch whose model is saved.
 
     Returns
     -------
     dict
-        ``folds``: for each its folder, epoch and figures; ``mean`` and ``std`` (with one degree of freedom less than folds).
+        ``folds``: folder, epoch and figures of each fold; ``mean`` and ``std`` (degrees of freedom: number of folds minus 1).
     """
     import numpy as np
 

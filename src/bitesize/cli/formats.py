@@ -1,4 +1,4 @@
-"""`bitesize formats`: the kinds of data that can be opened, and what they need."""
+"""`bitesize formats`: list the formats that can be opened, and the packages they need."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bitesize.cli.options import Json
 
 
 def formats(json: Json = False) -> None:
-    """List the kinds of data that can be opened, and which of them need a package that is not installed."""
+    """List the formats that can be opened, and which of them need a package that is not installed."""
     from rich.table import Table
 
     from bitesize.packages import pip_install

@@ -1,4 +1,4 @@
-"""`bitesize info`: what data was understood to be, and what decides otherwise."""
+"""`bitesize info`: show how data is understood, and which options change it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from bitesize.cli.options import Data, Json, Opening, opens_data
 
 @opens_data
 def info(data: Data, opening: Opening, json: Json = False) -> None:
-    """Show what the data was understood to be: rows, inputs, labels, classes, value ranges, what was chosen and left out.
+    """Show how the data is understood: rows, inputs, labels, classes, value ranges, choices made and files left out.
 
-    A few rows are read for the range of values. Every choice has the option that decides otherwise.
+    A few rows are read for the range of values. Each choice names the option that changes it.
     """
     from bitesize.errors import BadFile
     from bitesize.sources.open import open

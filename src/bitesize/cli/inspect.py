@@ -1,4 +1,4 @@
-"""`bitesize inspect`: what the model sees, as a picture."""
+"""`bitesize inspect`: render what the model sees as a picture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _TILE = 160  # pixels: eight rows of four fill a screen
 _TEXT, _GAP = 14, 6
-_MOST_ROWS, _MOST_DRAWS = 90, 90  # WebP's sides end at 16,383 pixels
+_MOST_ROWS, _MOST_DRAWS = 90, 90  # WebP allows at most 16,383 pixels per side
 
 
 @opens_data
@@ -27,16 +27,18 @@ def inspect(
     data: Data,
     opening: Opening,
     out: Annotated[str, typer.Option(metavar="FILE", help="The picture to write: .png, .jpg or .webp.")] = "grid.png",
-    rows: Annotated[int, typer.Option(metavar="N", help="Rows to show. 8 fill a screen.")] = 8,
-    draws: Annotated[int, typer.Option(metavar="N", help="How often each is drawn, each time with other chance.")] = 3,
+    rows: Annotated[int, typer.Option(metavar="N", help="Number of rows to show. 8 fill a screen.")] = 8,
+    draws: Annotated[
+        int, typer.Option(metavar="N", help="Number of renderings per row, each with other random numbers.")
+    ] = 3,
     image_size: ImageSize = None,
     run: Annotated[
         str | None, typer.Option(metavar="RUN", help="Show what this run's model was trained on, instead of the defaults.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides which rows, and the chance.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of rows and of augmentation.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw a grid of rows, each as it is stored beside what training makes of it, so that you see what the model sees."""
+    """Render a grid of rows, each as stored and as transformed for training, to show what the model sees."""
     import bitesize as bs
     from bitesize.errors import BadSetting
     from bitesize.training.settings import is_image
@@ -47,13 +49,13 @@ def inspect(
     refuse_to_replace(out, overwrite)
     if rows > _MOST_ROWS or draws > _MOST_DRAWS:
         raise BadSetting(
-            f"--rows is at most {_MOST_ROWS} and --draws {_MOST_DRAWS}: a larger picture could not be looked at"
+            f"--rows can be at most {_MOST_ROWS} and --draws at most {_MOST_DRAWS}: a larger picture cannot be viewed"
         )
     say_when_compiling()
     source = opening.open(data)
     print_understood(source)
     if not is_image(source.spec["x"]):
-        raise BadSetting(f"inspect draws images, and the rows are {source.spec['x']}")
+        raise BadSetting(f"inspect renders images, but the rows are {source.spec['x']}")
     steps = _steps(source, image_size, run)
     chosen = bs.Order(len(source), seed).rows(0, 0, min(rows, len(source)))
     part = source.subset(chosen)
@@ -66,14 +68,14 @@ def inspect(
         f"wrote {plain(out)}: {counted(len(chosen), 'row')}; left as stored, then {views}", highlight=False, soft_wrap=True
     )
     if captions.legend:
-        console.print("no font here has the letters of all names, so the picture has numbers:", highlight=False)
+        console.print("no installed font has the letters of all names; the picture shows numbers:", highlight=False)
         for line in captions.legend:
             console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)
     console.print(f"[dim]{plain(', '.join(map(repr, steps)) or 'no transforms')}[/]", highlight=False)
 
 
 def _steps(source: Source, image_size: int | None, run: str | None) -> list[Any]:
-    """Choose the transforms, without those that only change the range of values."""
+    """Return the transforms, without those that only change the range of values."""
     import bitesize as bs
     from bitesize.training.settings import geometry
     from bitesize.transforms.base import Transform, from_dict
@@ -89,7 +91,7 @@ def _steps(source: Source, image_size: int | None, run: str | None) -> list[Any]
 
 
 def _drawn(source: Source, steps: list[Any], epoch: int, seed: int) -> tuple[list[NDArray[np.uint8]], dict[int, str]]:
-    """Draw all rows of a source; white, with the reason, where one cannot be read."""
+    """Render all rows of a source; a row that cannot be read is white, with the reason."""
     import numpy as np
 
     import bitesize as bs
@@ -107,7 +109,7 @@ def _drawn(source: Source, steps: list[Any], epoch: int, seed: int) -> tuple[lis
 
 
 def _as_picture(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring an image of any type to 8-bit colors; floats by their own range."""
+    """Convert an image of any type to 8-bit colors; floats are scaled by their range."""
     import numpy as np
 
     values = pixels[..., :3]
@@ -118,7 +120,7 @@ def _as_picture(pixels: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _captions(source: Source, rows: list[int]) -> Captions:
-    """Caption rows with their class and the name of their file."""
+    """Return captions of rows: their class and file name."""
     import os
 
     from bitesize.cli.captions import Captions
@@ -134,7 +136,7 @@ def _captions(source: Source, rows: list[int]) -> Captions:
 
 
 def _kind_of(out: str) -> str:
-    """Tell the format to write, before any work."""
+    """Return the format to write, before any work is done."""
     import os
 
     from bitesize.errors import BadSetting, NotFound
@@ -144,7 +146,7 @@ def _kind_of(out: str) -> str:
     if suffix not in kinds:
         raise BadSetting(f"--out must end in {', '.join(kinds)}, not {out!r}")
     if os.path.isdir(out):
-        raise BadSetting(f"--out needs a file, and {out} is a folder")
+        raise BadSetting(f"--out needs a file, but {out} is a folder")
     if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
         raise NotFound(f"the folder of --out {out} does not exist")
     return kinds[suffix]
@@ -153,7 +155,7 @@ def _kind_of(out: str) -> str:
 def _write_grid(
     out: str, kind: str, raw: list[Any], tiles: list[list[Any]], captions: Captions, problems: dict[int, str]
 ) -> None:
-    """Write one line a row: as stored, then each drawing."""
+    """Write one line per row: the stored image, then each rendering."""
     from PIL import Image, ImageDraw
 
     from bitesize.files.atomic import replacing
@@ -177,5 +179,5 @@ def _write_grid(
 
 
 def _ascii(text: str) -> str:
-    """Escape what the font may not have."""
+    """Escape characters that the font may not have."""
     return text.encode("ascii", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM that are never lost, and may end training gently."""
+"""Handle Ctrl-C and SIGTERM: they are never lost, and can end training gracefully."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
-# A gentle end that takes longer than this is none; what was saved last stays.
+# A graceful end that takes longer than this is abandoned; the last checkpoint stays.
 GENTLE_SECONDS = 10.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-    """Which signal has asked for an end, if one has.
+    """Record of the signal that has requested an end, if any.
 
-    Python raises KeyboardInterrupt wherever the main thread happens to be, and where that is in native code of a framework
-    (waiting for JAX's result, say) or in a destructor, it may be swallowed. So it is remembered, and raised again.
+    Python raises KeyboardInterrupt at the current position of the main thread. In native code of a framework (waiting for a
+    result of JAX, for example) or in a destructor, the exception can be swallowed. So the signal is recorded, and raised again.
     """
 
     def __init__(self) -> None:
@@ -29,21 +29,21 @@ class Interrupt:
 
     @property
     def pressed(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal has arrived."""
         return self.number is not None
 
     @property
     def exit_code(self) -> int:
-        """The exit code of a process that the signal ended, as shells count: 130 for Ctrl-C, 143 for SIGTERM."""
+        """Exit code of a process that the signal ended, as in shells: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + (self.number or signal.SIGINT)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal came; not while something ends gently, which raises it itself."""
+        """Raise KeyboardInterrupt if a signal has arrived; not during a graceful end, which raises it itself."""
         if self.pressed and self._gentle is None:
             raise KeyboardInterrupt
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal: the first asks, a second ends the process at once."""
+        """Handle a signal: the first requests an end, a second ends the process at once."""
         if self.pressed:
             leave()
         self.number = number
@@ -53,26 +53,26 @@ class Interrupt:
 
     @contextlib.contextmanager
     def gently(self, ask: Callable[[], None], waits: Callable[[], bool], too_late: Callable[[], None]) -> Iterator[None]:
-        """Within the block, let a signal call ``ask``, which is to raise KeyboardInterrupt at a better moment.
+        """Call ``ask`` for a signal within the block; ``ask`` arranges a KeyboardInterrupt at a safe moment.
 
         Parameters
         ----------
         ask
             Called in the signal's handler.
         waits
-            Whether that moment has not come yet. If it has not within `GENTLE_SECONDS`, the process ends.
+            Return whether the end is still pending. If it is after `GENTLE_SECONDS`, the process ends.
         too_late
-            Called before that.
+            Called before the process ends.
         """
 
         def give_up() -> None:
-            """End the process if nothing has happened."""
+            """End the process if the graceful end is still pending."""
             if waits():
                 too_late()
                 leave()
 
         def begin() -> None:
-            """Ask, and set the clock."""
+            """Call ``ask``, and start the timer."""
             ask()
             timer = threading.Timer(GENTLE_SECONDS, give_up)
             timer.daemon = True
@@ -85,13 +85,13 @@ class Interrupt:
             self._gentle = None
 
 
-INTERRUPT = Interrupt()  # one a process, as there is one Ctrl-C
+INTERRUPT = Interrupt()  # one per process, because signals are per process
 
 
 def leave() -> NoReturn:
-    """End the process at once, with the exit code of its signal; everything of ours must be closed.
+    """End the process at once, with the exit code of its signal; close all loaders and files before.
 
-    Unwinding further would wait for a framework to tear down its threads and modules, which takes seconds.
+    A normal exit would wait for a framework to stop its threads and unload its modules, which takes seconds.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -100,10 +100,10 @@ def leave() -> NoReturn:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interrupt]:
-    """Remember Ctrl-C and SIGTERM within the block, besides raising KeyboardInterrupt as always."""
+    """Record Ctrl-C and SIGTERM within the block, and raise KeyboardInterrupt as usual."""
     interrupt = INTERRUPT
     if threading.current_thread() is not threading.main_thread():
-        yield interrupt  # only the main thread may set handlers, and only there is it raised
+        yield interrupt  # only the main thread can set handlers, and only there is KeyboardInterrupt raised
         return
     before = [signal.signal(number, interrupt.handle) for number in _SIGNALS]
     try:

@@ -1,18 +1,18 @@
-"""A process under a memory limit, for the demo: ``python -m bitesize.cli.limited BYTES naive|bitesize ARGUMENTS``.
+"""Run a process under a memory limit, for the demo: ``python -m bitesize.cli.limited BYTES naive|bitesize ARGUMENTS``.
 
-The limit is RLIMIT_DATA, which Linux enforces for private memory, so NumPy meets it as it would meet a full machine.
+The limit is RLIMIT_DATA. Linux enforces it for private memory, so NumPy fails as on a full machine.
 """
 
 from __future__ import annotations
 
 import sys
 
-# Where RLIMIT_DATA covers private mappings (since Linux 4.7); macOS ignores it for them, Windows has no such thing.
+# RLIMIT_DATA covers private mappings on Linux since 4.7; macOS ignores it for them, and Windows does not have it.
 ENFORCED = sys.platform == "linux"
 
 
 def naive(folder: str) -> None:
-    """Load a folder the way tutorials do: everything into a list, the list into one array of float64."""
+    """Load a folder as in tutorials: all files into a list, then the list into one float64 array."""
     import glob
     import os
 
@@ -26,14 +26,14 @@ def naive(folder: str) -> None:
         x = np.array(images, dtype=np.float64)
     except MemoryError as error:
         done = len(images)
-        images.clear()  # room to speak
+        images.clear()  # memory for the message
         kind = type(error)
         sys.exit(f"{done:,} of {len(names):,} files in the list, then\n{kind.__module__}.{kind.__qualname__}: {error}")
     sys.stdout.write(f"loaded {x.shape} {x.dtype}\n")
 
 
 def main() -> None:
-    """Set the limit, then run."""
+    """Set the limit, then run the command."""
     limit, what, *arguments = sys.argv[1:]
     if ENFORCED:
         import resource

@@ -1,4 +1,4 @@
-"""`bitesize models`: what `--model` takes, and what each model expects of pixels."""
+"""`bitesize models`: list the values of `--model`, and the pixel range that each model expects."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from bitesize.cli.console import console, plain, print_json
 from bitesize.cli.options import Json
 
 _OWN = {
-    "mlp": "Flatten, Dense 128, Dropout, Dense; for rows of any shape; the default for features",
-    "cnn": "a small residual convnet for images of at least 16 x 16; the default for images",
+    "mlp": "Flatten, Dense 128, Dropout, Dense; for rows of any shape; default for features",
+    "cnn": "a small residual convnet for images of at least 16 x 16 pixels; default for images",
 }
 _OTHERS = {
-    "file.py:function": "a function that takes nothing, or (shape, classes), and returns a Keras model; or a model that is ready",
-    "model.keras": "a saved Keras model, which is trained further",
-    "sklearn:SGDClassifier": "a classifier of scikit-learn that learns batch by batch",
+    "file.py:function": "a function that takes no arguments or (shape, classes) and returns a Keras model; or a Keras model",
+    "model.keras": "a saved Keras model, whose training is continued",
+    "sklearn:SGDClassifier": "a scikit-learn classifier with partial_fit",
 }
 
 
 def models(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="A model of keras.applications to build, which counts its parameters."),
+        typer.Argument(metavar="NAME", help="A model of keras.applications to build and count the parameters of."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """List what `bitesize train --model` takes. With --weights, those of keras.applications start from pretrained weights."""
+    """List the models of `bitesize train --model`. With --weights, models of keras.applications start from pretrained weights."""
     from bitesize.training.pretrained import expected_colors, names
 
     if name is not None:
@@ -40,9 +40,9 @@ def models(
     for each, what in (_OWN | _OTHERS).items():
         console.print(f"[bold]{each}[/]  {what}", highlight=False)
     for pixels, family in families.items():
-        console.print(f"\nof keras.applications, fed pixels {pixels}:", highlight=False)
+        console.print(f"\nkeras.applications, with pixels {pixels}:", highlight=False)
         console.print(f"[bold]{', '.join(family)}[/]", highlight=False)
-    console.print("\nbitesize models MobileNetV2 counts the parameters of one.", highlight=False)
+    console.print("\nTo count the parameters of a model: bitesize models MobileNetV2", highlight=False)
     return None
 
 
@@ -55,7 +55,7 @@ def _describe(name: str, *, json: bool) -> None:
     if json:
         return print_json(found)
     console.print(
-        f"{plain(name)}: {found['parameters']:,} parameters, and a Dense layer for the classes; fed pixels {found['pixels']}",
+        f"{plain(name)}: {found['parameters']:,} parameters, plus a Dense layer for the classes; pixels {found['pixels']}",
         highlight=False,
         soft_wrap=True,
     )
@@ -63,7 +63,7 @@ def _describe(name: str, *, json: bool) -> None:
 
 
 def _pixels(colors: Any) -> str:
-    """Describe what a color matrix makes of pixels of 0 to 255."""
+    """Describe the result of a color matrix for pixels of 0 to 255."""
     import numpy as np
 
     scale, offset = colors[:, :3].sum(axis=1), colors[:, 3]

@@ -1,4 +1,4 @@
-"""How far long work is: on a terminal a line that moves and always fits; elsewhere a line a minute, for logs."""
+"""Progress of long work: on a terminal one updated line that always fits; elsewhere one line per minute, for logs."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from rich.text import Text
 
 from bitesize.cli.console import errors
 
-# Often enough that a log shows life, seldom enough that it does not fill up.
+# Often enough to show progress in a log, rarely enough not to fill it.
 EVERY_SECONDS = 60.0
 _LEAST_BAR, _MOST_BAR = 6, 24
 
 
 @dataclass(frozen=True)
 class Figures:
-    """How far some work is.
+    """State of some work in progress.
 
     Parameters
     ----------
     what
         ``"epoch 3/5"`` or ``"reading"``.
     done, total
-        For the bar.
+        Position and length of the bar.
     count
-        The same for people: ``"120/984"``.
+        The same as text: ``"120/984"``.
     unit
-        What is counted, for logs: ``"batch"``; empty where that is clear.
+        Unit of the count, for logs: ``"batch"``; empty if it is clear.
     others
-        Other figures, the most important first: where a line is short of room, the last are left out.
+        Other figures, the most important first: if the line is too narrow, the last ones are left out.
     left
-        Seconds that are left, or None where that is not known yet.
+        Seconds left, or None if not known yet.
     """
 
     what: str
@@ -50,19 +50,19 @@ class Figures:
     left: float | None = None
 
     def text(self) -> str:
-        """Return all of it as one line for a log."""
+        """Return all figures as one line for a log."""
         left = () if self.left is None else (f"{format_left(self.left)} left",)
         return ", ".join([self.what, f"{self.unit} {self.count}".strip(), *self.others, *left])
 
     def fitted(self, width: int) -> tuple[str, int, str]:
-        """Return what stands before the bar, the width of the bar (0: none), and what stands behind it.
+        """Return the text before the bar, the width of the bar (0: no bar), and the text after it.
 
-        Figures are left out, the last first, until all fits; what, count and time left always stay.
+        Figures are left out, the last first, until the line fits; ``what``, ``count`` and ``left`` always stay.
         """
         left = format_left(self.left)
         for shown in range(len(self.others), -1, -1):
             behind = "  ".join([self.count, *self.others[:shown], left])
-            room = width - len(self.what) - len(behind) - 3  # two spaces, and the last column, where some terminals wrap
+            room = width - len(self.what) - len(behind) - 3  # two spaces, and the last column, at which some terminals wrap
             if room >= _LEAST_BAR:
                 return self.what, min(room, _MOST_BAR), behind
         return self.what, 0, f"{self.count}  {left}"
@@ -78,7 +78,7 @@ class Figures:
 
 
 def format_left(seconds: float | None) -> str:
-    """Write a time in hours, minutes and seconds.
+    """Format a time in hours, minutes and seconds.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def format_left(seconds: float | None) -> str:
 
 
 class Pace:
-    """How fast counted work goes, and how long what is left takes."""
+    """Rate of counted work, and the time left."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -101,7 +101,7 @@ class Pace:
         self._now = 0.0
 
     def at(self, done: float) -> None:
-        """Note how much is done; the first note starts the clock, so that what is loaded once does not count."""
+        """Record how much is done; the first call starts the clock, so that one-time loading does not count."""
         self._now = self._clock()
         if self._begun is None:
             self._begun, self._first = self._now, done
@@ -109,24 +109,24 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """Done a second, or None where that is not known yet."""
+        """Count per second, or None if not known yet."""
         spent = 0.0 if self._begun is None else self._now - self._begun
         return (self._done - self._first) / spent if spent > 0 and self._done > self._first else None
 
     def left(self, total: float) -> float | None:
-        """Return the seconds until ``total`` is done, or None where that is not known yet."""
+        """Return the seconds until ``total`` is done, or None if not known yet."""
         return None if not self.rate else max(0.0, (total - self._done) / self.rate)
 
 
 class Moving:
-    """Shows figures within a block: on a terminal they move, elsewhere they are printed to stderr once a minute.
+    """Context manager that shows progress: updated in place on a terminal, elsewhere printed to stderr once a minute.
 
     Parameters
     ----------
     figures
-        Returns them as they are now; None before there are any.
+        Return the current figures, or None before there are any.
     console
-        The terminal, if it is one.
+        Console for the output.
     hide
         Show nothing.
     """

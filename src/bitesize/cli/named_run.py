@@ -1,4 +1,4 @@
-"""The run that a command is given: a folder, or the newest of the numbered ones."""
+"""Open the run that a command names: a folder, or the newest numbered run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def open_run(run: str, *, uses_model: bool = True) -> RunFolder:
-    """Open the folder of a run that has a model; where ``runs/latest`` is another folder, say which, and where a run whose model is used is not finished, that."""
+    """Open the folder of a run with a model; print the folder behind ``runs/latest``, and a note on an unfinished run."""
     from bitesize.training import trained
     from bitesize.training.saved_epoch import read_saved_epoch
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, each with its default's reason."""
+"""Options that several commands share, each with the reason for its default."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder with a subfolder a class, of images or of .npy files; one large .npy file; or what `bitesize formats` lists.",
+        help="A folder with one subfolder per class, of images or .npy files; one large .npy file; or any format in `bitesize formats`.",
     ),
 ]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The folder that `bitesize train --out` wrote.")]
@@ -23,25 +23,27 @@ BatchSize = Annotated[
     str,
     typer.Option(
         metavar="N|auto",
-        help="Rows a batch. 32 trains well nearly everywhere; auto: the largest power of two up to 256 that fits.",
+        help="Rows per batch. 32 trains well nearly everywhere; auto: the largest power of two up to 256 that fits.",
     ),
 ]
 Memory = Annotated[
     str,
     typer.Option(
         metavar="SIZE",
-        help="What loading may hold, such as 512MiB. auto: a quarter of what is available, or up to three quarters where the data needs it.",
+        help="Memory budget of loading, such as 512MiB. auto: a quarter of the available memory, or up to three quarters if the data "
+        "needs it.",
     ),
 ]
 ImageSize = Annotated[
     int | None,
     typer.Option(
         metavar="PIXELS",
-        help="Side of the square that images are resized to. 96, or 128 for models of keras.applications, if not given; arrays stay.",
+        help="Side of the square that images are resized to. Default: 96, or 128 for models of keras.applications. Arrays keep their "
+        "shape.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead, for scripts.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out, if there is such a file already.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file --out if it exists.")]
 OnError = Annotated[
     str,
     typer.Option(
@@ -53,96 +55,95 @@ MaxBad = Annotated[
     float,
     typer.Option(
         metavar="SHARE",
-        help="Largest share of rows that --on-error skip may leave out (one row is always allowed). Above 0.01 the data itself is "
-        "suspect.",
+        help="Largest share of rows that --on-error skip may skip (one row is always allowed). Above 0.01 the data itself is suspect.",
     ),
 ]
 Model = Annotated[
     str,
     typer.Option(
         metavar="MODEL",
-        help="mlp, cnn, a name of keras.applications, file.py:function, a saved .keras, or sklearn:SGDClassifier and its like. "
-        "auto: cnn for images, which learns from few on a CPU; mlp for rows of features. A function of yours takes nothing, or "
-        "(shape, classes), and returns a Keras model. bitesize models lists them.",
+        help="mlp, cnn, a name of keras.applications, file.py:function, a saved .keras file, or sklearn:SGDClassifier and similar. "
+        "auto: cnn for images, because it learns from few images on a CPU; mlp for rows of features. A function takes no "
+        "arguments or (shape, classes), and returns a Keras model. bitesize models lists all models.",
     ),
 ]
 
 
 def refuse_to_replace(out: str, overwrite: bool) -> None:
-    """Raise before any work where a file that is to be written is there already, and may be of value to somebody.
+    """Raise, before any work is done, if the file to write exists already.
 
     Raises
     ------
     BadSetting
-        If there is such a file, and ``overwrite`` is False.
+        If the file exists and ``overwrite`` is False.
     """
     import os
 
     from bitesize.errors import BadSetting
 
     if os.path.lexists(out) and not overwrite:
-        raise BadSetting(f"{out} exists: --overwrite replaces it, and another --out keeps it")
+        raise BadSetting(f"{out} exists already: use --overwrite to replace it, or another --out to keep it")
 
 
 @dataclass(frozen=True)
 class Opening:
-    """The settings of `bitesize.open`, as switches of every command that opens data.
+    """Settings of `bitesize.open`, as options of every command that opens data.
 
     Attributes
     ----------
     labels, split, fields, mode, orient, tag_delimiter, file_is_row
-        As `bitesize.open` takes them; fields as text.
+        As in `bitesize.open`; fields as text.
     sample_weights
-        What `bitesize.open` takes as ``weights``.
+        The ``weights`` of `bitesize.open`.
     """
 
     labels: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE|PATTERN|none",
-            help="The column or field with the labels, or several, a,b; a table with the columns path and label, instead of class "
-            "folders; a pattern with the class in parentheses, '(cat|dog)', for paths of files; or none.",
+            help="Column or field with the labels, or several of them: a,b; a table with the columns path and label, instead of class "
+            "folders; a pattern with the class in parentheses, '(cat|dog)', for file paths; or none.",
         ),
     ] = None
     split: Annotated[
         str | None,
-        typer.Option(metavar="PART", help="Which part to take, such as val, of data that comes in parts; none by default."),
+        typer.Option(metavar="PART", help="Split to open, such as val, if the data has splits. No default."),
     ] = None
     fields: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B|x=A,y=B", help="Fields or columns to take, or what each is called in the data. All by default."
+            metavar="A,B|x=A,y=B", help="Fields or columns to read, optionally with their names in the data. Default: all."
         ),
     ] = None
     mode: Annotated[
         str | None,
         typer.Option(
-            metavar="RGB|L|RGBA|...", help="What images are decoded to. L: gray. RGB by default: it suits most models."
+            metavar="RGB|L|RGBA|...", help="Color mode of decoded images. L: gray. Default: RGB, which suits most models."
         ),
     ] = None
     orient: Annotated[
         bool | None,
-        typer.Option(
-            "--orient/--no-orient", help="Turn photographs upright by their EXIF orientation, as is done by default."
-        ),
+        typer.Option("--orient/--no-orient", help="Rotate photographs upright by their EXIF orientation. Default: on."),
     ] = None
     sample_weights: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The column of sample weights; one that is called so is found by itself."),
+        typer.Option(
+            metavar="NAME", help="Column of sample weights. Columns named weight or sample_weight are found automatically."
+        ),
     ] = None
     tag_delimiter: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="What separates several labels in one cell, such as '|'.")
+        str | None, typer.Option(metavar="TEXT", help="Separator of several labels in one cell, such as '|'.")
     ] = None
     file_is_row: Annotated[
         bool | None,
         typer.Option(
-            "--file-is-row/--no-file-is-row", help="Whether each file is one row, for files that may hold one or many."
+            "--file-is-row/--no-file-is-row", help="Treat each file as one row, for formats that may hold one row or many."
         ),
     ] = None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of `bitesize.open` besides labels and split that are given."""
+        """Settings of `bitesize.open` that are given, without labels and split."""
         given = {each.name: getattr(self, each.name) for each in fields_of(self) if each.name not in ("labels", "split")}
         given["fields"] = parse_fields(self.fields)
         given["weights"] = given.pop("sample_weights")
@@ -150,20 +151,20 @@ class Opening:
 
     @property
     def labels_setting(self) -> Any:
-        """The labels as `bitesize.open` takes them: False for none, a list for several names."""
+        """Labels for `bitesize.open`: False for none, a list for several names."""
         from bitesize.training.settings import parse_labels
 
         return parse_labels(self.labels)
 
     def open(self, data: str) -> Any:
-        """Open data for a command, as a `Source` with the fields x and y."""
+        """Open data for a command; return a `Source` with the fields x and y."""
         from bitesize.sources.open import open_to_train
 
         return open_to_train(data, self.labels_setting, self.split, **self.settings)
 
 
 def opens_data(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the switches of `Opening`, in place of its parameter ``opening``."""
+    """Add the options of `Opening` to a command, in place of its parameter ``opening``."""
     signature = inspect.signature(command, eval_str=True)
     hints = inspect.get_annotations(Opening, eval_str=True)
     kind = inspect.Parameter.KEYWORD_ONLY
@@ -185,7 +186,7 @@ def opens_data(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def parse_fields(text: str | None) -> list[str] | dict[str, str] | None:
-    """Read names of fields, ``a,b``, or what each is called in the data, ``x=image,y=label``.
+    """Parse names of fields, ``a,b``, or fields with their names in the data, ``x=image,y=label``.
 
     Raises
     ------
@@ -203,17 +204,17 @@ def parse_fields(text: str | None) -> list[str] | dict[str, str] | None:
         return None
     parts = [[word.strip() for word in part.split("=", 1)] for part in text.split(",")]
     if not all(all(part) for part in parts) or len({len(part) for part in parts}) > 1:
-        raise BadSetting(f"--fields takes names, a,b, or what they are called in the data, x=image,y=label, not {text!r}")
+        raise BadSetting(f"--fields takes names, a,b, or fields with their names in the data, x=image,y=label, not {text!r}")
     return {part[0]: part[1] for part in parts} if len(parts[0]) == 2 else [part[0] for part in parts]
 
 
 def parse_batch_size(text: str) -> int | str:
-    """Read a number or ``auto``."""
+    """Parse a number or ``auto``."""
     return parse_count("--batch-size", text)
 
 
 def parse_count(option: str, text: str) -> int | str:
-    """Read a number or ``auto``."""
+    """Parse a number or ``auto``."""
     from bitesize.errors import BadSetting
 
     if text == "auto":
@@ -225,7 +226,7 @@ def parse_count(option: str, text: str) -> int | str:
 
 
 def parse_on_error(text: str) -> str:
-    """Read ``raise`` or ``skip``."""
+    """Parse ``raise`` or ``skip``."""
     from bitesize.errors import BadSetting
 
     if text not in ("raise", "skip"):

@@ -1,4 +1,4 @@
-"""`bitesize plan`: the table of bytes, before anything runs."""
+"""`bitesize plan`: show the memory plan before anything runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from bitesize.training.settings import TrainSettings
 
 
-# Bytes from which on it is worth a word that data could be stored smaller.
+# Size from which a hint at a smaller data type is worthwhile, in bytes.
 _WORTH_A_HINT = 64 << 20
 
 
@@ -57,7 +57,7 @@ def plan(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Also what training this model takes, as `bitesize train --model` has it.",
+            help="Also show the memory to train this model; values as in `bitesize train --model`.",
         ),
     ] = None,
     weights: Annotated[
@@ -72,11 +72,11 @@ def plan(
         typer.Option(metavar="SIZE", help="Plan for a machine with this much memory, such as 8GiB, instead of this one."),
     ] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Also load for two seconds, and report rows/s and what bounds them.")
+        bool, typer.Option("--measure", help="Also load for two seconds, and report rows/s and what limits them.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what `bitesize train` would load, what that takes, and what limits. Only a few rows are read without --measure."""
+    """Show what `bitesize train` would load, the memory it needs, and the limits. Without --measure, only a few rows are read."""
     from bitesize.memory.budget import Budget
     from bitesize.training.epochs import choose_epochs
     from bitesize.training.settings import TrainSettings
@@ -102,7 +102,7 @@ def plan(
     if trains:
         settings, loaders, rows = _prepare_training(settings, train, val, budget)
     else:
-        _loader_alone(settings, train, budget).close()  # refuses a budget by the need of a batch, not by that of one row
+        _loader_alone(settings, train, budget).close()  # refuses a budget too small for a batch, not for one row
     for part in (train, val):
         if part is not None:
             _read_first_row(part, settings, budget)
@@ -137,13 +137,13 @@ def plan(
     print_understood(train)
     print_plan(made)
     if least is not None:
-        beside = ", with validation," if val is not None else ""
+        beside = " with validation" if val is not None else ""
         say(plain(f"bitesize train{beside} needs at least --memory {format_size(least, ceil=True).replace(' ', '')}."))
     if refusal is None:
         for line in said:
             say(plain(line))
     else:
-        say(plain(f"bitesize train would refuse this data: {in_options(refusal)}."))
+        say(plain(f"bitesize train cannot use this data: {in_options(refusal)}."))
     for warning in warnings:
         print_warning(warning)
     if side is not None:
@@ -157,7 +157,7 @@ def plan(
 
 
 def _refuse_unknown(model: str | None, weights: str | None) -> None:
-    """Refuse a model or weights that training would refuse by name, before data is opened."""
+    """Raise if training would refuse the model or the weights by name, before data is opened."""
     from bitesize.training.estimators import is_estimator
     from bitesize.training.models import check_model
 
@@ -166,7 +166,7 @@ def _refuse_unknown(model: str | None, weights: str | None) -> None:
 
 
 def _open(settings: TrainSettings, opening: Opening) -> tuple[Source, Source | None, list[str], str | None]:
-    """Open what training would open, with its warnings; where it would refuse the data, the data alone, and the reason."""
+    """Open the data as for training, with its warnings; if training would refuse it, return the data and the reason."""
     from bitesize.errors import BadSetting
     from bitesize.sources.splits import InParts
     from bitesize.training.data import open_data
@@ -183,7 +183,7 @@ def _open(settings: TrainSettings, opening: Opening) -> tuple[Source, Source | N
 
 
 def _machine(ram: str) -> Limit:
-    """Return what a machine with so much memory leaves for data."""
+    """Return the memory for data on a machine with ``ram``."""
     from bitesize.memory.limits import Limit
     from bitesize.memory.overhead import measure_overhead
     from bitesize.memory.sizes import parse_size
@@ -193,7 +193,7 @@ def _machine(ram: str) -> Limit:
 
 
 def _read_first_row(source: Source, settings: TrainSettings, budget: Budget) -> None:
-    """Read one row as training would: a plan of data whose first file is damaged would be about nothing."""
+    """Read one row as in training, to report a damaged first file instead of a plan."""
     import bitesize as bs
     from bitesize.errors import BitesizeError
     from bitesize.training.settings import preparation
@@ -205,14 +205,14 @@ def _read_first_row(source: Source, settings: TrainSettings, budget: Budget) -> 
         ) as loader:
             next(iter(loader))
     except BitesizeError as error:
-        error.row = 0  # so that the commands that find damage are named
+        error.row = 0  # makes the message name the commands that find damaged files
         raise
 
 
 def _prepare_training(
     settings: TrainSettings, train: Source, val: Source | None, budget: Budget
 ) -> tuple[TrainSettings, TrainingLoaders, int]:
-    """Return the settings, what makes the loaders of a training, and their batch size; refuse what training would refuse."""
+    """Return the settings, the loaders of a training, and their batch size; raise for data that training would refuse."""
     from bitesize.errors import MissingPackage
     from bitesize.outputs.keras import batches_held
     from bitesize.training.backend import choose_backend
@@ -221,10 +221,10 @@ def _prepare_training(
 
     try:
         held = batches_held(choose_backend())
-    except MissingPackage:  # then it is not known which one it will be
+    except MissingPackage:  # then the backend is not known yet
         held = batches_held("")
     settings, _ = choose_image_size(settings, train.spec["x"])
-    # What is done to values is measured by training only, and takes the same memory, whatever it is.
+    # Only training measures the normalization of values; the memory does not depend on it.
     loaders = TrainingLoaders(settings, train, val, (), held)
     batch_size = loaders.choose_batch_size(budget)
     loaders.grow_or_refuse(batch_size, budget)
@@ -232,7 +232,7 @@ def _prepare_training(
 
 
 def _plan_training(loaders: TrainingLoaders, batch_size: int, budget: Budget) -> tuple[Loader, Plan, int]:
-    """Make the loader of a training, and return its plan and the least budget."""
+    """Create the loader of a training, and return its plan and the smallest budget."""
     from bitesize.training.need import plan_of
 
     loader, val_loader = loaders.open(batch_size, budget)
@@ -253,7 +253,7 @@ def _loader_alone(settings: TrainSettings, source: Source, budget: Budget) -> Lo
 
 
 def _hint_at_bytes(source: Source, budget: Budget) -> list[str]:
-    """Return a hint where data that hold bytes are stored in larger numbers, as a sample of rows shows."""
+    """Return a hint if values that fit in a byte are stored in a larger type, as a sample of rows shows."""
     from bitesize.sources.value_range import value_range
     from bitesize.spec import Field
 
@@ -268,12 +268,12 @@ def _hint_at_bytes(source: Source, budget: Budget) -> list[str]:
         return []
     small = format_size(stored // what.dtype.itemsize)
     return [
-        f"The values of {counted(found.rows, 'row')} are whole numbers of 0 to 255: as uint8 the data would take {small}."
+        f"The values of {counted(found.rows, 'row')} are whole numbers from 0 to 255: as uint8 the data would take {small}."
     ]
 
 
 def _measure(loader: Loader) -> dict[str, Any]:
-    """Load for two seconds, after one that fills caches and loads compiled code."""
+    """Measure loading for two seconds, after a first second that fills caches and loads compiled code."""
     from bitesize.cli.bench import load_for
 
     load_for(loader, 1.0)
@@ -287,7 +287,7 @@ def _measure(loader: Loader) -> dict[str, Any]:
 
 
 def _model_side(name: str, shape: tuple[int, ...], classes: int, made: Plan) -> dict[str, Any]:
-    """Tell what training a model takes, where, and the largest batch that fits there."""
+    """Return the memory to train a model, its device, and the largest batch that fits there."""
     from bitesize.memory.limits import available
     from bitesize.training.footprint import footprint, room_on_device
     from bitesize.training.models import build_model
@@ -295,7 +295,7 @@ def _model_side(name: str, shape: tuple[int, ...], classes: int, made: Plan) -> 
     found = footprint(build_model(name, shape, max(2, classes)), shape)
     device = room_on_device()
     limit = available()
-    # On the host the loader's own bytes count, too; what the framework has loaded is gone from what is available.
+    # On the host the loader's bytes count, too; the framework is already subtracted from the available memory.
     where, room = device if device is not None else (limit.name, limit.room - made.total)
     return {
         "name": name,
@@ -322,15 +322,19 @@ def _print_model_side(side: dict[str, Any], batch_size: int) -> None:
     for what, key, detail in [
         ("parameters", "parameters", ""),
         ("gradients", "gradients", ""),
-        ("optimizer", "optimizer", "two states a parameter, as Adam has"),
-        (f"a batch of {batch_size}", "batch", f"{format_size(side['activations_a_row'])} of activations a row, both ways"),
+        ("optimizer", "optimizer", "two states per parameter, as in Adam"),
+        (
+            f"a batch of {batch_size}",
+            "batch",
+            f"{format_size(side['activations_a_row'])} of activations per row, forward and backward",
+        ),
         ("total", "total", f"of {format_size(side['room'])} ({plain(side['where'])})"),
     ]:
         table.add_row(what, format_size(side[key]), detail)
-    console.print(f"\nthe model [bold]{plain(side['name'])}[/], beside the data:", highlight=False)
+    console.print(f"\nmodel [bold]{plain(side['name'])}[/], in addition to the data:", highlight=False)
     console.print(table)
     most = side["largest_batch"]
-    said = f"The largest batch that fits there is about {most:,}." if most else "Not even one row fits there."
+    said = f"The largest batch that fits is about {most:,}." if most else "Not even one row fits."
     console.print(said if side["fits"] else f"[red]This does not fit.[/] {said}", highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""`bitesize predict`: the class of each file, with probabilities."""
+"""`bitesize predict`: predict the class of each file, with probabilities."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WhatToPredict = Annotated[
     list[str],
     typer.Argument(
         metavar="FILES...",
-        help="Files, folders (flat or not) and globs in quotes, as many as you like; no labels are needed.",
+        help="Any number of files, folders (flat or nested) and globs in quotes. Labels are not needed.",
     ),
 ]
 
@@ -40,7 +40,7 @@ def predict(
         str,
         typer.Option(
             metavar="FILE",
-            help="Where to write: .csv, or .parquet (needs pyarrow). A file that is there is kept, unless --overwrite is given.",
+            help="Output file: .csv, or .parquet (needs pyarrow). An existing file is only replaced with --overwrite.",
         ),
     ] = "predictions.csv",
     memory: Memory = "auto",
@@ -48,13 +48,13 @@ def predict(
         str,
         typer.Option(
             metavar="skip|raise",
-            help="What to do when a file cannot be read. skip: its line says why, so that there is a line for every file. raise: stop.",
+            help="What to do when a file cannot be read. skip: write a line with the reason. raise: stop.",
         ),
     ] = "skip",
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Predict: one line for each file, in order, with its class, the probability of each class, and why it could not be read. --json prints one object, and writes a file only with --out."""
+    """Predict: write one line per file, in order, with its class, the probability of each class, and the error if it could not be read. --json prints one object, and writes a file only with --out."""
     from bitesize.cli.bar import counting
     from bitesize.cli.predictions import JsonOut, csv_file, parquet_file
     from bitesize.errors import BadSetting
@@ -103,9 +103,7 @@ def predict(
         if first is not None and bad == len(given) and to_file and Path(out).exists():
             if printed is not None:
                 printed.end(model.said_of(given) + model.adapted, len(given), bad)
-            raise type(first)(
-                f"{first}. None of {counted(bad, 'row')} could be predicted: {out} is kept as it was"
-            ) from first
+            raise type(first)(f"{first}. None of {counted(bad, 'row')} could be predicted: {out} is unchanged") from first
     _say(model.adapted, quiet=json)
     if printed is not None:
         printed.end(model.said_of(given) + model.adapted, len(given), bad)
@@ -124,7 +122,7 @@ def _maybe(to_file: bool, writes: Any, out: str, classes: tuple[str, ...]) -> An
 
 
 def _labels(classes: tuple[str, ...], probabilities: Any, counts: dict[str, int]) -> list[str]:
-    """Return the class of each row, and count it; rows without a prediction have none."""
+    """Return the class of each row, and count the classes; empty for rows without a prediction."""
     import numpy as np
 
     known = ~np.isnan(probabilities).any(axis=1)
@@ -136,7 +134,7 @@ def _labels(classes: tuple[str, ...], probabilities: Any, counts: dict[str, int]
 
 
 def _print_given(given: Any, model: Any) -> None:
-    """Print what the data was understood to be."""
+    """Print the lines about the data."""
     from bitesize.training.given import Rows
 
     if len(given.parts) == 1 and isinstance(given.parts[0], Rows):
@@ -152,7 +150,7 @@ def _print_given(given: Any, model: Any) -> None:
 
 
 def _say(said: list[str], *, quiet: bool) -> None:
-    """Print what was adapted."""
+    """Print the adaptations of the data."""
     for line in dict.fromkeys(said):
         if line.startswith("warning: "):
             print_warning(line.removeprefix("warning: "))
@@ -163,7 +161,7 @@ def _say(said: list[str], *, quiet: bool) -> None:
 def _print_end(counts: dict[str, int], bad: int, rows: int, out: str) -> None:
     found = ", ".join(f"{plain(name)} {count:,}" for name, count in list(counts.items())[:12])
     has = "has" if bad == 1 else "have"
-    skipped = f"; {counted(bad, 'row')} {has} none, and the column error says why" if bad else ""
+    skipped = f"; {counted(bad, 'row')} {has} no prediction; the column error has the reason" if bad else ""
     console.print(f"{counted(rows - bad, 'prediction')} in [bold]{plain(out)}[/]{skipped}", highlight=False, soft_wrap=True)
     if rows > bad:
         console.print(found + (", ..." if len(counts) > 12 else ""), highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Predictions as CSV, Parquet and JSON, written batch by batch."""
+"""Write predictions as CSV, Parquet and JSON, batch by batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Add = Callable[[list[str], list[str], Any, list[str]], None]
 def csv_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
     """Write a CSV, and yield the function that adds rows: paths, classes, probabilities and reasons.
 
-    Its first bytes say that it is UTF-8, without which Excel takes names for another encoding.
+    The file starts with a UTF-8 byte order mark; without it, Excel reads names in another encoding.
     """
     from bitesize.files.atomic import replacing
 
@@ -62,12 +62,12 @@ def parquet_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
 
 
 class JsonOut:
-    """Predictions as one JSON object on stdout, printed batch by batch.
+    """Predictions as one JSON object on stdout, written batch by batch.
 
     Parameters
     ----------
     classes
-        Their names.
+        Class names.
     """
 
     def __init__(self, classes: tuple[str, ...]) -> None:

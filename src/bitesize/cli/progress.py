@@ -1,4 +1,4 @@
-"""How training shows itself: the plan, a line that moves, and a table line an epoch."""
+"""Output of training: the plan, a progress line, and one table line per epoch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TITLES = {"rows_per_second": "rows/s"}
 
 
 class Quiet:
-    """Shows nothing, and counts finished epochs."""
+    """Listener that shows nothing, and counts finished epochs."""
 
     def __init__(self) -> None:
         self.epochs = 0
@@ -42,22 +42,22 @@ class Quiet:
 
 
 class Terminal(Quiet):
-    """Shows the plan, then a progress line with rate, time left and memory, and a table line an epoch."""
+    """Listener that shows the plan, a progress line with rate, time left and memory, and one table line per epoch."""
 
     def __init__(self, with_plan: bool = True) -> None:
         super().__init__()
         self._with_plan = with_plan
         self._diverged = False
         self._job: Any = None
-        self._whole = Pace()  # batches of all epochs: with validation and saving, for the time that is left
+        self._whole = Pace()  # batches of all epochs, with validation and saving: for the time left
         self._epoch = Pace()  # batches of this epoch
-        self._speed = ""  # rows a second, as last known
-        self._at = (0, 0)  # epoch, and batches of it that are done
+        self._speed = ""  # rows per second, latest value
+        self._at = (0, 0)  # epoch, and its finished batches
         self._logs: dict[str, float] = {}
         self._moving = Moving(self._figures, console)
 
     def planned(self, job: Any) -> None:
-        """Print what is about to run."""
+        """Print the plan of the run."""
         self._job = job
         if self._with_plan:
             print_understood(job.train, job.said)
@@ -75,7 +75,7 @@ class Terminal(Quiet):
         self._moving.__enter__()
 
     def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
-        """Note where training is."""
+        """Record the position of training."""
         super().batch(epoch, batch, logs)
         if epoch != self._at[0]:
             self._epoch = Pace()
@@ -86,14 +86,14 @@ class Terminal(Quiet):
             self._speed = f"{self._epoch.rate * self._job.loader.batch_size:,.0f} rows/s"
 
     def _figures(self) -> Figures | None:
-        """Return where training is."""
+        """Return the position of training."""
         if self._job is None:
             return None
         (epoch, batch), job = self._at, self._job
         batches, epochs = len(job.loader), job.settings.epochs
         validates = batch == batches and job.val_loader is not None
         what = f"{'validating' if validates else 'epoch'} {epoch + 1}/{epochs}"
-        # The loss before speed and memory; other metrics only where there is room.
+        # The loss before speed and memory; other metrics only if they fit.
         loss, *metrics = [
             f"{name} {self._logs[name]:.3f}" for name in sorted(self._logs, key=lambda name: name != "loss")
         ] or [""]
@@ -114,9 +114,7 @@ class Terminal(Quiet):
         console.print("".join(cells), highlight=False)
         if not math.isfinite(line.get("loss", 0.0)) and not self._diverged:
             self._diverged = True
-            print_warning(
-                "the loss is no number any more: the data may hold NaN (see bitesize stats), or lower --learning-rate"
-            )
+            print_warning("the loss is NaN: check the data for NaN with bitesize stats, or use a lower --learning-rate")
         if line["epoch"] < self._job.settings.epochs:
             self._at, self._logs, self._epoch = (line["epoch"], 0), {}, Pace()
         super().epoch(line)

@@ -1,4 +1,4 @@
-"""In which folder `bitesize train` trains, and what becomes of a run that is there: it is continued, kept, or replaced where that is asked for."""
+"""Choose the folder in which `bitesize train` trains: continue the run there, keep it, or replace it on request."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a command asks for.
+    """Request of a command.
 
     Parameters
     ----------
     settings
-        All of them; None where a run is continued that knows its data.
+        All settings; None if a run is resumed without DATA.
     given
-        Those that are not defaults.
+        Settings from the command line, without defaults.
     out
         The folder; None for the next number in ``runs``.
     resume, overwrite
-        The switches.
+        The options ``--resume`` and ``--overwrite``.
     """
 
     settings: TrainSettings | None
@@ -43,16 +43,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is done.
+    """Folder and settings chosen for a command.
 
     Parameters
     ----------
     settings
-        What is trained with.
+        Settings of the training.
     start
-        In which folder, and from where; None where nothing is left to train.
+        Folder and start of the training; None if nothing is left to train.
     finished
-        The figures of a finished run, with its folder, where nothing is left to train.
+        Figures of a finished run, with its folder, if nothing is left to train.
     """
 
     settings: TrainSettings
@@ -61,18 +61,18 @@ class Chosen:
 
 
 def choose(wanted: Wanted) -> Chosen:
-    """Choose the folder, and what is done in it; the folder is locked. What was chosen is said in a line.
+    """Choose and lock the folder, and choose between resuming and starting; print the choice in one line.
 
     Raises
     ------
     BitesizeError
-        If that would lose a run, or there is none to continue.
+        If the choice would lose a run, or there is no run to resume.
     """
     from bitesize.errors import BadSetting
     from bitesize.training.run import RunFolder
 
     if wanted.overwrite and (wanted.resume or wanted.out is None):
-        other = "--resume continues it" if wanted.resume else "without --out, a run gets a number of its own"
+        other = "--resume continues it" if wanted.resume else "without --out, each run has its own number"
         raise BadSetting(f"--overwrite replaces the run in --out: {other}")
     if wanted.out is None:
         wanted = replace(wanted, out=_to_resume() if wanted.resume else None)
@@ -98,7 +98,7 @@ def _choose_in(run: RunFolder, status: RunStatus | None, wanted: Wanted) -> Chos
 
 
 def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
-    """Continue the run in a folder; with another number of epochs also a finished one."""
+    """Resume the run in a folder; with another number of epochs also a finished run."""
     from bitesize.errors import BadSetting, NotFound
     from bitesize.training.estimators import is_estimator
     from bitesize.training.interrupted import read_broken
@@ -109,19 +109,22 @@ def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
         settings, epochs = TrainSettings.from_dict(status.config["settings"]), wanted.given.get("epochs")
         if epochs not in (None, settings.epochs):
             raise BadSetting(
-                f"the run in {out} has no checkpoint, and cannot be trained longer: --overwrite trains from the beginning, "
-                f"--model {out / 'model.keras'} from its weights"
+                f"the run in {out} has no checkpoint and cannot be trained longer: use --overwrite to train from scratch, or "
+                f"--model {out / 'model.keras'} to start from its weights"
             )
         return _finished(run, status, settings)
     if standing is None:
         if wanted.settings is None:
             folds = (
-                " It holds the folds of a cross-validation: repeat DATA and --folds." if (out / "fold-1").is_dir() else ""
+                " It has the folds of a cross-validation: repeat the command with DATA and --folds."
+                if (out / "fold-1").is_dir()
+                else ""
             )
-            raise NotFound(f"{out} has no checkpoint of a run to resume: name its folder with --out.{folds}")
+            raise NotFound(f"{out} has no checkpoint to resume from: name the folder of the run with --out.{folds}")
         if is_estimator(wanted.settings.model):
             raise BadSetting(
-                "--resume continues Keras models: one of scikit-learn has no state but the model, and starts from the beginning"
+                "--resume works for Keras models only. Models of scikit-learn save no training state: leave out --resume to train from "
+                "scratch"
             )
         say(f"{out} has no checkpoint yet: training starts.")
         return _from_the_beginning(run, wanted)
@@ -133,7 +136,7 @@ def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
 
 
 def _repeated(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
-    """Train with the settings of the command: continue what the same command has begun, and lose nothing that another has."""
+    """Train with the settings of the command: resume a run of the same command, and keep runs of other commands."""
     from bitesize.errors import BadSetting
     from bitesize.training.interrupted import read_broken
 
@@ -141,13 +144,13 @@ def _repeated(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
     out, interrupted = run.path, status.interrupted
     if interrupted is not None:
         if not interrupted.extra:
-            raise BadSetting(f"the checkpoints in {out} are not of bitesize train: give another --out")
+            raise BadSetting(f"the checkpoints in {out} were not written by bitesize train: use another --out")
         differ = _differences(interrupted.extra, wanted.settings)
         if not differ:
             given = {name: value for name, value in wanted.given.items() if name != "epochs"}
             broken = read_broken(out, interrupted, given)
             elsewhere = "another --out" if wanted.out is not None else "--out DIR"
-            again = "--overwrite starts from the beginning, " if wanted.out is not None else ""
+            again = "--overwrite starts from scratch, " if wanted.out is not None else ""
             say(
                 f"Continuing the interrupted run in {out} from {interrupted.name} ({interrupted.place}): {again}{elsewhere} starts "
                 "another run."
@@ -165,7 +168,7 @@ def _repeated(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
             _refuse(out, "a finished run" if status.summary else "the model of an interrupted run", differ, longer)
         if status.summary is not None:
             return _finished(run, status, wanted.settings)
-        say(f"{out} has the model of an interrupted run without checkpoints: training starts from the beginning.")
+        say(f"{out} has the model of an interrupted run without checkpoints: training starts from scratch.")
     return _from_the_beginning(run, wanted)
 
 
@@ -198,7 +201,7 @@ def _start(run: RunFolder, wanted: Wanted, broken: Any = None) -> Start:
 
 
 def _finished(run: RunFolder, status: RunStatus, settings: TrainSettings) -> Chosen:
-    """Say that nothing is left to train, with the figures of the run and what can be done."""
+    """Print that nothing is left to train, with the figures of the run and the next possible commands."""
     from bitesize.training.estimators import is_estimator
 
     assert status.summary is not None
@@ -208,7 +211,7 @@ def _finished(run: RunFolder, status: RunStatus, settings: TrainSettings) -> Cho
         epochs = 2 * len(summary["epochs"])
         longer = f"{command('train', '--resume', '--epochs', epochs, '--out', out)} trains longer, "
     say(
-        f"The run in {out} is finished: nothing is left to train. {_figures(summary)}. {longer}--overwrite trains from the beginning, another "
+        f"The run in {out} is finished: nothing is left to train. {_figures(summary)}. {longer}--overwrite trains from scratch, another "
         f"--out starts a new run; {command('evaluate', out, 'DATA')} measures it."
     )
     run.release()
@@ -226,7 +229,7 @@ def _figures(summary: Mapping[str, Any]) -> str:
 
 
 def _without_latest(out: str) -> Path:
-    """Return the folder that is meant by --out: for ``runs/latest`` the newest numbered one, which is said."""
+    """Return the folder of --out: for ``runs/latest`` the newest numbered run, which is printed."""
     from bitesize.training.numbered import names_latest, numbered
 
     if not names_latest(out):
@@ -237,7 +240,7 @@ def _without_latest(out: str) -> Path:
 
 
 def _to_resume() -> str | None:
-    """Return the run that --resume means without --out: here, or the newest numbered one that has begun."""
+    """Return the run to resume without --out: the current directory, or the newest numbered run that has started."""
     from bitesize.training.numbered import LATEST, ROOT, numbered
 
     if os.path.isdir("checkpoints"):
@@ -262,7 +265,7 @@ def _numbered(wanted: Wanted) -> tuple[RunFolder, RunStatus]:
         try:
             status = read_status(path)
         except BadFile:
-            continue  # of no use, and no reason not to train
+            continue  # unusable, but no reason not to train
         interrupted = status.interrupted
         saved = status.config if interrupted is None else interrupted.extra
         if not saved:
@@ -272,14 +275,14 @@ def _numbered(wanted: Wanted) -> tuple[RunFolder, RunStatus]:
                 other = path, interrupted
             continue
         if interrupted is None:
-            break  # the same was trained before, to its end: this is once more
+            break  # the same command was trained to its end before: start a new run
         lock = FolderLock.take(path)
         if lock is not None:
             return RunFolder(path, lock).cleared(), read_status(path)
     if other is not None:
         path, standing = other
         way = command("train", "--resume", "--out", path)
-        say(f"{path} is an interrupted run with other settings or data ({standing.place}); to continue that one: {way}")
+        say(f"{path} is an interrupted run with other settings or data ({standing.place}); to continue that run: {way}")
     run = create_numbered(ROOT)
     say(f"run: {run.path} (--out DIR decides otherwise)")
     return run, RunStatus(None, None, None)
@@ -296,5 +299,5 @@ def _is_training(path: Path) -> bool:
 
 
 def say(text: str) -> None:
-    """Print a line on what was chosen, beside results."""
+    """Print a choice to stderr, apart from the results."""
     errors.print(plain(text), highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`bitesize stats`: what the values of data are like, and the line to normalize them with."""
+"""`bitesize stats`: statistics of the values, and the line of code to normalize them."""
 
 from __future__ import annotations
 
@@ -47,22 +47,20 @@ def stats(data: Data, opening: Opening, memory: Memory = "auto", on_error: OnErr
         shown = ", ".join(f"{name} {count:,}" for name, count in list(found.classes.items())[:20])
         console.print(plain(f"classes: {shown}{', ...' if many else ''}"), highlight=False)
     if found.not_finite:
-        console.print(
-            f"[red]{counted(found.not_finite, 'value')} NaN or infinite[/], left out of the above", highlight=False
-        )
+        console.print(f"[red]{counted(found.not_finite, 'value')} NaN or infinite[/], excluded above", highlight=False)
     bad = f", and {found.bad:,} could not be read" if found.bad else ""
     console.print(f"{counted(found.rows, 'row')}{bad}", highlight=False)
     console.print(f"[bold]{line}[/]", highlight=False, soft_wrap=True)
 
 
 def _channels(count: int) -> list[str]:
-    """Name the channels: colors where there are as many, else numbers."""
+    """Return names of the channels: colors if the number matches, else numbers."""
     if count == 1:
         return ["all values"]
     return ["red", "green", "blue", "alpha"][:count] if count in (3, 4) else [str(i) for i in range(count)]
 
 
 def _numbers(values: tuple[float, ...]) -> str:
-    """Write numbers as code, with digits enough for any training."""
+    """Format numbers as code, with enough digits for training."""
     shown = [f"{value:.4g}" for value in values]
     return shown[0] if len(shown) == 1 else f"({', '.join(shown)})"

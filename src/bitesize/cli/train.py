@@ -1,4 +1,4 @@
-"""`bitesize train`: from a folder to a trained model."""
+"""`bitesize train`: train a model on a folder."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ def train(
     context: typer.Context,
     data: Annotated[
         str | None,
-        typer.Argument(metavar="DATA", help="As for the other commands. Left out with --resume in a run's folder."),
+        typer.Argument(metavar="DATA", help="Data as for the other commands. Not needed with --resume."),
     ] = None,
     opening: Opening = Opening(),  # noqa: B008 - frozen
-    val: Annotated[str | None, typer.Option(metavar="DATA", help="Data to validate on, with the same class names.")] = None,
+    val: Annotated[str | None, typer.Option(metavar="DATA", help="Validation data, with the same class names.")] = None,
     val_split: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of each class held back to validate on, where --val is not given.")
+        float, typer.Option(metavar="SHARE", help="Share of each class held back for validation, if --val is not given.")
     ] = 0.1,
     split_by: Annotated[
         str | None,
         typer.Option(
             metavar="folder|COLUMN|REGEX",
-            help="Keep rows together when data is split for validation: those of a folder below the class, of one value in a "
-            "column such as patient, or of one text that a regular expression finds in the path.",
+            help="Keep groups of rows on one side of the validation split: rows of one folder below the class, of one value in a "
+            "column such as patient, or of one match of a regular expression in the path.",
         ),
     ] = None,
     folds: Annotated[
         int,
         typer.Option(
             metavar="K",
-            help="Cross-validate: K trainings, each validated on another part, in OUT/fold-1 and so on; 0: none.",
+            help="Cross-validate: K trainings, each validated on another part, in OUT/fold-1 and so on. 0: off.",
         ),
     ] = 0,
     model: Model = "auto",
@@ -71,41 +71,41 @@ def train(
         str | None,
         typer.Option(
             metavar="imagenet|FILE",
-            help="Weights that a model of keras.applications starts with: imagenet (downloaded by Keras), or a file; from scratch "
-            "without.",
+            help="Initial weights of a model of keras.applications: imagenet (downloaded by Keras) or a file. Default: random "
+            "weights.",
         ),
     ] = None,
     epochs: Annotated[
         str,
         typer.Option(
             metavar="N|auto",
-            help="How often each row is seen. auto: as often as 1,000 steps take, 600 where the model is pretrained.",
+            help="Number of passes over the training data. auto: enough for 1,000 steps, or 600 if the model is pretrained.",
         ),
     ] = "auto",
     batch_size: BatchSize = "32",
     memory: Memory = "auto",
     image_size: ImageSize = None,
     learning_rate: Annotated[
-        float, typer.Option(help="At its highest: it rises over the first tenth of training, then falls to 0.")
+        float, typer.Option(help="Peak learning rate: it rises over the first tenth of training, then falls to 0.")
     ] = 1e-3,
-    seed: Annotated[int, typer.Option(help="Decides the split, the order, augmentation and first weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the split, the order, augmentation and initial weights.")] = 0,
     class_weights: Annotated[
-        bool, typer.Option("--class-weights", help="Rare classes count more, each class alike.")
+        bool, typer.Option("--class-weights", help="Weight rows so that all classes count equally.")
     ] = False,
     early_stopping: Annotated[
         str,
         typer.Option(
             metavar="EPOCHS|auto",
-            help="Stop after so many epochs without a lower validation loss, and keep the best weights; 0: never, and keep the last. "
-            "auto: half of all epochs, at least 5.",
+            help="Stop after this number of epochs without a lower validation loss, and keep the best weights. 0: never stop early, and "
+            "keep the last weights. auto: half of all epochs, at least 5.",
         ),
     ] = "auto",
     frozen_epochs: Annotated[
         str,
         typer.Option(
             metavar="N|auto",
-            help="Epochs at the start that train only the head of a model with --weights; then all of it is tuned. auto: a third of "
-            "all epochs. 0: all is trained from the start.",
+            help="Number of first epochs that train only the head of a model with --weights; the rest train all layers. auto: a third "
+            "of all epochs. 0: train all layers from the start.",
         ),
     ] = "auto",
     augment: Annotated[bool, typer.Option(help="Crop and flip images at random while training.")] = True,
@@ -113,9 +113,9 @@ def train(
         str,
         typer.Option(
             metavar="model|data|unit|none",
-            help="What is done to values. model: measured on a sample and brought to what the model expects: mean 0 and deviation 1 for "
+            help="Normalization of values. model: to the range that the model expects, measured on a sample: mean 0 and deviation 1 for "
             "mlp and models from files, 0 to 1 for cnn. "
-            "data: by mean and deviation of the training data, which is read once more. unit: to 0 to 1. none: nothing.",
+            "data: by mean and deviation of all training data, which takes one extra pass. unit: to 0 to 1. none: unchanged.",
         ),
     ] = "model",
     on_error: OnError = "raise",
@@ -123,31 +123,31 @@ def train(
     out: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Folder for the model and its records; by default the next number: runs/1, runs/2 ..."
+            metavar="DIR", help="Folder for the model and its records. Default: the next number, runs/1, runs/2 ..."
         ),
     ] = None,
     checkpoint_every: Annotated[
         str,
         typer.Option(
             metavar="5min|200",
-            help="Save all of training after so many minutes or batches, from where the same command continues; 0: never. 5min: "
-            "the most that is lost.",
+            help="Save a checkpoint after this number of minutes or batches; the same command continues from it. 0: never. 5min: at "
+            "most 5 minutes are lost.",
         ),
     ] = "5min",
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Continue the run in --out, in the current directory, or the newest in runs; with more --epochs also a finished one.",
+            help="Resume the run in --out, in the current directory, or the newest one in runs; with more --epochs also a finished run.",
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the run in --out, once the new one has a model of its first epoch.")
+        bool, typer.Option("--overwrite", help="Replace the run in --out after the first epoch of the new run.")
     ] = False,
     ram: Annotated[str | None, typer.Option(hidden=True)] = None,
     json: Json = False,
 ) -> None:
-    """Train a classifier. The plan is printed first; after each epoch the model is saved."""
+    """Train a classifier. Print the plan first; save the model after each epoch."""
     from bitesize.errors import BadSetting
     from bitesize.training.settings import OPENING, TrainSettings
 
@@ -181,19 +181,17 @@ def train(
     _refuse_what_cannot_be(opening)
     if ram is not None:
         raise BadSetting(
-            f"--ram plans for another machine: {command('plan', data or 'DATA', '--ram', ram)}. Training has --memory, what loading "
-            "may hold"
+            f"--ram is an option of plan: {command('plan', data or 'DATA', '--ram', ram)}. To limit the memory of loading in training, "
+            "use --memory"
         )
     if data is not None and resume and out is None and (Path(data) / "config.json").is_file():
         raise BadSetting(
-            f"{data} is the folder of a run, which knows its data: {command('train', '--resume', '--out', data)}"
+            f"{data} is a run folder, not data. To resume the run: {command('train', '--resume', '--out', data)}"
         )
     given = {name: value for name, value in options.items() if _is_given(context, name)}
     if data is None and (folds or not resume):
         more = (
-            "--folds needs it, also with --resume"
-            if folds
-            else "what to train on; --resume continues a run, and knows its data"
+            "--folds needs it, also with --resume" if folds else "name the data to train on; only --resume works without it"
         )
         raise typer.BadParameter(f"DATA is missing: {more}.")
     wanted = Wanted(None if data is None else TrainSettings(**options), given, out, resume, overwrite)
@@ -208,11 +206,11 @@ def train(
 
 
 def _refuse_what_cannot_be(opening: Opening) -> None:
-    """Raise where a command could not do what seems to be meant."""
+    """Raise if weights of a model are given as weights of samples."""
     from bitesize.errors import BadSetting
 
     if (column := opening.sample_weights or "") == "imagenet" or column.endswith((".h5", ".keras")):
-        raise BadSetting(f"--sample-weights names a column of the data; weights of a model are given by --weights {column}")
+        raise BadSetting(f"--sample-weights names a column of the data; for weights of a model, use --weights {column}")
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -221,7 +219,7 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 
 def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any]:
-    """Train with progress on the terminal; say what is saved when interrupted."""
+    """Train with progress on the terminal; print what is saved when interrupted."""
     from bitesize.cli.interrupt import INTERRUPT, leave
     from bitesize.cli.progress import Quiet, Terminal
     from bitesize.errors import NotFinite
@@ -235,13 +233,13 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
     job: Any = None
 
     def close() -> None:
-        """End what runs, and unlock the folder."""
+        """End the training, and unlock the folder."""
         if job is not None:
             job.close()
         start.run.release()
 
     def say_interrupted() -> None:
-        """Say what is saved, and how to continue."""
+        """Print what is saved, and how to continue."""
         errors.print(plain(_interrupted(start, job, watcher.epochs)), highlight=False, soft_wrap=True)
 
     try:
@@ -264,7 +262,7 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
         close()
         leave()
     except NotFinite as error:
-        skips = "" if not error.rows or settings.on_error == "skip" else ": --on-error skip leaves them out"
+        skips = "" if not error.rows or settings.on_error == "skip" else ": use --on-error skip to skip them"
         raise NotFinite(f"{error}{skips}. {_kept(start.run)}", error.rows) from error
     finally:
         close()
@@ -276,23 +274,23 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
 
 
 def _kept(run: RunFolder) -> str:
-    """Say what a run that diverged has left."""
+    """Return a sentence on what a diverged run has saved."""
     from bitesize.training.run_status import read_status
 
     status = read_status(run.path)
     kept = [f"checkpoint {status.checkpoint.name}"] if status.checkpoint is not None and status.checkpoint.epochs else []
     kept += [run.saved.name] if status.config is not None else []
     if kept:
-        return f"Kept in {run.path}, of before: {' and '.join(kept)}"
+        return f"Kept in {run.path}, from before: {' and '.join(kept)}"
     return (
         "Nothing was saved"
         if (begin := status.checkpoint) is None
-        else f"Only its beginning was saved: {run.checkpoints / begin.name}"
+        else f"Only the initial state was saved: {run.checkpoints / begin.name}"
     )
 
 
 def _not_learned(result: dict[str, Any], settings: TrainSettings, model: Any) -> str | None:
-    """Return a line where the saved model is no better than a constant answer, or None."""
+    """Return a warning if the saved model is no better than a constant answer, else None."""
     from bitesize.training.image_shape import LEAST_PRETRAINED_SIDE, LEAST_SIDE
 
     largest = result["largest_class"]
@@ -314,7 +312,7 @@ def _not_learned(result: dict[str, Any], settings: TrainSettings, model: Any) ->
 
 
 def _last_way(settings: TrainSettings, model: Any) -> str:
-    """Return what else may be tried: other values, unless the model's weights or layers are for the ones that it got."""
+    """Return the last suggestion: another normalization, unless the model's weights or layers require the current one."""
     from bitesize.training.estimators import is_estimator, takes_only_counts
     from bitesize.training.models import scales_itself
 
@@ -333,36 +331,36 @@ def _interrupted(start: Start, job: Any, epochs: int) -> str:
     elif start.broken is not None:
         saved = start.run.checkpoints / start.broken.standing.name
     if saved is None and epochs:
-        return f"Interrupted. The model of {counted(epochs, 'epoch')} is in {out}; the same command starts again."
+        return f"Interrupted. The model of {counted(epochs, 'epoch')} is in {out}; the same command starts from scratch."
     earlier = not epochs and start.broken is None and _has_model_of_another(start.run, own)
     if saved is None and earlier:
-        return f"Interrupted. Nothing of this run is saved, and the earlier run in {out} is unchanged: the same command starts again."
+        return f"Interrupted. Nothing of this run is saved, and the earlier run in {out} is unchanged: the same command starts from scratch."
     if saved is None:
-        return "Interrupted. Nothing is saved: the same command starts again."
+        return "Interrupted. Nothing is saved: the same command starts from scratch."
     again = "the command without --overwrite" if "--overwrite" in start.command else "the command"
     kept = f" The model of the earlier run in {out} is unchanged." if earlier else ""
     return f"Interrupted. {saved} is saved.{kept} To continue, repeat {again}, or:\n  {command('train', '--resume', '--out', out)}"
 
 
 def _is_of(run: RunFolder, own: str) -> bool:
-    """Whether the newest checkpoint is of this run, and not of the one whose place it takes."""
+    """Return whether the newest checkpoint is of this run, and not of the run that it replaces."""
     from bitesize.errors import BadFile
     from bitesize.training.run_status import newest_checkpoint
 
     try:
         standing = newest_checkpoint(run)
-    except BadFile:  # damaged ones are of an earlier run: this one has written none
+    except BadFile:  # damaged checkpoints are of an earlier run: this run has written none
         return False
     return standing is not None and standing.extra.get("run") == own
 
 
 def _has_model_of_another(run: RunFolder, own: str) -> bool:
-    """Whether the model in the folder is of the run whose place this one takes."""
+    """Return whether the model in the folder is of the run that this run replaces."""
     from bitesize.errors import BadFile
 
     try:
         return run.whole and run.config().get("run") != own
-    except BadFile:  # then there is none that could be used
+    except BadFile:  # then there is no usable model
         return False
 
 
@@ -371,12 +369,12 @@ def _print_end(result: dict[str, Any], out: str, *, automatic: bool) -> None:
     from bitesize.training.run import RunFolder
 
     peak, budget = format_size(result["peak_bytes"]), format_size(result["budget"])
-    # An automatic one is measured again at the start of each epoch: the plan may have shown another figure.
+    # An automatic budget is measured again at the start of each epoch: the plan may show another figure.
     of = f"budget at the end {budget}" if automatic else f"budget {budget}"
     console.print(f"{result['rows_per_second']:,.0f} rows/s, peak loader memory {peak} ({of})", highlight=False)
     if result["best_epoch"]:
         console.print(
-            f"the saved model is that of epoch {result['best_epoch']}, of the lowest validation loss", highlight=False
+            f"saved the model of epoch {result['best_epoch']}, which has the lowest validation loss", highlight=False
         )
     if result["bad_rows"]:
         were = "was" if result["bad_rows"] == 1 else "were"

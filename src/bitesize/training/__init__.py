@@ -1,1 +1,1 @@
-"""Training: models, fitting, and the folder that a run leaves behind. Keras is loaded only here and in outputs."""
+"""Training: models, fitting, and run folders. Keras is loaded only here and in outputs."""

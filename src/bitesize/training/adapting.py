@@ -1,4 +1,4 @@
-"""Rows of other data brought to what a run was trained on: their size, their channels, and the range of their values."""
+"""Adapt rows of other data to the training data of a run: size, channels, and range of values."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from bitesize.transforms.color import ColorMatrix, Normalize, Scale
 from bitesize.transforms.crop import Resize
 
 Shape = tuple[int, ...]
-# Modes of images by their channels.
+# Image modes by number of channels.
 _MODES = {channels: mode for mode, channels in CHANNELS.items() if mode != "I;16"}
-# Values of 0 to 255 may overshoot by this much, as after a bicubic resize; a sample that stays below the second is in other units.
+# Values of 0 to 255 may overshoot by this much, for example after a bicubic resize; a sample below the second is in other units.
 _OVERSHOOT, _DIM = 32.0, 32.0
 _BYTE = 255.0
 
 
 def image_mode(config: Mapping[str, Any]) -> Mode | None:
-    """Return the mode in which a run takes image files: its own, or the one with the channels of its rows; None where it takes none.
+    """Return the mode in which a run decodes image files: its own, or the mode with the channels of its rows; None for no images.
 
     Parameters
     ----------
     config
-        The run's.
+        Config of the run.
     """
     shape, mode = tuple(config["input_shape"]), config["settings"].get("mode", "RGB")
     channels = image_channels(shape)
@@ -43,28 +43,28 @@ def image_mode(config: Mapping[str, Any]) -> Mode | None:
 
 
 def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[list[Step], list[str]]:
-    """Choose the transforms that bring rows of a source to what a run was trained on.
+    """Choose the transforms that adapt rows of a source to the training data of a run.
 
     Parameters
     ----------
     config
-        The run's.
+        Config of the run.
     source
-        The data at hand, with the field ``x``.
+        The data, with the field ``x``.
     budget
-        What measuring rows may hold.
+        Memory budget for measuring rows.
 
     Returns
     -------
     steps : list of Step
         For a `bitesize.Loader` of the source.
     said : list of str
-        A line for each thing that is done to these rows and was not done to those of the run.
+        A line for each adaptation that was not needed for the run's own data.
 
     Raises
     ------
     BadSetting
-        If rows have another shape than the model takes, or their values are clearly in other units.
+        If rows do not have the shape that the model takes, or their values are clearly in other units.
     """
     what, expected = source.spec["x"], tuple(config["input_shape"])
     _refuse_other_shape(what, expected)
@@ -76,7 +76,7 @@ def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[li
         geometry = [Resize((expected[0], expected[1]))]
         said.append(f"images are resized to {expected[0]} x {expected[1]}, the shape of the run's rows")
     given = measure_values(source, budget)
-    if np.isnan(given.minimum):  # none of a sample could be read: each says why when it is due
+    if np.isnan(given.minimum):  # no row of the sample could be read: each raises its error when it is read
         return [*geometry, *steps], said
     if isinstance(what, Encoded) or len(what.shape) > 1:
         _refuse_other_units(trained, given, photographs=isinstance(what, Encoded))
@@ -84,27 +84,27 @@ def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[li
     if given.kind == "unit" and given.integral and trained.kind != "unit":
         adapted = [
             _as_arithmetic(step) for step in adapted
-        ]  # dark rows; a loader would take the numbers for those of another scale
+        ]  # dark rows; a loader would assume another scale for the numbers
         if (
             given.dtype == "uint8"
             and given.maximum == 1 < trained.maximum
             and not isinstance(what, Encoded)
             and len(what.shape) > 1
         ):
-            # Black images are like that, too: so it is no error, as it is of other types.
+            # Black images also look like this, so it is a warning here, while it is an error for other types.
             differs = (
-                f"warning: {_differ(trained, given)}: bring the data to 0 to {255 if trained.kind == 'bytes' else 65535} first, unless "
+                f"warning: {_differ(trained, given)}: scale the data to 0 to {255 if trained.kind == 'bytes' else 65535} first, unless "
                 "it is as dark as that"
             )
     return [*geometry, *adapted], said + ([differs] if differs else [])
 
 
 def _differ(trained: Values, given: Values) -> str:
-    return f"the run was trained on values of {trained}, and the data has {given}"
+    return f"the run was trained on values of {trained}, but the data has {given}"
 
 
 def _as_arithmetic(step: Step) -> Step:
-    """Restate a `Normalize` by numbers as what it calculates."""
+    """Return a `Normalize` with numbers as the arithmetic that it computes."""
     if not isinstance(step, Normalize) or isinstance(step.mean, str):
         return step
     means, deviations = step.numbers
@@ -117,25 +117,25 @@ def _as_arithmetic(step: Step) -> Step:
 
 
 def fits(shape: Shape, expected: Shape) -> bool:
-    """Return whether rows have the expected shape, or differ from it by the last axis of gray images alone."""
+    """Return whether rows have the expected shape, or differ only by the last axis of gray images."""
     return shape == expected or (shape[:2] == expected[:2] and {shape[2:], expected[2:]} == {(), (1,)})
 
 
 def is_row(shape: Shape, expected: Shape) -> bool:
-    """Return whether an array of this shape is one row for a run of rows of the expected shape: the same, or an image of another size."""
+    """Return whether an array of this shape is one row of a run: it has the shape of its rows, or is an image of another size."""
     return fits(shape, expected) or (bool(shape) and _is_of_other_size(Field(shape, np.dtype(np.float32)), expected))
 
 
 def channels_first(shape: Shape, expected: Shape) -> str:
-    """Return the end of a sentence about a row whose channels seem to come first; "" if they do not, or the run's do, too."""
+    """Return a hint about a row that seems to have channels first; "" if it does not, or if the run's rows do, too."""
     channels = image_channels(expected)
     if len(shape) != 3 or channels is None or shape[0] != channels or shape[2] == channels:
         return ""
-    return ": channels first? Bring those of each row to the end, row.transpose(1, 2, 0)"
+    return ": if channels come first, move them to the end with row.transpose(1, 2, 0)"
 
 
 def _is_of_other_size(what: Field | Encoded, expected: Sequence[int]) -> bool:
-    """Return whether rows are images of another height or width than a run's rows, which are images, too."""
+    """Return whether rows, and the run's rows, are images, and differ in height or width."""
     channels = image_channels(expected)
     if channels is None:
         return False
@@ -145,25 +145,31 @@ def _is_of_other_size(what: Field | Encoded, expected: Sequence[int]) -> bool:
 
 
 def _refuse_other_shape(what: Field | Encoded, expected: Shape) -> None:
-    """Raise where rows have another shape than those of the run, and are no images of as many channels, which are resized."""
+    """Raise if rows do not have the shape of the run's rows, and are not images with the same channels, which are resized."""
     channels = image_channels(expected)
     trained = f"the run was trained on rows of shape {expected}"
     if isinstance(what, Field):
         if not fits(what.shape, expected) and (channels is None or image_channels(what.shape) != channels):
-            raise BadSetting(f"{trained}, and the data has {what.shape}{channels_first(what.shape, expected)}")
+            raise BadSetting(f"{trained}, but the data has {what.shape}{channels_first(what.shape, expected)}")
         return
     if channels is None:
-        raise BadSetting(f"{trained}, which image files cannot be brought to: save them as .npy of that shape")
+        raise BadSetting(
+            f"{trained}, but image files cannot be converted to that shape: save them as .npy files of that shape"
+        )
     if what.channels != channels:
-        hint = f": --mode {_MODES[channels]} reads images so" if channels in _MODES else ": save them as .npy of that shape"
-        raise BadSetting(f"{trained}, and the data has {(*expected[:2], what.channels)}{hint}")
+        hint = (
+            f": use --mode {_MODES[channels]} to decode images that way"
+            if channels in _MODES
+            else ": save them as .npy files of that shape"
+        )
+        raise BadSetting(f"{trained}, but the data has {(*expected[:2], what.channels)}{hint}")
 
 
 def _refuse_other_units(trained: Values, given: Values, *, photographs: bool) -> None:
-    """Raise where the values of images cannot be those that the run was trained on, and it is not known how they were changed."""
+    """Raise if the values of images cannot be in the units of the training data, and the conversion is not known."""
     differ = _differ(trained, given)
     if photographs and (trained.kind == "other" or (trained.kind == "unit" and trained.minimum < 0)):
-        raise BadSetting(f"{differ}: save the images as .npy, with values as those that the run was trained on")
+        raise BadSetting(f"{differ}: save the images as .npy files, with values in the units of the training data")
     narrow = trained.kind == "bytes" and trained.dtype != "uint8" and trained.maximum < _DIM
     if narrow and given.maximum > 2 * trained.maximum:
         raise BadSetting(f"{differ}: bring the data to the values that the run was trained on")

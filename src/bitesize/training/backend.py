@@ -1,4 +1,4 @@
-"""Which Keras backend is used, decided before Keras is imported."""
+"""Choose the Keras backend before Keras is imported."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 from bitesize.errors import MissingPackage
 from bitesize.packages import is_installed, pip_install
 
-# By what a small convnet took on 2 CPU cores: 13, 15 and 34 ms a row.
+# In order of the time of a small convnet on 2 CPU cores: 13, 15 and 34 ms per row.
 _PREFERRED = ("torch", "tensorflow", "jax")
-# Keras writes this file by itself, naming TensorFlow whether or not it is installed: so it is nobody's choice.
+# Keras writes this file itself and names TensorFlow even if it is not installed: it is not a choice of the user.
 _UNTOUCHED = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
 
 
 def choose_backend(what: str = "training") -> str:
-    """Tell which backend Keras will run on, without loading it.
+    """Return the backend that Keras will use, without loading Keras.
 
-    What the user set counts: KERAS_BACKEND, or Keras's own ``keras.json``. Otherwise the first that is installed of torch,
-    TensorFlow and JAX.
+    The user's choice comes first: KERAS_BACKEND, or Keras's ``keras.json``. Otherwise the first installed package of torch,
+    TensorFlow and JAX is used.
 
     Parameters
     ----------
     what
-        What needs Keras, for the message where it is missing.
+        Name of the feature that needs Keras, for the error message.
 
     Raises
     ------
     MissingPackage
-        If Keras, every backend, or the one that was set is missing.
+        If Keras, the chosen backend, or every backend is missing.
     """
     there = [name for name in _PREFERRED if is_installed(name)]
     if not is_installed("keras"):
@@ -40,7 +40,7 @@ def choose_backend(what: str = "training") -> str:
         backend, origin = _configured(), str(_config_path())
     if backend:
         if not is_installed(backend):
-            raise MissingPackage(f"{origin} sets Keras's backend to {backend}, which is not installed")
+            raise MissingPackage(f"{origin} sets the Keras backend to {backend}, which is not installed")
         return backend
     if not there:
         raise MissingPackage(f"{what} needs Keras, and Keras needs torch, tensorflow or jax: {pip_install('jax')}")
@@ -48,9 +48,9 @@ def choose_backend(what: str = "training") -> str:
 
 
 def load_keras(what: str = "training") -> Any:
-    """Import Keras on the backend of `choose_backend`, which takes ``what``."""
+    """Import Keras with the backend of `choose_backend`, which takes ``what``."""
     os.environ["KERAS_BACKEND"] = choose_backend(what)
-    # TensorFlow prints pages about CPU features at import; errors still show.
+    # TensorFlow prints long messages about CPU features at import; errors are still shown.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
 
@@ -58,7 +58,7 @@ def load_keras(what: str = "training") -> Any:
 
 
 def keras_home() -> Path:
-    """Return the folder in which Keras keeps its settings, and weights that it downloads in ``models``."""
+    """Return the folder of Keras's settings, and of downloaded weights in ``models``."""
     home = os.environ.get("KERAS_HOME")
     return Path(home) if home else Path.home() / ".keras"
 
@@ -68,10 +68,10 @@ def _config_path() -> Path:
 
 
 def _configured() -> str | None:
-    """Read the backend of ``keras.json``, unless the file is the one that Keras itself writes when first imported."""
+    """Read the backend in ``keras.json``, unless it is the file that Keras writes when first imported."""
     try:
         config = json.loads(_config_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # Keras too goes on without a file that it cannot read
+    except (OSError, ValueError):  # Keras also ignores a file that it cannot read
         return None
     backend = config.get("backend") if isinstance(config, dict) else None
     if config == _UNTOUCHED:

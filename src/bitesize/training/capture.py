@@ -1,4 +1,4 @@
-"""What a Keras training consists of at one moment, taken and put back: variables, metrics, random numbers, callbacks."""
+"""Capture and restore the state of a Keras training: variables, metrics, random generators, callbacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bitesize.training.backend import load_keras
 
 Arrays = dict[str, NDArray[Any]]
 
-# What changes in Keras's own callbacks while training goes on. Others are asked for their `state_dict`, where they have one.
+# Attributes of Keras's callbacks that change during training. Other callbacks may have a `state_dict` method.
 _KEPT = {
     "History": ("epoch", "history"),
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_weights", "best_epoch"),
@@ -25,27 +25,27 @@ _KEPT = {
 
 
 def capture_variables(model: Any) -> Arrays:
-    """Copy weights, state such as running averages and seeds, and the optimizer's variables."""
+    """Copy weights, other state such as running averages and seeds, and the optimizer's variables."""
     sync(model)
     return {f"{kind}/{i}": _copy(variable) for kind, i, variable in _variables(model)}
 
 
 def restore_variables(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Set what `capture_variables` took.
+    """Restore the variables from `capture_variables`.
 
     Raises
     ------
     WrongModel
-        If the model is another one. Nothing is changed then.
+        If the model has other variables. Nothing is changed then.
     """
     ours = {f"{kind}/{i}": variable for kind, i, variable in _variables(model)}
     theirs = {name: array for name, array in arrays.items() if name.partition("/")[0] in ("weights", "state", "optimizer")}
     if len(ours) != len(theirs):
-        raise WrongModel(f"the checkpoint has {len(theirs)} variables, and the model with its optimizer {len(ours)}")
+        raise WrongModel(f"the checkpoint has {len(theirs)} variables, but the model with its optimizer has {len(ours)}")
     for name, variable in ours.items():
         if name not in theirs or tuple(theirs[name].shape) != tuple(variable.shape):
-            there = f"is of shape {theirs[name].shape}" if name in theirs else "does not exist"
-            raise WrongModel(f"{variable.path} has the shape {tuple(variable.shape)}, and in the checkpoint it {there}")
+            there = f"has the shape {theirs[name].shape}" if name in theirs else "does not exist"
+            raise WrongModel(f"{variable.path} has the shape {tuple(variable.shape)}, but in the checkpoint it {there}")
     for name, variable in ours.items():
         variable.assign(theirs[name])
 
@@ -57,7 +57,7 @@ def capture_metrics(model: Any) -> Arrays:
 
 
 def restore_metrics(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Set the running sums of the metrics.
+    """Restore the running sums of the metrics.
 
     Raises
     ------
@@ -67,7 +67,9 @@ def restore_metrics(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
     theirs = [array for name, array in arrays.items() if name.startswith("metrics/")]
     ours = model.metrics_variables
     if [tuple(array.shape) for array in theirs] != [tuple(variable.shape) for variable in ours]:
-        raise WrongModel(f"the model has other metrics than the checkpoint: {[metric.name for metric in model.metrics]}")
+        raise WrongModel(
+            f"the metrics of the model differ from those in the checkpoint: {[metric.name for metric in model.metrics]}"
+        )
     for variable, array in zip(ours, theirs, strict=True):
         variable.assign(array)
 
@@ -75,7 +77,7 @@ def restore_metrics(model: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
 def capture_random(arrays: Arrays) -> dict[str, Any]:
     """Copy the state of the global random generators: Python's, NumPy's, Keras's and torch's."""
     version, words, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - the global one
+    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - the global generator
     arrays["random/numpy"] = np.asarray(keys).copy()
     generator = _keras_generator()
     if generator is not None:
@@ -93,7 +95,7 @@ def capture_random(arrays: Arrays) -> dict[str, Any]:
 
 
 def restore_random(state: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Set what `capture_random` took."""
+    """Restore the random generators from `capture_random`."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     kind, position, has_gauss, cached = state["numpy"]
@@ -109,7 +111,7 @@ def restore_random(state: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]])
 
 
 def capture_callbacks(callbacks: Sequence[Any], arrays: Arrays) -> list[list[Any]]:
-    """Note what callbacks remember: a list of [name, state], with arrays apart."""
+    """Return the state of callbacks: a list of [name, state], with arrays stored separately."""
     taken: list[list[Any]] = []
     for number, callback in enumerate(callbacks):
         found = _state_of(callback)
@@ -119,7 +121,7 @@ def capture_callbacks(callbacks: Sequence[Any], arrays: Arrays) -> list[list[Any
 
 
 def restore_callbacks(callbacks: Sequence[Any], taken: Iterable[Sequence[Any]], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Give callbacks back what they remembered; the first of a class gets what the first of that class had."""
+    """Restore the state of callbacks; callbacks of one class are matched by their order."""
     left = list(callbacks)
     for name, state in taken:
         found = next((callback for callback in left if type(callback).__name__ == name), None)
@@ -135,7 +137,7 @@ def restore_callbacks(callbacks: Sequence[Any], taken: Iterable[Sequence[Any]], 
 
 
 def extend(state: dict[str, Any]) -> None:
-    """Let a training that was stopped early go on: early stopping keeps its best epoch, and counts its patience from the beginning."""
+    """Allow a training that was stopped early to continue: early stopping keeps its best epoch, and restarts its patience."""
     state["stopped"] = False
     for _, kept in state["callbacks"]:
         if {"wait", "stopped_epoch", "best"} <= set(kept):
@@ -143,7 +145,7 @@ def extend(state: dict[str, Any]) -> None:
 
 
 def sync(model: Any) -> None:
-    """Bring what JAX carries from step to step into the model's variables."""
+    """Copy the state that JAX carries between steps into the model's variables."""
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
 
@@ -162,7 +164,7 @@ def _copy(variable: Any) -> NDArray[Any]:
 
 
 def _keras_generator(make: bool = False) -> Any:
-    """Give Keras's global generator; None where nothing has used it yet."""
+    """Return Keras's global seed generator, or None if it has not been used yet."""
     from keras.src.backend.common import global_state
     from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR, global_seed_generator
 
@@ -180,7 +182,7 @@ def _state_of(callback: Any) -> dict[str, Any] | None:
 
 
 def _capture_arrays(value: Any, name: str, arrays: Arrays) -> Any:
-    """Give a value as JSON can hold it, its arrays noted apart; single numbers stay single numbers."""
+    """Return a value for JSON, with its arrays stored separately; scalars stay scalars."""
     if isinstance(value, Mapping):
         return {str(key): _capture_arrays(each, f"{name}/{key}", arrays) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -192,7 +194,7 @@ def _capture_arrays(value: Any, name: str, arrays: Arrays) -> Any:
         return {"array": name}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return float(value)  # a backend's scalar, as logs may be
+    return float(value)  # a scalar of a backend, for example in logs
 
 
 def _restore_arrays(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:

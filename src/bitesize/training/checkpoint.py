@@ -1,4 +1,4 @@
-"""Checkpoint: a Keras callback that saves where training stands, to the batch, and goes on from there."""
+"""Checkpoint: a Keras callback that saves the full state of training, and resumes at the exact batch."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from bitesize.training.finite import not_finite
 if TYPE_CHECKING:
     import os
 
-# At most so much work is lost, and saving takes a small part of the time: a copy of the model, and a write beside training.
+# At most this many minutes are lost. Saving is cheap: a copy of the model, and a write in the background.
 _MINUTES = 5.0
 
 
 class PartialEpoch(NamedTuple):
-    """An epoch of Keras, how many of its batches are trained, and how many it has."""
+    """An epoch of Keras, its number of trained batches, and its number of batches."""
 
     epoch: int
     batch: int
@@ -31,40 +31,40 @@ class PartialEpoch(NamedTuple):
 
 
 class Checkpoint:
-    """A Keras callback that saves everything training consists of, so that it goes on as if it had never stopped.
+    """Keras callback that saves the full state of training, so that a resumed training equals an uninterrupted one.
 
-    Weights, optimizer, metrics, random generators, history, what the other callbacks remember, and how many batches were
-    trained, which the callback counts itself. A checkpoint is whole or not there, and every byte of it has a checksum. Put
-    it last among the callbacks.
+    It saves weights, optimizer, metrics, random generators, history, the state of the other callbacks, and the number of
+    trained batches, which it counts itself. Checkpoints are written atomically, and every byte is covered by a checksum.
+    Put the callback last in the list of callbacks.
 
-    `bitesize.fit` does all of what follows by itself. In a script of your own::
+    `bitesize.fit` does the following steps itself. In your own script::
 
-        e = checkpoint.restore(model, loader)        # -1 where there is nothing yet
-        checkpoint.finish_epoch(model, data)         # the rest of a broken epoch, with the arguments of fit
+        e = checkpoint.restore(model, loader)        # -1 if there is no checkpoint yet
+        checkpoint.finish_epoch(model, data)         # the rest of an interrupted epoch, with the arguments of fit
         model.fit(data, initial_epoch=e + 1, epochs=10, callbacks=[checkpoint])
 
     Parameters
     ----------
     folder
-        Where checkpoints lie; it is made where it does not exist.
+        Folder of the checkpoints. It is created if it does not exist.
     every_batches
-        Save after so many trained batches.
+        Save after this number of trained batches.
     every_minutes
-        Save after so many minutes, at the next batch; 5 where neither is given.
+        Save at the first batch after this number of minutes. Default: 5, if ``every_batches`` is not given.
     keep
-        How many checkpoints stay, at least 1: the last ones.
+        Number of most recent checkpoints to keep, at least 1.
     extra
-        What JSON can hold, to be saved with each.
+        Data that JSON can hold, to save with each checkpoint.
 
     Raises
     ------
     BadSetting
-        If both intervals are given, or one is not above 0.
+        If both intervals are given, or an interval is not above 0.
 
     Notes
     -----
-    The copy of the model is made at once; it is written in the background, and the next checkpoint waits for that. A disk
-    that is full is one warning, and training goes on.
+    The model is copied immediately and written in the background; the next checkpoint waits for that write. If the disk is
+    full, a warning is logged once, and training continues.
     """
 
     def __init__(
@@ -79,49 +79,50 @@ class Checkpoint:
         check_intervals(every_batches, every_minutes, keep)
         self._shelf = CheckpointStore(Path(folder), keep)
         self.extra: Mapping[str, Any] = extra or {}
-        self.saves_begin = False  # whether the very begin is saved, too
+        self.saves_begin = False  # whether the initial state is saved, too
         self._batches = every_batches
         self._seconds = None if every_batches else 60 * (every_minutes or _MINUTES)
         self.model: Any = None
         self.params: Mapping[str, Any] = {}
-        self._beside: Any = None  # Keras's list of callbacks, this one among them
+        self._beside: Any = None  # Keras's list of callbacks, with this callback
         self._loader: Loader | None = None
-        self._start = (0, 0)  # the place in the data at which counting began
+        self._start = (0, 0)  # position in the data at which counting started
         self._before = self._epoch = self._done = 0  # batches before this epoch; Keras's epoch; batches of it
         self._fitting = False
-        self._restored: tuple[dict[str, Any], capture.Arrays] | None = None  # to be put back at the next epoch's begin
+        self._restored: tuple[dict[str, Any], capture.Arrays] | None = None  # to restore at the start of the next epoch
         self._random: tuple[dict[str, Any], capture.Arrays] | None = None
-        self._ended: capture.Arrays | None = None  # weights at the end of an epoch, until all callbacks know of it
-        self._metrics: capture.Arrays = {}  # of an epoch whose validation is running
-        self._since = (0, time.monotonic())  # when the last was saved: batches, and the clock
+        self._ended: capture.Arrays | None = None  # weights at the end of an epoch, until all callbacks have been called
+        self._metrics: capture.Arrays = {}  # state of an epoch whose validation is running
+        self._since = (0, time.monotonic())  # time of the last checkpoint: batches, and the clock
         self._stop: BaseException | None = None
 
     # --- for a script --------------------------------------------------------------------------------------------------
 
     def restore(self, model: Any, loader: Any) -> int:
-        """Put the newest whole checkpoint back, and the loader to where it stood.
+        """Restore the newest intact checkpoint, and the position of the loader.
 
         Parameters
         ----------
         model
-            Compiled, as it was.
+            The model, compiled as when the checkpoint was saved.
         loader
-            A `Loader` of the same data, order and batch size, or what `bitesize.to_keras` made of it;
-            `Loader.load_state_dict` says what may differ.
+            A `Loader` of the same data, order and batch size, or the result of `bitesize.to_keras` for it.
+            `Loader.load_state_dict` describes what may differ.
 
         Returns
         -------
         int
-            The last epoch of Keras that is done, or will be after `finish_epoch`; -1 where nothing was saved.
+            Index of the last finished epoch of Keras, including the epoch that `finish_epoch` will finish; -1 if there is
+            no checkpoint.
 
         Raises
         ------
         BadFile
-            If there are checkpoints and none is whole. Of each that is damaged and passed over, a warning tells.
+            If there are checkpoints, but none is intact. A warning is logged for each damaged checkpoint that is skipped.
         WrongModel
-            If the model is another one.
+            If the model does not match the checkpoint.
         BadSetting
-            If the loader's data or order are others.
+            If the data or the order of the loader differ.
         """
         self.begin(model, loader)
         loader = self._loader
@@ -135,17 +136,17 @@ class Checkpoint:
         self._restored = found
         self._start = (state["loader"]["epoch"], state["loader"]["position"])
         self._epoch, self._done = state["epoch"], state["batch"]
-        self._before = -self._done  # what was trained of this epoch lies before the place where counting begins
+        self._before = -self._done  # the trained batches of this epoch are before the position at which counting starts
         self.extra = state["extra"] | dict(self.extra)
         return self._epoch if self.broken else self._epoch - 1
 
     def begin(self, model: Any, loader: Any) -> int:
-        """Begin to count; checkpoints that are in the folder go once an epoch is done.
+        """Start a new training; existing checkpoints in the folder are removed after the first epoch.
 
         Returns
         -------
         int
-            -1, as `restore` where nothing was saved.
+            -1, as `restore` without a checkpoint.
         """
         loader = self._loader = self._build(model, loader)
         self._start = (loader.epoch, 0)
@@ -155,23 +156,23 @@ class Checkpoint:
         return -1
 
     def peek(self) -> dict[str, Any] | None:
-        """Read what was given as ``extra`` when the newest checkpoint was saved; None where nothing was saved."""
+        """Return the ``extra`` data of the newest checkpoint, or None if there is no checkpoint."""
         found = self._shelf.newest()
         return None if found is None else found[0]["extra"]
 
     def place(self) -> tuple[int, int] | None:
-        """Read where the newest checkpoint stands: epoch, and batches of it that are trained; None where nothing was saved."""
+        """Return the position of the newest checkpoint: epoch, and its trained batches; None if there is no checkpoint."""
         found = self._shelf.newest()
         return None if found is None else (found[0]["epoch"], found[0]["batch"])
 
     @property
     def newest_path(self) -> Path | None:
-        """Where the last checkpoint is."""
+        """Path of the newest checkpoint."""
         return self._shelf.newest_path
 
     @property
     def waits(self) -> bool:
-        """Whether `stop` was called and saving has not begun."""
+        """Whether `stop` was called and saving has not started yet."""
         return self._stop is not None and not self._shelf.writes
 
     @property
@@ -181,33 +182,33 @@ class Checkpoint:
 
     @property
     def broken(self) -> PartialEpoch | None:
-        """The epoch within which what was restored stands, or before whose validation."""
+        """Epoch that the restored training was in, or whose validation was pending."""
         state = self._restored[0] if self._restored is not None else {"batch": 0}
         return PartialEpoch(state["epoch"], state["batch"], state["steps"]) if state["batch"] else None
 
     @property
     def stopped(self) -> bool:
-        """Whether training had ended early in what was restored: a callback had asked for it."""
+        """Whether a callback had stopped the restored training early."""
         return self._restored is not None and bool(self._restored[0]["stopped"])
 
     def extend(self, epochs: int) -> None:
-        """Train longer than an early end that was restored, where there are to be more epochs than when it was saved."""
+        """Continue a restored training that had stopped early, if more epochs are planned than when it was saved."""
         if self._restored is not None and epochs > (self._restored[0].get("epochs") or epochs):
             capture.extend(self._restored[0])
 
     def close(self) -> None:
-        """Wait for what is being saved, and end the thread that saves."""
+        """Wait until the current checkpoint is saved, and end the saving thread."""
         self._shelf.close()
 
     def finish_epoch(self, model: Any, data: Any, **arguments: Any) -> None:
-        """Train what is left of a broken epoch, validate, and tell the callbacks; nothing where none is broken.
+        """Train the rest of an interrupted epoch, validate, and call the callbacks; do nothing if no epoch is interrupted.
 
         Parameters
         ----------
         model, data
-            As `restore` and ``fit`` have them; ``data`` of `bitesize.to_keras`.
+            As for `restore` and ``fit``; ``data`` is a result of `bitesize.to_keras`.
         arguments
-            Further ones of ``fit``, as in the call that was broken: ``validation_data``, ``callbacks``, ``verbose`` ...
+            Further arguments of ``fit``, as in the interrupted call: ``validation_data``, ``callbacks``, ``verbose`` ...
         """
         from bitesize.training.fit import continued, finish
 
@@ -217,57 +218,57 @@ class Checkpoint:
             finish(everything, data, arguments)
 
     def stop(self, error: BaseException | None = None) -> None:
-        """Ask for a checkpoint after the batch that is under way, and for an end of training there; signal handlers may call it.
+        """Request a checkpoint, and the end of training, after the current batch; safe to call from signal handlers.
 
         Parameters
         ----------
         error
-            What is raised then, out of ``fit``; KeyboardInterrupt by default.
+            Exception that ``fit`` then raises. Default: KeyboardInterrupt.
         """
         self._stop = error or KeyboardInterrupt()
 
     def validates(self) -> None:
-        """Note that all batches of an epoch are trained, and the sums of the metrics are still those of training."""
+        """Record that all batches of an epoch are trained, while the metrics still have the sums of training."""
         self._metrics = capture.capture_metrics(self.model)
 
     def save(self) -> None:
-        """Save now, and return when it is on the disk; within ``fit``, after a batch."""
+        """Save a checkpoint now, and return when it is on disk; within ``fit``, after a batch."""
         self._save(self._done, self._metrics or None)
         self.wait()
 
     def wait(self) -> None:
-        """Wait until what is being saved is on the disk."""
+        """Wait until the current checkpoint is on disk."""
         self._shelf.wait()
 
     # --- what Keras calls
 
     def __getattr__(self, name: str) -> Any:
-        # Keras is loaded only when it trains, so this is no subclass of its callback; hooks without a part in this do nothing.
+        # Keras is loaded only for training, so this is not a subclass of its callback; unused hooks do nothing.
         if name.startswith("on_"):
             return _nothing
         raise AttributeError(name)
 
     def set_model(self, model: Any) -> None:
-        """Take the model, and note which callbacks stand beside."""
+        """Set the model, and find the other callbacks."""
         self.model = model
-        owner = _getframe(1).f_locals.get("self")  # Keras does not tell a callback of the others
+        owner = _getframe(1).f_locals.get("self")  # Keras gives a callback no reference to the others
         self._beside = owner if hasattr(owner, "callbacks") else None
 
     def set_params(self, params: Mapping[str, Any]) -> None:
-        """Take the number of epochs and steps."""
+        """Set the number of epochs and steps."""
         self.params = params
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Begin to count."""
+        """Start to count."""
         if self._loader is None:
-            raise BadSetting("call checkpoint.restore(model, loader) before fit: it goes on, or begins to count")
+            raise BadSetting("call checkpoint.restore(model, loader) before fit: it resumes a training, or starts a new one")
         if not self.broken:
-            self._done = 0  # of an epoch that an error has ended: Keras begins it again
+            self._done = 0  # left by an epoch that an error has ended: Keras starts it again
         self._fitting = True
         self._since = (self._trained, time.monotonic())
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Put back what Keras has reset, and save an epoch that is done."""
+        """Restore what Keras has reset, and save a finished epoch."""
         self.put_back()
         if self._ended is not None or self.saves_begin:
             self._epoch, self._done, self.saves_begin = epoch, 0, False
@@ -276,11 +277,11 @@ class Checkpoint:
             self._epoch, self._done, self._metrics = epoch, 0, {}
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Set the random generators, where training goes on within an epoch."""
+        """Restore the random generators if training resumes within an epoch."""
         self._put_random()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count, and save when it is time."""
+        """Count the batch, and save if a checkpoint is due."""
         steps = self.params.get("steps") or batch + 1
         self._done = min(batch + 1, steps)  # the last execution of several steps may have fewer
         ends = self._done == steps
@@ -291,13 +292,13 @@ class Checkpoint:
         self._stop_if_asked()
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Stop within a validation too, where that is asked for."""
+        """Stop within a validation, too, if requested."""
         if self._stop is not None and self._fitting and self._metrics:
             self._save(self._done, self._metrics)
             self._stop_if_asked()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Copy the model; it is saved once all callbacks know that the epoch is done."""
+        """Copy the model; it is saved after all callbacks have been called for the epoch."""
         self._before += self._done
         self._done, self._metrics = 0, {}
         self._epoch = epoch + 1
@@ -306,14 +307,14 @@ class Checkpoint:
             self._ended = capture.capture_variables(self.model)
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Save the end, and wait until it is on the disk."""
+        """Save the final state, and wait until it is on disk."""
         if self._ended is not None:
             self._save(0)
         self._fitting = False
         self._shelf.close()
 
     def put_back(self) -> None:
-        """Give metrics and callbacks what they had, once after `restore`: Keras resets them before an epoch's begin."""
+        """Restore metrics and callbacks, once after `restore`: Keras resets them before the start of an epoch."""
         if self._restored is None:
             return
         state, arrays = self._restored
@@ -326,7 +327,7 @@ class Checkpoint:
             capture.restore_metrics(self.model, arrays)
 
     def _put_random(self) -> None:
-        """Set the random generators, at the same moment as they were noted: making iterators and metrics draws numbers, too."""
+        """Restore the random generators at the moment at which they were captured: iterators and metrics use random numbers, too."""
         if self._random is not None:
             capture.restore_random(*self._random)
             self._random = None
@@ -347,16 +348,16 @@ class Checkpoint:
         return time.monotonic() - clock >= (self._seconds or 0)
 
     def keep(self) -> None:
-        """Keep what the next ``fit`` disturbs when it begins: callbacks, which Keras resets, and random numbers, which it draws."""
+        """Keep the state that the next ``fit`` changes at its start: callbacks, which Keras resets, and random generators."""
         arrays: capture.Arrays = {}
         callbacks = capture.capture_callbacks(self._others, arrays)
         random = capture.capture_random(arrays)
         self._restored = {"callbacks": callbacks, "random": random, "batch": 0, "stopped": False}, arrays
 
     def _build(self, model: Any, loader: Any) -> Loader:
-        """Make the variables that a checkpoint is of, and give the loader itself."""
+        """Create the variables that a checkpoint contains, and return the loader."""
         if not getattr(model, "compiled", False):
-            raise BadSetting("the model must be compiled before a checkpoint is restored: its optimizer is part of it")
+            raise BadSetting("compile the model before restoring a checkpoint: the checkpoint contains its optimizer")
         data = to_keras(loader) if isinstance(loader, Loader) else loader
         if not model.built:
             model.test_on_batch(*data.zeros())
@@ -367,7 +368,7 @@ class Checkpoint:
 
     def _save(self, batch: int, metrics: capture.Arrays | None = None) -> None:
         assert self._loader is not None
-        self._shelf.wait()  # before another copy of the model is made
+        self._shelf.wait()  # before the model is copied again
         arrays = self._ended or capture.capture_variables(self.model)
         self._ended = None
         if name := not_finite(arrays):
@@ -377,7 +378,7 @@ class Checkpoint:
             )
         arrays |= capture.capture_metrics(self.model) if metrics is None else metrics
         place = self._loader.steps.advance(self._start, self._trained)
-        if batch and not place[1]:  # all of an epoch is trained, and its end is yet to come
+        if batch and not place[1]:  # all batches of an epoch are trained, and its end is still to come
             place = (place[0] - 1, len(self._loader) * self._loader.batch_size)
         state = {
             "loader": self._loader.cursor(place).as_dict(),
@@ -401,4 +402,4 @@ class Checkpoint:
 
 
 def _nothing(*arguments: Any, **named: Any) -> None:
-    """Do nothing, as the hooks of Keras's own callback do."""
+    """Do nothing, as the hooks of Keras's callback."""

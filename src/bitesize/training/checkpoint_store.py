@@ -1,4 +1,4 @@
-"""The folder of a training's checkpoints: written in the background, numbered, the last ones kept, the newest whole one read."""
+"""Folder of checkpoints: written in the background, numbered; the last ones are kept, the newest intact one is read."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class CheckpointStore:
     Parameters
     ----------
     folder
-        It is made when the first is saved.
+        Folder, created with the first checkpoint.
     keep
-        How many stay.
+        Number of checkpoints to keep.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
@@ -36,10 +36,10 @@ class CheckpointStore:
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
         self._warned = False
-        self._older: list[Path] = []  # of an earlier training, which this one takes the place of
+        self._older: list[Path] = []  # checkpoints of an earlier training, which this training replaces
 
     def put(self, state: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Save in the background; waits for what is being saved. ``state`` has ``epoch`` and ``batch``."""
+        """Save in the background, after the previous save has finished. ``state`` has ``epoch`` and ``batch``."""
         self.wait()
         if self._writer is None:
             self._writer = ThreadPoolExecutor(1, "bitesize-checkpoint")
@@ -47,11 +47,11 @@ class CheckpointStore:
 
     @property
     def writes(self) -> bool:
-        """Whether something is being saved, or was and nobody has waited for it."""
+        """Whether a save is running, or has finished without a wait for it."""
         return self._writing is not None
 
     def wait(self) -> None:
-        """Wait for what is being saved; a disk that takes no more is told once."""
+        """Wait for the running save; log one warning if the disk is full."""
         if self._writing is None:
             return
         writing, self._writing = self._writing, None
@@ -60,33 +60,35 @@ class CheckpointStore:
         except OSError as error:
             if not self._warned:
                 self._warned = True
-                last = f"the last good one is {self.newest_path}" if self.newest_path else "there is none yet"
-                warnings.warn(f"a checkpoint could not be saved: {error}. Training goes on; {last}", stacklevel=4)
+                last = (
+                    f"the last good checkpoint is {self.newest_path}" if self.newest_path else "there is no checkpoint yet"
+                )
+                warnings.warn(f"a checkpoint could not be saved: {error}. Training continues; {last}", stacklevel=4)
 
     def close(self) -> None:
-        """Wait, and end the thread."""
+        """Wait for the running save, and end the thread."""
         self.wait()
         if self._writer is not None:
             self._writer.shutdown()
             self._writer = None
 
     def replace_existing(self, replaces: bool) -> None:
-        """Say whether what is here is of an earlier training, and goes once this one has an epoch done."""
+        """Set whether the existing checkpoints are of an earlier training, to remove after this training's first epoch."""
         self._older = self.paths() if replaces else []
 
     @property
     def newest_path(self) -> Path | None:
-        """Where the last one is."""
+        """Path of the newest checkpoint."""
         paths = self.paths()
         return paths[-1] if paths else None
 
     def newest(self) -> Snapshot | None:
-        """Read the newest that is whole; None where there is none.
+        """Read the newest intact checkpoint; return None if there is none.
 
         Raises
         ------
         BadFile
-            If there are some and none is whole. Of each that is damaged and passed over, a warning tells.
+            If there are checkpoints, but none is intact. A warning is logged for each damaged checkpoint that is skipped.
         """
         damaged: list[str] = []
         for path in reversed(self.paths()):
@@ -100,7 +102,7 @@ class CheckpointStore:
                 warnings.warn(f"{'; '.join(damaged)}. Continuing from {path}", stacklevel=4)
             return found
         if damaged:
-            raise BadFile(f"no checkpoint in {self.folder} is whole: {'; '.join(damaged)}")
+            raise BadFile(f"no checkpoint in {self.folder} is intact: {'; '.join(damaged)}")
         return None
 
     def _write(self, state: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -112,7 +114,7 @@ class CheckpointStore:
         own = [each for each in paths if each not in self._older]
         for old in [*own, path][: -self._keep]:
             old.unlink(missing_ok=True)
-        if state["epoch"]:  # what an earlier training left stays until this one has something to show
+        if state["epoch"]:  # checkpoints of an earlier training stay until this training has finished an epoch
             for old in self._older:
                 old.unlink(missing_ok=True)
             self._older = []
@@ -125,7 +127,7 @@ class CheckpointStore:
 
 
 def check_intervals(every_batches: int | None, every_minutes: float | None, keep: int) -> None:
-    """Check how often checkpoints are saved, and how many stay.
+    """Check the interval of checkpoints, and the number to keep.
 
     Raises
     ------
@@ -146,7 +148,7 @@ def check_intervals(every_batches: int | None, every_minutes: float | None, keep
 
 def _refuse_unless_finite(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     if name := not_finite(arrays):
-        raise BadFile(f"{path} is of no use: {name} has values that are NaN or infinite")
+        raise BadFile(f"{path} cannot be used: {name} has values that are NaN or infinite")
 
 
 def _number(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The classes that the command line learns: from labels of every kind, or refused with what the data has."""
+"""Derive the classes for the command line from labels of any kind, or raise with a description of the data."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bitesize.sources.open import WHOLE_NUMBERS
 from bitesize.sources.with_fields import WithFields
 from bitesize.spec import Encoded, Field
 
-# What choices say of labels that are whole numbers.
+# Text of choices about labels that are whole numbers.
 _WHOLE = "different whole numbers"
-# More different whole numbers than this, in more than half of the rows, are a quantity.
+# More distinct whole numbers than this, in more than half of the rows, are a quantity.
 _MOST_CLASSES = 20
 
 
@@ -25,16 +25,16 @@ def with_classes(source: Source, labels: str | None, where: str) -> Source:
     Parameters
     ----------
     source
-        As `open_to_train` opens it.
+        Result of `open_to_train`.
     labels
-        The setting ``--labels``, for messages.
+        The option ``--labels``, for messages.
     where
         Name of the data, for messages.
 
     Raises
     ------
     BadSetting
-        If there are no labels, or they are no classes: targets, masks, several a row, or a quantity.
+        If there are no labels, or they are not classes: targets, masks, several per row, or a quantity.
     """
     what = source.spec.get("y")
     if what is None and source.labels is None:
@@ -42,7 +42,7 @@ def with_classes(source: Source, labels: str | None, where: str) -> Source:
     shown = f"the labels of {where}" if labels is None else f"labels={labels} of {where}"
     if isinstance(what, Encoded) or (what is not None and (what.mask or what.shape not in ((), (1,)))):
         raise BadSetting(
-            f"bitesize train learns one class a row, and the labels of {where} are {what}: other tasks are trained in Python"
+            f"bitesize train learns one class per row, but the labels of {where} are {what}: use Python to train other tasks"
         )
     if source.labels is None:
         assert isinstance(what, Field)
@@ -52,13 +52,13 @@ def with_classes(source: Source, labels: str | None, where: str) -> Source:
 
 
 def _numbered(source: Source, what: Field, shown: str) -> Source:
-    """Take whole floats, and columns of shape (n, 1), as class numbers."""
+    """Convert whole floats, and columns of shape (n, 1), to class numbers."""
     values = _all_labels(source, what).reshape(-1)
     if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
         odd = values[~np.isfinite(values) | (values != np.floor(values))][0]
         if np.isfinite(odd):
-            raise BadSetting(f"{shown} are numbers such as {odd:g}: the command line learns classes, not quantities")
-        raise BadSetting(f"{shown} have values that are {odd:g}: fill them, or leave those rows out")
+            raise BadSetting(f"{shown} are numbers such as {odd:g}, but the command line learns classes, not quantities")
+        raise BadSetting(f"{shown} have values that are {odd:g}: replace them, or remove those rows")
     numbers, places = np.unique(values.astype(np.int64), return_inverse=True)
     names = tuple(map(str, numbers.tolist()))
     taken = WithFields(source, {"y": places.astype(np.int64).reshape(-1)}, names, "y")
@@ -79,44 +79,44 @@ def _all_labels(source: Source, what: Field) -> Any:
 
 
 def _refuse_quantity(source: Source, shown: str) -> None:
-    """Raise if classes are whole numbers of which nearly every row has its own."""
+    """Raise if classes are whole numbers, and nearly every row has a different one."""
     classes, labels = source.classes, source.labels
     assert labels is not None
     if classes is None:
-        raise BadSetting(f"{shown} have too many different numbers to be classes")
+        raise BadSetting(f"{shown} have too many distinct numbers to be classes")
     if not any(_WHOLE in choice.chosen and "classes" in choice.chosen for choice in source.choices):
         return
     distinct = len(np.unique(labels))
     if distinct > _MOST_CLASSES and distinct > len(labels) / 2:
         raise BadSetting(
-            f"{shown} have {distinct:,} different whole numbers in {len(labels):,} rows: that is a number to predict, not a "
+            f"{shown} have {distinct:,} distinct whole numbers in {len(labels):,} rows: that is a quantity to predict, not a "
             "class; the command line learns classes"
         )
 
 
 def _no_classes(source: Source, where: str) -> str:
-    """Write what the data has instead of classes, and the setting that chooses."""
+    """Return a message with the contents of the data, and the setting that chooses the labels."""
     left = "; ".join(f"left out: {count:,} {why}" for why, count in source.left_out.items())
     columns = [name for name in source.column_names if name not in ("x", "y", source.weight_name)]
     if source.feature_names:
         columns = list(dict.fromkeys([*columns, *source.feature_names]))
     if columns:
         names = ", ".join(columns[:30]) + (", ..." if len(columns) > 30 else "")
-        return f"{where} has no column that is known to be labels. It has {names}: say labels=NAME" + (
+        return f"{where} has no column recognized as labels. Its columns are {names}: choose one with labels=NAME" + (
             f" ({left})" if left else ""
         )
     if source.path(0) is not None:
         advice = (
-            "put the files of each class in a folder of its own, or name them in a CSV with the columns path and label "
+            "put the files of each class in a separate folder, or list them in a CSV with the columns path and label "
             "(labels=labels.csv)"
         )
     else:
-        advice = "it has the field x alone. Labels are found under y or label, or by labels=NAME"
+        advice = "its only field is x. Labels are found in a field y or label, or by labels=NAME"
     return f"{where} has no classes" + (f" ({left})" if left else "") + f": {advice}"
 
 
 def largest_class(source: Source | None, classes: tuple[str, ...]) -> dict[str, Any] | None:
-    """Return the largest class of validation data, as ``class`` and ``share``: the accuracy of always answering with it."""
+    """Return the largest class of validation data, as ``class`` and ``share``: the accuracy of always predicting it."""
     if source is None or source.labels is None or not len(source):
         return None
     counts = np.bincount(source.labels, minlength=len(classes))
@@ -124,19 +124,19 @@ def largest_class(source: Source | None, classes: tuple[str, ...]) -> dict[str, 
 
 
 def match_classes(source: Source, classes: tuple[str, ...], where: str) -> Source:
-    """Number the classes of a source as a run numbers them, by name.
+    """Map the classes of a source, by name, to the class numbers of a run.
 
     Raises
     ------
     BadSetting
-        If it has no classes, or one that the run does not know.
+        If the source has no classes, or a class that is unknown to the run.
     """
     if source.classes is None:
         raise BadSetting(_no_classes(source, where))
     unknown = [name for name in source.classes if name not in classes]
     if unknown:
         known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-        raise BadSetting(f"{where}: class {unknown[0]!r} is unknown to this model, which knows {known}")
+        raise BadSetting(f"{where}: class {unknown[0]!r} is unknown to this model; its classes are {known}")
     choices = source.choices
     matched = source.renumber(classes)
     matched.choices = choices

@@ -1,4 +1,4 @@
-"""The model cnn: a residual convnet of about 0.4 million parameters, of layers that are cheap on a CPU where images are large."""
+"""The model cnn: a residual convnet of about 0.4 million parameters, with layers that are cheap on a CPU for large images."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from bitesize.training.image_shape import Shape, as_image
 
-# Sides from which on the first layers may average: in smaller images that loses what textures are told apart by (measured on
-# pictures of 64 x 64 pixels: a validation accuracy of 0.84 instead of 0.95 after as many steps).
+# Smallest side at which the first layers may average: in smaller images that loses texture (measured on
+# pictures of 64 x 64 pixels: a validation accuracy of 0.84 instead of 0.95 after the same number of steps).
 _LARGE = 96
 
 
@@ -22,7 +22,7 @@ def build_cnn(keras: Any, shape: Shape, classes: int) -> Any:
     keras
         The module.
     shape
-        Of one row: (height, width, channels), or (height, width) of gray images.
+        Shape of one row: (height, width, channels), or (height, width) for gray images.
     classes
         Number of classes.
     """
@@ -40,7 +40,7 @@ def build_cnn(keras: Any, shape: Shape, classes: int) -> Any:
 def _averaged(layers: Any, x: Any) -> Any:
     """Halve the sides by averages, after a first convolution whose windows do not overlap.
 
-    JAX takes twice as long for a strided convolution with overlapping windows, most of it on the way back.
+    JAX takes twice as long for a strided convolution with overlapping windows, mostly in the backward pass.
     """
     x = _convolution(layers, x, 24, 2, strides=2)
     for width in (48, 96, 144):

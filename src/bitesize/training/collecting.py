@@ -1,4 +1,4 @@
-"""From whatever a user gives for prediction to parts in that order: see `bitesize.training.given`."""
+"""Convert the user's input for prediction to parts in the same order: see `bitesize.training.given`."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from bitesize.training.given import Given, Objects, OneEach, Rows
 from bitesize.training.pictures import is_pillow
 
 _TEXT = (str, bytes, os.PathLike)
-# Settings of `bitesize.open` that say what data is, and not only how images are decoded.
+# Settings of `bitesize.open` that define the data, and not only how images are decoded.
 _LAYOUT = ("fields", "weights", "tag_delimiter", "file_is_row")
 _LISTS = (".txt", ".lst", ".json")
-# Layouts of which all files are predicted: also those that a table leaves out, such as the predictions of last time.
+# Layouts of which all files are predicted, also those not listed in a table, such as earlier predictions.
 _LOOSE = ("a folder of files", "a table beside its files")
 _SHOWN = 5
 
@@ -47,36 +47,36 @@ def collect(
     labels: str | None = None,
     split: str | None = None,
 ) -> Given:
-    """Find out what is to be predicted, and in which order; files are listed and not opened, but for headers of `.npy` files.
+    """Collect the rows to predict, in order; files are listed but not opened, except for headers of `.npy` files.
 
     Parameters
     ----------
     config
-        The run's.
+        Config of the run.
     data
         A path, a glob, a folder or a list of them; an array, one row or a batch, or a list of rows; an image of Pillow or a list of
-        them; a `Source`, or whatever else `bitesize.open` takes.
+        them; a `Source`, or any other argument of `bitesize.open`.
     opening
-        Settings of `bitesize.open` that go before those of the run.
+        Settings of `bitesize.open` that override those of the run.
     labels, split
-        As `open_to_train` takes them, labels as text.
+        As for `open_to_train`, labels as text.
 
     Raises
     ------
     NotFound
-        If a file does not exist: all that are missing are named.
+        If files do not exist; all of them are named.
     BitesizeError
         As `bitesize.open`.
     """
     collector = _Collector(config, dict(opening or {}), labels, split)
     collector.add(data)
     if not len(collector.given):
-        raise BadSetting("nothing is given to predict")
+        raise BadSetting("there is nothing to predict: no files or rows are given")
     return collector.given
 
 
 class _Collector:
-    """Gathers parts."""
+    """Collector of parts."""
 
     def __init__(self, config: Mapping[str, Any], opening: dict[str, Any], labels: str | None, split: str | None) -> None:
         self.given = Given()
@@ -84,9 +84,9 @@ class _Collector:
         self._shape = tuple(config["input_shape"])
         self._mode = opening.get("mode") or image_mode(config)
         self._orient = opening.get("orient", config["settings"].get("orient", True))
-        # Whether the user has said what the data is: then it is not looked at file by file.
+        # Whether the user has defined the layout of the data: then it is not inspected file by file.
         self._said = labels is not None or split is not None or any(name in opening for name in _LAYOUT)
-        self._files: list[Any] = []  # that are one row each, and come next
+        self._files: list[Any] = []  # files of one row each, to be added next
 
     def add(self, data: Any) -> None:
         """Add data of any kind."""
@@ -103,7 +103,7 @@ class _Collector:
             self._paths(data)
         elif isinstance(data, list | tuple) and any(is_pillow(each) for each in data):
             if not all(map(is_pillow, data)):
-                raise BadSetting("a list must hold images of Pillow alone, paths alone or arrays alone")
+                raise BadSetting("a list must contain only images of Pillow, only paths or only arrays")
             self.given.parts.append(Objects(data, self._mode))
         else:
             self._objects(plain_data(data))
@@ -128,14 +128,14 @@ class _Collector:
             self._rows(open_for_run(self._config, data, self._opening, labeled=False))
 
     def _array(self, data: Any) -> None:
-        """Take an array as one row where it has the shape of one, else as a batch."""
+        """Add an array: one row if it has the shape of a row, else a batch."""
         shape = tuple(data.shape)
         if is_row(shape, self._shape):
             data = data[None]
             alike = "the shape of the run's rows" if shape == self._shape else "an image's shape, as the run's rows have"
             self.given.said.append(f"x: the array is one row: {shape} is {alike}")
         elif hint := channels_first(shape, self._shape):
-            raise BadSetting(f"the run was trained on rows of shape {self._shape}, and the array has {shape}{hint}")
+            raise BadSetting(f"the run was trained on rows of shape {self._shape}, but the array has {shape}{hint}")
         self._rows(open_to_train(data, False))
 
     # --- files and folders -------------------------------------------------------------------------------------------
@@ -152,19 +152,19 @@ class _Collector:
             if len(missing) == 1 and len(texts) == 1:
                 raise missing[0][1]
             named_paths = ", ".join(shown(text) for text, _ in missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-            raise NotFound(f"{len(missing)} of {len(texts)} paths that are given do not exist: {named_paths}")
+            raise NotFound(f"{len(missing)} of {len(texts)} paths do not exist: {named_paths}")
         for files in found:
             for path in files:
                 self._path(path)
         self._flush()
 
     def _matching(self, path: str) -> list[str]:
-        """Return the files that a pattern matches; a path that exists, or is for `bitesize.open` to judge, stays.
+        """Return the files that match a pattern; return a path unchanged if it exists, or if `bitesize.open` must check it.
 
         Raises
         ------
         NotFound
-            If there is no such file.
+            If the path does not exist.
         """
         if "://" in path or os.path.exists(path.partition("::")[0]):
             return [path]
@@ -184,7 +184,7 @@ class _Collector:
         suffix = os.path.splitext(path)[1].lower()
         if suffix == ".npy":
             self._npy(path)
-        elif suffix in _LISTS:  # of paths, or a text like any other
+        elif suffix in _LISTS:  # a glob of paths, or plain text
             try:
                 source = open_for_run(self._config, path, self._opening, labeled=False)
             except BitesizeError:
@@ -198,7 +198,7 @@ class _Collector:
             self._source(path)
 
     def _npy(self, path: str) -> None:
-        """Take a file of the shape of a row, or that cannot be read, as one row, and others as many."""
+        """Add a file: one row if it has the shape of a row or cannot be read, else many rows."""
         encoded = os.fsencode(path)
         try:
             shape = with_file(encoded, partial(read_header, path=encoded)).shape
@@ -215,7 +215,7 @@ class _Collector:
                 self.given.said.append(line)
 
     def _folder(self, path: str) -> None:
-        """Take all files of a folder of files, also those that cannot be read; else what its layout says."""
+        """Add a folder: all of its files, also those that cannot be read, or its rows if it has another layout."""
         self._flush()
         try:
             source = self._opened(path)
@@ -257,14 +257,14 @@ class _Collector:
 
 
 def _is_of_files(source: Source) -> bool:
-    """Return whether rows are the images or `.npy` files of a folder, by themselves or in class folders."""
+    """Return whether rows are the images or `.npy` files of a folder, with or without class folders."""
     first = source.path(0)
     loose = source.layout in _LOOSE and first is not None
     return loose and (isinstance(source.spec["x"], Encoded) or first.lower().endswith(b".npy"))  # type: ignore[union-attr]
 
 
 def _has_rows(names: Names) -> bool:
-    """Return whether some of the files are images or `.npy` files by their names."""
+    """Return whether any file is an image or a `.npy` file by its name."""
     ends = (b".npy", *map(os.fsencode, SUFFIXES))
     return any(names.path(i).lower().endswith(ends) for i in range(len(names)))
 
@@ -276,5 +276,5 @@ def _array_of(data: Sequence[Any]) -> Any:
     except ValueError as error:  # rows of several lengths
         raise BadSetting(f"the rows of a list must have one shape: {error}") from error
     if array.dtype.kind not in "biuf":
-        raise BadSetting(f"paths, arrays, images or numbers are needed to predict, not {data!r:.80}")
+        raise BadSetting(f"data to predict must be paths, arrays, images or numbers, not {data!r:.80}")
     return array

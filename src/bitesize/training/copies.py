@@ -1,4 +1,4 @@
-"""Copies of the same files in another folder: found by their names and sizes, and by what a sample of them holds."""
+"""Detect copies of files in another folder by names and sizes, and by the contents of a sample."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from bitesize.sources.base import Source
 
-# Rows whose names and sizes are compared, and of those that are alike, how many files are read, and how much of each.
+# Number of rows whose names and sizes are compared; number of matching files that are read, and bytes read of each.
 _COMPARED, _READ, _START = 256, 8, 1 << 20
 
 
 def copied_rows(train: Source, val: Source) -> int:
-    """Estimate how many rows of a source of files are copies of another's; 0 where a sample of files differs.
+    """Estimate how many rows of one source of files are copies of rows of another; 0 if a sample of files differs.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def copied_rows(train: Source, val: Source) -> int:
 
 
 def _name(source: Source, row: int) -> bytes:
-    """Return the path of a row's file below the folder that all of them are in; of a list of files, with the folder it is in."""
+    """Return the path of a row's file below the common folder; for a list of files, with its parent folder."""
     path, root = source.path(row), source.paths_root
     assert path is not None
     folder, name = os.path.split(path)
@@ -43,7 +43,7 @@ def _name(source: Source, row: int) -> bytes:
 
 
 def _size(path: bytes) -> int | None:
-    """Return the size of a file; None where it is gone: the loader says so when the row is due."""
+    """Return the size of a file, or None if it is missing: the loader raises when it reads the row."""
     try:
         return os.stat(path).st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""Training and validation data of a run: opened, split, and agreed on their classes."""
+"""Open and split training and validation data of a run, and match their classes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from bitesize.training.classes import match_classes, with_classes
 from bitesize.training.copies import copied_rows
 from bitesize.training.settings import TrainSettings, parse_labels
 
-# Rows of validation data whose contents are compared with those of training data, where rows have no paths.
+# Number of validation rows whose contents are compared with training data, if rows have no paths.
 _COMPARED = 256
 _NO_LABELS = (
-    "--labels none takes the data without labels, and {} needs the class of each row: leave it out, or name the labels"
+    "--labels none opens the data without labels, but {} needs the class of each row: drop the option, or name the labels"
 )
 # Training data of fixed size is read to compare it with validation data up to this many bytes.
 _MOST_READ = 1 << 30
@@ -34,15 +34,15 @@ _MOST_READ = 1 << 30
 
 @dataclass
 class RunData:
-    """The data of a run.
+    """Data of a run.
 
     Attributes
     ----------
     train, val : Source
-        ``val`` is None where nothing is validated on.
+        Training and validation data; ``val`` is None without validation.
     classes : tuple of str
     warnings : list of str
-        What is probably not meant, such as rows that are in both.
+        Probable mistakes, such as rows that are in both sources.
     """
 
     train: Source
@@ -52,17 +52,17 @@ class RunData:
 
 
 def open_data(settings: TrainSettings) -> RunData:
-    """Open training and validation data and agree on their classes.
+    """Open training and validation data and match their classes.
 
     Raises
     ------
     BadSetting
-        If there are fewer than two classes, or validation data has others.
+        If there are fewer than two classes, or validation data has other classes.
     """
     labels = parse_labels(settings.labels)
     if labels is False:
         raise BadSetting(_NO_LABELS.format("training"))
-    parts: Mapping[str, str] = {}  # part of the data to its name there
+    parts: Mapping[str, str] = {}  # role of a split to its name in the data
     try:
         source = open_to_train(settings.data, labels, settings.split, **settings.opening)
     except InParts as error:
@@ -77,13 +77,13 @@ def open_data(settings: TrainSettings) -> RunData:
     classes = source.classes
     assert classes is not None
     if len(classes) < 2:
-        raise BadSetting(f"{settings.data} has one class only ({classes[0]}): a classifier needs two")
+        raise BadSetting(f"{settings.data} has only one class ({classes[0]}): a classifier needs at least two")
     source = _checked_weights(source)
     if settings.val is not None:
         return _with_own_validation(settings, source, classes)
     if "val" in parts and not settings.folds:
         held = open_like(settings, settings.data, settings.labels, parts["val"], source.feature_names)
-        val = match_classes(held, classes, f"the part {parts['val']!r} of {settings.data}")
+        val = match_classes(held, classes, f"the split {parts['val']!r} of {settings.data}")
         return RunData(source, val, classes, _overlap(source, val))
     return _split(settings, source, classes)
 
@@ -91,14 +91,14 @@ def open_data(settings: TrainSettings) -> RunData:
 def open_like(
     settings: TrainSettings, data: Any, labels: str | None, split: str | None, features: tuple[str, ...] | None
 ) -> Source:
-    """Open other data as a run's training data was opened, with the same feature columns in the same order.
+    """Open other data with the settings of a run's training data, with the same feature columns in the same order.
 
     Parameters
     ----------
     settings
-        Of the run.
+        Settings of the run.
     data, labels, split
-        The data at hand, as `open_to_train` takes them; labels as text.
+        The other data, as for `open_to_train`; labels as text.
     features
         `Source.feature_names` of the training data.
 
@@ -111,7 +111,7 @@ def open_like(
 
 
 def named(data: Any) -> str:
-    """Name data for messages: its path, where it has one."""
+    """Return a name of data for messages: its path, if it has one."""
     return os.fspath(data) if isinstance(data, str | os.PathLike) else "the data"
 
 
@@ -121,17 +121,17 @@ def with_features(source: Source, features: tuple[str, ...] | None, where: str) 
     Raises
     ------
     BadSetting
-        If it lacks one of them.
+        If a column is missing.
     """
     there = source.feature_names
     if features is None or there == features:
         return source
     if there is None:
-        return source  # an array without names: its shape is all that can be compared
+        return source  # an array without names: only its shape can be compared
     missing = [name for name in features if name not in there]
     if missing:
         raise BadSetting(
-            f"{where} has no column {missing[0]!r}, which the run was trained on: its columns of numbers are {', '.join(there)}"
+            f"{where} has no column {missing[0]!r}, which the run was trained on. Its numeric columns are {', '.join(there)}"
         )
     taken = SelectedFeatures(source, features)
     order = "in the order" if len(there) == len(features) else "those"
@@ -148,23 +148,23 @@ def open_for_run(
     split: str | None = None,
     labeled: bool,
 ) -> Source:
-    """Open data as a finished run's training data was opened, for evaluation or prediction.
+    """Open data for evaluation or prediction, with the settings of a finished run's training data.
 
     Parameters
     ----------
     config
-        The run's.
+        Config of the run.
     data, labels, split
-        As `open_to_train` takes them, labels as text. Labels that are not given are looked for in the column that the run had them from.
+        As for `open_to_train`, labels as text. If labels are not given, they are read from the run's label column.
     given
-        Settings of `bitesize.open` that go before those of the run.
+        Settings of `bitesize.open` that override those of the run.
     labeled
         Whether labels are needed.
 
     Raises
     ------
     BitesizeError
-        As `open_to_train`; or if the data has no such labels or feature columns.
+        As `open_to_train`; or if the labels or feature columns are missing in the data.
     """
     if labeled and parse_labels(labels) is False:
         raise BadSetting(_NO_LABELS.format("evaluation"))
@@ -183,7 +183,7 @@ def open_for_run(
             source = open_like(settings, data, column, split, features)
         except InParts:
             raise
-        except (BadSetting, NotFound):  # other data than a table with that column, such as folders named as the classes
+        except (BadSetting, NotFound):  # other data than a table with that column, such as folders named after the classes
             source = open_like(settings, data, None, split, features)
     if not labeled:
         return _as_one_row(settings, source, data, tuple(config["input_shape"]))
@@ -191,7 +191,7 @@ def open_for_run(
 
 
 def _as_one_row(settings: TrainSettings, source: Source, data: Any, expected: tuple[int, ...]) -> Source:
-    """Open one file of arrays again, as one row, where it has the shape of a run's rows and not of many of them."""
+    """Open one file of arrays again, as one row, if it has the shape of one of the run's rows, and not of several."""
     what = source.spec["x"]
     if settings.file_is_row is not None or not isinstance(what, Field) or not named(data).endswith((".npy", ".npz")):
         return source
@@ -205,7 +205,7 @@ def _as_one_row(settings: TrainSettings, source: Source, data: Any, expected: tu
 
 
 def _column_of_labels(settings: TrainSettings) -> str | None:
-    """Return the column or field that a run had its labels from; None where they were a file of their own, or folders."""
+    """Return the column or field of a run's labels, or None if the labels were a separate file or folders."""
     labels = settings.labels
     return None if labels is None or os.path.splitext(labels)[1] or os.path.exists(labels) else labels
 
@@ -217,21 +217,21 @@ def _without_labels(names: Any, column: str | None) -> Any:
 
 
 def check_alike(train: Source, val: Source) -> None:
-    """Refuse validation data whose rows the model could not take; numbers may be stored in another dtype.
+    """Raise for validation data whose rows do not fit the model; numbers may have another dtype.
 
     Raises
     ------
     BadSetting
-        If rows are of another shape, or images of another mode.
+        If rows have another shape, or images another mode.
     """
     mine, other = train.spec["x"], val.spec["x"]
     alike = mine.shape == other.shape if isinstance(mine, Field) and isinstance(other, Field) else mine == other
     if not alike:
-        raise BadSetting(f"validation data holds {other}, and training data {mine}")
+        raise BadSetting(f"validation data has {other}, but training data has {mine}")
 
 
 def _with_own_validation(settings: TrainSettings, source: Source, classes: tuple[str, ...]) -> RunData:
-    """Open the data that --val names: a table or folder like the training data."""
+    """Open the data of --val: a table or folder like the training data."""
     assert settings.val is not None
     column = _column_of_labels(settings)
     try:
@@ -258,7 +258,7 @@ def _split(settings: TrainSettings, source: Source, classes: tuple[str, ...]) ->
 
 
 def _overlap(train: Source, val: Source) -> list[str]:
-    """Say how many validation rows are training rows: by their paths, or by what a sample of them holds."""
+    """Return a warning with the number of validation rows that are training rows, by path or by contents of a sample."""
     shared, compared = _shared_paths(train, val)
     exact = compared > 0
     if not exact:
@@ -266,21 +266,21 @@ def _overlap(train: Source, val: Source) -> list[str]:
     if not shared and exact and (alike := copied_rows(train, val)):
         are = "is a copy of a training row's" if alike == 1 else "are copies of training rows'"
         line = (
-            f"the files of {alike:,} of {len(val):,} validation rows {are}, by name, size and a sample of what they hold: validation "
-            "measures what was learned by heart. Give other data with --val, or use --val-split"
+            f"the files of {alike:,} of {len(val):,} validation rows {are}, by name, size and a sample of their contents: validation "
+            "then measures memorization. Use other data with --val, or use --val-split"
         )
         return [line]
     if not shared:
         return []
     of = f"{shared:,} of {compared:,} validation rows" + ("" if exact and compared == len(val) else " that were compared")
     are = "is a training row" if shared == 1 else "are training rows"
-    return [f"{of} {are}: validation measures what was learned by heart. Give other data with --val, or use --val-split"]
+    return [f"{of} {are}: validation then measures memorization. Use other data with --val, or use --val-split"]
 
 
 def _shared_paths(train: Source, val: Source) -> tuple[int, int]:
     if train.path(0) is None or val.path(0) is None:
         return 0, 0
-    folders: dict[bytes, bytes] = {}  # asking the system once a folder, not once a file
+    folders: dict[bytes, bytes] = {}  # one system call per folder, not per file
 
     def real(path: bytes) -> bytes:
         """Return a path without links."""
@@ -295,7 +295,7 @@ def _shared_paths(train: Source, val: Source) -> tuple[int, int]:
 
 
 def _shared_contents(train: Source, val: Source) -> tuple[int, int]:
-    """Compare rows of fixed size by their bytes, where there are few enough to be read for that."""
+    """Compare rows of fixed size by their bytes, if there are few enough to read them."""
     what = train.spec["x"]
     if not isinstance(what, Field) or what != val.spec["x"] or len(train) * what.nbytes > _MOST_READ:
         return 0, 0
@@ -306,27 +306,27 @@ def _shared_contents(train: Source, val: Source) -> tuple[int, int]:
 
 
 def _hashes(source: Source, what: Field, rows: NDArray[np.int64]) -> Iterator[bytes]:
-    """Hash the rows that can be read, a piece of about a megabyte at a time."""
+    """Hash the rows that can be read, about a megabyte at a time."""
     step = max(1, (1 << 20) // max(1, what.nbytes))
     for start in range(0, len(rows), step):
         values = np.empty((len(rows[start : start + step]), *what.shape), what.dtype)
         try:
             source.read(rows[start : start + step], {"x": values})
         except BadRows:
-            continue  # the loader names it when the row is due
+            continue  # the loader raises when it reads the row
         for row in values:
             yield xxhash.xxh3_128_digest(np.ascontiguousarray(row).tobytes())
 
 
 def _checked_weights(source: Source) -> Source:
-    """Raise unless sample weights are at least 0; say that they are used."""
+    """Raise unless sample weights are at least 0; return a line that they are used."""
     name = source.weight_name
     if name is None or name not in source.spec:
         return source
     weights = source.column(name)
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise BadSetting(
-            f"the sample weights {name!r} must be numbers of at least 0, and some above: they are {weights.min():g} ..."
+            f"the sample weights {name!r} must be at least 0, and some must be above 0: they are {weights.min():g} ..."
         )
     choice = Choice(f"sample weights: the column {name!r}, {weights.min():g} to {weights.max():g}", "weights=")
     if not any(each.setting.startswith("weights") for each in source.choices):

@@ -1,4 +1,4 @@
-"""In which settings a command differs from the run in a folder."""
+"""Find the settings in which a command differs from the run in a folder."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bitesize.training.record import fingerprints
 from bitesize.training.settings import TrainSettings
 from bitesize.training.user_model import is_file
 
-# What may be another when a run is continued: none of it changes what is learned of rows that can be read.
+# Settings that may change when a run is resumed: they do not change what is learned from readable rows.
 FREE = frozenset(("memory", "checkpoint_every", "on_error", "max_bad", "fold"))
-# What names files: these may have moved.
+# Settings with file names: files may have moved.
 _PATHS = frozenset(("data", "labels", "val", "weights", "model"))
-# What is chosen by the data or the model where it is not given; runs of schema 1 note only what was chosen.
+# Settings chosen by the data or the model if not given; runs of schema 1 record only the chosen value.
 CHOSEN = {
     "model": "auto",
     "batch_size": "auto",
@@ -30,14 +30,14 @@ _DEFAULTS = {each.name: None if each.default is MISSING else each.default for ea
 
 @dataclass(frozen=True)
 class Difference:
-    """A setting that a command has, and a run has otherwise.
+    """A setting with different values in a command and a run.
 
     Parameters
     ----------
     name
-        Of the setting.
+        Name of the setting.
     old, new
-        Its values in the run, and in the command.
+        Values in the run and in the command.
     """
 
     name: str
@@ -51,19 +51,19 @@ class Difference:
 
 
 def option_of(name: str) -> str:
-    """Return the option of the command line that sets a setting."""
+    """Return the command-line option of a setting."""
     return "DATA" if name == "data" else "--" + name.replace("_", "-")
 
 
 def differences(saved: Mapping[str, Any], settings: TrainSettings) -> list[Difference]:
-    """Compare all settings of a command, defaults included, with those that a run was started with.
+    """Compare all settings of a command, including defaults, with those at the start of a run.
 
     Parameters
     ----------
     saved
-        What the run has noted: its config, or ``extra`` of a checkpoint.
+        Record of the run: its config, or ``extra`` of a checkpoint.
     settings
-        As the command has them, before anything is chosen by the data.
+        Settings of the command, before any choice by the data.
     """
     found = []
     given, used = saved.get("given"), TrainSettings.from_dict(saved["settings"]).as_dict()
@@ -73,14 +73,14 @@ def differences(saved: Mapping[str, Any], settings: TrainSettings) -> list[Diffe
         new = getattr(settings, name)
         old = used.get(name, _DEFAULTS[name]) if given is None else given.get(name, _DEFAULTS[name])
         chosen = given is None and name in CHOSEN and new == CHOSEN[name]
-        longer = name == "epochs" and new == used["epochs"]  # it was trained longer than it was to be at first
+        longer = name == "epochs" and new == used["epochs"]  # it was trained longer than planned at its start
         if not (chosen or longer) and not _same(name, old, new, saved.get("folder", ".")):
             found.append(Difference(name, used["epochs"] if name == "epochs" else old, new))
     return found
 
 
 def differences_of_given(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[Difference]:
-    """Compare only settings that a command gives with those of a run, as they were given or chosen."""
+    """Compare only the settings that a command gives with those of a run, given or chosen."""
     found = []
     used = TrainSettings.from_dict(saved["settings"]).as_dict()
     for name, new in given.items():
@@ -94,7 +94,7 @@ def differences_of_given(saved: Mapping[str, Any], given: Mapping[str, Any]) -> 
 
 
 def differences_of_data(saved: Mapping[str, Any], settings: TrainSettings) -> list[Difference]:
-    """Compare the data that a command names with those that a run was started with, by their fingerprints: the data are opened.
+    """Compare the data of a command with the data at the start of a run, by fingerprints; this opens the data.
 
     Raises
     ------
@@ -108,15 +108,15 @@ def differences_of_data(saved: Mapping[str, Any], settings: TrainSettings) -> li
         if source is None or old.get(part) in (None, source.fingerprint()):
             continue
         rows = saved.get("split", {}).get(part)
-        counts = "" if rows in (None, len(source)) else f": {rows:,} rows were in {part}, and {len(source):,} are"
-        found.append(Difference(name, None, f"has other files, labels or shapes than when the run was started{counts}"))
+        counts = "" if rows in (None, len(source)) else f": {part} had {rows:,} rows and now has {len(source):,}"
+        found.append(Difference(name, None, f"has other files, labels or shapes than at the start of the run{counts}"))
     if not found and old.get("classes") not in (None, fingerprints(data.train, data.val, data.classes)["classes"]):
-        found.append(Difference("DATA", None, "has classes of other names than when the run was started"))
+        found.append(Difference("DATA", None, "has other class names than at the start of the run"))
     return found
 
 
 def absolute(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with the paths among them as they are found from everywhere."""
+    """Return settings with absolute paths."""
     return {
         name: os.path.abspath(value) if name in _PATHS and isinstance(value, str) and _is_path(name, value) else value
         for name, value in given.items()
@@ -124,7 +124,7 @@ def absolute(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def found_path(name: str, path: str | None, folder: str) -> str | None:
-    """Return a path as it is found from here: as it was given, or from where the run was started."""
+    """Return a path as found from the current directory: as given, or relative to the folder in which the run was started."""
     if path is None or os.path.isabs(path) or not _is_path(name, path):
         return path
     there = os.path.join(folder, path)
@@ -143,12 +143,12 @@ def _same(name: str, old: Any, new: Any, folder: str) -> bool:
         return True
     if name == "data":
         return True  # its fingerprint is compared
-    # Only moved: it is here, under the same name, and no longer there.
+    # Only moved: the name exists here, and no longer at the old location.
     return os.path.exists(now) and not os.path.exists(before) and os.path.basename(before) == os.path.basename(now)
 
 
 def _is_path(name: str, value: str) -> bool:
-    """Return whether a setting is meant as a path: labels may be columns, and models have names."""
+    """Return whether a setting is a path: labels may be columns, and models have names."""
     if name == "model":
         return is_file(value) or value.endswith(".keras")
     if name == "weights":

@@ -1,4 +1,4 @@
-"""Early stopping that does not end a phase in which pretrained weights are frozen."""
+"""Early stopping that does not end the phase with frozen pretrained weights."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from bitesize.training.backend import load_keras
 
 
 def early_stopping(patience: int, frozen: int = 0) -> Any:
-    """Make Keras's callback: stop after epochs without a lower validation loss, and put the best weights back.
+    """Return Keras's callback that stops after epochs without a lower validation loss, and restores the best weights.
 
     Parameters
     ----------
     patience
-        Number of such epochs.
+        Number of epochs without a lower validation loss.
     frozen
-        Epochs at the start that do not count: they train the head of a pretrained model only, and tuning comes after them.
+        Number of first epochs that do not count: they train only the head of a pretrained model, before tuning.
     """
     keras = load_keras()
 
     class EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc, name-defined]
-        """Counts no epoch of the frozen phase."""
+        """Early stopping that does not count epochs of the frozen phase."""
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            """Count, and keep the best weights of every epoch."""
+            """Count the epoch, and keep the best weights."""
             if epoch < frozen:
-                self.wait = -1  # Keras adds one
+                self.wait = -1  # Keras adds 1
             super().on_epoch_end(epoch, logs)
 
     return EarlyStopping("val_loss", patience=patience, restore_best_weights=True)

@@ -1,4 +1,4 @@
-"""How long training runs where that is left open: the number of epochs follows from steps, patience from epochs."""
+"""Choose the length of training if it is not given: epochs follow from steps, patience from epochs."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from dataclasses import replace
 from bitesize.memory.sizes import counted
 from bitesize.training.settings import TrainSettings
 
-# Steps after which small models on a thousand images stopped to gain. A pretrained model has most of it behind it, and a linear
-# model of scikit-learn has little to learn.
+# Steps after which small models on a thousand images stopped improving. A pretrained model needs fewer, and a linear model of
+# scikit-learn has little to learn.
 _STEPS, _STEPS_SHORT = 1000, 600
-# Below 3 epochs neither a falling learning rate nor a validation loss says much; after 50 the same few rows teach little more.
+# Below 3 epochs, neither a falling learning rate nor a validation loss is meaningful; after 50, the same few rows add little.
 _FEWEST, _MOST = 3, 50
-# The share of all epochs that the validation loss may go without a new low: it is noisy on few rows, and falls late, with the rate.
+# Share of all epochs without a new lowest validation loss: the loss is noisy on few rows, and falls late, with the learning rate.
 _PATIENCE, _LEAST_PATIENCE = 1 / 2, 5
 
 
 def choose_epochs(settings: TrainSettings, batches: int, validates: bool) -> tuple[TrainSettings, list[str]]:
-    """Choose the number of epochs, and after how many of them without progress training stops, where that is left open.
+    """Choose the number of epochs and the patience of early stopping, if they are ``"auto"``.
 
     Parameters
     ----------
     settings
-        Of the run; ``epochs`` and ``early_stopping`` may be ``"auto"``.
+        Settings of the run; ``epochs`` and ``early_stopping`` may be ``"auto"``.
     batches
-        Batches an epoch.
+        Batches per epoch.
     validates
         Whether there is validation data.
 
     Returns
     -------
     settings : TrainSettings
-        With numbers.
+        Settings with numbers.
     said : list of str
         A line for each choice.
     """

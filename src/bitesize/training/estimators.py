@@ -1,4 +1,4 @@
-"""scikit-learn classifiers, trained batch by batch: ``--model sklearn:SGDClassifier``."""
+"""Train scikit-learn classifiers batch by batch: ``--model sklearn:SGDClassifier``."""
 
 from __future__ import annotations
 
@@ -34,50 +34,50 @@ from bitesize.training.settings import TrainSettings, geometry
 from bitesize.training.values import Scaling, adapt_scaling, choose_scaling, measure_values
 
 _PREFIX = "sklearn:"
-# What an estimator sees of an image, unless it is told: as many numbers as a linear model learns from in minutes.
+# Default image size for an estimator: few enough numbers for a linear model to learn from in minutes.
 _IMAGE_SIZE = 32
 
 
-# Classifiers that learn nothing from pixels between 0 and 1: they take categories, and yes or no.
+# Classifiers that learn nothing from pixels between 0 and 1: they take categories, or binary values.
 _OF_OTHER_VALUES = frozenset(("BernoulliNB", "CategoricalNB"))
-# Classifiers that take no values below 0.
+# Classifiers that do not take values below 0.
 _OF_COUNTS = frozenset(("ComplementNB", "MultinomialNB"))
 
 
 def is_estimator(model: str) -> bool:
-    """Whether a model's name is that of a scikit-learn estimator."""
+    """Return whether a model's name is that of a scikit-learn estimator."""
     return model.startswith(_PREFIX)
 
 
 def takes_only_counts(model: str) -> bool:
-    """Whether a model's name is that of an estimator that takes no values below 0."""
+    """Return whether a model's name is that of an estimator that does not take values below 0."""
     return model.removeprefix(_PREFIX) in _OF_COUNTS
 
 
 def build_estimator(name: str, seed: int) -> Any:
-    """Make an unfitted classifier.
+    """Create an unfitted classifier.
 
     Parameters
     ----------
     name
-        ``"sklearn:"`` and the name of a classifier that learns batch by batch and gives probabilities.
+        ``"sklearn:"`` and the name of a classifier with ``partial_fit`` and probabilities.
     seed
-        Its random state, where it has one.
+        Random state of the classifier, if it has one.
 
     Raises
     ------
     MissingPackage
         If scikit-learn is not installed.
     BadSetting
-        If there is no such classifier.
+        If the classifier does not exist, or cannot be used.
     """
     try:
-        import skops.io  # noqa: F401 - which saves it: an hour later would be too late to miss it
+        import skops.io  # noqa: F401 - saves the model: its absence must be found before training
         from sklearn.utils import all_estimators
     except ImportError as error:
         raise MissingPackage(f"--model {name} needs scikit-learn and skops: {pip_install('sklearn', 'skops')}") from error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn's, about what it lists: some is on its way out
+        warnings.simplefilter("ignore")  # warnings of scikit-learn about deprecated names in its list
         known = {one: kind for one, kind in all_estimators("classifier") if hasattr(kind, "partial_fit")}
         made = {one: _made(kind, seed) for one, kind in known.items() if _needs_nothing(kind)}
     fitting = sorted(
@@ -86,9 +86,9 @@ def build_estimator(name: str, seed: int) -> Any:
     short = name.removeprefix(_PREFIX)
     if short not in fitting:
         near = difflib.get_close_matches(short.lower(), [one.lower() for one in fitting], 1, 0.6)
-        meant = next((f"; did you mean {_PREFIX}{one}?" for one in fitting if [one.lower()] == near), ":")
+        meant = next((f"; did you mean {_PREFIX}{one}?" for one in fitting if [one.lower()] == near), ".")
         raise BadSetting(
-            f"unknown model {name!r}{meant} of scikit-learn, those learn batch by batch and give probabilities: {', '.join(fitting)}"
+            f"unknown model {name!r}{meant} Usable classifiers of scikit-learn, with partial_fit and probabilities: {', '.join(fitting)}"
         )
     return made[short]
 
@@ -102,13 +102,13 @@ def _made(kind: type[Any], seed: int) -> Any:
     takes = inspect.signature(kind).parameters
     settings: dict[str, Any] = {"random_state": seed % 2**32} if "random_state" in takes else {}
     if kind.__name__ == "SGDClassifier":
-        settings["loss"] = "log_loss"  # its own default gives no probabilities
+        settings["loss"] = "log_loss"  # its default loss gives no probabilities
     return kind(**settings)
 
 
 @dataclass
 class EstimatorJob:
-    """Everything that training an estimator needs, made and checked before it starts."""
+    """Everything needed to train an estimator, created and checked before training starts."""
 
     settings: TrainSettings
     train: Source
@@ -128,24 +128,24 @@ class EstimatorJob:
 
     @property
     def described(self) -> str:
-        """Name the model, for people."""
-        return f"{self.settings.model} on {int(np.prod(self.loader.spec['x'].shape)):,} numbers a row"
+        """Description of the model."""
+        return f"{self.settings.model} on {int(np.prod(self.loader.spec['x'].shape)):,} numbers per row"
 
     def close(self) -> None:
-        """End the loaders."""
+        """Close the loaders."""
         self.loader.close()
         if self.val_loader is not None:
             self.val_loader.close()
 
 
 def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
-    """Open the data, plan the memory, make the estimator: all that can be refused is refused here."""
+    """Open the data, plan the memory and create the estimator; raise for all errors that can be found before training."""
     default = TrainSettings(settings.data)
     for name in ("checkpoint_every", "weights", "class_weights", "early_stopping", "learning_rate"):
         if getattr(settings, name) != getattr(default, name):
-            raise BadSetting(f"--{name.replace('_', '-')} is for Keras models, and --model is {settings.model}")
+            raise BadSetting(f"--{name.replace('_', '-')} is for Keras models, but --model is {settings.model}")
     if settings.batch_size == "auto":
-        raise BadSetting(f"--batch-size auto is for Keras models, and --model is {settings.model}: give a number")
+        raise BadSetting(f"--batch-size auto is for Keras models, but --model is {settings.model}: use a number")
     model = build_estimator(settings.model, settings.seed)
     data = open_data(settings)
     train, val, classes = data.train, data.val, data.classes
@@ -163,10 +163,12 @@ def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
         val_steps = [*geometry(val, settings.image_size, False), *steps]
         said += [differs] if differs else []
     if train.weight_name is not None and "sample_weight" not in inspect.signature(model.partial_fit).parameters:
-        said.append(f"warning: the sample weights {train.weight_name!r} are not used: {settings.model} takes none")
+        said.append(
+            f"warning: the sample weights {train.weight_name!r} are not used: {settings.model} does not take sample weights"
+        )
 
     def loader(source: Source, *, training: bool) -> Loader:
-        """Make a loader with the settings of the run."""
+        """Create a loader with the settings of the run."""
         assert settings.batch_size != "auto"
         return Loader(
             source,
@@ -210,7 +212,7 @@ def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
 
 
 def _scaling(settings: TrainSettings, train: Source, budget: Budget) -> Scaling:
-    """Choose what is done to values."""
+    """Choose the scaling of values."""
     return choose_scaling(
         train,
         settings.normalize,
@@ -243,7 +245,7 @@ def _config(settings: TrainSettings, loader: Loader, evaluated: list[Any], scali
 
 
 def train_estimator(job: EstimatorJob, watcher: ProgressListener) -> dict[str, Any]:
-    """Train; after each epoch the model and the history are saved. Gives what `training.train.train` does."""
+    """Train, and save the model and the history after each epoch; return the same as `training.loop.train`."""
     watcher.planned(job)
     began = time.perf_counter()
     epochs: list[dict[str, Any]] = []
@@ -263,7 +265,7 @@ def train_estimator(job: EstimatorJob, watcher: ProgressListener) -> dict[str, A
             try:
                 line |= _validated(job)
             except NotFinite as error:
-                if error.rows:  # the epoch is done, and those who validate are to blame
+                if error.rows:  # the epoch is done: the error is in the validation data
                     _save(job, epoch)
                 raise
         _refuse_not_finite(job.model, line)
@@ -300,7 +302,7 @@ def _save(job: EstimatorJob, epoch: int) -> None:
 
 
 def _refuse_not_finite(model: Any, line: dict[str, Any]) -> None:
-    """Raise if an estimator has weights that are NaN, or measures a loss that is not finite."""
+    """Raise if an estimator has NaN weights, or its validation loss is not finite."""
     for name, value in vars(model).items():
         arrays = value if isinstance(value, list) else [value]
         if any(isinstance(each, np.ndarray) and each.dtype.kind == "f" and np.isnan(each).any() for each in arrays):
@@ -310,7 +312,7 @@ def _refuse_not_finite(model: Any, line: dict[str, Any]) -> None:
     loss = line.get("val_loss", 0.0)
     if not np.isfinite(loss):
         raise NotFinite(
-            f"val_loss is {loss:g} after epoch {line['epoch']}: bitesize check looks for NaN in the validation data"
+            f"val_loss is {loss:g} after epoch {line['epoch']}: use bitesize check to find NaN in the validation data"
         )
 
 
@@ -320,7 +322,7 @@ def _validated(job: EstimatorJob) -> dict[str, float]:
     model = EstimatorModel(job.model)
 
     def batches() -> Any:
-        """Give the rows of each batch that are rows, with their labels and probabilities."""
+        """Yield the rows of each batch without padding, with their labels and probabilities."""
         assert job.val_loader is not None
         for batch in job.val_loader:
             real = int((batch.rows >= 0).sum())
@@ -342,23 +344,23 @@ def _bad_rows(job: EstimatorJob) -> list[tuple[Any, ...]]:
 
 
 class EstimatorModel:
-    """A fitted estimator as `Scorer` takes a model."""
+    """Fitted estimator with the interface that `Scorer` needs."""
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
     def predict_on_batch(self, x: Any) -> Any:
-        """Give the probability of each class."""
+        """Return the probability of each class."""
         return np.asarray(self.estimator.predict_proba(x.reshape(len(x), -1)), np.float64)
 
 
 def load_estimator(path: Path) -> EstimatorModel:
-    """Load what a run has saved.
+    """Load the saved estimator of a run.
 
     Raises
     ------
     BadFile
-        If the file is damaged, or would run code that is not scikit-learn's.
+        If the file is damaged, or contains types that are not scikit-learn's.
     MissingPackage
         If skops is not installed.
     """
@@ -370,9 +372,9 @@ def load_estimator(path: Path) -> EstimatorModel:
         foreign = skops.io.get_untrusted_types(file=path)
         strange = [name for name in foreign if not name.startswith("sklearn.")]
         if strange:
-            raise BadFile(f"{path} holds types that are not scikit-learn's: {', '.join(strange[:5])}")
+            raise BadFile(f"{path} contains types that are not scikit-learn's: {', '.join(strange[:5])}")
         return EstimatorModel(skops.io.load(path, trusted=foreign))
     except BadFile:
         raise
-    except Exception as error:  # skops raises many types for damaged files
+    except Exception as error:  # skops raises many types of errors for damaged files
         raise BadFile(f"{path} cannot be loaded: {error}") from error

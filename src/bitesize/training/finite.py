@@ -1,4 +1,4 @@
-"""A loss that becomes NaN or infinite ends training: the rows are named, and nothing that it has spoiled is saved."""
+"""End training when a loss becomes NaN or infinite: name the rows, and save nothing of the damaged state."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from bitesize.errors import NotFinite
 from bitesize.outputs.finite import Findings, look_back
 from bitesize.training.backend import load_keras
 
-Place = tuple[int, int]  # an epoch of Keras, and batches of it that are trained
+Place = tuple[int, int]  # an epoch of Keras, and its number of trained batches
 
 
 class Lost(Exception):
-    """A loss, or weights, became NaN or infinite; ends ``fit``, and never reaches the user.
+    """Internal error that ends ``fit`` when a loss or weights become NaN or infinite; it never reaches the user.
 
     Parameters
     ----------
     what
-        For people, such as ``"the loss is nan"``.
+        Description, such as ``"the loss is nan"``.
     first, last
-        The last place where all was well, and that where it is not.
+        Last position with finite values, and first position without.
     validating
-        Whether it is a loss of validation.
+        Whether the loss is a validation loss.
     """
 
     def __init__(self, what: str, first: Place, last: Place, validating: bool = False) -> None:
@@ -36,43 +36,43 @@ class Lost(Exception):
 
 
 def not_finite(arrays: Mapping[str, NDArray[Any]]) -> str | None:
-    """Return the name of the first array that no training can go on with, or None.
+    """Return the name of the first array that makes further training impossible, or None.
 
-    Weights must be finite. What is not trained, such as averages, may hold infinite values by design, and no NaN.
+    Weights must be finite. Variables that are not trained, such as averages, may be infinite by design, but not NaN.
     """
     for name, array in arrays.items():
         kind = name.partition("/")[0]
         if kind not in ("weights", "state") or array.dtype.kind in "biu":
             continue
-        values = array.astype(np.float32, copy=False) if array.dtype.kind != "f" else array  # kinds of ml_dtypes
+        values = array.astype(np.float32, copy=False) if array.dtype.kind != "f" else array  # types of ml_dtypes
         if not np.isfinite(values).all() if kind == "weights" else np.isnan(values).any():
             return name
     return None
 
 
 def watch_loss(first: Place) -> Any:
-    """Make a callback that raises `Lost`: it looks at the loss of each batch, and at weights and all losses after each epoch.
+    """Return a callback that raises `Lost`: it checks the loss of each batch, and the weights and all losses after each epoch.
 
-    Keras gives it the loss as a number of the host, which it has made for any callback: looking at it costs nothing more.
+    Keras passes the loss to callbacks as a number on the host, so the check costs nothing extra.
 
     Parameters
     ----------
     first
-        Where training starts.
+        Position at which training starts.
     """
     keras = load_keras()
 
     class LossWatch(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
-        """Raises once a loss is not finite."""
+        """Callback that raises when a loss is not finite."""
 
         good = first
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            """Note the epoch."""
+            """Record the epoch."""
             self.good = max(self.good, (epoch, 0))
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            """Look at the mean loss of the epoch so far, which stays NaN or infinite once it is."""
+            """Check the mean loss of the epoch so far, which stays NaN or infinite once it is."""
             here = (self.good[0], batch + 1)
             loss = (logs or {}).get("loss")
             if loss is not None and not math.isfinite(loss):
@@ -80,7 +80,7 @@ def watch_loss(first: Place) -> Any:
             self.good = here
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            """Look at weights, which the last batch may have spoiled, and at the losses of validation."""
+            """Check the weights, which the last batch may have damaged, and the validation losses."""
             before = (self.good[0], max(0, self.good[1] - 1))
             if hasattr(self.model, "jax_state_sync"):
                 self.model.jax_state_sync()
@@ -95,18 +95,18 @@ def watch_loss(first: Place) -> Any:
 
 
 def explain(lost: Lost, model: Any, loader: Loader, start: tuple[Place, Place], val_loader: Loader | None) -> NotFinite:
-    """Look for the rows that a loss is NaN or infinite by, and return the error that names them, or says that there are none.
+    """Find the rows that make a loss NaN or infinite; return an error that names them, or reports divergence.
 
     Parameters
     ----------
     lost
-        What ended training.
+        Error that ended training.
     model
-        What was trained.
+        The trained model.
     loader, val_loader
-        Of training, and of validation where it is one of ours.
+        Loader of training; loader of validation, if it is a `Loader`.
     start
-        A place of Keras, and the place of the loader that is the same.
+        A position in Keras, and the matching position of the loader.
     """
     when = f"{lost.what} after epoch {lost.last[0] + 1}"
     if lost.validating:
@@ -124,7 +124,7 @@ def explain(lost: Lost, model: Any, loader: Loader, start: tuple[Place, Place], 
         when, data = f"{lost.what} after {which} of epoch {lost.last[0] + 1}", "the batch"
     if found.odd:
         return NotFinite(
-            f"{when}: rows of {data} have values that are NaN or infinite: {found}. Mend these rows or leave them out",
+            f"{when}: rows of {data} have values that are NaN or infinite: {found}. Fix or remove these rows",
             tuple(each.row for each in found.odd),
         )
     return NotFinite(f"{when}, and all values of {data} are finite: training diverged. {_ways(model, found)}")
@@ -133,7 +133,7 @@ def explain(lost: Lost, model: Any, loader: Loader, start: tuple[Place, Place], 
 def _ways(model: Any, found: Findings | None) -> str:
     try:
         rate = f" (it was {float(load_keras().ops.convert_to_numpy(model.optimizer.learning_rate)):g})"
-    except (AttributeError, TypeError, ValueError):  # an optimizer of the user's need not have one
+    except (AttributeError, TypeError, ValueError):  # a user's optimizer may have no learning rate
         rate = ""
     values = f", which went from {found.least:g} to {found.greatest:g}" if found is not None else ""
     return f"Try a lower learning rate{rate}, or scale the values{values}"

@@ -1,4 +1,4 @@
-"""Rows with values that are NaN or infinite, before they reach a model: they are bad rows, or refused."""
+"""Detect rows with NaN or infinite values before they reach a model: they are bad rows, or an error."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 
 BAD_VALUES = "values that are NaN or infinite"
-# How the command line leaves such rows out.
-WAYS = "Mend these rows, or leave them out with --on-error skip"
-# Rows of a sample, as many as the range of values is measured on.
+# How to skip these rows on the command line.
+WAYS = "Fix these rows, or skip them with --on-error skip"
+# Rows of a sample, the same number as for the range of values.
 _SAMPLE = 64
 
 
 def watch_rows(train: Source, val: Source | None, on_error: str, budget: Budget) -> tuple[Source, Source | None]:
-    """Return both sources so that rows with such values are bad rows, where bad rows are skipped.
+    """Return both sources with rows of NaN or infinite values as bad rows, if bad rows are skipped.
 
-    Elsewhere the sources stay as they are; evenly spaced rows of the validation data are looked at, which else would cost an epoch.
+    Otherwise the sources are unchanged, and evenly spaced rows of the validation data are checked: a bad row would be found
+    only after an epoch.
 
     Raises
     ------
     BadFile
-        If some of these have values that are NaN or infinite; they are named.
+        If some of these rows have NaN or infinite values; they are named.
     """
     if on_error != "skip":
         if val is not None and _may_be_odd(val):
@@ -50,15 +51,15 @@ def _refuse_odd_sample(val: Source, budget: Budget) -> None:
     if found.odd:
         have = "has" if len(found.odd) == 1 else "have"
         raise BadFile(
-            f"{counted(len(found.odd), 'row')} of {len(rows)} that were looked at in the validation data {have} {BAD_VALUES}: {found}. {WAYS}"
+            f"{counted(len(found.odd), 'row')} of {len(rows)} checked in the validation data {have} {BAD_VALUES}: {found}. {WAYS}"
         )
 
 
 class FiniteRows(SourceWrapper):
-    """The rows of a source; those with values of ``x`` that are NaN or infinite are bad rows."""
+    """Rows of a source; rows with NaN or infinite values of ``x`` are bad rows."""
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows, then look at those that could be read."""
+        """Read rows, then check the values of those that could be read."""
         bad: dict[int, Exception] = {}
         try:
             super().read(rows, into)
@@ -71,14 +72,14 @@ class FiniteRows(SourceWrapper):
         raise_bad(bad)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Return None: rows are looked at."""
+        """Return None: rows are checked."""
         return None
 
     def fingerprint(self) -> str:
-        """Return that of the base: a run may be continued with another ``on_error``."""
+        """Return the fingerprint of the base: a run may be resumed with another ``on_error``."""
         return self.base.fingerprint()
 
 
 def _is_finite(values: NDArray[np.floating]) -> bool:
-    # NaN is the least and the greatest of any values that it is among; no array of the row's size is made.
+    # With a NaN in the row, minimum and maximum are NaN; no array of the row's size is allocated.
     return not values.size or bool(np.isfinite(values.min()) and np.isfinite(values.max()))

@@ -1,7 +1,7 @@
-"""``fit`` that goes on where a checkpoint stands, within an epoch too.
+"""``fit`` that resumes from a checkpoint, also within an epoch.
 
-Keras reads the number of batches once a ``fit``, so a broken epoch is finished by a ``fit`` of its own. All callbacks see
-one training: each is told once of its begin and its end, and batches are numbered as if nothing had been broken.
+Keras reads the number of batches once per ``fit``, so an interrupted epoch is finished by a separate ``fit``. Callbacks see
+one training: ``on_train_begin`` and ``on_train_end`` are called once, and batches are numbered as without interruption.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bitesize.training.finite import Lost, explain, watch_loss
 from bitesize.training.user_model import refuse_unless_model
 
 _log = logging.getLogger("bitesize")
-# The epoch that a phase of training ends before, and what begins it.
+# The end of a phase of training (exclusive), and the function that starts it.
 Phase = tuple[int, Callable[[], None]]
 
 
@@ -38,26 +38,26 @@ def fit(
     inputs: str | Sequence[str] | None = None,
     targets: str | Sequence[str] | None = None,
 ) -> Any:
-    """Train a Keras model on a loader; with a checkpoint, from where it stands.
+    """Train a Keras model on a loader; with a checkpoint, resume from it.
 
     Parameters
     ----------
     model
-        Compiled.
+        Compiled Keras model.
     loader
-        The data: a `Loader`, or what `to_keras` made of one.
+        The data: a `Loader`, or the result of `to_keras` for a loader.
     epochs
-        How many in all, those included that a checkpoint has behind it. More than there were to be when it was saved train longer; where
-        `EarlyStopping` had ended that training, it counts its patience from the beginning.
+        Total number of epochs, including those trained before the checkpoint. More epochs than at the time of the checkpoint
+        extend the training; if `EarlyStopping` had ended it, its patience restarts.
     validation_data
-        A `Loader`, or what ``fit`` of Keras takes.
+        A `Loader`, or validation data for ``fit`` of Keras.
     checkpoint
-        Where training stands; without, it begins anew.
+        Checkpoint to resume from and to save to. Without it, training starts from the model's current weights.
     resume
-        False to begin anew although there are checkpoints; they are removed once this training has an epoch done.
+        If False, start a new training even if there are checkpoints; they are removed after its first epoch.
     callbacks
-        Keras's own and yours. What they remember is saved with a checkpoint: of Keras's `EarlyStopping`,
-        `ReduceLROnPlateau` and `ModelCheckpoint`, and of all that have ``state_dict()`` and ``load_state_dict(state)``.
+        Keras callbacks. A checkpoint includes the state of Keras's `EarlyStopping`, `ReduceLROnPlateau` and
+        `ModelCheckpoint`, and of all callbacks with ``state_dict()`` and ``load_state_dict(state)``.
     class_weight, verbose
         As in ``fit`` of Keras.
     inputs, targets
@@ -66,15 +66,15 @@ def fit(
     Returns
     -------
     keras.callbacks.History
-        Of the whole training, epochs before a break included.
+        History of the whole training, including epochs before an interruption.
 
     Raises
     ------
     BadSetting, BadFile, WrongModel
-        As `Checkpoint.restore` says; or if the model is no Keras model.
+        As in `Checkpoint.restore`; or if the model is not a Keras model.
     NotFinite
-        If the loss of a batch or of validation, or weights, become NaN or infinite. It names the rows whose values are, or says that training
-        diverged. What was saved before stays, and nothing is saved afterwards.
+        If a training or validation loss, or weights, become NaN or infinite. The message names the rows with NaN or infinite
+        values, or reports that training diverged. Earlier checkpoints stay, and nothing is saved afterwards.
 
     Examples
     --------
@@ -120,16 +120,16 @@ def fit_phases(
     verbose: int | str = 0,
     **arguments: Any,
 ) -> Any:
-    """Train in phases, from where a checkpoint stands.
+    """Train in phases, and resume from a checkpoint.
 
     Parameters
     ----------
     model, data, checkpoint, resume, callbacks, verbose
-        As `fit` has them; ``data`` of `to_keras`.
+        As in `fit`; ``data`` is a result of `to_keras`.
     phases
-        For each the epoch that it ends before, and what begins it: a call that freezes layers and compiles the model.
+        For each phase its end (exclusive), and a function that starts it: it freezes layers and compiles the model.
     arguments
-        Further ones of ``fit`` of Keras.
+        Further arguments of ``fit`` of Keras.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def fit_phases(
     """
     epochs, now = phases[-1][0], 0
     if checkpoint is not None and resume and len(phases) > 1 and (place := checkpoint.place()) is not None:
-        # The end of a phase was saved before the next one began.
+        # The end of a phase was saved before the next phase started.
         now = next(i for i, (end, _) in enumerate(phases) if place <= (end, 0) or i == len(phases) - 1)
     phases[now][1]()
     first = 0
@@ -154,11 +154,11 @@ def fit_phases(
         _train(everything, data, first, phases[now:], arguments)
     except Lost as lost:
         val_loader = getattr(arguments.get("validation_data"), "loader", None)
-        without_frames(lost)  # which hold batches that are to be filled with others
+        without_frames(lost)  # they hold batches whose slots will be refilled
         try:
             error = explain(lost, model, data.loader, start, val_loader)
             if checkpoint is not None and lost.validating and error.rows:
-                checkpoint.save()  # the epoch is trained: only its validation is yet to come
+                checkpoint.save()  # the epoch is trained: only its validation is pending
         finally:
             if checkpoint is not None:
                 checkpoint.close()
@@ -168,10 +168,12 @@ def fit_phases(
 
 
 def _train(everything: Any, data: Any, first: int, phases: Sequence[Phase], arguments: dict[str, Any]) -> None:
-    """Finish the epoch that a checkpoint stands in, and train the others; the first phase has begun."""
+    """Finish the epoch of a checkpoint, and train the remaining epochs; the first phase has started."""
     model, checkpoint = everything.model, everything.checkpoint
     if checkpoint is not None and checkpoint.fresh:
-        checkpoint.saves_begin = True  # so that an early break goes on with this training, whatever the folder had before
+        checkpoint.saves_begin = (
+            True  # so that an early interruption resumes this training, not an earlier one in the folder
+        )
     stopped = checkpoint is not None and checkpoint.stopped
     if checkpoint is not None and checkpoint.broken:
         finish(everything, data, arguments)
@@ -197,20 +199,20 @@ def _train(everything: Any, data: Any, first: int, phases: Sequence[Phase], argu
 
 
 def _stay() -> None:
-    """Begin the only phase of a model that is compiled already."""
+    """Start the only phase of a model that is compiled already."""
 
 
 def finish(everything: Any, data: Any, arguments: dict[str, Any]) -> None:
-    """Finish the epoch that the checkpoint among these callbacks stands in; they are not told that training ends."""
+    """Finish the epoch of the checkpoint among these callbacks, without a call of ``on_train_end``."""
     model, (epoch, batch, steps) = everything.model, everything.checkpoint.broken
     everything.offset = batch
     everything.set_params(everything.params | {"steps": steps})
-    model.test_on_batch(*data.zeros())  # TensorFlow makes metrics with the first batch: too late to set them
+    model.test_on_batch(*data.zeros())  # TensorFlow creates metrics with the first batch: too late to restore them
     if batch < steps:
         with data.shortened(steps - batch):
             settings = {"shuffle": False, **arguments, "steps_per_epoch": None}
             model.fit(data, initial_epoch=epoch, epochs=epoch + 1, callbacks=everything, verbose=0, **settings)
-        if everything.weights is not None:  # Keras ends each fit by putting averages in the place of weights
+        if everything.weights is not None:  # Keras replaces weights by their averages at the end of each fit
             for variable, value in zip(model.trainable_variables, everything.weights, strict=True):
                 variable.assign(value)
     else:
@@ -220,7 +222,7 @@ def finish(everything: Any, data: Any, arguments: dict[str, Any]) -> None:
 
 
 def _validate(everything: Any, epoch: int, arguments: dict[str, Any]) -> None:
-    """Do what is left of an epoch whose batches were all trained: Keras has no fit without a batch."""
+    """Finish an epoch whose batches were all trained: Keras has no fit without a batch."""
     model = everything.model
     model.stop_training = False
     everything.on_train_begin()
@@ -229,7 +231,7 @@ def _validate(everything: Any, epoch: int, arguments: dict[str, Any]) -> None:
     if load_keras().backend.backend() == "torch":
         import torch
 
-        torch.empty((), dtype=torch.int64).random_()  # what Keras draws on this backend behind the last batch
+        torch.empty((), dtype=torch.int64).random_()  # random numbers that Keras uses on this backend after the last batch
     logs = {name: float(value) for name, value in model.get_metrics_result().items()}
     if arguments.get("validation_data") is not None:
         names = {"validation_batch_size": "batch_size", "validation_steps": "steps"}
@@ -245,11 +247,11 @@ def _validate(everything: Any, epoch: int, arguments: dict[str, Any]) -> None:
 
 
 def continued(callbacks: Sequence[Any], model: Any, epochs: int, verbose: int | str, steps: int | None = None) -> Any:
-    """Make a list of callbacks that takes several fits of Keras for one training."""
+    """Return a list of callbacks that treats several fits of Keras as one training."""
     keras = load_keras()
 
     class Continued(keras.callbacks.CallbackList):  # type: ignore[misc, name-defined]
-        """Tells its callbacks of one begin and one end, and of batches by their number in the whole epoch."""
+        """List of callbacks with one start and one end of training, and batch numbers within the whole epoch."""
 
         checkpoint = next((each for each in callbacks if isinstance(each, Checkpoint)), None)
         offset = 0
@@ -258,26 +260,26 @@ def continued(callbacks: Sequence[Any], model: Any, epochs: int, verbose: int | 
         began = 0.0
 
         def on_train_begin(self, logs: Any = None) -> None:
-            """Pass it on the first time."""
+            """Call the callbacks the first time only."""
             if not self.begun:
                 self.begun = True
                 super().on_train_begin(logs)
 
         def on_train_end(self, logs: Any = None) -> None:
-            """Pass it on the last time."""
+            """Call the callbacks the last time only."""
             if self.ends and not self.ended:
                 self.ended = True
                 super().on_train_end(logs)
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            """Let callbacks have what they remember before they hear of it."""
+            """Restore the state of callbacks before they are called."""
             self.began = time.perf_counter()
             if self.checkpoint is not None:
                 self.checkpoint.put_back()
             super().on_epoch_begin(epoch, logs)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            """Keep weights that Keras is about to replace by their averages, where that is not yet the end."""
+            """Keep the weights that Keras replaces by their averages, if training has not ended."""
             super().on_epoch_end(epoch, logs)
             figures = ", ".join(f"{name} {float(value):.4g}" for name, value in (logs or {}).items())
             _log.info("trained epoch %d of %d in %.2f s: %s", epoch + 1, epochs, time.perf_counter() - self.began, figures)

@@ -1,4 +1,4 @@
-"""What training a model takes in memory: parameters, gradients, optimizer, activations."""
+"""Estimate the memory to train a model: parameters, gradients, optimizer, activations."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 
 from bitesize.errors import WrongModel
 
-# Adam and its kin keep a mean and a squared mean of each parameter's gradient.
+# Adam and similar optimizers keep a mean and a squared mean of each parameter's gradient.
 ADAM_STATES = 2
-# What layers put out is kept for the way back, and gradients and workspaces come to about as much again: PyTorch and JAX
-# took 0.7 to 1.1 of this on a CPU (measured with a small convnet and MobileNetV2).
+# Outputs of layers are kept for the backward pass; gradients and workspaces take about the same again: PyTorch and JAX took
+# 0.7 to 1.1 of this estimate on a CPU (measured with a small convnet and MobileNetV2).
 _BOTH_WAYS = 2
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes that training takes beside the data.
+    """Memory of training in addition to the data, in bytes.
 
     Parameters
     ----------
     parameters, gradients, optimizer
-        Of the whole model.
+        Bytes of the whole model.
     activations
-        A row: what all layers put out, and as much again for the way back: an estimate, which fused operations stay
-        below.
+        Bytes per row: the outputs of all layers, and the same again for the backward pass. An estimate; fused operations
+        need less.
     row
-        A row of input in float32.
+        Bytes of one input row in float32.
     """
 
     parameters: int
@@ -39,26 +39,25 @@ class Footprint:
 
     @property
     def fixed(self) -> int:
-        """Bytes whatever the batch."""
+        """Bytes independent of the batch size."""
         return self.parameters + self.gradients + self.optimizer
 
     def total(self, batch_size: int) -> int:
-        """Bytes with batches of so many rows."""
+        """Return the bytes for a batch size."""
         return self.fixed + batch_size * (self.activations + self.row)
 
     def largest_batch(self, room: int) -> int:
-        """Tell how many rows a batch may have where so many bytes are free; 0 where none fits."""
+        """Return the largest batch size for a number of free bytes; 0 if no row fits."""
         return max(0, (room - self.fixed) // max(1, self.activations + self.row))
 
 
 def footprint(model: Any, shape: Sequence[int]) -> Footprint:
-    """Work out what training a model takes, with Adam or its kin.
+    """Compute the memory to train a model with Adam or a similar optimizer.
 
     Parameters
     ----------
     model
-        A Keras model, whose layers tell their shapes; or a PyTorch module, which is run once on one row of zeros while
-        hooks look on.
+        A Keras model, whose layers have shapes; or a PyTorch module, which is run once with hooks on one row of zeros.
     shape
         Shape of one row.
     """
@@ -67,14 +66,14 @@ def footprint(model: Any, shape: Sequence[int]) -> Footprint:
         trained = sum(_nbytes(variable.shape, str(variable.dtype)) for variable in model.trainable_variables)
         values = [_values_of(layer) for layer in _layers(model)]
     else:
-        values = _values_by_hooks(model, shape)  # first: lazy modules have their parameters only then
+        values = _values_by_hooks(model, shape)  # first, because lazy modules have no parameters before
         every = sum(each.numel() * each.element_size() for each in (*model.parameters(), *model.buffers()))
         trained = sum(each.numel() * each.element_size() for each in model.parameters() if each.requires_grad)
     return Footprint(every, trained, ADAM_STATES * trained, _BOTH_WAYS * 4 * sum(values), 4 * math.prod(shape))
 
 
 def room_on_device() -> tuple[str, int] | None:
-    """Name the accelerator that the backend would train on, with its free bytes; None where training is on the host."""
+    """Return the name and free bytes of the accelerator that the backend would use, or None on the host."""
     import sys
 
     torch = sys.modules.get("torch")
@@ -88,13 +87,13 @@ def room_on_device() -> tuple[str, int] | None:
 
 
 def _layers(model: Any) -> Iterable[Any]:
-    """All layers, those of nested models too."""
+    """Yield all layers, including those of nested models."""
     for layer in model.layers:
         yield from _layers(layer) if hasattr(layer, "layers") else (layer,)
 
 
 def _values_of(layer: Any) -> int:
-    """Values of one row that a Keras layer puts out, each time it is called."""
+    """Return the number of output values of a Keras layer for one row, over all of its calls."""
     if type(layer).__name__ == "InputLayer":
         return 0
     outputs = [output for node in getattr(layer, "_inbound_nodes", ()) for output in node.output_tensors]

@@ -1,4 +1,4 @@
-"""What is to be predicted, as parts in the order given: files of one row each, data of many rows, or images in memory."""
+"""Rows to predict, as parts in the given order: files of one row each, data of many rows, or images in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bitesize.sources.npy import NpyFiles
 from bitesize.spec import Mode
 from bitesize.training.pictures import Pictures, described
 
-# Rows of a part that belong together, and the source that has them; or why they cannot be read.
+# Rows of a part that belong together, and their source, or the error of reading them.
 Group = tuple[NDArray[np.int64], Source | BitesizeError]
 _IMAGES = tuple(os.fsencode(suffix) for suffix in SUFFIXES)
 
@@ -36,7 +36,7 @@ class Rows:
     Parameters
     ----------
     source
-        With the field ``x``.
+        Source with the field ``x``.
     """
 
     source: Source
@@ -45,22 +45,22 @@ class Rows:
         return len(self.source)
 
     def describe(self, row: int) -> str:
-        """Name a row: its file, or its number in it."""
+        """Return a name of a row: its file, or its number in the file."""
         return self.source.describe(row)
 
 
 @dataclass
 class OneEach:
-    """Files of one row each: images and `.npy` files of any size, and whatever else lies among them.
+    """Files of one row each: images and `.npy` files of any size, and other files among them.
 
     Parameters
     ----------
     names
-        The files, in the order given.
+        Files, in the given order.
     mode
-        What images are decoded to; None where the run takes none.
+        Mode of decoded images; None if the run takes no images.
     orient
-        Whether images are turned upright.
+        Whether images are rotated upright.
     """
 
     names: Names
@@ -73,7 +73,7 @@ class OneEach:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the names."""
+        """Size of the names in bytes."""
         return self.names.nbytes
 
     def describe(self, row: int) -> str:
@@ -81,20 +81,20 @@ class OneEach:
         return self.names.show(row)
 
     def groups(self, start: int, stop: int) -> Iterator[Group]:
-        """Sort some of the files by what they are.
+        """Group some of the files by their type.
 
         Yields
         ------
         rows : ndarray of int64
-            Their numbers.
+            Row numbers of a group.
         source : Source or BitesizeError
-            The images; the `.npy` files of one shape and dtype; or why a file is neither.
+            Images; `.npy` files of one shape and dtype; or the error of a file that is neither.
         """
         images: list[int] = []
         arrays: dict[tuple[tuple[int, ...], str], list[int]] = {}
         for row in range(start, stop):
             path = self.names.path(row)
-            if path.lower().endswith(_IMAGES):  # what they are, their bytes say when they are read
+            if path.lower().endswith(_IMAGES):  # their type is found from their bytes when they are read
                 images.append(row)
                 continue
             try:
@@ -128,29 +128,29 @@ class OneEach:
 
 @dataclass
 class Objects:
-    """Images of Pillow, and arrays, given one by one.
+    """Images of Pillow and arrays, one row each.
 
     Parameters
     ----------
     images
-        In the order given.
+        Images and arrays, in the given order.
     mode
-        What images are converted to; None where the run takes none.
+        Mode to convert images to; None if the run takes no images.
     """
 
     images: Sequence[Any]
     mode: Mode | None
-    nbytes = 0  # they are the caller's
+    nbytes = 0  # they belong to the caller
 
     def __len__(self) -> int:
         return len(self.images)
 
     def describe(self, row: int) -> str:
-        """Return the file that Pillow has opened, or the number."""
+        """Return the file that Pillow has opened, or the row number."""
         return str(getattr(self.images[row], "filename", "") or f"row {row}")
 
     def groups(self, start: int, stop: int) -> Iterator[Group]:
-        """Sort some of the images by their shape; see `OneEach.groups`."""
+        """Group some of the images by their shape; see `OneEach.groups`."""
         alike: dict[Any, list[int]] = {}
         for row in range(start, stop):
             alike.setdefault(described(self.images[row], self.mode), []).append(row)
@@ -163,16 +163,16 @@ Part = Rows | OneEach | Objects
 
 @dataclass
 class Given:
-    """All that is to be predicted.
+    """All rows to predict.
 
     Attributes
     ----------
     parts : list of Part
-        In the order given.
+        Parts, in the given order.
     said : list of str
-        What was understood or chosen.
+        Lines about the layout found and the choices made.
     left_out : dict of str to int
-        What was found and not taken, such as hidden files, with the reason.
+        Number of files left out, such as hidden files, by reason.
     """
 
     parts: list[Part] = field(default_factory=list)
@@ -183,7 +183,7 @@ class Given:
         return sum(map(len, self.parts))
 
     def describe(self, row: int) -> str:
-        """Name a row."""
+        """Return a name of a row."""
         for part in self.parts:
             if row < len(part):
                 return part.describe(row)
@@ -191,7 +191,7 @@ class Given:
         raise IndexError(row)
 
     def count(self, left_out: Mapping[str, int]) -> None:
-        """Count what was left out."""
+        """Count a file that is left out."""
         self.left_out.update(left_out)
 
 
@@ -205,12 +205,12 @@ def picked(names: Names, rows: Sequence[int]) -> Names:
 
 
 def _kind_of(fd: int, path: bytes) -> Header | None:
-    """Return the header of a `.npy` file, or None for what is an image by its first bytes.
+    """Return the header of a `.npy` file, or None for an image, by its first bytes.
 
     Raises
     ------
     BadFile
-        If it is neither.
+        If the file is neither.
     """
     name = show(path)
     suffix = os.path.splitext(name)[1].lower()
@@ -220,7 +220,7 @@ def _kind_of(fd: int, path: bytes) -> Header | None:
     read_into(fd, [start], 0, path)
     foreign = foreign_format(bytes(start), name)
     if foreign is not None:
-        raise UnsupportedFile(f"{name}: the file is {foreign.name}, which is not decoded: {foreign.way}")
+        raise UnsupportedFile(f"{name}: {foreign.name} is not supported: {foreign.way}")
     try:
         sniff(bytes(start))
     except BadFile as error:

@@ -1,4 +1,4 @@
-"""The shape of rows that a model of images takes."""
+"""Check the shape of rows for a model of images."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from bitesize.errors import BadSetting
 
 Shape = tuple[int, ...]
 
-# Sides that the cnn and most of keras.applications can halve often enough.
+# Smallest side that the cnn can halve often enough.
 LEAST_SIDE = 16
-# The least side that MobileNetV2 and most others of keras.applications take.
+# Smallest side for MobileNetV2 and most other models of keras.applications.
 LEAST_PRETRAINED_SIDE = 32
-# Images of satellites and microscopes have up to this many channels; a volume's depth is rarely less than half of its sides.
+# Satellite and microscope images have up to this many channels; a volume's depth is rarely less than half of its sides.
 _MOST_CHANNELS, _FEW_CHANNELS = 32, 10
 
 
@@ -20,26 +20,28 @@ def as_image(name: str, shape: Shape) -> Shape:
     Raises
     ------
     BadSetting
-        If rows are no images: features, a volume, or images with channels first.
+        If rows are not images: features, a volume, or images with channels first.
     """
     ways = "--model mlp takes any shape"
     if len(shape) == 2 and min(shape) >= LEAST_SIDE:
         return (*shape, 1)
     if len(shape) != 3:
-        raise BadSetting(f"the model {name} needs images, (height, width, channels), not rows of shape {shape}: {ways}")
+        raise BadSetting(
+            f"the model {name} needs images, (height, width, channels), but rows have the shape {shape}: {ways}"
+        )
     height, width, channels = shape
     if height <= 4 and width >= LEAST_SIDE and channels >= LEAST_SIDE:
         raise BadSetting(
-            f"rows of shape {shape} look like images with channels first, and the model {name} needs (height, width, channels): "
+            f"rows of shape {shape} look like images with channels first, but the model {name} needs (height, width, channels): "
             f"save them with np.moveaxis(x, 0, -1); {ways}"
         )
     if channels > _MOST_CHANNELS or (channels > _FEW_CHANNELS and 2 * channels > min(height, width)):
         raise BadSetting(
-            f"rows of shape {shape} look like volumes, or have channels first, and the model {name} takes images, (height, width, "
+            f"rows of shape {shape} look like volumes, or have channels first, but the model {name} takes images, (height, width, "
             f"channels) with at most {_MOST_CHANNELS} channels: {ways}"
         )
     if name == "cnn" and min(height, width) < LEAST_SIDE:
         raise BadSetting(
-            f"the model cnn needs images of at least {LEAST_SIDE} x {LEAST_SIDE} pixels, not rows of shape {shape}: {ways}"
+            f"the model cnn needs images of at least {LEAST_SIDE} x {LEAST_SIDE} pixels, but rows have the shape {shape}: {ways}"
         )
     return shape

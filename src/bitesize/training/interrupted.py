@@ -1,4 +1,4 @@
-"""The settings with which an interrupted or finished run is continued, read back from its newest checkpoint."""
+"""Read the settings to resume an interrupted or finished run from its newest checkpoint."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from bitesize.training.run_status import SavedCheckpoint
 from bitesize.training.settings import TrainSettings
 from bitesize.training.values import Scaling, saved_scaling
 
-# What a command may set when it continues a run: where things are now.
+# Settings that a command may change when it resumes a run: current locations and resources.
 _TAKEN = FREE | {"data", "labels", "val", "weights", "epochs"}
 
 
 @dataclass(frozen=True)
 class InterruptedRun:
-    """A run that is to be continued.
+    """A run to resume.
 
     Parameters
     ----------
     settings, scaling
-        Of the run.
+        Settings and scaling of the run.
     standing
-        Its newest checkpoint.
+        Newest checkpoint of the run.
     extends
-        Whether its number of epochs is another from here on: the learning rate begins another cycle.
+        Whether the number of epochs changes: then the learning rate starts another cycle.
     """
 
     settings: TrainSettings
@@ -43,29 +43,29 @@ class InterruptedRun:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def check_classes(self, train: Source, val: Source | None, classes: Sequence[str]) -> None:
-        """Raise `BadSetting` where classes have other names than when the run was started."""
+        """Raise `BadSetting` if class names differ from those at the start of the run."""
         known = self.extra.get("fingerprints", {}).get("classes")
         if known not in (None, fingerprints(train, val, classes)["classes"]):
             raise BadSetting(
-                f"the classes of {self.settings.data} have other names than when the run was started ({', '.join(classes[:5])}): give the data "
-                "that it was started with, or another --out"
+                f"the classes of {self.settings.data} have other names than at the start of the run ({', '.join(classes[:5])}): use the "
+                "original data, or another --out"
             )
 
 
 @dataclass(frozen=True)
 class Start:
-    """How a training starts.
+    """Start of a training.
 
     Parameters
     ----------
     run
-        Its folder, which this process has locked.
+        Folder of the run, which this process has locked.
     broken
-        What is continued there; None for training from the beginning.
+        Run to resume; None to train from scratch.
     given
         Settings that were given; the others are defaults.
     command
-        The command line, for the record.
+        Command line, for the record.
     """
 
     run: RunFolder
@@ -74,7 +74,7 @@ class Start:
     command: str = ""
 
     def record(self, settings: TrainSettings, split: Split) -> dict[str, Any]:
-        """Return what config.json and checkpoints note of this training, whatever its model."""
+        """Return the record of this training for config.json and checkpoints, for any kind of model."""
         extra = None if self.broken is None else self.broken.extra
         return {
             **begun(self.command, extra, None if self.broken is None else self.broken.standing.name),
@@ -86,42 +86,46 @@ class Start:
 
 
 def read_broken(out: str | os.PathLike[str], standing: SavedCheckpoint, given: Mapping[str, Any]) -> InterruptedRun:
-    """Read how the run in a folder is continued.
+    """Read the settings and state to resume the run in a folder.
 
     Parameters
     ----------
     out
-        The run's folder.
+        Folder of the run.
     standing
-        Its newest checkpoint, as `read_status` reads it.
+        Newest checkpoint, as returned by `read_status`.
     given
-        Settings that the user gives. Paths, memory, checkpoints and the number of epochs may be others; all else must agree.
+        Settings of the user. Paths, memory, checkpoints and the number of epochs may differ from the run; all others must agree.
 
     Raises
     ------
     BadSetting
-        If a given setting is another than the run's, more epochs than are wanted are trained, or the checkpoints are of another program.
+        If a given setting differs from the run, fewer epochs are requested than are trained, or the checkpoints are of another
+        program.
     BadFile
-        If no checkpoint is whole.
+        If no checkpoint is intact.
     """
-    extra = Checkpoint(RunFolder(Path(out)).checkpoints).peek()  # of one that is whole, arrays included
+    extra = Checkpoint(RunFolder(Path(out)).checkpoints).peek()  # an intact checkpoint, including its arrays
     if extra is None or "settings" not in extra:
-        raise BadSetting(f"the checkpoints in {out} are not of bitesize train: their own program continues them")
+        raise BadSetting(
+            f"the checkpoints in {out} were not written by bitesize train: resume them with the program that wrote them"
+        )
     settings = TrainSettings.from_dict(extra["settings"])
     given = {
         name: value for name, value in given.items() if value != "auto" or name not in CHOSEN
-    }  # what auto chose was saved
+    }  # choices of auto were saved
     differ = [each for each in differences_of_given(extra, given) if each.name != "epochs"]
     if differ:
         raise BadSetting(
-            f"the run in {out} has other settings: {'; '.join(map(str, differ))}. Leave them out to continue it, or give another --out"
+            f"the run in {out} has other settings: {'; '.join(map(str, differ))}. Drop these options to resume it, or use another --out"
         )
     epochs = given.get("epochs", settings.epochs)
     if isinstance(epochs, int) and epochs < standing.epochs:
         are = "epoch of the run in {} is" if standing.epochs == 1 else "epochs of the run in {} are"
         of = f", the last up to batch {standing.batch}" if standing.batch else ""
         raise BadSetting(
-            f"--epochs is {epochs}, and {standing.epochs} {are.format(out)} trained{of}: give at least so many, or another --out"
+            f"--epochs is {epochs}, but {standing.epochs} {are.format(out)} trained{of}: use --epochs {standing.epochs} or more, or "
+            "another --out"
         )
     names = ("data", "labels", "val", "weights", "model")
     paths = {name: found_path(name, getattr(settings, name), extra["folder"]) for name in names}

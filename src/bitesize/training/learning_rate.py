@@ -1,4 +1,4 @@
-"""The learning rate of a run: it rises, then falls to 0; where training is made longer, once more over what was added."""
+"""Learning rate of a run: it rises, then falls to 0; if training is extended, it repeats this over the added steps."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from bitesize.training.interrupted import InterruptedRun
 from bitesize.training.model_output import Output
 from bitesize.training.settings import TrainSettings
 
-# The share of a cycle's steps in which the learning rate rises from 0; then it falls along a cosine to 0.
+# Share of a cycle's steps in which the learning rate rises from 0; then it falls along a cosine to 0.
 _WARM_UP = 0.1
 _WEIGHT_DECAY = 0.05
 
 
 def compile_model(model: Any, output: Output, peak: float, total: int, start: int = 0) -> None:
-    """Choose optimizer, loss and metrics.
+    """Compile a model with an optimizer, a loss and metrics.
 
     Parameters
     ----------
     model
-        Of Keras.
+        Keras model.
     output
-        What it returns, as `choose_output` finds it.
+        Type of its output, from `choose_output`.
     peak
-        The learning rate at its highest.
+        Highest learning rate.
     total
-        Steps of the whole training, or of one of its phases.
+        Number of steps of the training, or of one of its phases.
     start
-        The step of these at which the last cycle of the learning rate begins: 0, or where training was made longer.
+        Step at which the last cycle of the learning rate starts: 0, or the step at which training was extended.
     """
     keras = load_keras()
     model.compile(
@@ -39,18 +39,18 @@ def compile_model(model: Any, output: Output, peak: float, total: int, start: in
 
 
 def schedule(peak: float, total: int, start: int = 0) -> Any:
-    """Return the learning rate by step: from ``start`` on it rises from 0 over a tenth of the steps, then falls to 0 at ``total``.
+    """Return a schedule that rises from 0 at ``start`` over a tenth of the steps, then falls to 0 at ``total``.
 
     Parameters
     ----------
     peak, total, start
-        As `compile_model` takes them.
+        As in `compile_model`.
 
     Returns
     -------
     keras.optimizers.schedules.CosineDecay
-        One of Keras's own, so that a saved model loads without this package. It counts from step 0; for a later start, the line on which it
-        rises is drawn back to step 0, below 0 where no step is left to be trained.
+        A schedule of Keras, so that a saved model loads without this package. It counts from step 0; for a later start, the
+        rising line is extended back to step 0, with values below 0 at steps that are already trained.
 
     Examples
     --------
@@ -70,39 +70,39 @@ def schedule(peak: float, total: int, start: int = 0) -> Any:
 
 
 def choose_cycle(broken: InterruptedRun | None, model: Any, settings: TrainSettings, steps: int) -> tuple[int, list[str]]:
-    """Choose the step at which the last cycle of the learning rate begins.
+    """Choose the step at which the last cycle of the learning rate starts.
 
     Parameters
     ----------
     broken
-        What is continued; None for training from the beginning.
+        Run to resume; None to train from scratch.
     model
-        As it was built.
+        The built model.
     settings
-        With the number of epochs.
+        Settings with the number of epochs.
     steps
-        Batches an epoch.
+        Batches per epoch.
 
     Returns
     -------
     start : int
-        The step, counted from the beginning of the whole training.
+        Step, counted from the start of the whole training.
     said : list of str
-        What to say where a cycle begins now.
+        Lines to print if a cycle starts now.
     """
     if broken is None or not broken.extends:
         return (0 if broken is None else broken.extra.get("learning_rate_from_step", 0)), []
     assert settings.epochs != "auto"
     here = broken.standing
     start = here.epoch * steps + here.batch
-    said = [f"epochs: {settings.epochs}, were {broken.extra['settings']['epochs']}; {here.epoch} are trained"]
+    said = [f"epochs: {settings.epochs} instead of {broken.extra['settings']['epochs']}; {here.epoch} are trained"]
     if getattr(model, "compiled", False):
-        said.append("learning rate: that of the model's own optimizer, continued")
+        said.append("learning rate: continued from the model's own optimizer")
     else:
         left = settings.epochs * steps - start
         said.append(
-            f"learning rate: rises again to {settings.learning_rate:g} over a tenth of the {left:,} steps that are left, then falls to 0"
+            f"learning rate: rises again to {settings.learning_rate:g} over a tenth of the {left:,} remaining steps, then falls to 0"
         )
     if here.stopped:
-        said.append("early stopping: keeps the best epoch so far, and counts its patience from the beginning")
+        said.append("early stopping: keeps the best epoch so far, and restarts its patience")
     return start, said

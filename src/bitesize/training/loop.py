@@ -1,4 +1,4 @@
-"""Training, from a prepared job to a run's folder."""
+"""Train a prepared job into a run's folder."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from bitesize.training.record import now
 
 
 class ProgressListener(Protocol):
-    """Who is told how training goes; the command line draws its progress from it."""
+    """Listener to the progress of training, such as the command line."""
 
     def planned(self, job: Any) -> None:
-        """Everything is ready; nothing has run."""
+        """Report that everything is ready to start."""
         ...
 
     def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
-        """Report that a batch was trained on (from 1)."""
+        """Report a trained batch (from 1)."""
         ...
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Report that an epoch is done and saved."""
+        """Report a finished and saved epoch."""
         ...
 
 
 def train(job: Job, watcher: ProgressListener) -> dict[str, Any]:
-    """Train, from where the job's checkpoint stands; after each epoch the model and the history are saved.
+    """Train, resuming from the job's checkpoint if any; save the model and the history after each epoch.
 
     Returns
     -------
     dict
-        ``epochs`` (one dict each), ``rows_per_second``, ``peak_bytes`` and ``budget`` in bytes, ``seconds``, and
+        ``epochs`` (one dict per epoch), ``rows_per_second``, ``peak_bytes`` and ``budget`` in bytes, ``seconds``, and
         ``largest_class`` of the validation data with its share of the rows.
     """
     settings, steps = job.settings, len(job.loader)
@@ -66,7 +66,7 @@ def train(job: Job, watcher: ProgressListener) -> dict[str, Any]:
             records.keep_trained(job.model)
         raise
     if stopping is not None:
-        job.run.save_model(job.model)  # the best epoch's weights
+        job.run.save_model(job.model)  # weights of the best epoch
     bad = records.bad_rows()
     result = {
         "run": job.config["run"],
@@ -86,16 +86,16 @@ def train(job: Job, watcher: ProgressListener) -> dict[str, Any]:
 
 
 class Records:
-    """What a run notes of its epochs; saved with each checkpoint.
+    """Record of the epochs of a run; saved with each checkpoint.
 
     Attributes
     ----------
     epochs : list of dict
-        A line an epoch.
+        One dict per epoch.
     trained, seconds
-        Rows trained, and the time that took without validation.
+        Number of trained rows, and the training time without validation.
     earlier
-        Seconds of the run before it was continued.
+        Seconds of the run before it was resumed.
     """
 
     def __init__(self, job: Job, watcher: ProgressListener) -> None:
@@ -108,13 +108,13 @@ class Records:
         self.trained, self.seconds, self.earlier = 0, 0.0, 0.0
 
     def bad_rows(self) -> list[list[Any]]:
-        """List rows that were skipped: which data, row, path, reason."""
+        """Return the skipped rows: data, row, path, reason."""
         loaders = (("training", self._job.loader), ("validation", self._job.val_loader))
         found = [[name, *bad] for name, part in loaders if part is not None for bad in part.bad]
         return self._bad + [each for each in found if each not in self._bad]
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a later run goes on with."""
+        """Return the state that a resumed run needs."""
         return {
             "epochs": self.epochs,
             "bad": self.bad_rows(),
@@ -124,23 +124,23 @@ class Records:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take what an earlier run gave."""
+        """Restore the state of an earlier run."""
         self.epochs, self._bad = list(state["epochs"]), list(state["bad"])
         self.trained, self.seconds, self.earlier = state["trained"], state["seconds"], state["earlier"]
 
     def begin_epoch(self) -> None:
-        """Start the clock."""
+        """Start the timer."""
         self._began = self._last = time.perf_counter()
         self._batches = 0
 
     def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
-        """Note a batch (from 0)."""
+        """Record a batch (from 0)."""
         self._batches += 1
         self._last = time.perf_counter()  # validation does not count
         self._watcher.batch(epoch=epoch, batch=batch + 1, logs=logs)
 
     def end_epoch(self, model: Any, epoch: int, logs: dict[str, float]) -> None:
-        """Note an epoch, and save the model."""
+        """Record an epoch, and save the model."""
         job = self._job
         figures = {name: round(float(value), 6) for name, value in logs.items()}
         rows = min(job.loader.order.length, self._batches * job.loader.batch_size)
@@ -155,7 +155,7 @@ class Records:
         self._watcher.epoch(line)
 
     def keep_trained(self, model: Any) -> None:
-        """Save the model of an epoch whose validation has failed; nothing where an epoch was not trained to its end."""
+        """Save the model of an epoch whose validation has failed; do nothing if the epoch was not trained to its end."""
         if self._batches == len(self._job.loader):
             self._save(model, first=not self.epochs)
 
@@ -171,11 +171,11 @@ class Records:
 
 
 def _callback(records: Records) -> Any:
-    """Let Keras tell the records."""
+    """Return a Keras callback that updates the records."""
     keras = load_keras()
 
     class Recorder(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
-        """Passes on what Keras tells."""
+        """Callback that forwards Keras's hooks to the records."""
 
         state_dict, load_state_dict = records.state_dict, records.load_state_dict
 
@@ -195,7 +195,7 @@ def _callback(records: Records) -> Any:
 
 
 def _class_weights(job: Job) -> dict[int, float] | None:
-    """Return weights of classes; None where there are none, or sample weights have them."""
+    """Return class weights; None without class weights, or if sample weights include them."""
     if not job.settings.class_weights or job.train.weight_name is not None:
         return None
     assert job.train.labels is not None

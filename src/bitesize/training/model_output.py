@@ -1,4 +1,4 @@
-"""What a model's outputs are: logits or probabilities, as its last layers tell, or else its values for a few rows."""
+"""Detect whether a model returns logits or probabilities, from its last layers or from its outputs for a few rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bitesize.training.user_model import compiled_loss
 
 Output = Literal["logits", "probabilities"]
 
-# Layers and operations of Keras that leave values what they are, by their names.
+# Names of layers and operations of Keras that do not change values.
 _PASSED = frozenset((
     "ActivityRegularization", "AlphaDropout", "Cast", "Dropout", "ExpandDims", "Flatten", "GaussianDropout", "GaussianNoise", "Identity",
     "Reshape", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "Squeeze",
 ))  # fmt: skip
-# Activations that end a model; the softmax of the logarithms of probabilities is these probabilities.
+# Activations at the end of a model; the softmax of log-probabilities returns the probabilities.
 _OF_LOGITS = frozenset(("linear", "logsoftmax"))
-# Layers and operations that only limit values: what they make is neither.
+# Layers and operations that only limit values: their outputs are neither logits nor probabilities.
 _LIMITING = frozenset((
     "celu", "elu", "exponential", "gelu", "glu", "hardshrink", "hardsigmoid", "hardsilu", "hardtanh", "leakyrelu", "logsigmoid", "mish",
     "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "sparseplus", "sparsesigmoid",
@@ -33,19 +33,19 @@ _THROUGH = "through"
 
 
 def declared_output(model: Any, label: str) -> Output | None:
-    """Return what a model's last layers say that its outputs are; None where they do not say, as layers of the user's do not.
+    """Return the type of a model's outputs by its last layers; None if they do not determine it, such as user-defined layers.
 
     Parameters
     ----------
     model
-        Of Keras, built.
+        Built Keras model.
     label
-        Its name, for messages.
+        Name of the model, for messages.
 
     Raises
     ------
     WrongModel
-        If it ends in a sigmoid, or in another activation that makes neither logits nor probabilities.
+        If the model ends in a sigmoid, or in another activation that returns neither logits nor probabilities.
     """
     classes = model.output_shape[-1] if hasattr(model, "output_shape") else None
     found = _of_model(model)
@@ -58,53 +58,56 @@ def declared_output(model: Any, label: str) -> Output | None:
     if classes == 1:
         return None
     raise WrongModel(
-        f"the model {label} ends in {found}, which gives neither logits nor probabilities that sum to 1: end it in "
+        f"the model {label} ends in {found}, which returns neither logits nor probabilities that sum to 1: end it in "
         f'keras.layers.Dense({classes}), or in keras.layers.Dense({classes}, activation="softmax")'
     )
 
 
 def choose_output(model: Any, label: str, sample: Callable[[], NDArray[np.float32]]) -> tuple[Output, list[str]]:
-    """Choose what a model's outputs are taken for; where its layers do not say, by its outputs for a few rows.
+    """Choose the type of a model's outputs; if its layers do not determine it, from its outputs for a few rows.
 
     Parameters
     ----------
     model, label
-        As `declared_output` takes them.
+        As in `declared_output`.
     sample
-        Reads these rows, as training gives them to the model.
+        Function that reads the rows, with the transforms of training.
 
     Returns
     -------
     output : str
+        ``"logits"`` or ``"probabilities"``.
     said : list of str
-        A line on the choice, where outputs were looked at.
+        A line on the choice, if outputs were inspected.
 
     Raises
     ------
     WrongModel
-        If the model comes compiled with a loss for the other, or cannot take the rows.
+        If the model is compiled with a loss for the other type, or cannot take the rows.
     """
     output, said = declared_output(model, label), []
     if output is None:
         rows = sample()
         output = "probabilities" if _are_probabilities(model, label, rows) else "logits"
         of = f"{len(rows)} rows" if len(rows) != 1 else "1 row"
-        why = "lie in 0 ... 1 and sum to 1" if output == "probabilities" else "do not sum to 1, or leave 0 ... 1"
-        ways = (
-            "a keras.layers.Softmax() as its last layer says probabilities, a keras.layers.Dense without activation logits"
+        why = (
+            "are between 0 and 1 and sum to 1"
+            if output == "probabilities"
+            else "do not sum to 1, or are not between 0 and 1"
         )
-        said = [f"output: taken as {output}, since what the model gives for {of} of the training data {why} ({ways})"]
+        ways = "to choose, end the model in keras.layers.Softmax() for probabilities, or in keras.layers.Dense without activation for logits"
+        said = [f"output: taken as {output}, because the model's outputs for {of} of the training data {why} ({ways})"]
     check_agreement(model, label, output)
     return output, said
 
 
 def check_agreement(model: Any, label: str, output: Output | None) -> None:
-    """Refuse a model that comes compiled with a loss for logits and gives probabilities, or the other way round.
+    """Raise for a model that is compiled with a loss for logits and returns probabilities, or the reverse.
 
     Raises
     ------
     WrongModel
-        If so: Keras would train on wrong losses without a word.
+        If the loss does not match the outputs: Keras would silently train on wrong losses.
     """
     name, config = compiled_loss(model)
     if output is None or name != "sparsecategoricalcrossentropy":
@@ -121,7 +124,7 @@ def check_agreement(model: Any, label: str, output: Output | None) -> None:
         other = f'end it in keras.layers.Dense({classes}, activation="softmax")'
         why = "its outputs are logits"
     raise WrongModel(
-        f"the model {label} comes compiled with a loss for {'logits' if of_logits else 'probabilities'} (from_logits={of_logits}), and {why}: "
+        f"the model {label} is compiled with a loss for {'logits' if of_logits else 'probabilities'} (from_logits={of_logits}), but {why}: "
         f"compile it with {loss.format(not of_logits)}, {other}, or leave compile out"
     )
 
@@ -132,7 +135,7 @@ def _are_probabilities(model: Any, label: str, rows: NDArray[np.float32]) -> boo
         given = model(keras.ops.convert_to_tensor(rows), training=False)
         halves = keras.backend.standardize_dtype(given.dtype) in ("float16", "bfloat16")
         values = np.asarray(keras.ops.convert_to_numpy(given)).astype(np.float64)
-    except Exception as error:  # layers raise many types where rows do not suit them
+    except Exception as error:  # layers raise many types of errors for rows that do not fit
         raise WrongModel(
             f"the model {label} cannot take rows of shape {rows.shape[1:]}: {' '.join(str(error).split())[:500]}"
         ) from error
@@ -145,7 +148,7 @@ def _are_probabilities(model: Any, label: str, rows: NDArray[np.float32]) -> boo
 
 
 def _of_model(model: Any) -> str | None:
-    """Return the activation that a model ends in; `_THROUGH` if it passes values on, None where that is not known."""
+    """Return the last activation of a model; `_THROUGH` if it does not change values, None if unknown."""
     if not _is_of_keras(model):
         return None  # its call may do anything
     kind = type(model).__name__
@@ -169,7 +172,7 @@ def _of_model(model: Any) -> str | None:
 
 
 def _of_layer(layer: Any) -> str | None:
-    """Return the activation that a layer or operation of Keras ends in, as `_of_model` does."""
+    """Return the last activation of a layer or operation of Keras, as `_of_model` does."""
     if not _is_of_keras(layer):
         return None
     kind = type(layer).__name__
@@ -188,8 +191,8 @@ def _of_layer(layer: Any) -> str | None:
 
 
 def _name_of(activation: Any) -> str | None:
-    """Return the name of an activation of Keras; None for a function of another's, which may do anything."""
-    if hasattr(activation, "call"):  # a layer in the place of a function
+    """Return the name of an activation of Keras; None for any other function, whose effect is unknown."""
+    if hasattr(activation, "call"):  # a layer instead of a function
         return _of_layer(activation)
     if not getattr(activation, "__module__", "").startswith("keras."):
         return None

@@ -1,4 +1,4 @@
-"""Models by name: small ones of our own, `keras.applications`, a function in a file, or a saved model."""
+"""Build models by name: mlp, cnn, `keras.applications`, a function in a file, or a saved model."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from bitesize.training.user_model import check_file, check_loss, is_file, model_
 
 Shape = tuple[int, ...]
 
-# Most of keras.applications halve images five times: of 96 pixels they would leave 3.
+# Most models of keras.applications halve images five times: 96 pixels would become 3.
 _APPLICATION_IMAGE_SIZE = 128
-# Layers that leave values what they are, by the beginnings of their names.
+# Prefixes of the names of layers that do not change values.
 _RESHAPING = ("InputLayer", "Flatten", "Reshape", "Permute", "Random", "Resizing", "CenterCrop", "Cropping", "ZeroPadding")
 
 
 def default_model(shape: Shape) -> str:
-    """Return the model that is trained where none is named: ``"cnn"`` for images, ``"mlp"`` for features and small arrays."""
+    """Return the default model: ``"cnn"`` for images, ``"mlp"`` for features and small arrays."""
     return "mlp" if len(shape) < 2 or (len(shape) == 2 and min(shape) < LEAST_SIDE) else "cnn"
 
 
 def check_model(name: str, weights: str | None = None) -> None:
-    """Refuse a model or weights that cannot be, before data is read.
+    """Raise for an invalid model or invalid weights, before data is read.
 
     Raises
     ------
     BadSetting
-        If there is no such model, or it takes no weights.
+        If the model does not exist, or does not take weights.
     NotFound
         If a file does not exist.
     """
@@ -57,12 +57,12 @@ def check_model(name: str, weights: str | None = None) -> None:
 
 
 def is_application(name: str) -> bool:
-    """Whether a model's name is one of `keras.applications`, rather than one of ours or a file."""
+    """Return whether a model's name is one of `keras.applications`, and not mlp, cnn or a file."""
     return not (name in ("auto", "mlp", "cnn") or is_file(name) or name.endswith(".keras"))
 
 
 def build_model(name: str, shape: Shape, classes: int, weights: str | None = None, *, tunes: bool = False) -> Any:
-    """Build an uncompiled Keras model that maps rows to one logit (or probability) a class.
+    """Build an uncompiled Keras model that maps rows to one logit (or probability) per class.
 
     Parameters
     ----------
@@ -77,19 +77,19 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
     classes
         Number of classes.
     weights, tunes
-        For `keras.applications`, as `build_application` takes them.
+        For `keras.applications`, as in `build_application`.
 
     Raises
     ------
     BadSetting
-        If there is no such model, or it cannot take such rows.
+        If the model does not exist, or cannot take rows of this shape.
     NotFound
         If a file does not exist.
     WrongModel
-        If its output does not fit the classes, is neither logits nor probabilities, or is not what its loss takes.
+        If its output does not match the classes, is neither logits nor probabilities, or does not match its loss.
     """
     if name.startswith("sklearn:"):
-        raise BadSetting(f"{name} is an estimator of scikit-learn: its memory cannot be computed, as that of a network can")
+        raise BadSetting(f"{name} is an estimator of scikit-learn: its memory cannot be computed as for a network")
     keras = load_keras(f"the model {name}")
     check_model(name, weights)
     if name == "mlp":
@@ -99,7 +99,7 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
     elif name.endswith(".keras"):
         try:
             model = keras.models.load_model(name, compile=False)
-        except Exception as error:  # Keras raises many types for damaged or foreign files
+        except Exception as error:  # Keras raises many types of errors for damaged or foreign files
             raise BadFile(f"the model {name} cannot be loaded: {error}") from error
     elif is_file(name):
         model = model_of_file(name, shape, classes)
@@ -112,7 +112,7 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
 
 
 def scales_itself(model: Any) -> bool:
-    """Whether a model of the user's begins with a layer that scales pixels of 0 to 255."""
+    """Return whether a user's model starts with a layer that scales pixels of 0 to 255."""
     for layer in itertools.islice(_leaves(model), 4):
         if type(layer).__name__ == "Normalization":
             return True
@@ -122,7 +122,7 @@ def scales_itself(model: Any) -> bool:
 
 
 def begins_with_scaling(model: Any) -> bool:
-    """Whether the first layer of a model that computes anything brings values to a range of its own."""
+    """Return whether the first computing layer of a model scales values to its own range."""
     layer = next((each for each in _leaves(model) if not type(each).__name__.startswith(_RESHAPING)), None)
     return type(layer).__name__ in ("Rescaling", "Normalization", "BatchNormalization")
 
@@ -133,14 +133,14 @@ def _leaves(model: Any) -> Iterator[Any]:
 
 
 def choose_image_size(settings: TrainSettings, what: Field | Encoded) -> tuple[TrainSettings, list[str]]:
-    """Choose the side of the square that images are resized to, where that is left open, and say so.
+    """Choose the side of the square that images are resized to, if it is not given; return a line about it.
 
     Parameters
     ----------
     settings
-        Of the run. A saved model of an earlier run gets the size that it was trained on.
+        Settings of the run. A saved model of an earlier run gets the size that it was trained on.
     what
-        The rows. Arrays keep their size.
+        Field of the rows. Arrays keep their size.
     """
     if settings.image_size is not None:
         return settings, []
@@ -158,7 +158,7 @@ def _saved_image_size(name: str) -> int | None:
 
 
 def run_beside(model: str) -> dict[str, Any] | None:
-    """Read the config of the run whose folder a saved model lies in, if it does."""
+    """Read the config of the run whose folder contains a saved model, if any."""
     folder = RunFolder(Path(model).parent)
     return folder.config() if (folder.path / "config.json").is_file() else None
 
@@ -178,7 +178,7 @@ def _mlp(keras: Any, shape: Shape, classes: int) -> Any:
 
 
 def understood_shape(name: str, shape: Shape) -> str | None:
-    """Return a line about how a model of images takes rows that could be something else, or None."""
+    """Return a line about rows that are used as images but could be something else, or None."""
     if name == "mlp" or name.endswith(".keras") or is_file(name):
         return None
     height, width, channels = as_image(name, shape)
@@ -195,30 +195,30 @@ def _check(model: Any, name: str, shape: Shape, classes: int) -> None:
         if not model.built:
             model.build((None, *shape))
         taken = getattr(model, "input_shape", None)
-    except Exception as error:  # layers raise many types where a shape does not suit them
+    except Exception as error:  # layers raise many types of errors for a wrong shape
         raise WrongModel(
             f"the model {name} cannot take rows of shape {shape}: {' '.join(str(error).split())[:500]}"
         ) from error
     if isinstance(taken, tuple) and not _fits(taken[1:], shape):
         side = taken[1] if len(taken) == 4 and taken[1] == taken[2] and len(shape) == 3 else None
-        hint = f": --image-size {side} resizes images to that" if side else ""
-        raise WrongModel(f"the model {name} takes rows of shape {taken[1:]}, and the data has {shape}{hint}")
+        hint = f": use --image-size {side} to resize images to that shape" if side else ""
+        raise WrongModel(f"the model {name} takes rows of shape {taken[1:]}, but the data has {shape}{hint}")
     given = _output_shape(model, name, shape)
     if given != (None, classes):
         raise WrongModel(
-            f"the model {name} gives {given}, and {classes} classes need (None, {classes}): end it in keras.layers.Dense({classes})"
+            f"the model {name} returns {given}, but {classes} classes need (None, {classes}): end it in keras.layers.Dense({classes})"
         )
 
 
 def _output_shape(model: Any, name: str, shape: Shape) -> Any:
-    """Return the output's shape; of a subclass of Model, which has none of its own, by a row of zeros."""
+    """Return the output shape; for a subclass of Model, which has no output shape, from one row of zeros."""
     try:
         return model.output_shape
     except (AttributeError, ValueError):
-        pass  # found out below
+        pass  # found below
     try:
         return (None, *model(np.zeros((1, *shape), np.float32)).shape[1:])
-    except Exception as error:  # layers raise many types where a shape does not suit them
+    except Exception as error:  # layers raise many types of errors for a wrong shape
         raise WrongModel(
             f"the model {name} cannot take rows of shape {shape}: {' '.join(str(error).split())[:500]}"
         ) from error

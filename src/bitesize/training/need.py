@@ -1,4 +1,4 @@
-"""What loading for training needs: one computation for `bitesize train` and `bitesize plan`."""
+"""Compute the memory of loading for training, for both `bitesize train` and `bitesize plan`."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ from bitesize.training.settings import TrainSettings, geometry
 from bitesize.training.standardize import features_nbytes
 from bitesize.training.user_model import is_file
 
-_SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)  # batch sizes that "auto" and refusals choose from
-_UNLIMITED = 1 << 60  # bytes, for asking what a loader would need; nothing of it is touched
-# Images whose headers are looked at: those that measuring takes its sample from.
+_SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)  # batch sizes that "auto" and error messages choose from
+_UNLIMITED = 1 << 60  # bytes, to compute the need of a loader; this memory is never allocated
+# Number of images whose headers are read: those in the sample for measuring.
 _SAMPLE = 64
-# Where so much is left, it is enough to decode images of 85 megapixels, and no header is looked at.
+# With this much memory left, images of 85 megapixels can be decoded, and no header is read.
 _AMPLE = 512 << 20
-# A larger budget has a few more threads stand by, which take their part of it too.
+# A larger budget has a few more idle threads, which use a part of it, too.
 _MARGIN = 24
-# The batch size that a refusal offers beside that of the settings, where no batch fits, is this part of it.
+# If no batch fits, the error message also suggests this fraction of the batch size.
 _SMALLER = 8
 
 
 class TrainingLoaders:
-    """Makes the loaders of a run, and works out beforehand what they need.
+    """Factory of a run's loaders, which also computes their memory in advance.
 
     Parameters
     ----------
     settings
-        Of the run; ``image_size`` and ``batch_size`` may still be left open.
+        Settings of the run; ``image_size`` and ``batch_size`` may not be chosen yet.
     train, val
-        The data to train on, and to validate on, if there is any.
+        Training data, and validation data or None.
     scaling
-        What happens to pixel values.
+        Scaling of values.
     held
-        Batches that the framework holds while it asks for the next.
+        Number of batches that the framework holds while it requests the next one.
     val_scaling
-        What happens to pixel values of the validation data; None for the same.
+        Scaling of values of the validation data; None for the same scaling.
     """
 
     def __init__(
@@ -76,19 +76,19 @@ class TrainingLoaders:
         batch_size
             Rows of a batch.
         room
-            Bytes that there are: where they are ample, no images are looked at. None: to look at them.
+            Available bytes: if they are ample, no image headers are read. None: always read headers.
         """
         loading = sum(self._least(batch_size))
         if room is not None and loading + _AMPLE <= room:
             return loading
-        # Of both loaders, though images may be large in one source alone: the other sets as much aside.
+        # For both loaders, even if images are large in only one source: the other reserves the same.
         more = len(self._decoding) * max((max(0, need.small - POOL_LEAST) for need in self._decoding), default=0)
         more += (loading + more) // _MARGIN if more else 0
         return max(loading + more, self._measuring[0])
 
     @contextmanager
     def measuring(self, batch_size: int, budget: Budget) -> Iterator[None]:
-        """Let what measures values refuse a budget with the figure that is enough for all of training."""
+        """Raise errors of measuring values with the budget that is enough for the whole training."""
         try:
             yield
         except DoesNotFit as error:
@@ -106,12 +106,12 @@ class TrainingLoaders:
         return next((size for size in self._sizes() if self.need(size, budget.total) <= budget.total), 1)
 
     def grow_or_refuse(self, batch_size: int, budget: Budget) -> None:
-        """Let an automatic budget grow to the need of both loaders.
+        """Increase an automatic budget to the need of both loaders.
 
         Raises
         ------
         DoesNotFit
-            If that is not enough, with the need, the room and the options that would make it fit.
+            If that is not possible; the message has the need, the available memory and the options that make it fit.
         """
         need, beside = self.need(batch_size, budget.most), " and validation" if self._val is not None else ""
         fits = budget.grow(
@@ -145,8 +145,8 @@ class TrainingLoaders:
         )
 
     def open(self, batch_size: int, budget: Budget) -> tuple[Loader, Loader | None]:
-        """Make both loaders on one budget, each with room for the batches that the framework holds."""
-        # What validation needs is kept free while the first loader chooses how much it sets aside for decoding.
+        """Create both loaders on one budget, each with slots for the batches that the framework holds."""
+        # The need of validation is kept free while the first loader chooses its reserve for decoding.
         kept = budget.pool(self._least(batch_size)[1], "validation")
         train = self._make(self._train, batch_size, budget, training=True)
         try:
@@ -158,18 +158,18 @@ class TrainingLoaders:
         return train, val
 
     def _enough(self, batch_size: int) -> int:
-        """Return the budget to advise: the need, and what measuring may take, which shows only once a model is built."""
+        """Return the advised budget: the need, plus the largest need of measuring, which depends on the model."""
         return max(self.need(batch_size), self._measuring[1])
 
     @cached_property
     def _decoding(self) -> list[DecodingNeed]:
-        """What decoding takes, of each of the sources that has images."""
+        """Yield the memory of decoding for each source with images."""
         sources = [self._train] if self._val is None else [self._train, self._val]
         return [decoding_need(each, _SAMPLE) for each in sources if isinstance(each.spec["x"], Encoded)]
 
     @cached_property
     def _measuring(self) -> tuple[int, int]:
-        """Bytes that measuring values takes for certain, and those that it takes at most, depending on the model."""
+        """Minimum and maximum bytes of measuring values, depending on the model."""
         settings, what = self._settings, self._train.spec["x"]
         if isinstance(what, Encoded):
             whole = max(need.whole for need in self._decoding)
@@ -189,7 +189,7 @@ class TrainingLoaders:
         return [size for size in _SIZES if size <= len(self._train)]
 
     def _least(self, batch_size: int) -> tuple[int, int]:
-        """Return the least bytes that training and validation could do with."""
+        """Return the least bytes for training and validation."""
         if batch_size not in self._known:
             self._known[batch_size] = (
                 self._probe(self._train, batch_size, training=True)[0],
@@ -198,7 +198,7 @@ class TrainingLoaders:
         return self._known[batch_size]
 
     def _probe(self, source: Source, batch_size: int, *, training: bool) -> tuple[int, int]:
-        """Return the least bytes of a loader, and those of them for the further batches that the framework holds."""
+        """Return the least bytes of a loader, and the part of them for batches held by the framework."""
         with self._loader(source, batch_size, Budget(_UNLIMITED), training=training) as loader:
             alone = loader.least
             loader.hold(self._held)
@@ -221,7 +221,7 @@ class TrainingLoaders:
             memory=budget,
             shuffle=training,
             seed=settings.seed,
-            # A short batch would make JAX compile the training step again; other rows are left out each epoch.
+            # A short batch would make JAX compile the training step again; different rows are left out in each epoch.
             last="drop" if training and len(source) >= batch_size else "short",
             dtype=np.float32,
             on_error=settings.on_error,
@@ -230,12 +230,12 @@ class TrainingLoaders:
 
 
 def _option(nbytes: int) -> str:
-    """Write bytes as the option --memory takes them."""
+    """Format bytes for the option --memory."""
     return format_size(nbytes, ceil=True).replace(" ", "")
 
 
 def plan_of(train: Loader, val: Loader | None) -> Plan:
-    """Return the plan of a training: that of its loader, with the one for validation as a part of it."""
+    """Return the plan of a training: the plan of its loader, which includes the loader of validation."""
     if val is None:
         return train.plan
     beside = val.plan

@@ -1,4 +1,4 @@
-"""Numbered runs: ``runs/1``, ``runs/2`` and so on; ``runs/latest`` is the newest of them."""
+"""Numbered runs: ``runs/1``, ``runs/2`` and so on; ``runs/latest`` is the newest run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.locking import NAME, FolderLock
 from bitesize.training.run import RunFolder
 
-# Where runs go for which no folder is named.
+# Default folder of runs.
 ROOT = Path("runs")
 LATEST = "latest"
 _log = logging.getLogger("bitesize")
@@ -36,9 +36,9 @@ def numbered(root: str | os.PathLike[str]) -> list[Path]:
 
 
 def create_numbered(root: str | os.PathLike[str]) -> RunFolder:
-    """Make the folder of the next number, and lock it; of processes that start at once, each gets a number of its own.
+    """Create and lock the folder of the next number; processes that start at the same time get different numbers.
 
-    The newest folder is taken if it is empty.
+    The newest folder is used if it is empty.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def create_numbered(root: str | os.PathLike[str]) -> RunFolder:
     while True:
         before = numbered(root)
         if before and (lock := _locked_empty(before[-1])) is not None:
-            return RunFolder(before[-1], lock)  # of a run that was killed before it saved anything
+            return RunFolder(before[-1], lock)  # left by a run that was killed before it saved anything
         path = Path(root) / str(int(before[-1].name) + 1 if before else 1)
         missing = tuple(each for each in path.parents if not each.exists())
         try:
@@ -57,15 +57,15 @@ def create_numbered(root: str | os.PathLike[str]) -> RunFolder:
         except FileExistsError:
             if path.parent.is_dir():
                 continue  # another process was first
-            raise BadFile(f"{path.parent} is a file, and runs go there: give --out") from None
+            raise BadFile(f"{path.parent} is a file, but must be a folder for runs: use --out") from None
         except OSError as error:
-            raise BadSetting(f"the folder {path} cannot be made: {error.strerror}; give another --out") from error
+            raise BadSetting(f"the folder {path} cannot be created: {error.strerror}; use another --out") from error
         if (lock := _locked_empty(path)) is not None:
             return RunFolder(path, lock, (path, *missing))
 
 
 def _locked_empty(folder: Path) -> FolderLock | None:
-    """Lock a folder that holds nothing; return None where it holds something, or another process has it."""
+    """Lock an empty folder; return None if it is not empty, or if another process has locked it."""
     if any(each.name != NAME for each in folder.iterdir()):
         return None
     lock = FolderLock.take(folder)
@@ -76,22 +76,22 @@ def _locked_empty(folder: Path) -> FolderLock | None:
 
 
 def find_run(path: str | os.PathLike[str]) -> Path:
-    """Find the folder of a run: as it is named; or, for ``runs/latest``, the newest numbered run with a model.
+    """Return the folder of a run: the path itself or, for ``runs/latest``, the newest numbered run with a model.
 
     Parameters
     ----------
     path
-        A folder. Its name may be ``latest`` where its parent has numbered runs; a folder that has that name itself is taken.
+        A folder. Its name may be ``latest`` if its parent has numbered runs; an existing folder with that name is used itself.
 
     Returns
     -------
     Path
-        The folder; another than ``path`` only for ``latest``, which is also logged.
+        The folder. It differs from ``path`` only for ``latest``; then it is also logged.
 
     Raises
     ------
     NotFound
-        If none of the numbered runs has a model.
+        If no numbered run has a model.
 
     Examples
     --------
@@ -112,6 +112,6 @@ def find_run(path: str | os.PathLike[str]) -> Path:
 
 
 def names_latest(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path means the newest numbered run: no such folder exists, and there are numbered ones beside it."""
+    """Return whether a path means the newest numbered run: it does not exist, and its parent has numbered runs."""
     folder = Path(path)
     return folder.name == LATEST and not folder.exists() and bool(numbered(folder.parent))

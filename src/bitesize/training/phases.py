@@ -1,4 +1,4 @@
-"""Phases of training: what is trained, from which epoch, and how the learning rate moves."""
+"""Phases of training: their weights, epochs and learning rates."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bitesize.training.learning_rate import compile_model
 from bitesize.training.model_output import Output
 from bitesize.training.settings import TrainSettings
 
-# The share of epochs in which pretrained weights are frozen: a new head's gradients are large and wrong at first.
+# Share of epochs with frozen pretrained weights: the gradients of a new head are large and wrong at first.
 _FROZEN = 1 / 3
-# Pretrained weights are tuned at this part of the learning rate: what they know is to be kept.
+# Pretrained weights are tuned at this fraction of the learning rate, to preserve their knowledge.
 _TUNING = 0.1
 
 
@@ -25,17 +25,17 @@ class Phase:
     Attributes
     ----------
     first, end
-        Its first epoch, from 0, and the one after its last.
+        First epoch, from 0, and end (exclusive).
     learning_rate
-        At its highest.
+        Highest learning rate.
     output
-        What the model returns, which its loss takes.
+        Type of the model's output, for the loss.
     base
-        The pretrained model below the head; None where all of the model is trained from the start.
+        Pretrained model below the head; None if the whole model is trained from the start.
     frozen
-        Whether only the head is trained, and the pretrained weights stay.
+        Whether only the head is trained, and the pretrained weights are frozen.
     cycle
-        Its step at which the last cycle of the learning rate begins: 0, or where training was made longer.
+        Step at which the last cycle of the learning rate starts: 0, or the step at which training was extended.
     """
 
     first: int
@@ -47,52 +47,52 @@ class Phase:
     cycle: int = 0
 
     def begin(self, model: Any, steps: int) -> None:
-        """Freeze or free the pretrained weights, and compile the model.
+        """Freeze or unfreeze the pretrained weights, and compile the model.
 
         Parameters
         ----------
         model
-            One that comes compiled keeps its optimizer and loss.
+            A compiled model keeps its optimizer and loss.
         steps
-            Batches an epoch.
+            Batches per epoch.
         """
         if self.base is not None:
             self.base.trainable = not self.frozen
             for layer in _layers(self.base):
                 if type(layer).__name__ == "BatchNormalization":
                     layer.trainable = (
-                        False  # it runs in inference mode then: averages of a few rows would replace those of millions
+                        False  # it then runs in inference mode: averages of a few rows would replace averages of millions
                     )
         elif getattr(model, "compiled", False):
-            return  # the user's function chose loss and optimizer itself
+            return  # the user's function has chosen loss and optimizer
         compile_model(model, self.output, self.learning_rate, (self.end - self.first) * steps, self.cycle)
 
 
 def choose_phases(
     settings: TrainSettings, model: Any, output: Output, cycle: int, steps: int
 ) -> tuple[TrainSettings, list[Phase], list[str]]:
-    """Choose the phases of a training: one, or two where pretrained weights are first frozen and then tuned.
+    """Choose the phases of a training: one, or two if pretrained weights are first frozen and then tuned.
 
     Parameters
     ----------
     settings
-        With the number of epochs.
+        Settings with the number of epochs.
     model
-        As `build_model` returns it.
+        Result of `build_model`.
     output
-        What it returns, as `choose_output` finds it.
+        Type of its output, from `choose_output`.
     cycle
-        The step of the whole training at which the last cycle of the learning rate begins.
+        Step of the whole training at which the last cycle of the learning rate starts.
     steps
-        Batches an epoch.
+        Batches per epoch.
 
     Returns
     -------
     settings : TrainSettings
-        With the number of frozen epochs: it stays when training is made longer.
+        Settings with the number of frozen epochs, which stays when training is extended.
     phases : list of Phase
     said : list of str
-        A line about them where there is more to say than their one length.
+        A line about the phases, if there are two.
     """
     epochs, rate = settings.epochs, settings.learning_rate
     assert epochs != "auto"

@@ -1,4 +1,4 @@
-"""Images of Pillow and arrays that are given one by one, each of them a row."""
+"""Read images of Pillow and arrays, one row each."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from bitesize.spec import CHANNELS, Field, Mode
 
 
 def is_pillow(what: Any) -> bool:
-    """Return whether this is an image of Pillow, which is not imported for that."""
+    """Return whether an object is an image of Pillow, without importing Pillow."""
     return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(what).__mro__)
 
 
 class Pictures(Source):
-    """Images of one size that are in memory, or are loaded by Pillow when they are read; each is a row with the field ``x``.
+    """Images of one size, in memory or loaded by Pillow when read; each is a row with the field ``x``.
 
     Parameters
     ----------
@@ -30,13 +30,13 @@ class Pictures(Source):
     what
         Shape and dtype of a row.
     mode
-        What images of Pillow are converted to.
+        Mode to convert images of Pillow to.
     """
 
     def __init__(self, images: Sequence[Any], what: Field, mode: Mode | None) -> None:
         self._images, self._mode = images, mode
         self.spec = {"x": what}
-        self._lock = threading.Lock()  # one image may be given twice, and Pillow loads it where it is first read
+        self._lock = threading.Lock()  # one image may be given twice, and Pillow loads it at the first read
 
     def __len__(self) -> int:
         return len(self._images)
@@ -47,7 +47,7 @@ class Pictures(Source):
         for i, row in enumerate(rows.tolist()):
             try:
                 into["x"][i] = self._pixels(self._images[row])
-            except Exception as error:  # noqa: BLE001 - Pillow raises many types for files that are damaged
+            except Exception as error:  # noqa: BLE001 - Pillow raises many types of errors for damaged files
                 failed[i] = error if isinstance(error, BadFile) else BadFile(f"{error}")
         raise_bad(failed)
 
@@ -59,7 +59,7 @@ class Pictures(Source):
             return pixels_of(image, self._mode)
 
     def scratch(self, rows: int) -> int:
-        """Return what converting one image takes."""
+        """Return the bytes to convert one image."""
         what = self.spec["x"]
         assert isinstance(what, Field)
         return 4 * int(np.prod(what.shape[:2])) * 4
@@ -69,37 +69,39 @@ class Pictures(Source):
 
 
 def described(image: Any, mode: Mode | None) -> Field:
-    """Return shape and dtype of the row that an image of Pillow, or an array, is.
+    """Return shape and dtype of the row of an image of Pillow or an array.
 
     Raises
     ------
     BadSetting
-        If an image of Pillow is given to a model that takes none.
+        If an image of Pillow is given to a model that does not take images.
     """
     if not is_pillow(image):
         array = np.asarray(image)
         return Field(array.shape, array.dtype.newbyteorder("="))
     if mode is None:
-        raise BadSetting(f"the run was not trained on images, and {image!r:.80} is one")
+        raise BadSetting(f"the run was not trained on images, but {image!r:.80} is an image")
     width, height = image.size
-    if image.getexif().get(0x0112, 1) >= 5:  # turned by a quarter
+    if image.getexif().get(0x0112, 1) >= 5:  # rotated by 90 degrees
         width, height = height, width
     return Field((height, width, CHANNELS[mode]), np.dtype(np.uint16 if mode == "I;16" else np.uint8))
 
 
 def pixels_of(image: Any, mode: Mode) -> NDArray[Any]:
-    """Return the pixels of an image of Pillow as files are decoded: upright, transparency over white, in a mode.
+    """Return the pixels of an image of Pillow, converted like decoded files: upright, transparency over white, in a mode.
 
     Raises
     ------
     BadFile
-        If it has more than 8 bits, or floats: what its values mean is not known.
+        If the image has more than 8 bits, or floats: the scale of its values is unknown.
     """
     from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(image)
     if image.mode == "F" or (image.mode.startswith("I") and mode != "I;16"):
-        raise BadFile(f"the image has the mode {image.mode}, of more than 8 bits: give its values as an array, or its file")
+        raise BadFile(
+            f"the image has the mode {image.mode}, with more than 8 bits: pass its values as an array, or its file"
+        )
     if mode == "I;16":
         return np.asarray(image).astype(np.uint16)[..., None]
     if mode != "RGBA" and image.has_transparency_data:

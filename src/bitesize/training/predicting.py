@@ -1,4 +1,4 @@
-"""Probabilities of whatever is given, in that order, block by block, within a budget."""
+"""Predict probabilities in the given order, block by block, within a budget."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from bitesize.training.units import UnitsWatched
 from bitesize.training.values import saved_scaling
 
 OnError = Literal["raise", "skip"]
-# Files that are sorted by what they are at a time, and the bytes that their probabilities may take.
+# Number of files that are grouped by type at a time, and maximum bytes of their probabilities.
 _MOST_FILES, _MOST_NBYTES = 65_536, 4 << 20
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows that follow each other.
+    """Predictions of consecutive rows.
 
     Attributes
     ----------
     start : int
-        Number of the first.
+        Number of the first row.
     probabilities : ndarray of float32, shape (rows, classes)
-        NaN where a row could not be read.
+        NaN for rows that could not be read.
     reasons : dict of int to BitesizeError
-        Why rows have no prediction, by their number among all rows.
+        Errors of rows without a prediction, by row number among all rows.
     """
 
     start: int
@@ -43,27 +43,27 @@ class Block:
 
 
 def reason_of(error: BitesizeError, path: str) -> str:
-    """Return why a row has no prediction, without the path that stands beside it."""
+    """Return the reason why a row has no prediction, without its path."""
     return str(error).removeprefix(f"{path}: ")
 
 
 def predict_given(
     scorer: Scorer, given: Given, budget: Budget, on_error: OnError, progress: Callable[[int], None]
 ) -> Iterator[Block]:
-    """Predict all that is given, in order.
+    """Predict all rows, in order.
 
     Parameters
     ----------
     scorer
-        The run.
+        The trained run.
     given
-        As `collecting.collect` finds it.
+        Result of `collecting.collect`.
     budget
-        What loading may hold.
+        Memory budget of loading.
     on_error
-        ``"raise"`` at the first row that cannot be read, or ``"skip"``: it has a reason instead of probabilities.
+        ``"raise"`` at the first row that cannot be read, or ``"skip"``: the row has a reason instead of probabilities.
     progress
-        Called with the number of rows that were done.
+        Function that is called with the number of finished rows.
 
     Yields
     ------
@@ -72,7 +72,7 @@ def predict_given(
     Raises
     ------
     BitesizeError
-        What the first row that cannot be read raises, with ``on_error="raise"``.
+        Error of the first row that cannot be read, with ``on_error="raise"``.
     """
     if on_error not in ("raise", "skip"):
         raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
@@ -90,7 +90,7 @@ def predict_given(
 def _of_source(
     scorer: Scorer, part: Rows, budget: Budget, on_error: OnError, progress: Callable[[int], None]
 ) -> Iterator[Block]:
-    """Predict the rows of one source, a block a batch."""
+    """Predict the rows of one source, one block per batch."""
     start = 0
     try:
         for rows, values, reasons in _scored(scorer, part.source, budget, on_error, progress):
@@ -106,7 +106,7 @@ def _of_source(
 def _of_mixed(
     scorer: Scorer, part: OneEach | Objects, budget: Budget, on_error: OnError, progress: Callable[[int], None]
 ) -> Iterator[Block]:
-    """Predict files of several kinds: sorted by kind some thousands at a time, and put back in order."""
+    """Predict files of several types: some thousands at a time are grouped by type, and their order is restored."""
     names = budget.charge(part.nbytes, "names of files")
     try:
         yield from _in_pieces(scorer, part, budget, on_error, progress)
@@ -117,7 +117,7 @@ def _of_mixed(
 def _in_pieces(
     scorer: Scorer, part: OneEach | Objects, budget: Budget, on_error: OnError, progress: Callable[[int], None]
 ) -> Iterator[Block]:
-    """Predict some thousand files at a time."""
+    """Predict a few thousand files at a time."""
     width = len(scorer.classes)
     at_once = max(1024, min(_MOST_FILES, _MOST_NBYTES // (4 * width)))
     for begin in range(0, len(part), at_once):
@@ -152,7 +152,7 @@ def _fill(
     on_error: OnError,
     progress: Callable[[int], None],
 ) -> BitesizeError | None:
-    """Predict the rows of one kind into their places; return why the run cannot take rows of this kind, or None."""
+    """Predict the rows of one type into their positions; return the error if the run cannot take this type, or None."""
     values, begin, reasons = into
     try:
         for rows, made, failed in _scored(scorer, source, budget, on_error, progress):

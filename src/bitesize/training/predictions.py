@@ -1,4 +1,4 @@
-"""What a trained model says of rows: probabilities, classes, and what was adapted."""
+"""Predictions of a trained model: probabilities, classes, and adaptations of the data."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _SHOWN = 5
 
 
 class Prediction(NamedTuple):
-    """What a trained model says of one row.
+    """Prediction of one row.
 
     Attributes
     ----------
     path : str
-        The file that the row is, or what it is called in one.
+        File of the row, or its name within a file.
     label : str or None
-        The most probable class; None where the row could not be read.
+        Most probable class; None if the row could not be read.
     probability : float
-        Its probability; NaN where the row could not be read.
+        Probability of that class; NaN if the row could not be read.
     """
 
     path: str
@@ -35,13 +35,13 @@ class Predictions(Sequence[Prediction]):
     Attributes
     ----------
     probabilities : ndarray of float32, shape (rows, classes)
-        NaN where a row could not be read.
+        NaN for rows that could not be read.
     classes : tuple of str
         Names of the classes, in the order of the columns.
     errors : dict of int to str
-        Why rows have no prediction, by row number.
+        Reasons why rows have no prediction, by row number.
     said : tuple of str
-        What was understood, and what was done to these rows that was not done to those of the training data.
+        Lines about the layout of the data, and adaptations that the training data did not need.
 
     Examples
     --------
@@ -71,13 +71,13 @@ class Predictions(Sequence[Prediction]):
 
     @property
     def labels(self) -> list[str | None]:
-        """The most probable class of each row; None where it could not be read."""
+        """Most probable class of each row; None if the row could not be read."""
         best, known = self.probabilities.argmax(axis=1).tolist(), self._known.tolist()
         return [self.classes[i] if there else None for i, there in zip(best, known, strict=True)]
 
     @property
     def paths(self) -> list[str]:
-        """The file of each row, or what it is called in one."""
+        """File of each row, or its name within a file."""
         return [self._describe(row) for row in range(len(self))]
 
     @property
@@ -96,7 +96,7 @@ class Predictions(Sequence[Prediction]):
     def __getitem__(self, row: int | slice) -> Prediction | Sequence[Prediction]:
         if isinstance(row, slice):
             return [self[i] for i in range(*row.indices(len(self)))]
-        number = range(len(self))[row]  # raises IndexError where there is none
+        number = range(len(self))[row]  # raises IndexError for a row out of range
         values = self.probabilities[number]
         if np.isnan(values).any():
             return Prediction(self._describe(number), None, float("nan"))

@@ -1,4 +1,4 @@
-"""Everything that training needs, made and checked before it starts: what can be refused is refused here."""
+"""Create and check everything that training needs before it starts, so that errors are raised early."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ from bitesize.training.values import (
     saved_scaling,
 )
 
-# What a checkpoint notes of the config.
+# Parts of the config that a checkpoint records.
 _NOTED = (
     "settings", "given", "folder", "fingerprints", "scaling", "values", "value_range", "learning_rate_from_step", "run", "started", "command",
     "versions", "machine", "sessions",
 )  # fmt: skip
-# Rows that a model is asked for, where its layers do not say what it returns.
+# Number of rows to inspect a model's outputs, if its layers do not determine their type.
 _SAMPLE = 8
-_UNLIMITED = 1 << 60  # bytes, for asking what a loader would need; nothing of it is touched
+_UNLIMITED = 1 << 60  # bytes, to compute the need of a loader; this memory is never allocated
 
 
 @dataclass
 class Job:
-    """Everything that training needs, made and checked before it starts."""
+    """Everything that training needs, created and checked before it starts."""
 
     settings: TrainSettings
     train: Source
@@ -87,21 +87,21 @@ class Job:
 
     @property
     def described(self) -> str:
-        """Name the model, for people."""
+        """Description of the model."""
         backend = load_keras().backend.backend()
         return f"{self.settings.model} with {self.model.count_params():,} parameters on Keras/{backend}"
 
     def close(self) -> None:
-        """End the loaders."""
+        """Close the loaders."""
         self.loader.close()
         if self.val_loader is not None:
             self.val_loader.close()
 
 
 def prepare(settings: TrainSettings, start: Start) -> Job:
-    """Open the data, plan the memory, build the model: all that can be refused is refused here."""
+    """Open the data, plan the memory and build the model; raise for all errors that can be found before training."""
     broken = start.broken
-    choose_backend()  # what is missing is said first; Keras itself takes seconds to load, and data that is refused needs none
+    choose_backend()  # report missing packages first; Keras takes seconds to load, and is not needed for data that is refused
     check_model(settings.model, settings.weights)
     data = open_data(settings)
     train, val, classes = data.train, data.val, data.classes
@@ -119,7 +119,7 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
     model = build_model(settings.model, shape, len(classes), settings.weights, tunes=settings.tunes)
     refuse_ranks()
     said += [*modeled, *_about_model(settings, model, shape)]
-    # Before anything is measured, so that a budget is refused with the figure that is enough for all of training.
+    # Before anything is measured, so that errors about the budget name the figure that is enough for the whole training.
     held = batches_held(keras.backend.backend())
     loaders = TrainingLoaders(settings, train, val, (), held)
     loaders.grow_or_refuse(batch_size := loaders.choose_batch_size(budget), budget)
@@ -178,17 +178,17 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
 
 
 def refuse_ranks() -> None:
-    """Raise where a model's file has set up several processes: each would train on all rows, and write the same folder."""
+    """Raise if a model's file has set up several processes: each would train on all rows, and write the same folder."""
     shard = shard_of_this_process({})
     if shard.world_size > 1:
         raise BadSetting(
-            f"bitesize train runs in one process, and torch.distributed or jax.distributed has set up {shard.world_size}. Several processes "
-            'train in Python, with bs.Loader(shard="auto")'
+            f"bitesize train runs in one process, but torch.distributed or jax.distributed has set up {shard.world_size}. To train with "
+            'several processes, use bs.Loader(shard="auto") in Python'
         )
 
 
 def _with_model(settings: TrainSettings, shape: tuple[int, ...]) -> tuple[TrainSettings, list[str]]:
-    """Choose the model where that is left to us; say how it takes rows that could be something else."""
+    """Choose the model if it is not given; return lines about rows that are used as images but could be something else."""
     said = []
     if settings.model == "auto":
         settings = replace(settings, model=default_model(shape))
@@ -201,19 +201,21 @@ def _with_model(settings: TrainSettings, shape: tuple[int, ...]) -> tuple[TrainS
 
 
 def _about_model(settings: TrainSettings, model: Any, shape: tuple[int, ...]) -> list[str]:
-    """Say what is done to make rows and model fit, and whose loss and optimizer are used."""
+    """Return lines about adaptations of rows to the model, and about its loss and optimizer."""
     said = []
     if repeats_gray(shape, settings.weights):
-        said.append(f"gray rows of shape {shape} are repeated to the 3 channels that pretrained weights are for")
+        said.append(f"gray rows of shape {shape} are repeated to the 3 channels of pretrained weights")
     if getattr(model, "compiled", False):
-        said.append("the model comes compiled: its own optimizer, loss and metrics are used, and --learning-rate is not")
+        said.append("the model is compiled: its optimizer, loss and metrics are used, and --learning-rate is ignored")
     elif settings.model.endswith(".keras"):
-        said.append(f"{settings.model}: its weights are the start; optimizer, loss and metrics are those of bitesize train")
+        said.append(
+            f"{settings.model}: training starts from its weights, with the optimizer, loss and metrics of bitesize train"
+        )
     return said
 
 
 def _colors(settings: TrainSettings, train: Source) -> NDArray[np.float64] | None:
-    """Return what the model expects of pixels of 0 to 255; None for models that take values of 0 to 1."""
+    """Return the color matrix that the model expects for pixels of 0 to 255; None for models that take values of 0 to 1."""
     if not is_application(settings.model):
         return None
     if settings.weights is not None and channels_of(train.spec["x"]) == 1:
@@ -222,14 +224,14 @@ def _colors(settings: TrainSettings, train: Source) -> NDArray[np.float64] | Non
 
 
 def _shape(source: Source, settings: TrainSettings) -> tuple[int, ...]:
-    """Return the shape of a row as the model gets it."""
+    """Return the shape of a row at the model's input."""
     steps = geometry(source, settings.image_size, augment=False)
     with Loader(source, batch_size=1, transforms=steps, memory=Budget(_UNLIMITED), dtype=np.float32) as probe:
         return probe.spec["x"].shape
 
 
 def _sample(train: Source, settings: TrainSettings, scaling: Scaling, budget: Budget) -> NDArray[np.float32]:
-    """Read the first rows as the model gets them, one by one; rows that cannot be read are left out."""
+    """Read the first rows with all transforms, one by one; rows that cannot be read are skipped."""
     steps = [*geometry(train, settings.image_size, augment=False), *scaling.steps]
     source = train.subset(np.arange(min(_SAMPLE, len(train))))
     with Loader(
@@ -248,7 +250,7 @@ def _sample(train: Source, settings: TrainSettings, scaling: Scaling, budget: Bu
 
 
 def _scaling(settings: TrainSettings, train: Source, model: Any, budget: Budget) -> Scaling:
-    """Choose what is done to values; a saved model of an earlier run gets what that run did."""
+    """Choose the scaling of values; for a saved model of an earlier run, use the scaling of that run."""
     values = measure_values(train, budget)
     earlier = run_beside(settings.model) if settings.model.endswith(".keras") else None
     if earlier is not None and settings.normalize == "model":
@@ -272,12 +274,12 @@ def _scaling(settings: TrainSettings, train: Source, model: Any, budget: Budget)
 
 
 def _as_keras(loader: Loader) -> Any:
-    """Make the dataset for Keras, with sample weights where the data has some."""
+    """Create the dataset for Keras, with sample weights if the data has them."""
     return to_keras(loader, weights=loader.source.weight_name)
 
 
 def weigh_by_class(train: Source, count: int, classes: tuple[str, ...]) -> Source:
-    """Multiply sample weights by those of the classes: Keras takes one or the other."""
+    """Multiply sample weights by class weights: Keras takes only one of them."""
     name, labels = train.weight_name, train.labels
     assert name is not None
     assert labels is not None
@@ -289,17 +291,17 @@ def weigh_by_class(train: Source, count: int, classes: tuple[str, ...]) -> Sourc
 
 
 def class_weights(labels: NDArray[np.int64], classes: tuple[str, ...]) -> dict[int, float]:
-    """Return weights that make each class count alike.
+    """Return weights with which all classes count equally.
 
     Raises
     ------
     BadSetting
-        If a class has no row.
+        If a class has no rows.
     """
     counts = np.bincount(labels, minlength=len(classes))
     if not counts.all():
         name = classes[int(np.argmin(counts))]
-        raise BadSetting(f"--class-weights: the class {name!r} has no row to train on")
+        raise BadSetting(f"--class-weights: the class {name!r} has no training rows")
     return {i: float(len(labels) / (len(counts) * count)) for i, count in enumerate(counts)}
 
 
@@ -307,7 +309,7 @@ def _checkpoint(run: RunFolder, settings: TrainSettings, config: dict[str, Any])
     batches, minutes = parse_interval(settings.checkpoint_every)
     if batches == 0:
         return None
-    # What a run is continued from, wherever the command is called.
+    # Absolute paths, so that a run can be resumed from any directory.
     extra = {name: config[name] for name in _NOTED}
     return Checkpoint(run.checkpoints, every_batches=batches, every_minutes=minutes, extra=extra)
 

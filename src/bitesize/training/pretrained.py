@@ -1,4 +1,4 @@
-"""Models of `keras.applications`: built for the rows and classes at hand, from scratch or with pretrained weights."""
+"""Build models of `keras.applications` for given rows and classes, from scratch or with pretrained weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bitesize.training.backend import keras_home, load_keras
 from bitesize.training.image_shape import Shape, as_image
 
 _DROPOUT = 0.2
-# Seconds without an answer after which a download is given up.
+# Timeout of a download, in seconds.
 _TIMEOUT = 30.0
 
 
@@ -38,7 +38,7 @@ def application_function(name: str) -> Any:
     Raises
     ------
     BadSetting
-        If there is none of that name; a near one is named.
+        If the model does not exist; the message suggests a similar name.
     """
     found = getattr(load_keras(f"the model {name}").applications, name, None)
     if inspect.isfunction(found):
@@ -56,33 +56,33 @@ def application_function(name: str) -> Any:
 
 
 def expected_colors(name: str) -> NDArray[np.float64]:
-    """Return what a model of `keras.applications` expects of pixels.
+    """Return the preprocessing of pixels for a model of `keras.applications`.
 
     Returns
     -------
     ndarray of float64, shape (3, 4)
-        The color matrix of its ``preprocess_input``: ``out[i] = m[i, :3] @ rgb + m[i, 3]`` for values of 0 to 255. Where the
-        model scales by a layer of its own, values stay.
+        The color matrix of its ``preprocess_input``: ``out[i] = m[i, :3] @ rgb + m[i, 3]`` for values of 0 to 255. If the
+        model has its own scaling layer, values are unchanged.
     """
     module = importlib.import_module(application_function(name).__module__)
-    # Every preprocess_input is affine in the colors: four colors determine all of it.
+    # Every preprocess_input is affine in the colors: four colors determine it.
     probe = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)], np.float32).reshape(1, 2, 2, 3)
     black, red, green, blue = np.array(module.preprocess_input(probe)).reshape(4, 3).astype(np.float64)
     return np.stack([(red - black) / 255, (green - black) / 255, (blue - black) / 255, black], axis=1)
 
 
 def repeats_gray(shape: Shape, weights: str | None) -> bool:
-    """Whether gray images are repeated to the three channels that pretrained weights are for."""
+    """Return whether gray images are repeated to the three channels of pretrained weights."""
     return weights is not None and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 1))
 
 
 def check_weights(name: str, weights: str, *, is_application: bool) -> None:
-    """Refuse weights that cannot be, before anything is read.
+    """Raise for invalid weights, before anything is read.
 
     Raises
     ------
     BadSetting
-        If the model takes none, or a column of the data seems to be meant.
+        If the model does not take weights, or the value seems to be a column of the data.
     NotFound
         If the file does not exist.
     """
@@ -90,33 +90,33 @@ def check_weights(name: str, weights: str, *, is_application: bool) -> None:
         if os.path.splitext(weights)[1]:
             raise NotFound(f"--weights {weights}: no such file")
         raise BadSetting(
-            f"--weights takes imagenet or a file with weights of the model, and {weights} is no file; a column of sample weights is "
-            f"--sample-weights {weights}"
+            f"--weights takes imagenet or a file with weights of the model, but {weights} is not a file; for a column of sample weights, "
+            f"use --sample-weights {weights}"
         )
     if not is_application:
-        raise BadSetting(f"--weights is for models of keras.applications, and --model is {name} (list: bitesize models)")
+        raise BadSetting(f"--weights is for models of keras.applications, but --model is {name} (list: bitesize models)")
 
 
 def build_application(name: str, shape: Shape, classes: int, weights: str | None = None, tunes: bool = False) -> Any:
-    """Build a model of `keras.applications` with a head for some classes.
+    """Build a model of `keras.applications` with a head for a number of classes.
 
     Parameters
     ----------
     name
-        Of the model.
+        Name of the model.
     shape
-        Of one row. With weights, gray rows are repeated to three channels.
+        Shape of one row. With weights, gray rows are repeated to three channels.
     classes
         Number of classes.
     weights
         ``"imagenet"``, or a file with the weights of the model without its top; None starts from scratch.
     tunes
-        Whether the base is to be frozen and tuned: the head gets a Dropout then.
+        Whether the base is first frozen and then tuned: the head then has a Dropout.
 
     Raises
     ------
     BadSetting
-        If it cannot take such rows or weights.
+        If the model cannot take rows of this shape, or these weights.
     NotFound
         If weights cannot be downloaded.
     """
@@ -125,7 +125,7 @@ def build_application(name: str, shape: Shape, classes: int, weights: str | None
     gray = repeats_gray(shape, weights)
     if weights is not None and image[2] not in (1, 3):
         raise BadSetting(
-            f"--weights needs images of 3 channels, RGB, and rows are of shape {shape}: leave it out, or give --mode RGB for files of "
+            f"--weights needs RGB images with 3 channels, but rows have the shape {shape}: drop the option, or use --mode RGB for files of "
             "images"
         )
     base = _base(keras, name, (*image[:2], 3) if gray else image, weights)
@@ -158,7 +158,7 @@ def _base(keras: Any, name: str, shape: Shape, weights: str | None) -> Any:
     if weights is not None:
         try:
             base.load_weights(weights)
-        except Exception as error:  # Keras and h5py raise many types for damaged and foreign files
+        except Exception as error:  # Keras and h5py raise many types of errors for damaged and foreign files
             raise BadSetting(
                 f"the weights {weights} are not those of {name} without its top, for rows of shape {shape}: {_line(error)}. "
                 f"{_how_to_save(name)}"
@@ -168,7 +168,7 @@ def _base(keras: Any, name: str, shape: Shape, weights: str | None) -> Any:
 
 @contextlib.contextmanager
 def _downloading(name: str) -> Iterator[None]:
-    """Let Keras download weights: progress goes to stderr, and where there is no network, say what else can be done."""
+    """Download weights with Keras, with progress on stderr; without a network, raise with other ways to get them."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)
     try:
@@ -182,7 +182,7 @@ def _downloading(name: str) -> Iterator[None]:
         file = f"put {os.path.basename(address)}, from {address}," if address else "put its file"
         folder = keras_home() / "models"
         raise NotFound(
-            f"--weights imagenet: Keras could not download the weights of {name} ({_line(error)}). Where there is no network, {file} "
+            f"--weights imagenet: Keras could not download the weights of {name} ({_line(error)}). Without a network, {file} "
             f"into {folder}; or {_how_to_save(name)[:1].lower()}{_how_to_save(name)[1:]}"
         ) from error
     finally:
@@ -192,7 +192,7 @@ def _downloading(name: str) -> Iterator[None]:
 def _how_to_save(name: str) -> str:
     return (
         f'Save them elsewhere with keras.applications.{name}(include_top=False, pooling="avg").save_weights("{name}.weights.h5"), and '
-        f"give --weights {name}.weights.h5"
+        f"use --weights {name}.weights.h5"
     )
 
 

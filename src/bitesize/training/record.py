@@ -1,4 +1,4 @@
-"""What a run notes of itself for whoever reports or repeats it: versions, machine, sessions, and which rows were trained on."""
+"""Record of a run, to report or repeat it: versions, machine, sessions, and the rows of each split."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ from bitesize.files.atomic import replacing
 from bitesize.sources.base import Source
 from bitesize.sources.subset import row_numbers
 
-# Packages that values of a run depend on: those that always read and change them, and modules that do where they are loaded, with the
-# distributions that they are of where these have another name.
+# Packages that affect values of a run: packages that are always used, and modules that are used if loaded, with the names of their
+# distributions if these differ.
 _ALWAYS = ("numpy", "numba", "simplejpeg", "pillow")
 _LOADED = {
     "keras": "", "jax": "", "jaxlib": "", "torch": "", "tensorflow": "", "sklearn": "scikit-learn", "skops": "", "h5py": "", "zarr": "",
     "numcodecs": "", "pyarrow": "", "pandas": "", "polars": "", "datasets": "", "tifffile": "", "pydicom": "", "nibabel": "",
 }  # fmt: skip
-# Rows up to which the split is a table that people read, with paths; for more it would take long to write.
+# Maximum number of rows for which the split is a readable table with paths; a larger table would take long to write.
 _MOST_LISTED = 1_000_000
 
 
 def now() -> str:
-    """Return the time, in UTC and as ISO 8601 has it."""
+    """Return the current time in UTC, in ISO 8601 format."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def begun(command: str, earlier: Mapping[str, Any] | None = None, checkpoint: str | None = None) -> dict[str, Any]:
-    """Return the identity of a run, and its sessions: one for its start, and one each time it was continued.
+    """Return the identity of a run, and its sessions: one for its start, and one for each time it was resumed.
 
     Parameters
     ----------
     command
-        As it was given; empty from Python.
+        Command line; empty from Python.
     earlier
-        What this function returned when the run was started or last continued.
+        Result of this function when the run was started or last resumed.
     checkpoint
-        Name of the checkpoint from which it is continued now.
+        Name of the checkpoint from which the run is resumed now.
 
     Returns
     -------
     dict
-        ``run`` (its identity), ``started``, ``command``, ``versions`` and ``machine`` of its start, ``continued`` (how often it was), and
-        ``sessions``, which note versions and machine where these are others than at the start.
+        ``run`` (its identity), ``started``, ``command``, ``versions`` and ``machine`` of its start, ``continued`` (how often it
+        was resumed), and ``sessions``, which record versions and machine if they differ from the start.
     """
     here: dict[str, Any] = {"versions": versions(), "machine": machine()}
     session: dict[str, Any] = {"started": now(), "command": command}
@@ -68,16 +68,16 @@ def begun(command: str, earlier: Mapping[str, Any] | None = None, checkpoint: st
 
 
 def fingerprints(train: Source, val: Source | None, classes: Sequence[str]) -> dict[str, str]:
-    """Return what tells whether data are those of a run: of the rows of training and validation, and of the names of classes.
+    """Return fingerprints of a run's data: of the rows of training and validation, and of the class names.
 
-    Names are apart, because a table that gives other names to the same files in the same order has the same rows.
+    Class names are separate, because a table with other class names for the same files in the same order has the same rows.
     """
     names = hashlib.sha256("\0".join(classes).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return {"train": train.fingerprint(), **({"val": val.fingerprint()} if val is not None else {}), "classes": names}
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of bitesize, Python, and the packages in use that values depend on."""
+    """Return the versions of bitesize, Python, and the packages in use that affect values."""
     found = {"bitesize": __version__, "python": platform.python_version()}
     found |= {name: importlib.metadata.version(name) for name in _ALWAYS}
     for module, name in _LOADED.items():
@@ -113,7 +113,7 @@ def _processor() -> str:
 
 
 def _accelerators() -> list[str]:
-    """Name the accelerators that a loaded framework computes on."""
+    """Return the names of the accelerators of a loaded framework."""
     torch, jax, tensorflow = (sys.modules.get(name) for name in ("torch", "jax", "tensorflow"))
     if torch is not None and torch.cuda.is_initialized():
         return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -126,12 +126,12 @@ def _accelerators() -> list[str]:
 
 @dataclass(frozen=True)
 class Split:
-    """Which rows a run is trained on, and validated on.
+    """Rows of training and validation of a run.
 
     Parameters
     ----------
     train, val
-        As they come of `bitesize.training.data.open_data`.
+        Sources from `bitesize.training.data.open_data`.
     """
 
     train: Source
@@ -139,7 +139,7 @@ class Split:
 
     @property
     def file(self) -> str:
-        """Name of the file: a table, or arrays of row numbers where there are very many."""
+        """Name of the file: a table, or arrays of row numbers for very many rows."""
         return "split.csv" if sum(len(part) for part in self._parts.values()) <= _MOST_LISTED else "split.npz"
 
     @property
@@ -161,7 +161,7 @@ class Split:
 
 
 def _write_table(path: Path, parts: Mapping[str, Source], numbers: Mapping[str, NDArray[np.int64]]) -> None:
-    # With the byte order mark, by which Excel knows UTF-8: paths may be in any script.
+    # With a byte order mark, so that Excel reads UTF-8: paths may be in any script.
     with path.open("w", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["part", "row", "path"])

@@ -1,4 +1,4 @@
-"""Which rows of data at hand a run was trained on, and which it held back for validation, as its split says."""
+"""Find the rows of given data that a run was trained or validated on, from its recorded split."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ Rows = NDArray[np.int64]
 
 
 def split_of(run: Path, config: Mapping[str, Any], data: Any, source: Source) -> dict[str, Rows]:
-    """Return the rows of a source that a run was trained on, and those that it was validated on, by the name of the part.
+    """Return the rows of a source that a run was trained on and validated on, by the name of the part.
 
     Parameters
     ----------
     run, config
-        The run's folder, and what it keeps.
+        Folder and config of the run.
     data, source
-        The data at hand, as they were given and opened.
+        The data as given, and the opened source.
 
     Returns
     -------
     dict
-        Empty where the data are not those of the run: they lie elsewhere, or have other rows. A part is missing that came of other data.
+        Rows of each part. Empty if the data is not the run's data: it has another path or other rows. A part is missing if it
+        came from other data.
     """
     if not isinstance(data, str | os.PathLike) or "split" not in config or "fingerprints" not in config:
         return {}
@@ -50,24 +51,24 @@ def rows_of_part(split: Mapping[str, Rows], part: str, run: Path) -> Rows:
     Raises
     ------
     BadSetting
-        If the data at hand do not have it.
+        If the given data does not contain the part.
     """
     if part not in split:
         raise BadSetting(
-            f"the rows that {run} was {'trained' if part == 'train' else 'validated'} on are none of this data: --part is for the data "
-            "that the run was trained on, opened as it was then"
+            f"none of this data are rows that {run} was {'trained' if part == 'train' else 'validated'} on: use --part with the data of "
+            "the run, opened with the same settings"
         )
     return split[part]
 
 
 def training_rows_line(split: Mapping[str, Rows], rows: int) -> str | None:
-    """Return a line about data in which there are training rows, or None."""
+    """Return a line about training rows in the data, or None."""
     trained = len(split.get("train", ()))
     if not trained:
         return None
     are = "is a training row" if trained == 1 else "are training rows"
-    held = "; --part val evaluates those held back" if len(split.get("val", ())) else ""
-    return f"{trained:,} of {counted(rows, 'row')} {are} of this run: this is not a measure for new data{held}"
+    held = "; use --part val to evaluate the validation rows" if len(split.get("val", ())) else ""
+    return f"{trained:,} of {counted(rows, 'row')} {are} of this run: the figures do not apply to new data{held}"
 
 
 def _read(file: Path) -> dict[str, Rows]:
@@ -82,5 +83,5 @@ def _read(file: Path) -> dict[str, Rows]:
 
 
 def _are(source: Source, rows: Rows, fingerprint: str | None) -> bool:
-    """Return whether rows of a source are those that have a fingerprint."""
+    """Return whether rows of a source match a fingerprint."""
     return bool(len(rows)) and int(rows.max()) < len(source) and source.subset(rows).fingerprint() == fingerprint

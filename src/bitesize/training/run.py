@@ -1,4 +1,4 @@
-"""A run's folder: the model and everything needed to use it, or to run it again."""
+"""Run folder: the model and everything needed to use it, or to repeat the run."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.atomic import remove_leftovers, replacing, write_json
 from bitesize.files.locking import NAME as LOCK_NAME
 from bitesize.files.locking import FolderLock
-from bitesize.training import standardize as _standardize  # noqa: F401 - makes it known to from_dict
+from bitesize.training import standardize as _standardize  # noqa: F401 - registers it for from_dict
 from bitesize.training.record import Split
 from bitesize.transforms.base import Transform, from_dict
 
-# 2: versions, machine, command, split and sessions. Folders of schema 1 open as well: nothing that they have has changed.
+# 2: versions, machine, command, split and sessions. Folders of schema 1 can be opened, too: their contents are unchanged.
 SCHEMA = 2
 _READ = (1, 2)
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of a training run.
+    """Files of a training run.
 
     ``model.keras`` or ``model.skops`` (the model after its last finished epoch), ``config.json`` (settings, transforms, versions,
     machine), ``classes.json`` (names by class number), ``split.csv`` or ``split.npz`` (rows of training and validation), ``history.csv``
-    (a line an epoch), ``summary.json`` (rate, memory, time) and, where rows were skipped, ``bad_rows.csv``; and the folder
-    ``checkpoints``, from which an interrupted run is continued.
+    (one line per epoch), ``summary.json`` (rate, memory, time) and, if rows were skipped, ``bad_rows.csv``; and the folder
+    ``checkpoints``, from which an interrupted run is resumed.
 
     Parameters
     ----------
     path
-        Where it is.
+        Path of the folder.
     lock
-        Held while this process trains in it.
+        Lock held while this process trains in the folder.
     made
-        Folders that were made for it, the outermost last.
+        Folders that were created for it, the outermost last.
     """
 
     path: Path
@@ -48,15 +48,15 @@ class RunFolder:
 
     @property
     def saved(self) -> Path:
-        """Where the model is: of scikit-learn or, by default, of Keras."""
+        """Path of the model: of scikit-learn or, by default, of Keras."""
         skops, keras = self.path / "model.skops", self.path / "model.keras"
-        if skops.is_file() and keras.is_file():  # a run was killed while it took the place of another: its settings tell
+        if skops.is_file() and keras.is_file():  # a run was killed while it replaced another one: its settings decide
             return skops if "sklearn" in self._json("config.json") else keras
         return skops if skops.is_file() else keras
 
     @property
     def whole(self) -> bool:
-        """Whether it has a model and what is needed to use it."""
+        """Whether the folder has a model and everything needed to use it."""
         return all((self.path / name).is_file() for name in self._needed)
 
     @property
@@ -65,23 +65,23 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Where the checkpoints are."""
+        """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> RunFolder:
-        """Make the folder where it does not exist, and lock it; an earlier run in it stays whole until `begin`.
+        """Create the folder if it does not exist, and lock it; an earlier run in it stays intact until `begin`.
 
         Raises
         ------
         BadFile, BadSetting
-            If it cannot be made, or another process trains in it.
+            If the folder cannot be created, or another process trains in it.
         """
         folder = Path(path)
         missing = tuple(each for each in (folder, *folder.parents) if not each.exists())
         lock = _made(folder)
         if lock is None:
-            raise BadSetting(f"another process is training in {folder}: wait for its end, or give another --out")
+            raise BadSetting(f"another process is training in {folder}: wait until it ends, or use another --out")
         return cls(folder, lock, missing).cleared()
 
     def cleared(self) -> RunFolder:
@@ -91,7 +91,7 @@ class RunFolder:
         return self
 
     def release(self) -> None:
-        """Unlock the folder; one that was made for a run of which nothing is saved is removed."""
+        """Unlock the folder; remove it if it was created for a run that saved nothing."""
         if self.lock is None:
             return
         self.lock.release()
@@ -108,9 +108,9 @@ class RunFolder:
         split: Split | None = None,
         keeps_checkpoints: bool = False,
     ) -> None:
-        """Put a new run's first model in the place of an earlier run; its checkpoints go, too, unless it keeps its own there.
+        """Replace an earlier run by a new run's first model; remove the earlier checkpoints, too.
 
-        Whenever the process ends meanwhile, no model stands beside settings of another run.
+        If the process ends in between, the folder never has a model with the settings of another run.
         """
         again = self.whole and "run" in config and self._json("config.json").get("run") == config["run"]
         with replacing(self.path / _name_of(model)) as temporary:
@@ -119,7 +119,7 @@ class RunFolder:
                 shutil.rmtree(self.checkpoints, ignore_errors=True)
             for name in (
                 () if again else _RECORDS
-            ):  # what is of this very run stays: it was killed after its first epoch, and continued
+            ):  # files of this run stay: it was killed after its first epoch, and resumed
                 (self.path / name).unlink(missing_ok=True)
         if split is not None:
             split.write(self.path)
@@ -127,14 +127,14 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
-        """Open the folder of a run that has a model; ``runs/latest`` is the newest numbered one, as `find_run` finds it.
+        """Open the folder of a run with a model; ``runs/latest`` is the newest numbered run, see `find_run`.
 
         Raises
         ------
         NotFound
-            If it is not there or has no model yet.
+            If the folder does not exist or has no model yet.
         """
-        from bitesize.training.numbered import find_run  # which builds upon this module
+        from bitesize.training.numbered import find_run  # it imports this module
 
         folder = cls(find_run(path))
         for name in folder._needed:
@@ -143,7 +143,7 @@ class RunFolder:
         return folder
 
     def write_config(self, config: dict[str, Any], classes: tuple[str, ...]) -> None:
-        """Write what was decided before training; ``config.json`` last, without which the folder is not that of a run."""
+        """Write the settings and choices before training; ``config.json`` last, because it makes the folder a run folder."""
         write_json(self.path / "classes.json", list(classes))
         write_json(self.path / "config.json", {"schema": SCHEMA, **config})
 
@@ -153,11 +153,13 @@ class RunFolder:
         Raises
         ------
         BadFile
-            If it cannot be understood.
+            If the file is invalid.
         """
         config = self._json("config.json")
         if not isinstance(config, dict) or config.get("schema") not in _READ:
-            raise BadFile(f"{self.path / 'config.json'} is not of schema {SCHEMA}: it was written by another version")
+            raise BadFile(
+                f"{self.path / 'config.json'} does not have schema {SCHEMA}: it was written by another version of bitesize"
+            )
         return config
 
     def classes(self) -> tuple[str, ...]:
@@ -165,27 +167,27 @@ class RunFolder:
         return tuple(self._json("classes.json"))
 
     def transforms(self) -> list[Transform]:
-        """Make the transforms that evaluation and prediction apply."""
+        """Return the transforms for evaluation and prediction."""
         return [from_dict(settings) for settings in self.config()["transforms"]]
 
     def save_model(self, model: Any) -> None:
-        """Save the model, atomically: one of Keras by itself, an estimator of scikit-learn by skops, which runs no code when it loads."""
+        """Save the model atomically: a Keras model with Keras, a scikit-learn estimator with skops, which runs no code when loading."""
         with replacing(self.path / _name_of(model)) as temporary:
             _write_model(model, temporary)
 
     def write_history(self, epochs: list[dict[str, Any]]) -> None:
-        """Write ``history.csv``: a line an epoch."""
+        """Write ``history.csv``: one line per epoch."""
         if epochs:
             self._csv("history.csv", list(epochs[0]), [list(epoch.values()) for epoch in epochs])
 
     def write_bad(self, rows: list[tuple[Any, ...]]) -> None:
-        """Write ``bad_rows.csv``: which data, row, path, reason."""
+        """Write ``bad_rows.csv``: data, row, path, reason."""
         if rows:
-            # With the byte order mark, by which Excel knows UTF-8: paths may be in any script.
+            # With a byte order mark, so that Excel reads UTF-8: paths may be in any script.
             self._csv("bad_rows.csv", ["data", "row", "path", "reason"], [list(row) for row in rows], "utf-8-sig")
 
     def write_summary(self, result: dict[str, Any]) -> None:
-        """Write ``summary.json``: what a finished run came to."""
+        """Write ``summary.json``: the figures of a finished run."""
         write_json(self.path / "summary.json", result)
 
     def _csv(self, name: str, header: list[str], rows: list[list[Any]], encoding: str = "utf-8") -> None:
@@ -202,14 +204,14 @@ class RunFolder:
             raise BadFile(f"{path} cannot be read: {error}") from error
 
 
-# What a run leaves besides its model; all of it goes when another run takes its place.
+# Files of a run other than its model; all are removed when another run replaces it.
 _RECORDS = (
     "config.json", "summary.json", "classes.json", "history.csv", "bad_rows.csv", "split.csv", "split.npz", "model.keras", "model.skops",
 )  # fmt: skip
 
 
 def _made(folder: Path) -> FolderLock | None:
-    """Make a folder where it does not exist, and take its lock."""
+    """Create a folder if it does not exist, and lock it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return FolderLock.take(folder)

@@ -1,4 +1,4 @@
-"""What a run's folder holds: nothing, a run that was interrupted, a finished one; read without the weights."""
+"""Read the status of a run folder without its weights: empty, an interrupted run, or a finished run."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _PLACE = re.compile(r"epoch(\d+)-batch(\d+)")
 
 @dataclass(frozen=True)
 class SavedCheckpoint:
-    """Where training stood when it was last saved.
+    """Position of training at its last checkpoint.
 
     Parameters
     ----------
     name
-        The checkpoint's file.
+        File name of the checkpoint.
     epoch, batch
-        Epochs that are done, and batches of the next.
+        Number of finished epochs, and of trained batches of the next epoch.
     extra
-        What the run noted with it: settings, those that were given, the folder it was started in. Empty if the checkpoint is not of
-        ``bitesize train``.
+        Record of the run: all settings, given settings, and the folder in which it was started. Empty if the checkpoint was not
+        written by ``bitesize train``.
     stopped
-        Whether early stopping had ended it.
+        Whether early stopping had ended the training.
     """
 
     name: str
@@ -43,28 +43,28 @@ class SavedCheckpoint:
 
     @property
     def epochs(self) -> int:
-        """Epochs that training has begun."""
+        """Number of epochs that training has started."""
         return self.epoch + (self.batch > 0)
 
     @property
     def place(self) -> str:
-        """Where it stood, for people."""
+        """Description of the position."""
         done = "before the first epoch" if not self.epoch else f"after epoch {self.epoch}"
         return f"epoch {self.epoch + 1}, batch {self.batch}" if self.batch else done
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """What a folder holds.
+    """Status of a run folder.
 
     Attributes
     ----------
     checkpoint : SavedCheckpoint or None
         The newest checkpoint.
     config : dict or None
-        The settings of the model that is there; None where there is no model.
+        Config of the saved model; None if there is no model.
     summary : dict or None
-        The figures of the finished run whose model is there.
+        Figures of the finished run of the saved model.
     """
 
     checkpoint: SavedCheckpoint | None
@@ -74,7 +74,7 @@ class RunStatus:
 
     @property
     def interrupted(self) -> SavedCheckpoint | None:
-        """The checkpoint of a run that has not come to its end."""
+        """Checkpoint of a run that has not finished, or None."""
         here, summary = self.checkpoint, self.summary
         if here is None or summary is None:
             return here
@@ -87,17 +87,17 @@ class RunStatus:
 
     @property
     def empty(self) -> bool:
-        """Whether there is neither a model nor a checkpoint."""
+        """Whether the folder has neither a model nor a checkpoint."""
         return self.checkpoint is None and self.config is None
 
 
 def read_status(path: str | os.PathLike[str]) -> RunStatus:
-    """Read what a folder holds; one that does not exist holds nothing.
+    """Read the status of a folder; a missing folder counts as empty.
 
     Raises
     ------
     BadFile
-        If there are checkpoints and the state of none can be read, or another of the files cannot.
+        If there are checkpoints but none has a readable state, or another file cannot be read.
     """
     folder = RunFolder(Path(path))
     checkpoint = newest_checkpoint(folder)
@@ -115,12 +115,12 @@ def read_status(path: str | os.PathLike[str]) -> RunStatus:
 
 
 def newest_checkpoint(folder: RunFolder) -> SavedCheckpoint | None:
-    """Read where the newest checkpoint stands; None where there is none.
+    """Read the position of the newest checkpoint; return None if there is no checkpoint.
 
     Raises
     ------
     BadFile
-        If there are checkpoints and the state of none can be read.
+        If there are checkpoints but none has a readable state.
     """
     shelf = CheckpointStore(folder.checkpoints, 1)
     damaged: list[str] = []
@@ -131,12 +131,12 @@ def newest_checkpoint(folder: RunFolder) -> SavedCheckpoint | None:
             damaged.append(str(error))
             continue
         place = _PLACE.search(path.name)
-        assert place is not None  # the shelf names them so
+        assert place is not None  # naming of the checkpoint store
         extra = state.get("extra") or {}
         of_train = "settings" in extra
         return SavedCheckpoint(
             path.name, int(place[1]), int(place[2]), extra if of_train else {}, bool(state.get("stopped"))
         )
     if damaged:
-        raise BadFile(f"no checkpoint in {shelf.folder} is whole: {'; '.join(damaged)}")
+        raise BadFile(f"no checkpoint in {shelf.folder} is intact: {'; '.join(damaged)}")
     return None

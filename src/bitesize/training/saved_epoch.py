@@ -1,4 +1,4 @@
-"""Of which epoch the model in a run's folder is, and whether the run has come to its end."""
+"""Find the epoch of the model in a run folder, and whether the run has finished."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from bitesize.training.run import RunFolder
 
 @dataclass(frozen=True)
 class SavedEpoch:
-    """The epoch that a saved model is of.
+    """Epoch of a saved model.
 
     Attributes
     ----------
     epoch : int or None
-        Its number, from 1: the best of a finished run that stops early, else the last. None where there is no history.
+        Number of the epoch, from 1: the best epoch of a finished run with early stopping, else the last. None without history.
     trained : int
-        Epochs that are done.
+        Number of finished epochs.
     planned : int or None
-        Epochs that there were to be.
+        Number of planned epochs.
     finished : bool
-        Whether training has come to its end.
+        Whether training has finished.
     best : int or None
-        The epoch of the lowest validation loss so far.
+        Epoch of the lowest validation loss so far.
     figures : dict of str to str
-        The line of the history.
+        Line of the history.
     """
 
     epoch: int | None
@@ -40,7 +40,7 @@ class SavedEpoch:
 
     @property
     def unfinished(self) -> str | None:
-        """A line where the run has not come to its end, or None."""
+        """A line if the run has not finished, or None."""
         if self.finished:
             return None
         if self.epoch is None:
@@ -51,7 +51,7 @@ class SavedEpoch:
 
     @property
     def score(self) -> str | None:
-        """The validation accuracy of the saved model, for people; None where there was none."""
+        """Text with the validation accuracy of the saved model; None without validation."""
         accuracy = self.figures.get("val_accuracy")
         if not accuracy:
             return None
@@ -62,10 +62,10 @@ class SavedEpoch:
 
 
 def read_saved_epoch(run: RunFolder) -> SavedEpoch:
-    """Read of which epoch the model of a run is.
+    """Read the epoch of a run's model.
 
-    A run that is trained longer has the summary of its first end until its second; its settings tell, which are written with the first
-    model of the second training.
+    A run whose training is extended keeps its first summary until its second end; its settings, which are written with the first
+    model of the second training, distinguish the two.
     """
     settings, summary = run.config()["settings"], _summary(run)
     lines = _history(run)
@@ -85,13 +85,13 @@ def _history(run: RunFolder) -> list[dict[str, str]]:
     try:
         with (run.path / "history.csv").open(encoding="utf-8-sig", newline="") as file:
             return list(csv.DictReader(file))
-    except OSError:  # a run without one can be used all the same
+    except OSError:  # a run without history can still be used
         return []
 
 
 def _summary(run: RunFolder) -> dict[str, int | None]:
     try:
         found = json.loads((run.path / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there before a run's end
+    except (OSError, ValueError):  # missing before the end of a run
         return {}
     return found if isinstance(found, dict) else {}

@@ -1,4 +1,4 @@
-"""Evaluation and prediction: each row exactly once, in order, in batches of one shape."""
+"""Evaluate and predict: each row exactly once, in order, in batches of one shape."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bitesize.training.backend import load_keras
 from bitesize.training.finite_rows import BAD_VALUES
 from bitesize.training.run import RunFolder
 
-# Row numbers, which have a prediction, labels, and logarithms of probabilities.
+# Row numbers, mask of rows with a prediction, labels, and logarithms of probabilities.
 Scored = tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[Any] | None, NDArray[np.float64]]
 _BAD_OUTPUT = "the model's output is NaN or infinite"
 
@@ -29,14 +29,14 @@ class Scorer:
     Parameters
     ----------
     run
-        Its folder.
+        Folder of the run.
 
     Attributes
     ----------
     said : list of str
-        Lines about what differs from the training data.
+        Lines about adaptations of the data.
     not_finite : dict of int to str
-        Rows of the present loader with values, or outputs of the model, that are NaN or infinite, and which of these.
+        Rows of the current loader with NaN or infinite values or model outputs, with the reason.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -50,18 +50,18 @@ class Scorer:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of a row as the model takes it."""
+        """Shape of a row at the model's input."""
         return tuple(self.config["input_shape"])
 
     def loader(self, source: Source, memory: Any, batch_size: int, on_error: Any, max_bad: float = 0.01) -> Loader:
-        """Make a loader that does to rows what training's validation did, whatever the range of these rows.
+        """Create a loader with the transforms of validation, adapted to the range of these rows.
 
-        Where batches of that size do not fit the budget, smaller ones are made.
+        If batches of that size do not fit the budget, the batches are smaller.
 
         Raises
         ------
         BadSetting
-            If rows come out with another shape than the model takes, or values are clearly in other units than those of the
+            If transformed rows do not have the shape that the model takes, or values are clearly in other units than the
             training data.
         """
         budget = as_budget(memory)
@@ -70,7 +70,7 @@ class Scorer:
             "transforms": steps,
             "memory": budget,
             "shuffle": False,
-            "last": "pad",  # one shape for all batches: nothing is compiled twice
+            "last": "pad",  # one shape for all batches: the model is compiled once
             "dtype": np.float32,
             "on_error": on_error,
             "max_bad": max_bad,
@@ -82,7 +82,7 @@ class Scorer:
         shape = loader.spec["x"].shape
         if not fits(shape, self.shape):
             loader.close()
-            raise BadSetting(f"the run was trained on rows of shape {self.shape}, and the data has {shape}")
+            raise BadSetting(f"the run was trained on rows of shape {self.shape}, but the data has {shape}")
         self.said += [line for line in said if line not in self.said]
         self.not_finite, self._skips = {}, on_error == "skip"
         return loader
@@ -93,19 +93,19 @@ class Scorer:
         Yields
         ------
         rows, mask, labels, log_probabilities
-            Row numbers and, for each, whether it has a prediction, its label (or None) and the logarithm of each class's
-            probability, shape (k, classes). Padding is cut off.
+            Row numbers and, for each row, whether it has a prediction, its label (or None) and the logarithm of each
+            class's probability, shape (k, classes). Without padding.
 
         Raises
         ------
         BadFile
-            If values of a row, or the model's output for it, are NaN or infinite, and bad rows are not skipped.
+            If values of a row, or the model's outputs for it, are NaN or infinite, and bad rows are not skipped.
         """
         for batch in loader:
             real = int((batch.rows >= 0).sum())
             rows, mask, x = batch.rows[:real], batch.mask[:real], batch["x"].reshape(-1, *self.shape)
             mask = self._finite(loader, rows, mask, x[:real], BAD_VALUES)
-            x[:real][~mask] = 0  # estimators refuse them, and some layers make numbers of them
+            x[:real][~mask] = 0  # estimators raise for them, and some layers turn them into finite numbers
             outputs = np.asarray(self.model.predict_on_batch(x), np.float64)[:real]
             mask = self._finite(loader, rows, mask, outputs, _BAD_OUTPUT)
             labels = batch["y"][:real].copy() if "y" in batch else None
@@ -115,7 +115,7 @@ class Scorer:
     def _finite(
         self, loader: Loader, rows: NDArray[np.int64], mask: NDArray[np.bool_], values: NDArray[Any], why: str
     ) -> NDArray[np.bool_]:
-        """Return the mask without rows that have values that are no numbers, which are noted, or an error where none are skipped."""
+        """Return the mask without rows of NaN or infinite values, which are recorded; raise if bad rows are not skipped."""
         with np.errstate(invalid="ignore", over="ignore"):
             finite = np.isfinite(values.reshape(len(values), -1).sum(axis=1, dtype=np.float64))
         odd = rows[mask & ~finite].tolist()
@@ -128,7 +128,7 @@ class Scorer:
 
 
 def _enough(batch_size: int, rows: int) -> int:
-    """Return the size of batches for so few rows: a power of two, so that few shapes are compiled.
+    """Return the batch size for a few rows: a power of two, so that few shapes are compiled.
 
     Examples
     --------
@@ -141,18 +141,18 @@ def _enough(batch_size: int, rows: int) -> int:
 def _loaded(path: Path) -> Any:
     """Load a model of Keras or scikit-learn."""
     if path.suffix != ".keras":
-        from bitesize.training.estimators import load_estimator  # it builds upon this module
+        from bitesize.training.estimators import load_estimator  # it imports this module
 
         return load_estimator(path)
     keras = load_keras(f"the model {path}")
     try:
         return keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises many types for damaged or foreign files
+    except Exception as error:  # Keras raises many types of errors for damaged or foreign files
         raise BadFile(f"{path} cannot be loaded: {error}") from error
 
 
 def log_probabilities(outputs: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
-    """Turn a model's outputs, which are ``"probabilities"`` or ``"logits"``, into logarithms of probabilities."""
+    """Convert a model's outputs, ``"probabilities"`` or ``"logits"``, to logarithms of probabilities."""
     if kind == "probabilities":
         return np.log(np.clip(outputs, 1e-12, 1.0))
     shifted = outputs - outputs.max(axis=1, keepdims=True)
@@ -160,14 +160,14 @@ def log_probabilities(outputs: NDArray[np.float64], kind: str) -> NDArray[np.flo
 
 
 def evaluate(classes: Sequence[str], batches: Iterable[Scored]) -> dict[str, Any]:
-    """Measure loss, accuracy, and what is taken for what.
+    """Measure loss, accuracy, and the confusion matrix.
 
     Parameters
     ----------
     classes
-        Their names.
+        Class names.
     batches
-        As `Scorer.batches` gives them, with labels.
+        Batches from `Scorer.batches`, with labels.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The settings of a training run: checked when they are made, written to config.json, read back from it."""
+"""Settings of a training run: checked when created, and saved in config.json."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bitesize.transforms.color import Scale
 from bitesize.transforms.crop import RandomResizedCrop, Resize
 from bitesize.transforms.geometry import Flip
 
-# A thousand photographs are learned from in minutes on two cores; 96 to 224 are usual.
+# A thousand photographs of this size train in minutes on two cores; 96 to 224 are usual.
 IMAGE_SIZE = 96
 
-# Settings of `bitesize.open` that a run takes over, and their names here; evaluation and prediction open their data with the same.
+# Settings of `bitesize.open` that a run saves, and their names here; evaluation and prediction use the same settings.
 OPENING = {name: name for name in ("fields", "mode", "orient", "tag_delimiter", "file_is_row")} | {
     "weights": "sample_weights"
 }
@@ -27,43 +27,44 @@ OPENING = {name: name for name in ("fields", "mode", "orient", "tag_delimiter", 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Settings of ``bitesize train``; every default carries its reason in the command's help.
+    """Settings of ``bitesize train``; the help of the command gives the reason for each default.
 
     Parameters
     ----------
     data, labels, val
-        What `bitesize.open` takes: the data, labels as text (see `parse_labels`), and data for validation.
+        Arguments of `bitesize.open`: the data, labels as text (see `parse_labels`), and validation data.
     split, fields, mode, orient, tag_delimiter, file_is_row
-        As `bitesize.open` takes them.
+        As in `bitesize.open`.
     sample_weights
-        The column of sample weights, which `bitesize.open` takes as ``weights``.
+        Column of sample weights, the ``weights`` of `bitesize.open`.
     val_split
-        Share of the data held back for validation where ``val`` is not given; 0 for none.
+        Share of the data held back for validation if ``val`` is not given; 0 for none.
     split_by
-        What keeps rows together when they are split, as `bitesize.sources.Source.split` takes ``by``.
+        Grouping of rows when they are split, the ``by`` of `bitesize.sources.Source.split`.
     folds, fold
-        Number of parts of a cross-validation, and which of them (from 1) this run validates on; 0 for none.
+        Number of parts of a cross-validation, and the part (from 1) that this run validates on; 0 for none.
     model, weights
-        As `training.models.build_model` takes them; ``"auto"`` for what suits the shape of the rows.
+        As in `training.models.build_model`; ``"auto"`` chooses by the shape of the rows.
     epochs, batch_size, memory, image_size, learning_rate, seed
-        As their names say; ``epochs`` and ``batch_size`` may be ``"auto"``, ``image_size`` None for the model's or the data's own.
+        Number of epochs, rows per batch, memory budget, side of images, peak learning rate and seed; ``epochs`` and
+        ``batch_size`` may be ``"auto"``, ``image_size`` None for the size of the model or the data.
     class_weights
-        Whether rare classes count more: each class alike in all.
+        Whether rows are weighted so that all classes count equally.
     early_stopping
-        Epochs without a lower validation loss after which training stops; 0 for never, ``"auto"`` for a share of all epochs
-        where there is validation data.
+        Number of epochs without a lower validation loss after which training stops; 0 for never, ``"auto"`` for a share of all
+        epochs if there is validation data.
     frozen_epochs
-        Epochs at the start in which pretrained weights are frozen, ``"auto"`` for a third of all. 0: all weights are trained alike
-        from the start, and batch normalization with them.
+        Number of first epochs with frozen pretrained weights, ``"auto"`` for a third of all. 0: all weights are trained from the
+        start, including batch normalization.
     augment
         Whether images are cropped and flipped at random.
     normalize
-        What is done to values: ``"model"`` brings them to what the model expects, ``"unit"`` to 0 to 1, ``"data"`` to mean 0
-        and deviation 1 of the training data, ``"none"`` leaves them.
+        Normalization of values: ``"model"`` to the range that the model expects, ``"unit"`` to 0 to 1, ``"data"`` to mean 0
+        and deviation 1 of the training data, ``"none"`` for no change.
     on_error, max_bad
-        What happens at a bad row; the share of rows that may be left out.
+        Action for a bad row; largest share of rows that may be skipped.
     checkpoint_every
-        How often the whole state of training is saved: minutes (``"5min"``) or batches (``"200"``); ``"0"`` for never.
+        Interval of checkpoints: minutes (``"5min"``) or batches (``"200"``); ``"0"`` for never.
     """
 
     data: str
@@ -101,47 +102,47 @@ class TrainSettings:
         if self.epochs != "auto" and self.epochs < 1:
             raise BadSetting(f"--epochs must be at least 1, or auto, not {self.epochs}")
         if not 0 <= self.val_split < 1:
-            raise BadSetting(f"--val-split is a share of the data, at least 0 and below 1, not {self.val_split:g}")
+            raise BadSetting(f"--val-split must be a share of the data, at least 0 and below 1, not {self.val_split:g}")
         if not 0 < self.learning_rate < float("inf"):
             raise BadSetting(f"--learning-rate must be above 0, not {self.learning_rate:g}")
         for name in ("early_stopping", "frozen_epochs"):
             if (epochs := getattr(self, name)) != "auto" and epochs < 0:
-                raise BadSetting(f"--{name.replace('_', '-')} is a number of epochs, or auto, not {epochs}")
+                raise BadSetting(f"--{name.replace('_', '-')} must be a number of epochs, or auto, not {epochs}")
         if self.weights is None and self.frozen_epochs != "auto":
             raise BadSetting("--frozen-epochs is for pretrained weights: it needs --weights")
         if self.normalize not in ("model", "data", "unit", "none"):
             raise BadSetting(f"--normalize must be model, data, unit or none, not {self.normalize!r}")
         if self.folds < 0 or self.folds == 1 or not 0 <= self.fold <= self.folds:
-            raise BadSetting(f"--folds is a number of parts of at least 2, not {self.folds}")
+            raise BadSetting(f"--folds must be a number of parts of at least 2, not {self.folds}")
         if self.folds and self.val is not None:
-            raise BadSetting("--folds validates on parts of DATA: leave --val out")
+            raise BadSetting("--folds validates on parts of DATA: drop --val")
         if self.split_by and not self.folds and (self.val is not None or not self.val_split):
             raise BadSetting(
-                "--split-by says how DATA is split for validation: it needs --val-split or --folds, and no --val"
+                "--split-by controls how DATA is split for validation: it needs --val-split or --folds, and no --val"
             )
         if self.batch_size != "auto" and self.batch_size < 1:
             raise BadSetting(f"--batch-size must be at least 1, or auto, not {self.batch_size}")
         if not 0 <= self.max_bad <= 1:
-            raise BadSetting(f"--max-bad is a share of the rows, within 0 to 1, not {self.max_bad:g}")
+            raise BadSetting(f"--max-bad must be a share of the rows, from 0 to 1, not {self.max_bad:g}")
         parse_interval(self.checkpoint_every)
         if self.image_size is not None:
             check_size("--image-size", self.image_size, self.image_size)
         if self.memory != "auto":
             parse_size(self.memory)
         if self.early_stopping not in (0, "auto") and self.val is None and not self.val_split and not self.folds:
-            raise BadSetting("--early-stopping needs validation data: give --val or --val-split")
+            raise BadSetting("--early-stopping needs validation data: use --val or --val-split")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings, as JSON can hold them."""
+        """Return the settings as a dict for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> TrainSettings:
-        """Make the settings that a run saved, of an earlier version too."""
+        """Return the settings from a saved dict, also of an earlier version."""
         saved = dict(saved)
         if "pretrained" in saved:  # then `weights` was the column of sample weights
             saved |= {"weights": saved["pretrained"], "sample_weights": saved.get("weights")}
-            saved["frozen_epochs"] = "auto" if saved["weights"] is None else 0  # nothing was frozen
+            saved["frozen_epochs"] = "auto" if saved["weights"] is None else 0  # no weights were frozen then
         known = {each.name for each in fields(cls)}
         return cls(**{name: value for name, value in saved.items() if name in known})
 
@@ -152,16 +153,16 @@ class TrainSettings:
 
     @property
     def opening(self) -> dict[str, Any]:
-        """The settings of `bitesize.open` besides data, labels and split."""
+        """Settings of `bitesize.open`, without data, labels and split."""
         return {name: getattr(self, own) for name, own in OPENING.items()}
 
     def with_opening(self, given: Mapping[str, Any]) -> TrainSettings:
-        """Return these settings with others of `bitesize.open`, by their names there."""
+        """Return these settings with other settings of `bitesize.open`, by the names in `bitesize.open`."""
         return replace(self, **{OPENING[name]: value for name, value in given.items()})
 
 
 def parse_labels(text: str | None) -> str | list[str] | bool | None:
-    """Read labels: ``none`` for no labels, ``a,b`` for several columns, else as it stands.
+    """Parse labels: ``none`` for no labels, ``a,b`` for several columns, otherwise unchanged.
 
     Examples
     --------
@@ -176,7 +177,7 @@ def parse_labels(text: str | None) -> str | list[str] | bool | None:
 
 
 def parse_interval(text: str) -> tuple[int | None, float | None]:
-    """Read how often a checkpoint is saved.
+    """Parse the interval of checkpoints.
 
     Parameters
     ----------
@@ -192,7 +193,7 @@ def parse_interval(text: str) -> tuple[int | None, float | None]:
     Raises
     ------
     BadSetting
-        If it is neither.
+        If the text is neither.
 
     Examples
     --------
@@ -207,25 +208,27 @@ def parse_interval(text: str) -> tuple[int | None, float | None]:
             return None, float(number)
     except ValueError:
         pass  # said below
-    raise BadSetting(f"--checkpoint-every is a number of batches, as 200, or of minutes, as 5min; not {text!r}")
+    raise BadSetting(
+        f"--checkpoint-every must be a number of batches, such as 200, or of minutes, such as 5min, not {text!r}"
+    )
 
 
 def geometry(source: Source, image_size: int | None, augment: bool) -> list[Transform]:
-    """Choose what brings rows of a source to one size; with a little chance in it for training.
+    """Choose transforms that give rows of a source one size; with random augmentation for training.
 
     Parameters
     ----------
     source
-        Images of any size, or rows of a fixed size, which stay as they are unless ``image_size`` says otherwise.
+        Images of any size, or rows of a fixed size, which keep their size unless ``image_size`` is given.
     image_size
         Side of the square in pixels; None for the default.
     augment
-        Whether to crop and flip at random. Rows of fixed size may be anything, and are left alone.
+        Whether to crop and flip at random. Rows of fixed size are unchanged, because they may not be images.
 
     Raises
     ------
     BadSetting
-        If ``image_size`` is given for rows that are no images.
+        If ``image_size`` is given for rows that are not images.
     """
     what = source.spec["x"]
     if isinstance(what, Encoded):
@@ -235,17 +238,17 @@ def geometry(source: Source, image_size: int | None, augment: bool) -> list[Tran
     if image_size is None or what.shape[:2] == (image_size, image_size):
         return []
     if not is_image(what):
-        raise BadSetting(f"--image-size {image_size} is for images, and the rows are {what}")
+        raise BadSetting(f"--image-size {image_size} is for images, but the rows are {what}")
     return [Resize(image_size)]
 
 
 def preparation(source: Source, image_size: int | None, augment: bool) -> list[Transform]:
-    """Choose what a user sees of data before there is a model: one size, and 8-bit values from 0 to 1.
+    """Choose transforms for data before a model is known: one size, and 8-bit values scaled to 0 to 1.
 
     Raises
     ------
     BadSetting
-        As `geometry` does, or if ``image_size`` is no size.
+        As `geometry` does, or if ``image_size`` is not a valid size.
     """
     if image_size is not None:
         check_size("--image-size", image_size, image_size)

@@ -1,4 +1,4 @@
-"""A checkpoint on disk: one zip of plain ``.npy`` members and a JSON that names them, with a checksum of each.
+"""Write and read checkpoint files: one zip with plain ``.npy`` members, and JSON with their names and checksums.
 
 No pickle is written or read. ``np.load`` opens the file, too.
 """
@@ -25,26 +25,26 @@ from bitesize.files.npy import MAX_HEADER, parse_header
 
 SCHEMA = 1
 _STATE = "state.json"
-# JSON of a state: histories of many epochs and bad rows; far more is damage.
+# Largest JSON of a state, with the history of many epochs and bad rows; a much larger one is damaged.
 _LARGEST_STATE = 1 << 28
 
 
 def write_snapshot(path: Path, state: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write a state and its arrays: whole or not at all, and on the disk when this returns.
+    """Write a state and its arrays atomically; they are on disk when this function returns.
 
     Parameters
     ----------
     path
         The file, which ends in ``.npz``.
     state
-        What JSON can hold.
+        Data that JSON can hold.
     arrays
-        By name; numbers of any kind, also those that NumPy knows through ml_dtypes only.
+        Arrays by name; numbers of any type, including those of ml_dtypes.
 
     Raises
     ------
     OSError
-        If it cannot be written. What was at ``path`` stays.
+        If the file cannot be written. An existing file at ``path`` is unchanged.
     """
     index = []
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -58,12 +58,12 @@ def write_snapshot(path: Path, state: Mapping[str, Any], arrays: Mapping[str, ND
 
 
 def read_snapshot(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read what `write_snapshot` wrote, and check every byte of it.
+    """Read a file of `write_snapshot`, and check every byte of it.
 
     Raises
     ------
     BadFile
-        If it is damaged, or of another version.
+        If the file is damaged, or of another version.
     """
     with _opened(path) as archive:
         content = _read_content(archive, path)
@@ -77,12 +77,12 @@ def read_snapshot(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Read the state that `write_snapshot` wrote, and none of its arrays.
+    """Read the state in a file of `write_snapshot`, without its arrays.
 
     Raises
     ------
     BadFile
-        If the state is damaged, or of another version; arrays may be damaged unseen.
+        If the state is damaged, or of another version; damaged arrays are not detected.
     """
     with _opened(path) as archive:
         state: dict[str, Any] = _read_content(archive, path)["state"]
@@ -97,14 +97,14 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     except (*DAMAGED, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, BadFile):
             raise
-        raise BadFile(f"{path} is damaged or no checkpoint: {error}") from error
+        raise BadFile(f"{path} is damaged or not a checkpoint: {error}") from error
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
-    """Read a member, whose header must agree with its bytes in the file before anything is made of it."""
+    """Read a member; its header must match its size in the file before memory is allocated."""
     info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > path.stat().st_size:
-        raise BadFile(f"{path} is damaged: {name} is not stored as it is")
+        raise BadFile(f"{path} is damaged: {name} is compressed")
     with cast("BufferedIOBase", archive.open(info)) as member:
         start = member.read(MAX_HEADER + 12)
         header = parse_header(start, info.file_size, os.fsencode(f"{path}::{name}"))
@@ -135,7 +135,7 @@ def _read_content(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
 
 
 def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """Give an array whose dtype ``.npy`` can hold: kinds of ml_dtypes, such as bfloat16, as unsigned integers."""
+    """Return an array with a dtype that ``.npy`` can hold: types of ml_dtypes, such as bfloat16, become unsigned integers."""
     return array if array.dtype.kind in "biufc" else array.view(f"u{array.dtype.itemsize}")
 
 

@@ -1,4 +1,4 @@
-"""Rows of features brought to mean 0 and deviation 1, column by column."""
+"""Standardize rows of features to mean 0 and deviation 1, column by column."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from bitesize.spec import Field
 from bitesize.training.finite_rows import WAYS
 from bitesize.transforms.map import Map
 
-# Rows that are read at a time to measure them.
+# Number of rows to read at a time for measuring.
 _ROWS = 256
 
 
 class Standardize(Map):
-    """Subtract a mean and divide by a deviation, one of each for every feature of a row.
+    """Subtract a mean and divide by a deviation for each feature of a row.
 
     Parameters
     ----------
     mean, std
-        One number a feature; deviations are above 0.
+        One number per feature; deviations are above 0.
 
     Raises
     ------
     BadSetting
-        If there are not as many deviations as means, or one is not above 0.
+        If the numbers of means and deviations differ, or a deviation is not above 0.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class Standardize(Map):
         super().__init__(_standardizer(self.mean, self.std), batch=True, output=Field((len(mean),), np.dtype(np.float32)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return name and settings, as JSON can hold them."""
+        """Return name and settings as a dict for JSON."""
         return {"name": "Standardize", "mean": list(self.mean), "std": list(self.std)}
 
     def __eq__(self, other: object) -> bool:
@@ -84,7 +84,7 @@ def measure_features(source: Source, budget: Budget, on_error: Any = "raise", ma
     Raises
     ------
     BadFile
-        If a value is NaN or infinite: the loss would be, too.
+        If a value is NaN or infinite: the loss would become NaN, too.
     """
     (features,) = source.spec["x"].shape  # type: ignore[union-attr]
     count, mean, squares = 0, np.zeros(features), np.zeros(features)
@@ -99,7 +99,7 @@ def measure_features(source: Source, budget: Budget, on_error: Any = "raise", ma
             if odd.any():
                 where = find_odd(source, budget)
                 raise BadFile(f"{_named(source, odd)} NaN or infinite values: {where}. {WAYS}")
-            # Chan's way to join two means: stable, and in one pass.
+            # Chan's formula to combine two means: stable, and in one pass.
             step, apart = len(rows), rows.mean(axis=0) - mean
             squares += ((rows - rows.mean(axis=0)) ** 2).sum(axis=0) + apart**2 * count * step / (count + step)
             mean += apart * step / (count + step)
@@ -109,7 +109,7 @@ def measure_features(source: Source, budget: Budget, on_error: Any = "raise", ma
 
 
 def features_nbytes(source: Source) -> int:
-    """Return the least bytes that `measure_features` takes."""
+    """Return the least bytes that `measure_features` needs."""
     with Loader(source, batch_size=_ROWS, shuffle=False, memory=1 << 60, dtype=np.float64) as loader:
         return loader.least
 

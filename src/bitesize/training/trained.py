@@ -1,4 +1,4 @@
-"""A trained run in one's own script: `load`, then `TrainedModel.predict` and `TrainedModel.evaluate`."""
+"""Use a trained run in Python: `load`, then `TrainedModel.predict` and `TrainedModel.evaluate`."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _SHOWN = 5
 
 
 def open_run(run: str | os.PathLike[str]) -> RunFolder:
-    """Open the folder of a run by its name, or by that of the model in it; `load`, `evaluate` and `predict` find runs by this function.
+    """Open the folder of a run by its path, or by the path of its model; used by `load`, `evaluate` and `predict`.
 
     Raises
     ------
     BadSetting
-        If it is no path.
+        If the argument is not a path.
     NotFound
-        If it is not there or has no model yet.
+        If the folder does not exist or has no model yet.
     """
     if not isinstance(run, str | os.PathLike):
         raise BadSetting(
-            f'the path of a run\'s folder is needed, such as "runs/first", not {type(run).__name__} {run!r:.60}'
+            f'the run must be the path of its folder, such as "runs/first", not {type(run).__name__} {run!r:.60}'
         )
     if shown(os.fspath(run)) != os.fspath(run):
         raise NotFound(f"{shown(os.fspath(run))} does not exist")
@@ -50,19 +50,24 @@ def open_run(run: str | os.PathLike[str]) -> RunFolder:
 
 
 def load(run: str | os.PathLike[str]) -> TrainedModel:
-    """Load a trained model with all that was done to its data.
+    """Load a trained model together with the preprocessing of its data.
 
     Parameters
     ----------
     run
-        The folder that ``bitesize train --out`` wrote, or the ``model.keras`` or ``model.skops`` in it.
+        Folder written by ``bitesize train --out``, or the ``model.keras`` or ``model.skops`` in it.
+
+    Returns
+    -------
+    TrainedModel
+        The model, with its classes, settings and transforms.
 
     Raises
     ------
     BadSetting
-        If it is no path.
+        If ``run`` is not a path.
     NotFound
-        If it is not there or has no model yet.
+        If the folder does not exist or has no model yet.
     BadFile
         If the model or its settings cannot be read.
     MissingPackage
@@ -82,26 +87,26 @@ def load(run: str | os.PathLike[str]) -> TrainedModel:
 
 
 class TrainedModel:
-    """A model that `load` has loaded, and what its run knows: classes, settings, and what is done to data.
+    """Trained model from `load`, with the classes, settings and transforms of its run.
 
     Attributes
     ----------
     model : object
-        The model of Keras, or of scikit-learn.
+        The Keras model or scikit-learn estimator.
     classes : tuple of str
         Names of the classes, in the order of the model's outputs.
     transforms : list of Transform
-        What the run did to rows of its own data before the model, without augmentation.
+        Transforms that the run applied to its data before the model, without augmentation.
     config : dict
-        All that the run's ``config.json`` holds.
+        Contents of the run's ``config.json``.
     settings : dict
-        The settings of the training.
+        Settings of the training.
     input_shape : tuple of int
-        Shape of a row as the model takes it.
+        Shape of a row at the model's input.
     folder : Path
-        The run's folder.
+        Folder of the run.
     saved_epoch : SavedEpoch
-        Of which epoch the model is, and whether the run is finished.
+        Epoch of the model, and whether the run has finished.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -116,34 +121,35 @@ class TrainedModel:
         self.model: Any = getattr(self._scorer.model, "estimator", self._scorer.model)
 
     def predict(self, data: Any, *, memory: int | str | Budget = "auto", on_error: OnError = "skip") -> Predictions:
-        """Predict the class of each row, in the order given.
+        """Predict the class of each row, in the given order.
 
-        Rows are brought to what the run was trained on, as validation data were: images are resized and decoded to the same mode, values
-        are brought to the same range, whether they come as image files, `.npy` files or arrays. What is done besides is logged, and
-        in ``said`` of the result. Values that are clearly in other units are refused.
+        Rows are adapted to the training data, like validation data: images are decoded to the same mode and resized, and values
+        are scaled to the same range, for image files, `.npy` files and arrays. Further adaptations are logged, and listed in
+        ``said`` of the result. Values that are clearly in other units are an error.
 
         Parameters
         ----------
         data
-            The path of an image or a `.npy` file, a folder with class folders or without, a glob, or a list of them, in which
-            kinds and sizes may differ; a file of many rows; an array of shape `input_shape`, or (height, width, channels) of any size,
-            or a batch of such rows; an image of Pillow; a list of arrays or images; a `Source`; or whatever else `bitesize.open` takes.
+            Path of an image or a `.npy` file, a folder with or without class folders, a glob, or a list of these, with mixed
+            formats and sizes; a file of many rows; an array of shape `input_shape`, or (height, width, channels) of any size, or
+            a batch of these; an image of Pillow; a list of arrays or images; a `Source`; or any other argument of `bitesize.open`.
         memory
-            What loading and the probabilities may hold: bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
+            Memory budget of loading and probabilities: bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
         on_error
-            What happens to a row that cannot be read. ``"skip"``: it keeps its place, without a label, and its reason is in ``errors``.
-            ``"raise"``: it is an error.
+            Action for a row that cannot be read. ``"skip"``: keep its position, without a label, with the reason in ``errors``.
+            ``"raise"``: raise an error.
 
         Returns
         -------
         Predictions
+            Probabilities, classes and errors of all rows.
 
         Raises
         ------
         NotFound
-            If a file is missing.
+            If a file does not exist.
         BadSetting
-            If rows have another shape, or other units, than the model takes.
+            If rows do not have the shape or the units that the model takes.
         BadFile
             If no row could be read.
         DoesNotFit
@@ -185,21 +191,21 @@ class TrainedModel:
     def predict_blocks(
         self, given: Given, budget: Budget, on_error: OnError, progress: Callable[[int], None] = lambda rows: None
     ) -> Any:
-        """Predict what `collecting.collect` found, block by block: for more rows than memory has probabilities for.
+        """Predict the result of `collecting.collect`, block by block, if probabilities of all rows do not fit in memory.
 
-        What was adapted is in `adapted` afterwards.
+        Afterwards, `adapted` lists the adaptations.
         """
         self._scorer.said = []
         return predict_given(self._scorer, given, budget, on_error, progress)
 
     @property
     def adapted(self) -> list[str]:
-        """What was done to the rows of the last prediction or evaluation that was not done to those of the training data."""
+        """Adaptations of the last prediction or evaluation that the training data did not need."""
         return list(self._scorer.said)
 
     @staticmethod
     def said_of(given: Given) -> list[str]:
-        """Return what was understood of data, and what was left out, a line each."""
+        """Return lines about the layout of data, and about files left out."""
         left = ", ".join(counted_reason(count, why) for why, count in given.left_out.items())
         return [*dict.fromkeys(given.said), *([f"left out: {left}"] if left else [])]
 
@@ -217,22 +223,22 @@ class TrainedModel:
         Parameters
         ----------
         data, labels
-            As `bitesize.open` takes them, a folder with class folders for one. Classes are matched by their names.
+            As in `bitesize.open`, for example a folder with class folders. Classes are matched by name.
         memory
-            What loading may hold.
+            Memory budget of loading.
         on_error, max_bad
-            As for `bitesize.Loader`.
+            As in `bitesize.Loader`.
 
         Returns
         -------
         dict
-            As ``bitesize evaluate --json`` prints it: ``loss`` (mean cross-entropy in nats), ``accuracy``, ``rows``, ``bad_rows``,
+            The same as the output of ``bitesize evaluate --json``: ``loss`` (mean cross-entropy in nats), ``accuracy``, ``rows``, ``bad_rows``,
             ``classes``, ``per_class``, ``confusion`` ([true class][predicted class]), ``bad`` and ``left_out``.
 
         Raises
         ------
         BadSetting
-            If there are no labels, or a class that the model does not know.
+            If there are no labels, or a class is unknown to the model.
         """
         if labels is not None and not isinstance(labels, str):
             data, labels = open_data(data, labels), None
@@ -248,7 +254,7 @@ class TrainedModel:
         progress: Callable[[int], None] = lambda rows: None,
         planned: Callable[[list[str]], None] = lambda said: None,
     ) -> dict[str, Any]:
-        """Evaluate on a source that `data.open_for_run` opened; ``planned`` is called with what was adapted, before anything is read."""
+        """Evaluate on a source from `data.open_for_run`; call ``planned`` with the adaptations before anything is read."""
         self._scorer.said = []
         with self._scorer.loader(source, memory, self.settings["batch_size"], on_error, max_bad) as loader:
             planned(self.adapted)

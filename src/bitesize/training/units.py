@@ -1,4 +1,4 @@
-"""Rows that are in other units than the rest of the data: 0 to 1 among 0 to 255."""
+"""Detect rows in other units than the rest of the data: 0 to 1 among 0 to 255."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 from bitesize.training.values import Values
 
-# Floats of 0 to 1 may overshoot to the first; values of 0 to 255 that stay below the second are dark indeed.
+# Floats of 0 to 1 may overshoot up to the first value; values of 0 to 255 below the second are very dark.
 _UNIT, _DIM = 1.5, 32.0
 
 
 class UnitsWatched(SourceWrapper):
-    """The rows of a source, each of which is looked at for its range when it is read.
+    """Rows of a source, whose range is checked when they are read.
 
     Parameters
     ----------
     base
-        Arrays of floats as the field ``x``.
+        Source with float arrays as the field ``x``.
     trained
-        The values of the run.
+        Values of the run.
 
     Attributes
     ----------
@@ -39,13 +39,13 @@ class UnitsWatched(SourceWrapper):
 
     @staticmethod
     def watches(source: Source, trained: Values) -> bool:
-        """Return whether rows of a source could be in other units without being refused."""
+        """Return whether rows of a source could be in other units without an error."""
         what = source.spec["x"]
         pixels = isinstance(what, Field) and what.dtype.kind == "f" and len(what.shape) > 1
         return pixels and (trained.kind in ("bytes", "words") or (trained.kind == "unit" and trained.minimum >= 0))
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows, then look at those that could be read."""
+        """Read rows, then check the range of those that could be read."""
         failed: BadRows | None = None
         try:
             super().read(rows, into)
@@ -58,7 +58,7 @@ class UnitsWatched(SourceWrapper):
             raise failed
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Return None: rows are looked at."""
+        """Return None: rows are checked."""
         return None
 
     def _is_odd(self, row: NDArray[np.floating]) -> bool:
@@ -69,11 +69,11 @@ class UnitsWatched(SourceWrapper):
 
     @property
     def said(self) -> list[str]:
-        """A warning that names one of the rows, or nothing."""
+        """A warning that names one of the rows, or an empty list."""
         if not self.odd:
             return []
         rows = "1 row is" if len(self.odd) == 1 else f"{len(self.odd):,} rows are"
         full = {"bytes": "0 to 255", "words": "0 to 65535", "unit": "0 to 1"}[self._trained.kind]
         low = "0 to 255" if self._trained.kind == "unit" else "0 to 1"
-        line = f"{rows} on a scale of {low}, and the run was trained on {full}, such as {self.describe(min(self.odd))}"
+        line = f"{rows} on a scale of {low}, but the run was trained on {full}, for example {self.describe(min(self.odd))}"
         return [f"warning: {line}: results for them may be wrong"]

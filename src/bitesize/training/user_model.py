@@ -1,4 +1,4 @@
-"""A model from a user's Python file: a function, or a model that is ready."""
+"""Load a model from a user's Python file: a function that returns a model, or a model."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from bitesize.training.backend import load_keras
 
 Shape = tuple[int, ...]
 
-# What people call the function, where a file has several.
+# Usual names of the function, if a file has several functions.
 _USUAL = ("make", "build", "build_model", "create_model", "make_model", "get_model", "model")
 _SHAPES = ("shape", "input_shape")
 _CLASSES = ("classes", "num_classes", "n_classes", "number_of_classes")
 NEEDED = (
-    "a function that takes nothing, or (shape, classes), and returns a Keras model: "
+    "a function that takes no arguments or (shape, classes) and returns a Keras model: "
     "def make(shape, classes): return keras.Sequential([...])"
 )
 
 
 def is_file(name: str) -> bool:
-    """Whether a model's name is that of a Python file, with or without ``:function``."""
+    """Return whether a model's name is a Python file, with or without ``:function``."""
     return name.endswith(".py") or ".py:" in name
 
 
 def model_of_file(name: str, shape: Shape, classes: int) -> Any:
-    """Return what a file's function makes, or the model that the file holds ready.
+    """Return the model from a file's function, or the model defined in the file.
 
     Parameters
     ----------
     name
-        ``"file.py:name"``; or ``"file.py"``, where the file has one function or model.
+        ``"file.py:name"``; or ``"file.py"``, if the file has one function or model.
     shape, classes
         Shape of one row and number of classes, for a function that takes them.
 
@@ -46,9 +46,9 @@ def model_of_file(name: str, shape: Shape, classes: int) -> Any:
     NotFound
         If the file does not exist.
     BadSetting
-        If the file has no such name, or the function takes something else.
+        If the file does not define the name, or the function takes other arguments.
     WrongModel
-        If the file or the function fails, or what it returns is no Keras model.
+        If the file or the function fails, or the result is not a Keras model.
     """
     path, function = check_file(name)
     module = _imported(path)
@@ -61,7 +61,7 @@ def model_of_file(name: str, shape: Shape, classes: int) -> Any:
 
 
 def check_file(name: str) -> tuple[str, str]:
-    """Return the file of a model's name, which must exist, and the function, which may be left out.
+    """Return the file of a model's name, which must exist, and the optional function.
 
     Raises
     ------
@@ -75,13 +75,13 @@ def check_file(name: str) -> tuple[str, str]:
 
 
 def _imported(path: str) -> ModuleType:
-    load_keras()  # before the file imports it: it chooses the backend
+    load_keras()  # before the file imports Keras, to choose the backend
     spec = importlib.util.spec_from_file_location("bitesize_user_model", path)
     if spec is None or spec.loader is None:
         raise BadSetting(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     folder = os.path.dirname(os.path.abspath(path))
-    sys.path.insert(0, folder)  # the file may import others beside it
+    sys.path.insert(0, folder)  # the file may import other files in its folder
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -101,7 +101,7 @@ def _named(module: ModuleType, path: str, function: str) -> Any:
 
 
 def _only_one(module: ModuleType, path: str) -> Any:
-    """Return the one model or function that a file has."""
+    """Return the only model or function of a file."""
     found = _candidates(module)
     models = [name for name, each in found.items() if _is_model(each)]
     usual = [name for name in _USUAL if name in found]
@@ -113,7 +113,7 @@ def _only_one(module: ModuleType, path: str) -> Any:
 
 
 def _candidates(module: ModuleType) -> dict[str, Any]:
-    """Return the models of a module, and the functions and classes of models that it defines itself."""
+    """Return the models of a module, and the functions and model classes that it defines."""
     keras = load_keras()
 
     def fits(value: Any) -> bool:
@@ -134,7 +134,7 @@ def _called(function: Any, label: str, path: str, shape: Shape, classes: int) ->
 
 
 def _arguments(function: Any, label: str, shape: Shape, classes: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Choose what a function is called with: shape and classes where it takes them, else nothing."""
+    """Return the arguments of a function: shape and classes if it takes them, else none."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -150,60 +150,64 @@ def _arguments(function: Any, label: str, shape: Shape, classes: int) -> tuple[t
         return (), named
     if len(required) == 2 and all(each.kind is not kinds.KEYWORD_ONLY for each in required):
         return (shape, classes), {}
-    raise BadSetting(f"{label}{signature} takes other arguments than bitesize has: --model needs {NEEDED}")
+    raise BadSetting(f"{label}{signature} takes other arguments: --model needs {NEEDED}")
 
 
 def refuse_unless_model(made: Any, label: str, *, returned: bool = False) -> None:
-    """Refuse what is no Keras model; of a PyTorch module, say where it can be trained.
+    """Raise unless an object is a Keras model; for a PyTorch module, the message describes how to train it.
 
     Parameters
     ----------
     made
-        What should be a model.
+        Object to check.
     label
-        What it is called, or the function that returned it.
+        Name of the object, or of the function that returned it.
     returned
         Whether ``label`` is a function.
 
     Raises
     ------
     WrongModel
-        If it is anything else.
+        If the object is not a Keras model.
     """
     if _is_model(made):
         return
     is_or_returned = "returned" if returned else "is"
     if hasattr(made, "register_forward_hook"):
         raise WrongModel(
-            f"{label} {is_or_returned} a PyTorch module, and bitesize trains Keras models: train it in a loop of your own over "
+            f"{label} {is_or_returned} a PyTorch module, but bitesize trains Keras models: train it in your own loop over "
             "bs.to_torch(loader)"
         )
-    kind = "nothing (None): is a return missing?" if made is None else f"{type(made).__name__}, which is no Keras model."
+    kind = (
+        "None: check for a missing return statement"
+        if made is None
+        else f"{type(made).__name__}, which is not a Keras model."
+    )
     needed = f" --model needs {NEEDED}" if returned else ""
     raise WrongModel(f"{label} {is_or_returned} {kind}{needed}")
 
 
 def check_loss(model: Any, label: str) -> None:
-    """Refuse a model that comes compiled with a loss of Keras that cannot take class numbers.
+    """Raise for a model that is compiled with a loss of Keras that cannot take class numbers.
 
     Raises
     ------
     WrongModel
-        If so: Keras would fail within the first batch, or compare numbers with outputs that mean something else.
+        If the loss does not take class numbers: Keras would fail in the first batch, or compute a meaningless loss.
     """
     name, _ = compiled_loss(model)
     known = {each.replace("_", "").lower(): each for each in sorted(dir(load_keras().losses))}
     if name in known and name != "sparsecategoricalcrossentropy":
         raise WrongModel(
-            f"{label} comes compiled with the loss {known[name]}, and labels are class numbers: compile it with "
+            f"{label} is compiled with the loss {known[name]}, but labels are class numbers: compile it with "
             "sparse_categorical_crossentropy, or leave compile out"
         )
 
 
 def compiled_loss(model: Any) -> tuple[str, Mapping[str, Any]]:
-    """Return the loss that a model comes compiled with: its name in small letters alone, and its settings.
+    """Return the loss that a model is compiled with: its name in lowercase letters, and its settings.
 
-    The name is empty where the model is not compiled, or with a loss of the user's; settings are empty where they are Keras's defaults.
+    The name is empty if the model is not compiled, or has a user-defined loss; settings are empty for Keras's defaults.
     """
     loss = getattr(model, "loss", None) if getattr(model, "compiled", False) else None
     if isinstance(loss, dict):  # by the name of the only output

@@ -1,4 +1,4 @@
-"""The range that values lie in, and what brings them to what a model learns from."""
+"""Measure the range of values, and choose the scaling for a model."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from bitesize.transforms.base import Step, from_dict
 from bitesize.transforms.color import ColorMatrix, Normalize, Scale
 
 Kind = Literal["bytes", "unit", "words", "other"]
-# Rows of the sample. More than value_range takes by itself: nothing is decoded.
+# Number of rows of the sample. More than the default of value_range: no images are decoded.
 _SAMPLE = 64
-# Floats of 0 to 1 may overshoot a little, as after a bicubic resize.
+# Floats of 0 to 1 may overshoot a little, for example after a bicubic resize.
 _UNIT = 1.5
 _BYTE, _WORD = 255.0, 65_535.0
-# Data that use less than this share of their range are measured instead: 12 bits in 16 would come to at most 0.06.
+# Data that uses less than this share of its range is measured instead: 12 bits in 16 would be at most 0.06.
 _LEAST_SHARE = 1 / 8
-# Rows of fewer features are a table, whose columns have nothing in common.
+# Rows with fewer features are a table, whose columns are unrelated.
 _FEATURES_OF_IMAGE = 64
-# Where a run's own range is this much wider than the data's, one of them is in other units.
+# If the range of a run is wider than that of the data by this factor, their units differ.
 _MOST_NARROWER = 50
 SETTING = "--normalize none|unit|data|model"
 
 
 @dataclass(frozen=True)
 class Values:
-    """The values of training data, as a run remembers them.
+    """Values of training data, as recorded in a run.
 
     Attributes
     ----------
     dtype : str
     minimum, maximum : float
-        Of a sample of rows; of 8-bit images 0 and 255.
+        Range of a sample of rows; 0 and 255 for 8-bit images.
     integral : bool
-        Whether all are whole numbers.
+        Whether all values are whole numbers.
     kind : str
         ``"bytes"``: 0 to 255. ``"unit"``: 0 to 1, or -1 to 1. ``"words"``: 0 to 65,535. ``"other"``: anything else.
     """
@@ -57,7 +57,7 @@ class Values:
     kind: Kind
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
+        """Return a dict for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What is done to values, and the line that says so.
+    """Scaling of values, and a line that describes it.
 
     Attributes
     ----------
@@ -81,12 +81,12 @@ class Scaling:
 
 
 def measure_values(source: Source, budget: Budget) -> Values:
-    """Measure the range of values on a sample of rows; 8-bit images are known without.
+    """Measure the range of values on a sample of rows; 8-bit images need no measurement.
 
     Raises
     ------
     BadFile
-        If the sample holds nothing but NaN and infinite values.
+        If the sample has only NaN and infinite values.
     """
     what = source.spec["x"]
     if isinstance(what, Encoded) and what.mode in ("RGB", "L", "RGBA"):
@@ -107,7 +107,7 @@ def _kind(found: ValueRange, source: Source) -> Kind:
 
 
 def _is_table(source: Source) -> bool:
-    """Whether rows are a few features, which are no pixels though they lie within 0 to 255."""
+    """Return whether rows are a few features, which are not pixels even if they are within 0 to 255."""
     what = source.spec["x"]
     if isinstance(what, Encoded) or len(what.shape) > 1:
         return False
@@ -126,34 +126,34 @@ def choose_scaling(
     on_error: Any = "raise",
     max_bad: float = 0.01,
 ) -> Scaling:
-    """Choose what is done to values.
+    """Choose the scaling of values.
 
     Parameters
     ----------
     source
         The training data, with the field ``x``.
     normalize
-        ``"model"``, ``"data"``, ``"unit"`` or ``"none"``, as ``bitesize train --normalize`` takes it.
+        ``"model"``, ``"data"``, ``"unit"`` or ``"none"``, as in ``bitesize train --normalize``.
     expected
-        What the model takes, as a color matrix on values of 0 to 255, shape (3, 4); None for values of 0 to 1.
+        Preprocessing that the model expects, as a color matrix on values of 0 to 255, shape (3, 4); None for values of 0 to 1.
     values
-        As `measure_values` returns them.
+        Result of `measure_values`.
     budget
-        What measuring rows may hold.
+        Memory budget for measuring rows.
     standardize
-        Whether the model learns best from values around 0, as dense layers without normalization do: ``"model"`` then brings
-        images to mean 0 and deviation 1, a channel each, as measured on a sample of rows.
+        Whether the model learns best from values around 0, such as dense layers without normalization: ``"model"`` then scales
+        each channel of images to mean 0 and deviation 1, as measured on a sample of rows.
     nonnegative
-        Whether the model takes no values below 0.
+        Whether the model does not take values below 0.
     on_error, max_bad
         As in `Loader`, for measuring.
 
     Raises
     ------
     BadFile
-        If values that are measured are NaN or infinite.
+        If measured values are NaN or infinite.
     BadSetting
-        If the model takes no values below 0, and there are some.
+        If the data has values below 0, and the model does not take them.
     """
     whole = {"bytes": _BYTE, "words": _WORD, "unit": 1.0}.get(values.kind)
     what = source.spec["x"]
@@ -162,7 +162,7 @@ def choose_scaling(
     if normalize == "none":
         return _said([], values, "taken as stored")
     if nonnegative and (values.minimum < 0 or normalize == "data"):
-        raise BadSetting(f"this model takes no values below 0, and the data are {values}: another --model takes them")
+        raise BadSetting(f"this model does not take values below 0, but the data has {values}: use another --model")
     if normalize == "data" or (normalize == "model" and (whole is None or few) and not nonnegative):
         return _by_statistics(source, values, budget, on_error, max_bad)
     if normalize == "model" and standardize and not _is_table(source):
@@ -179,13 +179,13 @@ def choose_scaling(
 
 
 def saved_scaling(config: Mapping[str, Any]) -> tuple[list[Step], Values]:
-    """Read a run's scaling from its config, or from what a checkpoint keeps of it.
+    """Read a run's scaling from its config, or from the record in a checkpoint.
 
     Returns
     -------
     steps : list of Step
     values : Values
-        Those of the training data.
+        Values of the training data.
     """
     steps = [from_dict(each) for each in config["scaling"]]
     # Runs of versions that measured nothing scaled 8-bit values, and took others as stored.
@@ -194,21 +194,21 @@ def saved_scaling(config: Mapping[str, Any]) -> tuple[list[Step], Values]:
 
 
 def adapt_scaling(steps: Sequence[Step], trained: Values, given: Values) -> tuple[list[Step], str | None]:
-    """Adapt a run's scaling to other data: the run's scaling stays, whatever that data's own range.
+    """Adapt a run's scaling to other data; the scaling itself does not depend on the range of that data.
 
     Parameters
     ----------
     steps
-        What the run did to values.
+        Scaling of the run.
     trained, given
-        Values of the run, and of the data at hand.
+        Values of the run, and of the other data.
 
     Returns
     -------
     steps : list of Step
-        The same arithmetic for data stored otherwise, such as 8-bit images where the run had floats of 0 to 255.
+        The same arithmetic for data in another type, such as 8-bit images for a run with floats of 0 to 255.
     said : str or None
-        A line about what differs, or None.
+        A line about the difference, or None.
 
     Raises
     ------
@@ -219,7 +219,7 @@ def adapt_scaling(steps: Sequence[Step], trained: Values, given: Values) -> tupl
     steps = [_stored_as(step, trained, given) for step in steps]
     if given.kind == trained.kind and trained.kind != "other":
         return steps, None
-    differ = f"the run was trained on values of {trained}, and the data has {given}"
+    differ = f"the run was trained on values of {trained}, but the data has {given}"
     if trained.kind == "unit" and trained.minimum >= 0 and given.dtype == "uint8":
         return [Scale(1 / _BYTE), *as_of_run], f"values: {given}, scaled by 1/255 to those of the run, {trained}"
     if trained.kind == "unit" and given.maximum > _BYTE * _LEAST_SHARE:
@@ -227,18 +227,18 @@ def adapt_scaling(steps: Sequence[Step], trained: Values, given: Values) -> tupl
     if trained.kind in ("bytes", "words") and given.kind == "unit" and not given.integral:
         raise BadSetting(f"{differ}: multiply the data by {255 if trained.kind == 'bytes' else 65535} first")
     if trained.kind == "words" and given.dtype == "uint8":
-        raise BadSetting(f"{differ}: 16-bit data are needed")
+        raise BadSetting(f"{differ}: use 16-bit data")
     if given.kind in ("unit", "bytes") and trained.kind in ("bytes", "words"):
-        return steps, None  # dark, and scaled like the run's
+        return steps, None  # dark data, with the scale of the run's data
     span, other = trained.maximum - trained.minimum, given.maximum - given.minimum
     far = given.minimum < trained.minimum - span or given.maximum > trained.maximum + span
     if far or other < span / _MOST_NARROWER:
-        return steps, f"warning: {differ}: it is scaled as the run scaled its own, and results may be wrong"
+        return steps, f"warning: {differ}: the run's scaling is applied, and results may be wrong"
     return steps, None
 
 
 def _stored_as(step: Step, trained: Values, given: Values) -> Step:
-    """Restate `Normalize`, whose numbers are for values of 0 to 1 where data is 8-bit, and else for values as stored."""
+    """Convert a `Normalize`: its numbers are for values of 0 to 1 with 8-bit data, and otherwise for stored values."""
     before, now = (_BYTE if each.dtype == "uint8" else 1.0 for each in (trained, given))
     if not isinstance(step, Normalize) or isinstance(step.mean, str) or before == now:
         return step
@@ -258,7 +258,7 @@ def channels_of(what: Field | Encoded) -> int:
 
 
 def _to_model(expected: NDArray[np.float64], values: Values, channels: int) -> Step:
-    """Compose the way from stored values to 0 to 255 with what the model expects of these."""
+    """Compose the scaling of stored values to 0 to 255 with the preprocessing that the model expects."""
     factor, offset = {"bytes": (1.0, 0.0), "words": (_BYTE / _WORD, 0.0)}.get(values.kind, (_BYTE, 0.0))
     if values.minimum < 0:
         factor, offset = _BYTE / 2, _BYTE / 2
@@ -281,7 +281,7 @@ def _by_statistics(source: Source, values: Values, budget: Budget, on_error: Any
 
 
 def _by_sample(source: Source, values: Values, budget: Budget) -> Scaling:
-    """Measure mean and deviation of each channel on evenly spaced rows; rows that cannot be read are left out."""
+    """Measure mean and deviation of each channel on evenly spaced rows; rows that cannot be read are skipped."""
     rows = np.unique(np.linspace(0, len(source) - 1, min(_SAMPLE, len(source))).astype(np.int64))
     found = source.subset(rows).statistics(budget, on_error="skip")
     _refuse_not_finite(found.not_finite, source.subset(rows), budget)
