@@ -1,4 +1,4 @@
-"""What users give where an array is expected: objects that NumPy would go through without an end are refused."""
+"""Checks of array-like arguments: reject objects that NumPy would iterate forever."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__", "__buffer_
 
 
 def has_items(what: Any) -> bool:
-    """Whether an object has a length and items by number, and is neither an array, a sequence of Python nor a mapping."""
+    """Return whether an object has a length and items by number, but is not an array, a Python sequence or a mapping."""
     kind = type(what)
     if isinstance(what, Sequence | Mapping | np.generic | memoryview) or any(hasattr(kind, name) for name in _PROTOCOLS):
         return False
@@ -21,24 +21,24 @@ def has_items(what: Any) -> bool:
 
 
 def refuse_endless(what: Any, name: str) -> None:
-    """Refuse an object, or a list of such, with items by number that does not say where they end.
+    """Raise an error if an object, or the first item of a list, has items by number but cannot be iterated.
 
-    NumPy asks such an object for the next item until it raises `IndexError`, and takes all memory where it never does.
+    NumPy requests items of these objects until one raises `IndexError`. If none does, NumPy uses all memory.
 
     Parameters
     ----------
     what
-        What is about to become an array.
+        Object to convert to an array.
     name
         Name of the setting, for the error.
 
     Raises
     ------
     BadSetting
-        If it is such an object.
+        If the object has items by number but no ``__iter__``.
     """
     for part in what[:1] if isinstance(what, list | tuple) else (what,):
         if has_items(part) and not hasattr(type(part), "__iter__"):
             raise BadSetting(
-                f"{name} must be an array or a list: a {type(part).__name__} has items by number, and NumPy cannot tell where they end"
+                f"{name} must be an array or a list: {type(part).__name__} has items by number but no __iter__, so NumPy cannot find its end"
             )

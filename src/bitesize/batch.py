@@ -1,4 +1,4 @@
-"""The batch: arrays by field name, and which rows they are."""
+"""Batch: arrays by field name, with the row numbers."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from bitesize.errors import BadSetting
 
 _NO_ROWS, _NO_MASK = np.empty(0, np.int64), np.empty(0, np.bool_)
 _UNPACKS = frozenset(opcode.opmap[name] for name in ("UNPACK_SEQUENCE", "UNPACK_EX") if name in opcode.opmap)
-# PyTorch's DataLoader copies a batch only to put other tensors in.
+# PyTorch's DataLoader copies a batch only to replace its tensors.
 _COLLATES = "torch.utils.data._utils."
 
 
 class Batch(dict[str, NDArray[Any]]):
-    """The arrays of one batch by field name, and which rows they are.
+    """Arrays of one batch by field name, with the row numbers.
 
-    The primary input, and every field of more than 64 bytes a row, are views on memory of the loader. They stay valid for as long
-    as they are referenced; while they are, the loader cannot reuse that memory. `copy` what is to be kept. Smaller fields (labels,
-    weights, row ids), ``rows`` and ``mask`` have memory of their own, and may be kept.
+    The primary input, and every field of more than 64 bytes per row, are views into memory of the loader. A view stays valid while
+    it is referenced, and the loader cannot reuse its memory during that time. Use `copy` to keep a batch. Smaller fields (labels,
+    weights, row ids), ``rows`` and ``mask`` own their memory and can be kept.
 
     Attributes
     ----------
     rows : ndarray of int64, shape (batch,)
         Row numbers in the source.
     position : int
-        Position in the epoch's order of the batch's first row (of the global batch when sharded).
+        Position of the batch's first row in the order of the epoch (first row of the global batch when sharded).
     epoch : int
-        The epoch that the batch belongs to, from 0.
+        Epoch of the batch, from 0.
     mask : ndarray of bool, shape (batch,)
         False where a row is padding or could not be read.
     weight : float
-        What makes a mean over ranks a mean over rows; 1.0 on a single rank.
+        Factor by which a mean over ranks becomes a mean over rows; 1.0 on a single rank.
 
     Notes
     -----
-    Frameworks that move a batch make another of its type from the arrays alone. That one knows no rows and no mask (both
-    are empty), and its epoch and position are -1.
+    A framework that moves a batch creates a new batch from the arrays only. The ``rows`` and ``mask`` of the new batch are empty,
+    and its ``epoch`` and ``position`` are -1.
 
-    A batch is a dict: unpacking it (``x, y = batch``) would give the names of its fields, and raises `BadSetting` instead.
+    A batch is a dict. Unpacking it (``x, y = batch``) would yield field names, so it raises `BadSetting` instead.
 
     Examples
     --------
@@ -86,13 +86,13 @@ class Batch(dict[str, NDArray[Any]]):
         if _unpacks(sys._getframe(1)):
             names = ", ".join(self)
             raise BadSetting(
-                f'a batch is a dict, and unpacks to the names of its fields ({names}): take batch["x"], batch["y"], or make batches '
-                "that unpack to arrays, bs.to_torch(loader, as_tuple=True) for PyTorch"
+                f'a batch is a dict, so unpacking yields field names ({names}): use batch["x"], batch["y"], or for PyTorch '
+                "bs.to_torch(loader, as_tuple=True), whose batches unpack to arrays"
             )
         return super().__iter__()
 
     def copy(self) -> Self:
-        """Return the batch with memory of its own: arrays are copied, tensors cloned."""
+        """Return a copy of the batch that owns its memory: arrays are copied, tensors are cloned."""
         return self._remade(
             {name: _copied(value) for name, value in self.items()}, rows=self.rows.copy(), mask=self.mask.copy()
         )
@@ -115,7 +115,7 @@ class Batch(dict[str, NDArray[Any]]):
         return _made, (type(self), dict(self), self._places() | {"rows": self.rows, "mask": self.mask})
 
     def _places(self) -> dict[str, Any]:
-        """Return what is known of a batch beside its arrays."""
+        """Return the epoch, position and weight of the batch."""
         return {"epoch": self.epoch, "position": self.position, "weight": self.weight}
 
     def _remade(self, arrays: Mapping[str, Any], **known: Any) -> Self:
@@ -124,12 +124,12 @@ class Batch(dict[str, NDArray[Any]]):
 
 
 class UnevenBatch(Batch):
-    """A batch whose weight matters, because ranks have different numbers of rows: one that a framework made knows none.
+    """A batch whose weight matters, because ranks have different numbers of rows.
 
     Raises
     ------
     BadSetting
-        When the weight is asked for, and a framework has made the batch from the arrays alone.
+        If ``weight`` is read from a batch that a framework created from the arrays only.
     """
 
     __slots__ = ("_weight",)
@@ -140,11 +140,12 @@ class UnevenBatch(Batch):
 
     @property
     def weight(self) -> float:
-        """What makes a mean over ranks a mean over rows."""
+        """Factor by which a mean over ranks becomes a mean over rows."""
         if self._weight is None:
             raise BadSetting(
-                "this batch was made by the framework that moved it, and does not know its weight, which differs from rank to "
-                'rank here: make all shares even, by a batch_size that is a multiple of the number of ranks and last="drop"'
+                "the weight of this batch is unknown, because a framework created the batch when it moved the arrays, and the weight "
+                'differs among ranks: use a batch_size that is a multiple of the number of ranks and last="drop", so that all '
+                "ranks have the same number of rows"
             )
         return self._weight
 
@@ -157,23 +158,23 @@ class UnevenBatch(Batch):
 
 
 def _made(kind: type[Any], arrays: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
-    """Return a batch of arrays and what is known of it; apart, so that batches can be pickled."""
+    """Return a batch of arrays and attributes. A module-level function, so that batches can be pickled."""
     return kind(arrays, **known)
 
 
 def _has_memory(value: Any) -> bool:
-    """Return whether a value is an array or a tensor, and not what a program has put beside them."""
+    """Return whether a value is an array or a tensor, rather than another object that a program has added."""
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
 def _copied(value: Any) -> Any:
-    """Return an array or a tensor with memory of its own; anything else as it is."""
+    """Return a copy of an array or tensor; return any other value unchanged."""
     if not _has_memory(value):
         return value
     return value.clone() if hasattr(value, "clone") else value.copy()
 
 
 def _unpacks(frame: FrameType) -> bool:
-    """Return whether a frame is at an instruction that unpacks something into several names."""
+    """Return whether a frame is at an instruction that unpacks a value into several names."""
     code, at = frame.f_code.co_code, frame.f_lasti
     return 0 <= at < len(code) and code[at] in _UNPACKS

@@ -1,23 +1,23 @@
-"""The errors of bitesize: one type a cause, each also a built-in error.
+"""Errors of bitesize: one type for each cause. Each type is also a built-in error.
 
 BitesizeError
- +-- BadSetting      (ValueError)         a setting cannot mean anything, or two contradict
- +-- NotFound        (FileNotFoundError)  no such file or folder, or nothing usable in it
- +-- NoPermission    (PermissionError)    the system does not let this process read it
- +-- BadFile         (ValueError)         a file is not what its place demands
- |    +-- UnsupportedFile             a file is in order, and of a kind that is not decoded
- +-- FileChanged     (OSError)            a file vanished or changed since it was listed
- +-- BadRows         (ValueError)         rows that one read could not deliver, each with its cause
- +-- TooManyBadRows  (ValueError)         more bad rows in an epoch than ``max_bad`` allows
- +-- DoesNotFit      (MemoryError)        a need is larger than the room; nothing was allocated
- +-- BatchesHeld     (MemoryError)        the caller keeps every batch, so none is left to fill
- +-- LoaderClosed    (RuntimeError)       the loader, or this iterator of it, has ended
- +-- Stalled         (TimeoutError)       no progress for minutes; names the stage and the row
- +-- BadResult       (ValueError)         a user's function returned what cannot stand in a batch
+ +-- BadSetting      (ValueError)         a setting is not valid, or two settings contradict each other
+ +-- NotFound        (FileNotFoundError)  a file or folder does not exist, or holds no usable data
+ +-- NoPermission    (PermissionError)    this process is not allowed to read a file or folder
+ +-- BadFile         (ValueError)         a file is damaged, or has contents that were not expected
+ |    +-- UnsupportedFile             a file is valid, but its format is not supported
+ +-- FileChanged     (OSError)            a file was removed or changed after it was listed
+ +-- BadRows         (ValueError)         rows that could not be read, each with its cause
+ +-- TooManyBadRows  (ValueError)         an epoch has more bad rows than ``max_bad`` allows
+ +-- DoesNotFit      (MemoryError)        more memory is needed than is available; nothing was allocated
+ +-- BatchesHeld     (MemoryError)        the caller keeps every batch, so no slot can be refilled
+ +-- LoaderClosed    (RuntimeError)       the loader is closed, or this iterator has ended
+ +-- Stalled         (TimeoutError)       no progress for minutes; the message names the stage and the row
+ +-- BadResult       (ValueError)         a user's function returned a value that cannot be part of a batch
  +-- WrongModel      (ValueError)         a model does not fit the data
- +-- NotFinite       (FloatingPointError) a loss became NaN or infinite; rows are named that made it so
- +-- NotLazy         (TypeError)          a lazy array cannot do this without being read whole
- +-- DiskFull        (OSError)            a file to be written is larger than the room on its disk
+ +-- NotFinite       (FloatingPointError) a loss became NaN or infinite; the message names the rows that caused it
+ +-- NotLazy         (TypeError)          an operation would read a whole lazy array
+ +-- DiskFull        (OSError)            a file to be written is larger than the free space on its disk
  +-- MissingPackage  (ImportError)        an optional package is not installed
 """
 
@@ -28,48 +28,48 @@ from typing import TypeVar
 
 
 class BitesizeError(Exception):
-    """Base of every error that bitesize raises on purpose.
+    """Base class of every error that bitesize raises on purpose.
 
     Attributes
     ----------
     row : int or None
-        The row of the data that could not be loaded, where that is what ended a loop.
+        Number of the row that could not be loaded, if such a row ended a loop; otherwise None.
     """
 
     row: int | None = None
 
 
 class BadSetting(BitesizeError, ValueError):
-    """A setting cannot mean anything, or two settings contradict each other."""
+    """A setting is not valid, or two settings contradict each other."""
 
 
 class NotFound(BitesizeError, FileNotFoundError):
-    """A file or folder does not exist, or holds nothing that can be read."""
+    """A file or folder does not exist, or holds no data that can be read."""
 
 
 class NoPermission(BitesizeError, PermissionError):
-    """The system does not let this process read a file or folder."""
+    """A file or folder that this process is not allowed to read."""
 
 
 class BadFile(BitesizeError, ValueError):
-    """A file's contents are not what its place demands."""
+    """A file is damaged, or has contents that were not expected."""
 
 
 class UnsupportedFile(BadFile):
-    """A file is in order, and of a kind that is not decoded; the message has the way on."""
+    """A file is valid, but its format is not supported. The message names an alternative."""
 
 
 class FileChanged(BitesizeError, OSError):
-    """A file vanished or changed after it had been listed."""
+    """A file was removed or changed after it was listed."""
 
 
 class BadRows(BitesizeError, ValueError):
-    """Rows that one `Source.read` could not deliver; the other rows were read.
+    """Rows that one call of `Source.read` could not read. All other rows were read.
 
     Parameters
     ----------
     causes
-        The error of each failed row, keyed by its index within the call (not by row number).
+        The error of each failed row, by the index of the row within the call (not by row number).
     """
 
     def __init__(self, causes: Mapping[int, Exception]) -> None:
@@ -84,50 +84,50 @@ class BadRows(BitesizeError, ValueError):
 
 
 class TooManyBadRows(BitesizeError, ValueError):
-    """More rows of an epoch were bad than ``max_bad`` allows."""
+    """An epoch has more bad rows than ``max_bad`` allows."""
 
 
 class DoesNotFit(BitesizeError, MemoryError):
-    """Something needs more memory than there is room for; nothing was allocated.
+    """More memory is needed than is available. Nothing was allocated.
 
     Attributes
     ----------
     enough : int
-        Bytes that the budget would have to be for this need; 0 where that is not known.
+        Size in bytes of a budget that is large enough; 0 if unknown.
     """
 
     enough = 0
 
 
 class BatchesHeld(BitesizeError, MemoryError):
-    """Every slot of the loader is held by batches that the caller kept."""
+    """The caller keeps batches in every slot of the loader, so no slot can be refilled."""
 
 
 class LoaderClosed(BitesizeError, RuntimeError):
-    """The loader was closed, or a newer iterator has taken this one's place."""
+    """The loader is closed, or a newer iterator has replaced this iterator."""
 
 
 class Stalled(BitesizeError, TimeoutError):
-    """Nothing has moved for minutes: a disk, a network share or a function hangs."""
+    """The loader made no progress for minutes: a disk, a network share or a function hangs."""
 
 
 class BadResult(BitesizeError, ValueError):
-    """A function that the user gave to a transform returned what cannot stand in a batch."""
+    """A user's function in a transform returned a value that cannot be part of a batch."""
 
 
 class WrongModel(BitesizeError, ValueError):
-    """A model does not fit the data it is given."""
+    """A model does not fit the data."""
 
 
 class NotFinite(BitesizeError, FloatingPointError):
-    """A loss, or weights, became NaN or infinite while a model was trained; nothing of that was saved.
+    """A loss or a weight became NaN or infinite during training. No such weights were saved.
 
     Parameters
     ----------
     message
-        What happened, and what to try.
+        Cause of the error, and possible remedies.
     rows
-        Numbers of the rows with values that are NaN or infinite, in the source of the loader; none where training itself diverged.
+        Numbers of the rows of the loader's source that have NaN or infinite values; empty if training itself diverged.
     """
 
     def __init__(self, message: str, rows: tuple[int, ...] = ()) -> None:
@@ -136,22 +136,22 @@ class NotFinite(BitesizeError, FloatingPointError):
 
 
 class NotLazy(BitesizeError, TypeError):
-    """A lazy array cannot do this without being read whole; the message has the ways on."""
+    """An operation would read a whole lazy array. The message names alternatives."""
 
 
 class DiskFull(BitesizeError, OSError):
-    """A file to be written is larger than the room on its disk; nothing of it was kept."""
+    """A file to be written is larger than the free space on its disk. No part of the file was kept."""
 
 
 class MissingPackage(BitesizeError, ImportError):
-    """An optional package is not installed; the message has the install line."""
+    """An optional package is not installed. The message contains the install command."""
 
 
 E = TypeVar("E", bound=BaseException)
 
 
 def without_frames(error: E) -> E:
-    """Drop the tracebacks of an error that is kept, and of its causes: their frames would keep the memory they work on."""
+    """Remove the tracebacks of an error and of its causes, so that their frames do not keep memory alive."""
     each: BaseException | None = error
     while each is not None:
         each.__traceback__ = None

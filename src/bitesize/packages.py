@@ -1,25 +1,25 @@
-"""Packages that are installed only by who needs them: the line that installs what is missing."""
+"""Optional packages: the command that installs the missing ones."""
 
 from __future__ import annotations
 
 import importlib.util
 
-# What a package is called on PyPI, where that is another name than Python's.
+# Names on PyPI that differ from the import names.
 _ON_PYPI = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
 def pip_install(*modules: str) -> str:
-    """Return the command that installs those of some packages that are missing.
+    """Return the command that installs missing packages.
 
     Parameters
     ----------
     modules
-        As they are imported.
+        Import names.
 
     Returns
     -------
     str
-        ``"pip install ..."``, with all of them where none is missing: then one is broken.
+        ``"pip install ..."`` with the missing packages, or with all packages if none is missing (an installed one is then broken).
 
     Examples
     --------
@@ -31,5 +31,5 @@ def pip_install(*modules: str) -> str:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a package is there, without importing it."""
+    """Return whether a package is installed, without importing it."""
     return importlib.util.find_spec(module) is not None

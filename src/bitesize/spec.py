@@ -1,4 +1,4 @@
-"""What a row is made of: fields of fixed size, and encoded images."""
+"""Parts of a row: fields of fixed size, and encoded images."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from bitesize.errors import BadSetting
 
 Mode = Literal["RGB", "L", "RGBA", "I;16"]
 CHANNELS: Mapping[str, int] = {"L": 1, "RGB": 3, "RGBA": 4, "I;16": 1}
-# Rows of more channels than this are not taken for images.
+# Rows with more channels than this are not treated as images.
 MOST_CHANNELS = 32
 
 
 @dataclass(frozen=True)
 class Field:
-    """A part of a row that has the same shape and dtype in every row.
+    """A field that has the same shape and dtype in every row.
 
     Parameters
     ----------
     shape
-        Shape of one row's part, without the batch axis.
+        Shape of the field in one row, without the batch axis.
     dtype
         NumPy dtype in native byte order.
     mask
-        Whether it is a label for each pixel of the row's image: then it moves with the image, and is never interpolated.
+        Whether the field has a label for each pixel of the row's image. A mask moves with the image and is never interpolated.
     """
 
     shape: tuple[int, ...]
@@ -40,7 +40,7 @@ class Field:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of one row's part."""
+        """Bytes of the field in one row."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
     def __str__(self) -> str:
@@ -49,17 +49,17 @@ class Field:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A part of a row that is an encoded image; its size is known only once it is read.
+    """A field that is an encoded image. Its size is unknown until it is read.
 
     Parameters
     ----------
     kind
-        ``"image"``, or ``"mask"`` for label images that must never be interpolated.
+        ``"image"``, or ``"mask"`` for label images, which are never interpolated.
     mode
-        The channels it is decoded to: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"``, of 8 bits each; or ``"I;16"``, gray of 16 bits,
-        whose values stay what they are.
+        Channels of the decoded image: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"`` with 8 bits each, or ``"I;16"`` (16-bit gray with
+        unchanged values).
     orient
-        Whether it is turned upright by its EXIF orientation.
+        Whether the image is rotated upright by its EXIF orientation.
     """
 
     kind: Literal["image", "mask"] = "image"
@@ -72,12 +72,12 @@ class Encoded:
 
     @property
     def channels(self) -> int:
-        """Channels of the decoded image."""
+        """Number of channels of the decoded image."""
         return CHANNELS[self.mode]
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the decoded values."""
+        """Dtype of the decoded values."""
         return mode_dtype(self.mode)
 
     def __str__(self) -> str:
@@ -88,16 +88,16 @@ Spec = Mapping[str, Field | Encoded]
 
 
 def mode_dtype(mode: Mode) -> np.dtype[Any]:
-    """Return the type of the values that a mode decodes to: uint16 for ``"I;16"``, else uint8."""
+    """Return the dtype of the decoded values of a mode: uint16 for ``"I;16"``, otherwise uint8."""
     return np.dtype(np.uint16 if mode == "I;16" else np.uint8)
 
 
 def image_channels(shape: Sequence[int]) -> int | None:
-    """Return the channels of rows that can be taken for images, or None for rows that are no images, or may be none.
+    """Return the number of channels of rows that are images, or None if the rows are not images or may not be images.
 
-    Rows of (height, width) have one channel. Rows of three axes have their channels last, at most `MOST_CHANNELS`; where the
-    last axis is as long as the one before it, or the first as short as that of channels, they may as well be volumes
-    (depth, height, width), or have their channels first.
+    Rows of shape (height, width) have one channel. Rows with three axes have the channels last, up to `MOST_CHANNELS`. If the
+    last two axes have the same length, the rows may also be volumes (depth, height, width). If the first axis is short enough
+    for channels, the channels may also come first.
 
     Examples
     --------
@@ -115,5 +115,5 @@ def image_channels(shape: Sequence[int]) -> int | None:
 
 
 def channels_seem_first(shape: Sequence[int]) -> bool:
-    """Whether the first of three axes is as short as that of channels, and the last is not."""
+    """Return whether the first of three axes is short enough for channels, and the last axis is not."""
     return len(shape) == 3 and shape[0] in (1, 3, 4) and shape[1] > 4 and shape[2] > 4

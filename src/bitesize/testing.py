@@ -1,4 +1,4 @@
-"""Checks that any source must pass: bitesize's own and yours."""
+"""Checks that every source must pass: sources of bitesize and sources of users."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.crop import Resize
 
-# Beside what a source says that reading takes: Python's own objects, and libraries' small buffers.
+# Allowed in addition to Source.scratch: Python objects, and small buffers of libraries.
 _SLACK = 2 << 20
 _MOST_ROWS = 500
 Rows = dict[str, list[bytes]]
 
 
 class _Files:
-    """Takes the bytes of encoded rows."""
+    """Receives the bytes of encoded rows."""
 
     def __init__(self, rows: int) -> None:
         self.data: list[bytearray] = [bytearray() for _ in range(rows)]
 
     def put(self, i: int, nbytes: int) -> memoryview:
-        """Give a buffer for a row."""
+        """Return a buffer for a row."""
         self.data[i] = bytearray(nbytes)
         return memoryview(self.data[i])
 
 
 def read_rows(source: Source, rows: Sequence[int] | NDArray[np.int64]) -> Rows:
-    """Read rows by one call to `Source.read`.
+    """Read rows by one call of `Source.read`.
 
     Returns
     -------
     dict of str to list of bytes
-        For each field the bytes of each row, in the order asked for.
+        For each field, the bytes of each row, in the order of ``rows``.
     """
     numbers = np.asarray(rows, np.int64)
     into: dict[str, Any] = {}
@@ -59,19 +59,19 @@ def read_rows(source: Source, rows: Sequence[int] | NDArray[np.int64]) -> Rows:
 
 
 def check_source(source: Source, *, threads: int = 4) -> None:
-    """Check that a source keeps what `Source` promises: at most its first 500 rows are read, several times.
+    """Check that a source fulfills the contract of `Source`. Up to 500 rows are read several times.
 
     Parameters
     ----------
     source
-        With at least 8 rows, all of which can be read.
+        Source with at least 8 rows, all of which can be read.
     threads
-        How many read at once.
+        Number of threads that read at the same time.
 
     Raises
     ------
     AssertionError
-        With what is not as promised.
+        If the source breaks the contract. The message names the broken rule.
 
     Examples
     --------
@@ -95,19 +95,19 @@ def check_source(source: Source, *, threads: int = 4) -> None:
 
 
 def check_bad_rows(source: Source, bad: Sequence[int]) -> None:
-    """Check what becomes of rows that cannot be read: each is told by itself, and all others are read.
+    """Check how a source handles rows that cannot be read: each is reported, and all other rows are read.
 
     Parameters
     ----------
     source
-        With at most 500 rows.
+        Source with at most 500 rows.
     bad
-        The rows that cannot be read, at least one.
+        Numbers of the rows that cannot be read, at least one.
 
     Raises
     ------
     AssertionError
-        With what is not as promised.
+        If the source breaks the contract. The message names the broken rule.
 
     Examples
     --------
@@ -125,16 +125,16 @@ def check_bad_rows(source: Source, bad: Sequence[int]) -> None:
     causes: dict[int, Exception] = {}
     try:
         read_rows(source, range(count))
-    except BadRows as error:  # images may be damaged only for who decodes them
+    except BadRows as error:  # damage inside an image is found only by decoding
         causes = error.causes
-    assert set(causes) <= wanted, f"rows {sorted(set(causes) - wanted)} were not read, beside bad ones"
+    assert set(causes) <= wanted, f"rows {sorted(set(causes) - wanted)} were not read, although they are not bad"
     for i, cause in causes.items():
-        assert isinstance(cause, BitesizeError), f"row {i}: {cause!r} is no error of bitesize's own, such as BadFile"
+        assert isinstance(cause, BitesizeError), f"row {i}: {cause!r} is not a BitesizeError, such as BadFile"
     steps = [Resize(8)] if isinstance(source.spec[source.primary], Encoded) else []
     settings: dict[str, Any] = {"batch_size": 4, "memory": "1 GiB", "transforms": steps, "shuffle": False}
     with Loader(source, **settings, on_error="skip", max_bad=1.0) as loader:
         seen = [row for batch in loader for row in batch.rows[~batch.mask].tolist()]
-        assert seen == sorted(wanted), f"a loop left out the rows {seen}, and the bad ones are {sorted(wanted)}"
+        assert seen == sorted(wanted), f"a loop skipped rows {seen}, but the bad rows are {sorted(wanted)}"
         assert [row for row, *_ in loader.bad] == sorted(wanted), "loader.bad lists other rows"
     told = ""
     with Loader(source.subset([min(wanted)]), **settings) as loader:
@@ -142,7 +142,7 @@ def check_bad_rows(source: Source, bad: Sequence[int]) -> None:
             next(iter(loader))
         except BitesizeError as error:
             told = str(error)
-    assert told, f"row {min(wanted)} can be read by itself"
+    assert told, f"row {min(wanted)} can be read alone, although it is bad"
     file = source.path(min(wanted))
     assert "row 0" in told, f"the error does not name the row: {told}"
     assert file is None or show(os.path.basename(file)) in told, f"the error does not name the file: {told}"
@@ -150,10 +150,10 @@ def check_bad_rows(source: Source, bad: Sequence[int]) -> None:
 
 
 def _check_spec(source: Source) -> None:
-    assert len(source) >= 8, f"{source!r} has {len(source)} rows: at least 8 are needed to check it"
+    assert len(source) >= 8, f"{source!r} has {len(source)} rows: the check needs at least 8"
     assert source.spec, "spec is empty"
     for name, what in source.spec.items():
-        assert isinstance(what, Field | Encoded), f"spec[{name!r}] is {what!r}, neither a Field nor an Encoded"
+        assert isinstance(what, Field | Encoded), f"spec[{name!r}] is {what!r}, not a Field or an Encoded"
         assert not isinstance(what, Field) or what.dtype.isnative, (
             f"spec[{name!r}] is {what.dtype}, not in native byte order"
         )
@@ -162,9 +162,9 @@ def _check_spec(source: Source) -> None:
         assert labels.shape == (len(source),), f"labels have the shape {labels.shape}, not ({len(source)},)"
         assert labels.dtype == np.int64, f"labels are {labels.dtype}, not int64"
         if source.classes is not None:
-            assert 0 <= labels.min() <= labels.max() < len(source.classes), "labels are not numbers of the classes"
+            assert 0 <= labels.min() <= labels.max() < len(source.classes), "labels are not class numbers"
     for row in (0, len(source) - 1):
-        assert isinstance(source.describe(row), str), f"describe({row}) gives no text"
+        assert isinstance(source.describe(row), str), f"describe({row}) does not return a str"
         assert source.describe(row), f"describe({row}) is empty"
     assert source.nbytes >= 0, "nbytes is negative"
 
@@ -181,14 +181,14 @@ def _check_rows(source: Source, known: Rows, count: int) -> None:
     name = source.label_name
     if labels is not None and name in known:
         field = source.spec[name]
-        assert isinstance(field, Field), f"labels belong to a field of numbers, and {name} is {field}"
+        assert isinstance(field, Field), f"labels need a field of numbers, but {name} is {field}"
         given = np.frombuffer(b"".join(known[name]), field.dtype)
-        assert (given == labels[:count]).all(), f"the field {name} is not labels"
+        assert (given == labels[:count]).all(), f"the field {name} differs from labels"
 
 
 def _check_memory(source: Source, count: int) -> None:
     rows = np.arange(min(count, 16), dtype=np.int64)
-    read_rows(source, rows)  # what is loaded once is not counted
+    read_rows(source, rows)  # one-time allocations are not counted
     tracemalloc.start()
     try:
         found = read_rows(source, rows)
@@ -197,7 +197,7 @@ def _check_memory(source: Source, count: int) -> None:
         tracemalloc.stop()
     handed = 3 * sum(len(row) for rows_of in found.values() for row in rows_of)  # into, its copy, and the result
     assert peak <= handed + source.scratch(len(rows)) + _SLACK, (
-        f"reading {len(rows)} rows took {peak:,} bytes, of which {handed:,} were asked for and scratch tells {source.scratch(len(rows)):,}"
+        f"reading {len(rows)} rows took {peak:,} bytes: {handed:,} are expected for the rows, and scratch() returns {source.scratch(len(rows)):,}"
     )
 
 
@@ -217,10 +217,12 @@ def _check_places(source: Source, known: Rows, count: int) -> None:
         return
     for row, which, offset in zip(rows.tolist(), found.which.tolist(), found.offsets.tolist(), strict=True):
         with open(os.fsdecode(found.paths[which]), "rb") as file:
-            assert file.read(len(found.header)) == found.header, f"row {row} is located behind a header that is not there"
+            assert file.read(len(found.header)) == found.header, (
+                f"locate() names a header for row {row} that its file does not have"
+            )
             file.seek(offset)
             there = file.read(len(known[source.primary][row]))
-        assert there == known[source.primary][row], f"row {row} is not where locate() says"
+        assert there == known[source.primary][row], f"row {row} is not at the offset that locate() returns"
 
 
 def _check_runs(source: Source) -> None:
@@ -228,24 +230,26 @@ def _check_runs(source: Source) -> None:
     if chunks is None:
         return
     starts = chunks.starts
-    assert starts[0] == 0, "runs do not begin with row 0"
-    assert starts[-1] == len(source), "the last run does not end with the rows"
-    assert (np.diff(starts) > 0).all(), "runs do not ascend"
+    assert starts[0] == 0, "chunks do not start at row 0"
+    assert starts[-1] == len(source), "the last chunk does not end at the last row"
+    assert (np.diff(starts) > 0).all(), "chunk starts do not ascend"
     encoded = [name for name, what in source.spec.items() if isinstance(what, Encoded)]
     if not encoded:
         return
-    assert chunks.nbytes is not None, "runs of encoded rows do not tell their bytes"
+    assert chunks.nbytes is not None, "chunks of encoded rows have no nbytes"
     for i in range(min(4, len(starts) - 1)):
         found = read_rows(source, np.arange(starts[i], starts[i + 1]))
         nbytes = sum(len(row) for name in encoded for row in found[name])
-        assert nbytes <= chunks.nbytes[i], f"run {i} has {nbytes:,} encoded bytes, and runs() tells {chunks.nbytes[i]:,}"
+        assert nbytes <= chunks.nbytes[i], (
+            f"chunk {i} has {nbytes:,} encoded bytes, but chunks() reports {chunks.nbytes[i]:,}"
+        )
 
 
 def _check_copies(source: Source, known: Rows, count: int) -> None:
-    assert source.fingerprint() == source.fingerprint(), "the fingerprint changes"
+    assert source.fingerprint() == source.fingerprint(), "two calls of fingerprint() return different values"
     copy = pickle.loads(pickle.dumps(source))  # noqa: S301 - made a moment ago
-    assert copy.fingerprint() == source.fingerprint(), "a pickled copy has another fingerprint"
-    assert len(copy) == len(source), "a pickled copy has other rows"
+    assert copy.fingerprint() == source.fingerprint(), "a pickled copy has a different fingerprint"
+    assert len(copy) == len(source), "a pickled copy has a different number of rows"
     _same(read_rows(copy, range(count)), known, range(count), "by a pickled copy")
     copy.close()
 
@@ -254,7 +258,7 @@ def _check_parts(source: Source, known: Rows, count: int) -> None:
     chosen = [count - 1, 0, 3, 3]
     part = source.subset(chosen)
     _same(read_rows(part, range(4)), known, chosen, "of a subset")
-    assert part.fingerprint() != source.fingerprint(), "a subset has the fingerprint of the whole"
+    assert part.fingerprint() != source.fingerprint(), "a subset has the fingerprint of the whole source"
     first, second = source.split(0.75, seed=1)
     assert len(first) + len(second) == len(source), "a split loses or repeats rows"
 
@@ -275,7 +279,7 @@ def _check_loader(source: Source) -> None:
                 whole.append({name: array.copy() for name, array in batch.items()} | {" rows": batch.rows.copy()})
                 states.append(loader.state_dict())
         rows = np.concatenate([batch[" rows"] for batch in whole])
-        assert len(set(rows.tolist())) == len(rows), "an epoch gives a row twice"
+        assert len(set(rows.tolist())) == len(rows), "an epoch contains a row twice"
         assert len(rows) > len(source) - 4, "an epoch leaves rows out"
         half = len(whole) // 2
         with Loader(source, **settings) as loader:
@@ -283,14 +287,14 @@ def _check_loader(source: Source) -> None:
             for batch, expected in zip(loader, whole[half:], strict=True):
                 for name, array in batch.items():
                     assert np.array_equal(array, expected[name], equal_nan=array.dtype.kind in "fc"), (
-                        f"a loop that goes on at batch {half} gives other values of {name}"
+                        f"a loop that resumes at batch {half} returns different values of {name}"
                     )
                 del array
                 del batch
-    assert budget.granted == 0, f"{budget.granted:,} bytes are still charged when all loaders are closed"
+    assert budget.granted == 0, f"{budget.granted:,} bytes are still charged after all loaders are closed"
 
 
 def _same(found: Rows, known: Rows, rows: Sequence[int] | NDArray[np.int64], how: str) -> None:
     for name, values in known.items():
         for i, row in enumerate(rows):
-            assert found[name][i] == values[row], f"row {row}, read {how}, has another {name}"
+            assert found[name][i] == values[row], f"row {row}, read {how}, has a different {name}"

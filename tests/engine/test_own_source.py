@@ -50,14 +50,14 @@ def test_an_unexpected_error_arrives_with_its_traceback_and_where_it_was():
                     seen += 1
             assert seen == 3
             assert any(entry.name == "fail" for entry in caught.traceback)
-            assert "reading on from row 12 (epoch 0)" in caught.value.__notes__[0]
+            assert "reading from row 12 (epoch 0)" in caught.value.__notes__[0]
 
 
 def test_a_read_that_hangs_is_said_with_stage_and_row(monkeypatch):
     monkeypatch.setattr(workers, "STALL_SECONDS", 0.4)
     event = threading.Event()
     with _loader(Squares(lambda: event.wait(20))) as loader:
-        with pytest.raises(bs.Stalled, match=r"position 12 of epoch 0; threads are at: .*reading on from row 12"):
+        with pytest.raises(bs.Stalled, match=r"position 12 of epoch 0; threads are at: .*reading from row 12"):
             for _ in loader:
                 pass
         event.set()

@@ -185,7 +185,7 @@ def test_another_batch_size_goes_on_at_the_same_row(first, second, k, world):
     for rank in range(world):
         with loader_of(second, rank, world) as loader:
             if first != second:
-                with pytest.raises(bs.BadSetting, match=f"batch_size is {second} here, and {first} in the state"):
+                with pytest.raises(bs.BadSetting, match=f"batch_size is {second} here, but {first} in the state"):
                     loader.load_state_dict(state)
             loader.load_state_dict(state, allow_batch_size_change=True)
             of_ranks.append([batch.rows.tolist() for batch in loader])
@@ -222,14 +222,14 @@ def other(what):
 @pytest.mark.parametrize(
     ("what", "says"),
     [
-        ("rows", "the data have 51 rows, and the state is of 52"),
-        ("labels", "the data are others"),
-        ("shape", "the data are others"),
-        ("shuffle", "the order's shuffle is False here, and True in the state"),
-        ("seed", "the order's seed is 8 here, and 7 in the state"),
-        ("repeat", "the order's repeat is 2 here, and 1 in the state"),
-        ("weights", "the order's weights is '.*' here, and None in the state"),
-        ("batch", "batch_size is 13 here, and 12 in the state"),
+        ("rows", "the data has 51 rows, but the state is for 52 rows"),
+        ("labels", "the data is different"),
+        ("shape", "the data is different"),
+        ("shuffle", "the order's shuffle is False here, but True in the state"),
+        ("seed", "the order's seed is 8 here, but 7 in the state"),
+        ("repeat", "the order's repeat is 2 here, but 1 in the state"),
+        ("weights", "the order's weights is '.*' here, but None in the state"),
+        ("batch", "batch_size is 13 here, but 12 in the state"),
     ],
 )
 def test_a_state_of_something_else_is_refused_and_says_what_differs(data, what, says):

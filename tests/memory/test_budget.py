@@ -20,7 +20,7 @@ def test_a_charge_that_fits_is_counted_and_given_back_once():
 def test_a_charge_that_does_not_fit_is_refused_with_need_room_and_setting():
     budget = Budget("1 KiB")
     kept = budget.charge(1000, "slots")
-    with pytest.raises(DoesNotFit, match=r'index needs 100 B, and 24 B .* Raise memory to "1.1 KiB"') as caught:
+    with pytest.raises(DoesNotFit, match=r'index needs 100 B, but 24 B .* Raise memory to "1.1 KiB"') as caught:
         budget.charge(100, "index")
     assert isinstance(caught.value, MemoryError)
     assert budget.in_use == kept.nbytes
@@ -73,7 +73,8 @@ def test_a_request_larger_than_pool_and_budget_is_refused_by_name():
     budget = Budget(1000)
     pool, _beside = budget.pool(600, "decoding"), budget.charge(300, "slots")
     with pytest.raises(
-        DoesNotFit, match=r'big\.jpg needs 800 B to decode, and 700 B are left .* Raise memory to "1\.2 KiB"'
+        DoesNotFit,
+        match=r'big\.jpg needs 800 B to decode, but the budget of .* leaves 700 B for decoding.* Raise memory to "1\.2 KiB"',
     ):
         pool.request(800, "big.jpg")
     assert (pool.size, budget.granted) == (600, 900)

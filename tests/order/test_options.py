@@ -120,11 +120,11 @@ def test_orders_are_equal_when_they_give_the_same_rows():
         ({"weights": [0] * 5}, "above 0"),
         ({"weights": [1, 2, np.nan, 1, 1]}, "finite"),
         ({"weights": [1e308] * 5}, "finite"),
-        ({"weights": [1] * 5, "shuffle": False}, "shuffle=False does not"),
+        ({"weights": [1] * 5, "shuffle": False}, "excludes shuffle=False"),
         ({"limit_rows": 0}, "limit_rows must be at least 1"),
         ({"repeat": 0}, "repeat must be at least 1"),
         ({"repeat": 2.0}, "repeat must be an integer"),
-        ({"mixture": Mixture((2, 2), (1, 1))}, "4 rows and the order of 5"),
+        ({"mixture": Mixture((2, 2), (1, 1))}, "4 rows, but the order has 5"),
     ],
 )
 def test_what_cannot_be_is_said(settings, says):

@@ -81,5 +81,5 @@ def test_runs_that_cannot_be_are_refused(chunks):
 
 def test_settings_of_a_window_need_one():
     for settings in ({"streams": 4}, {"batch_size": 8}, {"chunks": [0]}):
-        with pytest.raises(bs.BadSetting, match="give window="):
+        with pytest.raises(bs.BadSetting, match="pass window="):
             bs.Order(10, **settings)

@@ -177,7 +177,7 @@ def test_a_weight_that_matters_and_is_lost_on_the_way_is_told():
     with bs.Loader(bs.open(np.arange(40.0)), shard=bs.Shard(0, 2), **settings) as loader:
         batch = next(iter(bs.to_torch(loader)))
         assert batch.weight == pytest.approx(2 * 2 / 5)
-        with pytest.raises(bs.BadSetting, match="does not know its weight"):
+        with pytest.raises(bs.BadSetting, match="weight of this batch is unknown"):
             moved(batch).weight  # noqa: B018
     with bs.Loader(bs.open(np.arange(40.0)), **settings) as loader:
         assert moved(next(iter(bs.to_torch(loader)))).weight == 1.0

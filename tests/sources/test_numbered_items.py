@@ -60,7 +60,7 @@ NUMBERS = Items(lambda row: row % 2)
     ],
 )
 def test_where_an_array_is_needed_they_are_refused(name, use):
-    with pytest.raises(bs.BadSetting, match=f"^{name} must be an array or a list: a Items has items by number"):
+    with pytest.raises(bs.BadSetting, match=f"^{name} must be an array or a list: Items has items by number"):
         use()
 
 

@@ -154,8 +154,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(tmp_path):
     ("change", "says"),
     [
         ({"model": lambda: make_model(units=4)}, "has the shape"),
-        ({"loader": lambda: make_loader(seed=5)}, "the order's seed is 5 here, and 0 in the state"),
-        ({"loader": lambda: make_loader(batch_size=5)}, "batch_size is 5 here, and 4 in the state"),
+        ({"loader": lambda: make_loader(seed=5)}, "the order's seed is 5 here, but 0 in the state"),
+        ({"loader": lambda: make_loader(batch_size=5)}, "batch_size is 5 here, but 4 in the state"),
         ({"model": lambda: make_model(compiled=False)}, "compile the model before"),
     ],
 )

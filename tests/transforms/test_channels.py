@@ -190,7 +190,7 @@ class TestNoImages:
     def test_many_channels_are_taken_and_said(self, caplog):
         with caplog.at_level(logging.WARNING, "bitesize"):
             draw(np.zeros((2, 20, 30, 24), np.float32), bs.Flip())
-        assert "taken as images of 24 channels" in caplog.text
+        assert "treated as images of 24 channels" in caplog.text
 
     @pytest.mark.parametrize("shape", [(3, 20, 30), (64, 64, 64)])
     def test_a_layout_leaves_them(self, shape):

@@ -120,7 +120,7 @@ def test_masks_without_an_image_are_counted(folders):
 def test_a_mask_of_another_size_or_with_colors_is_a_bad_row(folders):
     Image.fromarray(noise(60, 80)).save(folders / "masks" / "street" / "0.png")
     Image.fromarray(np.zeros((61, 80), np.uint8)).save(folders / "masks" / "street" / "1.png")
-    for row, problem in ((0, "one number a pixel"), (1, "61 pixels, and its image is 80 x 70")):
+    for row, problem in ((0, "one number a pixel"), (1, "61 pixels, but its image is 80 x 70")):
         with (
             bs.Loader(_open(folders).subset([5, row]), batch_size=2, transforms=STEPS, memory="32 MiB") as loader,
             pytest.raises(bs.BadFile, match=problem) as caught,
@@ -183,7 +183,7 @@ def test_labels_for_each_pixel_that_would_not_move_are_refused(make):
 
 def test_numbers_that_a_mask_cannot_hold_are_refused(tmp_path):
     x, y = np.zeros((2, 8, 8, 3), np.uint8), np.ones((2, 8, 8), np.int8)
-    with pytest.raises(bs.BadSetting, match="mask_fill is 200, and the masks 'y' are int8"):
+    with pytest.raises(bs.BadSetting, match="mask_fill is 200, but the masks 'y' are int8"):
         bs.Loader(bs.open(x, y), batch_size=2, memory="16 MiB", transforms=[bs.CenterCrop(10, mask_fill=200)])
     for folder in ("i", "m"):
         (tmp_path / folder).mkdir()

@@ -130,7 +130,7 @@ def test_targets_are_mixed_as_numbers():
         ({"batch_size": 6, "shard": bs.Shard(0, 2)}, "multiple of 4"),
         ({"transforms": [bs.MixUp(), bs.Flip()]}, "cannot follow"),
         ({"source": bs.open(X, np.zeros((N, 16, 20), np.uint8))}, "masks"),
-        ({"source": bs.open(X, np.arange(N) - 3)}, "class numbers from 0 on"),
+        ({"source": bs.open(X, np.arange(N) - 3)}, "class numbers that start at 0"),
         ({"source": bs.open(np.zeros((N, 3), np.float32), Y), "transforms": [bs.CutMix()]}, "needs images"),
         ({"source": bs.open(X.astype(np.int64), Y)}, "cannot hold every int64"),
     ],

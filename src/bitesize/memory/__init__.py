@@ -1,1 +1,1 @@
-"""Bytes: how they are written, how many this process may use, who holds them, and the plan."""
+"""Memory: sizes in bytes, limits of this process, budgets and charges, and the plan."""

@@ -1,4 +1,4 @@
-"""How large an automatic budget is: a share of what this process may still take, and a larger one where the data needs it."""
+"""Size of an automatic budget: a share of the memory that this process may still take, and a larger share if the data needs it."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from bitesize.memory.limits import MOST_STANDBY, Limit, available, processor_sha
 from bitesize.memory.overhead import pending_overhead
 from bitesize.memory.sizes import format_size
 
-# "auto" takes this part of what is available: it leaves room for the model, the framework and the page cache.
+# "auto" takes 1 / AUTO_SHARE of the available memory, which leaves room for the model, the framework and the page cache.
 AUTO_SHARE = 4
-# Where the data needs more than that, it grows to the need, up to three quarters of what is available.
+# If the data needs more, the budget grows to the need, up to three quarters of the available memory.
 GROWN_SHARE = (3, 4)
 
 
 class Account(Protocol):
-    """A budget as the others of its process see it: figures that are a moment old do."""
+    """A budget as the other budgets of the process read it. Its figures may be slightly out of date."""
 
     room: int
 
     @property
     def granted_now(self) -> int:
-        """Bytes that are granted."""
+        """Granted bytes."""
         ...
 
     @property
     def touched_now(self) -> int:
-        """Bytes that are granted and not idle in pools."""
+        """Granted bytes that are not idle in pools."""
         ...
 
 
 def measure_limit() -> Limit:
-    """Return the tightest limit of this process, with the threads in mind that a loader starts."""
+    """Return the tightest limit of this process, less what the threads of a loader will reserve."""
     return available(threads=processor_share() + MOST_STANDBY)
 
 
 def measure_room(limit: Limit, accounts: Iterable[Account]) -> int:
-    """Return the bytes that all budgets of this process together could have.
+    """Return the bytes that all budgets of this process could have in total.
 
-    Memory that is charged may not have been touched yet: then it still counts as available, and adding it would count it
-    twice. So while anything is charged, this is at most what was measured when one of the budgets was made.
+    Charged memory may not have been touched yet. It then still counts as available, and adding it would count it twice. So while
+    any bytes are charged, the result is at most the amount that was measured when one of the budgets was created.
     """
     accounts = list(accounts)
     room = max(0, limit.room - pending_overhead())
@@ -50,29 +50,26 @@ def measure_room(limit: Limit, accounts: Iterable[Account]) -> int:
 
 
 def default_share(limit: Limit, held: int) -> int:
-    """Return the size of an automatic budget that holds ``held`` bytes of what the limit has counted."""
+    """Return the size of an automatic budget, given that ``held`` bytes of the memory in use are its own."""
     return max(1, (limit.room + held) // AUTO_SHARE // _local_ranks())
 
 
 def largest_share(room: int, others: int) -> int:
-    """Return the size that an automatic budget may grow to, where other budgets of the process have ``others`` bytes."""
+    """Return the size that an automatic budget may grow to if other budgets of the process hold ``others`` bytes."""
     part, whole = GROWN_SHARE
     return max(0, room * part // whole // _local_ranks() - others)
 
 
 def share_origin(limit: Limit) -> str:
-    """Return where the default share comes from, for people."""
+    """Return the origin of the default share, as text."""
     ranks = _local_ranks()
     among = f", divided among {ranks} ranks (LOCAL_WORLD_SIZE)" if ranks > 1 else ""
     return f"a quarter of {limit.name}{among}"
 
 
 def grown_origin(share: int, limit: Limit, grown: int, reason: str) -> str:
-    """Return where the size of a budget comes from that has grown, for people."""
-    return (
-        f"auto: {format_size(share)} would be the default share, {share_origin(limit)}; grown to {format_size(grown)} "
-        f"because {reason}"
-    )
+    """Return the origin of the size of a budget that has grown, as text."""
+    return f"auto: {format_size(share)} would be the default share, {share_origin(limit)}; grown to {format_size(grown)} because {reason}"
 
 
 def _local_ranks() -> int:

@@ -1,4 +1,4 @@
-"""A budget of bytes: every large allocation is charged before it is made."""
+"""Budget of bytes: every large allocation is charged before it is made."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from bitesize.memory.charge import Charge, Granted
 from bitesize.memory.limits import Limit
 from bitesize.memory.sizes import format_size, parse_size
 
-# An advised budget is larger than the need by this part.
+# An advised budget is larger than the need by 1 / _MARGIN.
 _MARGIN = 24
 
 
 class Budget:
-    """A number of bytes that is shared by everything that charges it.
+    """A number of bytes that all its users share.
 
     Parameters
     ----------
     size
-        Bytes, a string such as ``"512 MiB"``, or ``"auto"``: a quarter of what this process may still take, where
-        the system's free memory, cgroups and rlimits are looked at, divided among the ranks on this host
-        (``LOCAL_WORLD_SIZE``). Where more is needed, an automatic budget grows to the need, up to three quarters of it.
+        Bytes, a string such as ``"512 MiB"``, or ``"auto"``: a quarter of the memory that this process may still take (by the
+        system's free memory, cgroups and rlimits), divided among the ranks on this host (``LOCAL_WORLD_SIZE``). An automatic
+        budget grows if more is needed, up to three quarters of that memory.
     room
-        Bytes available on another machine that a plan is made for; by default this machine is measured.
+        Memory limit of another machine, to make a plan for it. By default this machine is measured.
 
     Examples
     --------
@@ -52,13 +52,15 @@ class Budget:
         self._numbers = count()
         self._granted = 0
         self._parts: dict[str, int] = {}
-        self._pooled = 0  # granted to pools that do not use it now
+        self._pooled = 0  # bytes that are granted to pools and idle
         self._peak = 0
-        self._grown, self._reason = 0, ""  # the size that an automatic budget has grown to, and what for
+        self._grown, self._reason = 0, ""  # the size that an automatic budget has grown to, and the reason
         self._limit = room or measure_limit()
-        self.room = measure_room(self._limit, _live_budgets())  # for all budgets of this process, when this one was made
+        self.room = measure_room(
+            self._limit, _live_budgets()
+        )  # for all budgets of this process, when this budget was created
         self._share = default_share(self._limit, 0)
-        self._largest = 0  # what an automatic budget may grow to
+        self._largest = 0  # the size that an automatic budget may grow to
         self._measure_largest()
         if self._auto:
             self.total, self.origin = self._share, share_origin(self._limit)
@@ -67,19 +69,24 @@ class Budget:
         _budgets[id(self)] = self
 
     def charge(self, nbytes: int, what: str) -> Charge:
-        """Take ``nbytes`` for ``what``, or refuse at once; an automatic budget grows first, if it has to and may.
+        """Charge ``nbytes``, or raise an error at once. An automatic budget grows first if necessary and possible.
 
         Parameters
         ----------
         nbytes
             Bytes, 0 or more.
         what
-            What they are for, as it should read in an error or a table.
+            Purpose of the bytes, for errors and tables.
+
+        Returns
+        -------
+        Charge
+            The charge, which returns the bytes when it is released.
 
         Raises
         ------
         DoesNotFit
-            If fewer bytes are free.
+            If fewer than ``nbytes`` bytes are free.
         """
         return self._grant(nbytes, what, pooled=0)
 
@@ -90,40 +97,45 @@ class Budget:
                 if nbytes <= self.total - self._granted:
                     return self._make_charge(nbytes, what, pooled)
                 granted = self._granted
-            # Outside the lock, which the collector may want for a loader that is garbage.
+            # Outside the lock, because the garbage collector may need it to release a loader.
             if not self.grow(nbytes, f"{what} needs {format_size(nbytes)}"):
                 room, total = format_size(self.total - granted), format_size(self.total)
-                why = f"{what} needs {format_size(nbytes)}, and {room} of the budget's {total} are free{self.bound}"
+                why = f"{what} needs {format_size(nbytes)}, but {room} of the budget's {total} are free{self.bound}"
                 raise _refusal(granted + nbytes, why)
 
     def pool(self, nbytes: int, what: str) -> Pool:
-        """Set ``nbytes`` aside for short-lived needs.
+        """Reserve ``nbytes`` for short-lived allocations.
 
         Parameters
         ----------
         nbytes
-            Bytes.
+            Bytes, 0 or more.
         what
-            What they are for.
+            Purpose of the bytes, for errors and tables.
+
+        Returns
+        -------
+        Pool
+            The reserved bytes.
 
         Raises
         ------
         DoesNotFit
-            If fewer bytes are free.
+            If fewer than ``nbytes`` bytes are free.
         """
         return Pool(self, self._grant(nbytes, what, pooled=nbytes))
 
     def grow(self, nbytes: int, reason: str) -> bool:
-        """Make an automatic budget large enough that ``nbytes`` are free, if it may become so large.
+        """Grow an automatic budget until ``nbytes`` are free, if possible.
 
-        It may take three quarters of what is available. A budget of a given size never grows.
+        An automatic budget may take three quarters of the available memory. A budget of a given size never grows.
 
         Parameters
         ----------
         nbytes
-            Bytes that are to be charged next.
+            Bytes to charge next.
         reason
-            Why, as a clause for the plan and the log: ``"batches of 32 rows need it"``.
+            Reason for the growth, as a clause for the plan and the log: ``"batches of 32 rows need it"``.
 
         Returns
         -------
@@ -147,25 +159,25 @@ class Budget:
 
     @property
     def most(self) -> int:
-        """Bytes that the budget may have at most: its size, or what an automatic one may grow to."""
+        """Largest size of the budget: its size, or the size that an automatic budget may grow to."""
         return max(self.total, self._largest) if self._auto else self.total
 
     @property
     def limit(self) -> Limit:
-        """What bounds this process, as it was last measured: when the budget was made, grew, or at the start of an epoch."""
+        """Tightest memory limit of this process, last measured when the budget was created, when it grew, or at the start of an epoch."""
         return self._limit
 
     @property
     def bound(self) -> str:
-        """The most that an automatic budget may have, as the end of a clause of an error; empty for a budget of a given size."""
+        """Largest size of an automatic budget, as the end of an error message; empty for a budget of a given size."""
         if not self._auto:
             return ""
         return f'; memory="auto" may take at most {format_size(self.most)}, three quarters of what {self._limit.name} leaves'
 
     def refresh(self) -> bool:
-        """Measure again what is available, if that decides the size; return whether more is granted than there is now.
+        """Measure the available memory again if the budget is automatic; return whether more is granted than the new size.
 
-        What is granted stays granted: who holds what it can do without should give it back.
+        Granted bytes stay granted. Holders should return bytes that they do not need.
         """
         if self._auto:
             self._measure_largest()
@@ -179,7 +191,7 @@ class Budget:
 
     @property
     def granted(self) -> int:
-        """Bytes that are spoken for, those of pools that are idle included."""
+        """Granted bytes, including idle bytes of pools."""
         with self._lock:
             self._collect()
             return self._granted
@@ -191,19 +203,19 @@ class Budget:
 
     @property
     def in_use(self) -> int:
-        """Bytes that are held now: what is granted, less what pools have in reserve."""
+        """Bytes in use now: granted bytes, less idle bytes of pools."""
         with self._lock:
             self._collect()
             return self._granted - self._pooled
 
     @property
     def peak(self) -> int:
-        """The most bytes that were in use at one time."""
+        """Largest number of bytes that were in use at one time."""
         with self._lock:
             return self._peak
 
     def breakdown(self) -> dict[str, int]:
-        """Tell the granted bytes by what they are for."""
+        """Return the granted bytes by purpose."""
         with self._lock:
             self._collect()
             return dict(self._parts)
@@ -212,7 +224,7 @@ class Budget:
         return f"Budget({format_size(self.total)}, {format_size(self.in_use)} in use)"
 
     def _measure_largest(self) -> int:
-        """Measure what is available, and return the size that an automatic budget may grow to beside the process's others."""
+        """Measure the available memory; return the size that an automatic budget may grow to, given the process's other budgets."""
         if not self._auto:
             return 0
         if self._fixed_room is None:
@@ -226,12 +238,12 @@ class Budget:
 
     @property
     def granted_now(self) -> int:
-        """Bytes that are granted; without the lock, so perhaps a moment old."""
+        """Granted bytes. Read without the lock, so possibly out of date."""
         return self._granted
 
     @property
     def touched_now(self) -> int:
-        """Bytes that are granted and not idle in pools; without the lock, so perhaps a moment old."""
+        """Granted bytes that are not idle in pools. Read without the lock, so possibly out of date."""
         return max(0, self._granted - self._pooled)
 
     # --- under the lock ------------------------------------------------------------------------------------------
@@ -258,7 +270,7 @@ class Budget:
 
     def _end(self, number: int) -> int:
         known = self._charges.pop(number, None)
-        if known is None:  # it was given back before
+        if known is None:  # released before
             return 0
         self._add(-known.nbytes, known.what)
         return known.nbytes
@@ -278,10 +290,10 @@ class Budget:
 
 
 class Pool:
-    """Bytes set aside for transient needs, served first come first served; see `Budget.pool`.
+    """Bytes reserved for short-lived allocations, granted in the order of requests; see `Budget.pool`.
 
-    A thread asks for all it needs in one `request` and holds nothing else of the pool while it waits, so that
-    threads cannot wait for each other in a ring.
+    A thread requests all bytes that it needs in one `request`, and holds no other bytes of the pool while it waits. So
+    threads cannot deadlock.
     """
 
     def __init__(self, budget: Budget, charge: Charge) -> None:
@@ -295,34 +307,34 @@ class Pool:
 
     @property
     def size(self) -> int:
-        """Bytes in the pool, taken or not."""
+        """Bytes in the pool, in use or idle."""
         return sum(charge.nbytes for charge in self._charges)
 
     @property
     def most(self) -> int:
-        """Bytes that one request can be given: those in the pool, and what is free of the budget or it may grow by."""
+        """Largest number of bytes that one request can get: the pool, the free bytes of the budget, and its possible growth."""
         return self.size + self._budget.most - self._budget.granted
 
     @property
     def wanted(self) -> bool:
-        """Whether a thread waits for bytes: who holds some it could do without should give them back."""
+        """Whether a thread waits for bytes. Threads that hold bytes without need should then return them."""
         return bool(self._waiting)
 
     def request(self, nbytes: int, what: str) -> None:
-        """Take ``nbytes``, waiting until they are free; the pool grows if it is smaller, and the budget has them.
+        """Take ``nbytes``, and wait until they are free. If the pool is too small, it grows within the budget.
 
         Raises
         ------
         DoesNotFit
-            If pool and budget are smaller than that, named ``what``, with the figures.
+            If pool and budget are too small for ``nbytes``. The message names ``what``, and gives the figures.
         """
         if nbytes > self.size and not self._grow(nbytes):
-            # A larger budget has a few more threads stand by, which take their part of it too.
+            # A larger budget has a few more idle threads, which also take a part of it.
             need = (self._budget.granted - self.size + nbytes) * _MARGIN // (_MARGIN - 1)
             raise _refusal(
                 need,
-                f"{what} needs {format_size(nbytes)} to decode, and {format_size(self.most)} are left for that within the budget "
-                f"of {format_size(self._budget.total)}{self._budget.bound}",
+                f"{what} needs {format_size(nbytes)} to decode, but the budget of {format_size(self._budget.total)} leaves "
+                f"{format_size(self.most)} for decoding{self._budget.bound}",
             )
         ticket = object()
         with self._lock:
@@ -338,7 +350,7 @@ class Pool:
         self._budget._use_pooled(nbytes)
 
     def _grow(self, nbytes: int) -> bool:
-        """Charge what is missing for a request of so many bytes, for as long as the pool lives; False if it does not fit."""
+        """Charge the missing bytes of a request for the lifetime of the pool; return False if they do not fit."""
         with self._lock:
             missing = nbytes - self.size
             if missing > 0:
@@ -358,7 +370,7 @@ class Pool:
             self._turn.notify_all()
 
     def close(self) -> None:
-        """Return the pool's bytes to the budget; nobody may be using it."""
+        """Return the pool's bytes to the budget. No thread may use the pool."""
         with self._lock:
             self._closed = True
             self._turn.notify_all()
@@ -367,14 +379,14 @@ class Pool:
 
 
 def _refusal(enough: int, why: str) -> DoesNotFit:
-    """Return the error that names the budget that would be enough."""
+    """Return an error that names a budget that is large enough."""
     error = DoesNotFit(f'{why}. Raise memory to "{format_size(enough, ceil=True)}".')
     error.enough = enough
     return error
 
 
 def as_budget(memory: int | str | Budget) -> Budget:
-    """Take a budget as it is, or make one of a size."""
+    """Return a budget unchanged, or create one of the given size."""
     if isinstance(memory, Budget):
         return memory
     if not isinstance(memory, int | str):
@@ -382,7 +394,7 @@ def as_budget(memory: int | str | Budget) -> Budget:
     return Budget(memory)
 
 
-# All budgets of this process; looked at without their locks, since figures that are a moment old do.
+# All budgets of this process. They are read without their locks, since slightly outdated figures are good enough.
 _budgets: weakref.WeakValueDictionary[int, Budget] = weakref.WeakValueDictionary()
 
 
@@ -391,7 +403,7 @@ def _live_budgets() -> list[Budget]:
 
 
 def _unlock() -> None:
-    """Give budgets in a forked child new locks: a thread that is only in the parent may hold the old ones, for good."""
+    """Replace the locks of budgets in a forked child: a thread of the parent may hold the old locks, and never release them."""
     for budget in _live_budgets():
         budget._lock = threading.Lock()
 

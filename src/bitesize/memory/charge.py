@@ -1,4 +1,4 @@
-"""Bytes that a budget has granted, and what remains of them when their holder is garbage."""
+"""Charges: bytes that a budget has granted, which are returned when their holder is garbage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Charge:
-    """Bytes that were granted; given back by `release`, or when it is garbage."""
+    """Granted bytes. They are returned by `release`, or when the charge is garbage."""
 
     __slots__ = ("__weakref__", "_give_back", "nbytes", "number", "what")
 
@@ -18,15 +18,15 @@ class Charge:
         self.what = what
 
     def release(self) -> None:
-        """Give the bytes back, once; later calls do nothing."""
+        """Return the bytes to the budget. Later calls do nothing."""
         self._give_back(self)
 
 
 class Granted(weakref.ref[Charge]):
-    """A charge as its budget knows it; puts itself into the queue of the dropped ones when the charge is garbage.
+    """The budget's record of a charge. It puts itself into the queue of dropped charges when the charge is garbage.
 
-    By a callback without any Python code or lock: the collector may run it within the budget's lock, and Ctrl-C in a `__del__`
-    would be lost.
+    The callback has no Python code and takes no lock: the garbage collector may run it while the budget's lock is held, and
+    Ctrl-C in a `__del__` would be lost.
     """
 
     __slots__ = ("nbytes", "number", "what")

@@ -1,4 +1,4 @@
-"""What this process may use: memory (system, cgroups, rlimits) and processors."""
+"""Limits of this process: memory (system, cgroups, rlimits) and processors."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from bitesize.errors import BadSetting
 
 # Address space that a thread reserves without using it: glibc's malloc arena and stack (measured).
 THREAD_RESERVES = {"RLIMIT_AS": 68 << 20, "RLIMIT_DATA": 8 << 20}
-# Threads of a loader that stand by, at most; see engine/thread_scaling.py.
+# Largest number of idle threads in a loader; see engine/thread_scaling.py.
 MOST_STANDBY = 14
-# Name of the limit that is no limit but what the machine has left.
+# Name of the limit that is the free memory of the machine.
 AVAILABLE = "available memory"
-# A cgroup without a limit reports a number near 2**63 (v1); above this nothing is a limit.
+# A cgroup without a limit reports a number near 2**63 (v1). Values of this size or more are not limits.
 _NO_LIMIT = 1 << 60
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One thing that bounds this process's memory.
+    """A limit of this process's memory.
 
     Parameters
     ----------
     name
-        What it is, as a person would look it up: ``"MemAvailable"``, ``"cgroup /docker/x"``, ``"RLIMIT_AS"``.
+        Common name of the limit: ``"available memory"``, ``"cgroup /docker/x"``, ``"RLIMIT_AS"``.
     room
-        Bytes this process may still take before it is met, 0 or more.
+        Bytes that this process may still take within the limit, 0 or more.
     """
 
     name: str
@@ -39,18 +39,18 @@ class Limit:
 
 
 def limits(threads: int = 0) -> list[Limit]:
-    """List every limit that bounds this process now.
+    """Return all memory limits of this process.
 
     Parameters
     ----------
     threads
-        Threads that are yet to start; what the system reserves for each is taken off the address-space limits.
+        Number of threads that will be started. The address space that the system reserves for each is subtracted.
     """
     return [Limit(AVAILABLE, psutil.virtual_memory().available), *_cgroup_limits(), *_rlimits(threads)]
 
 
 def available(threads: int = 0) -> Limit:
-    """Tell the tightest of all `limits`: what this process may still take.
+    """Return the tightest of all `limits`.
 
     Examples
     --------
@@ -61,28 +61,28 @@ def available(threads: int = 0) -> Limit:
 
 
 def usable_cpus() -> int:
-    """Count the processors this process may use: affinity and the cgroup's CPU quota, at least 1."""
-    # Not every system can tell the affinity; psutil knows the count everywhere.
+    """Return the number of processors that this process may use, by affinity and the cgroup's CPU quota; at least 1."""
+    # Not every system reports the affinity; psutil returns the number of processors everywhere.
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (psutil.cpu_count() or 1)
     return max(1, min([affinity, *_cpu_quotas()]))
 
 
 def processor_share() -> int:
-    """Count the processors that are for this process, where several ranks share the machine; at least 1."""
+    """Return the number of processors for this process if several ranks share the machine; at least 1."""
     local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1") or "1")
     return max(1, usable_cpus() // max(1, local_ranks))
 
 
 def check_threads(threads: int | None) -> int | None:
-    """Check a user's number of threads; None leaves the choice to us.
+    """Check a number of threads, and return it. None means an automatic number.
 
     Raises
     ------
     BadSetting
-        If it is no whole number of 1 to 1024.
+        If ``threads`` is not None or a whole number from 1 to 1024.
     """
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024):
-        raise BadSetting(f"threads must be a whole number of 1 to 1024, not {threads!r}")
+        raise BadSetting(f"threads must be a whole number from 1 to 1024, not {threads!r}")
     return threads
 
 
@@ -99,7 +99,7 @@ def _cgroup_limits() -> Iterator[Limit]:
             limit, usage = _number(folder / "memory.limit_in_bytes"), _number(folder / "memory.usage_in_bytes")
             inactive = stat.get("total_inactive_file", stat.get("inactive_file", 0))
         if limit is not None and usage is not None and limit < _NO_LIMIT:
-            # Page cache that can be dropped is not in the way.
+            # The system can drop inactive page cache, so it does not count.
             yield Limit(f"cgroup {folder}", max(0, limit - max(0, usage - inactive)))
 
 
@@ -114,7 +114,7 @@ def _cpu_quotas() -> Iterator[int]:
 
 
 def _cgroup_folders(controller: str, proc: Path = Path("/proc/self")) -> Iterator[Path]:
-    """Walk from this process's own cgroup up to the root, for v1's controller and for v2."""
+    """Yield the folders from this process's cgroup up to the root, for the v1 controller and for v2."""
     mounts = _cgroup_mounts(controller, proc)
     for line in _text(proc / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -122,7 +122,7 @@ def _cgroup_folders(controller: str, proc: Path = Path("/proc/self")) -> Iterato
         if key not in mounts:
             continue
         root, mount = mounts[key]
-        # Inside a container the path may be the host's; the mount then shows only what lies below `root`.
+        # Inside a container, the path may be a path of the host; the mount then contains only what is below `root`.
         inside = os.path.relpath(path, root) if path.startswith(root) else "."
         folder = (mount / inside) if (mount / inside).is_dir() else mount
         while True:
@@ -147,7 +147,7 @@ def _cgroup_mounts(controller: str, proc: Path) -> dict[str, tuple[str, Path]]:
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # the file belongs to another system or version: then it limits nothing
+    except OSError:  # this system or cgroup version does not have the file, so it sets no limit
         return ""
 
 

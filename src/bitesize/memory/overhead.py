@@ -1,4 +1,4 @@
-"""What this process holds beside the budget: interpreter, NumPy, compiled code, a framework."""
+"""Memory of this process outside the budget: interpreter, NumPy, compiled code, a framework."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import sys
 
 import psutil
 
-# What loading the compiler and the kernels adds to a process that has not done so yet (measured).
+# Memory that loading the compiler and the kernels adds to a process (measured).
 KERNELS = 120 << 20
 
 
 def measure_overhead(charged: int) -> int:
-    """Tell the bytes of physical memory that this process takes now, less what was charged to a budget, and kernels.
+    """Return the physical memory of this process outside its budget, including kernels that are not loaded yet.
 
     Parameters
     ----------
     charged
-        Bytes in use of a budget; some may not have been touched yet, so the answer may be too small by them.
+        Bytes of the budget in use, which are subtracted. If some have not been touched yet, the result is too small by these bytes.
     """
     held = max(0, int(psutil.Process().memory_info().rss) - charged)
     return held + pending_overhead()

@@ -1,4 +1,4 @@
-"""The plan: which part gets how many bytes, what loading everything would need, and whether it fits, before anything runs."""
+"""Plan: the bytes of each part of a loader, the bytes for loading everything at once, and whether they fit."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from bitesize.memory.sizes import counted, format_size
 
 @dataclass(frozen=True)
 class Part:
-    """One need of a loader.
+    """One part of the memory of a loader.
 
     Parameters
     ----------
     what
-        What the bytes are for.
+        Purpose of the bytes.
     nbytes
-        How many.
+        Number of bytes.
     detail
-        Where the figure comes from, for people.
+        Origin of the number, as text.
     """
 
     what: str
@@ -32,33 +32,33 @@ class Part:
 
 @dataclass(frozen=True, repr=False)
 class Plan:
-    """What a loader needs and why; made before it takes anything.
+    """Memory of a loader, computed before any of it is allocated.
 
     Parameters
     ----------
     rows, batch_size, batches
-        Rows of the source, rows a batch, batches an epoch.
+        Rows of the source, rows per batch, batches per epoch.
     fields
-        What one batch holds: a line a field, such as ``"x": "(64, 224, 224, 3) float32"``.
+        Shape and dtype of each field of a batch, such as ``"x": "(64, 224, 224, 3) float32"``.
     parts
-        Every need that is charged to the budget.
+        All parts that are charged to the budget.
     budget, origin
-        Bytes of the budget, and where they come from.
+        Bytes of the budget, and their origin as text.
     naive_shape, stored_shape
-        What each row is in the naive way's one array: after resizing, and as stored (taking every image to be as large as
-        the first).
+        Shape of a row when everything is loaded at once: after resizing, and as stored (as if all images were as large as
+        the first image).
     limit
-        What bounds the process's memory, with the bytes left: the least of system, cgroups and rlimits.
+        Name of the tightest memory limit of the process (of system, cgroups and rlimits), and the bytes that it leaves.
     threads
         Threads that read and decode.
     overhead
-        Bytes that this process holds outside the budget: interpreter, NumPy, compiled code, a framework.
+        Memory of this process outside the budget: interpreter, NumPy, compiled code, a framework.
     hints
-        What would save memory or disk, and rows that sit out each epoch, in sentences.
+        Sentences about ways to save memory or disk space, and about rows that are left out of each epoch.
     model
-        Bytes that training the model takes, where it is known.
+        Bytes that training the model takes, if known; otherwise 0.
     machine
-        The machine that the plan is for, if not this one: ``"a machine with 8.0 GiB"``.
+        The machine that the plan is for, if it is not this machine: ``"a machine with 8.0 GiB"``.
     """
 
     rows: int
@@ -79,17 +79,17 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """Bytes this loader charges."""
+        """Total bytes that the loader charges."""
         return sum(part.nbytes for part in self.parts)
 
     @property
     def process(self) -> int:
-        """Bytes of the whole process, but for a model that is yet to be made: what a container's limit must allow."""
+        """Bytes of the whole process, without a model that is created later. A container's limit must allow them."""
         return self.total + self.overhead
 
     @property
     def naive_float64(self) -> int:
-        """Bytes of one array of all rows in float64, as ``np.array(list_of_images) / 255`` makes it."""
+        """Bytes of one array of all rows in float64, the result of ``np.array(list_of_images) / 255``."""
         return self.rows * math.prod(self.naive_shape) * 8
 
     @property
@@ -99,22 +99,22 @@ class Plan:
 
     @property
     def stored_float64(self) -> int:
-        """Bytes of one array of all rows in float64 without resizing first."""
+        """Bytes of one array of all rows in float64, without resizing first."""
         return self.rows * math.prod(self.stored_shape) * 8
 
     @property
     def fails_at(self) -> int | None:
-        """Row at which a list of everything as stored runs out of memory, counted from 1; None where the list fits."""
+        """Row (from 1) at which a list of all rows as stored runs out of memory; None if the list fits."""
         row, room = math.prod(self.stored_shape) * 8, max(0, self.limit[1] - self.model)
         return None if self.stored_float64 <= room else room // row + 1
 
     def at_once(self, nbytes: int) -> int:
-        """Return the bytes that loading everything at once takes: a list, the array that is made of it, and the model."""
+        """Return the bytes that loading everything at once takes: a list, an array of the list, and the model."""
         return 2 * nbytes + self.model
 
     @property
     def verdict(self) -> str:
-        """What limits, in a sentence or two."""
+        """Comparison with loading everything at once, in one or two sentences."""
         name, room = self.limit
         spare = self.budget - self.total
         fits = f"bitesize fits, with {format_size(spare)} to spare." if spare else "bitesize fits exactly."
@@ -143,7 +143,7 @@ class Plan:
         return f"{format_size(self.at_once(nbytes))} needed: a list and its array{model}"
 
     def table(self) -> list[tuple[str, str, str]]:
-        """Rows of the table: what, how many bytes, where the figure comes from."""
+        """Return the lines of the table: purpose, bytes, and origin of the number."""
         lines = []
         if self.stored_shape != self.naive_shape:
             lines.append(("naive, as stored", format_size(self.stored_float64), "float64, every row as large as the first"))
@@ -160,7 +160,7 @@ class Plan:
         return lines
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain figures in bytes, for JSON."""
+        """Return the plan as a dict of JSON values, in bytes."""
         return {
             "rows": self.rows,
             "batch_size": self.batch_size,
@@ -182,7 +182,7 @@ class Plan:
         }
 
     def __repr__(self) -> str:
-        """Return the table: a plan is asked for to be read, also at the end of a cell of a notebook."""
+        """Return the table, so that a plan is readable at the end of a notebook cell."""
         table = self.table()
         widths = [max(len(line[i]) for line in table) for i in (0, 1)]
         fields = ", ".join(f"{name} {what}" for name, what in self.fields.items())

@@ -1,4 +1,4 @@
-"""Sizes in bytes, as people write and read them."""
+"""Sizes in bytes as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from bitesize.errors import BadSetting
 
-# Both families mean what their standards say (IEC 80000-13): "GB" is 1000**3, "GiB" is 1024**3.
+# Units follow IEC 80000-13: "GB" is 1000**3, "GiB" is 1024**3.
 _UNITS = {
     "": 1, "b": 1,
     "k": 1000, "kb": 1000, "m": 1000**2, "mb": 1000**2, "g": 1000**3, "gb": 1000**3, "t": 1000**4, "tb": 1000**4, "pb": 1000**5,
@@ -16,12 +16,12 @@ _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*")
 
 
 def parse_size(size: int | str) -> int:
-    """Read a size in bytes.
+    """Return a size in bytes.
 
     Parameters
     ----------
     size
-        A number of bytes, or a string such as ``"512 MiB"`` (1024 * 1024) or ``"2GB"`` (1000 ** 3).
+        A number of bytes, or a string such as ``"512 MiB"`` (MiB: 1024 ** 2 bytes) or ``"2GB"`` (GB: 1000 ** 3 bytes).
 
     Returns
     -------
@@ -31,7 +31,7 @@ def parse_size(size: int | str) -> int:
     Raises
     ------
     BadSetting
-        If it is no size, or not positive.
+        If ``size`` is not a size, or is not positive.
 
     Examples
     --------
@@ -52,14 +52,14 @@ def parse_size(size: int | str) -> int:
 
 
 def format_size(nbytes: int, *, ceil: bool = False) -> str:
-    """Write a number of bytes for people, in binary units.
+    """Return a number of bytes as text, in binary units.
 
     Parameters
     ----------
     nbytes
         Bytes, 0 or more.
     ceil
-        Round up, so that the text read back by `parse_size` is never less than ``nbytes``.
+        Round up, so that `parse_size` of the text is never less than ``nbytes``.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def format_size(nbytes: int, *, ceil: bool = False) -> str:
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
-    """Write a number with its noun.
+    """Return a number with its noun.
 
     Examples
     --------

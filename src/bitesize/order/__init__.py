@@ -1,1 +1,1 @@
-"""Order: which row stands at which position of which epoch, as pure functions; it knows lengths, never sources."""
+"""Order: the row at each position of each epoch, as pure functions. It depends on lengths, not on sources."""

@@ -1,4 +1,4 @@
-"""Cursor: where a run stands, as JSON; a pure order needs no more to go on exactly there."""
+"""Cursor: the position of a run, in JSON. Orders are pure functions, so exact resume needs nothing else."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a run stands: all that exact resume needs.
+    """Position of a run: all data that exact resume needs.
 
     Parameters
     ----------
     epoch, position
-        The next row: epoch from 0, and position in its order. At the very end of an epoch, whose loop has not ended
-        yet, the position is that behind the last row that the epoch gives.
+        Epoch (from 0) of the next row, and its position in the order of the epoch. After the last row of an epoch, and before
+        its loop ends, the position is one past the last row of the epoch.
     batch_size
-        Rows of a global batch.
+        Rows in a global batch.
     source
         Fingerprint of the data.
     order
-        What decides the order of rows; see `Order.settings`.
+        Settings of the order of rows; see `Order.settings`.
 
     Examples
     --------
@@ -42,40 +42,40 @@ class Cursor:
     order: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON can hold it."""
+        """Return the cursor as a dict of JSON values."""
         return {"schema": SCHEMA, **asdict(self)}
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Cursor:
-        """Read what `as_dict` gave.
+        """Create a cursor from the result of `as_dict`.
 
         Raises
         ------
         BadSetting
-            If it is something else, or from a version that wrote it otherwise.
+            If ``state`` is not a saved cursor, or has a different schema.
         """
         if not isinstance(state, Mapping) or "schema" not in state:
-            raise BadSetting(f"this is no state of a loader: {str(state)[:80]}")
+            raise BadSetting(f"this is not the state of a loader: {str(state)[:80]}")
         if state["schema"] != SCHEMA:
-            raise BadSetting(f"the state is of schema {state['schema']}, and this version reads {SCHEMA}")
+            raise BadSetting(f"the state has schema {state['schema']}, but this version of bitesize reads schema {SCHEMA}")
         fields = {name: state.get(name) for name in cls.__annotations__}
         kinds: Mapping[str, type] = {"epoch": int, "position": int, "batch_size": int, "source": str, "order": Mapping}
         for name, kind in kinds.items():
             value = fields[name]
             if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
-                raise BadSetting(f"the state's {name!r} is {value!r}")
+                raise BadSetting(f"the state has an invalid {name!r}: {value!r}")
         return cls(**fields)  # type: ignore[arg-type]  # checked above
 
     def differences(self, now: Cursor) -> list[str]:
-        """Say in which of data and order a state differs from what is here; none if it can be continued."""
+        """Return the differences in data and order from another cursor; empty if the run can be resumed."""
         found = []
         if self.order.get("n") != now.order["n"]:
-            found.append(f"the data have {now.order['n']:,} rows, and the state is of {self.order.get('n'):,}")
+            found.append(f"the data has {now.order['n']:,} rows, but the state is for {self.order.get('n'):,} rows")
         elif self.source != now.source:
-            found.append("the data are others: names, labels or shapes differ")
+            found.append("the data is different: names, labels or shapes differ")
         names = dict.fromkeys([*now.order, *self.order])
         for name in names:
             old, new = self.order.get(name), now.order.get(name)
             if name != "n" and old != new:
-                found.append(f"the order's {name} is {new!r} here, and {old!r} in the state")
+                found.append(f"the order's {name} is {new!r} here, but {old!r} in the state")
         return found

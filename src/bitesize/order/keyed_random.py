@@ -1,6 +1,6 @@
 """Random numbers for augmentation, keyed by (seed, epoch, position, transform).
 
-Nothing depends on threads, batch size or rank, and a row that is drawn twice in an epoch is augmented differently.
+The numbers do not depend on threads, batch size or rank. A row that occurs twice in an epoch is augmented differently each time.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 
 from bitesize.order.mix64 import keys, mix64
 
-# Shares are drawn for so many pairs at once, and kept: a generator for each pair would cost more than the mixing.
+# Shares are computed for a block of pairs and cached: a generator for each pair would cost more than the mixing.
 _BLOCK = 4096
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: neighboring counters start far apart (SplitMix64)
 
 
 def draw(seed: int, epoch: int, positions: NDArray[np.int64], transform: int, count: int) -> NDArray[np.float64]:
-    """Draw ``count`` numbers for each position.
+    """Return ``count`` random numbers for each position.
 
     Parameters
     ----------
     seed, epoch
-        The run and the epoch.
+        Seed of the run, and epoch.
     positions
         Positions in the global order, shape (rows,).
     transform
         Number of the transform in its pipeline.
     count
-        Numbers a row.
+        Number of values per row.
 
     Returns
     -------
@@ -44,20 +44,20 @@ def draw(seed: int, epoch: int, positions: NDArray[np.int64], transform: int, co
 
 @functools.lru_cache(maxsize=64)
 def _keys_of_values(seed: int, epoch: int, transform: int, count: int) -> tuple[np.uint64, NDArray[np.uint64]]:
-    """Derive what the numbers of all rows of an epoch share."""
+    """Compute the keys that all rows of an epoch share."""
     row_key, value_key = keys((seed, epoch, transform, 0xC4A2CE), 2)
     return np.uint64(row_key), mix64(np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN + np.uint64(value_key))
 
 
 def generator(seed: int, epoch: int, position: int, transform: int) -> np.random.Generator:
-    """Give a random generator of its own to one row and one transform."""
+    """Return a separate random generator for one row and one transform."""
     return np.random.Generator(
         np.random.PCG64(np.random.SeedSequence([*map(_word, (seed, epoch, position, transform)), 0x6E4]))
     )
 
 
 def draw_shares(seed: int, epoch: int, pairs: NDArray[np.int64], transform: int, alpha: float) -> NDArray[np.float64]:
-    """Draw a number from the Beta distribution with both parameters ``alpha`` for each pair.
+    """Return a random number from the Beta(``alpha``, ``alpha``) distribution for each pair.
 
     Parameters
     ----------

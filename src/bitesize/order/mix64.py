@@ -1,4 +1,4 @@
-"""Hashing of 64-bit integers, vectorised: what the shuffle and the random numbers are made of."""
+"""Vectorized hashing of 64-bit integers, for the shuffle and the random numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# The finaliser of SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"),
+# The finalizer of SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"),
 # with the constants of Stafford's variant 13.
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _M2 = np.uint64(0x94D049BB133111EB)

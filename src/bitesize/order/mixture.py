@@ -1,8 +1,8 @@
 """Rows of several sources in exact shares.
 
-A mixture is one endless stream: a pattern of sources, repeated, in which each has exactly its share. Whatever a source's
-turn is, its next row comes, in a shuffle of its own that begins anew when all its rows have come. An epoch is a stretch of
-that stream, so no row of a source comes twice before each has come once, whatever the shares.
+A mixture is one endless stream: a repeated pattern of sources, in which each source has exactly its share. Each turn of a
+source yields its next row. Each pass over the rows of a source has a separate shuffle. An epoch is a section of the stream,
+so every row of a source occurs once before any of its rows occurs again, for all shares.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from bitesize.errors import BadSetting
 from bitesize.order.mix64 import keys
 from bitesize.order.permutation import permute, rounds
 
-# The pattern is at least so long, so that neighbors in it are as good as random; a multiple of what the shares need.
+# Least length of the pattern, so that neighbors in it are practically random; a multiple of the length that the shares need.
 _PATTERN = 1000
-# Shares are taken as fractions up to this denominator: 0.333 is 333 of 1,000, and 1 / 3 is a third.
+# Shares are converted to fractions up to this denominator: 0.333 is 333 of 1,000, and 1 / 3 is one third.
 _FINEST = 10_000
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Which sources, how many rows each, and in what shares.
+    """Numbers of rows and shares of several sources.
 
     Parameters
     ----------
     rows
-        Rows of each source; in the joined source they follow one another.
+        Rows of each source. The joined source has them one source after another.
     shares
-        The share of each in every epoch: above 0, with the sum 1 (or any; they are divided by it).
+        Share of each source in every epoch, above 0. Shares are divided by their sum.
     """
 
     rows: tuple[int, ...]
@@ -43,7 +43,7 @@ class Mixture:
 
     def __post_init__(self) -> None:
         if not self.rows or len(self.rows) != len(self.shares):
-            raise BadSetting(f"{len(self.rows)} sources need as many shares, not {len(self.shares)}")
+            raise BadSetting(f"{len(self.rows)} sources need {len(self.rows)} shares, not {len(self.shares)}")
         if not all(0 < share < math.inf for share in self.shares):
             raise BadSetting(f"shares must be numbers above 0, not {list(self.shares)}")
         if min(self.quotas) < 1:
@@ -51,7 +51,7 @@ class Mixture:
 
     @functools.cached_property
     def quotas(self) -> tuple[int, ...]:
-        """How many places of the pattern each source has."""
+        """Number of places of each source in the pattern."""
         whole = sum(Fraction(share) for share in self.shares)
         exact = [(Fraction(share) / whole).limit_denominator(_FINEST) for share in self.shares]
         length = math.lcm(*(share.denominator for share in exact))
@@ -68,7 +68,7 @@ class Mixture:
         return 24 * sum(self.quotas)
 
     def stream(self, seed: int, shuffle: bool, start: int, stop: int) -> NDArray[np.int64]:
-        """Tell the rows, in the joined source, at places of the endless stream."""
+        """Return row numbers in the joined source at places ``start`` to ``stop - 1`` of the endless stream."""
         length = sum(self.quotas)
         which, turns = _pattern(self.quotas, seed, shuffle)
         places = np.arange(start, stop, dtype=np.int64)
@@ -84,14 +84,14 @@ class Mixture:
         return out
 
     def part(self, row: int) -> tuple[int, int]:
-        """Tell which rows [start, stop) of the joined source are of the same source as this one."""
+        """Return the range [start, stop) of the joined source that belongs to the same source as a row."""
         ends = np.cumsum(self.rows)
         i = int(np.searchsorted(ends, row, side="right"))
         return int(ends[i]) - self.rows[i], int(ends[i])
 
 
 def _rows(n: int, seed: int, part: int, shuffle: bool, turns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Tell which row of a source comes at its k-th turn: each pass through it is a shuffle of its own."""
+    """Return the row of a source at each of its turns. Each pass over the source has a separate shuffle."""
     passes, positions = np.divmod(turns, n)
     if not shuffle:
         return positions
@@ -104,7 +104,7 @@ def _rows(n: int, seed: int, part: int, shuffle: bool, turns: NDArray[np.int64])
 
 @functools.lru_cache(maxsize=4)
 def _pattern(quotas: Sequence[int], seed: int, shuffle: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lay out whose turn it is at each place, and the how-manieth of its turns."""
+    """Return the source at each place of the pattern, and the number of that source's turn."""
     which = np.repeat(np.arange(len(quotas)), quotas)
     if shuffle:
         which = which[permute(len(which), keys((seed, 0x9A77E), rounds(len(which))), np.arange(len(which)))]

@@ -1,4 +1,4 @@
-"""Order and Shard: which rows come when, and for whom."""
+"""Order and Shard: the order of rows, and the part of each batch that a rank reads."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bitesize.order.permutation import permute, rounds
 from bitesize.order.weighted import Weights
 from bitesize.order.windows import Windows, check_chunks
 
-# Positions that are mapped at once and kept: large enough that NumPy's cost per call vanishes (6 M rows/s here
-# against 0.04 M in blocks of 64), small enough (512 KiB) to be no memory at all.
+# Positions that are mapped at once and cached: large enough that NumPy's cost per call is negligible (6 M rows/s here
+# against 0.04 M in blocks of 64), and small enough (512 KiB) that the memory is negligible.
 BLOCK = 65_536
-# Changes whenever the same settings would give another order, so that no run is continued in it.
+# Changes when the same settings give a different order, so that no run resumes with a different order.
 _VERSION = 1
 
 
@@ -36,24 +36,24 @@ class Order:
     shuffle
         False for the natural order, 0 to n-1.
     weights
-        A number for each row, shape (n,): rows are drawn at random, with replacement, as often as their weights say. Takes
-        8 bytes a row. An epoch has n draws.
+        One number per row, shape (n,). Rows are sampled at random, with replacement, in proportion to their weights. An epoch
+        has n samples. Takes 8 bytes per row.
     mixture
-        Exact shares of several sources; `bitesize.mix` makes it.
+        Exact shares of several sources, from `bitesize.mix`.
     limit_rows
-        An epoch ends after so many rows. When shuffling, each epoch has others.
+        Number of rows after which an epoch ends. When shuffling, each epoch has different rows.
     repeat
-        An epoch is so many passes, each in an order of its own.
+        Number of passes in an epoch, each in a different order.
     window
-        For data of which neighboring rows are cheap together: rows are drawn at random from about so many that are held in
-        memory, while the next are read chunk by chunk, in random order. None, the default, shuffles all rows at once.
+        Number of rows, about, that are held in memory to select from at random, while the next rows are read chunk by chunk in
+        random order. For data whose neighboring rows are cheap to read together. None, the default, shuffles all rows at once.
     streams
-        How many parts of a batch are drawn from windows of their own. With several ranks a multiple of their number: then each
-        chunk is read by one rank.
+        Number of parts of a batch that come from separate windows. With several ranks, use a multiple of their number, so that
+        each chunk is read by one rank only.
     chunks
-        Where chunks begin, as row numbers; a `Loader` asks its source.
+        Row numbers at which chunks start; a `Loader` gets them from its source.
     batch_size
-        Rows that the streams share out; a `Loader` takes its own.
+        Rows in a batch, which the streams divide among them; a `Loader` uses its own batch size.
 
     Examples
     --------
@@ -95,11 +95,11 @@ class Order:
         if self.repeat < 1 or self.length > 1 << 63:
             raise BadSetting(f"repeat must be at least 1, with at most 2**63 rows an epoch, not {self.repeat}")
         if self.mixture is not None and sum(self.mixture.rows) != self.n:
-            raise BadSetting(f"the mixture is of {sum(self.mixture.rows)} rows and the order of {self.n}")
+            raise BadSetting(f"the mixture has {sum(self.mixture.rows)} rows, but the order has {self.n}")
         if self.weights is not None:
             if not self.shuffle or self.mixture is not None:
                 raise BadSetting(
-                    f"weights draw rows at random, and {'a mixture' if self.mixture else 'shuffle=False'} does not"
+                    f"weights sample rows at random, which excludes {'a mixture' if self.mixture else 'shuffle=False'}"
                 )
             object.__setattr__(self, "_weights", Weights(self.weights, self.n))
             object.__setattr__(self, "_digest", self._weights.digest)  # type: ignore[union-attr]
@@ -112,7 +112,7 @@ class Order:
                 object.__setattr__(self, "_windows", windows)
                 object.__setattr__(self, "_digest", windows.digest)
         elif self.chunks is not None or self.batch_size is not None or self.streams != 8:
-            raise BadSetting("chunks, batch_size and streams are settings of a window: give window=, too")
+            raise BadSetting("chunks, batch_size and streams are settings of a window: pass window= as well")
 
     def _check_window(self) -> None:
         for name in ("window", "streams", "batch_size"):
@@ -121,30 +121,30 @@ class Order:
                 raise BadSetting(f"{name} must be at least 1, not {value}")
         if not self.shuffle or self.mixture is not None or self.weights is not None:
             other = "a mixture" if self.mixture else "weights" if self.weights is not None else "shuffle=False"
-            raise BadSetting(f"a window shuffles all rows in chunks, and {other} does not go with that")
+            raise BadSetting(f"a window shuffles all rows in chunks, which excludes {other}")
 
     @property
     def windows(self) -> Windows | None:
-        """The windows of an order that has some, once it knows chunks and batch size."""
+        """Windows of the order; None without a window, or before chunks and batch size are set."""
         return self._windows
 
     @property
     def length(self) -> int:
-        """Rows of an epoch."""
+        """Number of rows in an epoch."""
         return self.pass_length * self.repeat
 
     @property
     def pass_length(self) -> int:
-        """Rows of a pass, of which an epoch has ``repeat``."""
+        """Number of rows in a pass. An epoch has ``repeat`` passes."""
         return self.n if self.limit_rows is None else min(self.n, self.limit_rows)
 
     def rows(self, epoch: int, start: int, stop: int) -> NDArray[np.int64]:
-        """Tell the rows at positions ``start`` to ``stop - 1`` of an epoch.
+        """Return the row numbers at positions ``start`` to ``stop - 1`` of an epoch.
 
         Parameters
         ----------
         epoch
-            Number of the epoch, from 0.
+            Epoch, from 0.
         start, stop
             Positions, 0 <= start <= stop <= length.
 
@@ -167,11 +167,9 @@ class Order:
             return [np.arange(start, stop, dtype=np.int64)]
         if self.window is not None:
             if self._windows is None:
-                raise BadSetting(
-                    "an order with a window needs chunks= and batch_size=, which a Loader takes from its source"
-                )
+                raise BadSetting("an order with a window needs chunks= and batch_size=; a Loader sets both")
             return [self._windows.rows(number, start, stop)]
-        if self._weights is not None:  # each draw is on its own: nothing is won by blocks, and no cache holds the weights
+        if self._weights is not None:  # samples are independent: blocks would not help, and no cache must hold the weights
             return [self._weights.rows(self.seed, number, np.arange(start, stop, dtype=np.int64))]
         return [
             _block(self, number, block)[max(0, start - block * BLOCK) : stop - block * BLOCK]
@@ -179,14 +177,14 @@ class Order:
         ]
 
     def _map(self, number: int, start: int, stop: int) -> NDArray[np.int64]:
-        """Work out the rows at some positions of a pass."""
+        """Compute the rows at positions ``start`` to ``stop - 1`` of a pass."""
         if self.mixture is not None:
             begin = number * self.pass_length
             return self.mixture.stream(self.seed, self.shuffle, begin + start, begin + stop)
         return permute(self.n, keys((self.seed, number), rounds(self.n)), np.arange(start, stop, dtype=np.int64))
 
     def replacement(self, epoch: int, position: int, attempt: int) -> int:
-        """Choose another row for a position whose row is bad: drawn as the order draws, the same in every run."""
+        """Return another row for a position whose row is bad. It is sampled as the order samples, and is the same in every run."""
         key = keys((self.seed, epoch, 0x5EED), 1)[0]
         value = np.array([(position * 64 + attempt) & 0xFFFFFFFFFFFFFFFF], np.uint64) ^ np.uint64(key)
         chance = int(mix64(value)[0])
@@ -200,7 +198,7 @@ class Order:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that mapping a block of positions takes: the block, what its making needs beside it, and the weights."""
+        """Bytes that mapping a block of positions takes: the block, temporary arrays, and the weights."""
         if not self.shuffle and self.mixture is None:
             return 0
         if self._windows is not None:
@@ -210,7 +208,7 @@ class Order:
 
     @property
     def detail(self) -> str:
-        """What those bytes are, in words."""
+        """Description of `nbytes`, for the plan."""
         kind = "one block of the shuffle" if self.shuffle else ""
         if self._weights is not None:
             kind = "weights of all rows"
@@ -219,7 +217,7 @@ class Order:
         return ", ".join(filter(None, [kind, "row numbers"]))
 
     def settings(self) -> dict[str, Any]:
-        """Give everything that decides the order, as JSON can hold it."""
+        """Return all settings that define the order, as a dict of JSON values."""
         settings: dict[str, Any] = {"version": _VERSION, "n": self.n, "seed": self.seed, "shuffle": self.shuffle}
         if self.window is not None:
             settings |= {"window": self.window, "lanes": self.streams, "batch_size": self.batch_size, "runs": self._digest}
@@ -244,9 +242,9 @@ class Shard:
     Parameters
     ----------
     rank
-        This process, 0 to world_size - 1.
+        Rank of this process, 0 to world_size - 1.
     world_size
-        How many processes train together.
+        Number of processes that train together.
     """
 
     rank: int = 0
@@ -254,8 +252,8 @@ class Shard:
 
     def __post_init__(self) -> None:
         if self.world_size < 1 or not 0 <= self.rank < self.world_size:
-            raise BadSetting(f"rank must be within 0 to world_size - 1: got rank {self.rank} of {self.world_size}")
+            raise BadSetting(f"rank must be between 0 and world_size - 1: got rank {self.rank} of {self.world_size}")
 
     def share(self, rows: int) -> tuple[int, int]:
-        """Tell which part [start, stop) of a global batch of so many rows is this rank's."""
+        """Return the part [start, stop) of a global batch of ``rows`` rows that belongs to this rank."""
         return self.rank * rows // self.world_size, (self.rank + 1) * rows // self.world_size

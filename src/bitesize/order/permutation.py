@@ -1,7 +1,7 @@
 """A keyed bijection of 0..n-1: a shuffle of any length that takes no memory.
 
-An unbalanced Feistel network permutes 0..2^b-1, the smallest power of two that holds n; values that land at n or
-beyond walk on along their cycle until they are below it (Black and Rogaway 2002, "Ciphers with arbitrary finite
+An unbalanced Feistel network permutes 0..2^b-1, where 2^b is the smallest power of two that is at least n. A value of n or
+more is encrypted again until it is below n (cycle walking; Black and Rogaway 2002, "Ciphers with arbitrary finite
 domains"). Since 2^b < 2n, less than one further step is needed on average.
 """
 
@@ -16,11 +16,11 @@ from bitesize.order.mix64 import mix64
 
 
 def rounds(n: int) -> int:
-    """Tell how many rounds a shuffle of n needs.
+    """Return the number of rounds that a shuffle of n values needs.
 
-    Four make a pseudorandom permutation of a large domain (Luby and Rackoff 1988); 8 leave a margin. Small domains mix
-    more slowly, since a round then draws few bits: with 16, each position of n from 3 to 64 is even within what
-    4,000 seeds can tell.
+    Four rounds make a pseudorandom permutation of a large domain (Luby and Rackoff 1988); 8 leave a margin. Small domains mix
+    more slowly, since a round then has few random bits. With 16 rounds, 4,000 seeds show no uneven position for n from
+    3 to 64.
     """
     return 8 if n > 1 << 16 else 16
 
@@ -33,14 +33,14 @@ def permute(n: int, round_keys: Sequence[int], positions: NDArray[np.int64]) -> 
     n
         Length of the sequence, 1 to 2**63.
     round_keys
-        As many integers of 64 bits as `rounds` says: the shuffle.
+        64-bit integers that define the shuffle; `rounds` returns their number.
     positions
         Positions, each in 0..n-1, any shape.
 
     Returns
     -------
     ndarray of int64
-        Rows, each in 0..n-1; over all positions each exactly once.
+        Row numbers in 0..n-1. Over all positions, each row number occurs exactly once.
     """
     bits = max(1, (n - 1).bit_length())
     right = bits // 2

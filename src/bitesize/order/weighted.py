@@ -1,4 +1,4 @@
-"""Weighted sampling with replacement: rows come as often as their weights say."""
+"""Weighted sampling of rows, with replacement."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
 from bitesize.order.keyed_random import draw
 
-# Stands in the place of a transform's number, which is never negative: sampling has random numbers of its own.
+# Used as the transform number, which is never negative for a transform, so that sampling has separate random numbers.
 _SAMPLING = -1
 
 
 class Weights:
-    """What each row weighs, summed up: 8 bytes a row.
+    """Cumulative weights of rows, 8 bytes per row.
 
     Parameters
     ----------
     weights
-        A number for each row, shape (n,), finite and at least 0, not all 0.
+        One number per row, shape (n,), finite and at least 0, not all 0.
     n
         Number of rows.
     """
@@ -29,33 +29,33 @@ class Weights:
         refuse_endless(weights, "weights")
         each = np.asarray(weights, np.float64)
         if each.shape != (n,):
-            raise BadSetting(f"weights must be one number a row, of shape ({n},), not {each.shape}")
+            raise BadSetting(f"weights must have one number per row, shape ({n},), not {each.shape}")
         with np.errstate(over="ignore"):
             self._sums = np.cumsum(each)
         if not np.isfinite(self._sums[-1]) or each.min() < 0 or self._sums[-1] <= 0:
-            raise BadSetting("weights must be finite numbers of at least 0, of which one is above 0")
+            raise BadSetting("weights must be finite numbers of at least 0, and at least one must be above 0")
         self._last = int(np.flatnonzero(each)[-1])
         self.digest = xxhash.xxh3_128_hexdigest(np.ascontiguousarray(each).data)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are held."""
+        """Bytes of the cumulative weights."""
         return self._sums.nbytes
 
     def rows(self, seed: int, epoch: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Draw a row for each position, by inversion of the cumulative distribution."""
+        """Return a random row for each position, by inversion of the cumulative distribution."""
         return self.at(draw(seed, epoch, positions, _SAMPLING, 1)[:, 0])
 
     def at(self, shares: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Tell the rows at which so much of the whole weight, 0 to 1, lies behind."""
-        # Rounding may carry a share to the very end; rows of weight 0 must not come even then.
+        """Return the rows at which the cumulative weight reaches the given shares (0 to 1) of the total weight."""
+        # Rounding may move a share to the end; even then, rows of weight 0 must not be returned.
         found = np.searchsorted(self._sums, shares * self._sums[-1], side="right")
         rows: NDArray[np.int64] = np.minimum(found, self._last).astype(np.int64)
         return rows
 
 
 def balanced(labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weigh rows so that each class is drawn as often as any other."""
+    """Return weights with which all classes are sampled equally often."""
     _, where, counts = np.unique(labels, return_inverse=True, return_counts=True)
     weights: NDArray[np.float64] = (1.0 / counts)[where]
     return weights

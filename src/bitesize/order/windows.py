@@ -1,11 +1,11 @@
-"""Shuffling in windows: rows that are cheap together are read together, and drawn at random from what is in memory.
+"""Shuffling in windows: read neighboring rows together, and select rows at random from those in memory.
 
-The chunks of a source (chunks, row groups, parts of a file) are put in a random order each pass, which makes one line of rows. That
-line is cut into streams, and each stream into windows, whose rows are shuffled. A batch takes its rows stream by stream, so a rank
-whose share of a batch is some of the streams reads those streams' chunks alone.
+Each pass puts the chunks of a source (chunks, row groups, parts of a file) in a random order, which makes one line of rows. The
+line is cut into streams, and each stream into windows, whose rows are shuffled. A batch takes its rows stream by stream. A rank
+whose part of a batch belongs to some of the streams reads only the chunks of those streams.
 
-Streams begin their windows at different times, so that reading ahead is spread evenly. Every other stream goes backward: a chunk in which
-one stream ends and the next begins is then needed by both at the same time, and is read once.
+Streams start their windows at different times, so that reading ahead is spread evenly. Every other stream runs backward. A chunk in
+which one stream ends and the next stream starts is then needed by both streams at the same time, and is read once.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from bitesize.errors import BadSetting
 from bitesize.order.mix64 import keys, mix64
 from bitesize.order.permutation import permute, rounds
 
-# What keys are for, beside seed and pass: the order of the chunks; what they do not collide with is (seed, epoch) of other shuffles.
+# Part of the keys, in addition to seed and pass, so that they do not collide with the keys (seed, epoch) of other shuffles.
 _RUNS, _ROWS = 0xB10C, 0x3059
 
-# Chunks that are worked on together: so many need little memory.
+# Number of chunks that are processed together, small enough to need little memory.
 _MANY = 65_536
-# Chunks in the order of a pass, and where each of them ends.
+# Chunks in the order of a pass, and the end of each of them.
 _Line = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -40,26 +40,26 @@ class Windows:
     seed
         Any integer.
     chunks
-        Where chunks begin, shape (chunks,) or, with n at the end, (chunks + 1,): ascending row numbers from 0 on.
+        Starts of the chunks, shape (chunks,) or, with n at the end, (chunks + 1,): ascending row numbers from 0.
     window
-        Rows from which the next are drawn, at least; more where a batch or the largest chunks ask for it.
+        Least number of rows to select from. Larger if a batch or the largest chunk needs it.
     streams
-        How many windows there are side by side; at most as many as a batch has rows.
+        Number of windows in use at the same time, at most the rows of a batch.
     batch_size
-        Rows of a (global) batch.
+        Rows in a (global) batch.
 
     Attributes
     ----------
     starts : ndarray of int64, shape (chunks + 1,)
-        Where chunks begin, and n.
+        Starts of the chunks, and n.
     cuts : ndarray of int64, shape (streams + 1,)
-        Which places of a batch are of which stream.
+        Places of a batch at which each stream's part starts, and the batch size.
     shares, lengths : ndarray of int64, shape (streams,)
         Rows of each stream in a batch, and in a pass.
-    stretch : int
+    window_rows : int
         Rows of a window in one stream.
-    largest_run, odd_rows : int
-        Rows of the largest chunk; and of all chunks that are smaller, together.
+    largest_chunk, odd_rows : int
+        Rows of the largest chunk, and total rows of all smaller chunks.
     """
 
     def __init__(self, n: int, seed: int, chunks: ArrayLike, window: int, streams: int, batch_size: int) -> None:
@@ -80,52 +80,52 @@ class Windows:
         self._changing = threading.Lock()
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        """Travel as settings: what was worked out is worked out again."""
+        """Pickle the settings only; everything else is computed again."""
         return Windows, (self.n, self.seed, self.starts, self.window_rows * self.streams, self.streams, self.batch_size)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the chunks, of their order in two passes, and of the windows that are kept."""
+        """Bytes of the chunk starts, of the chunk order in two passes, and of the cached windows."""
         kept = (2 * self.streams + 2) * min(self.window_rows, self.n)
         return 8 * (8 * len(self.starts) + kept + 4 * self.window_rows)
 
     def times(self, position: int) -> NDArray[np.int64]:
-        """Tell how many rows each stream has given before a position of a pass."""
+        """Return the number of rows that each stream has yielded before a position of a pass."""
         batches, place = divmod(position, self.batch_size)
         times: NDArray[np.int64] = batches * self.shares + np.clip(place - self.cuts[:-1], 0, self.shares)
         return times
 
     def positions(self, stream: int, times: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Tell the positions in a pass of the rows that a stream gives as its first, second ..."""
+        """Return the positions in a pass of the rows that a stream yields at the given times (0 for its first row)."""
         batches, place = np.divmod(times, self.shares[stream])
         positions: NDArray[np.int64] = batches * self.batch_size + self.cuts[stream] + place
         return positions
 
     def window_at(self, stream: int, time: int) -> int:
-        """Number the window that a stream is in when it has given so many rows."""
+        """Return the number of a stream's window after the stream has yielded ``time`` rows."""
         return (time + int(self._offsets[stream])) // self.window_rows
 
     def bounds(self, stream: int, number: int) -> tuple[int, int]:
-        """Tell which rows of a stream, in the order in which it gives them, are in a window."""
+        """Return the range of a stream's rows, in the order in which it yields them, that is in a window."""
         begin = number * self.window_rows - int(self._offsets[stream])
         return max(begin, 0), min(begin + self.window_rows, int(self.lengths[stream]))
 
     def chunk_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Number the chunk that each row is in."""
+        """Return the number of the chunk of each row."""
         chunks: NDArray[np.int64] = np.searchsorted(self.starts, rows, side="right") - 1
         return chunks
 
     def chunk_rows(self, number: int) -> int:
-        """Count the rows of a chunk."""
+        """Return the number of rows in a chunk."""
         return int(self.starts[number + 1] - self.starts[number])
 
     def chunk(self, row: NDArray[np.int64]) -> tuple[int, int]:
-        """Tell which rows [start, stop) are in the chunk of a row, shape (1,)."""
+        """Return the rows [start, stop) of the chunk that contains a row, shape (1,)."""
         number = int(self.chunk_of(row)[0])
         return int(self.starts[number]), int(self.starts[number + 1])
 
     def rows(self, number: int, start: int, stop: int) -> NDArray[np.int64]:
-        """Tell the rows at positions ``start`` to ``stop - 1`` of a pass."""
+        """Return the row numbers at positions ``start`` to ``stop - 1`` of a pass."""
         batches, place = np.divmod(np.arange(start, stop, dtype=np.int64), self.batch_size)
         streams = np.searchsorted(self.cuts, place, side="right") - 1
         times = batches * self.shares[streams] + place - self.cuts[streams]
@@ -141,7 +141,7 @@ class Windows:
         return out
 
     def drawn(self, number: int, stream: int, window: int) -> NDArray[np.int64]:
-        """Tell the rows of a window of a pass, in the order in which they are given; the last few windows are kept."""
+        """Return the rows of a window of a pass, in the order in which they are yielded. The last few windows are cached."""
         key = number, stream, window
         with self._changing:
             kept = self._drawn.pop(key, None)
@@ -156,27 +156,27 @@ class Windows:
     def _draw(self, number: int, stream: int, window: int) -> NDArray[np.int64]:
         begin, end = self.bounds(stream, window)
         key = np.uint64(keys((self.seed, number, _ROWS, stream, window), 1)[0])
-        # Sorted by random numbers: as even as they are, and two of 64 bits that are equal keep their order.
+        # Sorting by random numbers gives an even shuffle; equal numbers (rare, with 64 bits) keep their order.
         shuffled = np.argsort(mix64(np.arange(end - begin, dtype=np.uint64) + key), kind="stable").astype(np.int64)
         place, line, (chunks, ends) = self._place(number, stream, begin + shuffled)
         rows: NDArray[np.int64] = self.starts[chunks[place] + 1] - (ends[place] - line)
         return rows
 
     def chunk_at(self, number: int, stream: int, times: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Number the chunks that a stream is in when it has read so many rows of a pass."""
+        """Return the numbers of a stream's chunks after the stream has read ``times`` rows of a pass."""
         place, _, (chunks, _) = self._place(number, stream, times)
         return chunks[place]
 
     def _place(
         self, number: int, stream: int, times: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], _Line]:
-        """Tell where in the line a stream reads its rows: at which of the chunks, and at which rows."""
+        """Return the places of a stream's rows in the line: index of the chunk, row in the line, and the line."""
         line = self._begins[stream] + (self.lengths[stream] - 1 - times if stream % 2 else times)
         order = self._line(number)
         return np.searchsorted(order[1], line, side="right"), line, order
 
     def _line(self, number: int) -> _Line:
-        """Order the chunks of a pass; tell where each of them ends in the line."""
+        """Return the chunks in the order of a pass, and the end of each of them in the line."""
         line = self._lines.pop(number, None)
         if line is None:
             count = len(self.starts) - 1
@@ -193,7 +193,7 @@ class Windows:
 
 
 def _sizes(starts: NDArray[np.int64]) -> tuple[int, int]:
-    """Tell the rows of the largest chunk, and those of all smaller ones together; in parts, since there may be very many."""
+    """Return the rows of the largest chunk, and the total rows of all smaller chunks. Computed in parts, to save memory."""
     parts = [starts[i : i + _MANY + 1] for i in range(0, len(starts) - 1, _MANY)]
     largest = max(int(np.diff(part).max()) for part in parts)
     whole = sum(int(np.count_nonzero(np.diff(part) == largest)) for part in parts)
@@ -201,14 +201,14 @@ def _sizes(starts: NDArray[np.int64]) -> tuple[int, int]:
 
 
 def check_chunks(chunks: ArrayLike, n: int) -> NDArray[np.int64]:
-    """Give where chunks begin, and n at the end; or raise `BadSetting` if that cannot be."""
+    """Return the starts of the chunks, with n at the end. Raise `BadSetting` if they are not valid."""
     refuse_endless(chunks, "chunks")
     starts = np.asarray(chunks)
     if starts.ndim != 1 or not starts.size or starts.dtype.kind not in "iu":
-        raise BadSetting("chunks must be a list of row numbers at which chunks begin")
+        raise BadSetting("chunks must be a list of row numbers at which chunks start")
     starts = starts.astype(np.int64)
     if starts[-1] != n:
         starts = np.append(starts, n)
     if starts[0] != 0 or (np.diff(starts) < 1).any():
-        raise BadSetting(f"chunks must begin with row 0, ascend, and stay below the {n} rows there are")
+        raise BadSetting(f"chunks must start at row 0, ascend, and be below the number of rows ({n})")
     return starts

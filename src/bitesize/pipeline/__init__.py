@@ -1,1 +1,1 @@
-"""How a row becomes part of a batch: which shape it gets, what that takes, and how it is decoded, drawn and given to functions."""
+"""From row to batch: shapes, memory, decoding, rendering, and functions of the user."""

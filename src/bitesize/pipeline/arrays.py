@@ -1,4 +1,4 @@
-"""Rows of fixed size: cast into the slot many at a time, or drawn one by one where they differ."""
+"""Rows of fixed size: cast into the slot many at a time, or rendered one by one if their transforms differ."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from bitesize.transforms.render import (
 )
 from bitesize.transforms.view import PLAIN, View
 
-# Values that are multiplied and added at once, about: a few KB, which stay in the fastest cache.
+# Approximate number of values that are multiplied and added at once: a few KB, which stay in the fastest cache.
 _CHUNK = 1536
-# Bytes that are read before they are cast: a part of what the cache of a core holds.
+# Bytes that are read before they are cast: a part of the cache of a core.
 _PIECE_BYTES = 1 << 17
 
 
 class ArrayRenderer:
-    """Brings rows of a `Field` into the batch.
+    """Renders or casts rows of a `Field` into the batch.
 
     Parameters
     ----------
     name
-        What the field is called.
+        Name of the field.
     stored
-        What rows are in the source.
+        The field in the source.
     drawn
-        What they are in the batch.
+        The field in the batch.
     steps
-        What happens to them.
+        Transforms.
     chw
         Whether channels come first in the batch.
     masks
@@ -81,7 +81,7 @@ class ArrayRenderer:
         self._mask_canvases = {name: mask_canvas(field) for name, field in self._masks.items()}
         self._code = storage(drawn.dtype)
         known = stored.dtype in READ_TYPES
-        # Whether float32 is wide enough on the way; else compiled code takes float64, which ends in types it knows.
+        # Whether float32 is wide enough for intermediate values; otherwise compiled code uses float64, for the types that it supports.
         self.narrow = known and _is_narrow(drawn.dtype) and (_is_narrow(stored.dtype) or stored.dtype == np.float64)
         self._compiled = known and (self.narrow or drawn.dtype in READ_TYPES)
         self._constant: tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]] | None = None
@@ -90,12 +90,12 @@ class ArrayRenderer:
         can = HAS_PREADV and self.narrow and not steps.needs_image
         self._fetch_name = f"fetch {stored} {drawn} {in_memory}" if can else ""
         self._in_memory = in_memory
-        # Rows that need nothing are read straight into the slot.
+        # Rows without transforms and casts are read directly into the slot.
         self.direct = not steps.views and not self._chw and drawn.dtype == stored.dtype
 
     @property
     def kernel_values(self) -> int:
-        """Float32 values of scratch that drawing a row needs, whatever is drawn."""
+        """Largest number of float32 values of scratch that rendering a row needs."""
         if not self._pictorial:
             return 0
         height, width = self.stored.shape[:2]
@@ -105,7 +105,7 @@ class ArrayRenderer:
         return most_values(width, height, self._channels, out_w, out_h, self._spread)
 
     def warm(self) -> list[Job]:
-        """List the compiled code that it needs."""
+        """Return the jobs that load the compiled code."""
         if self.direct or self.stored.dtype not in READ_TYPES:
             return []
         if self._canvas is not None and self._pictorial:
@@ -131,14 +131,14 @@ class ArrayRenderer:
 
     @property
     def fetches(self) -> bool:
-        """Whether rows can be read from disk and cast in one step, now."""
+        """Whether rows can be read from disk and cast in one step, because the compiled code is loaded."""
         return is_warm(self._fetch_name)
 
     def draw(
         self, rows: Mapping[str, NDArray[Any]], draws: Sequence[Sequence[float]], out: Mapping[str, NDArray[Any]],
         scratch: Scratch
     ) -> None:  # fmt: skip
-        """Bring rows, as read, into the batch; see `Pipeline.fill`."""
+        """Render or cast rows, as read, into the batch; see `Pipeline.fill`."""
         if self._pictorial:
             assert self._canvas is not None
             height, width = self.stored.shape[:2]
@@ -172,11 +172,11 @@ class ArrayRenderer:
         return view
 
     def _cast(self, rows: NDArray[Any], draws: Sequence[Sequence[float]], out: NDArray[Any]) -> None:
-        """Multiply and add, cast and lay out, many rows in one call."""
+        """Multiply, add, cast and lay out many rows in one call."""
         channels = self._channels
         factor, offset, plain, limits = self._casting(draws, channels)
         if self.narrow:
-            from bitesize.kernels.cast import cast_rows  # loads the compiler: only who casts waits for it
+            from bitesize.kernels.cast import cast_rows  # loads the compiler: only callers that cast wait for it
 
             cast_rows(rows.reshape(len(rows), -1), plain, factor, offset, limits, *self._stored(out, channels))
         elif self._compiled:
@@ -189,7 +189,7 @@ class ArrayRenderer:
     def fetch(
         self, located: Located, draws: Sequence[Sequence[float]], out: NDArray[Any], scratch: NDArray[Any]
     ) -> NDArray[np.bool_]:  # fmt: skip
-        """Read located rows from disk into the batch, multiplied, added and cast; tell which could be read."""
+        """Read located rows from disk into the batch, multiply, add and cast them; return which rows could be read."""
         from bitesize.kernels.fetch import fetch_held, fetch_rows
 
         channels = self._channels
@@ -211,7 +211,7 @@ class ArrayRenderer:
     def _casting(
         self, draws: Sequence[Sequence[float]], channels: int
     ) -> tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]]:
-        """Work out what each channel is multiplied by, what is added, whether that is nothing, and the limits."""
+        """Return factor and offset of each channel, whether they change nothing, and the limits of the output type."""
         if self._random:
             return self._work_out([self._adjusted(draw) for draw in draws], channels)
         if self._constant is None:
@@ -226,22 +226,22 @@ class ArrayRenderer:
             factor = np.array([[v.color[0], v.color[5], v.color[10], v.alpha][:channels] for v in views])
             offset = np.array([[v.color[3], v.color[7], v.color[11], 0.0][:channels] for v in views])
             plain = all(v.color == PLAIN and v.alpha == 1.0 for v in views)
-        # Integers that only change their type keep their values, which floats could not hold beyond 2**53.
+        # Integers that only change their type keep their values, which floats cannot represent beyond 2**53.
         limits = (0.0, 0.0) if plain and np.can_cast(self.stored.dtype, self.drawn.dtype) else self._limits
-        if self.narrow:  # compiled code takes them repeated, as often as makes a chunk of pixels
+        if self.narrow:  # compiled code takes them repeated to the length of a chunk of pixels
             exact = np.float32 if _is_narrow(self.stored.dtype) else np.float64
             repeats = max(1, _CHUNK // channels)
             factor, offset = np.tile(factor.astype(exact), repeats), np.tile(offset.astype(exact), repeats)
         return factor, offset, plain, limits
 
     def _stored(self, out: NDArray[Any], channels: int) -> tuple[Any, ...]:
-        """Give code, channels, rows of the batch, and distances from pixel to pixel and channel to channel."""
+        """Return code, channels, rows of the batch, and distances from pixel to pixel and from channel to channel."""
         step, apart = (1, out[0].size // channels) if self._chw else (channels, 1)
         rows = out.reshape(len(out), -1)
         return self._code, channels, rows if self._code == AS_IT_IS else rows.view(np.uint16), step, apart
 
     def _target(self, out: NDArray[Any], channels: int) -> NDArray[Any]:
-        """Give rows of the batch as (rows, pixels, channels)."""
+        """Return rows of the batch as (rows, pixels, channels)."""
         if self._chw:
             return out.reshape(len(out), channels, -1).transpose(0, 2, 1)
         return out.reshape(len(out), -1, channels)
@@ -249,7 +249,7 @@ class ArrayRenderer:
     def _cast_in_numpy(
         self, source: NDArray[Any], factor: NDArray[Any], offset: NDArray[Any], plain: bool, target: NDArray[Any]
     ) -> None:  # fmt: skip
-        """Cast types that compiled code does not know, row by row."""
+        """Cast types that compiled code does not support, row by row."""
         for i in range(len(source)):
             k = min(i, len(factor) - 1)
             values = source[i] if plain else source[i].astype(np.float32) * factor[k] + offset[k]
@@ -259,5 +259,5 @@ class ArrayRenderer:
 
 
 def _is_narrow(dtype: np.dtype[Any]) -> bool:
-    """Whether float32 holds every value."""
+    """Return whether float32 can represent every value of a dtype."""
     return dtype == np.float32 or dtype.itemsize <= 2

@@ -1,10 +1,10 @@
-"""What a thread of a loader spends its time on."""
+"""Times of a loader's thread, by activity."""
 
 from __future__ import annotations
 
 
 class Clock:
-    """Seconds that one thread spent, by what it did; only that thread writes.
+    """Seconds that one thread has spent, by activity. Only that thread writes to its clock.
 
     Attributes
     ----------
@@ -13,13 +13,13 @@ class Clock:
     idle : float
         Waiting for a slot to fill.
     busy : float
-        Filling slots: all of the above but ``idle``, and Python's own time beside it.
+        Filling slots: all of the above except ``idle``, plus the time of Python code.
     cpu : float
-        Seconds of a processor during ``busy``.
+        Processor seconds during ``busy``.
     rows : int
-        Rows filled.
+        Number of rows filled.
     nbytes : int
-        Bytes of encoded images that were read.
+        Bytes of encoded images read.
     """
 
     __slots__ = ("busy", "cpu", "decode", "draw", "fetch", "idle", "nbytes", "read", "rows", "user")
@@ -30,5 +30,5 @@ class Clock:
 
 
 def values_of(clock: Clock) -> dict[str, float]:
-    """Return all that a clock shows."""
+    """Return all values of a clock by name."""
     return {name: float(getattr(clock, name)) for name in Clock.__slots__}

@@ -1,4 +1,4 @@
-"""Encoded images of a bite: looked at, decoded into scratch, drawn into the slot; and their masks with them."""
+"""Encoded images of a bite and their masks: read headers, decode into scratch, render into the slot."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from bitesize.spec import Encoded, Field
 from bitesize.transforms.render import Canvas, Drawing, draw_mask, mask_canvas, mask_values, plan_drawing, render, warm_up
 from bitesize.transforms.view import View
 
-# A JPEG is decoded at a fraction of its size only if that leaves this many decoded pixels an output pixel, both ways:
-# below, the decoder's box filter shows (at most 1.4 levels mean difference).
+# A JPEG is decoded at a fraction of its size only if that leaves this many decoded pixels per output pixel in both directions.
+# Below, the decoder's box filter is visible (at most 1.4 levels mean difference).
 _SPARE = 1.5
 
 
-# How an image is drawn: its view, header, scale to decode at in eighths, what the kernel takes, and geometry for its masks.
+# How an image is rendered: view, header, decoding scale in eighths, arguments of the kernel, and geometry for masks.
 Look = tuple[View, ImageInfo, int, Drawing, tuple[float, ...]]
 
 
 class ImageRenderer:
-    """Draws rows that are encoded images.
+    """Renders rows that are encoded images.
 
     Parameters
     ----------
     source
-        Where rows come from.
+        Source of the rows.
     steps
-        What happens to them.
+        Transforms.
     drawn
-        What each field is in the batch.
+        Fields in the batch.
     chw
-        Whether channels come first there.
+        Whether channels come first in the batch.
     fast_decode
         Whether a JPEG may be decoded at a fraction of its size.
     """
@@ -61,7 +61,7 @@ class ImageRenderer:
         self._source = source
         self._what = what
         self._masks = {name: what for name, what in source.spec.items() if name != self._image and isinstance(what, Encoded)}
-        self.fields = (self._image, *self._masks)  # that are encoded
+        self.fields = (self._image, *self._masks)  # encoded fields
         self._views = [(view.adjust, view.draws) for view in steps.views]
         self._fill, self._mask_fill = steps.surroundings
         self._fast_decode = fast_decode
@@ -86,13 +86,13 @@ class ImageRenderer:
         return view
 
     def warm(self) -> list[Job]:
-        """List the compiled code that it needs."""
+        """Return the jobs that load the compiled code."""
         decoded = self._what.dtype
         name = f"resample {decoded} {self._canvas.stored} {self._slants}"
         return [(name, lambda: warm_up(decoded, self._canvas, self._slants))]
 
     def readers(self, scratch: Scratch) -> dict[str, Reader]:
-        """Give what a source puts the files of some rows into."""
+        """Return the destinations for the files of some rows."""
         room = scratch.room()
         return {name: Reader(room) for name in self.fields}
 
@@ -105,7 +105,7 @@ class ImageRenderer:
         out: Mapping[str, NDArray[Any]],
         scratch: Scratch,
     ) -> None:
-        """Draw what was read into ``readers``, and note in ``failed`` what could not be, by index; see `Pipeline.fill`."""
+        """Render the files in ``readers``. Add errors to ``failed`` by index; see `Pipeline.fill`."""
         scratch.clock.nbytes += sum(data.nbytes for reader in readers.values() for data in reader.files.values())
         later = [i for i, error in failed.items() if isinstance(error, NoRoom)]
         images, drawn = readers[self._image].files, out[self._image]
@@ -119,7 +119,7 @@ class ImageRenderer:
                 self._draw_one(files, row, draws[i], part, scratch)
             except BitesizeError as error:
                 failed[i] = without_frames(error)
-        for i in later:  # what was read before it is drawn now, so the read buffer is free
+        for i in later:  # the earlier files are rendered now, so the read buffer is free
             del failed[i]
             try:
                 self._draw_alone(int(rows[i]), draws[i], {name: array[i] for name, array in out.items()}, scratch)
@@ -129,7 +129,7 @@ class ImageRenderer:
     def decode_only(
         self, rows: NDArray[np.int64], draws: Sequence[float], readers: Mapping[str, Reader], scratch: Scratch
     ) -> None:  # fmt: skip
-        """Decode what was read, for nobody: to measure how fast that alone is. Files that cannot be decoded are passed over."""
+        """Decode files without using the result, to measure the speed of decoding. Files that cannot be decoded are skipped."""
         assert scratch.transient is not None
         for i, data in readers[self._image].files.items():
             files = {name: reader.files.get(i, data) for name, reader in readers.items()}
@@ -141,7 +141,7 @@ class ImageRenderer:
                 continue
 
     def _draw_alone(self, row: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]], scratch: Scratch) -> None:
-        """Read and draw a row whose files did not fit what was left of the read buffer."""
+        """Read and render a row whose files did not fit the rest of the read buffer."""
         try:
             files = self._read(row, scratch.room(), scratch)
         except NoRoom as error:
@@ -152,7 +152,7 @@ class ImageRenderer:
     def _draw_large(
         self, row: int, nbytes: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]], scratch: Scratch
     ) -> None:
-        """Read and draw a row whose files are larger than the read buffer: files and pixels both come out of the pool."""
+        """Read and render a row whose files are larger than the read buffer. The pool provides memory for files and pixels."""
         assert scratch.transient is not None
         while True:
             buffer = scratch.transient.ensure(nbytes, nbytes, self._source, row)
@@ -160,10 +160,10 @@ class ImageRenderer:
                 files = self._read(row, Room(buffer[:nbytes]), scratch)
                 break
             except NoRoom as error:
-                nbytes += error.nbytes  # a mask beside its image
+                nbytes += error.nbytes  # a mask of the image
         look = self._fitted(files, self._look(files[self._image], row, draws), aligned(nbytes), scratch.transient.most)
         charge, size = self._need(files, *look[1:4])
-        # What was read is given up before asking for all of it at once: no thread waits with bytes in its hands.
+        # Drop the files before the request for all memory at once, because a waiting thread must hold no bytes of the pool.
         del files
         buffer = scratch.transient.ensure(aligned(nbytes) + charge, aligned(nbytes) + size, self._source, row)
         files = self._read(row, Room(buffer[:nbytes]), scratch)
@@ -182,7 +182,7 @@ class ImageRenderer:
         scratch.transient.yield_if_wanted()
 
     def _look(self, data: memoryview, row: int, draws: Sequence[float]) -> Look:
-        """Read the header, adjust the view, choose the scale to decode at; and keep the geometry for masks."""
+        """Read the header, adjust the view, choose the decoding scale, and keep the geometry for masks."""
         try:
             info = read_info(data)
         except BadFile as error:
@@ -193,10 +193,10 @@ class ImageRenderer:
         view = self.adjusted(View(width, height, self._whole), draws)
         if view.height != self._height or view.width != self._width:
             raise BadFile(
-                f"{self._source.describe(row)} is {width} x {height} pixels and the first image {self._width} x "
+                f"{self._source.describe(row)} is {width} x {height} pixels, but the first image is {self._width} x "
                 f"{self._height}: to batch images of different sizes, add a transform such as bs.Resize(224)"
             )
-        # Kept for masks, which are drawn from here on by themselves.
+        # Kept for masks, which are rendered separately.
         geometry = (view.a, view.b, view.c, view.d, view.e, view.f, width, height) if self._masks else ()
         if orientation != 1:
             view.to_stored(orientation, info.width, info.height, 1.0)
@@ -206,7 +206,7 @@ class ImageRenderer:
         return view, info, eighths, plan_drawing(view, *decoded_size(info, eighths), self._what.channels), geometry
 
     def _fitted(self, files: Mapping[str, memoryview], look: Look, beside: int, most: int) -> Look:
-        """Choose a smaller scale to decode at, where the pool could never hold what the one that was chosen needs."""
+        """Choose a smaller decoding scale if the pool can never hold the memory for the chosen one."""
         view, info, eighths, drawing, geometry = look
         while (
             beside + self._need(files, info, eighths, drawing)[0] > most
@@ -220,11 +220,11 @@ class ImageRenderer:
         return view, info, eighths, drawing, geometry
 
     def _need(self, files: Mapping[str, memoryview], info: ImageInfo, eighths: int, drawing: Drawing) -> tuple[int, int]:
-        """Tell (bytes to charge, bytes of buffer) for decoding and drawing."""
+        """Return (bytes to charge, bytes of buffer) for decoding and rendering."""
         kernel = aligned(4 * drawing.scratch)
         charge = decode_nbytes(info, self._what.mode, eighths, files[self._image].nbytes) + kernel + 64
         size = aligned(pixels_nbytes(info, self._what.mode, eighths)) + kernel
-        if self._masks:  # each is decoded after the image, into the same place: the largest counts
+        if self._masks:  # each mask is decoded after the image, into the same memory, so the largest counts
             beside = max(mask_nbytes(info, files[name].nbytes) for name in self._masks)
             line = aligned(4 * mask_values(self._width))
             charge, size = max(charge, beside + line + 64), max(size, aligned(info.width * info.height * 2) + line)
@@ -262,13 +262,13 @@ class ImageRenderer:
     def _draw_mask(
         self, data: memoryview, name: str, row: int, geometry: tuple[float, ...], buffer: NDArray[np.uint8], out: NDArray[Any]
     ) -> None:  # fmt: skip
-        """Draw a mask with the geometry that its image got."""
+        """Render a mask with the geometry of its image."""
         try:
             info = read_info(data)
             orientation = info.orientation if self._masks[name].orient else 1
             width, height = (info.height, info.width) if orientation >= 5 else (info.width, info.height)
             if (width, height) != geometry[6:]:
-                raise BadFile(f"is {width} x {height} pixels, and its image is {geometry[6]:.0f} x {geometry[7]:.0f}")
+                raise BadFile(f"is {width} x {height} pixels, but its image is {geometry[6]:.0f} x {geometry[7]:.0f}")
             numbers = decode_mask(data, info, out.dtype, buffer)
         except BadFile as error:
             raise type(error)(f"the mask ({name!r}) of {self._source.describe(row)}: {error}") from error
@@ -279,7 +279,7 @@ class ImageRenderer:
         draw_mask(numbers, view, self._mask_fill, buffer[at:].view(np.float32), self._mask_canvases[name], out)
 
     def _read(self, row: int, room: Room, scratch: Scratch) -> dict[str, memoryview]:
-        """Read one row's files again; its other fields are in the slot already."""
+        """Read one row's files again. Its other fields are already in the slot."""
         begun = perf_counter()
         readers = {name: Reader(room) for name in self.fields}
         beside = {name: ignored(field) for name, field in self._source.spec.items() if name not in readers}
@@ -294,7 +294,7 @@ class ImageRenderer:
 
 
 def _observer(source: Source) -> Callable[[int, ImageInfo, NDArray[Any]], None] | None:
-    """Return what notes decoded pixels, where a source or one that it wraps does; see `SourceWrapper.see_pixels`."""
+    """Return the observer of decoded pixels of a source, or of a source that it wraps; see `SourceWrapper.see_pixels`."""
     while isinstance(source, SourceWrapper):
         if source.see_pixels is not None:
             return source.see_pixels
@@ -303,7 +303,7 @@ def _observer(source: Source) -> Callable[[int, ImageInfo, NDArray[Any]], None] 
 
 
 def _eighths(view: View, info: ImageInfo) -> int:
-    """Choose the scale to decode at, for a view in stored pixels."""
+    """Return the decoding scale in eighths, for a view in stored pixels."""
     if info.kind != "JPEG" or view.kind == NEAREST:
         return 8
     if view.b == 0.0 and view.d == 0.0:
@@ -312,6 +312,6 @@ def _eighths(view: View, info: ImageInfo) -> int:
         spare_x, spare_y = abs(view.b) / _SPARE, abs(view.d) / _SPARE
     else:
         spare_x = spare_y = min(view.steps()) / _SPARE
-    if spare_x < 2.0 or spare_y < 2.0:  # not even half the size would do
+    if spare_x < 2.0 or spare_y < 2.0:  # even half the size is too small
         return 8
     return choose_eighths(info, info.width / spare_x, info.height / spare_y)

@@ -1,4 +1,4 @@
-"""What rows are at each stage between source and batch, worked out and checked before anything is read."""
+"""Shapes and dtypes of rows at each stage between source and batch, inferred and checked before rows are read."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from bitesize.transforms.view import ColorMatrix as Color
 
 Layout = Literal["HWC", "CHW"]
 
-# NumPy types that compiled kernels read, and those that they write.
+# NumPy types that compiled kernels can read, and names of types that they can write.
 READ_TYPES = frozenset(np.dtype(t) for t in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"))
-# Rows of more channels may be volumes: that they are taken for images is said.
+# Rows with more channels may be volumes: a warning says that they are treated as images.
 _MANY_CHANNELS = 16
-# Rows of two axes are a series where one axis is shorter than this, and the other so many times as long.
+# Rows with two axes are a series if one axis is shorter than _SHORT_SIDE and the other at least _TIMES_AS_LONG times as long.
 _SHORT_SIDE, _TIMES_AS_LONG = 8, 4
 _WRITE_NAMES = frozenset([*(dtype.name for dtype in READ_TYPES), "float16", "bfloat16"])
 
 
 @dataclass(frozen=True)
 class TransformStages:
-    """The transforms in the order in which they run, each with its number in the list, which keys its random numbers."""
+    """Transforms in the order in which they run. Each has its number in the list, which is part of the key of its random numbers."""
 
     views: tuple[Transform, ...]
     maps: tuple[tuple[int, Map], ...]
@@ -46,27 +46,27 @@ class TransformStages:
 
     @property
     def needs_image(self) -> bool:
-        """Whether pixels are moved or colors mixed."""
+        """Whether transforms move pixels or mix colors."""
         return any(view.needs_image for view in self.views)
 
     @property
     def random(self) -> bool:
-        """Whether rows are drawn differently from each other."""
+        """Whether transforms use random numbers."""
         return any(view.draws for view in self.views)
 
     @property
     def non_axis_aligned(self) -> bool:
-        """Whether lines of an image may be no lines of the batch."""
+        """Whether transforms may rotate or shear images."""
         return any(view.non_axis_aligned for view in self.views)
 
     def spreads(self, channels: int) -> bool:
-        """Whether each of so many channels is treated by itself: they are no colors with alpha."""
+        """Return whether ``channels`` channels are independent, rather than colors or colors with alpha."""
         return channels not in (1, 3, 4) or (
             channels == 4 and any(isinstance(v, Normalize) and v.count == 4 for v in self.views)
         )
 
     def channels_of(self, what: Field | Encoded) -> int:
-        """Return the channels that colors are changed by: those of images, else the last axis where `Normalize` has as many means."""
+        """Return the number of channels: that of images, or the length of the last axis if `Normalize` has as many means."""
         if isinstance(what, Encoded):
             return what.channels
         counts = {view.count for view in self.views if isinstance(view, Normalize) and not view.of_data}
@@ -76,7 +76,7 @@ class TransformStages:
 
     @property
     def surroundings(self) -> tuple[Color, int]:
-        """What lies around an image, and around its mask."""
+        """Fill color around an image, and fill value around its mask."""
         for view in self.views:
             if isinstance(view, Padded) and view.shows_surroundings:
                 return as_color(view.fill), view.mask_fill
@@ -84,25 +84,25 @@ class TransformStages:
 
 
 def measured(source: Source, transforms: Sequence[Any], budget: Budget) -> Sequence[Any]:
-    """Return the transforms, ``Normalize("data")`` with the numbers of the source, as a `Scale` before it leaves them.
+    """Return the transforms with the statistics of the source in ``Normalize("data")``, scaled by any `Scale` before it.
 
     Raises
     ------
     BadSetting
-        If a step before it makes other values than those that are measured.
+        If another step before ``Normalize("data")`` changes the values.
     """
     if not isinstance(transforms, Sequence) or not any(isinstance(step, Normalize) and step.of_data for step in transforms):
         return transforms
     found = source.statistics(budget)
     mean, std = found.normalization
-    factor, offset = 255.0 if found.whole else 1.0, 0.0  # what brings these numbers to the values that a step gets
+    factor, offset = 255.0 if found.whole else 1.0, 0.0  # scale the statistics to the values before a step
     out: list[Any] = []
     changed = scaled = None
     for step in transforms:
         if isinstance(step, Normalize) and step.of_data:
             if changed is not None:
                 raise BadSetting(
-                    f'Normalize("data") is of values as stored, and {changed!r} before it changes them: leave one out'
+                    f'Normalize("data") is for values as stored, but {changed!r} before it changes them: remove one of the two'
                 )
             if scaled:
                 mean = tuple(each * factor + offset for each in mean)
@@ -117,12 +117,12 @@ def measured(source: Source, transforms: Sequence[Any], budget: Budget) -> Seque
 
 
 def sort_steps(transforms: Sequence[Any]) -> TransformStages:
-    """Tell transforms apart by when they run.
+    """Return the transforms by the stage at which they run.
 
     Raises
     ------
     BadSetting
-        If one is none, or stands where it cannot.
+        If an item is not a transform, or its position in the list is not allowed.
     """
     if not isinstance(transforms, Sequence):
         raise BadSetting(f"transforms must be a list, not {transforms!r}")
@@ -134,7 +134,7 @@ def sort_steps(transforms: Sequence[Any]) -> TransformStages:
         own = 0 if isinstance(step, Transform) else 2 if isinstance(step, PairMix) else 3 if step.batch else 1  # type: ignore[attr-defined]
         if own < stage:
             raise BadSetting(
-                f"{step!r} cannot follow {transforms[number - 1]!r}: first come transforms of images, then Map of rows, "
+                f"{step!r} cannot follow {transforms[number - 1]!r}: the order is transforms of images, then Map of rows, "
                 "then MixUp and CutMix, then Map of batches"
             )
         stage = own
@@ -148,15 +148,17 @@ def _check_views(views: Sequence[Transform]) -> None:
     hidden = next((view for view in views if isinstance(view, Cutout)), None)
     for view in views[views.index(hidden) :] if hidden else ():
         if view.non_axis_aligned:
-            raise BadSetting(f"{view!r} would slant what {hidden!r} hid: let it come first")
+            raise BadSetting(f"put {view!r} before {hidden!r}: otherwise it would rotate or shear the erased rectangle")
     around = [view for view in views if isinstance(view, Padded) and view.shows_surroundings]
     for view in around[1:]:
         if (view.fill, view.mask_fill) != (around[0].fill, around[0].mask_fill):
-            raise BadSetting(f"an image has one color around it, and {around[0]!r} and {view!r} name two")
+            raise BadSetting(
+                f"{around[0]!r} and {view!r} have different fill colors: use the same fill and mask_fill for both"
+            )
 
 
 def drawn_fields(source: Source, steps: TransformStages, layout: Layout, dtype: DTypeLike | None) -> dict[str, Field]:
-    """Work out what a row is when it has been read, drawn and cast.
+    """Return the fields of a row after it was read, rendered and cast.
 
     Raises
     ------
@@ -166,7 +168,7 @@ def drawn_fields(source: Source, steps: TransformStages, layout: Layout, dtype: 
     if layout not in ("HWC", "CHW"):
         raise BadSetting(f'layout must be "HWC" or "CHW", not {layout!r}')
     if isinstance(what := source.spec[source.primary], Field) and 0 in what.shape:
-        raise BadSetting(f"rows of {what} hold no values")
+        raise BadSetting(f"rows of {what} have no values")
     image = _drawn_image(source, steps, layout, dtype)
     last = len(image.shape) == 2 or layout == "HWC"
     height, width = (image.shape[:2] if last else image.shape[1:]) if len(image.shape) in (2, 3) else (0, 0)
@@ -178,47 +180,49 @@ def drawn_fields(source: Source, steps: TransformStages, layout: Layout, dtype: 
             of_mask = what.dtype if isinstance(what, Field) else mask_dtype_of_first_row(source, name)
             if steps.needs_image and (of_mask.kind not in "iu" or of_mask.itemsize > 2):
                 raise BadSetting(
-                    f"the masks {name!r} are {of_mask}, and only whole numbers of 8 or 16 bits move with images"
+                    f"the masks {name!r} are {of_mask}, but only masks of 8-bit or 16-bit integers can move with images"
                 )
             fill = steps.surroundings[1]
             if steps.needs_image and not np.iinfo(of_mask).min <= fill <= np.iinfo(of_mask).max:
-                raise BadSetting(f"mask_fill is {fill}, and the masks {name!r} are {of_mask}, which cannot hold it")
+                raise BadSetting(f"mask_fill is {fill}, but the masks {name!r} are {of_mask}, which cannot represent it")
             drawn[name] = Field((height, width), of_mask, mask=True)
         elif isinstance(what, Field):
             if steps.needs_image and _looks_like_mask(what, source.spec[source.primary]):
                 raise BadSetting(
-                    f"{name!r} is {what}, a value for each pixel, and only masks move with their images: give them as whole "
-                    "numbers of 8 or 16 bits and of shape (n, height, width)"
+                    f"{name!r} is {what}, one value per pixel, but only masks move with their images: pass them as 8-bit or 16-bit "
+                    "integers of shape (n, height, width)"
                 )
             drawn[name] = what
         else:
-            raise BadSetting(f"the field {name!r} is a second image, and only masks stand beside {source.primary!r}")
+            raise BadSetting(
+                f"the field {name!r} is a second image, but only masks are allowed in addition to {source.primary!r}"
+            )
     return drawn
 
 
 def is_mask(what: Field | Encoded) -> bool:
-    """Whether a field is a label for each pixel."""
+    """Return whether a field has a label for each pixel."""
     return what.mask if isinstance(what, Field) else what.kind == "mask"
 
 
 def _looks_like_mask(what: Field, image: Field | Encoded) -> bool:
-    """Whether a field that is no mask has a value, or one channel, for each pixel of the images."""
+    """Return whether a field that is not a mask has one value for each pixel of the images."""
     sides = what.shape[:-1] if len(what.shape) == 3 and what.shape[2] == 1 else what.shape
     return len(sides) == 2 and isinstance(image, Field) and sides == image.shape[:2]
 
 
 def _drawn_image(source: Source, steps: TransformStages, layout: Layout, dtype: DTypeLike | None) -> Field:
-    """Work out shape and dtype of the main field."""
+    """Return shape and dtype of the primary field."""
     what = source.spec[source.primary]
     before = what.dtype
     channels = steps.channels_of(what)
     if isinstance(what, Encoded):
         size = _size_after(steps.views, None)
-        if size is None:  # nothing brings images to one size: then they must have one
+        if size is None:  # no transform sets the size, so all images must have the same size
             size = _size_after(steps.views, size_of_first_row(source, source.primary))
         image = True
         if steps.spreads(channels):
-            raise BadSetting(f"Normalize has {channels} means, and the fourth channel of {what} is alpha: give 3")
+            raise BadSetting(f"Normalize has {channels} means, but the fourth channel of {what} is alpha: pass 3 means")
     else:
         image = image_channels(what.shape) is not None
         if steps.needs_image:
@@ -226,24 +230,26 @@ def _drawn_image(source: Source, steps: TransformStages, layout: Layout, dtype: 
         size = _size_after(steps.views, (what.shape[0], what.shape[1])) if image else None
     if image and size is None:
         view = next(view for view in reversed(steps.views) if view.size_after((7, 5)) is None)
-        raise BadSetting(f"{view!r} leaves rows of different sizes: let bs.CenterCrop or bs.RandomCrop follow")
+        raise BadSetting(f"{view!r} yields images of different sizes; add bs.CenterCrop or bs.RandomCrop after it")
     after = before
     for view in steps.views:
         view.check(channels)
         if view.needs_colors and steps.spreads(channels):
-            raise BadSetting(f"{type(view).__name__} needs red, green, blue and alpha, and Normalize has {channels} means")
+            raise BadSetting(
+                f"{type(view).__name__} needs red, green, blue and alpha channels, but Normalize has {channels} means"
+            )
         after = view.dtype_after(after)
     final = after if dtype is None else dtype_setting(dtype)
     if steps.needs_image and before not in READ_TYPES:
-        way = "astype(np.uint8) makes them 0 and 1" if before.kind == "b" else "convert them to float32 or integers first"
-        raise BadSetting(f"images of {before} cannot be drawn: {way}")
+        way = "use astype(np.uint8) to get 0 and 1" if before.kind == "b" else "convert them to float32 or integers first"
+        raise BadSetting(f"images of {before} cannot be transformed: {way}")
     _check_arithmetic(steps, before)
     if (steps.needs_image or isinstance(what, Encoded)) and final.name not in _WRITE_NAMES:
-        raise BadSetting(f"images come out as integers or floats of 16, 32 or 64 bits, not {final}")
+        raise BadSetting(f"the dtype of images must be an integer type or a float of 16, 32 or 64 bits, not {final}")
     if (final.kind not in "biuf" or before.kind not in "biuf") and final != before and final.name != "bfloat16":
         raise BadSetting(f"dtype: rows of {before} cannot be cast to {final}")
     if steps.needs_image and before.kind in "iu" and before.itemsize > 2:
-        raise BadSetting(f"images are drawn in float32, which cannot hold every {before}: convert them first")
+        raise BadSetting(f"images are transformed in float32, which cannot represent every {before}: convert them first")
     if size is None or (isinstance(what, Field) and len(what.shape) == 2):
         assert isinstance(what, Field)
         return Field(what.shape if size is None else size, final)
@@ -253,53 +259,53 @@ def _drawn_image(source: Source, steps: TransformStages, layout: Layout, dtype: 
 
 
 def _check_arithmetic(steps: TransformStages, before: np.dtype[Any]) -> None:
-    """Raise `BadSetting` where values are to be changed and kept in a type that cannot hold the results."""
+    """Raise `BadSetting` if transforms change values but keep a type that cannot represent the results."""
     number = before.kind in "iuf" or before.name == "bfloat16"
     keeping = next((view for view in steps.views if view.dtype_after(before) == before), None)
     if number or keeping is None:
         return
     if before.kind == "b":
         raise BadSetting(
-            f"{type(keeping).__name__} changes values, and rows of {before} hold True and False: astype(np.float32) makes them 0 "
-            "and 1 that can take values between"
+            f"{type(keeping).__name__} changes values, but rows of {before} can only be True and False: convert them with "
+            "astype(np.float32)"
         )
-    raise BadSetting(f"{type(keeping).__name__} changes real numbers, and rows are {before}: convert them first")
+    raise BadSetting(f"{type(keeping).__name__} changes real numbers, but rows are {before}: convert them first")
 
 
 def _check_images(steps: TransformStages, what: Field, channels: int) -> None:
-    """Raise `BadSetting` where pixels are to be moved and rows are no images, or may be none."""
+    """Raise `BadSetting` if transforms move pixels, but rows are not images, or may not be images."""
     name = type(next(view for view in steps.views if view.needs_image)).__name__
     found = image_channels(what.shape)
     if found is not None:
         if len(what.shape) == 2 and looks_like_series(what.shape):
             raise BadSetting(
-                f"{name} needs images, and rows of {what.shape} look like a series of {min(what.shape)} values, not an image: bs.Map "
-                f"takes a function for series; where they are gray images, open x[..., None], rows of {(*what.shape, 1)}"
+                f"{name} needs images, but rows of {what.shape} look like a series of {min(what.shape)} values: use bs.Map for "
+                f"series; for gray images, open x[..., None], with rows of {(*what.shape, 1)}"
             )
         if found != channels:
             raise BadSetting(
-                f"{name} takes rows of {what} as images of {found} channels, and Normalize has {channels} means"
+                f"{name} treats rows of {what} as images of {found} channels, but Normalize has {channels} means"
             )
         if channels > _MANY_CHANNELS:
-            logging.getLogger("bitesize").warning("rows of %s are taken as images of %d channels", what, channels)
+            logging.getLogger("bitesize").warning("rows of %s are treated as images of %d channels", what, channels)
         return
     if channels_seem_first(what.shape):
         raise BadSetting(
-            f"{name} needs images (height, width, channels), and channels seem to come first in rows of {what}: save the data with "
-            "np.moveaxis(x, 1, -1), or do this in a function with bs.Map"
+            f"{name} needs images (height, width, channels), but channels seem to come first in rows of {what}: save the data with "
+            "np.moveaxis(x, 1, -1), or use a function with bs.Map"
         )
     if len(what.shape) == 3:
         raise BadSetting(
-            f"{name} needs images of at most {MOST_CHANNELS} channels, and rows of {what} may be volumes (depth, height, width) or "
-            f"images of {what.shape[2]} channels: do this in a function of your own, with bs.Map"
+            f"{name} needs images of at most {MOST_CHANNELS} channels, but rows of {what} may be volumes (depth, height, width) or "
+            f"images of {what.shape[2]} channels: use your own function, with bs.Map"
         )
     raise BadSetting(
-        f"{name} needs images (height, width) or (height, width, channels), not rows of {what}: bs.Map takes a function for these"
+        f"{name} needs images (height, width) or (height, width, channels), not rows of {what}: use a function with bs.Map"
     )
 
 
 def looks_like_series(shape: Sequence[int]) -> bool:
-    """Whether rows of two axes are a few values over time, or a table, rather than gray images: one axis is far shorter."""
+    """Return whether rows with two axes are a time series or a table rather than gray images: one axis is far shorter."""
     return min(shape) < _SHORT_SIDE and max(shape) >= _TIMES_AS_LONG * min(shape)
 
 
@@ -310,7 +316,7 @@ def _size_after(views: Sequence[Transform], size: Size | None) -> Size | None:
 
 
 def dtype_setting(dtype: DTypeLike) -> np.dtype[Any]:
-    """Give the dtype that is meant, bfloat16 included."""
+    """Return the NumPy dtype of a setting, which may be ``"bfloat16"``."""
     if isinstance(dtype, str) and dtype == "bfloat16":
         try:
             from ml_dtypes import bfloat16
@@ -324,7 +330,7 @@ def dtype_setting(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def mixed_fields(source: Source, steps: TransformStages, mapped: Mapping[str, Field], layout: Layout) -> dict[str, Field]:
-    """Work out what a row is after pairs were mixed: labels are shares of classes then.
+    """Return the fields of a row after pairs were mixed. Labels then are shares of classes.
 
     Raises
     ------
@@ -337,27 +343,27 @@ def mixed_fields(source: Source, steps: TransformStages, mapped: Mapping[str, Fi
         image = mapped[source.primary]
         mix.check(image.shape, image.dtype, layout)
         if any(field.mask for field in mapped.values()):
-            raise BadSetting(f"{mix!r} mixes labels of rows, and the source has masks")
+            raise BadSetting(f"{mix!r} mixes labels of rows, but the source has masks")
         others = [other for other in source.classes_of if other in mapped]
         if others:
             raise BadSetting(
-                f"{mix!r} mixes images and one label, and {', '.join(others)} would stay: leave them out, with fields="
+                f"{mix!r} mixes images and one label, but {', '.join(others)} would stay unmixed: leave them out, with fields="
             )
         label = mapped.get(name)
         if label is None:
             continue
         if label.dtype.kind in "f" and (isinstance(mix, MixUp) or len(label.shape) == 1):
-            continue  # targets, or shares already: mixed as they are
+            continue  # targets, or already shares: mixed without conversion
         if label != Field((), np.dtype(np.int64)):
-            raise BadSetting(f"{mix!r} needs class labels, one a row, and {name!r} is {label}")
+            raise BadSetting(f"{mix!r} needs class labels, one per row, but {name!r} is {label}")
         if source.class_count is None:
-            raise BadSetting("labels cannot be mixed: they must be class numbers from 0 on")
+            raise BadSetting("labels cannot be mixed: they must be class numbers that start at 0")
         mixed[name] = replace(label, shape=(source.class_count,), dtype=np.dtype(np.float32))
     return mixed
 
 
 def integer_limits(dtype: np.dtype[Any]) -> tuple[float, float]:
-    """Give the least and greatest value of an integer type; (0, 0) for floats."""
+    """Return the least and greatest value of an integer type; (0, 0) for floats."""
     if dtype.kind not in "iu":
         return 0.0, 0.0
     info = np.iinfo(dtype)

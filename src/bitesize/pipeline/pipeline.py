@@ -1,4 +1,4 @@
-"""The pipeline: what happens to the rows of one bite between the source and the slot."""
+"""The pipeline: reading, transforming and storing the rows of one bite."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform
 
-# Rows that one thread takes at once. Images: few, so that a batch is spread over all threads. Fields: as many as make
-# this many bytes, so that Python's time per bite vanishes.
+# Rows that one thread takes at once. Images: few, so that a batch is spread over all threads. Fields: up to _BITE_BYTES,
+# so that Python's time per bite is negligible.
 _IMAGE_BITE = 8
 _BITE_BYTES = 1 << 20
 _LEAST_BITE = 4
-# The pool with which one row is read when a function of the user is to be tried before anything is charged.
+# Size of the pool for reading one row, to try a function of the user before anything is charged.
 _TRIAL_POOL = 256 << 20
 
 
@@ -40,17 +40,17 @@ class Pipeline:
     Parameters
     ----------
     source
-        Where rows come from.
+        Source of the rows.
     transforms
-        What happens to rows, in order.
+        Transforms of each row, in order.
     layout
-        ``"HWC"`` or ``"CHW"``: where the channels of images stand.
+        Position of the channels of images: ``"HWC"`` or ``"CHW"``.
     dtype
-        What ``x`` is cast to, or None for what the transforms make of it.
+        Dtype of ``x``, or None for the dtype after the transforms.
     fast_decode
         Whether a JPEG may be decoded at a fraction of its size.
     budget
-        Charged while a row is read to learn what a function of the user makes of it.
+        Charged while a row is read to find the outputs of the user's functions.
 
     Raises
     ------
@@ -92,7 +92,7 @@ class Pipeline:
                 isinstance(source, SourceWrapper) and source.holds_chunks,
             )
         self._beside = self._read_beside()
-        # Rows that are read before they are cast, where that is not one step.
+        # Number of rows that are read before they are cast, if these are two steps.
         self._piece = max(1, _BITE_BYTES // max(1, sum(field.nbytes for field in self._beside.values())))
         self._maps = UserFunctions(self.steps.maps, self._drawn)
         if not self._maps.known:
@@ -102,15 +102,15 @@ class Pipeline:
         if not self._batch_maps.known:
             self._try_row(budget, self._learn_batch)
         self.out: dict[str, Field] = dict(self._batch_maps.fields)
-        # What stands in a slot: the batch, and what functions of whole batches are given where that differs.
+        # A slot has the fields of the batch, and inputs of functions of whole batches that differ from them.
         self._home = {name: name if self.out.get(name) == field else f"{name} before" for name, field in self._mixed.items()}
         self.slot_fields = self.out | {self._home[name]: field for name, field in self._mixed.items()}
         self.bite = self._bite_rows(what)
 
-    # --- what it needs -----------------------------------------------------------------------------------------------
+    # --- requirements ------------------------------------------------------------------------------------------------
 
     def stored_shape(self) -> tuple[int, ...]:
-        """Shape of the first row as stored; that of a batch's rows where it cannot be read (reading will tell why)."""
+        """Return the shape of the first row as stored, or that of a batch's rows if it cannot be read."""
         what = self.source.spec[self._image]
         if isinstance(what, Field):
             return what.shape
@@ -125,11 +125,11 @@ class Pipeline:
         rows = max(_LEAST_BITE, _BITE_BYTES // max(1, what.nbytes))
         runs = self.source.chunks() if self.source.reads_by_chunk else None
         if runs is not None and (run := int(runs.starts[1])) <= rows:
-            rows -= rows % run  # in order, each run is read whole, by one thread
+            rows -= rows % run  # without shuffling, each chunk is read whole by one thread
         return rows + rows % 2 if self.steps.mixes else rows  # no pair is cut in two
 
     def scratch_fields(self, batch_rows: int) -> dict[str, int]:
-        """Tell the bytes of row scratch a thread needs, by what it is for."""
+        """Return the bytes of row scratch that a thread needs, by purpose."""
         rows = min(self.bite, batch_rows)
         need = {f"{name} drawn": rows * field.nbytes for name, field in self._drawn.items() if not self._in_place(name)}
         need |= {f"{name} read": min(self._piece, rows) * field.nbytes for name, field in self._beside.items()}
@@ -138,11 +138,11 @@ class Pipeline:
         return need
 
     def _in_place(self, name: str) -> bool:
-        """Whether what the kernels draw of a field is what the slot holds."""
+        """Return whether the kernels render a field directly into the slot."""
         return self._drawn[name] == self._mixed.get(name)
 
     def _read_beside(self) -> dict[str, Field]:
-        """List fields that are read into scratch, since a kernel brings them into the batch."""
+        """Return the fields that are read into scratch, because a kernel stores them in the batch."""
         if self._fixed is None:
             return {}
         spec = self.source.spec
@@ -153,7 +153,7 @@ class Pipeline:
 
     @property
     def kernel_values(self) -> int:
-        """Float32 values of kernel scratch for rows of fixed size."""
+        """Number of float32 values of kernel scratch, for rows of fixed size."""
         return self._fixed.kernel_values if self._fixed is not None else 0
 
     @property
@@ -162,12 +162,12 @@ class Pipeline:
         return self._encoded is not None
 
     def warm(self) -> None:
-        """Begin to load the compiled code that rows will need."""
+        """Start to load the compiled code that rows will need."""
         drawer = self._encoded or self._fixed
         assert drawer is not None
         warm([*drawer.warm(), *([readers()] if self.source.reads_files else [])])
 
-    # --- at work -----------------------------------------------------------------------------------------------------
+    # --- filling -----------------------------------------------------------------------------------------------------
 
     def fill(
         self,
@@ -177,25 +177,25 @@ class Pipeline:
         arrays: Mapping[str, NDArray[Any]],
         scratch: Scratch,
     ) -> dict[int, Exception]:
-        """Bring rows into the arrays of a slot.
+        """Read, transform and store rows in the arrays of a slot.
 
         Parameters
         ----------
         rows
             Row numbers, shape (k,).
         draws
-            Random numbers of each row, for all transforms of images one behind the other.
+            Random numbers of each row for all transforms of images, concatenated.
         key
-            What other random numbers of the rows are keyed by.
+            Key of all other random numbers of the rows.
         arrays
-            For each field of a slot an array of shape (k, *shape): a part of the slot.
+            For each field of a slot, an array of shape (k, *shape): a part of the slot.
         scratch
-            The thread's own.
+            Scratch of the thread.
 
         Returns
         -------
         dict
-            The error of each row that failed, by its index. Its part of the slot is zero then.
+            The error of each failed row, by its index. The row's part of the slot is zero.
         """
         drawn = self._drawn_into(len(rows), arrays, scratch)
         failed = self._draw(rows, draws, drawn, scratch)
@@ -216,13 +216,13 @@ class Pipeline:
         return failed
 
     def mix(self, arrays: Mapping[str, NDArray[Any]], good: NDArray[np.bool_], key: Key) -> None:
-        """Mix the pairs of some rows of a slot, beginning at an even position; rows that are not ``good`` stay alone."""
+        """Mix pairs of rows of a slot, from an even position on. Pairs with a row that is not ``good`` stay unmixed."""
         if self.steps.mixes:
             y = arrays[self._home[self._label]] if self._label in self._mixed else None
             mix_pairs(self.steps.mixes, arrays[self._home[self._image]], y, good, key, self.layout)
 
     def finish(self, arrays: Mapping[str, NDArray[Any]], rows: int, key: Key, scratch: Scratch) -> None:
-        """Run functions of whole batches on a slot of which all rows are there."""
+        """Run functions of whole batches on a complete slot."""
         if not self.steps.batch_maps:
             return
         begun = perf_counter()
@@ -235,7 +235,7 @@ class Pipeline:
         scratch.clock.user += perf_counter() - begun
 
     def _drawn_into(self, count: int, arrays: Mapping[str, NDArray[Any]], scratch: Scratch) -> dict[str, NDArray[Any]]:
-        """Choose where the kernels draw each field: the slot, or scratch if it is not yet what the batch holds."""
+        """Return the destination of each field for the kernels: the slot, or scratch if later steps change the field."""
         return {
             name: arrays[self._home[name]] if self._in_place(name) else scratch.field(f"{name} drawn", field, count)
             for name, field in self._drawn.items()
@@ -248,8 +248,8 @@ class Pipeline:
         drawn: Mapping[str, NDArray[Any]],
         scratch: Scratch,
     ) -> dict[int, Exception]:
-        """Read rows, and draw or cast them."""
-        scratch.doing = ("reading on from", int(rows[0]))
+        """Read rows, and render or cast them."""
+        scratch.doing = ("reading from", int(rows[0]))
         if self._encoded is None:
             return self._draw_fixed(rows, draws, drawn, scratch)
         readers = self._encoded.readers(scratch)
@@ -264,7 +264,7 @@ class Pipeline:
         drawn: Mapping[str, NDArray[Any]],
         scratch: Scratch,
     ) -> dict[int, Exception]:
-        """Read rows of fixed size, and cast them while the cache holds them."""
+        """Read rows of fixed size, and cast them while they are in the processor's cache."""
         assert self._fixed is not None
         if self._fixed.direct:
             return self._read(rows, dict(drawn), scratch)
@@ -291,7 +291,7 @@ class Pipeline:
         drawn: Mapping[str, NDArray[Any]],
         scratch: Scratch,
     ) -> dict[int, Exception]:
-        """Read located rows and cast them in one step; what fails is read again from Python, which can tell why."""
+        """Read located rows and cast them in one step. Rows that fail are read again in Python, to find the cause."""
         assert self._fixed is not None
         begun = perf_counter()
         self.source.read_other_fields(rows, {name: array for name, array in drawn.items() if name != self._image})
@@ -309,9 +309,9 @@ class Pipeline:
         return failed
 
     def read_and_decode(self, rows: NDArray[np.int64], scratch: Scratch) -> None:
-        """Read rows, and decode or cast them, for nobody: to measure how fast that alone is.
+        """Read rows, and decode or cast them, without using the result, to measure the speed.
 
-        ``scratch`` has the fields that `bound_fields` tells.
+        ``scratch`` must have the fields of `bound_fields`.
         """
         draws = (0.5,) * sum(self.draws)
         encoded = self._encoded.fields if self._encoded is not None else ()
@@ -328,7 +328,7 @@ class Pipeline:
         self._encoded.decode_only(rows, draws, readers, scratch)
 
     def bound_fields(self, rows: int) -> dict[str, int]:
-        """Tell the bytes of scratch that `read_and_decode` needs, by what it is for."""
+        """Return the bytes of scratch that `read_and_decode` needs, by purpose."""
         encoded = self._encoded.fields if self._encoded is not None else ()
         need = {f"{name} drawn": rows * field.nbytes for name, field in self._drawn.items() if name not in encoded}
         return need | {f"{name} read": min(rows, self._piece) * field.nbytes for name, field in self._beside.items()}
@@ -352,7 +352,7 @@ class Pipeline:
         arrays: Mapping[str, NDArray[Any]],
         scratch: Scratch,
     ) -> None:
-        """Run functions of rows, and store what they made."""
+        """Run functions of rows, and store their results."""
         begun = perf_counter()
         fields = self._maps.fields
         out = {
@@ -382,19 +382,19 @@ class Pipeline:
     def _spread_labels(
         self, labels: NDArray[Any], failed: Mapping[int, Exception], out: NDArray[Any], where: Callable[[int], str]
     ) -> None:  # fmt: skip
-        """Turn class numbers into shares of classes."""
+        """Convert class numbers to shares of classes."""
         out[...] = 0.0
         for i, label in enumerate(labels.tolist()):
             if i in failed:
                 continue
             if not 0 <= label < out.shape[1]:
-                raise BadResult(f"{where(i)}: the label is {label}, and there are {out.shape[1]} classes")
+                raise BadResult(f"{where(i)}: the label is {label}, but there are {out.shape[1]} classes")
             out[i, label] = 1.0
 
-    # --- what functions of the user make -----------------------------------------------------------------------------
+    # --- outputs of the user's functions -----------------------------------------------------------------------------
 
     def _try_row(self, budget: Budget, learn: Callable[[dict[str, NDArray[Any]], Callable[[], str]], None]) -> None:
-        """Draw the first row that can be, on its own, and let somebody learn from it."""
+        """Render the first readable row alone, and call ``learn`` with it."""
         layout = {f"{name} drawn": field for name, field in self._drawn.items()}
         layout |= {f"{name} read": field for name, field in self._beside.items()}
         need = {name: field.nbytes for name, field in layout.items()}
@@ -405,7 +405,7 @@ class Pipeline:
             drawn = {name: scratch.field(f"{name} drawn", field, 1) for name, field in self._drawn.items()}
 
             def draw(row: int) -> int:
-                """Draw one row, or raise why that cannot be."""
+                """Render one row, or raise its error."""
                 failed = self._draw(np.array([row], np.int64), [(0.5,) * sum(self.draws)], drawn, scratch)
                 if failed:
                     raise failed[0]

@@ -1,4 +1,4 @@
-"""A look at the first row that can be read, for what only a file can tell: the size of images that stay as they are, the type of masks."""
+"""Inspection of the first readable row, for facts that are only in files: the size of images without resizing, and the dtype of masks."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
 
 T = TypeVar("T")
-# Rows that are tried: one that is damaged is told, or skipped, when it is loaded, not here.
+# Number of rows to try. Damaged rows are reported, or skipped, when they are loaded, not here.
 ATTEMPTS = 16
 
 
 class OneFile:
-    """Takes the bytes of one file, whatever its size: for a look at its header."""
+    """Receives the bytes of one file of any size, to inspect its header."""
 
     def __init__(self) -> None:
         self.data = bytearray()
 
     def put(self, i: int, nbytes: int) -> memoryview:
-        """Give a buffer."""
+        """Return a buffer."""
         self.data = bytearray(nbytes)
         return memoryview(self.data)
 
 
 def ignored(field: Field | Encoded) -> Any:
-    """Give something for a source to read a field of one row into that nobody looks at."""
+    """Return a destination for a field of one row whose values are not used."""
     return np.empty((1, *field.shape), field.dtype) if isinstance(field, Field) else OneFile()
 
 
 def size_of_first_row(source: Source, name: str) -> tuple[int, int]:
-    """Learn height and width of the images from the first; later ones must have the same."""
+    """Return height and width of the first image, which all images must have."""
     what = source.spec[name]
     info, _ = first_readable_row(source, lambda row: _look(source, name, row))
     turned = isinstance(what, Encoded) and what.orient and info.orientation >= 5
@@ -44,10 +44,10 @@ def size_of_first_row(source: Source, name: str) -> tuple[int, int]:
 
 
 def mask_dtype_of_first_row(source: Source, name: str) -> np.dtype[Any]:
-    """Learn whether masks have 8 or 16 bits from the first."""
+    """Return the dtype of the first mask, of 8 or 16 bits."""
 
     def look(row: int) -> np.dtype[Any]:
-        """Decode one mask alone."""
+        """Return the dtype of one mask."""
         info, data = _look(source, name, row)
         try:
             return mask_dtype(data, info)
@@ -58,12 +58,12 @@ def mask_dtype_of_first_row(source: Source, name: str) -> np.dtype[Any]:
 
 
 def first_readable_row(source: Source, look: Callable[[int], T]) -> T:
-    """Look at the first row that can be read; where none of the first can, raise the first error."""
+    """Return ``look(row)`` of the first row that can be read. If none of the first rows can be read, raise the first error."""
     first: BitesizeError | None = None
     for row in range(min(ATTEMPTS, len(source))):
         try:
             return look(row)
-        except BadResult:  # not the row's fault, but that of the user's function
+        except BadResult:  # the user's function is wrong, not the row
             raise
         except BitesizeError as error:
             first = first or without_frames(error)

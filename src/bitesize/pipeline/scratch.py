@@ -1,4 +1,4 @@
-"""Scratch of one thread: memory it works in, charged, reused from row to row."""
+"""Scratch of one thread: its charged working memory, which is reused from row to row."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bitesize.memory.mapping import allocate
 from bitesize.pipeline.clock import Clock
 from bitesize.spec import Field
 
-# Encoded files of one bite are read together into this much; larger files are read alone, out of the pool.
+# Size of the buffer into which the encoded files of one bite are read together. Larger files are read alone, into the pool.
 READ_BUFFER = 1 << 20
 
 
 class NoRoom(BitesizeError):
-    """A file does not fit what is left of the read buffer: it is read again, alone."""
+    """A file does not fit the rest of the read buffer. It is read again, alone."""
 
     def __init__(self, nbytes: int) -> None:
         super().__init__(f"{nbytes} bytes do not fit the read buffer")
@@ -28,7 +28,7 @@ class NoRoom(BitesizeError):
 
 
 class Room:
-    """A buffer that is handed out piece by piece."""
+    """A buffer that is allocated piece by piece."""
 
     __slots__ = ("_used", "_view")
 
@@ -37,7 +37,7 @@ class Room:
         self._used = 0
 
     def take(self, nbytes: int) -> memoryview:
-        """Give the next ``nbytes``."""
+        """Return the next ``nbytes`` bytes."""
         if nbytes > len(self._view) - self._used:
             raise NoRoom(nbytes)
         view = self._view[self._used : self._used + nbytes]
@@ -46,7 +46,7 @@ class Room:
 
 
 class Reader:
-    """Where a source puts the encoded files of one field; see `sources.base.EncodedInto`."""
+    """Receives the encoded files of one field from a source; see `sources.base.EncodedInto`."""
 
     __slots__ = ("_room", "files")
 
@@ -55,7 +55,7 @@ class Reader:
         self.files: dict[int, memoryview] = {}
 
     def put(self, i: int, nbytes: int) -> memoryview:
-        """Give the next ``nbytes`` of the buffer to row ``i``."""
+        """Return the next ``nbytes`` bytes of the buffer, for row ``i``."""
         view = self.files[i] = self._room.take(nbytes)
         return view
 
@@ -66,13 +66,13 @@ class Scratch:
     Parameters
     ----------
     fields
-        Bytes for rows of fields that are cast on their way into the batch, by name.
+        Bytes for rows of fields that are cast before they are stored in the batch, by name.
     reads
         Whether files are decoded.
     kernel_values
-        float32 values that the kernel needs for rows of fixed size.
+        Number of float32 values that the kernel needs for rows of fixed size.
     pool
-        Where transient needs are served from.
+        Pool for temporary memory.
     """
 
     def __init__(self, fields: Mapping[str, int], reads: bool, kernel_values: int, pool: Pool | None) -> None:
@@ -84,20 +84,20 @@ class Scratch:
         self.doing: tuple[str, int | None] = ("starting", None)  # for messages: a stage, and a row
 
     def field(self, name: str, field: Field, rows: int) -> NDArray[Any]:
-        """Give an array for so many rows of a field, with whatever it held before."""
+        """Return an uninitialized array for ``rows`` rows of a field."""
         return self._fields[name][: rows * field.nbytes].view(field.dtype).reshape(rows, *field.shape)
 
     def room(self) -> Room:
-        """Give the read buffer, emptied."""
+        """Return the read buffer, empty."""
         assert self._read is not None
         return Room(self._read)
 
     def rest(self) -> None:
-        """Give back what is transient, before a wait that may be long."""
+        """Return temporary memory to the pool, before a wait that may be long."""
         if self.transient is not None:
             self.transient.release()
 
 
 def scratch_nbytes(fields: Mapping[str, int], reads: bool, kernel_values: int) -> int:
-    """Tell the bytes of one `Scratch`, but for what is transient."""
+    """Return the bytes of one `Scratch`, without temporary memory."""
     return sum(fields.values()) + 4 * kernel_values + (READ_BUFFER if reads else 0)

@@ -1,4 +1,4 @@
-"""After the kernels: functions of the user, and pairs that are mixed."""
+"""Functions of the user, and mixing of pairs, after the kernels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bitesize.transforms.mix import PairMix, blend_rows
 
 
 class Key(NamedTuple):
-    """What random numbers of some rows are keyed by: seed, epoch, and the position of the first."""
+    """Key of the random numbers of some rows: seed, epoch, and position of the first row."""
 
     seed: int
     epoch: int
@@ -24,43 +24,43 @@ class Key(NamedTuple):
 
 
 class UserFunctions:
-    """Functions of the user, one after the other.
+    """Functions of the user, which run one after another.
 
     Parameters
     ----------
     steps
-        Each with its number in the list of transforms.
+        Functions, each with its number in the list of transforms.
     fields
-        What a row is before.
+        Fields of a row before the functions.
     """
 
     def __init__(self, steps: Sequence[tuple[int, Map]], fields: Mapping[str, Field]) -> None:
         self.steps = steps
-        self.fields = dict(fields)  # what a row is afterwards, once it is known
+        self.fields = dict(fields)  # fields of a row after the functions, as far as known
         self._outputs: list[Mapping[str, Field] | None] = []
         for _, step in steps:
             missing = [name for name in step.fields if name not in self.fields]
             if missing and None not in self._outputs:
-                raise BadSetting(f"{step!r} takes the field {missing[0]!r}, and a row has {', '.join(self.fields)}")
+                raise BadSetting(f"{step!r} takes the field {missing[0]!r}, but a row has {', '.join(self.fields)}")
             self._outputs.append(step.outputs)
             self.fields |= step.outputs or {}
 
     @property
     def known(self) -> bool:
-        """Whether all functions said what they make."""
+        """Whether the outputs of all functions are known."""
         return None not in self._outputs
 
     def learn(self, arrays: Mapping[str, NDArray[Any]], together: bool, where: Callable[[], str]) -> None:
-        """Run all functions on one row to learn what they make.
+        """Run all functions on one row to find their outputs.
 
         Parameters
         ----------
         arrays
-            The row; or, where they work on batches, a batch of that one row.
+            The row, or a batch of the row if the functions work on batches.
         together
-            Whether they work on batches.
+            Whether the functions work on batches.
         where
-            Names the row.
+            Returns a name of the row.
         """
         before = dict(arrays)
         for i, (number, step) in enumerate(self.steps):
@@ -68,7 +68,7 @@ class UserFunctions:
             if together and any(array.shape[:1] != (1,) for array in made.values()):
                 shapes = ", ".join(str(array.shape) for array in made.values())
                 raise BadResult(
-                    f"{step!r} made arrays of shape {shapes} of a batch of 1 row, whose first axis must be the rows"
+                    f"{step!r} returned arrays of shape {shapes} for a batch of 1 row, but the first axis must be the rows"
                 )
             if self._outputs[i] is None:
                 self._outputs[i] = {
@@ -80,7 +80,7 @@ class UserFunctions:
     def run(
         self, arrays: Mapping[str, NDArray[Any]], rows: int | None, key: Key, where: Callable[[], str]
     ) -> dict[str, NDArray[Any]]:
-        """Run all functions on a row, or on a batch of so many rows, and give what they changed or added."""
+        """Run all functions on a row, or on a batch of ``rows`` rows; return the fields that they changed or added."""
         now = dict(arrays)
         changed: dict[str, NDArray[Any]] = {}
         for (number, step), known in zip(self.steps, self._outputs, strict=True):
@@ -101,8 +101,8 @@ def _call(
         return step.call(arrays, random)
     except BadResult as error:
         raise BadResult(f"{where()}: {error}") from None
-    except StopIteration as error:  # it would end the caller's loop over batches, as if all were there (see PEP 479)
-        raise BadResult(f"{where()}: {step!r} raised StopIteration: what it takes from has ended") from error
+    except StopIteration as error:  # it would silently end the caller's loop over batches (see PEP 479)
+        raise BadResult(f"{where()}: {step!r} raised StopIteration: an iterator that it uses has ended") from error
     except Exception as error:
         error.add_note(f"bitesize: in {step!r}, on {where()}")
         raise
@@ -116,7 +116,7 @@ def mix_pairs(
     key: Key,
     layout: str,
 ) -> None:
-    """Mix rows of positions 2k and 2k + 1, where both are there; ``key.position`` is even."""
+    """Mix the rows at positions 2k and 2k + 1 if both are good; ``key.position`` must be even."""
     pairs = np.arange(len(x) // 2, dtype=np.int64)
     for number, mix in mixes:
         shares = draw_shares(key.seed, key.epoch, key.position // 2 + pairs, number, float(mix.alpha)).tolist()

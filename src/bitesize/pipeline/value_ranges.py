@@ -1,4 +1,4 @@
-"""Transforms whose numbers are meant for a range of values, compared with the values that the data has."""
+"""Checks that the numbers of transforms fit the range of values of the data."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from bitesize.spec import Encoded, Field, image_channels
 from bitesize.transforms.base import Transform
 from bitesize.transforms.color import ColorJitter, Contrast, Normalize, Scale
 
-# Values beyond these are not on a scale of 0 to 1, nor of -1 to 1, even where resizing has overshot.
+# Values beyond these are not on a scale of 0 to 1, or of -1 to 1, even after overshoot of resizing.
 _LEAST, _GREATEST = -1.5, 1.5
-# Data whose mean is this many deviations from the mean given is of another scale than its numbers, whatever its outliers.
+# If the mean of the data is this many deviations from the given mean, the scales differ, regardless of outliers.
 _DEVIATIONS = 30
-# Pixels of whole numbers whose range is this many deviations are of another scale, too.
+# If the range of whole-number pixels is this many deviations, the scales also differ.
 _LEVELS = 200
 # Images whose values reach below this are on a scale of -1 to 1: resizing overshoots by less.
 _BELOW_0 = -0.3
-# A factor as small as this is meant for whole numbers of 8 bits and more.
+# Factors up to this are intended for whole numbers of 8 bits or more.
 _FACTOR_OF_BYTES = 1 / 100
-# Floats within this are normalized: no scale of whole numbers is as short.
+# Floats within this range are normalized: no scale of whole numbers is as short.
 _NORMALIZED = 10
-# What is full brightness, and the factors by which people divide by it: to 0 to 1, and to 0 to 2 before 1 is taken off.
+# Values of full brightness, and common factors that scale them to 0 to 1, or to 0 to 2 before 1 is subtracted.
 _FULL = (255, 4095, 65_535)
 _OF_8_BITS = (1 / 255, 1 / 256, 1 / 127.5, 1 / 128)
 _OF_16_BITS = (1 / 4095, 1 / 4096, 1 / 65_535, 1 / 65_536, 1 / 32_767.5, 1 / 32_768)
 
 
 class _Range(NamedTuple):
-    """Values before a step: least, greatest and mean, whether all are whole numbers, and whether steps count 255 as full."""
+    """Values before a step: least, greatest and mean, whether all are whole numbers, and whether 255 is full brightness."""
 
     least: float
     greatest: float
@@ -44,16 +44,16 @@ class _Range(NamedTuple):
 
 
 def check_ranges(source: Source, transforms: Sequence[Any], budget: Budget) -> None:
-    """Refuse transforms that would make nonsense of the values, such as ``Normalize("imagenet")`` of floats of 0 to 255.
+    """Check that the numbers of transforms fit the values, unlike ``Normalize("imagenet")`` for floats from 0 to 255.
 
-    Values of 8 bits are known to be 0 to 255. Of other types a few rows are read, and only where a transform is among
-    those that expect a range; rows that cannot be read are left out.
+    8-bit values are from 0 to 255. For other types, a few rows are read if a transform expects a range. Rows that cannot be read
+    are left out.
 
     Raises
     ------
     BadSetting
-        If values lie beyond 0 to 1 (and what resizing overshoots) where it is expected, or numbers were plainly made for another
-        range.
+        If values are outside 0 to 1 (with a margin for overshoot of resizing) but a transform expects this range, or if numbers
+        were clearly chosen for another range.
     """
     if not isinstance(transforms, Sequence) or not any(
         isinstance(step, Scale) or _expects_unit(step) for step in transforms
@@ -74,11 +74,11 @@ def check_ranges(source: Source, transforms: Sequence[Any], budget: Budget) -> N
             if not values.bytes:
                 _check_unit(type(step).__name__, values, source)
         elif step.dtype_after(np.dtype(np.uint8)) != np.uint8:
-            return  # it makes other values, of which nothing is known
+            return  # the step changes the values to an unknown range
 
 
 def _expects_unit(step: Any) -> bool:
-    """Whether a step's result depends on what full brightness is: contrast turns on the middle gray."""
+    """Return whether a step's result depends on the value of full brightness, as contrast does on the middle gray."""
     return isinstance(step, Normalize | Contrast) or (isinstance(step, ColorJitter) and step.changes_contrast)
 
 
@@ -90,13 +90,13 @@ def _values(source: Source, budget: Budget) -> _Range | None:
         return None
     try:
         found = value_range(source, memory=budget)
-    except DoesNotFit:  # the loader says so itself, with all its figures
+    except DoesNotFit:  # the loader raises this error itself, with all figures
         return None
     return None if np.isnan(found.minimum) else _Range(found.minimum, found.maximum, found.mean, found.integral, False)
 
 
 def _check_scale(step: Scale, values: _Range, source: Source) -> None:
-    """Raise `BadSetting` for a factor of whole numbers where values are small already, or lie far beyond those it is meant for."""
+    """Raise `BadSetting` if a factor for whole numbers is used for values that are already small, or far outside its range."""
     described, code = _described(values, source), _as_code(step)
     boolean = source.spec[source.primary].dtype.kind == "b"
     if 0 < step.factor <= _FACTOR_OF_BYTES and (boolean or not values.integral):
@@ -109,7 +109,7 @@ def _check_scale(step: Scale, values: _Range, source: Source) -> None:
         ):
             raise BadSetting(f"{described}, which are normalized already: leave out {code}")
     if values.bytes and _is_one_of(step.factor, _OF_16_BITS):
-        raise BadSetting(f"{described}, and {code} is for values of 16 bits: use bs.Scale(1 / 255)")
+        raise BadSetting(f"{described}, but {code} is for 16-bit values: use bs.Scale(1 / 255)")
     if not _is_one_of(step.factor, _OF_8_BITS):
         return
     least, greatest = (value * step.factor + step.offset for value in (values.least, values.greatest))
@@ -117,12 +117,12 @@ def _check_scale(step: Scale, values: _Range, source: Source) -> None:
         full = next((full for full in _FULL if values.greatest <= full), None) if values.least >= 0 else None
         ways = 'bs.Normalize("data")' if full is None else f'bs.Scale(1 / {full}) or bs.Normalize("data")'
         raise BadSetting(
-            f"{described}, and {code} is for values from 0 to 255: it makes them {least:.4g} to {greatest:.4g}; use {ways}"
+            f"{described}, but {code} is for values from 0 to 255: the result would be {least:.4g} to {greatest:.4g}; use {ways}"
         )
 
 
 def _is_one_of(factor: float, factors: Sequence[float]) -> bool:
-    """Whether a factor is one of these, as far as decimals that people write go."""
+    """Return whether a factor equals one of ``factors``, up to the rounding of typical decimals."""
     return any(abs(factor - each) <= 2e-3 * each for each in factors)
 
 
@@ -135,12 +135,12 @@ def _check_normalize(step: Normalize, values: _Range, source: Source) -> None:
     if values.bytes:
         if max(means) > _GREATEST:
             raise BadSetting(
-                f"{step!r} of 8-bit values: its numbers are meant for values on a scale of 0 to 1: divide them by 255"
+                f"{step!r} on 8-bit values: Normalize expects numbers for values on a scale of 0 to 1: divide them by 255"
             )
         return
     if values.least >= 0 and values.greatest <= 1 and min(means) > _GREATEST:
-        raise BadSetting(f"{_described(values, source)}, and the means of {step!r} lie above: divide its numbers by 255")
-    # Channels may be of different scales, and one mean tells nothing of them, unless the numbers are all of one scale.
+        raise BadSetting(f"{_described(values, source)}, but the means of {step!r} are above: divide its numbers by 255")
+    # Channels may have different scales, which one mean does not show, unless all numbers are on one scale.
     unit = min(means) >= 0 and max(*means, *deviations) <= 1
     of_one_scale = len(means) == 1 or unit
     away = min(abs(values.mean - mean) / deviation for mean, deviation in zip(means, deviations, strict=True))
@@ -149,28 +149,28 @@ def _check_normalize(step: Normalize, values: _Range, source: Source) -> None:
         _check_unit(repr(step), values, source)
     if of_one_scale and away > _DEVIATIONS:
         raise BadSetting(
-            f"{_described(values, source)}, {away:,.0f} deviations from the mean of {step!r} on average: its numbers are of "
+            f"{_described(values, source)}, on average {away:,.0f} deviations from the mean of {step!r}: its numbers are for "
             f"another scale{_way(values) if unit else ''}"
         )
 
 
 def _check_unit(name: str, values: _Range, source: Source) -> None:
     if values.greatest > _GREATEST or values.least < _BELOW_0:
-        raise BadSetting(f"{_described(values, source)}, and {name} expects 0 to 1{_way(values, name)}")
+        raise BadSetting(f"{_described(values, source)}, but {name} expects 0 to 1{_way(values, name)}")
 
 
 def _way(values: _Range, name: str = "it") -> str:
-    """Say how to bring values to 0 to 1."""
+    """Return text about how to scale values to 0 to 1."""
     if values.least < 0 and values.least >= -1 and values.greatest <= 1:
-        return f": leave out {name}, or bring values of -1 to 1 to 0 to 1 with bs.Scale(1 / 2, 1 / 2) before it"
+        return f": leave out {name}, or scale values of -1 to 1 to 0 to 1 with bs.Scale(1 / 2, 1 / 2) before it"
     if values.bytes or values.least < 0:
-        return ": bring them to 0 to 1 with bs.Scale(factor, offset) before it"
+        return ": scale them to 0 to 1 with bs.Scale(factor, offset) before it"
     full = next((full for full in _FULL if values.greatest <= full), None)
     return f": put bs.Scale(1 / {full if full is not None else f'{values.greatest:g}'}) before it"
 
 
 def _as_code(step: Scale) -> str:
-    """Write a step as people do: ``bs.Scale(1 / 255)``."""
+    """Return the code of a step in its usual form: ``bs.Scale(1 / 255)``."""
     divisor = round(1 / step.factor)
     plain = step.offset == 0 and divisor > 1 and abs(step.factor * divisor - 1) < 1e-9
     return f"bs.Scale(1 / {divisor})" if plain else f"bs.{step!r}"
