@@ -87,7 +87,7 @@ def test_how_many_bad_rows_are_too_many_is_an_option(data, tmp_path):
     assert "allows 1" in run(*train, "--out", tmp_path / "run", code=1).stderr
     run(*train, "--max-bad", 0.5, "--out", tmp_path / "run")
     assert len(lines_of(tmp_path / "run" / "bad_rows.csv")) == 3
-    assert "--max-bad must be a share" in run(*train, "--max-bad", 3, "--out", tmp_path / "run", code=1).stderr
+    assert "--max-bad is a share" in run(*train, "--max-bad", 3, "--out", tmp_path / "run", code=1).stderr
 
 
 def test_the_folder_of_a_run_is_not_taken_for_data(data):
