@@ -97,7 +97,7 @@ def test_the_plan_of_a_small_table_speaks_of_no_pixels_and_no_more_rows_than_the
     )
     shown = " ".join(run("plan", tmp_path / "t.parquet", "--labels", "kind", env_columns=200).stdout.split())
     assert "uint8" not in shown
-    assert "270 rows to draw from" in shown
+    assert "270 rows to select from" in shown
     assert "needed: a list and its array" in shown
 
 

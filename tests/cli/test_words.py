@@ -15,9 +15,9 @@ from bitesize.training.data import named
 
 
 def test_a_verdict_names_the_options():
-    said = "rows are small: a larger batch_size makes Python's share of each smaller"
-    assert "a larger --batch-size makes" in in_options(said)
-    assert in_options("threads=8 would use them all") == "--threads 8 would use them all"
+    said = "rows are small: a larger batch_size reduces Python's overhead per row"
+    assert "a larger --batch-size reduces" in in_options(said)
+    assert in_options("threads=8 would use all processors") == "--threads 8 would use all processors"
 
 
 def test_a_short_time_is_not_0_seconds():

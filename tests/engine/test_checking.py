@@ -87,7 +87,7 @@ def test_images_worth_a_look(folder):
     assert "one color" in reasons.pop("red.png")
     assert "400 x 3 pixels, an extreme shape" in reasons.pop("line.png")
     assert "1200 x 900" in reasons.pop("giant.png")
-    assert "another kind" in reasons.pop("other.jpg")
+    assert "image format differs from its file name" in reasons.pop("other.jpg")
     assert not reasons
     assert not found.bad
 
@@ -139,7 +139,7 @@ def test_what_is_noted_of_each_row_is_charged(folder):
     budget = bs.Budget("48 MiB")
     bs.check(bs.open(folder), budget)
     assert budget.in_use == 0
-    with pytest.raises(bs.DoesNotFit, match="what is noted of each row"):
+    with pytest.raises(bs.DoesNotFit, match="facts about each row"):
         bs.check(bs.open(np.zeros(1_000_000)), "1 MiB")
 
 

@@ -37,7 +37,7 @@ def test_labels_and_other_small_fields_of_whole_epochs_can_be_kept():
 @pytest.mark.parametrize("name", ["x", "large"])
 def test_the_primary_input_and_large_fields_are_lent(name):
     with make_loader() as loader:
-        with pytest.raises(bs.BatchesHeld, match=r"fields of up to 64 bytes a row, but for the primary input, need no copy"):
+        with pytest.raises(bs.BatchesHeld, match=r"fields of up to 64 bytes per row need no copy, except the primary input"):
             _ = [batch[name] for batch in loader]
         assert len([batch[name].copy() for batch in loader]) == ROWS // BATCH
 
@@ -60,16 +60,16 @@ def test_copies_of_small_fields_are_charged_with_their_slots():
 
 def test_rows_that_sit_out_are_said_in_the_plan_the_repr_and_once_in_the_log(caplog):
     caplog.set_level("INFO", "bitesize")
-    data, said = bs.open(np.zeros((540, 4))), "28 of 540 rows sit out each epoch, others each time"
+    data, said = bs.open(np.zeros((540, 4))), "28 of 540 rows are unused in each epoch (different rows each time)"
     for rank in range(2):
         with bs.Loader(data, batch_size=32, memory="16 MiB", shard=bs.Shard(rank, 2)) as loader:
             assert said in str(loader.plan)
             assert 'last="pad" keeps them' in str(loader.plan)
-            assert "28 rows sit out each epoch" in repr(loader)
+            assert "28 rows unused in each epoch" in repr(loader)
             assert sum(batch.mask.sum() for batch in loader) * 2 == 540 - 28
     assert len([line for line in caplog.messages if said in line]) == 1
     with bs.Loader(data, batch_size=32, memory="16 MiB") as loader:
-        assert "sit out" not in str(loader.plan) + repr(loader)
+        assert "unused" not in str(loader.plan) + repr(loader)
 
 
 def test_in_a_notebook_the_outputs_and_names_that_keep_batches_are_named(tmp_path):
@@ -98,6 +98,4 @@ def test_in_a_notebook_the_outputs_and_names_that_keep_batches_are_named(tmp_pat
     )  # fmt: skip
     said = [line.partition(":") for line in done.stderr.splitlines() if line.startswith(("NoneType:", "BatchesHeld:"))]
     assert [kind for kind, _, _ in said] == ["NoneType"] * 4 + ["BatchesHeld"] + ["NoneType"] * 5, done.stderr
-    assert (
-        "kept by Out[3] (`%xdel _3` lets go of it and of its other names) and kept, batch (`del kept, batch`)" in said[4][2]
-    )
+    assert "kept by Out[3] (`%xdel _3` deletes it and its other names) and kept, batch (`del kept, batch`)" in said[4][2]

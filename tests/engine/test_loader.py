@@ -276,8 +276,8 @@ def test_ranks_together_see_each_row_once_and_take_as_many_steps(n, batch_size, 
         ({"batch_size": 100, "last": "drop"}, "do not fill a batch"),
         ({"batch_size": 4, "transforms": [1]}, "transforms"),
         ({"batch_size": 4, "transforms": [bs.Resize(4)]}, "Resize needs images"),
-        ({"batch_size": 4, "order": bs.Order(9)}, "order is of 9 rows"),
-        ({"batch_size": 4, "order": bs.Order(10), "seed": 3}, "order excludes"),
+        ({"batch_size": 4, "order": bs.Order(9)}, "order has 9 rows"),
+        ({"batch_size": 4, "order": bs.Order(10), "seed": 3}, "either order= or shuffle=/seed="),
         ({"batch_size": 4, "last": "short", "shard": bs.Shard(0, 2)}, "short"),
         ({"batch_size": 4, "dtype": "complex64"}, "dtype"),
     ],
@@ -426,5 +426,5 @@ def test_a_first_row_that_is_damaged_is_skipped_like_any_other(photos):
 
 
 def test_rows_without_values_are_refused():
-    with pytest.raises(bs.BadSetting, match="hold no values"):
+    with pytest.raises(bs.BadSetting, match="have no values"):
         bs.Loader(bs.open(np.zeros((4, 5, 0, 3))), batch_size=2, memory="16 MiB")

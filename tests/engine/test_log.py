@@ -65,7 +65,9 @@ def test_of_many_of_bad_rows_every_hundredth_is_logged_and_none_is_lost(tmp_path
     assert len(warnings) == 100 + 9
     notes = [each.split("; ")[1] for each in warnings if "; " in each]
     assert sorted(int(note.split()[0]) for note in notes) == list(range(100, 1001, 100))
-    assert all(note.endswith("bad rows so far: every 100th of them is logged, and loader.bad lists all") for note in notes)
+    assert all(
+        note.endswith("bad rows so far: from now on, every 100th is logged, and loader.bad lists all") for note in notes
+    )
 
 
 def test_an_epoch_is_one_line_with_rows_speed_waiting_and_memory(caplog):

@@ -15,7 +15,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_need_room_and_setting(photos)
     with pytest.raises(bs.DoesNotFit) as caught:
         bs.Loader(bs.open(photos), batch_size=40, transforms=[bs.Resize(224), bs.Scale(1 / 255)], memory="50 MiB")
     message = str(caught.value)
-    assert message.startswith("40 rows of (224, 224, 3) float32 take 23 MiB a batch; 3 batches in memory need 69 MiB and")
+    assert message.startswith("40 rows of (224, 224, 3) float32 take 23 MiB a batch; 3 batches in memory need 69 MiB, plus")
     assert "the budget is 50 MiB" in message
 
 
@@ -86,7 +86,9 @@ def test_an_image_whose_decoding_cannot_fit_is_refused_by_name(tmp_path):
                 break
             except bs.DoesNotFit as error:
                 refusals += 1
-                assert re.search(r"large\.png needs .* to decode, and .* Raise memory to .*row 1", str(error))
+                assert re.search(
+                    r"large\.png needs .* to decode, but the budget of .* for decoding.* Raise memory to .*row 1", str(error)
+                )
                 memory = str(error).split('Raise memory to "')[1].split('"')[0]
     assert 1 <= refusals <= 2
 
@@ -177,7 +179,7 @@ def test_a_need_beyond_what_the_process_may_take_is_refused_at_once(monkeypatch)
 
     monkeypatch.setattr(module, "available", lambda threads: Limit("cgroup /box", 40 << 20))
     source = bs.open(np.broadcast_to(np.zeros(1 << 20, np.uint8), (8000, 1 << 20)))
-    with pytest.raises(bs.DoesNotFit, match=r"cgroup /box leaves 40 MiB to this process\. Lower batch_size"):
+    with pytest.raises(bs.DoesNotFit, match=r"cgroup /box leaves 40 MiB for this process\. Lower batch_size"):
         bs.Loader(source, batch_size=64, memory="1 GiB")
 
 
@@ -221,7 +223,7 @@ def test_the_plan_says_what_the_whole_process_takes_and_that_loading_everything_
     assert done.returncode == 0, done.stderr
     assert "Loading everything at once would fail here (16.0 TiB needed: a list and its array, " in done.stdout
     assert "bitesize fits, with " in done.stdout
-    assert "The data are stored as float64 (8.0 TiB): as float32 they would take half of that (4.0 TiB)" in done.stdout
+    assert "The data is stored as float64 (8.0 TiB): as float32 it would take half of that (4.0 TiB)" in done.stdout
 
 
 def test_a_plan_names_its_budget_where_nothing_is_spare():

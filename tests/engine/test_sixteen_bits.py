@@ -134,7 +134,7 @@ class TestCheck:
     def test_12_bits_that_become_17_levels_are_suspicious(self, tmp_path, mode):
         found = bs.check(bs.open(_save(tmp_path / "x.png", TWELVE_BITS), mode=mode), memory="32 MiB")
         assert not found.well
-        assert "8 bits leave 17 levels of them" in found.suspicious[0].reason
+        assert "8 bits leave 17 levels:" in found.suspicious[0].reason
         assert 'mode="I;16"' in found.suspicious[0].reason
 
     def test_a_set_of_12_bits_is_said_once_where_values_are_kept(self, tmp_path):

@@ -273,7 +273,7 @@ def test_large_files_are_drawn_from_in_windows(tmp_path):
 
 def test_what_does_not_go_is_refused_in_words(tmp_path):
     source = Chunked(100)
-    with pytest.raises(bs.BadSetting, match="do not lie in runs"):
+    with pytest.raises(bs.BadSetting, match="has no chunks of rows that are cheaper to read together"):
         bs.Loader(bs.open(np.zeros((9, 2))), order=bs.Order(9, window=4), batch_size=2)
     with pytest.raises(bs.BadSetting, match='not "auto"'):
         make(source, batch_size="auto")

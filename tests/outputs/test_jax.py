@@ -211,4 +211,4 @@ def test_what_a_step_still_looks_at_is_waited_for_beyond_that(monkeypatch):
         warnings.simplefilter("always")
         sums = [slow(batch["x"]) for batch in bs.to_jax(loader)]
         np.testing.assert_allclose(np.concatenate(sums), np.arange(12))
-    assert "a step that runs may let go of some" in str(said[0].message)
+    assert "a running step may release some" in str(said[0].message)

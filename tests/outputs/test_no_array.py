@@ -36,6 +36,6 @@ def test_fit_of_scikit_learn_names_partial_fit(loader):
 
 def test_no_array_is_made_of_a_loader(loader):
     for make in (np.asarray, bs.open):
-        with pytest.raises(bs.BadSetting, match=r"^a loader gives batches, and is no array"):
+        with pytest.raises(bs.BadSetting, match=r"^a loader yields batches and is not an array"):
             make(loader)
     assert not hasattr(loader, "shape")

@@ -1,1 +1,1 @@
-"""The engine: a ring of slots that threads fill in bites and callers hold by leases."""
+"""The engine: a ring of slots, which threads fill in bites and callers hold by leases."""

@@ -1,4 +1,4 @@
-"""Steps: which rows make up each batch of each epoch; and what is done about rows that are bad."""
+"""Batching: the rows of each batch of each epoch, and the policy for bad rows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bitesize.errors import BadSetting, BitesizeError, TooManyBadRows
 from bitesize.order.order import Order, Shard
 
 Last = Literal["short", "drop", "pad"]
-# So many bad rows are logged one by one; from there on one in as many.
+# The first _LOGGED bad rows are all logged; after them, one in _LOGGED.
 _LOGGED = 100
-_rows_log = logging.getLogger("bitesize.rows")  # by itself, for who reads `loader.bad` and wants a short log
+_rows_log = logging.getLogger("bitesize.rows")  # separate, so that users who read `loader.bad` can silence it
 
 
 class BatchRows(NamedTuple):
     """One batch of one rank.
 
-    ``position`` is where the global batch begins in the epoch's order, ``first`` where this rank's rows begin; ``rows`` are
-    row numbers, -1 for padding, of which the first ``real`` are rows; ``weight`` makes a mean over ranks a mean over rows.
+    ``position`` is the start of the global batch in the order of the epoch, and ``first`` the start of this rank's rows. ``rows``
+    are row numbers, -1 for padding; the first ``real`` of them are rows. ``weight`` makes a mean over ranks a mean over rows.
     """
 
     epoch: int
@@ -41,14 +41,13 @@ class Batching:
     Parameters
     ----------
     order
-        Which row stands where.
+        Order of rows.
     batch_size
-        Rows of a global batch.
+        Rows in a global batch.
     last
-        What becomes of the rows that do not fill a batch: a ``"short"`` batch, ``"drop"``, or ``"pad"`` with zeros that
-        the mask tells.
+        Handling of rows that do not fill a batch: a ``"short"`` batch, ``"drop"``, or ``"pad"`` with zeros, which the mask marks.
     shard
-        This rank's share.
+        Rank of this process and number of ranks.
     """
 
     order: Order
@@ -60,35 +59,37 @@ class Batching:
         if self.last not in ("short", "drop", "pad"):
             raise BadSetting(f'last must be "short", "drop" or "pad", not {self.last!r}')
         if self.last == "short" and self.shard.world_size > 1:
-            raise BadSetting('last="short" would give ranks batches of different sizes: use "drop" or "pad"')
+            raise BadSetting(
+                'last="short" would create batches of different sizes on the ranks: use last="drop" or last="pad"'
+            )
         if self.batch_size < self.shard.world_size:
             raise BadSetting(
-                f"batch_size={self.batch_size} is cut among {self.shard.world_size} ranks, and some would get no rows: set it to a "
-                "multiple of their number"
+                f"batch_size={self.batch_size} is divided among {self.shard.world_size} ranks, so some ranks would get no rows: use a "
+                f"multiple of {self.shard.world_size}"
             )
         if not len(self):
             raise BadSetting(
-                f'{self.order.length} rows do not fill a batch of {self.batch_size}, and last="drop" leaves none: '
-                f'lower batch_size to {self.order.length} or set last="short"'
+                f'{self.order.length} rows do not fill a batch of {self.batch_size}, so last="drop" would leave no batch: '
+                f'lower batch_size to {self.order.length} or use last="short"'
             )
 
     def __len__(self) -> int:
-        """Count the batches of an epoch."""
+        """Return the number of batches in an epoch."""
         return self.batches_from(0)
 
     def batches_from(self, position: int) -> int:
-        """Count the batches of an epoch from a position on."""
+        """Return the number of batches in an epoch from a position on."""
         left = max(0, self.order.length - position)
         return left // self.batch_size if self.last == "drop" else -(-left // self.batch_size)
 
     @property
     def rows_of_rank(self) -> int:
-        """Rows of the largest batch that this rank gets."""
+        """Rows in the largest batch of this rank."""
         start, stop = self.shard.share(min(self.batch_size, self.order.length) if self.last == "short" else self.batch_size)
         return stop - start
 
     def own(self, positions: NDArray[np.int64], origin: int = 0) -> NDArray[np.bool_]:
-        """Tell which positions of an epoch this rank takes, in batches that are cut from ``origin`` on."""
+        """Return which positions of an epoch belong to this rank, in batches that start at ``origin``."""
         start, stop = self.shard.share(self.batch_size)
         place = (positions - origin) % self.batch_size
         taken = (positions >= origin) & (start <= place) & (place < stop)
@@ -98,60 +99,60 @@ class Batching:
 
     @property
     def left_out(self) -> int:
-        """Rows of an epoch's order that are in no batch of it: those that do not fill one, with ``last="drop"``."""
+        """Number of rows of an epoch that are in no batch, because they do not fill one and ``last`` is ``"drop"``."""
         return self.order.length % self.batch_size if self.last == "drop" else 0
 
     def left_out_line(self) -> str:
-        """Return a sentence about rows that sit out each epoch, with the setting that decides otherwise; "" where none does."""
+        """Return a sentence about rows that are left out of each epoch, with the setting that keeps them; "" if there are none."""
         if not self.left_out:
             return ""
-        others = ", others each time" if self.order.shuffle else ""
+        others = " (different rows each time)" if self.order.shuffle else ""
         keep = 'last="short" keeps them' if self.shard.world_size == 1 else 'last="pad" keeps them, with a mask'
         return (
-            f"{self.left_out} of {self.order.length:,} rows sit out each epoch{others}: they do not fill a batch of {self.batch_size}, and "
-            f'last="drop" leaves them out ({keep})'
+            f"{self.left_out} of {self.order.length:,} rows are unused in each epoch{others}: they do not fill a batch of "
+            f'{self.batch_size}, and last="drop" leaves them out ({keep})'
         )
 
     @property
     def even(self) -> bool:
-        """Whether every rank has as many rows as the others in every batch, so that every weight is 1."""
+        """Whether all ranks have the same number of rows in every batch, so that every weight is 1."""
         world = self.shard.world_size
         padded = self.last == "pad" and self.order.length % self.batch_size
         return world == 1 or not (self.batch_size % world or padded)
 
     def refuse_empty_shares(self, who: str) -> None:
-        """Raise `BadSetting` if a rank would have nothing but padding of a batch; every rank finds the same."""
+        """Raise `BadSetting` if a batch of any rank would be padding only. The result is the same on every rank."""
         rest, world = self.order.length % self.batch_size, self.shard.world_size
         if self.last == "pad" and 0 < rest <= Shard(world - 1, world).share(self.batch_size)[0]:
             raise BadSetting(
-                f"{who} leaves padding out, and the last {rest} rows of an epoch are too few for {world} ranks: set another batch_size "
-                f'than {self.batch_size}, or last="drop"'
+                f"{who} leaves padding out, and the last {rest} rows of an epoch are too few for {world} ranks: use a batch_size "
+                f'other than {self.batch_size}, or last="drop"'
             )
 
     def refuse_torn_pairs(self) -> None:
-        """Raise `BadSetting` unless rows 2k and 2k + 1 of every batch are one rank's.
+        """Raise `BadSetting` unless rows 2k and 2k + 1 of every batch belong to the same rank.
 
-        Every rank finds the same, so none waits for another that was refused.
+        The result is the same on every rank, so no rank waits for one that has failed.
         """
         world = self.shard.world_size
         if any(Shard(rank, world).share(self.batch_size)[0] % 2 for rank in range(world)) or self.batch_size % 2:
             each = f" on each of {world} ranks" if world > 1 else ""
             raise BadSetting(
-                f"MixUp and CutMix mix pairs of rows, and batch_size={self.batch_size} does not give an even number of rows{each}: "
-                f"set it to a multiple of {2 * world}"
+                f"MixUp and CutMix mix pairs of rows, but batch_size={self.batch_size} is not an even number of rows{each}: "
+                f"use a multiple of {2 * world}"
             )
 
     def after(self, epoch: int, position: int) -> tuple[int, int]:
-        """Tell the place behind the batch at a place, over the epoch's end."""
+        """Return the place after the batch at a place; at the end of an epoch, the start of the next epoch."""
         position += self.batch_size
         return (epoch, position) if self.batches_from(position) else (epoch + 1, 0)
 
     def place(self, epoch: int, position: int) -> tuple[int, int]:
-        """Tell where the next batch is, of a place that may be at an epoch's end."""
+        """Return the place of the next batch, for a place that may be the end of an epoch."""
         return (epoch, position) if self.batches_from(position) else (epoch + 1, 0)
 
     def advance(self, place: tuple[int, int], batches: int) -> tuple[int, int]:
-        """Tell the place that is so many batches further on; what is left of the first epoch may be cut otherwise."""
+        """Return the place ``batches`` batches after a place. Batches of the first epoch may be cut at other positions."""
         epoch, position = place
         left = self.batches_from(position)
         if batches < left:
@@ -160,7 +161,7 @@ class Batching:
         return epoch + 1 + more, rest * self.batch_size
 
     def step(self, epoch: int, position: int) -> BatchRows:
-        """Tell the rows of this rank in the batch at a place."""
+        """Return the rows of this rank in the batch at a place."""
         there = min(self.batch_size, self.order.length - position)
         wide = self.batch_size if self.last == "pad" else there
         start, stop = self.shard.share(wide)
@@ -172,7 +173,7 @@ class Batching:
 
 
 class SkippedRow(NamedTuple):
-    """A row that could not be delivered."""
+    """A row that was skipped because it could not be read."""
 
     row: int
     path: str
@@ -180,25 +181,25 @@ class SkippedRow(NamedTuple):
 
 
 class BadRowPolicy:
-    """What is done about bad rows.
+    """Policy for bad rows.
 
     Parameters
     ----------
     on_error
-        ``"raise"``, or ``"skip"``: another row takes its place when shuffling, else it is masked.
+        ``"raise"``, or ``"skip"``: another row replaces a bad row when shuffling; otherwise the bad row is masked.
     max_bad
-        Share of an epoch's rows that may be bad; one always may.
+        Largest share of an epoch's rows that may be bad. One bad row is always allowed.
     rows
-        Rows of an epoch.
+        Number of rows in an epoch.
     """
 
-    attempts = 16  # replacements that are tried before a place stays empty
+    attempts = 16  # replacements to try before a place is masked
 
     def __init__(self, on_error: Literal["raise", "skip"], max_bad: float, rows: int) -> None:
         if on_error not in ("raise", "skip"):
             raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
         if not 0 <= max_bad <= 1:
-            raise BadSetting(f"max_bad is a share within 0 to 1, not {max_bad}")
+            raise BadSetting(f"max_bad must be a share from 0 to 1, not {max_bad}")
         self.skips = on_error == "skip"
         self._share = max_bad
         self._most = max(1, int(max_bad * rows))
@@ -206,17 +207,17 @@ class BadRowPolicy:
         self._lock = threading.Lock()
         self._of_epoch: dict[int, set[int]] = {}
         self.bad: dict[int, SkippedRow] = {}
-        self.kinds: dict[int, type[Exception]] = {}  # what kind of error each was
+        self.kinds: dict[int, type[Exception]] = {}  # type of the error of each bad row
 
     def report(self, epoch: int, row: int, path: str, error: Exception) -> None:
-        """Note a bad row.
+        """Record a bad row.
 
         Raises
         ------
         BitesizeError
-            The error itself, naming the row, unless bad rows are skipped.
+            If bad rows are not skipped: the error, with the row number.
         TooManyBadRows
-            If there are too many in this epoch.
+            If the epoch has more bad rows than allowed.
         """
         if not self.skips:
             kind = type(error) if isinstance(error, BitesizeError) else BitesizeError
@@ -234,12 +235,12 @@ class BadRowPolicy:
             self._log(row, epoch, path, error, found)
         if count > self._most:
             raise TooManyBadRows(
-                f"{count} of {self._rows} rows are bad in epoch {epoch} so far, and max_bad={self._share:g} allows {self._most}; the "
+                f"{count} of {self._rows} rows are bad in epoch {epoch} so far, but max_bad={self._share:g} allows {self._most}; the "
                 f"last: {error}"
             ) from error
 
     def _log(self, row: int, epoch: int, path: str, error: Exception, found: int) -> None:
-        """Log a row that is bad for the first time; of many, every hundredth."""
+        """Log a row that is bad for the first time; after 100 rows, log every 100th."""
         if found > _LOGGED and found % _LOGGED:
             return
         text = str(error)
@@ -248,12 +249,12 @@ class BadRowPolicy:
             _rows_log.warning("skipped row %d (epoch %d): %s%s", row, epoch, where, text)
         else:
             _rows_log.warning(
-                "skipped row %d (epoch %d): %s%s; %d bad rows so far: every %dth of them is logged, and loader.bad lists "
+                "skipped row %d (epoch %d): %s%s; %d bad rows so far: from now on, every %dth is logged, and loader.bad lists "
                 "all", row, epoch, where, text, found, _LOGGED
             )  # fmt: skip
 
 
 def _of_row(error: BitesizeError, row: int) -> BitesizeError:
-    """Tell which row an error is about; apart, because a name for it where it is raised would keep that frame, and slots with it."""
+    """Attach the row number to an error. A separate function, so that the raising frame, which refers to slots, holds no reference."""
     error.row = row
     return error

@@ -1,4 +1,4 @@
-"""The bound: what a loader's threads could do if reading, and decoding or casting, were all they had to do."""
+"""The bound: the speed of a loader's threads if they only read, and decode or cast."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Task = NDArray[np.int64] | CachedChunk
 
 
 class _Dealer:
-    """Deals the rows of whole batches to threads, in bites, and before them the runs that they are drawn from; as `Engine` does."""
+    """Distributes the rows of whole batches to threads in bites, after the chunks that contain the rows, like `Engine`."""
 
     def __init__(self, pipeline: Pipeline, steps: Batching, frames: BufferPool | None, deadline: float) -> None:
         self._steps, self._bite, self._deadline = steps, pipeline.bite, deadline
@@ -36,7 +36,7 @@ class _Dealer:
             self.held = ChunkCache(pipeline.source, steps, self._place, frames)
 
     def next(self) -> Task | None:
-        """Return some rows, or a run to load; None when time is up, and no batch is half done."""
+        """Return some rows, or a chunk to load; None when the time is over and the last batch is complete."""
         with self._lock:
             while not self._loads and not len(self._rows):
                 if time.perf_counter() > self._deadline:
@@ -61,30 +61,30 @@ class _Dealer:
 def measure_bound(
     pipeline: Pipeline, steps: Batching, frames: BufferPool | None, threads: int, pool: Pool | None, budget: Budget, seconds: float
 ) -> float:  # fmt: skip
-    """Measure reading, and decoding (at the scale at which the loader decodes) or casting, alone.
+    """Measure the speed of reading with decoding (at the scale of the loader) or casting, and nothing else.
 
     Parameters
     ----------
     pipeline, steps, frames
-        Of the loader, which does nothing meanwhile: the same rows are read in the same order and the same way, from epoch 0 on.
+        Parts of the loader, which must be idle. The same rows are read in the same order and the same way, from epoch 0.
     threads
-        How many threads.
+        Number of threads.
     pool
-        Where memory for decoding comes from.
+        Memory for decoding.
     budget
-        Charged for everything else.
+        Charged for all other memory.
     seconds
-        How long to measure; batches that are begun are finished.
+        Time to measure. Batches in progress are finished.
 
     Returns
     -------
     float
-        Rows per second, with files from wherever they are: read them once before to have them in the system's cache.
+        Rows per second. To measure with files in the system's cache, read them once before.
 
     Raises
     ------
     DoesNotFit
-        If the budget has no room for what the threads work in.
+        If the memory of the threads does not fit the budget.
     """
     fields = pipeline.bound_fields(pipeline.bite)
     each = scratch_nbytes(fields, pipeline.decodes, pipeline.kernel_values)
@@ -95,7 +95,7 @@ def measure_bound(
     dealer = _Dealer(pipeline, steps, frames, begun + seconds)
 
     def work(scratch: Scratch) -> None:
-        """Be one thread; after an error too, since others may wait for the runs that it would load."""
+        """Run one thread. It continues after an error, since other threads may wait for chunks that it has to load."""
         while (task := dealer.next()) is not None:
             try:
                 _do(task, pipeline, dealer.held, scratch)
@@ -118,7 +118,7 @@ def measure_bound(
 
 
 def _do(task: Task, pipeline: Pipeline, held: ChunkCache | None, scratch: Scratch) -> None:
-    """Load a run, or read and decode some rows."""
+    """Load a chunk, or read and decode some rows."""
     if isinstance(task, CachedChunk):
         assert held is not None
         held.load(task)

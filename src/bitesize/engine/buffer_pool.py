@@ -1,4 +1,4 @@
-"""Memory for runs of rows, and the threads that wait for it."""
+"""Memory for chunks of rows, and the threads that wait for it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Frame = NDArray[np.uint8]
 
 
 class BufferPool:
-    """Memory up to so many bytes; what is given back serves runs of the same size again.
+    """Memory of a limited size. Returned buffers are reused for chunks of the same size.
 
-    Memory goes to loads in the order in which they were dispatched, as the schedule foresaw it: else a later one could take what an
-    earlier one needs, for which those wait whose end would give memory back. All methods but the last two are called with the lock
-    ``changed`` held.
+    Loads get memory in the order in which they were dispatched, which is the order of the schedule. Otherwise a later load could
+    take memory that an earlier load needs, while the threads that could return memory wait for the earlier load. All methods except
+    the last two are called with the lock ``changed`` held.
 
     Parameters
     ----------
     nbytes
-        All bytes there are.
+        Total bytes.
     """
 
     def __init__(self, nbytes: int) -> None:
@@ -32,31 +32,29 @@ class BufferPool:
         self.changed = threading.Condition(self.lock)
         self._left = nbytes
         self._idle: dict[int, list[Frame]] = {}
-        self._loads: deque[object] = deque()  # that have no memory yet, in order
-        self._active = self._waiting = (
-            0  # threads that were given something to do; and those that wait since the last change
-        )
-        self._stuck = False  # whether all of them do
+        self._loads: deque[object] = deque()  # without memory yet, in order
+        self._active = self._waiting = 0  # threads that have work; and threads that wait since the last change
+        self._stuck = False  # whether all active threads wait
         self._closed = False
 
     def enter(self, load: object | None) -> None:
-        """Count a thread that is to use what is held, or to load some."""
+        """Count a thread that will use cached chunks, or load a chunk."""
         self._active += 1
         if load is not None:
             self._loads.append(load)
 
     def leave(self) -> None:
-        """Count it off."""
+        """Subtract a thread from the count."""
         self._active -= 1
         self.progress()
 
     def progress(self) -> None:
-        """Wake those who wait: something has changed, so each must look again whether it still has to."""
+        """Wake all waiting threads after a change, so that each checks its condition again."""
         self._waiting, self._stuck = 0, False
         self.changed.notify_all()
 
     def wait(self) -> None:
-        """Wait for others. When all do, they look once more: then who is first in line for memory goes without."""
+        """Wait for other threads. When all threads wait, wake them once; the first load in line then proceeds without memory."""
         self._waiting += 1
         if self._waiting < self._active:
             self.changed.wait()
@@ -65,7 +63,7 @@ class BufferPool:
             self._stuck = True
 
     def room(self, nbytes: int, load: object, ended: Callable[[], bool]) -> Frame | None:
-        """Wait for memory until others have done with theirs; None if nobody is left who could, or it has ``ended``."""
+        """Wait until memory is free; return None if no thread can return memory, or ``ended`` is true."""
         frame = None
         while not ended():
             if self._loads[0] is load:
@@ -91,7 +89,7 @@ class BufferPool:
         return frame
 
     def give(self, frame: Frame) -> None:
-        """Take memory back."""
+        """Return memory to the pool."""
         if not self._closed:
             self._idle.setdefault(frame.nbytes, []).append(frame)
         self.progress()
@@ -102,7 +100,7 @@ class BufferPool:
             self._left += nbytes
 
     def close(self) -> None:
-        """Let go of all memory, now or when it is given back."""
+        """Release all memory, now or when it is returned."""
         with self.lock:
             self._closed = True
             self._idle = {}

@@ -1,4 +1,4 @@
-"""A source of which an order with a window has chunks in memory."""
+"""A source whose chunks are cached in memory, for orders with a window."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from bitesize.engine.window_cache import ChunkCache
 
 _PAGE = 4096
-# Chunks that are looked at together, so that looking takes no memory.
+# Number of chunks that are processed together, small enough to need little memory.
 _MANY = 65_536
 
 
 class CachedSource(SourceWrapper):
-    """Rows are copied from chunks that are held in memory, and read from the source only where they are not.
+    """A source that copies rows from chunks in memory, and reads other rows from its base.
 
     Parameters
     ----------
     base
-        Where rows come from.
+        Source of the rows.
     chunks
-        Which rows it reads at once.
+        Starts of the chunks of ``base``.
     """
 
     holds_chunks = True
@@ -44,7 +44,7 @@ class CachedSource(SourceWrapper):
         self.runs_held = chunks
         self._thread = threading.local()
         if chunks.nbytes is None and any(isinstance(what, Encoded) for what in self.spec.values()):
-            raise BadSetting(f"{base!r} does not tell the bytes of its chunks, so no memory can be set aside for a window")
+            raise BadSetting(f"{base!r} does not report the bytes of its chunks, so no memory can be reserved for a window")
         self._largest, self._whole, self._densest = 0, 0, 0.0
         for start in range(0, len(chunks.starts) - 1, _MANY):
             rows = np.diff(chunks.starts[start : start + _MANY + 1])
@@ -54,11 +54,11 @@ class CachedSource(SourceWrapper):
             self._densest = max(self._densest, float((nbytes / rows).max()))
 
     def using(self, held: ChunkCache | None) -> None:
-        """Let this thread read from what is held for the batch that it works on."""
+        """Set the cache from which this thread reads."""
         self._thread.held = held
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Copy rows of chunks that are in memory; read others."""
+        """Copy rows of chunks that are in memory, and read all other rows."""
         held = self._held
         if held is None:
             self.base.read(rows, into)
@@ -66,12 +66,12 @@ class CachedSource(SourceWrapper):
             held.read(rows, into)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where rows are in memory, if all of them are."""
+        """Return the addresses of rows in memory; None unless all of them are in memory."""
         held = self._held
         return None if held is None else held.locate(rows)
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Copy all fields but ``x`` of rows that are in memory."""
+        """Copy all fields except ``x`` of rows that are in memory."""
         self.read(rows, into)
 
     @property
@@ -79,16 +79,16 @@ class CachedSource(SourceWrapper):
         return getattr(self._thread, "held", None)
 
     def scratch(self, rows: int) -> int:
-        """Tell what reading a chunk takes, which is more than a few rows do."""
+        """Return the bytes that reading a chunk takes, which are more than those for a few rows."""
         return self.base.scratch(max(rows, self._largest))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the base, and of what its chunks need."""
+        """Bytes of the base and of the sizes of its chunks."""
         return self.base.nbytes + (0 if self.runs_held.nbytes is None else self.runs_held.nbytes.nbytes)
 
     def chunk_nbytes(self, number: int) -> int:
-        """Tell the bytes that a chunk takes in memory."""
+        """Return the bytes of a chunk in memory."""
         starts, nbytes = self.runs_held
         encoded = 0 if nbytes is None else int(nbytes[number])
         return int(self._nbytes(starts[number + 1 : number + 2] - starts[number], encoded)[0])
@@ -101,5 +101,5 @@ class CachedSource(SourceWrapper):
         return -(-total // _PAGE) * _PAGE
 
     def window_nbytes(self, steps: Batching, *, all_streams: bool = False) -> int:
-        """Bound the bytes of all chunks that are in memory at a time."""
+        """Return an upper bound for the bytes of all chunks that are in memory at one time."""
         return min(int(resident_rows(steps, all_streams) * self._densest) + 1, self._whole)

@@ -1,4 +1,4 @@
-"""`check`: reads everything once, and tells what is bad, twice there, odd, unbalanced, or on both sides of a split."""
+"""`check`: read all rows once, and report bad, duplicate and suspicious rows, unbalanced classes, and leaks between splits."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.transforms.crop import Resize
 
-# Bytes that finding rows of the same contents takes a row, beside what is noted while reading.
+# Bytes per row that the search for equal rows takes, in addition to the recorded facts.
 _SORTING = 40
-# Images are looked at in this size: one color is one color at any.
+# Images are resized to this size: an image of one color has one color at any size.
 _SIDE = 16
-# A picture of so many times the pixels of the middle one, or as few, is worth a look; and one of such a shape.
+# Images are reported if their pixels differ from the median by this factor, or if their shape is extreme.
 _TIMES_THE_MEDIAN, _ASPECT, _SMALL_SIDE = 50, 20, 8
-# The most frequent class has so many times the rows of the least frequent: training will favor it.
+# Classes are reported if the most frequent one has this many times the rows of the least frequent: training would favor it.
 _UNBALANCED = 10
 
-# An image of 16 bits that uses less than this part of its range was probably made of 12 bits or fewer.
+# A 16-bit image that uses less than 1 / _PART_OF_RANGE of its range probably has 12-bit data or less.
 _PART_OF_RANGE = 8
 
 _BATCH = 32
@@ -35,7 +35,7 @@ Progress = Callable[[int], None]
 
 
 class Place(NamedTuple):
-    """A row of one part of the data, such as ``"train"``, and what is to be said of it."""
+    """A row of one part of the data, such as ``"train"``, with the reason for the report."""
 
     part: str
     row: int
@@ -45,25 +45,25 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings:
-    """What `check` found.
+    """Findings of `check`.
 
     Attributes
     ----------
     rows : Mapping of str to int
-        Rows of each part.
+        Number of rows in each part.
     bad : tuple of Place
-        Rows that cannot be read, and why.
+        Rows that cannot be read, with the reason.
     duplicates : tuple of tuples of Place
-        Rows of the same contents within a part, each group together; the reason is ``"other labels"`` where they differ.
+        Groups of rows with equal contents within a part. The reason is ``"other labels"`` if their labels differ.
     leaks : tuple of tuples of Place
-        Rows of the same contents in several parts: a model is measured by what it was trained on.
+        Groups of rows with equal contents in several parts. A model would be evaluated on rows that it was trained on.
     suspicious : tuple of Place
-        Rows that can be read, and may not be meant: of one color, NaN or infinite, of extreme size, of another kind than their
-        name says, of 16 bits that use a small part of their range.
+        Rows that can be read, but may be unintended: one color, NaN or infinite values, extreme size, a format that differs
+        from the file name, or 16-bit values that use a small part of their range.
     classes : Mapping of str to (Mapping of str to int)
-        Rows of each class in each part; empty where there are none.
+        Number of rows of each class in each part; empty without classes.
     unbalanced : tuple of str
-        What there is to say of the numbers of rows of classes.
+        Sentences about classes of very different sizes.
     """
 
     rows: Mapping[str, int]
@@ -73,16 +73,16 @@ class Findings:
     suspicious: tuple[Place, ...]
     classes: Mapping[str, Mapping[str, int]]
     unbalanced: tuple[str, ...]
-    _contents: tuple[Place, ...] = ()  # those of `bad` whose file can be read, and is damaged
+    _contents: tuple[Place, ...] = ()  # rows of `bad` whose file can be read, but is damaged
 
     @property
     def well(self) -> bool:
-        """Whether nothing was found; classes of different sizes alone are no fault."""
+        """Whether no problem was found. Classes of different sizes alone are not a problem."""
         return not (self.bad or self.duplicates or self.leaks or self.suspicious)
 
     @property
     def damaged(self) -> tuple[Place, ...]:
-        """Bad rows whose contents are at fault: not those that may not be read, or that need more memory than there is."""
+        """Bad rows with damaged contents. Rows without read permission, or that need too much memory, are not included."""
         return self._contents
 
 
@@ -90,23 +90,30 @@ def check(
     data: Source | Mapping[str, Source], memory: int | str | Budget = "auto", *, threads: int | None = None,
     progress: Progress | None = None
 ) -> Findings:  # fmt: skip
-    """Read every row once, and report all that may spoil a training.
+    """Read every row once, and report all problems that may harm training.
 
     Parameters
     ----------
     data
-        A source, or its parts by name: ``{"train": ..., "val": ...}``, whose rows are compared, too.
+        A source, or parts by name: ``{"train": ..., "val": ...}``. Rows are also compared between parts.
     memory
-        What may be held: bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
+        Memory budget: bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
     threads
-        Threads that read and decode; as a `Loader` chooses them if not given.
+        Number of threads that read and decode. The default is that of `Loader`.
     progress
-        Called with the number of rows that were done since the last call.
+        Called with the number of rows that were read since the last call.
+
+    Returns
+    -------
+    Findings
+        All problems that were found.
 
     Raises
     ------
     DoesNotFit
-        If not even one row fits the budget.
+        If a single row does not fit the budget.
+    BadSetting
+        If ``data`` is not a source, or a mapping of names to sources.
 
     Examples
     --------
@@ -119,11 +126,11 @@ def check(
     """
     parts = {"data": data} if isinstance(data, Source) else dict(data) if isinstance(data, Mapping) else {}
     if not parts or not all(isinstance(part, Source) for part in parts.values()):
-        raise BadSetting("check needs a Source, or a mapping of names to Sources")
+        raise BadSetting("data must be a Source, or a mapping of names to Sources")
     budget = as_budget(memory)
     noted = {name: RowFacts(len(part)) for name, part in parts.items()}
     total = sum(map(len, parts.values()))
-    charge = budget.charge(sum(seen.nbytes for seen in noted.values()) + _SORTING * total, "what is noted of each row")
+    charge = budget.charge(sum(seen.nbytes for seen in noted.values()) + _SORTING * total, "facts about each row")
     try:
         bad: list[Place] = []
         contents: list[Place] = []
@@ -146,15 +153,15 @@ def check(
 def _read(
     name: str, part: Source, seen: RowFacts, budget: Budget, threads: int | None, progress: Progress | None
 ) -> list[tuple[Place, bool]]:
-    """Read a part; give its bad rows, and whether it is for their contents that they are."""
+    """Read a part; return its bad rows, and whether each is bad because its contents are damaged."""
     main = part.primary
     image = isinstance(part.spec[main], Encoded)
     with Loader(
         ContentSource(part, seen),
-        batch_size=_BATCH if part.reads_by_chunk else "auto",  # a window shares batches of known size out
+        batch_size=_BATCH if part.reads_by_chunk else "auto",  # a window needs a known batch size
         transforms=[Resize(_SIDE)] if image else [],
         memory=budget,
-        shuffle=part.reads_by_chunk,  # rows that lie in chunks are read chunk by chunk when they are drawn from windows
+        shuffle=part.reads_by_chunk,  # with windows, rows in chunks are read chunk by chunk
         threads=threads,
         dtype=np.float32 if image else None,
         on_error="skip",
@@ -187,20 +194,20 @@ def _suspicious(name: str, part: Source, seen: RowFacts) -> list[Place]:
         if seen.odd[row]:
             reasons.append(f"{seen.where_odd} has NaN or infinite values")
         if seen.renamed[row]:
-            reasons.append("its name says that it is another kind of image")
+            reasons.append("its image format differs from its file name")
         if known[row]:
             size = f"{width} x {height} pixels"
             if min(width, height) < _SMALL_SIDE or max(width, height) > _ASPECT * min(width, height):
                 reasons.append(f"{size}, an extreme shape")
             elif not middle / _TIMES_THE_MEDIAN <= pixels[row] <= middle * _TIMES_THE_MEDIAN:
-                reasons.append(f"{size}, where the middle one has {middle:,.0f}")
+                reasons.append(f"{size}, while the median is {middle:,.0f} pixels")
         if reasons:
             found.append(Place(name, row, part.describe(row), "; ".join(reasons)))
     return found
 
 
 def _narrow(part: Source, seen: RowFacts) -> NDArray[np.bool_]:
-    """Find images of 16 bits that use a small part of their range: all that 8 bits leave few levels of, else one for all rows."""
+    """Return which 16-bit images use a small part of their range: all that 8 bits leave few levels of, or one for all rows."""
     what = part.spec[part.primary]
     if not isinstance(what, Encoded):
         return np.zeros(len(seen.levels), np.bool_)
@@ -208,7 +215,7 @@ def _narrow(part: Source, seen: RowFacts) -> NDArray[np.bool_]:
     narrow: NDArray[np.bool_] = (seen.levels > 0) & (seen.brightest < part_of_range)
     if what.mode != "I;16":
         return narrow
-    # Their values are kept: a dark image among others is no fault, and one row stands for a set that is dark.
+    # Their values are kept, so a dark image among others is not a problem. One row represents a dark data set.
     chosen = np.zeros(len(narrow), np.bool_)
     brightest = int(seen.brightest.argmax())
     chosen[brightest] = narrow[brightest]
@@ -221,24 +228,24 @@ def _of_narrow_range(part: Source, seen: RowFacts, row: int) -> str:
     if what.mode == "I;16":
         return (
             f"16-bit values reach {brightest:,} at most in all images, less than 1/{_PART_OF_RANGE} of their range (12-bit data?): "
-            f"scale by what is full brightness, such as bs.Scale(1 / {max(brightest, 1)})"
+            f"scale by the value of full brightness, for example bs.Scale(1 / {max(brightest, 1)})"
         )
-    # Colors are kept by no mode.
-    way = 'open it with mode="I;16"' if seen.keepable[row] else "save the arrays as .npy, which keeps them"
+    # No mode keeps 16-bit colors.
+    way = 'open it with mode="I;16"' if seen.keepable[row] else "save the arrays as .npy, which keeps all values"
     return (
-        f"its values of more than 8 bits use less than 1/{_PART_OF_RANGE} of their range, and 8 bits leave {seen.levels[row]} levels "
-        f"of them: {way}"
+        f"its values of more than 8 bits use less than 1/{_PART_OF_RANGE} of their range, so 8 bits leave {seen.levels[row]} levels: "
+        f"{way}"
     )
 
 
 def _same(parts: Mapping[str, Source], noted: Mapping[str, RowFacts]) -> tuple[tuple[tuple[Place, ...], ...], ...]:
-    """Find rows of the same contents: (within a part, across parts)."""
+    """Return groups of rows with equal contents: (within a part, across parts)."""
     names = list(parts)
     hashes = np.concatenate([seen.hashes for seen in noted.values()])
     starts = np.cumsum([0, *(len(part) for part in parts.values())])
     order = np.lexsort((hashes["low"], hashes["high"]))
     ordered = hashes[order]
-    same = (ordered[1:] == ordered[:-1]) & (ordered[1:] != np.zeros(1, hashes.dtype))  # zero: it was never read
+    same = (ordered[1:] == ordered[:-1]) & (ordered[1:] != np.zeros(1, hashes.dtype))  # zero: the row was not read
     edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8)))
     within: list[tuple[Place, ...]] = []
     across: list[tuple[Place, ...]] = []
@@ -282,4 +289,4 @@ def _unbalanced(name: str, counts: Mapping[str, int], several: bool) -> list[str
         return []
     times = counts[most] / counts[least]
     seen = f"the class {most}{of} has {times:.0f} times the rows of {least}: {counts[most]:,} and {counts[least]:,}"
-    return [f'{seen}; order="balanced" draws each as often']
+    return [f'{seen}; order="balanced" samples all classes equally often']

@@ -1,4 +1,4 @@
-"""Which rank this process is, told by whatever set up the ranks."""
+"""Rank of this process, from the framework or launcher that started the ranks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from bitesize.order.order import Shard
 
 
 def shard_of_this_process(environment: Mapping[str, str] = os.environ) -> Shard:
-    """Find rank and world size.
+    """Return the rank of this process and the number of ranks.
 
-    Of `torch.distributed` or `jax.distributed` where one is set up, else as torchrun tells by RANK and WORLD_SIZE; a process
-    alone is rank 0 of 1. Neither package is imported.
+    They come from `torch.distributed` or `jax.distributed` if one of them is initialized, otherwise from torchrun's variables RANK
+    and WORLD_SIZE. A single process is rank 0 of 1. Neither package is imported.
 
     Raises
     ------
     BadSetting
-        If the environment variables are no such numbers.
+        If the environment variables are not valid.
     """
     torch = sys.modules.get("torch.distributed")
     if torch is not None and torch.is_available() and torch.is_initialized():
@@ -33,4 +33,6 @@ def shard_of_this_process(environment: Mapping[str, str] = os.environ) -> Shard:
         return Shard(int(environment["RANK"]), int(environment["WORLD_SIZE"]))
     except (KeyError, ValueError) as error:
         told = {name: environment.get(name) for name in ("RANK", "WORLD_SIZE")}
-        raise BadSetting(f'shard="auto" takes RANK and WORLD_SIZE from the environment, and they are {told}') from error
+        raise BadSetting(
+            f'shard="auto" reads RANK and WORLD_SIZE from the environment, which are not valid: {told}'
+        ) from error

@@ -1,4 +1,4 @@
-"""What the log says of each epoch that a loader has handed out: how much, how fast, how long it was waited for."""
+"""Log line for each epoch of a loader: rows, speed, and time waited."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _log = logging.getLogger("bitesize")
 
 
 class EpochLog:
-    """Counts the batches of an epoch, and logs a line at INFO when its last one is handed out."""
+    """Counts the batches of an epoch, and logs a line at INFO when the last batch is returned to the caller."""
 
     def __init__(self) -> None:
         self._begun: float | None = None
         self._rows, self._waited = 0, 0.0
 
     def count(self, loader: Loader, step: BatchRows, waited: float) -> None:
-        """Count a batch, and the seconds that it was waited for."""
+        """Count a batch, and the seconds that the caller waited for it."""
         now = time.perf_counter()
         if self._begun is None:
             self._begun = now - waited

@@ -1,4 +1,4 @@
-"""Who holds batches: how long a loader waits for one to be let go of, and what it says when all are kept."""
+"""Holders of batches: how long a loader waits for a batch to be released, and its message when all batches are kept."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from bitesize.errors import BatchesHeld
 if TYPE_CHECKING:
     from bitesize.engine.ring import Ring
 
-# A loop has let go of a batch when it asks for the next; what it has sent to a device may take a moment more.
+# A loop releases a batch before it requests the next one; copies to a device may take slightly longer.
 LOOP_PATIENCE = 1.0
-# Frameworks that begin steps and go on while those run hold batches for as long: no step takes longer than this, one hopes.
+# Frameworks that run steps asynchronously hold batches until a step ends. Steps are expected to be shorter than this.
 PENDING_PATIENCE = 120.0
-# Then it is said; and it is an error where the program is known to keep the batches itself.
+# After this time a warning is issued, or an error is raised if the program itself is known to keep the batches.
 KEPT_SECONDS = 8.0
-_WHAT = "Keep batch.copy() of what you need (of one field: batch['x'].copy()), or let go of earlier batches"
+_WHAT = "Keep batch.copy() (or batch['x'].copy() of one field), or release earlier batches"
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who is handed batches.
+    """The receiver of batches.
 
     Parameters
     ----------
     advice
-        What copies what is to be kept there, as the beginning of a sentence.
+        How to copy batches in order to keep them, as the start of a sentence.
     patience
-        Seconds that it may hold every slot.
+        Seconds that the receiver may hold every slot.
     keeps
-        Called once every slot has been held for `KEPT_SECONDS`, with the processors' seconds per second that this process has used
-        meanwhile: returns whether it is the program that keeps the batches, so that waiting for a step to end is in vain.
+        Called once every slot has been held for `KEPT_SECONDS`, with the processor seconds per second that this process has used
+        in the meantime. Returns whether the program itself keeps the batches, so that it is useless to wait for a step to end.
     collects
-        Called with the frames of who asks: returns what there puts batches together, in a sentence, or "".
+        Called with the caller's frame. Returns a sentence that names the code that collects batches, or "".
     sends
-        Whether every field is copied to a device at once: then none needs to be an array of its own.
+        Whether every field is copied to a device at once, so that no field has to own its memory.
     """
 
     advice: str = _WHAT
@@ -56,7 +56,7 @@ LOOP = Holder()
 
 
 class Wait:
-    """The wait of a caller who holds every slot of a ring."""
+    """The wait of a caller that holds every slot of a ring."""
 
     def __init__(self, holder: Holder, ring: Ring) -> None:
         self._holder, self._ring = holder, ring
@@ -64,19 +64,19 @@ class Wait:
         self.begin()
 
     def begin(self) -> None:
-        """Begin to count, since not every slot is held."""
+        """Start the clock again, because not every slot is held."""
         self._began = time.monotonic()
         self._busy = time.process_time()
 
     def go_on(self) -> None:
-        """Collect what is garbage; raise when waiting is in vain.
+        """Run the garbage collector; raise an error if waiting is useless.
 
         Raises
         ------
         BatchesHeld
             If the caller has held every slot for too long.
         """
-        # Older reference cycles, which can take a second; then what JAX has done with, and lets go of when the collector begins.
+        # First all reference cycles, which can take a second; then arrays that JAX releases when a collection starts.
         gc.collect(0 if self._collected else 2)
         if not self._collected:
             self._collected = True
@@ -87,8 +87,8 @@ class Wait:
         if waited > KEPT_SECONDS and not self._said:
             self._said = True
             warnings.warn(
-                f"all {len(self._ring)} batch buffers of a loader are held by batches that are still referenced. Waiting, since a step "
-                f"that runs may let go of some; if your program keeps them (in a list, a cache, a shuffle buffer): {self._holder.advice}",
+                f"all {len(self._ring)} batch buffers of a loader are held by batches that are still referenced. Waiting, because a running "
+                f"step may release some. If your program keeps batches (in a list, a cache, a shuffle buffer): {self._holder.advice}",
                 stacklevel=2,
             )
 
@@ -100,7 +100,7 @@ class Wait:
         collects = self._holder.collects
         where = (collects(sys._getframe(1)) if collects is not None else "") or kept_in_notebook(self._ring)
         raise BatchesHeld(
-            f"all {len(self._ring)} batch buffers of this loader are held by batches that are still referenced, so there is none to "
-            f"fill.{f' {where}' if where else ''} {self._holder.advice}: a list of all batches is the whole data in memory again. "
-            "Labels and other fields of up to 64 bytes a row, but for the primary input, need no copy."
+            f"all {len(self._ring)} batch buffers of this loader are held by batches that are still referenced, so no buffer can be "
+            f"filled.{f' {where}' if where else ''} {self._holder.advice}: a list of all batches would hold the whole data in memory. "
+            "Labels and other fields of up to 64 bytes per row need no copy, except the primary input."
         )

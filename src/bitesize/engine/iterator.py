@@ -1,4 +1,4 @@
-"""Iterating over a loader: what a ``for`` loop holds."""
+"""Iterator over the batches of a loader."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class BatchIterator(Iterator[Batch]):
-    """The batches of one epoch, or of all from one on; see `Loader.__iter__`."""
+    """Iterator over the batches of one epoch, or of all epochs from one on; see `Loader.__iter__`."""
 
     def __init__(self, loader: Loader, engine: Engine, run: BatchStream, epoch: int, endless: bool, holder: Holder) -> None:
         self._loader = loader
@@ -43,7 +43,7 @@ class BatchIterator(Iterator[Batch]):
         if self._closed:
             raise LoaderClosed(f"this iterator has ended: {self._closed}")
         if self._run.taken[0] != self._epoch and not self._endless:
-            # Here the counter moves on, or when the next loop begins and all was taken: a loop that was left repeats its epoch.
+            # The epoch advances here, or when the next loop starts and all batches were taken: a loop that was left repeats its epoch.
             if not self._finished:
                 self._loader.source.check_unchanged()
                 self._finished = True
@@ -57,10 +57,10 @@ class BatchIterator(Iterator[Batch]):
             error, filling.error = filling.error, None
             filling.token = None
             self._engine.cancel(self._run)
-            self._closed = "it raised an error; a new loop begins the epoch again"
+            self._closed = "it raised an error; a new loop starts the epoch again"
             try:
                 raise error
-            finally:  # the error's frames must not lead back to it: what they work on is memory of the loader
+            finally:  # the error's frames must not refer to the error, because they refer to memory of the loader
                 del error, filling, step
         assert filling.token is not None
         batch = Batch(
@@ -76,7 +76,7 @@ class BatchIterator(Iterator[Batch]):
             self._loader.source.check_unchanged()
             self._loader.adapt()
         self._loader.took(step.epoch, step.position)
-        # With every slot in the caller's hands, there was none to make this batch in until one came home.
+        # While the caller held every slot, there was no slot for this batch.
         held = max(0.0, filling.started - began) if holds_all else 0.0
         waited = time.perf_counter() - began
         self._loader.stats.count(step.real, waited - held, held)
@@ -84,10 +84,10 @@ class BatchIterator(Iterator[Batch]):
         return batch
 
     def close(self) -> None:
-        """End this iterator; the loader goes on."""
-        if self._engine.forked:  # the lock may have been held when the fork came
+        """End this iterator; the loader stays open."""
+        if self._engine.forked:  # the lock may have been held during the fork
             return
         with self._run.lock:
             if not self._finished and self._closed is None:
-                self._closed = "a newer one of the same loader has taken its place"
+                self._closed = "a newer iterator of the same loader has replaced it"
             self._run.changed.put(None)

@@ -1,11 +1,11 @@
-"""How long batches were waited for: quantiles of any number of waits, in memory of a fixed size."""
+"""Quantiles of the times waited for batches, for any number of waits, in memory of a fixed size."""
 
 from __future__ import annotations
 
 import math
 from array import array
 
-# From a microsecond to more than an hour; 30 steps a decade make each 8 % wide.
+# From a microsecond to more than an hour; with 30 steps per decade, each step is 8 % wide.
 _LEAST, _DECADES, _STEPS = 1e-6, 10, 30
 
 
@@ -34,12 +34,12 @@ class Latencies:
         self.count += 1
 
     def quantile(self, share: float) -> float:
-        """Return the seconds below which a share of the waits were; 0 where none were counted.
+        """Return a quantile of the waits, in seconds; 0 if no wait was counted.
 
         Parameters
         ----------
         share
-            Within 0 to 1.
+            Share of the waits that are shorter, from 0 to 1.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Loader: batches of a source, in order, within a budget."""
+"""Loader: batches of a source, in a reproducible order, within a memory budget."""
 
 from __future__ import annotations
 
@@ -50,57 +50,57 @@ from bitesize.transforms.base import Step
 
 
 class Loader(Described, Position):
-    """Batches of a source, in a reproducible order, made by threads within a budget of bytes.
+    """Batches of a source in a reproducible order, created by threads within a memory budget.
 
-    A ``for`` loop over it is one epoch. A batch is a dict of NumPy arrays, ``{"x": (64, 224, 224, 3) float32, "y":
-    (64,) int64}``, whose large fields lie in memory of the loader, which is used again once nobody references them (`Batch`).
+    A ``for`` loop over a loader is one epoch. A batch is a dict of NumPy arrays, ``{"x": (64, 224, 224, 3) float32, "y":
+    (64,) int64}``. Its large fields are views into memory of the loader, which is reused once nothing references them (see `Batch`).
 
     Parameters
     ----------
     source
-        From `bitesize.open`.
+        Source of the rows, from `bitesize.open`.
     batch_size
-        Rows a batch (of all ranks together), or ``"auto"``: the largest power of two up to 256 that fits the budget.
+        Rows per batch (total of all ranks), or ``"auto"``: the largest power of two up to 256 that fits the budget.
     transforms
-        What happens to each row's ``x``, in order.
+        Transforms of each row, in order.
     memory
-        The budget: bytes, a string such as ``"512 MiB"``, a `Budget` that several loaders share, or ``"auto"``: a
-        quarter of what this process may still take, and where the batches need more, as much as they need, up to three quarters.
+        Budget: bytes, a string such as ``"512 MiB"``, a `Budget` that several loaders share, or ``"auto"``: a quarter of the
+        memory that this process may still take. An automatic budget grows if the batches need more, up to three quarters.
     shuffle
-        A new random order each epoch, or the natural one.
+        Whether each epoch has a new random order; otherwise the natural order.
     seed
-        Decides the orders and all augmentation.
+        Seed of the orders and of all augmentation.
     order
-        An `Order` made by hand, which excludes ``shuffle`` and ``seed``; or ``"balanced"``: rows are drawn at random, with
-        replacement, each class as often as any other.
+        An `Order`, which excludes ``shuffle`` and ``seed``; or ``"balanced"``: rows are sampled at random, with replacement,
+        and all classes are equally frequent.
     shard
-        This process's share of each batch, where several train together; ``"auto"`` takes rank and world size from
+        Rank of this process and number of ranks, if several processes train together. ``"auto"`` takes them from
         `torch.distributed`, `jax.distributed` or torchrun's environment.
     last
-        What becomes of rows that do not fill a batch: ``"short"``, ``"drop"`` or ``"pad"`` (with a mask). By default
-        ``"short"``; with several ranks ``"drop"`` when shuffling and else ``"pad"``.
+        Handling of rows that do not fill a batch: ``"short"``, ``"drop"`` or ``"pad"`` (with a mask). The default is ``"short"``;
+        with several ranks, ``"drop"`` when shuffling and ``"pad"`` otherwise.
     threads
-        Threads that read and decode. By default as many as this process has processors, and up to 14 that stand by for
-        when those wait for the disk or for the interpreter's lock.
+        Number of threads that read and decode. By default, one thread per processor of this process, and up to 14 more, which are
+        used while other threads wait for the disk or for the interpreter's lock.
     layout
-        ``"HWC"`` or ``"CHW"``.
+        Position of the channels: ``"HWC"`` or ``"CHW"``.
     dtype
-        What ``x`` is cast to. By default what the transforms make of it: 8-bit images stay uint8, `Normalize` and
-        `Scale` give float32.
+        Dtype of ``x``. By default, the dtype after the transforms: 8-bit images stay uint8, `Normalize` and `Scale` return
+        float32.
     on_error
-        A row that cannot be read: ``"raise"``, or ``"skip"``: a random other row takes its place when shuffling, else its
-        place stays, masked.
+        Handling of a row that cannot be read: ``"raise"``, or ``"skip"``, which replaces it by another random row when shuffling,
+        and masks it otherwise.
     max_bad
-        Share of an epoch's rows that may be skipped before it is an error; one always may.
+        Largest share of an epoch's rows that may be skipped. One row is always allowed.
     fast_decode
-        Decode a JPEG at a fraction of its size where the result is much smaller anyway.
+        Whether to decode a JPEG at a fraction of its size if the result is much smaller anyway.
 
     Raises
     ------
     DoesNotFit
-        If the budget is too small, with the figures and the setting that would make it fit. Nothing was allocated.
+        If the budget is too small. The message has the figures, and a setting that fits. Nothing was allocated.
     BadSetting
-        If a setting cannot be, or does not fit the source.
+        If a setting is not valid, or does not fit the source.
 
     Examples
     --------
@@ -134,7 +134,7 @@ class Loader(Described, Position):
         fast_decode: bool = True,
     ) -> None:
         if not isinstance(source, Source):
-            raise BadSetting(f"a Source is needed, as bs.open(...) makes it, not {type(source).__name__}")
+            raise BadSetting(f"source must be a Source, such as the result of bs.open(...), not {type(source).__name__}")
         own_window = isinstance(order, Order)
         order, chunks = choose_order(source, order, seed, shuffle, batch_size)
         if not isinstance(shard, Shard):
@@ -175,7 +175,7 @@ class Loader(Described, Position):
         self._closed = False
         if threads is None:
             more = replace(self._needs, threads=self._working + threads_beside(self._pipeline, self.budget))
-            # Only where there is plenty: slots that an output adds, and other loaders of the budget, come first.
+            # Only if much memory is free: slots that an output adds, and other loaders of the budget, have priority.
             if more.total(self.steps.rows_of_rank, self._slots) <= self.budget.free // 2:
                 self._needs = more
         self._needs = fitted(
@@ -190,12 +190,12 @@ class Loader(Described, Position):
 
     @property
     def plan(self) -> Plan:
-        """The table of bytes."""
+        """Plan of the loader's memory."""
         return make_plan(self._needs, self.steps, self._slots, self.budget, self._parts[2])
 
     @property
     def least(self) -> int:
-        """Bytes below which the loader, as it is now, would be refused."""
+        """Least bytes that the loader needs with its current settings."""
         return self._least_needs.total(self.steps.rows_of_rank, self._slots)
 
     # --- what it does ------------------------------------------------------------------------------------------------
@@ -204,16 +204,16 @@ class Loader(Described, Position):
         return self.iterate(self.begin(), endless=False)
 
     def iterate(self, place: tuple[int, int], *, endless: bool, holder: Holder = LOOP) -> BatchIterator:
-        """Start at a place; for outputs that drive the loader themselves.
+        """Return an iterator from a place on; for outputs that drive the loader themselves.
 
         Parameters
         ----------
         place
             Epoch and position of the first batch.
         endless
-            Whether to go on into the following epochs.
+            Whether to continue with the following epochs.
         holder
-            Who is handed the batches.
+            Receiver of the batches.
         """
         if self._engine is not None:
             self._engine.check_process()
@@ -223,7 +223,7 @@ class Loader(Described, Position):
             if self._engine is None:
                 self._engine = self._start_engine()
             older = self._iterator() if self._iterator is not None else None
-            if older is not None:  # before the new one begins, which may go on with what the older one has in work
+            if older is not None:  # before the new iterator starts, which may continue with pending batches of the older one
                 older.close()
             chunk = self._engine.start(*self.steps.place(*place))
             self._taken = place
@@ -232,12 +232,12 @@ class Loader(Described, Position):
             return iterator
 
     def hold(self, batches: int) -> None:
-        """Declare how many batches a caller holds while asking for the next: 1 for a loop; an output calls this.
+        """Set how many batches a caller holds while it requests the next: 1 for a loop. For outputs.
 
         Raises
         ------
         DoesNotFit
-            If the slots for that do not fit the budget.
+            If the additional slots do not fit the budget.
         """
         with self._lock:
             if batches <= self._held:
@@ -248,23 +248,23 @@ class Loader(Described, Position):
             self._held = batches
 
     def each_slot(self, prepare: Callable[[NDArray[np.uint8]], None]) -> None:
-        """Let an output prepare the memory of every slot, now and when one is added; before the first loop."""
+        """Call ``prepare`` with the memory of every slot, now and when a slot is added. For outputs, before the first loop."""
         self._parts[1].each(prepare)
 
     def measure_bound(self, seconds: float = 1.0) -> float:
-        """Measure how many rows a second this loader's threads could read and decode if they did nothing else.
+        """Measure how many rows per second this loader's threads could read and decode if they did nothing else.
 
-        A loop that is under way ends.
+        A running loop over the loader ends.
 
         Parameters
         ----------
         seconds
-            How long to measure, about: batches that are begun are finished.
+            Approximate time to measure. Batches in progress are finished.
 
         Returns
         -------
         float
-            Rows per second, of epoch 0 and those after it.
+            Rows per second, measured from epoch 0 on.
         """
         engine = self._engine = self._engine or self._start_engine()
         engine.rest()
@@ -272,9 +272,9 @@ class Loader(Described, Position):
         return measure_bound(self._pipeline, self.steps, self._frames, threads, pool, self.budget, seconds)
 
     def close(self) -> None:
-        """End the threads and give all bytes back; batches that are still held stay valid.
+        """End the threads and return all bytes to the budget. Batches that are still referenced stay valid.
 
-        In a forked child it ends nothing: threads and bytes are its parent's.
+        In a forked child, nothing is ended, because the threads and bytes belong to the parent.
         """
         if self._engine is not None and self._engine.forked:
             self._closed = True
@@ -294,27 +294,27 @@ class Loader(Described, Position):
 
     @property
     def slots(self) -> int:
-        """Batches that there is memory for."""
+        """Number of batches that fit the memory of the loader."""
         return len(self._parts[1])
 
     @property
     def _slots(self) -> int:
-        # One is being handed out, one being filled, beside those that the caller holds.
+        # One slot to return next and one to fill, in addition to those that the caller holds.
         return self._held + 2
 
     def adapt(self) -> None:
-        """At the start of an epoch, give up the prefetch slot while memory is short; a batch never has fewer rows."""
+        """At the start of an epoch, give up the prefetch slot while memory is short. Batches never get fewer rows."""
         full, ring = self.budget.refresh(), self._parts[1]
         if full and ring.size == self._slots:
             ring.shrink()
         elif (
             not full and ring.size < self._slots and ring.slot_nbytes <= self.budget.free
-        ):  # an optional slot grows no budget
+        ):  # an optional slot must not grow the budget
             with contextlib.suppress(DoesNotFit):  # another loader of the budget was faster
                 ring.grow(1)
 
     def _make_room(self, position: int) -> None:
-        """Set memory aside for windows of all streams, where batches are cut across them from now on."""
+        """Reserve memory for windows of all streams, if batches are cut across streams from now on."""
         if self._windowed is None or not position % self.batch_size:
             return
         more = self._windowed.window_nbytes(self.steps, all_streams=True) - self._needs.window
@@ -325,13 +325,13 @@ class Loader(Described, Position):
                 self._frames.grow(more)
 
     def _charge_all(self) -> None:
-        """Charge every permanent need; the engine that uses them starts with the first loop."""
+        """Charge all permanent memory. The engine that uses it starts with the first loop."""
         needs, rows = self._needs, self.steps.rows_of_rank
         charges = [self.budget.charge(part.nbytes, part.what) for part in needs.fixed_parts(rows)]
         ring = Ring(self._pipeline.slot_fields, rows, self._slots, self.budget, self.copied)
         pool = needs.make_pool(rows, self._slots, self.budget) if self._pipeline.decodes else None
         self._parts = (charges, ring, pool)
-        # The charges are garbage with the loader; a loader that is dropped without close must end its threads too.
+        # The charges are released with the loader. A loader that is dropped without close must also end its threads.
         self._finalizer = weakref.finalize(self, _drop, ring, pool, None)
 
     def _start_engine(self) -> Engine:
@@ -348,7 +348,7 @@ class Loader(Described, Position):
         return engine
 
     def _release(self) -> None:
-        # Nothing here minds being done again; and what Ctrl-C has left undone, the finalizer does with the last reference.
+        # Every step can be repeated. If Ctrl-C interrupts this method, the finalizer completes it with the last reference.
         _drop(self._parts[1], self._parts[2], self._engine)
         for charge in self._parts[0]:
             charge.release()
@@ -357,7 +357,7 @@ class Loader(Described, Position):
 
 
 def _drop(ring: Ring, pool: object, engine: Engine | None) -> None:
-    """End an engine, or give back what it would have used."""
+    """End an engine, or return the memory that it would have used."""
     if engine is not None:
         engine.close()
     else:

@@ -1,4 +1,4 @@
-"""What a loader needs, worked out before it takes anything; refused in full sentences where it does not fit."""
+"""Memory that a loader needs, computed before any of it is allocated, and errors if it does not fit."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ from bitesize.sources.base import Source
 from bitesize.sources.rows import ChunkStarts
 from bitesize.spec import Encoded, Field
 
-# The pool that decoding draws on: this much, enough for a photograph of 12 megapixels decoded by Pillow, or an eighth of
-# a large budget; but at most half of what the fixed parts leave, and never less than one small image needs.
+# Size of the pool for decoding: enough for a photograph of 12 megapixels decoded by Pillow, or an eighth of a large budget;
+# but at most half of the memory that the fixed parts leave, and never less than one small image needs.
 POOL = 256 << 20
 POOL_SHARE = 8
 POOL_LEAST = 4 << 20
-# Threads that stand by while others wait for the disk or the interpreter: 14 make 16 reads under way on two processors,
-# which is what disks want; they take this part of the budget at most, but 2 there always are.
+# Idle threads for times when others wait for the disk or the interpreter: at least 2. With 14, two processors have 16 reads in
+# progress, which is best for disks. More than 2 take at most 1 / STANDBY_SHARE of the budget.
 STANDBY = (2, MOST_STANDBY)
 STANDBY_SHARE = 32
-# What a thread takes beside its scratch, about: the part of its stack that it uses.
+# Approximate memory of a thread in addition to its scratch: the part of its stack that it uses.
 _THREAD = 128 << 10
-# Where a source is read run by run: so many streams, fewer where runs are large.
+# Number of streams for a source that is read chunk by chunk; fewer if chunks are large.
 _MOST_LANES, _LANES_NBYTES = 8, 16 << 20
-# Beside its rows: masks, row numbers and random numbers of the batches in the making (8 bytes for up to 16 draws).
+# Bytes per row in addition to its fields: mask, row number and random numbers of pending batches (8 bytes for up to 16 numbers).
 _ROW_OVERHEAD = 160
-# Data of fewer bytes are stored as they may be.
+# Smaller data gets no hint about its dtype.
 _WORTH_A_HINT = 64 << 20
 _log = logging.getLogger("bitesize")
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a loader needs for a batch of any size.
+    """Memory that a loader needs, for batches of any size.
 
-    ``room`` is what this process may take, whatever the budget says, and ``overhead`` what it holds besides; ``window`` are
-    the bytes of rows that are held in memory to draw from. Of ``threads``, ``working`` begin to work (0: all); others wait.
+    ``room`` is the tightest limit of this process, apart from the budget, and ``overhead`` the memory that the process uses outside
+    the budget. ``window`` is the size in bytes of the rows in memory from which an order selects. Of ``threads``, the first
+    ``working`` start at once (0: all threads); others wait.
     """
 
     pipeline: Pipeline
@@ -59,7 +60,7 @@ class Needs:
     working: int = 0
 
     def fixed_parts(self, rows: int) -> list[Part]:
-        """List every permanent need but the slots, for batches of so many rows a rank."""
+        """Return all permanent parts except the slots, for batches of ``rows`` rows per rank."""
         source, pipeline = self.pipeline.source, self.pipeline
         each = thread_nbytes(pipeline, rows)
         spare = max(0, self.threads - (self.working or self.threads))
@@ -72,27 +73,27 @@ class Needs:
         if self.window and self.order.windows is not None:
             streams = self.order.windows.streams
             held = min(self.order.windows.window_rows * streams, len(source))
-            parts.append(Part("window", self.window, f"{held:,} rows to draw from, and what is read next"))
+            parts.append(Part("window", self.window, f"{held:,} rows to select from, and the rows to read next"))
         return [part for part in parts if part.nbytes]
 
     def slots_part(self, rows: int, slots: int) -> Part:
-        """Tell the need of the ring."""
+        """Return the part of the ring."""
         nbytes = batch_nbytes(self.pipeline, rows)
         return Part("batch buffers", slots * nbytes, f"{counted(slots, 'batch', 'batches')} of {format_size(nbytes)}")
 
     def pool_nbytes(self, rows: int, slots: int, total: int, left: int) -> int:
-        """Choose the pool's size from the budget, and what the other parts leave of it and of the room there is."""
+        """Return the size of the pool, from the total budget and the memory that the other parts leave."""
         if not self.pipeline.decodes:
             return 0
         left = min(left, self.room.room - self._permanent(rows, slots))
         return max(POOL_LEAST, min(max(POOL, total // POOL_SHARE), left // 2))
 
     def make_pool(self, rows: int, slots: int, budget: Budget) -> Pool:
-        """Charge the pool; all else must have been charged before."""
+        """Charge the pool. All other parts must be charged before."""
         return budget.pool(self.pool_nbytes(rows, slots, budget.total, budget.free), "decoding")
 
     def total(self, rows: int, slots: int) -> int:
-        """Least bytes for batches of so many rows a rank."""
+        """Return the least bytes for batches of ``rows`` rows per rank."""
         return self._permanent(rows, slots) + (POOL_LEAST if self.pipeline.decodes else 0)
 
     def _permanent(self, rows: int, slots: int) -> int:
@@ -102,17 +103,17 @@ class Needs:
 def choose_order(
     source: Source, order: Order | str | None, seed: int, shuffle: bool, batch_size: int | str
 ) -> tuple[Order, ChunkStarts | None]:
-    """Make the order that a user asks for, or check the one that is given; and the runs of its window, if it has one."""
+    """Return the order for the settings of a loader, and the chunks of its window if it has one. Check an order that is passed."""
     order = _chosen_order(source, order, seed, shuffle)
     if order.window is None:
         return order, None
     chunks = source.chunks() if order.chunks is None else ChunkStarts(np.asarray(order.chunks))
     if chunks is None:
         raise BadSetting(
-            f"window: rows of {source!r} do not lie in runs that are cheaper to read together: leave window out, and all are shuffled"
+            f"window: {source!r} has no chunks of rows that are cheaper to read together. Remove window to shuffle all rows at once"
         )
     if order.batch_size is None and not isinstance(batch_size, int | np.integer):
-        raise BadSetting('window: batches are shared out among streams, so batch_size must be a number, not "auto"')
+        raise BadSetting('window: the streams divide each batch among them, so batch_size must be a number, not "auto"')
     order = replace(order, chunks=chunks.starts, batch_size=order.batch_size or max(1, int(batch_size)))
     assert order.windows is not None
     return order, ChunkStarts(order.windows.starts, chunks.nbytes)
@@ -126,19 +127,19 @@ def _chosen_order(source: Source, order: Order | str | None, seed: int, shuffle:
         return Order(n, seed, shuffle, mixture=source.mixture)
     if order == "balanced":
         if source.labels is None:
-            raise BadSetting(f'order="balanced" draws classes alike, and {source!r} has no class labels')
+            raise BadSetting(f'order="balanced" needs class labels, but {source!r} has none')
         return Order(n, seed, shuffle, weights=balanced(source.labels))
     if not isinstance(order, Order):
         raise BadSetting(f'order must be an Order or "balanced", not {order!r}')
     if seed != 0 or not shuffle:
-        raise BadSetting("order excludes shuffle and seed: it says both itself")
+        raise BadSetting("pass either order= or shuffle=/seed=; an Order defines both")
     if order.n != n:
-        raise BadSetting(f"the order is of {order.n} rows and the source has {n}")
+        raise BadSetting(f"the order has {order.n} rows, but the source has {n}")
     return order
 
 
 def _order_by_chunk(source: Source, seed: int) -> Order:
-    """Choose windows for a source whose rows are only to be had run by run: by the data alone, so that an order is the same everywhere."""
+    """Return an order with windows for a source that is read chunk by chunk. It depends on the data only, not on the machine."""
     chunks = source.chunks()
     assert chunks is not None
     rows = int(np.diff(chunks.starts).max())
@@ -149,25 +150,25 @@ def _order_by_chunk(source: Source, seed: int) -> Order:
 
 
 def batch_nbytes(pipeline: Pipeline, rows: int) -> int:
-    """Return the bytes of one batch of so many rows: its slot, and copies of its small fields."""
+    """Return the bytes of one batch of ``rows`` rows: its slot, and copies of its small fields."""
     return slot_nbytes(pipeline.slot_fields, rows, copied_fields(pipeline.out, pipeline.source.primary))
 
 
 def thread_nbytes(pipeline: Pipeline, rows: int) -> int:
-    """Tell the bytes of scratch that one thread has for good, for batches of so many rows."""
+    """Return the bytes of one thread's permanent scratch, for batches of ``rows`` rows."""
     bite = min(pipeline.bite, rows)
     own = scratch_nbytes(pipeline.scratch_fields(rows), pipeline.decodes, pipeline.kernel_values)
     return own + pipeline.source.scratch(bite)
 
 
 def threads_beside(pipeline: Pipeline, budget: Budget) -> int:
-    """Choose how many threads stand by for when others wait: as many as a small part of the budget has scratch for."""
+    """Return the number of idle threads for times when others wait, limited by the scratch that a small part of the budget allows."""
     each = max(_THREAD, thread_nbytes(pipeline, pipeline.bite))
     return min(max(budget.total // STANDBY_SHARE // each, STANDBY[0]), STANDBY[1])
 
 
 def auto_batch_size(needs: Needs, slots: int, most: int, budget: Budget) -> int:
-    """Choose the largest power of two, up to ``most``, that fits what is free of the budget; 1 where none does."""
+    """Return the largest power of two, up to ``most``, that fits the free part of the budget; 1 if none fits."""
     size = 1 << (max(1, most).bit_length() - 1)
     while size > 1 and needs.total(size, slots) > budget.free:
         size //= 2
@@ -175,20 +176,20 @@ def auto_batch_size(needs: Needs, slots: int, most: int, budget: Budget) -> int:
 
 
 def fitted(needs: Needs, steps: Batching, slots: int, budget: Budget, *, any_threads: bool, any_window: bool) -> Needs:
-    """Return needs that fit the budget where they can: with fewer threads, or with less of a window. Both change speed alone.
+    """Return needs that fit the budget, if possible, with fewer threads or a smaller window. Both affect the speed only.
 
     Parameters
     ----------
     needs
-        As they are where there is room.
+        Preferred needs.
     steps
-        Rows of a batch.
+        Batches of the loader.
     slots
-        Batches in the ring.
+        Number of batches in the ring.
     budget
-        What there is.
+        Budget of the loader.
     any_threads, any_window
-        Whether the number of threads and the size of the window are not the user's.
+        Whether the number of threads and the size of the window may change, because the user did not set them.
     """
     rows, free = steps.rows_of_rank, budget.most - budget.granted
     if needs.total(rows, slots) <= free:
@@ -200,11 +201,11 @@ def fitted(needs: Needs, steps: Batching, slots: int, budget: Budget, *, any_thr
     alone = replace(needs, threads=1 if any_threads else needs.threads)
     window = needs.window - (alone.total(rows, slots) - free)
     if not any_window or window < 0:
-        return alone  # what is refused names the least that would do
+        return alone  # so that the error names the least memory that is enough
     whole = format_size(budget.most - free + needs.total(rows, slots), ceil=True)
     _log.warning(
-        "rows are shuffled within chunks of %s, and the budget has %s for them: chunks are read more than once, which is slower. "
-        'memory="%s" reads each once.',
+        "shuffling needs %s for chunks in memory, but the budget has %s: chunks are read more than once, which is slower. "
+        'With memory="%s", each chunk is read once.',
         format_size(needs.window),
         format_size(window),
         whole,
@@ -213,7 +214,7 @@ def fitted(needs: Needs, steps: Batching, slots: int, budget: Budget, *, any_thr
 
 
 def grow_or_refuse(needs: Needs, steps: Batching, slots: int, budget: Budget) -> None:
-    """Let an automatic budget grow to the need; raise `DoesNotFit` with need, room and setting where that is not enough."""
+    """Grow an automatic budget to the need. Raise `DoesNotFit` with need, room and setting if that is not enough."""
     rows = steps.rows_of_rank
     need = needs.total(rows, slots)
     if budget.grow(need, f"batches of {counted(steps.batch_size, 'row')} need it"):
@@ -233,31 +234,31 @@ def grow_or_refuse(needs: Needs, steps: Batching, slots: int, budget: Budget) ->
         if f'"{less}"' not in ways:
             ways += f', or to "{less}" with batch_size={steps.shard.world_size}'
     if needs.window > free // 2:
-        ways += f", or lower window or streams of the order: {format_size(needs.window)} are for its window"
-    beside = f" and {format_size(rest)} beside them" if rest else ""
+        ways += f", or lower window or streams of the order, whose window needs {format_size(needs.window)}"
+    beside = f", plus {format_size(rest)} for other parts" if rest else ""
     raise DoesNotFit(
         f"{counted(rows, 'row')} of {needs.pipeline.out[needs.pipeline.source.primary]} {'takes' if rows == 1 else 'take'} {format_size(slot)} a batch; {slots} batches in memory need "
-        f"{format_size(slots * slot)}{beside}, and {room}{budget.bound}. {ways}."
+        f"{format_size(slots * slot)}{beside}, but {room}{budget.bound}. {ways}."
     )
 
 
 def _refuse_unless_there_is_room(need: int, room: Limit) -> None:
-    """Raise `DoesNotFit` if this process may not take what the budget would allow: the kernel would end it later."""
+    """Raise `DoesNotFit` if the need is within the budget but above a limit of the process, at which the kernel would end it."""
     if need > room.room:
         raise DoesNotFit(
-            f"this loader needs {format_size(need)}, which its budget allows, but {room.name} leaves {format_size(room.room)} to "
+            f"this loader needs {format_size(need)}, which its budget allows, but {room.name} leaves {format_size(room.room)} for "
             "this process. Lower batch_size, or raise that limit."
         )
 
 
 def say_left_out(steps: Batching) -> None:
-    """Log which rows sit out each epoch, on one rank of all."""
+    """Log how many rows are left out of each epoch, on rank 0."""
     if steps.left_out and not steps.shard.rank:
         _log.info("%s", steps.left_out_line())
 
 
 def make_plan(needs: Needs, steps: Batching, slots: int, budget: Budget, pool: Pool | None) -> Plan:
-    """Return the plan of a loader, with the pool that decoding draws on, if there is one."""
+    """Return the plan of a loader, with its pool for decoding if it has one."""
     rows = steps.rows_of_rank
     parts = [needs.slots_part(rows, slots), *needs.fixed_parts(rows)]
     if pool is not None:
@@ -284,18 +285,17 @@ def make_plan(needs: Needs, steps: Batching, slots: int, budget: Budget, pool: P
 
 
 def _hints(stored: Field | Encoded, drawn: Field, rows: int) -> tuple[str, ...]:
-    """Point out float64 where it costs and brings nothing."""
+    """Return hints about dtypes that cost memory without benefit."""
     hints = []
     if drawn.dtype == np.float64:
-        hints.append('Batches are float64: dtype="float32" takes half the memory, and models calculate in float32.')
+        hints.append('Batches are float64: dtype="float32" takes half the memory, and models compute in float32.')
     if isinstance(stored, Field) and stored.dtype == np.float64 and rows * stored.nbytes >= _WORTH_A_HINT:
         now, half = format_size(rows * stored.nbytes), format_size(rows * stored.nbytes // 2)
         hints.append(
-            f"The data are stored as float64 ({now}): as float32 they would take half of that ({half}) and load about twice as "
-            "fast."
+            f"The data is stored as float64 ({now}): as float32 it would take half of that ({half}) and load about twice as fast."
         )
     elif isinstance(stored, Field) and stored.dtype == np.uint8 and drawn.dtype == np.float32:
-        hints.append("The data stay 8-bit until they are in the batch: a quarter of float32 on disk, an eighth of float64.")
+        hints.append("The data stays 8-bit until it is in the batch: a quarter of float32 on disk, an eighth of float64.")
     return tuple(hints)
 
 

@@ -1,4 +1,4 @@
-"""Batches that a notebook keeps: IPython holds what a cell shows, and variables outlive their cell."""
+"""Batches that a notebook keeps: IPython holds the outputs of cells, and variables outlive their cell."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bitesize.engine.ring import Ring
 
-# Values of a list, a tuple or a dict that are looked at.
+# Largest number of values of a list, a tuple or a dict that are checked.
 _MOST = 1000
-# Names that IPython itself gives to what a cell has shown.
+# Names that IPython itself gives to the outputs of cells.
 _SHOWN = ("_oh", "Out", "_", "__", "___")
 
 
 def kept_in_notebook(ring: Ring) -> str:
-    """Return a sentence that names what keeps batches in an IPython shell or a Jupyter notebook; "" elsewhere, or if nothing does."""
+    """Return a sentence that names the outputs and variables of an IPython shell or Jupyter notebook that keep batches, or ""."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is None:
         return ""
     slots = [(slot.memory.ctypes.data, slot.memory.nbytes) for slot in ring.slots]
     shown = {n: value for n, value in list(shell.user_ns.get("_oh", {}).items()) if _looks_at(value, slots)}
-    outputs = {id(value) for value in shown.values()}  # `%xdel` lets go of their names, too
+    outputs = {id(value) for value in shown.values()}  # `%xdel` deletes their names too
     names = [
         name
         for name, value in list(shell.user_ns.items())
@@ -31,14 +31,14 @@ def kept_in_notebook(ring: Ring) -> str:
         and not (name in _SHOWN or (name[:1] == "_" and name[1:].isdigit()))
         and _looks_at(value, slots)
     ]
-    kept = [f"Out[{n}] (`%xdel _{n}` lets go of it and of its other names)" for n in shown]
+    kept = [f"Out[{n}] (`%xdel _{n}` deletes it and its other names)" for n in shown]
     if names:
         kept.append(f"{', '.join(names)} (`del {', '.join(names)}`)")
     return f"In this notebook, batches are kept by {' and '.join(kept)}." if kept else ""
 
 
 def _looks_at(value: Any, slots: Iterable[tuple[int, int]], depth: int = 3) -> bool:
-    """Return whether a value is an array or a tensor in the memory of a slot, or has one in it."""
+    """Return whether a value is an array or a tensor in the memory of a slot, or contains one."""
     if isinstance(value, Mapping | list | tuple | set):
         inside = value.values() if isinstance(value, Mapping) else value
         some = [each for each, _ in zip(inside, range(_MOST), strict=False)]
@@ -48,7 +48,7 @@ def _looks_at(value: Any, slots: Iterable[tuple[int, int]], depth: int = 3) -> b
 
 
 def _address(value: Any) -> int | None:
-    """Return where the memory of an array or a tensor of the CPU begins; None for what is none."""
+    """Return the address of the memory of an array or a CPU tensor; None for any other value."""
     kind = type(value).__module__.partition(".")[0]
     if kind == "numpy" and hasattr(value, "ctypes"):
         return int(value.ctypes.data)

@@ -1,8 +1,8 @@
-"""The ring: a few slots of memory, made once; who holds a batch holds its slot by a lease.
+"""The ring: a few slots of memory, allocated once. A batch holds its slot by a lease.
 
-A slot is free, being filled, ready, or leased; who has a ready one and loses it, by Ctrl-C at any moment, loses its token, and it
-comes home. Free slots wait in a `queue.SimpleQueue`: its ``put`` takes no lock that the interrupted thread could hold, so it may be
-called at whatever moment the collector runs.
+A slot is free, being filled, ready, or leased. Dropping a ready slot, even through Ctrl-C, frees its token, which returns the slot to
+the queue. Free slots wait in a `queue.SimpleQueue`. Its ``put`` takes no lock that the interrupted thread could hold, so the garbage
+collector may call it at any time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bitesize.memory.charge import Charge
 from bitesize.memory.mapping import aligned, allocate
 from bitesize.spec import Field
 
-# Fields of at most so many bytes a row are handed out as arrays of their own, which a caller may keep: labels, weights, row ids.
+# Fields of up to COPIED_NBYTES bytes per row are copied into each batch, so that a caller may keep them: labels, weights, row ids.
 COPIED_NBYTES = 64
 
 
@@ -31,10 +31,10 @@ class Slot:
     __slots__ = ("_charge", "arrays", "memory", "returns")
 
     def __init__(self, fields: Mapping[str, Field], rows: int, charge: Charge) -> None:
-        self._charge = charge  # given back when the slot dies, which may be after its loader
+        self._charge = charge  # released with the slot, which may outlive its loader
         self.memory = allocate(slot_nbytes(fields, rows))
         self.arrays: dict[str, NDArray[Any]] = {}
-        self.returns: Return | None = None  # while it is filled
+        self.returns: Return | None = None  # set while the slot is ready or leased
         at = 0
         for name, field in fields.items():
             nbytes = field.nbytes * rows
@@ -42,25 +42,25 @@ class Slot:
             at += aligned(nbytes)
 
     def filled(self, home: queue.SimpleQueue[Slot | Return | None]) -> Token:
-        """Give what the slot comes home by, from now on: it does when this is garbage, and with it all that was handed out."""
+        """Mark the slot as ready; return its token. The slot returns to the queue when the token, and all leases that hold it, are garbage."""
         token = Token(self)
         self.returns = Return(token, home.put)
         self.returns.slot = self
         return token
 
     def lease(self, names: Iterable[str], rows: int, token: Token, copied: Collection[str]) -> dict[str, NDArray[Any]]:
-        """Hand out the first ``rows`` rows of some fields, and copies of those that are ``copied``."""
+        """Return views of the first ``rows`` rows of fields, and copies of the fields in ``copied``."""
         arrays = {name: self.arrays[name][:rows] for name in names}
         return {name: array.copy() if name in copied else _handed_out(array, token) for name, array in arrays.items()}
 
     @property
     def leased(self) -> bool:
-        """Whether it is filled, and the batch, or any array of it, is still referenced."""
+        """Whether the slot is ready or leased: its batch, or an array of the batch, is still referenced."""
         return self.returns is not None and self.returns() is not None
 
 
 class Token:
-    """Held by a batch that is ready, and then by all leases of it."""
+    """Held by a ready batch, and then by all leases of the batch."""
 
     __slots__ = ("__weakref__", "_slot")
 
@@ -69,9 +69,9 @@ class Token:
 
 
 class Return(weakref.ref[Token]):
-    """Puts itself, and so its slot, into the queue of free ones when the token dies.
+    """Puts itself, and so its slot, into the queue of free slots when the token is garbage.
 
-    By a callback without any Python code: Ctrl-C in a `__del__` would be lost, and the collector may run it anywhere.
+    The callback has no Python code: Ctrl-C in a `__del__` would be lost, and the garbage collector may run it at any time.
     """
 
     __slots__ = ("slot",)
@@ -79,7 +79,7 @@ class Return(weakref.ref[Token]):
 
 
 class _Lease:
-    """The base of an array that was handed out; NumPy, PyTorch and JAX keep it for as long as they look at the memory."""
+    """Base of an array in a batch. NumPy, PyTorch and JAX keep a reference to it while they use the memory."""
 
     __slots__ = ("__array_interface__", "_token")
 
@@ -89,7 +89,7 @@ class _Lease:
 
 
 def _handed_out(array: NDArray[Any], token: Token) -> NDArray[Any]:
-    # An array interface cannot name types from outside NumPy, such as bfloat16: their bytes are leased, and viewed.
+    # An array interface cannot name dtypes from outside NumPy, such as bfloat16: lease their bytes, and view them.
     if array.dtype.kind == "V":
         return np.asarray(_Lease(array.view(np.uint16), token)).view(array.dtype)
     return np.asarray(_Lease(array, token))
@@ -101,13 +101,15 @@ class Ring:
     Parameters
     ----------
     fields
-        What a row of a batch holds.
+        Fields of a batch.
     rows
-        Rows a slot.
+        Rows per slot.
     slots
-        How many slots.
+        Number of slots.
     budget
-        Charged for each slot before it is mapped, and for copies of fields that are ``copied`` for whoever is handed its batch.
+        Charged for each slot before it is allocated, and for one copy of its ``copied`` fields.
+    copied
+        Names of fields that each batch gets as copies.
     """
 
     def __init__(
@@ -117,18 +119,18 @@ class Ring:
         self._fields, self._rows, self._budget = fields, rows, budget
         self.slot_nbytes = slot_nbytes(fields, rows, copied)
         self._slots: list[Slot] = []
-        self._surplus = 0  # slots to be given up when they come home
+        self._surplus = 0  # number of slots to drop when they are returned
         self._changing = threading.Lock()
         self._prepare: Callable[[NDArray[np.uint8]], None] | None = None
         self.grow(slots)
 
     def grow(self, slots: int) -> None:
-        """Add slots; all of them or, if the budget has no room, none.
+        """Add slots: all of them, or none if they do not fit the budget.
 
         Raises
         ------
         DoesNotFit
-            If they do not fit the budget.
+            If the slots do not fit the budget.
         """
         charges = [self._budget.charge(self.slot_nbytes, "batch buffers") for _ in range(slots)]
         added = [Slot(self._fields, self._rows, charge) for charge in charges]
@@ -141,19 +143,19 @@ class Ring:
             self.free.put(slot)
 
     def each(self, prepare: Callable[[NDArray[np.uint8]], None]) -> None:
-        """Prepare the memory of every slot, and of those that will be added."""
+        """Call ``prepare`` with the memory of every slot, and of slots that are added later."""
         self._prepare = prepare
         with self._changing:
             for slot in self._slots:
                 prepare(slot.memory)
 
     def shrink(self) -> None:
-        """Give up one slot as soon as one is free."""
+        """Drop one slot as soon as one is free."""
         with self._changing:
             self._surplus += 1
 
     def take(self) -> Slot | None:
-        """Wait for a free slot; None wakes a thread that is to end."""
+        """Wait for a free slot, and return it; return None if the thread must end."""
         while True:
             found = self.free.get()
             if found is None:
@@ -170,39 +172,39 @@ class Ring:
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """All slots there are."""
+        """All slots."""
         return tuple(self._slots)
 
     @property
     def size(self) -> int:
-        """How many slots there are, when all have gone that are to go."""
+        """Number of slots, without those that will be dropped."""
         with self._changing:
             return len(self._slots) - self._surplus
 
     @property
     def leased(self) -> int:
-        """How many slots are ready, or held by the caller."""
+        """Number of slots that are ready, or held by the caller."""
         return sum(slot.leased for slot in self._slots)
 
     def __len__(self) -> int:
         return len(self._slots)
 
     def close(self) -> None:
-        """Let go of all slots; those that are leased live on until their batch is garbage."""
+        """Release all slots. Leased slots stay alive until their batch is garbage."""
         for slot in self._slots:
             slot.returns = None
         self._slots = []
         while not self.free.empty():
             found = self.free.get()
             if isinstance(found, Return):
-                found.slot.returns = None  # each holds the other
+                found.slot.returns = None  # a reference cycle
 
 
 def slot_nbytes(fields: Mapping[str, Field], rows: int, copied: Collection[str] = ()) -> int:
-    """Return the bytes of one slot, and of the fields of its batch that are copied."""
+    """Return the bytes of one slot, and of the copied fields of its batch."""
     return sum(aligned(field.nbytes * rows) * (1 + (name in copied)) for name, field in fields.items())
 
 
 def copied_fields(batch: Mapping[str, Field], primary: str) -> frozenset[str]:
-    """Return the fields of a batch that are small enough to be handed out as copies; never the primary input, which is the data."""
+    """Return the fields of a batch that are small enough to be copied; never the primary input."""
     return frozenset(name for name, field in batch.items() if name != primary and field.nbytes <= COPIED_NBYTES)

@@ -1,4 +1,4 @@
-"""What threads work on: batches in the making, cut into bites, in an unbroken sequence."""
+"""Work items of threads: a continuous sequence of pending batches, cut into bites."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from bitesize.engine.window_cache import CachedChunk, ChunkCache
 
 @dataclass(eq=False)
 class PendingBatch:
-    """A batch in the making."""
+    """A batch that is being filled."""
 
     run: BatchStream
     step: BatchRows
     slot: Slot
     mask: NDArray[np.bool_]
     draws: Sequence[Sequence[float]]
-    begun: int = 0  # rows that were given to threads
-    pending: int = 0  # rows that are not done yet
+    begun: int = 0  # rows that were dispatched to threads
+    pending: int = 0  # rows that are not finished yet
     error: BaseException | None = None
-    started: float = 0.0  # when it got its slot, on the clock of `time.perf_counter`
-    token: Token | None = None  # once it is ready
+    started: float = 0.0  # `time.perf_counter` when it got its slot
+    token: Token | None = None  # set when it is ready
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Bite:
 
 @dataclass
 class LoadTask:
-    """A run of rows that is to be in memory before rows of it are asked for."""
+    """A chunk of rows to load before its rows are requested."""
 
     held: ChunkCache
     what: CachedChunk
@@ -54,16 +54,16 @@ class BatchStream:
     Parameters
     ----------
     epoch, position
-        The place.
+        Place of the first batch.
     held
-        What is in memory for it of a source that is read in runs.
+        Cache of chunks, for a source that is read in chunks.
     """
 
     def __init__(self, epoch: int, position: int, held: ChunkCache | None) -> None:
-        self.next = (epoch, position)  # the next to begin: only the dispatching thread touches it
-        self.taken = (epoch, position)  # the next that the caller gets: only the caller touches it
+        self.next = (epoch, position)  # next batch to start; used by the dispatching thread only
+        self.taken = (epoch, position)  # next batch that the caller gets; used by the caller only
         self.lock = threading.Lock()
-        # One item whenever something has changed for who waits. No Condition: Ctrl-C within its wait leaves the lock undone.
+        # One item per change that a waiting caller must see. Not a Condition, because Ctrl-C within its wait breaks the lock.
         self.changed: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.ready: dict[tuple[int, int], PendingBatch] = {}
         self.canceled = False

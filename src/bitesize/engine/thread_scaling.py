@@ -1,12 +1,12 @@
-"""How many of a loader's threads work: as many as there are processors, more while those have nothing to do, fewer where fewer do.
+"""Number of working threads of a loader: one per processor, more while processors are idle, fewer if fewer are enough.
 
-Threads wait for the disk, or for the interpreter's lock beside a busy consumer. Then more of them have more reads under
-way, and get more turns. Where processors are the limit, more threads only get into each other's way; so the others stand
-by until the processors are not used, and stay only if they make it faster.
+Threads wait for the disk, or for the interpreter's lock next to a busy consumer. More threads then have more reads in progress,
+and get the lock more often. If the processors are the limit, more threads only slow each other down. So additional threads stay idle
+until processors are unused, and keep working only if loading becomes faster.
 
-Every image takes the interpreter's lock a few times, and so does each operation of a training in Python. On many processors,
-threads that are not needed take turns away from those that are, and from the training: of 16 processors, 8 decoded faster than
-all, and a GPU beside them was fed 1.7 times as fast. So what is not needed stands by, too.
+Every image takes the interpreter's lock a few times, and so does each Python operation of a training. On many processors,
+unneeded threads take the lock from needed threads and from the training. On 16 processors, 8 threads decoded faster than 16, and
+fed a GPU 1.7 times as fast. So threads that are not needed are also idle.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from __future__ import annotations
 import threading
 import time
 
-# Seconds and bites between two looks: enough that chance does not decide.
+# Least seconds and bites between two decisions, large enough to average out noise.
 _WINDOW, _BITES = 0.1, 16
-# The processors count as unused below this share of their time, and as used up above that one.
+# Processors count as unused below the first share of their time, and as fully used above the second.
 _UNUSED, _USED_UP = 0.8, 0.95
-# Threads that wait for slots for more than this share of their time have a slow consumer: more would wait too.
+# If threads wait for slots for more than this share of their time, the consumer is slow, and more threads would wait too.
 _STARVED = 0.2
-# A thread more must bring at least this much, or it stands by again, and none is tried for so many seconds.
+# An additional thread must increase the speed by this factor; otherwise it becomes idle, and the next trial is after _REST seconds.
 _WORTH_IT, _REST = 1.02, 2.0
-# A quarter of the threads less must leave this much.
+# With a quarter fewer threads, the speed must stay above this share.
 _AS_GOOD = 0.95
-# So many always work, where there are the processors: beside fewer, the lock is no limit. And so many work at first.
+# Least number of working threads (up to the processors), at which the lock is not a limit; and the number at the start.
 _FEW, _FIRST = 4, 8
 
 
 class ThreadScaler:
-    """Decides which threads work.
+    """Controls which threads work.
 
     Parameters
     ----------
     least
-        The processors there are for threads.
+        Number of processors for threads.
     most
-        All threads; where they are as many, all of them work.
+        Number of all threads. If it is equal to ``least``, all of them work.
     """
 
     def __init__(self, least: int, most: int) -> None:
@@ -54,7 +54,7 @@ class ThreadScaler:
         self._closed = False
 
     def wait(self, number: int) -> None:
-        """Stand by until thread ``number`` is to work, or the loader ends."""
+        """Wait until thread ``number`` has to work, or the loader is closed."""
         if number < self.working:
             return
         with self._lock:
@@ -62,7 +62,7 @@ class ThreadScaler:
                 self._changed.wait()
 
     def report(self, rows: int, cpu: float, idle: float) -> None:
-        """Count what a thread did in one bite: rows, seconds of a processor, seconds it waited for something to do."""
+        """Record one bite of a thread: rows, processor seconds, and seconds that it waited for work."""
         if self.most == self.least:
             return
         with self._lock:
@@ -75,13 +75,13 @@ class ThreadScaler:
                 self._look(now)
 
     def limit(self, most: int) -> None:
-        """Never let more than so many threads work."""
+        """Set the largest number of working threads."""
         with self._lock:
             self.most = max(self.least, most)
             self.working = min(self.working, self.most)
 
     def close(self) -> None:
-        """Wake all threads for good."""
+        """Wake all threads permanently."""
         with self._lock:
             self._closed = True
             self._changed.notify_all()
@@ -90,7 +90,7 @@ class ThreadScaler:
         seconds = now - self._begun
         rate = self._rows / seconds
         used, starved = self._cpu / (seconds * self.least), self._idle / (seconds * self.working)
-        if starved > _STARVED:  # whatever was tried, they make more than is taken
+        if starved > _STARVED:  # threads produce more than the consumer takes, with any number of threads
             self._before = None
             self.working = max(self._floor, self.working - 1)
         elif self._before is not None and not self._was_good(rate):
@@ -106,16 +106,16 @@ class ThreadScaler:
         self._begun, self._cpu, self._idle, self._rows, self._bites = now, 0.0, 0.0, 0, 0
 
     def _may_try(self, used: float) -> bool:
-        """Whether another number may be better: processors have nothing to do, or no thread."""
+        """Return whether another number of threads may be faster: processors are unused, or fewer threads than processors work."""
         return used < _UNUSED or self.working < self.least
 
     def _was_good(self, rate: float) -> bool:
-        """Whether the number of threads that is being tried may stay."""
+        """Return whether the number of threads on trial is good enough to keep."""
         assert self._before is not None
         threads, before = self._before
         return rate >= before * (_WORTH_IT if self.working > threads else _AS_GOOD)
 
     def _next_trial(self) -> int:
-        """Tell how many threads to try next."""
+        """Return the number of threads to try next."""
         more, fewer = min(self.working + 1, self.most), max(self._floor, self.working - max(1, self.working // 4))
         return fewer if self.working <= self.least and (self._fewer_next or more == self.working) else more

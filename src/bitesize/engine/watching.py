@@ -1,4 +1,4 @@
-"""A source that notes what it reads on its way: contents by hash, sizes of images, values that are no numbers."""
+"""A source that records facts about the rows it reads: hashes of contents, image sizes, and values that are not finite."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 
 _HASH = np.dtype([("high", np.uint64), ("low", np.uint64)])
-# A row of fewer values may well have the same in all of them.
+# In a row of fewer values, all values may be equal by chance.
 _MANY_VALUES = 16
-# Pixels that are looked at together.
+# Number of pixels that are processed together.
 _PIECE = 65_536
 
 
 class RowFacts:
-    """What is noted of each row.
+    """Facts about each row.
 
     Attributes
     ----------
     hashes : ndarray, shape (rows,)
-        XXH3 of the contents, 128 bits; zero where a row was not read.
+        128-bit XXH3 of the contents; zero if a row was not read.
     sides : ndarray of int32, shape (rows, 2)
         Width and height of images.
     levels, brightest : ndarray of int32, shape (rows,)
-        Of images of more than 8 bits: how many values there are once they are decoded, and the greatest; 0 for others.
+        For images of more than 8 bits: number of different values after decoding, and the largest value; 0 for other rows.
     keepable : ndarray of bool, shape (rows,)
         Whether ``mode="I;16"`` decodes an image of more than 8 bits.
     odd, plain, renamed : ndarray of bool, shape (rows,)
-        Whether values are NaN or infinite; all the same; whether an image is of another kind than its name says.
+        Whether values are NaN or infinite; whether all values are equal; whether an image format differs from its file name.
     """
 
     def __init__(self, rows: int) -> None:
@@ -49,33 +49,33 @@ class RowFacts:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all that."""
+        """Bytes of all arrays."""
         noted = (self.hashes, self.sides, self.odd, self.plain, self.renamed, self.keepable, self.levels, self.brightest)
         return sum(each.nbytes for each in noted)
 
 
 class _Kept:
-    """Passes buffers on, and remembers them."""
+    """Passes buffers to another sink, and keeps references to them."""
 
     def __init__(self, into: EncodedInto) -> None:
         self._into = into
         self.data: dict[int, memoryview] = {}
 
     def put(self, i: int, nbytes: int) -> memoryview:
-        """Give the buffer of a row."""
+        """Return the buffer of a row."""
         self.data[i] = self._into.put(i, nbytes)
         return self.data[i]
 
 
 class ContentSource(SourceWrapper):
-    """Rows of another source, each looked at when it is read.
+    """Rows of another source. Facts about each row are recorded when it is read.
 
     Parameters
     ----------
     base
-        Where rows come from.
+        Source of the rows.
     seen
-        Where to note what was seen.
+        Facts to fill.
     """
 
     def __init__(self, base: Source, seen: RowFacts) -> None:
@@ -85,7 +85,7 @@ class ContentSource(SourceWrapper):
         self._contents = [name for name in self.spec if name != label] or list(self.spec)
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows of the base, and look at those that could be read."""
+        """Read rows of the base, and record facts about the rows that could be read."""
         kept = {name: there if isinstance(there, np.ndarray) else _Kept(there) for name, there in into.items()}
         failed: BadRows | None = None
         try:
@@ -120,7 +120,7 @@ class ContentSource(SourceWrapper):
     def _look_at_image(self, row: int, data: memoryview) -> None:
         try:
             info = read_info(data)
-        except BadFile:  # the loader tells that
+        except BadFile:  # the loader reports it
             return
         self._seen.sides[row] = info.width, info.height
         path = self.base.path(row)
@@ -128,20 +128,20 @@ class ContentSource(SourceWrapper):
         self._seen.renamed[row] = KINDS_OF_SUFFIXES.get(suffix, info.kind) != info.kind
 
     def see_pixels(self, row: int, info: ImageInfo, pixels: NDArray[Any]) -> None:
-        """Note the range of an image of more than 8 bits, as it was decoded."""
+        """Record the range of an image of more than 8 bits, as decoded."""
         if info.bits == 8:
             return
         values, there = pixels.reshape(-1), np.zeros(np.iinfo(pixels.dtype).max + 1, np.bool_)
-        for start in range(0, values.size, _PIECE):  # numbers that index are copied to 8 bytes each
+        for start in range(0, values.size, _PIECE):  # NumPy copies indices to 8 bytes each
             there[values[start : start + _PIECE]] = True
         self._seen.keepable[row] = keeps_values(info)
         self._seen.levels[row], self._seen.brightest[row] = np.count_nonzero(there), values.max()
 
     def locate(self, rows: NDArray[np.int64]) -> None:
-        """Give nothing: what is not read here cannot be looked at."""
+        """Return None, so that all rows are read here, and can be recorded."""
 
     def scratch(self, rows: int) -> int:
-        """What the base needs, and a row's values compared with one another."""
+        """Return the bytes that the base needs, plus those for comparing a row's values."""
         widest = max((what.nbytes for what in self.spec.values() if isinstance(what, Field)), default=0)
         return self.base.scratch(rows) + widest
 

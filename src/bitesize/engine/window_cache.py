@@ -1,4 +1,4 @@
-"""Chunks of rows that are held in memory, for as long as rows of them will be asked for."""
+"""Cache of chunks of rows, which keeps a chunk while its rows are needed."""
 
 from __future__ import annotations
 
@@ -21,33 +21,34 @@ from bitesize.spec import Field
 
 
 class CachedChunk:
-    """A chunk in memory, or on its way there."""
+    """A chunk in memory, or being read."""
 
     __slots__ = ("addresses", "beside", "error", "failed", "fields", "files", "frame", "left", "number", "start", "there")
 
     def __init__(self, number: int, start: int, uses: int) -> None:
         self.number, self.start, self.left = number, start, uses
-        self.there = False  # read, or found impossible
+        self.there = False  # whether reading has ended, with or without success
         self.frame: Frame | None = None
         self.fields: dict[str, NDArray[Any]] = {}
-        self.addresses: dict[str, int] = {}  # where, of each field, row 0 of the source would be
+        self.addresses: dict[str, int] = {}  # by field, the address that row 0 of the source would have
         self.files: dict[str, dict[int, memoryview]] = {}
         self.failed: Mapping[int, Exception] = {}
-        self.beside: frozenset[int] = frozenset()  # rows that found no room, and are read when they are asked for
+        self.beside: frozenset[int] = frozenset()  # rows that did not fit the memory, and are read when they are requested
         self.error: BaseException | None = None
 
 
 class ChunkCache:
     """The chunks that one sequence of batches has in memory.
 
-    Threads `enter` when they are given rows of them, and `leave` when they have done; what nobody will ask for any more goes then.
+    A thread calls `enter` when it gets rows of the chunks, and `leave` when it has finished. Chunks that are no longer needed are then
+    dropped.
 
     Parameters
     ----------
     source
-        Where chunks are read.
+        Source of the chunks.
     steps, place
-        Which batches come, from which place on.
+        Batches, and the place of the first batch.
     frames
         Memory for the chunks.
     """
@@ -62,10 +63,10 @@ class ChunkCache:
         self._users = 0
         self._closed = False
 
-    # --- what is to come ---------------------------------------------------------------------------------------------
+    # --- loading ------------------------------------------------------------------------------------------------------
 
     def due(self, step: BatchRows) -> list[CachedChunk]:
-        """Tell which chunks are to be read before the next batch, by `load`, in this order."""
+        """Return the chunks to read with `load` before the next batch, in this order."""
         return self._expect(self._schedule.due(step))
 
     def _expect(self, due: Sequence[Due]) -> list[CachedChunk]:
@@ -81,19 +82,19 @@ class ChunkCache:
         return new
 
     def enter(self, load: CachedChunk | None = None) -> None:
-        """Begin to use what is held, or to load a chunk; called in the order in which that is to happen."""
+        """Register a thread that will use cached rows, or load a chunk. Call in the order of use."""
         with self._lock:
             self._users += 1
             self._frames.enter(load)
 
     def load(self, chunk: CachedChunk) -> None:
-        """Read a chunk into memory, and leave."""
+        """Read a chunk into memory, then call `leave`."""
         try:
             with self._lock:
                 chunk.frame = self._frames.room(self._source.chunk_nbytes(chunk.number), chunk, lambda: self._closed)
             if chunk.frame is not None:
                 self._read_run(chunk, chunk.frame)
-        except BaseException as error:  # noqa: BLE001 - it belongs to those who ask for the rows
+        except BaseException as error:  # noqa: BLE001 - raised where the rows are requested
             chunk.error = without_frames(error)
         finally:
             with self._lock:
@@ -120,10 +121,10 @@ class ChunkCache:
             chunk.beside = frozenset(i for i, cause in error.causes.items() if isinstance(cause, _NoRoom))
             chunk.failed = {i: without_frames(cause) for i, cause in error.causes.items() if i not in chunk.beside}
 
-    # --- what is asked for -------------------------------------------------------------------------------------------
+    # --- reading -----------------------------------------------------------------------------------------------------
 
     def leave(self, rows: NDArray[np.int64] | None = None) -> None:
-        """End using, with rows used up that were expected; what nobody expects goes."""
+        """Unregister a thread, and count its ``rows`` as used. Drop chunks without further expected rows."""
         with self._lock:
             self._users -= 1
             if rows is not None and not self._closed:
@@ -162,7 +163,7 @@ class ChunkCache:
         raise_bad(failed)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where rows are in memory; None if one of them is not, or could not be read."""
+        """Return the addresses of rows in memory; None if a row is not in memory, or could not be read."""
         numbers, inverse, chunks = self._wait_for(rows)
         if self._main not in self._fixed or any(chunk is None or chunk.failed or chunk.beside for chunk in chunks):
             return None
@@ -173,7 +174,7 @@ class ChunkCache:
     def _copy_one(
         self, rows: NDArray[np.int64], i: int, chunk: CachedChunk | None, into: Into, failed: dict[int, Exception]
     ) -> None:  # fmt: skip
-        """Copy one row of a call, or read it where it is not in memory."""
+        """Copy one row of a call, or read it if it is not in memory."""
         if chunk is None or int(rows[i]) - chunk.start in chunk.beside:
             try:
                 self._source.base.read(rows[i : i + 1], portion(into, i, 1))
@@ -193,9 +194,9 @@ class ChunkCache:
             failed[i] = error
 
     def _wait_for(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], list[CachedChunk | None]]:
-        """Give the chunks' numbers, which row is of which of them, and the chunks when those that are being read have been.
+        """Wait until the chunks of rows are read; return the numbers of the chunks, the index of each row's chunk, and the chunks.
 
-        A chunk is None where it is not in memory.
+        A chunk that is not in memory is None.
         """
         numbers, inverse = np.unique(self._numbers(rows), return_inverse=True)
         with self._lock:
@@ -204,7 +205,7 @@ class ChunkCache:
                 while chunk is not None and not chunk.there and not self._closed:
                     self._frames.wait()
             if self._closed:
-                raise LoaderClosed("nobody waits for these rows any more")
+                raise LoaderClosed("these rows are no longer needed: their iterator has ended")
         for chunk in chunks:
             if chunk is not None and chunk.error is not None:
                 raise chunk.error
@@ -214,10 +215,10 @@ class ChunkCache:
         numbers: NDArray[np.int64] = np.searchsorted(self._starts, rows, side="right") - 1
         return numbers
 
-    # --- the end -----------------------------------------------------------------------------------------------------
+    # --- closing -----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Give all up, as soon as nobody uses it."""
+        """Drop all chunks as soon as no thread uses them."""
         with self._lock:
             self._closed = True
             if not self._users:
@@ -241,11 +242,11 @@ def _addresses(chunks: Sequence[CachedChunk | None], name: str) -> NDArray[np.in
 
 
 class _NoRoom(FileChanged):
-    """The rows of a chunk take more bytes than their source told."""
+    """The rows of a chunk take more bytes than their source has reported."""
 
 
 class _RestOfMemory:
-    """What is left of a frame, handed out piece by piece."""
+    """The rest of a frame, allocated piece by piece."""
 
     def __init__(self, memory: Frame, source: Source, row: int) -> None:
         self._view = memoryview(memory)  # type: ignore[arg-type]
@@ -253,11 +254,11 @@ class _RestOfMemory:
         self._source, self._row = source, row
 
     def take(self, i: int, nbytes: int) -> memoryview:
-        """Give the next ``nbytes`` to row ``i`` of the chunk."""
+        """Return the next ``nbytes`` bytes, for row ``i`` of the chunk."""
         if nbytes > len(self._view) - self._at:
             raise _NoRoom(
-                f"{self._source.describe(self._row + i)} has {nbytes:,} bytes, and all rows that lie together with it were to "
-                f"take {len(self._view):,}: the file has changed"
+                f"{self._source.describe(self._row + i)} has {nbytes:,} bytes, but all rows of its chunk were expected to have "
+                f"{len(self._view):,}: the file has changed"
             )
         view = self._view[self._at : self._at + nbytes]
         self._at += nbytes
@@ -265,13 +266,13 @@ class _RestOfMemory:
 
 
 class _Files:
-    """Where a source puts the encoded rows of one field of a chunk."""
+    """Receives the encoded rows of one field of a chunk."""
 
     def __init__(self, rest: _RestOfMemory) -> None:
         self._rest = rest
         self.files: dict[int, memoryview] = {}
 
     def put(self, i: int, nbytes: int) -> memoryview:
-        """Give the buffer of a row."""
+        """Return the buffer of a row."""
         view = self.files[i] = self._rest.take(i, nbytes)
         return view

@@ -1,8 +1,8 @@
-"""Threads that fill slots in bites: in order of dispatch, without ever depending on who is faster.
+"""Threads that fill slots in bites. Bites are dispatched in order, and results do not depend on the speed of threads.
 
-A `BatchStream` is one unbroken sequence of batches from some epoch and position on; it passes over epoch ends, so the first
-batches of the next epoch are made while the last of this one are used. Asking for another place cancels the run and
-begins a new one on the same slots and threads.
+A `BatchStream` is a continuous sequence of batches from one place on. It continues over the ends of epochs, so the first batches of
+the next epoch are filled while the last batches of the current epoch are in use. A request for another place cancels the stream and
+starts a new one with the same slots and threads.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.user_functions import Key
 
-STALL_SECONDS = 300.0  # nothing at all moved for so long: not slow, but hung
+STALL_SECONDS = 300.0  # without any progress for this time, a loader is not slow, but hangs
 
 
 class Engine:
-    """Threads, slots and what they work on. It knows nothing of its loader, so that the loader can be garbage."""
+    """Threads, slots and pending work. An engine does not refer to its loader, so that the loader can be collected as garbage."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Engine:
         self._current: PendingBatch | None = None
         self._stopping = False
         self._died: BaseException | None = None
-        self._wanted: queue.SimpleQueue[None] = queue.SimpleQueue()  # one item, or more, when there is a run to work on
+        self._wanted: queue.SimpleQueue[None] = queue.SimpleQueue()  # one or more items when there is a stream to work on
         self._pid = os.getpid()
         self._hiring = threading.Lock()
         self._hired = 0
@@ -77,7 +77,7 @@ class Engine:
     # --- the caller's side -------------------------------------------------------------------------------------------
 
     def start(self, epoch: int, position: int) -> BatchStream:
-        """Begin at a place; goes on with the present run where that is its next batch."""
+        """Return a stream that starts at a place. The current stream continues if the place is its next batch."""
         self.check()
         run = self.run
         if run is None or run.canceled or run.taken != (epoch, position):
@@ -85,7 +85,7 @@ class Engine:
             run = self.run = BatchStream(epoch, position, self._hold(epoch, position))
             self._wanted.put(None)
         if self._hired < self.scaler.working:
-            # From another thread: `Thread.start` waits in Python code, where Ctrl-C could leave the new thread locked for good.
+            # In another thread: `Thread.start` waits in Python code, where Ctrl-C could leave the new thread locked forever.
             _thread.start_new_thread(self._hire_first, ())
         return run
 
@@ -99,25 +99,28 @@ class Engine:
         """Start one thread, which starts the others."""
         try:
             self._hire(1)
-        except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
             self._die(error)
 
     def _hire(self, most: int | None = None) -> None:
-        """Start the threads that are to work and have not begun; those that stand by take nothing of the system until then."""
+        """Start the threads that should work and have not started. Idle threads take no resources of the system until they start."""
         with self._hiring:
             while not self._stopping and self._hired < min(self.scaler.working, most or self.scaler.working):
-                number, self._hired = self._hired, self._hired + 1  # first: Ctrl-C while it starts does not stop it
+                number, self._hired = (
+                    self._hired,
+                    self._hired + 1,
+                )  # before the start, because Ctrl-C during the start does not stop the thread
                 try:
                     self._threads[number].start()
                 except RuntimeError:
                     self._hired = number
                     if number < self.scaler.least:
                         raise
-                    self.scaler.limit(number)  # the system gives no more: address space, or a limit on processes
+                    self.scaler.limit(number)  # the system allows no more threads: address space, or a limit on processes
                     return
 
     def cancel(self, which: BatchStream | None = None) -> None:
-        """End the present run, if it is ``which``; what is ready is dropped, what is being made is dropped when it is done."""
+        """End the current stream, if it is ``which``. Ready batches are dropped now, and pending batches when they are finished."""
         run = self.run
         if run is None or which not in (None, run):
             return
@@ -131,7 +134,7 @@ class Engine:
             self._drop(filling)
 
     def rest(self) -> None:
-        """End the present run, and wait until what is being made is done."""
+        """End the current stream, and wait until its pending batches are finished."""
         self.check()
         run = self.run
         if run is None:
@@ -142,18 +145,18 @@ class Engine:
             time.sleep(0.001)
 
     def take(self, run: BatchStream, holder: Holder, ended: Callable[[], bool]) -> PendingBatch:
-        """Wait for the run's next batch; while the caller holds every slot, for as long as ``holder`` is waited for.
+        """Wait for the next batch of a stream, and return it. While the caller holds every slot, ``holder`` limits the time.
 
-        ``ended`` tells, under the lock of the run, whether who asks has been replaced.
+        ``ended`` returns, under the lock of the stream, whether the caller's iterator has been replaced.
 
         Raises
         ------
         BatchesHeld
-            If the caller holds every slot.
+            If the caller holds every slot for too long.
         Stalled
-            If nothing moves.
+            If there is no progress.
         LoaderClosed
-            If the run was canceled meanwhile.
+            If the stream was canceled during the wait.
         """
         self.check()
         key = run.taken
@@ -164,16 +167,16 @@ class Engine:
             with run.lock:
                 if run.canceled or ended():
                     raise LoaderClosed(
-                        "this iterator has ended: a newer one of the same loader took its place, or it was closed"
+                        "this iterator has ended: a newer iterator of the same loader has replaced it, or it was closed"
                     )
                 if key in run.ready:
-                    while not run.changed.empty():  # this thread alone takes out
+                    while not run.changed.empty():  # only this thread removes items
                         run.changed.get()
-                    # Before the batch is taken: Ctrl-C may come in between, and one that is lost must be made anew.
+                    # Set before the batch is removed: after Ctrl-C in between, a lost batch must be created again.
                     run.taken = self.steps.after(*key)
                     return run.ready.pop(key)
             if not collected and self.ring.leased == len(self.ring):
-                gc.collect(1)  # young reference cycles, as Keras on torch leaves them, before any wait
+                gc.collect(1)  # young reference cycles, which Keras on torch leaves, before any wait
                 collected = True
             if self._changed(run):
                 continue
@@ -188,7 +191,7 @@ class Engine:
                     self._raise_stalled(key)
 
     def _changed(self, run: BatchStream) -> bool:
-        """Wait a moment for a change; tell whether there was one."""
+        """Wait a short time for a change; return whether there was one."""
         try:
             run.changed.get(timeout=0.05)
         except queue.Empty:
@@ -196,22 +199,22 @@ class Engine:
         return True
 
     def close(self) -> None:
-        """End threads and give everything back; safe to call at any time, more than once."""
-        if self.forked:  # none of the threads is here, and a lock that one of them held when the fork came stays locked
+        """End all threads and return all memory. Can be called at any time, also repeatedly."""
+        if self.forked:  # the threads are in the parent, and a lock that one of them held during the fork stays locked
             self._stopping = True
             return
         with self._hiring:
             self._stopping = True
-        # Nothing below minds being done again: Ctrl-C may have ended an earlier try anywhere.
+        # All steps below can be repeated, because Ctrl-C may have interrupted an earlier call anywhere.
         self.cancel()
         self.ring.free.put(None)
         self._wanted.put(None)
         self.scaler.close()
         for thread in self._threads:
             if thread.ident and thread is not threading.current_thread():
-                # Native decoding cannot be interrupted; what still runs after that is a daemon and ends by itself.
+                # Native decoding cannot be interrupted. A thread that still runs after this time is a daemon, and ends by itself.
                 thread.join(timeout=2.0)
-        if self._current is not None:  # begun, and never to be finished
+        if self._current is not None:  # started, and never finished
             self._drop(self._current)
             self._current = None
         self.ring.close()
@@ -223,25 +226,25 @@ class Engine:
 
     @property
     def forked(self) -> bool:
-        """Whether this is a forked child of the process that has the threads."""
+        """Whether this process is a forked child of the process that has the threads."""
         return os.getpid() != self._pid
 
     def check(self) -> None:
-        """Raise if there are no threads to work, without waiting for anything.
+        """Raise an error if there are no threads that can work, without waiting.
 
         Raises
         ------
         LoaderClosed
-            If it is closed, one of its threads died, or they are in another process.
+            If the engine is closed, one of its threads has died, or the threads are in another process.
         """
         if self._stopping:
             raise LoaderClosed("the loader is closed")
         if self._died is not None:
-            raise LoaderClosed(f"a thread of this loader has died ({self._died!r}): make a new Loader") from self._died
+            raise LoaderClosed(f"a thread of this loader has died ({self._died!r}): create a new Loader") from self._died
         self.check_process()
 
     def check_process(self) -> None:
-        """Raise in a forked child, where every lock may be locked for good.
+        """Raise an error in a forked child, where every lock may be locked forever.
 
         Raises
         ------
@@ -250,8 +253,8 @@ class Engine:
         """
         if self.forked:
             raise LoaderClosed(
-                "this loader was made in another process: its threads do not survive a fork. Make a Loader in each process "
-                "(for PyTorch: num_workers=0, since bitesize has threads of its own)"
+                "this loader was created in another process, and its threads do not survive a fork. Create a Loader in each process "
+                "(for PyTorch, use num_workers=0, since bitesize has its own threads)"
             )
 
     def _raise_stalled(self, key: tuple[int, int]) -> None:
@@ -268,7 +271,7 @@ class Engine:
     def _work(self, number: int, scratch: Scratch) -> None:
         try:
             self._serve(number, scratch)
-        except BaseException as error:  # noqa: BLE001 - what becomes of rows ends in their batch: this is a bug, or from outside
+        except BaseException as error:  # noqa: BLE001 - errors of rows are kept in their batch, so this is a bug, or comes from outside
             self._die(error)
 
     def _die(self, error: BaseException) -> None:
@@ -283,7 +286,7 @@ class Engine:
         while True:
             if number >= self.scaler.working:
                 scratch.rest()
-                scratch.doing = ("standing by", None)
+                scratch.doing = ("idle", None)
                 self.scaler.wait(number)
             asked = time.perf_counter()
             bite = self._next_bite(scratch)
@@ -303,16 +306,16 @@ class Engine:
             clock.cpu += used
             clock.busy += time.perf_counter() - begun
             clock.rows += rows
-            del bite  # through which a batch that its caller lost would be held while this thread waits for its slot
+            del bite  # which would hold a batch that its caller has dropped, while this thread waits for its slot
             self.scaler.report(rows, used, begun - asked)
             if self.scaler.working > self._hired:
                 self._hire()
 
     def _next_bite(self, scratch: Scratch) -> Bite | LoadTask | None:
-        """Cut the next bite, or give what it needs in memory; one thread at a time, so all begin in order."""
+        """Return the next bite, or a chunk to load before it. One thread at a time, so that all work starts in order."""
         scratch.doing = ("waiting for a free slot", None)
         if not self._dispatch.acquire(blocking=False):
-            scratch.rest()  # others may wait for what this thread has
+            scratch.rest()  # other threads may wait for the memory of this thread
             self._dispatch.acquire()
         try:
             while not self._stopping:
@@ -336,7 +339,7 @@ class Engine:
                 slot = self.ring.take()
                 if slot is not None:
                     self._current = self._begin(slot, scratch)
-            self.ring.free.put(None)  # wake the next
+            self.ring.free.put(None)  # wake the next thread
             return None
         finally:
             self._dispatch.release()
@@ -357,7 +360,7 @@ class Engine:
             filling.pending = step.rows.size
             filling.mask = np.ones(step.rows.size, np.bool_)
             filling.draws = self._draws(step)
-        except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread, with its batch
             filling.error = error
             filling.step = BatchRows(epoch, position, 0, np.empty(0, np.int64), 0, 1.0)
             self._done(filling, 0, scratch)
@@ -377,7 +380,7 @@ class Engine:
         return rows
 
     def _load(self, load: LoadTask, scratch: Scratch) -> None:
-        scratch.doing = ("reading on from", load.what.start)
+        scratch.doing = ("reading a chunk from", load.what.start)
         begun = time.perf_counter()
         load.held.load(load.what)
         scratch.clock.read += time.perf_counter() - begun
@@ -390,8 +393,8 @@ class Engine:
         try:
             if filling.error is None and not filling.run.canceled:
                 self._fill_rows(filling, bite, scratch)
-        except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
-            if not isinstance(error, BitesizeError):  # ours name file and row themselves
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread, with its batch
+            if not isinstance(error, BitesizeError):  # errors of bitesize name file and row themselves
                 error.add_note(f"bitesize: while {self._where(*scratch.doing)} (epoch {step.epoch})")
             filling.error = filling.error or error
         if held is not None:
@@ -405,7 +408,7 @@ class Engine:
         arrays = {name: array[bite.start : bite.stop] for name, array in filling.slot.arrays.items()}
         filling.mask[bite.start + real : bite.stop] = False
         if real < bite.stop - bite.start:
-            for array in arrays.values():  # padding: the slot has what its last batch left
+            for array in arrays.values():  # padding: the slot still has values of its last batch
                 array[real:] = 0
         if not real:
             return
@@ -421,7 +424,7 @@ class Engine:
         return Key(self.steps.order.seed, step.epoch, step.first + start)
 
     def _handle_bad(self, filling: PendingBatch, i: int, error: Exception, scratch: Scratch) -> None:
-        """Raise, put another row in its place, or mask it, as the policy says."""
+        """Raise an error for a bad row, replace the row, or mask it, as the policy demands."""
         step = filling.step
         row, position = int(step.rows[i]), step.first + i
         source = self.pipeline.source
@@ -441,7 +444,7 @@ class Engine:
         filling.mask[i] = False
 
     def _done(self, filling: PendingBatch, rows: int, scratch: Scratch) -> None:
-        """Count rows as done; the thread that finishes a batch delivers it."""
+        """Count rows as finished. The thread that finishes a batch delivers it."""
         run = filling.run
         with run.lock:
             filling.pending -= rows
@@ -450,7 +453,7 @@ class Engine:
         if filling.error is None and not run.canceled:
             try:
                 self.pipeline.finish(filling.slot.arrays, filling.step.rows.size, self._key(filling.step, 0), scratch)
-            except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it with its batch
+            except BaseException as error:  # noqa: BLE001 - raised in the caller's thread, with its batch
                 filling.error = error
         with run.lock:
             if not run.canceled:
@@ -461,8 +464,8 @@ class Engine:
         self._drop(filling)
 
     def _drop(self, filling: PendingBatch) -> None:
-        """Take a slot back from a batch that nobody gets."""
-        filling.error = None  # whose frames lead back to the batch, and would keep its memory
+        """Return the slot of a dropped batch to the queue."""
+        filling.error = None  # its frames refer to the batch, and would keep its memory
         if filling.token is None:
             self.ring.free.put(filling.slot)
         filling.token = None

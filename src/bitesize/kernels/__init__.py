@@ -1,1 +1,1 @@
-"""Compiled kernels, each with its NumPy reference beside it. They import nothing of ours."""
+"""Compiled kernels, each with a NumPy reference. They import no other part of bitesize."""

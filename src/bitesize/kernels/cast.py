@@ -1,4 +1,4 @@
-"""Many rows at once: cast, scale and lay out fixed-size rows into the batch."""
+"""Kernels that cast, scale and lay out many rows of fixed size into the batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def cast_row(
     source: Any, first: int, plain: bool, factor: Any, offset: Any, limits: Any, code: int, channels: int, out: Any,
     step: int, apart: int
 ) -> None:  # fmt: skip
-    """Do what `cast_rows` does with a part of one row, whose first value is the row's value ``first``."""
+    """Cast a part of one row like `cast_rows`. Its first value is value number ``first`` of the row."""
     chunk, values = factor.shape[0], source.shape[0]
     line = np.empty(chunk, np.float32)  # a few KB
     for start in range(0, values, chunk):
@@ -42,16 +42,16 @@ def cast_rows(
     source
         (rows, values), any number type, C-contiguous; pixels are interleaved.
     plain
-        Whether nothing is multiplied and added.
+        Whether factor and offset are not applied.
     factor, offset
-        (rows or 1, chunk): what a chunk of values, a whole number of pixels, is multiplied by, and what is added. float32,
-        or float64 for a source that float32 cannot hold.
+        (rows or 1, chunk): factor and offset for each value of a chunk, which is a whole number of pixels. float32, or float64
+        for a source that float32 cannot represent.
     limits, code
         See `store_line`.
     channels
-        Values a pixel.
+        Values per pixel.
     out
-        (rows, values), C-contiguous, any number type that float32 can hold.
+        (rows, values), C-contiguous, any number type that float32 can represent.
     step, apart
         Distances from pixel to pixel and channel to channel.
     """
@@ -62,14 +62,14 @@ def cast_rows(
 
 @jit
 def cast_wide_rows(source: Any, factor: Any, offset: Any, limits: Any, out: Any) -> None:
-    """Write ``source * factor + offset`` into ``out`` by way of float64, for types that float32 cannot hold.
+    """Write ``source * factor + offset`` into ``out`` by way of float64, for types that float32 cannot represent.
 
     Parameters
     ----------
     source
         (rows, pixels, channels), any number type, C-contiguous.
     factor, offset
-        (rows or 1, channels) float64. Where all are 1 and 0, values are cast as they are.
+        (rows or 1, channels) float64. If all are 1 and 0, values are only cast.
     limits
         See `store_line`.
     out
@@ -99,6 +99,6 @@ def cast_rows_reference(
     limits: tuple[float, float],
     out: NDArray[Any],
 ) -> None:
-    """Do what `cast_wide_rows` does with plain NumPy, for any number type."""
+    """Reference of `cast_wide_rows` in NumPy, for any number type."""
     values = source * factor[:, None] + offset[:, None]
     out[...] = np.clip(np.floor(values + 0.5), *limits) if limits[0] < limits[1] else values

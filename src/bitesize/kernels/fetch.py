@@ -1,4 +1,4 @@
-"""From disk to batch in one call without the GIL: rows of files are read piece by piece, and cast while the cache holds them."""
+"""From disk to batch in one call without the GIL: read rows of files piece by piece, and cast them while they are in the cache."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bitesize.kernels.cast import cast_row
 from bitesize.kernels.jit import jit
 from bitesize.kernels.libc import close_all, copy_bytes, open_file, read_fully, size_of
 
-# Files that are open at a time in one call: rows of one file need not be neighbors.
+# Largest number of open files in one call. Rows of one file are not always neighbors.
 MOST_OPEN = 32
 
 
@@ -26,17 +26,17 @@ def fetch_rows(
     paths, starts, flags
         Files; see `libc.open_all`.
     which, offsets
-        (rows,) int64: the file of each row, and where in it the row begins.
+        (rows,) int64: the file of each row, and the start of the row in the file.
     header
-        uint8: where not empty, each file holds one row behind exactly these bytes, and is not read otherwise.
+        uint8: if not empty, each file must have exactly this header and one row; other files are not read.
     seen
-        uint8 of the same size, for what a file does begin with.
+        uint8 of the same size: buffer for the header of a file.
     piece
-        One-dimensional, of the type that is stored: memory to read into, a multiple of ``factor.shape[1]`` values.
+        One-dimensional, of the stored type: buffer to read into, a multiple of ``factor.shape[1]`` values.
     good
         (rows,) bool, filled: whether a row was read.
     plain, factor, offset, limits, code, channels, out, step, apart
-        See `cast.cast_rows`; ``out`` tells the number of values.
+        See `cast.cast_rows`; ``out`` defines the number of values.
     """
     values, width = out.shape[1], piece.itemsize
     nbytes, size = values * width, header.shape[0]
@@ -80,7 +80,7 @@ def fetch_held(
     addresses: Any, piece: Any, plain: bool, factor: Any, offset: Any, limits: Any, code: int, channels: int, out: Any,
     step: int, apart: int
 ) -> None:  # fmt: skip
-    """Multiply, add, cast and store rows that are in memory, at (rows,) int64 addresses; for the rest see `fetch_rows`."""
+    """Multiply, add, cast and store rows in memory, at (rows,) int64 addresses. For all other parameters see `fetch_rows`."""
     values, width = out.shape[1], piece.itemsize
     for i in range(addresses.shape[0]):
         k = i if factor.shape[0] > 1 else 0

@@ -1,4 +1,4 @@
-"""Compiling kernels: without the GIL, and kept on disk so that only the first run ever compiles."""
+"""Compilation of kernels: they run without the GIL, and are cached on disk, so that only the first run compiles."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# "contract" lets a product and a sum become one fused instruction; nothing else of IEEE arithmetic is given up.
+# "contract" allows a fused multiply-add; all other IEEE arithmetic stays exact.
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
 
 
 def _fallback() -> Path:
-    """Return the folder for compiled kernels where no other can be written."""
+    """Return the folder for compiled kernels if no other folder can be written."""
     user = os.environ.get("USER", os.environ.get("USERNAME", "user"))
     return Path(tempfile.gettempdir()) / f"bitesize-kernels-{user}"
 
 
 def _marker() -> Path:
-    """Return the file that is there once kernels have been compiled on this machine, by this version of Python.
+    """Return the file that marks that kernels have been compiled on this machine, with this version of Python.
 
-    It lies where Numba keeps what it compiles, as far as that is known without loading Numba.
+    The file is in Numba's cache folder, as far as that is known without loading Numba.
     """
     beside = Path(__file__).parent / "__pycache__"
     folder = Path(os.environ["NUMBA_CACHE_DIR"]) if os.environ.get("NUMBA_CACHE_DIR") else beside
@@ -35,12 +35,12 @@ def _marker() -> Path:
 
 
 def compiled_before() -> bool:
-    """Whether kernels have been compiled on this machine: then what is compiled is loaded, or little is left to compile."""
+    """Return whether kernels have been compiled on this machine, so that most or all of them are only loaded."""
     return _marker().is_file()
 
 
 def note_compiled() -> None:
-    """Note that kernels have been compiled on this machine."""
+    """Write the file that marks that kernels have been compiled on this machine."""
     marker = _marker()
     if not marker.is_file():
         marker.parent.mkdir(parents=True, exist_ok=True)
@@ -50,8 +50,8 @@ def note_compiled() -> None:
 def jit(function: Function) -> Function:
     """Compile a function with numba on its first call.
 
-    Where neither the package's folder nor the user's cache folder can be written, compiled kernels are kept in the
-    system's temporary folder.
+    If neither the package's folder nor the user's cache folder can be written, compiled kernels are cached in the system's
+    temporary folder.
     """
     import numba
 

@@ -1,7 +1,7 @@
-"""Many reads in one call without the GIL: the system's own functions, called from compiled code.
+"""Many reads in one call without the GIL: compiled code calls functions of the system.
 
-Each return from such a call beside a busy Python thread can wait 5 ms for the GIL, so a bite's files are opened in one
-call and read in another. What fails here is only marked: the caller does it again in Python, which knows why.
+Each return from a call can wait 5 ms for the GIL if another Python thread is busy, so the files of a bite are opened in one call
+and read in another. Failed reads are only marked. The caller repeats them in Python, which raises the error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numba import types
 
 from bitesize.kernels.jit import jit
 
-# Pointers are passed as integers. Linux and macOS have all of them, with 64-bit offsets on every machine that numba runs on.
+# Pointers are passed as integers. Linux and macOS have all functions, with 64-bit offsets on every machine that Numba supports.
 _open = types.ExternalFunction("open", types.int32(types.intp, types.int32))
 _lseek = types.ExternalFunction("lseek", types.int64(types.int32, types.int64, types.int32))
 _pread = types.ExternalFunction("pread", types.intp(types.int32, types.intp, types.uintp, types.int64))
@@ -21,13 +21,13 @@ _close = types.ExternalFunction("close", types.int32(types.int32))
 _memcpy = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.uintp))
 _END = 2  # SEEK_END
 
-# Set when all of this has been compiled or loaded: until then, files are read from Python.
+# Set when all functions have been compiled or loaded. Until then, files are read in Python.
 LOADED = False
 
 
 @jit
 def open_file(address: int, flags: int) -> Any:
-    """Open the file whose name, ended by a zero byte, is at an address; -1 if that fails."""
+    """Open the file whose zero-terminated name is at an address; return its descriptor, or -1."""
     return _open(address, np.int32(flags))
 
 
@@ -39,13 +39,13 @@ def close_file(file: int) -> None:
 
 @jit
 def size_of(file: int) -> Any:
-    """Tell the bytes of an open file."""
+    """Return the size of an open file in bytes."""
     return _lseek(np.int32(file), 0, np.int32(_END))
 
 
 @jit
 def read_fully(file: int, address: int, nbytes: int, offset: int) -> bool:
-    """Read so many bytes at an offset to an address; False if there are fewer, or the system fails."""
+    """Read ``nbytes`` bytes at an offset to an address; return False if there are fewer, or the read fails."""
     done = 0
     while done < nbytes:
         got = _pread(np.int32(file), address + done, np.uintp(nbytes - done), offset + done)
@@ -57,20 +57,20 @@ def read_fully(file: int, address: int, nbytes: int, offset: int) -> bool:
 
 @jit
 def open_all(paths: Any, starts: Any, flags: int, files: Any, sizes: Any) -> None:
-    """Open files and tell their sizes.
+    """Open files and get their sizes.
 
     Parameters
     ----------
     paths
-        uint8: all paths, each ended by a zero byte.
+        uint8: all paths, each zero-terminated.
     starts
-        (n,) int64: where each path begins.
+        (n,) int64: start of each path.
     flags
-        As `os.open` takes them.
+        Flags of `os.open`.
     files
-        (n,) int32, filled with descriptors, which `read_all` closes; -1 where a file could not be opened.
+        (n,) int32, filled with descriptors, which `read_all` closes; -1 for files that cannot be opened.
     sizes
-        (n,) int64, filled with bytes; -1 where there is no size.
+        (n,) int64, filled with sizes in bytes; -1 if unknown.
     """
     address = paths.ctypes.data
     for i in range(starts.shape[0]):
@@ -85,7 +85,7 @@ def read_all(files: Any, sizes: Any, addresses: Any, good: Any) -> None:
     Parameters
     ----------
     files
-        (n,) int32, by `open_all`.
+        (n,) int32, from `open_all`.
     sizes
         (n,) int64.
     addresses
@@ -101,20 +101,20 @@ def read_all(files: Any, sizes: Any, addresses: Any, good: Any) -> None:
 
 @jit
 def read_alike(paths: Any, starts: Any, flags: int, header: Any, seen: Any, out: Any, good: Any) -> None:
-    """Read files that are alike: the same header, then as many bytes as a row of ``out`` has.
+    """Read files that have the same header, and then the bytes of one row of ``out``.
 
     Parameters
     ----------
     paths, starts, flags
         See `open_all`.
     header
-        uint8: the bytes that every file begins with.
+        uint8: expected header of every file.
     seen
-        uint8 of the same size, for what it does begin with.
+        uint8 of the same size: buffer for the header of a file.
     out
         (n, nbytes) uint8, C-contiguous.
     good
-        (n,) bool, filled: whether a file has that size and header, and was read.
+        (n,) bool, filled: whether a file has the expected size and header, and was read.
     """
     address, place = paths.ctypes.data, out.ctypes.data
     nbytes, size = out.shape[1], header.shape[0]
@@ -142,23 +142,23 @@ def close_all(files: Any) -> None:
 
 @jit
 def read_rows(file: int, offsets: Any, places: Any, out: Any) -> int:
-    """Read rows of an open file; neighbors that stay neighbors in one read.
+    """Read rows of an open file. Rows that are neighbors in the file and in ``out`` are read at once.
 
     Parameters
     ----------
     file
         Descriptor.
     offsets
-        (n,) int64: where each row begins in the file, in bytes.
+        (n,) int64: start of each row in the file, in bytes.
     places
-        (n,) int64: which row of ``out`` it becomes.
+        (n,) int64: index of each row in ``out``.
     out
         (rows, nbytes) uint8, C-contiguous.
 
     Returns
     -------
     int
-        How many rows were read before one could not be.
+        Number of rows that were read before the first failure.
     """
     nbytes, place = out.shape[1], out.ctypes.data
     i = 0

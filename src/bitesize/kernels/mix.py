@@ -1,4 +1,4 @@
-"""Two rows at once: blended, or with a part exchanged, in place."""
+"""Kernels for pairs of rows: blend them, or exchange a part, in place."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bitesize.kernels.jit import jit
 
 @jit
 def blend(first: Any, second: Any, share: float, rounds: bool) -> None:
-    """Make ``first`` the mean of both with weights ``share`` and ``1 - share``, and ``second`` the one the other way round.
+    """Replace ``first`` by the mean of both rows with weights ``share`` and ``1 - share``, and ``second`` with swapped weights.
 
     Parameters
     ----------
     first, second
         One-dimensional, of one number type.
     share
-        Within 0 to 1.
+        Weight from 0 to 1.
     rounds
         Whether to round (for integers).
     """
@@ -33,7 +33,7 @@ def blend(first: Any, second: Any, share: float, rounds: bool) -> None:
 
 
 def blend_reference(first: NDArray[Any], second: NDArray[Any], share: float, rounds: bool) -> None:
-    """Do what `blend` does with plain NumPy in float64."""
+    """Reference of `blend` in NumPy, in float64."""
     a, b = first.astype(np.float64), second.astype(np.float64)
     mixed, mirrored = share * a + (1 - share) * b, share * b + (1 - share) * a
     first[...] = np.floor(mixed + 0.5) if rounds else mixed
@@ -52,7 +52,7 @@ def exchange(first: Any, second: Any) -> None:
 
 
 def exchange_reference(first: NDArray[Any], second: NDArray[Any]) -> None:
-    """Do what `exchange` does with plain NumPy."""
+    """Reference of `exchange` in NumPy."""
     kept = first.copy()
     first[...] = second
     second[...] = kept

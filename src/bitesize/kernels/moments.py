@@ -1,4 +1,4 @@
-"""Mean, spread and extremes of channels, in one call."""
+"""Kernel for mean, deviation and extremes of channels."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 
 from bitesize.kernels.jit import jit
 
-# What is told of each channel, in this order.
+# Moments of each channel, in this order.
 COUNT, MEAN, SQUARES, LEAST, GREATEST, NOT_FINITE = range(6)
 
 
 @jit
 def moments(values: Any, out: Any) -> None:
-    """Measure channels; values that are not finite are counted, and left out of everything else.
+    """Compute the moments of channels. Values that are not finite are counted, and left out of all other moments.
 
     Parameters
     ----------
     values
         (pixels, channels), any number type.
     out
-        (channels, 6) float64, filled: count, mean, sum of squared distances from the mean, least, greatest, and how many
-        values are not finite. Two passes, so that a small spread around a large mean keeps its digits.
+        (channels, 6) float64, filled: count, mean, sum of squared distances from the mean, least, greatest, and number
+        of values that are not finite. Computed in two passes, so that a small deviation around a large mean keeps its digits.
     """
     pixels, channels = values.shape
     for c in range(channels):
@@ -47,7 +47,7 @@ def moments(values: Any, out: Any) -> None:
 
 
 def moments_reference(values: NDArray[Any], out: NDArray[np.float64]) -> None:
-    """Do what `moments` does with plain NumPy."""
+    """Reference of `moments` in NumPy."""
     for c in range(values.shape[1]):
         x = values[:, c].astype(np.float64)
         good = x[np.isfinite(x)]
@@ -57,7 +57,7 @@ def moments_reference(values: NDArray[Any], out: NDArray[np.float64]) -> None:
 
 
 def none(channels: int) -> NDArray[np.float64]:
-    """Give the moments of no values, to `merge` others into."""
+    """Return the moments of no values, into which `merge` adds others."""
     total = np.zeros((channels, 6))
     total[:, LEAST], total[:, GREATEST] = np.inf, -np.inf
     return total

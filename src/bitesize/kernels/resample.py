@@ -1,9 +1,9 @@
 """One pass from decoded pixels to the batch: antialiased resampling, color, cast and layout.
 
 The filter is Pillow's (a triangle or a cubic that widens when shrinking), computed in float32 without rounding between
-the two directions. For each output line the vertical taps are summed over the whole width, a loop the compiler
-vectorises; then come the horizontal taps, the color and the cast. Flips, quarter turns and channel order are distances
-in ``out``, so there is one kernel.
+the two directions. For each output line, the vertical taps are summed over the whole width, in a loop that the compiler
+vectorizes. Then follow the horizontal taps, the color and the cast. Flips, quarter turns and channel order are distances
+in ``out``, so one kernel is enough.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bitesize.kernels.vector import sum_taps, sum_taps_mixed
 
 @jit
 def tap_weight(x: float, kind: int) -> float:
-    """Value of the filter at a distance of ``x`` >= 0 pixels."""
+    """Return the value of the filter at a distance of ``x`` >= 0 pixels."""
     if kind == 0:
         return max(0.0, 1.0 - x)
     if x < 1.0:  # cubic convolution with a = -0.5 (Keys 1981)
@@ -34,7 +34,7 @@ def tap_weight(x: float, kind: int) -> float:
 
 @jit
 def _fill_weights(start: float, end: float, source: int, kind: int, most: int, first: Any, weights: Any) -> None:
-    """Fill, for each output pixel, its first source pixel and the weights of the ``most`` pixels from there on."""
+    """Compute the first source pixel of each output pixel, and the weights of ``most`` pixels from it on."""
     size = first.shape[0]
     scale = (end - start) / size
     stretch = max(1.0, scale)
@@ -53,7 +53,7 @@ def _fill_weights(start: float, end: float, source: int, kind: int, most: int, f
                 w = tap_weight(abs((begin + k - center + 0.5) / stretch), kind)
             weights[i * most + k] = w
             total += w
-        if total == 0.0:  # a box wholly outside: the nearest pixel
+        if total == 0.0:  # a box completely outside: the nearest pixel
             weights[i * most + low - begin] = 1.0
             total = 1.0
         for k in range(most):
@@ -63,8 +63,8 @@ def _fill_weights(start: float, end: float, source: int, kind: int, most: int, f
 
 @jit
 def _sum_lines(source: Any, top: int, weights: Any, row: Any) -> None:
-    """Sum weighted lines of ``source`` into ``row``, up to four a pass."""
-    # Every loop runs from 0: of an index that could be negative the compiler makes no vectors.
+    """Sum weighted lines of ``source`` into ``row``, up to four per pass."""
+    # Every loop runs from 0, because the compiler does not vectorize an index that may be negative.
     k, count, size = 0, weights.shape[0], row.shape[0]
     while count > 1 and weights[count - 1] == 0.0:
         count -= 1
@@ -111,7 +111,7 @@ def _sum_across(
     rows: Any, apart: int, channels: int, first: Any, weights: Any, most: int, mirrored: bool, mixes: bool, colors: Any,
     lines: Any, lines_apart: int
 ) -> None:  # fmt: skip
-    """Sum weighted pixels of `LINES` rows into as many lines; of a mirrored image, from the last pixel back."""
+    """Sum weighted pixels of `LINES` rows into `LINES` lines; for a mirrored image, from the last pixel to the first."""
     size = first.shape[0]
     for i in range(size):
         x = size - 1 - i if mirrored else i
@@ -144,7 +144,7 @@ def resample(
     kind
         `BILINEAR` or `BICUBIC`.
     taps
-        Two integers, by `filters.taps`, for x and y.
+        Two integers, from `filters.taps`, for x and y.
     color, alpha
         See `arrange_colors`.
     limits, code, out
@@ -152,13 +152,13 @@ def resample(
     scratch
         float32 of `resample_values`.
     place
-        Six integers: where in ``out`` the first value goes; the distances from line to line, pixel to pixel and channel to
-        channel; height and width.
+        Six integers: index of the first value in ``out``; distances from line to line, pixel to pixel and channel to channel;
+        height and width.
     """
     height, width, channels = source.shape
     at, line_step, step, apart, out_h, out_w = place
     mirrored = step < 0
-    if mirrored:  # lines are made in the order in which they are stored
+    if mirrored:  # lines are computed in the order in which they are stored
         at, step = at + (out_w - 1) * step, -step
     x_taps, y_taps = taps
     x_weights, scratch = scratch[: out_w * x_taps], scratch[out_w * x_taps :]
@@ -173,12 +173,12 @@ def resample(
     for i in range(out_w):
         x_first[i] -= x_first[0] if i else 0
     x_first[0] = 0
-    # Behind each row and line there is room for what the fourth lane of `sum_taps` reads and writes.
+    # Each row and line has extra space at its end for the fourth lane of `sum_taps`.
     size, long, wide = end - begin, end - begin + 4, out_w * channels + 4
     rows, lines = scratch[: LINES * long], scratch[LINES * long : LINES * (long + wide)]
     pixels = source.reshape(height, width * channels)[:, begin:end]
     for top in range(0, out_h, LINES):
-        count = min(LINES, out_h - top)  # rows that are left over hold what was there before, and are not stored
+        count = min(LINES, out_h - top)  # remaining rows have old values, and are not stored
         for r in range(count):
             y = top + r
             _sum_lines(pixels, y_first[y], y_weights[y * y_taps : (y + 1) * y_taps], rows[r * long : r * long + size])
@@ -196,7 +196,7 @@ def resample_reference(
     alpha: float,
     out: NDArray[Any],
 ) -> None:
-    """Do what `resample` does with plain NumPy in float64, for any float ``out`` of shape (height, width, channels)."""
+    """Reference of `resample` in NumPy, in float64, for any float ``out`` of shape (height, width, channels)."""
     height, width, channels = source.shape
     wx = _matrix(box[0], box[2], width, out.shape[1], kind)
     wy = _matrix(box[1], box[3], height, out.shape[0], kind)
@@ -222,7 +222,7 @@ def _matrix(start: float, end: float, source: int, size: int, kind: int) -> NDAr
 
 
 def weight_reference(x: NDArray[np.float64], kind: int) -> NDArray[np.float64]:
-    """Do what `tap_weight` does for many distances, of either sign."""
+    """Reference of `tap_weight` for many distances of either sign."""
     x = np.abs(x)
     if kind == BILINEAR:
         return np.maximum(0.0, 1.0 - x)

@@ -10,13 +10,13 @@ from bitesize.kernels.filters import BRAIN, HALF
 from bitesize.kernels.jit import jit
 from bitesize.kernels.vector import stream
 
-# Values of an image from which on it is written past the cache: smaller ones stay there, where the consumer finds them.
+# Images of at least this number of values are written past the cache. Smaller ones stay in the cache, for the consumer.
 _LARGE = 32_768
 
 
 @jit
 def arrange_colors(color: Any, alpha: float, channels: int, colors: Any) -> bool:
-    """Arrange a color matrix as `sum_taps` and `color_line` take it; tell whether it mixes channels.
+    """Arrange a color matrix for `sum_taps` and `color_line`; return whether it mixes channels.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def arrange_colors(color: Any, alpha: float, channels: int, colors: Any) -> bool
     channels
         1, 3 or 4.
     colors
-        (20,) float32, filled: what each of four channels is multiplied by, and what is added; then what each takes from
-        the first, the second and the third, where channels are mixed.
+        (20,) float32, filled: factors of four channels, and offsets; then the contributions of the first, second and third
+        channel to each channel, if channels are mixed.
     """
     mixes = False
     colors[:] = np.float32(0.0)
@@ -65,7 +65,7 @@ def half_bits(bits: Any) -> Any:
     """Round a float32, given by its bits, to the nearest float16, ties to even (IEEE 754-2019, binary16)."""
     sign = np.uint32((bits >> np.uint32(16)) & np.uint32(0x8000))
     rest = bits & np.uint32(0x7FFFFFFF)
-    if rest >= np.uint32(0x47800000):  # 65536 and beyond: infinity, or not a number
+    if rest >= np.uint32(0x47800000):  # 65536 or more, infinity, or NaN
         result = np.uint32(0x7E00) if rest > np.uint32(0x7F800000) else np.uint32(0x7C00)
     elif rest < np.uint32(0x38800000):  # below 2**-14: a multiple of 2**-24, counted with the same rounding
         exponent = np.int64(rest >> np.uint32(23))
@@ -78,7 +78,7 @@ def half_bits(bits: Any) -> Any:
         result = np.uint32(whole + (1 if up else 0))
     else:
         odd = (rest >> np.uint32(13)) & np.uint32(1)
-        # Bring the exponent's bias from 127 to 15 and round away the 13 digits that float16 lacks.
+        # Change the exponent's bias from 127 to 15, and round off the 13 digits that float16 does not have.
         result = (rest - np.uint32((127 - 15) << 23) + np.uint32(0xFFF) + odd) >> np.uint32(13)
     return np.uint16(sign | result)
 
@@ -86,7 +86,7 @@ def half_bits(bits: Any) -> Any:
 @jit
 def brain_bits(bits: Any) -> Any:
     """Round a float32, given by its bits, to the nearest bfloat16, ties to even."""
-    if bits & np.uint32(0x7FFFFFFF) > np.uint32(0x7F800000):  # not a number: rounding could make it infinite
+    if bits & np.uint32(0x7FFFFFFF) > np.uint32(0x7F800000):  # NaN: rounding could make it infinite
         return np.uint16((bits >> np.uint32(16)) | np.uint32(0x40))
     odd = (bits >> np.uint32(16)) & np.uint32(1)
     return np.uint16((bits + np.uint32(0x7FFF) + odd) >> np.uint32(16))
@@ -103,13 +103,13 @@ def store_line(
     line
         float32, at least width * channels values; changed.
     limits
-        Two floats: clamp to this range and round (for integers); ``low >= high`` leaves values as they are.
+        Two floats: clamp to this range and round (for integers); ``low >= high`` leaves values unchanged.
     code
-        `PLAIN`, or `HALF` or `BRAIN` for an ``out`` of uint16 that holds the bits.
+        `PLAIN`, or `HALF` or `BRAIN` for an ``out`` of uint16 with the bits of the values.
     out
         One-dimensional, any number type.
     at, step, apart
-        Where the first value goes, the distance from pixel to pixel, and that from channel to channel.
+        Index of the first value, distance from pixel to pixel, and distance from channel to channel.
     """
     size = width * channels
     low, high = limits[0], limits[1]
@@ -118,7 +118,7 @@ def store_line(
             floor, ceiling = np.float32(low), np.float32(high)
             for j in range(size):
                 line[j] = min(max(np.floor(line[j] + np.float32(0.5)), floor), ceiling)
-        else:  # float32 cannot hold these limits: clamp value by value
+        else:  # float32 cannot represent these limits: clamp value by value
             for x in range(width):
                 for c in range(channels):
                     value = np.floor(np.float64(line[x * channels + c]) + 0.5)
@@ -144,9 +144,9 @@ def store_line(
 
 @jit
 def _store_bits(bits: Any, channels: int, code: int, out: Any, at: int, step: int, apart: int) -> None:
-    """Store float32 given by their bits as those of a shorter type."""
+    """Store float32 values, given by their bits, as a shorter type."""
     if code == HALF and apart == 1 and step == channels:
-        # All at once as if none were tiny, huge or no number; then, if one was, once more.
+        # First convert all values as if none were tiny, huge or NaN; if there was one, repeat with the exact conversion.
         target, odd = out[at : at + bits.shape[0]], False
         for j in range(bits.shape[0]):
             rest = bits[j] & np.uint32(0x7FFFFFFF)

@@ -1,4 +1,4 @@
-"""What the compiler does not vectorise by itself: sums over pixels of interleaved channels, and stores past the cache."""
+"""Operations that the compiler does not vectorize itself: sums over pixels of interleaved channels, and stores past the cache."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ class _Emitter:
         self.context, self.builder, self.signature, self.arguments = context, builder, signature, arguments
 
     def pointer(self, number: int, place: Any = None) -> Any:
-        """Address of an array argument, or of one of its values."""
+        """Return the address of an array argument, or of one of its values."""
         data = self.context.make_array(self.signature.args[number])(self.context, self.builder, self.arguments[number]).data
         return data if place is None else self.builder.gep(data, [place])
 
     def load(self, address: Any) -> Any:
-        """Four floats from any address."""
+        """Load four floats from any address."""
         loaded = self.builder.load(self.builder.bitcast(address, _VECTOR.as_pointer()))
         loaded.align = 4
         return loaded
 
     def store(self, value: Any, address: Any) -> Any:
-        """Four floats to any address."""
+        """Store four floats at any address."""
         stored = self.builder.store(value, self.builder.bitcast(address, _VECTOR.as_pointer()))
         stored.align = 4
         return stored
 
     def fused(self, product: Any, other: Any, total: Any) -> Any:
-        """``product * other + total``, rounded once where the processor can."""
+        """Return ``product * other + total``, rounded once if the processor supports it."""
         return self.builder.fadd(self.builder.fmul(product, other, flags=_FUSE), total, flags=_FUSE)
 
     def spread(self, vector: Any, lane: int) -> Any:
-        """One lane in all lanes."""
+        """Return a vector with one lane in all lanes."""
         picked = ir.Constant(ir.VectorType(_LANE, _LANES), [lane] * _LANES)
         return self.builder.shuffle_vector(vector, ir.Constant(_VECTOR, ir.Undefined), picked)
 
     def loop(self, count: Any, step: int, values: list[tuple[Any, Any]], body: Callable[..., list[Any]]) -> list[Any]:
-        """``for k in range(0, count, step)``, at least once, with ``values`` (type, initial) that the body renews."""
+        """Write ``for k in range(0, count, step)``, run at least once; the body updates ``values`` (type, initial)."""
         builder, index = self.builder, count.type
         before = builder.block
         inside, done = builder.append_basic_block("loop"), builder.append_basic_block("done")
@@ -116,16 +116,16 @@ def sum_taps(
         total = sum(weights[first + k] * rows[r * apart + start + k * step + lane] for k in range(count))
         lines[r * lines_apart + at + lane] = total * colors[lane] + colors[4 + lane]
 
-    There are four lanes, whatever the channels are: with three, the last lane holds a neighbor's value that nobody
-    looks at, so rows and lines need room for one value more. One load and one multiplication a tap, for all channels
-    together, is twice as fast as the same loop channel by channel; and several rows at once share the weights.
+    There are always four lanes. With three channels, the last lane has an unused value of a neighbor, so rows and lines need
+    space for one more value. One load and one multiplication per tap, for all channels together, is twice as fast as the same loop
+    for each channel; and several rows at once share the weights.
 
     Parameters
     ----------
     rows, weights, colors, lines
         float32, contiguous.
     apart, start, step, first, count, lines_apart, at
-        Indices and counts as above; count >= 1. Nothing is checked.
+        Indices and counts as above; count >= 1. They are not checked.
     """
     signature = types.void(rows, *[_INDEX] * 3, weights, _INDEX, _INDEX, colors, lines, _INDEX, _INDEX)
     return signature, _sum_taps(mixes=False)
@@ -136,7 +136,7 @@ def sum_taps_mixed(
     context: Any, rows: Any, apart: Any, start: Any, step: Any, weights: Any, first: Any, count: Any, colors: Any,
     lines: Any, lines_apart: Any, at: Any
 ) -> Any:  # fmt: skip
-    """Do what `sum_taps` does, and add ``colors[8 + 4 * i + lane]`` times the sum of lane i, for i from 0 to 2."""
+    """Sum like `sum_taps`, and add ``colors[8 + 4 * i + lane]`` times the sum of lane i, for i from 0 to 2."""
     signature = types.void(rows, *[_INDEX] * 3, weights, _INDEX, _INDEX, colors, lines, _INDEX, _INDEX)
     return signature, _sum_taps(mixes=True)
 
@@ -145,8 +145,8 @@ def sum_taps_mixed(
 def stream(context: Any, line: Any, size: Any, out: Any, at: Any) -> Any:
     """Copy the first ``size`` values of ``line`` to ``out`` from ``at`` on, past the cache.
 
-    What is written is far larger than the cache and not read again by this thread; so its lines need not be fetched first.
-    The address must be a multiple of 16, and ``size`` one of 4, and ``out`` float32; else nothing is written.
+    The output is far larger than the cache, and this thread does not read it again, so its cache lines need not be loaded first.
+    The address must be a multiple of 16, ``size`` a multiple of 4, and ``out`` float32. Otherwise nothing is written.
 
     Parameters
     ----------
@@ -160,11 +160,11 @@ def stream(context: Any, line: Any, size: Any, out: Any, at: Any) -> Any:
     Returns
     -------
     bool
-        Whether it was written.
+        Whether the values were written.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        """Write the loop, where the processor has such an instruction."""
+        """Write the loop, if the processor has the instruction."""
         if out.dtype != types.float32:
             return context.get_constant(types.boolean, False)
         e = _Emitter(context, builder, signature, arguments)

@@ -1,4 +1,4 @@
-"""Loading compiled code beside other work, so that nobody waits for what can be had meanwhile; loads no compiler itself."""
+"""Loading of compiled code in the background. This module does not load the compiler itself."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _log = logging.getLogger("bitesize")
 _lock = threading.Lock()
 _begun: set[str] = set()
 _done: set[str] = set()
-# Names a piece of compiled code; and runs it once on nothing, which loads or compiles it.
+# Name of a piece of compiled code, and a function that runs it once without data, which loads or compiles it.
 Job = tuple[str, Callable[[], None]]
 
 
 class _Announcement:
-    """Says once a process that kernels are about to be compiled, if none ever were on this machine."""
+    """Announces once per process that kernels will be compiled, if this is the first time on this machine."""
 
     def __init__(self) -> None:
         self.say: Callable[[], None] = lambda: _log.info("compiling kernels for this machine: once, a few seconds")
         self._due = True
 
     def make(self) -> None:
-        """Say it, if it is due."""
+        """Make the announcement, if it is due."""
         with _lock:
             due, self._due = self._due, False
         if due and not compiled_before():
@@ -39,34 +39,34 @@ _announcement = _Announcement()
 
 
 def announce_compiling(say: Callable[[], None]) -> None:
-    """Choose who is told that kernels are about to be compiled for the first time on this machine; by default the log."""
+    """Set the function that announces the first compilation of kernels on this machine; by default the log."""
     _announcement.say = say
 
 
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
-    """Within the block, code may be compiled; it is said if that is the first time on this machine."""
+    """Announce the first compilation on this machine, for a block that may compile code."""
     _announcement.make()
     yield
-    with contextlib.suppress(OSError):  # no folder can be written: then it is said, and done, each time
+    with contextlib.suppress(OSError):  # if no folder can be written, the code is compiled, and announced, each time
         note_compiled()
 
 
 def warm(jobs: Iterable[Job]) -> None:
-    """Begin to load compiled code in a thread of its own, each piece once a process.
+    """Start to load compiled code in a separate thread, each piece once per process.
 
-    The thread is no daemon: a process that ends while the compiler runs would crash in it.
+    The thread is not a daemon, because a process that ends while the compiler runs would crash.
     """
     with _lock:
         fresh = [job for job in jobs if job[0] not in _begun]
         _begun.update(name for name, _ in fresh)
     if fresh:
-        _announcement.make()  # here, not in the thread: before anything is printed of what is loaded
+        _announcement.make()  # here, not in the thread, so that it precedes all other output
         threading.Thread(target=_run, args=(fresh,), name="bitesize-compile").start()
 
 
 def is_warm(name: str) -> bool:
-    """Tell whether a piece of compiled code has been loaded."""
+    """Return whether a piece of compiled code has been loaded."""
     return name in _done
 
 
@@ -76,15 +76,15 @@ def _run(jobs: list[Job]) -> None:
             for name, job in jobs:
                 job()
                 _done.add(name)
-    except Exception:  # noqa: BLE001 - whoever needs it compiles it then, and gets the error
+    except Exception:  # noqa: BLE001 - the first use compiles it again, and raises the error
         _log.debug("compiled code could not be loaded ahead", exc_info=True)
 
 
 def readers() -> Job:
-    """Load what reads files without the GIL."""
+    """Return the job that loads the functions that read files without the GIL."""
 
     def job() -> None:
-        """Call each with nothing to read."""
+        """Call each function with nothing to read."""
         libc = import_module("bitesize.kernels.libc")
         none, flags = np.empty(0, np.int64), np.empty(0, np.bool_)
         nothing = np.frombuffer(b"", np.uint8)

@@ -1,7 +1,7 @@
-"""Pixels along slanted lines: rotation and shear, and nearest pixels for masks.
+"""Affine maps of images: rotation and shear, and nearest pixels for masks.
 
-Each output pixel is the mean of a small grid of points, as many as the image shrinks by, each interpolated between its
-neighbors. The image counts as surrounded by the fill color.
+Each output pixel is the mean of a small grid of points, whose number is the factor by which the image shrinks. Each point is
+interpolated between its neighbors. The fill color surrounds the image.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _add_point(lines: Any, channels: int, u: float, v: float, kind: int, weight:
     """Add the image's color at the point (u, v), times ``weight``, to ``line`` at ``at``."""
     height, width = lines.shape[0], lines.shape[1] // channels
     left, top = math.floor(u - 0.5), math.floor(v - 0.5)
-    if kind == 0 and 0 <= left < width - 1 and 0 <= top < height - 1:  # the usual case: all four neighbors are there
+    if kind == 0 and 0 <= left < width - 1 and 0 <= top < height - 1:  # the usual case: all four neighbors are in the image
         x, y = np.float32(u - 0.5 - left), np.float32(v - 0.5 - top)
         above, below = lines[top], lines[top + 1]
         w00, w01 = (np.float32(1) - x) * (np.float32(1) - y) * weight, x * (np.float32(1) - y) * weight
@@ -54,7 +54,7 @@ def warp(
     source: Any, affine: Any, kind: int, points: Any, fill: Any, color: Any, alpha: float, limits: Any, code: int,
     scratch: Any, out: Any, place: Any
 ) -> None:  # fmt: skip
-    """Draw ``source`` as seen through an affine map, apply the color matrix, and store.
+    """Render ``source`` through an affine map, apply the color matrix, and store.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def warp(
     kind
         `BILINEAR`, `BICUBIC` or `NEAREST`.
     points
-        Two integers: points an output pixel, along its x and its y.
+        Two integers: points per output pixel, along x and y.
     fill
         Four floats: the color around the image.
     color, alpha
@@ -108,7 +108,7 @@ def warp_reference(
     fill: NDArray[np.float32],
     out: NDArray[Any],
 ) -> None:
-    """Do what `warp` does with plain NumPy in float64, without colors, for any float ``out``."""
+    """Reference of `warp` in NumPy, in float64, without colors, for any float ``out``."""
     height, width = source.shape[:2]
     a, b, c, d, e, f = affine
     out[...] = 0.0
