@@ -70,7 +70,7 @@ def test_every_file_has_a_line_in_order(trained, given, tmp_path):
     assert names(lines) == ["1.png", "2.png", "3.jpg", "4.HEIC", "5.docx", "6.npy", "10.png"]
     assert [line["predicted"] for line in lines] == [CLASSES[1], CLASSES[0], "", "", "", CLASSES[1], CLASSES[0]]
     for line, says in zip(
-        lines[2:5], ("not an image", "HEIC, which is not decoded", "neither an image nor a .npy"), strict=True
+        lines[2:5], ("not an image", "HEIC, which is not supported", "neither an image nor a .npy"), strict=True
     ):
         assert says in line["error"]
         assert line[f"p_{CLASSES[0]}"] == ""
@@ -79,7 +79,7 @@ def test_every_file_has_a_line_in_order(trained, given, tmp_path):
     assert "3 rows have none, and the column error says why" in done.stdout
     assert f"{CLASSES[0]} 2, {CLASSES[1]} 2" in done.stdout
     assert "4.HEIC: the file is HEIC" in done.stdout
-    assert "left out  1 hidden or left behind by the system" in done.stdout
+    assert "left out  1 hidden files or files of the operating system" in done.stdout
     assert "images are resized to 16 x 16" in done.stdout
 
 
