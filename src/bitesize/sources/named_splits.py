@@ -81,7 +81,7 @@ def in_splits(lengths: Mapping[str, int | None]) -> dict[str, dict[str, str]]:
 def arrays_of_split(
     arrays: Mapping[str, T], lengths: Mapping[str, int | None], asked: OpenOptions, where: str
 ) -> tuple[dict[str, T], OpenOptions, dict[str, int]]:
-    """Take the arrays of the split that is asked for, under the names of their fields; all of them where there are no splits.
+    """Take the arrays of the split that is asked for, under the names of their fields; all of them where there are not splits.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def arrays_of_split(
     NotFound
         If there is no such split.
     BadSetting
-        If there are no splits, and one is asked for.
+        If there are not splits, and one is asked for.
     """
     if asked.split is None and asked.fields is not None:  # by the names that they have
         return dict(arrays), asked, {}
@@ -115,5 +115,5 @@ def arrays_of_split(
     here = {there: name for name, there in fields.items()}
     labels = here.get(asked.labels, asked.labels) if isinstance(asked.labels, str) else asked.labels
     taken = {there for of in found.values() for there in of.values()}
-    left_out = {f"{name}: in no split by its name": 1 for name in arrays if name not in taken}
+    left_out = {f"{name}: its name is not that of a split": 1 for name in arrays if name not in taken}
     return {name: arrays[there] for name, there in fields.items()}, replace(asked, labels=labels, split=None), left_out

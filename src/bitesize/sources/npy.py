@@ -1,4 +1,4 @@
-"""Folders and lists of `.npy` files: one array a file, one file a row, straight into the batch."""
+"""Folders and lists of `.npy` files: one array per file, one file per row, straight into the batch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NpyFiles(FileSource):
     names
         The files. The first that can be read tells shape and dtype.
     labels
-        One label a file, shape (n, ...), or None.
+        One label per file, shape (n, ...), or None.
     classes
         Names of the classes.
     left_out
@@ -87,7 +87,7 @@ class NpyFiles(FileSource):
         return Located(paths, each, np.full(len(paths), self._header.offset, np.int64), self._start)
 
     def _read_alike(self, paths: list[bytes], start: bytearray, out: NDArray[Any]) -> Iterable[int]:
-        """Read files that are as the first, in one call; give those that are not, and must be looked at."""
+        """Read files that are as the first, in one call; give those that are not, and must be checked."""
         libc, known = compiled(), self._header
         if libc is None or not self._plain or not known.nbytes:
             return range(len(paths))
@@ -141,12 +141,12 @@ class NpyFiles(FileSource):
 def _ways(header: Header, first: Field) -> str:
     """Return what can be done where two files differ."""
     equal = (
-        "make them equal (crop or pad, then np.save): image files (PNG, JPEG) may differ in size before bs.Resize, and arrays may not; "
-        "bs.Map, too, runs on rows that have one shape already"
+        "make them equal (crop or pad, then np.save): only image files (PNG, JPEG) may differ in size before bs.Resize, arrays may not; "
+        "bs.Map, too, needs rows of one shape"
     )
     if header.shape[1:] == first.shape[1:] and header.shape and header.dtype.newbyteorder("=") == first.dtype:
-        return f"where each file holds many rows, pass file_is_row=False, which joins them; where each is one row, {equal}"
-    return f"every file is a row, and rows must have the same shape and dtype: {equal}"
+        return f"if each file holds many rows, pass file_is_row=False, which joins them; if each is one row, {equal}"
+    return f"every file is one row, and rows must have the same shape and dtype: {equal}"
 
 
 def _begin_of(fd: int, path: bytes) -> tuple[Header, bytes]:

@@ -55,7 +55,7 @@ class Member(Column):
         )
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where rows are stored, if they are not compressed."""
+        """Return where rows are stored, if they are not compressed."""
         if self._stretch is None:
             return None
         path = [self._stretch.path]
@@ -63,7 +63,7 @@ class Member(Column):
         return Located(path, np.zeros(len(rows), np.int64), offsets, joined=joined(path))
 
     def check_unchanged(self) -> None:
-        """Look at the archive."""
+        """Check the archive."""
         self._node.check_unchanged()
 
     @property
@@ -90,7 +90,7 @@ class NpzArrays(ColumnSource):
 
     @classmethod
     def takes(cls, what: Any) -> bool:
-        """Tell whether this is one archive."""
+        """Return whether this is one archive."""
         return isinstance(what, str) and what.lower().endswith(".npz") and os.path.isfile(what)
 
     @classmethod
@@ -109,7 +109,7 @@ class NpzArrays(ColumnSource):
             if isinstance(node, HoldsObjects):
                 columns[name] = UnsupportedColumn(OBJECTS.format(name))
             elif node.hindrance:
-                columns[name] = UnsupportedColumn(f"stored so that {node.hindrance}: save it again, in C order")
+                columns[name] = UnsupportedColumn(f"an array whose {node.hindrance}: save it again in C order")
             else:
                 columns[name] = Member(node)
         if member:
@@ -137,7 +137,7 @@ class NpzFiles(FileSource):
     names
         The archives. The first that can be read tells what a row is.
     labels
-        One label a file, shape (n, ...), or None.
+        One label per file, shape (n, ...), or None.
     classes
         Names of the classes.
     left_out
@@ -169,10 +169,10 @@ class NpzFiles(FileSource):
             if there not in first:
                 raise BadSetting(f"{names.show(self._first)} has no {there!r}: it has {', '.join(found)}")
         if not first:
-            raise BadFile(f"{names.show(self._first)} holds no arrays of numbers: it has {', '.join(found) or 'nothing'}")
+            raise BadFile(f"{names.show(self._first)} contains no arrays of numbers: it has {', '.join(found) or 'nothing'}")
         if labels is not None and "y" in self._members:
             raise BadSetting(
-                f"{names.show(self._first)} has an array y, and its folder is a label: take the others with fields="
+                f"{names.show(self._first)} has an array y, but its folder is also a label: select other arrays with fields="
             )
         fields = {here: Field(first[there].shape, first[there].dtype) for here, there in self._members.items()}
         super().__init__(names, labels, classes, left_out, next(iter(fields.values())))
@@ -201,7 +201,7 @@ class NpzFiles(FileSource):
             if node is None or Field(node.shape, node.dtype) != known:
                 seen = "none" if node is None else Field(node.shape, node.dtype)
                 raise BadFile(
-                    f"the array {there!r} of {self._names.show(row)} is {seen}, but of {self._names.show(self._first)} {known}"
+                    f"the array {there!r} of {self._names.show(row)} is {seen}, but {known} in {self._names.show(self._first)}"
                 )
             node.read(whole(node.shape), into[here][i, ...])  # a view of single numbers, too
 

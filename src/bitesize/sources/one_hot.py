@@ -1,4 +1,4 @@
-"""Class labels as one number a class: 1 for the class of the row, 0 for all others."""
+"""Class labels as one number per class: 1 for the class of the row, 0 for all others."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class OneHot(SourceWrapper):
         field = None if name is None else base.spec.get(name)
         if labels is None or name is None or not isinstance(field, Field) or field.shape:
             there = "no labels" if field is None else f"{name}: {field}"
-            raise BadSetting(f"one_hot needs class labels, one whole number a row: the source has {there}")
+            raise BadSetting(f"one_hot needs class labels, one whole number per row: the source has {there}")
         if int(labels.min()) < 0:
-            raise BadSetting(f"one_hot needs classes that are numbered from 0 on: the least label is {labels.min()}")
+            raise BadSetting(f"one_hot needs classes that are numbered from 0: the smallest label is {labels.min()}")
         count = base.class_count
         assert count is not None
         self._name, self._count = name, count

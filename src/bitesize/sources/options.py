@@ -21,7 +21,7 @@ class OpenOptions:
     Attributes
     ----------
     labels
-        As given: one label a row, or the name of a field; None where the source is to find out.
+        As given: one label per row, or the name of a field; None where the source is to find out.
     fields
         Names of fields to take, or ``{name here: name in the data}``; None for all.
     mode, orient
@@ -29,9 +29,9 @@ class OpenOptions:
     split
         Which part of the rows to take, for data that tells the part of each row.
     weights
-        Name of the column with one sample weight a row; None where the source is to look for one.
+        Name of the column with one sample weight per row; None where the source is to look for one.
     tag_delimiter
-        What separates several labels in one cell of text, such as ``" "`` or ``"|"``; None for one label a row.
+        What separates several labels in one cell of text, such as ``" "`` or ``"|"``; None for one label per row.
     file_is_row
         Whether each file is one row, for kinds of files that may hold one row or many; None where the source is to find out.
     """
@@ -54,7 +54,7 @@ class Files(NamedTuple):
     names : Names
         The files.
     labels : ndarray or None
-        One label a file, shape (n, ...).
+        One label per file, shape (n, ...).
     classes : tuple of str or None
         Names of the classes, where labels are their numbers.
     classes_of : Mapping of str to (tuple of str)

@@ -28,10 +28,10 @@ _WAYS = {
     "dask": "save it with da.to_zarr(x, folder), or da.to_npy_stack(folder, x), and open the folder",
     "dask frame": "save it with frame.to_parquet(folder), and open the folder",
     "xarray Dataset": "open one of its variables, dataset[name]; or save it with dataset.to_zarr(folder), and open the folder",
-    "xarray": "save it with x.to_zarr(folder), and open the folder; or pass x.to_numpy() where it fits in memory",
+    "xarray": "save it with x.to_zarr(folder), and open the folder; or pass x.to_numpy() if it fits in memory",
     "h5py": "pass the dataset itself",
 }
-_WAY = "save it in blocks, to .npy, HDF5 or Zarr, and open that; or pass np.asarray(x) where it fits in memory"
+_WAY = "save it in blocks, to .npy, HDF5 or Zarr, and open that; or pass np.asarray(x) if it fits in memory"
 
 
 class OtherArrays(Source):
@@ -41,7 +41,7 @@ class OtherArrays(Source):
 
     def __new__(cls, *_: Any) -> OtherArrays:
         """Refuse: `opened` returns `Arrays`."""
-        raise TypeError("OtherArrays.opened makes sources")
+        raise TypeError("use OtherArrays.opened to make a source")
 
     @classmethod
     def takes(cls, what: Any) -> bool:
@@ -61,12 +61,12 @@ class OtherArrays(Source):
         """
         if isinstance(what, list | tuple):
             raise BadSetting(
-                f"a list of {_title(what[0])}, which would be read whole into memory: open each, and join them with bs.chain([bs.open(a), "
+                f"a list of {_title(what[0])}, which would be loaded whole into memory: open each, and join them with bs.chain([bs.open(a), "
                 "bs.open(b)])"
             )
         if asked.fields is not None or asked.labels is not None:
             raise BadSetting(
-                f"{_title(what)} has no names of its own, such as {asked.fields or asked.labels!r}: its only field is x"
+                f"{_title(what)} has no named fields such as {asked.fields or asked.labels!r}: its only field is x"
             )
         return Arrays(_in_memory(what))
 
@@ -127,13 +127,13 @@ def _in_memory(what: Any) -> NDArray[Any]:
     if package in _WAYS:
         is_frame = package == "dask" and not hasattr(type(what), "rechunk")
         way = _WAYS["dask frame"] if is_frame else _WAYS.get(f"{package} {type(what).__name__}", _WAYS[package])
-        raise BadSetting(f"{_title(what)} would be read whole into memory: {way}")
+        raise BadSetting(f"{_title(what)} would be loaded whole into memory: {way}")
     if hasattr(what, "__dlpack_device__"):
         return _shared(what)
     try:
         return np.asarray(what, copy=False)
     except Exception as error:  # whatever another library raises where it cannot do without a copy
-        raise BadSetting(f"{_title(what)} would be read whole into memory: {_WAY}") from error
+        raise BadSetting(f"{_title(what)} would be loaded whole into memory: {_WAY}") from error
 
 
 def _shared(what: Any) -> NDArray[Any]:
@@ -144,8 +144,8 @@ def _shared(what: Any) -> NDArray[Any]:
             return np.from_dlpack(what.detach() if hasattr(type(what), "detach") else what)
     except Exception as error:  # whatever another library raises for types that it, or NumPy, does not have
         raise BadSetting(
-            f"{_title(what)} of {getattr(what, 'dtype', 'an unknown type')} cannot be looked at as a NumPy array: {error}; convert it first"
+            f"{_title(what)} of {getattr(what, 'dtype', 'an unknown type')} cannot be viewed as a NumPy array: {error}; convert it first"
         ) from error
     raise BadSetting(
-        f"{_title(what)} in the memory of another device ({getattr(what, 'device', device)}): pass it from the CPU"
+        f"{_title(what)} is in the memory of another device ({getattr(what, 'device', device)}): move it to the CPU first"
     )

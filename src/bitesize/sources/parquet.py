@@ -22,11 +22,11 @@ from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
 from bitesize.sources.parquet_first import first_row
 
-# Bytes of a value of a type; others are as long as they are.
+# Bytes of a value of a type; others are as long unchanged.
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 # Where entries of a dictionary could become more than a column is to take, this part of that is read at a time.
 _SHARE = 4
-_ENTRIES = 1 << 18  # of a dictionary that are looked at: those that programs write have fewer
+_ENTRIES = 1 << 18  # of a dictionary that are checked: those that programs write have fewer
 # Bytes that what is known of a column of a row group takes, about.
 _CHUNK = 400
 # Bytes of a column that are read at a time.
@@ -36,7 +36,7 @@ _PASSING = 12
 
 
 class Parquet(ArrowSource):
-    """Parquet files of the same columns, one behind the other."""
+    """Parquet files of the same columns, one after another."""
 
     title = "Parquet files"
     suffixes = (".parquet", ".pq")
@@ -47,7 +47,7 @@ class Parquet(ArrowSource):
         self._groups: list[tuple[str, int, RowGroup]] = []
         self._needed: list[str] | None = None
         self._kinds: Any = None  # names and types of the columns
-        self._reader: Any = None  # Arrow's, of the first rows, while columns are looked at
+        self._reader: Any = None  # Arrow's, of the first rows, while columns are checked
         parts: list[Part] = []
         known = None
         self._nulls: dict[str, int | None] = {}  # rows without a value of each column, None where the file does not say so
@@ -58,8 +58,8 @@ class Parquet(ArrowSource):
             with found:
                 columns = _columns_of(found, path)
                 if known is not None and columns != known:
-                    told = [", ".join(f"{name} ({kind})" for name, kind in each) for each in (columns, known)]
-                    raise BadFile(f"{path} has the columns {told[0]}, and {paths[0]} {told[1]}")
+                    listed = [", ".join(f"{name} ({kind})" for name, kind in each) for each in (columns, known)]
+                    raise BadFile(f"{path} has the columns {listed[0]}, and {paths[0]} {listed[1]}")
                 known, self._kinds = columns, found.schema_arrow if self._kinds is None else self._kinds
                 _count_nulls(found, self._nulls, path)
                 rows_of.append((path, 0))
@@ -137,7 +137,7 @@ class Parquet(ArrowSource):
             ) from error
 
     def check_unchanged(self) -> None:
-        """Look at all files."""
+        """Check all files."""
         for path, state in self._states.items():
             state.check(os.fsencode(path))
 
@@ -162,7 +162,7 @@ class Parquet(ArrowSource):
         return rows
 
     def _read_in_batches(self, found: Any, number: int, rows: int, columns: list[str] | None) -> Any:
-        """Read so many rows at a time, and stop where they become more than the metadata tells."""
+        """Read this many rows at a time, and stop where they become more than the metadata tells."""
         import pyarrow as pa
 
         path, group, _ = self._groups[number]
@@ -173,7 +173,7 @@ class Parquet(ArrowSource):
             nbytes += batch.nbytes
             if nbytes > self._parts[number].nbytes:
                 raise BadFile(
-                    f"row group {group} of {path} becomes more than the {self._parts[number].nbytes:,} bytes that its metadata tells"
+                    f"row group {group} of {path} decompresses to more than the {self._parts[number].nbytes:,} bytes that its metadata declares"
                 )
         return pa.Table.from_batches(batches)
 
@@ -216,7 +216,7 @@ def _open(path: str) -> Any:
 
 
 def _columns_of(found: Any, path: str) -> list[tuple[str, str]]:
-    """Give names and types of the columns."""
+    """Return names and types of the columns."""
     import pyarrow as pa
 
     try:
@@ -224,7 +224,7 @@ def _columns_of(found: Any, path: str) -> list[tuple[str, str]]:
         types = [(field.name, getattr(field.type, "value_type", field.type)
                   if pa.types.is_dictionary(field.type) else field.type) for field in found.schema_arrow]  # fmt: skip
         return [(name, str(kind).replace("large_", "")) for name, kind in types]
-    except Exception as error:  # names that are no text, types that Arrow does not have
+    except Exception as error:  # names that are not text, types that Arrow does not have
         raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
 
 
@@ -237,11 +237,11 @@ def _count_nulls(found: Any, counts: dict[str, int | None], path: str) -> None:
             for number in range(metadata.num_columns):
                 chunk = row_group.column(number)
                 known = counts.setdefault(chunk.path_in_schema, 0)
-                told = chunk.statistics if chunk.is_stats_set else None
+                listed = chunk.statistics if chunk.is_stats_set else None
                 counts[chunk.path_in_schema] = (
-                    None if told is None or not told.has_null_count or known is None else known + told.null_count
+                    None if listed is None or not listed.has_null_count or known is None else known + listed.null_count
                 )
-    except (ValueError, OSError) as error:  # names that are no text, and what else Arrow finds damaged
+    except (ValueError, OSError) as error:  # names that are not text, and what else Arrow finds damaged
         raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
 
 
@@ -279,8 +279,8 @@ def _check_pages(chunk: Chunk, most: int, fd: int, path: bytes) -> int:
         nbytes, values = nbytes + page.nbytes, values + page.values
         if nbytes > chunk.nbytes or values > chunk.values:
             raise BadFile(
-                f"{show(path)}: the pages of the column {chunk.name!r} become more than the {chunk.nbytes:,} bytes and "
-                f"{chunk.values:,} values that the metadata tells"
+                f"{show(path)}: the pages of the column {chunk.name!r} decompress to more than the {chunk.nbytes:,} bytes and "
+                f"{chunk.values:,} values that the metadata declares"
             )
         if page.dictionary and chunk.type not in _WIDTHS:
             dictionary = page
@@ -292,7 +292,7 @@ def _check_pages(chunk: Chunk, most: int, fd: int, path: bytes) -> int:
 
 
 def _longest_entry(fd: int, page: Page, chunk: Chunk, path: bytes) -> int:
-    """Tell the bytes of the longest entry of a dictionary, or what it cannot have more than."""
+    """Return the bytes of the longest entry of a dictionary, or what it cannot have more than."""
     if chunk.type != "BYTE_ARRAY":  # of one size each
         return page.nbytes
     import pyarrow as pa

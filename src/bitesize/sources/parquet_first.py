@@ -77,8 +77,8 @@ def _first_pages(chunk: Chunk, fd: int, path: bytes) -> list[Page]:
         found.append(page)
         if sum(each.nbytes for each in found) > chunk.nbytes or page.values > chunk.values:
             raise BadFile(
-                f"{show(path)}: the pages of the column {chunk.name!r} become more than the {chunk.nbytes:,} bytes and "
-                f"{chunk.values:,} values that the metadata says"
+                f"{show(path)}: the pages of the column {chunk.name!r} decompress to more than the {chunk.nbytes:,} bytes and "
+                f"{chunk.values:,} values that the metadata declares"
             )
         if page.values:
             break

@@ -71,7 +71,7 @@ def _shares(fractions: Sequence[Any]) -> list[float]:
         raise BadSetting(f"split takes fractions one by one: split({inside})")
     for fraction in fractions:
         if not (isinstance(fraction, Real) and 0 < float(fraction) < 1):
-            raise BadSetting(f"each fraction must lie between 0 and 1, such as 0.9, not {fraction!r}")
+            raise BadSetting(f"each fraction must be between 0 and 1, such as 0.9, not {fraction!r}")
     if len(fractions) == 1:
         return [fractions[0], 1 - fractions[0]]
     rest = 1 - sum(map(float, fractions))
@@ -81,7 +81,7 @@ def _shares(fractions: Sequence[Any]) -> list[float]:
     if rest < 0:
         raise BadSetting(f"the fractions {given} sum to {1 - rest:g}, which is more than 1")
     raise BadSetting(
-        f"the fractions {given} sum to {1 - rest:g}, and would leave rows out: add a part, split({given}, {rest:g}), and use those you need"
+        f"the fractions {given} sum to {1 - rest:g}, which would drop rows: add a part, split({given}, {rest:g}), and use the parts you need"
     )
 
 
@@ -202,7 +202,7 @@ def _refuse_empty(part_of: NDArray[np.int64], shares: Sequence[float], groups: N
     _, sizes = np.unique(groups, return_counts=True)
     if len(sizes) < len(shares):
         raise BadSetting(
-            f"the rows are of {len(sizes)} {'group' if len(sizes) == 1 else 'groups'}, too few for {len(shares)} parts"
+            f"the rows belong to {len(sizes)} {'group' if len(sizes) == 1 else 'groups'}, too few for {len(shares)} parts"
         )
     raise BadSetting(
         f"{len(sizes)} groups cannot be split {wanted}: one part would be empty. The largest group has {sizes.max() / len(part_of):.2g} of "

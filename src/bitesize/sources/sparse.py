@@ -49,7 +49,9 @@ class SparseRows(Source):
     """
 
     title = "sparse matrices of SciPy"
-    choices = (Choice("x: rows of a sparse matrix, made dense batch by batch; the matrix stays in memory as it is", ""),)
+    choices = (
+        Choice("x: rows of a sparse matrix, converted to dense batch by batch; the matrix stays sparse in memory", ""),
+    )
 
     def __init__(
         self, data: NDArray[Any], columns: NDArray[Any], starts: NDArray[Any], width: int, where: str = "a sparse matrix"
@@ -57,10 +59,10 @@ class SparseRows(Source):
         whole_numbers = columns.dtype.kind in "iu" and starts.dtype.kind in "iu"
         if not whole_numbers or data.ndim != 1 or data.shape != columns.shape or starts.ndim != 1 or len(starts) < 2:
             raise BadFile(
-                f"{where} has no rows, or its arrays are no compressed rows: data {data.shape}, indices {columns.shape}"
+                f"{where} has no rows, or its arrays are not compressed rows: data {data.shape}, indices {columns.shape}"
             )
         if starts[0] != 0 or starts[-1] != len(data) or (np.diff(starts.astype(np.int64, copy=False)) < 0).any():
-            raise BadFile(f"{where} is damaged: its rows do not begin one after another within its {len(data):,} values")
+            raise BadFile(f"{where} is damaged: its row offsets are not increasing within its {len(data):,} values")
         if len(columns) and (columns.min() < 0 or columns.max() >= width):
             raise BadFile(f"{where} is damaged: it has values outside of its {width:,} columns")
         self._data, self._column_of, self._starts, self._where = data, columns, starts, where
@@ -110,11 +112,11 @@ class SparseRows(Source):
         need, room = sum(int(np.prod(node.shape)) * node.dtype.itemsize for node in arrays), available().room
         if need > room // 2:
             raise DoesNotFit(
-                f"{path} is a sparse matrix of {format_size(need)}, which is held in memory, and half of what is free is {format_size(room // 2)}"
+                f"{path} is a sparse matrix of {format_size(need)}, which is held in memory, but half of the free memory is {format_size(room // 2)}"
             )
         data, columns, starts, shape = (_values(node) for node in arrays)
         if shape.shape != (2,) or shape.dtype.kind not in "iu" or len(starts) != int(shape[0]) + 1:
-            raise BadFile(f"{path} is damaged: its shape is {shape.tolist()}, and it has {len(starts) - 1:,} rows")
+            raise BadFile(f"{path} is damaged: its shape is {shape.tolist()}, but it has {len(starts) - 1:,} rows")
         return cls(data, columns, starts, int(shape[1]), path)
 
     @classmethod
@@ -127,13 +129,13 @@ class SparseRows(Source):
         """Take the arrays of a matrix; one of another format is converted, which takes memory for another."""
         _refuse_names(asked, f"a sparse matrix {what.shape}")
         if len(what.shape) != 2:
-            raise BadSetting(f"a sparse array of shape {what.shape} has no rows: one of two axes is needed")
+            raise BadSetting(f"a sparse array of shape {what.shape} has no rows: two axes are needed")
         rows = what.tocsr()
         return cls(rows.data, rows.indices, rows.indptr, rows.shape[1])
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
-        """Make a matrix with a few values a row."""
+        """Make a matrix with a few values per row."""
         random = np.random.default_rng(0)
         columns = np.sort(random.integers(0, 9, (rows, 3))).ravel()
         return cls(random.random(3 * rows), columns, np.arange(0, 3 * rows + 1, 3), 9)
@@ -148,12 +150,12 @@ def is_sparse(names: Iterable[str]) -> bool:
 def _refuse_names(asked: OpenOptions, where: str) -> None:
     if asked.fields is not None or asked.labels is not None or asked.split is not None:
         given = asked.fields or asked.labels or asked.split
-        raise BadSetting(f"{where} has no names of its own, such as {given!r}: its only field is x")
+        raise BadSetting(f"{where} has no named fields such as {given!r}: its only field is x")
 
 
 def _node(found: Any, path: str) -> Any:
     if isinstance(found, HoldsObjects):
-        raise BadFile(f"{path} is damaged: it holds Python objects")
+        raise BadFile(f"{path} is damaged: it contains Python objects")
     return found
 
 

@@ -67,7 +67,7 @@ class InParts(BadSetting):
         super().__init__(self.told('split="{}"'))
 
     def told(self, setting: str) -> str:
-        """Say what there is, and how to choose: by a setting in which the name takes the place of ``{}``."""
+        """Return what there is, and how to choose: by a setting in which the name takes the place of ``{}``."""
         return f"{self.where} has splits ({', '.join(self.parts)}): choose one with {setting.format(self.parts[0])}"
 
     def __reduce__(self) -> tuple[type[InParts], tuple[str, tuple[str, ...]]]:
@@ -75,7 +75,7 @@ class InParts(BadSetting):
 
 
 def part_of(name: str) -> str | None:
-    """Tell which part a folder's name, or a file's name such as ``train-00000-of-00002.parquet``, stands for."""
+    """Return which part a folder's name, or a file's name such as ``train-00000-of-00002.parquet``, stands for."""
     word = re.split(r"[^a-z]", name.lower(), maxsplit=1)[0]
     return next((part for part, names in ALIASES.items() if word in names), None)
 
@@ -165,7 +165,7 @@ def rows_of_part(
         return None
     taken = np.array([part == split or part_of(part) == (part_of(split) or split) for part in parts])
     if not taken.any():
-        raise NotFound(f"{where} has no rows of the part {split!r}: it has {', '.join(ordered)}")
+        raise NotFound(f"{where} has no rows of the split {split!r}: it has {', '.join(ordered)}")
     return taken[numbers]
 
 
@@ -175,7 +175,7 @@ def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        ``"train"``, ``"val"`` and ``"test"``, as far as they are there, to their folders; empty where this is no such folder.
+        ``"train"``, ``"val"`` and ``"test"``, as far unchanged there, to their folders; empty where this is no such folder.
     """
     names = subfolders(folder)
     among = splits_among(names)
@@ -213,9 +213,7 @@ def choose(folder: str, split: str) -> str | None:
     wanted = part_of(split) or split
     fitting = [name for name, part in splits_among(names).items() if part == wanted]
     if len(fitting) > 1:
-        raise BadSetting(
-            f"{folder} has several folders of the split {split!r}: choose one by its name, split={fitting[0]!r}"
-        )
+        raise BadSetting(f"{folder} has several folders of the split {split!r}: choose one by name, split={fitting[0]!r}")
     if fitting:
         return os.path.join(folder, fitting[0])
     if len(names) < 2:
@@ -231,7 +229,7 @@ def choose_files(paths: Sequence[str], split: str | None, folder: str) -> list[s
     BadSetting
         If there are several parts and none is asked for.
     NotFound
-        If there are no files of the part.
+        If there are not files of the part.
     """
     parts = [part_of(os.path.basename(path)) for path in paths]
     if split is None:
@@ -241,7 +239,5 @@ def choose_files(paths: Sequence[str], split: str | None, folder: str) -> list[s
     wanted = part_of(split) or split
     chosen = [path for path, part in zip(paths, parts, strict=True) if part == wanted]
     if not chosen:
-        raise NotFound(
-            f"{folder} has no files of the part {split!r}: there are {', '.join(map(os.path.basename, paths[:5]))}"
-        )
+        raise NotFound(f"{folder} has no files of the split {split!r}: it has {', '.join(map(os.path.basename, paths[:5]))}")
     return chosen

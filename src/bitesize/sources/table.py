@@ -1,4 +1,4 @@
-"""Tables of paths: CSV files that name a file a row, with labels, targets and weights beside; and CSV files of numbers."""
+"""Tables of paths: CSV files that name per file a row, with labels, targets and weights beside; and CSV files of numbers."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class Table(WithFields):
         return tuple(dict.fromkeys((*self._names, *self.spec)))
 
     def column(self, name: str) -> NDArray[Any]:
-        """Read a column of the tables, also one that is no field, as text where it is no field of numbers."""
+        """Read a column of the tables, also one that is not a field, as text where it is not a field of numbers."""
         if name in self._arrays:
             return super().column(name)
         found = match(name, self._names)
         if found is None:
-            raise BadSetting(f"there is no column {name!r}: the data has {', '.join(self.column_names)}")
+            raise BadSetting(f"no column {name!r}: the columns are {', '.join(self.column_names)}")
         for table, state in zip(self._tables, self._states, strict=True):
             state.check(os.fsencode(table))
         cells = read_tables(self._tables).columns[found]
@@ -196,7 +196,7 @@ def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str |
     NotFound
         If the table or a file of it does not exist.
     BadFile
-        If it is no table, or has no such columns.
+        If it is not a table, or has no such columns.
     """
     name = os.fspath(table)
     if not os.path.isfile(name):
@@ -206,13 +206,12 @@ def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str |
     path = path_column(columns, name, roots)
     if path is None:
         raise BadFile(
-            f"{name} needs a column of paths, called path, file_name or image, of files below {root}, and has "
-            f"{', '.join(columns)}"
+            f"{name} needs a column of paths (path, file_name or image) of files below {root}, but has {', '.join(columns)}"
         )
     asked, choices = OpenOptions(tag_delimiter=tag_delimiter), [*read.choices]
     chosen = choose_columns(read, path, asked, name)
     if chosen.label not in chosen.columns:
-        raise BadFile(f"{name} needs a column of labels, called label or class, and has {', '.join(columns)}")
+        raise BadFile(f"{name} needs a column of labels (label or class), but has {', '.join(columns)}")
     found = find_files(columns[path], roots, name)
     values, classes = column_values(
         columns, chosen.columns[chosen.label], range(len(columns[path])), True, asked, name, choices
@@ -246,7 +245,7 @@ def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[i
     column = first_named(columns, COLUMNS)
     if column is None:
         if split is not None:
-            raise BadSetting(f"split={split!r}: {table} has no column that tells parts, called {', '.join(COLUMNS)}")
+            raise BadSetting(f"split={split!r}: {table} has no split column (one of {', '.join(COLUMNS)})")
         return range(len(next(iter(columns.values()))))
     parts, numbers = np.unique(columns[column], return_inverse=True)
     taken = rows_of_part(parts.tolist(), numbers, split, table)

@@ -45,7 +45,7 @@ class Tar(Source):
     Parameters
     ----------
     paths
-        Shards, one behind the other.
+        Shards, one after another.
     asked
         Which members are fields: ``{"x": "png", "depth": "depth.npy", "y": "json.label"}``, by what follows the first dot of their names,
         and of JSON by the name of a value.
@@ -78,7 +78,7 @@ class Tar(Source):
         taken = {there.partition(".")[0] if there.startswith("json.") else there for there in wanted.values()}
         self.left_out = {f"members .{kind}": 1 for kind in kinds if kind not in taken}
         if samples.passed_over:
-            self.left_out["links, devices and the like"] = samples.passed_over
+            self.left_out["links, devices and similar members"] = samples.passed_over
         for name, there in wanted.items():
             member, _, value = there.partition(".") if there.startswith("json.") else (there, "", "")
             places = self._found(samples, member)
@@ -155,7 +155,7 @@ class Tar(Source):
             return Encoded("image", asked.mode, asked.orient)
         if there.rpartition(".")[2] != "npy":
             raise BadSetting(
-                f"members .{there} of {self._where} can be no field: images, .npy, .cls and values of .json can"
+                f"members .{there} of {self._where} cannot be a field: only images, .npy, .cls and values of .json can"
             )
         header = parse_header(
             bytes(self._member(0, places, MAX_HEADER + 12)), int(places[1][0]), os.fsencode(self.describe(0))
@@ -181,7 +181,7 @@ class Tar(Source):
         raise_bad(failed)
 
     def check_unchanged(self) -> None:
-        """Look at the shards."""
+        """Check the shards."""
         for path, state in zip(self._paths, self._states, strict=True):
             state.check(path)
 
@@ -212,7 +212,7 @@ class Tar(Source):
             if Field(header.shape, header.dtype.newbyteorder("=")) != what or (header.fortran and len(header.shape) > 1):
                 order = " in Fortran order" if header.fortran else ""
                 raise BadFile(
-                    f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, and that of the first {what}"
+                    f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, but the first is {what}"
                 )
             out = into[name][i : i + 1].reshape(-1)
             read_into(fd, [out.view(np.uint8)], offset + header.offset, path)
@@ -220,7 +220,7 @@ class Tar(Source):
                 out.byteswap(inplace=True)
 
     def _member(self, row: int, places: tuple[NDArray[np.int64], NDArray[np.int64]], most: int | None = None) -> bytearray:
-        """Read a small member, or the begin of one."""
+        """Read a small member, or the start of one."""
         path = self._paths[self._shard[row]]
         size = int(places[1][row])
         data = bytearray(size if most is None else min(size, most))
@@ -288,7 +288,7 @@ class Tar(Source):
 
 
 def _wanted(kinds: Sequence[str], asked: OpenOptions, where: str) -> dict[str, str]:
-    """Give the member of each field: those asked for, or the first image or array as ``x`` and the class as ``y``."""
+    """Return the member of each field: those asked for, or the first image or array as ``x`` and the class as ``y``."""
     if asked.fields is not None:
         return wanted_fields(asked, kinds)
     images = [kind for kind in kinds if f".{kind.rpartition('.')[2]}" in SUFFIXES]

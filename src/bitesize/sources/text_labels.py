@@ -23,7 +23,7 @@ _FEW, _SHARE = 20, 0.1
 _MOST_GUESSED = 10_000
 _NAMED = 10
 _WHOLE = re.compile(r"[+-]?\d+")
-# Text of more digits is no number that somebody means.
+# Text of more digits is not a number that somebody means.
 _LONGEST = 20
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WRITTEN_LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
@@ -165,7 +165,9 @@ def check_room(need: int, what: str) -> None:
     """Raise `DoesNotFit` where something takes more than a quarter of the memory that is available."""
     room = available().room
     if need > room // 4:
-        raise DoesNotFit(f"{what} takes {format_size(need)}, and a quarter of what is available is {format_size(room // 4)}")
+        raise DoesNotFit(
+            f"{what} needs {format_size(need)}, but a quarter of the available memory is {format_size(room // 4)}"
+        )
 
 
 def check_text(cells: Sequence[str], what: str) -> list[Choice]:
@@ -179,7 +181,7 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
     """
     if all(cell.lower().endswith((*SUFFIXES, ".npy")) for cell in cells):
         raise BadSetting(
-            f"{what} are paths, such as {cells[0]!r}: masks are opened as a folder of files of the same names, "
+            f"{what} are paths, such as {cells[0]!r}: masks are opened as a folder of files with the same names, "
             "bs.open(images, labels=FOLDER)"
         )
     refuse_written_lists(cells, what)
@@ -203,9 +205,13 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
                 said = f"{example!r} is one class, though it looks like several tags"
                 return [Choice(said, f"tag_delimiter={json.dumps(delimiter)}")]
             raise BadSetting(
-                f"{what} looks like several tags a row, such as {example!r}: say tag_delimiter={delimiter!r} for a 0 or 1 for each "
-                'tag, or tag_delimiter="" where each text is one class'
-                + (", or write numbers with a point where this is a decimal comma" if delimiter == "," and numeric else "")
+                f"{what} looks like several tags per row, such as {example!r}: pass tag_delimiter={delimiter!r} for 0 or 1 for each "
+                'tag, or tag_delimiter="" if each text is one class'
+                + (
+                    ", or write numbers with a decimal point if this is a decimal comma"
+                    if delimiter == "," and numeric
+                    else ""
+                )
             )
     return []
 
@@ -217,8 +223,8 @@ def refuse_written_lists(cells: Sequence[str], what: str) -> None:
         example = max(given, key=len)
         raise BadSetting(
             f"{what} are lists written as text, such as {example[:80]!r}: pass labels=[ast.literal_eval(text) for text in column], "
-            'which makes a 0 or 1 for each tag; or write the tags with one separator, sun|beach, and say tag_delimiter="|"; '
-            'tag_delimiter="" takes each text for one class'
+            'which yields 0 or 1 for each tag; or write the tags with one separator, sun|beach, and pass tag_delimiter="|"; '
+            'tag_delimiter="" uses each text as one class'
         )
 
 
@@ -242,8 +248,8 @@ def unlabeled(count: int, where: str, name: str, first: Sequence[str]) -> BadFil
     have = "has" if count == 1 else "have"
     more = ", ..." if count > len(first) else ""
     return BadFile(
-        f"{counted(count, 'row')} of {where} {have} no {name!r}: {', '.join(first)}{more}. Fill the label in, or leave the "
-        f"{'row' if count == 1 else 'rows'} out of the data"
+        f"{counted(count, 'row')} of {where} {have} no {name!r}: {', '.join(first)}{more}. Fill in the label, or drop the "
+        f"{'row' if count == 1 else 'rows'} from the data"
     )
 
 
@@ -274,21 +280,21 @@ def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
             if whole
             else "numbers with decimals"
         )
-        chosen = Choice(f"{name}: {kind}, taken as targets", "labels=[one text a row]")
+        chosen = Choice(f"{name}: {kind}, used as targets", "labels=[one text per row]")
         return Labels(numbers[texts.numbers], None, (chosen,))
     twice = next((value for value in given if value.startswith("+") and value[1:] in given), None)
     if twice is not None:
-        raise BadSetting(f"{name!r} of {where} has {twice} and {twice[1:]}, one number in two forms: write it in one")
+        raise BadSetting(f"{name!r} of {where} has {twice} and {twice[1:]}, one number in two forms: use one form")
     if count <= max(_FEW, _SHARE * rows):
-        chosen = Choice(f"{name}: {count:,} different whole numbers, taken as classes", "labels=[one float a row]")
+        chosen = Choice(f"{name}: {count:,} different whole numbers, used as classes", "labels=[one float per row]")
         return _classes(texts, values, (chosen,))
     if any(int(value) != int(number) for value, number in zip(given, numbers.tolist(), strict=True)):
         raise BadSetting(
             f"{name!r} of {where} has {count:,} different whole numbers in {rows:,} rows, such as {given[0]}, too large for targets: "
-            "are they identifiers? Name another column, labels="
+            "are they identifiers? Choose another column with labels="
         )
     chosen = Choice(
-        f"{name}: {count:,} different whole numbers in {rows:,} rows, taken as numbers", "labels=[one text a row]"
+        f"{name}: {count:,} different whole numbers in {rows:,} rows, used as numbers", "labels=[one text per row]"
     )
     return Labels(numbers[texts.numbers], None, (chosen,))
 

@@ -80,7 +80,7 @@ def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = 
     """
     what = source.spec[source.primary]
     if isinstance(what, Field) and what.dtype.kind not in "biuf" and what.dtype.name != "bfloat16":
-        raise BadSetting(f"value_range needs numbers, and the field {source.primary!r} is {what}")
+        raise BadSetting(f"value_range needs numbers, but the field {source.primary!r} is {what}")
     minimum, maximum, integral, read, dtype = np.inf, -np.inf, True, 0, ""
     total, count = 0.0, 0
     for values in _sample(source, rows, as_budget(memory)):

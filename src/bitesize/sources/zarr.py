@@ -96,7 +96,7 @@ def _folder_of(handle: Any) -> str:
     root = getattr(store, "root", None)
     if type(store).__name__ != "LocalStore" or root is None:
         raise BadSetting(
-            f"a Zarr {kind} in a {type(store).__name__}: bitesize reads Zarr from folders. Save it in one, with zarr.save(folder, ...), "
-            "and pass the path of that; or pass array[:] where it fits in memory"
+            f"a Zarr {kind} in a {type(store).__name__}: bitesize reads Zarr from folders. Save it to a folder, with zarr.save(folder, ...), "
+            "and pass the path of the folder; or pass array[:] if it fits in memory"
         )
     return os.path.join(os.fspath(root), *str(handle.path).split("/"))

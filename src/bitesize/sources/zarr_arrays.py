@@ -40,7 +40,7 @@ class ZarrStore:
         self._pid = 0
 
     def array(self, name: str) -> Any:
-        """Give an array of it."""
+        """Return an array of it."""
         with self._lock:
             if self._pid != os.getpid():
                 self._root, self._pid = open_zarr(self.path), os.getpid()
@@ -94,13 +94,13 @@ def damaged(path: str, error: Exception) -> BadFile:
 
 
 class ZarrArray(Column):
-    """An array of a Zarr store that Zarr itself reads; what its chunks declare that they become is looked at first."""
+    """An array of a Zarr store that Zarr itself reads; what its chunks declare that they become is checked first."""
 
     def __init__(self, store: ZarrStore, name: str, stored: Any, codecs: Codecs) -> None:
         self._store, self._name, self._about = store, name, _About(store, name)
         self._compressor = codecs.compressor
         if stored.shape:
-            self.unbounded = f"its chunks are read by Zarr itself, whose memory is not bounded: {codecs.others}"
+            self.unbounded = f"its chunks are read by Zarr itself, whose memory use has no limit: {codecs.others}"
         self.shape, self.dtype = tuple(stored.shape), np.dtype(stored.dtype)
         self._chunks: tuple[int, ...] = tuple(map(int, stored.chunks)) or (1,)
         self._row_nbytes = math.prod(self.shape[1:]) * self.dtype.itemsize
@@ -209,7 +209,7 @@ class ChunkedArray(Chunked):
         return self._fill
 
     def _stored(self, fd: int, at: Coordinates, path: bytes, most: int) -> NDArray[np.uint8] | None:
-        """Read a chunk of at most so many bytes from its file; None where a shard does not have it."""
+        """Read a chunk of at most this many bytes from its file; None where a shard does not have it."""
         if self._shards is None:
             offset, size = 0, os.fstat(fd).st_size
         else:
@@ -219,7 +219,7 @@ class ChunkedArray(Chunked):
                 return None
             offset, size = found
         if size > most:
-            raise BadFile(f"{show(path)} has {size:,} bytes, where a chunk has {most:,} at most")
+            raise BadFile(f"{show(path)} has {size:,} bytes, but a chunk has at most {most:,}")
         data = self._buffer("stored", size, self._most)
         read_into(fd, [data], offset, path)
         return data

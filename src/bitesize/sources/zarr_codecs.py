@@ -38,7 +38,7 @@ def decompress(data: NDArray[np.uint8], codec: str | None, out: NDArray[np.uint8
     # A frame of Zstandard need not declare its size; numcodecs stops at the end of `out`.
     undeclared = codec == "zstd" and declared < 0 and start[:4] == _ZSTD
     if declared != len(out) and not undeclared:
-        says = "is damaged" if declared < 0 else f"says that it has {declared:,} bytes, and must have {len(out):,}"
+        says = "is damaged" if declared < 0 else f"declares {declared:,} bytes, but {len(out):,} are expected"
         raise BadFile(f"a chunk {says}")
     if codec is None:
         out[...] = data
@@ -61,8 +61,8 @@ def check_size(path: bytes, codec: str | None, most: int) -> None:
         read_into(fd, [start], 0, path)
         declared = DECLARED[codec](bytes(start), size) if codec in DECLARED else 0
         if max(size, declared) > most:
-            becomes = "has" if size > most else "says that it has"
-            raise BadFile(f"{show(path)} {becomes} {max(size, declared):,} bytes, where a chunk has {most:,} at most")
+            becomes = "has" if size > most else "declares"
+            raise BadFile(f"{show(path)} {becomes} {max(size, declared):,} bytes, but a chunk has at most {most:,}")
 
     with_file(path, look)
 
@@ -136,7 +136,7 @@ class Shards(NamedTuple):
         """
         size = os.fstat(fd).st_size
         if size < len(index):
-            raise BadFile(f"{show(path)} has {size:,} bytes, fewer than the index of its chunks")
+            raise BadFile(f"{show(path)} has {size:,} bytes, fewer than its chunk index")
         read_into(fd, [index], size - len(index) if self.at_end else 0, path)
         if self.checked:
             import numcodecs
@@ -144,7 +144,7 @@ class Shards(NamedTuple):
             try:
                 numcodecs.get_codec({"id": "crc32c"}).decode(index)
             except Exception as error:  # whatever it raises for another checksum
-                raise BadFile(f"{show(path)} is damaged: the index of its chunks has another checksum") from error
+                raise BadFile(f"{show(path)} is damaged: the checksum of its chunk index differs") from error
         place = int(np.ravel_multi_index([i % n for i, n in zip(at, self.chunks, strict=True)], self.chunks))
         offset, nbytes = (int(each) for each in index[16 * place : 16 * place + 16].view("<u8"))
         if offset == nbytes == _NOT_STORED:
@@ -163,7 +163,7 @@ class Codecs(NamedTuple):
     Attributes
     ----------
     compressor : str or None
-        The codec that is undone first, by its name in numcodecs; None where there is none.
+        The codec that is undone first, by its name in numcodecs; None if there is none.
     others : str
         Why Zarr itself must read them, such as ``"codecs transpose, bytes, zstd"``; empty where they are read here.
     shards : Shards or None

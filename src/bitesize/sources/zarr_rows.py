@@ -120,7 +120,7 @@ class ZarrGroups(ZarrFolders):
 
 
 def zarr_listing(folder: str) -> Listing | None:
-    """List the Zarr folders in a folder, or in its class folders; None where there are none, or other folders beside them.
+    """List the Zarr folders in a folder, or in its class folders; None if there are none, or other folders beside them.
 
     Parameters
     ----------
