@@ -43,7 +43,7 @@ class Chunk(NamedTuple):
     by_number : bool
         Whether its values may be indices of dictionary entries.
     longest : int
-        Bytes of the maximum, where that is told, else 0.
+        Bytes of the longest value, if known, else 0.
     """
 
     name: str

@@ -66,7 +66,7 @@ class ArrowColumn:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the column holds whole numbers."""
+        """Return whether the column holds whole numbers."""
         return isinstance(self.what, Field) and self.what.shape == () and self.what.dtype.kind in "iu"
 
     def _learn_binary(self, first: Callable[[], Any], asked: OpenOptions) -> None:

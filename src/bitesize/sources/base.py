@@ -291,7 +291,7 @@ class Source(Combining, ABC):
         return f"row {row}"
 
     def path(self, row: int) -> bytes | None:
-        """Return the path of the file of a row, or None if files hold many rows or there are not files."""
+        """Return the path of the file of a row, or None if files hold many rows or there are no files."""
         return None
 
     @abstractmethod

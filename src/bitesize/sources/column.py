@@ -53,7 +53,7 @@ class Column(ABC):
         return None
 
     def scratch(self, rows: int) -> int:
-        """Bytes that reading so many neighboring rows takes, besides ``out``."""
+        """Return the bytes for reading ``rows`` neighboring rows, in addition to ``out``."""
         return 0
 
     @property

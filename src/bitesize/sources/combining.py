@@ -31,7 +31,7 @@ class Combining:
         Raises
         ------
         BadSetting
-            If a row number is out of range, or there are not rows.
+            If a row number is out of range, or there are no rows.
         """
         from bitesize.sources.subset import subset_of
 

@@ -64,7 +64,7 @@ class Explanation:
     fields
         Fields of a row.
     classes
-        Rows of each class, by name; None where there are not classes.
+        Number of rows of each class, by name; None without classes.
     targets
         Description of labels that are not classes, or None.
     values

@@ -1,4 +1,4 @@
-"""What sources of one file per row have in common."""
+"""Base class of sources of one file per row."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class MapStyle(Source):
         self._describe_choices(asked, item, others)
 
     def _stack_numbers(self, asked: OpenOptions) -> None:
-        """Make one field of features of parts that are one number each, where there are not arrays."""
+        """Stack parts of one number each as features, if there are no arrays."""
         weight = asked.weights or (first_named(self._names, WEIGHTS) if asked.weights is None else None)
         kept = {self._label, match(weight, self._names) if weight else None}
         parts = {name: what for name, what in self.spec.items() if name not in kept and isinstance(what, Field)}

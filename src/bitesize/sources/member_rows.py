@@ -78,7 +78,7 @@ def layout_of(columns: Mapping[str, Column], asked: OpenOptions, where: str, cac
     BadSetting
         If a requested field does not exist or cannot be a field.
     BadFile
-        If there are not arrays of numbers.
+        If there are no arrays of numbers.
     """
     wanted = wanted_fields(asked, columns)
     label = label_of(wanted, asked)

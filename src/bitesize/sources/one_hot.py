@@ -1,4 +1,4 @@
-"""Class labels as one number per class: 1 for the class of the row, 0 for all others."""
+"""One-hot class labels: 1 for the class of the row, 0 for all others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class OneHot(SourceWrapper):
         self.spec = {**base.spec, name: Field((count,), np.dtype(np.float32))}
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows of the base, and spread their labels."""
+        """Read rows of the base, with one-hot labels."""
         try:
             self.base.read(rows, self._others(into))
         finally:
@@ -49,7 +49,7 @@ class OneHot(SourceWrapper):
         return self.base.locate(rows) if self.primary == self.base.primary else None
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read the other fields of rows of the base, and spread their labels."""
+        """Read the other fields of rows of the base, with one-hot labels."""
         self.base.read_other_fields(rows, self._others(into))
         self._spread(rows, into)
 

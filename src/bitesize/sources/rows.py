@@ -36,7 +36,7 @@ class Located(NamedTuple):
     joined : tuple of two ndarray or None
         ``paths`` as returned by `files.pread.joined`, if they never change.
     in_memory : bool
-        Whether ``offsets`` are addresses in memory, and there are not files.
+        Whether ``offsets`` are addresses in memory, and there are no files.
     """
 
     paths: list[bytes]

@@ -1,6 +1,6 @@
-"""The rules by which `bitesize.open` finds out what data is: in this order, the first that fits decides.
+"""The rules by which `bitesize.open` recognizes data: the first matching rule, in this order, applies.
 
-`table` makes the documentation's table of them.
+`table` returns them as the table in the documentation.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ Given = Literal["folder", "path", "list", "mapping", "object"]
 
 @dataclass(frozen=True)
 class Rule:
-    """One way in which data can be laid out.
+    """One layout of data.
 
     Parameters
     ----------
     given
-        What is opened: a folder, another path, a list, a mapping or an object.
+        Kind of input: a folder, another path, a list, a mapping or an object.
     name
-        Name of the layout, for people; `Source.layout` of what it opens.
+        Name of the layout; `Source.layout` of the opened source.
     looks_for
-        What must be there.
+        Description of the data that the rule matches.
     concludes
-        What that is taken for.
+        Description of the resulting source.
     otherwise
-        The setting that decides otherwise.
+        Setting that changes the result.
     open
-        Return the source, or None where the rule does not fit.
+        Function that returns the source, or None if the rule does not match.
     """
 
     given: Given
@@ -65,12 +65,12 @@ class Rule:
 
 
 def open_by_rules(given: Given, what: Any, options: OpenOptions) -> Source:
-    """Open data by the first rule that fits.
+    """Open data by the first matching rule.
 
     Raises
     ------
     BitesizeError
-        What the rule raises; `BadSetting` if none fits.
+        Errors of the rule; `BadSetting` if no rule matches.
     """
     for rule in RULES:
         if rule.given != given:

@@ -1,4 +1,4 @@
-"""Sparse matrices of SciPy: held in memory as compressed rows, and made dense row by row where they are asked for."""
+"""Sparse matrices of SciPy: stored in memory as compressed rows, and converted to dense rows on access."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.rows import Into
 from bitesize.spec import Field
 
-# Arrays of an archive that `scipy.sparse.save_npz` wrote, whatever its format.
+# Names of the arrays in any archive of `scipy.sparse.save_npz`.
 _MARKS = frozenset(("format", "shape", "data"))
 _WAY = 'scipy.sparse.save_npz("m.npz", m.tocsr())'
 
 
 class SparseRows(Source):
-    """A sparse matrix whose rows come out dense, as the field ``x`` of shape (columns,).
+    """A sparse matrix with dense rows as the field ``x`` of shape (columns,).
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class SparseRows(Source):
         return len(self._starts) - 1
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Fill rows with zeros, and add their values; those of a column that is given twice are summed, as SciPy does."""
+        """Read rows as dense arrays; repeated entries of a column are summed, as in SciPy."""
         out = into["x"]
         out[...] = 0
         for i, row in enumerate(rows.tolist()):
@@ -85,7 +85,7 @@ class SparseRows(Source):
         return self._data.nbytes + self._column_of.nbytes + self._starts.nbytes
 
     def describe(self, row: int) -> str:
-        """Name the data and the row."""
+        """Return the name of the data and the row."""
         return f"{self._where}, row {row}"
 
     def _identity(self) -> bytes:
@@ -93,14 +93,14 @@ class SparseRows(Source):
 
     @classmethod
     def of_archive(cls, path: str, asked: OpenOptions) -> Source:
-        """Read an archive that `scipy.sparse.save_npz` wrote into memory.
+        """Load an archive of `scipy.sparse.save_npz` into memory.
 
         Raises
         ------
         BadSetting
             If the matrix is not of compressed rows.
         DoesNotFit
-            If it would take more than half of the memory that is free.
+            If the matrix would need more than half of the free memory.
         """
         _refuse_names(asked, path)
         found = members(os.fsencode(path))
@@ -126,7 +126,7 @@ class SparseRows(Source):
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Take the arrays of a matrix; one of another format is converted, which takes memory for another."""
+        """Open a matrix; other formats than compressed rows are converted, which needs memory for a copy."""
         _refuse_names(asked, f"a sparse matrix {what.shape}")
         if len(what.shape) != 2:
             raise BadSetting(f"a sparse array of shape {what.shape} has no rows: two axes are needed")

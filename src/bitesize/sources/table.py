@@ -31,12 +31,12 @@ from bitesize.sources.with_fields import WithFields, Zipped
 
 __all__ = ["LabeledFiles", "Table", "files_of", "labeled_files"]
 
-# A folder with such a file is described by it.
+# Names of files that describe their folder.
 METADATA = ("metadata.csv", "metadata.jsonl")
 
 
 class Table(WithFields):
-    """The files that a table names, and its columns of numbers."""
+    """The files that a table names, with its columns of numbers."""
 
     title = "tables of paths and labels"
     suffixes = (".csv", ".tsv", *JSON_LINES)
@@ -59,7 +59,7 @@ class Table(WithFields):
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """Names of all columns, and of fields that are called otherwise."""
+        """Names of all columns, and of renamed fields."""
         return tuple(dict.fromkeys((*self._names, *self.spec)))
 
     def column(self, name: str) -> NDArray[Any]:
@@ -95,12 +95,12 @@ class Table(WithFields):
             return False
         try:
             return path_column(read_tables([path], TRIED).columns, path, [what]) is not None
-        except NotFound:  # what only looks like paths of files
+        except NotFound:  # values that only look like paths
             return False
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Open the files that a table, or several alike, name; paths are relative to each table's folder.
+        """Open the files named by one or several tables; paths are relative to the folder of each table.
 
         A table without a column of paths is one of numbers.
         """
@@ -177,7 +177,7 @@ class LabeledFiles(NamedTuple):
     labels : list of str or ndarray
         Names of classes, or targets, or a 0 or 1 for each tag.
     choices : tuple of Choice
-        What was chosen where the table could be read in two ways.
+        Decisions made for ambiguous tables.
     classes : tuple of str or None
         Names of the tags, where labels are such.
     """
@@ -241,7 +241,7 @@ def _numbers(tables: list[str], head: TextTable, asked: OpenOptions) -> Source:
 
 
 def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[int]:
-    """Return the rows of a part, where a column has the part of each; or all."""
+    """Return the rows of a split, if a column names the split of each row, or all rows."""
     column = first_named(columns, COLUMNS)
     if column is None:
         if split is not None:

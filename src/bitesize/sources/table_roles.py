@@ -1,4 +1,4 @@
-"""What the columns of a table of paths are for: paths, labels, weights, numbers."""
+"""Roles of the columns of a table of paths: paths, labels, weights, numbers."""
 
 from __future__ import annotations
 

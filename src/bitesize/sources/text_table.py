@@ -34,7 +34,7 @@ class TextTable(NamedTuple):
     nested : list of str
         Keys whose values are lists or objects, which are not columns.
     choices : tuple of Choice
-        What was chosen where the files could be read in two ways.
+        Decisions made for ambiguous files.
     """
 
     columns: Columns
@@ -51,12 +51,12 @@ def read_tables(tables: Sequence[str], most: int | None = None) -> TextTable:
     tables
         Paths.
     most
-        Rows to read of each at most; all if not given.
+        Maximum number of rows to read of each file; default: all.
 
     Raises
     ------
     BadFile
-        If one is not a table, or they have different columns, or there are not rows.
+        If one is not a table, or they have different columns, or there are no rows.
     """
     columns: dict[str, list[str]] = {}
     nested: dict[str, None] = {}
@@ -79,7 +79,7 @@ def read_tables(tables: Sequence[str], most: int | None = None) -> TextTable:
 
 
 def delimiter_of(table: str) -> tuple[str, list[str]]:
-    """Return what separates the columns of a table, and their names.
+    """Return the delimiter and the names of the columns of a table.
 
     Raises
     ------

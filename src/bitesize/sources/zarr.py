@@ -20,7 +20,7 @@ __all__ = ["ChunkedArray", "Zarr", "ZarrArray"]
 
 
 class Zarr(ColumnSource):
-    """Arrays of equal length of a Zarr group, each a field under its name; of a single array the field is ``x``."""
+    """Arrays of equal length of a Zarr group, each is a field under its name; a single array is the field ``x``."""
 
     title = "Zarr folders, of format 2 and 3"
     package = "zarr"
@@ -52,7 +52,7 @@ class Zarr(ColumnSource):
 
     @classmethod
     def _of_one(cls, path: str, asked: OpenOptions) -> Source:
-        """Open a folder: rows are entries of the first axis, or groups that are all alike."""
+        """Open a folder: rows are entries of the first axis, or groups with the same arrays."""
         root, store = open_zarr(path), ZarrStore(path)
         try:
             names = groups_in(path, root, asked)

@@ -1,4 +1,4 @@
-"""Codecs of Zarr chunks: which of them are undone here, and never to more than a chunk."""
+"""Codecs of Zarr chunks that are decoded here, with bounded output."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from bitesize.files.names import show
 from bitesize.files.pread import read_into, with_file
 from bitesize.sources.chunks import inflate
 
-# Bytes with which a chunk declares what it becomes.
+# Number of first bytes that declare the decompressed size of a chunk.
 START = 32
 _WBITS: dict[str | None, int] = {"gzip": zlib.MAX_WBITS | 16, "zlib": zlib.MAX_WBITS}
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 def decompress(data: NDArray[np.uint8], codec: str | None, out: NDArray[np.uint8]) -> None:
-    """Decompress a chunk, which must become exactly the bytes of ``out``.
+    """Decompress a chunk that must fill ``out`` exactly.
 
     Raises
     ------
     BadFile
-        If it is damaged, or declares that it becomes something else.
+        If the chunk is damaged, or declares another size.
     """
     if codec in _WBITS:
         inflate(data, out, _WBITS[codec])
@@ -52,7 +52,7 @@ def decompress(data: NDArray[np.uint8], codec: str | None, out: NDArray[np.uint8
 
 
 def check_size(path: bytes, codec: str | None, most: int) -> None:
-    """Raise `BadFile` where a stored chunk has more bytes than it may have, or declares to become more."""
+    """Raise `BadFile` if a stored chunk is larger than possible, or declares a larger decompressed size."""
 
     def look(fd: int) -> None:
         """Read its size and its first bytes."""
@@ -80,7 +80,7 @@ def _zstd_nbytes(data: bytes, stored: int) -> int:
 
 
 def _blosc_nbytes(data: bytes, stored: int) -> int:
-    # Blosc believes what the header says of its own length, and reads on behind the end of shorter ones.
+    # Blosc trusts the length in the header, and reads past the end of shorter data.
     whole = len(data) >= 16 and int.from_bytes(data[12:16], "little") == stored
     return int.from_bytes(data[4:8], "little") if whole else -1
 
@@ -101,7 +101,7 @@ class Shards(NamedTuple):
     chunks : tuple of int
         Chunks of a file along each axis.
     at_end : bool
-        Whether the index stands at the end of the file.
+        Whether the index is at the end of the file.
     checked : bool
         Whether a checksum follows it.
     """
@@ -116,7 +116,7 @@ class Shards(NamedTuple):
         return 16 * math.prod(self.chunks) + (4 if self.checked else 0)
 
     def find(self, fd: int, at: tuple[int, ...], index: NDArray[np.uint8], path: bytes) -> tuple[int, int] | None:
-        """Find where a chunk lies in the open file of its shard: offset and bytes; None where it is not stored.
+        """Return offset and bytes of a chunk in the open file of its shard; None if it is not stored.
 
         Parameters
         ----------
@@ -132,7 +132,7 @@ class Shards(NamedTuple):
         Raises
         ------
         BadFile
-            If the index is damaged, or leads out of the file.
+            If the index is damaged, or points outside the file.
         """
         size = os.fstat(fd).st_size
         if size < len(index):

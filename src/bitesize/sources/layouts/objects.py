@@ -1,4 +1,4 @@
-"""What is not a path: lists of paths and pairs, mappings, arrays, and objects of other libraries."""
+"""Opening objects that are not paths: lists of paths and pairs, mappings, arrays, and objects of other libraries."""
 
 from __future__ import annotations
 
