@@ -58,7 +58,7 @@ def test_what_is_left_out_is_counted_with_its_reason(tmp_path):
     found = scan(tmp_path, JPG)
     assert len(found.names) == 2
     assert found.left_out == {
-        "hidden files or files of the operating system": 4,
+        "hidden or system files": 4,
         "other files (.txt)": 1,
         "next to the class folders": 1,
     }

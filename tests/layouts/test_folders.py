@@ -114,7 +114,7 @@ def test_folders_of_runs_and_tools_are_left_out(tmp_path):
     source = bs.open(tmp_path)
     assert labels_by_marker(source) == meant
     assert dict(source.left_out) == {
-        "folders of training runs": 1, "folders without data (checkpoints)": 1, "hidden files or files of the operating system": 1,
+        "folders of training runs": 1, "folders without data (checkpoints)": 1, "hidden or system files": 1,
         "other files (.pt)": 1,
     }  # fmt: skip
 

@@ -22,7 +22,7 @@ def test_a_folder_of_classes(photos):
     assert (len(source), source.classes) == (40, ("cat", "dog"))
     assert np.bincount(source.labels).tolist() == [20, 20]
     assert source.describe(0).endswith("0.jpg")
-    assert dict(source.left_out) == {"other files (.txt)": 1, "hidden files or files of the operating system": 1}
+    assert dict(source.left_out) == {"other files (.txt)": 1, "hidden or system files": 1}
 
 
 def test_a_folder_an_array_class(arrays):

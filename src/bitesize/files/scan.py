@@ -260,7 +260,7 @@ class _Scan:
             for entry in entries:
                 name = entry.name
                 if name[:1] == b"." or name.lower() in _LITTER:
-                    left_out["hidden files or files of the operating system"] += 1
+                    left_out["hidden or system files"] += 1
                     continue
                 dot = name.rfind(b".")
                 suffix = name[dot:].lower() if dot > 0 else b""
