@@ -227,7 +227,7 @@ def bad_data(tmp_path_factory, pictures, arrays):
     ("arguments", "message"),
     [
         (["{bad}/nowhere"], r"nowhere does not exist"),
-        (["{bad}/empty"], r"holds no file that can be read (it is empty)"),
+        (["{bad}/empty"], r"contains no readable file (it is empty)"),
         (["{bad}/one"], r"has only one class (only)"),
         (["{bad}/one/only"], r"has no classes"),
         (["{bad}/one/only", "--labels", "{bad}/masks"], "learns one class per row, but the labels of"),

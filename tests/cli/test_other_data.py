@@ -83,8 +83,8 @@ def test_the_memory_of_another_machine_is_for_plans(tmp_path):
 def test_splitting_by_folders_that_are_the_classes_names_the_way_out(tmp_path):
     data = in_folders(tmp_path / "data", pictures(20))
     said = refused("train", data, "--split-by", "folder", "--out", tmp_path / "run")
-    assert "20 of 20 files are in none" in said
-    assert "leave it out, or keep files together by a text in their names" in said
+    assert "20 of 20 files are not" in said
+    assert "omit it, or group files by a part of their names" in said
     assert len(said) < 400
 
 

@@ -79,7 +79,7 @@ def test_every_file_has_a_line_in_order(trained, given, tmp_path):
     assert "3 rows have none, and the column error says why" in done.stdout
     assert f"{CLASSES[0]} 2, {CLASSES[1]} 2" in done.stdout
     assert "4.HEIC: the file is HEIC" in done.stdout
-    assert "left out  1 hidden or left behind by the system" in done.stdout
+    assert "left out  1 hidden or system file" in done.stdout
     assert "images are resized to 16 x 16" in done.stdout
 
 

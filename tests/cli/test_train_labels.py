@@ -43,7 +43,7 @@ def trained(data, out, *options):
 def test_whole_numbers_are_classes_however_they_are_stored(name, y, tmp_path):
     said = trained(arrays(tmp_path / "data.npz", y), tmp_path / "run")
     assert classes_of(tmp_path / "run") == [str(each) for each in np.unique(y.astype(int))]
-    assert any("2 different whole numbers taken as classes" in line for line in said)
+    assert any("2 different whole numbers, used as classes" in line for line in said)
 
 
 def test_codes_in_a_table_are_named_as_there(tmp_path):

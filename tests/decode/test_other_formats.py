@@ -37,7 +37,7 @@ FOREIGN = {
 @pytest.mark.parametrize("name", FOREIGN)
 def test_a_format_that_is_not_decoded_is_named_whatever_the_file_is_called(tmp_path, name):
     (tmp_path / "x.jpg").write_bytes(FOREIGN[name] + bytes(99))
-    with pytest.raises(UnsupportedFile, match=rf"x\.jpg.*the file is {name}, which is not decoded: \w+"):
+    with pytest.raises(UnsupportedFile, match=rf"x\.jpg.*the file is {name}, which is not supported: \w+"):
         _load(bs.open(tmp_path / "x.jpg"))
     found = bs.check(bs.open(tmp_path / "x.jpg"), memory="32 MiB")
     assert name in found.bad[0].reason

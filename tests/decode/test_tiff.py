@@ -72,8 +72,8 @@ def test_more_bands_than_4_are_named(tmp_path, bands):
         (np.zeros((8, 8, 1), np.float64), 3, "1 band of 64 bits .floating-point numbers"),
         (np.zeros((8, 8, 3), np.float32), 3, "3 bands of 32 bits .floating-point numbers"),
         (np.zeros((8, 8, 2), np.uint16), 1, "2 bands of 16 bits .whole numbers"),
-        (np.full((8, 8, 1), -5, np.int16), 2, "16-bit values of -5 to -5"),
-        (np.full((8, 8, 1), 70_000, np.int32), 2, "32-bit values of 70000"),
+        (np.full((8, 8, 1), -5, np.int16), 2, "16-bit values from -5 to -5"),
+        (np.full((8, 8, 1), 70_000, np.int32), 2, "32-bit values from 70000"),
         (np.zeros((8, 8, 1), np.float32), 3, "floating-point pixels"),
     ],
 )
@@ -132,7 +132,7 @@ class TestPages:
                     assert (next(iter(loader))["x"] == 0).all()  # the first page
         said = [record.getMessage() for record in caplog.records if "pages" in record.getMessage()]
         assert len(said) == 1
-        assert "of a TIFF of 4 pages the first is taken" in said[0]
+        assert "only the first of 4 pages of a TIFF is used" in said[0]
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])

@@ -67,13 +67,13 @@ def test_an_orientation_is_applied(tmp_path):
 @pytest.mark.parametrize("mode", ["L", "RGB", "1", "LA"])
 def test_other_images_are_refused_in_this_mode(tmp_path, mode):
     Image.new(mode, (8, 8)).save(tmp_path / "x.png")
-    with pytest.raises(UnsupportedFile, match=r'mode="I;16" is for 16-bit gray images, and this one is'):
+    with pytest.raises(UnsupportedFile, match=r'mode="I;16" is for 16-bit gray images, but this image is'):
         _load(bs.open(tmp_path / "x.png", mode="I;16"))
 
 
 def test_a_jpeg_is_refused_in_this_mode(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "x.jpg")
-    with pytest.raises(UnsupportedFile, match="this one is gray of 8 bits"):
+    with pytest.raises(UnsupportedFile, match="this image is gray of 8 bits"):
         _load(bs.open(tmp_path / "x.jpg", mode="I;16"))
 
 
@@ -87,7 +87,7 @@ class TestReduced:
     def test_opening_says_so_with_the_setting(self, tmp_path, suffix):
         Image.fromarray(FULL).save(tmp_path / f"x{suffix}")
         choice = bs.open(tmp_path / f"x{suffix}").choices[0]
-        assert str(choice) == '16-bit gray images are reduced to 8 bits (mode="I;16" decides otherwise)'
+        assert str(choice) == '16-bit gray images are reduced to 8 bits (mode="I;16" changes this)'
 
     def test_colors_of_16_bits_are_said_too(self, tmp_path):
         import struct
@@ -192,7 +192,7 @@ class TestOtherGray:
     def test_values_above_16_bits_need_npy_in_each_mode(self, tmp_path, mode):
         Image.fromarray(TWELVE_BITS.astype(np.int32) * 100).save(tmp_path / "x.tif")
         with pytest.raises(
-            UnsupportedFile, match=r"values of 0 to 409500, and only 0 to 65535 is decoded: save it as \.npy"
+            UnsupportedFile, match=r"values from 0 to 409500; only 0 to 65535 is supported: save it as \.npy"
         ):
             _load(bs.open(tmp_path / "x.tif", mode=mode))
 

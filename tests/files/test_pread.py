@@ -111,5 +111,5 @@ def test_a_pipe_in_the_place_of_a_file_does_not_hang(tmp_path):
     held, failed = _read([tmp_path / "a.jpg", tmp_path / "b.jpg"])
     assert bytes(held[1]) == b"678"
     assert 0 in failed or not held.get(0)
-    with pytest.raises(NotFound, match=r"a\.jpg is no regular file"):
+    with pytest.raises(NotFound, match=r"a\.jpg is not a regular file"):
         bs.open([tmp_path / "a.jpg", tmp_path / "b.jpg"])

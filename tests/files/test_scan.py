@@ -58,16 +58,16 @@ def test_what_is_left_out_is_counted_with_its_reason(tmp_path):
     found = scan(tmp_path, JPG)
     assert len(found.names) == 2
     assert found.left_out == {
-        "hidden or left behind by the system": 4,
+        "hidden or system files": 4,
         "other files (.txt)": 1,
-        "beside the class folders": 1,
+        "next to the class folders": 1,
     }
 
 
 def test_an_empty_class_folder_is_an_error_that_names_it(tmp_path):
     _fill(tmp_path / "cat", ["1.jpg"])
     _fill(tmp_path / "dog", ["readme.md"])
-    with pytest.raises(NotFound, match=r"class folder .*dog holds no file that can be read.*other files \(\.md\)"):
+    with pytest.raises(NotFound, match=r"class folder .*dog contains no readable file.*other files \(\.md\)"):
         scan(tmp_path, JPG)
 
 

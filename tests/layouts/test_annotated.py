@@ -51,7 +51,7 @@ def test_yolo_in_splits(tmp_path, layout):
 def test_yolo_with_a_class_that_has_no_name_is_refused(tmp_path):
     pytest.importorskip("yaml")
     yolo(tmp_path, {0: [0], 1: [7]})
-    with pytest.raises(bs.BadFile, match="has the class 7, and there are 2 names: cat, dog"):
+    with pytest.raises(bs.BadFile, match="has the class 7, but there are only 2 names: cat, dog"):
         bs.open(tmp_path)
 
 
@@ -85,7 +85,7 @@ def test_pascal_voc_and_its_splits(tmp_path):
         bs.open(tmp_path)
     assert labels_by_marker(bs.open(tmp_path, split="train")) == {0: "cat", 1: "dog", 2: "cat"}
     (tmp_path / "Annotations" / "1.xml").write_text("<annotation>")
-    with pytest.raises(bs.BadFile, match=r"1\.xml is no XML"):
+    with pytest.raises(bs.BadFile, match=r"1\.xml is not valid XML"):
         bs.open(tmp_path, split="train")
 
 
@@ -164,7 +164,7 @@ def test_masks_beside_their_images_are_no_rows(tmp_path):
     assert bs.open(tmp_path / "flat").spec["y"].kind == "mask"
     source = bs.open(tmp_path / "classes")
     assert labels_by_marker(source) == {0: "a", 1: "b", 2: "a"}
-    assert "masks beside their images" in said(source)
+    assert "masks next to their images" in said(source)
 
 
 def test_images_whose_masks_are_missing_are_named(tmp_path):

@@ -41,7 +41,7 @@ def test_splits_are_known_by_many_names(tmp_path, train, val):
 def test_a_folder_beside_train_and_val_is_refused(tmp_path, others):
     for name in ("train", "val", *others):
         class_folders(tmp_path / name)
-    with pytest.raises(bs.BadSetting, match=r'train and val look like splits of the data, beside .*split="train"'):
+    with pytest.raises(bs.BadSetting, match=r'train and val look like splits of the data, next to .*split="train"'):
         bs.open(tmp_path)
     assert len(bs.open(tmp_path, split="train")) == 4
 
@@ -53,7 +53,7 @@ def test_a_class_may_be_called_train(tmp_path):
 
 def test_a_split_that_is_not_there_is_refused_also_in_a_flat_folder(tmp_path):
     image(tmp_path / "1.png", 1)
-    with pytest.raises(bs.NotFound, match="no files of the part 'val'"):
+    with pytest.raises(bs.NotFound, match="no files of the split 'val'"):
         bs.open(tmp_path, split="val")
 
 
@@ -77,7 +77,7 @@ def test_folders_that_look_like_no_classes_are_refused_with_the_ways_to_open_the
 def test_patients_above_the_classes_are_refused_and_below_them_are_no_matter(tmp_path):
     for patient in ("10253", "10254"):
         class_folders(tmp_path / "above" / patient, ("0", "1"))
-    with pytest.raises(bs.BadSetting, match=r"each holds the same folders \(0, 1\)"):
+    with pytest.raises(bs.BadSetting, match=r"each contains the same folders \(0, 1\)"):
         bs.open(tmp_path / "above")
     assert bs.open(tmp_path / "above", labels="([^/]+)/[^/]+$").classes == ("0", "1")
     for name in ("ill", "well"):
@@ -88,7 +88,7 @@ def test_patients_above_the_classes_are_refused_and_below_them_are_no_matter(tmp
 def test_splits_inside_class_folders_are_refused(tmp_path):
     for name in ("cat", "dog"):
         class_folders(tmp_path / name, ("train", "val"))
-    with pytest.raises(bs.BadSetting, match="each class folder holds the splits train, val"):
+    with pytest.raises(bs.BadSetting, match="each class folder contains the splits train, val"):
         bs.open(tmp_path)
 
 
@@ -114,7 +114,7 @@ def test_folders_of_runs_and_tools_are_left_out(tmp_path):
     source = bs.open(tmp_path)
     assert labels_by_marker(source) == meant
     assert dict(source.left_out) == {
-        "folders of training runs": 1, "folders without data (checkpoints)": 1, "hidden or left behind by the system": 1,
+        "folders of training runs": 1, "folders without data (checkpoints)": 1, "hidden or system files": 1,
         "other files (.pt)": 1,
     }  # fmt: skip
 
@@ -131,7 +131,7 @@ def test_tables_beside_class_folders_are_left_out_and_said(tmp_path):
     (tmp_path / "cat" / "notes.csv").write_text("a,b\n1,2\n")
     source = bs.open(tmp_path)
     assert labels_by_marker(source) == meant
-    assert "tables (.csv) beside the files" in said(source)
+    assert "tables (.csv) next to the files" in said(source)
 
 
 @pytest.mark.parametrize("key", ["label", "class", "y"])
@@ -144,7 +144,7 @@ def test_hive_partitions_by_label_are_classes(tmp_path, key):
 
 def test_hive_partitions_by_another_key_are_refused_or_taken_on_request(tmp_path):
     class_folders(tmp_path, ("year=2023", "year=2024"))
-    with pytest.raises(bs.BadSetting, match="labels='year' takes it for the class"):
+    with pytest.raises(bs.BadSetting, match="labels='year' uses it as the class"):
         bs.open(tmp_path)
     assert bs.open(tmp_path, labels="year").classes == ("2023", "2024")
     assert bs.open(tmp_path, labels=False).label_name is None
@@ -168,7 +168,7 @@ def test_names_that_begin_with_words_are_a_hint_and_labels_on_request(tmp_path):
         image(tmp_path / f"{'cat' if marker % 2 else 'dog'}.{marker}.png", marker)
     source = bs.open(tmp_path)
     assert source.label_name is None
-    assert "the files' names begin with cat, dog" in said(source)
+    assert "the file names start with cat, dog" in said(source)
     assert labels_by_marker(bs.open(tmp_path, labels="(cat|dog)")) == {0: "dog", 1: "cat", 2: "dog", 3: "cat"}
     with pytest.raises(bs.NotFound, match="matches no part of 2 of 4 paths"):
         bs.open(tmp_path, labels="(cat)")
@@ -186,7 +186,7 @@ def test_arrays_by_name_are_inputs_and_labels(tmp_path):
         (tmp_path / name).unlink()
     np.save(tmp_path / "images.npy", np.zeros((7, 4)))
     (tmp_path / "y_train.npy").rename(tmp_path / "labels.npy")
-    with pytest.raises(bs.BadFile, match="need as many rows"):
+    with pytest.raises(bs.BadFile, match="need the same number of rows"):
         bs.open(tmp_path)
 
 
@@ -223,5 +223,5 @@ def test_folders_of_splits_are_no_classes_whatever_lies_beside_them(tmp_path, na
 def test_folders_of_counterparts_are_no_classes(tmp_path, names):
     for name in names:
         image(tmp_path / name / "1.png", 1)
-    with pytest.raises(bs.BadSetting, match=r"two images of each row: bs\.zip"):
+    with pytest.raises(bs.BadSetting, match=r"two images of each row: use bs\.zip"):
         bs.open(tmp_path)

@@ -125,11 +125,11 @@ def test_groups_and_tables_are_refused_with_what_they_hold(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["images"] = np.zeros((3, 2))
         file["text"] = ["a", "b"]
-        with pytest.raises(bs.BadSetting, match=r"h5py.File is no array.*group\['x'\].*it has images, text"):
+        with pytest.raises(bs.BadSetting, match=r"h5py.File is not an array.*group\['x'\].*it has images, text"):
             bs.concatenate([file])
-        with pytest.raises(bs.BadSetting, match=r"h5py.Dataset '/text' of .*a\.h5 is of object"):
+        with pytest.raises(bs.BadSetting, match=r"h5py.Dataset '/text' of .*a\.h5 is object"):
             bs.concatenate([file["text"]])
-        with pytest.raises(bs.BadSetting, match="no shape"):
+        with pytest.raises(bs.BadSetting, match="is not known in advance"):
             file["none"] = h5py.Empty("f4")
             bs.concatenate([file["none"]])
         lazy = bs.concatenate([file["images"]])

@@ -25,8 +25,8 @@ def test_images_joined_along_their_height_are_noted(caplog, tmp_path):
     caplog.set_level(logging.INFO, "bitesize")
     images = [np.zeros((6, 5, 3), np.uint8)] * 4
     bs.concatenate(images)
-    note = "4 parts of (6, 5, 3) look like single images, and are joined along their height: (24, 5, 3)"
-    assert [record.message for record in caplog.records] == [f"{note}; bs.stack(parts) makes each one a row"]
+    note = "4 parts of (6, 5, 3) look like single images but are joined along their height: (24, 5, 3)"
+    assert [record.message for record in caplog.records] == [f"{note}; use bs.stack(parts) to make each part one row"]
     caplog.clear()
     bs.stack(images)
     bs.concatenate(images, axis=1)
@@ -45,7 +45,7 @@ def test_the_command_stacks_images_and_notes_where_it_does_not(tmp_path):
     done = run("concat", tmp_path / "?.npy", "--out", tmp_path / "all.npy")
     shown = " ".join(done.stdout.split())
     assert (
-        "3 parts of (6, 5, 3) look like single images, and are joined along their height: (18, 5, 3); with --stack" in shown
+        "3 parts of (6, 5, 3) look like single images but are joined along their height: (18, 5, 3); with --stack" in shown
     )
     assert np.array_equal(np.load(tmp_path / "all.npy"), np.concatenate(images))
     done = run("concat", "--stack", tmp_path / "?.npy", "--out", tmp_path / "stacked.npy", "--json")
@@ -58,5 +58,5 @@ def test_the_command_stacks_images_and_notes_where_it_does_not(tmp_path):
 
 
 def test_a_folder_is_refused_with_the_pattern_to_give(tmp_path):
-    with pytest.raises(bs.NotFound, match=r'is a folder: give its files, as ".*\*\.npy"'):
+    with pytest.raises(bs.NotFound, match=r'is a folder: pass its files, such as ".*\*\.npy"'):
         bs.concatenate([tmp_path])

@@ -392,7 +392,7 @@ def test_arrays_are_joined_in_depth_and_as_columns(pairs, axis):
 def test_methods_that_need_it_whole_are_refused_with_the_ways_on(name):
     lazy = bs.concatenate([np.zeros((3, 4))])
     with pytest.raises(
-        bs.NotLazy, match=rf"array\.{name} .*np\.asarray\(lazy\) loads it whole \(96 B\).*lazy\[a:b\].*lazy\.chunks"
+        bs.NotLazy, match=rf"array\.{name} .*np\.asarray\(lazy\) loads all of it \(96 B\).*lazy\[a:b\].*lazy\.chunks"
     ):
         getattr(lazy, name)
     assert not hasattr(lazy, name)

@@ -128,7 +128,7 @@ def test_a_file_that_is_replaced_is_noticed(tmp_path):
 
 def test_a_view_is_not_overwritten_by_what_is_made_of_it(tmp_path):
     x = mapped(tmp_path, np.zeros((6, 4)))
-    with pytest.raises(bs.BadSetting, match="is a part"):
+    with pytest.raises(bs.BadSetting, match="is one of the parts"):
         bs.concatenate([windows(x, 2, axis=0)]).save(tmp_path / "a.npy")
 
 
@@ -137,6 +137,6 @@ def test_rows_that_lie_scattered_are_refused_for_training(tmp_path):
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (1000, 100_000)})
         file.truncate(file.tell() + 4 * 10**8)
     x = np.load(tmp_path / "huge.npy", mmap_mode="r")
-    with pytest.raises(bs.BadFile, match="rows are not together in the file of this memmap"):
+    with pytest.raises(bs.BadFile, match="rows are not contiguous in the file of this memmap"):
         bs.open(bs.concatenate([x.T]))
     assert len(bs.open(bs.concatenate([windows(x, 5, axis=0)]))) == 996

@@ -116,7 +116,7 @@ def test_a_part_is_known_through_a_link(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     np.save(tmp_path / "real" / "a.npy", np.arange(3))
-    with pytest.raises(bs.BadSetting, match="is a part"):
+    with pytest.raises(bs.BadSetting, match="is one of the parts"):
         (bs.concatenate([tmp_path / "real" / "a.npy"]) + 1).save(tmp_path / "link" / "a.npy")
 
 

@@ -67,14 +67,14 @@ def test_too_little_disk_is_told_before_anything_is_written(tmp_path):
     with (tmp_path / "huge.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
         file.truncate(file.tell() + 8 * 10**12)
-    with pytest.raises(bs.DiskFull, match=r"all\.npy needs 7\.\d+ TiB, and the disk has .* free"):
+    with pytest.raises(bs.DiskFull, match=r"all\.npy needs 7\.\d+ TiB, but the disk has .* free"):
         bs.concatenate([tmp_path / "huge.npy"]).save(tmp_path / "all.npy")
     assert [path.name for path in tmp_path.iterdir()] == ["huge.npy"]
 
 
 def test_a_part_is_not_overwritten_by_the_whole(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros(3))
-    with pytest.raises(bs.BadSetting, match="is a part of what is to be saved"):
+    with pytest.raises(bs.BadSetting, match="is one of the parts of the array to save"):
         (bs.concatenate([tmp_path / "a.npy"]) * 2).save(tmp_path / "a.npy")
     with pytest.raises(bs.NotFound, match="does not exist"):
         bs.concatenate([tmp_path / "a.npy"]).save(tmp_path / "nowhere" / "b.npy")

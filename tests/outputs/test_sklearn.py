@@ -338,7 +338,7 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_kept(tmp_path):
     with make_loader(shuffle=False) as loader:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
         try:
-            with pytest.raises(bs.DiskFull, match="nothing was kept"):
+            with pytest.raises(bs.DiskFull, match="nothing was written"):
                 bs.predict(Wide(), loader, out=tmp_path / "wide.npy")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

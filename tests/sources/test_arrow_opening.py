@@ -180,7 +180,7 @@ def test_a_column_with_fewer_bytes_than_its_rows_is_refused_at_opening(tmp_path)
     data = (tmp_path / "a.feather").read_bytes()
     rows = (5000).to_bytes(8, "little")
     (tmp_path / "a.feather").write_bytes(data.replace(rows, (5001).to_bytes(8, "little")))
-    with pytest.raises(bs.BadFile, match="fewer bytes than its rows take"):
+    with pytest.raises(bs.BadFile, match="fewer bytes than its rows need"):
         bs.open(tmp_path / "a.feather")
 
 

@@ -36,7 +36,7 @@ def test_sources_that_list_their_fields_in_another_order_are_joined_field_by_fie
 
 def test_sources_with_other_labels_are_not_joined(tmp_path):
     np.savez(tmp_path / "l.npz", a=np.arange(6), b=np.arange(6) + 100)
-    with pytest.raises(bs.BadSetting, match="labels in the same field: number 0 has 'a', number 1 'b'"):
+    with pytest.raises(bs.BadSetting, match="labels in the same field: source 0 has 'a', source 1 'b'"):
         bs.chain([bs.open(tmp_path / "l.npz", "a"), bs.open(tmp_path / "l.npz", "b")])
 
 
@@ -57,7 +57,7 @@ def test_a_column_called_x_is_left_out_and_files_may_be_called_otherwise(tmp_pat
     source = bs.open(tmp_path)
     assert (sorted(source.spec), list(source.left_out)) == (
         ["x", "y"],
-        ["the column 'x', which is what the files are called"],
+        ["the column 'x', whose name the files have"],
     )
     check_source(source)
     with pytest.raises(bs.BadSetting, match="'x' is the field of the files"):
@@ -185,7 +185,7 @@ def test_text_that_is_declared_and_hardly_stored_takes_no_memory(tmp_path):
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file.create_dataset("x", shape=(rows, 1), dtype="u1", chunks=(10**6, 1), compression="gzip")
         file.create_dataset("label", shape=(rows,), dtype="S8", chunks=(10**6,), compression="gzip")
-    with pytest.raises(bs.DoesNotFit, match="text of 1,000,000,000 rows"):
+    with pytest.raises(bs.DoesNotFit, match="text in 1,000,000,000 rows"):
         bs.open(tmp_path / "b.h5")
 
 
@@ -267,7 +267,7 @@ def test_labels_that_are_asked_for_are_not_those_that_happen_to_be_called_y(tmp_
         assert read_rows(source, [3])["y"] == [np.int64(30).tobytes()]
     codes = bs.open(table, "y", fields=["y"])
     assert (codes.labels.tolist(), codes.classes) == ([0, 1, 2, 3], ("0", "10", "20", "30"))
-    with pytest.raises(bs.BadSetting, match="are one field, and p and q are asked for"):
+    with pytest.raises(bs.BadSetting, match="are one field, but p and q are requested"):
         bs.open(table, fields={"p": "path", "q": "path"})
 
 
@@ -293,5 +293,5 @@ def test_files_that_are_called_like_a_part_may_hold_rows_of_all(tmp_path):
 
 @pytest.mark.parametrize("names", [["a", 1], [["a"]], ["a", "b", "a"]])
 def test_classes_are_renumbered_by_names_that_come_once(names):
-    with pytest.raises(bs.BadSetting, match="each of them once"):
+    with pytest.raises(bs.BadSetting, match="a list of unique names"):
         bs.open(np.zeros((2, 2)), ["a", "b"]).renumber(names)

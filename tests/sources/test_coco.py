@@ -48,8 +48,8 @@ def test_several_categories_an_image_are_one_number_each(folder):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
+        ("{", "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
         ("[1]", "needs the lists images, annotations, categories"),
         ('{"images": [], "annotations": []}', "has no list 'categories'"),
         ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "entry 0 of 'images' has no 'file_name'"),
@@ -65,7 +65,7 @@ def test_other_json_is_refused_with_what_is_missing(folder, content, message):
 
 def test_what_the_json_names_must_be_there(folder):
     with pytest.raises(
-        bs.BadFile, match=r"2 annotations are of no image or category in it: image 100, category 55; image 177"
+        bs.BadFile, match=r"2 annotations refer to an unknown image or category: image 100, category 55; image 177"
     ):
         bs.open(folder / "images", _write(folder, [(0, 55), (77, 3), (1, 3)]))
     labels = _write(

@@ -40,7 +40,7 @@ def test_a_label_of_one_value_a_row_has_no_axis_for_it(tmp_path, write, dtype):
     assert source.spec["y"].shape == ()
     assert source.column("y").tolist() == Y.tolist()
     assert (source.labels is None) == (dtype == "f4")
-    assert [choice.chosen for choice in source.choices] == ["labels: 'y', stored as (20, 1), is taken as (20,)"]
+    assert [choice.chosen for choice in source.choices] == ["labels: 'y', stored as (20, 1), is read as (20,)"]
     check_source(source)
 
 
@@ -62,7 +62,7 @@ def test_labels_that_are_a_pickle_are_named_where_labels_are_asked_for(tmp_path)
     source = bs.open(path)
     assert source.labels is None
     assert [name.partition(",")[0] for name in source.left_out] == ["y: an array of Python objects (a pickle)"]
-    assert "no labels: left out is y: an array of Python objects (a pickle)" in source.choices[0].chosen
+    assert "no labels (left out: y: an array of Python objects (a pickle)" in source.choices[0].chosen
     with pytest.raises(bs.BadSetting, match=r"'y' of .* save it as text, y\.astype\(str\)"):
         bs.open(path, labels="y")
 

@@ -46,7 +46,7 @@ def test_zip_puts_rows_side_by_side():
     assert sorted(bs.zip(a=left, b=left).spec) == ["a_x", "a_y", "b_x", "b_y"]
     for wrong, says in (
         ((left, left), "two sources have a field 'x'"),
-        ((left, bs.open(X[:3])), "as many rows"),
+        ((left, bs.open(X[:3])), "the same number of rows"),
         ((left,), "two or more"),
     ):
         with pytest.raises(bs.BadSetting, match=says):
@@ -265,7 +265,7 @@ def test_tables_of_arrow_have_several_labels_and_a_column_of_parts(tmp_path, kin
         what = table.to_pandas() if kind == "pandas" else pytest.importorskip("polars").from_arrow(table)
     with pytest.raises(bs.BadSetting, match=r"has splits \(train, valid\)"):
         bs.open(what)
-    with pytest.raises(bs.NotFound, match="no rows of the part 'test': it has train, valid"):
+    with pytest.raises(bs.NotFound, match="no rows of the split 'test': it has train, valid"):
         bs.open(what, split="test")
     val = bs.open(what, split="val", fields=["value", "color", "form"], labels="form")
     assert (len(val), val.classes, val.classes_of) == (8, ("ball", "cone", "cube"), {"color": ("green", "red")})
@@ -283,7 +283,7 @@ def test_a_column_that_only_happens_to_be_called_set_is_one_like_others(tmp_path
     assert len(bs.open(pa.table({"value": [1.0, 2.0], "set": [[1], [2, 3]]}))) == 2
     assert len(bs.open(pa.table({"value": [1.0, 2.0], "set": ["blue", None]}))) == 2
     assert len(bs.open(pa.table({"value": [1.0, 2.0], "fold": [0, 1]}), split="1")) == 1
-    with pytest.raises(bs.BadSetting, match="no column that tells parts"):
+    with pytest.raises(bs.BadSetting, match="no split column"):
         bs.open(pa.table({"value": [1.0, 2.0]}), split="train")
 
 
@@ -298,7 +298,7 @@ def test_text_of_archives_is_a_label_where_it_is_asked_for(tmp_path):
 
 def test_numbers_too_large_for_classes_are_told_before_they_take_memory(tmp_path):
     source = bs.open(np.zeros((4, 2)), [0, 1, 10**9, 1])
-    with pytest.raises(bs.BadSetting, match="go up to 1,000,000,000, and there are 4 rows"):
+    with pytest.raises(bs.BadSetting, match="go up to 1,000,000,000, but there are only 4 rows"):
         _ = source.class_count
     with bs.Loader(source, batch_size=2, memory="16 MiB", shuffle=False) as loader:  # they may be targets
         assert [batch["y"].tolist() for batch in loader] == [[0, 1], [10**9, 1]]

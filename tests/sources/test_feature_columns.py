@@ -51,7 +51,7 @@ def test_number_columns_are_one_row_of_features(tmp_path, kind):
     assert source.feature_names == ("a", "b", "c", "d")
     assert np.allclose(field(source, "x"), X, atol=1e-14)
     assert source.labels.tolist() == Y.tolist()
-    assert "x: the 4 columns a, b, c, d as one row of features (fields= decides otherwise)" in map(str, source.choices)
+    assert "x: the 4 columns a, b, c, d as one row of features (fields= changes this)" in map(str, source.choices)
     check_source(source)
 
 
@@ -154,7 +154,7 @@ def test_numbers_that_repeat_are_a_feature_though_they_are_called_id():
 
 
 def test_a_table_without_numbers_names_its_columns():
-    with pytest.raises(bs.BadFile, match=r"no column of numbers or images: it has t \(.*string\)"):
+    with pytest.raises(bs.BadFile, match=r"no column of numbers or images; its columns are t \(.*string\)"):
         bs.open(pd.DataFrame({"t": ["a", "b"]}))
 
 

@@ -105,7 +105,7 @@ def test_files_with_labels_of_their_own_are_not_labeled_twice(tmp_path):
         (tmp_path / name).mkdir()
         with h5py.File(tmp_path / name / "0.h5", "w") as file:
             file["x"], file["y"] = np.zeros((5, 3)), np.arange(5)
-    with pytest.raises(bs.BadSetting, match="where each holds many rows, pass file_is_row=False"):
+    with pytest.raises(bs.BadSetting, match="if each file holds many rows, pass file_is_row=False"):
         bs.open(tmp_path)
     assert bs.open(tmp_path, labels=False).label_name is None
 
@@ -123,7 +123,7 @@ def test_arrays_of_different_lengths_name_the_setting_that_joins_them(tmp_path):
         np.save(tmp_path / f"{i}.npy", np.zeros((rows, 784), np.float32))
     with pytest.raises(
         bs.BadFile,
-        match="where each file holds many rows, pass file_is_row=False, which joins them; where each is one row, make them equal",
+        match="if each file holds many rows, pass file_is_row=False, which joins them; if each is one row, make them equal",
     ):
         values(bs.open(tmp_path))
     assert len(bs.open(tmp_path, file_is_row=False)) == 12
@@ -134,7 +134,7 @@ def test_arrays_that_differ_elsewhere_are_to_be_made_equal(tmp_path):
         np.save(tmp_path / f"{i}.npy", np.zeros((8, 16 + i, 16), np.float32))
     with pytest.raises(
         bs.BadFile,
-        match=r"make them equal \(crop or pad, then np.save\): image files .* may differ in size before bs.Resize, and arrays may not",
+        match=r"make them equal \(crop or pad, then np.save\): only image files .* may differ in size before bs.Resize, arrays may not",
     ):
         values(bs.open(tmp_path))
     with pytest.raises(bs.BadFile, match=r"1.npy is \(8, 17, 16\) .* they may only differ in the first axis"):
@@ -153,5 +153,5 @@ def test_kinds_that_are_never_otherwise_say_so(tmp_path):
     for i in range(2):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
     assert len(bs.open(tmp_path, file_is_row=True)) == 2
-    with pytest.raises(bs.BadSetting, match=r"file_is_row=False: .* are one row each"):
+    with pytest.raises(bs.BadSetting, match=r"file_is_row=False: .* always hold one row each"):
         bs.open(tmp_path, file_is_row=False)

@@ -382,4 +382,4 @@ def test_links_in_a_tar_file_are_counted_and_not_followed(tmp_path):
     for _ in range(2):  # as it is made, and as it is kept
         source = bs.open(tmp_path / "a.tar")
         assert len(source) == 3
-        assert source.left_out == {"links, devices and the like": 2}
+        assert source.left_out == {"links, devices and similar members": 2}

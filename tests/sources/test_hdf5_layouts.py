@@ -32,7 +32,7 @@ def test_a_group_is_a_row_where_all_are_alike(tmp_path, settings):
     said = {choice.chosen: choice.setting for choice in source.choices}
     rows = "each of the 20 groups sample_0, sample_1, ... is one row, its datasets the fields"
     assert said[rows] == "fields=['sample_0/image', 'sample_0/label']"
-    assert any("memory is not bounded: lzf" in chosen for chosen in said) == (settings.get("compression") == "lzf")
+    assert any("memory use has no limit: lzf" in chosen for chosen in said) == (settings.get("compression") == "lzf")
     check_source(source)
 
 
@@ -61,7 +61,7 @@ def test_text_is_a_class_and_other_text_is_left_out(tmp_path):
             file[f"{i}/note"] = "seen"
     source = bs.open(tmp_path / "a.h5")
     assert (source.classes, source.labels.tolist()) == (("a", "b"), [0, 1] * 5)
-    assert dict(source.left_out) == {"note: text, or objects, and no label of one value": 1}
+    assert dict(source.left_out) == {"note: text or objects that are not a label of one value": 1}
     check_source(source)
 
 
@@ -101,7 +101,7 @@ def test_groups_of_many_rows_with_labels_are_no_rows(tmp_path):
     source = bs.open(tmp_path / "a.h5")
     assert len(source) == 9
     said = {choice.chosen: choice.setting for choice in source.choices}
-    assert said["the groups exp0, exp1 lie side by side, the datasets of all are fields of one row"].endswith('a.h5::exp0")')
+    assert said["the groups exp0, exp1 are read together, and their datasets are fields of one row"].endswith('a.h5::exp0")')
     both = bs.chain([bs.open(f"{tmp_path / 'a.h5'}::exp{i}") for i in range(2)])
     assert (len(both), both.label_name) == (18, "labels")
 
@@ -112,7 +112,7 @@ def test_two_groups_with_other_names_are_fields_side_by_side(tmp_path):
             file[f"{name}/image"] = np.zeros((9, 4, 4))
     source = bs.open(tmp_path / "a.h5")
     assert (len(source), sorted(source.spec)) == (9, ["left/image", "right/image"])
-    assert any("left, right lie side by side" in choice.chosen for choice in source.choices)
+    assert any("left, right are read together" in choice.chosen for choice in source.choices)
 
 
 def test_what_a_group_links_to_in_another_file_is_not_read(tmp_path):

@@ -30,7 +30,7 @@ MISSING = {
 
 @pytest.mark.parametrize("form", MISSING)
 def test_a_missing_label_is_refused_by_its_row(form):
-    with pytest.raises(bs.BadSetting, match=r"that of row 1 is (missing|empty|'nan')"):
+    with pytest.raises(bs.BadSetting, match=r"the label of row 1 is (missing|empty|'nan')"):
         bs.open(X, labels=MISSING[form]())
 
 
@@ -92,7 +92,7 @@ def test_columns_of_other_libraries_are_labels_and_their_nulls_are_refused(libra
     numbers = bs.open(X, labels=column([2, 0, 2]))
     assert (numbers.spec["y"].dtype, numbers.labels.tolist()) == (np.int64, [2, 0, 2])
     for cells in (["a", None, "b"], [1, None, 2]):
-        with pytest.raises(bs.BadSetting, match="that of row 1 is missing"):
+        with pytest.raises(bs.BadSetting, match="the label of row 1 is missing"):
             bs.open(X, labels=column(cells))
 
 
@@ -114,13 +114,13 @@ def test_a_series_in_another_order_than_the_data_is_refused(tmp_path):
         pd.Series([0, 1, 2], index=[0, 1, 5]),
         pd.Series([0, 1, 2], index=list("abc")),
     ):
-        with pytest.raises(bs.BadSetting, match=r"an index of their own.*labels\.to_numpy\(\)"):
+        with pytest.raises(bs.BadSetting, match=r"labels have an index, .* but the data has none: labels\.to_numpy\(\)"):
             bs.open(X, labels=series)
-    with pytest.raises(bs.BadSetting, match="an index of their own"):
+    with pytest.raises(bs.BadSetting, match="labels have an index"):
         bs.open({"x": X, "y": shuffled})
     for i in range(3):
         image(tmp_path / f"{i}.png", i)
-    with pytest.raises(bs.BadSetting, match="an index of their own"):
+    with pytest.raises(bs.BadSetting, match="labels have an index"):
         bs.open(tmp_path, labels=shuffled)
     assert bs.open(X, labels=shuffled.to_numpy()).labels.tolist() == [0, 1, 2]
 
@@ -133,7 +133,9 @@ def test_a_series_and_a_data_frame_need_one_index():
         (frame.reset_index(drop=True), pd.Series([0, 1, 2], index=[2, 1, 0])),
         ({"x": frame, "y": pd.Series([0, 1, 2])}, None),
     ):
-        with pytest.raises(bs.BadSetting, match=r"index of labels= is in another order than that of the data.*labels\.loc"):
+        with pytest.raises(
+            bs.BadSetting, match=r"index of labels= is in another order than the index of the data.*labels\.loc"
+        ):
             bs.open(what, labels=labels)
 
 
@@ -147,7 +149,7 @@ def test_a_table_of_paths_and_labels_labels_the_files_of_a_folder(tmp_path):
         assert "labels: the column 'label' of the table, for the files of 'path'" in [
             choice.chosen for choice in source.choices
         ]
-    with pytest.raises(bs.BadSetting, match="columns path, u, v, none of which is named as labels"):
+    with pytest.raises(bs.BadSetting, match="columns path, u, v, none of which has the name of a label column"):
         bs.open(tmp_path, labels=pd.DataFrame({"path": ["0.png"], "u": [1], "v": [2]}))
 
 
@@ -161,7 +163,7 @@ def test_a_table_of_paths_and_labels_labels_the_files_of_a_folder(tmp_path):
         (lambda: lambda path: path, "a function"),
         (lambda: True, "not True"),
         (lambda: 5, "not 5"),
-        (lambda: np.array(3), "one a row"),
+        (lambda: np.array(3), "one per row"),
         (lambda: [2**70] * 3, r"below 2\*\*63"),
     ],
 )
@@ -175,7 +177,7 @@ def test_tensors_with_a_gradient_are_labels():
     assert bs.open(X, labels=torch.tensor([1.0, 2, 3], requires_grad=True)).column("y").tolist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("labels", "seen"), [("[", "no regular expression.*unterminated"), ("id", "has no group")])
+@pytest.mark.parametrize(("labels", "seen"), [("[", "not a regular expression.*unterminated"), ("id", "has no group")])
 def test_a_text_that_is_no_file_and_no_pattern_is_refused(tmp_path, labels, seen):
     image(tmp_path / "0.png", 0)
     with pytest.raises(bs.BadSetting, match=f"no such file or folder.*{seen}"):
@@ -194,7 +196,7 @@ def test_paths_and_labels_of_one_data_frame_keep_its_order(tmp_path):
     assert labels_by_marker(bs.open(frame["where"], labels=frame["label"])) == {0: "a", 2: "c"}
     with pytest.raises(bs.BadSetting, match="another order"):
         bs.open(frame["where"], labels=frame["label"].reset_index(drop=True))
-    with pytest.raises(bs.BadSetting, match="where all its values are paths: that of row 1 is 3"):
+    with pytest.raises(bs.BadSetting, match="only if all its values are paths, but the value of row 1 is 3"):
         bs.open(pd.Series([paths[0], 3]))
 
 
@@ -259,10 +261,10 @@ def test_a_mapping_takes_arrays_of_other_libraries_and_lists_of_labels(tmp_path)
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("a.npy", r"value of 'y' in the mapping is a path, beside arrays: bs\.zip"),
-        ({1, 2, 3}, "value of 'y' in the mapping is a set, and no array"),
-        (5, "value of 'y' in the mapping is a int, and no array"),
-        ([1, 2], r"as many rows each: x \(3, 2\), y \(2,\)"),
+        ("a.npy", r"value of 'y' in the mapping is a path, but other values are arrays: bs\.zip"),
+        ({1, 2, 3}, "value of 'y' in the mapping is a set, not an array"),
+        (5, "value of 'y' in the mapping is a int, not an array"),
+        ([1, 2], r"the same number of rows: x \(3, 2\), y \(2,\)"),
     ],
 )
 def test_a_value_of_a_mapping_that_is_no_array_is_named(value, message):

@@ -17,7 +17,7 @@ def test_text_that_looks_like_several_tags_is_refused_with_the_separator(tmp_pat
     for i in range(3):
         image(tmp_path / f"{i}.png", i)
     for what, labels in ((table, None), (X, texts)):
-        with pytest.raises(bs.BadSetting, match=r"several tags a row.*tag_delimiter="):
+        with pytest.raises(bs.BadSetting, match=r"several tags per row.*tag_delimiter="):
             bs.open(what, labels=labels)
     source = bs.open(table, tag_delimiter=separator.strip())
     assert labels_by_marker(source) == {0: [1, 1], 1: [0, 1], 2: [1, 0]}
@@ -25,7 +25,7 @@ def test_text_that_looks_like_several_tags_is_refused_with_the_separator(tmp_pat
 
 
 def test_one_tag_alone_is_enough_for_a_separator():
-    with pytest.raises(bs.BadSetting, match="several tags a row, such as 'a, b'"):
+    with pytest.raises(bs.BadSetting, match="several tags per row, such as 'a, b'"):
         bs.open(X, labels=["a, b", "a", "c"])
 
 
@@ -78,7 +78,7 @@ def test_whole_numbers_with_decimals_are_targets_and_said_to_be_whole(tmp_path):
     pq.write_table(pa.table({"a": [0.5, 1.5, 2.5], "label": [1.0, 0.0, 1.0]}), tmp_path / "t.parquet")
     csv, parquet = bs.open(tmp_path / "t.csv"), bs.open(tmp_path / "t.parquet")
     assert csv.column(csv.label_name).tolist() == parquet.column(parquet.label_name).tolist() == [1.0, 0.0, 1.0]
-    said = "label: 2 different whole numbers written with decimals, taken as targets"
+    said = "label: 2 different whole numbers written with decimals, used as targets"
     assert said in [choice.chosen for choice in csv.choices]
 
 
@@ -101,7 +101,7 @@ def test_labels_with_a_comma_may_be_decimals_and_other_columns_are_left_out_for_
     for i in range(3):
         image(tmp_path / f"{i}.png", i)
     (tmp_path / "t.csv").write_text("path;label\n0.png;0,5\n1.png;1,5\n2.png;0,1\n", encoding="utf-8")
-    with pytest.raises(bs.BadSetting, match="with a point where this is a decimal comma"):
+    with pytest.raises(bs.BadSetting, match="with a decimal point if this is a decimal comma"):
         bs.open(tmp_path / "t.csv")
     (tmp_path / "u.csv").write_text("path;size;label\n0.png;0,5;a\n1.png;1,5;b\n2.png;7;a\n", encoding="utf-8")
     assert "size: numbers with a comma; write them with a decimal point" in bs.open(tmp_path / "u.csv").left_out
@@ -110,11 +110,11 @@ def test_labels_with_a_comma_may_be_decimals_and_other_columns_are_left_out_for_
 @pytest.mark.parametrize(
     ("named", "message"),
     [
-        ("scans/A.PNG", r"scans.a\.png is there, which differs in case"),
-        ("scans/a.jpg", r"scans.a\.png is there, which differs in the suffix"),
-        ("/home/x/data/scans/a.png", r"path of another machine, and .*scans.a\.png is there"),
-        (r"C:\data\scans\a.png", r"path of another machine, and .*scans.a\.png is there"),
-        ("https://example.org/scans/a.png", "remote addresses, which are not read"),
+        ("scans/A.PNG", r"scans.a\.png exists, which differs in case"),
+        ("scans/a.jpg", r"scans.a\.png exists, which differs in the suffix"),
+        ("/home/x/data/scans/a.png", r"path of another machine, but .*scans.a\.png exists"),
+        (r"C:\data\scans\a.png", r"path of another machine, but .*scans.a\.png exists"),
+        ("https://example.org/scans/a.png", "remote addresses, which are not supported"),
     ],
 )
 @pytest.mark.parametrize("column", ["path", "photo"])

@@ -38,10 +38,10 @@ def test_labels_that_are_not_there_are_refused():
     assert bs.open(items).label_name is None
     assert bs.open(items, labels="diagnosis").label_name == "diagnosis"
     with pytest.raises(
-        bs.BadSetting, match=r"labels='kind': items of Items have no such part .* they have image, diagnosis"
+        bs.BadSetting, match=r"labels='kind': items of Items have no numeric part .* they have image, diagnosis"
     ):
         bs.open(items, labels="kind")
-    with pytest.raises(bs.BadSetting, match=r"labels='text': .*and 'text' is text"):
+    with pytest.raises(bs.BadSetting, match=r"labels='text': .*but 'text' is text"):
         bs.open(items, labels="text")
 
 
@@ -49,7 +49,7 @@ def test_parts_that_are_no_numbers_are_left_out_and_said():
     items = dataset(lambda i: {"image": torch.zeros(3, 4), "label": i % 2, "caption": f"picture {i}", "meta": {"a": 1}})
     source = bs.open(items)
     assert list(source.spec) == ["image", "label"]
-    assert list(source.left_out) == ["caption: text", "meta: dict, no array of numbers"]
+    assert list(source.left_out) == ["caption: text", "meta: dict, not an array of numbers"]
 
 
 def test_named_tuples_keep_their_names_and_longer_tuples_are_said():
@@ -58,7 +58,7 @@ def test_named_tuples_keep_their_names_and_longer_tuples_are_said():
     assert (list(source.spec), source.label_name, source.weight_name) == (["image", "target", "weight"], "target", "weight")
     source = bs.open(dataset(lambda i: (torch.zeros(3), i % 2, i)))
     assert (list(source.spec), source.label_name) == (["x", "y", "2"], "y")
-    assert "the parts of an item are called x, y, 2" in " ".join(map(str, source.choices))
+    assert "the parts of an item are named x, y, 2" in " ".join(map(str, source.choices))
 
 
 def test_pictures_of_pillow_and_names_of_classes_are_taken():

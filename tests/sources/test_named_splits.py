@@ -74,7 +74,7 @@ def test_validation_and_names_of_images(tmp_path):
 
 def test_what_is_in_no_split_is_left_out_by_name(tmp_path):
     source = bs.open(npz(tmp_path, {**ARRAYS, "class_names": np.arange(10)}), split="train")
-    assert dict(source.left_out) == {"class_names: in no split by its name": 1}
+    assert dict(source.left_out) == {"class_names: its name is not that of a split": 1}
 
 
 def test_names_that_only_seem_to_say_splits(tmp_path):

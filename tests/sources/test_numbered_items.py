@@ -76,5 +76,5 @@ def test_batches_of_keras_are_no_rows():
         def __getitem__(self, index):
             return X, np.zeros(4)
 
-    with pytest.raises(bs.BadSetting, match="a Batches of Keras gives batches, and not rows"):
+    with pytest.raises(bs.BadSetting, match="a Batches of Keras returns batches, not rows"):
         bs.open(Batches())

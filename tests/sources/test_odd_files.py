@@ -243,7 +243,7 @@ def test_tar_files_that_were_written_into_one_are_refused(tmp_path):
     for i in range(2):
         _tar(tmp_path / f"{i}.tar", [("0.npy", _npy(i))])
     (tmp_path / "a.tar").write_bytes((tmp_path / "0.tar").read_bytes() + (tmp_path / "1.tar").read_bytes())
-    with pytest.raises(bs.BadFile, match="several tar files, one behind the other"):
+    with pytest.raises(bs.BadFile, match="several concatenated tar files"):
         bs.open(tmp_path / "a.tar")
 
 

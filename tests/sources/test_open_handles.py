@@ -190,7 +190,7 @@ class Lazy:
 
 
 def test_what_numpy_would_have_to_read_is_not_read():
-    with pytest.raises(bs.BadSetting, match=r"would be read whole into memory: .* np.asarray\(x\)"):
+    with pytest.raises(bs.BadSetting, match=r"would be loaded whole into memory: .* np.asarray\(x\)"):
         bs.open(Lazy())
 
 

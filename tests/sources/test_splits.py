@@ -114,7 +114,7 @@ def test_each_part_sees_each_class_that_has_rows_enough_and_others_are_said(capl
 @pytest.mark.parametrize(
     ("fractions", "says"),
     [
-        ((0.8, 0.1), r"sum to 0.9, and would leave rows out: add a part, split\(0.8, 0.1, 0.1\)"),
+        ((0.8, 0.1), r"sum to 0.9, which would drop rows: add a part, split\(0.8, 0.1, 0.1\)"),
         ((0.8, 0.3), "sum to 1.1, which is more than 1"),
         ((80,), "between 0 and 1, such as 0.9, not 80"),
         ((1.0,), "between 0 and 1"),
@@ -139,9 +139,9 @@ def test_too_few_groups_for_the_parts_are_told():
         bs.BadSetting, match=r"5 groups cannot be split 0.95 to 0.05: .* The largest group has 0.2 of the rows"
     ):
         numbered(50).split(0.95, by=np.arange(50) // 10)
-    with pytest.raises(bs.BadSetting, match="the rows are of 1 group, too few for 2 parts"):
+    with pytest.raises(bs.BadSetting, match="the rows belong to 1 group, too few for 2 parts"):
         numbered(50).split(0.8, by=np.zeros(50))
-    with pytest.raises(bs.BadSetting, match=r"one group a row, shape \(50,\), not \(3,\)"):
+    with pytest.raises(bs.BadSetting, match=r"one group per row, shape \(50,\), not \(3,\)"):
         numbered(50).split(0.8, by=[1, 2, 3])
 
 
@@ -193,13 +193,13 @@ def test_deeper_folders_are_groups_by_their_whole_path_below_the_class(tmp_path)
 def test_files_in_no_folder_are_named(tmp_path):
     source = folders(tmp_path, ["ill/p0/0.png", "ill/stray.png", "well/p1/0.png", "well/p0/1.png"])
     with pytest.raises(
-        bs.BadSetting, match=r"below the folder of its class, and 1 of 4 files are in none \(.*stray.png\): leave it out"
+        bs.BadSetting, match=r"below the folder of its class, but 1 of 4 files are not \(.*stray.png\): omit it"
     ):
         source.split(0.5, by="folder")
     flat = folders(tmp_path / "flat", ["ill/0.png", "ill/1.png", "well/0.png"])
-    with pytest.raises(bs.BadSetting, match="3 of 3 files are in none"):
+    with pytest.raises(bs.BadSetting, match="but 3 of 3 files are not"):
         flat.folds(2, by="folder")
-    with pytest.raises(bs.BadSetting, match=r"needs rows that are files of their own"):
+    with pytest.raises(bs.BadSetting, match=r"needs rows that are separate files"):
         numbered(5).split(0.5, by="folder")
 
 
@@ -220,8 +220,8 @@ def test_groups_by_a_part_of_the_path(tmp_path):
             "pateint",
             r'neither "folder" nor one of the columns x, y; a regular expression needs one group in parentheses.*has 0',
         ),
-        (r"(a)(b)", "this has 2"),
-        ("(", "no regular expression: missing"),
+        (r"(a)(b)", "but this one has 2"),
+        ("(", "nor a regular expression: missing"),
     ],
 )
 def test_a_text_that_is_no_groups_names_the_columns(tmp_path, by, says):
@@ -316,7 +316,7 @@ def test_a_split_across_folders_below_the_classes_is_said(tmp_path, caplog):
     source = patients(tmp_path)
     train, val = source.split(0.8)
     hint = next(choice for choice in train.choices if choice.setting == 'by="folder"')
-    assert "files lie in folders below those of the classes (p0, p1, p2, ...)" in hint.chosen
+    assert "files are in folders below the class folders (p0, p1, p2, ...)" in hint.chosen
     assert hint in val.choices
     assert 'by="folder" keeps them together' in caplog.text
     assert hint in source.folds(3)[0][0].choices
@@ -328,7 +328,7 @@ def test_a_split_across_folders_below_the_classes_is_said(tmp_path, caplog):
 def test_names_that_begin_alike_are_said_and_the_setting_works(tmp_path):
     source = folders(tmp_path, [f"{c}/p{p:02}_{i:03}.png" for c in "ab" for p in range(5) for i in range(4)])
     hint = suggested_groups(source)
-    assert "names of files begin alike (p00, p01, p02, ...)" in hint.chosen
+    assert "file names share prefixes (p00, p01, p02, ...)" in hint.chosen
     assert sorted(set(groups_of(source, eval(hint.setting.removeprefix("by="))))) == [f"p{p:02}" for p in range(5)]
 
 
@@ -437,7 +437,7 @@ def test_features_are_carried_and_must_be_the_same_columns_to_chain():
     one, other = (weighed(feature_names=names) for names in (("a", "b"), ("b", "a")))
     assert one.split(0.5)[0].feature_names == ("a", "b")
     for join in (bs.chain, lambda sources: bs.mix(sources, [1, 1])):
-        with pytest.raises(bs.BadSetting, match="the same columns in x: one has a, b, number 1 b, a"):
+        with pytest.raises(bs.BadSetting, match="the same columns in x: one source has a, b, source 1 has b, a"):
             join([one, other])
         assert join([weighed(), one]).feature_names == ("a", "b")
 
@@ -446,16 +446,16 @@ def test_weights_that_sources_disagree_on_are_said():
     one, other = weighed(), weighed(weight_name=None)
     joined = bs.chain([other, one])
     assert joined.weight_name == "weight"
-    assert "also of sources that do not name it so" in joined.choices[-1].chosen
+    assert "also for sources in which it is not a weight field" in joined.choices[-1].chosen
     both = bs.zip(left=weighed(), right=weighed())
     assert both.weight_name is None
-    assert "several sources have some (left_weight, right_weight)" in both.choices[-1].chosen
+    assert "several sources have weights (left_weight, right_weight)" in both.choices[-1].chosen
     assert both.left_out == {"other files (.txt)": 4}
 
 
 def test_part_of_a_mixture_says_that_its_shares_are_gone():
     mixed = bs.mix([numbered(90), numbered(10)], shares=[1, 1])
-    assert "the shares of bs.mix are those of all rows" in mixed.subset(range(50)).choices[-1].chosen
+    assert "the shares of bs.mix hold only for all rows" in mixed.subset(range(50)).choices[-1].chosen
     assert len([choice for choice in mixed.subset(range(50)).subset([1]).choices if "shares" in choice.chosen]) == 1
 
 

@@ -63,7 +63,7 @@ def test_paths_are_found_whatever_their_column_is_called(images, head, row):
     [
         ("image_id,label", "i/{k}.jpg,{label}", "paths: the column 'image_id'"),
         ("path,label", "i/{k},{label}", ".jpg is added to paths without a suffix"),
-        ("path,label", "i\\{k}.jpg,{label}", "backslashes in paths are taken as /"),
+        ("path,label", "i\\{k}.jpg,{label}", "backslashes in paths are read as /"),
         ("path;label", "i/{k}.jpg;{label}", "columns are separated by ';'"),
     ],
 )
@@ -80,7 +80,7 @@ def test_files_are_found_in_a_folder_beside_the_table(tmp_path, folder):
     (tmp_path / "train.csv").write_text("image_id,label\n" + "".join(f"{k:03},{'ab'[k % 2]}\n" for k in range(4)))
     source = bs.open(tmp_path / "train.csv")
     assert (len(source), source.classes) == (4, ("a", "b"))
-    assert f"files are taken from {tmp_path / folder}" in said(source)
+    assert f"files are read from {tmp_path / folder}" in said(source)
 
 
 def test_absolute_paths_are_taken(tmp_path, images):
@@ -89,7 +89,7 @@ def test_absolute_paths_are_taken(tmp_path, images):
 
 def test_several_files_of_a_stem_are_told_apart_by_the_table_only(tmp_path, images):
     Image.new("RGB", (8, 8)).save(tmp_path / "i" / "2.png")
-    with pytest.raises(bs.BadSetting, match=r"'i/2' may be .*i/2\.jpg or .*i/2\.png: write the suffix into the table"):
+    with pytest.raises(bs.BadSetting, match=r"'i/2' may refer to .*i/2\.jpg or .*i/2\.png: write the suffix into the table"):
         images("path,label", "i/{k},{label}")
 
 
@@ -100,15 +100,15 @@ def test_files_that_are_nowhere_are_named(images):
 
 
 def test_a_file_with_two_labels_is_refused_and_one_named_twice_said(images):
-    with pytest.raises(bs.BadSetting, match=r"4 files are named in several rows|3 files are named in several rows"):
+    with pytest.raises(bs.BadSetting, match=r"4 files are listed in several rows|3 files are listed in several rows"):
         images("path,label", "i/0.jpg,{k}x")
-    assert "3 rows name a file that another row names, too" in said(images("path,label", "i/0.jpg,same"))
+    assert "3 rows name a file that another row also names" in said(images("path,label", "i/0.jpg,same"))
 
 
 @pytest.mark.parametrize("lines", [["i/0.jpg,a", "i/1.jpg,b"], ["0.5,1.25", "1.5,2.5"], ["1,1,0", "2,2,1"]])
 def test_a_first_line_that_is_a_row_is_not_lost(tmp_path, images, lines):
     (tmp_path / "t.csv").write_text("\n".join(lines))
-    with pytest.raises(bs.BadFile, match=r"the first line of .*t\.csv is a row, and no names of columns"):
+    with pytest.raises(bs.BadFile, match=r"the first line of .*t\.csv is a row, not column names"):
         bs.open(tmp_path / "t.csv")
 
 
@@ -122,13 +122,13 @@ def test_another_encoding_is_refused_with_the_way_to_read_it(tmp_path):
 
 def test_what_became_of_each_column_is_said_and_text_can_be_read(tmp_path, images):
     source = images("path,count,patient,diagnosis", "i/{k}.jpg,{k},p{k},{label}{label}", labels="diagnosis")
-    assert list(source.left_out) == ["patient: text, and no labels"]
+    assert list(source.left_out) == ["patient: text that is not a label"]
     assert source.column("patient").tolist() == ["p0", "p1", "p2", "p3"]
     assert source.column("Patient").tolist() == ["p0", "p1", "p2", "p3"]
     assert source.column("diagnosis").tolist() == ["aa", "bb", "aa", "bb"]
     assert source.column("count").tolist() == [0, 1, 2, 3]
     assert source.subset([2, 0]).column("patient").tolist() == ["p2", "p0"]
-    with pytest.raises(bs.BadSetting, match=r"no column 'doctor': the data has path, count, patient, diagnosis"):
+    with pytest.raises(bs.BadSetting, match=r"no column 'doctor': the columns are path, count, patient, diagnosis"):
         source.column("doctor")
     (tmp_path / "t.csv").write_text("path,patient\ni/0.jpg,other\n")
     with pytest.raises(bs.FileChanged):
@@ -172,10 +172,10 @@ def test_another_table_than_the_metadata_of_a_folder_may_be_given(tmp_path, monk
 
 def test_json_lines_that_are_none_are_named_by_line(tmp_path):
     (tmp_path / "t.jsonl").write_text('{"file_name": "0.png"}\n{"file_name": \n')
-    with pytest.raises(bs.BadFile, match=r"line 2 of .*t\.jsonl is no JSON"):
+    with pytest.raises(bs.BadFile, match=r"line 2 of .*t\.jsonl is not valid JSON"):
         bs.open(tmp_path / "t.jsonl")
     (tmp_path / "t.jsonl").write_text("[1, 2]\n")
-    with pytest.raises(bs.BadFile, match=r"record 1 of .*t\.jsonl is list, and an object is needed"):
+    with pytest.raises(bs.BadFile, match=r"record 1 of .*t\.jsonl is list, but an object is needed"):
         bs.open(tmp_path / "t.jsonl")
 
 
@@ -225,10 +225,12 @@ def test_numbers_as_names_of_columns_are_names(tmp_path, pandas):
 
 def test_a_csv_without_paths_and_numbers_names_its_columns(tmp_path, pandas):
     (tmp_path / "n.csv").write_text("name,label\nbob,a\nann,b\n")
-    with pytest.raises(bs.BadFile, match=r"no column of paths .* and none of numbers .* it has name, label"):
+    with pytest.raises(bs.BadFile, match=r"no column of paths .* and no column of numbers: it has name, label"):
         bs.open(tmp_path / "n.csv")
     (tmp_path / "n.csv").write_text("image_id,label\n1,a\n2,b\n")
-    with pytest.raises(bs.BadFile, match=r"'image_id' .* no files beside it: bs\.open\(FOLDER, labels='.*n\.csv'\)"):
+    with pytest.raises(
+        bs.BadFile, match=r"'image_id' .* no such files are next to it: bs\.open\(FOLDER, labels='.*n\.csv'\)"
+    ):
         bs.open(tmp_path / "n.csv")
 
 
@@ -262,7 +264,7 @@ def test_a_csv_that_is_too_large_is_refused_with_the_lines_that_make_parquet_of_
     pandas.DataFrame(np.arange(4000.0).reshape(1000, 4), columns=list("abcd")).to_csv(tmp_path / "n.csv", index=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(csv_numbers, "available", lambda: Limit("a small machine", 10_000))
-    with pytest.raises(bs.DoesNotFit, match=r"n\.csv has .* of text, and a quarter of the memory") as error:
+    with pytest.raises(bs.DoesNotFit, match=r"n\.csv has .* of text, but a quarter of the available memory") as error:
         bs.open("n.csv")
     exec("\n".join(line.strip() for line in str(error.value).splitlines()[1:]), {})
     assert len(bs.open("n.parquet")) == 1000

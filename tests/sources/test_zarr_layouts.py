@@ -32,7 +32,7 @@ def test_a_group_is_a_row_where_all_are_alike(tmp_path):
 def test_a_label_of_one_value_has_no_axis(tmp_path):
     source = bs.open(samples(tmp_path / "a.zarr", label=lambda i: np.array([i % 3])))
     assert (source.spec["label"].shape, source.labels.tolist()) == ((), [i % 3 for i in range(12)])
-    assert "labels: 'label', stored as (1,), is taken as a single value" in [choice.chosen for choice in source.choices]
+    assert "labels: 'label', stored as (1,), is read as a single value" in [choice.chosen for choice in source.choices]
 
 
 def test_a_group_that_differs_is_a_bad_row_by_itself(tmp_path):
@@ -63,4 +63,4 @@ def test_two_groups_with_other_names_are_fields_side_by_side(tmp_path):
         group.create_array(f"{name}/image", data=np.zeros((9, 4, 4)))
     source = bs.open(tmp_path / "a.zarr")
     assert (len(source), sorted(source.spec)) == (9, ["left/image", "right/image"])
-    assert any("left, right lie side by side" in choice.chosen for choice in source.choices)
+    assert any("left, right are read together" in choice.chosen for choice in source.choices)

@@ -100,10 +100,10 @@ def test_a_damaged_index_of_a_shard_is_noticed(tmp_path):
     data = bytearray(shard.read_bytes())
     data[-30] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(bs.BadFile, match="the index of its chunks has another checksum"):
+    with pytest.raises(bs.BadFile, match="the checksum of its chunk index differs"):
         values(bs.open(path))
     shard.write_bytes(data[:50])
-    with pytest.raises(bs.BadFile, match="fewer than the index"):
+    with pytest.raises(bs.BadFile, match="fewer than its chunk index"):
         values(bs.open(path))
 
 
@@ -113,9 +113,7 @@ def test_a_chunk_in_a_shard_becomes_no_more_than_it_has(tmp_path):
     bomb = numcodecs.Zstd().encode(bytes(50_000_000))
     index = np.array([20, len(bomb)], "<u8").tobytes()
     shard.write_bytes(bytes(numcodecs.get_codec({"id": "crc32c"}).encode(index)) + bomb)
-    with pytest.raises(
-        bs.BadFile, match=r"the chunk \(0, 0\): a chunk says that it has 50,000,000 bytes, and must have 400"
-    ):
+    with pytest.raises(bs.BadFile, match=r"the chunk \(0, 0\): a chunk declares 50,000,000 bytes, but 400 are expected"):
         values(bs.open(path))
 
 
@@ -141,7 +139,7 @@ def test_where_zarr_reads_chunks_itself_the_source_says_so(tmp_path, kind):
         next(
             choice.chosen
             for choice in source.choices
-            if "memory is not bounded: codecs " in choice.chosen and kind in choice.chosen
+            if "memory use has no limit: codecs " in choice.chosen and kind in choice.chosen
         )
     ]
     assert np.array_equal(values(source), X)
@@ -152,7 +150,7 @@ def test_even_then_a_chunk_may_not_declare_more_than_it_has(tmp_path, kind):
     path = by_zarr(tmp_path, kind)
     chunk = next(each for each in sorted(path.rglob("*")) if each.is_file() and each.name in ("0", "0.0"))
     chunk.write_bytes(numcodecs.Zstd().encode(bytes(50_000_000)))
-    with pytest.raises(bs.BadFile, match=r"says that it has 50,000,000 bytes, where a chunk has .* at most"):
+    with pytest.raises(bs.BadFile, match=r"declares 50,000,000 bytes, but a chunk has at most"):
         values(bs.open(path))
 
 
@@ -195,7 +193,7 @@ def test_a_chunk_that_would_become_600_mb_takes_no_memory(tmp_path):
     assert done.returncode == 0, done.stderr
     grown, bad, reason = done.stdout.split(maxsplit=2)
     assert int(bad) == 4
-    assert "says that it has 600,000,000 bytes" in reason
+    assert "declares 600,000,000 bytes" in reason
     assert int(grown) < 100
 
 

@@ -120,7 +120,7 @@ def test_masks_without_an_image_are_counted(folders):
 def test_a_mask_of_another_size_or_with_colors_is_a_bad_row(folders):
     Image.fromarray(noise(60, 80)).save(folders / "masks" / "street" / "0.png")
     Image.fromarray(np.zeros((61, 80), np.uint8)).save(folders / "masks" / "street" / "1.png")
-    for row, problem in ((0, "one number a pixel"), (1, "61 pixels, but its image is 80 x 70")):
+    for row, problem in ((0, "one number per pixel"), (1, "61 pixels, but its image is 80 x 70")):
         with (
             bs.Loader(_open(folders).subset([5, row]), batch_size=2, transforms=STEPS, memory="32 MiB") as loader,
             pytest.raises(bs.BadFile, match=problem) as caught,
@@ -191,7 +191,7 @@ def test_numbers_that_a_mask_cannot_hold_are_refused(tmp_path):
     Image.fromarray(np.full((8, 8), -1, np.int32)).save(tmp_path / "m" / "a.tif")
     with (
         bs.Loader(bs.open(tmp_path / "i", labels=tmp_path / "m"), batch_size=1, memory="64 MiB") as loader,
-        pytest.raises(bs.BadFile, match="the number -1"),
+        pytest.raises(bs.BadFile, match="the mask contains -1"),
     ):
         next(iter(loader))
 

@@ -1,1 +1,1 @@
-"""Images: what a file is by its first bytes, and its pixels into a buffer that was charged for."""
+"""Image formats: reading headers, and decoding pixels into a charged buffer."""

@@ -1,4 +1,4 @@
-"""Decoding one image into a buffer that was charged for: JPEG by libjpeg-turbo, the rest by Pillow."""
+"""Decoding one image into a charged buffer: JPEG with libjpeg-turbo, other formats with Pillow."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from bitesize.decode.reduced import keeps_values
 from bitesize.errors import BadFile, UnsupportedFile
 from bitesize.spec import CHANNELS, Mode, mode_dtype
 
-# The file is complete when only this is odd: bytes that stand before the end marker. Any other warning may hide a
+# A file with only this warning, extra bytes before the end marker, is complete. Any other warning may hide a
 # truncation behind it.
 _HARMLESS = "extraneous bytes before marker 0xd9"
-# What undoes each EXIF orientation, as members of Pillow's Transpose: mirrors undo themselves, a quarter turn the other.
+# Inverse of each EXIF orientation, as members of Pillow's Transpose: mirrors are self-inverse, quarter turns swap.
 _TURN_BACK = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
 _COLORSPACE = {"RGB": "RGB", "L": "GRAY", "RGBA": "RGBA"}
-_NOT_WIDE = 'mode="I;16" is for 16-bit gray images, and this one is {channels} of {bits} bits: mode="L" or "RGB" decodes it'
+_NOT_WIDE = 'mode="I;16" is for 16-bit gray images, but this image is {channels} of {bits} bits: use mode="L" or "RGB"'
 _FLOATS = "the image has floating-point pixels, whose range is unknown: save it as .npy"
 # JPEG can be decoded at these eighths of its size for less work; the full size is 8.
 EIGHTHS = (1, 2, 3, 4, 5, 6, 7, 8)
 
 
 def decoded_size(info: ImageInfo, eighths: int) -> tuple[int, int]:
-    """Width and height in pixels when decoded at ``eighths`` / 8 of the size (rounded up, as libjpeg does)."""
+    """Return width and height in pixels when decoded at ``eighths`` / 8 of the size (rounded up, as libjpeg does)."""
     if eighths == 8:
         return info.width, info.height
     return -(-info.width * eighths // 8), -(-info.height * eighths // 8)
 
 
 def choose_eighths(info: ImageInfo, min_width: float, min_height: float) -> int:
-    """Choose the smallest JPEG scale at which the image is at least that wide and high; 8 where there is none."""
+    """Return the smallest JPEG scale at which the image has at least this width and height; 8 if there is none."""
     if not _by_turbojpeg(info) or 2 * min_width > info.width + 1 or 2 * min_height > info.height + 1:
         return 8
     for eighths in (1, 2, 4):  # the scales that libjpeg-turbo has fast paths for
@@ -46,26 +46,26 @@ def choose_eighths(info: ImageInfo, min_width: float, min_height: float) -> int:
 
 
 def smaller_eighths(info: ImageInfo, eighths: int) -> int | None:
-    """Choose the next smaller scale at which a JPEG can be decoded, or None; an image of several scans gains nothing by it."""
+    """Return the next smaller scale of a JPEG, or None; images of several scans need as much memory at any scale."""
     if not _by_turbojpeg(info) or info.buffered:
         return None
     return next((scale for scale in (4, 2, 1) if scale < eighths), None)
 
 
 def pixels_nbytes(info: ImageInfo, mode: Mode, eighths: int) -> int:
-    """Bytes of the decoded pixels, which `decode` writes to its buffer."""
+    """Return the bytes of the decoded pixels, which `decode` writes to its buffer."""
     width, height = decoded_size(info, eighths)
     return width * height * CHANNELS[mode] * mode_dtype(mode).itemsize
 
 
 def decode_nbytes(info: ImageInfo, mode: Mode, eighths: int, file_nbytes: int) -> int:
-    """Bytes that decoding a file takes in all: pixels, and what the decoder holds beside them while it works."""
+    """Return the total bytes for decoding a file: its pixels and the working memory of the decoder."""
     pixels = info.width * info.height
     if _by_turbojpeg(info) and mode != "I;16":
-        # libjpeg holds every coefficient of an image of several scans: 2 bytes each, chroma at most as large as luma.
+        # libjpeg stores every coefficient of an image of several scans: 2 bytes each, chroma at most as large as luma.
         beside = pixels * info.channels * 2 if info.buffered else info.width * 64
     else:
-        # Pillow copies the file, and holds the image (4 bytes a pixel for all modes but gray) and a copy for NumPy; for other
+        # Pillow copies the file, and stores the image (4 bytes per pixel for all modes but gray) and a copy for NumPy; for other
         # modes also each step of the conversion: alpha over white takes four images, 16-bit gray 32-bit temporaries.
         beside = file_nbytes + info.overhead + pixels * _beside_a_pixel(info, mode)
     return pixels_nbytes(info, mode, eighths) + beside
@@ -82,18 +82,18 @@ def _by_turbojpeg(info: ImageInfo) -> bool:
 
 
 def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: NDArray[np.uint8]) -> NDArray[Any]:
-    """Decode an image as stored (not turned by its EXIF orientation).
+    """Decode an image as stored, without applying its EXIF orientation.
 
     Gray, palette and CMYK images become RGB; 16-bit values are scaled by 1 / 257, not clipped; transparency is laid
-    over white, but for ``mode="RGBA"``. With ``mode="I;16"`` values of gray images of more than 8 bits stay what they are, where
-    they lie within 0 to 65535, and other images are refused.
+    over white, but for ``mode="RGBA"``. With ``mode="I;16"`` values of gray images of more than 8 bits are unchanged if
+    they are within 0 to 65535; other images are refused.
 
     Parameters
     ----------
     data
         The encoded file.
     info
-        Its header, by `read_info`.
+        The header, from `read_info`.
     mode
         ``"RGB"``, ``"L"``, ``"RGBA"`` or ``"I;16"``.
     eighths
@@ -109,9 +109,9 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
     Raises
     ------
     UnsupportedFile
-        If the image is in order, and its values cannot be brought to the mode.
+        If the image is valid, but its values cannot be converted to the mode.
     BadFile
-        If the image is damaged or cut off. The buffer then holds nothing that may be used.
+        If the image is damaged or truncated. The contents of the buffer are then undefined.
     """
     width, height = decoded_size(info, eighths)
     out = buffer[: pixels_nbytes(info, mode, eighths)].view(mode_dtype(mode)).reshape(height, width, CHANNELS[mode])
@@ -149,7 +149,9 @@ def _decode_jpeg(data: memoryview, mode: Mode, eighths: int, out: NDArray[np.uin
             raise
         pixels = simplejpeg.decode_jpeg(data, strict=False, **options)
     if pixels.shape[:2] != out.shape[:2]:
-        raise BadFile(f"damaged JPEG: its header says {out.shape[1]} x {out.shape[0]}, decoded are {pixels.shape[1::-1]}")
+        raise BadFile(
+            f"damaged JPEG: its header declares {out.shape[1]} x {out.shape[0]}, but it decodes to {pixels.shape[1::-1]}"
+        )
 
 
 def _decode_other(data: memoryview, info: ImageInfo, mode: Mode, out: NDArray[Any]) -> None:
@@ -175,19 +177,19 @@ def _decode_other(data: memoryview, info: ImageInfo, mode: Mode, out: NDArray[An
 
 
 def as_stored(image: Any, info: ImageInfo) -> Any:
-    """Undo what Pillow does to TIFFs, and only these, while it loads them: turn them by their EXIF orientation."""
+    """Undo the EXIF rotation that Pillow applies while loading TIFFs, and only TIFFs."""
     from PIL import Image
 
     if info.kind != "TIFF" or info.orientation == 1:
         return image
     image.load()
-    # Pillow removes the tag from what it has turned: should a version not turn, there is nothing to undo.
+    # Pillow removes the tag when it rotates: if a version does not rotate, there is nothing to undo.
     turned = image.getexif().get(ORIENTATION, 1) != info.orientation
     return image.transpose(Image.Transpose(_TURN_BACK[info.orientation])) if turned else image
 
 
 def _as_written(values: NDArray[Any], data: memoryview, info: ImageInfo) -> NDArray[Any]:
-    """Undo what Pillow does to PNM and JPEG 2000 files of a full brightness below 65535: scale their values up to it."""
+    """Undo the scaling that Pillow applies to PNM and JPEG 2000 files with a maximum below 65535."""
     if info.kind == "JPEG2000":
         return values >> (16 - info.bits) if info.bits < 16 else values
     if info.kind != "PPM":
@@ -197,13 +199,13 @@ def _as_written(values: NDArray[Any], data: memoryview, info: ImageInfo) -> NDAr
 
 
 def _wide_gray(image: Any, info: ImageInfo) -> NDArray[Any]:
-    """Return the values of gray of more than 8 bits, which must lie within 0 to 65535: of others the range is unknown."""
+    """Return gray values of more than 8 bits, which must be within 0 to 65535: the range of others is unknown."""
     values: NDArray[Any] = np.asarray(image)
     if values.dtype.kind == "f":
         raise UnsupportedFile(_FLOATS)
     least, greatest = int(values.min()), int(values.max())
     if least < 0 or greatest > 65_535:
         raise UnsupportedFile(
-            f"the image has {info.bits}-bit values of {least} to {greatest}, and only 0 to 65535 is decoded: save it as .npy"
+            f"the image has {info.bits}-bit values from {least} to {greatest}; only 0 to 65535 is supported: save it as .npy"
         )
     return values

@@ -1,4 +1,4 @@
-"""The orientation that a camera wrote into EXIF."""
+"""The EXIF orientation of an image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ ORIENTATION = 0x0112  # the tag (JEITA CP-3451)
 
 
 def exif_orientation(tiff: memoryview) -> int:
-    """Find the orientation in the first directory of an EXIF block (TIFF 6.0, section 2); 1 if it is damaged."""
+    """Return the orientation in the first directory of an EXIF block (TIFF 6.0, section 2); 1 if it is damaged."""
     order: Any = {b"II": "little", b"MM": "big"}.get(bytes(tiff[:2]))
     if order is None:
         return 1

@@ -1,4 +1,4 @@
-"""Formats that people keep images in, and that are not decoded: named by first bytes and suffix, with the way on."""
+"""Image formats that are not supported: recognized by first bytes and suffix, with advice on converting them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 
 class Foreign(NamedTuple):
-    """A format that is not decoded.
+    """An unsupported format.
 
     Attributes
     ----------
     name : str
-        What people call it, such as ``"HEIC"``.
+        Name of the format, such as ``"HEIC"``.
     way : str
         What to do with such a file, as an imperative: ``"convert it to JPEG (heif-convert)"``.
     """
@@ -32,8 +32,8 @@ _AVIF = Foreign("AVIF", f"convert it to PNG or JPEG {_BY_PILLOW.format(suffix='.
 _JPEG_XL = Foreign("JPEG XL", "convert it to PNG or JPEG (djxl in.jxl out.png)")
 _JPEG_XR = Foreign("JPEG XR", "convert it to PNG (JxrDecApp -i in.jxr -o out.tif)")
 _RAW = Foreign("a camera's RAW", "develop it to JPEG or TIFF (dcraw -T, darktable-cli), or save rawpy's array as .npy")
-_SVG = Foreign("SVG", "draw it as PNG (rsvg-convert in.svg -o out.png)")
-_PDF = Foreign("PDF", "draw its pages as PNG (pdftoppm -png in.pdf page)")
+_SVG = Foreign("SVG", "convert it to PNG (rsvg-convert in.svg -o out.png)")
+_PDF = Foreign("PDF", "convert its pages to PNG (pdftoppm -png in.pdf page)")
 _DICOM = Foreign("DICOM", "read it with pydicom and save its pixel_array as .npy")
 _NIFTI = Foreign("NIfTI", "read it with nibabel and save its array as .npy")
 _PSD = Foreign("Photoshop", "export it as PNG")
@@ -68,7 +68,7 @@ FOREIGN_SUFFIXES = {
     **dict.fromkeys((".mrc", ".mrcs"), _MRC),
     **dict.fromkeys((".czi", ".lif", ".nd2", ".oib", ".oif", ".vsi", ".svs", ".ndpi"), _CZI),
 }  # fmt: skip
-# Brands of the ISO base media format, which begins with the size of a box and "ftyp".
+# Brands of the ISO base media format, which starts with the size of a box and "ftyp".
 _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"), _HEIC),
     **dict.fromkeys((b"avif", b"avis"), _AVIF),
@@ -95,29 +95,29 @@ _STARTS = (
 
 
 def foreign_format(start: bytes, name: str = "") -> Foreign | None:
-    """Name the format of a file that people keep images in and that is not decoded.
+    """Return the format of a file, if it is a known but unsupported image format.
 
     Parameters
     ----------
     start
-        The first bytes of the file, or none: 16 are enough for most formats, DICOM has its mark at 128 and NIfTI at 344.
+        The first bytes of the file, or none: 16 are enough for most formats; DICOM has its magic number at 128, NIfTI at 344.
     name
-        The file's name, whose suffix is looked at where the bytes do not say.
+        The file name, whose suffix is checked if the bytes are not conclusive.
 
     Returns
     -------
     Foreign or None
-        Its name and the way on, whose text is both; None where it is no such format, or one that is decoded.
+        Name and advice; ``str`` returns both. None for unknown and for supported formats.
 
     Examples
     --------
     >>> print(foreign_format(b"%PDF-1.7"))
-    PDF: draw its pages as PNG (pdftoppm -png in.pdf page)
+    PDF: convert its pages to PNG (pdftoppm -png in.pdf page)
     >>> foreign_format(b"", "IMG_0001.HEIC").name
     'HEIC'
     """
     if start[4:8] == b"ftyp":
-        # A picture whose main brand is the general one says in the brands that follow which it is.
+        # A file whose main brand is generic names its format in the following brands.
         brands = [start[8:12], *(start[i : i + 4] for i in range(16, min(len(start), 64), 4))]
         if brands[0] in (b"mif1", b"msf1") and (b"avif" in brands or b"avis" in brands):
             return _AVIF
@@ -126,7 +126,7 @@ def foreign_format(start: bytes, name: str = "") -> Foreign | None:
     for magic, foreign in _STARTS:
         if start.startswith(magic):
             return foreign
-    if start[:4] == b"II*\0" and start[8:10] == b"CR":  # Canon's RAW is a TIFF, of which a decoder would take the thumbnail
+    if start[:4] == b"II*\0" and start[8:10] == b"CR":  # Canon's RAW is a TIFF, and a decoder would read the thumbnail
         return _RAW
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith(b"<svg") or (

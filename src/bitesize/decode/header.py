@@ -1,4 +1,4 @@
-"""What an image is, without decoding it: kind by magic bytes, size, and how it must be turned."""
+"""Image headers, read without decoding: format by magic bytes, size, and orientation."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _MAGIC = (
     (b"\xff\x4f\xff\x51", "JPEG2000"),
 )
 _PNM = re.compile(rb"P[1-6]\s")
-# What their files are called; what they are, their bytes say.
+# Suffixes of the formats; the format itself is recognized by the bytes of a file.
 KINDS_OF_SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP",
     ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF", ".pbm": "PPM", ".pgm": "PPM", ".ppm": "PPM", ".pnm": "PPM",
     ".jp2": "JPEG2000", ".j2k": "JPEG2000", ".jpf": "JPEG2000", ".jpx": "JPEG2000", ".j2c": "JPEG2000",
 }  # fmt: skip
 SUFFIXES = tuple(KINDS_OF_SUFFIXES)
-# As many first bytes as any format has its mark in.
+# Number of first bytes that contain the magic number of every format.
 START_NBYTES = 352
-# How Pillow writes the object that it was given into its messages.
+# How Pillow writes its input object into messages.
 _FILE_OBJECT = re.compile(r"<_io\.BytesIO object at 0x[0-9a-fA-F]+>")
 
 
@@ -50,9 +50,9 @@ def read_info(data: memoryview) -> ImageInfo:
     Raises
     ------
     UnsupportedFile
-        If it is in order, and of a kind that is not decoded.
+        If the image is valid, but of an unsupported format.
     BadFile
-        If it is no image, or its header is damaged.
+        If the file is not an image, or its header is damaged.
     """
     start = bytes(data[:16])
     if start.startswith(_MAGIC[0][0]):  # nearly always
@@ -62,14 +62,14 @@ def read_info(data: memoryview) -> ImageInfo:
 
 
 def sniff(start: bytes) -> str:
-    """Return the kind of an image by its first bytes: 16 for a kind that is decoded, more to name one that is not.
+    """Return the format of an image by its first bytes: 16 for a supported format, more to recognize others.
 
     Raises
     ------
     UnsupportedFile
-        If it is of a format that people keep images in, and that is not decoded: it is named, with the way on.
+        If the format is known but unsupported; the message names the format and how to convert it.
     BadFile
-        If it is no image.
+        If the file is not an image.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def sniff(start: bytes) -> str:
     """
     foreign = foreign_format(start)
     if foreign is not None:
-        raise UnsupportedFile(f"the file is {foreign.name}, which is not decoded: {foreign.way}")
+        raise UnsupportedFile(f"the file is {foreign.name}, which is not supported: {foreign.way}")
     for magic, kind in _MAGIC:
         if start.startswith(magic):
             return kind
@@ -92,7 +92,7 @@ def sniff(start: bytes) -> str:
 
 
 def explained(error: Exception) -> str:
-    """Return what a decoder said, without the objects that it was given."""
+    """Return the message of a decoder, without representations of its input objects."""
     return _FILE_OBJECT.sub("it", str(error)) or type(error).__name__
 
 
@@ -113,7 +113,7 @@ def _pillow_info(data: memoryview, kind: str) -> ImageInfo:
 
 
 def _info(image: Any, data: memoryview, kind: str, facts: TiffFacts | None) -> ImageInfo:
-    """Gather the facts from an image that Pillow has opened."""
+    """Return the header facts of an image that Pillow has opened."""
     width, height = image.size
     bits, overhead = 16 if image.mode.startswith("I") else 8, 0
     if kind == "PNG":
@@ -124,12 +124,12 @@ def _info(image: Any, data: memoryview, kind: str, facts: TiffFacts | None) -> I
         stream = codestream(data)
         if (stream.width, stream.height) != (width, height):
             raise BadFile(
-                f"damaged JPEG 2000: its header says {width} x {height}, and its codestream {stream.width} x {stream.height}"
+                f"damaged JPEG 2000: its header declares {width} x {height}, its codestream {stream.width} x {stream.height}"
             )
         bits, overhead = max(8, stream.bits), stream.tiles_nbytes
     elif facts is not None:
         bits = max(8, facts.bits)
-    # Image.getexif would decode a PNG that has none; what stands before the pixels is in `info` already.
+    # Image.getexif would decode a PNG without EXIF; metadata before the pixels is already in `info`.
     exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
     orientation = image.getexif().get(ORIENTATION, 1) if kind == "TIFF" else exif_orientation(memoryview(exif))
     if orientation not in range(1, 9):
@@ -137,7 +137,7 @@ def _info(image: Any, data: memoryview, kind: str, facts: TiffFacts | None) -> I
     if facts is not None:
         width, height = facts.width, facts.height
     elif kind == "TIFF" and orientation >= 5:
-        width, height = height, width  # Pillow gives the size after turning
+        width, height = height, width  # Pillow returns the size after rotation
     plain = image.mode in ("L", "RGB") and "transparency" not in image.info
     pages = facts.pages if facts is not None else 1
     channels, floats = len(image.getbands()), image.mode == "F"
@@ -147,7 +147,7 @@ def _info(image: Any, data: memoryview, kind: str, facts: TiffFacts | None) -> I
 
 
 def _unsupported(facts: TiffFacts) -> str:
-    """Say what a TIFF is that Pillow does not decode."""
+    """Return the error message for a TIFF that Pillow does not decode."""
     if facts.bands > 4:
         return f"a TIFF of {facts.bands} bands: save it as .npy"
     bands = "1 band" if facts.bands == 1 else f"{facts.bands} bands"

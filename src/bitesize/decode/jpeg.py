@@ -1,4 +1,4 @@
-"""The header of a JPEG: a walk over its markers (ITU T.81, annex B), without decoding."""
+"""The header of a JPEG, read from its markers (ITU T.81, annex B) without decoding."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bitesize.decode.info import ImageInfo
 from bitesize.errors import BadFile, UnsupportedFile
 
 # A progressive JPEG keeps all coefficients until its last scan; a file of few bytes may have thousands of scans, each
-# of which goes over all of them, and native decoding cannot be interrupted.
+# of which processes all of them, and native decoding cannot be interrupted.
 MAX_SCANS = 100
 MAX_SCAN_MEGAPIXELS = 2000
 _NO_LENGTH = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a length: TEM, RSTn, SOI, EOI
 _FRAMES = frozenset((0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
 _LOSSLESS, _HIERARCHICAL = frozenset((0xC3, 0xCB)), frozenset((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF))
 _JPEG_LS, _HIERARCHY = 0xF7, 0xDE
-# Sampling factors of luma beside chroma of 1 x 1: 4:4:4, 4:2:2, 4:4:0, 4:2:0 and 4:1:1.
+# Sampling factors of luma with chroma of 1 x 1: 4:4:4, 4:2:2, 4:4:0, 4:2:0 and 4:1:1.
 _LUMA = frozenset((0x11, 0x21, 0x12, 0x22, 0x41))
 _CONVERT = "convert it to PNG or TIFF"
 _SEGMENT = struct.Struct(">BBH").unpack_from  # 0xFF, marker, length
@@ -27,7 +27,7 @@ _FRAME = struct.Struct(">HHB").unpack_from  # height, width, components
 
 
 def jpeg_info(data: memoryview) -> ImageInfo:
-    """Walk the markers up to the frame header (ITU T.81, annex B)."""
+    """Return the header of a JPEG, from its markers up to the frame header (ITU T.81, annex B)."""
     at, end, orientation = 2, len(data), 1
     while at + 4 <= end:
         escape, marker, length = _SEGMENT(data, at)
@@ -41,7 +41,7 @@ def jpeg_info(data: memoryview) -> ImageInfo:
             if marker in _FRAMES and at + 10 <= end:
                 height, width, components = _FRAME(data, at + 5)
                 if not (width and height):
-                    raise BadFile(f"the JPEG says it is {width} x {height} pixels")
+                    raise BadFile(f"the JPEG declares a size of {width} x {height} pixels")
                 _refuse_unsupported(marker, data[at + 4], components)
                 progressive = marker in (0xC2, 0xCA)
                 if progressive:
@@ -58,7 +58,7 @@ def jpeg_info(data: memoryview) -> ImageInfo:
 
 
 def _refuse_unsupported(marker: int, bits: int, components: int) -> None:
-    """Raise `UnsupportedFile` for what is valid, and neither libjpeg-turbo nor Pillow decodes."""
+    """Raise `UnsupportedFile` for valid files that neither libjpeg-turbo nor Pillow decodes."""
     if marker in _HIERARCHICAL:
         raise UnsupportedFile(f"hierarchical JPEG is not supported: {_CONVERT}")
     if bits != 8:
@@ -69,7 +69,7 @@ def _refuse_unsupported(marker: int, bits: int, components: int) -> None:
 
 
 def _usually_sampled(data: memoryview, at: int, components: int) -> bool:
-    """Whether libjpeg-turbo's interface has a name for the subsampling; ``at`` is where the frame header counts components."""
+    """Return whether libjpeg-turbo's interface has a name for the subsampling; ``at`` is where the frame header counts components."""
     if components != 3:
         return True
     factors = bytes(data[at + 2 : at + 1 + 3 * components : 3])  # of each component: horizontal in the high half
@@ -77,7 +77,7 @@ def _usually_sampled(data: memoryview, at: int, components: int) -> bool:
 
 
 def _first_scan_components(data: memoryview, at: int) -> int:
-    """Find the first scan header and tell how many components it has; 0 if there is none."""
+    """Return the number of components in the first scan header; 0 if there is none."""
     while at + 5 <= len(data):
         escape, marker, length = _SEGMENT(data, at)
         if escape != 0xFF or marker in (0xFF, 0x00):
@@ -90,7 +90,7 @@ def _first_scan_components(data: memoryview, at: int) -> int:
 
 
 def _check_scans(data: memoryview, width: int, height: int) -> None:
-    # May count too many inside metadata, never too few; and no copy of the file is made for it.
+    # May count markers inside metadata, but never misses any; does not copy the file.
     scans = sum(1 for _ in islice(_SCAN.finditer(data), MAX_SCANS + 1))
     if scans > MAX_SCANS or scans * width * height > MAX_SCAN_MEGAPIXELS * 1_000_000:
         raise BadFile(

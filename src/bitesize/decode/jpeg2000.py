@@ -1,4 +1,4 @@
-"""The header of a JPEG 2000 codestream (ISO/IEC 15444-1, annexes A and I): what its decoder will allocate."""
+"""The header of a JPEG 2000 codestream (ISO/IEC 15444-1, annexes A and I), which sets the memory of its decoder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TILE_NBYTES = 8 << 10
 
 
 class Codestream(NamedTuple):
-    """What a codestream says of itself: its size in pixels, components, bits of a value, and bytes for its tiles."""
+    """Header of a codestream: size in pixels, number of components, bits of a value, and bytes for its tiles."""
 
     width: int
     height: int
@@ -23,12 +23,12 @@ class Codestream(NamedTuple):
 
 
 def codestream(data: memoryview) -> Codestream:
-    """Read the size segment of a codestream, also within the boxes of a JP2 file.
+    """Return the size segment of a codestream, bare or within the boxes of a JP2 file.
 
     Raises
     ------
     BadFile
-        If there is none, or it is damaged.
+        If the segment is missing or damaged.
     """
     at = 0 if bytes(data[:4]) == _SIZE_MARKER else _in_boxes(data)
     segment = data[at + 6 : at + 44]
@@ -37,14 +37,14 @@ def codestream(data: memoryview) -> Codestream:
     _, x1, y1, x0, y0, tile_w, tile_h, tile_x, tile_y, components = struct.unpack_from(">H8IH", segment)
     bits = data[at + 42 : at + 42 + 3 * components : 3]
     if x1 <= x0 or y1 <= y0 or not (tile_w and tile_h and components) or len(bits) < components:
-        raise BadFile("damaged JPEG 2000: the size in its codestream cannot be")
+        raise BadFile("damaged JPEG 2000: the size in its codestream is impossible")
     tiles = -(-(x1 - tile_x) // tile_w) * -(-(y1 - tile_y) // tile_h)
     deepest = max((each & 0x7F) + 1 for each in bits)
     return Codestream(x1 - x0, y1 - y0, components, deepest, tiles * components * _TILE_NBYTES)
 
 
 def _in_boxes(data: memoryview) -> int:
-    """Find the codestream among the boxes of a JP2 file; -1 if there is none."""
+    """Return the offset of the codestream in the boxes of a JP2 file; -1 if there is none."""
     at = 0
     while at + 16 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)

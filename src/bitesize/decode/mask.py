@@ -1,4 +1,4 @@
-"""Masks: label images, decoded to their numbers and never to colors."""
+"""Masks: label images, decoded to class numbers instead of colors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bitesize.errors import BadFile
 
 
 def mask_dtype(data: memoryview, info: ImageInfo) -> np.dtype[Any]:
-    """Tell whether the numbers of a mask take 8 or 16 bits."""
+    """Return the dtype of the numbers of a mask: 8 or 16 bits."""
     try:
         with _opened(data, info) as image:
             return np.dtype(np.uint16 if _is_wide(image.mode) else np.uint8)
@@ -23,12 +23,12 @@ def mask_dtype(data: memoryview, info: ImageInfo) -> np.dtype[Any]:
 
 
 def mask_nbytes(info: ImageInfo, file_nbytes: int) -> int:
-    """Bytes that decoding a mask takes in all: Pillow's copy of the file and its image, and our array."""
+    """Return the total bytes for decoding a mask: Pillow's copy of the file, its image, and our array."""
     return file_nbytes + info.width * info.height * 16
 
 
 def decode_mask(data: memoryview, info: ImageInfo, dtype: np.dtype[Any], buffer: NDArray[np.uint8]) -> NDArray[Any]:
-    """Decode a mask as stored: palette indices and 16-bit values stay what they are, 1-bit masks become 0 and 1.
+    """Decode a mask as stored: palette indices and 16-bit values are unchanged, 1-bit masks become 0 and 1.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def decode_mask(data: memoryview, info: ImageInfo, dtype: np.dtype[Any], buffer:
     Raises
     ------
     BadFile
-        If it is damaged, has colors, or numbers that ``dtype`` cannot hold.
+        If the mask is damaged, has colors, or has numbers that ``dtype`` cannot hold.
     """
     if info.kind == "JPEG":
         raise BadFile("a JPEG changes the numbers of a mask: save masks as PNG")
@@ -57,13 +57,11 @@ def decode_mask(data: memoryview, info: ImageInfo, dtype: np.dtype[Any], buffer:
     try:
         with _opened(data, info) as image:
             if image.mode not in ("1", "L", "P") and not _is_wide(image.mode):
-                raise BadFile(f"a mask has one number a pixel, and this image is {image.mode}")
+                raise BadFile(f"a mask needs one number per pixel, but this image has mode {image.mode}")
             values = np.asarray(as_stored(image, info))
             for number in (int(values.min()), int(values.max())):
                 if not 0 <= number <= np.iinfo(dtype).max:
-                    raise BadFile(
-                        f"a mask with the number {number}, and the type of the first mask, {dtype}, cannot hold it"
-                    )
+                    raise BadFile(f"the mask contains {number}, which the dtype of the first mask, {dtype}, cannot hold")
             out[..., 0] = values
     except (BadFile, MemoryError):
         raise

@@ -1,4 +1,4 @@
-"""The header of PBM, PGM and PPM files (netpbm's ppm(5)): the value that is full brightness."""
+"""The header of PBM, PGM and PPM files (netpbm's ppm(5)): the value of full brightness."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HEADER = re.compile(
 
 
 def full_value(data: memoryview) -> int:
-    """Return the value of full brightness; 1 for bitmaps, 255 where the header cannot be read."""
+    """Return the value of full brightness; 1 for bitmaps, 255 if the header cannot be read."""
     found = _HEADER.match(bytes(data[:4096]))
     if found is None:
         return 255

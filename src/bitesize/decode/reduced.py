@@ -1,4 +1,4 @@
-"""What decoding leaves out of an image, said once for each source: bits beyond 8, and pages after the first."""
+"""Warnings, once per source, about data lost in decoding: bits beyond 8, and pages after the first."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Protocol
 from bitesize.decode.info import ImageInfo
 from bitesize.spec import Mode
 
-# How each kind of loss is said where data is opened, and the setting that decides otherwise.
+# Text of each kind of loss when data is opened, and the setting that changes it.
 KEEPS_GRAY = 'mode="I;16"'
 COLORS_ARE_REDUCED = "16-bit colors are reduced to 8 bits; to keep them, save the arrays as .npy"
 
 
 class Described(Protocol):
-    """Whatever can name its rows."""
+    """An object that can name its rows."""
 
     def describe(self, row: int) -> str:
-        """Name a row."""
+        """Return the name of a row."""
         ...
 
 
@@ -28,34 +28,34 @@ _lock = threading.Lock()
 
 
 def is_reduced(info: ImageInfo, mode: Mode) -> bool:
-    """Whether decoding keeps 8 bits of more."""
+    """Return whether decoding reduces values of more than 8 bits to 8 bits."""
     return info.bits > 8 and mode != "I;16" and not info.floats
 
 
 def keeps_values(info: ImageInfo) -> bool:
-    """Whether ``mode="I;16"`` decodes an image: gray of whole numbers of more than 8 bits."""
+    """Return whether ``mode="I;16"`` decodes an image: gray of whole numbers of more than 8 bits."""
     return info.channels == 1 and info.bits > 8 and not info.floats
 
 
 def gray_is_reduced(bits: int) -> str:
-    """Return what is said of gray images of so many bits: of more than 16 the upper half is not used."""
+    """Return the message about gray images of ``bits`` bits; above 16 bits it names the value of full brightness."""
     full = f", where {2**16 - 1} is full brightness" if bits > 16 else ""
     return f"{bits}-bit gray images are reduced to 8 bits{full}"
 
 
 def log_losses(source: Described, row: int, info: ImageInfo, mode: Mode) -> None:
-    """Log one warning a source for each kind of loss, at the first image that has it.
+    """Log one warning per source for each kind of loss, at the first affected image.
 
     Parameters
     ----------
     source
-        Where the image comes from.
+        Source of the image.
     row
-        Its row there.
+        Row of the image in the source.
     info
-        Its header.
+        Header of the image.
     mode
-        What it is decoded to.
+        Mode that the image is decoded to.
     """
     if info.bits == 8 and info.pages == 1:  # nearly always
         return
@@ -63,7 +63,7 @@ def log_losses(source: Described, row: int, info: ImageInfo, mode: Mode) -> None
         gray = f"{gray_is_reduced(info.bits)}: {KEEPS_GRAY} keeps their values"
         _warn(source, "bits", gray if keeps_values(info) else COLORS_ARE_REDUCED, row)
     if info.pages > 1:
-        text = f"of a TIFF of {info.pages} pages the first is taken: save each page as a file, or the stack as .npy"
+        text = f"only the first of {info.pages} pages of a TIFF is used: save each page as a file, or the stack as .npy"
         _warn(source, "pages", text, row)
 
 
@@ -73,4 +73,4 @@ def _warn(source: Described, kind: str, text: str, row: int) -> None:
         if kind in kinds:
             return
         kinds.add(kind)
-    logging.getLogger("bitesize").warning("%s (%s is the first)", text, source.describe(row))
+    logging.getLogger("bitesize").warning("%s (first: %s)", text, source.describe(row))

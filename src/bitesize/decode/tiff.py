@@ -1,4 +1,4 @@
-"""What a TIFF holds: its pages, bands and types, read from its directories (TIFF 6.0, section 2; BigTIFF too)."""
+"""The header of a TIFF: its pages, bands and types, read from its directories (TIFF 6.0, section 2; BigTIFF too)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
-# Chains of directories are followed this far: a damaged file may have one that never ends.
+# Limit on chains of directories: a chain in a damaged file may never end.
 _MOST_PAGES, _MOST_TAGS = 65_536, 4_096
 _NEW_SUBFILE, _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _BANDS, _FORMAT = 254, 255, 256, 257, 258, 259, 277, 339
 _USED = frozenset((_NEW_SUBFILE, _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _BANDS, _FORMAT))
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8
-# What a page may be beside a full image: a thumbnail or a smaller copy, and a transparency mask.
+# Kinds of pages that are not full images: thumbnails or smaller copies, and transparency masks.
 _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
 _FORMATS = {
     1: "whole numbers",
@@ -26,22 +26,22 @@ Read = Callable[[int, int], bytes]
 
 
 class TiffFacts(NamedTuple):
-    """What the directories of a TIFF say.
+    """Contents of the directories of a TIFF.
 
     Attributes
     ----------
     width, height : int
-        Pixels of the first page as stored.
+        Size of the first page in pixels, as stored.
     bands : int
         Values a pixel.
     bits : int
         Bits of a value.
     values : str
-        What values are, in words.
+        Kind of values, in words.
     compression : int
-        The scheme, by its number in the file.
+        Number of the compression scheme in the file.
     pages : int
-        Full-size pages: thumbnails, smaller copies and masks are not counted.
+        Number of full-size pages, without thumbnails, smaller copies and masks.
     """
 
     width: int
@@ -54,22 +54,22 @@ class TiffFacts(NamedTuple):
 
     @property
     def floats(self) -> bool:
-        """Whether values are floating-point numbers."""
+        """Return whether values are floating-point numbers."""
         return self.values == _FORMATS[3]
 
 
 def pages(what: bytes | memoryview | str | os.PathLike[str]) -> int:
-    """Count the full-size pages of a TIFF; 1 for anything that is none.
+    """Return the number of full-size pages of a TIFF; 1 for other files.
 
     Parameters
     ----------
     what
-        The file's bytes, or its path.
+        Bytes of the file, or its path.
 
     Raises
     ------
     OSError
-        If there is no such file, or it cannot be read.
+        If the file does not exist or cannot be read.
 
     Examples
     --------
@@ -91,17 +91,17 @@ def pages(what: bytes | memoryview | str | os.PathLike[str]) -> int:
 
 
 def of_bytes(data: memoryview) -> Read:
-    """Return what reads a part of a file that is in memory."""
+    """Return a function that reads a part of a file in memory."""
     return lambda at, size: bytes(data[at : at + size])
 
 
 def tiff_facts(read: Read) -> TiffFacts | None:
-    """Read the directories of a TIFF; None where the first is damaged, or it is no TIFF.
+    """Return the contents of the directories of a TIFF; None if the first is damaged, or the file is not a TIFF.
 
     Parameters
     ----------
     read
-        Returns the bytes at an offset, given their number: fewer at the end of the file.
+        Function of offset and size that returns bytes: fewer at the end of the file.
     """
     start = read(0, 16)
     order = {b"II": "<", b"MM": ">"}.get(start[:2])
@@ -139,7 +139,7 @@ def tiff_facts(read: Read) -> TiffFacts | None:
 
 
 def _directory(read: Read, at: int, order: str, large: bool) -> tuple[dict[int, tuple[int, ...]], int] | None:
-    """Read the tags of a directory that are of use, and where the next one is; None if it is damaged."""
+    """Return the needed tags of a directory, and the offset of the next one; None if it is damaged."""
     counter, entry, field = ("Q", 20, "Q") if large else ("H", 12, "I")
     head = read(at, struct.calcsize(counter))
     if len(head) < struct.calcsize(counter):

@@ -1,1 +1,1 @@
-"""Files: their names held compactly, their bytes, the `.npy` format, and writing that survives a crash."""
+"""Files: compact lists of names, reading bytes, file formats, and atomic writing."""

@@ -1,4 +1,4 @@
-"""What goes wrong with zip archives."""
+"""Errors of zip archives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 import zipfile
 import zlib
 
-# What Python's reader raises for archives that are damaged, encrypted, or compressed by a method it does not know.
+# Errors that Python's reader raises for archives that are damaged, encrypted, or compressed by an unknown method.
 DAMAGED = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError, OSError, EOFError, IndexError,
     ValueError,

@@ -1,7 +1,7 @@
-"""What Arrow files (Feather version 2) say of their record batches, read without Arrow and without the batches.
+"""Metadata of the record batches of Arrow files (Feather version 2), read without Arrow and without the batches.
 
-A batch's message has the rows, and where each buffer lies; a compressed buffer begins with its length decompressed. So the memory
-that a batch takes is known before Arrow allocates it. Format: https://arrow.apache.org/docs/format/Columnar.html, in flatbuffers.
+The message of a batch contains its number of rows and the location of each buffer; a compressed buffer starts with its decompressed
+length. So the memory of a batch is known before Arrow allocates it. Format: https://arrow.apache.org/docs/format/Columnar.html, in flatbuffers.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from bitesize.files.pread import read_into
 T = TypeVar("T")
 
 _MAGIC = b"ARROW1"
-_LONGEST = 1 << 26  # bytes of metadata that are read at once: those of a million columns
+_LONGEST = 1 << 26  # maximum bytes of metadata: enough for a million columns
 _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2
 _CODECS = ("lz4", "zstd")
-_MOST = 1 << 48  # bytes and rows: more is no batch, and sums of less do not overflow
+_MOST = 1 << 48  # limit on bytes and rows: sums of numbers below it do not overflow
 
 
 class Block(NamedTuple):
-    """Where a message lies.
+    """Location of a message.
 
     Attributes
     ----------
     offset, metadata, body : int
-        Where it begins in the file, and the bytes of its metadata and of the body after it.
+        Offset in the file, and the bytes of the metadata and of the body after it.
     """
 
     offset: int
@@ -41,23 +41,23 @@ class Block(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A record batch, or the values of a dictionary.
+    """Metadata of a record batch, or of the values of a dictionary.
 
     Attributes
     ----------
     rows : int
     version : int
-        Of the format, from 0; 3 is version 4.
+        Version of the format, from 0; 3 is version 4.
     nodes : ndarray of int64, shape (n, 2)
-        Values of each column or level of a nested one, and how many of them are missing.
+        Number of values of each column or nested level, and how many of them are missing.
     buffers : ndarray of int64, shape (n, 2)
-        Where each begins in the file, and its bytes there.
+        Offset of each buffer in the file, and its bytes there.
     sizes : ndarray of int64, shape (n,)
         Bytes of each buffer in memory.
     codec : str
-        "lz4", "zstd", or "" where buffers are not compressed.
+        "lz4", "zstd", or "" if buffers are not compressed.
     variadic : ndarray of int64, shape (n,)
-        Buffers of values of each column of views.
+        Number of value buffers of each column of views.
     stored : int
         Bytes of the body.
     """
@@ -73,12 +73,12 @@ class Batch(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes in memory, padded as Arrow pads them, and of what is read for them."""
+        """Bytes in memory, padded as Arrow pads them, plus the bytes read for them."""
         return int(self.sizes.sum()) + 64 * len(self.sizes) + self.stored
 
 
 class Blocks(NamedTuple):
-    """The messages of a file, by kind, in order; and whether its numbers have their low bytes first."""
+    """The messages of a file, by kind, in order; and whether the file is little-endian."""
 
     dictionaries: list[Block]
     batches: list[Block]
@@ -86,12 +86,12 @@ class Blocks(NamedTuple):
 
 
 def blocks(fd: int, size: int, path: bytes) -> Blocks:
-    """Read the index at the end of a file of ``size`` bytes.
+    """Return the index at the end of a file of ``size`` bytes.
 
     Raises
     ------
     BadFile
-        If it is damaged, or leads out of the file.
+        If the metadata is damaged, or points outside the file.
     """
 
     def read() -> Blocks:
@@ -99,7 +99,7 @@ def blocks(fd: int, size: int, path: bytes) -> Blocks:
         end = _bytes(fd, size - 10, 10, size, path)
         length = int.from_bytes(end[:4], "little", signed=True)
         if end[4:] != _MAGIC:
-            raise ValueError("the file does not end as one")
+            raise ValueError("the end of the file is missing")
         data = _bytes(fd, size - 10 - length, length, size, path)
         footer = _Table.root(data)
         schema = footer.table(1)
@@ -110,12 +110,12 @@ def blocks(fd: int, size: int, path: bytes) -> Blocks:
 
 
 def batch(fd: int, block: Block, size: int, path: bytes) -> Batch:
-    """Read what the message of a record batch or a dictionary says, and the length of each of its buffers.
+    """Return the message of a record batch or a dictionary, with the length of each buffer.
 
     Raises
     ------
     BadFile
-        If it is damaged, or leads out of the file.
+        If the metadata is damaged, or points outside the file.
     """
 
     def read() -> Batch:
@@ -129,7 +129,7 @@ def batch(fd: int, block: Block, size: int, path: bytes) -> Batch:
         elif kind != _RECORD_BATCH:
             raise ValueError(f"a message of kind {kind}")
         if header is None:
-            raise ValueError("a message of nothing")
+            raise ValueError("an empty message")
         return _batch(fd, block, header, message.number(0, "h"), path)
 
     return _checked(read, f"the record batch at byte {block.offset:,}", path)
@@ -139,9 +139,9 @@ def _batch(fd: int, block: Block, header: _Table, version: int, path: bytes) -> 
     rows, nodes = header.number(0, "q"), header.array(1, "V16").view("<i8").reshape(-1, 2)
     buffers = header.array(2, "V16").view("<i8").reshape(-1, 2).astype(np.int64)
     if not 0 <= rows < _MOST or (nodes < 0).any() or (nodes >= _MOST).any():
-        raise ValueError("it has fewer than no rows, or too many")
+        raise ValueError("its number of rows is negative or too large")
     if (buffers < 0).any() or (buffers > block.body).any() or (buffers.sum(axis=1) > block.body).any():
-        raise ValueError("a buffer leads out of it")
+        raise ValueError("a buffer extends past its end")
     buffers[:, 0] += block.offset + block.metadata
     compression, sizes, codec = header.table(3), buffers[:, 1].copy(), ""
     if compression is not None:
@@ -149,13 +149,13 @@ def _batch(fd: int, block: Block, header: _Table, version: int, path: bytes) -> 
         for i in np.flatnonzero(sizes).tolist():
             sizes[i] = _decompressed(fd, int(buffers[i, 0]), int(buffers[i, 1]), path)
     if int(sizes.sum(dtype=object)) >= _MOST:
-        raise ValueError("it becomes more than any memory")
+        raise ValueError("its decompressed size is larger than any memory")
     variadic = header.array(4, "<i8").astype(np.int64)
     return Batch(rows, version, nodes.astype(np.int64), buffers, sizes, codec, variadic, block.body)
 
 
 def _decompressed(fd: int, offset: int, nbytes: int, path: bytes) -> int:
-    """Return the bytes that a compressed buffer becomes."""
+    """Return the decompressed size of a buffer."""
     if nbytes < 8:
         raise ValueError("a compressed buffer has no length")
     data = bytearray(8)
@@ -164,13 +164,13 @@ def _decompressed(fd: int, offset: int, nbytes: int, path: bytes) -> int:
     if size == -1:  # not compressed
         return nbytes - 8
     if not 0 <= size < _MOST:
-        raise ValueError(f"a buffer becomes {size:,} bytes")
+        raise ValueError(f"a buffer decompresses to {size:,} bytes")
     return size
 
 
 def _bytes(fd: int, offset: int, nbytes: int, size: int, path: bytes) -> bytes:
     if not 0 <= nbytes <= _LONGEST or offset < 0 or offset + nbytes > size:
-        raise ValueError("it leads out of the file")
+        raise ValueError("it extends past the end of the file")
     data = bytearray(nbytes)
     read_into(fd, [data], offset, path)
     return bytes(data)
@@ -179,7 +179,7 @@ def _bytes(fd: int, offset: int, nbytes: int, size: int, path: bytes) -> bytes:
 def _blocks(found: NDArray[Any], size: int) -> list[Block]:
     made = [Block(*struct.unpack("<qi4xq", each.tobytes())) for each in found]
     if any(min(block) < 0 or sum(block) > size for block in made):
-        raise ValueError("a batch leads out of the file")
+        raise ValueError("a batch extends past the end of the file")
     return made
 
 
@@ -191,7 +191,7 @@ def _checked(read: Callable[[], T], what: str, path: bytes) -> T:
 
 
 class _Table:
-    """A table of a flatbuffer: fields by number, each read where it is asked for."""
+    """A table of a flatbuffer: fields by number, read on access."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self._data, self._at = data, at
@@ -203,17 +203,17 @@ class _Table:
         return cls(data, struct.unpack_from("<I", data)[0])
 
     def number(self, field: int, kind: str) -> int:
-        """Return a number, 0 where it is left out."""
+        """Return a number, 0 if it is missing."""
         at = self._place(field)
         return self._number(at, f"<{kind}") if at else 0
 
     def table(self, field: int) -> _Table | None:
-        """Return a table, None where it is left out."""
+        """Return a table, None if it is missing."""
         at = self._place(field)
         return _Table(self._data, at + self._number(at, "<I")) if at else None
 
     def array(self, field: int, dtype: str) -> NDArray[Any]:
-        """Return numbers or structures of one size, none where they are left out."""
+        """Return numbers or structures of one size, an empty array if they are missing."""
         at = self._place(field)
         if not at:
             return np.empty(0, dtype)
@@ -224,12 +224,12 @@ class _Table:
         return np.frombuffer(self._data, dtype, count, at + 4) if count else np.empty(0, dtype)
 
     def _place(self, field: int) -> int:
-        """Return where a field lies, 0 where it is left out."""
+        """Return the offset of a field, 0 if it is missing."""
         inside = 4 + 2 * field
         offset = self._number(self._index + inside, "<H") if inside + 2 <= self._length else 0
         return self._at + offset if offset else 0
 
     def _number(self, at: int, kind: str) -> int:
         if at < 0:
-            raise ValueError("it begins before itself")
+            raise ValueError("an offset is negative")
         return int(struct.unpack_from(kind, self._data, at)[0])

@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+"""Writing files atomically: after a crash, either the old or the new file is complete."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ import psutil
 from bitesize.errors import DiskFull
 from bitesize.memory.sizes import format_size
 
-# What systems say when a disk, a user's share of it, or the greatest size of a file is used up.
+# What systems say when a disk, a user's share of it, or the largest size of a file is used up.
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NUMBERS = itertools.count()  # of this process, whose threads may write the same file at the same time
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path to write to; it takes the place of ``path`` when the block ends without an error.
+    """Yield a temporary path to write to; it replaces ``path`` when the block ends without an error.
 
-    The temporary file keeps the suffix (Keras chooses the format by it) and lies in the same folder, since a rename
+    The temporary file has the same suffix (Keras selects the format by it) and folder, since a rename
     is atomic only within one file system. After the rename the folder is flushed too.
 
     Examples
@@ -41,7 +41,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     'whole'
     """
     target = Path(path)
-    # The host is part of the name, because machines that share a folder number their processes alike; names have an end.
+    # The name includes the host, because process numbers of machines that share a folder may be equal; it is truncated.
     begin, end = f".{target.stem[:80]}.{platform.node()[:40]}-", f".tmp{target.suffix}"
     temporary = target.with_name(f"{begin}{os.getpid()}-{next(_NUMBERS)}{end}")
     _remove_leftovers(target.parent, begin, end)
@@ -62,18 +62,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_large(path: str | os.PathLike[str], nbytes: int, advice: str = "") -> Iterator[Path]:
-    """Be `replacing`, for a file of so many bytes: there must be room for them.
+    """Be `replacing`, for a file of this many bytes: there must be room for them.
 
     Raises
     ------
     DiskFull
-        If there is too little room, before or while it is written; nothing is kept then.
+        If there is too little space, before or during writing; nothing is kept then.
     """
     target = Path(path)
     free = shutil.disk_usage(target.parent).free
     if nbytes > free:
         raise DiskFull(
-            f"{target} needs {format_size(nbytes)}, and the disk has {format_size(free)} free. Free some, choose "
+            f"{target} needs {format_size(nbytes)}, but the disk has {format_size(free)} free. Free some space, choose "
             f"a folder on another disk{advice}"
         )
     try:
@@ -82,11 +82,11 @@ def replacing_large(path: str | os.PathLike[str], nbytes: int, advice: str = "")
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
-        raise DiskFull(f"there is no room for {target} ({error.strerror}); nothing was kept") from error
+        raise DiskFull(f"no space on the disk for {target} ({error.strerror}); nothing was written") from error
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Remove the temporary files of any name that killed processes of this host left in a folder; it need not exist."""
+    """Remove temporary files of killed processes of this host from a folder, which need not exist."""
     host = re.escape(platform.node()[:40])
     for path in Path(folder).glob(".*.tmp*"):
         process = re.search(rf"\.{host}-(\d+)-\d+\.tmp(\.\w+)?$", path.name)
@@ -95,7 +95,7 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
 
 
 def _remove_leftovers(folder: Path, begin: str, end: str) -> None:
-    """Remove what processes of this host left behind when they were killed while they wrote the same file."""
+    """Remove temporary files of killed processes of this host with names of this pattern."""
     for entry in os.listdir(folder):
         middle = entry.removeprefix(begin).removesuffix(end)
         process = middle.partition("-")[0]
@@ -104,7 +104,7 @@ def _remove_leftovers(folder: Path, begin: str, end: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write a value as JSON that people can read, atomically; of a name that is no text, the bytes are escaped."""
+    """Write a value as indented JSON, atomically; undecodable bytes in names are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
     write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 

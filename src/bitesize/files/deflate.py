@@ -1,7 +1,7 @@
-"""Reading in the middle of a deflated stream: decompressors are kept at places along it, and copied to go on from there.
+"""Random access to a deflated stream: decompressor states are kept at access points along it, and copied to continue from there.
 
-A deflated stream can only be decompressed from its begin. While it is, once, the state of the decompressor is copied at even
-distances (about 48 KiB each); after that any part costs at most the distance between two such places.
+A deflated stream can only be decompressed from its start. On the first pass the state of the decompressor is copied at even
+distances (about 48 KiB each); then any part costs at most the distance between two access points.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from bitesize.errors import BadFile
 from bitesize.files.names import show
 from bitesize.files.pread import read_into, with_file
 
-# Places are this far apart, in bytes of the result, or farther where there would be too many.
+# Distance between access points, in decompressed bytes, or more if there would be too many.
 _APART = 1 << 20
 _MOST = 256
-# What a decompressor takes: its window of 32 KiB, tables, and what it has not consumed yet.
+# Bytes of a decompressor: its window of 32 KiB, tables, and input not consumed yet.
 STATE_NBYTES = 64 << 10
-# Readers that have just ended somewhere: who reads on goes on from there.
+# Decompressors of recent reads: a read that continues one of them starts there.
 _LIVE = 16
 _INPUT = 1 << 14  # bytes that are fed at a time
-_OUTPUT = 1 << 16  # bytes that are thrown away at a time, on the way to what is wanted
+_OUTPUT = 1 << 16  # bytes that are skipped at a time
 
 
 class AccessPoint(NamedTuple):
-    """A decompressor somewhere in a stream: how much it has given, and how much it has consumed."""
+    """A decompressor state at a position of a stream: bytes returned, and bytes consumed."""
 
     given: int
     consumed: int
@@ -38,18 +38,18 @@ class AccessPoint(NamedTuple):
 
 
 class SeekableDeflate:
-    """A deflated stream in a file, of which any part can be read; from several threads at once.
+    """A deflated stream in a file with random access, from several threads at once.
 
     Parameters
     ----------
     path
         The file.
     offset, compressed
-        Where in it the stream begins, and its bytes.
+        Offset and size of the stream in the file.
     size
-        Bytes that it must decompress to: never more are made.
+        Size of the decompressed stream; never exceeded.
     crc
-        Their CRC-32, which is checked when the whole stream has been seen.
+        CRC-32 of the decompressed stream, checked once the whole stream has been read.
     """
 
     def __init__(self, path: bytes, offset: int, compressed: int, size: int, crc: int) -> None:
@@ -61,7 +61,7 @@ class SeekableDeflate:
         self._lock, self._growing = threading.Lock(), threading.Lock()
         self._places = [AccessPoint(0, 0, zlib.decompressobj(-zlib.MAX_WBITS))]
         self._live: list[AccessPoint] = []
-        self._seen = self._seen_crc = 0  # bytes that somebody has been through, and their checksum
+        self._seen = self._seen_crc = 0  # bytes decompressed so far, and their checksum
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("path", "offset", "compressed", "size", "crc", "apart")
@@ -73,18 +73,18 @@ class SeekableDeflate:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that decompressors may take, once all of the stream has been seen."""
+        """Maximum bytes of the decompressor states, once the whole stream has been read."""
         return (self.size // self.apart + 1 + _LIVE) * STATE_NBYTES
 
     def read(self, fd: int, first: int, out: NDArray[np.uint8]) -> None:
-        """Give the bytes from ``first`` on.
+        """Read the bytes from ``first`` into ``out``.
 
         Parameters
         ----------
         fd
             The open file.
         first
-            Where to begin, in bytes of the decompressed stream.
+            Start, in bytes of the decompressed stream.
         out
             Shape (n,), C-contiguous.
 
@@ -95,7 +95,7 @@ class SeekableDeflate:
         """
         if not len(out):
             return
-        if first < self.apart and first + len(out) == self.size:  # all of it: one pass does
+        if first < self.apart and first + len(out) == self.size:  # the whole stream: one pass is enough
             stream = _Stream(self, fd, self._places[0]._replace(state=self._places[0].state.copy()))
             crc = stream.skip(first)
             stream.fill(memoryview(out))  # type: ignore[arg-type]
@@ -109,10 +109,10 @@ class SeekableDeflate:
 
     def _check(self, crc: int) -> None:
         if crc != self.crc:
-            raise BadFile(f"{show(self.path)} is damaged: what it decompresses to has another checksum")
+            raise BadFile(f"{show(self.path)} is damaged: the checksum of the decompressed data differs")
 
     def _see(self, fd: int, first: int) -> None:
-        """Go through the stream, up to the place before ``first``, if nobody has been there yet."""
+        """Decompress the stream up to the access point before ``first``, unless this was done before."""
         if first < self._seen:
             return
         with self._growing:
@@ -127,7 +127,7 @@ class SeekableDeflate:
                 self._seen = stream.given
 
     def _before(self, first: int) -> AccessPoint:
-        """Take the nearest decompressor that is not behind ``first``."""
+        """Return the nearest decompressor state at or before ``first``."""
         with self._lock:
             near = max((live for live in self._live if live.given <= first), key=lambda live: live.given, default=None)
             known = self._places[bisect_right(self._places, first, key=lambda place: place.given) - 1]
@@ -143,7 +143,7 @@ class SeekableDeflate:
 
 
 class _Stream:
-    """A decompressor that goes on from a place."""
+    """A decompressor that continues from an access point."""
 
     def __init__(self, of: SeekableDeflate, fd: int, place: AccessPoint) -> None:
         self._of, self._fd = of, fd
@@ -151,11 +151,11 @@ class _Stream:
         self._input = b""
 
     def place(self) -> AccessPoint:
-        """Tell where it is; what was read of the file beyond that is read again."""
+        """Return the current access point; input read beyond it is read again."""
         return AccessPoint(self.given, self._consumed, self._state.copy())
 
     def skip(self, nbytes: int, crc: int = 0) -> int:
-        """Go on without keeping anything; give the checksum continued."""
+        """Decompress without storing; return the updated checksum."""
         scrap = memoryview(bytearray(min(nbytes, _OUTPUT)))
         while nbytes > 0:
             got = self.next(scrap[:nbytes])
@@ -164,13 +164,13 @@ class _Stream:
         return crc
 
     def fill(self, into: memoryview) -> None:
-        """Go on and keep all of it."""
+        """Decompress into a buffer until it is full."""
         done = 0
         while done < len(into):
             done += self.next(into[done:])
 
     def next(self, into: memoryview) -> int:
-        """Fill the begin of ``into``, at least one byte; give how many."""
+        """Fill the start of ``into``, at least one byte; give how many."""
         of = self._of
         while True:
             if not self._input:

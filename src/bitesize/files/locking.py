@@ -1,4 +1,4 @@
-"""A lock that one process holds on a folder; the system frees it when the process ends, however it ends."""
+"""A lock on a folder, held by one process; the system frees it when the process ends for any reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 NAME = ".lock"
-# What systems answer where a file system has no locks, such as some network shares.
+# Error numbers of file systems without locks, such as some network shares.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
@@ -31,7 +31,7 @@ class FolderLock:
 
     @classmethod
     def take(cls, folder: str | os.PathLike[str]) -> FolderLock | None:
-        """Lock a folder, which must exist; return None where another process, or another part of this one, holds it."""
+        """Lock an existing folder; return None if it is already locked, by this or another process."""
         path = Path(folder) / NAME
         while True:
             file = path.open("ab")
@@ -43,13 +43,15 @@ class FolderLock:
                     return None
             if _is_at(file, path):
                 return cls(path, file)
-            file.close()  # its last holder has removed it meanwhile
+            file.close()  # its last holder has removed it in the meantime
 
     def release(self) -> None:
-        """Unlock the folder, and remove the file of the lock."""
+        """Unlock the folder and remove the lock file."""
         if self._file.closed:
             return
-        if sys.platform != "win32":  # while it is locked: afterwards it may be another's; an open file stays on Windows
+        if (
+            sys.platform != "win32"
+        ):  # while locked: later it may belong to another process; Windows cannot remove an open file
             self._path.unlink(missing_ok=True)
         self._file.close()
 

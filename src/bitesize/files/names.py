@@ -1,4 +1,4 @@
-"""A million paths in one blob of bytes: names, offsets and folders, and no Python object a file."""
+"""Compact lists of paths: names in one blob of bytes with offsets and folders, without a Python object per file."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _SEP = os.fsencode(os.sep)
 
 @dataclass(frozen=True)
 class Names:
-    """Paths of files, by number. Bytes inside, because a file's name need not be text.
+    """Paths of files, by number, stored as bytes, because file names need not be text.
 
     Parameters
     ----------
     root
-        The folder that relative names are relative to; empty when the paths have no common root.
+        Folder of relative names; empty if the paths have no common root.
     folders
         Folders, relative to the root.
     folder
         For each file the index of its folder, shape (n,).
     blob, ends
-        All names one behind the other, and where each ends, shape (n,).
+        All names, concatenated, and the end of each, shape (n,).
     """
 
     root: bytes
@@ -41,18 +41,18 @@ class Names:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held in memory."""
+        """Number of bytes in memory."""
         return len(self.blob) + self.ends.nbytes + self.folder.nbytes + sum(map(len, self.folders))
 
     def relative(self, i: int) -> bytes:
-        """Path of file ``i``, relative to the root."""
+        """Return the path of file ``i``, relative to the root."""
         start = int(self.ends[i - 1]) if i else 0
         name = self.blob[start : int(self.ends[i])]
         folder = self.folders[self.folder[i]]
         return folder + _SEP + name if folder else name
 
     def path(self, i: int) -> bytes:
-        """Path of file ``i`` as the system takes it."""
+        """Return the path of file ``i`` for system calls."""
         return self._prefix + self.relative(i)
 
     @cached_property
@@ -60,13 +60,13 @@ class Names:
         return os.path.join(self.root, b"") if self.root else b""
 
     def show(self, i: int) -> str:
-        """Path of file ``i`` for messages and JSON, undecodable bytes escaped."""
+        """Return the path of file ``i`` for messages and JSON, with undecodable bytes escaped."""
         return show(self.path(i))
 
 
 @dataclass
 class NamesBuilder:
-    """Gathers paths for `Names`, folder by folder."""
+    """Builder of `Names`, folder by folder."""
 
     root: bytes = b""
     folders: dict[bytes, int] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class NamesBuilder:
     ends: array[int] = field(default_factory=lambda: array("q"))
 
     def add(self, folder: bytes, names: Iterable[bytes]) -> int:
-        """Add files of one folder in the order given; return how many."""
+        """Add files of one folder in the given order; return their number."""
         index = self.folders.setdefault(folder, len(self.folders))
         before, end = len(self.ends), len(self.blob)
         for name in names:
@@ -87,7 +87,7 @@ class NamesBuilder:
         return count
 
     def build(self) -> Names:
-        """Freeze what was gathered."""
+        """Return the added files as `Names`."""
         return Names(
             root=self.root,
             folders=tuple(self.folders),
@@ -98,16 +98,18 @@ class NamesBuilder:
 
 
 def names_of(paths: Sequence[str | bytes | os.PathLike[str]]) -> Names:
-    """Hold a list of paths compactly, in the order given."""
+    """Return a list of paths as `Names`, in the given order."""
     builder = NamesBuilder()
     for path in paths:
-        folder, name = os.path.split(os.path.abspath(os.fsencode(path)))  # it must outlive a change of folder
+        folder, name = os.path.split(
+            os.path.abspath(os.fsencode(path))
+        )  # must stay valid after a change of the working directory
         builder.add(folder, (name,))
     return builder.build()
 
 
 def common_folder(folders: Collection[bytes]) -> bytes:
-    """Return the folder that all folders lie in, or are; empty where there is none.
+    """Return the deepest folder that contains all folders; empty if there is none.
 
     Examples
     --------
@@ -117,13 +119,13 @@ def common_folder(folders: Collection[bytes]) -> bytes:
     if not folders:
         return b""
     try:
-        return os.path.commonpath([min(folders), max(folders)])  # of all, since others lie between these two
+        return os.path.commonpath([min(folders), max(folders)])  # of all, since the others sort between these two
     except ValueError:  # on several drives, or some are relative
         return b""
 
 
 def show(path: bytes) -> str:
-    """Write a path for people; bytes that are no text are escaped, and what a terminal would take for a command."""
+    """Return a path for messages; bytes that are not text and control characters are escaped."""
     text = path.decode("utf-8", "backslashreplace")
     return text if text.isprintable() else "".join(each if each.isprintable() else _escaped(each) for each in text)
 

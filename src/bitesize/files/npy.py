@@ -17,7 +17,7 @@ from bitesize.files.names import show
 from bitesize.files.pread import read_into
 
 _VERSIONS = ((1, 0), (2, 0), (3, 0))
-MAX_HEADER = 10_000  # NumPy's own cap: a longer literal could make its parser slow or crash
+MAX_HEADER = 10_000  # NumPy's own limit: a longer literal could slow down or crash its parser
 
 
 class HoldsObjects(BadFile):
@@ -26,18 +26,18 @@ class HoldsObjects(BadFile):
 
 @dataclass(frozen=True)
 class Header:
-    """What a `.npy` file holds.
+    """Header of a `.npy` file.
 
     Parameters
     ----------
     shape
         Shape of the array.
     dtype
-        Its dtype, in the file's byte order.
+        Dtype of the array, in the byte order of the file.
     fortran
         Whether the first axis varies fastest in the file.
     offset
-        Where the data begins, in bytes.
+        Offset of the data in bytes.
     """
 
     shape: tuple[int, ...]
@@ -47,17 +47,17 @@ class Header:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the data."""
+        """Number of bytes of the data."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def read_header(fd: int, path: bytes) -> Header:
-    """Read and check the header of an open `.npy` file.
+    """Return the header of an open `.npy` file, after checking it.
 
     Raises
     ------
     BadFile
-        If it is no `.npy`, holds objects or records, or its size differs from what the header says.
+        If the file is not a `.npy` file, holds objects or records, or its size does not match the header.
     """
     size = os.fstat(fd).st_size
     start = bytearray(min(size, MAX_HEADER + 12))
@@ -71,7 +71,7 @@ def parse_header(start: bytes, size: int, path: bytes) -> Header:
     try:
         version = npy_format.read_magic(stream)
         if version not in _VERSIONS:
-            raise ValueError(f"it is of version {version[0]}.{version[1]} of the format, and 1.0, 2.0 and 3.0 are known")
+            raise ValueError(f"its format version is {version[0]}.{version[1]}; versions 1.0, 2.0 and 3.0 are supported")
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, fortran, dtype = read(stream, max_header_size=MAX_HEADER)
     except Exception as error:  # NumPy raises six types for malformed headers
@@ -84,14 +84,16 @@ def parse_header(start: bytes, size: int, path: bytes) -> Header:
         raise BadFile(f"{show(path)} has the impossible shape {shape}")
     header = Header(tuple(shape), dtype, bool(fortran), stream.tell())
     if header.offset + header.nbytes != size:
-        raise BadFile(f"{show(path)} should have {header.offset + header.nbytes:,} bytes by its header, and has {size:,}")
+        raise BadFile(
+            f"{show(path)} should have {header.offset + header.nbytes:,} bytes according to its header, but has {size:,}"
+        )
     return header
 
 
 def read_payload(fd: int, header: Header, out: NDArray[Any], path: bytes) -> None:
     """Read the data of an open `.npy` file into ``out``: C-contiguous, of the header's shape, in native byte order.
 
-    Fortran order costs one more copy of the array, which the caller's scratch must allow for.
+    Fortran order needs another copy of the array, which the caller's scratch must include.
     """
     if header.fortran and len(header.shape) > 1:
         flat = np.empty(header.shape[::-1], header.dtype)
@@ -109,7 +111,7 @@ def _bytes(array: NDArray[Any]) -> memoryview:
 
 
 def header_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    """Give what a `.npy` file of an array in C order begins with."""
+    """Return the header bytes of a `.npy` file of an array in C order."""
     stream = io.BytesIO()
     described = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     npy_format.write_array_header_1_0(stream, described)

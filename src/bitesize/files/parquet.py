@@ -1,7 +1,7 @@
-"""What Parquet files say of themselves, read without Arrow: what it is going to allocate is known before it does.
+"""Metadata of Parquet files, read without Arrow: it predicts the memory that Arrow will allocate.
 
-The metadata at the end of a file says what each column of a row group becomes; each page says so again, on its own, and that is what
-a reader believes. Arrow reads metadata, too, but ends the process where some of them do not agree. Format: https://parquet.apache.org/docs/file-format/, in the compact protocol of Thrift,
+The metadata at the end of a file declares the decompressed size of each column of a row group. Each page declares its own size, which is
+the size that readers use. Arrow reads the metadata, too, but aborts the process if some of it is inconsistent. Format: https://parquet.apache.org/docs/file-format/, in the compact protocol of Thrift,
 https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md.
 """
 
@@ -14,15 +14,15 @@ from bitesize.errors import BadFile
 from bitesize.files.names import show
 from bitesize.files.pread import read_into
 
-_WINDOW = 1 << 10  # bytes of a header that are read at first
-_LONGEST = 1 << 24  # bytes that a header has at most, with the statistics in it
+_WINDOW = 1 << 10  # bytes of a header that are read first
+_LONGEST = 1 << 24  # maximum bytes of a header, including its statistics
 _DEEPEST = 16
 _STOP, _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(13)
 _DATA, _INDEX, _DICTIONARY, _DATA_V2 = range(4)
-_BY_NUMBER = {2, 8}  # encodings whose values are numbers of entries of the dictionary
+_BY_NUMBER = {2, 8}  # encodings whose values are indices of dictionary entries
 
 
-# Types by number; others are as long as they are, and all of one length or each of its own.
+# Types by number; others are as long unchanged, and all of one length or each of its own.
 TYPES = ("BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
 CODECS = ("uncompressed", "snappy", "gzip", "lzo", "brotli", "lz4", "zstd", "lz4_raw")
 
@@ -33,17 +33,17 @@ class Chunk(NamedTuple):
     Attributes
     ----------
     name : str
-        Of the column; of nested ones with those of the levels, joined by dots.
+        Name of the column; for nested columns the names of the levels, joined by dots.
     type, codec : str
         One of `TYPES`, and of `CODECS`.
     values : int
-        How many, with those that are missing.
+        Number of values, including missing values.
     start, stored, nbytes : int
-        Where its pages begin in the file, their bytes there, and decompressed.
+        Offset of its pages in the file, their bytes there, and their bytes decompressed.
     by_number : bool
-        Whether it may hold numbers of entries of a dictionary.
+        Whether its values may be indices of dictionary entries.
     longest : int
-        Bytes of the greatest value, where that is told, else 0.
+        Bytes of the longest value, if known, else 0.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Chunk(NamedTuple):
 
 
 class RowGroup(NamedTuple):
-    """Rows that lie together.
+    """A row group.
 
     Attributes
     ----------
@@ -76,20 +76,20 @@ class Page(NamedTuple):
     Attributes
     ----------
     offset : int
-        Of its bytes in the file, behind its header.
+        Offset of its bytes in the file, after its header.
     stored, nbytes : int
         Bytes in the file, and decompressed.
     values : int
     dictionary : bool
-        Whether it is a dictionary.
+        Whether the page is a dictionary.
     numbers : bool
-        Whether it holds numbers of entries of one.
+        Whether its values are indices of dictionary entries.
     encoding : int
-        How its values are written; 0 is plain.
+        Encoding of its values; 0 is plain.
     levels : int
-        Bytes before the values that are never compressed.
+        Bytes of levels before the values, which are never compressed.
     compressed : bool
-        Whether its values are, where the column is.
+        Whether its values are compressed, if the column is.
     """
 
     offset: int
@@ -104,23 +104,23 @@ class Page(NamedTuple):
 
 
 class _Short(Exception):
-    """The header goes on behind what was read of it."""
+    """The header is longer than the bytes read."""
 
 
 def row_groups(fd: int, size: int, path: bytes) -> list[RowGroup]:
-    """Read the metadata of a file of so many bytes.
+    """Return the row groups in the metadata of a file of ``size`` bytes.
 
     Raises
     ------
     BadFile
-        If they are damaged, or lead out of the file.
+        If the metadata is damaged, or points outside the file.
     """
     end = bytearray(8)
     if size >= 12:
         read_into(fd, [end], size - 8, path)
     length = int.from_bytes(end[:4], "little")
     if end[4:] != b"PAR1" or length > size - 12:
-        raise BadFile(f"{show(path)} is no Parquet file, or cut off: it does not end as one")
+        raise BadFile(f"{show(path)} is not a Parquet file, or is truncated: its end is missing")
     data = bytearray(length)
     read_into(fd, [data], size - 8 - length, path)
     try:
@@ -128,24 +128,24 @@ def row_groups(fd: int, size: int, path: bytes) -> list[RowGroup]:
         return [_row_group(group, size) for group in found or ()]
     except (_Short, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         why = "they end too early" if isinstance(error, _Short) else error
-        raise BadFile(f"{show(path)}: its metadata are damaged: {why}") from None
+        raise BadFile(f"{show(path)}: its metadata is damaged: {why}") from None
 
 
 def _row_group(group: dict[int, Any], size: int) -> RowGroup:
     if not isinstance(group[3], int) or group[3] < 0:
-        raise ValueError("a row group has fewer than no rows")
+        raise ValueError("a row group has a negative number of rows")
     return RowGroup(group[3], [_chunk(column[3], size) for column in group[1]])
 
 
 def _chunk(about: dict[int, Any], size: int) -> Chunk:
     values, nbytes, stored, start = numbers = [about[i] for i in (5, 6, 7, 9)]
     if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        raise ValueError("a column has fewer than no values, or bytes")
+        raise ValueError("a column has a negative number of values or bytes")
     dictionary = about.get(11)
     if isinstance(dictionary, int) and 0 < dictionary < start:
         start = dictionary
     if start + stored > size:
-        raise ValueError("a column leads out of the file")
+        raise ValueError("a column extends past the end of the file")
     known = about.get(12, {})
     longest = max((len(known[i]) for i in (1, 5) if isinstance(known.get(i), bytes)), default=0)
     name = ".".join(part.decode("utf-8", "backslashreplace") for part in about[3])
@@ -154,12 +154,12 @@ def _chunk(about: dict[int, Any], size: int) -> Chunk:
 
 
 def pages(fd: int, start: int, nbytes: int, path: bytes) -> Iterator[Page]:
-    """List the pages of a column of a row group, which lie in so many bytes of a file.
+    """Return the pages of a column of a row group, which occupies ``nbytes`` bytes of a file.
 
     Raises
     ------
     BadFile
-        If a header is damaged, or leads out of the column.
+        If a header is damaged, or points outside the column.
     """
     at, end = start, start + nbytes
     while at < end:
@@ -180,7 +180,7 @@ def _header(fd: int, at: int, end: int, path: bytes) -> tuple[dict[int, Any], in
             return _struct(data, 0, 0)
         except _Short:
             if len(data) == end - at or window >= _LONGEST:
-                raise BadFile(f"{show(path)}: the page at byte {at:,} is damaged: its header does not end") from None
+                raise BadFile(f"{show(path)}: the page at byte {at:,} is damaged: its header has no end") from None
             window *= 16
         except ValueError as error:
             raise BadFile(f"{show(path)}: the page at byte {at:,} is damaged: {error}") from None
@@ -206,7 +206,7 @@ def _page(header: dict[int, Any], offset: int) -> Page | None:
 
 
 def _struct(data: bytearray, at: int, depth: int) -> tuple[dict[int, Any], int]:
-    """Read a structure: its fields by number, and where it ends."""
+    """Return the fields of a structure by number, and its end."""
     found: dict[int, Any] = {}
     number = 0
     while True:
@@ -226,10 +226,10 @@ def _struct(data: bytearray, at: int, depth: int) -> tuple[dict[int, Any], int]:
 
 
 def _value(data: bytearray, at: int, kind: int, depth: int) -> tuple[Any, int]:
-    """Read a value, and where it ends."""
+    """Return a value and its end."""
     if depth > _DEEPEST:
         raise ValueError("it is nested too deeply")
-    if kind in (_TRUE, _FALSE, _BYTE):  # in lists a truth value has a byte of its own
+    if kind in (_TRUE, _FALSE, _BYTE):  # in lists a boolean has a separate byte
         return _byte(data, at), at + 1
     if kind in (_I16, _I32, _I64):
         return _zigzag(data, at)

@@ -1,6 +1,6 @@
-"""The first value of a column of a Parquet file, without the page that it lies in.
+"""The first value of a column of a Parquet file, read without its whole page.
 
-A page of large values has hundreds of MiB: a writer looks at its size only every thousand values.
+A page of large values has hundreds of MiB: writers check the size only every thousand values.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ from bitesize.files.parquet import Page
 from bitesize.files.pread import read_into
 
 _PLAIN = 0  # values are written without an encoding
-_ROOM = 1 << 16  # bytes that levels before the values may take
-_PIECE = 1 << 16  # compressed bytes that are read: what is wanted is shorter
+_ROOM = 1 << 16  # maximum bytes of the levels before the values
+_PIECE = 1 << 16  # compressed bytes that are read, more than the value needs
 _STREAMED = ("zstd", "brotli")
 _GZIP = 47  # for zlib: a header of gzip or zlib
 
 
 def first_bytes(fd: int, page: Page, codec: str, nullable: bool, most: int, path: bytes) -> bytes | None:
-    """Read the beginning of the first value of a page of texts or bytes.
+    """Return the first bytes of the first value of a page of texts or bytes.
 
     Parameters
     ----------
     fd, path
         The file.
     page
-        A dictionary or a page of values; of a column that is in no list.
+        A dictionary or a page of values of a column outside lists.
     codec
         One of `bitesize.files.parquet.CODECS`.
     nullable
         Whether values may be missing.
     most
-        Bytes of the value that are enough.
+        Maximum number of bytes to return.
 
     Returns
     -------
     bytes or None
-        None where it takes the whole page to know: other encodings, and other codecs than Snappy, gzip, Zstandard and Brotli.
+        None if the whole page is needed: for other encodings, and for codecs other than Snappy, gzip, Zstandard and Brotli.
 
     Raises
     ------
     BadFile
-        If the file ends before.
+        If the file ends too early.
     """
     if page.encoding not in (_PLAIN, _PLAIN + 2 * page.dictionary):
         return None
@@ -58,7 +58,7 @@ def first_bytes(fd: int, page: Page, codec: str, nullable: bool, most: int, path
 
 
 def _beginning(fd: int, page: Page, codec: str, nbytes: int, path: bytes) -> bytes | None:
-    """Return the first bytes of the values of a page, decompressed, or None for a codec that has no beginning."""
+    """Return the first bytes of the values of a page, decompressed, or None for a codec that cannot be decompressed partially."""
     offset, stored = page.offset + page.levels, page.stored - page.levels
     if codec == "uncompressed" or not page.compressed:
         data = bytearray(min(stored, nbytes))
@@ -96,13 +96,13 @@ def _streamed(fd: int, offset: int, codec: str, nbytes: int) -> bytes | None:
 def _snappy(data: bytearray, nbytes: int) -> bytes | None:
     """Return the first bytes of a block of Snappy; https://github.com/google/snappy/blob/main/format_description.txt."""
     at, found = 0, bytearray()
-    while at < len(data) and data[at] & 128:  # the length of all, which is known
+    while at < len(data) and data[at] & 128:  # the total length, which is known
         at += 1
     at += 1
     while len(found) < nbytes and at < len(data):
         tag, kind = data[at] >> 2, data[at] & 3
         at += 1
-        if kind == 0:  # bytes as they follow
+        if kind == 0:  # literal bytes
             extra = max(0, tag - 59)
             length = 1 + (int.from_bytes(data[at : at + extra], "little") if extra else tag)
             at += extra

@@ -1,6 +1,6 @@
-"""The only door to bytes on disk: positioned reads that need no shared file offset and no mapping.
+"""All reading of bytes from disk: positioned reads, without shared file offsets and without memory mapping.
 
-Mapped pages would count as this process's memory, and a truncated file would kill it with SIGBUS.
+Mapped pages would count as memory of this process, and a truncated file would kill it with SIGBUS.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BitesizeError, FileChanged, NoPermission
 from bitesize.files.names import show
 
-# Windows has neither; there a file is opened for one reader at a time, and seek does the positioning.
+# Windows has neither: there each reader opens the file, and seeks.
 HAS_PREADV = hasattr(os, "preadv")
-# Without waiting: a pipe in the place of a file would otherwise hang whoever opens it.
+# Non-blocking: opening a pipe in place of a file would otherwise hang.
 READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-# What a network file system says when a handle has gone stale or a server is away for a moment; opened again, the file is often
-# there. Tried again after so many seconds, each longer than the last.
+# Errors of network file systems for stale handles or servers that are briefly unavailable; opened again, the file is often
+# readable. Delays between tries, in seconds.
 _PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
 _PAUSES = (0.1, 1.0)
 
-# Some systems say that a folder, in whose place a file was, has this size: Python finds out what it is.
+# Some systems report this size for a folder that replaced a file: Python then raises the proper error.
 _IMPOSSIBLE = 1 << 50
 
 T = TypeVar("T")
@@ -43,9 +43,9 @@ def open_file(path: bytes) -> int:
     Raises
     ------
     FileChanged
-        If the file is gone.
+        If the file no longer exists.
     NoPermission
-        If it may not be read.
+        If reading the file is not permitted.
     """
     try:
         return os.open(path, READ_FLAGS)
@@ -54,12 +54,12 @@ def open_file(path: bytes) -> int:
 
 
 def with_file(path: bytes, work: Callable[[int], T]) -> T:
-    """Open a file, do some work with its descriptor, and close it; anew, up to three times, where its handle goes stale.
+    """Call a function with the descriptor of an open file; retry up to three times if the handle becomes stale.
 
     Raises
     ------
     BitesizeError
-        As `open_file`, and what the work raises.
+        As `open_file`, and any error of the function.
     """
     for pause in (*_PAUSES, None):
         try:
@@ -76,19 +76,19 @@ def with_file(path: bytes, work: Callable[[int], T]) -> T:
 
 
 def passing(error: BaseException) -> bool:
-    """Tell whether an error of ours comes from a network file system, and may pass when the file is opened again."""
+    """Return whether an error comes from a network file system and may disappear when the file is opened again."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in _PASSING
 
 
 def read_into(fd: int, buffers: Sequence[Buffer], offset: int, path: bytes) -> None:
-    """Fill all buffers, one behind the other, from the bytes at ``offset``.
+    """Fill consecutive buffers with the bytes from ``offset``.
 
-    Safe from several threads at once where the system has ``preadv``; elsewhere one thread a descriptor.
+    Thread-safe if the system has ``preadv``; elsewhere a descriptor must be used by one thread at a time.
 
     Raises
     ------
     BadFile
-        If the file ends earlier.
+        If the file ends too early.
     """
     views = [memoryview(buffer).cast("B") for buffer in buffers]
     views = [view for view in views if view.nbytes]
@@ -96,10 +96,10 @@ def read_into(fd: int, buffers: Sequence[Buffer], offset: int, path: bytes) -> N
     try:
         done = _read_some(fd, views, offset)
         while done < want:
-            # A read may come back short (signals, 2 GiB limit of one call): go on where it stopped.
+            # A read may return fewer bytes (signals, 2 GiB limit of one call): continue after them.
             got = _read_some(fd, _skip(views, done), offset + done)
             if not got:
-                raise BadFile(f"{show(path)} ends after {offset + done:,} bytes, {offset + want:,} are needed")
+                raise BadFile(f"{show(path)} ends after {offset + done:,} bytes; {offset + want:,} are needed")
             done += got
     except OSError as error:
         if isinstance(error, BitesizeError):
@@ -108,9 +108,9 @@ def read_into(fd: int, buffers: Sequence[Buffer], offset: int, path: bytes) -> N
 
 
 def read_files(paths: Sequence[bytes], put: Callable[[int, int], Buffer]) -> dict[int, Exception]:
-    """Read whole files, each into the buffer that ``put(i, nbytes)`` returns for it.
+    """Read whole files, each into the buffer that ``put(i, nbytes)`` returns.
 
-    Where compiled code is loaded, all of them are read by two calls that do not hold the GIL.
+    If compiled code is loaded, two calls without the GIL read all files.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def _read_whole(fd: int, i: int, path: bytes, put: Callable[[int, int], Buffer])
 def _read_files(
     libc: Any, paths: Sequence[bytes], put: Callable[[int, int], Buffer], failed: dict[int, Exception]
 ) -> list[int]:
-    """Read files by compiled code; give those that must be tried again, for their error."""
+    """Read files with compiled code; return the files that failed and must be read again to raise their error."""
     count = len(paths)
     files, sizes = np.empty(count, np.int32), np.empty(count, np.int64)
     addresses, good = np.zeros(count, np.int64), np.empty(count, np.bool_)
@@ -148,27 +148,27 @@ def _read_files(
                     addresses[i] = ctypes.addressof(ctypes.c_char.from_buffer(put(i, nbytes)))
                 except BitesizeError as error:
                     failed[i] = error
-    finally:  # also closes what was opened if `put` raises
+    finally:  # also closes open files if `put` raises
         libc.read_all(files, sizes, addresses, good)
     return [i for i in np.flatnonzero(~good).tolist() if i not in failed]
 
 
 def read_rows(paths: Sequence[bytes], which: NDArray[np.int64], offsets: NDArray[np.int64], out: NDArray[Any]) -> None:
-    """Read rows that lie in files exactly as they are to become.
+    """Read rows that lie in files exactly unchanged to become.
 
     Parameters
     ----------
     paths
         Files.
     which, offsets
-        For each row its file, by number, and where in it the row begins, in bytes; shape (rows,).
+        Number of the file of each row, and offset of the row in the file, in bytes; shape (rows,).
     out
         Shape (rows, ...), C-contiguous.
 
     Raises
     ------
     BadFile, FileChanged, NoPermission
-        If a row cannot be read, the first such.
+        If a row cannot be read; the error of the first such row.
     """
     if not out.size:
         return
@@ -184,7 +184,7 @@ def _read_some_rows(
 ) -> None:
     libc = compiled()
     done = libc.read_rows(fd, begins, places, flat) if libc is not None else 0
-    # What compiled code cannot read is tried here, for its error.
+    # Rows that compiled code cannot read are read again here, to raise their error.
     places, begins = places[done:], begins[done:]
     torn = (np.diff(begins) != flat.shape[1]) | (np.diff(places) != 1)
     for first, last in pairwise([0, *(np.flatnonzero(torn) + 1).tolist(), len(places)] if len(places) else []):
@@ -192,23 +192,23 @@ def _read_some_rows(
 
 
 def compiled() -> Any:
-    """Give the compiled readers if they are loaded, and the system has what they need; nobody waits for a compiler here."""
+    """Return the compiled readers if they are loaded and supported by the system; never waits for the compiler."""
     module = sys.modules.get("bitesize.kernels.libc") if HAS_PREADV else None
     return module if module is not None and getattr(module, "LOADED", False) else None
 
 
 def joined(paths: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Give paths as compiled readers take them: ended by zero bytes, one behind the other, and where each begins."""
-    starts = [0]  # a list, because there are few: eight numbers through NumPy take three times as long
+    """Return paths for the compiled readers: null-terminated, concatenated, and the start of each."""
+    starts = [0]  # a list, because there are few: NumPy takes three times as long for eight numbers
     for path in paths:
         starts.append(starts[-1] + len(path) + 1)
     return np.frombuffer(b"\0".join(paths) + b"\0", np.uint8), np.array(starts[:-1], np.int64)
 
 
 def explain(error: OSError, path: bytes) -> BitesizeError:
-    """Turn a system error into one of ours, with the file's name."""
+    """Return the bitesize error for a system error, with the name of the file."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return FileChanged(f"{show(path)} is gone: it was there when the folder was listed")
+        return FileChanged(f"{show(path)} no longer exists: it existed when the folder was listed")
     if error.errno in (errno.EACCES, errno.EPERM):
         return NoPermission(f"no permission to read {show(path)}")
     return FileChanged(f"{show(path)} could not be read: {error.strerror}")

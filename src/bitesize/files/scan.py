@@ -1,4 +1,4 @@
-"""Listing a folder of data: one pass of ``os.scandir``, nothing opened, nothing stat-ed but folders and links."""
+"""Listing a folder of data: one pass of ``os.scandir`` that opens no files and calls ``stat`` only for folders and links."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from bitesize.errors import NoPermission, NotFound
 from bitesize.files.names import Names, NamesBuilder, show
 
 _DIGITS = re.compile(rb"(\d+)")
-# What systems and tools leave behind in folders; anything that starts with a dot is left out too.
+# Files of operating systems and tools; names that start with a dot are also left out.
 _LITTER = frozenset(
     (
         b"thumbs.db", b"desktop.ini", b"__macosx", b"ehthumbs.db", b"__pycache__", b"@eadir", b"$recycle.bin", b"lost+found",
         b"system volume information",
     )
 )  # fmt: skip
-# Folders without data that lie beside class folders, and are none.
+# Folders next to class folders that contain no data.
 _WORKING = frozenset(
     (
         b"checkpoints", b"runs", b"logs", b"log", b"models", b"model", b"weights", b"outputs", b"output", b"results", b"src", b"scripts",
         b"notebooks", b"docs", b"doc", b"venv", b"env", b"node_modules", b"tmp", b"temp", b"cache", b"figures", b"plots", b"wandb", b"mlruns",
     )
 )  # fmt: skip
-# A folder with the first of these and one of the others is that of a training run, and no data.
+# A folder with the first of these and one of the others belongs to a training run.
 _RUN_MARKS = (b"config.json", b"history.csv", b"checkpoints", b"model.keras")
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a scan found.
+    """Result of a scan.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ class Listing:
     classes
         Names of the classes in order, or None.
     kinds
-        How many files have each suffix that was asked for.
+        Number of files of each requested suffix.
     left_out
-        How many entries were left out, by reason.
+        Number of entries left out, by reason.
     """
 
     names: Names
@@ -66,7 +66,7 @@ def scan(
     *,
     flat: bool = False,
 ) -> Listing:
-    """List the data files below a folder: one class a subfolder, or a flat folder without classes.
+    """List the data files below a folder: one class per subfolder, or a flat folder without classes.
 
     Files and folders are in natural order (`natural_key`), files of a folder before those of its subfolders. Classes are
     numbered by name, numeric names by value. Links are followed, each folder once. Files deeper in a class folder belong to
@@ -77,16 +77,16 @@ def scan(
     root
         The folder.
     suffixes
-        Which files are data, in lower case with the dot: ``{".jpg", ".png"}``; None for all.
+        Suffixes of data files, in lower case with the dot: ``{".jpg", ".png"}``; None for all.
     reasons
-        Why files of other suffixes are left out: ``{".heic": "HEIC images (.heic)"}``.
+        Reasons for leaving out files of other suffixes: ``{".heic": "HEIC images (.heic)"}``.
     flat
-        Whether subfolders are no classes: all files below the folder are listed, without labels.
+        Whether to list all files below the folder without labels; subfolders are then not classes.
 
     Raises
     ------
     NotFound
-        If the folder does not exist, is empty of such files, or one of its class folders is.
+        If the folder does not exist, or it or a class folder contains no such file.
     NoPermission
         If a folder cannot be read.
     """
@@ -99,7 +99,7 @@ def scan(
 
 
 def merge(folders: Mapping[str, str | os.PathLike[str]], suffixes: Collection[str]) -> Listing:
-    """List one folder a class: ``{"cat": "cats/", "dog": "dogs/"}``, classes in the order given.
+    """List one folder per class: ``{"cat": "cats/", "dog": "dogs/"}``, classes in the given order.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def merge(folders: Mapping[str, str | os.PathLike[str]], suffixes: Collection[st
         walk = _Scan(top, frozenset(os.fsencode(suffix) for suffix in suffixes))
         found = sum(builder.add(os.path.join(top, name), files) for name, files in walk.folders(top, top))
         if not found:
-            raise NotFound(f"{show(top)} holds no file that can be read{walk.seen()}")
+            raise NotFound(f"{show(top)} contains no readable file{walk.seen()}")
         counts.append(found)
         kinds += walk.kinds
         left_out += walk.left_out
@@ -126,7 +126,7 @@ def merge(folders: Mapping[str, str | os.PathLike[str]], suffixes: Collection[st
 
 
 def natural_key(name: bytes) -> list[bytes | int]:
-    """Sort key in which runs of digits count as numbers.
+    """Return a sort key in which digits count as numbers.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def natural_key(name: bytes) -> list[bytes | int]:
 
 
 def path_key(path: str | bytes) -> list[tuple[bool, list[bytes | int]]]:
-    """Sort key of paths: natural order, files of a folder before those of its subfolders.
+    """Return a sort key of paths: natural order, files of a folder before those of its subfolders.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def path_key(path: str | bytes) -> list[tuple[bool, list[bytes | int]]]:
 
 
 def class_key(name: str) -> tuple[int, int, str]:
-    """Sort key of class names: numbers first and by value, then text."""
+    """Return a sort key of class names: numbers first and by value, then text."""
     return (0, int(name), name) if name.isascii() and name.isdigit() and len(name) < 20 else (1, 0, name)
 
 
@@ -165,7 +165,7 @@ class _Scan:
         self.visited: set[tuple[int, int]] = set()
 
     def run(self) -> Listing:
-        """List the top folder: its subfolders as classes, or its own files."""
+        """List the top folder: its subfolders as classes, or its files."""
         files, folders = self.read(self.top)
         self.enter(self.top)
         own_kinds, self.kinds = self.kinds, Counter()
@@ -182,10 +182,10 @@ class _Scan:
             elif not count:
                 empty.append(show(path))
         if sum(counts) and empty:
-            raise NotFound(f"class folder {empty[0]} holds no file that can be read: fill it or remove it{self.seen()}")
+            raise NotFound(f"class folder {empty[0]} contains no readable file: fill it or remove it{self.seen()}")
         if sum(counts):
             if files:
-                self.left_out["beside the class folders"] += len(files)
+                self.left_out["next to the class folders"] += len(files)
             taken = [os.fsdecode(name) for name, count in zip(folders, counts, strict=True) if count]
             classes = sorted(taken, key=class_key)
             numbers = [classes.index(name) for name in taken]
@@ -194,7 +194,7 @@ class _Scan:
             shown = tuple(show(os.fsencode(name)) for name in classes)
             return Listing(builder.build(), labels, shown, self.kinds, self.left_out)
         if not files:
-            raise NotFound(f"{show(self.top)} holds no file that can be read{self.seen()}")
+            raise NotFound(f"{show(self.top)} contains no readable file{self.seen()}")
         builder = NamesBuilder(self.top)
         builder.add(b"", files)
         return Listing(builder.build(), None, None, own_kinds, self.left_out)
@@ -206,17 +206,17 @@ class _Scan:
             builder.add(b"" if folder == self.top else folder, names)
         names_found = builder.build()
         if not len(names_found):
-            raise NotFound(f"{show(self.top)} holds no file that can be read{self.seen()}")
+            raise NotFound(f"{show(self.top)} contains no readable file{self.seen()}")
         return Listing(names_found, None, None, self.kinds, self.left_out)
 
     def seen(self) -> str:
-        """Say what was there instead."""
+        """Return a note on the entries that were left out."""
         if not self.left_out:
             return " (it is empty)"
         return " (left out: " + ", ".join(f"{count} {why}" for why, count in self.left_out.most_common(5)) + ")"
 
     def folders(self, path: bytes, relative_to: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Walk a folder and all below it in natural order: (relative folder, its data files)."""
+        """Yield (relative folder, its data files) for a folder and all folders below it, in natural order."""
         if not self.enter(path):
             return
         files, folders = self.read(path)
@@ -229,7 +229,7 @@ class _Scan:
             yield from self.folders(os.path.join(path, name), relative_to)
 
     def enter(self, path: bytes) -> bool:
-        """Remember a folder; False if a link led here before, so that loops end."""
+        """Remember per folder; False if a link led here before, so that loops end."""
         stat = os.stat(path)
         identity = (stat.st_dev, stat.st_ino)
         if identity in self.visited:
@@ -239,7 +239,7 @@ class _Scan:
         return True
 
     def reason(self, name: bytes, suffix: bytes) -> str:
-        """Return why a file is left out: by its last two suffixes, its last one, or that without what follows a hyphen."""
+        """Return the reason for leaving out a file: by its last two suffixes, its last one, or the part before a hyphen."""
         both = name.lower()[name.rfind(b".", 0, len(name) - len(suffix)) :] if suffix else b""
         found = next(
             (why for end in (both, suffix, suffix.partition(b"-")[0]) if (why := self.reasons.get(show(end)))), None
@@ -247,7 +247,7 @@ class _Scan:
         return found or f"other files ({show(suffix) or 'no suffix'})"
 
     def read(self, path: bytes) -> tuple[list[bytes], list[bytes]]:
-        """Tell the data files of one folder in natural order, and its subfolders."""
+        """Return the data files of one folder in natural order, and its subfolders."""
         files: list[bytes] = []
         folders: list[bytes] = []
         kinds: Counter[bytes] = Counter()
@@ -260,7 +260,7 @@ class _Scan:
             for entry in entries:
                 name = entry.name
                 if name[:1] == b"." or name.lower() in _LITTER:
-                    left_out["hidden or left behind by the system"] += 1
+                    left_out["hidden or system files"] += 1
                     continue
                 dot = name.rfind(b".")
                 suffix = name[dot:].lower() if dot > 0 else b""
@@ -274,7 +274,7 @@ class _Scan:
                         folders.append(name)
                 elif entry.is_file():
                     left_out[self.reason(name, suffix)] += 1
-                else:  # a FIFO or device would block for ever, a broken link leads nowhere
+                else:  # a FIFO or device would block forever, a broken link has no target
                     left_out["not regular files, or broken links"] += 1
         self.kinds.update({os.fsdecode(suffix): count for suffix, count in kinds.items()})
         files.sort(key=natural_key)
@@ -282,10 +282,10 @@ class _Scan:
 
 
 def is_run_folder(path: bytes) -> bool:
-    """Return whether a folder is that of a training run, or holds nothing but such folders."""
+    """Return whether a folder belongs to a training run, or contains only folders of training runs."""
 
     def marked(folder: bytes) -> bool:
-        """Return whether it has what `bitesize train` writes."""
+        """Return whether a folder contains files that `bitesize train` writes."""
         first, *others = (os.path.exists(os.path.join(folder, mark)) for mark in _RUN_MARKS)
         return first and any(others)
 
@@ -299,9 +299,9 @@ def is_run_folder(path: bytes) -> bool:
 
 
 def matching(pattern: str) -> list[str]:
-    """List the files that a pattern such as ``"parts/*.npy"`` matches, in natural order; a path that exists, or is none, stays.
+    """Return the files that a pattern such as ``"parts/*.npy"`` matches, in natural order; existing paths are unchanged.
 
-    ``**`` matches any number of folders. A folder whose name has brackets is taken by its name where it exists.
+    ``**`` matches any number of folders. An existing folder with brackets in its name is matched literally.
 
     Raises
     ------
@@ -323,14 +323,14 @@ def matching(pattern: str) -> list[str]:
             shown = ", ".join(sorted(map(os.path.basename, folders))[:5])
             raise NotFound(f"{pattern} matches folders only ({shown}): open the folder {os.path.dirname(folders[0]) or '.'}")
         brackets = (
-            " ([...] matches one of the characters in it; glob.escape takes a name literally)" if "[" in pattern else ""
+            " ([...] matches one of the characters in it; glob.escape escapes a literal name)" if "[" in pattern else ""
         )
         raise NotFound(f"no file matches {pattern}{brackets}")
     return found
 
 
 def _literal_folders(pattern: str) -> str:
-    """Escape those leading parts of a pattern that exist under this very name."""
+    """Escape the leading parts of a pattern that exist under exactly this name."""
     drive, rest = os.path.splitdrive(pattern)
     parts = rest.replace(os.altsep or os.sep, os.sep).split(os.sep)
     literal, escaped = drive, glob.escape(drive)

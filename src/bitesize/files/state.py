@@ -1,4 +1,4 @@
-"""What a file looked like when it was opened, by which one that was replaced meanwhile is noticed."""
+"""Size and time of a file when it was opened, to detect a replaced file."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bitesize.files.pread import explain
 
 
 class FileState(NamedTuple):
-    """What tells a file from another in its place: its contents would be read as garbage by what is known of the first.
+    """Size and time of a file, to detect a replaced file: offsets of the old file would read garbage from the new one.
 
-    A copy of the file on another machine is the same, if it has the same time.
+    A copy on another machine counts as the same file if it has the same time.
 
     Attributes
     ----------
     size, time : int
-        Bytes; when it was last written to, in nanoseconds.
+        Size in bytes, and time of the last modification in nanoseconds.
     """
 
     size: int
@@ -26,12 +26,12 @@ class FileState(NamedTuple):
 
     @classmethod
     def of(cls, path: bytes, fd: int | None = None) -> FileState:
-        """Look at a file, or at an open one.
+        """Return the state of a file, or of an open file.
 
         Raises
         ------
         FileChanged, NoPermission
-            If it cannot be looked at.
+            If the file cannot be read.
         """
         try:
             found = os.stat(path if fd is None else fd)
@@ -40,6 +40,6 @@ class FileState(NamedTuple):
         return cls(found.st_size, found.st_mtime_ns)
 
     def check(self, path: bytes, fd: int | None = None) -> None:
-        """Raise `FileChanged` if it is no longer the same."""
+        """Raise `FileChanged` if the file has changed."""
         if FileState.of(path, fd) != self:
             raise FileChanged(f"{show(path)} has changed since it was opened: open it again")

@@ -1,4 +1,4 @@
-"""Where the members of tar files lie: found in one pass, and kept beside the file. Nothing is ever extracted."""
+"""Index of the members of tar files, built in one pass and stored next to the file. Nothing is extracted."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from bitesize.files.pread import open_file
 
 SUFFIX = ".bitesize-index"
 _VERSION = 4
-# Version, the file's size and time, how many were passed over, and how many members: what the index begins with, in bytes.
+# Header of the index: version, size and time of the file, number of skipped members, number of members.
 _FIRST = 5 * 8
 
 
 class TarIndex(NamedTuple):
-    """The regular members of a tar file, in its order.
+    """The regular members of a tar file, in file order.
 
     Attributes
     ----------
     blob : ndarray of uint8
-        All names, one behind the other.
+        All names, concatenated.
     ends, offsets, sizes : ndarray of int64, shape (members,)
-        Where each name ends in ``blob``; where the data begin in the file, and their bytes.
+        End of each name in ``blob``; offset of the data in the file, and number of bytes.
     passed_over : int
-        Symbolic links, devices and the like, and links to what is not there.
+        Number of symbolic links, devices and similar members, and links without a target.
     """
 
     blob: NDArray[np.uint8]
@@ -42,18 +42,18 @@ class TarIndex(NamedTuple):
     passed_over: int = 0
 
     def name(self, i: int) -> str:
-        """Give the name of a member; bytes that are no text are escaped."""
+        """Return the name of a member; bytes that are not text are escaped."""
         start = int(self.ends[i - 1]) if i else 0
         return self.blob[start : int(self.ends[i])].tobytes().decode("utf-8", "surrogateescape")
 
 
 def tar_index(path: str) -> TarIndex:
-    """Read the index of a tar file, or make it; it is kept beside the file, where that can be written.
+    """Return the index of a tar file; it is built if needed, and stored next to the file if the folder is writable.
 
     Raises
     ------
     BadFile
-        If it is no tar file, is compressed, or ends within a member.
+        If the file is not a tar file, is compressed, or ends within a member.
     """
     stat = os.stat(path)
     seen = (_VERSION, stat.st_size, stat.st_mtime_ns)
@@ -63,14 +63,14 @@ def tar_index(path: str) -> TarIndex:
     made = _made(path, stat.st_size)
     first = np.array([*seen, made.passed_over, len(made.ends)], np.int64)
     numbers = np.concatenate([first, made.ends, made.offsets, made.sizes]).astype("<i8")
-    # A folder may not be writable: then the pass is made again next time.
+    # The folder may not be writable: then the index is built again next time.
     with contextlib.suppress(OSError), replacing(path + SUFFIX) as temporary, open(temporary, "wb") as file:
         np.save(file, np.concatenate([numbers.view(np.uint8), made.blob]))
     return made
 
 
 def _kept(path: str, seen: tuple[int, ...]) -> TarIndex | None:
-    """Read the index beside a file; None if there is none that can be of it, whoever wrote it."""
+    """Return the stored index of a file; None if there is no valid index, whichever program wrote it."""
     beside = os.fsencode(path + SUFFIX)
     try:
         fd = open_file(beside)
@@ -78,12 +78,12 @@ def _kept(path: str, seen: tuple[int, ...]) -> TarIndex | None:
         return None
     try:
         header = read_header(fd, beside)
-        # A member takes at least a block of the tar file, and its name stands in it.
+        # A member needs at least a block of the tar file, which contains its name.
         if header.dtype != np.uint8 or len(header.shape) != 1 or not _FIRST <= header.nbytes <= _FIRST + seen[1]:
             return None
         data = np.empty(header.shape, np.uint8)
         read_payload(fd, header, data, beside)
-    except BitesizeError:  # damaged: it is made anew
+    except BitesizeError:  # damaged: it is built again
         return None
     finally:
         os.close(fd)
@@ -97,7 +97,7 @@ def _kept(path: str, seen: tuple[int, ...]) -> TarIndex | None:
 
 
 def _is_whole(index: TarIndex, size: int) -> bool:
-    """Whether an index can be of a file of so many bytes, whoever wrote it."""
+    """Return whether an index is consistent with a file of ``size`` bytes, whichever program wrote it."""
     if not len(index.ends):
         return True
     inside = (index.offsets >= 0) & (index.sizes >= 0) & (index.offsets <= size - index.sizes)
@@ -105,7 +105,7 @@ def _is_whole(index: TarIndex, size: int) -> bool:
 
 
 def _by_name(blob: bytearray, ends: list[int]) -> dict[str, int]:
-    """Tell the number of each member; the last of a name counts."""
+    """Return the number of each member by name; the last member of a name wins."""
     starts = [0, *ends[:-1]]
     return {blob[a:b].decode("utf-8", "surrogateescape"): i for i, (a, b) in enumerate(zip(starts, ends, strict=True))}
 
@@ -146,14 +146,16 @@ def _made(path: str, size: int) -> TarIndex:
                 while more and more.count(0) == len(more):
                     more = file.read(tarfile.BLOCKSIZE)
             if more[257:262] == b"ustar":
-                raise BadFile(f"{path} is several tar files, one behind the other: keep them apart, or join them by tar -A")
-            if end != bytes(tarfile.BLOCKSIZE):  # tarfile takes a file that is cut off between members for a whole one
-                raise BadFile(f"{path} ends without the mark of its end: it may be cut off")
+                raise BadFile(
+                    f"{path} contains several concatenated tar files: keep them separate, or join them with tar -A"
+                )
+            if end != bytes(tarfile.BLOCKSIZE):  # tarfile accepts a file that is truncated between members
+                raise BadFile(f"{path} has no end marker: it may be truncated")
     except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError) as error:
         with open(path, "rb") as file:
             start = file.read(6)
         compressed = start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))
-        why = "it is compressed, and its members cannot be reached: decompress it" if compressed else str(error)
+        why = "it is compressed, so its members cannot be read one by one: decompress it" if compressed else str(error)
         raise BadFile(f"{path} cannot be read as a tar file: {why}") from error
     numbers = [np.array(each, np.int64) for each in (ends, offsets, sizes)]
     return TarIndex(np.frombuffer(bytes(blob), np.uint8), numbers[0], numbers[1], numbers[2], passed_over)

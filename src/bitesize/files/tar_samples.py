@@ -1,4 +1,4 @@
-"""Which members of tar files are one sample, as WebDataset writes them: a few arrays, and no Python object a member that stays."""
+"""Which members of tar files are one sample, as WebDataset writes them: a few arrays, and no Python object per member that stays."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bitesize.files.tar_index import TarIndex
 
 
 class Samples:
-    """Members of the same key: what is before the first dot of their names; what is behind it tells their kind.
+    """Members of the same key, the part of their names before the first dot; the part after it is their kind.
 
     Attributes
     ----------
     kinds : dict of str to int
-        Number of each kind, in the order in which they were met.
+        Number of each kind, in order of first occurrence.
     passed_over : int
-        Members that are no regular files.
+        Number of members that are not regular files.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Samples:
         return len(self._ends)
 
     def add(self, shard: int, index: TarIndex) -> None:
-        """Add the samples of a file; a key whose member of a kind comes again begins another sample."""
+        """Add the samples of a file; a repeated member of a key and kind starts a new sample."""
         latest: dict[str, int] = {}  # the last sample of each key
         there: list[int] = []  # bits of the kinds of each sample of this file
         first = len(self)
@@ -58,20 +58,20 @@ class Samples:
             self._size.append(int(index.sizes[i]))
 
     def kinds_of_first(self) -> list[str]:
-        """List the members of the first sample."""
+        """Return the kinds of the members of the first sample."""
         names = list(self.kinds)
         return [names[kind] for kind, sample in zip(self._kind, self._sample, strict=True) if not sample]
 
     def names(self) -> tuple[bytes, NDArray[np.int64]]:
-        """Give the keys of all samples, one behind the other, and where each ends."""
+        """Return the keys of all samples, concatenated, and the end of each."""
         return bytes(self._blob), np.array(self._ends, np.int64)
 
     def shards(self) -> NDArray[np.int32]:
-        """Give the file of each sample."""
+        """Return the file of each sample."""
         return np.array(self._shard, np.int32)
 
     def places(self, kind: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give where the member of a kind begins in each sample's file, and its bytes; -1 where there is none."""
+        """Return the offset of the member of a kind in the file of each sample, and its bytes; -1 if there is none."""
         offsets, sizes = np.full((2, len(self)), -1, np.int64)
         mine = np.frombuffer(self._kind, np.int32) == self.kinds.get(kind, -1)
         samples = np.frombuffer(self._sample, np.int64)[mine]

@@ -1,1 +1,1 @@
-"""Arrays that stay where they are: joined, cut and calculated with, and read only where they are asked for."""
+"""Lazy arrays: concatenated, sliced and calculated with, but read only on access."""

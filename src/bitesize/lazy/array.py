@@ -1,4 +1,4 @@
-"""`LazyArray`: behaves like the array that `np.concatenate` would have made, and holds none of it."""
+"""`LazyArray`: behaves like the array that `np.concatenate` returns, without loading it."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from bitesize.lazy.shaping import Shaping
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import parse_size
 
-# What one value of a list takes at least: a place in the list, and a Python object.
+# Minimum bytes of one value of a list: a reference in the list, and a Python object.
 _OBJECT_NBYTES = 40
 
 
 class LazyArray(Calculating, Shaping, Reducing):
-    """An array whose values stay on disk, or in the arrays it is made of, until they are asked for.
+    """An array whose values stay on disk, or in the arrays it is made of, until they are read.
 
-    Made by `bitesize.concatenate` and `bitesize.stack`. Indexing reads what it asks for and returns an ordinary array.
-    Cutting (`slice`), taking (`take`), reshaping, casting, arithmetic and joining again return another lazy array. ``np.mean``
-    and the like read all of it once, in blocks. Nothing is loaded whole unless `numpy.asarray` asks for it, and then only where
-    it fits. What an array can do and a lazy array cannot is a `NotLazy`, whose message has the ways on.
+    `bitesize.concatenate` and `bitesize.stack` create lazy arrays. Indexing reads the selected values and returns an ordinary
+    array. Slicing (`slice`), taking (`take`), reshaping, casting, arithmetic and concatenation return another lazy array.
+    Reductions such as ``np.mean`` read all values once, in blocks. Only `numpy.asarray` loads the whole array, and only if it
+    fits in memory. Operations of arrays that a lazy array does not support raise `NotLazy`, whose message names alternatives.
 
-    Parts in memory are not copied: changing them changes this array.
+    Parts in memory are not copied: modifying them modifies this array.
 
     Attributes
     ----------
     shape : tuple of int
     dtype : numpy.dtype
     ndim, size, nbytes : int
-        As those of an array; ``nbytes`` is what it would take in memory.
+        As for `numpy.ndarray`; ``nbytes`` is the size of the whole array in memory.
 
     Examples
     --------
@@ -63,21 +63,25 @@ class LazyArray(Calculating, Shaping, Reducing):
     def __getitem__(self, index: Any) -> Any:
         out = take(self._node, index, lambda shape: self._fresh(shape, self.dtype))
         parts = index if isinstance(index, tuple) else (index,)
-        # As NumPy has it: a scalar, but an array without axes where the index has an ellipsis.
+        # As in NumPy: a scalar, or an array without axes if the index has an ellipsis.
         return out if out.ndim or any(part is Ellipsis for part in parts) else out[()]
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        raise NotLazy("a lazy array is never changed: np.where(condition, value, lazy) and np.concatenate make another one")
+        raise NotLazy(
+            "a lazy array cannot be modified: np.where(condition, value, lazy) and np.concatenate return a new one"
+        )
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the rows of the first axis, read in blocks of about 1 MiB."""
-        len(self)  # refuses an array without axes, as NumPy does
+        len(self)  # raises for an array without axes, as NumPy does
         for block in self.chunks(SMALL):
             for row in block:
-                yield row if block.nbytes == row.nbytes else row.copy()  # one row that is kept must not keep all
+                yield (
+                    row if block.nbytes == row.nbytes else row.copy()
+                )  # a row that the caller keeps must not keep the block
 
     def chunks(self, nbytes: int | str = "16 MiB") -> Iterator[NDArray[Any]]:
-        """Yield blocks of rows, of at most ``nbytes`` bytes, but one row at least.
+        """Yield blocks of rows of at most ``nbytes`` bytes, and at least one row.
 
         Parameters
         ----------
@@ -90,30 +94,30 @@ class LazyArray(Calculating, Shaping, Reducing):
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("a lazy array can only become an array by being read: copy=False is impossible")
+            raise ValueError("a lazy array must be read to become an array: copy=False is impossible")
         node = self._node if dtype is None or np.dtype(dtype) == self.dtype else Cast(self._node, np.dtype(dtype))
         out = self._fresh(node.shape, node.dtype)
         node.read(whole(node.shape), out)
         return out
 
     def tolist(self) -> Any:
-        """Return all values as nested lists of Python's own types, as `numpy.ndarray.tolist`.
+        """Return all values as nested lists of Python scalars, as `numpy.ndarray.tolist`.
 
         Raises
         ------
         DoesNotFit
-            If the array and the objects, of 40 bytes a value or more, are larger than the memory that is available.
+            If the array and the objects, at least 40 bytes per value, do not fit into the available memory.
         """
         require_room(self.nbytes + self.size * _OBJECT_NBYTES, f"a list of {self.shape} {self.dtype}")
         return np.asarray(self).tolist()
 
     def item(self, *args: Any) -> Any:
-        """Return one value as one of Python's own types, as `numpy.ndarray.item`.
+        """Return one value as a Python scalar, as `numpy.ndarray.item`.
 
         Parameters
         ----------
         *args
-            Nothing, for an array of one value; its number in C order; or one number an axis.
+            Nothing, for an array of one value; a flat index in C order; or one index per axis.
         """
         if len(args) == 1 and isinstance(args[0], tuple):
             args = args[0]
@@ -142,7 +146,7 @@ class LazyArray(Calculating, Shaping, Reducing):
         return bool((self == value).any())
 
     def _one_value(self) -> NDArray[Any]:
-        """Read an array of one value, for NumPy to convert; what it refuses for its shape needs no reading."""
+        """Return an array for NumPy to convert, without reading values if NumPy will reject the shape."""
         return np.asarray(self) if self.size == 1 else np.broadcast_to(np.zeros((), self.dtype), self.shape)
 
     def __float__(self) -> float:
@@ -182,28 +186,29 @@ class LazyArray(Calculating, Shaping, Reducing):
     def save(
         self, path: str | os.PathLike[str], memory: int | str | Budget = "128 MiB", progress: Progress | None = None
     ) -> Path:
-        """Write it to a `.npy` file, block by block: the file that ``np.save(path, np.asarray(lazy))`` would write.
+        """Write the array to a `.npy` file, block by block: the same file as ``np.save(path, np.asarray(lazy))``.
 
-        The file appears under its name when it is complete, or not at all; a file of that name is then replaced, as by `numpy.save`. Unused bytes of long doubles are written as zeros.
+        The file is written under a temporary name and renamed when complete; an existing file is replaced, as by
+        `numpy.save`. Unused bytes of long doubles are written as zeros.
 
         Parameters
         ----------
         path
-            The file; ``.npy`` is added where it is missing.
+            Path of the file; ``.npy`` is added if missing.
         memory
-            Bytes to use, or a `Budget`. More than the default makes nothing faster, unless parts are in Fortran order.
+            Bytes to use, or a `Budget`. More than the default is faster only for parts in Fortran order.
         progress
-            Called after each block with the bytes written so far, and all bytes.
+            Called after each block with the bytes written so far, and the total.
 
         Returns
         -------
         pathlib.Path
-            The file.
+            Path of the file.
 
         Raises
         ------
         DiskFull
-            If there is too little room on the disk; nothing was written.
+            If there is too little space on the disk; nothing is written.
         BadSetting
             If the file is one of the parts.
         """

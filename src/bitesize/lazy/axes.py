@@ -1,4 +1,4 @@
-"""Axes and other whole numbers in arguments, as the methods of NumPy's arrays accept them."""
+"""Checking axes and other whole numbers in arguments, as NumPy does."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Axis = int | Sequence[int] | None
 
 
 def integer(value: Any) -> int:
-    """Return a whole number; True and False are none.
+    """Return a whole number; booleans are refused.
 
     Raises
     ------
     TypeError
-        As NumPy's methods raise it.
+        If the value is not an integer, as in NumPy.
 
     Examples
     --------
@@ -31,15 +31,15 @@ def integer(value: Any) -> int:
 
 
 def one_axis(axis: Any, ndim: int) -> int:
-    """Return an axis as a number from 0 on."""
+    """Return an axis as a nonnegative number."""
     return normalize_axis_index(integer(axis), ndim)
 
 
 def many_axes(axes: Any, ndim: int) -> tuple[int, ...]:
-    """Return one axis or several, each once, as numbers from 0 on; None means all."""
+    """Return one or several unique axes as nonnegative numbers; None means all."""
     if axes is None:
         return tuple(range(ndim))
     if not ndim and not isinstance(axes, Sequence) and integer(axes) in (0, -1):
-        return ()  # NumPy lets these pass for arrays without axes
+        return ()  # NumPy accepts these for arrays without axes
     listed = axes if isinstance(axes, Sequence) else (axes,)
     return tuple(normalize_axis_tuple([integer(axis) for axis in listed], ndim))

@@ -1,4 +1,4 @@
-"""What every lazy array has: a node to read from, and the attributes of an array."""
+"""Base class of lazy arrays: a node to read from, and the attributes of an array."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bitesize.lazy.nodes import Node
 from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
 
-# Below this the system is not asked how much is free: asking takes longer than the allocation.
+# Below this size the free memory is not checked: the check takes longer than the allocation.
 SMALL = 1 << 20
 
 
 class LazyBase(NDArrayOperatorsMixin):
-    """The attributes of an array, taken from a node; the base of `LazyArray` and of its groups of methods."""
+    """The attributes of an array, from a node; base class of `LazyArray` and its groups of methods."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -57,19 +57,19 @@ class LazyBase(NDArrayOperatorsMixin):
         return f"LazyArray({self.shape} {self.dtype}, {format_size(self.nbytes)})"
 
     def _fresh(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Allocate a result, if it fits what is available."""
+        """Return an uninitialized array for a result, if it fits the available memory."""
         require_room(math.prod(shape) * dtype.itemsize, f"an array of {shape} {dtype}")
         return np.empty(shape, dtype)
 
 
 def require_room(nbytes: int, what: str) -> None:
-    """Raise `DoesNotFit` if a result is larger than the memory that is available."""
+    """Raise `DoesNotFit` if a result is larger than the available memory."""
     if nbytes <= SMALL:
         return
     limit = available()
     if nbytes > limit.room:
         raise DoesNotFit(
-            f"{what} needs {format_size(nbytes)}, and {format_size(limit.room)} are free "
-            f'({limit.name}). Take a part, lazy[a:b] or lazy.slice(a, b); go through it, lazy.chunks("64 MiB"); write it '
+            f"{what} needs {format_size(nbytes)}, but {format_size(limit.room)} are available "
+            f'({limit.name}). Read a part, lazy[a:b] or lazy.slice(a, b); iterate over it, lazy.chunks("64 MiB"); write it '
             'to a file, lazy.save("all.npy"); or train on it, bs.open(lazy, y).split(0.9)'
         )

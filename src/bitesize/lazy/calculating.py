@@ -1,4 +1,4 @@
-"""Functions that work value by value: they are applied while reading."""
+"""Elementwise functions, applied while reading."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def calculated(name: str, function: Callable[..., Any], inputs: tuple[Any, ...])
     Parameters
     ----------
     name
-        For messages, such as ``"np.add"``.
+        Name for messages, such as ``"np.add"``.
     function
-        A `numpy.ufunc`, or another function that works value by value and broadcasts.
+        A `numpy.ufunc`, or another elementwise function that broadcasts.
     inputs
-        At least one is lazy. None stays None.
+        Operands, at least one of which is lazy. None stays None.
 
     Raises
     ------
     NotLazy
-        If a lazy array would have to be repeated, or results are Python objects.
+        If a lazy array would be repeated, or results are Python objects.
     ValueError, TypeError
-        As NumPy raises them, for shapes and types that do not go together.
+        As in NumPy, for incompatible shapes and types.
     """
     operands = [_operand(each) for each in inputs]
     shape = np.broadcast_shapes(*(each.shape for each in operands if isinstance(each, Node | np.ndarray)))
@@ -45,7 +45,7 @@ def calculated(name: str, function: Callable[..., Any], inputs: tuple[Any, ...])
             )
     node = Calculated(function, operands, shape)
     if node.dtype.hasobject:
-        raise NotLazy(f"{name} makes Python objects of this, which a lazy array cannot hold")
+        raise NotLazy(f"{name} would return Python objects, which a lazy array cannot hold")
     return node
 
 
@@ -53,7 +53,7 @@ def _operand(value: Any) -> Any:
     """Return a node, an array, or a scalar unchanged, so that NumPy's rules for scalars hold."""
     if isinstance(value, LazyBase):
         return value._node
-    if is_dataset(value):  # read block by block, as the lazy arrays beside it
+    if is_dataset(value):  # read block by block, like the other lazy arrays
         return node_of(value)
     if value is None or isinstance(value, bool | int | float | complex | np.generic):
         return value
@@ -68,7 +68,7 @@ class Calculating(LazyBase):
         if method != "__call__" or ufunc.signature is not None or ufunc.nout != 1:
             raise NotLazy(ways_on(name if method == "__call__" else f"{name}.{method}", self))
         if options:
-            raise NotLazy(f"{name} of a lazy array takes no {', '.join(options)}: what it makes is read later")
+            raise NotLazy(f"{name} of a lazy array does not accept {', '.join(options)}: its result is computed later")
         try:
             return type(self)(calculated(name, ufunc, tuple(np.asarray(None) if each is None else each for each in inputs)))
         except NotLazy:
@@ -76,7 +76,7 @@ class Calculating(LazyBase):
         except TypeError as error:
             if ufunc not in (np.equal, np.not_equal) or isinstance(inputs[0], LazyBase):
                 raise
-            # The operator of an array on the left would read all of this one to learn its shape.
+            # Otherwise the operator of an array on the left would read all of this array to get its shape.
             raise NotLazy(f"{error}; to compare values of different kinds, write the lazy array on the left") from None
 
     def __eq__(self, other: object) -> Self:  # type: ignore[override]
@@ -88,7 +88,7 @@ class Calculating(LazyBase):
     __hash__ = None  # type: ignore[assignment]  # as an array
 
     def _compared(self, ufunc: np.ufunc, compare: Callable[[Any, Any], Any], other: Any) -> Self:
-        """Compare as NumPy's operators do: kinds that cannot be compared, such as numbers and text, are unequal."""
+        """Compare as NumPy's operators do: incomparable kinds, such as numbers and text, are unequal."""
         try:
             return ufunc(self, other)  # type: ignore[no-any-return]
         except NotLazy:
@@ -106,6 +106,6 @@ def _constant(value: np.bool_, shape: tuple[int, ...]) -> Node:
 
 
 def elementwise(name: str, function: Callable[..., Any], *inputs: Any) -> Any:
-    """Return the lazy array of a function that works value by value; one of ``inputs`` is a lazy array."""
+    """Return the lazy array of an elementwise function; one of ``inputs`` is a lazy array."""
     lazy = next(each for each in inputs if isinstance(each, LazyBase))
     return type(lazy)(calculated(name, function, inputs))

@@ -1,4 +1,4 @@
-"""Open arrays of h5py, Zarr and Dask, read block by block through slices of the object."""
+"""Open arrays of h5py, Zarr and Dask, read block by block with slices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.select import NEAR, SCRATCH, Select, choose, places_of
 
-# Packages whose arrays are read by slices; and others whose arrays would be loaded whole by np.asarray.
+# Packages whose arrays are read with slices; and packages whose arrays np.asarray would load whole.
 _SLICED, _REFUSED = {"h5py", "zarr", "dask"}, {"xarray", "netCDF4", "h5netcdf", "tables", "tensorstore", "cupy"}
 
 Cuts = tuple[slice | NDArray[np.int64], ...]
@@ -22,19 +22,19 @@ Cuts = tuple[slice | NDArray[np.int64], ...]
 class Dataset(Node):
     """An open `h5py.Dataset`, `zarr.Array` or `dask.array.Array`.
 
-    Blocks are made of whole chunks where it has chunks, so that none is decompressed twice by one read.
+    Blocks consist of whole chunks, if there are chunks, so that a read decompresses each chunk once.
 
     Parameters
     ----------
     array
-        The object; it must stay open. Pickling it is up to its package.
+        The object; it must stay open. Whether it can be pickled depends on its package.
     name
-        For messages.
+        Name for messages.
 
     Raises
     ------
     BadSetting
-        If it holds Python objects or records, or its shape is not known.
+        If the array holds Python objects or records, or its shape is unknown.
     """
 
     on_disk = True
@@ -43,15 +43,15 @@ class Dataset(Node):
         self._array, self._name = array, name
         shape = array.shape
         if shape is None or any(not isinstance(n, int | np.integer) for n in shape):
-            raise BadSetting(f"{name} has no shape that is known in advance: {shape}")
+            raise BadSetting(f"the shape of {name} is not known in advance: {shape}")
         stored = np.dtype(array.dtype)
         if stored.hasobject or stored.names is not None or stored.kind == "T":
-            raise BadSetting(f"arrays of plain numbers or text can be lazy, and {name} is of {stored}")
+            raise BadSetting(f"a lazy array needs plain numbers or text, but the dtype of {name} is {stored}")
         self.shape, self.dtype = tuple(int(n) for n in shape), stored.newbyteorder("=")
         chunk = _chunk_of(array, self.shape)
         chunk_nbytes = math.prod(chunk) * stored.itemsize if chunk else 0
         self._block = _block_of(chunk or (1,) * len(self.shape), self.shape, stored.itemsize)
-        # Entries of an axis that lie nearer than this are read together.
+        # Entries of an axis closer than this are read together.
         self._near = chunk or (1,) * len(self.shape)
         self.own_blocks = 1 + -(-math.prod(self._block) * stored.itemsize // SCRATCH)
         self.own_held_nbytes = chunk_nbytes
@@ -62,13 +62,13 @@ class Dataset(Node):
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Read the smallest box around what is selected of each block."""
+        """Read the smallest box around the selected values of each block."""
         for places, local, box in self._boxes(select):
             try:
                 values = np.asarray(self._array[box])
             except BitesizeError:
                 raise
-            except Exception as error:  # each package has its own, for a closed file as well
+            except Exception as error:  # each package has its own errors, also for a closed file
                 raise BadFile(f"{self._name} could not be read (is its file still open?): {error}") from error
             values = choose(values, local)
             if sum(isinstance(place, np.ndarray) for place in places) > 1:
@@ -78,7 +78,7 @@ class Dataset(Node):
     def _boxes(
         self, select: tuple[Select, ...], axis: int = 0
     ) -> Iterator[tuple[Cuts, tuple[Select, ...], tuple[slice, ...]]]:
-        """Yield for each block (places in the result, entries within the box, the box)."""
+        """Yield (positions in the result, entries within the box, the box) for each block."""
         if axis == len(select):
             yield (), (), ()
             return
@@ -91,12 +91,12 @@ class Dataset(Node):
 
 
 def _groups(select: Select, block: int, near: int) -> Iterator[tuple[slice | NDArray[np.int64], int, int]]:
-    """Yield what is selected of each block of an axis: (places in the selection, first entry, end)."""
+    """Yield (positions in the selection, first entry, end) for each block of an axis."""
     if isinstance(select, range):
         done = 0
         while done < len(select):
             first = select[done]
-            # Up to the end of the block; entries that lie far apart come one by one.
+            # Up to the end of the block; distant entries are read one by one.
             count = 1 if select.step > near else -(-(block - first % block) // select.step)
             count = min(count, len(select) - done)
             yield slice(done, done + count), first, select[done + count - 1] + 1
@@ -118,7 +118,7 @@ def _listed(place: slice | NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
 
 def _chunk_of(array: Any, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return the shape of one chunk; of Dask's, which differ, the largest along each axis."""
+    """Return the shape of one chunk; for Dask the largest chunk along each axis."""
     chunks = getattr(array, "chunks", None)
     if not chunks or len(chunks) != len(shape):
         return None
@@ -127,7 +127,7 @@ def _chunk_of(array: Any, shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
 
 def _block_of(chunk: tuple[int, ...], shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Return the shape of what is read at once: whole chunks, up to `SCRATCH` bytes where one is not larger."""
+    """Return the shape of a block: whole chunks, at least one, and else up to `SCRATCH` bytes."""
     block = list(chunk)
     for axis in range(len(shape))[::-1]:
         more = max(1, SCRATCH // max(1, math.prod(block) * itemsize))
@@ -141,7 +141,7 @@ def is_dataset(part: Any) -> bool:
     Raises
     ------
     BadSetting
-        If it is a group or a table of theirs, or an array of another package that would be loaded whole.
+        If the object is a group or a table, or an array of another package that would be loaded whole.
     """
     if isinstance(part, np.ndarray | np.generic | str | bytes | list | tuple | int | float | complex):
         return False
@@ -152,14 +152,14 @@ def is_dataset(part: Any) -> bool:
             return True
         members = ", ".join(list(part)[:20]) if hasattr(part, "keys") else ""
         found = f"; it has {members}" if members else ""
-        raise BadSetting(f"a {name} is no array: give one of its arrays, such as group['x']{found}")
+        raise BadSetting(f"a {name} is not an array: pass one of its arrays, such as group['x']{found}")
     if packages & _REFUSED:
-        raise BadSetting(f"a {name} would be loaded whole: give np.asarray(x) if it fits, or the path of its file")
+        raise BadSetting(f"a {name} would be loaded whole: pass np.asarray(x) if it fits in memory, or the path of its file")
     return False
 
 
 def name_of(array: Any) -> str:
-    """Return how messages call an open array: its name, and its file where it has one."""
+    """Return the name of an open array for messages, with its file if it has one."""
     file = getattr(getattr(array, "file", None), "filename", None)
     name = getattr(array, "name", None)
     kind = f"{type(array).__module__.partition('.')[0]}.{type(array).__name__}"

@@ -1,4 +1,4 @@
-"""Values that lie in files, read by position: plain, or compressed in an archive."""
+"""Nodes for values in files, plain or compressed in an archive, read by position."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from bitesize.lazy.select import Select, gather
 
 
 class OnDisk(Node):
-    """Values that lie together in a file, in C order.
+    """Contiguous values in a file, in C order.
 
     Parameters
     ----------
     path
         The file.
     offset
-        Where in it the first value begins, in bytes.
+        Offset of the first value in the file, in bytes.
     shape, dtype
-        What they are; any byte order.
+        Shape and dtype of the values, in any byte order.
     written_to
-        Whether the file may be written to while it is used, by a memmap.
+        Whether a memmap may write to the file while it is used.
     """
 
     on_disk = True
@@ -41,12 +41,12 @@ class OnDisk(Node):
         self.shape, self.dtype = shape, dtype.newbyteorder("=")
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Read by position; the file is open only meanwhile."""
+        """Read by position; the file is open only during the read."""
         if not out.size:
             return
 
         def work(fd: int) -> None:
-            """Read while it is open."""
+            """Read from the open file."""
             if self._seen is not None:
                 self._seen.check(self.path, fd)
             gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
@@ -59,18 +59,18 @@ class OnDisk(Node):
             flat.byteswap(inplace=True)
 
     def check_unchanged(self) -> None:
-        """Look at the file."""
+        """Check the file."""
         if self._seen is not None:
             self._seen.check(self.path)
 
     def stretches(self) -> list[Stretch] | None:
-        """All of it."""
+        """Return all values as one stretch, if they are in native byte order."""
         plain = self._stored.isnative and bool(self.shape)
         return [Stretch(self.path, self._offset, self.shape[0])] if plain else None
 
 
 class Compressed(Node):
-    """A compressed member of an archive: any part can be read, at the cost of what lies before it in its stretch."""
+    """A compressed member of an archive with random access: each read decompresses from the access point before it."""
 
     on_disk = True
     path: bytes
@@ -81,12 +81,12 @@ class Compressed(Node):
         self.own_run_nbytes, self.own_held_nbytes = stream.apart, stream.nbytes
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Decompress what is asked for, and what is before it in its stretch."""
+        """Decompress the selected values, from the access point before them."""
         if not out.size:
             return
 
         def work(fd: int) -> None:
-            """Read while it is open."""
+            """Read from the open file."""
             self._seen.check(self.path, fd)
             gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
 

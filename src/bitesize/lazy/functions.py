@@ -1,4 +1,4 @@
-"""Joining arrays without memory."""
+"""Concatenating and stacking arrays without loading them."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def concatenate(
     Parameters
     ----------
     parts
-        Paths of `.npy` files, members of `.npz` archives (``"all.npz::images"``; the name may be left out where there is one),
+        Paths of `.npy` files, members of `.npz` archives (``"all.npz::images"``; the name may be left out if there is one),
         arrays, `numpy.memmap` and views of one, open datasets of h5py, Zarr and Dask, other lazy arrays; or one pattern such as
         ``"parts/*.npy"``, in the order in which `bitesize.open` lists files.
     axis
-        Along which axis; None joins all values in one row.
+        Axis along which to join; None flattens all parts first.
     dtype
-        What values are cast to; by default what NumPy promotes those of the parts to.
+        Dtype of the result; by default the dtype that NumPy promotes the dtypes of the parts to.
     casting
-        What may be cast, as `numpy.can_cast` has it.
+        Which casts are allowed, as in `numpy.can_cast`.
 
     Returns
     -------
@@ -50,11 +50,11 @@ def concatenate(
     Raises
     ------
     BadSetting
-        If there is no part, or shapes do not fit together; a `ValueError`.
+        If there are no parts, or their shapes do not match; a `ValueError`.
     TypeError
         If dtypes cannot be cast, such as time spans to dates, as NumPy raises it.
     NotFound, BadFile
-        If a file is missing, or is not what it should be.
+        If a file is missing, or is not a valid file of its format.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def concatenate(
     joined = LazyArray(Joined(_of_one_dtype(nodes, dtype, casting), axis))
     note = images_joined(joined, axis)
     if note:
-        log.info("%s; bs.stack(parts) makes each one a row", note)
+        log.info("%s; use bs.stack(parts) to make each part one row", note)
     return joined
 
 
@@ -88,7 +88,7 @@ def stack(
     parts
         As `concatenate`.
     axis
-        Where the new axis stands in the result.
+        Position of the new axis in the result.
     dtype, casting
         As `concatenate`.
 
@@ -99,7 +99,7 @@ def stack(
     Raises
     ------
     BadSetting
-        If there is no part, or shapes differ; a `ValueError`.
+        If there are no parts, or their shapes differ; a `ValueError`.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def stack(
 def _nodes(parts: Sequence[Part] | str, what: str = "concatenate") -> tuple[list[Node], list[str]]:
     if isinstance(parts, str | os.PathLike):
         parts = matching(os.fspath(parts))
-    if isinstance(parts, LazyArray | np.ndarray):  # NumPy takes the entries of the first axis as parts
+    if isinstance(parts, LazyArray | np.ndarray):  # NumPy uses the entries of the first axis as parts
         parts = [parts.slice(i, i + 1).reshape(parts.shape[1:]) if isinstance(parts, LazyArray) else parts[i] for i in range(len(parts))]  # fmt: skip
     if not len(parts):
         raise BadSetting(f"need at least one array to {what}")
@@ -131,7 +131,7 @@ def _nodes(parts: Sequence[Part] | str, what: str = "concatenate") -> tuple[list
 
 
 def _refuse_unless_alike(first: Node, node: Node, axis: int, first_name: str, name: str, number: int) -> None:
-    """Raise what NumPy would, with the names of the parts."""
+    """Raise the same error as NumPy, with the names of the parts."""
     if len(node.shape) != len(first.shape):
         raise BadSetting(
             "all the input array dimensions must match in number: "
@@ -146,7 +146,7 @@ def _refuse_unless_alike(first: Node, node: Node, axis: int, first_name: str, na
 
 
 def _of_one_dtype(nodes: Sequence[Node], dtype: DTypeLike | None, casting: str) -> list[Node]:
-    """Cast parts to one dtype, which NumPy chooses or refuses for arrays without values."""
+    """Return the parts cast to one dtype, which NumPy determines from empty arrays."""
     empty = [np.empty(0, each) for each in dict.fromkeys(node.dtype for node in nodes)]
     common = np.concatenate(empty, dtype=dtype, casting=casting).dtype  # type: ignore[call-overload]
     refuse_unless_plain(common)
@@ -159,7 +159,7 @@ def images_joined(joined: LazyArray, axis: int | None = 0) -> str | None:
     Parameters
     ----------
     joined
-        What `concatenate` has returned.
+        Result of `concatenate`.
     axis
         Along which axis.
     """
@@ -169,7 +169,7 @@ def images_joined(joined: LazyArray, axis: int | None = 0) -> str | None:
         return None
     if any(part.shape != first for part in parts):
         return None
-    return f"{len(parts):,} parts of {first} look like single images, and are joined along their height: {joined.shape}"
+    return f"{len(parts):,} parts of {first} look like single images but are joined along their height: {joined.shape}"
 
 
 def _size(node: Node) -> int:

@@ -1,4 +1,4 @@
-"""Indexing as NumPy does it, reading only what is asked for."""
+"""Indexing as in NumPy, reading only the selected values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Fresh = Callable[[tuple[int, ...]], NDArray[Any]]
 
 @dataclass
 class _Axis:
-    """What an index says of one axis of the array, or of a new one."""
+    """The part of an index for one axis of the array, or for a new axis."""
 
     source: int | None  # None: a new axis, or a single True or False
     cut: range | None  # entries of a slice
@@ -28,21 +28,21 @@ class _Axis:
 
 
 def take(node: Node, index: Any, fresh: Fresh) -> NDArray[Any]:
-    """Read ``array[index]``.
+    """Return ``array[index]``.
 
     Parameters
     ----------
     node
         The array.
     index
-        Whatever NumPy takes: integers, slices, arrays of either kind, ellipsis, ``None``, single booleans.
+        Any index of NumPy: integers, slices, arrays of integers or booleans, ellipsis, ``None``, single booleans.
     fresh
-        Makes the array for a result of some shape.
+        Function that allocates the result, given its shape.
 
     Raises
     ------
     IndexError
-        As NumPy raises it.
+        As in NumPy.
     """
     axes = _parse(node.shape, index)
     listed = [axis for axis in axes if axis.entry is not None]
@@ -63,7 +63,7 @@ def _parse(shape: tuple[int, ...], index: Any) -> list[_Axis]:
     if len(gaps) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
     at = gaps[0] if gaps else len(given)
-    # An ellipsis parts the arrays on its sides even where it stands for no axis.
+    # An ellipsis separates the arrays on its sides even if it covers no axis.
     missing: list[Any] = [slice(None)] * (len(shape) - used)
     given[at : at + 1] = missing or ([...] if gaps else [])
     axes: list[_Axis] = []
@@ -81,7 +81,7 @@ def _parse(shape: tuple[int, ...], index: Any) -> list[_Axis]:
 
 
 def _as_array(part: Any) -> Any:
-    """Take lists, ranges, tuples within a tuple, and lazy arrays as arrays of numbers."""
+    """Return lists, ranges, tuples within a tuple, and lazy arrays as arrays of numbers."""
     if isinstance(part, list | tuple | range) or (
         hasattr(part, "__array__") and not isinstance(part, np.ndarray | np.generic)
     ):
@@ -91,7 +91,7 @@ def _as_array(part: Any) -> Any:
 
 
 def _axes_of(part: Any) -> int:
-    """Count the axes of the array that a part of an index speaks of."""
+    """Return the number of axes that a part of an index covers."""
     if part is None or part is Ellipsis:
         return 0
     return part.ndim if isinstance(part, np.ndarray) and part.dtype == np.bool_ else 1
@@ -101,10 +101,10 @@ def _axis_of(part: Any, source: int, shape: tuple[int, ...]) -> list[_Axis]:
     if isinstance(part, slice):
         return [_Axis(source, range(shape[source])[part])]
     if isinstance(part, np.ndarray) and part.dtype == np.bool_:
-        if not part.ndim:  # a new axis, with one entry or none, that takes its place among the listed ones
+        if not part.ndim:  # a new axis, with one entry or none, among the listed axes
             return [_Axis(None, None, np.zeros(int(part), np.int64))]
         for k, n in enumerate(part.shape):
-            if n and n != shape[source + k]:  # NumPy lets a mask without entries pass
+            if n and n != shape[source + k]:  # NumPy accepts a mask without entries
                 raise IndexError(
                     f"boolean index did not match indexed array along axis {source + k}; size of axis is "
                     f"{shape[source + k]} but size of corresponding boolean axis is {n}"
@@ -126,7 +126,7 @@ def _axis_of(part: Any, source: int, shape: tuple[int, ...]) -> list[_Axis]:
 
 
 def _check(axis: _Axis, shape: tuple[int, ...]) -> None:
-    """Count listed entries from 0 on; raise `IndexError` for those that the axis has not."""
+    """Convert listed entries to nonnegative numbers; raise `IndexError` for those out of bounds."""
     if axis.source is None or axis.entry is None:
         return
     size, numbers = shape[axis.source], axis.entry
@@ -137,10 +137,10 @@ def _check(axis: _Axis, shape: tuple[int, ...]) -> None:
 
 
 def _take_basic(node: Node, axes: list[_Axis], fresh: Fresh) -> NDArray[Any]:
-    """Read what integers and slices ask for."""
+    """Return the values selected by integers and slices."""
     axes = [axis for axis in axes if axis.source is not None or axis.cut is not None]
     out = fresh(tuple(len(axis.cut) for axis in axes if axis.cut is not None))
-    # A view with the array's own axes: integers have length 1, new axes are gone, and backward slices run forward.
+    # A view with the original axes: integers have length 1, new axes are dropped, and backward slices run forward.
     view = out[(..., *(None if axis.cut is None else 0 if axis.source is None else _along(axis.cut) for axis in axes))]
     node.read(tuple(_forward(axis) for axis in axes if axis.source is not None), view)
     return out
@@ -159,7 +159,7 @@ def _forward(axis: _Axis) -> Select:
 
 
 def _take_listed(node: Node, axes: list[_Axis], listed: list[_Axis], fresh: Fresh) -> NDArray[Any]:
-    """Read what arrays of numbers ask for: point by point along their axes, whole along the others."""
+    """Return the values selected by arrays of numbers: point by point along their axes, whole along the others."""
     entries = [axis.entry for axis in listed if axis.entry is not None]
     try:
         points = np.broadcast_arrays(*entries)
@@ -167,12 +167,12 @@ def _take_listed(node: Node, axes: list[_Axis], listed: list[_Axis], fresh: Fres
         shapes = " ".join(str(entry.shape) for entry in entries)
         raise IndexError(f"shape mismatch: indexing arrays could not be broadcast together with shapes {shapes}") from None
     for axis in listed:
-        if axis.scalar or points[0].size:  # NumPy does not look at listed numbers that select nothing
+        if axis.scalar or points[0].size:  # NumPy does not check listed numbers that select nothing
             _check(axis, node.shape)
     points = np.broadcast_arrays(*(axis.entry for axis in listed if axis.entry is not None))
     places = [i for i, axis in enumerate(axes) if axis.entry is not None]
     together = places == list(range(places[0], places[-1] + 1))
-    # NumPy puts the listed axes where they were if they stand side by side, else to the front.
+    # NumPy keeps the position of listed axes if they are adjacent, else moves them to the front.
     front = places[0] if together else 0
     before = [axis for axis in axes[:front] if axis.cut is not None]
     after = [axis for axis in axes[front:] if axis.cut is not None]
@@ -205,13 +205,13 @@ def _read_points(
         select = dict(slices) | {axis: range(int(found[0]), int(found[0]) + 1) for axis, found in numbers.items()}
         select[along] = numbers[along]
         order = sorted(select)
-        # The first axis of `out` is `along`; the others that are listed have length 1, and stand where they belong.
+        # The first axis of `out` is `along`; the other listed axes have length 1, at their positions.
         rest = [axis for axis in order if axis in slices]
         turned = np.moveaxis(out, 0, sum(axis < along for axis in rest))
         view = turned[tuple(slice(None) if axis in slices or axis == along else None for axis in order)]
         node.read(tuple(select[axis] for axis in order), view)
         return
-    # Points that agree along the first axis are read together.
+    # Points with the same entry along the first axis are read together.
     first = varying[0]
     _, inverse = np.unique(numbers[first], return_inverse=True)
     groups = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])

@@ -1,4 +1,4 @@
-"""Views of memory-mapped files, read from their file: pages read through the mapping would count as this process's memory."""
+"""Views of memory-mapped files, read from their file: pages read through the mapping would count as process memory."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from bitesize.lazy.disk import OnDisk
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.select import NEAR, SCRATCH, Select, choose, part_of, places_of, tiles
 
-# Up to three pieces are held at a time: the bytes that are read, what is chosen of them, and what goes to scattered places.
+# Up to three pieces are in memory at a time: the bytes read, the values selected, and the values to scatter.
 _PIECE = SCRATCH // 4
 
 
 class Strided(Node):
-    """Values of a file at regular distances, which may overlap or run backwards, as those of windows and slices.
+    """Values of a file at regular distances, which may overlap or run backwards, as in windows and slices.
 
     Parameters
     ----------
     path
         The file.
     offset
-        Where in it the first value begins, in bytes.
+        Offset of the first value in the file, in bytes.
     shape, dtype
-        Of the view; any byte order.
+        Shape and dtype of the view, in any byte order.
     strides
         Bytes from one entry to the next along each axis; any whole numbers.
     written_to
-        Whether the file may be written to while it is used, by a memmap.
+        Whether a memmap may write to the file while it is used.
     """
 
     on_disk = True
@@ -51,18 +51,18 @@ class Strided(Node):
 
     @property
     def hindrance(self) -> str | None:
-        """Rows that lie scattered over the file."""
+        """Return a message if rows are scattered over the file, else None."""
         row = math.prod(self.shape[1:]) * self.dtype.itemsize
         reach = sum(abs(step) * (n - 1) for step, n in zip(self._strides[1:], self.shape[1:], strict=True))
-        return "rows are not together in the file of this memmap" if reach > max(SCRATCH, 16 * row) else None
+        return "rows are not contiguous in the file of this memmap" if reach > max(SCRATCH, 16 * row) else None
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Read by position; the file is open only meanwhile."""
+        """Read by position; the file is open only during the read."""
         if not out.size:
             return
 
         def work(fd: int) -> None:
-            """Read while it is open."""
+            """Read from the open file."""
             if self._seen is not None:
                 self._seen.check(self.path, fd)
             for tile in tiles(out.shape, out.itemsize, _PIECE):
@@ -71,7 +71,7 @@ class Strided(Node):
         with_file(self.path, work)
 
     def _read_box(self, fd: int, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Read all bytes between the first and the last value that is wanted, or halves of it where that is too much."""
+        """Read all bytes between the first and the last selected value, or split the range in halves if it is too large."""
         bounds = [(int(min(part[0], part[-1])), int(part[-1])) if isinstance(part, range) else (int(part.min()), int(part.max())) for part in select]  # fmt: skip
         reach = [abs(step) * (last - first) for step, (first, last) in zip(self._strides, bounds, strict=True)]
         if sum(reach) + out.itemsize > NEAR:
@@ -103,15 +103,15 @@ class Strided(Node):
                 out[target] = held
 
     def check_unchanged(self) -> None:
-        """Look at the file."""
+        """Check the file."""
         if self._seen is not None:
             self._seen.check(self.path)
 
 
 def _groups(select: Select, step: int, width: int) -> Iterator[slice | NDArray[np.int64]]:
-    """Cut a selection where a gap is not worth reading, and into pieces of about `_PIECE` bytes.
+    """Yield parts of a selection, cut at large gaps and into pieces of about `_PIECE` bytes.
 
-    Entries begin ``step`` bytes apart, and all that is wanted of one lies within ``width`` bytes.
+    Entries are ``step`` bytes apart, and the selected bytes of an entry are within ``width`` bytes.
     """
     if isinstance(select, range):
         apart = max(1, step * select.step)
@@ -127,14 +127,14 @@ def _groups(select: Select, step: int, width: int) -> Iterator[slice | NDArray[n
         yield slice(int(positions[0]), int(positions[-1]) + 1) if together else positions
 
 
-# NumPy keeps chains short: each view's base is the array that owns the memory, or one of another class before it.
+# NumPy keeps chains short: the base of a view is the array that owns the memory, or one of another class before it.
 _MOST_BASES = 64
 
 
 def node_of_mapped(array: NDArray[Any]) -> Node | None:
     """Return a node that reads a memmap, or any view of one, from its file; None for other arrays."""
     root = _memmap_of(array)
-    if root is None or root.filename is None or root.mode == "c":  # copy-on-write lives in memory only
+    if root is None or root.filename is None or root.mode == "c":  # copy-on-write changes exist in memory only
         return None
     low, high = byte_bounds(array)
     root_low, root_high = byte_bounds(root)
@@ -143,7 +143,7 @@ def node_of_mapped(array: NDArray[Any]) -> Node | None:
     if root.mode != "r":
         root.flush()
     path = os.path.abspath(os.fsencode(root.filename))
-    if not os.path.isfile(path):  # deleted, and still there for who has it mapped
+    if not os.path.isfile(path):  # deleted, but still accessible through the mapping
         return None
     offset = root.offset + array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
     written_to = root.mode != "r"
@@ -153,7 +153,7 @@ def node_of_mapped(array: NDArray[Any]) -> Node | None:
 
 
 def _memmap_of(array: Any) -> np.memmap[Any, Any] | None:
-    """Return the memmap that owns the mapping of a view: the last one on the way along ``base``."""
+    """Return the memmap that owns the mapping of a view: the last one in the chain of ``base``."""
     found = None
     for _ in range(_MOST_BASES):
         if isinstance(array, np.memmap):

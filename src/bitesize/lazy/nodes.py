@@ -1,4 +1,4 @@
-"""What a lazy array is made of: arrays joined, cut, turned and calculated with; each reads from those below it."""
+"""Nodes of a lazy array: concatenation, slicing, transposition, calculation; each reads from the nodes below it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bitesize.lazy.select import NEAR, SCRATCH, Select, choose, compose, gather,
 
 
 class Stretch(NamedTuple):
-    """Rows that lie together in a file, in C order and native bytes."""
+    """Contiguous rows in a file, in C order and native byte order."""
 
     path: bytes
     offset: int
@@ -22,7 +22,7 @@ class Stretch(NamedTuple):
 
 
 class Node(ABC):
-    """An array that can be read in parts; immutable, picklable, read from several threads at once.
+    """An array that can be read in parts; immutable, picklable and thread-safe.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Node(ABC):
     dtype : numpy.dtype
         In native byte order.
     below : tuple of Node
-        What it is made of.
+        Nodes that this node reads from.
     """
 
     shape: tuple[int, ...]
@@ -41,26 +41,26 @@ class Node(ABC):
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
         """Fill ``out``, of this dtype and any strides, with a selection.
 
-        Takes about `SCRATCH` bytes for each node on the way.
+        Needs about `SCRATCH` bytes for each node below.
         """
 
     def check_unchanged(self) -> None:
-        """Raise `FileChanged` if a file that values come from is not the one it was."""
+        """Raise `FileChanged` if a file of the values has changed."""
         for node in self.below:
             node.check_unchanged()
 
     def stretches(self) -> list[Stretch] | None:
-        """Return where the rows of the first axis lie on disk, byte for byte, or None."""
+        """Return the location of the rows of the first axis on disk, if they are stored byte for byte, or None."""
         return None
 
     @property
     def hindrance(self) -> str | None:
-        """Why single rows take much more reading than they hold, or None."""
+        """Return the reason why single rows are much more expensive to read than their size, or None."""
         return next((reason for node in self.below if (reason := node.hindrance)), None)
 
     @property
     def blocks(self) -> int:
-        """Blocks of `SCRATCH` bytes that a read takes at a time, at most."""
+        """Maximum number of blocks of `SCRATCH` bytes that a read needs at a time."""
         return self.own_blocks + max((node.blocks for node in self.below), default=0)
 
     own_blocks: int = 0
@@ -69,12 +69,12 @@ class Node(ABC):
 
     @property
     def chunk_nbytes(self) -> int:
-        """Bytes that are cheaper to read together than one by one; 0 where it makes no odds."""
+        """Bytes that are cheaper to read together than separately; 0 if there is no difference."""
         return max(self.own_run_nbytes, *(node.chunk_nbytes for node in self.below), 0)
 
     @property
     def held_nbytes(self) -> int:
-        """Bytes that reading keeps in memory, beside what is read."""
+        """Bytes that reading keeps in memory, in addition to the values read."""
         return self.own_held_nbytes + sum(node.held_nbytes for node in self.below)
 
     on_disk: bool = False
@@ -83,12 +83,12 @@ class Node(ABC):
 
 
 class Joined(Node):
-    """Arrays of one dtype behind one another along an axis."""
+    """Arrays of one dtype, concatenated along an axis."""
 
     own_blocks = 1
 
     def __init__(self, parts: Sequence[Node], axis: int) -> None:
-        # What was joined along the same axis before is not nested: it may have been built up part by part.
+        # Concatenations along the same axis are flattened: an array may be built up part by part.
         self._axis = axis
         flat: list[Node] = []
         for part in parts:
@@ -100,7 +100,7 @@ class Joined(Node):
         self.dtype = first.dtype
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Read from each part what is wanted of it."""
+        """Read the selected entries of each part."""
         axis, wanted = self._axis, select[self._axis]
         for number, positions in self._shares(wanted):
             start = int(self._ends[number]) - self.below[number].shape[axis]
@@ -117,7 +117,7 @@ class Joined(Node):
                 self._scatter(self.below[number], chosen, positions, out)
 
     def _shares(self, wanted: Select) -> Iterator[tuple[int, slice | NDArray[np.int64]]]:
-        """Yield the parts that something is wanted of, and its positions in the selection."""
+        """Yield the parts with selected entries, and their positions in the selection."""
         if not len(wanted):
             return
         if isinstance(wanted, range):
@@ -140,7 +140,7 @@ class Joined(Node):
             )
 
     def _scatter(self, part: Node, select: tuple[Select, ...], positions: NDArray[np.int64], out: NDArray[Any]) -> None:
-        """Read entries of a part to places that are not together."""
+        """Read entries of a part to positions that are not contiguous."""
         axis = self._axis
         each = math.prod(out.shape[:axis]) * math.prod(out.shape[axis + 1 :]) * out.itemsize
         at_once = 1 if each > NEAR else max(1, SCRATCH // max(1, each))
@@ -157,7 +157,7 @@ class Joined(Node):
             np.moveaxis(out, axis, 0)[some] = np.moveaxis(held, axis, 0)
 
     def stretches(self) -> list[Stretch] | None:
-        """Those of all parts, where rows are joined."""
+        """Return the stretches of all parts, if rows are concatenated."""
         if self._axis:
             return None
         found: list[Stretch] = []
@@ -177,11 +177,11 @@ class Cut(Node):
         self.shape, self.dtype = lengths(cuts), node.dtype
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Read the entries of entries."""
+        """Read the selected entries of the slice."""
         self.below[0].read(tuple(compose(cut, s) for cut, s in zip(self._cuts, select, strict=True)), out)
 
     def stretches(self) -> list[Stretch] | None:
-        """A part of the rows, where whole neighbors are taken."""
+        """Return the stretches of the selected rows, if these are whole and contiguous."""
         found = self.below[0].stretches()
         if found is None or self._cuts[1:] != whole(self.below[0].shape[1:]) or self._cuts[0].step != 1:
             return None
@@ -205,32 +205,32 @@ class Turned(Node):
 
     @property
     def hindrance(self) -> str | None:
-        """Rows that lie scattered over a file."""
+        """Return a message if rows are scattered over a file, else None."""
         scattered = self._axes[0] != 0 and self.below[0].on_disk
-        return "rows are not together in Fortran order" if scattered else super().hindrance
+        return "rows are not contiguous in Fortran order" if scattered else super().hindrance
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Read into a turned view."""
+        """Read into a transposed view."""
         back = [self._axes.index(i) for i in range(len(self._axes))]
         self.below[0].read(tuple(select[i] for i in back), out.transpose(back))
 
 
 class Widened(Node):
-    """An array with one axis more, of length 1."""
+    """An array with an additional axis of length 1."""
 
     def __init__(self, node: Node, axis: int) -> None:
         self.below, self._axis = (node,), axis
         self.shape, self.dtype = (*node.shape[:axis], 1, *node.shape[axis:]), node.dtype
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Read without that axis; and once more for each time its one entry is asked for."""
+        """Read without that axis, once for each time its only entry is selected."""
         entries = np.moveaxis(out, self._axis, 0)
         if len(entries):
             self.below[0].read(select[: self._axis] + select[self._axis + 1 :], entries[0, ...])
             entries[1:] = entries[0]
 
     def stretches(self) -> list[Stretch] | None:
-        """One row, where all below lies together."""
+        """Return one row, if all values below are contiguous."""
         found = None if self._axis or not self.below[0].shape else self.below[0].stretches()
         return [Stretch(found[0].path, found[0].offset, 1)] if found and len(found) == 1 else None
 
@@ -245,7 +245,7 @@ class Reshaped(Node):
         self.shape, self.dtype = shape, node.dtype
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Read runs of values."""
+        """Read contiguous ranges of values."""
         gather(self.shape, select, out, self._read_run)
 
     def _read_run(self, first: int, flat: NDArray[Any]) -> None:
@@ -257,7 +257,7 @@ class Reshaped(Node):
             done += size
 
     def stretches(self) -> list[Stretch] | None:
-        """Those below, where the rows are the same."""
+        """Return the stretches below, if the rows are the same."""
         same = bool(self.shape) and self.below[0].shape[:1] == self.shape[:1]
         return self.below[0].stretches() if same else None
 
@@ -282,12 +282,12 @@ class Cast(Node):
 
 
 class Calculated(Node):
-    """A function of NumPy, value by value, of arrays of one shape and of constants.
+    """An elementwise function of NumPy of arrays of one shape and constants.
 
     Parameters
     ----------
     function
-        A `numpy.ufunc` of one result, or another function that works value by value and broadcasts.
+        A `numpy.ufunc` of one result, or another elementwise function that broadcasts.
     operands
         Nodes of ``shape``; arrays that broadcast to it; scalars, and None.
     """
@@ -297,7 +297,7 @@ class Calculated(Node):
         self.below = tuple(operand for operand in operands if isinstance(operand, Node))
         self.own_blocks = len(self.below)
         self.shape = shape
-        # Of empty arrays, because NumPy's rules for scalars and arrays differ and only it knows them all.
+        # Evaluated on empty arrays, because NumPy's type rules for scalars and arrays differ.
         tried = function(*(self._empty(operand) for operand in self._operands))
         self.dtype = np.asarray(tried).dtype
 
@@ -333,7 +333,7 @@ class Calculated(Node):
 
 
 def boxes(shape: tuple[int, ...], first: int, end: int) -> Iterator[tuple[range, ...]]:
-    """Cut the values ``first`` to ``end`` of an array, counted in C order, into blocks along its axes.
+    """Yield blocks along the axes that cover the values ``first`` to ``end`` of an array, counted in C order.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The functions of NumPy that understand lazy arrays: lazy where they can be, else in one pass, block by block."""
+"""Functions of NumPy for lazy arrays: lazy if possible, else computed in one pass, block by block."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _rollaxis(a: LazyArray, axis: int, start: int = 0) -> LazyArray:
 
 
 def _order_of(ndim: int, move: Callable[[Any], Any]) -> tuple[int, ...]:
-    """Return the order of axes that a function of NumPy makes: of an array without memory whose sides are their numbers."""
+    """Return the order of axes that a function of NumPy produces, from an array without memory whose shape numbers the axes."""
     return tuple(n - 2 for n in move(np.broadcast_to(np.int8(0), tuple(range(2, ndim + 2)))).shape)
 
 
@@ -224,7 +224,7 @@ def _nan_to_num(x: LazyArray, *, nan: Any = 0.0, posinf: Any = None, neginf: Any
 
 
 def _applied(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the lazy form of a function of one array that works value by value."""
+    """Return the lazy form of an elementwise function of one array."""
     return lambda x: elementwise(f"np.{function.__name__}", function, x)
 
 
@@ -241,7 +241,7 @@ def _ptp(a: LazyArray, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 def _save(file: Any, arr: LazyArray) -> None:
     if not isinstance(file, str | os.PathLike):
-        raise BadSetting("a lazy array is saved to a path: a file that is open cannot be replaced as a whole")
+        raise BadSetting("a lazy array is saved to a path, not to an open file, which cannot be replaced atomically")
     arr.save(file)
 
 

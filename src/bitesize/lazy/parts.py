@@ -1,4 +1,4 @@
-"""What lazy arrays are made of: `.npy` files, members of `.npz` archives, memmaps, open datasets, arrays in memory."""
+"""Parts of lazy arrays: `.npy` files, members of `.npz` archives, memmaps, open datasets, arrays in memory."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ from bitesize.lazy.mapped import node_of_mapped
 from bitesize.lazy.nodes import Node, Turned
 from bitesize.lazy.select import SCRATCH, Select, choose, part_of, tiles
 
-# Stands between an archive's path and the name of a member.
+# Separator of an archive's path and the name of a member.
 MEMBER = "::"
 
 
 class InMemory(Node):
-    """An array as it is; not copied, so changing it changes what is read."""
+    """An array in memory, not copied: modifying it changes the values read."""
 
     def __init__(self, array: NDArray[Any]) -> None:
         self._array = array
         self.shape, self.dtype = array.shape, array.dtype.newbyteorder("=")
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Copy."""
+        """Copy the selected values."""
         for tile in tiles(out.shape, out.itemsize, SCRATCH):
             out[tile] = choose(self._array, part_of(select, tile))
 
 
 def node_of(part: Any) -> Node:
-    """Return the node of anything that a lazy array can be made of.
+    """Return the node of a part of a lazy array.
 
     Parameters
     ----------
     part
         A path of a `.npy` file or of a member of an archive, an array, a `numpy.memmap` or any view of one (both are read from
-        the file), an open `h5py.Dataset`, `zarr.Array` or `dask.array.Array` (read by slices), or what `numpy.asarray` takes.
+        the file), an open `h5py.Dataset`, `zarr.Array` or `dask.array.Array` (read by slices), or any input of `numpy.asarray`.
 
     Returns
     -------
     Node
-        An `InMemory` where the values are in memory already.
+        An `InMemory` if the values are already in memory.
 
     Raises
     ------
     NotFound
-        If there is no such file, or no such member in an archive.
+        If the file or the member of an archive does not exist.
     BadFile
-        If a file is not what its suffix says, or holds Python objects.
+        If a file does not have the format of its suffix, or holds Python objects.
     BadSetting
-        If it is no array of plain numbers or text, has masked values, or belongs to a package whose arrays would be loaded whole.
+        If it is not an array of plain numbers or text, has masked values, or belongs to a package whose arrays would be loaded whole.
     """
     if isinstance(part, str | os.PathLike):
         return _of_path(os.fspath(part))
@@ -71,11 +71,11 @@ def node_of(part: Any) -> Node:
     if is_dataset(part):
         return Dataset(part, name_of(part))
     if np.ma.is_masked(part):
-        raise BadSetting("values of this array are masked, and a lazy array has no mask: give x.filled(value)")
+        raise BadSetting("values of this array are masked, and a lazy array has no mask: pass x.filled(value)")
     refuse_endless(part, "an array to join")
     array = part if isinstance(part, np.ndarray) else np.asarray(part)
     if array.dtype.hasobject or array.dtype.names is not None:
-        raise BadSetting(f"arrays of plain numbers or text can be lazy, and this is of {array.dtype}")
+        raise BadSetting(f"a lazy array needs plain numbers or text, but this array has dtype {array.dtype}")
     return node_of_mapped(array) or InMemory(np.asarray(array))
 
 
@@ -83,15 +83,15 @@ def _of_path(path: str) -> Node:
     path, _, member = path.partition(MEMBER)
     if not os.path.isfile(path):
         raise NotFound(
-            f'{path} is a folder: give its files, as "{os.path.join(path, "*.npy")}"'
+            f'{path} is a folder: pass its files, such as "{os.path.join(path, "*.npy")}"'
             if os.path.isdir(path)
             else f"{path} does not exist"
         )
-    name = os.path.abspath(os.fsencode(path))  # it must outlive a change of folder
+    name = os.path.abspath(os.fsencode(path))  # must stay valid after a change of the working directory
     if path.lower().endswith(".npz"):
         return _of_archive(name, member)
     if member:
-        raise BadSetting(f"{path} is no .npz, and has no member {member!r}")
+        raise BadSetting(f"{path} is not a .npz file and has no member {member!r}")
     header = with_file(name, lambda fd: read_header(fd, name))
     return _in_order(name, header.offset, header)
 
@@ -104,12 +104,12 @@ def _in_order(path: bytes, offset: int, header: Header) -> Node:
 
 
 def members(path: bytes) -> dict[str, Node | HoldsObjects]:
-    """Return all arrays of an archive, by name; an error in place of those that hold Python objects, so that others can be read.
+    """Return all arrays of an archive, by name; with an error in place of arrays of Python objects, so that others can be read.
 
     Raises
     ------
     BadFile
-        If it is damaged, or one of them is no array.
+        If the archive is damaged, or a member is not an array.
     """
     found: dict[str, Node | HoldsObjects] = {}
     with _archive(path) as archive:
@@ -129,7 +129,9 @@ def _of_archive(path: bytes, member: str) -> Node:
         if len(found) != 1:
             known = ", ".join(name.removesuffix(".npy") for name in names[:20])
             problem = f"has no member {member!r}" if member else f"has {len(names)} members"
-            raise NotFound(f'{show(path)} {problem}: name one, as "{show(path)}{MEMBER}NAME"; there are {known or "none"}')
+            raise NotFound(
+                f'{show(path)} {problem}: name one, such as "{show(path)}{MEMBER}NAME"; its members are {known or "none"}'
+            )
         return _member(path, archive, archive.getinfo(found[0]))
 
 
@@ -141,7 +143,7 @@ def _member(path: bytes, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Nod
     if info.compress_type == zipfile.ZIP_STORED:
         return _in_order(path, start + header.offset, header)
     if info.compress_type != zipfile.ZIP_DEFLATED:
-        raise BadFile(f"{show(where)} is compressed by method {info.compress_type}: NumPy writes none but deflate")
+        raise BadFile(f"{show(where)} is compressed with method {info.compress_type}; only deflate is supported")
     stream = SeekableDeflate(path, start, info.compress_size, info.file_size, info.CRC)
     if not header.fortran or len(header.shape) < 2:
         return Compressed(stream, header)
@@ -150,7 +152,7 @@ def _member(path: bytes, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Nod
 
 
 def _data_of(path: bytes, info: zipfile.ZipInfo) -> int:
-    """Find where the bytes of a member begin: its local header may be longer than the directory says."""
+    """Return the offset of the bytes of a member: its local header may be longer than the directory says."""
     local = bytearray(30)
     with_file(path, lambda fd: read_into(fd, [local], info.header_offset, path))
     return info.header_offset + 30 + int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")

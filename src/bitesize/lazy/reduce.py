@@ -16,15 +16,15 @@ from bitesize.lazy.axes import Axis, many_axes
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.select import part_of, tiles, whole
 
-# Bytes of one block in float64: what the cache of a core holds, or, where the result is large, so much that merging it is
-# worth it. A few such arrays are held at a time.
+# Bytes of one block in float64: the size of the cache of a core, or, if the result is large, enough to make merging
+# worthwhile. A few such arrays are in memory at a time.
 BLOCK, LARGE_BLOCK = 1 << 20, 16 << 20
 
 Fresh = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
 
 
 class Blocks:
-    """The blocks of an array, and where the reduction of each belongs."""
+    """The blocks of an array, and the position of their reductions in the result."""
 
     def __init__(self, node: Node, axis: Axis, keepdims: bool) -> None:
         self.node, self._keepdims = node, keepdims
@@ -33,12 +33,12 @@ class Blocks:
         self.count = math.prod(node.shape[i] for i in self.axes)  # values that each result is made of
 
     def __iter__(self) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
-        """Yield (where the block's result belongs, the block)."""
+        """Yield (position in the result, block)."""
         for where, _, block in self.placed():
             yield where, block
 
     def placed(self) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...], NDArray[Any]]]:
-        """Yield (where the block's result belongs, where the block is, the block), in C order."""
+        """Yield (position in the result, position of the block, block), in C order."""
         everything = whole(self.node.shape)
         nbytes = min(max(BLOCK, 16 * 8 * math.prod(self.shape)), LARGE_BLOCK)
         for tile in tiles(self.node.shape, max(8, self.node.dtype.itemsize), nbytes) if self.node.shape else [()]:
@@ -47,7 +47,7 @@ class Blocks:
             yield tuple(slice(0, 1) if i in self.axes else cut for i, cut in enumerate(tile)), tile, block
 
     def finish(self, result: NDArray[Any], dtype: DTypeLike) -> Any:
-        """Drop the axes, cast, and give a scalar where none is left, as NumPy does."""
+        """Return the result without the reduced axes, cast, as a scalar if no axis is left, as NumPy does."""
         result = result.astype(dtype, copy=False)
         return result if self._keepdims else result.reshape([n for i, n in enumerate(self.shape) if i not in self.axes])[()]
 
@@ -66,9 +66,9 @@ def _accumulated(
     ufunc: np.ufunc, function: Callable[..., Any], node: Node, axis: Axis, dtype: DTypeLike | None, keepdims: bool, fresh: Fresh
 ) -> Any:  # fmt: skip
     blocks = Blocks(node, axis, keepdims)
-    wanted = function(np.empty(0, node.dtype), dtype=dtype).dtype  # NumPy knows which, and refuses text
+    wanted = function(np.empty(0, node.dtype), dtype=dtype).dtype  # determined by NumPy, which refuses text
     within = np.result_type(wanted, np.float64) if wanted.kind in "fc" else wanted
-    # Sums of time spans have their own dtype, whatever is asked for; it cannot be named.
+    # Sums of time spans keep their dtype, which cannot be set.
     options: dict[str, Any] = {} if wanted.kind == "m" else {"dtype": within}
     results = fresh(blocks.shape, within)
     results[...] = ufunc.identity if wanted.kind != "m" else 0
@@ -78,12 +78,12 @@ def _accumulated(
 
 
 def extreme(node: Node, axis: Axis, keepdims: bool, least: bool, fresh: Fresh) -> Any:
-    """Return the least or the greatest value; NaN if there is one, as NumPy does."""
+    """Return the least or the maximum; NaN if there is one, as NumPy does."""
     blocks = Blocks(node, axis, keepdims)
     choose = np.minimum if least else np.maximum
     native = choose.reduce(np.zeros(1, node.dtype)).dtype  # refuses text
     if not blocks.count:
-        raise BadSetting(f"there is no {'least' if least else 'greatest'} value of an axis without entries")
+        raise BadSetting(f"an axis of length 0 has no {'least' if least else 'greatest'} value")
     found, seen = fresh(blocks.shape, native), np.zeros(blocks.shape, np.bool_)
     for where, block in blocks:
         best = choose.reduce(block, axis=blocks.axes, keepdims=True)
@@ -104,7 +104,7 @@ def decide(node: Node, axis: Axis, keepdims: bool, every: bool, fresh: Fresh) ->
 
 
 def mean(node: Node, axis: Axis, dtype: DTypeLike | None, keepdims: bool, fresh: Fresh) -> Any:
-    """Return the average, in float64; of time spans in their unit, as NumPy has it."""
+    """Return the average, in float64; of time spans in their unit, as in NumPy."""
     _refuse_unless_axes(axis, node)
     wanted = np.mean(np.ones(1, node.dtype), dtype=dtype).dtype  # refuses dates and text
     if wanted.kind == "m":
@@ -132,7 +132,7 @@ def variance(
 
 
 def _refuse_unless_axes(axis: Axis, node: Node) -> None:
-    """Raise what NumPy raises for axes that an array has not, also where it has none."""
+    """Raise the error of NumPy for axes that do not exist, also for arrays without axes."""
     if axis is not None:
         normalize_axis_tuple(axis, len(node.shape))
 
@@ -140,9 +140,9 @@ def _refuse_unless_axes(axis: Axis, node: Node) -> None:
 def _moments(
     node: Node, axis: Axis, keepdims: bool, squared: bool, fresh: Fresh
 ) -> tuple[Blocks, NDArray[Any], NDArray[np.float64]]:  # fmt: skip
-    """Mean, and sum of squared distances from it.
+    """Return the mean, and the sum of squared distances from it.
 
-    Blocks are merged by the pairwise update of Chan, Golub and LeVeque (1979), which loses no digits where the mean is
+    Blocks are merged by the pairwise update of Chan, Golub and LeVeque (1979), which loses no digits if the mean is
     large and the spread small.
     """
     blocks = Blocks(node, axis, keepdims)
@@ -169,6 +169,6 @@ def _moments(
             values = values.real**2 + values.imag**2 if within.kind == "c" else np.square(values, out=values)
             apart = values.sum(axis=blocks.axes, keepdims=True)
             squares[where] += apart + np.abs(shift) ** 2 * (before * size / counts[where])
-    odd = ~np.isfinite(means)  # infinities, which differences do not survive
+    odd = ~np.isfinite(means)  # infinities, whose differences are NaN
     means[odd] = totals[odd] / max(blocks.count, 1)
     return blocks, means, squares

@@ -1,4 +1,4 @@
-"""Methods that read everything once, block by block, and return something small."""
+"""Reductions, which read all values once, block by block."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Reducing(LazyBase):
         return reduce.variance(self._node, axis, dtype, ddof, keepdims, True, self._fresh)
 
     def min(self, axis: Axis = None, *, keepdims: bool = False) -> Any:
-        """Return the least value, as `numpy.min`."""
+        """Return the minimum, as `numpy.min`."""
         return reduce.extreme(self._node, axis, keepdims, True, self._fresh)
 
     def max(self, axis: Axis = None, *, keepdims: bool = False) -> Any:
-        """Return the greatest value, as `numpy.max`."""
+        """Return the maximum, as `numpy.max`."""
         return reduce.extreme(self._node, axis, keepdims, False, self._fresh)
 
     def any(self, axis: Axis = None, *, keepdims: bool = False) -> Any:
@@ -51,9 +51,9 @@ class Reducing(LazyBase):
         return reduce.decide(self._node, axis, keepdims, True, self._fresh)
 
     def argmin(self, axis: int | None = None, *, keepdims: bool = False) -> Any:
-        """Return where the least value is, the first of equal ones, as `numpy.argmin`."""
+        """Return where the minimum is, the first of equal ones, as `numpy.argmin`."""
         return search.position(self._node, axis, keepdims, True, self._fresh)
 
     def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> Any:
-        """Return where the greatest value is, the first of equal ones, as `numpy.argmax`."""
+        """Return where the maximum is, the first of equal ones, as `numpy.argmax`."""
         return search.position(self._node, axis, keepdims, False, self._fresh)

@@ -1,4 +1,4 @@
-"""The errors for what a lazy array cannot do, each with the ways that lead on."""
+"""Errors for unsupported operations of lazy arrays, with alternatives."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class NoSuchMethod(NotLazy, AttributeError):
-    """An array has this method or attribute and a lazy array does not; `hasattr` is False."""
+    """A method or attribute of arrays that a lazy array does not have; `hasattr` is False."""
 
 
 def ways_on(what: str, lazy: LazyBase) -> str:
-    """Return the message for something that would need the whole array."""
+    """Return the message for an operation that would need the whole array."""
     return (
-        f"{what} cannot work on a lazy array. np.asarray(lazy) loads it whole ({format_size(lazy.nbytes)}), lazy[a:b] a part, and "
-        'lazy.chunks("64 MiB") goes through it'
+        f"{what} is not supported for a lazy array. np.asarray(lazy) loads all of it ({format_size(lazy.nbytes)}), lazy[a:b] a part, and "
+        'lazy.chunks("64 MiB") iterates over it'
     )

@@ -1,4 +1,4 @@
-"""Nodes that put the entries of an axis in another order: backwards, or as a list says."""
+"""Nodes that reorder the entries of an axis: reversed, or in the order of a list."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bitesize.lazy.select import Select
 
 
 class Flipped(Node):
-    """An array with the entries of some axes in the opposite order.
+    """An array with the entries of some axes in reverse order.
 
     Parameters
     ----------
     node
         The array.
     axes
-        Which axes, as numbers from 0 on.
+        Axes, as nonnegative numbers.
     """
 
     def __init__(self, node: Node, axes: tuple[int, ...]) -> None:
@@ -27,7 +27,7 @@ class Flipped(Node):
         self.shape, self.dtype = node.shape, node.dtype
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Read into a view that runs backwards where entries are evenly spaced, so that they are read in ascending order."""
+        """Read into a reversed view if entries are evenly spaced, so that they are read in ascending order."""
         chosen, view = list(select), [slice(None)] * len(select)
         for axis in self._axes:
             part, last = select[axis], self.shape[axis] - 1
@@ -40,16 +40,16 @@ class Flipped(Node):
 
 
 class Picked(Node):
-    """Entries of one axis in the order of a list, some of them more than once.
+    """Entries of one axis in the order of a list, with repeats.
 
     Parameters
     ----------
     node
         The array.
     axis
-        Which axis, as a number from 0 on.
+        Axis, as a nonnegative number.
     entries
-        Their numbers, shape (n,), from 0 on.
+        Their numbers, shape (n,), from 0.
     """
 
     def __init__(self, node: Node, axis: int, entries: NDArray[np.int64]) -> None:
@@ -58,7 +58,7 @@ class Picked(Node):
         self.own_held_nbytes = entries.nbytes
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
-        """Read the entries that the selected places of the list name."""
+        """Read the entries at the selected positions of the list."""
         if not out.size:
             return
         part = select[self._axis]

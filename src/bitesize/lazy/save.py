@@ -20,7 +20,7 @@ from bitesize.lazy.select import NEAR, SCRATCH, part_of, tiles, whole
 from bitesize.memory.budget import Budget, as_budget
 
 Progress = Callable[[int, int], None]
-# A block is no smaller, and no larger whatever the budget: beyond it nothing gets faster.
+# Minimum and maximum size of a block: larger blocks are not faster.
 _LEAST, _MOST = 1 << 16, 64 << 20
 # The long double of x86 has 10 bytes, which are stored in 12 or 16.
 _X87_DIGITS, _X87_BYTES = 63, 10
@@ -32,13 +32,13 @@ def save(node: Node, path: str | os.PathLike[str], memory: int | str | Budget, p
     if not target.parent.is_dir():
         raise NotFound(f"the folder {target.parent} does not exist")
     if target.is_dir():
-        raise BadSetting(f"{target} is a folder: give the name of a file")
+        raise BadSetting(f"{target} is a folder: pass the name of a file")
     if _reads(node, os.path.abspath(os.fsencode(target))):
-        raise BadSetting(f"{target} is a part of what is to be saved: give another name")
+        raise BadSetting(f"{target} is one of the parts of the array to save: choose another name")
     header = header_bytes(node.shape, node.dtype)
     total = math.prod(node.shape) * node.dtype.itemsize
     budget = as_budget(memory)
-    # Blocks on the way are no larger than all of it, in the widest type, and what is read along with it.
+    # Intermediate blocks are at most as large as the whole array in the widest type, plus values read with it.
     beside = node.blocks * min(SCRATCH, 16 * total + NEAR)
     block = max(node.dtype.itemsize, min(total, _LEAST), min(budget.free - beside, _MOST, total))
     charge = budget.charge(block + beside, f"saving {target}")
@@ -51,7 +51,7 @@ def save(node: Node, path: str | os.PathLike[str], memory: int | str | Budget, p
 
 
 def target_of(path: str | os.PathLike[str]) -> Path:
-    """Return the file that is written for a path."""
+    """Return the path of the file to write."""
     target = Path(path)
     return target if target.suffix == ".npy" else target.with_name(f"{target.name}.npy")  # as np.save does
 
@@ -74,7 +74,7 @@ def _write(node: Node, path: Path, header: bytes, block: int, total: int, progre
 
 
 def _clear_padding(array: NDArray[Any]) -> None:
-    """Set the unused bytes of long doubles to zero: what memory held before would go into the file, other each time."""
+    """Set the unused bytes of long doubles to zero: otherwise arbitrary memory would be written to the file."""
     if array.dtype.kind in "fc" and np.finfo(array.dtype).nmant == _X87_DIGITS:
         values = array.reshape(-1).view(np.uint8).reshape(-1, np.dtype(np.longdouble).itemsize)
         values[:, slice(_X87_BYTES, None) if array.dtype.isnative else slice(-_X87_BYTES)] = 0
@@ -86,6 +86,6 @@ def _write_all(file: io.RawIOBase, data: memoryview) -> None:
 
 
 def _reads(node: Node, path: bytes) -> bool:
-    """Return whether a file is read for a node."""
+    """Return whether a node reads a file."""
     own = node.path is not None and os.path.realpath(node.path) == os.path.realpath(path)
     return own or any(_reads(below, path) for below in node.below)

@@ -13,23 +13,23 @@ from bitesize.lazy.reduce import Blocks, Fresh
 
 
 def position(node: Node, axis: int | None, keepdims: bool, least: bool, fresh: Fresh) -> Any:
-    """Return where the least or the greatest value is, the first of equal ones; NaN counts as NumPy counts it.
+    """Return where the least or the maximum is, the first of equal ones; NaN counts as NumPy counts it.
 
     Parameters
     ----------
     node
         The array.
     axis
-        Along which axis; None counts all values in C order.
+        Axis to search along; None counts all values in C order.
     keepdims
-        Whether the result has axes of length 1 in place of those that are gone.
+        Whether the result keeps reduced axes with length 1.
     least
-        The least, or the greatest.
+        The least, or the largest.
     fresh
-        Makes the array for a result.
+        Function that allocates the result.
     """
     ndim = len(node.shape)
-    if not ndim:  # NumPy counts the one value as an axis
+    if not ndim:  # NumPy treats the one value as an axis
         one_axis(0 if axis is None else axis, 1)
         found = position(Reshaped(node, (1,)), 0, False, least, fresh)
         return np.asarray(found) if keepdims else found
@@ -40,7 +40,7 @@ def position(node: Node, axis: int | None, keepdims: bool, least: bool, fresh: F
     axis = one_axis(axis, ndim)
     blocks = Blocks(node, axis, keepdims)
     search = np.argmin if least else np.argmax
-    search(np.zeros(1, node.dtype))  # refuses what it refuses
+    search(np.zeros(1, node.dtype))  # raises the errors of NumPy
     if not node.shape[axis]:
         raise BadSetting(f"attempt to get {search.__name__} of an empty sequence")
     best, places = fresh(blocks.shape, node.dtype), fresh(blocks.shape, np.dtype(np.intp))
@@ -49,7 +49,7 @@ def position(node: Node, axis: int | None, keepdims: bool, least: bool, fresh: F
     for where, tile, block in blocks.placed():
         own = search(block, axis=axis, keepdims=True)
         values = np.take_along_axis(block, own, axis)
-        # NumPy decides which of two is first; of equal ones, the one that was there before.
+        # NumPy compares the two; of equal values, the earlier one wins.
         better = search(np.stack([best[where], values]), axis=0).astype(np.bool_) | ~seen[where]
         places[where] = np.where(better, own + tile[axis].start, places[where])
         best[where] = np.where(better, values, best[where])
@@ -58,7 +58,7 @@ def position(node: Node, axis: int | None, keepdims: bool, least: bool, fresh: F
 
 
 def count_nonzero(node: Node, axis: Axis, keepdims: bool, fresh: Fresh) -> Any:
-    """Return how many values are true, or no empty text."""
+    """Return the number of values that are true or nonempty text."""
     blocks = Blocks(node, axis, keepdims)
     counts = fresh(blocks.shape, np.dtype(np.intp))
     counts[...] = 0

@@ -1,4 +1,4 @@
-"""Selections: which entries of an array are wanted along each axis; and reading them from values in C order."""
+"""Selections: the selected entries of an array along each axis; and reading them from values in C order."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from numpy.typing import NDArray
 
 # Along one axis: evenly spaced entries (ascending), or entries as listed.
 Select = range | NDArray[np.int64]
-# Temporary memory of one step on the way from disk to the result.
+# Temporary memory of one step between disk and result.
 SCRATCH = 4 << 20
-# Entries that lie nearer than this are read together: another read costs as much as reading so far.
+# Entries closer than this are read together: a separate read costs as much as reading this distance.
 NEAR = 64 << 10
 
 
 def whole(shape: tuple[int, ...]) -> tuple[Select, ...]:
-    """Select all of an array."""
+    """Return the selection of a whole array."""
     return tuple(range(n) for n in shape)
 
 
 def lengths(select: tuple[Select, ...]) -> tuple[int, ...]:
-    """Return the shape of what is selected."""
+    """Return the shape of a selection."""
     return tuple(len(part) for part in select)
 
 
 def part_of(select: tuple[Select, ...], tile: tuple[slice, ...]) -> tuple[Select, ...]:
-    """Select a block of what is selected."""
+    """Return the selection of a block of a selection."""
     return tuple(part[cut] for part, cut in zip(select, tile, strict=True))
 
 
 def places_of(select: Select, places: slice | NDArray[np.int64]) -> Select:
-    """Select some of what is selected along one axis."""
+    """Return the selection at some positions of a selection along one axis."""
     if isinstance(select, range) and isinstance(places, slice):
         return select[places]
     return np.asarray(select)[places]
 
 
 def compose(base: range, select: Select) -> Select:
-    """Select from what is selected: evenly spaced, then anything."""
+    """Return the composition of an evenly spaced selection and another selection."""
     if isinstance(select, range):
         return base[select.start : select.stop : select.step]
     return base.start + base.step * select
 
 
 def tiles(shape: tuple[int, ...], itemsize: int, nbytes: int) -> Iterator[tuple[slice, ...]]:
-    """Cut an array into blocks of about ``nbytes`` at most, in C order.
+    """Yield blocks of an array of at most about ``nbytes`` bytes, in C order.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def tiles(shape: tuple[int, ...], itemsize: int, nbytes: int) -> Iterator[tuple[
 
 
 def choose(array: NDArray[Any], select: tuple[Select, ...]) -> NDArray[Any]:
-    """Take a selection of an array in memory; a view where all is evenly spaced."""
+    """Return a selection of an array in memory; a view if it is evenly spaced."""
     array = array[tuple(slice(s.start, s.stop, s.step) if isinstance(s, range) else slice(None) for s in select)]
     for axis, part in enumerate(select):
         if not isinstance(part, range):
@@ -83,18 +83,18 @@ def choose(array: NDArray[Any], select: tuple[Select, ...]) -> NDArray[Any]:
 def gather(
     shape: tuple[int, ...], select: tuple[Select, ...], out: NDArray[Any], read: Callable[[int, NDArray[Any]], None]
 ) -> None:
-    """Read a selection of values that lie in C order.
+    """Read a selection of values stored in C order.
 
     Parameters
     ----------
     shape
-        Of all values.
+        Shape of all values.
     select
-        What is wanted of each axis.
+        Selection along each axis.
     out
-        Filled; any strides, shape `lengths` of ``select``.
+        Array to fill, with any strides, of shape `lengths` of ``select``.
     read
-        ``read(first, flat)`` fills a contiguous array with the values from number ``first`` on.
+        ``read(first, flat)`` fills a contiguous array with the values from number ``first``.
     """
     if not out.size:
         return
@@ -120,9 +120,9 @@ def gather(
 
 
 def _unit_of(shape: tuple[int, ...], select: tuple[Select, ...], out: NDArray[Any]) -> tuple[int, int, bool]:
-    """Choose the axis whose entries are read whole: (axis, values an entry, whether all of them are wanted)."""
+    """Choose the axis whose entries are read whole: (axis, values per entry, whether all of them are wanted)."""
     axis, unit, complete = len(shape) - 1, 1, True
-    most = math.inf if out.flags.c_contiguous else SCRATCH  # else what is read goes through memory of our own
+    most = math.inf if out.flags.c_contiguous else SCRATCH  # else values are read through temporary memory
     while axis:
         nbytes = unit * shape[axis] * out.itemsize
         every = complete and select[axis] == range(shape[axis]) if isinstance(select[axis], range) else False
@@ -133,10 +133,10 @@ def _unit_of(shape: tuple[int, ...], select: tuple[Select, ...], out: NDArray[An
 
 
 def _spans(select: Select, nbytes: int, direct: bool) -> Iterator[tuple[slice | NDArray[np.int64], int, int, bool]]:
-    """Cut a selection into what is read at once: (positions in the selection, first entry, end, whether all are neighbors).
+    """Yield the reads of a selection: (positions in the selection, first entry, end, whether all are neighbors).
 
-    Entries of ``nbytes``; those that are neighbors, or nearly, come together, up to `SCRATCH`. Where the result is written
-    ``direct``, a run of neighbors may have any size.
+    Entries have ``nbytes`` bytes; neighbors, or near neighbors, are read together, up to `SCRATCH`. If the result is written
+    ``direct``, a range of neighbors may have any size.
     """
     most, near = max(1, SCRATCH // nbytes), max(1, NEAR // nbytes)
     if isinstance(select, range):
@@ -163,7 +163,7 @@ def _spans(select: Select, nbytes: int, direct: bool) -> Iterator[tuple[slice | 
 
 
 def _entries(select: Select, positions: slice | NDArray[np.int64], begin: int) -> Select:
-    """Some of what is selected, counted from ``begin``."""
+    """Return a part of a selection, relative to ``begin``."""
     if isinstance(select, range) and isinstance(positions, slice):
         part = select[positions]
         return range(part.start - begin, part.stop - begin, part.step)

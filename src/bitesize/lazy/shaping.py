@@ -1,4 +1,4 @@
-"""Methods that give the same values another shape, order or type, without reading them."""
+"""Methods that change shape, order or type without reading values."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Shaping(LazyBase):
         ValueError
             If the sizes differ, as NumPy raises it.
         NotLazy
-            If ``order`` depends on how an array lies in memory (``"A"``), or ``copy`` is True.
+            If ``order`` depends on the memory layout (``"A"``), or ``copy`` is True.
         """
         if not shape:
             raise TypeError("reshape() takes exactly 1 argument (0 given)")
@@ -90,7 +90,7 @@ class Shaping(LazyBase):
         return self.reshape(-1, order=order) if self.size else self.reshape(0, order=order)
 
     def flatten(self, order: str = "C") -> Self:
-        """Return all values along one axis; as `ravel`, because a lazy array is never changed."""
+        """Return all values along one axis; the same as `ravel`, because lazy arrays are immutable."""
         return self.ravel(order)
 
     def transpose(self, *axes: Any) -> Self:
@@ -127,12 +127,12 @@ class Shaping(LazyBase):
         Parameters
         ----------
         axis
-            Which of them; by default all.
+            Axes to remove; by default all of length 1.
 
         Raises
         ------
         ValueError
-            If such an axis is longer.
+            If an axis to remove is longer than 1.
         """
         ones = [i for i, n in enumerate(self.shape) if n == 1]
         gone = ones if axis is None else many_axes(axis, self.ndim)
@@ -146,19 +146,19 @@ class Shaping(LazyBase):
         Parameters
         ----------
         dtype
-            Of numbers or text. Text without a length (``"U"``) is as wide as this array's dtype may need.
+            Dtype of numbers or text. Text without a length (``"U"``) is as wide as this array's dtype can need.
         casting
-            What may be cast, as `numpy.can_cast` has it.
+            Which casts are allowed, as in `numpy.can_cast`.
 
         Raises
         ------
         BadSetting
-            If it is a dtype of objects or records, or has no unit yet, as ``"M8"``.
+            If the dtype holds objects or records, or has no unit, such as ``"M8"``.
         TypeError
-            If ``casting`` forbids it.
+            If ``casting`` forbids the cast.
         """
         wanted = np.dtype(dtype)
-        if wanted.kind in "US" and not wanted.itemsize:  # as wide as this type may need, as NumPy has it
+        if wanted.kind in "US" and not wanted.itemsize:  # as wide as this type can need, as in NumPy
             wanted = np.empty(0, self.dtype).astype(wanted).dtype
         if not np.can_cast(self.dtype, wanted, casting=casting):  # type: ignore[arg-type]
             raise TypeError(f"Cannot cast array data from {self.dtype!r} to {wanted!r} according to the rule '{casting}'")
@@ -175,14 +175,14 @@ class Shaping(LazyBase):
         axis
             Which axis; None counts all values in C order.
         mode
-            ``"raise"``, or what becomes of numbers out of bounds: ``"wrap"``, ``"clip"``.
+            How to treat numbers out of bounds: ``"raise"``, ``"wrap"`` or ``"clip"``.
 
         Raises
         ------
         IndexError
             If a number is out of bounds.
         TypeError
-            If they are not whole numbers.
+            If the indices are not whole numbers.
         """
         if axis is None:
             return self.ravel().take(indices, 0, mode=mode)
@@ -193,7 +193,7 @@ class Shaping(LazyBase):
         if not numbers.size and not isinstance(indices, np.ndarray):
             numbers = numbers.astype(np.int64)  # an empty list, which NumPy would make floats
         entries = numbers.astype(np.int64, casting="same_kind")
-        if math.prod(self.shape[:axis]):  # else nothing is taken, and NumPy does not look at the numbers
+        if math.prod(self.shape[:axis]):  # else the result is empty, and NumPy does not check the numbers
             beside = math.prod((*self.shape[:axis], *self.shape[axis + 1 :]))
             entries = _in_bounds(entries, self.shape[axis], axis, mode, some=bool(beside))
         picked = self._with(Picked(self._node, axis, entries.reshape(-1)))
@@ -223,19 +223,19 @@ class Shaping(LazyBase):
     conjugate = conj
 
 
-_NO_COPY = "it is never copied, nor changed; np.asarray(lazy) makes an array of it"
+_NO_COPY = "it is never copied or modified; np.asarray(lazy) converts it to an array"
 
 
 def _is_fortran(order: str) -> bool:
     if order in ("C", "F"):
         return order == "F"
     if order in ("A", "K"):
-        raise NotLazy(f'order={order!r} depends on how an array lies in memory, and a lazy array does not: give "C" or "F"')
+        raise NotLazy(f'order={order!r} depends on the memory layout, which a lazy array does not have: pass "C" or "F"')
     raise BadSetting(f"order must be one of 'C', 'F', 'A', or 'K' (got {order!r})")
 
 
 def _in_bounds(numbers: NDArray[np.int64], size: int, axis: int, mode: str, *, some: bool) -> NDArray[np.int64]:
-    """Return numbers of entries from 0 on, or raise `IndexError`; ``some`` is whether an entry has values."""
+    """Return numbers of entries from 0, or raise `IndexError`; ``some`` is whether an entry has values."""
     if mode not in ("raise", "wrap", "clip"):
         raise BadSetting(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
     if not size and numbers.size and some:

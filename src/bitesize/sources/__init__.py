@@ -1,1 +1,1 @@
-"""Sources: where rows come from. One file is one kind of data; `opening.open` finds the one that fits."""
+"""Sources of rows. Each format is one module; `open.open` selects the format that fits the data."""

@@ -23,24 +23,24 @@ from bitesize.spec import Field
 
 
 class Arrays(Source):
-    """An array whose first axis is the rows, with the field ``x``, and ``y`` where there are labels.
+    """An array whose first axis is the rows, with the field ``x``, and ``y`` if there are labels.
 
     Parameters
     ----------
     x
-        An array in memory, a `numpy.memmap`, or what a lazy array is made of. What lies in files is read from there, since
-        mapped pages would count as this process's memory.
+        An array in memory, a `numpy.memmap`, or a node of a lazy array. Values in files are read from there, since
+        mapped pages would count as process memory.
     labels
-        One label a row, shape (n, ...), or None.
+        One label per row, shape (n, ...), or None.
     classes
         Names of the classes.
 
     Raises
     ------
     BadSetting
-        If it has no rows, or holds Python objects.
+        If the array has no rows, or holds Python objects.
     BadFile
-        If reading one row would take reading most of a file.
+        If reading one row would require reading most of a file.
     """
 
     title = "arrays: one large .npy file, arrays in memory, memmaps, lazy arrays"
@@ -51,7 +51,7 @@ class Arrays(Source):
         self, x: NDArray[Any] | Node, labels: NDArray[Any] | None = None, classes: tuple[str, ...] | None = None
     ) -> None:
         if np.ma.isMaskedArray(x):
-            raise BadSetting("a masked array: fill it first, as x.filled(0) does, or leave rows out with x[rows]")
+            raise BadSetting("a masked array is not supported: fill it first with x.filled(0), or select rows with x[rows]")
         node = x if isinstance(x, Node) else node_of(x)
         self._x: NDArray[Any] | Node = np.asarray(x) if node is None or isinstance(node, InMemory) else node
         self._labels = labels
@@ -59,9 +59,11 @@ class Arrays(Source):
         if not self._x.shape or not self._x.shape[0]:
             raise BadSetting(f"an array of shape {self._x.shape} has no rows")
         if self._x.dtype.hasobject or self._x.dtype.names is not None:
-            raise BadSetting(f"an array of plain numbers is needed, not of {self._x.dtype}")
+            raise BadSetting(f"an array of plain numbers is needed, not of dtype {self._x.dtype}")
         if isinstance(self._x, Node) and self._x.hindrance:
-            raise BadFile(f'{self._x.hindrance}: write them in order first, with bs.concatenate([...]).save("all.npy")')
+            raise BadFile(
+                f'{self._x.hindrance}: write the array in C order first, with bs.concatenate([...]).save("all.npy")'
+            )
         stretches = self._x.stretches() if isinstance(self._x, Node) else None
         self._places = _Places(stretches, self._x) if stretches is not None else None
         self.reads_files = self._places is not None
@@ -83,7 +85,7 @@ class Arrays(Source):
         elif isinstance(x, Node):
             x.read((rows, *whole(x.shape[1:])), into["x"])
         elif x.dtype.isnative and x.flags.c_contiguous:
-            # mode="clip" writes straight to `out`; the default would go through a buffer of the same size. Of an array that
+            # mode="clip" writes straight to `out`; the default would go through a buffer of the same size. For an array that
             # is not contiguous `take` would first make a whole copy.
             np.take(x, rows, axis=0, out=into["x"], mode="clip")
         else:
@@ -91,16 +93,16 @@ class Arrays(Source):
                 into["x"][i] = x[row]
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where rows lie in files."""
+        """Return the locations of rows in files."""
         return None if self._places is None else self._places.locate(rows)
 
     def check_unchanged(self) -> None:
-        """Look at the files of a lazy array."""
+        """Check the files of a lazy array."""
         if isinstance(self._x, Node):
             self._x.check_unchanged()
 
     def chunks(self) -> ChunkStarts | None:
-        """Tell which rows of a file are read at once where runs are asked for."""
+        """Return the rows of a file that are read together by chunk."""
         if self._places is not None:
             return ChunkStarts(self._places.chunks())
         apart = self._x.chunk_nbytes if isinstance(self._x, Node) else 0
@@ -111,14 +113,14 @@ class Arrays(Source):
 
     @property
     def reads_by_chunk(self) -> bool:
-        """Whether it is compressed."""
+        """Return whether the array is compressed."""
         return self._places is None and isinstance(self._x, Node) and self._x.chunk_nbytes > 0
 
     def scratch(self, rows: int) -> int:
-        """Blocks that a lazy array is read through."""
+        """Return the bytes of the blocks for reading a lazy array."""
         if self._places is not None or not isinstance(self._x, Node):
             return 0
-        # A block may be of a type that is wider than the result, at most 16 bytes a value.
+        # A block may have a wider type than the result, at most 16 bytes per value.
         widest = 16 * math.prod(self._x.shape[1:])
         return self._x.blocks * min(SCRATCH, rows * (widest + NEAR))
 
@@ -140,19 +142,17 @@ class Arrays(Source):
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Open a file whose first axis is the rows, or several, whose rows are joined."""
+        """Open a file whose first axis is the rows, or several files, whose rows are concatenated."""
         paths = what if isinstance(what, list) else [what]
         if asked.fields is not None or asked.labels is not None:
-            raise BadSetting(
-                f"{paths[0]} has no names of its own, such as {asked.fields or asked.labels!r}: its only field is x"
-            )
+            raise BadSetting(f"{paths[0]} has no named fields such as {asked.fields or asked.labels!r}: its only field is x")
         nodes = [node_of(path) for path in paths]
         for path, node in zip(paths, nodes, strict=True):
             if not node.shape:
-                raise BadFile(f"{path} holds a single value, not rows")
+                raise BadFile(f"{path} contains a single value, not rows")
             if node.shape[1:] != nodes[0].shape[1:] or node.dtype != nodes[0].dtype:
                 raise BadFile(
-                    f"{path} is {node.shape} {node.dtype}, and {paths[0]} is {nodes[0].shape} {nodes[0].dtype}: rows of files that are joined "
+                    f"{path} is {node.shape} {node.dtype}, and {paths[0]} is {nodes[0].shape} {nodes[0].dtype}: rows of joined files "
                     "must have the same shape and dtype; they may only differ in the first axis"
                 )
         source = cls(nodes[0] if len(nodes) == 1 else Joined(nodes, 0))
@@ -161,7 +161,7 @@ class Arrays(Source):
         return source
 
     def describe(self, row: int) -> str:
-        """Name the file and its own row, where rows are in files."""
+        """Return the file and the row in it, if rows are in files."""
         if not self._names:
             return super().describe(row)
         i = int(np.searchsorted(self._ends, row, side="right"))
@@ -174,28 +174,28 @@ class Arrays(Source):
         return cls(random.random((rows, 5, 4, 3)), np.arange(rows, dtype=np.int64) % 2, ("a", "b"))
 
 
-# What is read at once of a file, where rows come in runs: disks that turn, and networks, want about so much.
+# Bytes per read of a file when rows are read by chunk: a good size for hard disks and networks.
 _RUN_BYTES = 1 << 20
-# Files up to which naming all of them takes less time than choosing those that rows are in.
+# Up to this number of files, listing all of them is faster than selecting the files of the rows.
 _FEW = 256
 
 
 class _Places:
-    """Where rows lie in files."""
+    """Locations of rows in files."""
 
     def __init__(self, stretches: list[Stretch], x: NDArray[Any] | Node) -> None:
         self._row_bytes = int(np.prod(x.shape[1:], dtype=np.int64)) * x.dtype.itemsize
         stretches = [window_rows for window_rows in stretches if window_rows.rows]
         self._paths = [window_rows.path for window_rows in stretches]
-        # Few names are given all together, every time the same; of many only those that are needed.
+        # Few names are always listed in full; of many names, only the needed ones.
         self._joined = joined(self._paths) if len(self._paths) <= _FEW else None
         self._ends = np.cumsum([window_rows.rows for window_rows in stretches], dtype=np.int64)
-        # Where row 0 would lie if rows of the file began with it.
+        # The offset of row 0, if the rows of the file started with it.
         begins = self._ends - np.array([window_rows.rows for window_rows in stretches], np.int64)
         self._origins = np.array([window_rows.offset for window_rows in stretches], np.int64) - begins * self._row_bytes
 
     def locate(self, rows: NDArray[np.int64]) -> Located:
-        """Find rows."""
+        """Return the locations of rows."""
         if len(self._paths) == 1:
             which, offsets = np.zeros(len(rows), np.int64), int(self._origins[0]) + rows * self._row_bytes
             return Located(self._paths, which, offsets, joined=self._joined)
@@ -207,12 +207,12 @@ class _Places:
         return Located([self._paths[i] for i in used.tolist()], numbers.astype(np.int64), offsets)
 
     def chunks(self) -> NDArray[np.int64]:
-        """Cut each file into runs; give the row with which each begins, and the number of rows."""
+        """Return the first row of each chunk of each file, and the number of rows."""
         rows = max(1, _RUN_BYTES // max(1, self._row_bytes))
         starts = np.append(0, self._ends[:-1])
         return np.concatenate([*(np.arange(a, b, rows) for a, b in zip(starts, self._ends, strict=True)), self._ends[-1:]])
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Number of bytes in memory."""
         return sum(map(len, self._paths)) + self._ends.nbytes + self._origins.nbytes

@@ -1,4 +1,4 @@
-"""Columns of Arrow tables as fields: what each is, and its values in memory of the caller."""
+"""Columns of Arrow tables as fields: their types, and copying their values into buffers of the caller."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from bitesize.spec import Encoded, Field
 
 
 class ArrowColumn:
-    """How a column of a table becomes a field.
+    """The conversion of a column of a table to a field.
 
     Parameters
     ----------
     name
-        In the table.
+        Name in the table.
     kind
-        Its Arrow type.
+        Arrow type.
     first
-        Returns its first row, as an Arrow array of one value. It is called only where the type does not say what the column is: of
+        Function that returns the first row, as an Arrow array of one value. It is called only if the type is not conclusive: for
         lists whose lengths may differ, of bytes, and of text that may name files.
     asked
-        How images are to come out.
+        Options for images.
     folder
-        Where paths lead from, or None where they lead nowhere.
+        Folder of relative paths, or None if text is never a path.
     """
 
     def __init__(self, name: str, kind: Any, first: Callable[[], Any], asked: OpenOptions, folder: str | None) -> None:
@@ -39,8 +39,8 @@ class ArrowColumn:
         import pyarrow.types as kinds
 
         self.name = name
-        self.folder: str | None = None  # where paths lead from, if it holds paths
-        self.what: Field | Encoded | None = None  # None where it is text, or cannot be a field
+        self.folder: str | None = None  # the folder of relative paths, if the column holds paths
+        self.what: Field | Encoded | None = None  # None if it is text, or cannot be a field
         self.why = ""
         self.is_text = False
         self.is_text_list = False  # several texts a row
@@ -66,7 +66,7 @@ class ArrowColumn:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it holds whole numbers."""
+        """Return whether the column holds whole numbers."""
         return isinstance(self.what, Field) and self.what.shape == () and self.what.dtype.kind in "iu"
 
     def _learn_binary(self, first: Callable[[], Any], asked: OpenOptions) -> None:
@@ -75,17 +75,17 @@ class ArrowColumn:
             sniff(value[:16] if value is not None else b"")
             self.what = Encoded("image", asked.mode, asked.orient)
         except BadFile:
-            self.why = "bytes that are no images"
+            self.why = "bytes that are not images"
 
     def _learn_text(self, first: Callable[[], Any], asked: OpenOptions, folder: str | None) -> None:
         try:
             value = self.scalar(first(), 0) if folder is not None else None
-        except UnicodeDecodeError:  # no path; an error where the text is read
+        except UnicodeDecodeError:  # not a path; raises where the text is read
             value = None
         if folder is not None and isinstance(value, str) and value.lower().endswith(SUFFIXES):
             self.what, self.folder = Encoded("image", asked.mode, asked.orient), folder
         else:
-            self.is_text, self.why = True, "text, and no labels"
+            self.is_text, self.why = True, "text that is not a label"
 
     def _learn_numbers(self, first: Callable[[], Any], kind: Any, shape: tuple[int, ...] | None) -> None:
         self.is_text_list = _is_list(kind) and is_text(kind.value_type)
@@ -106,13 +106,13 @@ class ArrowColumn:
             self.what = Field(shape or tuple(found), dtype)
 
     def _lengths(self, values: Any, kind: Any) -> list[int] | None:
-        """Return the length of the lists of each level of the first row, or None, and why, where it has none."""
+        """Return the length of the lists of each level of the first row, or set ``why`` and return None."""
         found: list[int] = []
         values = values.storage if hasattr(values, "storage") else values
         values = values.dictionary_decode() if hasattr(values, "dictionary_decode") else values
         while _is_list(kind):
             if values.null_count or not len(values):
-                self.why = "lists whose length its first row does not tell"
+                self.why = "variable-length lists"
                 return None
             before = len(values)
             values = values.flatten()
@@ -124,14 +124,14 @@ class ArrowColumn:
         return found
 
     def scalar(self, values: Any, i: int) -> Any:
-        """Give one value as bytes or text, or None."""
+        """Return one value as bytes or text, or None."""
         value = values[i]
         if self.in_struct:
             value = value["bytes"] if value.is_valid else value
         return value.as_py() if value.is_valid else None
 
     def put(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
-        """Put values, an Arrow array of as many rows as ``numbers`` has, into rows ``numbers`` of a field."""
+        """Write the values of an Arrow array into rows ``numbers`` of a field."""
         if isinstance(self.what, Field):
             self._put_numbers(values, numbers, into, failed)
         elif self.folder is not None:
@@ -145,7 +145,7 @@ class ArrowColumn:
             if self.in_struct and value.is_valid:
                 value = value["bytes"]
             if not value.is_valid:
-                failed[i] = BadFile(f"the column {self.name!r} has no value there")
+                failed[i] = BadFile(f"the column {self.name!r} has no value")
                 continue
             buffer = value.as_buffer()
             try:
@@ -159,7 +159,7 @@ class ArrowColumn:
         for k, i in enumerate(numbers):
             value = self.scalar(values, k)
             if value is None:
-                failed[i] = BadFile(f"the column {self.name!r} has no value there")
+                failed[i] = BadFile(f"the column {self.name!r} has no value")
             else:
                 paths.append(os.fsencode(os.path.join(self.folder, value)))
                 of.append(i)
@@ -180,14 +180,14 @@ class ArrowColumn:
             alike = alike and _all_of(whole, length)
             whole = whole.flatten()
         if whole.null_count or not alike or len(whole) != len(numbers) * math.prod(shape):
-            if len(numbers) > 1:  # each by itself, so that a bad row takes no others with it
+            if len(numbers) > 1:  # one by one, so that a bad row does not affect others
                 for k, i in enumerate(numbers):
                     self._put_numbers(values.slice(k, 1), [i], into, failed)
                 return
             count = math.prod(shape)
-            other = f"{len(whole)} values for {count}" if len(whole) != count else f"lists of other lengths than {shape}"
+            other = f"{len(whole)} values for {count}" if len(whole) != count else f"lists whose lengths differ from {shape}"
             seen = "no value" if whole.null_count else other
-            failed[numbers[0]] = BadFile(f"the column {self.name!r} has {seen} there")
+            failed[numbers[0]] = BadFile(f"the column {self.name!r} has {seen}")
             return
         made = whole.to_numpy(zero_copy_only=False).reshape(len(numbers), *shape)
         if len(numbers) == len(into) and list(numbers) == list(range(len(into))):
@@ -210,7 +210,7 @@ def _is_list(kind: Any) -> bool:
 
 
 def _fixed_lengths(kind: Any) -> list[int] | None:
-    """Return the length of the lists of each level, none for numbers, or None where the type does not say them."""
+    """Return the length of the lists of each level, empty for numbers, or None if the type does not fix them."""
     import pyarrow.types as kinds
 
     found: list[int] = []
@@ -223,7 +223,7 @@ def _fixed_lengths(kind: Any) -> list[int] | None:
 
 
 def _all_of(lists: Any, length: int) -> bool:
-    """Whether each list has so many values."""
+    """Return whether each list has this many values."""
     import pyarrow.compute as compute
     import pyarrow.types as kinds
 

@@ -1,4 +1,4 @@
-"""Where the columns of an Arrow record batch lie, and their first row, read without the batch."""
+"""Locations of the columns of an Arrow record batch, and their first row, read without the whole batch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bitesize.files.arrow import Batch
 from bitesize.files.names import show
 from bitesize.files.pread import read_into
 
-_LONGEST = 1 << 16  # bytes of a value that are read: an image shows by fewer, and no path is longer
+_LONGEST = 1 << 16  # bytes of a value that are read: enough to recognize an image, and for any path
 _PIECE = 1 << 16  # bytes that are decompressed at a time
 
 
 class _Unknown(Exception):
-    """A type whose first value is not read this way."""
+    """A type whose first value must be read by Arrow."""
 
 
 class Column:
@@ -27,11 +27,11 @@ class Column:
     Attributes
     ----------
     kind
-        Its Arrow type.
+        Arrow type.
     rows, missing : int
-        Values, and how many of them are missing.
+        Number of values, and number of missing values.
     buffers : list of int
-        Numbers of its buffers.
+        Numbers of the buffers.
     children : list of Column
     """
 
@@ -57,14 +57,14 @@ class Column:
         if kinds.is_dictionary(kind):
             kind = kind.index_type
         if self.missing > rows:
-            raise ValueError("more values are missing than there are")
+            raise ValueError("the number of missing values exceeds the number of values")
         if kinds.is_fixed_size_list(kind) and self.children[0].rows < rows * kind.list_size:
             raise ValueError(f"lists of {kind.list_size:,} have too few values")
         if kinds.is_struct(kind) and any(child.rows < rows for child in self.children):
-            raise ValueError("a field has fewer rows than there are")
+            raise ValueError("a field has fewer rows than the batch")
         width = _width(kind)
         if width and int(sizes[self.buffers[1]]) * 8 < rows * width:
-            raise ValueError("a column has fewer bytes than its rows take")
+            raise ValueError("a column has fewer bytes than its rows need")
         for child in self.children:
             child.check(sizes)
 
@@ -75,7 +75,7 @@ def columns_of(schema: Any, batch: Batch, path: str) -> list[Column]:
     Raises
     ------
     BadFile
-        If the batch has other columns than the schema, or a column fewer bytes than its rows take.
+        If the columns of the batch differ from the schema, or a column has fewer bytes than its rows need.
     """
     nodes, buffers, views = (iter(range(len(each))) for each in (batch.nodes, batch.buffers, batch.variadic))
     try:
@@ -85,20 +85,20 @@ def columns_of(schema: Any, batch: Batch, path: str) -> list[Column]:
         for column in made:
             column.check(batch.sizes)
     except (StopIteration, RuntimeError, ValueError, RecursionError) as error:
-        why = str(error) if isinstance(error, ValueError) else "it has other columns than the file"
+        why = str(error) if isinstance(error, ValueError) else "its columns differ from those of the file"
         raise BadFile(f"{path} cannot be read as an Arrow file: a record batch is damaged: {why}") from None
     return made
 
 
 def first_row(fd: int, column: Column, batch: Batch, path: bytes) -> Any:
-    """Return the first row of a column as an Arrow array of one value, or None for a type that is read by Arrow alone.
+    """Return the first row of a column as an Arrow array of one value, or None for a type that only Arrow can read.
 
-    Numbers of lists are read as nulls, and of structures only the field ``bytes``: no more is needed to know what a column is.
+    Numbers in lists are read as nulls, and only the field ``bytes`` of structures: this is enough to determine the kind of a column.
 
     Raises
     ------
     BadFile
-        If it is damaged.
+        If the column is damaged.
     """
     import pyarrow as pa
 
@@ -125,7 +125,7 @@ class _First:
 
         kind = column.kind
         if column.rows < rows:
-            raise ValueError("a list leads out of its values")
+            raise ValueError("a list extends past the end of its values")
         if kinds.is_struct(kind):
             names = [field.name for field in kind]
             if "bytes" not in names:
@@ -148,7 +148,7 @@ class _First:
         raise _Unknown
 
     def _values(self, column: Column, count: int) -> Any:
-        """Return values of a list, of which only the lists in it matter."""
+        """Return values of a list, of which only nested lists are read."""
         import pyarrow as pa
 
         return self.array(column, count) if column.children else pa.nulls(count)
@@ -170,12 +170,12 @@ class _First:
         return pa.Array.from_buffers(made, rows, buffers)
 
     def _offsets(self, column: Column, rows: int, large: bool) -> Any:
-        """Return where values begin and end."""
+        """Return the offsets of values."""
         width = 8 if large else 4
         data = self._read(column.buffers[1], (rows + 1) * width) if column.rows else bytes((rows + 1) * width)
         offsets = np.frombuffer(data, f"<i{width}")
         if offsets[0] < 0 or (np.diff(offsets) < 0).any():
-            raise ValueError("a list or text ends before it begins")
+            raise ValueError("a list or text ends before its start")
         return offsets
 
     def _valid(self, column: Column, rows: int) -> Any:
@@ -191,7 +191,7 @@ class _First:
 
         (offset, stored), size = self._batch.buffers[number].tolist(), int(self._batch.sizes[number])
         if nbytes > size:
-            raise ValueError(f"a buffer has {size:,} bytes, and {nbytes:,} are needed")
+            raise ValueError(f"a buffer has {size:,} bytes; {nbytes:,} are needed")
         if self._batch.codec and stored == size + 8 and self._is_plain(offset):
             offset, plain = offset + 8, True
         else:
@@ -218,7 +218,7 @@ class _First:
 
 
 def _layout(kind: Any, version: int) -> tuple[int, list[Any]]:
-    """Return how many buffers a type has, without those of views, and the types inside."""
+    """Return the number of buffers of a type, without buffers of views, and its child types."""
     import pyarrow.types as kinds
 
     inner = [kind.field(i).type for i in range(kind.num_fields)]
@@ -236,7 +236,7 @@ def _layout(kind: Any, version: int) -> tuple[int, list[Any]]:
 
 
 def _width(kind: Any) -> int:
-    """Return the bits of a value, 0 where they differ."""
+    """Return the bits of a value, 0 for variable length."""
     import pyarrow.types as kinds
 
     if kinds.is_null(kind) or kinds.is_nested(kind):

@@ -1,4 +1,4 @@
-"""What the columns of a table are for: features, labels, weights, fields of their own."""
+"""Roles of the columns of a table: features, labels, weights, separate fields."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ _SHOWN = 6
 
 @dataclass
 class Roles:
-    """What each column is for.
+    """The role of each column.
 
     Attributes
     ----------
     fields
         Fields of one column each, labels among them: name of the field to name of the column.
     features
-        Columns of one number a row that make up the field ``x`` together.
+        Columns of one number per row that are stacked in the field ``x``.
     label
         The field with the labels, or None.
     targets
-        Columns that make up the labels together, where there are several.
+        Columns that are stacked as labels, if there are several.
     weight
         The field with the weights, or None.
     left_out
-        Columns that are for nothing, by reason.
+        Columns without a role, by reason.
     choices
-        What was chosen where columns could be taken in two ways.
+        Decisions made for ambiguous columns.
     """
 
     fields: dict[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Roles:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table, and what can be asked of their values.
+    """The columns of a table, with functions that examine their values.
 
     Attributes
     ----------
@@ -69,13 +69,13 @@ class Columns:
     where
         Name of the table, for messages.
     class_columns
-        Columns whose type says that they are class numbers.
+        Columns whose type declares class numbers.
     label_field
-        What the field of labels is called; empty for the name of the column.
+        Name of the field of labels; empty for the name of the column.
     repeats
-        Whether a column of text has so few different values that they may be classes.
+        Function that returns whether a text column has few enough different values for classes.
     all_different
-        Whether all values of a column differ.
+        Function that returns whether all values of a column differ.
     """
 
     there: Mapping[str, ArrowColumn]
@@ -87,12 +87,12 @@ class Columns:
 
 
 def choose_roles(columns: Columns, asked: OpenOptions) -> Roles:
-    """Choose what each column is for.
+    """Return the role of each column.
 
     Raises
     ------
     BadSetting
-        If a column is asked for that is not there or cannot be what it is to be.
+        If a requested column does not exist or cannot have the requested role.
     """
     roles = Roles()
     if asked.fields is not None:
@@ -105,7 +105,7 @@ def choose_roles(columns: Columns, asked: OpenOptions) -> Roles:
         for name in others:
             if columns.there[name].what is None:
                 part = plain(name) in COLUMNS and columns.there[name].is_text
-                roles.left_out[f"{name}: {'parts of the data (split=)' if part else columns.there[name].why}"] = 1
+                roles.left_out[f"{name}: {'splits of the data (split=)' if part else columns.there[name].why}"] = 1
             else:
                 roles.fields[name] = name
     else:
@@ -120,7 +120,7 @@ def choose_roles(columns: Columns, asked: OpenOptions) -> Roles:
 
 
 def _take_wanted(columns: Columns, asked: OpenOptions, roles: Roles) -> None:
-    """Take the fields that are asked for, each a field of its own."""
+    """Add the requested fields, each as a separate field."""
     there = columns.there
     for name, wanted in wanted_fields(asked, there).items():
         found = match(wanted, there)
@@ -153,7 +153,7 @@ def _take_wanted(columns: Columns, asked: OpenOptions, roles: Roles) -> None:
 
 
 def _label_columns(columns: Columns, asked: OpenOptions, roles: Roles) -> list[str]:
-    """Return the columns with labels: those that are asked for, or one of a usual name."""
+    """Return the columns with labels: the requested ones, or one with a usual name."""
     if isinstance(asked.labels, str):
         return [require(asked.labels, columns.there, columns.where, "labels")]
     if asked.labels is not None:
@@ -165,13 +165,13 @@ def _label_columns(columns: Columns, asked: OpenOptions, roles: Roles) -> list[s
     if found is None:
         return []
     others = [name for name in columns.there if name != found and plain(name) in LABELS]
-    besides = f", and not {_listed(others)}" if others else ""
-    roles.choices.append(Choice(f"labels: the column {found!r}{besides}", "labels="))
+    rest = f", not {_listed(others)}" if others else ""
+    roles.choices.append(Choice(f"labels: the column {found!r}{rest}", "labels="))
     return [found]
 
 
 def _weight_column(columns: Columns, asked: OpenOptions, labels: list[str], roles: Roles) -> str | None:
-    """Return the column with sample weights: the one that is asked for, or one of a usual name."""
+    """Return the column with sample weights: the requested one, or one with a usual name."""
     if asked.weights:
         return require(asked.weights, columns.there, columns.where, "weights")
     if asked.weights is not None:
@@ -185,19 +185,19 @@ def _weight_column(columns: Columns, asked: OpenOptions, labels: list[str], role
 
 
 def _take_features(columns: Columns, names: Iterable[str], roles: Roles) -> None:
-    """Take columns of one number a row as features."""
+    """Add columns of one number per row as features."""
     for name in names:
         column = columns.there[name]
         if plain(name) in COLUMNS:
-            roles.left_out[f"{name}: parts of the data (split=)"] = 1
+            roles.left_out[f"{name}: splits of the data (split=)"] = 1
         elif is_row_number(name):
-            roles.left_out[f"{name or 'a column without a name'}: row numbers (fields= takes it)"] = 1
+            roles.left_out[f"{name or 'a column without a name'}: row numbers (fields= selects it)"] = 1
         elif column.what is None:
             roles.left_out[f"{name}: {column.why}"] = 1
         elif not _is_number(column):
-            roles.left_out[f"{name}: dates or times (fields= takes it)"] = 1
+            roles.left_out[f"{name}: dates or times (fields= selects it)"] = 1
         elif may_be_identifier(name) and column.is_whole and columns.all_different(name):
-            roles.left_out[f"{name}: an identifier, all values differ (fields= takes it)"] = 1
+            roles.left_out[f"{name}: an identifier, all values differ (fields= selects it)"] = 1
         else:
             roles.features.append(name)
     if roles.features:
@@ -207,7 +207,7 @@ def _take_features(columns: Columns, names: Iterable[str], roles: Roles) -> None
 
 
 def _add_labels(columns: Columns, labels: list[str], roles: Roles) -> None:
-    """Take columns as labels: one, or several as 0/1 for each or as numbers."""
+    """Set the columns of labels: one, or several as 0/1 for each or as numbers."""
     if not labels:
         return
     if len(labels) == 1:
@@ -222,14 +222,14 @@ def _add_labels(columns: Columns, labels: list[str], roles: Roles) -> None:
     odd = next((name for name in labels if not _is_number(columns.there[name])), None)
     if odd is not None:
         raise BadSetting(
-            f"labels={labels}: several columns of labels must hold numbers, and {odd!r} is {columns.there[odd].why or 'none'}"
+            f"labels={labels}: several label columns must hold numbers, but {odd!r} is {columns.there[odd].why or 'not numeric'}"
         )
     roles.targets = labels
     roles.label = "y" if "y" not in roles.fields else "labels"
 
 
 def _guess_labels(columns: Columns, roles: Roles) -> None:
-    """Take the only column of text for labels if its values repeat."""
+    """Use the only column of text as labels if its values repeat."""
     texts = [
         name
         for name, column in columns.there.items()
@@ -242,7 +242,7 @@ def _guess_labels(columns: Columns, roles: Roles) -> None:
         _add_labels(columns, texts, roles)
         roles.choices.append(Choice(f"labels: the column {texts[0]!r}, the only text", "labels="))
     else:
-        why = f"{texts[0]}: text, nearly all values differ (labels={texts[0]!r} takes it)"
+        why = f"{texts[0]}: text, nearly all values differ (labels={texts[0]!r} selects it)"
         roles.left_out.pop(f"{texts[0]}: {columns.there[texts[0]].why}", None)
         roles.left_out[why] = 1
 
@@ -258,11 +258,11 @@ def _is_wide(column: ArrowColumn) -> bool:
 
 
 def _is_number(column: ArrowColumn) -> bool:
-    """Return whether a column holds one number a row."""
+    """Return whether a column holds one number per row."""
     what: Any = column.what
     return isinstance(what, Field) and what.shape == () and what.dtype.kind in "biuf"
 
 
 def _listed(names: list[str]) -> str:
-    """Return names for a message, the first of them if they are many."""
+    """Return names for a message; only the first if there are many."""
     return ", ".join(names[:_SHOWN]) + (f" ... {names[-1]}" if len(names) > _SHOWN else "")

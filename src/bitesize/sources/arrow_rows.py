@@ -1,4 +1,4 @@
-"""What sources of Arrow tables have in common: columns as fields, whatever file or frame they come from."""
+"""Base class of sources of Arrow tables, from files or frames: columns as fields."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bitesize.sources.splits import COLUMNS, rows_of_part
 from bitesize.sources.text_labels import Labels, Texts, check_room, number_texts, split_tags, tags, text_labels
 from bitesize.spec import Encoded, Field
 
-_BETWEEN = "\x1f"  # what separates texts of a list where they are joined
+_BETWEEN = "\x1f"  # separator of the joined texts of a list
 
 
 class ArrowSource(ArrowTable):
@@ -33,22 +33,22 @@ class ArrowSource(ArrowTable):
     Parameters
     ----------
     parts
-        Rows that are read together, one behind the other.
+        Parts that are read one at a time, in order.
     asked
-        Which columns are fields.
+        Options that select the fields.
     where
         Name of the data, for messages.
     folder
-        Where paths in columns lead from.
+        Folder of relative paths in columns.
     files
-        Names and rows of the files that the rows come from, where they are several.
+        Names and numbers of rows of the files, if there are several.
     """
 
     reads_files = True
     spec: dict[str, Field | Encoded]
-    # What the field of labels is called; empty for the name of their column.
+    # Name of the field of labels; empty for the name of their column.
     label_field: ClassVar[str] = ""
-    # Whether text may be meant as numbers, as in a CSV.
+    # Whether text may represent numbers, as in a CSV file.
     text_may_be_numbers: ClassVar[bool] = False
 
     def __init__(
@@ -85,7 +85,7 @@ class ArrowSource(ArrowTable):
             if column.folder is not None:
                 self.choices = (
                     *self.choices,
-                    Choice(f"{name}: images that {column.name!r} names below {folder}", "fields="),
+                    Choice(f"{name}: images in {folder}, named by the column {column.name!r}", "fields="),
                 )
             self._learn(name, column, asked, name == self._label)
         if roles.targets:
@@ -94,7 +94,7 @@ class ArrowSource(ArrowTable):
             self._learn_weights(roles.weight)
         self._held = frozenset(self._known)
         if not self.spec:
-            raise BadFile(f"{where} has no column of numbers or images: it has {_listed(schema)}")
+            raise BadFile(f"{where} has no column of numbers or images; its columns are {_listed(schema)}")
 
     def _columns_read(self) -> list[str]:
         """Return the columns that rows are read from."""
@@ -103,11 +103,11 @@ class ArrowSource(ArrowTable):
         return sorted(read) or [next(iter(self._columns.values())).name]
 
     def _class_columns(self) -> tuple[str, ...]:
-        """Return columns whose type says that they are class numbers."""
+        """Return columns whose type declares class numbers."""
         return ()
 
     def _learn(self, name: str, column: ArrowColumn, asked: OpenOptions, is_label: bool) -> None:
-        """Take a column as a field; text is numbered."""
+        """Add a column as a field; text is numbered."""
         if column.is_text_list and is_label:
             cells = Texts.of(cell for part in self._values(column.name) for cell in _joined(part, self._where, column.name))
             found = tags(
@@ -125,7 +125,7 @@ class ArrowSource(ArrowTable):
             assert column.what is not None
             if is_label and asked.tag_delimiter:
                 raise BadSetting(
-                    f"tag_delimiter={asked.tag_delimiter!r}: the labels {column.name!r} of {self._where} are no text"
+                    f"tag_delimiter={asked.tag_delimiter!r}: the labels {column.name!r} of {self._where} are not text"
                 )
             self.spec[name] = column.what
             return
@@ -138,7 +138,7 @@ class ArrowSource(ArrowTable):
             self.classes_of = {**self.classes_of, name: found.classes}
 
     def _stack(self, field: str, names: Sequence[str], there: Mapping[str, ArrowColumn]) -> None:
-        """Take several columns of numbers as one field."""
+        """Add several columns of numbers as one field."""
         missing = self._missing(names)
         dtypes = [what.dtype for name in names if isinstance(what := there[name].what, Field)]
         stacked = StackedColumns(names, dtypes, missing)
@@ -157,7 +157,7 @@ class ArrowSource(ArrowTable):
         return False
 
     def _learn_targets(self, names: Sequence[str], there: Mapping[str, ArrowColumn]) -> None:
-        """Take several columns as labels: 0 or 1 for each class, or numbers."""
+        """Use several columns as labels: 0 or 1 for each class, or numbers."""
         assert self._label is not None
         missing = self._missing(names)
         if missing:
@@ -175,17 +175,17 @@ class ArrowSource(ArrowTable):
         self.choices = (*self.choices, Choice(f"labels: {what} of {', '.join(names)}", "labels="))
 
     def _learn_weights(self, field: str) -> None:
-        """Take a column as sample weights, in memory as floats.
+        """Use a column as sample weights, in memory as floats.
 
         Raises
         ------
         BadSetting
-            If one is negative, missing or no number.
+            If a weight is negative, missing or not a number.
         """
         name = self._columns[field].name
         what = self._columns[field].what
         if not isinstance(what, Field) or what.shape or what.dtype.kind not in "biuf":
-            raise BadSetting(f"the weights {name!r} of {self._where} must be one number a row, and are {what or 'text'}")
+            raise BadSetting(f"the weights {name!r} of {self._where} must be one number per row, but are {what or 'text'}")
         values = check_weights(self._numbers(name), name, self._where)
         self.weight_name, self._known[field] = field, values
         self.spec[field] = Field((), values.dtype)
@@ -200,9 +200,7 @@ class ArrowSource(ArrowTable):
         for part in np.unique(numbers).tolist():
             of = np.flatnonzero(numbers == part)
             inside = rows[of] - (self._ends[part] - self._parts[part].rows)
-            turn = (
-                self._turns.get()
-            )  # two threads at a time, to the end of what they do with a part: it is in memory until then
+            turn = self._turns.get()  # two threads at a time, until they are done with a part, which is in memory until then
             try:
                 self._put(self._table(part), inside, of.tolist(), into, failed)
             except BitesizeError as error:
@@ -231,30 +229,30 @@ class ArrowSource(ArrowTable):
             several.put(values, of, into[name], failed)
 
     def chunks(self) -> ChunkStarts | None:
-        """Give the parts."""
+        """Return the parts as chunks."""
         starts = np.append(0, self._ends)
         encoded = [column for column in self._columns.values() if isinstance(column.what, Encoded)]
         if any(column.folder is not None for column in encoded):
-            return None  # nobody knows the bytes of files that are not opened
+            return None  # the bytes of files that are not opened are unknown
         nbytes = np.array([part.nbytes for part in self._parts], np.int64) if encoded else None
         keep = np.array([part.rows > 0 for part in self._parts])
         return ChunkStarts(np.append(starts[:-1][keep], len(self)), None if nbytes is None else nbytes[keep])
 
     @property
     def reads_by_chunk(self) -> bool:
-        """Whether parts are read whole."""
+        """Return whether parts are read whole."""
         return self.chunks() is not None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the parts that are kept and of those that are read, and of labels."""
+        """Bytes of cached parts, of parts being read, and of labels."""
         largest = max(part.nbytes for part in self._parts)
         known = sum(numbers.nbytes for numbers in self._known.values())
         passing = max(part.passing for part in self._parts)
         return (KEPT + AT_ONCE) * largest + AT_ONCE * passing + (BESIDE if largest else 0) + known
 
     def scratch(self, rows: int) -> int:
-        """Values that are gathered before they are put in their places."""
+        """Return the bytes of values gathered before they are copied to their positions."""
         fields = [column.what for column in self._columns.values() if isinstance(column.what, Field)]
         stacked = sum(each.what.nbytes for each in self._stacked.values())
         return 2 * rows * (max((field.nbytes for field in fields), default=0) + stacked)
@@ -266,7 +264,7 @@ class ArrowSource(ArrowTable):
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
-        """Class number of every row, read when they are first asked for."""
+        """Class number of every row, read on first access."""
         what = self.spec.get(self._label or "")
         if self._label is None or not isinstance(what, Field) or what.shape or what.dtype.kind not in "iub":
             return None
@@ -277,20 +275,20 @@ class ArrowSource(ArrowTable):
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """Names of all columns, and of fields of one column that are called otherwise."""
+        """Names of all columns, and of renamed fields of one column."""
         return tuple(dict.fromkeys((*self._names, *self._columns)))
 
     def column(self, name: str) -> NDArray[Any]:
-        """Read a column of one value a row, also one that is no field.
+        """Read a column of one value per row, also one that is not a field.
 
         Raises
         ------
         BadSetting
-            If there is no such column, or it has more than one value a row.
+            If the column does not exist, or has more than one value per row.
         BadFile
             If a row has no value.
         DoesNotFit
-            If it takes more than a quarter of the memory that is available.
+            If the column needs more than a quarter of the available memory.
         """
         if name == self._label and self.classes is not None and (labels := self.labels) is not None and labels.min() >= 0:
             return np.asarray(self.classes)[labels]
@@ -299,7 +297,7 @@ class ArrowSource(ArrowTable):
             return super().column(name) if names is None else np.asarray(names)[self._known[name]]
         found = self._columns[name].name if name in self._columns else match(name, self._names)
         if found is None:
-            raise BadSetting(f"there is no column {name!r}: the data has {', '.join(self.column_names)}")
+            raise BadSetting(f"no column {name!r}: the columns are {', '.join(self.column_names)}")
         kind = next(self._values(found)).type
         if is_text(kind):
             texts = self._texts(found)
@@ -309,7 +307,7 @@ class ArrowSource(ArrowTable):
         check_room(8 * len(self), f"the column {found!r} of {self._where}")
         values = self._numbers(found)
         if values.ndim != 1 or values.dtype.kind not in "biufmM":
-            raise BadSetting(f"the column {found!r} has more than one number or text a row: {kind}")
+            raise BadSetting(f"the column {found!r} has more than one number or text per row: {kind}")
         return values
 
     def _identity(self) -> bytes:
@@ -321,23 +319,23 @@ class ArrowSource(ArrowTable):
 
 
 def in_part(source: ArrowSource, asked: OpenOptions, where: str) -> Source:
-    """Return the rows of a part of a table, where a column has the part of each; or else all rows.
+    """Return the rows of a split of a table, if a column names the split of each row; otherwise all rows.
 
     Raises
     ------
     BadSetting
-        If a part is asked for and no column has parts, or there are parts and none is asked for.
+        If a split is requested and no column has splits, or there are splits and none is requested.
     NotFound
-        If there is no such part.
+        If the split does not exist.
     BadFile
-        If a column of parts has rows without one.
+        If a column of splits has rows without a value.
     """
     column = first_named(source.column_names, COLUMNS)
     parts = None
     if column is not None:
         try:
             parts = source.column(column).astype(str)
-        except BadSetting:  # it is for something else
+        except BadSetting:  # the column has another purpose
             if asked.split is not None:
                 raise
         except BadFile:  # rows without a value
@@ -345,7 +343,7 @@ def in_part(source: ArrowSource, asked: OpenOptions, where: str) -> Source:
                 raise
     if parts is None:
         if asked.split is not None:
-            raise BadSetting(f"split={asked.split!r}: {where} has no column that tells parts, called {', '.join(COLUMNS)}")
+            raise BadSetting(f"split={asked.split!r}: {where} has no split column (one of {', '.join(COLUMNS)})")
         return source
     names, numbers = np.unique(parts, return_inverse=True)
     rows = rows_of_part(names.tolist(), numbers, asked.split, where)
@@ -353,7 +351,7 @@ def in_part(source: ArrowSource, asked: OpenOptions, where: str) -> Source:
 
 
 def _joined(part: Any, where: str, name: str) -> Iterator[str]:
-    """Return the texts of each row as one."""
+    """Yield the texts of each row, joined."""
     for cell in part.to_pylist():
         if cell is None or None in cell:
             raise BadFile(f"the column {name!r} of {where} has rows without a value")

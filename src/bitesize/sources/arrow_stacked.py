@@ -12,21 +12,21 @@ from bitesize.spec import Field
 
 
 class StackedColumns:
-    """Several columns of one number a row as one field of shape (columns,).
+    """Several columns of one number per row as one field of shape (columns,).
 
     Parameters
     ----------
     names
         The columns.
     dtypes
-        Of the columns.
+        Dtypes of the columns.
     missing
-        How many rows have no value in each column that has such rows; they become NaN.
+        Number of missing values of each column that has some; they become NaN.
     """
 
     def __init__(self, names: Sequence[str], dtypes: Sequence[np.dtype[Any]], missing: Mapping[str, int]) -> None:
         self.names = tuple(names)
-        # Whole numbers with missing values become floats that hold them as exactly as there are.
+        # Whole numbers with missing values become the most exact floats.
         kinds = [
             np.result_type(dtype, np.float32) if missing.get(name) else dtype
             for name, dtype in zip(names, dtypes, strict=True)
@@ -41,14 +41,14 @@ class StackedColumns:
         self._missing = frozenset(name for name, count in missing.items() if count)
 
     def put(self, table: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
-        """Put the rows of a table, as many as ``numbers`` has, into rows ``numbers`` of a field."""
+        """Write the rows of a table into rows ``numbers`` of a field."""
         together = len(numbers) == len(into) and list(numbers) == list(range(len(into)))
         out = into if together else np.empty((len(numbers), len(self.names)), self.what.dtype)
         for k, name in enumerate(self.names):
             values = table.column(name)
             if values.null_count and name not in self._missing:
                 for i in np.flatnonzero(values.is_null().to_numpy()).tolist():
-                    failed[numbers[i]] = BadFile(f"the column {name!r} has no value there")
+                    failed[numbers[i]] = BadFile(f"the column {name!r} has no value")
             if values.null_count:
                 values = values.cast("float64" if self.what.dtype.itemsize > 4 else "float32", safe=False)
                 with np.errstate(invalid="ignore"):

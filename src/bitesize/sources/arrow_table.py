@@ -1,4 +1,4 @@
-"""Tables of Arrow that are read in parts: parts in memory, and whole columns of one value a row."""
+"""Arrow tables that are read in parts: cached parts, and whole columns of one value per row."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bitesize.errors import BadFile
 from bitesize.sources.base import Source
 from bitesize.sources.text_labels import Texts, most_guessed, repeats
 
-# Parts of a table that are kept: the one that rows are read from, and the next.
+# Number of cached parts of a table: the one that rows are read from, and the next.
 KEPT = 2
-# Parts that are read at the same time: more would each take memory.
+# Maximum number of parts that are read at the same time: each needs memory.
 AT_ONCE = 2
-# What Arrow holds beside the values of files: its own structures, and what its allocator does not give back at once (measured).
+# Memory of Arrow in addition to values: its structures, and what its allocator does not return at once (measured).
 BESIDE = 8 << 20
 
 
@@ -29,7 +29,7 @@ _CHOOSING = threading.Lock()
 
 
 def pool() -> Any:
-    """Give the allocator for what is read: Arrow's own keeps tens of MiB for itself where several threads read."""
+    """Return the allocator for reading: Arrow's default keeps tens of MiB if several threads read."""
     import pyarrow as pa
 
     return pa.system_memory_pool()
@@ -37,7 +37,7 @@ def pool() -> Any:
 
 @contextmanager
 def chosen_pool() -> Iterator[None]:
-    """Have readers that are made meanwhile take from `pool`, where Arrow has no argument for that."""
+    """Make readers created in the block allocate from `pool`, since Arrow has no argument for it."""
     import pyarrow as pa
 
     with _CHOOSING:
@@ -50,7 +50,7 @@ def chosen_pool() -> Iterator[None]:
 
 
 class MissingValue(BadFile):
-    """A row has no value."""
+    """A row without a value."""
 
 
 class Part(NamedTuple):
@@ -59,11 +59,11 @@ class Part(NamedTuple):
     Attributes
     ----------
     rows : int
-        How many.
+        Number of rows.
     nbytes : int
-        Bytes in memory, and of what they are made of.
+        Bytes in memory, including temporary data.
     passing : int
-        Bytes besides that are needed while they are read.
+        Additional bytes that are needed during reading.
     """
 
     rows: int
@@ -77,11 +77,11 @@ class ArrowTable(Source):
     Parameters
     ----------
     parts
-        Rows that are read together, in order.
+        Parts that are read one at a time, in order.
     where
         Name of the data, for messages.
     files
-        Names and rows of the files that the rows come from, where they are several.
+        Names and numbers of rows of the files, if there are several.
     """
 
     def __init__(self, parts: Sequence[Part], where: str, files: Sequence[tuple[str, int]] = ()) -> None:
@@ -114,7 +114,7 @@ class ArrowTable(Source):
         """Read a part as an Arrow table."""
 
     def _table(self, number: int) -> Any:
-        """Give a part: one of the last that were read, or read it; each part by one thread."""
+        """Return a part, cached or read; each part is read by one thread."""
         with self._lock:
             if number in self._kept:
                 self._kept.move_to_end(number)
@@ -122,7 +122,7 @@ class ArrowTable(Source):
             own = self._reading.setdefault(number, threading.Lock())
         with own:
             with self._lock:
-                if number in self._kept:  # read by another thread meanwhile
+                if number in self._kept:  # read by another thread in the meantime
                     return self._kept[number]
             try:
                 table = self._read_part(number)
@@ -149,18 +149,18 @@ class ArrowTable(Source):
         return next(i for i, part in enumerate(self._parts) if part.rows)
 
     def _values(self, name: str) -> Iterator[Any]:
-        """Read a column, part by part, as Arrow arrays."""
+        """Yield a column as Arrow arrays, part by part."""
         for i, part in enumerate(self._parts):
             if part.rows:
                 yield from self._table(i).column(name).chunks
 
     def _texts(self, name: str, most: int | None = None) -> Texts:
-        """Read a column of text; where it has more than ``most`` different values, only its beginning.
+        """Return a column of text; only its beginning if it has more than ``most`` different values.
 
         Raises
         ------
         BadFile
-            If a row has none, or one that is no text.
+            If a row has no value, or one that is not text.
         """
         places: dict[str, int] = {}
         numbers, row = [], 0
@@ -170,20 +170,20 @@ class ArrowTable(Source):
             try:
                 coded = part if hasattr(part, "dictionary") else part.dictionary_encode()
                 own = [places.setdefault(str(value), len(places)) for value in coded.dictionary.to_pylist()]
-            except ValueError as error:  # text that is none
+            except ValueError as error:  # invalid text
                 raise BadFile(f"the column {name!r} of {self._where} cannot be read: {error}") from error
             numbers.append(np.array(own, np.int64)[coded.indices.to_numpy(zero_copy_only=False)])
             if most is not None and len(places) > most:
                 break
         taken = np.concatenate(numbers)
         used = np.unique(taken)
-        if len(used) < len(places):  # a dictionary may have entries that no row has
+        if len(used) < len(places):  # a dictionary may have unused entries
             names = list(places)
             return Texts([names[i] for i in used], np.searchsorted(used, taken))
         return Texts(list(places), taken)
 
     def _numbers(self, name: str) -> NDArray[Any]:
-        """Read a column of one number a row."""
+        """Return a column of one number per row."""
         found, row = [], 0
         for part in self._values(name):
             self._refuse_missing(name, part, row)
@@ -197,12 +197,12 @@ class ArrowTable(Source):
             raise MissingValue(f"the column {name!r} of {self._file_of(row)} has no value in row {self._row_in_file(row)}")
 
     def _missing(self, names: Sequence[str]) -> dict[str, int]:
-        """Count the rows without a value in each of some columns, as far as there are any."""
+        """Return the number of missing values of each of some columns that has any."""
         counts = {name: sum(part.null_count for part in self._values(name)) for name in names}
         return {name: count for name, count in counts.items() if count}
 
     def _repeats(self, name: str) -> bool:
-        """Return whether text has so few different values that they may be classes."""
+        """Return whether text has few enough different values for classes."""
         try:
             texts = self._texts(name, most_guessed(len(self)))
         except MissingValue:
@@ -221,7 +221,7 @@ class ArrowTable(Source):
         return int(self._ends[-1])
 
     def _file_of(self, row: int) -> str:
-        """Return the name of the file that a row is of."""
+        """Return the name of the file of a row."""
         return self._files[int(np.searchsorted(self._file_ends, row, side="right"))]
 
     def _row_in_file(self, row: int) -> int:
@@ -230,15 +230,15 @@ class ArrowTable(Source):
         return row - (int(self._file_ends[file - 1]) if file else 0)
 
     def describe(self, row: int) -> str:
-        """Name the file and the row in it."""
+        """Return the file and the row in it."""
         return f"{self._file_of(row)}, row {self._row_in_file(row)}"
 
     def _named(self, error: Exception, row: int) -> Exception:
-        """Return an error with the name of the file that the row is of."""
+        """Return an error with the name of the file of the row."""
         file = self._file_of(row)
         return BadFile(f"{file}: {error}") if type(error) is BadFile and file not in str(error) else error
 
     def close(self) -> None:
-        """Let go of what is kept."""
+        """Free cached parts."""
         with self._lock:
             self._kept.clear()

@@ -1,4 +1,4 @@
-"""Source: where rows come from. A new kind of data is one file beside this one with one class in it."""
+"""`Source`, the base class of all data formats. A new format is one module in this folder with one subclass."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from bitesize.spec import Encoded, Field, Spec
 if TYPE_CHECKING:
     from bitesize.sources.explanation import Explanation
 
-# Class numbers above this, and above the number of rows, are no class numbers, but would take memory as if they were.
+# Numbers above this and above the number of rows are not class numbers: counting classes would need too much memory.
 MOST_CLASSES = 100_000
-# Rows of a column that are read at a time where all of it is.
+# Rows per read when a whole column is read.
 _AT_ONCE = 65_536
 
 
@@ -36,41 +36,41 @@ class Source(Combining, ABC):
     Attributes
     ----------
     spec : Mapping of str to Field or Encoded
-        What a row is made of.
+        Fields of a row.
     classes : tuple of str or None
         Names of the classes, by label.
     left_out : Mapping of str to int
-        What was found and not taken, with the reason, such as ``{"other files (.txt)": 3}``.
+        Number of files, columns or members left out, by reason, such as ``{"other files (.txt)": 3}``.
     layout : str
-        How the data is laid out, by the rule that opened it; see `bitesize.sources.rules`.
+        Layout of the data: the name of the rule that opened it; see `bitesize.sources.rules`.
     choices : tuple of Choice
-        What was chosen where the data could be read in two ways, with the setting that decides otherwise.
+        Decisions made where the data could be read in several ways, with the setting that changes each.
     weight_name : str or None
-        Name of the field with one sample weight a row (float, at least 0), which training and outputs use; None without.
+        Name of the field with one sample weight per row (float, at least 0) for training and outputs; None without weights.
     feature_names : tuple of str or None
-        Names of the table columns that make up the last axis of the field ``x``, where it was made of columns.
+        Names of the table columns stacked along the last axis of the field ``x``; None for other data.
     paths_root : bytes
-        Folder that all paths of `path` begin with; empty where there is none.
+        Common parent folder of all paths that `path` returns; empty if there is none.
     title : str
-        What people call data of this kind; empty for sources that `bitesize.open` does not make of data.
+        Name of the format, for messages; empty for sources that `bitesize.open` does not create.
     suffixes : tuple of str
-        File suffixes, in lower case with the dot, that this kind is found by.
+        File suffixes of the format, in lower case with the dot.
     file_is_row : bool
-        Whether each such file is one row; then it is made by `of_files`, else by `opened`.
+        Whether each file is one row. If so, `of_files` creates the source, else `opened`.
     one_row_kind, many_rows_kind : type or None
-        The kind that takes each such file for one row, and the one that takes it for many (``file_is_row=``).
+        Classes that read each file as one row and as many rows (``file_is_row=``).
     has_names : bool
-        Whether files of one row each have several fields with names of their own, which ``fields=`` chooses from.
+        Whether files of one row each have several named fields, which ``fields=`` selects.
     has_members : bool
-        Whether a file of this kind holds named arrays, one of which ``"file::name"`` opens.
+        Whether a file holds named arrays that ``"file::name"`` can open.
     package : str
-        The module of another package that it needs, or empty.
+        Name of the third-party module that the format needs, or empty.
     in_parts : bool
-        Whether data of this kind may tell for each row whether it is for training or for validation (``split=``).
+        Whether data of this format may assign each row to a split, such as training or validation (``split=``).
     reads_files : bool
-        Whether `read` reads from disk by `files`, which is faster once compiled code is loaded.
+        Whether `read` reads from disk with `bitesize.files`, which is faster once compiled code is loaded.
     mixture : Mixture or None
-        The shares in which rows come, for sources joined by `bitesize.mix`.
+        Shares of the joined sources, for sources made by `bitesize.mix`.
     """
 
     title: ClassVar[str] = ""
@@ -93,20 +93,20 @@ class Source(Combining, ABC):
     feature_names: tuple[str, ...] | None = None
     paths_root: bytes = b""
     mixture: Mixture | None = None
-    _labels: NDArray[Any] | None = None  # the field "y", where there is one
+    _labels: NDArray[Any] | None = None  # the field "y", if there is one
 
     @abstractmethod
     def __len__(self) -> int:
-        """Count the rows."""
+        """Return the number of rows."""
 
     @abstractmethod
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows into memory of the caller; a source never casts.
+        """Read rows into buffers of the caller, without casting.
 
         Parameters
         ----------
         rows
-            Row numbers, shape (k,); any order, repeats allowed.
+            Row numbers, shape (k,), in any order; repeats are allowed.
         into
             For a `Field` an array of shape (k, *shape) in the field's dtype, C-contiguous; for an `Encoded` an object
             whose ``put(i, nbytes)`` returns the buffer for the bytes of the i-th row.
@@ -114,54 +114,54 @@ class Source(Combining, ABC):
         Raises
         ------
         BadRows
-            After everything that could be read was read: the error of each row that could not.
+            If rows cannot be read; raised after all other rows were read, with the error of each bad row.
         """
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where the field `primary` of rows lies on disk, or None if it must be asked of `read`.
+        """Return the location of the field `primary` of rows on disk, or None if only `read` can read it.
 
-        Rows that can be located are read and cast in one step. Whatever cannot be read in this way is asked of `read`.
+        Located rows are read and cast in one step. All other rows are read with `read`.
         """
         return None
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read all fields but `primary`, of rows that were located."""
+        """Read all fields except `primary`, for rows that were located."""
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
 
     def chunks(self) -> ChunkStarts | None:
-        """Tell which rows are cheap to read together (a chunk, a row group, a part of a file), or None if it makes no odds.
+        """Return groups of rows that are cheap to read together (chunks, row groups), or None if reading has no such groups.
 
-        An `Order` with a window reads run after run, each of them whole.
+        An `Order` with a window reads one whole chunk after another.
         """
         return None
 
     @property
     def reads_by_chunk(self) -> bool:
-        """Whether a single row takes about as much reading as its whole run, as in a compressed chunk.
+        """Return whether reading one row costs about as much as reading its whole chunk, as in a compressed chunk.
 
-        A `Loader` that is asked to shuffle then draws rows from runs in memory, unless it is given an order.
+        If so, a shuffling `Loader` picks rows from chunks in memory, unless an order is passed.
         """
         return False
 
     def scratch(self, rows: int) -> int:
-        """Tell the bytes that one `read` of so many rows takes besides ``into``."""
+        """Return the bytes that one `read` of ``rows`` rows needs in addition to ``into``."""
         return 0
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the source itself holds in memory: names, labels, row numbers."""
+        """Number of bytes that the source itself holds in memory: names, labels, row numbers."""
         return 0 if self._labels is None else self._labels.nbytes
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
-        """Class number of every row, shape (n,), or None where rows have none."""
+        """Class number of every row, shape (n,), or None if rows have no class."""
         labels = self._labels
         return labels if labels is not None and labels.dtype == np.int64 and labels.ndim == 1 else None
 
     @cached_property
     def primary(self) -> str:
-        """Name of the field that transforms draw and ``dtype`` casts: the images, or else ``x``, or else the widest field."""
+        """Name of the field that transforms and ``dtype`` apply to: the images, else ``x``, else the widest field."""
         others = [name for name in self.spec if name not in (self.label_name, self.weight_name)] or list(self.spec)
         images = [name for name in others if isinstance(what := self.spec[name], Encoded) and what.kind == "image"]
         chosen = images or others
@@ -169,19 +169,19 @@ class Source(Combining, ABC):
 
     @property
     def label_name(self) -> str | None:
-        """Name of the field that `labels` are, or would be if they were class numbers; None where there is none."""
+        """Name of the field with the labels, class numbers or not; None if there is none."""
         return "y" if "y" in self.spec else None
 
     @property
     def class_count(self) -> int | None:
-        """Count the classes: as many as have names, or the greatest class number and one; None where rows have none.
+        """Number of classes: the number of class names, else the largest class number plus one; None without classes.
 
-        A part of a source has the classes of the whole.
+        A subset of a source has the classes of the whole source.
 
         Raises
         ------
         BadSetting
-            If numbers are so large that they cannot be those of classes: models have an output for each.
+            If the numbers are too large for class numbers: models have one output per class.
         """
         if self.classes is not None:
             return len(self.classes)
@@ -190,11 +190,11 @@ class Source(Combining, ABC):
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """Names of all columns that the data has, also of those that are no fields, such as text."""
+        """Names of all columns of the data, including columns that are not fields, such as text."""
         return tuple(self.spec)
 
     def column(self, name: str) -> NDArray[Any]:
-        """Read one column of one value a row, also one that is no field, such as the patient of each scan.
+        """Return one column with one value per row; it need not be a field, such as the patient of each scan.
 
         Parameters
         ----------
@@ -204,12 +204,12 @@ class Source(Combining, ABC):
         Returns
         -------
         ndarray, shape (n,)
-            Numbers, or text (dtype ``str``).
+            Numbers or text (dtype ``str``).
 
         Raises
         ------
         BadSetting
-            If there is no such column, or it has more than one value a row.
+            If the column does not exist, or has more than one value per row.
         """
         if self.classes is not None and name == self.label_name and self.labels is not None:
             return np.array(self.classes)[self.labels]
@@ -217,7 +217,7 @@ class Source(Combining, ABC):
             return self._labels
         what = self.spec.get(name)
         if not isinstance(what, Field) or what.shape:
-            raise BadSetting(f"there is no column {name!r} of one value a row: the data has {', '.join(self.column_names)}")
+            raise BadSetting(f"no column {name!r} with one value per row: the columns are {', '.join(self.column_names)}")
         values = np.empty(len(self), what.dtype)
         for start in range(0, len(self), _AT_ONCE):
             rows = np.arange(start, min(start + _AT_ONCE, len(self)), dtype=np.int64)
@@ -225,19 +225,19 @@ class Source(Combining, ABC):
         return values
 
     def explain(self, *, measure: bool = True) -> Explanation:
-        """Return what the source was understood to be: rows, inputs, labels, classes, value ranges, what was chosen and left out.
+        """Return a summary of the source: rows, inputs, labels, classes, value ranges, decisions, and data left out.
 
-        Labels are counted.
+        All labels are read to count the classes.
 
         Parameters
         ----------
         measure
-            Whether up to 16 rows are read for the range of values.
+            Whether to read up to 16 rows to measure the range of values.
 
         Returns
         -------
         Explanation
-            Printed, a few lines for people; ``to_dict()`` for scripts.
+            A readable summary when printed; ``to_dict()`` returns it for scripts.
 
         Examples
         --------
@@ -254,24 +254,24 @@ class Source(Combining, ABC):
         return explain(self, measure=measure)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        """Read one row to look at it: its fields decoded, class names for numbers, and its path.
+        """Return one row for inspection: its decoded fields, with class names instead of numbers, and its path.
 
         Parameters
         ----------
         row
-            Its number; negative ones count from the end.
+            Row number; negative numbers count from the end.
 
         Returns
         -------
         dict of str to ndarray, scalar or str
-            A value for each field, and ``"path"``: the file that the row is, or what it is called in one.
+            A value for each field, and ``"path"``: the path of the row's file, or its name within a file.
 
         Raises
         ------
         IndexError
-            If there is no such row.
+            If the row number is out of range.
         BitesizeError
-            If it cannot be read.
+            If the row cannot be read.
 
         Examples
         --------
@@ -283,25 +283,25 @@ class Source(Combining, ABC):
 
         number = operator.index(row)
         if not -len(self) <= number < len(self):
-            raise IndexError(f"row {number} of {len(self)} rows: there are 0 to {len(self) - 1}")
+            raise IndexError(f"row {number} is out of range: row numbers are 0 to {len(self) - 1}")
         return read_row(self, number % len(self))
 
     def describe(self, row: int) -> str:
-        """Name a row for people: its path, where it has one."""
+        """Return a readable name of a row: its path, if it has one."""
         return f"row {row}"
 
     def path(self, row: int) -> bytes | None:
-        """Give the path of the file that a row is, or None where files hold many rows, or there are none."""
+        """Return the path of the file of a row, or None if files hold many rows or there are no files."""
         return None
 
     @abstractmethod
     def _identity(self) -> bytes:
-        """Give the bytes that tell this source from others: names, labels, spec."""
+        """Return bytes that identify this source: names, labels, spec."""
 
     def fingerprint(self) -> str:
-        """Hash what the source is made of: names relative to its folder, labels and spec.
+        """Return a hash of the source: names relative to its folder, labels and spec.
 
-        Changed contents of files under unchanged names are not seen.
+        Changed file contents under unchanged names do not change the hash.
         """
         return self._fingerprint
 
@@ -313,42 +313,42 @@ class Source(Combining, ABC):
         return xxhash.xxh3_128_hexdigest(spec + b"\0" + self._identity())
 
     def check_unchanged(self) -> None:
-        """Raise `FileChanged` if a file of many rows is not the one it was when it was opened.
+        """Raise `FileChanged` if a file of many rows has been replaced since it was opened.
 
-        A loader asks at the begin and at the end of each epoch: what is known of the first file would make garbage of another.
+        A loader calls this at the start and at the end of each epoch: offsets of the old file would read garbage from the new one.
         """
 
     def close(self) -> None:
-        """Give back what is held open; the source can be used again."""
+        """Close open files; the source can still be used and opens them again."""
 
     @classmethod
     def takes(cls, what: Any) -> bool:
-        """Tell whether a folder, or an object that is no path, is data of this kind; files are told by their suffix.
+        """Return whether a folder, or an object that is not a path, has this format; files are recognized by suffix.
 
-        Nothing may be imported for that: a type is known by its module's name.
+        Implementations must not import packages: recognize a type by the name of its module.
         """
         return False
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Open files that hold many rows each (a list of paths), a folder (a path), or an object that it `takes`.
+        """Open files of many rows each (a list of paths), a folder (a path), or an object for which `takes` is true.
 
         Raises
         ------
         BadFile, BadSetting, NotFound
-            If that cannot be.
+            If the data cannot be opened.
         """
-        raise BadSetting(f"{cls.__name__} opens no data")
+        raise BadSetting(f"{cls.__name__} does not open data")
 
     @classmethod
     def of_files(cls, files: Files, asked: OpenOptions) -> Source:
-        """Open files that are one row each."""
-        raise BadSetting(f"{cls.__name__} opens no files that are one row each")
+        """Open files of one row each."""
+        raise BadSetting(f"{cls.__name__} does not open files of one row each")
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
-        """Make a tiny source of this kind in a folder, for tests and documents."""
-        raise BadSetting(f"{cls.__name__} makes no example")
+        """Create a tiny source of this format in a folder, for tests and documentation."""
+        raise BadSetting(f"{cls.__name__} does not make an example")
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}: {what}" for name, what in self.spec.items())
@@ -357,16 +357,16 @@ class Source(Combining, ABC):
 
 
 def _count(labels: NDArray[np.int64]) -> int:
-    """Count the classes that are numbered from 0 on."""
+    """Return the number of classes, which are numbered from 0."""
     greatest = int(labels.max())
     if greatest >= max(MOST_CLASSES, len(labels)):
         raise BadSetting(
-            f"class numbers go up to {greatest:,}, and there are {len(labels):,} rows: number the classes from 0 on, as "
+            f"class numbers go up to {greatest:,}, but there are only {len(labels):,} rows: number the classes from 0, as "
             "numpy.unique(labels, return_inverse=True) does"
         )
     return greatest + 1
 
 
 def _width(what: Field | Encoded) -> int:
-    """Tell the bytes of a row, as far as they are known."""
+    """Return the bytes of one row, or 0 if unknown."""
     return what.nbytes if isinstance(what, Field) else 0

@@ -1,4 +1,4 @@
-"""Several sources of the same fields as one, one behind the other."""
+"""Concatenated sources of the same fields."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from bitesize.sources.wrapper import left_out_of
 
 
 def chain(sources: Sequence[Source]) -> Source:
-    """Put sources one behind the other: the rows of the first, then of the second, and so on.
+    """Concatenate sources: the rows of the first, then of the second, and so on.
 
     Parameters
     ----------
     sources
-        Two or more, with the same fields and the same classes.
+        Two or more sources with the same fields and the same classes.
 
     Raises
     ------
     BadSetting
-        If they differ in fields or classes.
+        If the sources differ in fields or classes.
 
     Examples
     --------
@@ -42,33 +42,33 @@ def chain(sources: Sequence[Source]) -> Source:
 
 
 def check_alike(sources: Sequence[Source], what: str) -> None:
-    """Raise `BadSetting` unless these are two or more sources of the same fields and classes."""
+    """Raise `BadSetting` unless there are two or more sources with the same fields and classes."""
     if len(sources) < 2 or not all(isinstance(source, Source) for source in sources):
-        raise BadSetting(f"{what} needs a list of two or more sources, as bs.open(...) makes them")
+        raise BadSetting(f"{what} needs a list of two or more sources, as returned by bs.open(...)")
     first = sources[0]
     columns = next((source.feature_names for source in sources if source.feature_names), None)
     for i, other in enumerate(sources[1:], 1):
         if dict(other.spec) != dict(first.spec):
             raise BadSetting(
-                f"sources to {what} must have the same fields: number 0 has {_told(first)}, number {i} {_told(other)}"
+                f"sources to {what} must have the same fields: source 0 has {_described(first)}, source {i} has {_described(other)}"
             )
         if other.label_name != first.label_name:
             raise BadSetting(
-                f"sources to {what} must have their labels in the same field: number 0 has {first.label_name!r}, number {i} {other.label_name!r}"
+                f"sources to {what} must have their labels in the same field: source 0 has {first.label_name!r}, source {i} {other.label_name!r}"
             )
         if columns and other.feature_names and other.feature_names != columns:
             raise BadSetting(
-                f"sources to {what} must have the same columns in x: one has {_shown(columns)}, number {i} "
-                f"{_shown(other.feature_names)}. fields= of bs.open names columns, in the order that x is to have"
+                f"sources to {what} must have the same columns in x: one source has {_shown(columns)}, source {i} has "
+                f"{_shown(other.feature_names)}. fields= of bs.open sets the columns of x and their order"
             )
         if other.classes_of != first.classes_of:
             raise BadSetting(
-                f"sources to {what} must have the same classes: number 0 has {dict(first.classes_of)}, number {i} {dict(other.classes_of)}"
+                f"sources to {what} must have the same classes: source 0 has {dict(first.classes_of)}, source {i} {dict(other.classes_of)}"
             )
         if other.classes != first.classes:
             raise BadSetting(
-                f"sources to {what} must have the same classes: number 0 has {first.classes}, number {i} {other.classes}. "
-                "source.renumber(classes) numbers those of a source by another list of names"
+                f"sources to {what} must have the same classes: source 0 has {first.classes}, source {i} {other.classes}. "
+                "source.renumber(classes) numbers the classes of a source according to another list of names"
             )
 
 
@@ -76,12 +76,12 @@ def _shown(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
-def _told(source: Source) -> str:
+def _described(source: Source) -> str:
     return ", ".join(f"{name}: {what}" for name, what in source.spec.items())
 
 
 class Chained(Source):
-    """Rows of several sources, one source behind the other."""
+    """Rows of several concatenated sources."""
 
     def __init__(self, parts: Sequence[Source]) -> None:
         self._parts = tuple(parts)
@@ -97,7 +97,7 @@ class Chained(Source):
         self.left_out = left_out_of(parts)
 
     def _name_weights(self, parts: Sequence[Source]) -> None:
-        """Take the sample weights of all sources, which have the same fields."""
+        """Set the weight field, given sources of the same fields."""
         names = list(dict.fromkeys(part.weight_name for part in parts if part.weight_name is not None))
         self.weight_name = names[0] if len(names) == 1 else None
         if len(names) > 1:
@@ -107,20 +107,21 @@ class Chained(Source):
             self.choices = (*self.choices, choice)
         elif names and any(part.weight_name is None for part in parts):
             choice = Choice(
-                f"sample weights: the field {names[0]!r}, also of sources that do not name it so", "weights= of the output"
+                f"sample weights: the field {names[0]!r}, also for sources in which it is not a weight field",
+                "weights= of the output",
             )
             self.choices = (*self.choices, choice)
 
     @property
     def parts(self) -> tuple[Source, ...]:
-        """The sources."""
+        """The concatenated sources."""
         return self._parts
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read each stretch of rows that are of one source."""
+        """Read each range of rows that belongs to one source."""
         failed: dict[int, Exception] = {}
         for part, own, start in self._stretches(rows):
             try:
@@ -130,7 +131,7 @@ class Chained(Source):
         raise_bad(failed)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Locate rows, if all sources can, in files of the same header."""
+        """Return the locations of rows, if all sources can locate them in files of the same header."""
         if any(part.primary != self.primary for part in self._parts):  # they list the same fields in another order
             return None
         paths: list[bytes] = []
@@ -151,12 +152,12 @@ class Chained(Source):
         return Located(paths, which, offsets, header or b"")
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read the other fields of each stretch of rows that are of one source."""
+        """Read the other fields of each range of rows that belongs to one source."""
         for part, own, start in self._stretches(rows):
             part.read_other_fields(own, portion(into, start, len(own)))
 
     def chunks(self) -> ChunkStarts | None:
-        """Give the runs of all sources, where each has some."""
+        """Return the chunks of all sources, or None unless every source has chunks."""
         chunks = [found for part in self._parts if (found := part.chunks()) is not None]
         if len(chunks) < len(self._parts):
             return None
@@ -167,16 +168,16 @@ class Chained(Source):
 
     @property
     def reads_by_chunk(self) -> bool:
-        """Whether one of the sources is read in runs, and all have some."""
+        """Return whether any source is read by chunk and all sources have chunks."""
         return any(part.reads_by_chunk for part in self._parts) and self.chunks() is not None
 
     def scratch(self, rows: int) -> int:
-        """Tell the most that any source needs."""
+        """Return the maximum over all sources."""
         return max(part.scratch(rows) for part in self._parts)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all sources."""
+        """Total bytes of all sources."""
         return sum(part.nbytes for part in self._parts)
 
     @property
@@ -192,26 +193,26 @@ class Chained(Source):
 
     @property
     def class_count(self) -> int | None:
-        """Count the classes of all sources."""
+        """Number of classes of all sources."""
         counts = [part.class_count for part in self._parts]
         return None if any(count is None for count in counts) else max(counts)  # type: ignore[type-var]
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """Columns that all sources have."""
+        """Names of the columns that all sources have."""
         return tuple(name for name in self._parts[0].column_names if all(name in part.column_names for part in self._parts))
 
     def column(self, name: str) -> NDArray[Any]:
-        """Read a column of all sources."""
+        """Return a column of all sources."""
         return np.concatenate([part.column(name) for part in self._parts])
 
     def describe(self, row: int) -> str:
-        """Name the row as its source does."""
+        """Return the name of a row in its source."""
         i = int(self._numbers(np.array([row]))[0])
         return self._parts[i].describe(row - self._begin(i))
 
     def path(self, row: int) -> bytes | None:
-        """Give the path that the source knows."""
+        """Return the path of a row in its source."""
         i = int(self._numbers(np.array([row]))[0])
         return self._parts[i].path(row - self._begin(i))
 
@@ -219,7 +220,7 @@ class Chained(Source):
         return "\0".join(part.fingerprint() for part in self._parts).encode()
 
     def check_unchanged(self) -> None:
-        """Look at all sources."""
+        """Check all sources."""
         for source in self._parts:
             source.check_unchanged()
 
@@ -232,11 +233,11 @@ class Chained(Source):
         return int(self._ends[i]) - len(self._parts[i])
 
     def _numbers(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Tell which source each row is of."""
+        """Return the number of the source of each row."""
         return np.searchsorted(self._ends, rows, side="right").astype(np.int64)
 
     def _stretches(self, rows: NDArray[np.int64]) -> Iterator[tuple[Source, NDArray[np.int64], int]]:
-        """Cut rows where the source changes: the source, its rows, and where in the call they begin."""
+        """Yield the source, its own row numbers, and the start position for each range of rows of one source."""
         numbers = self._numbers(rows)
         starts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
         for start, stop in pairwise(starts):

@@ -1,4 +1,4 @@
-"""Arrays that lie in a grid of compressed chunks: found, read and decompressed here, several at a time, and never to more than a chunk."""
+"""Arrays in a grid of compressed chunks, which are read and decompressed here, several at a time, with bounded memory."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from bitesize.errors import BadFile
 from bitesize.memory.mapping import allocate
 from bitesize.sources.column import Column
 
-# Chunks of a column that stay decompressed, for reads that take less than a whole one: that of one thread, and of the next.
+# Number of cached decompressed chunks of a column, for reads of less than a whole chunk: one for each of two threads.
 _KEPT = 2
-# By how much a stored chunk may be larger than what it becomes: zlib and Blosc add less.
+# Maximum overhead of a stored chunk over its decompressed size: zlib and Blosc add less.
 _STORED_MORE, _STORED_PART = 1 << 16, 16
-_FED, _MADE = 1 << 15, 1 << 17  # bytes that are decompressed at a time, and become at most
+_FED, _MADE = 1 << 15, 1 << 17  # bytes that are decompressed at a time, and the maximum output
 
 Coordinates = tuple[int, ...]
 
 
 class Chunked(Column):
-    """An array in chunks whose bytes can be had one chunk at a time.
+    """An array in chunks, whose bytes can be read one chunk at a time.
 
     Parameters
     ----------
     shape, dtype
-        Of the array, as it is stored.
+        Shape and dtype of the array, as stored.
     chunks
         Shape of a chunk.
     """
@@ -39,7 +39,7 @@ class Chunked(Column):
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...]) -> None:
         self.shape, self.dtype, self._chunks = shape, dtype, chunks
         self._chunk_nbytes = math.prod(chunks) * dtype.itemsize
-        # Whether a chunk is rows as they are in memory, and nothing of others.
+        # Whether a chunk is rows unchanged in memory, and nothing of others.
         self._as_rows = chunks[1:] == shape[1:] and dtype.isnative
         self._begin()
 
@@ -57,21 +57,21 @@ class Chunked(Column):
 
     @property
     def _between(self) -> int:
-        """Chunks that a thread needs on the way from what is stored to what it was."""
+        """Number of intermediate chunks that a thread needs for decompression."""
         return 1
 
     @abstractmethod
     def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
-        """Read a chunk that is stored in at most ``most`` bytes, and decompress it into ``out``; False where it is not stored."""
+        """Read a chunk of at most ``most`` stored bytes into ``out``; return False if it is not stored."""
 
     @abstractmethod
     def _fill_value(self) -> Any:
-        """Give the value of chunks that are not stored."""
+        """Return the value of chunks that are not stored."""
 
     def _buffer(self, name: str, nbytes: int, most: int) -> NDArray[np.uint8]:
-        """Give memory of this thread's, the same each time: fresh memory would cost as much as decompressing into it.
+        """Return a buffer of this thread, which is reused: allocating would cost as much as decompressing.
 
-        All that is ever asked for at once: malloc would keep what is outgrown.
+        It is allocated at full size at once: malloc would keep smaller buffers.
         """
         found: NDArray[np.uint8] | None = getattr(self._own, name, None)
         if found is None:
@@ -91,13 +91,13 @@ class Chunked(Column):
             for i, n, c in zip(at[1:], self.shape[1:], self._chunks[1:], strict=True):
                 there.append(slice(i * c, min((i + 1) * c, n)))
                 inside.append(slice(0, min(c, n - i * c)))
-            if as_rows and last - first == rows:  # straight into its place
+            if as_rows and last - first == rows:  # directly into the result
                 place = out[there[0]]
                 if not self._load(at, self._most, place.reshape(-1).view(np.uint8)):
                     place[...] = self._fill_value()
                 continue
             if last - first < min(rows, self.shape[0] - at[0] * rows) or self._as_rows:
-                with self._lock:  # also while it is copied: what others hold would add to what is kept
+                with self._lock:  # also while it is copied: chunks in use would add to the cached ones
                     out[tuple(there)] = self._keep(at)[tuple(inside)]
             else:
                 out[tuple(there)] = self._chunk(at, self._buffer("chunk", self._chunk_nbytes, self._chunk_nbytes))[
@@ -105,7 +105,7 @@ class Chunked(Column):
                 ]
 
     def _keep(self, at: Coordinates) -> NDArray[Any]:
-        """Give a chunk, of which more will be asked for: kept from the last time, or to be."""
+        """Return a chunk from the cache, after loading it if needed."""
         if at not in self._kept:
             while len(self._kept) >= _KEPT:
                 del self._kept[next(iter(self._kept))]
@@ -113,7 +113,7 @@ class Chunked(Column):
         return self._kept[at]
 
     def _chunk(self, at: Coordinates, data: NDArray[np.uint8]) -> NDArray[Any]:
-        """Load a chunk into memory for it."""
+        """Load a chunk into a buffer and return it."""
         if not self._load(at, self._most, data):
             return np.broadcast_to(np.array(self._fill_value(), self.dtype), self._chunks)
         return data.view(self.dtype).reshape(self._chunks)
@@ -123,37 +123,37 @@ class Chunked(Column):
         return most_stored(self._chunk_nbytes)
 
     def close(self) -> None:
-        """Let go of the chunks that are kept."""
+        """Free the cached chunks."""
         with self._lock:
             self._kept.clear()
 
     @property
     def chunk_rows(self) -> int | None:
-        """Rows of a chunk."""
+        """Number of rows of a chunk."""
         return self._chunks[0]
 
     def scratch(self, rows: int) -> int:
-        """Bytes that a thread takes: a chunk as it is stored, between two filters, and before its rows are put in their places."""
+        """Return the bytes of a thread: a chunk as stored, between two filters, and before its rows are copied."""
         return self._most + ((not self._as_rows) + self._between) * self._chunk_nbytes
 
     @property
     def nbytes(self) -> int:
-        """Chunks that are kept."""
+        """Bytes of the cached chunks."""
         return _KEPT * self._chunk_nbytes
 
 
 def most_stored(nbytes: int) -> int:
-    """Return the bytes in which a chunk of ``nbytes`` is stored at most: what cannot be compressed becomes a little larger."""
+    """Return the maximum stored size of a chunk of ``nbytes``: incompressible data becomes slightly larger."""
     return nbytes + nbytes // _STORED_PART + _STORED_MORE
 
 
 def inflate(data: NDArray[np.uint8], out: NDArray[np.uint8], wbits: int) -> None:
-    """Decompress a stream of zlib or gzip (``wbits`` as `zlib` takes them), which must become exactly the bytes of ``out``.
+    """Decompress a stream of zlib or gzip (``wbits`` as in `zlib`) that must fill ``out`` exactly.
 
     Raises
     ------
     BadFile
-        If it is damaged, or becomes fewer or more; it is stopped there.
+        If the stream is damaged, or its size differs; decompression stops there.
     """
     stream = zlib.decompressobj(wbits)
     source, into = memoryview(data), memoryview(out)  # type: ignore[arg-type]
@@ -173,13 +173,11 @@ def inflate(data: NDArray[np.uint8], out: NDArray[np.uint8], wbits: int) -> None
     except zlib.error as error:
         raise BadFile(f"a chunk is damaged: {error}") from error
     if more or done < len(into) or not stream.eof:
-        raise BadFile(
-            f"a chunk decompresses to {'more' if more else 'fewer'} than the {len(into):,} bytes that it must have"
-        )
+        raise BadFile(f"a chunk decompresses to {'more' if more else 'fewer'} than the {len(into):,} bytes expected")
 
 
 def unshuffle(data: NDArray[np.uint8], itemsize: int, out: NDArray[np.uint8]) -> None:
-    """Put bytes in order that were stored as all first bytes of values, then all second ones."""
+    """Reorder bytes that were stored as the first bytes of all values, then the second bytes, and so on."""
     whole = len(data) // itemsize * itemsize
     out[:whole].reshape(-1, itemsize)[...] = data[:whole].reshape(itemsize, -1).T
     out[whole:] = data[whole:]

@@ -20,21 +20,21 @@ _NAMED = 10
 
 
 class CocoLabels(NamedTuple):
-    """What such a file says of its images.
+    """Labels of the images of a COCO file.
 
     Attributes
     ----------
     files : list of str
-        Names of the images' files, as they stand there.
+        Names of the image files, as written in the JSON.
     labels : ndarray
-        Class numbers, shape (images,), where no image has annotations of several categories; else a 1 for each category that it
-        has, float32 of shape (images, categories).
+        Class numbers, shape (images,), if no image has annotations of several categories; else 1 for each category of an
+        image, float32 of shape (images, categories).
     classes : tuple of str
-        Names of the categories that annotations have, or for several an image of all, sorted.
+        Names of the categories with annotations, or of all categories if images have several, sorted.
     left_out : dict of str to int
-        Images that were not taken, by reason.
+        Number of images left out, by reason.
     choices : tuple of Choice
-        What was chosen where labels could be read in two ways.
+        Decisions made for ambiguous labels.
     """
 
     files: list[str]
@@ -45,12 +45,12 @@ class CocoLabels(NamedTuple):
 
 
 def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
-    """Read the categories of each image; or the labels of a list of records, such as ``[{"file_name": "0.png", "label": "cat"}]``.
+    """Return the categories of each image, or the labels of a list of records, such as ``[{"file_name": "0.png", "label": "cat"}]``.
 
     Raises
     ------
     BadFile
-        If it is no such JSON, or annotations name images or categories that are not in it.
+        If the file is not such a JSON, or annotations refer to unknown images or categories.
     """
     where = os.fspath(path)
     content = _loaded(where)
@@ -72,7 +72,7 @@ def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
             unknown.append(f"image {image!r}, category {category!r}")
     if unknown:
         raise BadFile(
-            f"{where}: {len(unknown)} annotations are of no image or category in it: {'; '.join(unknown[:_NAMED])}"
+            f"{where}: {len(unknown)} annotations refer to an unknown image or category: {'; '.join(unknown[:_NAMED])}"
         )
     if not any(found.values()):
         raise BadFile(f"{where} has no annotation with a category")
@@ -90,13 +90,13 @@ def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
 
 
 def _of_records(records: list[Any], where: str) -> CocoLabels:
-    """Read a list of objects that name a file and a label each."""
+    """Read a list of objects that name per file and a label each."""
     nested: dict[str, None] = {}
     columns = columns_of(records, where, nested)
     path, label = first_named(columns, PATHS), first_named(columns, LABELS)
     if path is None or label is None or not columns[path]:
         raise BadFile(
-            f"{where} is a list of records, which need a path (path or file_name) and a label (label or class): they have "
+            f"{where} is a list of records, which need a path (path or file_name) and a label (label or class); their keys are "
             f"{', '.join((*columns, *nested)) or 'nothing'}"
         )
     found = text_labels(Texts.of(columns[label]), label, where, may_be_numbers=True)
@@ -110,16 +110,16 @@ def _loaded(where: str) -> Any:
         with open(where, encoding="utf-8-sig") as file:
             return json.load(file)
     except (ValueError, RecursionError) as error:
-        raise BadFile(f"{where} is no JSON: {error}") from error
+        raise BadFile(f"{where} is not valid JSON: {error}") from error
 
 
 def _check(content: Any, where: str) -> None:
-    """Raise `BadFile` unless there are the three lists, each entry with the keys that are needed."""
+    """Raise `BadFile` unless the three lists exist, with the required keys in each entry."""
     needed = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id", "name")}
     for kind, keys in needed.items():
         entries = content.get(kind) if isinstance(content, dict) else None
         if not isinstance(entries, list):
-            raise BadFile(f"{where} needs the lists {', '.join(needed)}, as COCO has them, and has no list {kind!r}")
+            raise BadFile(f"{where} needs the lists {', '.join(needed)}, as in COCO, but has no list {kind!r}")
         for i, entry in enumerate(entries):
             for key in keys:
                 if not isinstance(entry, dict) or not isinstance(entry.get(key), int | str):

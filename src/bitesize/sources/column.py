@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BadSetting
 from bitesize.sources.rows import Located
 
-# Why arrays of Python objects are refused.
+# Reason for refusing arrays of Python objects.
 OBJECTS = "an array of Python objects (a pickle), which could run code when read: refused; save it as text, {}.astype(str), or as numbers"
 
 
@@ -23,9 +23,9 @@ class Column(ABC):
     ----------
     shape : tuple of int
     dtype : numpy.dtype
-        As it is stored, in any byte order; ``object`` or text where it holds that.
+        Dtype as stored, in any byte order; ``object`` or text for objects or text.
     unbounded : str
-        Why reading it may take more memory than `scratch` says, where another library decodes it; empty where it cannot.
+        Reason why reading may need more memory than `scratch`, if another library decodes it; empty otherwise.
     """
 
     shape: tuple[int, ...]
@@ -38,22 +38,22 @@ class Column(ABC):
 
     def texts(self) -> Sequence[str]:
         """Read all rows as text."""
-        raise BadSetting("it holds no text")
+        raise BadSetting("it does not hold text")
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where rows lie on disk; see `Source.locate`."""
+        """Return the locations of rows on disk; see `Source.locate`."""
         return None
 
     def check_unchanged(self) -> None:
-        """Raise `FileChanged` if it is not what it was when it was opened; see `Source.check_unchanged`."""
+        """Raise `FileChanged` if the data has changed since it was opened; see `Source.check_unchanged`."""
 
     @property
     def chunk_rows(self) -> int | None:
-        """Rows of a chunk, or None where single rows are as cheap as neighbors."""
+        """Number of rows of a chunk, or None if single rows are as cheap as neighbors."""
         return None
 
     def scratch(self, rows: int) -> int:
-        """Bytes that reading so many neighboring rows takes, besides ``out``."""
+        """Return the bytes for reading ``rows`` neighboring rows, in addition to ``out``."""
         return 0
 
     @property
@@ -62,23 +62,23 @@ class Column(ABC):
         return 0
 
     def close(self) -> None:
-        """Let go of what is kept; it can be read again."""
+        """Free cached data; the column can be read again."""
 
 
 class UnsupportedColumn(Column):
-    """An array that is not to be read; why."""
+    """An array that cannot be read, with the reason."""
 
     def __init__(self, why: str) -> None:
         self.why = why
         self.shape, self.dtype = (), np.dtype(np.void)
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Never read."""
+        """Raise `BadFile`."""
         raise BadFile(f"it is {self.why}")
 
 
 class Squeezed(Column):
-    """A column of shape (n, 1), as one of shape (n,)."""
+    """A column of shape (n, 1), viewed as shape (n,)."""
 
     def __init__(self, column: Column) -> None:
         self._column = column
@@ -93,20 +93,20 @@ class Squeezed(Column):
         return self._column.texts()
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Return where rows lie on disk."""
+        """Return the locations of rows on disk."""
         return self._column.locate(rows)
 
     def check_unchanged(self) -> None:
-        """Look at the column."""
+        """Check the column."""
         self._column.check_unchanged()
 
     @property
     def chunk_rows(self) -> int | None:
-        """Rows of a chunk."""
+        """Number of rows of a chunk."""
         return self._column.chunk_rows
 
     def scratch(self, rows: int) -> int:
-        """Bytes that the column needs."""
+        """Return the bytes that the column needs."""
         return self._column.scratch(rows)
 
     @property
@@ -115,5 +115,5 @@ class Squeezed(Column):
         return self._column.nbytes
 
     def close(self) -> None:
-        """Let go of what the column keeps."""
+        """Free cached data of the column."""
         self._column.close()

@@ -1,4 +1,4 @@
-"""Names of table columns: which of them people use for labels, weights, paths and row numbers."""
+"""Usual names of table columns for labels, weights, paths and row numbers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from bitesize.errors import BadSetting
 
-# In the order in which they are looked for, each as `plain` returns it.
+# In search order, each as returned by `plain`.
 LABELS = (
     "label", "y", "labels", "class", "target", "targets", "category", "species", "classname", "labelname", "classlabel",
 )  # fmt: skip
 WEIGHTS = ("weight", "weights", "sampleweight", "sampleweights")
-# Columns of these names are paths, whatever is in them.
+# Columns with these names always contain paths.
 PATHS = (
     "path", "file", "filename", "filepath", "image", "imagepath", "paths", "files", "filenames", "filepaths", "images",
     "imagepaths", "imagefile", "imagefilename", "imagename", "imgpath", "imgfile", "imgname", "img", "photopath",
 )  # fmt: skip
-# Columns of these names are paths only if their values are files that exist.
+# Columns with these names contain paths only if their values are existing files.
 PERHAPS_PATHS = (
     "imageid", "imgid", "photo", "photos", "picture", "pictures", "scan", "slide", "fname", "name", "id", "photoid", "fileid",
     "uuid",
@@ -28,12 +28,12 @@ _IDENTIFIERS = ("id", "index", "idx", "rowid", "row", "rownumber", "uuid", "guid
 
 
 def plain(name: str) -> str:
-    """Return a name without case, spaces, ``_``, ``-`` and byte order mark, by which columns are compared."""
+    """Return a name without case, spaces, ``_``, ``-`` and byte order mark, for comparing columns."""
     return re.sub(r"[\s_\-\ufeff]+", "", name).casefold()
 
 
 def match(name: str, columns: Iterable[str]) -> str | None:
-    """Return the column of this name, or else the only one that differs from it in case and spaces."""
+    """Return the column of this name, else the only column that differs in case and spaces."""
     columns = list(columns)
     if name in columns:
         return name
@@ -47,7 +47,7 @@ def require(name: str, columns: Iterable[str], where: str, setting: str) -> str:
     Raises
     ------
     BadSetting
-        If there is none.
+        If the column does not exist.
     """
     columns = list(columns)
     found = match(name, columns)
@@ -65,7 +65,7 @@ def first_named(columns: Iterable[str], names: Sequence[str]) -> str | None:
 
 
 def are_columns(labels: Any, columns: Iterable[str]) -> bool:
-    """Return whether labels are a list of names of columns, and not one label a row."""
+    """Return whether labels are a list of column names, rather than one label per row."""
     if not may_be_columns(labels):
         return False
     columns = list(columns)
@@ -83,10 +83,10 @@ def may_be_columns(labels: Any) -> bool:
 
 
 def is_row_number(name: str) -> bool:
-    """Return whether a column is the row numbers that pandas writes."""
+    """Return whether a column contains the row numbers that pandas writes."""
     return name.strip("\ufeff ").casefold() in _ROW_NUMBERS
 
 
 def may_be_identifier(name: str) -> bool:
-    """Return whether a column is an identifier of the row by its name, such as ``id``, ``image_id`` or ``PassengerId``."""
+    """Return whether a column is an identifier of rows by its name, such as ``id``, ``image_id`` or ``PassengerId``."""
     return plain(name) in _IDENTIFIERS or re.search(r"(_id|[a-z]I[dD]|\bid)$", name.strip()) is not None

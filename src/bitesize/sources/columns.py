@@ -1,4 +1,4 @@
-"""What sources of several named arrays have in common: each array is a field, its first axis the rows."""
+"""Base class of sources of several named arrays: each array is a field, its first axis the rows."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ from bitesize.sources.named_splits import arrays_of_split
 from bitesize.sources.rows import ChunkStarts, Into, Located, raise_bad
 from bitesize.spec import Field
 
-# Fields that are taken for labels where none are named.
+# Names of fields that are used as labels by default.
 LABELS = ("y", "label", "labels", "target")
-# Rows of a column that are read at a time where all of it is.
+# Rows per read when a whole column is read.
 _AT_ONCE = 65_536
-# Columns that are kept in memory rather than read chunk by chunk, where their chunks do not fit those of the widest one.
+# Maximum size of columns that are loaded into memory if their chunks do not match those of the widest column.
 _SMALL = 64 << 20
-# A text takes about so much beside its characters, in Python.
+# Overhead of a Python string in bytes.
 _TEXT_NBYTES = 120
-# Names that a message lists.
+# Maximum number of names in a message.
 _NAMED = 10
 _LOADING = threading.Lock()
 
 
 class ColumnSource(Source):
-    """Several arrays of as many rows each, under the names they have.
+    """Several named arrays with the same number of rows.
 
     Parameters
     ----------
     columns
         All arrays of the data.
     asked
-        Which of them are fields, and which are labels.
+        Options that select fields and labels.
     where
         Name of the data, for messages.
 
     Raises
     ------
     BadSetting
-        If a field is asked for that is not there.
+        If a requested field does not exist.
     BadFile
-        If the fields differ in their number of rows, or none holds numbers.
+        If the fields differ in their number of rows, or none contains numbers.
     """
 
     reads_files = True
@@ -76,7 +76,7 @@ class ColumnSource(Source):
         lost = label_of([name for name in columns if name not in chosen], asked)
         if self._label is None and lost is not None and asked.fields is None:
             why = next((what for what in self.left_out if what.startswith(f"{lost}: ")), lost)
-            self.choices = (*self.choices, Choice(f"no labels: left out is {why}", "labels="))
+            self.choices = (*self.choices, Choice(f"no labels (left out: {why})", "labels="))
         self._columns = chosen
         if asked.fields is None:
             self.choices = (*self.choices, *_side_by_side(chosen, where))
@@ -102,7 +102,7 @@ class ColumnSource(Source):
         self._run_rows, self._small = _runs_of(chosen, self._loaded)
 
     def _with_plain_labels(self, columns: Mapping[str, Column], asked: OpenOptions) -> dict[str, Column]:
-        """Take labels of shape (n, 1), as many programs save them, as (n,)."""
+        """Return columns with labels of shape (n, 1), as saved by many programs, viewed as (n,)."""
         wanted = wanted_fields(asked, columns)
         label = label_of(wanted, asked)
         there = wanted.get(label or "", label or "")
@@ -111,7 +111,7 @@ class ColumnSource(Source):
             return dict(columns)
         self.choices = (
             *self.choices,
-            Choice(f"labels: {there!r}, stored as {column.shape}, is taken as ({column.shape[0]},)", "labels="),
+            Choice(f"labels: {there!r}, stored as {column.shape}, is read as ({column.shape[0]},)", "labels="),
         )
         return {**columns, there: Squeezed(column)}
 
@@ -119,11 +119,11 @@ class ColumnSource(Source):
         return self._rows
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read each stretch of neighboring rows of each field."""
+        """Read each range of neighboring rows of each field."""
         self._read(rows, into, self._columns)
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read all fields but `primary`."""
+        """Read all fields except `primary`."""
         self._read(rows, into, [name for name in self._columns if name != self.primary])
 
     def _read(self, rows: NDArray[np.int64], into: Into, names: Sequence[str] | Mapping[str, Column]) -> None:
@@ -141,27 +141,27 @@ class ColumnSource(Source):
         raise_bad(failed)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where the field `primary` lies on disk."""
+        """Return the location of the field `primary` on disk."""
         return self._columns[self.primary].locate(rows)
 
     def chunks(self) -> ChunkStarts | None:
-        """Give the chunks of the widest field, which the others are read along with."""
+        """Return the chunks of the widest field; other fields are read with them."""
         if self._run_rows is None:
             return None
         return ChunkStarts(np.append(np.arange(0, self._rows, self._run_rows, dtype=np.int64), self._rows))
 
     @property
     def reads_by_chunk(self) -> bool:
-        """Whether rows lie in chunks of several, each of which is read whole."""
+        """Return whether chunks contain several rows and are read whole."""
         return self._run_rows is not None and self._run_rows > 1
 
     def scratch(self, rows: int) -> int:
-        """Tell what the fields need: a thread keeps what it has for each."""
+        """Return the bytes for all fields: a thread keeps its buffers for each."""
         return sum(column.scratch(rows) for column in self._columns.values())
 
     @property
     def nbytes(self) -> int:
-        """Bytes that columns hold, and of labels."""
+        """Bytes of columns and labels in memory."""
         whole = {*self._loaded, *self._small} | ({self._label} if self._has_classes else set())
         fields = [self.spec[name] for name in whole if name is not None]
         return sum(self._rows * field.nbytes for field in fields if isinstance(field, Field)) + sum(
@@ -180,11 +180,11 @@ class ColumnSource(Source):
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
-        """Class number of every row, read when they are first asked for."""
+        """Class number of every row, read on first access."""
         return as_class_numbers(self._whole(str(self._label))) if self._has_classes else None
 
     def _whole(self, name: str) -> NDArray[Any]:
-        """Read a column into memory, once."""
+        """Return a column, which is loaded into memory once."""
         with _LOADING:
             if name not in self._loaded:
                 column = self._columns[name]
@@ -196,17 +196,17 @@ class ColumnSource(Source):
             return self._loaded[name]
 
     def check_unchanged(self) -> None:
-        """Look at all columns."""
+        """Check all columns."""
         for column in self._columns.values():
             column.check_unchanged()
 
     def close(self) -> None:
-        """Let go of what columns keep."""
+        """Free cached data of columns."""
         for column in self._columns.values():
             column.close()
 
     def describe(self, row: int) -> str:
-        """Name the data and the row."""
+        """Return the name of the data and the row."""
         return f"{self._where}, row {row}"
 
     def _identity(self) -> bytes:
@@ -216,7 +216,7 @@ class ColumnSource(Source):
 
 
 def _side_by_side(names: Iterable[str], where: str) -> tuple[Choice, ...]:
-    """Return what is said where groups have the same datasets: their fields make one row."""
+    """Return a choice if groups have the same datasets: their fields form one row."""
     inside: dict[str, set[str]] = {}
     for name in names:
         group, _, rest = name.partition("/")
@@ -224,12 +224,12 @@ def _side_by_side(names: Iterable[str], where: str) -> tuple[Choice, ...]:
     groups = [*inside]
     if len(groups) < 2 or "" in inside[groups[0]] or any(inside[group] != inside[groups[0]] for group in groups):
         return ()
-    said = f"the groups {', '.join(groups)} lie side by side, the datasets of all are fields of one row"
+    said = f"the groups {', '.join(groups)} are read together, and their datasets are fields of one row"
     return (Choice(said, f'bs.open("{where}{MEMBER}{groups[0]}")'),)
 
 
 def _different_lengths(columns: Mapping[str, Column], where: str) -> str:
-    """Return the message for arrays of different lengths: what they are, and which of them belong together."""
+    """Return the message for arrays of different lengths, with the arrays that match each other."""
     seen = [f"{name}: {column.shape}" for name, column in columns.items()]
     shown = ", ".join(seen[:_NAMED]) + (f", and {len(seen) - _NAMED} more" if len(seen) > _NAMED else "")
     together: dict[int, list[str]] = {}
@@ -237,26 +237,26 @@ def _different_lengths(columns: Mapping[str, Column], where: str) -> str:
         together.setdefault(column.shape[0], []).append(name)
     most = max(together.values(), key=len)
     return (
-        f"{where} holds arrays of different lengths ({shown}): choose those that belong together, with fields= such as "
+        f"{where} holds arrays of different lengths ({shown}): select arrays of the same length with fields=, such as "
         f"fields={most[:_NAMED]}"
     )
 
 
 def _check_text(name: str, column: Column, where: str) -> None:
-    """Raise `DoesNotFit` where text that is to be numbered would take more than a quarter of what there is, whatever its file stores of it."""
+    """Raise `DoesNotFit` if text to be numbered would need more than a quarter of the available memory."""
     need = column.shape[0] * (_TEXT_NBYTES + column.dtype.itemsize)
     limit = available()
     if need > limit.room // 4:
         raise DoesNotFit(
-            f"the labels {name!r} of {where} are text of {column.shape[0]:,} rows, which takes about {format_size(need)} while it is "
-            f"numbered, and a quarter of what is available is {format_size(limit.room // 4)}: store them as whole numbers"
+            f"the labels {name!r} of {where} are text in {column.shape[0]:,} rows, which needs about {format_size(need)} while it is "
+            f"numbered, but a quarter of the available memory is {format_size(limit.room // 4)}: store the labels as whole numbers"
         )
 
 
 def _runs_of(columns: Mapping[str, Column], loaded: Mapping[str, Any]) -> tuple[int | None, frozenset[str]]:
-    """Tell the rows of a run, which are those of a chunk of the widest column; and columns that are better kept in memory.
+    """Return the number of rows of a chunk of the widest column, and the columns to load into memory.
 
-    Labels often are one chunk: to read it with each chunk of images would take longer than those.
+    Labels often are one chunk: reading it with each chunk of images would be slower than reading the images.
     """
     chunked = {name: column for name, column in columns.items() if name not in loaded and column.chunk_rows is not None}
     if not chunked:
@@ -274,7 +274,7 @@ def _runs_of(columns: Mapping[str, Column], loaded: Mapping[str, Any]) -> tuple[
 
 
 def stretches(rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
-    """Cut row numbers into neighbors: where in the call they begin, the first row, and the one behind the last."""
+    """Yield ranges of neighboring rows: position in the call, first row, and end."""
     cuts = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
     for a, b in pairwise(cuts):
         if a < b:
@@ -282,7 +282,7 @@ def stretches(rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
 
 
 def _read_apart(column: Column, start: int, stop: int, out: NDArray[Any], i: int, failed: dict[int, Exception]) -> None:
-    """Read neighbors; where that fails each by itself, so that a bad row takes no others with it."""
+    """Read neighboring rows; if that fails, one by one, so that a bad row does not affect others."""
     try:
         column.read(start, stop, out)
     except BitesizeError as error:
@@ -294,7 +294,7 @@ def _read_apart(column: Column, start: int, stop: int, out: NDArray[Any], i: int
 
 
 def _choose(columns: Mapping[str, Column], asked: OpenOptions, where: str) -> tuple[dict[str, Column], dict[str, int]]:
-    """Give the columns that are fields, by the names they are to have, and what is left out."""
+    """Return the columns that are fields, by field name, and the columns left out."""
     wanted = wanted_fields(asked, columns)
     label = label_of(wanted, asked)
     if label is not None:
@@ -316,12 +316,12 @@ def _choose(columns: Mapping[str, Column], asked: OpenOptions, where: str) -> tu
             f"{name}, {column.why}" if isinstance(column, UnsupportedColumn) else f"{name} {column.shape} {column.dtype}"
             for name, column in columns.items()
         )
-        raise BadFile(f"{where} holds no arrays of numbers{f': it has {seen}' if seen else ''}")
+        raise BadFile(f"{where} contains no arrays of numbers{f': it has {seen}' if seen else ''}")
     return chosen, left_out
 
 
 def wanted_fields(asked: OpenOptions, there: Iterable[str]) -> dict[str, str]:
-    """Give the fields that are asked for: names here to names in the data."""
+    """Return the requested fields: field names to names in the data."""
     if asked.fields is None:
         return {name: name for name in there}
     names = list(asked.fields) if isinstance(asked.fields, list | tuple | Mapping) else []
@@ -331,7 +331,7 @@ def wanted_fields(asked: OpenOptions, there: Iterable[str]) -> dict[str, str]:
 
 
 def label_of(names: Iterable[str], asked: OpenOptions) -> str | None:
-    """Tell which field has the labels: the one that is asked for, or one of the usual names."""
+    """Return the name of the field with the labels: the requested one, or one with a usual name."""
     if isinstance(asked.labels, str):
         return asked.labels
     names = list(names)
@@ -339,11 +339,11 @@ def label_of(names: Iterable[str], asked: OpenOptions) -> str | None:
 
 
 def _unfit(column: Column, may_be_text: bool) -> str | None:
-    """Say why a column cannot be a field."""
+    """Return the reason why a column cannot be a field, or None."""
     if isinstance(column, UnsupportedColumn):
         return column.why
     if not column.shape:
         return "a single value"
     if column.dtype.kind in "OUST":
-        return None if may_be_text and len(column.shape) == 1 else "text, or objects, and no labels"
+        return None if may_be_text and len(column.shape) == 1 else "text or objects that are not labels"
     return None if column.dtype.kind in "biufcmM" or column.dtype.name == "bfloat16" else f"of type {column.dtype}"

@@ -1,4 +1,4 @@
-"""What can be made of a source: parts of it, folds, other labels. Each is a function of a module of its own."""
+"""Methods that derive a source: subsets, splits, folds, other labels. Each delegates to a function separate module."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Combining:
-    """The methods of a `Source` that make another source of it."""
+    """Methods of `Source` that return a derived source."""
 
     @property
     def _source(self) -> Source:
         return cast("Source", self)
 
     def subset(self, rows: ArrayLike) -> Source:
-        """Take some rows, in the order given.
+        """Return a source of some rows, in the given order.
 
         Parameters
         ----------
@@ -31,33 +31,33 @@ class Combining:
         Raises
         ------
         BadSetting
-            If a number is out of range, or none is given.
+            If a row number is out of range, or there are no rows.
         """
         from bitesize.sources.subset import subset_of
 
         return subset_of(self._source, rows)
 
     def split(self, *fractions: float, seed: int = 0, by: str | ArrayLike | None = None) -> tuple[Source, ...]:
-        r"""Split the rows at random but repeatably into two parts or more; each class is split by itself.
+        r"""Split the rows at random, reproducibly, into two or more parts; each class is split separately.
 
         Parameters
         ----------
         *fractions
-            Share of the first part, such as ``0.9``, between 0 and 1: the rest is the second part. Or the shares of all parts, such as
+            Fraction of the first part, such as ``0.9``, between 0 and 1: the rest is the second part. Or the fractions of all parts, such as
             ``0.7, 0.15, 0.15``, which sum to 1.
         seed
             Any integer.
         by
-            Rows of one group stay in one part, such as all images of a patient. One group a row, shape (n,); or the name of a column; or
-            ``"folder"``, the folder that holds the file: its path below the folder of the class, so that ``ill/p3/1.png`` and
-            ``well/p3/7.png`` are of one group, ``p3``; or a regular expression with one group in parentheses, which is searched for in
-            the path relative to `paths_root`: ``r"(patient\d+)"``. A name is first compared with ``"folder"``, then with the columns.
-            Groups are split by themselves then: fractions are met as far as their sizes allow, and classes are not looked at.
+            Groups of rows that stay in one part, such as all images of a patient. One group per row, shape (n,); or the name of a column;
+            or ``"folder"``, the folder of the file: its path below the class folder, so that ``ill/p3/1.png`` and ``well/p3/7.png``
+            belong to one group, ``p3``; or a regular expression with one group in parentheses, which is searched for in the path
+            relative to `paths_root`: ``r"(patient\d+)"``. A string is first compared with ``"folder"``, then with the column names.
+            Groups are split as units: fractions are approximated as far as group sizes allow, and classes are ignored.
 
         Returns
         -------
         tuple of Source
-            Rows stay in their order. `choices` says what the groups are; or, without ``by``, where the data look as if they had some.
+            The parts; rows keep their order. `choices` describes the groups, or, without ``by``, signs of groups in the data.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class Combining:
         return split(self._source, fractions, seed, by)
 
     def folds(self, k: int, *, seed: int = 0, by: str | ArrayLike | None = None) -> list[tuple[Source, Source]]:
-        """Return k pairs of training and validation rows for cross-validation: each row is in exactly one validation part.
+        """Return k pairs of training and validation sources for cross-validation; each row is in exactly one validation source.
 
         Parameters
         ----------
@@ -93,8 +93,8 @@ class Combining:
         Returns
         -------
         list of (Source, Source)
-            Training and validation rows of each fold. Without groups, folds differ by at most one row, and by at most one row of each
-            class. With groups, these are given to folds one by one, so that classes are as even as groups allow.
+            Training and validation rows of each fold. Without groups, fold sizes differ by at most one row, in total and in each class.
+            With groups, whole groups are assigned to folds so that classes are as even as the groups allow.
 
         Raises
         ------
@@ -113,9 +113,9 @@ class Combining:
         return folds(self._source, k, seed, by)
 
     def one_hot(self) -> Source:
-        """Return the source with class labels as float32 of shape (classes,), as ``categorical_crossentropy`` of Keras takes them.
+        """Return the source with class labels as float32 of shape (classes,), as ``categorical_crossentropy`` of Keras expects.
 
-        `labels` and `classes` stay, so that splits and balanced orders work as before.
+        `labels` and `classes` are unchanged, so that splits and balanced orders still work.
 
         Raises
         ------
@@ -135,35 +135,35 @@ class Combining:
         return OneHot(self._source)
 
     def renumber(self, classes: Sequence[str]) -> Source:
-        """Number the classes by their place in another list of names, such as that of a trained model.
+        """Return the source with classes numbered by their position in another list of names, such as that of a trained model.
 
         Parameters
         ----------
         classes
-            Names, among which every class of this source must be.
+            Class names, which must include every class of this source.
 
         Raises
         ------
         BadSetting
-            If the source has no classes, or one that is not in the list.
+            If the source has no classes, or a class is not in the list.
         """
         from bitesize.sources.relabel import renumber
 
         return renumber(self._source, classes)
 
     def map_labels(self, names: Mapping[Any, str] | Callable[[Any], str]) -> Source:
-        """Give classes other names; several may get the same, and are one class then.
+        """Return the source with renamed classes; classes with the same new name are merged.
 
         Parameters
         ----------
         names
-            The new name of each class, by its old name (by its number, where classes have no names), or a function that
-            gives it.
+            New name of each class by its old name (by its number, if classes have no names), or a function that
+            returns it.
 
         Raises
         ------
         BadSetting
-            If rows have no class labels, or a class has no new name, or one that is no text.
+            If rows have no class labels, or the new name of a class is missing or is not text.
 
         Examples
         --------
@@ -184,27 +184,27 @@ class Combining:
         on_error: Literal["raise", "skip"] = "raise",
         progress: Callable[[int, int], None] | None = None,
     ) -> Statistics:
-        """Measure mean, deviation, least and greatest value of each channel of ``x`` (see `primary`), and count the classes.
+        """Compute mean, deviation, minimum and maximum of each channel of ``x`` (see `primary`), and count the classes.
 
-        Every row is read, and decoded as it is stored, once.
+        Every row is read once and decoded without transforms.
 
         Parameters
         ----------
         memory
-            What may be held: bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
+            Memory budget: bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
         threads
-            Threads that read and decode; as many as there are processors if not given.
+            Number of threads that read and decode. Default: the number of processors.
         on_error
-            A row that cannot be read: ``"raise"``, or ``"skip"``.
+            What to do when a row cannot be read: ``"raise"`` or ``"skip"``.
         progress
-            Called with the rows done so far, and all rows.
+            Called with the number of rows done and the total number of rows.
 
         Raises
         ------
         BadSetting
             If the source has no numbers.
         DoesNotFit
-            If one image cannot be decoded within the budget.
+            If an image cannot be decoded within the budget.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""The contents of a file, given where its path is wanted."""
+"""Detecting the contents of a file passed instead of its path."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from bitesize.decode.header import START_NBYTES, sniff
 from bitesize.errors import BadFile, BadSetting, UnsupportedFile
 from bitesize.memory.sizes import format_size
 
-# Longer texts are no paths of any system; of what is longer than a name may be, messages show the beginning.
+# Longer texts are not paths of any system; of what is longer than a name may be, messages show the beginning.
 _LONGEST_PATH, _LONGEST_NAME, _SHOWN = 4096, 255, 80
 
 
 def shown(text: str) -> str:
-    """Return a path for a message: whole, unless it is longer than a name of a file can be.
+    """Return a path for a message, shortened if it is longer than a file name can be.
 
     Examples
     --------
@@ -27,19 +27,19 @@ def shown(text: str) -> str:
 
 
 def refuse_contents(data: Any, way: str) -> None:
-    """Refuse bytes that hold a file rather than its path, by themselves or in a list.
+    """Raise `BadSetting` for bytes that are the contents of a file rather than its path, alone or in a list.
 
     Parameters
     ----------
     data
-        What was given.
+        Input of the user.
     way
-        What takes an image that is in memory, for the message.
+        Alternative for an image in memory, for the message.
 
     Raises
     ------
     BadSetting
-        If so. None of the bytes are printed.
+        If the data is file contents. The message does not contain the bytes.
     """
     each = data[0] if isinstance(data, list | tuple) and data else data
     if not isinstance(each, bytes | bytearray) or os.path.exists(bytes(each[:_LONGEST_PATH])):
@@ -51,6 +51,8 @@ def refuse_contents(data: Any, way: str) -> None:
         kind = "an image"
     except BadFile:
         if b"\0" not in start and len(each) <= _LONGEST_PATH and isinstance(each, bytes):
-            return  # a path that does not exist, which is said elsewhere
+            return  # a path that does not exist, which is reported elsewhere
         kind = "the contents of a file"
-    raise BadSetting(f"{format_size(len(each))} of bytes, {kind}, and a path is needed: pass the file's path{way}")
+    raise BadSetting(
+        f"got {format_size(len(each))} of bytes ({kind}) where a path is needed: pass the path of the file{way}"
+    )

@@ -1,4 +1,4 @@
-"""CSV, TSV and JSON lines of numbers: read whole into an Arrow table, within a bound."""
+"""CSV, TSV and JSON lines of numbers, loaded into an Arrow table of bounded size."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from bitesize.sources.rows import ChunkStarts
 from bitesize.sources.splits import COLUMNS
 from bitesize.sources.text_table import JSON_LINES, delimiter_of
 
-# A table of numbers takes at most so many times the bytes of its text: two characters become eight bytes.
+# Maximum ratio of the bytes of a table to the bytes of its text: two characters become eight bytes.
 _GROWS = 4
 # Bytes of text that are read at a time.
 _BLOCK = 1 << 20
 
 
 class NumberTable(ArrowSource):
-    """Tables of numbers, read from text of the same columns; the Arrow table is in memory, and counted in ``nbytes``."""
+    """Tables of numbers with the same columns, read from text; the Arrow table is in memory, and counted in ``nbytes``."""
 
     label_field: ClassVar[str] = "y"
     text_may_be_numbers: ClassVar[bool] = True
@@ -51,12 +51,12 @@ class NumberTable(ArrowSource):
         if self.feature_names is None and asked.fields is None:
             lost = first_named(self._names, PERHAPS_PATHS)
             hint = (
-                f". If {lost!r} names files, there are no files beside it: bs.open(FOLDER, labels={paths[0]!r})"
+                f". If {lost!r} names files, no such files are next to it: bs.open(FOLDER, labels={paths[0]!r})"
                 if lost
                 else ""
             )
             raise BadFile(
-                f"{where} has no column of paths of files that are there, such as path or file_name, and none of numbers to learn from: "
+                f"{where} has no column of paths of existing files, such as path or file_name, and no column of numbers: "
                 f"it has {', '.join(self._names)}{hint}"
             )
 
@@ -67,7 +67,7 @@ class NumberTable(ArrowSource):
         return fits_float(self._content.column(name))
 
     def chunks(self) -> ChunkStarts | None:
-        """Rows in memory cost the same in any order."""
+        """Return None: rows in memory cost the same in any order."""
         return None
 
     @property
@@ -76,40 +76,40 @@ class NumberTable(ArrowSource):
         return super().nbytes + int(self._content.nbytes)
 
     def check_unchanged(self) -> None:
-        """Rows are in memory: a file that changes does not change them."""
+        """Do nothing: rows are in memory, and do not depend on changes of the file."""
 
     def describe(self, row: int) -> str:
-        """Name the file and the line in it."""
+        """Return the file and the line in it."""
         file, inside = self._file_of(row), self._row_in_file(row)
         known = self._lines_known[self._files.index(file)]
         return f"{file}, line {inside + 1 + known}" if known is not None else f"{file}, row {inside}"
 
 
 def read_numbers(paths: Sequence[str], asked: OpenOptions) -> NumberTable:
-    """Read tables of numbers.
+    """Return the source of tables of numbers.
 
     Raises
     ------
     MissingPackage
-        Without pyarrow.
+        If pyarrow is not installed.
     DoesNotFit
-        If they take more than a quarter of the memory that is available.
+        If the tables need more than a quarter of the available memory.
     BadFile
-        If they cannot be read as tables, or have no row of names.
+        If the files cannot be read as tables, or have no header line.
     """
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise MissingPackage(
-            f"{paths[0]} is a table of numbers, not of paths of files, which needs pyarrow: {pip_install('pyarrow')}"
+            f"{paths[0]} is a table of numbers, and reading such tables needs pyarrow: {pip_install('pyarrow')}"
         ) from error
     size, room = sum(os.path.getsize(path) for path in paths), available().room
     if size * _GROWS > room:
         name = os.path.basename(paths[0])
         made = os.path.splitext(name)[0] + ".parquet"
         raise DoesNotFit(
-            f"{paths[0]} has {format_size(size)} of text, and a quarter of the memory that is available is {format_size(room // 4)}. "
-            "Make Parquet of it, which is read in parts:\n"
+            f"{paths[0]} has {format_size(size)} of text, but a quarter of the available memory is {format_size(room // 4)}. "
+            "Convert it to Parquet, which is read in parts:\n"
             "  import pyarrow.csv as csv, pyarrow.parquet as pq; blocks = csv.open_csv("
             f"{name!r})\n"
             f"  with pq.ParquetWriter({made!r}, blocks.schema) as out: [out.write_batch(block) for block in blocks]"
@@ -119,14 +119,14 @@ def read_numbers(paths: Sequence[str], asked: OpenOptions) -> NumberTable:
 
 
 def _names(path: str) -> list[str]:
-    """Return the names of the columns, none of which is read as text where lines are JSON."""
+    """Return the names of the columns; empty for JSON lines, whose columns are never read as text."""
     if path.lower().endswith(JSON_LINES):
         return []
     return delimiter_of(path)[1]
 
 
 def _text_columns(names: Sequence[str], asked: OpenOptions) -> list[str]:
-    """Return the columns that are read as text: labels, whose codes keep their zeros, and parts."""
+    """Return the columns that are read as text: labels, to keep leading zeros, and splits."""
     if isinstance(asked.labels, str):
         label = match(asked.labels, names)
     elif isinstance(asked.fields, Mapping):
@@ -138,7 +138,7 @@ def _text_columns(names: Sequence[str], asked: OpenOptions) -> list[str]:
 
 
 def _read(path: str, texts: Sequence[str]) -> Any:
-    """Read a table; some columns as text."""
+    """Return a table, with some columns read as text."""
     import pyarrow as pa
     from pyarrow import csv, json
 
@@ -158,7 +158,7 @@ def _read(path: str, texts: Sequence[str]) -> Any:
 
 
 def _lines_are_rows(path: str, rows: int) -> int | None:
-    """Return the lines before the first row where each row is one line, or None where lines and rows differ."""
+    """Return the number of lines before the first row, or None if rows and lines differ."""
     head = 0 if path.lower().endswith(JSON_LINES) else 1
     lines, last = 0, b"\n"
     with open(path, "rb") as file:
@@ -168,11 +168,11 @@ def _lines_are_rows(path: str, rows: int) -> int | None:
 
 
 def refuse_recordings(paths: Sequence[str], names: Sequence[str]) -> None:
-    """Raise `BadSetting` for several tables of numbers without labels: it is not known whether a row or a file is a sample."""
+    """Raise `BadSetting` for several tables of numbers without labels: it is ambiguous whether a row or a file is a sample."""
     first = paths[0]
     raise BadSetting(
-        f"{len(paths)} tables of numbers, such as {first} ({', '.join(names[:6])}), without a column of labels: a table a sample is "
-        "not read. Make a .npy file of each, in the same folders:\n"
+        f"{len(paths)} tables of numbers, such as {first} ({', '.join(names[:6])}), without a column of labels: tables of one sample each are "
+        "not supported. Convert each to a .npy file in the same folder:\n"
         "  import glob, numpy as np\n"
         '  for name in glob.glob("**/*.csv", recursive=True): '
         'np.save(name[:-4] + ".npy", np.loadtxt(name, delimiter=",", skiprows=1))\n'

@@ -1,4 +1,4 @@
-"""What decoding the images of a source takes, as the headers of a few of them say."""
+"""Memory for decoding the images of a source, estimated from the headers of a few images."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from bitesize.spec import Encoded, Field
 
 
 class DecodingNeed(NamedTuple):
-    """Bytes that the most demanding image of a sample takes: as it is stored, and where it is to be drawn much smaller."""
+    """Maximum bytes for an image of a sample: at full size, and if it is rendered much smaller."""
 
     whole: int
     small: int
 
 
 def decoding_need(source: Source, rows: int) -> DecodingNeed:
-    """Return what decoding takes of evenly spaced rows: files are read one at a time, and nothing is decoded.
+    """Return the memory for decoding evenly spaced rows: files are read one at a time, and nothing is decoded.
 
     Parameters
     ----------
     source
-        A source whose primary field has encoded images. Rows that cannot be read are left out.
+        A source whose primary field has encoded images. Unreadable rows are left out.
     rows
-        Rows to look at, at most.
+        Maximum number of rows to read.
     """
     numbers = np.unique(np.linspace(0, len(source) - 1, min(rows, len(source))).astype(np.int64)).tolist()
     found = DecodingNeed(0, 0)
     for row in numbers:
         try:
             each = _of_row(source, row)
-        except BitesizeError:  # what reads the row says so
+        except BitesizeError:  # reported when the row is read
             continue
         found = DecodingNeed(*map(max, found, each))
     return found
@@ -58,7 +58,7 @@ def _of_row(source: Source, row: int) -> DecodingNeed:
 
 
 class _File:
-    """Takes the bytes of a file."""
+    """Receives the bytes of a file."""
 
     data = bytearray()
 

@@ -1,4 +1,4 @@
-"""What a source was understood to be: rows, inputs, labels, classes, value ranges, what was chosen and what was left out."""
+"""Summary of a source: rows, inputs, labels, classes, value ranges, decisions, and data left out."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from bitesize.sources.value_range import ValueRange
 
 _PLURAL = re.compile(r"^((?:\w+ ){0,3}?)(file|folder|table|archive|image|mask|label|page|video|link|member)s\b")
-# Rows whose suffixes are looked at.
+# Maximum number of rows whose suffixes are checked.
 _LOOKED_AT = 1_000
-# Layouts that the kind of data says already.
+# Layouts that the format already implies.
 _USUAL = frozenset(
     ("", "a folder of files", "one file", "an array", "numbers", "paths", "an object of another library", "its own format")
 )
@@ -37,11 +37,11 @@ class FieldFacts:
     Parameters
     ----------
     name
-        As in batches.
+        Name in batches.
     role
         ``"input"``, ``"labels"``, ``"weights"`` or ``"other"``.
     what
-        Shape and dtype of a row's part, or the mode of an image.
+        Shape and dtype of one row, or the mode of an image.
     """
 
     name: str
@@ -51,34 +51,34 @@ class FieldFacts:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a source was understood to be; see `Source.explain`. Printed, it is a few lines for people.
+    """Summary of a source; see `Source.explain`. It prints as a few readable lines.
 
     Parameters
     ----------
     layout
-        How the data is laid out, by the rule that opened it.
+        Layout of the data: the name of the rule that opened it.
     kind
-        What kind of data it is.
+        Format of the data.
     rows
-        How many.
+        Number of rows.
     fields
-        What a row is made of.
+        Fields of a row.
     classes
-        Rows of each class, by name; None where there are no classes.
+        Number of rows of each class, by name; None without classes.
     targets
-        What labels are where they are no classes, or None.
+        Description of labels that are not classes, or None.
     values
-        Range of the values of the primary input, measured on a few rows; None where it could not be.
+        Range of the values of the primary input, measured on a few rows; None if not measured.
     not_measured
-        Why not, or empty.
+        Reason why the range was not measured, or empty.
     features
-        Columns that the field ``x`` is made of, or None.
+        Columns stacked in the field ``x``, or None.
     choices
-        What was chosen where the data can be read in two ways, with the setting that decides otherwise.
+        Decisions made where the data is ambiguous, with the setting that changes each.
     hints
-        What may be meant otherwise, such as groups that a random split would tear apart.
+        Possible problems, such as groups that a random split would break up.
     left_out
-        What was found and not taken: reason to count.
+        Counts of what was left out, by reason.
     """
 
     layout: str
@@ -95,7 +95,7 @@ class Explanation:
     left_out: Mapping[str, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as plain values, for JSON."""
+        """Return the summary as plain values, for JSON."""
         values = self.values
         return {
             "layout": self.layout,
@@ -114,7 +114,7 @@ class Explanation:
         }
 
     def lines(self) -> list[tuple[str, str]]:
-        """Return pairs of a heading and its text, in the order in which people read them."""
+        """Return pairs of a heading and its text, in reading order."""
         layout = "" if self.layout in _USUAL else f", {self.layout}"
         found = [("data", f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}: {self.kind}{layout}")]
         found += [(field.role, f"{field.name}: {field.what}") for field in self.fields]
@@ -141,7 +141,7 @@ class Explanation:
 
 
 def counted_reason(count: int, why: str) -> str:
-    """Write how many were left out, and why.
+    """Return a text with the count and the reason of data left out.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def counted_reason(count: int, why: str) -> str:
 
 
 def explain(source: Source, *, measure: bool = True) -> Explanation:
-    """Return what a source was understood to be; see `Source.explain`. The range of values is measured if asked for."""
+    """Return the summary of a source; see `Source.explain`. ``measure`` sets whether the range of values is measured."""
     from bitesize.sources.groups import suggested_groups
     from bitesize.sources.value_range import value_range
 
@@ -191,7 +191,7 @@ def explain(source: Source, *, measure: bool = True) -> Explanation:
 
 
 def _labels(source: Source) -> tuple[dict[str, int] | None, str | None]:
-    """Return the rows of each class, or what the labels are."""
+    """Return the number of rows of each class, or a description of the labels."""
     label = source.label_name
     if label is None:
         return None, None
@@ -211,7 +211,7 @@ def _labels(source: Source) -> tuple[dict[str, int] | None, str | None]:
 
 
 def _kind(source: Source) -> str:
-    """Return what people call the data that rows come from."""
+    """Return a readable name of the format."""
     from bitesize.sources.base import Source
 
     if type(source).title.startswith("images"):

@@ -24,7 +24,7 @@ from bitesize.sources.label_columns import labeled
 class Feather(ArrowSource):
     """Feather (version 2) or Arrow IPC files of the same columns, in order.
 
-    Opening reads what messages say of their batches. A batch is read, and checked, for its rows; a column of labels by itself.
+    Opening reads only the metadata of the batches. Reading rows reads and checks a whole batch; labels are read as single columns.
     """
 
     title = "Feather and Arrow files"
@@ -36,9 +36,9 @@ class Feather(ArrowSource):
         self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
         self._batches: list[tuple[str, int]] = []
         self._needed: list[str] | None = None
-        self._nulls: dict[str, int] = {}  # rows without a value of each column
+        self._nulls: dict[str, int] = {}  # number of missing values of each column
         self._kinds: Any = None  # names and types of the columns
-        self._looked_at: tuple[Batch, list[Column]] | None = None  # the first batch with rows, while columns are looked at
+        self._looked_at: tuple[Batch, list[Column]] | None = None  # the first batch with rows, while columns are examined
         parts: list[Part] = []
         rows_of: list[tuple[str, int]] = []
         known = None
@@ -75,7 +75,7 @@ class Feather(ArrowSource):
         return self._kinds
 
     def _first(self, name: str) -> Any:
-        """Read the first row of a column, and no more where its type allows that."""
+        """Return the first row of a column, reading no more if its type allows it."""
         part = self._first_part()
         path, number = self._batches[part]
         found = with_file(os.fsencode(path), partial(self._first_of, path, number, self._kinds.names.index(name)))
@@ -90,27 +90,27 @@ class Feather(ArrowSource):
         return first_row(fd, columns[column], about, os.fsencode(path)) if columns else None
 
     def _values(self, name: str) -> Iterator[Any]:
-        """Read one column, and no other, batch by batch."""
+        """Yield one column, batch by batch, without reading others."""
         for number, part in enumerate(self._parts):
             if part.rows:
                 yield from self._column_of(number, name)
 
     def _column_of(self, number: int, name: str) -> Iterator[Any]:
-        """Read a column of a batch; what is returned does not keep the batch in memory."""
+        """Yield a column of a batch, which does not keep the batch in memory."""
         import pyarrow as pa
 
         for chunk in self._read_columns(number, [name]).column(0).chunks:
             yield pa.concat_arrays([chunk], memory_pool=pool())
 
     def _missing(self, names: Sequence[str]) -> dict[str, int]:
-        """Count rows without a value, as the batches say."""
+        """Return the numbers of missing values, from the metadata of the batches."""
         return {name: count for name in names if (count := self._nulls[name])}
 
     def _read_part(self, number: int) -> Any:
         return self._read_columns(number, self._needed)
 
     def _read_columns(self, number: int, names: Sequence[str] | None) -> Any:
-        """Read columns of a batch, or all, as a table."""
+        """Return some or all columns of a batch as a table."""
         import pyarrow as pa
 
         path, of_file = self._batches[number]
@@ -119,18 +119,18 @@ class Feather(ArrowSource):
             found = _batch(_reader(file, path, names), of_file, path)
         if found.num_rows != self._parts[number].rows:
             raise BadFile(
-                f"record batch {of_file} of {path} has {found.num_rows:,} rows, and had {self._parts[number].rows:,}"
+                f"record batch {of_file} of {path} has {found.num_rows:,} rows, but had {self._parts[number].rows:,}"
             )
         return pa.Table.from_batches([found])
 
     def check_unchanged(self) -> None:
-        """Look at all files."""
+        """Check all files."""
         for path, state in self._states.items():
             state.check(os.fsencode(path))
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Open files that have the same columns, or those of their rows that a column says are of a part."""
+        """Open files with the same columns, or the rows of a split that a column names."""
         paths = list(what)
         return labeled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
 
@@ -158,17 +158,17 @@ def _columns(schema: Any, path: str) -> list[str]:
     try:
         return [f"{field.name} ({getattr(field.type, 'value_type', field.type)})" for field in schema]
     except UnicodeDecodeError as error:
-        raise BadFile(f"{path} cannot be read as an Arrow file: the name of a column is no text") from error
+        raise BadFile(f"{path} cannot be read as an Arrow file: the name of a column is not text") from error
 
 
 def _message(fd: int, path: str, index: Blocks, number: int, *, dictionary: bool = False) -> Batch:
-    """Read what a file says of a record batch or a dictionary."""
+    """Return the metadata of a record batch or a dictionary."""
     block = (index.dictionaries if dictionary else index.batches)[number]
     return batch(fd, block, os.fstat(fd).st_size, os.fsencode(path))
 
 
 def _reader(file: Any, path: str, names: Sequence[str] | None = None) -> Any:
-    """Return Arrow's reader of a file, of some columns."""
+    """Return Arrow's reader of some columns of a file."""
     import pyarrow as pa
 
     try:
@@ -178,7 +178,7 @@ def _reader(file: Any, path: str, names: Sequence[str] | None = None) -> Any:
         options = pa.ipc.IpcReadOptions(included_fields=[found.schema.names.index(name) for name in names])
         return pa.ipc.open_file(file, options=options, memory_pool=pool())
     except Exception as error:  # Arrow raises many types for damaged files
-        stream = ": as a stream, which has no index? Write it as a file" if "Not an Arrow file" in str(error) else ""
+        stream = ": streams have no index; write the data in the file format" if "Not an Arrow file" in str(error) else ""
         raise BadFile(f"{path} cannot be read as an Arrow file: {' '.join(str(error).split())[:200]}{stream}") from error
 
 
@@ -186,9 +186,9 @@ def _batch(reader: Any, number: int, path: str) -> Any:
     try:
         batch = reader.get_batch(number)
         if batch.num_rows < 0:
-            raise ValueError("it has fewer than no rows")
-        batch.validate(full=True)  # Arrow trusts lengths and offsets in the file, and ends the process, or reads elsewhere
-        _ = batch.schema.names  # which may be no text
+            raise ValueError("its number of rows is negative")
+        batch.validate(full=True)  # Arrow trusts lengths and offsets in the file, and may abort or read outside buffers
+        _ = batch.schema.names  # names may be invalid text
     except Exception as error:
         raise BadFile(f"record batch {number} of {path} cannot be read: {' '.join(str(error).split())[:200]}") from error
     return batch

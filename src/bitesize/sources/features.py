@@ -15,7 +15,7 @@ from bitesize.spec import Field
 
 
 class _Features(SourceWrapper):
-    """A source whose field ``x`` is made of other fields of its base."""
+    """A source whose field ``x`` is derived from other fields of its base."""
 
     def __init__(self, base: Source, names: Sequence[str], dtype: np.dtype[np.generic], made_of: Sequence[str]) -> None:
         super().__init__(base)
@@ -26,10 +26,10 @@ class _Features(SourceWrapper):
 
     @abstractmethod
     def _put(self, values: dict[str, NDArray[np.generic]], out: NDArray[np.generic]) -> None:
-        """Make rows of features of what was read."""
+        """Write rows of features from the values read."""
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows of the base, and make features of them."""
+        """Read rows of the base, and convert them to features."""
         others = {name: there for name, there in into.items() if name != "x"}
         if "x" not in into:
             self.base.read(rows, others)
@@ -41,11 +41,11 @@ class _Features(SourceWrapper):
             self._put(values, into["x"])
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Return None: rows of features are nowhere on disk."""
+        """Return None: rows of features are not stored on disk."""
         return None
 
     def scratch(self, rows: int) -> int:
-        """Return what the base needs, and what is read before features are made of it."""
+        """Return the bytes for the base, and for the values read before they become features."""
         return super().scratch(rows) + rows * sum(what.nbytes for what in self._made_of.values())
 
     def _identity(self) -> bytes:
@@ -58,7 +58,7 @@ class StackedFields(_Features):
     Parameters
     ----------
     base
-        Where the fields come from.
+        Source of the fields.
     names
         Fields of shape (), in the order of the features.
 
@@ -88,7 +88,7 @@ class SelectedFeatures(_Features):
     base
         A source with `Source.feature_names`.
     names
-        Those that are taken, in their order.
+        Names of the columns to select, in order.
     """
 
     def __init__(self, base: Source, names: Sequence[str]) -> None:

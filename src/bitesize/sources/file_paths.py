@@ -1,4 +1,4 @@
-"""The files that a table names: in the folder that is given, beside the table, with another separator or without a suffix."""
+"""Finding the files of a table: in the given folder, next to the table, with another separator or without a suffix."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from bitesize.files.names import Names, names_of
 from bitesize.sources.choices import Choice
 from bitesize.sources.lost_files import hint
 
-# Folders beside a table that hold its files.
+# Usual names of folders of files next to a table.
 _FOLDERS = ("images", "imgs", "img", "image", "photos", "pictures", "files", "data", "train", "jpg", "png")
 _MOST_FOLDERS = 50
 _SUFFIXES = (*SUFFIXES, ".npy")
-# Files that do not exist, and are named in the error.
+# Maximum number of missing files named in an error.
 _NAMED = 10
 
 
 class Found(NamedTuple):
-    """Files, and how they were found.
+    """Files, and the way they were found.
 
     Attributes
     ----------
     names : Names
         The files, in the order of the table.
     choices : tuple of Choice
-        Said where they are not exactly what the table names.
+        Choices made if the paths differ from those in the table.
     """
 
     names: Names
@@ -41,26 +41,26 @@ def files_of(paths: Sequence[str], roots: Sequence[str], table: str) -> Names:
 
 
 def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> Found:
-    """Find the files that a table names, relative to one of some folders.
+    """Return the files that a table names, relative to one of several folders.
 
-    A file that is not there is looked for in folders of the usual names below them, with ``/`` for a backslash, and as the only
-    file of that stem.
+    A missing file is searched in folders with usual names below them, with ``/`` for a backslash, and as the only file
+    with this stem.
 
     Parameters
     ----------
     paths
-        As the table names them.
+        Paths as written in the table.
     roots
-        Folders, the first of which is looked into first.
+        Folders, in search order.
     table
         Path of the table.
 
     Raises
     ------
     NotFound
-        If one is not found; the first ten are named.
+        If a file is not found; the message names the first ten.
     BadSetting
-        If several files could be meant.
+        If several files match.
     """
     finder = Finder(roots, table)
     found, missing = [], []
@@ -79,12 +79,12 @@ def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> Found:
 
 
 class Finder:
-    """Finds files by what a table calls them.
+    """Finds files by their paths in a table.
 
     Attributes
     ----------
     ways : dict of str to None
-        What was done to find them, in words.
+        Descriptions of how paths were changed to find files.
     """
 
     def __init__(self, roots: Sequence[str], table: str) -> None:
@@ -109,7 +109,7 @@ class Finder:
         Raises
         ------
         BadSetting
-            If several could be meant.
+            If several files match.
         """
         if not name.strip():
             return None
@@ -120,7 +120,7 @@ class Finder:
             path = self._find(written)
             if path is not None:
                 if "\\" in name and "\\" not in written:
-                    self.ways["backslashes in paths are taken as /"] = None
+                    self.ways["backslashes in paths are read as /"] = None
                 return path
         return None
 
@@ -133,13 +133,15 @@ class Finder:
                     self.ways[f"{os.path.splitext(hits[0])[1]} is added to paths without a suffix"] = None
             hits = list(dict.fromkeys(map(os.path.abspath, hits)))
             if len(hits) > 1 and folders is not self._roots:
-                raise BadSetting(f"{name!r} may be {' or '.join(hits[:3])}: write the folder and the suffix into the table")
+                raise BadSetting(
+                    f"{name!r} may refer to {' or '.join(hits[:3])}: write the folder and the suffix into the table"
+                )
             if hits:
                 if folders is not self._roots:
                     folder = next(
                         f for f in folders if os.path.abspath(hits[0]).startswith(os.path.join(os.path.abspath(f), ""))
                     )
-                    self.ways[f"files are taken from {folder}"] = None
+                    self.ways[f"files are read from {folder}"] = None
                 return hits[0]
         return None
 
@@ -147,7 +149,7 @@ class Finder:
         return next((path for folder in folders if os.path.isfile(path := os.path.join(folder, name))), None)
 
     def _of_stem(self, folder: str, name: str) -> list[str]:
-        """Return the only image or .npy file of this stem."""
+        """Return the images and .npy files with this stem."""
         path = os.path.join(folder, name)
         if path.lower().endswith(_SUFFIXES):
             return []
@@ -162,12 +164,12 @@ class Finder:
                             self._listed[where].setdefault(base, []).append(os.path.join(where, entry.name))
         found = self._listed[where].get(stem, [])
         if len(found) > 1:
-            raise BadSetting(f"{name!r} may be {' or '.join(sorted(found)[:3])}: write the suffix into the table")
+            raise BadSetting(f"{name!r} may refer to {' or '.join(sorted(found)[:3])}: write the suffix into the table")
         return found
 
 
 def _folders_in(root: str) -> list[str]:
-    """Return the folders in a folder, none if there are too many to be those of a table's files."""
+    """Return the folders in a folder; empty if there are too many."""
     try:
         with os.scandir(root or ".") as entries:
             found = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))
@@ -177,6 +179,6 @@ def _folders_in(root: str) -> list[str]:
 
 
 def looks_like_paths(values: Sequence[str]) -> bool:
-    """Return whether values end as images or .npy files do."""
+    """Return whether values end in suffixes of images or .npy files."""
     given = [value for value in values if value.strip()]
     return bool(given) and all(value.strip().lower().endswith(_SUFFIXES) for value in given)

@@ -1,4 +1,4 @@
-"""What sources of one file a row have in common."""
+"""Base class of sources of one file per row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bitesize.sources.labels import label_field
 from bitesize.spec import Encoded, Field
 
 T = TypeVar("T")
-# A folder of which so many files in a row are damaged is not data.
+# After this many damaged files in a row, a folder is not data.
 _TRIED = 100
 
 
@@ -47,20 +47,20 @@ class FileSource(Source):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of names and labels."""
+        """Bytes of names and labels in memory."""
         return self._names.nbytes + super().nbytes
 
     def describe(self, row: int) -> str:
-        """Path of the file."""
+        """Return the path of the file."""
         return self._names.show(row)
 
     def path(self, row: int) -> bytes | None:
-        """Path of the file, as the system takes it."""
+        """Return the path of the file, for system calls."""
         return self._names.path(row)
 
     def _identity(self) -> bytes:
         labels = b"" if self._labels is None else self._labels.tobytes()
-        # Relative, as those of a folder are: a list of its files is the same data in another place.
+        # Relative to the root, so that a list of files has the same identity as its folder, also after a move.
         root, folders = self.paths_root, self._names.folders
         if root and not self._names.root:
             folders = tuple(os.path.relpath(folder, root) for folder in folders)
@@ -68,17 +68,17 @@ class FileSource(Source):
 
 
 def first_readable_file(names: Names, read: Callable[[bytes], T]) -> tuple[int, T]:
-    """Read what the others must be like from the first file that can be read: one that is damaged is told when its row is due.
+    """Return the number and the result of the first readable file; damaged files are reported when their rows are read.
 
     Returns
     -------
     tuple
-        The number of the file, and what ``read`` gave for it.
+        The number of the file, and the result of ``read``.
 
     Raises
     ------
     BadFile
-        That of the first file, if none of the first hundred can be read.
+        The error of the first file, if none of the first hundred files can be read.
     """
     first: BadFile | None = None
     for i in range(min(len(names), _TRIED)):
@@ -91,7 +91,7 @@ def first_readable_file(names: Names, read: Callable[[bytes], T]) -> tuple[int, 
 
 
 def example_files(folder: Path, rows: int, suffix: str, write: Callable[[Path, int], object]) -> Listing:
-    """Write files in the class folders ``a`` and ``b``, and list them."""
+    """Write files in the class folders ``a`` and ``b``, and return them."""
     for i in range(rows):
         path = folder / "ab"[i % 2] / f"{i}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Data frames of pandas and Polars, and Arrow tables: their columns as fields, not copied."""
+"""Data frames of pandas and Polars, and Arrow tables: columns as fields, without copies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KINDS = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")
 
 
 class Frame(ArrowSource):
-    """A data frame in memory; it must not be changed while it is used."""
+    """A data frame in memory; it must not be modified while it is used."""
 
     title = "data frames of pandas and Polars, Arrow tables"
     in_parts = True
@@ -40,22 +40,22 @@ class Frame(ArrowSource):
         return fits_float(self._frame.column(name))
 
     def chunks(self) -> ChunkStarts | None:
-        """Rows in memory are all alike."""
+        """Return None: rows in memory cost the same in any order."""
         return None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of labels, and of columns that had to be copied to be of Arrow."""
+        """Bytes of labels, and of columns that were copied to convert them to Arrow."""
         return super().nbytes + self._copied
 
     @classmethod
     def takes(cls, what: Any) -> bool:
-        """Tell whether this is a frame."""
+        """Return whether this is a data frame or an Arrow table."""
         return (type(what).__module__.partition(".")[0], type(what).__name__) in _KINDS
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Look at a frame as an Arrow table."""
+        """Open a data frame as an Arrow table."""
         import pyarrow as pa
 
         library = type(what).__module__.partition(".")[0]
@@ -67,7 +67,7 @@ class Frame(ArrowSource):
             try:
                 table = what.to_arrow()
             except (pa.ArrowException, ValueError, TypeError) as error:
-                raise BadSetting(f"the {type(what).__name__} has no form in Arrow: {error}") from error
+                raise BadSetting(f"the {type(what).__name__} cannot be converted to Arrow: {error}") from error
         elif library == "pandas":
             table = pa.table([_column(what[name]) for name in what.columns], names=names)
         else:
@@ -87,7 +87,7 @@ class Frame(ArrowSource):
 
 
 def _names_image(column: Any) -> bool:
-    """Return whether a column of text names images that are there."""
+    """Return whether a column of text names existing images."""
     if not len(column) or not is_text(column.type):
         return False
     first = column[0].as_py()
@@ -95,7 +95,7 @@ def _names_image(column: Any) -> bool:
 
 
 def _is_copied(library: str, frame: Any, table: Any, number: int) -> bool:
-    """Return whether a column was copied to be of Arrow: all of pandas but plain numbers, and text and bytes of Polars."""
+    """Return whether converting a column to Arrow copied it: for pandas all but plain numbers, for Polars text and bytes."""
     import pyarrow.types as kinds
 
     if library == "pandas":
@@ -106,7 +106,7 @@ def _is_copied(library: str, frame: Any, table: Any, number: int) -> bool:
 
 
 def _column(series: Any) -> Any:
-    """Look at a column of pandas: numbers are not copied, and NaN stays NaN."""
+    """Return a column of pandas as an Arrow array: numbers are not copied, and NaN stays NaN."""
     import pyarrow as pa
 
     try:

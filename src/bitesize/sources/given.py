@@ -1,4 +1,4 @@
-"""Data and labels in the forms of other libraries, as the forms that the rest knows: paths, lists, mappings and arrays."""
+"""Converting data and labels of other libraries to paths, lists, mappings and arrays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLUMNS = {
     ("pyarrow", "StringArray"),
     ("pyarrow", "LargeStringArray"),
 }
-# Labels of more bytes a row are data of their own, such as masks.
+# Labels of more bytes per row are data of their own, such as masks.
 _MOST_BYTES = 64
 
 
@@ -37,7 +37,7 @@ class GivenLabels(NamedTuple):
     labels
         None, False, a text, a pattern, ``{name: label}``, a list or a NumPy array.
     choices : tuple of Choice
-        What was understood.
+        Decisions made during conversion.
     """
 
     labels: Any
@@ -50,21 +50,23 @@ def plain_data(what: Any) -> Any:
     Raises
     ------
     BadSetting
-        If it has no order, can be read once only, or is not computed yet.
+        If the data has no order, can be read only once, or is not computed yet.
     """
     if isinstance(what, Set) and not isinstance(what, Mapping):
         raise BadSetting(f"a {type(what).__name__} has no order: pass a list, such as sorted(...)")
     if isinstance(what, io.IOBase):
         name = getattr(what, "name", None)
-        raise BadSetting(f"an open file: pass its path{f', bs.open({name!r})' if isinstance(name, str) else ''}")
+        raise BadSetting(
+            f"an open file is not supported: pass its path{f', bs.open({name!r})' if isinstance(name, str) else ''}"
+        )
     if isinstance(what, Iterator | ValuesView):
         raise BadSetting(
-            f"a {type(what).__name__} can be gone through once and has no length: pass a list, bs.open(list(...))"
+            f"a {type(what).__name__} can be iterated only once and has no length: pass a list, bs.open(list(...))"
         )
     package, name = _kind(what)
     if (package, name) == ("polars", "LazyFrame"):
         raise BadSetting(
-            "a LazyFrame is not computed yet: pass frame.collect() where it fits in memory; else frame.sink_parquet(path), and open that file"
+            "a LazyFrame is not computed yet: pass frame.collect() if it fits in memory; else call frame.sink_parquet(path) and open that file"
         )
     if package == "numpy" and name == "NpzFile":
         return _path_of_archive(what)
@@ -82,14 +84,14 @@ def plain_labels(labels: Any, what: Any = None) -> GivenLabels:
     Parameters
     ----------
     labels
-        As given.
+        Labels of the user.
     what
-        The data that they are for, as given: its index must be that of labels with an index.
+        Data of the labels, as passed: if labels have an index, the data must have the same.
 
     Raises
     ------
     BadSetting
-        If they have no order, are no values, a label is missing or masked, or their index is in another order than the data's.
+        If labels have no order or are not values, a label is missing or masked, or their index differs from that of the data.
     """
     if labels is None or labels is False or isinstance(labels, str | re.Pattern):
         return GivenLabels(labels)
@@ -108,12 +110,12 @@ def plain_labels(labels: Any, what: Any = None) -> GivenLabels:
     if isinstance(labels, Mapping):
         return GivenLabels(labels)
     if isinstance(labels, Set):
-        raise BadSetting(f"labels are a {type(labels).__name__}, which has no order: pass a list of one label a row")
+        raise BadSetting(f"labels are a {type(labels).__name__}, which has no order: pass a list of one label per row")
     if isinstance(labels, Iterator | ValuesView):
         raise BadSetting(f"labels are a {type(labels).__name__}, which has no length: pass a list, labels=list(...)")
     if isinstance(labels, list | tuple | np.ndarray):
         if isinstance(labels, np.ndarray) and labels.ndim == 0:
-            raise BadSetting(f"labels must be one a row, a name, or False for none, not {labels!r}")
+            raise BadSetting(f"labels must be one per row, a name, or False for none, not {labels!r}")
         return GivenLabels(labels, _said_of_lists(labels))
     if isinstance(labels, Sequence) and not isinstance(labels, bytes):
         return GivenLabels(list(labels))
@@ -126,25 +128,25 @@ def plain_labels(labels: Any, what: Any = None) -> GivenLabels:
     if callable(labels):
         raise BadSetting(
             f"labels are {'a type' if isinstance(labels, type) else 'a function'}, {labels!r:.80}: call it for each row, "
-            'labels=[label(path) for path in paths], or find the class in the paths by a pattern, labels="(cat|dog)"'
+            'labels=[label(path) for path in paths], or extract the class from the paths with a pattern, labels="(cat|dog)"'
         )
-    raise BadSetting(f"labels must be one a row, a name, or False for none, not {labels!r:.80} ({type(labels).__name__})")
+    raise BadSetting(f"labels must be one per row, a name, or False for none, not {labels!r:.80} ({type(labels).__name__})")
 
 
 def check_index(labels: Any, what: Any) -> None:
-    """Raise `BadSetting` where a series or a frame of pandas is in another order than the data, by its index."""
+    """Raise `BadSetting` if the index of a pandas series or frame is in another order than the index of the data."""
     length = len(labels)
     if _kind(what) in {("pandas", "DataFrame"), ("pandas", "Series")}:
         if len(what) == length and not labels.index.equals(what.index):
             raise BadSetting(
-                f"the index of labels= is in another order than that of the data: it begins with {_beginning(labels.index)}, and that "
-                f"of the data with {_beginning(what.index)}. labels.loc[data.index] puts labels in its order; labels.to_numpy() takes "
+                f"the index of labels= is in another order than the index of the data: it starts with {_beginning(labels.index)}, the index "
+                f"of the data with {_beginning(what.index)}. labels.loc[data.index] reorders the labels; labels.to_numpy() matches "
                 "them by position"
             )
         return
     if not (labels.index.inferred_type == "integer" and labels.index.tolist() == list(range(length))):
         raise BadSetting(
-            f"labels have an index of their own, {_beginning(labels.index)}, and the data has none: labels.to_numpy() takes them by "
+            f"labels have an index, {_beginning(labels.index)}, but the data has none: labels.to_numpy() matches them by "
             "position"
         )
 
@@ -159,7 +161,7 @@ def _beginning(index: Any) -> str:
 
 
 def _path_of_archive(what: Any) -> str:
-    """Return the path of an archive that NumPy has open, whose arrays would be read whole."""
+    """Return the path of an archive that NumPy has open, whose arrays would be loaded whole."""
     archive = getattr(what, "zip", None)
     path = getattr(archive, "filename", None) or getattr(getattr(what, "fid", None), "name", None)
     if not isinstance(path, str) or not os.path.isfile(path):
@@ -181,7 +183,7 @@ def _paths_of_column(what: Any) -> Any:
     odd = next((i for i, cell in enumerate(cells) if not isinstance(cell, str | bytes | os.PathLike)), None)
     if odd is not None:
         raise BadSetting(
-            f"a {type(what).__name__} of {getattr(what, 'dtype', 'text')} opens files where all its values are paths: that of row {odd} is "
+            f"a {type(what).__name__} of {getattr(what, 'dtype', 'text')} opens files only if all its values are paths, but the value of row {odd} is "
             f"{cells[odd]!r:.80}"
         )
     return cells
@@ -218,13 +220,13 @@ def _of_frame(labels: Any, what: Any) -> GivenLabels:
         label = first_named(others, LABELS) or (others[0] if len(others) == 1 else None)
         if label is None:
             raise BadSetting(
-                f"labels= is a table with the columns {', '.join(names)}, none of which is named as labels: pass "
+                f"labels= is a table with the columns {', '.join(names)}, none of which has the name of a label column: pass "
                 f"{{path: label}}, as dict(zip(table[{path!r}], table[NAME]))"
             )
         paths = _listed(_values(labels[path]))
         twice = next((name for name in paths if paths.count(name) > 1), None) if len(set(paths)) < len(paths) else None
         if twice is not None:
-            raise BadSetting(f"labels= is a table that names {twice!r} in several rows")
+            raise BadSetting(f"labels= is a table with {twice!r} in several rows")
         said = Choice(f"labels: the column {label!r} of the table, for the files of {path!r}", "labels={path: label}")
         return GivenLabels(dict(zip(paths, _listed(_values(labels[label])), strict=True)), (said,))
     if _kind(labels)[0] == "pandas":
@@ -237,7 +239,7 @@ def _of_frame(labels: Any, what: Any) -> GivenLabels:
     )
     if odd is not None:
         raise BadSetting(
-            f"labels= is a table with the columns {', '.join(names)}, of which {odd!r} is no numbers: pass the column of the labels, table[NAME]"
+            f"labels= is a table with the columns {', '.join(names)}, of which {odd!r} is not numeric: pass the column of the labels, table[NAME]"
         )
     return GivenLabels(
         np.stack(columns, axis=1), (Choice(f"labels: the columns {', '.join(names)} of the table", "labels="),)
@@ -256,7 +258,7 @@ def _values(column: Any) -> Any:
         refuse_rows(column.is_null().arg_true().to_list(), "missing")
         return column.to_numpy() if column.dtype.is_numeric() else column.to_list()
     if not hasattr(type(column), "to_pylist"):
-        raise BadSetting(f"labels must be one a row, a name, or False for none, not a {package} {type(column).__name__}")
+        raise BadSetting(f"labels must be one per row, a name, or False for none, not a {package} {type(column).__name__}")
     refuse_rows(np.flatnonzero(np.asarray(column.is_null())).tolist(), "missing")
     values = np.asarray(column)
     return values if values.dtype.kind in "biuf" else column.to_pylist()
@@ -267,18 +269,20 @@ def _listed(values: Any) -> list[Any]:
 
 
 def _said_of_lists(labels: Any) -> tuple[Choice, ...]:
-    """Return a choice where labels are lists of tags."""
+    """Return a choice if labels are lists of tags."""
     lists = (list, tuple, set, frozenset)
     if not isinstance(labels, list | tuple) or not labels or not all(isinstance(label, lists) for label in labels):
         return ()
     tags = {tag for label in labels for tag in label if isinstance(tag, str)}
     return (
-        (Choice(f"labels: lists of tags, a 0 or 1 for each of the {len(tags)}", "labels=[one text a row]"),) if tags else ()
+        (Choice(f"labels: lists of tags, as 0 or 1 for each of the {len(tags)}", "labels=[one text per row]"),)
+        if tags
+        else ()
     )
 
 
 def _held(labels: Any) -> Any:
-    """Read labels that another library has open, where they are small."""
+    """Return labels of an open dataset of another library, read into memory if they are small."""
     package = _kind(labels)[0]
     shape, dtype = getattr(labels, "shape", ()), getattr(labels, "dtype", None)
     if is_small(labels):
@@ -290,7 +294,7 @@ def _held(labels: Any) -> Any:
 
 
 def is_small(labels: Any) -> bool:
-    """Return whether labels that h5py or Zarr has open take at most 64 bytes a row."""
+    """Return whether labels that h5py or Zarr has open take at most 64 bytes per row."""
     shape, dtype = getattr(labels, "shape", ()), getattr(labels, "dtype", None)
     if _kind(labels)[0] not in ("h5py", "zarr") or not shape or dtype is None:
         return False

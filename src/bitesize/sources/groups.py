@@ -20,7 +20,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 
-# What people call the column that tells which rows belong together, in lower case and without what is between words.
+# Usual names of columns of groups, in lower case and without separators.
 _COLUMNS = frozenset(
     [
         "patient",
@@ -43,7 +43,7 @@ _COLUMNS = frozenset(
         "study",
     ]
 )
-# Rows that are looked at for a suggestion, in some stretches of neighbors; a column is read up to so many rows.
+# Rows that are checked for a suggestion, in some stretches of neighbors; a column is read up to this many rows.
 _LOOKED_AT, _STRETCHES, _READ = 2_000, 20, 200_000
 _PREFIX = r"([^/]+)[_-][^/_-]*$"
 _SHOWN = 3
@@ -59,14 +59,14 @@ def groups_of(source: Source, by: str | ArrayLike) -> NDArray[Any]:
     Parameters
     ----------
     source
-        Whose rows.
+        Source of the rows.
     by
         As for `Source.split`: one group a row, ``"folder"``, the name of a column, or a regular expression with one group in parentheses.
 
     Returns
     -------
     ndarray, shape (n,)
-        Numbers or text: rows of equal values are of one group.
+        Numbers or text: rows with equal values belong to one group.
 
     Raises
     ------
@@ -90,29 +90,29 @@ def groups_of(source: Source, by: str | ArrayLike) -> NDArray[Any]:
         if groups.dtype == object:
             groups = groups.astype(str)
     except ValueError as error:
-        raise BadSetting(f"by needs one group a row: {error}") from error
+        raise BadSetting(f"by needs one group per row: {error}") from error
     if groups.shape != (len(source),):
         raise BadSetting(
-            f'by needs one group a row, shape ({len(source)},), not {groups.shape}; or a text: "folder", the name of a column, or a '
+            f'by needs one group per row, shape ({len(source)},), not {groups.shape}; or a string: "folder", the name of a column, or a '
             "regular expression"
         )
     without = int(np.isnan(groups).sum() if given == "f" else np.isin(groups, _NOTHING).sum() if given == "O" else 0)
     if without:
-        _log.warning("%d rows have no group (None or NaN): they are kept together, as one group", without)
+        _log.warning("%d rows have no group (None or NaN):they are kept together as one group", without)
     return groups
 
 
 def choice_of(by: str, groups: NDArray[Any]) -> Choice:
-    """Return what to say of groups that were found by a text."""
+    """Return the choice that describes groups selected by a string."""
     what = {"folder": "folders"}.get(by, f"{by!r}")
     names = np.unique(groups).tolist()
     return Choice(f"rows are kept together by {what}: {len(names)} groups ({_some(names)})", "by=")
 
 
 def suggested_groups(source: Source) -> Choice | None:
-    """Return the groups that rows seem to have, or None: a column named like them, folders in those of the classes, names with a prefix.
+    """Return likely groups of rows, or None: a column with a usual name, folders below class folders, names with a prefix.
 
-    At most 2,000 rows are looked at.
+    At most 2,000 rows are checked.
     """
     return _columns_suggest(source) or _paths_suggest(source)
 
@@ -123,7 +123,7 @@ def _by_column(source: Source, name: str) -> NDArray[Any]:
     if missing.size:
         raise BadSetting(
             f"{missing.size} rows have no value in the column {name!r}, so their group is unknown: {_rows(source, missing.tolist())}. Fill them "
-            "in, or leave these rows out by source.subset"
+            "in, or drop these rows with source.subset"
         )
     return values
 
@@ -135,7 +135,7 @@ def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _by_folder(source: Source) -> NDArray[Any]:
-    """Return for each row the folder that holds its file, below the folder of its class where there is one."""
+    """Return for each row the folder of its file, below the class folder if there is one."""
     folders = [path.rpartition("/")[0] for path in _paths(source, range(len(source)), "folder")]
     depth = _depth_of_classes(source, folders, source.labels)
     known = {folder: _below(folder, depth) for folder in set(folders)}
@@ -144,16 +144,16 @@ def _by_folder(source: Source) -> NDArray[Any]:
     if without:
         where = "below the folder of its class" if depth is not None else f"below {show(source.paths_root)}"
         raise BadSetting(
-            f'by="folder" needs each file in a folder {where}, and {len(without)} of {len(groups)} files are in none '
-            f'({_rows(source, without[:1])}): leave it out, or keep files together by a text in their names, by="([^/_]+)_"'
+            f'by="folder" needs each file in a folder {where}, but {len(without)} of {len(groups)} files are not '
+            f'({_rows(source, without[:1])}): omit it, or group files by a part of their names, by="([^/_]+)_"'
         )
     return np.array(groups)
 
 
 def _depth_of_classes(source: Source, folders: Sequence[str], labels: NDArray[np.int64] | None) -> int | None:
-    """Return how many folders lie above those of the classes, or None where the folders of rows are not in such.
+    """Return the number of folders above the class folders, or None if there are no class folders.
 
-    These are named as the classes are; or they are the first folders, and there is one for each class.
+    Class folders have the names of the classes; or they are the first folders, one per class.
     """
     names = _class_names(source)
     parts = [folder.split("/") for folder in set(folders)]
@@ -165,18 +165,18 @@ def _depth_of_classes(source: Source, folders: Sequence[str], labels: NDArray[np
 
 
 def _below(folder: str, depth: int | None) -> str:
-    """Return the part of a folder's path below the folder of the class."""
+    """Return the part of the path of a folder below the class folder."""
     return folder if depth is None else "/".join(folder.split("/")[depth + 1 :])
 
 
 def _class_names(source: Source) -> set[str]:
-    """Return the names of all classes, also of those that were renamed."""
+    """Return the names of all classes, including original names of renamed classes."""
     below = [source.base] if isinstance(source, SourceWrapper) else source.parts if isinstance(source, Chained) else []
     return set(source.classes or ()).union(*map(_class_names, below))
 
 
 def _are_classes(values: Sequence[Any], labels: NDArray[np.int64]) -> bool:
-    """Return whether each value is of one class, and each class has one."""
+    """Return whether values and classes correspond one to one."""
     pairs = {*zip(values, labels.tolist(), strict=True)}
     return len(pairs) == len({value for value, _ in pairs}) == len({label for _, label in pairs})
 
@@ -186,11 +186,11 @@ def _by_pattern(source: Source, by: str) -> NDArray[Any]:
     try:
         pattern = re.compile(by)
     except re.error as error:
-        raise BadSetting(f"by={by!r} is none of {columns}, and no regular expression: {error}") from error
+        raise BadSetting(f"by={by!r} is neither one of {columns} nor a regular expression: {error}") from error
     if pattern.groups != 1:
         raise BadSetting(
             f'by={by!r} is neither "folder" nor one of {columns}; a regular expression needs one group in parentheses, such as '
-            rf'r"(patient\d+)", and this has {pattern.groups}'
+            rf'r"(patient\d+)", but this one has {pattern.groups}'
         )
     paths = _paths(source, range(len(source)), by)
     found = [match[1] if (match := pattern.search(path)) else None for path in paths]
@@ -207,14 +207,14 @@ def _paths(source: Source, rows: Sequence[int], by: str) -> list[str]:
     paths = [source.path(row) for row in rows]
     if any(path is None for path in paths):
         raise BadSetting(
-            f"by={by!r} needs rows that are files of their own, and {source!r} has others: name one of the columns "
-            f"{', '.join(source.column_names[:20])}, or pass one group a row"
+            f"by={by!r} needs rows that are separate files, which {source!r} does not have: name one of the columns "
+            f"{', '.join(source.column_names[:20])}, or pass one group per row"
         )
     return [show(path[start:].replace(os.fsencode(os.sep), b"/")) for path in paths if path is not None]
 
 
 def _rows(source: Source, rows: Sequence[int]) -> str:
-    """Name the first of some rows."""
+    """Return the names of the first of some rows."""
     return ", ".join(source.describe(row) for row in rows[:_NAMED]) + (", ..." if len(rows) > _NAMED else "")
 
 
@@ -228,12 +228,12 @@ def _columns_suggest(source: Source) -> Choice | None:
         if re.sub(r"[\W_]*(id|no|nr|number|name|code|key)?$", "", words) not in _COLUMNS or name == source.label_name:
             continue
         if _may_be_groups(source, name):
-            return Choice(f"rows have a column {name!r}: rows of one {name} may come into several parts", f'by="{name}"')
+            return Choice(f"rows have a column {name!r}: rows of one {name} may be split across parts", f'by="{name}"')
     return None
 
 
 def _may_be_groups(source: Source, name: str) -> bool:
-    """Return whether a column has one value a row, several of them, which come more than once and are not the classes."""
+    """Return whether a column has one value per row, with several repeated values that are not the classes."""
     field = source.spec.get(name)
     if field is not None and (not isinstance(field, Field) or field.shape):
         return False
@@ -241,15 +241,15 @@ def _may_be_groups(source: Source, name: str) -> bool:
         return True
     try:
         values = source.column(name)
-    except BitesizeError as error:  # lists, or rows that cannot be read, which the loader will say
-        _log.debug("the column %r is not looked at: %s", name, error)
+    except BitesizeError as error:  # lists, or unreadable rows, which the loader reports
+        _log.debug("the column %r is not checked: %s", name, error)
         return False
     labels = source.labels
     return 1 < len(np.unique(values)) < len(values) and not (labels is not None and _are_classes(values.tolist(), labels))
 
 
 def _paths_suggest(source: Source) -> Choice | None:
-    """Look at the paths of some rows: at their folders, then at how the names of the files begin."""
+    """Check the paths of some rows: at their folders, then at how the names of the files begin."""
     rows = _sample(len(source))
     if source.path(0) is None or source.path(rows[-1]) is None:
         return None
@@ -260,28 +260,26 @@ def _paths_suggest(source: Source) -> Choice | None:
     depth = _depth_of_classes(source, folders, own)
     below = [_below(folder, depth) for folder in folders]
     if _look_like_groups(below, own):
-        where = "" if depth is None else " below those of the classes"
+        where = "" if depth is None else " below the class folders"
         shown = _some([*dict.fromkeys(below)])
-        return Choice(
-            f"files lie in folders{where} ({shown}): files of one folder may come into several parts", 'by="folder"'
-        )
+        return Choice(f"files are in folders{where} ({shown}): files of one folder may be split across parts", 'by="folder"')
     prefixes = [match[1] if (match := re.match(_PREFIX, name)) else "" for name in names]
-    numbered = all(any(map(str.isdigit, prefix)) for prefix in {*prefixes} - {""})  # words are kinds of things more often
+    numbered = all(any(map(str.isdigit, prefix)) for prefix in {*prefixes} - {""})  # words are more often classes
     if numbered and _look_like_groups(prefixes, own):
         shown = _some([*dict.fromkeys(prefixes)])
-        return Choice(f"names of files begin alike ({shown}): such files may come into several parts", f'by=r"{_PREFIX}"')
+        return Choice(f"file names share prefixes ({shown}): such files may be split across parts", f'by=r"{_PREFIX}"')
     return None
 
 
 def _look_like_groups(values: Sequence[str], labels: NDArray[np.int64] | None) -> bool:
-    """Return whether most rows have a value, and values are several, not one for each row, and not simply the classes."""
+    """Return whether most rows have a value, and there are several repeated values that are not the classes."""
     count = len({*values} - {""})
     most = sum(map(bool, values)) > _MOST * len(values)
     return most and 2 <= count < len(values) / 2 and not (labels is not None and _are_classes(values, labels))
 
 
 def _sample(rows: int) -> list[int]:
-    """Return rows to look at: all of them, or stretches of neighbors, since files of a group often are."""
+    """Return rows to check: all rows, or ranges of neighbors, since files of a group are often adjacent."""
     if rows <= _LOOKED_AT:
         return list(range(rows))
     long = _LOOKED_AT // _STRETCHES

@@ -19,13 +19,13 @@ from bitesize.sources.member_rows import chain_files
 
 __all__ = ["ChunkedDataset", "Dataset", "Hdf5"]
 
-# Drivers of HDF5 whose file is what the file system has under its name.
+# Drivers of HDF5 that use a single file on disk.
 _DEEP = 20
 _ON_DISK = ("sec2", "stdio", "windows", "direct")
 
 
 class Hdf5(ColumnSource):
-    """Datasets of equal length of an HDF5 file, or of a group in it; each is a field, under its name. Of a single dataset the field is ``x``."""
+    """Datasets of equal length of an HDF5 file, or of a group in it; each is a field under its name; a single dataset is the field ``x``."""
 
     title = "HDF5 files"
     suffixes = (".h5", ".hdf5", ".hdf", ".he5")
@@ -48,7 +48,7 @@ class Hdf5(ColumnSource):
         try:
             super().__init__(columns, asked, where)
         except BaseException:
-            file.close()  # what stays open here is what HDF5 would give again, for a file that was mended meanwhile
+            file.close()  # HDF5 would reuse an open file even if it has been replaced
             raise
 
     @classmethod
@@ -59,7 +59,7 @@ class Hdf5(ColumnSource):
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Open files that are alike, one after another, or ``"file.h5::group/dataset"``; what is open already by its file and name."""
+        """Open files with the same datasets, concatenated, or ``"file.h5::group/dataset"``, or an open h5py object by its path."""
         if cls.takes(what):
             path, name = _place_of(what)
             return cls._of_one(path, name, asked)
@@ -71,7 +71,7 @@ class Hdf5(ColumnSource):
 
     @classmethod
     def _of_one(cls, path: str, name: str, asked: OpenOptions) -> Source:
-        """Open a file, or a group in it: rows are entries of the first axis, or groups that are all alike."""
+        """Open a file, or a group in it: rows are entries of the first axis, or groups with the same datasets."""
         file = Hdf5File(path)
         opened = open_hdf5(path)
         try:
@@ -96,7 +96,7 @@ class Hdf5(ColumnSource):
         return Hdf5Files.of_files(files, asked)
 
     def check_unchanged(self) -> None:
-        """Look at the file."""
+        """Check the file."""
         self._file.check_unchanged()
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class Hdf5(ColumnSource):
 
 
 def _columns(opened: Any, file: Hdf5File, name: str, where: str) -> dict[str, Column]:
-    """List the datasets of a file, or of a group in it; a single dataset is called ``x``."""
+    """Return the datasets of a file or of a group in it; a single dataset is named ``x``."""
     import h5py
 
     if not name:
@@ -128,10 +128,10 @@ def _columns(opened: Any, file: Hdf5File, name: str, where: str) -> dict[str, Co
     if link is None:
         raise NotFound(f"{file.path} has no {name!r}: it has {', '.join(list(opened)[:20]) or 'nothing'}")
     if isinstance(link, h5py.ExternalLink):
-        raise BadSetting(f"{where} is a link into another file, {link.filename!r}: open that one")
+        raise BadSetting(f"{where} is a link into another file, {link.filename!r}: open that file")
     found = opened[name]
     if found.file.filename != opened.filename:  # through a link on the way
-        raise BadSetting(f"{where} lies in another file, {found.file.filename!r}: open that one")
+        raise BadSetting(f"{where} is stored in another file, {found.file.filename!r}: open that file")
     if isinstance(found, h5py.Group):
         return dict(columns_of(found, file, f"{name}/"))
     column = column_of(found, file, name)
@@ -139,7 +139,7 @@ def _columns(opened: Any, file: Hdf5File, name: str, where: str) -> dict[str, Co
 
 
 def _only_group(opened: Any, name: str) -> str:
-    """Return the name of the group that is all there is in a group, or in that; the group itself where it holds more."""
+    """Return the name of the only group in a group, recursively; the group itself if it contains more."""
     import h5py
 
     while True:
@@ -160,7 +160,7 @@ def _place_of(handle: Any) -> tuple[str, str]:
     file, name = handle.file, handle.name
     if file.driver not in _ON_DISK or not os.path.isfile(file.filename):
         raise BadSetting(
-            f"{kind} of a file that is not on disk (driver {file.driver!r}): write it to a file and pass its path, or pass dataset[:] where it "
+            f"{kind} of a file that is not on disk (driver {file.driver!r}): write it to a file and pass its path, or pass dataset[:] if it "
             "fits in memory"
         )
     if file.mode != "r":

@@ -1,4 +1,4 @@
-"""Datasets of HDF5 files, read chunk by chunk; what one becomes is bounded, or it is said that HDF5 itself reads it."""
+"""Datasets of HDF5 files, read chunk by chunk with bounded memory, or by HDF5 itself, which is reported."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from bitesize.sources.chunks import Chunked, Coordinates, inflate, most_stored, 
 from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.rows import Located
 
-# Chunks of a dataset that HDF5 keeps decompressed: the one that is read, and one that another thread reads.
+# Number of chunks of a dataset that HDF5 caches: one for each of two threads.
 _CHUNKS_KEPT = 2
-# Slots of HDF5's table of kept chunks: a prime, as its manual asks for.
+# Slots of HDF5's table of cached chunks: a prime, as its manual recommends.
 _TABLE = 101
-# What HDF5's own structures and the index of chunks take, for an open dataset.
+# Bytes of HDF5's structures and chunk index for an open dataset.
 _OPEN_NBYTES = 1 << 18
-# Datasets of a file that are listed: hard links can make a few look like any number.
+# Maximum number of listed datasets of a file: hard links can multiply them.
 _MOST = 10_000
-# Numbers of the filters that are undone here.
+# Numbers of the filters that are decoded here.
 _DEFLATE, _SHUFFLE = 1, 2
 
 
 class Hdf5File:
-    """An HDF5 file, opened where it is first needed in a process; what lies in other files is refused."""
+    """An HDF5 file, opened on first use in a process; data in other files is refused."""
 
     def __init__(self, path: str, state: FileState | None = None) -> None:
         self.path = path
@@ -41,7 +41,7 @@ class Hdf5File:
         self._open()
 
     def check_unchanged(self, fd: int | None = None) -> None:
-        """Raise if the file is not the one it was: HDF5 would give zeros for what is no longer there."""
+        """Raise `FileChanged` if the file has changed: HDF5 would return zeros for missing data."""
         self._state.check(os.fsencode(self.path), fd)
 
     def _open(self) -> None:
@@ -50,7 +50,7 @@ class Hdf5File:
         self._datasets: dict[str, Any] = {}
 
     def dataset(self, name: str, cache: int = 0) -> Any:
-        """Give a dataset, opened with so many bytes for chunks."""
+        """Return a dataset, opened with a chunk cache of ``cache`` bytes."""
         if self._pid != os.getpid():  # HDF5's state does not survive a fork
             self._open()
         with self._lock:
@@ -60,7 +60,7 @@ class Hdf5File:
             return found
 
     def root(self) -> Any:
-        """Return the file as h5py has it open."""
+        """Return the open h5py file."""
         if self._pid != os.getpid():
             self._open()
         with self._lock:
@@ -81,7 +81,7 @@ class Hdf5File:
             raise damaged(self.path, error) from error
 
     def close(self) -> None:
-        """Close it; it is opened again when it is needed."""
+        """Close the file; it is opened again when needed."""
         with self._lock:
             self._datasets.clear()
             if self._file is not None and self._pid == os.getpid():
@@ -89,11 +89,11 @@ class Hdf5File:
             self._file = None
 
     def __reduce__(self) -> tuple[type[Hdf5File], tuple[str, FileState]]:
-        return Hdf5File, (self.path, self._state)  # what is known of the file is of that state, wherever it is taken
+        return Hdf5File, (self.path, self._state)  # the state identifies the file, also after unpickling
 
 
 class OpenDataset(Hdf5File):
-    """A file of which one dataset is open already, and read once."""
+    """A file with one dataset that is already open and read once."""
 
     def __init__(self, file: Hdf5File, stored: Any) -> None:
         self.path, self._state, self._stored = file.path, file._state, stored
@@ -104,16 +104,16 @@ class OpenDataset(Hdf5File):
 
 
 def open_hdf5(path: str) -> Any:
-    """Open a file for reading, whoever reads it besides.
+    """Open a file for reading, even if other processes read it.
 
     Raises
     ------
     BadFile
-        If it is damaged, or open for writing.
+        If the file is damaged, or open for writing.
     """
     import h5py
 
-    os.close(open_file(os.fsencode(path)))  # for its error: HDF5's own says nothing that helps
+    os.close(open_file(os.fsencode(path)))  # for its error: the error of HDF5 is not helpful
     for locking in _LOCKING:
         try:
             file = h5py.File(path, "r", locking=locking, rdcc_nbytes=CACHE)
@@ -123,16 +123,16 @@ def open_hdf5(path: str) -> Any:
             raise damaged(path, error) from error
         if file.mode == "r":
             return file
-        file.close()  # HDF5 shares it with who writes to it, and what is not yet on disk would be missing
+        file.close()  # HDF5 shares it with the writer, and data not yet on disk would be missing
         raise BadFile(f"{path} is open for writing in this program: close it first")
     raise AssertionError
 
 
-# What HDF5 keeps of a dataset's chunks where nothing else is said.
+# HDF5's default size of the chunk cache of a dataset.
 CACHE = 1 << 20
-# HDF5 opens a file twice in a program only with the same lock; without one where nothing else has it open.
+# HDF5 opens a file twice in a program only with the same locking; without locking if it is not open yet.
 _LOCKING = (False, None, True, "best-effort")
-# What h5py raises for damaged files.
+# Errors that h5py raises for damaged files.
 RAISED = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, UnicodeError)
 
 
@@ -150,26 +150,26 @@ class Dataset(Column):
         self._chunks = stored.chunks
         self._row_nbytes = math.prod(self.shape[1:]) * self.dtype.itemsize
         self._chunk_nbytes = 0 if self._chunks is None else math.prod(self._chunks) * self.dtype.itemsize
-        # Chunks that stand side by side, behind the first axis, are read together.
+        # Chunks that are adjacent along other axes than the first are read together.
         self._beside = (
             math.prod(-(-n // c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True)) if self._chunks else 1
         )
         filters = filter_names(stored)
         if filters and self._chunks is not None:
             self.unbounded = (
-                f"its chunks are read by HDF5 itself, whose memory is not bounded: {', '.join(filters)}, type {self.dtype}"
+                f"its chunks are read by HDF5 itself, whose memory use has no limit: {', '.join(filters)}, type {self.dtype}"
             )
         plain = self._chunks is None and self.dtype.isnative and _as_in_memory(stored)
         self._offset = stored.id.get_offset() if plain else None
         self._path = [os.fsencode(file.path)]
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Read neighboring rows straight into ``out``."""
-        if self._offset is not None:  # HDF5 gives zeros for what a file that was cut off does not have
+        """Read neighboring rows directly into ``out``."""
+        if self._offset is not None:  # HDF5 returns zeros for missing data of a truncated file
             place, path = self._offset + start * self._row_nbytes, self._path[0]
 
             def work(fd: int) -> None:
-                """Read the file that the place was learned of."""
+                """Read from the file whose offset is known."""
                 self._file.check_unchanged(fd)
                 read_into(fd, [out.reshape(-1).view(np.uint8)], place, path)
 
@@ -186,7 +186,7 @@ class Dataset(Column):
         self._file.check_unchanged()
 
     def _check_stored(self, dataset: Any, start: int, stop: int) -> None:
-        """Raise `BadFile` where a filtered chunk is stored in more bytes than it can be."""
+        """Raise `BadFile` if a filtered chunk has more bytes than possible."""
         if not self.unbounded or self._chunks is None:
             return
         across = [range(0, n, c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True)]
@@ -198,7 +198,7 @@ class Dataset(Column):
                 raise damaged(self._file.path, error) from error
             if size > most_stored(self._chunk_nbytes):
                 raise BadFile(
-                    f"{self._file.path}: the chunk of {self._name!r} at {at} is stored in {size:,} bytes, and becomes {self._chunk_nbytes:,}"
+                    f"{self._file.path}: the chunk of {self._name!r} at {at} is stored in {size:,} bytes, but decompresses to {self._chunk_nbytes:,}"
                 )
 
     def texts(self) -> list[str]:
@@ -214,7 +214,7 @@ class Dataset(Column):
         return [each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each) for each in text.ravel()]
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where rows lie in the file, if it has them one behind the other."""
+        """Return the locations of rows in the file, if they are contiguous."""
         if self._offset is None:
             return None
         return Located(
@@ -223,7 +223,7 @@ class Dataset(Column):
 
     @property
     def chunk_rows(self) -> int | None:
-        """Rows of a chunk."""
+        """Number of rows of a chunk."""
         return None if self._chunks is None else int(self._chunks[0])
 
     @property
@@ -232,15 +232,15 @@ class Dataset(Column):
 
     @property
     def nbytes(self) -> int:
-        """Chunks that HDF5 keeps, one on its way through the filters (HDF5 lets one thread in at a time), and its structures."""
+        """Bytes of HDF5: cached chunks, one chunk in the filters (HDF5 runs one thread at a time), and its structures."""
         return self._cache + 2 * self._chunk_nbytes + _OPEN_NBYTES
 
 
 class ChunkedDataset(Chunked):
-    """A dataset whose chunks are stored as they are, or compressed by gzip, their bytes shuffled or not.
+    """A dataset whose chunks are uncompressed or compressed with gzip, with or without byte shuffling.
 
-    HDF5 is only asked where a chunk lies: reading and decompressing several at a time is faster, and ends at the size of a chunk,
-    whatever the stream in the file becomes.
+    HDF5 only locates chunks: reading and decompressing several at a time here is faster, and stops at the size of a chunk
+    for any stream.
     """
 
     def __init__(self, file: Hdf5File, name: str, stored: Any, filters: list[int]) -> None:
@@ -257,15 +257,15 @@ class ChunkedDataset(Chunked):
         if info.byte_offset is None:
             return False
         if info.size > most:
-            raise BadFile(f"{self._where(at)} is stored in {info.size:,} bytes, and becomes {self._chunk_nbytes:,}")
-        # Filters are undone in reverse, but for those that this chunk did without.
+            raise BadFile(f"{self._where(at)} is stored in {info.size:,} bytes, but decompresses to {self._chunk_nbytes:,}")
+        # Filters are undone in reverse order, except those that this chunk skipped.
         undo = [code for i, code in enumerate(self._filters) if not info.filter_mask >> i & 1][::-1]
         data = self._buffer("stored", info.size, self._most) if undo else out
         if not undo and info.size != len(out):
-            raise BadFile(f"{self._where(at)} has {info.size:,} bytes, and must have {len(out):,}")
+            raise BadFile(f"{self._where(at)} has {info.size:,} bytes; {len(out):,} are expected")
 
         def load(fd: int) -> None:
-            """Read the chunk from the file that it was found in."""
+            """Read the chunk from the file in which it was located."""
             self._file.check_unchanged(fd)
             read_into(fd, [data], info.byte_offset, self._path)
 
@@ -278,14 +278,14 @@ class ChunkedDataset(Chunked):
                 elif len(data) == len(into):
                     unshuffle(data, self.dtype.itemsize, into)
                 else:
-                    raise BadFile(f"it has {len(data):,} bytes, and must have {len(into):,}")
+                    raise BadFile(f"it has {len(data):,} bytes; {len(into):,} are expected")
                 data = into
         except BadFile as error:
             raise BadFile(f"{self._where(at)}: {error}") from error
         return True
 
     def _fill_value(self) -> Any:
-        try:  # only where it is needed: damaged ones can crash HDF5
+        try:  # only when needed: damaged chunks can crash HDF5
             return self._file.dataset(self._name).fillvalue
         except RAISED as error:
             raise damaged(self._file.path, error) from error
@@ -299,7 +299,7 @@ class ChunkedDataset(Chunked):
 
 
 def _as_in_memory(stored: Any) -> bool:
-    """Whether values are stored as NumPy has them, so that HDF5 would not convert them."""
+    """Return whether values are stored as in NumPy, so that HDF5 would not convert them."""
     import h5py
 
     return bool(stored.id.get_type().equal(h5py.h5t.py_create(stored.dtype, logical=True)))
@@ -315,7 +315,7 @@ def filter_names(stored: Any) -> list[str]:
 
 
 def _plain_filters(file: Any, stored: Any) -> list[int] | None:
-    """Give the filters of a dataset if its chunks can be read without HDF5, or None."""
+    """Return the filters of a dataset if its chunks can be read without HDF5, or None."""
     if stored.chunks is None or stored.dtype.kind not in "biufc" or file.userblock_size:
         return None
     if not _as_in_memory(stored):
@@ -326,16 +326,16 @@ def _plain_filters(file: Any, stored: Any) -> list[int] | None:
 
 
 def columns_of(group: Any, file: Hdf5File, prefix: str = "") -> Iterator[tuple[str, Column]]:
-    """List the datasets of a group and of those in it; what leads out of the file is listed as refused.
+    """Yield the datasets of a group and its subgroups; links to other files are listed as unsupported.
 
     Parameters
     ----------
     group
         An open group of h5py.
     file
-        What the columns will read from.
+        File that the columns read from.
     prefix
-        Path of the group in the file, with a slash behind; names come without it.
+        Path of the group in the file, with a trailing slash; names do not include it.
     """
     import h5py
 
@@ -348,7 +348,7 @@ def columns_of(group: Any, file: Hdf5File, prefix: str = "") -> Iterator[tuple[s
 
 
 def column_of(stored: Any, file: Hdf5File, name: str) -> Column | None:
-    """Return the column that reads a dataset; None where the dataset has no space."""
+    """Return the column that reads a dataset; None if the dataset is empty (null dataspace)."""
     import h5py
 
     if stored.external or stored.is_virtual:
@@ -362,7 +362,7 @@ def column_of(stored: Any, file: Hdf5File, name: str) -> Column | None:
 
 
 def _found(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Give the datasets of a group and of those in it, or why one cannot be had; each group once, so that loops end."""
+    """Yield the datasets of a group and its subgroups, or the reason for refusing one; visits each group once."""
     import h5py
 
     for name in group:
@@ -373,7 +373,7 @@ def _found(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]
         try:
             found = group[name]
         except (KeyError, OSError, RuntimeError) as error:
-            yield full, f"damaged, or a link that leads nowhere ({' '.join(str(error).split())[:100]})"
+            yield full, f"damaged, or a link without a target ({' '.join(str(error).split())[:100]})"
             continue
         if isinstance(found, h5py.Dataset):
             yield full, found

@@ -1,4 +1,4 @@
-"""HDF5 where a row is a whole file, or a group of a file: its datasets are the fields."""
+"""HDF5 files, or groups of a file, of one row each: their datasets are the fields."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bitesize.sources.member_rows import (
 
 
 def _members(group: Any, file: Hdf5File, prefix: str) -> Members:
-    """Return what finds a dataset of an open group, by name; links into other files are not followed."""
+    """Return a function that finds a dataset of an open group by name, without following links to other files."""
     import h5py
 
     def find(there: str) -> Member | None:
@@ -41,7 +41,7 @@ def _members(group: Any, file: Hdf5File, prefix: str) -> Members:
             return None
 
         def read(out: NDArray[Any]) -> None:
-            """Read all of it."""
+            """Read the whole dataset."""
             column = column_of(stored, OpenDataset(file, stored), prefix + there)
             if column is None or isinstance(column, UnsupportedColumn):
                 raise BadFile(f"{file.path}{MEMBER}{prefix}{there} is {column.why if column else 'empty'}")
@@ -58,14 +58,14 @@ class Hdf5Files(MemberRows, FileSource):
     Parameters
     ----------
     files
-        The files, and their labels. The first that can be read decides what a row is.
+        Files and their labels. The first readable file defines the fields.
     asked
         Which datasets are fields.
 
     Raises
     ------
     BadSetting
-        If the files have labels of their own, and folders that are labels.
+        If both the files and their folders provide labels.
     """
 
     title = "HDF5 files of one row each"
@@ -74,7 +74,7 @@ class Hdf5Files(MemberRows, FileSource):
 
     def __init__(self, files: Files, asked: OpenOptions) -> None:
         def look(path: bytes) -> Layout:
-            """Find the fields of a file."""
+            """Return the fields of a file."""
             text = os.fsdecode(path)
             with _opened(text) as group:
                 return layout_of(dict(columns_of(group, Hdf5File(text))), asked, text, CACHE)
@@ -123,16 +123,16 @@ class Hdf5Files(MemberRows, FileSource):
 
 
 class Hdf5Groups(MemberRows):
-    """Groups of one HDF5 file that are a row each: ``sample_0/{image, label}``, ``sample_1/{image, label}``.
+    """Groups of one HDF5 file, of one row each: ``sample_0/{image, label}``, ``sample_1/{image, label}``.
 
     Parameters
     ----------
     file
         The file.
     prefix
-        Path of the group that the rows are in, with a slash behind, or empty.
+        Path of the group of the rows, with a trailing slash, or empty.
     names
-        Their names.
+        Names of the groups.
     asked
         Which datasets are fields.
     """
@@ -175,7 +175,7 @@ class Hdf5Groups(MemberRows):
             raise damaged(f"{self._file.path}{MEMBER}{path}", error) from error
 
     def describe(self, row: int) -> str:
-        """Name the file and the group."""
+        """Return the file and the group."""
         return f"{self._file.path}{MEMBER}{self._prefix}{self._groups[row].decode('utf-8', 'backslashreplace')}"
 
     @property
@@ -187,7 +187,7 @@ class Hdf5Groups(MemberRows):
         return self._groups.tobytes()
 
     def check_unchanged(self) -> None:
-        """Look at the file."""
+        """Check the file."""
         self._file.check_unchanged()
 
     def close(self) -> None:
@@ -196,7 +196,7 @@ class Hdf5Groups(MemberRows):
 
 
 def groups_of_rows(group: Any, asked: OpenOptions) -> list[str] | None:
-    """Return the names of the groups in a group where each is one row; see `rows_among`."""
+    """Return the names of the groups in a group that are one row each; see `rows_among`."""
     import h5py
 
     def shapes_of(name: str) -> Shapes | None:
@@ -208,13 +208,13 @@ def groups_of_rows(group: Any, asked: OpenOptions) -> list[str] | None:
 
 
 def _shapes(group: Any) -> dict[str, tuple[Any, Any]]:
-    """Return shape and dtype of the datasets in a group, and below it."""
+    """Return shape and dtype of the datasets in a group and its subgroups."""
     import h5py
 
     found: dict[str, tuple[Any, Any]] = {}
 
     def look(name: str, each: Any) -> None:
-        """Note a dataset."""
+        """Record a dataset."""
         if isinstance(each, h5py.Dataset):
             found[name] = (each.shape, each.dtype)
 

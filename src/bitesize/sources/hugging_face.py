@@ -1,4 +1,4 @@
-"""Datasets of Hugging Face's `datasets`: rows of the Arrow tables that they are."""
+"""Datasets of Hugging Face's `datasets`: rows of their Arrow tables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bitesize.sources.label_columns import labeled
 from bitesize.sources.rows import ChunkStarts
 from bitesize.sources.splits import InParts, rank_of_part
 
-# Rows that are looked up together.
+# Number of rows that are read together.
 _TOGETHER = 16
-# Rows of a single column that are read together.
+# Number of rows of a single column that are read together.
 _COLUMN_ROWS = 4096
 
 
 class HuggingFace(ArrowSource):
-    """A dataset with a length; it is read as it is, whatever format it was given."""
+    """A dataset with a length; its format setting is ignored."""
 
     title = "datasets of Hugging Face"
     in_parts = True
@@ -48,32 +48,32 @@ class HuggingFace(ArrowSource):
         return self._dataset[number * _TOGETHER : number * _TOGETHER + self._parts[number].rows]
 
     def _values(self, name: str) -> Iterator[Any]:
-        """Read one column, and no other, many rows at a time."""
+        """Yield one column, many rows at a time, without reading others."""
         column = self._dataset.select_columns([name])
         for start in range(0, len(self), _COLUMN_ROWS):
             yield from column[start : start + _COLUMN_ROWS].column(name).chunks
 
     def chunks(self) -> ChunkStarts | None:
-        """Rows are looked up alike."""
+        """Return None: rows cost the same in any order."""
         return None
 
     @classmethod
     def takes(cls, what: Any) -> bool:
-        """Tell whether this is a dataset of theirs."""
+        """Return whether this is a dataset of Hugging Face."""
         return type(what).__module__.partition(".")[0] == "datasets"
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Open a dataset; one of several parts is told apart by name."""
+        """Open a dataset, or one split of a dictionary of datasets."""
         if isinstance(what, dict):
             if asked.split is None or asked.split not in what:
                 raise InParts("the dataset", sorted(what, key=rank_of_part))
             what = what[asked.split]
         elif asked.split is not None:
-            raise BadSetting(f"split={asked.split!r}: this dataset is one part")
+            raise BadSetting(f"split={asked.split!r}: this dataset has no splits")
         if not hasattr(what, "with_format") or not hasattr(what, "__len__"):
             raise BadSetting(
-                f"{type(what).__name__} is read from its beginning only, and has no rows by number: load it without streaming=True"
+                f"{type(what).__name__} is a stream, which has no random access: load it without streaming=True"
             )
         return labeled(lambda asked: cls(what, asked), asked)
 

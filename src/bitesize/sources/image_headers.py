@@ -1,4 +1,4 @@
-"""A look at the headers of a few image files when they are opened, for what decoding them will leave out."""
+"""Checking the headers of a few image files when data is opened, for losses in decoding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bitesize.files.pread import read_into, with_file
 from bitesize.sources.choices import Choice
 from bitesize.spec import Mode
 
-# Files that are looked at, evenly spaced; never their pixels.
+# Number of files whose headers are checked, evenly spaced.
 _LOOKS = 8
 _PNG, _TIFF = (b".png",), (b".tif", b"tiff")
 # The header of a PNG: its signature, and the first chunk with width, height, bits of a value, and type of color.
@@ -25,16 +25,16 @@ _PNG_NBYTES, _PNG_BITS, _PNG_TYPE, _PNG_GRAY = 33, 24, 25, 0
 
 
 class Found(NamedTuple):
-    """What is to be said of images when they are opened; see `Source.left_out` and `Source.choices`."""
+    """Notes on images when they are opened; see `Source.left_out` and `Source.choices`."""
 
     left_out: dict[str, int]
     choices: tuple[Choice, ...]
 
 
 def probe(names: Names, mode: Mode) -> Found:
-    """Look at the headers of a few PNG and TIFF files: whether they have more than 8 bits, and more pages than one.
+    """Check the headers of a few PNG and TIFF files: whether they have more than 8 bits, and more pages than one.
 
-    Files that cannot be read are passed over: reading their rows says why.
+    Unreadable files are skipped: they are reported when their rows are read.
     """
     tiffs = list(_facts_of_tiffs(names, _evenly(names, _TIFF)))
     wide = [] if mode == "I;16" else [(facts.bands, facts.bits) for _, facts in tiffs if facts.bits > 8 and not facts.floats]
@@ -54,7 +54,7 @@ def probe(names: Names, mode: Mode) -> Found:
 
 
 def _evenly(names: Names, ends: tuple[bytes, ...]) -> list[int]:
-    """Choose a few of the files whose names end so, without a Python object for each name."""
+    """Return a few evenly spaced files with these suffixes, without a Python object per name."""
     chosen = np.flatnonzero(_ending(names, ends))
     if not len(chosen):
         return []
@@ -76,7 +76,7 @@ def _ending(names: Names, ends: tuple[bytes, ...]) -> NDArray[np.bool_]:
 
 
 def _facts_of_tiffs(names: Names, chosen: Iterable[int]) -> Iterable[tuple[bytes, TiffFacts]]:
-    """Return path and facts of each TIFF that can be read."""
+    """Return path and header of each readable TIFF."""
     for number in chosen:
         path = names.path(number)
         try:
@@ -88,7 +88,7 @@ def _facts_of_tiffs(names: Names, chosen: Iterable[int]) -> Iterable[tuple[bytes
 
 
 def _wide_pngs(names: Names, chosen: Iterable[int]) -> list[int]:
-    """Give the channels of PNGs of 16 bits: 1 for gray, else 3."""
+    """Return the channels of PNGs of 16 bits: 1 for gray, else 3."""
     found = []
     for number in chosen:
         path = names.path(number)

@@ -1,4 +1,4 @@
-"""Folders and lists of image files: read as they are, decoded later."""
+"""Folders and lists of image files: read unchanged, decoded later."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from bitesize.spec import Encoded, Mode
 
 
 class ImageFiles(FileSource):
-    """Image files; each is a row with the field ``x``, and ``y`` where there are labels.
+    """Image files; each is a row with the field ``x``, and ``y`` if there are labels.
 
     Parameters
     ----------
     names
         The files.
     labels
-        One label a file, shape (n, ...), or None.
+        One label per file, shape (n, ...), or None.
     classes
         Names of the classes.
     mode
@@ -35,7 +35,7 @@ class ImageFiles(FileSource):
     orient
         Whether the EXIF orientation is applied.
     left_out
-        What the scan left out.
+        Counts of what the scan left out.
     """
 
     title = "images: JPEG, PNG, WebP, BMP, TIFF, GIF, JPEG 2000, PNM"

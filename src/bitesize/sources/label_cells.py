@@ -1,4 +1,4 @@
-"""Labels one by one: none missing, masked or empty, and all of one type."""
+"""Checking labels one by one: not missing, masked or empty, and of one type."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bitesize.errors import BadSetting
 
 _NAMED = 5
 _LISTS = (list, tuple, set, frozenset)
-# Missing values of pandas and NumPy that are no floats.
+# Missing values of pandas and NumPy that are not floats.
 _MISSING_TYPES = ("NAType", "NaTType")
 
 
 def refuse_rows(rows: Sequence[int], what: str, way: str = "") -> None:
-    """Raise `BadSetting` if there are rows; the first few are named.
+    """Raise `BadSetting` if there are rows; the message names the first few.
 
     Raises
     ------
@@ -29,26 +29,26 @@ def refuse_rows(rows: Sequence[int], what: str, way: str = "") -> None:
         first = ", ".join(map(str, list(rows[:_NAMED]))) + (", ..." if len(rows) > _NAMED else "")
         several = f" ({len(rows):,} such rows: {first})" if len(rows) > 1 else ""
         raise BadSetting(
-            f"labels must be numbers or text, one a row: that of row {rows[0]} is {what}{several}; "
-            f"{way or 'leave these rows out, of the data and of labels='}"
+            f"labels must be numbers or text, one per row: the label of row {rows[0]} is {what}{several}; "
+            f"{way or 'drop these rows from the data and from labels='}"
         )
 
 
 def refuse_masked(labels: Any) -> None:
-    """Raise `BadSetting` for a masked array: the values below its mask are no labels."""
+    """Raise `BadSetting` for a masked array: masked values are not labels."""
     if np.ma.isMaskedArray(labels):
         raise BadSetting(
-            "labels are a masked array: fill it first, as labels.filled(0) does, or leave rows out of the data and the labels"
+            "labels are a masked array: fill it first with labels.filled(0), or drop rows from the data and the labels"
         )
 
 
 def check_cells(cells: Sequence[Any]) -> None:
-    """Check a list of labels before NumPy makes an array of it, in which ``nan`` and ``1`` would be text.
+    """Check a list of labels before conversion to an array, which could turn ``nan`` and ``1`` into text.
 
     Raises
     ------
     BadSetting
-        If one is missing, or some are text and others are not.
+        If a label is missing, or only some labels are text.
     """
     kinds = set(map(type, cells))
     if not all(issubclass(kind, int | np.integer | np.bool_ | str) for kind in kinds):
@@ -58,8 +58,8 @@ def check_cells(cells: Sequence[Any]) -> None:
         text = next(i for i, cell in enumerate(cells) if isinstance(cell, str | bytes))
         other = next(i for i, cell in enumerate(cells) if not isinstance(cell, str | bytes))
         raise BadSetting(
-            f"labels must be of one type: that of row {text} is the text {cells[text]!r:.80}, and that of row {other} is "
-            f"{cells[other]!r:.80} ({type(cells[other]).__name__}); list(map(str, labels)) makes all text"
+            f"labels must be of one type: the label of row {text} is the text {cells[text]!r:.80}, the label of row {other} is "
+            f"{cells[other]!r:.80} ({type(cells[other]).__name__}); list(map(str, labels)) converts all to text"
         )
 
 
@@ -73,7 +73,7 @@ def is_missing(cell: Any) -> bool:
 
 
 def check_values(labels: NDArray[Any]) -> None:
-    """Check an array of labels for NaN; dense targets of more than two axes may have some.
+    """Check an array of labels for NaN; dense targets of more than two axes may contain NaN.
 
     Raises
     ------
@@ -84,23 +84,23 @@ def check_values(labels: NDArray[Any]) -> None:
         bad = np.isnat(labels) if labels.dtype.kind in "mM" else np.isnan(labels)
         refuse_rows(np.flatnonzero(bad.reshape(len(labels), -1).any(axis=1)).tolist(), "missing (NaN)")
     if labels.dtype.kind == "U" and labels.ndim == 1:
-        way = "leave these rows out, or pass labels.tolist() where 'nan' is a class"
-        refuse_rows(np.flatnonzero(labels == "nan").tolist(), "'nan', which NumPy makes of a missing value", way)
+        way = "drop these rows, or pass labels.tolist() if 'nan' is a class"
+        refuse_rows(np.flatnonzero(labels == "nan").tolist(), "'nan', as NumPy writes a missing value", way)
 
 
 def check_texts(labels: Sequence[str]) -> None:
-    """Raise `BadSetting` for labels without text: they would be a class of their own."""
+    """Raise `BadSetting` for labels without text: they would become a separate class."""
     if any(not text or text.isspace() for text in set(labels)):
         refuse_rows([i for i, text in enumerate(labels) if not text.strip()], "empty")
 
 
 def tag_lists(cells: Sequence[Any]) -> list[list[str]] | None:
-    """Return the tags of each row where labels are lists of text, or None.
+    """Return the tags of each row if labels are lists of text, or None.
 
     Raises
     ------
     BadSetting
-        If some rows have a list of text, and others have none.
+        If only some rows have a list of text.
     """
     lists = [isinstance(cell, _LISTS) for cell in cells]
     if not any(lists) or not any(isinstance(tag, str) for cell in cells if isinstance(cell, _LISTS) for tag in cell):
@@ -115,6 +115,6 @@ def tag_lists(cells: Sequence[Any]) -> list[list[str]] | None:
     )
     if odd is not None:
         raise BadSetting(
-            f'lists of tags need a list of text for each row, [["a"], ["a", "b"], []]: that of row {odd} is {cells[odd]!r:.200}'
+            f'lists of tags need a list of text for each row, [["a"], ["a", "b"], []]: the label of row {odd} is {cells[odd]!r:.200}'
         )
     return [list(dict.fromkeys(cell)) for cell in cells]

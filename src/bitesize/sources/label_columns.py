@@ -1,4 +1,4 @@
-"""Labels of tables that are given as a list: names of columns, or one label a row."""
+"""Labels of tables passed as a list: names of columns, or one label per row."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def labeled(opened: Callable[[OpenOptions], Source], asked: OpenOptions) -> Sour
     Parameters
     ----------
     opened
-        Opens the table; it ignores a list that names no columns.
+        Function that opens the table; it ignores a list without column names.
     asked
-        With the labels.
+        Options with the labels.
 
     Raises
     ------
     BadSetting
-        If a list is neither columns nor one label a row.
+        If the list is neither column names nor one label per row.
     """
     labels = asked.labels
     source = opened(asked)
@@ -34,15 +34,15 @@ def labeled(opened: Callable[[OpenOptions], Source], asked: OpenOptions) -> Sour
     if may_be_columns(labels) and len(labels) != len(source):
         unknown = next(label for label in labels if match(label, source.column_names) is None)
         raise BadSetting(
-            f"labels={list(labels)!r:.200} are neither one a row, of which there are {len(source):,}, nor columns: there is no "
-            f"column {unknown!r}; there are {', '.join(source.column_names)}"
+            f"labels={list(labels)!r:.200} are neither one per row ({len(source):,} rows) nor columns: there is no "
+            f"column {unknown!r}; the columns are {', '.join(source.column_names)}"
         )
     numbers, classes = class_numbers(labels, len(source), asked.tag_delimiter)
     return WithFields(source, {"y": numbers}, classes)
 
 
 def without_list(asked: OpenOptions, columns: tuple[str, ...]) -> OpenOptions:
-    """Return the settings without labels that are one a row."""
+    """Return the options without labels given per row."""
     if asked.labels is None or isinstance(asked.labels, str) or are_columns(asked.labels, columns):
         return asked
     return replace(asked, labels=None)

@@ -1,4 +1,4 @@
-"""Labels as people give them: numbers, names, targets or masks; and splits that look at them."""
+"""Converting labels of the user: numbers, names, targets or masks; and stratified splits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bitesize.spec import Encoded, Field, image_channels
 def class_numbers(
     labels: Sequence[Any] | NDArray[Any], rows: int, tag_delimiter: str | None = ""
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Turn labels as given into an array, and names of classes where they are text.
+    """Return labels as an array, and the names of the classes if labels are text.
 
     Integers become int64; text becomes numbers, by name in sorted order; lists of text become a 0 or 1 for each tag; floats
     and arrays are kept (targets of a regression).
@@ -25,7 +25,7 @@ def class_numbers(
     Parameters
     ----------
     labels
-        One a row.
+        One label per row.
     rows
         Number of rows.
     tag_delimiter
@@ -35,7 +35,7 @@ def class_numbers(
     Raises
     ------
     BadSetting
-        If their number is not that of the rows, one is missing, some are text and others are not, or text looks like several
+        If the number of labels differs from the rows, a label is missing, only some are text, or text looks like several
         tags, or like paths of images.
     """
     refuse_masked(labels)
@@ -50,18 +50,18 @@ def class_numbers(
     array = _array_of(cells)
     if array.ndim == 0 or len(array) != rows:
         given = "a single value" if array.ndim == 0 else f"{len(array)}"
-        raise BadSetting(f"{rows} rows need as many labels: got {given}")
+        raise BadSetting(f"{rows} rows need the same number of labels: got {given}")
     if array.dtype.kind in "US" and array.ndim != 1:
-        raise BadSetting(f"labels that are text must be one a row, not of shape {array.shape}")
+        raise BadSetting(f"text labels must be one per row, not of shape {array.shape}")
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "backslashreplace")
     check_values(array)
     if array.dtype.kind == "U":
         return _numbered(array.tolist(), rows, tag_delimiter)
     if tag_delimiter:
-        raise BadSetting(f"tag_delimiter={tag_delimiter!r}: labels are {array.dtype}, and no text")
+        raise BadSetting(f"tag_delimiter={tag_delimiter!r}: labels are {array.dtype}, not text")
     if array.dtype.kind in "iub" and array.ndim == 3 and array.dtype.itemsize <= 2:
-        # Masks stay as they are: as int64 they would be eight times as large.
+        # Masks keep their dtype: as int64 they would be eight times as large.
         return np.ascontiguousarray(array, np.uint8 if array.dtype.kind == "b" else array.dtype.newbyteorder("=")), None
     if array.dtype.kind in "iub":
         return np.ascontiguousarray(as_class_numbers(array)), None
@@ -74,21 +74,21 @@ def _array_of(labels: Any) -> NDArray[Any]:
         array = np.asarray(labels)
     except ValueError as error:
         raise BadSetting(
-            f"labels of different lengths, or no numbers: {' '.join(str(error).split())}; several tags a row are lists of text, "
+            f"labels of different lengths, or not numbers: {' '.join(str(error).split())}; several tags per row are lists of text, "
             '[["a"], ["a", "b"]]'
         ) from error
     except Exception as error:  # whatever another library raises for memory or types that NumPy does not have
-        raise BadSetting(f"labels, a {type(labels).__name__}, are no array of NumPy: {error}") from error
+        raise BadSetting(f"labels, a {type(labels).__name__}, cannot be converted to a NumPy array: {error}") from error
     if array.dtype != object:
         return array
     if array.ndim == 0:
-        raise BadSetting(f"labels must be one a row, and are a single {type(labels).__name__}: pass a list or an array")
+        raise BadSetting(f"labels must be one per row, but are a single {type(labels).__name__}: pass a list or an array")
     flat = array.ravel().tolist()
     if any(type(label) is int and not -(2**63) <= label < 2**63 for label in flat):
         raise BadSetting("labels must be below 2**63")
     odd = next((i for i, label in enumerate(array) if not isinstance(label, int | float | str | np.generic)), None)
-    seen = "" if odd is None else f": that of row {odd} is {array[odd]!r}"
-    raise BadSetting(f"labels must be numbers or text, one a row{seen[:200]}")
+    seen = "" if odd is None else f": the label of row {odd} is {array[odd]!r}"
+    raise BadSetting(f"labels must be numbers or text, one per row{seen[:200]}")
 
 
 def _of_tag_lists(
@@ -96,20 +96,20 @@ def _of_tag_lists(
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Return a 0 or 1 for each tag of lists of tags."""
     if len(lists) != rows:
-        raise BadSetting(f"{rows} rows need as many labels: got {len(lists)}")
+        raise BadSetting(f"{rows} rows need the same number of labels: got {len(lists)}")
     if tag_delimiter:
-        raise BadSetting(f"tag_delimiter={tag_delimiter!r} separates tags in text, and labels are lists of tags already")
+        raise BadSetting(f"tag_delimiter={tag_delimiter!r} separates tags in text, but labels are already lists of tags")
     found = tags(lists, np.arange(rows), "labels")
     return found.values, found.classes or ()
 
 
 def as_class_numbers(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Give whole numbers as int64.
+    """Return whole numbers as int64.
 
     Raises
     ------
     BadSetting
-        If one is too large.
+        If a number is too large.
     """
     if labels.dtype.kind in "uO" and labels.max(initial=0) > np.iinfo(np.int64).max:
         raise BadSetting("labels must be below 2**63")
@@ -122,24 +122,24 @@ def check_weights(values: NDArray[Any], name: str, where: str) -> NDArray[np.flo
     Raises
     ------
     BadSetting
-        If one is negative, infinite or NaN, or all are 0.
+        If a weight is negative, infinite or NaN, or all weights are 0.
     """
     weights = values.astype(np.result_type(values.dtype, np.float32))
     bad = np.flatnonzero(~((weights >= 0) & (weights < np.inf)))
     if bad.size:
         raise BadSetting(
             f"weights must be 0 or more: {name!r} of {where} is {weights[bad[0]]:g} in row {bad[0]} ({bad.size:,} such rows); "
-            'weights="" takes the column as any other'
+            'weights="" uses the column as an ordinary field'
         )
     if not weights.any():
-        raise BadSetting(f'all weights {name!r} of {where} are 0; weights="" takes the column as any other')
+        raise BadSetting(f'all weights {name!r} of {where} are 0; weights="" uses the column as an ordinary field')
     return weights
 
 
 def _numbered(labels: Sequence[str], rows: int, tag_delimiter: str | None) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Number names in sorted order; what is no text in them is escaped, so that they can be printed and saved."""
+    """Return class numbers of names in sorted order; undecodable bytes are escaped for printing and saving."""
     if len(labels) != rows:
-        raise BadSetting(f"{rows} rows need as many labels: got {len(labels)}")
+        raise BadSetting(f"{rows} rows need the same number of labels: got {len(labels)}")
     if tag_delimiter:
         texts = Texts.of(labels)
         refuse_written_lists(texts.values, "labels")
@@ -154,7 +154,7 @@ def _numbered(labels: Sequence[str], rows: int, tag_delimiter: str | None) -> tu
 
 
 def label_field(labels: NDArray[Any], x: Field | Encoded) -> Field:
-    """Tell what labels are beside ``x``: whole numbers for each pixel of an image are a mask."""
+    """Return the field of labels for inputs ``x``: whole numbers per pixel of an image are a mask."""
     shape = labels.shape[1:]
     image = isinstance(x, Field) and len(x.shape) == 3 and image_channels(x.shape) is not None and shape == x.shape[:2]
     return Field(shape, labels.dtype, mask=image and labels.dtype.kind in "iu")
@@ -163,31 +163,31 @@ def label_field(labels: NDArray[Any], x: Field | Encoded) -> Field:
 def split_classes(
     labels: NDArray[np.int64] | None, rows: int, fraction: float, random: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Choose a share of the rows of each class at random; True for the chosen ones, shape (rows,)."""
+    """Return a random selection of a fraction of the rows of each class, as booleans of shape (rows,)."""
     labels = np.zeros(rows, np.int64) if labels is None else labels
     first = np.zeros(rows, np.bool_)
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
         count = round(fraction * len(members))
-        if len(members) > 1:  # each part sees each class that has rows enough
+        if len(members) > 1:  # each part gets rows of each class that has enough
             count = min(max(count, 1), len(members) - 1)
         first[members[:count]] = True
     return first
 
 
 def split_groups(by: ArrayLike, rows: int, fraction: float, random: np.random.Generator) -> NDArray[np.bool_]:
-    """Choose whole groups at random that hold about a share of the rows; True for the chosen rows, shape (rows,)."""
+    """Return a random selection of whole groups with about a fraction of the rows, as booleans of shape (rows,)."""
     try:
         groups = np.asarray(by)
         if groups.dtype == object:
             groups = groups.astype(str)
     except ValueError as error:
-        raise BadSetting(f"by needs one group a row: {error}") from error
+        raise BadSetting(f"by needs one group per row: {error}") from error
     if groups.shape != (rows,):
-        raise BadSetting(f"by needs one group a row, shape ({rows},), not {groups.shape}")
+        raise BadSetting(f"by needs one group per row, shape ({rows},), not {groups.shape}")
     _, member_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     order = random.permutation(len(sizes))
-    # The first groups, up to the share: a group counts when its middle lies within it.
+    # The first groups, up to the fraction: a group is included if its middle is within it.
     middle = np.cumsum(sizes[order]) - sizes[order] / 2
     chosen = np.zeros(len(sizes), np.bool_)
     chosen[order[middle <= fraction * rows]] = True

@@ -1,4 +1,4 @@
-"""Hints for files that a table names and that do not exist: what is there instead."""
+"""Hints for files that a table names and that do not exist: the data instead."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ _MOST_FOLDERS = 50
 
 
 def hint(name: str, roots: Sequence[str]) -> str:
-    """Return what to do about a file that does not exist, to be added to a message; empty if nothing alike is there.
+    """Return a hint about a missing file, for a message; empty if there is no similar file.
 
     Parameters
     ----------
     name
-        As the table names it.
+        Path as written in the table.
     roots
-        Folders that it was looked for in.
+        Folders that were searched.
     """
     name = name.strip()
     if "://" in name:
-        return ". These are remote addresses, which are not read: download the files, and write their paths into the table"
+        return (
+            ". These are remote addresses, which are not supported: download the files, and write their paths into the table"
+        )
     absolute = _ABSOLUTE.match(name)
     parts = [part for part in re.split(r"[\\/]+", name[absolute.end() :] if absolute else name) if part not in ("", ".")]
     for start in range(len(parts)):
@@ -32,8 +34,8 @@ def hint(name: str, roots: Sequence[str]) -> str:
             if found is None:
                 continue
             if absolute:
-                return f". {name!r} seems to be a path of another machine, and {found} is there: write paths relative to the table's folder"
-            return f". {found} is there, which differs in {_difference(found, parts, start)}: write it so into the table"
+                return f". {name!r} seems to be a path of another machine, but {found} exists: write paths relative to the table's folder"
+            return f". {found} exists, which differs in {_difference(found, parts, start)}: write this path into the table"
     return ""
 
 
@@ -44,13 +46,13 @@ def _with_subfolders(roots: Sequence[str]) -> list[str]:
         try:
             with os.scandir(root) as entries:
                 folders += sorted(entry.path for entry in islice(entries, 10_000) if entry.is_dir())[:_MOST_FOLDERS]
-        except OSError:  # a folder that is not there holds nothing alike
+        except OSError:  # the folder does not exist
             continue
     return folders
 
 
 def _alike(folder: str, parts: Sequence[str]) -> str | None:
-    """Return the file below a folder whose path is that of these parts, but for case and suffix."""
+    """Return the file below a folder whose path differs from these parts only in case and suffix."""
     for at, part in enumerate(parts):
         last = at == len(parts) - 1
         try:
@@ -69,7 +71,7 @@ def _alike(folder: str, parts: Sequence[str]) -> str | None:
 
 
 def _difference(found: str, parts: Sequence[str], start: int) -> str:
-    """Return in what a file differs from what was looked for."""
+    """Return a description of the difference between a file and the missing one."""
     here, there = os.path.basename(found), parts[-1]
     if here.casefold() != there.casefold():
         return "the suffix"

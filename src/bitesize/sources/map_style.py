@@ -1,4 +1,4 @@
-"""Datasets that give an item for a number, as those of PyTorch: each item is a row."""
+"""Map-style datasets, such as those of PyTorch: each item is a row."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from bitesize.spec import Field
 class MapStyle(Source):
     """A dataset of PyTorch's map style, or an object with a length and items by number, whose items all have the same shapes.
 
-    Items that are tuples become the fields ``x``, ``y``, and then ``2``, ``3``...; dicts keep their names; anything else is ``x``. Its code
-    runs in the loader's threads, several at once.
+    Items that are tuples become the fields ``x``, ``y``, and then ``2``, ``3``...; dicts keep their names; any other item is ``x``. The code of
+    the dataset runs in several threads of the loader at once.
     """
 
     title = "datasets with a length and items by number, such as PyTorch's"
@@ -30,23 +30,23 @@ class MapStyle(Source):
     def __init__(self, dataset: Any, asked: OpenOptions) -> None:
         self._dataset = dataset
         self._features: tuple[str, ...] = ()
-        self._parts: dict[str, Field] = {}  # of items, that make up the features
+        self._parts: dict[str, Field] = {}  # parts of items that are stacked as features
         kind = type(dataset).__name__
         if not len(dataset):
             raise BadSetting(f"{kind} has no rows")
         try:
             item = dataset[0]
             first, others = _fields(item)
-        except Exception as error:  # the user's code, or what it gave
-            raise BadSetting(f"item 0 of {kind} cannot be taken: {type(error).__name__}: {error}") from error
+        except Exception as error:  # the user's code, or its result
+            raise BadSetting(f"item 0 of {kind} cannot be read: {type(error).__name__}: {error}") from error
         self._names = wanted_fields(asked, first)
         label = None
         if isinstance(asked.labels, str):
             there = match(asked.labels, [*self._names, *first])
             if there is None:
-                refused = f", and {asked.labels!r} is {others[asked.labels]}" if asked.labels in others else ""
+                refused = f", but {asked.labels!r} is {others[asked.labels]}" if asked.labels in others else ""
                 raise BadSetting(
-                    f"labels={asked.labels!r}: items of {kind} have no such part that is a number: they have {', '.join(first)}{refused}"
+                    f"labels={asked.labels!r}: items of {kind} have no numeric part of this name: they have {', '.join(first)}{refused}"
                 )
             self._names.setdefault(there, there)
             label = there
@@ -62,12 +62,12 @@ class MapStyle(Source):
             self._stack_numbers(asked)
         if not self.spec:
             raise BadSetting(
-                f"items of {kind} hold no numbers: they have {', '.join(f'{n}, {why}' for n, why in others.items())}"
+                f"items of {kind} contain no numbers: they have {', '.join(f'{n}, {why}' for n, why in others.items())}"
             )
         self._describe_choices(asked, item, others)
 
     def _stack_numbers(self, asked: OpenOptions) -> None:
-        """Make one field of features of parts that are one number each, where there are no arrays."""
+        """Stack parts of one number each as features, if there are no arrays."""
         weight = asked.weights or (first_named(self._names, WEIGHTS) if asked.weights is None else None)
         kept = {self._label, match(weight, self._names) if weight else None}
         parts = {name: what for name, what in self.spec.items() if name not in kept and isinstance(what, Field)}
@@ -78,18 +78,18 @@ class MapStyle(Source):
             self._parts = parts
 
     def _describe_choices(self, asked: OpenOptions, item: Any, others: Mapping[str, str]) -> None:
-        """Say what was taken for what."""
+        """Record the choices made."""
         if asked.fields is None:
             labels = [name for name in others if plain(name) in LABELS]
             self.left_out = {
-                f"{name}: {why}{'; give labels=[one number or text a row]' if name in labels else ''}": 1
+                f"{name}: {why}{'; pass labels=[one number or text per row]' if name in labels else ''}": 1
                 for name, why in others.items()
             }
         choices = []
         if self.feature_names is not None:
             choices.append(Choice(f"x: {', '.join(self.feature_names)} as one row of features", "fields="))
         if isinstance(item, tuple | list) and not hasattr(item, "_fields") and len(self._names) != 2:
-            choices.append(Choice(f"the parts of an item are called {', '.join(self._names)}, in their order", "fields="))
+            choices.append(Choice(f"the parts of an item are named {', '.join(self._names)}, in order", "fields="))
         if self._label is not None and asked.labels is None:
             choices.append(Choice(f"labels: {self._label!r} of each item", "labels="))
         what = self.spec.get(self._label or "")
@@ -105,8 +105,8 @@ class MapStyle(Source):
             if not isinstance(found, Field) or found.shape or found.dtype.kind != "f":
                 seen = "none" if found is None else str(found)
                 raise BadSetting(
-                    f"the weights {weight!r} of {type(self._dataset).__name__} must be one float an item, and are {seen}: items have "
-                    f'{", ".join(self._names)}; weights="" takes none'
+                    f"the weights {weight!r} of {type(self._dataset).__name__} must be one float per item, but are {seen}: items have "
+                    f'{", ".join(self._names)}; weights="" disables weights'
                 )
             self.weight_name = there
             choices.append(Choice(f"sample weights: {there!r} of each item", 'weights=""'))
@@ -121,7 +121,7 @@ class MapStyle(Source):
         return len(self._dataset)
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Ask for items."""
+        """Read items of the dataset."""
         failed: dict[int, Exception] = {}
         for i, row in enumerate(rows.tolist()):
             try:
@@ -144,8 +144,8 @@ class MapStyle(Source):
             if found is None or found.shape != what.shape or found.dtype != what.dtype:
                 seen = "missing" if found is None else f"{found.shape} {found.dtype}"
                 raise BadFile(
-                    f"{self.describe(row)}: {there!r} is {seen}, and that of item 0 is {what}: all items must be alike (give the "
-                    "dataset a transform that resizes, or open its folder by bs.open, and let the loader do it)"
+                    f"{self.describe(row)}: {there!r} is {seen}, but in item 0 it is {what}: all items must have the same shape and dtype (give the "
+                    "dataset a transform that resizes, or open its folder with bs.open and resize in the loader)"
                 )
             if feature:
                 into["x"][i, self._features.index(name)] = found
@@ -153,7 +153,7 @@ class MapStyle(Source):
                 into[name][i] = found
 
     def describe(self, row: int) -> str:
-        """Name the dataset and the item."""
+        """Return the name of the dataset and the item."""
         return f"{type(self._dataset).__name__}[{row}]"
 
     def _identity(self) -> bytes:
@@ -161,20 +161,20 @@ class MapStyle(Source):
 
     @classmethod
     def takes(cls, what: Any) -> bool:
-        """Tell whether this is a dataset of PyTorch's."""
+        """Return whether this is a dataset of PyTorch."""
         return any(
             kind.__module__ == "torch.utils.data.dataset" and kind.__name__ == "Dataset" for kind in type(what).__mro__
         )
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Look at the first item."""
+        """Open a dataset; its first item defines the fields."""
         package = type(what).__module__.partition(".")[0]
         if package in ("keras", "tensorflow") or any(kind.__module__.startswith("keras.") for kind in type(what).__mro__):
-            raise BadSetting(f"a {type(what).__name__} of Keras gives batches, and not rows: open the data that it reads")
+            raise BadSetting(f"a {type(what).__name__} of Keras returns batches, not rows: open the data that it reads")
         if not hasattr(what, "__len__") or not hasattr(what, "__getitem__"):
             raise BadSetting(
-                f"{type(what).__name__} has no items by number, or no length: a dataset of the map style is needed, which has both"
+                f"{type(what).__name__} has no items by number, or no length: a map-style dataset is needed, which has both"
             )
         return cls(what, asked)
 
@@ -185,7 +185,7 @@ class MapStyle(Source):
 
 
 def _fields(item: Any) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return the parts of an item that are numbers as arrays, by the names of their fields; and of others what they are."""
+    """Return the numeric parts of an item as arrays by field name, and descriptions of other parts."""
     if isinstance(item, Mapping):
         parts = {str(name): value for name, value in item.items()}
     elif isinstance(item, tuple) and hasattr(item, "_fields"):  # a named tuple
@@ -203,7 +203,7 @@ def _fields(item: Any) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         if array.dtype.kind in "biufcmM":
             arrays[name] = array
         else:
-            others[name] = "text" if array.dtype.kind in "US" else f"{type(value).__name__}, no array of numbers"
+            others[name] = "text" if array.dtype.kind in "US" else f"{type(value).__name__}, not an array of numbers"
     if not arrays or (not isinstance(item, Mapping) and "x" in others):
         name = next(iter(others))
         raise TypeError(f"{name!r} is {others[name]}: items must be numbers, arrays or tensors of them")
@@ -211,7 +211,7 @@ def _fields(item: Any) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 
 
 class _Example:
-    """Four numbers and a class an item."""
+    """Four numbers and a class per item."""
 
     def __init__(self, rows: int) -> None:
         self._rows = rows

@@ -18,33 +18,33 @@ from bitesize.sources.file_rows import FileSource
 from bitesize.sources.rows import Into, raise_bad
 from bitesize.spec import Encoded, Mode
 
-# What a mask's name may have behind that of its image.
+# Suffixes of mask names after the name of the image.
 _END = re.compile(
     rb"[-_](?:gtfine_labelids|gtcoarse_labelids|mask|masks|seg|segmentation|label|labels|labelids|gt|groundtruth|l)$",
     re.IGNORECASE,
 )
 _IMAGE_END = re.compile(rb"[-_](?:image|img|leftimg8bit|rgb)$", re.IGNORECASE)
-# Formats that keep the numbers of a mask.
+# Lossless formats for masks.
 MASK_SUFFIXES = frozenset((".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".pbm", ".pnm"))
 
 
 class ImagesWithMasks(FileSource):
-    """Image files with a mask each; a row has the fields ``x``, the image, and ``y``, its mask.
+    """Image files with one mask each; a row has the fields ``x``, the image, and ``y``, its mask.
 
     Parameters
     ----------
     names
         The images.
     masks
-        The masks, in any order: each has its image's path but for root and suffix.
+        Masks, in any order: their paths equal those of the images except for root and suffix.
     mode
         ``"RGB"``, ``"L"``, ``"RGBA"`` or ``"I;16"``, for the images.
     orient
-        Whether the EXIF orientation is applied, of images and of masks.
+        Whether to apply the EXIF orientation of images and masks.
     left_out
-        What the scan left out.
+        Counts of what the scan left out.
     by_position
-        Whether image and mask belong together by their places in the lists, whatever their names.
+        Whether images and masks are matched by position instead of name.
 
     Raises
     ------
@@ -76,7 +76,7 @@ class ImagesWithMasks(FileSource):
         return super().nbytes + self._masks.nbytes
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read both files of each row whole."""
+        """Read the image and the mask of each row."""
         numbers = rows.tolist()
         failed = read_files([self._names.path(row) for row in numbers], into["x"].put)
         raise_bad(failed | read_files([self._masks.path(row) for row in numbers], into["y"].put))
@@ -101,7 +101,7 @@ class ImagesWithMasks(FileSource):
 
 
 def _pair(names: Names, masks: Names) -> tuple[Names, int]:
-    """Find the mask of each image, and count masks that have none."""
+    """Return the mask of each image, and the number of masks without an image."""
     numbers = {os.path.splitext(masks.relative(i))[0]: i for i in range(len(masks))}
     numbers = {_END.sub(b"", stem): i for stem, i in numbers.items()} | numbers
     chosen, missing = [], []

@@ -1,4 +1,4 @@
-"""Rows that are groups, files or folders of named arrays: each array is a field, of one shape in all rows."""
+"""Rows stored as groups, files or folders of named arrays: each array is a field, of one shape in all rows."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ from bitesize.sources.splits import split_in
 from bitesize.spec import Field
 
 _LOADING = threading.Lock()
-# Up to so many groups all are looked at before they are taken for rows; of more, so many of them.
+# Maximum number of groups that are checked before groups are treated as rows.
 _LOOKED_AT = 200
-# Up to so many groups whose names have no numbers are taken for fields side by side, such as ``left`` and ``right``.
+# Maximum number of groups with names without numbers that are treated as fields, such as ``left`` and ``right``.
 _FEW = 3
 Shapes = Mapping[str, tuple[Any, Any]]
 
 
 class Layout(NamedTuple):
-    """What a row is made of, where it is a group or a folder of named arrays.
+    """The fields of a row that is a group or a folder of named arrays.
 
     Attributes
     ----------
     fields : dict of str to str
-        Names of fields, and of their arrays.
+        Names of fields to names of their arrays.
     spec : dict of str to Field
     left_out : dict of str to int
-        Arrays that are no fields, with the reason.
+        Arrays that are not fields, by reason.
     scratch : int
-        Bytes that reading one row takes.
+        Bytes for reading one row.
     texts : frozenset of str
-        Fields that are text, and become class numbers.
+        Text fields that become class numbers.
     choices : tuple of Choice
-        What is said of fields, such as those that another library decodes.
+        Notes on fields, such as fields that another library decodes.
     """
 
     fields: dict[str, str]
@@ -60,23 +60,23 @@ class Layout(NamedTuple):
 
 
 def layout_of(columns: Mapping[str, Column], asked: OpenOptions, where: str, cache: int = 0) -> Layout:
-    """Find the fields of a row among the named arrays that it has.
+    """Return the layout of a row of named arrays.
 
     Parameters
     ----------
     columns
         The arrays, by name.
     asked
-        Which of them are fields, and which is the label.
+        Options that select the fields and the label.
     where
         Name of the row, for messages.
     cache
-        Bytes that the library keeps for an open array of chunks that it reads itself.
+        Bytes that the library caches for an open array of chunks.
 
     Raises
     ------
     BadSetting
-        If a field is asked for that is not there, or cannot be one.
+        If a requested field does not exist or cannot be a field.
     BadFile
         If there are no arrays of numbers.
     """
@@ -103,10 +103,10 @@ def layout_of(columns: Mapping[str, Column], asked: OpenOptions, where: str, cac
             texts.add(name)
         elif name == label and column.shape == (1,) and len(wanted) > 1:
             spec[name] = Field((), column.dtype.newbyteorder("="))
-            said.append(Choice(f"labels: {there!r}, stored as {column.shape}, is taken as a single value", "labels="))
+            said.append(Choice(f"labels: {there!r}, stored as {column.shape}, is read as a single value", "labels="))
     if not fields:
         seen = ", ".join(f"{name} {column.shape} {column.dtype}" for name, column in columns.items())
-        raise BadFile(f"{where} holds no arrays of numbers: it has {seen or 'nothing'}")
+        raise BadFile(f"{where} contains no arrays of numbers: it has {seen or 'nothing'}")
     chosen = {name: columns[there] for name, there in fields.items()}
     scratch = sum(
         column.nbytes
@@ -122,12 +122,12 @@ def _unfit(column: Column, is_label: bool) -> str | None:
     if isinstance(column, UnsupportedColumn):
         return column.why
     if column.dtype.kind in "OUST":
-        return None if is_label else "text, or objects, and no label of one value"
+        return None if is_label else "text or objects that are not a label of one value"
     return None if column.dtype.kind in "biufcmM" else f"of type {column.dtype}"
 
 
 class Member(NamedTuple):
-    """An array of a row, found but not read.
+    """An array of a row, located but not read.
 
     Attributes
     ----------
@@ -156,7 +156,7 @@ class MemberRows(Source):
     _first: int
 
     def _take(self, layout: Layout, asked: OpenOptions) -> None:
-        """Take the fields of a layout, which is that of the row ``_first``."""
+        """Set the fields from the layout of the row ``_first``."""
         self._layout = layout
         self.spec = dict(layout.spec)
         self.left_out = {**self.left_out, **layout.left_out}
@@ -175,7 +175,7 @@ class MemberRows(Source):
 
     @abstractmethod
     def _row(self, row: int) -> AbstractContextManager[Members]:
-        """Open a row: a context that gives what finds an array of it by name."""
+        """Return a context manager that opens a row and yields a function to find its arrays by name."""
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Open each row, and read its arrays."""
@@ -204,11 +204,11 @@ class MemberRows(Source):
                     into[name][i] = np.ravel(member.value())[0]
 
     def _member(self, members: Members, name: str, row: int) -> Member:
-        """Find an array of a row, which must be like that of the first."""
+        """Return an array of a row, which must match the array of the first row."""
         there, known = self._layout.fields[name], self._layout.spec[name]
         member = members(there)
         if member is None:
-            raise BadFile(f"{self.describe(row)} has no {there!r}, and {self.describe(self._first)} has")
+            raise BadFile(f"{self.describe(row)} has no {there!r}, but {self.describe(self._first)} has it")
         text = name in self._layout.texts
         shape = () if member.shape == (1,) and not known.shape else member.shape
         alike = shape == known.shape and (text == (member.dtype.kind in "OUST"))
@@ -220,7 +220,7 @@ class MemberRows(Source):
         return member
 
     def _values(self, name: str) -> list[Any]:
-        """Read a field of one value a row, of all rows."""
+        """Return a field of one value per row, for all rows."""
         values = []
         for row in range(len(self)):
             with self._row(row) as members:
@@ -230,7 +230,7 @@ class MemberRows(Source):
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
-        """Class number of every row, read when they are first asked for."""
+        """Class number of every row, read on first access."""
         if self._labels is not None:
             return super().labels
         label = self.spec.get(self._label or "")
@@ -247,7 +247,7 @@ class MemberRows(Source):
         return "y" if self._labels is not None else self._label
 
     def scratch(self, rows: int) -> int:
-        """Bytes that reading one row takes: what its library keeps, and chunks on their way."""
+        """Return the bytes for reading one row: caches of the library, and intermediate chunks."""
         return self._layout.scratch
 
     @property
@@ -259,11 +259,11 @@ class MemberRows(Source):
 
 
 def refuse_two_labels(layout: Layout, asked: OpenOptions, labeled: bool, where: str) -> None:
-    """Raise `BadSetting` where rows have a label of their own, and one by their folder."""
+    """Raise `BadSetting` if both rows and their folders provide labels."""
     own = label_of(layout.fields, asked) or ("y" if "y" in layout.spec else None)
     if labeled and own is not None:
         raise BadSetting(
-            f"{where} has an array {own!r}, and each file has a label beside: where each holds many rows, pass file_is_row=False; else take "
+            f"{where} has an array {own!r}, and each file also has a label: if each file holds many rows, pass file_is_row=False; else select "
             "other arrays with fields="
         )
 
@@ -271,23 +271,23 @@ def refuse_two_labels(layout: Layout, asked: OpenOptions, labeled: bool, where: 
 def rows_among(
     names: Sequence[str], shapes_of: Callable[[str], Shapes | None], asked: OpenOptions, where: str
 ) -> list[str] | None:
-    """Return the names of groups in natural order, where each is one row: all alike, and numbered, or more than a few.
+    """Return the names of groups in natural order if each is one row: with the same arrays, and numbered or numerous.
 
     Parameters
     ----------
     names
-        What lies beside each other.
+        Names of the groups and arrays on one level.
     shapes_of
-        Return shape and dtype of the arrays in a group, by name; None for what is no group.
+        Return shape and dtype of the arrays in a group, by name; None for what is not a group.
     asked
-        What is asked of them: fields that they do not have mean that they are no rows.
+        Options: if requested fields are missing in groups, these are not rows.
     where
         Name of the data, for messages.
 
     Raises
     ------
     BadFile
-        If they have the same arrays of different shapes.
+        If groups have the same arrays with different shapes.
     """
     names = sorted(names, key=lambda name: natural_key(name.encode()))
     numbered = all(any(letter.isdigit() for letter in name) for name in names)
@@ -314,7 +314,7 @@ def rows_among(
 
 
 def _many_rows(shapes: Shapes) -> bool:
-    """Return whether labels of several rows lie beside what they label."""
+    """Return whether there are labels of several rows for the other arrays."""
     label = label_of(shapes, OpenOptions())
     if label is None or len(shapes[label][0] or ()) != 1:
         return False
@@ -323,7 +323,7 @@ def _many_rows(shapes: Shapes) -> bool:
 
 
 def chain_files(sources: Sequence[Source], asked: OpenOptions, what: str) -> Source:
-    """Join the rows of several files, and say that each is taken to hold many where it could be one row."""
+    """Return the concatenated rows of several files, with a note if each file could also be one row."""
     chained = chain(sources)
     if asked.file_is_row is None:
         said = Choice(f"each of the {len(sources)} {what} holds many rows", "file_is_row=True")

@@ -1,4 +1,4 @@
-"""Several sources as one whose epochs have exact shares of each."""
+"""Sources joined so that every epoch has exact shares of each."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from bitesize.sources.chained import Chained, check_alike
 def mix(sources: Sequence[Source], shares: Sequence[float]) -> Source:
     """Join sources so that every epoch has exact shares of each, whatever their sizes.
 
-    A `Loader` of it draws from each source in turn, evenly spread, in the given shares; a source whose rows have all come
-    begins anew, shuffled afresh. An epoch is as long as all sources together.
+    A `Loader` takes rows from the sources, evenly interleaved, in the given shares. When all rows of a source have been
+    used, it starts again with a new shuffle. An epoch has as many rows as all sources together.
 
     Parameters
     ----------
     sources
-        Two or more, with the same fields and the same classes.
+        Two or more sources with the same fields and the same classes.
     shares
-        A number above 0 for each, such as ``[0.7, 0.3]``; what counts is their proportion. Shares are met exactly in every
-        thousand rows (or the least multiple that can).
+        One number above 0 per source, such as ``[0.7, 0.3]``; only their proportion matters. Shares are exact in every
+        thousand rows (or the smallest multiple for which they can be).
 
     Returns
     -------
     Source
-        The rows of the first, then of the second, and so on. It brings its own order.
+        The rows of the first source, then of the second, and so on, with its own order.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def mix(sources: Sequence[Source], shares: Sequence[float]) -> Source:
 
 
 class Mixed(Chained):
-    """Rows of several sources, one source behind the other, that come in exact shares."""
+    """Rows of several concatenated sources, read in exact shares."""
 
     def __init__(self, parts: Sequence[Source], mixture: Mixture) -> None:
         super().__init__(parts)

@@ -23,12 +23,12 @@ _NAMED = 10
 
 
 def split_and_field(name: str) -> tuple[str, str] | None:
-    """Find the split that an array's name says, and the name of the field without it.
+    """Return the split in the name of an array, and the name of the field without it.
 
     Returns
     -------
     tuple of str or None
-        None where the name says no split.
+        None if the name contains no split.
 
     Examples
     --------
@@ -51,12 +51,12 @@ def split_and_field(name: str) -> tuple[str, str] | None:
 
 
 def in_splits(lengths: Mapping[str, int | None]) -> dict[str, dict[str, str]]:
-    """Find the splits that arrays are in by their names.
+    """Return the splits of arrays, by their names.
 
     Parameters
     ----------
     lengths
-        Rows of each array, by its name; None where it has none.
+        Number of rows of each array, by name; None for arrays without rows.
 
     Returns
     -------
@@ -81,23 +81,23 @@ def in_splits(lengths: Mapping[str, int | None]) -> dict[str, dict[str, str]]:
 def arrays_of_split(
     arrays: Mapping[str, T], lengths: Mapping[str, int | None], asked: OpenOptions, where: str
 ) -> tuple[dict[str, T], OpenOptions, dict[str, int]]:
-    """Take the arrays of the split that is asked for, under the names of their fields; all of them where there are no splits.
+    """Return the arrays of the requested split, by field name; all arrays if there are no splits.
 
     Returns
     -------
     tuple
-        The arrays; what is asked of them; and what is left out, with the reason.
+        The arrays, the options for them, and the arrays left out, by reason.
 
     Raises
     ------
     InParts
-        If there are splits, and none is asked for.
+        If there are splits, and none is requested.
     NotFound
-        If there is no such split.
+        If the split does not exist.
     BadSetting
-        If there are no splits, and one is asked for.
+        If there are no splits, and one is requested.
     """
-    if asked.split is None and asked.fields is not None:  # by the names that they have
+    if asked.split is None and asked.fields is not None:  # by their original names
         return dict(arrays), asked, {}
     found = in_splits(lengths)
     if asked.split is None:
@@ -115,5 +115,5 @@ def arrays_of_split(
     here = {there: name for name, there in fields.items()}
     labels = here.get(asked.labels, asked.labels) if isinstance(asked.labels, str) else asked.labels
     taken = {there for of in found.values() for there in of.values()}
-    left_out = {f"{name}: in no split by its name": 1 for name in arrays if name not in taken}
+    left_out = {f"{name}: its name is not that of a split": 1 for name in arrays if name not in taken}
     return {name: arrays[there] for name, there in fields.items()}, replace(asked, labels=labels, split=None), left_out

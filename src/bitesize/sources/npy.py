@@ -1,4 +1,4 @@
-"""Folders and lists of `.npy` files: one array a file, one file a row, straight into the batch."""
+"""Folders and lists of `.npy` files of one row each, read directly into the batch."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from bitesize.spec import Field
 
 
 class NpyFiles(FileSource):
-    """`.npy` files of one shape and dtype; each is a row with the field ``x``, and ``y`` where there are labels.
+    """`.npy` files of one shape and dtype; each is a row with the field ``x``, and ``y`` if there are labels.
 
-    Byte order and Fortran order may differ from file to file; rows come out in native order.
+    Byte order and Fortran order may differ between files; rows are converted to native order.
 
     Parameters
     ----------
     names
-        The files. The first that can be read tells shape and dtype.
+        Files. The first readable file defines shape and dtype.
     labels
-        One label a file, shape (n, ...), or None.
+        One label per file, shape (n, ...), or None.
     classes
         Names of the classes.
     left_out
@@ -64,7 +64,7 @@ class NpyFiles(FileSource):
         super().__init__(names, labels, classes, left_out, Field(header.shape, header.dtype.newbyteorder("=")))
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read whole files, each by one call into [header, row]."""
+        """Read whole files, each with one call into [header, row]."""
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
         failed: dict[int, Exception] = {}
@@ -79,7 +79,7 @@ class NpyFiles(FileSource):
         raise_bad(failed)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Name the files, and what each must begin with."""
+        """Return the files, and the header that each must have."""
         if not self._plain:
             return None
         paths = [self._names.path(row) for row in rows.tolist()]
@@ -87,7 +87,7 @@ class NpyFiles(FileSource):
         return Located(paths, each, np.full(len(paths), self._header.offset, np.int64), self._start)
 
     def _read_alike(self, paths: list[bytes], start: bytearray, out: NDArray[Any]) -> Iterable[int]:
-        """Read files that are as the first, in one call; give those that are not, and must be looked at."""
+        """Read files with the header of the first in one call; return the files with other headers."""
         libc, known = compiled(), self._header
         if libc is None or not self._plain or not known.nbytes:
             return range(len(paths))
@@ -118,12 +118,12 @@ class NpyFiles(FileSource):
             )
 
     def scratch(self, rows: int) -> int:
-        """One row more, for a file in Fortran order."""
+        """Return the bytes of one row, for files in Fortran order."""
         return self._header.nbytes + len(self._start)
 
     @classmethod
     def of_files(cls, files: Files, asked: OpenOptions) -> Source:
-        """Open arrays; where each may hold many rows it is said that it is one."""
+        """Open arrays, with a note if each file could also hold many rows."""
         source = cls(files.names, files.labels, files.classes, left_out=files.left_out)
         if asked.file_is_row is None and (files.labels is None or len(source._header.shape) > 3):
             said = f"each of the {len(source)} .npy files is one row of shape {source._header.shape}"
@@ -139,18 +139,18 @@ class NpyFiles(FileSource):
 
 
 def _ways(header: Header, first: Field) -> str:
-    """Return what can be done where two files differ."""
+    """Return the advice for files that differ."""
     equal = (
-        "make them equal (crop or pad, then np.save): image files (PNG, JPEG) may differ in size before bs.Resize, and arrays may not; "
-        "bs.Map, too, runs on rows that have one shape already"
+        "make them equal (crop or pad, then np.save): only image files (PNG, JPEG) may differ in size before bs.Resize, arrays may not; "
+        "bs.Map, too, needs rows of one shape"
     )
     if header.shape[1:] == first.shape[1:] and header.shape and header.dtype.newbyteorder("=") == first.dtype:
-        return f"where each file holds many rows, pass file_is_row=False, which joins them; where each is one row, {equal}"
-    return f"every file is a row, and rows must have the same shape and dtype: {equal}"
+        return f"if each file holds many rows, pass file_is_row=False, which joins them; if each is one row, {equal}"
+    return f"every file is one row, and rows must have the same shape and dtype: {equal}"
 
 
 def _begin_of(fd: int, path: bytes) -> tuple[Header, bytes]:
-    """Read the header of an open file, and the bytes that it is."""
+    """Return the header of an open file, and its bytes."""
     header = read_header(fd, path)
     start = bytearray(header.offset)
     read_into(fd, [start], 0, path)

@@ -40,11 +40,11 @@ class Member(Column):
         self._row_nbytes = math.prod(node.shape[1:]) * node.dtype.itemsize
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Read it where it is stored, or decompress it."""
+        """Read stored values, or decompress them."""
         self._node.read((range(start, stop), *whole(self.shape[1:])), out)
 
     def texts(self) -> list[str]:
-        """Read it whole."""
+        """Return all rows as text."""
         out = np.empty(self.shape, self.dtype)
         self.read(0, self.shape[0], out)
         out = out.ravel()
@@ -55,7 +55,7 @@ class Member(Column):
         )
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Tell where rows are stored, if they are not compressed."""
+        """Return the locations of rows, if they are not compressed."""
         if self._stretch is None:
             return None
         path = [self._stretch.path]
@@ -63,22 +63,22 @@ class Member(Column):
         return Located(path, np.zeros(len(rows), np.int64), offsets, joined=joined(path))
 
     def check_unchanged(self) -> None:
-        """Look at the archive."""
+        """Check the archive."""
         self._node.check_unchanged()
 
     @property
     def chunk_rows(self) -> int | None:
-        """Rows between two places where decompression can begin."""
+        """Number of rows between two access points of decompression."""
         apart = self._node.chunk_nbytes
         return max(1, apart // max(1, self._row_nbytes)) if apart else None
 
     def scratch(self, rows: int) -> int:
-        """Blocks that it is read through."""
+        """Return the bytes of the blocks for reading."""
         return self._node.blocks * min(SCRATCH, rows * (self._row_nbytes + NEAR))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of decompressors."""
+        """Bytes of decompressor states."""
         return self._node.held_nbytes
 
 
@@ -90,7 +90,7 @@ class NpzArrays(ColumnSource):
 
     @classmethod
     def takes(cls, what: Any) -> bool:
-        """Tell whether this is one archive."""
+        """Return whether this is the path of an archive."""
         return isinstance(what, str) and what.lower().endswith(".npz") and os.path.isfile(what)
 
     @classmethod
@@ -109,7 +109,7 @@ class NpzArrays(ColumnSource):
             if isinstance(node, HoldsObjects):
                 columns[name] = UnsupportedColumn(OBJECTS.format(name))
             elif node.hindrance:
-                columns[name] = UnsupportedColumn(f"stored so that {node.hindrance}: save it again, in C order")
+                columns[name] = UnsupportedColumn(f"an array whose {node.hindrance}: save it again in C order")
             else:
                 columns[name] = Member(node)
         if member:
@@ -135,9 +135,9 @@ class NpzFiles(FileSource):
     Parameters
     ----------
     names
-        The archives. The first that can be read tells what a row is.
+        Archives. The first readable archive defines the fields.
     labels
-        One label a file, shape (n, ...), or None.
+        One label per file, shape (n, ...), or None.
     classes
         Names of the classes.
     left_out
@@ -169,10 +169,10 @@ class NpzFiles(FileSource):
             if there not in first:
                 raise BadSetting(f"{names.show(self._first)} has no {there!r}: it has {', '.join(found)}")
         if not first:
-            raise BadFile(f"{names.show(self._first)} holds no arrays of numbers: it has {', '.join(found) or 'nothing'}")
+            raise BadFile(f"{names.show(self._first)} contains no arrays of numbers: it has {', '.join(found) or 'nothing'}")
         if labels is not None and "y" in self._members:
             raise BadSetting(
-                f"{names.show(self._first)} has an array y, and its folder is a label: take the others with fields="
+                f"{names.show(self._first)} has an array y, but its folder is also a label: select other arrays with fields="
             )
         fields = {here: Field(first[there].shape, first[there].dtype) for here, there in self._members.items()}
         super().__init__(names, labels, classes, left_out, next(iter(fields.values())))
@@ -201,17 +201,17 @@ class NpzFiles(FileSource):
             if node is None or Field(node.shape, node.dtype) != known:
                 seen = "none" if node is None else Field(node.shape, node.dtype)
                 raise BadFile(
-                    f"the array {there!r} of {self._names.show(row)} is {seen}, but of {self._names.show(self._first)} {known}"
+                    f"the array {there!r} of {self._names.show(row)} is {seen}, but {known} in {self._names.show(self._first)}"
                 )
-            node.read(whole(node.shape), into[here][i, ...])  # a view of single numbers, too
+            node.read(whole(node.shape), into[here][i, ...])  # a view, also of single numbers
 
     def scratch(self, rows: int) -> int:
-        """A decompressor, and what is read ahead of it."""
+        """Return the bytes of a decompressor and its input buffer."""
         return SCRATCH
 
     @classmethod
     def of_files(cls, files: Files, asked: OpenOptions) -> Source:
-        """Open archives; where each may hold many rows it is said that it is one."""
+        """Open archives, with a note if each could also hold many rows."""
         source = cls(files.names, files.labels, files.classes, files.left_out, asked)
         shapes = [what.shape for name, what in source.spec.items() if isinstance(what, Field) and name in source._members]
         if asked.file_is_row is None and (files.labels is None or max(map(len, shapes)) > 3):

@@ -1,4 +1,4 @@
-"""Class labels as one number a class: 1 for the class of the row, 0 for all others."""
+"""One-hot class labels: 1 for the class of the row, 0 for all others."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class OneHot(SourceWrapper):
         field = None if name is None else base.spec.get(name)
         if labels is None or name is None or not isinstance(field, Field) or field.shape:
             there = "no labels" if field is None else f"{name}: {field}"
-            raise BadSetting(f"one_hot needs class labels, one whole number a row: the source has {there}")
+            raise BadSetting(f"one_hot needs class labels, one whole number per row: the source has {there}")
         if int(labels.min()) < 0:
-            raise BadSetting(f"one_hot needs classes that are numbered from 0 on: the least label is {labels.min()}")
+            raise BadSetting(f"one_hot needs classes that are numbered from 0: the smallest label is {labels.min()}")
         count = base.class_count
         assert count is not None
         self._name, self._count = name, count
         self.spec = {**base.spec, name: Field((count,), np.dtype(np.float32))}
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows of the base, and spread their labels."""
+        """Read rows of the base, with one-hot labels."""
         try:
             self.base.read(rows, self._others(into))
         finally:
@@ -49,7 +49,7 @@ class OneHot(SourceWrapper):
         return self.base.locate(rows) if self.primary == self.base.primary else None
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read the other fields of rows of the base, and spread their labels."""
+        """Read the other fields of rows of the base, with one-hot labels."""
         self.base.read_other_fields(rows, self._others(into))
         self._spread(rows, into)
 

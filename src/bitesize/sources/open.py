@@ -1,4 +1,4 @@
-"""`open`: the source that fits what it is given."""
+"""`open`: find the source that fits the given data."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from bitesize.sources.splits import InParts
 from bitesize.sources.with_fields import WithFields, Zipped
 from bitesize.spec import Encoded, Field, Mode
 
-# Whole numbers of more different values than this are not named as classes: they are numbers to predict.
+# Whole numbers with more different values than this are targets of a regression, not classes.
 _MOST_NAMED = 100_000
 _WEIGHTS = frozenset(("weight", "weights", "sample_weight", "sample_weights"))
-WHOLE_NUMBERS = "different whole numbers taken as classes"
+WHOLE_NUMBERS = "different whole numbers, used as classes"
 
 What = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
 Labels = ArrayLike | str | os.PathLike[str] | re.Pattern[str] | Mapping[str, Any] | Literal[False] | None
@@ -45,57 +45,57 @@ def open(  # noqa: A001 - reads as bs.open
     tag_delimiter: str | None = None,
     file_is_row: bool | None = None,
 ) -> Source:
-    """Open data as a `Source`, without loading it: files of one row each are listed by name, and not opened.
+    """Open data as a `Source` without loading it: files of one row each are only listed, not opened.
 
-    How data is recognized is a table of rules: docs/data.md. What was understood, and what decides otherwise, is in
-    `Source.explain`. Files of folders and patterns come in natural order (``img2`` before ``img10``), files of a folder before
-    those of its subfolders; lists keep their order.
+    A table of rules recognizes the data: docs/data.md. `Source.explain` reports the decisions, and the setting that
+    changes each. Files of folders and patterns come in natural order (``img2`` before ``img10``), files of a folder before
+    files of its subfolders; lists keep their order.
 
     Parameters
     ----------
     what
-        - a folder with a subfolder a class (``cat/*.jpg dog/*.jpg``, or `.npy` files), a flat folder, or one of the layouts
+        - a folder with one subfolder per class (``cat/*.jpg dog/*.jpg``, or `.npy` files), a flat folder, or one of the layouts
           of COCO, YOLO, Pascal VOC, Kaggle, Hugging Face, Hive;
         - ``{"cat": folder, "dog": folder}``, lists of files instead of folders, or arrays ``{"x": x, "y": y}``;
         - a list of paths, of pairs (path, label) or (label, path), a glob such as ``"photos/**/*.jpg"``, or one image file;
         - files of many rows: a large `.npy`, `.npz`, HDF5, Parquet, tar or CSV file, a Zarr folder, or several of them: ``bitesize
-          formats`` lists all kinds, and what they need; ``"scans.h5::group/images"`` opens a part of one;
-        - an array, a `numpy.memmap` (of raw bytes, too), a `LazyArray`: rows of the first axis;
+          formats`` lists all formats, and the packages they need; ``"scans.h5::group/images"`` opens a part of a file;
+        - an array, a `numpy.memmap` (also of raw bytes), a `LazyArray`: one row per entry of the first axis;
         - a data frame of pandas or Polars, an Arrow table, a Hugging Face dataset, a PyTorch dataset with a length.
     labels
-        One label a row: integers or text (classes), floats or arrays (targets). For files by position only where their order is
-        in no doubt; else ``{name: label}``, by path, name, or name without suffix. Or the name of the field or column that has
-        them; several such names for several targets. A regular expression with one group finds the class in each file's path:
-        ``"(cat|dog)"``. For a folder of files also a table with the columns ``path`` (relative to the table's folder or to
-        ``what``) and ``label``, or a JSON file as COCO has them; then only its files are taken. For images also a folder, or a
-        list, of masks; for an array of images (n, height, width, channels) also an array of masks (n, height, width). False:
-        no labels, whatever is there.
+        One label per row: integers or text (classes), floats or arrays (targets). For files, labels by position are accepted
+        only if the order of the files is unambiguous; otherwise pass ``{name: label}``, by path, name, or name without suffix.
+        Or the name of the field or column with the labels; several names for several targets. A regular expression with one
+        group extracts the class from each path: ``"(cat|dog)"``. For a folder of files also a table with the columns ``path``
+        (relative to the table's folder or to ``what``) and ``label``, or a JSON file in COCO's format; then only the files it
+        lists are opened. For images also a folder, or a list, of masks; for an array of images (n, height, width, channels)
+        also an array of masks (n, height, width). False: no labels, even if the data has labels.
     split
-        Which split of the data to take, such as ``"train"``: a subfolder, or files whose names begin so. ``"val"`` also finds
+        Split of the data to open, such as ``"train"``: a subfolder, or files whose names start with it. ``"val"`` also matches
         ``valid`` and ``validation``.
     fields
-        For data with names of its own: the fields to take, or what to call them, ``{"x": "image", "y": "label"}``. All if not
-        given.
+        For data with named fields: the fields to select, or new names for them, ``{"x": "image", "y": "label"}``. Default: all
+        fields.
     mode
-        What images come out as: ``"RGB"``, ``"L"`` (gray), ``"RGBA"``, or ``"I;16"`` (gray of 16 bits, values kept).
+        Color mode of decoded images: ``"RGB"``, ``"L"`` (gray), ``"RGBA"``, or ``"I;16"`` (gray of 16 bits, values kept).
     orient
-        Whether images are turned upright by their EXIF orientation.
+        Whether to rotate images upright according to their EXIF orientation.
     weights
-        Name of the column of a table with one sample weight a row, at least 0; by default one called ``weight``, ``weights`` or
-        ``sample_weight``. Empty for no weights.
+        Name of the column with one sample weight per row, at least 0. Default: the column ``weight``, ``weights`` or
+        ``sample_weight``, if there is one. Empty for no weights.
     tag_delimiter
-        What separates several tags in one label of text, such as ``" "`` or ``"|"``: labels become float32 of shape (n, tags), 1
-        for each tag that a row has. Empty to take each text as one class, whatever is in it.
+        Separator of several tags in one text label, such as ``" "`` or ``"|"``: labels become float32 of shape (n, tags), with
+        1 for each tag of a row. Empty to use each text as one class.
     file_is_row
-        For `.npy`, HDF5 and `.npz` files: whether each is one row, or holds many along its first axis. None: as is usual for
-        the kind, and said.
+        For `.npy`, HDF5 and `.npz` files: whether each file is one row, or holds many rows along its first axis. None: the
+        usual meaning of the format, reported in `Source.choices`.
 
     Raises
     ------
     NotFound
-        If there is no such file or folder, or nothing usable in it.
+        If the file or folder does not exist, or contains no usable data.
     BadSetting
-        If labels do not fit, the data can be read in two ways, or it is in splits and none is chosen.
+        If labels do not fit, the data is ambiguous, or the data has splits and none is chosen.
     BadFile
         If a file of many rows, the first `.npy` of a folder, or a table cannot be read.
     MissingPackage
@@ -109,7 +109,7 @@ def open(  # noqa: A001 - reads as bs.open
     """
     if isinstance(what, Source):
         if labels is not None or fields is not None or split is not None:
-            raise BadSetting("a Source has its labels, fields and split already")
+            raise BadSetting("a Source already has labels, fields and a split")
         return what
     refuse_contents(what, ", or an array of its pixels, numpy.asarray(PIL.Image.open(io.BytesIO(data)))[None]")
     given, what = what, plain_data(what)
@@ -123,7 +123,7 @@ def open(  # noqa: A001 - reads as bs.open
 
 
 def _say_inputs(source: Source, options: OpenOptions) -> Source:
-    """Make one row of features of fields of one number each; of other fields, note which is the input."""
+    """Stack fields of one number each into one row of features; for other fields, note which field is the input."""
     others = [name for name in source.spec if name not in (source.label_name, source.weight_name)]
     if len(others) < 2:
         return source
@@ -132,20 +132,18 @@ def _say_inputs(source: Source, options: OpenOptions) -> Source:
     rest = ", ".join(name for name in others if name != source.primary)
     return with_choices(
         source,
-        Choice(
-            f"input: {source.primary}; {rest} are in batches, and inputs only where they are named", "inputs= of the output"
-        ),
+        Choice(f"input: {source.primary}; {rest} are in batches, and are inputs only if named", "inputs= of the output"),
     )
 
 
 def _one_row(source: Source, names: Sequence[str]) -> Source:
-    """Make one row of features of fields of one number each, and say so."""
+    """Stack fields of one number each into one row of features, and note the choice."""
     shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
     return with_choices(StackedFields(source, names), Choice(f"x: the columns {shown} as one row of features", "fields="))
 
 
 def _check_used(source: Source, options: OpenOptions) -> Source:
-    """Refuse settings that meant nothing to the data, rather than ignore them."""
+    """Raise `BadSetting` for settings that have no effect on the data, rather than ignore them."""
     if options.weights and source.weight_name is None:
         source = _with_weights(source, options.weights)
     elif options.weights is None and source.weight_name is None:
@@ -156,13 +154,13 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
         what = source.spec.get(source.label_name or "")
         if not isinstance(what, Field) or not what.shape:
             raise BadSetting(
-                f"tag_delimiter={options.tag_delimiter!r} separates tags in labels of text, and this data has none"
+                f"tag_delimiter={options.tag_delimiter!r} separates tags in text labels, but this data has none"
             )
     return source
 
 
 def _labels_file(path: str) -> NDArray[Any]:
-    """Read labels from a `.npy` file; masks stay in it until they are asked for."""
+    """Read labels from a `.npy` file; masks stay on disk until they are read."""
     try:
         labels: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
@@ -171,7 +169,7 @@ def _labels_file(path: str) -> NDArray[Any]:
 
 
 def _open(what: Any, options: OpenOptions) -> Source:
-    """Open what is no source."""
+    """Open data that is not a `Source`."""
     if isinstance(what, str | os.PathLike):
         return _of_path(os.fspath(what), options)
     _refuse_table_of_labels(what, options)
@@ -181,12 +179,12 @@ def _open(what: Any, options: OpenOptions) -> Source:
     if isinstance(what, list | tuple) or (isinstance(what, np.ndarray) and what.dtype.kind in "USO" and what.ndim in (1, 2)):
         return open_by_rules("list", what, options)
     if isinstance(what, LazyArray | np.ndarray) or match_object(what) is None:
-        _refuse_split(options, "what is given")
+        _refuse_split(options, "this object")
     return open_by_rules("object", what, options)
 
 
 def _say_labels(source: Source, options: OpenOptions) -> Source:
-    """Note where labels come from, or that there are none among several fields, unless a rule has said so."""
+    """Note the origin of labels, or that several fields include no labels, unless a rule has noted it."""
     if options.labels is not None or any(
         choice.chosen.startswith(("labels", "files and labels", "inputs", "no labels")) for choice in source.choices
     ):
@@ -196,7 +194,8 @@ def _say_labels(source: Source, options: OpenOptions) -> Source:
         return with_choices(source, Choice(f"labels: the field {label}, by its name", "labels="))
     if len(source.spec) > 1:
         return with_choices(
-            source, Choice(f"no labels: none of the fields {', '.join(list(source.spec)[:6])} is named as such", "labels=")
+            source,
+            Choice(f"no labels: none of the fields {', '.join(list(source.spec)[:6])} has the name of a label", "labels="),
         )
     return source
 
@@ -212,18 +211,20 @@ def _of_path(path: str, options: OpenOptions) -> Source:
 
 def _refuse_table_of_labels(what: Any, options: OpenOptions) -> None:
     if isinstance(options.labels, str) and os.path.exists(options.labels):
-        raise BadSetting(f"labels={options.labels!r} names files of a folder, and {what!r:.80} is no folder")
+        raise BadSetting(f"labels={options.labels!r} names files of a folder, but {what!r:.80} is not a folder")
 
 
 def _refuse_split(options: OpenOptions, what: str) -> None:
     if options.split is not None:
-        raise BadSetting(f"split={options.split!r} chooses a split of a folder, a table or a dataset, and {what} has none")
+        raise BadSetting(
+            f"split={options.split!r} chooses a split of a folder, a table or a dataset, but {what} has no splits"
+        )
 
 
 def open_to_train(what: What, labels: Labels = None, split: str | None = None, **settings: Any) -> Source:
     """Open data whose fields may have any names as ``x``, an image or the widest array, and ``y``, the labels.
 
-    Whole numbers without names are classes; each value that is there gets its digits for a name.
+    Whole numbers without class names become classes, named by their digits.
 
     Parameters
     ----------
@@ -242,7 +243,7 @@ def open_to_train(what: What, labels: Labels = None, split: str | None = None, *
         source = _one_row(source, columns)
     if source.primary != "x" or label not in (None, "y"):
         if source.primary == label:
-            raise BadFile(f"{what!r:.80} has nothing but labels: {', '.join(source.spec)}")
+            raise BadFile(f"{what!r:.80} has only labels: {', '.join(source.spec)}")
         fields = {"x": source.primary} | ({"y": label} if label else {}) | ({weight: weight} if weight else {})
         source = Zipped([(fields, source)])
     if source.classes is None and source.labels is not None:
@@ -256,13 +257,13 @@ def open_to_train(what: What, labels: Labels = None, split: str | None = None, *
 
 
 def _with_weights(source: Source, name: str) -> Source:
-    """Take a column of data that has no tables' columns, such as .npz, for sample weights."""
+    """Use a column of data that is not a table, such as .npz, as sample weights."""
     if name not in source.column_names:
-        raise BadSetting(f"weights={name!r}: there is no such column: the data has {', '.join(source.column_names)}")
+        raise BadSetting(f"weights={name!r}: no such column: the columns are {', '.join(source.column_names)}")
     values = source.column(name).astype(np.float64)
     if not np.isfinite(values).all() or values.min() < 0:
         raise BadSetting(
-            f"sample weights must be numbers of at least 0, and those in {name!r} go from {values.min():g} to {values.max():g}"
+            f"sample weights must be at least 0, but the values of {name!r} range from {values.min():g} to {values.max():g}"
         )
     weighed = WithFields(source, {name: values}, source.classes)
     weighed.weight_name = name
@@ -274,12 +275,12 @@ def _is_number(what: Field | Encoded) -> bool:
 
 
 def open_parts(what: What, labels: Any = None, **settings: Any) -> tuple[dict[str, Source], dict[str, BadFile]]:
-    """Open all parts of data as `open_to_train` does, by name; data that is in no parts is the one part ``"data"``.
+    """Open all splits of the data as `open_to_train` does, by name; data without splits is one split ``"data"``.
 
     Returns
     -------
     dict of str to Source, dict of str to BadFile
-        The parts, and the errors of those that are so damaged that they cannot be opened.
+        The splits, and the errors of damaged splits that cannot be opened.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What is asked of data that is opened, and what a scan found for it."""
+"""Options for opening data, and the result of a scan."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """What a user asks of the data that is opened; see `bitesize.open`.
+    """Options of the user for opening data; see `bitesize.open`.
 
     Attributes
     ----------
     labels
-        As given: one label a row, or the name of a field; None where the source is to find out.
+        As given: one label per row, or the name of a field; None if the source decides.
     fields
         Names of fields to take, or ``{name here: name in the data}``; None for all.
     mode, orient
-        How images are to come out.
+        Color mode and rotation of decoded images.
     split
-        Which part of the rows to take, for data that tells the part of each row.
+        Split to open, for data that names the split of each row.
     weights
-        Name of the column with one sample weight a row; None where the source is to look for one.
+        Name of the column with one sample weight per row; None where the source is to look for one.
     tag_delimiter
-        What separates several labels in one cell of text, such as ``" "`` or ``"|"``; None for one label a row.
+        What separates several labels in one cell of text, such as ``" "`` or ``"|"``; None for one label per row.
     file_is_row
         Whether each file is one row, for kinds of files that may hold one row or many; None where the source is to find out.
     """
@@ -54,7 +54,7 @@ class Files(NamedTuple):
     names : Names
         The files.
     labels : ndarray or None
-        One label a file, shape (n, ...).
+        One label per file, shape (n, ...).
     classes : tuple of str or None
         Names of the classes, where labels are their numbers.
     classes_of : Mapping of str to (tuple of str)

@@ -1,4 +1,4 @@
-"""Arrays of other libraries: used where they lie in memory, and refused where they would have to be read or copied whole."""
+"""Arrays of other libraries: used without copies, or refused if they would be read or copied whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bitesize.errors import BadSetting
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import OpenOptions, Source
 
-# Sources of their own take these, by the package of a type and its name.
+# Types, by package and name, that have separate sources.
 _TAKEN = {
     "h5py": ("File", "Group", "Dataset"),
     "zarr": ("Group", "Array"),
@@ -20,18 +20,18 @@ _TAKEN = {
     "polars": ("DataFrame",),
     "pyarrow": ("Table",),
 }
-# Their columns lie in memory; NumPy may copy them, as it does lists.
+# Columns of these packages are in memory; NumPy may copy them, as it does lists.
 _COLUMNS = ("pandas", "polars", "pyarrow", "PIL")
-# DLPack's numbers of memory that NumPy can look at: that of the CPU, and pages that CUDA has locked in it.
+# DLPack's device numbers that NumPy can access: CPU memory, and CUDA's pinned memory.
 _CPU = (1, 3)
 _WAYS = {
     "dask": "save it with da.to_zarr(x, folder), or da.to_npy_stack(folder, x), and open the folder",
     "dask frame": "save it with frame.to_parquet(folder), and open the folder",
     "xarray Dataset": "open one of its variables, dataset[name]; or save it with dataset.to_zarr(folder), and open the folder",
-    "xarray": "save it with x.to_zarr(folder), and open the folder; or pass x.to_numpy() where it fits in memory",
+    "xarray": "save it with x.to_zarr(folder), and open the folder; or pass x.to_numpy() if it fits in memory",
     "h5py": "pass the dataset itself",
 }
-_WAY = "save it in blocks, to .npy, HDF5 or Zarr, and open that; or pass np.asarray(x) where it fits in memory"
+_WAY = "save it in blocks, to .npy, HDF5 or Zarr, and open that; or pass np.asarray(x) if it fits in memory"
 
 
 class OtherArrays(Source):
@@ -40,44 +40,44 @@ class OtherArrays(Source):
     title = "arrays of other libraries in the memory of the CPU"
 
     def __new__(cls, *_: Any) -> OtherArrays:
-        """Refuse: `opened` returns `Arrays`."""
-        raise TypeError("OtherArrays.opened makes sources")
+        """Raise `TypeError`: `opened` returns `Arrays`."""
+        raise TypeError("use OtherArrays.opened to make a source")
 
     @classmethod
     def takes(cls, what: Any) -> bool:
-        """Return whether this is an array of another library, or a list of such; by its type alone, nothing is imported."""
+        """Return whether this is an array of another library, or a list of these; decided by type, without imports."""
         if isinstance(what, list | tuple):
             return bool(what) and _is_lazy(what[0])
         return _is_array(what)
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Look at it as a NumPy array, without a copy.
+        """Open an array as a NumPy view, without a copy.
 
         Raises
         ------
         BadSetting
-            If that would read or copy it, or it lies in the memory of another device.
+            If this would read or copy the array, or it is in the memory of another device.
         """
         if isinstance(what, list | tuple):
             raise BadSetting(
-                f"a list of {_title(what[0])}, which would be read whole into memory: open each, and join them with bs.chain([bs.open(a), "
+                f"a list of {_title(what[0])}, which would be loaded whole into memory: open each, and join them with bs.chain([bs.open(a), "
                 "bs.open(b)])"
             )
         if asked.fields is not None or asked.labels is not None:
             raise BadSetting(
-                f"{_title(what)} has no names of its own, such as {asked.fields or asked.labels!r}: its only field is x"
+                f"{_title(what)} has no named fields such as {asked.fields or asked.labels!r}: its only field is x"
             )
         return Arrays(_in_memory(what))
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
-        """Make an array that shows its memory by DLPack."""
+        """Create an array that supports DLPack."""
         return cls.opened(_Shown(np.random.default_rng(0).random((rows, 5))), OpenOptions())
 
 
 class _Shown:
-    """An array of a library that is not there, for the example."""
+    """An array of a fictional library, for the example."""
 
     def __init__(self, array: NDArray[Any]) -> None:
         self._array = array
@@ -103,18 +103,18 @@ def _title(what: Any) -> str:
 
 
 def _is_array(what: Any) -> bool:
-    """Return whether NumPy would make an array of it by reading or copying it, and no other source takes it."""
+    """Return whether NumPy would convert the object by reading or copying it, and no other source opens it."""
     kind = type(what)
     if isinstance(what, np.ndarray | np.generic | Source) or kind.__module__.partition(".")[0] == "bitesize":
         return False
     if kind.__name__ in _TAKEN.get(_package(what), ()):
         return False
-    # Of the type: an object may make up attributes as it is asked for them, and a lazy one compute.
+    # Attributes of the type: an object may create attributes on access, and a lazy object may compute.
     return any(hasattr(kind, name) for name in ("__array__", "__dlpack__")) or _package(what) in ("dask", "xarray")
 
 
 def _is_lazy(what: Any) -> bool:
-    """Return whether a list of such objects would be read from files, or computed."""
+    """Return whether converting a list of these objects would read files or compute."""
     return _package(what) in ("h5py", "zarr", "dask", "xarray", "tensorstore", "netCDF4")
 
 
@@ -127,25 +127,25 @@ def _in_memory(what: Any) -> NDArray[Any]:
     if package in _WAYS:
         is_frame = package == "dask" and not hasattr(type(what), "rechunk")
         way = _WAYS["dask frame"] if is_frame else _WAYS.get(f"{package} {type(what).__name__}", _WAYS[package])
-        raise BadSetting(f"{_title(what)} would be read whole into memory: {way}")
+        raise BadSetting(f"{_title(what)} would be loaded whole into memory: {way}")
     if hasattr(what, "__dlpack_device__"):
         return _shared(what)
     try:
         return np.asarray(what, copy=False)
-    except Exception as error:  # whatever another library raises where it cannot do without a copy
-        raise BadSetting(f"{_title(what)} would be read whole into memory: {_WAY}") from error
+    except Exception as error:  # other libraries raise any error if a copy is required
+        raise BadSetting(f"{_title(what)} would be loaded whole into memory: {_WAY}") from error
 
 
 def _shared(what: Any) -> NDArray[Any]:
-    """Return an array of another library as one of NumPy, on the same memory."""
+    """Return a NumPy view of an array of another library."""
     try:
         device = int(what.__dlpack_device__()[0])
         if device in _CPU:
             return np.from_dlpack(what.detach() if hasattr(type(what), "detach") else what)
-    except Exception as error:  # whatever another library raises for types that it, or NumPy, does not have
+    except Exception as error:  # other libraries raise any error for unsupported types
         raise BadSetting(
-            f"{_title(what)} of {getattr(what, 'dtype', 'an unknown type')} cannot be looked at as a NumPy array: {error}; convert it first"
+            f"{_title(what)} of {getattr(what, 'dtype', 'an unknown type')} cannot be viewed as a NumPy array: {error}; convert it first"
         ) from error
     raise BadSetting(
-        f"{_title(what)} in the memory of another device ({getattr(what, 'device', device)}): pass it from the CPU"
+        f"{_title(what)} is in the memory of another device ({getattr(what, 'device', device)}): move it to the CPU first"
     )

@@ -22,12 +22,12 @@ from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
 from bitesize.sources.parquet_first import first_row
 
-# Bytes of a value of a type; others are as long as they are.
+# Bytes of a value of a type; others are as long unchanged.
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
-# Where entries of a dictionary could become more than a column is to take, this part of that is read at a time.
+# If dictionary entries could exceed the declared size of a column, this fraction of it is read at a time.
 _SHARE = 4
-_ENTRIES = 1 << 18  # of a dictionary that are looked at: those that programs write have fewer
-# Bytes that what is known of a column of a row group takes, about.
+_ENTRIES = 1 << 18  # maximum number of dictionary entries that are checked: common writers use fewer
+# Approximate bytes of the metadata of a column of a row group.
 _CHUNK = 400
 # Bytes of a column that are read at a time.
 _BUFFER = 1 << 17
@@ -36,7 +36,7 @@ _PASSING = 12
 
 
 class Parquet(ArrowSource):
-    """Parquet files of the same columns, one behind the other."""
+    """Parquet files of the same columns, concatenated."""
 
     title = "Parquet files"
     suffixes = (".parquet", ".pq")
@@ -47,10 +47,10 @@ class Parquet(ArrowSource):
         self._groups: list[tuple[str, int, RowGroup]] = []
         self._needed: list[str] | None = None
         self._kinds: Any = None  # names and types of the columns
-        self._reader: Any = None  # Arrow's, of the first rows, while columns are looked at
+        self._reader: Any = None  # Arrow's reader of the first rows, while columns are examined
         parts: list[Part] = []
         known = None
-        self._nulls: dict[str, int | None] = {}  # rows without a value of each column, None where the file does not say so
+        self._nulls: dict[str, int | None] = {}  # number of missing values of each column, None if unknown
         rows_of: list[tuple[str, int]] = []
         self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
         for path in paths:
@@ -58,8 +58,8 @@ class Parquet(ArrowSource):
             with found:
                 columns = _columns_of(found, path)
                 if known is not None and columns != known:
-                    told = [", ".join(f"{name} ({kind})" for name, kind in each) for each in (columns, known)]
-                    raise BadFile(f"{path} has the columns {told[0]}, and {paths[0]} {told[1]}")
+                    listed = [", ".join(f"{name} ({kind})" for name, kind in each) for each in (columns, known)]
+                    raise BadFile(f"{path} has the columns {listed[0]}, and {paths[0]} {listed[1]}")
                 known, self._kinds = columns, found.schema_arrow if self._kinds is None else self._kinds
                 _count_nulls(found, self._nulls, path)
                 rows_of.append((path, 0))
@@ -93,7 +93,7 @@ class Parquet(ArrowSource):
         return self._kinds
 
     def _first(self, name: str) -> Any:
-        """Read the first row of a column: a page of it, or of large values their beginning."""
+        """Return the first row of a column, from one page, or from the first bytes of large values."""
         path, number, group = self._groups[self._first_part()]
         if self._reader is None:
             self._reader = _open(path)
@@ -105,7 +105,7 @@ class Parquet(ArrowSource):
             self._reader = None
 
     def _values(self, name: str) -> Iterator[Any]:
-        """Read one column, and no other, row group by row group."""
+        """Yield one column, row group by row group, without reading others."""
         for path, of_path in groupby(enumerate(self._groups), lambda each: each[1][0]):
             self._states[path].check(os.fsencode(path))
             with _open(path) as found:
@@ -115,18 +115,18 @@ class Parquet(ArrowSource):
                         yield from self._read_group(found, number, group, groups[group], [name]).column(0).chunks
 
     def _missing(self, names: Sequence[str]) -> dict[str, int]:
-        """Count rows without a value, as the files say, or by reading where they do not."""
+        """Return the numbers of missing values, from the metadata or by reading."""
         counts = {name: count for name in names if (count := self._nulls.get(name)) is not None}
         unknown = super()._missing([name for name in names if name not in counts])
         return {name: count for name in names if (count := counts.get(name, 0) or unknown.get(name, 0))}
 
     def _read_group(self, found: Any, number: int, group: int, about: RowGroup, columns: list[str] | None) -> Any:
-        """Read columns of a row group, or all."""
+        """Return some or all columns of a row group."""
         path = self._groups[number][0]
         try:
             rows = self._rows_at_once(found, path, about, columns)
             if rows >= self._parts[number].rows:
-                # Not by threads of Arrow's, each of which keeps memory.
+                # Without threads of Arrow, each of which keeps memory.
                 return found.read_row_group(group, columns=columns, use_threads=False)
             return self._read_in_batches(found, number, rows, columns)
         except BitesizeError:
@@ -137,17 +137,17 @@ class Parquet(ArrowSource):
             ) from error
 
     def check_unchanged(self) -> None:
-        """Look at all files."""
+        """Check all files."""
         for path, state in self._states.items():
             state.check(os.fsencode(path))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of parts, and of what is known of their columns."""
+        """Bytes of cached parts and of the metadata of columns."""
         return super().nbytes + _CHUNK * sum(len(group.chunks) for _, _, group in self._groups)
 
     def _rows_at_once(self, found: Any, path: str, group: RowGroup, needed: list[str] | None) -> int:
-        """Compare pages with what the metadata tells; give how many rows may be read before it is seen what they become."""
+        """Compare pages with the metadata; return the number of rows to read before checking their size."""
         import pyarrow as pa
 
         rows = group.rows
@@ -162,7 +162,7 @@ class Parquet(ArrowSource):
         return rows
 
     def _read_in_batches(self, found: Any, number: int, rows: int, columns: list[str] | None) -> Any:
-        """Read so many rows at a time, and stop where they become more than the metadata tells."""
+        """Read ``rows`` rows at a time, and stop if they exceed the size in the metadata."""
         import pyarrow as pa
 
         path, group, _ = self._groups[number]
@@ -173,13 +173,13 @@ class Parquet(ArrowSource):
             nbytes += batch.nbytes
             if nbytes > self._parts[number].nbytes:
                 raise BadFile(
-                    f"row group {group} of {path} becomes more than the {self._parts[number].nbytes:,} bytes that its metadata tells"
+                    f"row group {group} of {path} decompresses to more than the {self._parts[number].nbytes:,} bytes that its metadata declares"
                 )
         return pa.Table.from_batches(batches)
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Open files, or those of their rows that a column says are of a part."""
+        """Open files, or the rows of a split that a column names."""
         paths = list(what)
         return labeled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
 
@@ -216,20 +216,20 @@ def _open(path: str) -> Any:
 
 
 def _columns_of(found: Any, path: str) -> list[tuple[str, str]]:
-    """Give names and types of the columns."""
+    """Return names and types of the columns."""
     import pyarrow as pa
 
     try:
-        # Dictionaries are how values are stored; large types have longer offsets.
+        # Dictionaries are a storage format; large types only have longer offsets.
         types = [(field.name, getattr(field.type, "value_type", field.type)
                   if pa.types.is_dictionary(field.type) else field.type) for field in found.schema_arrow]  # fmt: skip
         return [(name, str(kind).replace("large_", "")) for name, kind in types]
-    except Exception as error:  # names that are no text, types that Arrow does not have
+    except Exception as error:  # names that are not text, types that Arrow does not have
         raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
 
 
 def _count_nulls(found: Any, counts: dict[str, int | None], path: str) -> None:
-    """Add the rows without a value of each column, as far as the file says so, to those of files before it."""
+    """Add the numbers of missing values of a file, if known, to the totals."""
     metadata = found.metadata
     try:
         for group in range(metadata.num_row_groups):
@@ -237,11 +237,11 @@ def _count_nulls(found: Any, counts: dict[str, int | None], path: str) -> None:
             for number in range(metadata.num_columns):
                 chunk = row_group.column(number)
                 known = counts.setdefault(chunk.path_in_schema, 0)
-                told = chunk.statistics if chunk.is_stats_set else None
+                listed = chunk.statistics if chunk.is_stats_set else None
                 counts[chunk.path_in_schema] = (
-                    None if told is None or not told.has_null_count or known is None else known + told.null_count
+                    None if listed is None or not listed.has_null_count or known is None else known + listed.null_count
                 )
-    except (ValueError, OSError) as error:  # names that are no text, and what else Arrow finds damaged
+    except (ValueError, OSError) as error:  # names that are not text, and what else Arrow finds damaged
         raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
 
 
@@ -250,7 +250,7 @@ def _groups(path: str) -> list[RowGroup]:
 
 
 def _in_memory(chunk: Chunk, rows: int) -> int:
-    """Bound the bytes of a column of a row group in memory; repeated values are stored once, and are not in memory."""
+    """Return an upper bound of the bytes of a column of a row group in memory, where repeated values are expanded."""
     nbytes = chunk.nbytes + 16 * rows
     width = _WIDTHS.get(chunk.type)
     if width is not None:
@@ -264,12 +264,12 @@ def _check_pages(chunk: Chunk, most: int, fd: int, path: bytes) -> int:
     Returns
     -------
     int
-        The bytes of the longest entry of its dictionary, if its values could become more than ``most`` bytes by that; else 0.
+        Bytes of the longest dictionary entry, if the values could exceed ``most`` bytes; else 0.
 
     Raises
     ------
     BadFile
-        If a page says that it becomes more than there is to be.
+        If a page declares a larger size than the metadata.
     """
     if not chunk.values:
         return 0
@@ -279,8 +279,8 @@ def _check_pages(chunk: Chunk, most: int, fd: int, path: bytes) -> int:
         nbytes, values = nbytes + page.nbytes, values + page.values
         if nbytes > chunk.nbytes or values > chunk.values:
             raise BadFile(
-                f"{show(path)}: the pages of the column {chunk.name!r} become more than the {chunk.nbytes:,} bytes and "
-                f"{chunk.values:,} values that the metadata tells"
+                f"{show(path)}: the pages of the column {chunk.name!r} decompress to more than the {chunk.nbytes:,} bytes and "
+                f"{chunk.values:,} values that the metadata declares"
             )
         if page.dictionary and chunk.type not in _WIDTHS:
             dictionary = page
@@ -292,7 +292,7 @@ def _check_pages(chunk: Chunk, most: int, fd: int, path: bytes) -> int:
 
 
 def _longest_entry(fd: int, page: Page, chunk: Chunk, path: bytes) -> int:
-    """Tell the bytes of the longest entry of a dictionary, or what it cannot have more than."""
+    """Return the bytes of the longest entry of a dictionary, or an upper bound."""
     if chunk.type != "BYTE_ARRAY":  # of one size each
         return page.nbytes
     import pyarrow as pa
@@ -303,7 +303,7 @@ def _longest_entry(fd: int, page: Page, chunk: Chunk, path: bytes) -> int:
         try:
             codec = pa.Codec("lz4_raw" if chunk.codec == "lz4" else chunk.codec)
             data = codec.decompress(pa.py_buffer(data), page.nbytes, memory_pool=pool())
-        except (OSError, ValueError, pa.ArrowException):  # LZ4 has several forms; and what is damaged, the reader tells
+        except (OSError, ValueError, pa.ArrowException):  # LZ4 has several forms; the reader reports damage
             return page.nbytes
     view, at, longest = memoryview(data).cast("B"), 0, 0
     for _ in range(_ENTRIES):

@@ -18,7 +18,7 @@ from bitesize.sources.text_labels import check_room
 
 # Pages of more bytes are not read for a first value, where that is possible.
 _LARGE = 2 << 20
-# Bytes of a value that are read: an image shows by fewer, and no path is longer.
+# Bytes of a value that are read: enough to recognize an image, and for any path.
 _LONGEST = 1 << 14
 # Bytes that Arrow holds for one of a page: as it is stored, decompressed, and as values.
 _TIMES = 4
@@ -41,9 +41,9 @@ def first_row(found: Any, path: str, number: int, group: RowGroup, field: Any) -
     Raises
     ------
     BadFile
-        If it is damaged.
+        If the column is damaged.
     DoesNotFit
-        If a page takes more than a quarter of the memory that is available.
+        If a page needs more than a quarter of the available memory.
     """
     import pyarrow as pa
 
@@ -77,8 +77,8 @@ def _first_pages(chunk: Chunk, fd: int, path: bytes) -> list[Page]:
         found.append(page)
         if sum(each.nbytes for each in found) > chunk.nbytes or page.values > chunk.values:
             raise BadFile(
-                f"{show(path)}: the pages of the column {chunk.name!r} become more than the {chunk.nbytes:,} bytes and "
-                f"{chunk.values:,} values that the metadata says"
+                f"{show(path)}: the pages of the column {chunk.name!r} decompress to more than the {chunk.nbytes:,} bytes and "
+                f"{chunk.values:,} values that the metadata declares"
             )
         if page.values:
             break
@@ -86,7 +86,7 @@ def _first_pages(chunk: Chunk, fd: int, path: bytes) -> list[Page]:
 
 
 def _value(found: Any, chunk: Chunk, page: Page, fd: int, path: bytes) -> bytes | None:
-    """Return the beginning of the first value of a column, None where it takes the whole page to know."""
+    """Return the first bytes of the first value of a column, None if the whole page is needed."""
     schema = found.metadata.schema
     leaf = next((leaf for leaf in map(schema.column, range(len(schema))) if leaf.path == chunk.name), None)
     if leaf is None or leaf.max_repetition_level:

@@ -1,4 +1,4 @@
-"""Rows of a source dealt out to parts: for training, validation and test, or to folds."""
+"""Partitioning the rows of a source: into training, validation and test parts, or folds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.groups import choice_of, groups_of, suggested_groups
 from bitesize.sources.labels import split_classes, split_groups
 
-# Keeps the random numbers of splits and of folds apart.
+# Separates the random numbers of splits and folds.
 _SPLIT, _FOLDS = 0x5F117, 0xF01D5
 _NAMED = 5
 _log = logging.getLogger("bitesize")
@@ -46,7 +46,7 @@ def split(
 
 
 def folds(source: Source, k: int, seed: int, by: str | ArrayLike | None) -> list[tuple[Source, Source]]:
-    """Make folds of the rows of a source; see `Source.folds`."""
+    """Return the folds of a source; see `Source.folds`."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 2:
         raise BadSetting(f"folds needs a whole number of at least 2, such as 5, not {k!r}")
     random = _random(seed, _FOLDS)
@@ -63,7 +63,7 @@ def folds(source: Source, k: int, seed: int, by: str | ArrayLike | None) -> list
 
 
 def _shares(fractions: Sequence[Any]) -> list[float]:
-    """Return the share of every part, the last one included."""
+    """Return the fractions of all parts, including the last."""
     if not fractions:
         raise BadSetting("split needs the fraction of the first part, split(0.9), or of all parts, split(0.7, 0.15, 0.15)")
     if len(fractions) == 1 and isinstance(fractions[0], list | tuple):
@@ -71,7 +71,7 @@ def _shares(fractions: Sequence[Any]) -> list[float]:
         raise BadSetting(f"split takes fractions one by one: split({inside})")
     for fraction in fractions:
         if not (isinstance(fraction, Real) and 0 < float(fraction) < 1):
-            raise BadSetting(f"each fraction must lie between 0 and 1, such as 0.9, not {fraction!r}")
+            raise BadSetting(f"each fraction must be between 0 and 1, such as 0.9, not {fraction!r}")
     if len(fractions) == 1:
         return [fractions[0], 1 - fractions[0]]
     rest = 1 - sum(map(float, fractions))
@@ -81,7 +81,7 @@ def _shares(fractions: Sequence[Any]) -> list[float]:
     if rest < 0:
         raise BadSetting(f"the fractions {given} sum to {1 - rest:g}, which is more than 1")
     raise BadSetting(
-        f"the fractions {given} sum to {1 - rest:g}, and would leave rows out: add a part, split({given}, {rest:g}), and use those you need"
+        f"the fractions {given} sum to {1 - rest:g}, which would drop rows: add a part, split({given}, {rest:g}), and use the parts you need"
     )
 
 
@@ -102,7 +102,7 @@ def _classes_to_parts(
         members = random.permutation(np.flatnonzero(labels == label))
         count, parts = len(members), len(shares)
         stops = [round(end * count) for end in ends]
-        if count >= parts:  # each part sees each class that has rows enough
+        if count >= parts:  # each part gets rows of each class that has enough
             for i in range(len(stops)):
                 stops[i] = min(max(stops[i], (stops[i - 1] if i else 0) + 1), count - (parts - 1 - i))
         part_of[members] = np.searchsorted(stops, np.arange(count), side="right")
@@ -178,7 +178,7 @@ def _part(source: Source, rows: NDArray[np.bool_], choices: tuple[Choice, ...]) 
 
 
 def _choices(source: Source, by: str | ArrayLike | None, groups: NDArray[Any] | None) -> tuple[Choice, ...]:
-    """Return what to say of groups: which they are, or that there may be some."""
+    """Return choices that describe the groups, or suggest groups."""
     if isinstance(by, str) and groups is not None:
         return (choice_of(by, groups),)
     if groups is not None:
@@ -192,7 +192,7 @@ def _choices(source: Source, by: str | ArrayLike | None, groups: NDArray[Any] | 
 
 
 def _refuse_empty(part_of: NDArray[np.int64], shares: Sequence[float], groups: NDArray[Any] | None) -> None:
-    """Raise `BadSetting` where a part has no rows."""
+    """Raise `BadSetting` if a part has no rows."""
     counts = np.bincount(part_of, minlength=len(shares))
     if counts.all():
         return
@@ -202,7 +202,7 @@ def _refuse_empty(part_of: NDArray[np.int64], shares: Sequence[float], groups: N
     _, sizes = np.unique(groups, return_counts=True)
     if len(sizes) < len(shares):
         raise BadSetting(
-            f"the rows are of {len(sizes)} {'group' if len(sizes) == 1 else 'groups'}, too few for {len(shares)} parts"
+            f"the rows belong to {len(sizes)} {'group' if len(sizes) == 1 else 'groups'}, too few for {len(shares)} parts"
         )
     raise BadSetting(
         f"{len(sizes)} groups cannot be split {wanted}: one part would be empty. The largest group has {sizes.max() / len(part_of):.2g} of "
@@ -211,7 +211,7 @@ def _refuse_empty(part_of: NDArray[np.int64], shares: Sequence[float], groups: N
 
 
 def _report_missing_classes(source: Source, part_of: NDArray[np.int64], parts: int, what: str) -> None:
-    """Log where a part or a fold has no rows of a class, since its score says nothing about that class then."""
+    """Log a warning if a part or a fold has no rows of a class, since its score then ignores that class."""
     labels = source.labels
     if labels is None:
         return

@@ -1,4 +1,4 @@
-"""The kinds of data that `bitesize.open` knows: the sources beside this file, and those of other packages."""
+"""The formats that `bitesize.open` supports: the sources in this folder, and sources of other packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GROUP = "bitesize.sources"
 
 @functools.cache
 def kinds() -> tuple[type[Source], ...]:
-    """Give the sources of bitesize that data can be opened as, in the order of their titles."""
+    """Return the source classes of bitesize, ordered by title."""
     package = importlib.import_module("bitesize.sources")
     found: set[type[Source]] = set()
     for module in pkgutil.iter_modules(package.__path__):
@@ -29,8 +29,8 @@ def kinds() -> tuple[type[Source], ...]:
 
 @functools.cache
 def plugins() -> tuple[type[Source], ...]:
-    """Give the sources of other packages; one that cannot be loaded is warned of, and left out."""
-    from importlib.metadata import entry_points  # takes 0.1 s: only where nothing else fits
+    """Return the source classes of other packages; those that cannot be loaded are left out, with a warning."""
+    from importlib.metadata import entry_points  # takes 0.1 s: only if nothing else fits
 
     found = []
     for entry in entry_points(group=GROUP):
@@ -42,23 +42,23 @@ def plugins() -> tuple[type[Source], ...]:
         if isinstance(kind, type) and issubclass(kind, Source):
             found.append(kind)
         else:
-            warnings.warn(f"the source {entry.name!r} of {entry.value} is no subclass of bitesize.Source", stacklevel=3)
+            warnings.warn(f"the source {entry.name!r} of {entry.value} is not a subclass of bitesize.Source", stacklevel=3)
     return tuple(found)
 
 
 def installed(kind: type[Source]) -> bool:
-    """Whether the package that a source needs is there."""
+    """Return whether the package that a source needs is installed."""
     return not kind.package or is_installed(kind.package)
 
 
 def need(kind: type[Source]) -> None:
-    """Raise `MissingPackage` with the install line where a source needs a package that is not there."""
+    """Raise `MissingPackage` with the install command if a source needs a package that is not installed."""
     if not installed(kind):
         raise MissingPackage(f"{kind.title} need {kind.package}: {pip_install(kind.package)}")
 
 
 def by_suffix(name: str) -> type[Source] | None:
-    """Find the kind of a file by its name: the longest suffix that fits counts."""
+    """Return the source class of a file name: the longest matching suffix wins."""
     lower = name.lower()
     for among in (kinds, plugins):
         fitting = [(len(suffix), kind) for kind in among() for suffix in kind.suffixes if lower.endswith(suffix)]
@@ -68,27 +68,27 @@ def by_suffix(name: str) -> type[Source] | None:
 
 
 def match_object(what: Any) -> type[Source] | None:
-    """Find the kind of a folder or an object.
+    """Return the source class of a folder or an object.
 
     Raises
     ------
     BadSetting
-        If several fit.
+        If several classes match.
     """
     for among in (kinds, plugins):
         fitting = [kind for kind in among() if kind.takes(what)]
         if len(fitting) > 1:
             titles = " and of ".join(f"{kind.title} ({kind.__name__})" for kind in fitting)
-            raise BadSetting(f"{what!r:.100} could be data of {titles}: make the source by its class")
+            raise BadSetting(f"{what!r:.100} matches several formats, {titles}: make the source with its class")
         if fitting:
             return fitting[0]
     return None
 
 
 def describe_formats() -> str:
-    """List what can be opened, for messages."""
+    """Return a list of the supported formats, for messages."""
     each = []
     for kind in kinds():
         suffixes = f" ({', '.join(kind.suffixes)})" if kind.suffixes else ""
-        each.append(kind.title + suffixes + ("" if installed(kind) else f", once {kind.package} is installed"))
+        each.append(kind.title + suffixes + ("" if installed(kind) else f", if {kind.package} is installed"))
     return "; ".join(each)

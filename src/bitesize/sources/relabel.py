@@ -1,4 +1,4 @@
-"""Other class numbers and other class names for the rows of a source."""
+"""Changing the class numbers and class names of a source."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bitesize.sources.with_fields import WithFields
 
 
 def renumber(source: Source, classes: Sequence[str]) -> Source:
-    """Number the classes by their place in another list of names; see `Source.renumber`."""
+    """Return the source with renumbered classes; see `Source.renumber`."""
     if source.classes is None or source.labels is None:
         raise BadSetting(f"{source!r} has no classes")
     if isinstance(classes, str) or not isinstance(classes, Sequence):
         raise BadSetting(f"renumber needs a list of names, not {classes!r:.100}")
     if not all(isinstance(name, str) for name in classes) or len({*classes}) < len(classes):
-        raise BadSetting(f"renumber needs names, each of them once, and not {list(classes)!r:.100}")
+        raise BadSetting(f"renumber needs a list of unique names, not {list(classes)!r:.100}")
     there = set(classes)
     unknown = [name for name in source.classes if name not in there]
     if unknown:
-        raise BadSetting(f"the class {unknown[0]!r} is unknown; there are {', '.join(classes[:10])}")
+        raise BadSetting(f"the class {unknown[0]!r} is not in the list of names: {', '.join(classes[:10])}")
     if tuple(classes) == source.classes:
         return source
     place = {name: i for i, name in enumerate(classes)}
@@ -34,7 +34,7 @@ def renumber(source: Source, classes: Sequence[str]) -> Source:
 
 
 def map_labels(source: Source, names: Mapping[Any, str] | Callable[[Any], str]) -> Source:
-    """Give classes other names; see `Source.map_labels`."""
+    """Return the source with renamed classes; see `Source.map_labels`."""
     labels = source.labels
     if labels is None:
         raise BadSetting(f"{source!r} has no class labels")
@@ -42,7 +42,7 @@ def map_labels(source: Source, names: Mapping[Any, str] | Callable[[Any], str]) 
         raise BadSetting(f"map_labels needs a mapping of old names to new ones, or a function, not {names!r:.100}")
     old: Sequence[Any] = source.classes if source.classes is not None else range(int(labels.max()) + 1)
     if source.classes is None and (labels.min() < 0 or len(old) > max(MOST_CLASSES, len(labels))):
-        numbered, labels = np.unique(labels, return_inverse=True)  # those that are there, such as -1
+        numbered, labels = np.unique(labels, return_inverse=True)  # the numbers in use, such as -1
         old = numbered.tolist()
     try:
         new = [names(name) if callable(names) else names[name] for name in old]
@@ -50,9 +50,7 @@ def map_labels(source: Source, names: Mapping[Any, str] | Callable[[Any], str]) 
         raise BadSetting(f"map_labels has no new name for the class {error}") from error
     for name, other in zip(old, new, strict=True):
         if not isinstance(other, str | int | np.integer):
-            raise BadSetting(
-                f"map_labels gives the class {name!r} the name {other!r}, which is neither text nor a whole number"
-            )
+            raise BadSetting(f"map_labels maps the class {name!r} to {other!r}, which is neither text nor a whole number")
     new = [str(name) for name in new]
     classes = sorted(set(new), key=class_key)
     place = {name: i for i, name in enumerate(classes)}

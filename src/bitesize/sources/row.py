@@ -1,4 +1,4 @@
-"""One row to look at: its values, decoded, and the path of its file."""
+"""One row for inspection: its decoded values, and the path of its file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Bytes:
-    """Keeps the bytes of the one encoded row that is read."""
+    """Stores the bytes of one encoded row."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -30,25 +30,25 @@ class _Bytes:
 
 
 def read_row(source: Source, row: int) -> dict[str, Any]:
-    """Read one row as it is stored.
+    """Return one row as it is stored.
 
     Parameters
     ----------
     source
-        Where it is.
+        The source.
     row
-        Its number, 0 to n - 1.
+        Row number, 0 to n - 1.
 
     Returns
     -------
     dict of str to ndarray, scalar or str
-        Each field; images decoded, shape (height, width, channels) uint8, turned upright where the source says so; labels with
-        names by their names. ``"path"`` is the file that the row is, or what it is called in one, unless a field has this name.
+        Each field; images decoded, shape (height, width, channels) uint8, rotated upright if the source says so; class
+        names instead of class numbers. ``"path"`` is the path of the row's file, or its name within a file, unless a field has this name.
 
     Raises
     ------
     BitesizeError
-        If it cannot be read.
+        If the row cannot be read.
     """
     into: dict[str, Any] = {
         name: np.empty((1, *what.shape), what.dtype) if isinstance(what, Field) else _Bytes()
@@ -77,14 +77,14 @@ def _decoded(data: bytearray, what: Encoded) -> Any:
     limit = available()
     if nbytes > limit.room:
         raise DoesNotFit(
-            f"an image of {info.width} x {info.height} takes {nbytes:,} bytes, and {limit.room:,} are available"
+            f"an image of {info.width} x {info.height} needs {nbytes:,} bytes, but {limit.room:,} are available"
         )
     pixels = decode(memoryview(data), info, what.mode, 8, np.empty(nbytes, np.uint8))
     return upright(pixels, info.orientation) if what.orient else pixels
 
 
 def upright(pixels: Any, orientation: int) -> Any:
-    """Turn an image upright by its EXIF orientation, 1 to 8."""
+    """Return an image rotated upright according to its EXIF orientation, 1 to 8."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     rows, columns = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))

@@ -1,4 +1,4 @@
-"""How rows are asked of a source, and told: memory to read into, where they lie, which are cheap together, which failed."""
+"""Types used to read rows: buffers, locations on disk, chunks, and failed rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bitesize.errors import BadRows
 
 
 class EncodedInto(Protocol):
-    """Where a source puts the bytes of encoded images."""
+    """Destination of the bytes of encoded images."""
 
     def put(self, i: int, nbytes: int) -> memoryview:
         """Charge ``nbytes`` for row ``i`` of the call and return a writable buffer of exactly that size."""
@@ -23,7 +23,7 @@ Into = Mapping[str, Any]  # NDArray for a Field, EncodedInto for an Encoded
 
 
 class Located(NamedTuple):
-    """Where rows lie on disk exactly as they are, in native byte order and one behind the other; see `Source.locate`.
+    """Where rows lie on disk exactly unchanged, in native byte order and one after another; see `Source.locate`.
 
     Attributes
     ----------
@@ -32,9 +32,9 @@ class Located(NamedTuple):
     which, offsets : ndarray of int64, shape (rows,)
         The file of each row, by its number in ``paths``, and where in it the row begins, in bytes.
     header : bytes
-        Where not empty, each file is one row behind exactly these bytes.
+        If not empty, each file is one row after exactly these bytes.
     joined : tuple of two ndarray or None
-        ``paths`` as `files.pread.joined` gives them, where they are the same every time.
+        ``paths`` as returned by `files.pread.joined`, if they never change.
     in_memory : bool
         Whether ``offsets`` are addresses in memory, and there are no files.
     """
@@ -48,14 +48,14 @@ class Located(NamedTuple):
 
 
 class ChunkStarts(NamedTuple):
-    """Rows that are cheap together; see `Source.chunks`.
+    """Groups of rows that are cheap to read together; see `Source.chunks`.
 
     Attributes
     ----------
-    starts : ndarray of int64, shape (runs + 1,)
-        The row with which each run begins, from 0 on, ascending; and the number of rows.
-    nbytes : ndarray of int64, shape (runs,), or None
-        The most bytes that the encoded fields of each run take, where there are such.
+    starts : ndarray of int64, shape (chunks + 1,)
+        First row of each chunk, ascending from 0; and the number of rows.
+    nbytes : ndarray of int64, shape (chunks,), or None
+        Maximum bytes of the encoded fields of each chunk, if there are encoded fields.
     """
 
     starts: NDArray[np.int64]
@@ -63,18 +63,18 @@ class ChunkStarts(NamedTuple):
 
 
 class _Behind:
-    """Places of encoded rows from some row of the call on."""
+    """Buffers of encoded rows, with row numbers offset."""
 
     def __init__(self, into: EncodedInto, start: int) -> None:
         self._into, self._start = into, start
 
     def put(self, i: int, nbytes: int) -> memoryview:
-        """Give the buffer of a row."""
+        """Return the buffer of a row."""
         return self._into.put(self._start + i, nbytes)
 
 
 def portion(into: Into, start: int, rows: int) -> dict[str, Any]:
-    """Give the places of some neighboring rows of a call to `Source.read`."""
+    """Return the buffers of some neighboring rows of a call to `Source.read`."""
     return {
         name: there[start : start + rows] if isinstance(there, np.ndarray) else _Behind(there, start)
         for name, there in into.items()

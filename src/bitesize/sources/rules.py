@@ -1,6 +1,6 @@
-"""The rules by which `bitesize.open` finds out what data is: in this order, the first that fits decides.
+"""The rules by which `bitesize.open` recognizes data: the first matching rule, in this order, applies.
 
-`table` makes the documentation's table of them.
+`table` returns them as the table in the documentation.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ Given = Literal["folder", "path", "list", "mapping", "object"]
 
 @dataclass(frozen=True)
 class Rule:
-    """One way in which data can be laid out.
+    """One layout of data.
 
     Parameters
     ----------
     given
-        What is opened: a folder, another path, a list, a mapping or an object.
+        Kind of input: a folder, another path, a list, a mapping or an object.
     name
-        Name of the layout, for people; `Source.layout` of what it opens.
+        Name of the layout; `Source.layout` of the opened source.
     looks_for
-        What must be there.
+        Description of the data that the rule matches.
     concludes
-        What that is taken for.
+        Description of the resulting source.
     otherwise
-        The setting that decides otherwise.
+        Setting that changes the result.
     open
-        Return the source, or None where the rule does not fit.
+        Function that returns the source, or None if the rule does not match.
     """
 
     given: Given
@@ -65,12 +65,12 @@ class Rule:
 
 
 def open_by_rules(given: Given, what: Any, options: OpenOptions) -> Source:
-    """Open data by the first rule that fits.
+    """Open data by the first matching rule.
 
     Raises
     ------
     BitesizeError
-        What the rule raises; `BadSetting` if none fits.
+        Errors of the rule; `BadSetting` if no rule matches.
     """
     for rule in RULES:
         if rule.given != given:
@@ -121,7 +121,7 @@ def _labels_table(path: str, options: OpenOptions) -> Source | None:
     found = labeled_files(labels, os.path.join(path, options.split or ""), options.tag_delimiter)
     source = of_names(found.names, {}, replace(options, labels=found.labels, split=None, tag_delimiter=""), listed=True)
     source.classes = source.classes if found.classes is None else found.classes
-    source.choices = tuple(choice for choice in source.choices if not choice.chosen.startswith("labels: one a file"))
+    source.choices = tuple(choice for choice in source.choices if not choice.chosen.startswith("labels: one per file"))
     return with_choices(source, *found.choices)
 
 
@@ -138,7 +138,7 @@ def _inside_file(path: str, options: OpenOptions) -> Source | None:
         return None
     kind = match_object(head) or one_kind([head])
     if kind.file_is_row or not kind.has_members:
-        raise BadSetting(f"{head} has no members that {path.partition('::')[2]!r} could name")
+        raise BadSetting(f"{head} has no named members such as {path.partition('::')[2]!r}")
     return of_many(kind, path if os.path.isdir(head) else [path], options)
 
 
@@ -159,7 +159,7 @@ def _no_path(path: str, options: OpenOptions) -> Source:
     scheme = path.partition("://")[0]
     if "://" in path:
         raise NotFound(
-            f"{path} is a remote address, which cannot be read yet: copy it, or mount it ({scheme}:// is not a folder)"
+            f"{path} is a remote address, which is not supported: copy it, or mount it ({scheme}:// is not a folder)"
         )
     raise NotFound(f"{shown(path)} does not exist")
 
@@ -194,7 +194,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "folder", "images with masks in another folder", "`labels=` is a folder",
-        "for each image the mask of the same name", "`labels=`", _labels_folder,
+        "for each image, the mask of the same name", "`labels=`", _labels_folder,
     ),
     Rule(
         "folder", "images with COCO's JSON", "`labels=` is a `.json` file",
@@ -219,7 +219,7 @@ RULES: tuple[Rule, ...] = (
         "as for `labels=` with that file; splits by the files' names", "`labels=False`, `labels=`", annotated_folders.coco_folder,
     ),
     Rule(
-        "folder", "images and masks", "two folders named so, such as `images/` and `masks/`, `train_images/` and `train_masks/`",
+        "folder", "images and masks", "two folders with such names, for example `images/` and `masks/`, `train_images/` and `train_masks/`",
         "for each image the mask of the same name", "`labels=False`, or open one of the folders", pairs.paired_folders,
     ),
     Rule(
@@ -227,7 +227,7 @@ RULES: tuple[Rule, ...] = (
         "for each image its mask", "`labels=False`", pairs.masks_beside,
     ),
     Rule(
-        "folder", "a table beside its files", "`train.csv`, `labels.csv`, or the only table, with a column of names of files that are there (Kaggle)",
+        "folder", "a table beside its files", "`train.csv`, `labels.csv`, or the only table, with a column of names of existing files (Kaggle)",
         "the files that it names, with its labels; `train.csv` and `test/` are splits", "`labels=`, or open the folder of images",
         annotated_folders.described_by_table,
     ),
@@ -237,50 +237,50 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "folder", "splits", "all subfolders are named as splits, `train/ val/ test/`, `train2017/ val2017/`, `train_images/ test_images/`; or `split=`",
-        "one of them is to be chosen", "`split=`, or a mapping `{class: folder}`",
+        "an error that asks for one of them", "`split=`, or a mapping `{class: folder}`",
         lambda path, options: folders.split_folders(path, options, open_folder),
     ),
     Rule(
         "folder", "partitions (Hive)", "all subfolders are named `key=value`",
-        "the value is the class, where the key is called so (`label=cat`), or the split", "`labels=`, `split=`",
+        "the value is the class if the key is named so (`label=cat`), or the split", "`labels=`, `split=`",
         lambda path, options: folders.partitions(path, options, open_folder),
     ),
     Rule(
-        "folder", "Zarr folders", "subfolders that are Zarr, `0.zarr 1.zarr`, in a folder a class or not",
+        "folder", "Zarr folders", "subfolders that are Zarr, `0.zarr 1.zarr`, in class folders or not",
         "one row each in class folders; else many rows each", "`file_is_row=`, `labels=`", folders.zarr_folders,
     ),
     Rule(
         "folder", "a folder of files", "subfolders with files, or files alone",
-        "a class a subfolder (Keras, torchvision's `ImageFolder`), whatever lies below it; files without subfolders have no labels",
+        "one class per subfolder (Keras, torchvision's `ImageFolder`), at any depth below it; files without subfolders have no labels",
         "`labels=False`, `labels=`, `file_is_row=`, or a mapping `{class: folder}`",
         lambda path, options: folders.listed_folder(path, options, open_folder),
     ),
     Rule(
-        "path", "a list of files", "a `.txt` or `.lst` file whose lines are paths", "these files; what follows a path is its label",
+        "path", "a list of files", "a `.txt` or `.lst` file whose lines are paths", "these files; the text after a path is its label",
         "`labels=False`", lambda path, options: annotated_folders.file_list(path, options) if os.path.isfile(path) else None,
     ),
-    Rule("path", "COCO's JSON", "a `.json` file of images, annotations and categories", "the images that it names, beside it or in a folder beside it",
+    Rule("path", "COCO's JSON", "a `.json` file of images, annotations and categories", "the images that it names, next to it or in a folder next to it",
          "`labels=` with the folder of images", annotated_folders.coco_file),
     Rule("path", "one file", "a file of a known format", "its rows, or itself as one row", "`file_is_row=`", _one_file),
     Rule("path", "a part of a file", "`file.h5::group/dataset`", "that group or dataset", "open the whole file", _inside_file),
     Rule("path", "a pattern", "`*`, `?`, `[...]`, `**`", "all files that match, in natural order, without labels", "`labels=`", _pattern),
     Rule("path", "nothing", "anything else", "an error: it does not exist", "", _no_path),
     Rule(
-        "list", "pairs", "pairs of a path and something that is no path; or two paths", "(path, label) or (label, path); or (image, mask)",
+        "list", "pairs", "pairs of a path and a value that is not a path; or two paths", "(path, label) or (label, path); or (image, mask)",
         "a list of paths and `labels=`", _pairs,
     ),
     Rule("list", "paths", "paths of files", "these files, in the order given", "`labels=`", _paths),
-    Rule("list", "numbers", "anything else", "an array of numbers, a row for each entry", "", objects.of_values),
-    Rule("mapping", "a mapping", "folders or lists of files; or arrays", "a class a key; or a field a key", "`labels=`", _mapping),
-    Rule("object", "an array", "a NumPy array, a memmap, a `LazyArray`", "a row for each entry of the first axis", "", _array),
+    Rule("list", "numbers", "anything else", "an array of numbers, one row per entry", "", objects.of_values),
+    Rule("mapping", "a mapping", "folders or lists of files; or arrays", "one class per key; or one field per key", "`labels=`", _mapping),
+    Rule("object", "an array", "a NumPy array, a memmap, a `LazyArray`", "one row per entry of the first axis", "", _array),
     Rule("object", "an object of another library", "data frames, datasets, open files", "its rows", "`labels=`, `fields=`", _known_object),
-    Rule("object", "numbers", "anything that NumPy makes an array of", "a row for each entry of the first axis", "", objects.of_values),
+    Rule("object", "numbers", "anything that NumPy converts to an array", "one row per entry of the first axis", "", objects.of_values),
 )  # fmt: skip
 
 
 def table() -> str:
     """Return the rules as a table in Markdown."""
-    lines = ["| given | looks for | taken for | decided otherwise by |", "|---|---|---|---|"]
+    lines = ["| given | looks for | opened as | changed by |", "|---|---|---|---|"]
     lines += [
         f"| {rule.given} | {rule.looks_for} | **{rule.name}**: {rule.concludes} | {rule.otherwise} |" for rule in RULES
     ]

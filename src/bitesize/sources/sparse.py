@@ -1,4 +1,4 @@
-"""Sparse matrices of SciPy: held in memory as compressed rows, and made dense row by row where they are asked for."""
+"""Sparse matrices of SciPy: stored in memory as compressed rows, and converted to dense rows on access."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.rows import Into
 from bitesize.spec import Field
 
-# Arrays of an archive that `scipy.sparse.save_npz` wrote, whatever its format.
+# Names of the arrays in any archive of `scipy.sparse.save_npz`.
 _MARKS = frozenset(("format", "shape", "data"))
 _WAY = 'scipy.sparse.save_npz("m.npz", m.tocsr())'
 
 
 class SparseRows(Source):
-    """A sparse matrix whose rows come out dense, as the field ``x`` of shape (columns,).
+    """A sparse matrix with dense rows as the field ``x`` of shape (columns,).
 
     Parameters
     ----------
@@ -49,7 +49,9 @@ class SparseRows(Source):
     """
 
     title = "sparse matrices of SciPy"
-    choices = (Choice("x: rows of a sparse matrix, made dense batch by batch; the matrix stays in memory as it is", ""),)
+    choices = (
+        Choice("x: rows of a sparse matrix, converted to dense batch by batch; the matrix stays sparse in memory", ""),
+    )
 
     def __init__(
         self, data: NDArray[Any], columns: NDArray[Any], starts: NDArray[Any], width: int, where: str = "a sparse matrix"
@@ -57,10 +59,10 @@ class SparseRows(Source):
         whole_numbers = columns.dtype.kind in "iu" and starts.dtype.kind in "iu"
         if not whole_numbers or data.ndim != 1 or data.shape != columns.shape or starts.ndim != 1 or len(starts) < 2:
             raise BadFile(
-                f"{where} has no rows, or its arrays are no compressed rows: data {data.shape}, indices {columns.shape}"
+                f"{where} has no rows, or its arrays are not compressed rows: data {data.shape}, indices {columns.shape}"
             )
         if starts[0] != 0 or starts[-1] != len(data) or (np.diff(starts.astype(np.int64, copy=False)) < 0).any():
-            raise BadFile(f"{where} is damaged: its rows do not begin one after another within its {len(data):,} values")
+            raise BadFile(f"{where} is damaged: its row offsets are not increasing within its {len(data):,} values")
         if len(columns) and (columns.min() < 0 or columns.max() >= width):
             raise BadFile(f"{where} is damaged: it has values outside of its {width:,} columns")
         self._data, self._column_of, self._starts, self._where = data, columns, starts, where
@@ -70,7 +72,7 @@ class SparseRows(Source):
         return len(self._starts) - 1
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Fill rows with zeros, and add their values; those of a column that is given twice are summed, as SciPy does."""
+        """Read rows as dense arrays; repeated entries of a column are summed, as in SciPy."""
         out = into["x"]
         out[...] = 0
         for i, row in enumerate(rows.tolist()):
@@ -83,7 +85,7 @@ class SparseRows(Source):
         return self._data.nbytes + self._column_of.nbytes + self._starts.nbytes
 
     def describe(self, row: int) -> str:
-        """Name the data and the row."""
+        """Return the name of the data and the row."""
         return f"{self._where}, row {row}"
 
     def _identity(self) -> bytes:
@@ -91,14 +93,14 @@ class SparseRows(Source):
 
     @classmethod
     def of_archive(cls, path: str, asked: OpenOptions) -> Source:
-        """Read an archive that `scipy.sparse.save_npz` wrote into memory.
+        """Load an archive of `scipy.sparse.save_npz` into memory.
 
         Raises
         ------
         BadSetting
             If the matrix is not of compressed rows.
         DoesNotFit
-            If it would take more than half of the memory that is free.
+            If the matrix would need more than half of the free memory.
         """
         _refuse_names(asked, path)
         found = members(os.fsencode(path))
@@ -110,11 +112,11 @@ class SparseRows(Source):
         need, room = sum(int(np.prod(node.shape)) * node.dtype.itemsize for node in arrays), available().room
         if need > room // 2:
             raise DoesNotFit(
-                f"{path} is a sparse matrix of {format_size(need)}, which is held in memory, and half of what is free is {format_size(room // 2)}"
+                f"{path} is a sparse matrix of {format_size(need)}, which is held in memory, but half of the free memory is {format_size(room // 2)}"
             )
         data, columns, starts, shape = (_values(node) for node in arrays)
         if shape.shape != (2,) or shape.dtype.kind not in "iu" or len(starts) != int(shape[0]) + 1:
-            raise BadFile(f"{path} is damaged: its shape is {shape.tolist()}, and it has {len(starts) - 1:,} rows")
+            raise BadFile(f"{path} is damaged: its shape is {shape.tolist()}, but it has {len(starts) - 1:,} rows")
         return cls(data, columns, starts, int(shape[1]), path)
 
     @classmethod
@@ -124,16 +126,16 @@ class SparseRows(Source):
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Take the arrays of a matrix; one of another format is converted, which takes memory for another."""
+        """Open a matrix; other formats than compressed rows are converted, which needs memory for a copy."""
         _refuse_names(asked, f"a sparse matrix {what.shape}")
         if len(what.shape) != 2:
-            raise BadSetting(f"a sparse array of shape {what.shape} has no rows: one of two axes is needed")
+            raise BadSetting(f"a sparse array of shape {what.shape} has no rows: two axes are needed")
         rows = what.tocsr()
         return cls(rows.data, rows.indices, rows.indptr, rows.shape[1])
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
-        """Make a matrix with a few values a row."""
+        """Make a matrix with a few values per row."""
         random = np.random.default_rng(0)
         columns = np.sort(random.integers(0, 9, (rows, 3))).ravel()
         return cls(random.random(3 * rows), columns, np.arange(0, 3 * rows + 1, 3), 9)
@@ -148,12 +150,12 @@ def is_sparse(names: Iterable[str]) -> bool:
 def _refuse_names(asked: OpenOptions, where: str) -> None:
     if asked.fields is not None or asked.labels is not None or asked.split is not None:
         given = asked.fields or asked.labels or asked.split
-        raise BadSetting(f"{where} has no names of its own, such as {given!r}: its only field is x")
+        raise BadSetting(f"{where} has no named fields such as {given!r}: its only field is x")
 
 
 def _node(found: Any, path: str) -> Any:
     if isinstance(found, HoldsObjects):
-        raise BadFile(f"{path} is damaged: it holds Python objects")
+        raise BadFile(f"{path} is damaged: it contains Python objects")
     return found
 
 

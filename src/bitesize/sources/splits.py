@@ -1,4 +1,4 @@
-"""Folders that hold data in parts for training, validation and test."""
+"""Splits of data for training, validation and test."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from bitesize.errors import BadSetting, NotFound
 from bitesize.files.scan import is_run_folder
 
-# What people call the parts.
+# Usual names of the splits.
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
 
-# Words that a folder's or an array's name may have beside that of its split: "train_images", "X_train", "val2017".
+# Words that the name of a folder or an array may have in addition to its split: "train_images", "X_train", "val2017".
 _NEUTRAL = frozenset(
     [
         "set",
@@ -49,17 +49,17 @@ _NEUTRAL = frozenset(
 _SPLIT_OF = {word: part for part, words in ALIASES.items() for word in words}
 _SAYING_NOTHING = frozenset(["set", "sets", "data", "dataset", "split", "final", "full"])
 _SPLIT_SET = re.compile(f"^({'|'.join(_SPLIT_OF)})sets?$")
-# What people call the column that tells the part of each row.
+# Usual names of the column with the split of each row.
 COLUMNS = ("split", "set", "subset", "fold")
 
 
 class InParts(BadSetting):
-    """Data is in parts, and none was chosen.
+    """Data has splits, and none was chosen.
 
     Attributes
     ----------
     parts : tuple of str
-        Their names, as ``split=`` takes them.
+        Names of the splits, for ``split=``.
     """
 
     def __init__(self, where: str, parts: Iterable[str]) -> None:
@@ -67,7 +67,7 @@ class InParts(BadSetting):
         super().__init__(self.told('split="{}"'))
 
     def told(self, setting: str) -> str:
-        """Say what there is, and how to choose: by a setting in which the name takes the place of ``{}``."""
+        """Return a message with the splits and the setting that chooses one, in which the name replaces ``{}``."""
         return f"{self.where} has splits ({', '.join(self.parts)}): choose one with {setting.format(self.parts[0])}"
 
     def __reduce__(self) -> tuple[type[InParts], tuple[str, tuple[str, ...]]]:
@@ -75,13 +75,13 @@ class InParts(BadSetting):
 
 
 def part_of(name: str) -> str | None:
-    """Tell which part a folder's name, or a file's name such as ``train-00000-of-00002.parquet``, stands for."""
+    """Return which part a folder's name, or a file's name such as ``train-00000-of-00002.parquet``, stands for."""
     word = re.split(r"[^a-z]", name.lower(), maxsplit=1)[0]
     return next((part for part, names in ALIASES.items() if word in names), None)
 
 
 def split_in(name: str) -> tuple[str, str] | None:
-    """Find the split that a name stands for, whatever else it says of it.
+    """Return the split in a name, with the rest of the name.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def splits_among(names: Sequence[str]) -> dict[str, str]:
 
 
 def rank_of_part(name: str) -> tuple[int, str]:
-    """Sort key of parts: training first, then validation and test, then others."""
+    """Return a sort key of splits: training first, then validation and test, then others."""
     part = part_of(name)
     return (list(ALIASES).index(part) if part else len(ALIASES), name)
 
@@ -138,7 +138,7 @@ def rank_of_part(name: str) -> tuple[int, str]:
 def rows_of_part(
     parts: Sequence[str], numbers: NDArray[np.int64], split: str | None, where: str
 ) -> NDArray[np.bool_] | None:
-    """Choose the rows of a part, or give None where rows are in no parts, and none is asked for.
+    """Return the rows of a split, or None if rows have no splits and none is requested.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def rows_of_part(
     BadSetting
         If there are parts, and none is asked for.
     NotFound
-        If there is no such part.
+        If the split does not exist.
     """
     ordered = sorted(parts, key=rank_of_part)
     if split is None:
@@ -165,17 +165,17 @@ def rows_of_part(
         return None
     taken = np.array([part == split or part_of(part) == (part_of(split) or split) for part in parts])
     if not taken.any():
-        raise NotFound(f"{where} has no rows of the part {split!r}: it has {', '.join(ordered)}")
+        raise NotFound(f"{where} has no rows of the split {split!r}: it has {', '.join(ordered)}")
     return taken[numbers]
 
 
 def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
-    """Find the splits of a folder all of whose subfolders are splits of data, ``train`` among them.
+    """Return the splits of a folder whose subfolders are all splits, including ``train``.
 
     Returns
     -------
     dict of str to str
-        ``"train"``, ``"val"`` and ``"test"``, as far as they are there, to their folders; empty where this is no such folder.
+        ``"train"``, ``"val"`` and ``"test"``, as far unchanged there, to their folders; empty where this is no such folder.
     """
     names = subfolders(folder)
     among = splits_among(names)
@@ -213,9 +213,7 @@ def choose(folder: str, split: str) -> str | None:
     wanted = part_of(split) or split
     fitting = [name for name, part in splits_among(names).items() if part == wanted]
     if len(fitting) > 1:
-        raise BadSetting(
-            f"{folder} has several folders of the split {split!r}: choose one by its name, split={fitting[0]!r}"
-        )
+        raise BadSetting(f"{folder} has several folders of the split {split!r}: choose one by name, split={fitting[0]!r}")
     if fitting:
         return os.path.join(folder, fitting[0])
     if len(names) < 2:
@@ -224,14 +222,14 @@ def choose(folder: str, split: str) -> str | None:
 
 
 def choose_files(paths: Sequence[str], split: str | None, folder: str) -> list[str]:
-    """Take the files of a part by how their names begin; all files where they are not in parts.
+    """Return the files of a split, by the start of their names; all files if there are no splits.
 
     Raises
     ------
     BadSetting
-        If there are several parts and none is asked for.
+        If there are several splits and none is requested.
     NotFound
-        If there are no files of the part.
+        If there are no files of the split.
     """
     parts = [part_of(os.path.basename(path)) for path in paths]
     if split is None:
@@ -241,7 +239,5 @@ def choose_files(paths: Sequence[str], split: str | None, folder: str) -> list[s
     wanted = part_of(split) or split
     chosen = [path for path, part in zip(paths, parts, strict=True) if part == wanted]
     if not chosen:
-        raise NotFound(
-            f"{folder} has no files of the part {split!r}: there are {', '.join(map(os.path.basename, paths[:5]))}"
-        )
+        raise NotFound(f"{folder} has no files of the split {split!r}: it has {', '.join(map(os.path.basename, paths[:5]))}")
     return chosen

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Rows of fixed size that are read at once, in bytes; and encoded images, in number.
 _BITE_BYTES, _IMAGES = 1 << 20, 8
-# What decoding may take, at most: as a loader sets aside.
+# Maximum bytes for decoding, as a loader reserves.
 _POOL = 256 << 20
 
 Progress = Callable[[int, int], None]
@@ -36,20 +36,20 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the values of a source are like; see `Source.statistics`.
+    """Statistics of the values of a source; see `Source.statistics`.
 
     Parameters
     ----------
     rows
-        Rows that were read.
+        Number of rows that were read.
     bad
-        Rows that could not be read, and were passed over.
-    mean, std, least, greatest
-        A number a channel, in the values as they are stored; of rows that are no images, one number.
+        Number of rows that could not be read and were skipped.
+    mean, std, least, largest
+        A number per channel, in the values unchanged stored; of rows that are not images, one number.
     not_finite
-        Values that are NaN or infinite, and left out of the above.
+        Number of values that are NaN or infinite, which are left out of the above.
     classes
-        Rows of each class by name or number, or None where rows have none.
+        Number of rows of each class by name or number, or None without classes.
     whole
         Whether values are 8-bit, 0 to 255.
     """
@@ -66,9 +66,9 @@ class Statistics:
 
     @property
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and deviation as `bitesize.Normalize` takes them: of 8-bit values on a scale of 0 to 1.
+        """Mean and deviation for `bitesize.Normalize`; 8-bit values are scaled to 0 to 1.
 
-        A channel that is the same everywhere has the deviation 1, and an alpha channel none.
+        The deviation of a constant channel is 1. Alpha channels are left out.
         """
         unit = 255.0 if self.whole else 1.0
         colors = 3 if len(self.std) == 4 else len(self.std)
@@ -86,7 +86,7 @@ def measure(
     """Read every row once; see `Source.statistics`."""
     what = source.spec[source.primary]
     if what is None or (isinstance(what, Field) and what.dtype.kind not in "biuf"):
-        raise BadSetting(f"statistics are of numbers in the field x, and the source has {dict(source.spec)}")
+        raise BadSetting(f"statistics need numbers in the field x, but the source has {dict(source.spec)}")
     if on_error not in ("raise", "skip"):
         raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
     threads = check_threads(threads) or processor_share()
@@ -101,7 +101,7 @@ def measure(
     ):
 
         def work(start: int) -> _Part:
-            """Measure one bite with what some thread has just put back."""
+            """Measure one bite with the resources of an idle thread."""
             own: Images | _Arrays = idle.get()
             try:
                 return own.measure(np.arange(start, min(start + bite, len(source))))
@@ -112,7 +112,7 @@ def measure(
         try:
             for start in range(0, len(source), bite):
                 waiting.append(pool.submit(work, start))
-                # Merged in the order of rows, so that the last digits depend on no thread.
+                # Merged in the order of rows, so that results do not depend on thread timing.
                 if len(waiting) > 4 * threads:
                     total.add(waiting.popleft().result(), progress, len(source))
             while waiting:
@@ -124,13 +124,13 @@ def measure(
 
 
 def statistics_nbytes(source: Source) -> int:
-    """Return the least bytes that measuring rows of fixed size takes: those of one thread."""
+    """Return the minimum bytes for measuring rows of fixed size: those of one thread."""
     return _Arrays.nbytes(source)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What one bite gave: moments by channel, and why rows failed, by row number."""
+    """Result of one bite: moments by channel, and errors by row number."""
 
     moments: NDArray[np.float64]
     rows: int
@@ -164,14 +164,14 @@ class _Total:
             progress(self._rows + self._bad, of)
 
     def statistics(self, source: Source) -> Statistics:
-        """Give the result."""
+        """Return the result."""
         from bitesize.kernels.moments import COUNT, GREATEST, LEAST, MEAN, NOT_FINITE, SQUARES
 
         moments, what = self._moments, source.spec[source.primary]
         if not self._rows:
             raise BadFile(f"none of {self._bad} rows could be read; the first: {self._first}")
         if not moments[:, COUNT].all():
-            raise BadSetting("a channel has no values that are finite")
+            raise BadSetting("a channel has no finite values")
         return Statistics(
             rows=self._rows,
             bad=self._bad,
@@ -197,7 +197,7 @@ def _classes(source: Source) -> dict[str, int] | None:
 
 
 class _Prepared(queue.SimpleQueue[Any]):
-    """What threads work with, one each; given back at the end."""
+    """Resources of the threads, one set per thread, returned at the end."""
 
     def __init__(self, workers: list[Any], close: Callable[[], None]) -> None:
         super().__init__()
@@ -222,21 +222,21 @@ class _Arrays:
 
     @staticmethod
     def bite(source: Source) -> int:
-        """Rows at once."""
+        """Return the number of rows per read."""
         what = source.spec[source.primary]
         assert isinstance(what, Field)
         return max(1, _BITE_BYTES // max(1, what.nbytes))
 
     @staticmethod
     def channels(source: Source) -> int:
-        """Those of images; other rows have one."""
+        """Return the number of channels of images; 1 for other rows."""
         what = source.spec[source.primary]
         assert isinstance(what, Field)
         return image_channels(what.shape) or 1
 
     @classmethod
     def nbytes(cls, source: Source) -> int:
-        """Bytes that one thread works with."""
+        """Return the bytes that one thread needs."""
         return cls._rows_nbytes(source) + source.scratch(cls.bite(source))
 
     @classmethod
@@ -246,12 +246,12 @@ class _Arrays:
 
     @classmethod
     def fitting(cls, source: Source, threads: int, budget: Budget) -> int:
-        """Return how many threads there is room for, at least one: fewer are slower, and measure the same."""
+        """Return the number of threads that fit the budget, at least one; results do not depend on it."""
         return max(1, min(threads, budget.free // max(1, cls.nbytes(source))))
 
     @classmethod
     def prepared(cls, source: Source, threads: int, budget: Budget) -> _Prepared:
-        """Charge and make what threads work with."""
+        """Charge and allocate the resources of the threads."""
         charge = budget.charge(threads * cls.nbytes(source), "statistics")
         return _Prepared([cls(source, allocate(cls._rows_nbytes(source))) for _ in range(threads)], charge.release)
 
@@ -279,19 +279,19 @@ class _Arrays:
         return _Part(out, len(rows), {int(rows[i]): error for i, error in failed.items()})
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Free the memory."""
         self._memory = np.empty(0, np.uint8)
 
 
 class _File:
-    """Takes one file into a transient buffer."""
+    """Reads one file into a transient buffer."""
 
     def __init__(self, source: Source, row: int, transient: DecodeBuffer) -> None:
         self._source, self._row, self._transient = source, row, transient
         self.data = memoryview(b"")
 
     def put(self, i: int, nbytes: int) -> memoryview:
-        """Give a buffer, which stays the thread's own."""
+        """Return the buffer of the thread."""
         self.data = memoryview(self._transient.ensure(nbytes, nbytes, self._source, self._row)[:nbytes])  # type: ignore[arg-type]
         return self.data
 
@@ -306,24 +306,24 @@ class Images:
 
     @staticmethod
     def bite(source: Source) -> int:
-        """Images at once."""
+        """Return the number of images per read."""
         return _IMAGES
 
     @staticmethod
     def channels(source: Source) -> int:
-        """Those of the mode."""
+        """Return the number of channels of the mode."""
         what = source.spec[source.primary]
         assert isinstance(what, Encoded)
         return what.channels
 
     @classmethod
     def fitting(cls, source: Source, threads: int, budget: Budget) -> int:
-        """Return how many threads there is room for: they take turns where memory is short."""
+        """Return the number of threads; they take turns when memory is short."""
         return threads
 
     @classmethod
     def prepared(cls, source: Source, threads: int, budget: Budget) -> _Prepared:
-        """Set memory for decoding aside."""
+        """Reserve memory for decoding."""
         pool = budget.pool(min(_POOL, budget.free), "statistics")
         return _Prepared([cls(source, pool) for _ in range(threads)], pool.close)
 
@@ -338,13 +338,13 @@ class Images:
                 try:
                     moments(self.pixels(row), each)
                     merge(total, each)
-                except DoesNotFit:  # not the file's fault: leaving large images out would bend the result
+                except DoesNotFit:  # not the file's fault: leaving large images out would bias the result
                     raise
                 except BitesizeError as error:
                     failed[row] = without_frames(error)
                 self._transient.yield_if_wanted()
         finally:
-            self._transient.release()  # who rests must hold nothing that others wait for
+            self._transient.release()  # an idle thread must not hold memory that others wait for
         return _Part(total, len(rows), failed)
 
     def pixels(self, row: int) -> NDArray[Any]:
@@ -378,13 +378,13 @@ class Images:
         return file.data
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._transient.release()
 
 
 class _Ignored:
-    """Takes the bytes of a second image, which nobody looks at."""
+    """Receives the bytes of a second image, which is not measured."""
 
     def put(self, i: int, nbytes: int) -> memoryview:
-        """Give a buffer."""
+        """Return a buffer."""
         return memoryview(bytearray(nbytes))

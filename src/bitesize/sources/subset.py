@@ -29,12 +29,12 @@ def subset_of(source: Source, rows: ArrayLike) -> Source:
     if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu":
         raise BadSetting("rows must be a one-dimensional, non-empty list of row numbers")
     if chosen.min() < 0 or chosen.max() >= len(source):
-        raise BadSetting(f"row numbers must lie within 0 to {len(source) - 1}: got {chosen.min()} to {chosen.max()}")
+        raise BadSetting(f"row numbers must be within 0 to {len(source) - 1}: got {chosen.min()} to {chosen.max()}")
     return Subset(source, chosen.astype(np.int64))
 
 
 def row_numbers(source: Source) -> NDArray[np.int64]:
-    """Return the number that each row has in the data that was opened, before parts were taken of it."""
+    """Return the number of each row in the opened data, before subsets were taken."""
     if isinstance(source, Subset):
         return row_numbers(source.base)[source._rows]
     return row_numbers(source.base) if isinstance(source, SourceWrapper) else np.arange(len(source), dtype=np.int64)
@@ -47,7 +47,7 @@ class Subset(SourceWrapper):
         super().__init__(base)
         self.base = base.base if isinstance(base, Subset) else base  # a subset of a subset reads the base directly
         if self.mixture is not None:
-            lost = "rows come in one shuffle: the shares of bs.mix are those of all rows"
+            lost = "rows are shuffled together: the shares of bs.mix hold only for all rows"
             self.choices = (*self.choices, Choice(lost, "bs.mix of the parts of each source"))
             self.mixture = None
         self._rows: NDArray[np.int64] = base._rows[rows] if isinstance(base, Subset) else rows
@@ -68,20 +68,20 @@ class Subset(SourceWrapper):
         self.base.read_other_fields(self._rows[rows], into)
 
     def chunks(self) -> ChunkStarts | None:
-        """Tell the runs of the base that rows are left of, where they are in its order."""
+        """Return the chunks of the base that contain selected rows, if these are in order."""
         chunks = self.base.chunks()
         if chunks is None or (np.diff(self._rows) < 0).any():
             return None
         number = np.searchsorted(chunks.starts, self._rows, side="right") - 1
         firsts = np.flatnonzero(np.diff(number, prepend=-1))
         nbytes = None if chunks.nbytes is None else chunks.nbytes[number[firsts]]
-        if nbytes is not None and not np.diff(self._rows).all():  # rows that come several times take their bytes as often
+        if nbytes is not None and not np.diff(self._rows).all():  # repeated rows need their bytes several times
             nbytes = nbytes * int(np.bincount(np.cumsum(np.diff(self._rows, prepend=-1) > 0)).max())
         return ChunkStarts(np.append(firsts, len(self._rows)), nbytes)
 
     @property
     def reads_by_chunk(self) -> bool:
-        """Whether rows of the base are read in runs, and these are in its order."""
+        """Return whether the base is read by chunk and the selected rows are in order."""
         return self.base.reads_by_chunk and self.chunks() is not None
 
     @property
@@ -100,11 +100,11 @@ class Subset(SourceWrapper):
         return self.base.column(name)[self._rows]
 
     def describe(self, row: int) -> str:
-        """Name the row as the base does."""
+        """Return the name of a row in the base."""
         return self.base.describe(int(self._rows[row]))
 
     def path(self, row: int) -> bytes | None:
-        """Give the path that the base knows."""
+        """Return the path of a row in the base."""
         return self.base.path(int(self._rows[row]))
 
     def _identity(self) -> bytes:

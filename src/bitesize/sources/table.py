@@ -1,4 +1,4 @@
-"""Tables of paths: CSV files that name a file a row, with labels, targets and weights beside; and CSV files of numbers."""
+"""Tables of paths: CSV files that name per file a row, with labels, targets and weights beside; and CSV files of numbers."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from bitesize.sources.with_fields import WithFields, Zipped
 
 __all__ = ["LabeledFiles", "Table", "files_of", "labeled_files"]
 
-# A folder with such a file is described by it.
+# Names of files that describe their folder.
 METADATA = ("metadata.csv", "metadata.jsonl")
 
 
 class Table(WithFields):
-    """The files that a table names, and its columns of numbers."""
+    """The files that a table names, with its columns of numbers."""
 
     title = "tables of paths and labels"
     suffixes = (".csv", ".tsv", *JSON_LINES)
@@ -59,16 +59,16 @@ class Table(WithFields):
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """Names of all columns, and of fields that are called otherwise."""
+        """Names of all columns, and of renamed fields."""
         return tuple(dict.fromkeys((*self._names, *self.spec)))
 
     def column(self, name: str) -> NDArray[Any]:
-        """Read a column of the tables, also one that is no field, as text where it is no field of numbers."""
+        """Read a column of the tables, also one that is not a field, as text where it is not a field of numbers."""
         if name in self._arrays:
             return super().column(name)
         found = match(name, self._names)
         if found is None:
-            raise BadSetting(f"there is no column {name!r}: the data has {', '.join(self.column_names)}")
+            raise BadSetting(f"no column {name!r}: the columns are {', '.join(self.column_names)}")
         for table, state in zip(self._tables, self._states, strict=True):
             state.check(os.fsencode(table))
         cells = read_tables(self._tables).columns[found]
@@ -95,12 +95,12 @@ class Table(WithFields):
             return False
         try:
             return path_column(read_tables([path], TRIED).columns, path, [what]) is not None
-        except NotFound:  # what only looks like paths of files
+        except NotFound:  # values that only look like paths
             return False
 
     @classmethod
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
-        """Open the files that a table, or several alike, name; paths are relative to each table's folder.
+        """Open the files named by one or several tables; paths are relative to the folder of each table.
 
         A table without a column of paths is one of numbers.
         """
@@ -177,7 +177,7 @@ class LabeledFiles(NamedTuple):
     labels : list of str or ndarray
         Names of classes, or targets, or a 0 or 1 for each tag.
     choices : tuple of Choice
-        What was chosen where the table could be read in two ways.
+        Decisions made for ambiguous tables.
     classes : tuple of str or None
         Names of the tags, where labels are such.
     """
@@ -196,7 +196,7 @@ def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str |
     NotFound
         If the table or a file of it does not exist.
     BadFile
-        If it is no table, or has no such columns.
+        If it is not a table, or has no such columns.
     """
     name = os.fspath(table)
     if not os.path.isfile(name):
@@ -206,13 +206,12 @@ def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str |
     path = path_column(columns, name, roots)
     if path is None:
         raise BadFile(
-            f"{name} needs a column of paths, called path, file_name or image, of files below {root}, and has "
-            f"{', '.join(columns)}"
+            f"{name} needs a column of paths (path, file_name or image) of files below {root}, but has {', '.join(columns)}"
         )
     asked, choices = OpenOptions(tag_delimiter=tag_delimiter), [*read.choices]
     chosen = choose_columns(read, path, asked, name)
     if chosen.label not in chosen.columns:
-        raise BadFile(f"{name} needs a column of labels, called label or class, and has {', '.join(columns)}")
+        raise BadFile(f"{name} needs a column of labels (label or class), but has {', '.join(columns)}")
     found = find_files(columns[path], roots, name)
     values, classes = column_values(
         columns, chosen.columns[chosen.label], range(len(columns[path])), True, asked, name, choices
@@ -242,11 +241,11 @@ def _numbers(tables: list[str], head: TextTable, asked: OpenOptions) -> Source:
 
 
 def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[int]:
-    """Return the rows of a part, where a column has the part of each; or all."""
+    """Return the rows of a split, if a column names the split of each row, or all rows."""
     column = first_named(columns, COLUMNS)
     if column is None:
         if split is not None:
-            raise BadSetting(f"split={split!r}: {table} has no column that tells parts, called {', '.join(COLUMNS)}")
+            raise BadSetting(f"split={split!r}: {table} has no split column (one of {', '.join(COLUMNS)})")
         return range(len(next(iter(columns.values()))))
     parts, numbers = np.unique(columns[column], return_inverse=True)
     taken = rows_of_part(parts.tolist(), numbers, split, table)

@@ -1,4 +1,4 @@
-"""What the columns of a table of paths are for: paths, labels, weights, numbers."""
+"""Roles of the columns of a table of paths: paths, labels, weights, numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from bitesize.sources.splits import COLUMNS
 from bitesize.sources.text_labels import repeats
 from bitesize.sources.text_table import Columns, TextTable
 
-# Rows that are looked at to find out which column holds paths.
+# Rows that are checked to find out which column holds paths.
 TRIED = 20
 _NAMED = 10
 _WITH_COMMAS = re.compile(r"[+-]?\d+(,\d+)*([eE][+-]?\d+)?")
@@ -83,7 +83,7 @@ def _refuse_decimal_commas(columns: Columns, table: str) -> None:
         else:
             seen, way = "a decimal comma", "decimal=','"
         raise BadSetting(
-            f"the column {name!r} of {table} has numbers with {seen}, such as {example!r}: write them with a point, or read the "
+            f"the column {name!r} of {table} has numbers with {seen}, such as {example!r}: write them with a decimal point, or read the "
             f"table with pandas.read_csv({os.path.basename(table)!r}, sep=None, engine='python', {way}), and open the data frame"
         )
 
@@ -130,13 +130,13 @@ def choose_columns(table: TextTable, path: str, asked: OpenOptions, where: str) 
         wanted = {name: match(column, columns) or column for name, column in wanted.items()}
         of_files = [name for name, column in wanted.items() if column == path]
         if len(of_files) > 1:
-            raise BadSetting(f"the files of {where} are one field, and {' and '.join(of_files)} are asked for")
+            raise BadSetting(f"the files of {where} are one field, but {' and '.join(of_files)} are requested")
         if of_files and isinstance(asked.fields, Mapping):
             files = of_files[0]
         wanted = {name: column for name, column in wanted.items() if column not in (path, label, *targets)}
         if files in wanted:
             raise BadSetting(
-                f'{files!r} is the field of the files of {where}: give them another name, fields={{"image": "{path}", ...}}'
+                f'{files!r} is the field of the files of {where}: choose another name, fields={{"image": "{path}", ...}}'
             )
         weight = _weight(columns, asked, list(wanted.values()), where)
         weights = next((name for name, column in wanted.items() if column == weight), weight)
@@ -149,7 +149,7 @@ def choose_columns(table: TextTable, path: str, asked: OpenOptions, where: str) 
         wanted = {name: name for name in _number_columns(columns, others, left_out) if name not in (label, *targets)}
         if files in wanted:
             del wanted[files]
-            left_out[f"the column {files!r}, which is what the files are called"] = 1
+            left_out[f"the column {files!r}, whose name the files have"] = 1
     if weights is not None and asked.weights is None:
         choices.append(Choice(f"sample weights: the column {weight!r}", 'weights=""'))
     for name in (label, *targets):
@@ -162,7 +162,7 @@ def choose_columns(table: TextTable, path: str, asked: OpenOptions, where: str) 
 
 
 def _label(columns: Columns, others: Sequence[str], left_out: dict[str, int], choices: list[Choice]) -> str | None:
-    """Return the column with labels: one of a usual name, or the only other column if it can be meant."""
+    """Return the column with labels: one of a usual name, or the only other column if it can be intended."""
     found = first_named(others, LABELS)
     if found is not None:
         choices.append(Choice(f"labels: the column {found!r}", "labels="))
@@ -183,7 +183,7 @@ def _label(columns: Columns, others: Sequence[str], left_out: dict[str, int], ch
         choices.append(Choice(f"labels: the column {texts[0]!r}, the only text", "labels="))
         return texts[0]
     what = "captions" if plain(texts[0]) in ("text", "caption", "captions") else "text"
-    left_out[f"{texts[0]}: {what}, {values:,} different values in {rows:,} rows; labels={texts[0]!r} takes it"] = 1
+    left_out[f"{texts[0]}: {what}, {values:,} different values in {rows:,} rows; labels={texts[0]!r} selects it"] = 1
     return None
 
 
@@ -192,7 +192,7 @@ def _weight(columns: Columns, asked: OpenOptions, among: Sequence[str], where: s
     if asked.weights:
         column = require(asked.weights, columns, where, "weights")
         if as_numbers(columns[column]) is None:
-            raise BadSetting(f"the weights {column!r} of {where} must be one number a row, and are text")
+            raise BadSetting(f"the weights {column!r} of {where} must be one number per row, but are text")
         return column
     if asked.weights is not None:
         return None
@@ -205,9 +205,9 @@ def _number_columns(columns: Columns, others: Sequence[str], left_out: dict[str,
     found = []
     for name in others:
         if plain(name) in COLUMNS:
-            left_out[f"{name}: parts of the data (split=)"] = 1
+            left_out[f"{name}: splits of the data (split=)"] = 1
         elif is_row_number(name):
-            left_out[f"{name or 'a column without a name'}: row numbers (fields= takes it)"] = 1
+            left_out[f"{name or 'a column without a name'}: row numbers (fields= selects it)"] = 1
         elif as_numbers(columns[name]) is not None:
             found.append(name)
         elif looks_like_paths(columns[name]):
@@ -215,7 +215,7 @@ def _number_columns(columns: Columns, others: Sequence[str], left_out: dict[str,
         elif has_commas([cell.strip() for cell in columns[name] if cell.strip()]):
             left_out[f"{name}: numbers with a comma; write them with a decimal point"] = 1
         elif not any(why.startswith(f"{name}: ") for why in left_out):
-            left_out[f"{name}: text, and no labels"] = 1
+            left_out[f"{name}: text that is not a label"] = 1
     return found
 
 

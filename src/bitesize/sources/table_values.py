@@ -68,7 +68,7 @@ def target_values(
         numbers = as_numbers(columns[name])
         if numbers is None:
             raise BadSetting(
-                f"labels={list(names)}: several columns of labels must hold numbers, and {name!r} of {table} is text"
+                f"labels={list(names)}: several label columns must hold numbers, but {name!r} of {table} is text"
             )
         found.append(numbers)
     whole = np.stack(found, axis=1)
@@ -79,7 +79,7 @@ def target_values(
 
 
 def check_repeated(names: Names, source: Source) -> None:
-    """Refuse files that are named several times with different labels: that is how several labels a file are written.
+    """Refuse files that are named several times with different labels: that is how several labels per file are written.
 
     Raises
     ------
@@ -97,8 +97,8 @@ def check_repeated(names: Names, source: Source) -> None:
                 different.append(names.show(row))
     if different:
         raise BadSetting(
-            f"{len(different)} files are named in several rows with different labels: {', '.join(different[:_NAMED])}. Write each file "
+            f"{len(different)} files are listed in several rows with different labels: {', '.join(different[:_NAMED])}. Write each file "
             'once, with all its labels in one cell, and open it with tag_delimiter="|"'
         )
     if again:
-        source.choices = (*source.choices, Choice(f"{again:,} rows name a file that another row names, too", ""))
+        source.choices = (*source.choices, Choice(f"{again:,} rows name a file that another row also names", ""))

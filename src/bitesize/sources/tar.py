@@ -1,4 +1,4 @@
-"""Tar files of samples, as WebDataset writes them: members of one key are a row; read where they lie, never extracted."""
+"""Tar files of samples in WebDataset's format: members of one key are a row, read in place and never extracted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Tar(Source):
     Parameters
     ----------
     paths
-        Shards, one behind the other.
+        Shards, in order.
     asked
         Which members are fields: ``{"x": "png", "depth": "depth.npy", "y": "json.label"}``, by what follows the first dot of their names,
         and of JSON by the name of a value.
@@ -78,7 +78,7 @@ class Tar(Source):
         taken = {there.partition(".")[0] if there.startswith("json.") else there for there in wanted.values()}
         self.left_out = {f"members .{kind}": 1 for kind in kinds if kind not in taken}
         if samples.passed_over:
-            self.left_out["links, devices and the like"] = samples.passed_over
+            self.left_out["links, devices and similar members"] = samples.passed_over
         for name, there in wanted.items():
             member, _, value = there.partition(".") if there.startswith("json.") else (there, "", "")
             places = self._found(samples, member)
@@ -101,7 +101,7 @@ class Tar(Source):
         self._labels = None if self._label is None else self._arrays.get(self._label)
 
     def _find_labels(self, samples: Samples, kinds: Sequence[str], wanted: dict[str, str]) -> None:
-        """Look for a class in the JSON of the first sample, where samples have no member for it."""
+        """Search the JSON of the first sample for a class, if samples have no member for it."""
         if "json" not in kinds:
             return
         places = samples.places("json")
@@ -110,14 +110,14 @@ class Tar(Source):
         try:
             first = json.loads(bytes(self._member(0, places)))
         except (ValueError, RecursionError):
-            return  # it is said when it is asked for
+            return  # reported when it is read
         key = next((key for key in _JSON_CLASSES if isinstance(first, dict) and isinstance(first.get(key), str | int)), None)
         if key is not None:
             wanted["y"] = f"json.{key}"
             self.choices = (*self.choices, Choice(f"labels: {key!r} in the members .json", "labels="))
 
     def _label_by_folder(self) -> None:
-        """Take the folders that samples lie in for classes, as in a tar file of an image folder."""
+        """Use the folders of samples as classes, as in a tar file of an image folder."""
         names = [os.path.basename(os.path.dirname(self._name(row))) for row in range(len(self))]
         if not 2 <= len(set(names)) <= max(2, len(names) // 2) or "" in names:
             return
@@ -134,7 +134,7 @@ class Tar(Source):
         return places
 
     def _values(self, places: tuple[NDArray[np.int64], NDArray[np.int64]], key: str) -> list[Any]:
-        """Read small members: text, or a value of JSON."""
+        """Return small members: text, or a value of JSON."""
         values: list[Any] = []
         for row in range(len(self)):
             if places[1][row] > _LARGEST_TEXT:
@@ -155,7 +155,7 @@ class Tar(Source):
             return Encoded("image", asked.mode, asked.orient)
         if there.rpartition(".")[2] != "npy":
             raise BadSetting(
-                f"members .{there} of {self._where} can be no field: images, .npy, .cls and values of .json can"
+                f"members .{there} of {self._where} cannot be a field: only images, .npy, .cls and values of .json can"
             )
         header = parse_header(
             bytes(self._member(0, places, MAX_HEADER + 12)), int(places[1][0]), os.fsencode(self.describe(0))
@@ -166,7 +166,7 @@ class Tar(Source):
         return len(self._ends)
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read members where they lie."""
+        """Read members in place."""
         failed: dict[int, Exception] = {}
         for name, array in self._arrays.items():
             if name in into:
@@ -181,7 +181,7 @@ class Tar(Source):
         raise_bad(failed)
 
     def check_unchanged(self) -> None:
-        """Look at the shards."""
+        """Check the shards."""
         for path, state in zip(self._paths, self._states, strict=True):
             state.check(path)
 
@@ -212,7 +212,7 @@ class Tar(Source):
             if Field(header.shape, header.dtype.newbyteorder("=")) != what or (header.fortran and len(header.shape) > 1):
                 order = " in Fortran order" if header.fortran else ""
                 raise BadFile(
-                    f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, and that of the first {what}"
+                    f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, but the first is {what}"
                 )
             out = into[name][i : i + 1].reshape(-1)
             read_into(fd, [out.view(np.uint8)], offset + header.offset, path)
@@ -220,7 +220,7 @@ class Tar(Source):
                 out.byteswap(inplace=True)
 
     def _member(self, row: int, places: tuple[NDArray[np.int64], NDArray[np.int64]], most: int | None = None) -> bytearray:
-        """Read a small member, or the begin of one."""
+        """Return a small member, or its first bytes."""
         path = self._paths[self._shard[row]]
         size = int(places[1][row])
         data = bytearray(size if most is None else min(size, most))
@@ -233,7 +233,7 @@ class Tar(Source):
         return self._label if self._label in self.spec else None
 
     def chunks(self) -> ChunkStarts | None:
-        """Cut shards into stretches of about a megabyte, which disks that turn and networks want."""
+        """Return chunks of shards of about a megabyte, a good size for hard disks and networks."""
         encoded = [sizes for name, (_, sizes) in self._places.items() if isinstance(self.spec[name], Encoded)]
         each = sum(encoded, np.zeros(len(self), np.int64))
         window_rows = np.cumsum(each) // _RUN_BYTES
@@ -243,7 +243,7 @@ class Tar(Source):
         return ChunkStarts(np.append(starts, len(self)), nbytes)
 
     def scratch(self, rows: int) -> int:
-        """The header of an array."""
+        """Return the bytes of the header of an array."""
         return MAX_HEADER + 12
 
     @property
@@ -257,7 +257,7 @@ class Tar(Source):
         return show(self._blob[int(self._ends[row - 1]) if row else 0 : int(self._ends[row])])
 
     def describe(self, row: int) -> str:
-        """Name the file and the sample."""
+        """Return the file and the sample."""
         return f"{os.fsdecode(self._paths[self._shard[row]])}::{self._name(row)}"
 
     def _identity(self) -> bytes:
@@ -288,7 +288,7 @@ class Tar(Source):
 
 
 def _wanted(kinds: Sequence[str], asked: OpenOptions, where: str) -> dict[str, str]:
-    """Give the member of each field: those asked for, or the first image or array as ``x`` and the class as ``y``."""
+    """Return the member of each field: those asked for, or the first image or array as ``x`` and the class as ``y``."""
     if asked.fields is not None:
         return wanted_fields(asked, kinds)
     images = [kind for kind in kinds if f".{kind.rpartition('.')[2]}" in SUFFIXES]

@@ -17,19 +17,19 @@ from bitesize.memory.limits import available
 from bitesize.memory.sizes import counted, format_size
 from bitesize.sources.choices import Choice
 
-# Whole numbers are classes up to so many different ones, or up to this share of the rows.
+# Maximum number of different whole numbers used as classes, or their maximum fraction of the rows.
 _FEW, _SHARE = 20, 0.1
-# More different texts than this are not taken for classes unless somebody says so.
+# More different texts than this are not used as classes by default.
 _MOST_GUESSED = 10_000
 _NAMED = 10
 _WHOLE = re.compile(r"[+-]?\d+")
-# Text of more digits is no number that somebody means.
+# Text of more digits is not a number that somebody means.
 _LONGEST = 20
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WRITTEN_LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
 _DELIMITERS = ("|", ";", ",", "/", "+", "&", " ", "_", "-")
-# Separators that occur in names of single classes, too.
+# Separators that also occur in names of single classes.
 _IN_NAMES = (" ", "/", "+", "&", "_", "-")
 
 
@@ -61,7 +61,7 @@ class Texts(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """What a column of text means.
+    """The labels in a column of text.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Labels(NamedTuple):
     classes : tuple of str or None
         Names of classes or tags; None for targets.
     choices : tuple of Choice
-        What was chosen where the text could be read in two ways.
+        Decisions made for ambiguous text.
     """
 
     values: NDArray[Any]
@@ -81,7 +81,7 @@ class Labels(NamedTuple):
 def text_labels(
     texts: Texts, name: str, where: str, tag_delimiter: str | None = None, *, may_be_numbers: bool = False
 ) -> Labels:
-    """Return what a column of labels means.
+    """Return the labels in a column of text.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def text_labels(
     name, where
         Names of the column and of the data, for messages.
     tag_delimiter
-        What separates tags in a cell; empty if cells are whole; None to refuse cells that look like several tags.
+        Separator of tags in a cell; empty if cells are whole; None to refuse cells that look like several tags.
     may_be_numbers
         Whether all values are text in this kind of data, so that ``"3"`` may be a number.
 
@@ -116,12 +116,12 @@ def text_labels(
 
 
 def repeats(values: int, rows: int) -> bool:
-    """Return whether a column of so many different texts may be classes, though its name does not say so."""
+    """Return whether a column with ``values`` different texts may be classes, regardless of its name."""
     return values < rows and values <= min(max(2, rows / 2), _MOST_GUESSED)
 
 
 def most_guessed(rows: int) -> int:
-    """Return how many different texts may be seen before a column is no longer taken for classes."""
+    """Return the maximum number of different texts of a column of classes."""
     return int(min(max(2, rows / 2), _MOST_GUESSED))
 
 
@@ -162,24 +162,26 @@ def number_texts(texts: Texts) -> tuple[NDArray[np.int64], tuple[str, ...]]:
 
 
 def check_room(need: int, what: str) -> None:
-    """Raise `DoesNotFit` where something takes more than a quarter of the memory that is available."""
+    """Raise `DoesNotFit` if something needs more than a quarter of the available memory."""
     room = available().room
     if need > room // 4:
-        raise DoesNotFit(f"{what} takes {format_size(need)}, and a quarter of what is available is {format_size(room // 4)}")
+        raise DoesNotFit(
+            f"{what} needs {format_size(need)}, but a quarter of the available memory is {format_size(room // 4)}"
+        )
 
 
 def check_text(cells: Sequence[str], what: str) -> list[Choice]:
-    """Return a choice where labels of several words may be tags.
+    """Return a choice if labels of several words may be tags.
 
     Raises
     ------
     BadSetting
-        If they are paths of images, or look so much like several tags each that they are not taken whole unless
+        If labels are paths of images, or clearly look like several tags each, and are not used whole unless
         ``tag_delimiter=""`` says so.
     """
     if all(cell.lower().endswith((*SUFFIXES, ".npy")) for cell in cells):
         raise BadSetting(
-            f"{what} are paths, such as {cells[0]!r}: masks are opened as a folder of files of the same names, "
+            f"{what} are paths, such as {cells[0]!r}: masks are opened as a folder of files with the same names, "
             "bs.open(images, labels=FOLDER)"
         )
     refuse_written_lists(cells, what)
@@ -203,9 +205,13 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
                 said = f"{example!r} is one class, though it looks like several tags"
                 return [Choice(said, f"tag_delimiter={json.dumps(delimiter)}")]
             raise BadSetting(
-                f"{what} looks like several tags a row, such as {example!r}: say tag_delimiter={delimiter!r} for a 0 or 1 for each "
-                'tag, or tag_delimiter="" where each text is one class'
-                + (", or write numbers with a point where this is a decimal comma" if delimiter == "," and numeric else "")
+                f"{what} looks like several tags per row, such as {example!r}: pass tag_delimiter={delimiter!r} for 0 or 1 for each "
+                'tag, or tag_delimiter="" if each text is one class'
+                + (
+                    ", or write numbers with a decimal point if this is a decimal comma"
+                    if delimiter == "," and numeric
+                    else ""
+                )
             )
     return []
 
@@ -217,8 +223,8 @@ def refuse_written_lists(cells: Sequence[str], what: str) -> None:
         example = max(given, key=len)
         raise BadSetting(
             f"{what} are lists written as text, such as {example[:80]!r}: pass labels=[ast.literal_eval(text) for text in column], "
-            'which makes a 0 or 1 for each tag; or write the tags with one separator, sun|beach, and say tag_delimiter="|"; '
-            'tag_delimiter="" takes each text for one class'
+            'which yields 0 or 1 for each tag; or write the tags with one separator, sun|beach, and pass tag_delimiter="|"; '
+            'tag_delimiter="" uses each text as one class'
         )
 
 
@@ -242,13 +248,13 @@ def unlabeled(count: int, where: str, name: str, first: Sequence[str]) -> BadFil
     have = "has" if count == 1 else "have"
     more = ", ..." if count > len(first) else ""
     return BadFile(
-        f"{counted(count, 'row')} of {where} {have} no {name!r}: {', '.join(first)}{more}. Fill the label in, or leave the "
-        f"{'row' if count == 1 else 'rows'} out of the data"
+        f"{counted(count, 'row')} of {where} {have} no {name!r}: {', '.join(first)}{more}. Fill in the label, or drop the "
+        f"{'row' if count == 1 else 'rows'} from the data"
     )
 
 
 def _refuse_empty(texts: Texts, name: str, where: str) -> None:
-    """Raise `BadFile` for rows without a label: they would be a class of their own."""
+    """Raise `BadFile` for rows without a label: they would become a separate class."""
     empty = [value for value in texts.values if not value.strip()]
     if empty:
         rows = texts.rows_of(empty)
@@ -256,7 +262,7 @@ def _refuse_empty(texts: Texts, name: str, where: str) -> None:
 
 
 def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
-    """Return numbers, or classes that are called by whole numbers; None where there is other text."""
+    """Return numbers, or classes named by whole numbers; None if there is other text."""
     values = [value.strip() for value in texts.values]
     missing = [value for value in texts.values if value.strip().casefold() in _MISSING]
     given = [value for value in values if value.casefold() not in _MISSING]
@@ -274,21 +280,21 @@ def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
             if whole
             else "numbers with decimals"
         )
-        chosen = Choice(f"{name}: {kind}, taken as targets", "labels=[one text a row]")
+        chosen = Choice(f"{name}: {kind}, used as targets", "labels=[one text per row]")
         return Labels(numbers[texts.numbers], None, (chosen,))
     twice = next((value for value in given if value.startswith("+") and value[1:] in given), None)
     if twice is not None:
-        raise BadSetting(f"{name!r} of {where} has {twice} and {twice[1:]}, one number in two forms: write it in one")
+        raise BadSetting(f"{name!r} of {where} has {twice} and {twice[1:]}, one number in two forms: use one form")
     if count <= max(_FEW, _SHARE * rows):
-        chosen = Choice(f"{name}: {count:,} different whole numbers, taken as classes", "labels=[one float a row]")
+        chosen = Choice(f"{name}: {count:,} different whole numbers, used as classes", "labels=[one float per row]")
         return _classes(texts, values, (chosen,))
     if any(int(value) != int(number) for value, number in zip(given, numbers.tolist(), strict=True)):
         raise BadSetting(
             f"{name!r} of {where} has {count:,} different whole numbers in {rows:,} rows, such as {given[0]}, too large for targets: "
-            "are they identifiers? Name another column, labels="
+            "are they identifiers? Choose another column with labels="
         )
     chosen = Choice(
-        f"{name}: {count:,} different whole numbers in {rows:,} rows, taken as numbers", "labels=[one text a row]"
+        f"{name}: {count:,} different whole numbers in {rows:,} rows, used as numbers", "labels=[one text per row]"
     )
     return Labels(numbers[texts.numbers], None, (chosen,))
 

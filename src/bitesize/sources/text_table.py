@@ -15,7 +15,7 @@ from bitesize.errors import BadFile
 from bitesize.sources.choices import Choice
 from bitesize.sources.file_paths import looks_like_paths
 
-# Files of one JSON object a line.
+# Files of one JSON object per line.
 JSON_LINES = (".jsonl", ".ndjson")
 _DELIMITERS = ";\t|"
 
@@ -32,9 +32,9 @@ class TextTable(NamedTuple):
     counts : list of int
         Rows of each file.
     nested : list of str
-        Keys whose values are lists or objects, which are no columns.
+        Keys whose values are lists or objects, which are not columns.
     choices : tuple of Choice
-        What was chosen where the files could be read in two ways.
+        Decisions made for ambiguous files.
     """
 
     columns: Columns
@@ -51,12 +51,12 @@ def read_tables(tables: Sequence[str], most: int | None = None) -> TextTable:
     tables
         Paths.
     most
-        Rows to read of each at most; all if not given.
+        Maximum number of rows to read of each file; default: all.
 
     Raises
     ------
     BadFile
-        If one is no table, or they have different columns, or there are no rows.
+        If one is not a table, or they have different columns, or there are no rows.
     """
     columns: dict[str, list[str]] = {}
     nested: dict[str, None] = {}
@@ -79,7 +79,7 @@ def read_tables(tables: Sequence[str], most: int | None = None) -> TextTable:
 
 
 def delimiter_of(table: str) -> tuple[str, list[str]]:
-    """Return what separates the columns of a table, and their names.
+    """Return the delimiter and the names of the columns of a table.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def delimiter_of(table: str) -> tuple[str, list[str]]:
 
 
 def read_json_lines(table: str, most: int | None, nested: dict[str, None]) -> dict[str, list[str]]:
-    """Read a file of one JSON object a line; keys of lists and objects are added to ``nested``."""
+    """Read a file of one JSON object per line; keys of lists and objects are added to ``nested``."""
     records = []
     with _lines(table) as lines:
         for number, line in enumerate(islice(lines, most), 1):
@@ -107,7 +107,7 @@ def read_json_lines(table: str, most: int | None, nested: dict[str, None]) -> di
                 try:
                     records.append(json.loads(line))
                 except (ValueError, RecursionError) as error:
-                    raise BadFile(f"line {number} of {table} is no JSON: {error}") from error
+                    raise BadFile(f"line {number} of {table} is not valid JSON: {error}") from error
     return columns_of(records, table, nested)
 
 
@@ -117,13 +117,13 @@ def columns_of(records: Sequence[object], table: str, nested: dict[str, None]) -
     Raises
     ------
     BadFile
-        If a record is no object.
+        If a record is not an object.
     """
     names: dict[str, None] = {}
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):
             raise BadFile(
-                f'record {number} of {table} is {type(record).__name__}, and an object is needed, such as {{"file_name": ...}}'
+                f'record {number} of {table} is {type(record).__name__}, but an object is needed, such as {{"file_name": ...}}'
             )
         for name, value in record.items():
             (nested if isinstance(value, dict | list) else names).setdefault(name)
@@ -160,7 +160,7 @@ def _check_names(names: Sequence[str], table: str) -> None:
     twice = len(set(names)) < len(names)
     if any("." in name for name in numbers) or (twice and len(numbers) > len(names) / 2) or looks_like_paths(names[:1]):
         raise BadFile(
-            f"the first line of {table} is a row, and no names of columns ({', '.join(names[:6])}): add a line of names, such as "
+            f"the first line of {table} is a row, not column names ({', '.join(names[:6])}): add a header line, such as "
             'path,label, or open numpy.loadtxt(..., delimiter=",")'
         )
     if twice:

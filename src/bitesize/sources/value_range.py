@@ -1,4 +1,4 @@
-"""The range that the values of a source lie in, measured on a few rows: 0 to 255, or 0 to 1, or something else."""
+"""The range of the values of a source, measured on a few rows: 0 to 255, 0 to 1, or another range."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = 
     """
     what = source.spec[source.primary]
     if isinstance(what, Field) and what.dtype.kind not in "biuf" and what.dtype.name != "bfloat16":
-        raise BadSetting(f"value_range needs numbers, and the field {source.primary!r} is {what}")
+        raise BadSetting(f"value_range needs numbers, but the field {source.primary!r} is {what}")
     minimum, maximum, integral, read, dtype = np.inf, -np.inf, True, 0, ""
     total, count = 0.0, 0
     for values in _sample(source, rows, as_budget(memory)):
@@ -136,7 +136,7 @@ def _sample_of_images(source: Source, numbers: list[int], budget: Budget) -> Ite
                     pixels = images.pixels(row)
                 except DoesNotFit:
                     raise
-                except BitesizeError:  # the loader names it when the row is due
+                except BitesizeError:  # reported when the loader reads the row
                     continue
                 yield pixels.reshape(-1)
     finally:
@@ -144,7 +144,7 @@ def _sample_of_images(source: Source, numbers: list[int], budget: Budget) -> Ite
 
 
 class _Ignored:
-    """Takes the bytes of an encoded field that is not measured."""
+    """Receives the bytes of an encoded field that is not measured."""
 
     def put(self, i: int, nbytes: int) -> memoryview:
         """Return a buffer."""

@@ -1,4 +1,4 @@
-"""Sources side by side: other labels, more fields, the fields of several sources in one row."""
+"""Sources with additional or replaced fields, and the fields of several sources in one row."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from bitesize.spec import Field
 
 
 class WithFields(SourceWrapper):
-    """Rows of another source with arrays in memory as further fields, or in place of its own.
+    """Rows of another source with arrays in memory as additional or replaced fields.
 
     Parameters
     ----------
     base
-        Where the other fields come from.
+        Source of the other fields.
     arrays
-        One value a row, shape (n, ...), by field name.
+        One value per row, shape (n, ...), by field name.
     classes
         Names of the classes, where labels are class numbers.
     label
-        The field that has the labels, if it is one of ``arrays``.
+        Name of the field with the labels, if it is one of ``arrays``.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class WithFields(SourceWrapper):
         self.spec = {name: own.get(name, what) for name, what in {**base.spec, **own}.items()}
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows of the base, and put the arrays' values in their fields."""
+        """Read rows of the base, and copy values of the arrays."""
         try:
             self.base.read(rows, {name: there for name, there in into.items() if name not in self._arrays})
         finally:
@@ -59,7 +59,7 @@ class WithFields(SourceWrapper):
         return None if self.primary in self._arrays or self.primary != self.base.primary else self.base.locate(rows)
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read the other fields of the base, and put the arrays' values in theirs."""
+        """Read the other fields of the base, and copy values of the arrays."""
         self.base.read_other_fields(rows, {name: there for name, there in into.items() if name not in self._arrays})
         self._put(rows, into)
 
@@ -79,7 +79,7 @@ class WithFields(SourceWrapper):
             return self.base.column(name)
         array = self._arrays[name]
         if array.ndim != 1:
-            raise BadSetting(f"{name!r} has more than one value a row: {array.shape[1:]}")
+            raise BadSetting(f"{name!r} has more than one value per row: {array.shape[1:]}")
         names = self.classes if name == self._label else self.classes_of.get(name)
         return array if names is None or array.dtype != np.int64 else np.array(names)[array]
 
@@ -100,7 +100,7 @@ class WithFields(SourceWrapper):
 
     @property
     def class_count(self) -> int | None:
-        """Count the classes."""
+        """Number of classes."""
         return super(SourceWrapper, self).class_count if self._label else self.base.class_count
 
     def _identity(self) -> bytes:
@@ -108,19 +108,19 @@ class WithFields(SourceWrapper):
 
 
 def zip(*sources: Source, **named: Source) -> Source:  # noqa: A001 - reads as bs.zip
-    """Put sources side by side: row i of each makes row i of the result.
+    """Combine the fields of several sources: row i of the result has the fields of row i of each source.
 
     Parameters
     ----------
     *sources
-        Sources of as many rows each, whose fields have different names.
+        Sources with the same number of rows and different field names.
     **named
-        The same, with names: a source of one field gives it this name, of several the name and ``_`` before each.
+        Named sources: the name renames the field of a source with one field, and prefixes (with ``_``) the fields of others.
 
     Raises
     ------
     BadSetting
-        If numbers of rows differ, or fields have the same name.
+        If the numbers of rows differ, or fields have the same name.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def zip(*sources: Source, **named: Source) -> Source:  # noqa: A001 - reads as b
     """
     odd = [each for each in (*sources, *named.values()) if not isinstance(each, Source)]
     if odd:
-        raise BadSetting(f"zip needs sources, as bs.open(...) makes them, not {odd[0]!r:.100}")
+        raise BadSetting(f"zip needs sources, as returned by bs.open(...), not {odd[0]!r:.100}")
     parts = [({name: name for name in source.spec}, source) for source in sources]
     for prefix, source in named.items():
         alone = len(source.spec) == 1
@@ -140,30 +140,30 @@ def zip(*sources: Source, **named: Source) -> Source:  # noqa: A001 - reads as b
         raise BadSetting("zip needs two or more sources")
     lengths = [len(source) for _, source in parts]
     if len(set(lengths)) > 1:
-        raise BadSetting(f"sources to zip must have as many rows each: they have {', '.join(map(str, lengths))}")
+        raise BadSetting(f"sources to zip must have the same number of rows: they have {', '.join(map(str, lengths))}")
     names = [name for own, _ in parts for name in own]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BadSetting(
-            f"two sources have a field {twice[0]!r}: name the sources, zip(left=a, right=b), and their fields are told apart"
+            f"two sources have a field {twice[0]!r}: name the sources, zip(left=a, right=b), to distinguish their fields"
         )
     return Zipped(parts)
 
 
 class Zipped(Source):
-    """Rows of several sources side by side.
+    """Rows with the fields of several sources.
 
     Parameters
     ----------
     parts
-        For each source the fields of it: ``{name here: name there}``.
+        For each source its fields: ``{name here: name in the source}``.
     """
 
     def __init__(self, parts: list[tuple[dict[str, str], Source]]) -> None:
         self._parts = parts
         self.spec = {here: source.spec[there] for own, source in parts for here, there in own.items()}
         known = {here: source for own, source in parts for here, there in own.items() if there == source.label_name}
-        # Labels of two sources are told apart by nothing but the usual name.
+        # If two sources have labels, only the usual name decides between them.
         self._label = "y" if "y" in known else next(iter(known)) if len(known) == 1 else None
         self._labeled = known[self._label] if self._label else None
         unclear = {here: source.classes for here, source in known.items() if here != self._label and source.classes}
@@ -182,7 +182,7 @@ class Zipped(Source):
         self.choices = tuple(dict.fromkeys(choice for _, source in parts for choice in source.choices))
         if len(weights) > 1:
             unclear_weights = Choice(
-                f"no sample weights: several sources have some ({', '.join(weights)})", "weights= of the output"
+                f"no sample weights: several sources have weights ({', '.join(weights)})", "weights= of the output"
             )
             self.choices = (*self.choices, unclear_weights)
         self.reads_files = any(source.reads_files for _, source in parts)
@@ -223,11 +223,11 @@ class Zipped(Source):
                 source.read_other_fields(rows, wanted)
 
     def scratch(self, rows: int) -> int:
-        """Tell what all sources need, one after the other."""
+        """Return the bytes that the sources need; they are read one after another."""
         return max(source.scratch(rows) for _, source in self._parts)
 
     def chunks(self) -> ChunkStarts | None:
-        """Tell the runs of the one source that has some, if it is one."""
+        """Return the chunks of the only source that has chunks; None if several have."""
         chunks = [source.chunks() for _, source in self._parts]
         known = [each for each in chunks if each is not None]
         encoded = any(not isinstance(what, Field) for what in self.spec.values())
@@ -235,7 +235,7 @@ class Zipped(Source):
 
     @property
     def reads_by_chunk(self) -> bool:
-        """Whether the one source that has runs is read in them."""
+        """Return whether the only source with chunks is read by chunk."""
         return self.chunks() is not None and any(source.reads_by_chunk for _, source in self._parts)
 
     @property
@@ -245,22 +245,22 @@ class Zipped(Source):
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
-        """Class numbers of the source whose labels are those of the rows."""
+        """Class numbers of the source that provides the labels."""
         return None if self._labeled is None else self._labeled.labels
 
     @property
     def class_count(self) -> int | None:
-        """Count the classes of that source."""
+        """Number of classes of the source that provides the labels."""
         return None if self._labeled is None else self._labeled.class_count
 
     @property
     def label_name(self) -> str | None:
-        """``y`` if that is the labels of a source; or the one field that is."""
+        """Name of the field with the labels: ``y``, or the only labels of any source."""
         return self._label
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """The fields, and columns of the sources that are none."""
+        """Names of the fields, and of columns of the sources that are not fields."""
         others = [name for own, source in self._parts for name in source.column_names if name not in own.values()]
         return tuple(dict.fromkeys((*self.spec, *others)))
 
@@ -273,18 +273,18 @@ class Zipped(Source):
         return super().column(name) if other is None else other.column(name)
 
     def describe(self, row: int) -> str:
-        """Name the row as its sources do."""
+        """Return the name of a row in the sources."""
         return ", ".join(source.describe(row) for _, source in self._parts)
 
     def path(self, row: int) -> bytes | None:
-        """Return the path that the source with `primary` knows."""
+        """Return the path of a row in the source with `primary`."""
         return self._primary_part[1].path(row)
 
     def _identity(self) -> bytes:
         return "\0".join(f"{sorted(own.items())} {source.fingerprint()}" for own, source in self._parts).encode()
 
     def check_unchanged(self) -> None:
-        """Look at all sources."""
+        """Check all sources."""
         for source in (source for _, source in self._parts):
             source.check_unchanged()
 

@@ -1,4 +1,4 @@
-"""A source around a source: the same rows, but for what a class of its own changes."""
+"""Base class of sources that wrap another source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bitesize.sources.rows import ChunkStarts, Into, Located
 
 
 def left_out_of(sources: Iterable[Source]) -> Mapping[str, int]:
-    """Return what several sources have left out together."""
+    """Return the total counts of what several sources left out."""
     counts: dict[str, int] = {}
     for source in sources:
         for reason, count in source.left_out.items():
@@ -28,14 +28,14 @@ class SourceWrapper(Source):
     Parameters
     ----------
     base
-        Where they come from.
+        The wrapped source.
 
     Attributes
     ----------
     holds_chunks : bool
-        Whether rows come from chunks in memory, where their place on disk is of no use.
+        Whether rows are read from chunks in memory, so that their location on disk is not used.
     see_pixels : function or None
-        Called with the row, what its header says and the pixels of each image of more than 8 bits, as it was decoded.
+        Called with the row, the header and the decoded pixels of each image of more than 8 bits.
     """
 
     holds_chunks: bool = False
@@ -65,16 +65,16 @@ class SourceWrapper(Source):
         self.base.read_other_fields(rows, into)
 
     def chunks(self) -> ChunkStarts | None:
-        """Tell the runs of the base."""
+        """Return the chunks of the base."""
         return self.base.chunks()
 
     @property
     def reads_by_chunk(self) -> bool:
-        """Whether the base is read in runs."""
+        """Return whether the base is read by chunk."""
         return self.base.reads_by_chunk
 
     def scratch(self, rows: int) -> int:
-        """Tell what the base needs."""
+        """Return the bytes that the base needs."""
         return self.base.scratch(rows)
 
     @property
@@ -89,12 +89,12 @@ class SourceWrapper(Source):
 
     @property
     def label_name(self) -> str | None:
-        """Name of the base's field with the labels."""
+        """Name of the field with the labels."""
         return self.base.label_name
 
     @property
     def class_count(self) -> int | None:
-        """Count the classes of the base."""
+        """Number of classes of the base."""
         return self.base.class_count
 
     @property
@@ -107,18 +107,18 @@ class SourceWrapper(Source):
         return self.base.column(name)
 
     def describe(self, row: int) -> str:
-        """Name the row as the base does."""
+        """Return the name of a row in the base."""
         return self.base.describe(row)
 
     def path(self, row: int) -> bytes | None:
-        """Give the path that the base knows."""
+        """Return the path of a row in the base."""
         return self.base.path(row)
 
     def _identity(self) -> bytes:
         return self.base.fingerprint().encode()
 
     def check_unchanged(self) -> None:
-        """Look at the base."""
+        """Check the base."""
         self.base.check_unchanged()
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ __all__ = ["ChunkedArray", "Zarr", "ZarrArray"]
 
 
 class Zarr(ColumnSource):
-    """Arrays of equal length of a Zarr group, each a field under its name; of a single array the field is ``x``."""
+    """Arrays of equal length of a Zarr group, each is a field under its name; a single array is the field ``x``."""
 
     title = "Zarr folders, of format 2 and 3"
     package = "zarr"
@@ -52,7 +52,7 @@ class Zarr(ColumnSource):
 
     @classmethod
     def _of_one(cls, path: str, asked: OpenOptions) -> Source:
-        """Open a folder: rows are entries of the first axis, or groups that are all alike."""
+        """Open a folder: rows are entries of the first axis, or groups with the same arrays."""
         root, store = open_zarr(path), ZarrStore(path)
         try:
             names = groups_in(path, root, asked)
@@ -96,7 +96,7 @@ def _folder_of(handle: Any) -> str:
     root = getattr(store, "root", None)
     if type(store).__name__ != "LocalStore" or root is None:
         raise BadSetting(
-            f"a Zarr {kind} in a {type(store).__name__}: bitesize reads Zarr from folders. Save it in one, with zarr.save(folder, ...), "
-            "and pass the path of that; or pass array[:] where it fits in memory"
+            f"a Zarr {kind} in a {type(store).__name__}: bitesize reads Zarr from folders. Save it to a folder, with zarr.save(folder, ...), "
+            "and pass the path of the folder; or pass array[:] if it fits in memory"
         )
     return os.path.join(os.fspath(root), *str(handle.path).split("/"))

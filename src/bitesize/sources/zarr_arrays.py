@@ -22,7 +22,7 @@ from bitesize.sources.chunks import Chunked, Coordinates, most_stored
 from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.zarr_codecs import Codecs, check_size, codecs_of, decompress, is_regular, stored_dtype
 
-# Files that tell a folder of Zarr from others.
+# Files that identify a folder of Zarr.
 MARKS = ("zarr.json", ".zgroup", ".zarray")
 # The only filters of format 2 that make objects of text; another runs code (pickle) or guesses.
 _TEXT_FILTERS = frozenset(("vlen-utf8", "vlen-bytes"))
@@ -31,7 +31,7 @@ _COPIES = 2
 
 
 class ZarrStore:
-    """A folder of Zarr, opened where it is first needed in a process."""
+    """A folder of Zarr, opened on first use in a process."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -40,7 +40,7 @@ class ZarrStore:
         self._pid = 0
 
     def array(self, name: str) -> Any:
-        """Give an array of it."""
+        """Return an array of the folder."""
         with self._lock:
             if self._pid != os.getpid():
                 self._root, self._pid = open_zarr(self.path), os.getpid()
@@ -54,7 +54,7 @@ class ZarrStore:
 
 
 class _About:
-    """The metadata of an array, by which it is noticed if another is in its place."""
+    """The metadata of an array, to detect a replaced array."""
 
     def __init__(self, store: ZarrStore, name: str) -> None:
         folder = os.path.join(store.path, name)
@@ -63,7 +63,7 @@ class _About:
         self._state = FileState.of(self._path)
 
     def check_unchanged(self) -> None:
-        """Raise `FileChanged` if they are others."""
+        """Raise `FileChanged` if the metadata has changed."""
         self._state.check(self._path)
 
 
@@ -94,13 +94,13 @@ def damaged(path: str, error: Exception) -> BadFile:
 
 
 class ZarrArray(Column):
-    """An array of a Zarr store that Zarr itself reads; what its chunks declare that they become is looked at first."""
+    """An array that Zarr itself reads, after checking the declared sizes of its chunks."""
 
     def __init__(self, store: ZarrStore, name: str, stored: Any, codecs: Codecs) -> None:
         self._store, self._name, self._about = store, name, _About(store, name)
         self._compressor = codecs.compressor
         if stored.shape:
-            self.unbounded = f"its chunks are read by Zarr itself, whose memory is not bounded: {codecs.others}"
+            self.unbounded = f"its chunks are read by Zarr itself, whose memory use has no limit: {codecs.others}"
         self.shape, self.dtype = tuple(stored.shape), np.dtype(stored.dtype)
         self._chunks: tuple[int, ...] = tuple(map(int, stored.chunks)) or (1,)
         self._row_nbytes = math.prod(self.shape[1:]) * self.dtype.itemsize
@@ -111,7 +111,7 @@ class ZarrArray(Column):
         self._key = stored.metadata.encode_chunk_key
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        """Read neighboring rows; Zarr reads their chunks side by side."""
+        """Read neighboring rows; Zarr reads their chunks concurrently."""
         self.check_unchanged()
         self._check_sizes(start, stop, math.prod(self._in_file) * self.dtype.itemsize)
         try:
@@ -132,7 +132,7 @@ class ZarrArray(Column):
         return np.asarray(self._store.array(self._name)[()])
 
     def _check_sizes(self, start: int, stop: int, nbytes: int) -> None:
-        """Raise `BadFile` where a file of chunks is larger than they could be stored in, or declares to become more."""
+        """Raise `BadFile` if a file of chunks is larger than possible, or declares a larger decompressed size."""
         files = [range(-(-n // c)) for n, c in zip(self.shape[1:], self._in_file[1:], strict=True)]
         for at in product(range(start // self._in_file[0], -(-stop // self._in_file[0])), *files):
             path = os.path.join(self._store.path, self._name, *self._key(at).split("/"))
@@ -140,7 +140,7 @@ class ZarrArray(Column):
                 check_size(os.fsencode(path), self._compressor, most_stored(nbytes))
 
     def check_unchanged(self) -> None:
-        """Look at its metadata."""
+        """Check the metadata of the array."""
         self._about.check_unchanged()
 
     def texts(self) -> list[str]:
@@ -161,7 +161,7 @@ class ZarrArray(Column):
         return self._chunks[0]
 
     def scratch(self, rows: int) -> int:
-        """Rows in an array of Zarr's, and the chunks they are in."""
+        """Return the bytes of rows in an array of Zarr, and of their chunks."""
         bands = -(-rows // self._chunks[0]) + 1
         return rows * self._row_nbytes + _COPIES * bands * self._band_nbytes
 
@@ -169,8 +169,8 @@ class ZarrArray(Column):
 class ChunkedArray(Chunked):
     """An array in a folder whose chunks are files, or lie in files of several; stored as in memory, or compressed by one codec.
 
-    Zarr reads through a loop of events that all threads share; chunks are read and decompressed side by side here, and to no more than
-    a chunk, whatever they declare.
+    Zarr reads through a loop of events that all threads share; chunks are read and decompressed concurrently here, to at most
+    the size of a chunk, regardless of what they declare.
     """
 
     def __init__(self, store: ZarrStore, name: str, stored: Any, codecs: Codecs) -> None:
@@ -182,7 +182,7 @@ class ChunkedArray(Chunked):
         self._folder = os.path.join(store.path, name)
 
     def check_unchanged(self) -> None:
-        """Look at its metadata."""
+        """Check the metadata of the array."""
         self._about.check_unchanged()
 
     def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
@@ -209,7 +209,7 @@ class ChunkedArray(Chunked):
         return self._fill
 
     def _stored(self, fd: int, at: Coordinates, path: bytes, most: int) -> NDArray[np.uint8] | None:
-        """Read a chunk of at most so many bytes from its file; None where a shard does not have it."""
+        """Read a chunk of at most this many bytes from its file; None where a shard does not have it."""
         if self._shards is None:
             offset, size = 0, os.fstat(fd).st_size
         else:
@@ -219,7 +219,7 @@ class ChunkedArray(Chunked):
                 return None
             offset, size = found
         if size > most:
-            raise BadFile(f"{show(path)} has {size:,} bytes, where a chunk has {most:,} at most")
+            raise BadFile(f"{show(path)} has {size:,} bytes, but a chunk has at most {most:,}")
         data = self._buffer("stored", size, self._most)
         read_into(fd, [data], offset, path)
         return data
@@ -242,7 +242,7 @@ def columns_of(root: Any, store: ZarrStore) -> Iterator[tuple[str, Column]]:
 
 
 def column_of(store: ZarrStore, name: str, found: Any) -> Column:
-    """Return the column that reads an array, here or by Zarr; refused where that could run code."""
+    """Return the column that reads an array, here or with Zarr; refuse arrays whose decoding could run code."""
     if np.dtype(found.dtype).kind == "O":
         filters = {str(getattr(each, "codec_id", each)) for each in (getattr(found, "filters", None) or ())}
         if not filters & _TEXT_FILTERS or filters - _TEXT_FILTERS:

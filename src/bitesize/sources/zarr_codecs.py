@@ -1,4 +1,4 @@
-"""Codecs of Zarr chunks: which of them are undone here, and never to more than a chunk."""
+"""Codecs of Zarr chunks that are decoded here, with bounded output."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from bitesize.files.names import show
 from bitesize.files.pread import read_into, with_file
 from bitesize.sources.chunks import inflate
 
-# Bytes with which a chunk declares what it becomes.
+# Number of first bytes that declare the decompressed size of a chunk.
 START = 32
 _WBITS: dict[str | None, int] = {"gzip": zlib.MAX_WBITS | 16, "zlib": zlib.MAX_WBITS}
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 def decompress(data: NDArray[np.uint8], codec: str | None, out: NDArray[np.uint8]) -> None:
-    """Decompress a chunk, which must become exactly the bytes of ``out``.
+    """Decompress a chunk that must fill ``out`` exactly.
 
     Raises
     ------
     BadFile
-        If it is damaged, or declares that it becomes something else.
+        If the chunk is damaged, or declares another size.
     """
     if codec in _WBITS:
         inflate(data, out, _WBITS[codec])
@@ -38,7 +38,7 @@ def decompress(data: NDArray[np.uint8], codec: str | None, out: NDArray[np.uint8
     # A frame of Zstandard need not declare its size; numcodecs stops at the end of `out`.
     undeclared = codec == "zstd" and declared < 0 and start[:4] == _ZSTD
     if declared != len(out) and not undeclared:
-        says = "is damaged" if declared < 0 else f"says that it has {declared:,} bytes, and must have {len(out):,}"
+        says = "is damaged" if declared < 0 else f"declares {declared:,} bytes, but {len(out):,} are expected"
         raise BadFile(f"a chunk {says}")
     if codec is None:
         out[...] = data
@@ -52,7 +52,7 @@ def decompress(data: NDArray[np.uint8], codec: str | None, out: NDArray[np.uint8
 
 
 def check_size(path: bytes, codec: str | None, most: int) -> None:
-    """Raise `BadFile` where a stored chunk has more bytes than it may have, or declares to become more."""
+    """Raise `BadFile` if a stored chunk is larger than possible, or declares a larger decompressed size."""
 
     def look(fd: int) -> None:
         """Read its size and its first bytes."""
@@ -61,8 +61,8 @@ def check_size(path: bytes, codec: str | None, most: int) -> None:
         read_into(fd, [start], 0, path)
         declared = DECLARED[codec](bytes(start), size) if codec in DECLARED else 0
         if max(size, declared) > most:
-            becomes = "has" if size > most else "says that it has"
-            raise BadFile(f"{show(path)} {becomes} {max(size, declared):,} bytes, where a chunk has {most:,} at most")
+            becomes = "has" if size > most else "declares"
+            raise BadFile(f"{show(path)} {becomes} {max(size, declared):,} bytes, but a chunk has at most {most:,}")
 
     with_file(path, look)
 
@@ -80,7 +80,7 @@ def _zstd_nbytes(data: bytes, stored: int) -> int:
 
 
 def _blosc_nbytes(data: bytes, stored: int) -> int:
-    # Blosc believes what the header says of its own length, and reads on behind the end of shorter ones.
+    # Blosc trusts the length in the header, and reads past the end of shorter data.
     whole = len(data) >= 16 and int.from_bytes(data[12:16], "little") == stored
     return int.from_bytes(data[4:8], "little") if whole else -1
 
@@ -101,7 +101,7 @@ class Shards(NamedTuple):
     chunks : tuple of int
         Chunks of a file along each axis.
     at_end : bool
-        Whether the index stands at the end of the file.
+        Whether the index is at the end of the file.
     checked : bool
         Whether a checksum follows it.
     """
@@ -116,7 +116,7 @@ class Shards(NamedTuple):
         return 16 * math.prod(self.chunks) + (4 if self.checked else 0)
 
     def find(self, fd: int, at: tuple[int, ...], index: NDArray[np.uint8], path: bytes) -> tuple[int, int] | None:
-        """Find where a chunk lies in the open file of its shard: offset and bytes; None where it is not stored.
+        """Return offset and bytes of a chunk in the open file of its shard; None if it is not stored.
 
         Parameters
         ----------
@@ -132,11 +132,11 @@ class Shards(NamedTuple):
         Raises
         ------
         BadFile
-            If the index is damaged, or leads out of the file.
+            If the index is damaged, or points outside the file.
         """
         size = os.fstat(fd).st_size
         if size < len(index):
-            raise BadFile(f"{show(path)} has {size:,} bytes, fewer than the index of its chunks")
+            raise BadFile(f"{show(path)} has {size:,} bytes, fewer than its chunk index")
         read_into(fd, [index], size - len(index) if self.at_end else 0, path)
         if self.checked:
             import numcodecs
@@ -144,7 +144,7 @@ class Shards(NamedTuple):
             try:
                 numcodecs.get_codec({"id": "crc32c"}).decode(index)
             except Exception as error:  # whatever it raises for another checksum
-                raise BadFile(f"{show(path)} is damaged: the index of its chunks has another checksum") from error
+                raise BadFile(f"{show(path)} is damaged: the checksum of its chunk index differs") from error
         place = int(np.ravel_multi_index([i % n for i, n in zip(at, self.chunks, strict=True)], self.chunks))
         offset, nbytes = (int(each) for each in index[16 * place : 16 * place + 16].view("<u8"))
         if offset == nbytes == _NOT_STORED:
@@ -163,7 +163,7 @@ class Codecs(NamedTuple):
     Attributes
     ----------
     compressor : str or None
-        The codec that is undone first, by its name in numcodecs; None where there is none.
+        The codec that is undone first, by its name in numcodecs; None if there is none.
     others : str
         Why Zarr itself must read them, such as ``"codecs transpose, bytes, zstd"``; empty where they are read here.
     shards : Shards or None

@@ -1,4 +1,4 @@
-"""Zarr folders, and groups of one, that are a row each: their arrays are the fields."""
+"""Zarr folders, or groups of one folder, of one row each: their arrays are the fields."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ZarrFolders(MemberRows, FileSource):
 
     def __init__(self, files: Files, asked: OpenOptions) -> None:
         def look(path: bytes) -> Layout:
-            """Find the fields of a folder."""
+            """Return the fields of a folder."""
             folder = os.fsdecode(path)
             with _errors_of(folder):
                 return layout_of(dict(columns_of(open_zarr(folder), ZarrStore(folder))), asked, folder)
@@ -120,7 +120,7 @@ class ZarrGroups(ZarrFolders):
 
 
 def zarr_listing(folder: str) -> Listing | None:
-    """List the Zarr folders in a folder, or in its class folders; None where there are none, or other folders beside them.
+    """List the Zarr folders in a folder, or in its class folders; None if there are none, or other folders beside them.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def groups_in(path: str, root: Any, asked: OpenOptions) -> list[str] | None:
 
 
 def _members(folder: str) -> Members:
-    """Return what finds an array of a folder, by name."""
+    """Return a function that finds an array of a folder by name."""
     import zarr
 
     store = ZarrStore(folder)

@@ -90,10 +90,10 @@ def class_with_augmented_subfolder(root):
 @layout(
     TRAIN,
     kind="may_refuse",
-    say=("sample.png", "png", "loose", "not in", "beside"),
+    say=("sample.png", "png", "loose", "not in", "next to"),
 )
 def loose_image_beside_classes(root):
-    """One image beside the class folders."""
+    """One image next to the class folders."""
     class_folders(root)
     save_image(root / "sample.png", 20)
     return Given(str(root))

@@ -1,4 +1,4 @@
-"""Folders that a file in them describes: COCO's JSON, a table of labels beside images, arrays of inputs and labels."""
+"""Folders described by a file: COCO's JSON, a table of labels next to images, arrays of inputs and labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bitesize.sources.table import Table, files_of
 
 _INPUTS = frozenset(["x", "image", "images", "imgs", "data", "features", "inputs", "input", "samples", "spectra", "signals"])
 _LABELS = frozenset(["y", "label", "labels", "target", "targets", "classes", "class", "annotations", "mask", "masks"])
-# Tables with these names describe the folder that they are in, also beside other tables.
+# Tables with these names describe their folder, even if there are other tables.
 _TABLES = frozenset(
     [
         "train",
@@ -41,12 +41,12 @@ _TABLES = frozenset(
         "manifest",
     ]
 )
-# Labels of this many bytes a row or less are held in memory.
+# Labels of at most this many bytes per row are loaded into memory.
 _SMALL = 64
 
 
 def coco_folder(path: str, options: OpenOptions) -> Source | None:
-    """Open COCO's layout: images, and JSON files of annotations beside them or in ``annotations/``."""
+    """Open COCO's layout: images, and JSON files of annotations next to them or in ``annotations/``."""
     if options.labels is not None:
         return None
     found: dict[str, tuple[str, str]] = {}
@@ -68,7 +68,7 @@ def coco_folder(path: str, options: OpenOptions) -> Source | None:
 
 
 def coco(labels: str, folder: str, options: OpenOptions) -> Source:
-    """Open the images that a JSON of COCO names, with the class of each."""
+    """Open the images of a COCO JSON file, with their classes."""
     if not os.path.isfile(labels):
         raise NotFound(f"{os.fspath(labels)} does not exist")
     found = coco_labels(labels)
@@ -79,7 +79,7 @@ def coco(labels: str, folder: str, options: OpenOptions) -> Source:
 
 
 def coco_file(path: str, options: OpenOptions) -> Source | None:
-    """Open the images that a JSON of COCO names, wherever beside it they are."""
+    """Open the images of a COCO JSON file, searched next to it."""
     if not path.lower().endswith(".json") or not os.path.isfile(path):
         return None
     files = coco_labels(path).files
@@ -90,7 +90,7 @@ def coco_file(path: str, options: OpenOptions) -> Source | None:
     root = next((root for root in candidates if os.path.isfile(os.path.join(root, files[0]))), None)
     if root is None:
         raise NotFound(
-            f"{path} names images such as {files[0]}, which are not beside it: bs.open(folder_of_images, labels={path!r})"
+            f"{path} names images such as {files[0]}, which are not next to it: bs.open(folder_of_images, labels={path!r})"
         )
     source = coco(path, root, options)
     return with_choices(
@@ -99,20 +99,20 @@ def coco_file(path: str, options: OpenOptions) -> Source | None:
 
 
 def labels_by_name(path: str) -> dict[str, Any] | None:
-    """Read a JSON of ``{name: label}``; None if it is something else."""
+    """Return the contents of a JSON file of ``{name: label}``; None for other JSON files."""
     if not os.path.isfile(path):
         raise NotFound(f"{path} does not exist")
     try:
         with open(path, encoding="utf-8-sig") as file:
             found = json.load(file)
     except (ValueError, RecursionError) as error:
-        raise BadFile(f"{path} is no JSON: {error}") from error
+        raise BadFile(f"{path} is not valid JSON: {error}") from error
     plain = isinstance(found, dict) and found and all(isinstance(label, str | int | float) for label in found.values())
     return found if plain else None
 
 
 def _coco_images(path: str, name: str) -> tuple[str, str | None]:
-    """Find the split of a JSON and the folder of its images, by names such as ``instances_val2017.json``."""
+    """Return the split of a JSON file and the folder of its images, by names such as ``instances_val2017.json``."""
     words = re.split(r"[_.]", os.path.splitext(name)[0].lower())
     split = next((part[0] for word in words if (part := split_in(word))), "")
     there = {folder.lower(): os.path.join(path, folder) for folder in subfolders(path)}
@@ -131,7 +131,7 @@ def _coco_images(path: str, name: str) -> tuple[str, str | None]:
 
 
 def described_by_table(path: str, options: OpenOptions) -> Source | None:
-    """Open a folder by the one table in it that names its files, as Kaggle's ``train.csv`` beside ``train/`` does."""
+    """Open a folder with one table that names its files, such as Kaggle's ``train.csv`` next to ``train/``."""
     if isinstance(options.labels, str) and os.path.exists(options.labels):
         return None
     tables = sorted(name for name in os.listdir(path) if os.path.splitext(name)[1].lower() in (".csv", ".tsv", ".jsonl"))
@@ -176,13 +176,13 @@ def described_by_table(path: str, options: OpenOptions) -> Source | None:
 
 
 def _names_files(table: str) -> bool:
-    """Return whether a table has a column of files that are there."""
+    """Return whether a table has a column of existing files."""
     try:
         return len(Table.opened([table], OpenOptions(labels=None, split=None))) > 0
     except InParts:
         return True
     except NotFound:
-        return True  # it names files, though some do not exist: to be said when it is opened
+        return True  # it names files, some of which do not exist: reported when it is opened
     except BitesizeError:
         return False
 
@@ -197,7 +197,7 @@ def _stem(name: str) -> str:
 
 
 def arrays_by_name(path: str, options: OpenOptions) -> Source | None:
-    """Open a folder of arrays whose names say what they are: ``X_train.npy y_train.npy``, ``images.npy labels.npy``."""
+    """Open a folder of arrays with names such as ``X_train.npy y_train.npy``, ``images.npy labels.npy``."""
     if options.labels is not None or subfolders(path):
         return None
     names = sorted(name for name in os.listdir(path) if name.lower().endswith(".npy"))
@@ -227,12 +227,12 @@ def pair_of_arrays(x: str, y: str | None, options: OpenOptions) -> Source:
         return Arrays(inputs)
     targets = node_of(y)
     if not inputs.shape or inputs.shape[:1] != targets.shape[:1]:
-        raise BadFile(f"{x} is {inputs.shape} and {y} is {targets.shape}: inputs and labels need as many rows")
+        raise BadFile(f"{x} is {inputs.shape} and {y} is {targets.shape}: inputs and labels need the same number of rows")
     row_nbytes = targets.dtype.itemsize * int(np.prod(targets.shape[1:], dtype=np.int64))
     said = Choice(f"inputs: {os.path.basename(x)}, labels: {os.path.basename(y)}", "bs.open(x, labels=y)")
     if row_nbytes > _SMALL:
         raise BadSetting(
-            f"{y} has {row_nbytes:,} bytes a row, too many to be held as labels: bs.zip(x=bs.open({x!r}), y=bs.open({y!r})) reads both "
+            f"{y} has {row_nbytes:,} bytes per row, too many for labels in memory: bs.zip(x=bs.open({x!r}), y=bs.open({y!r})) reads both "
             "from their files"
         )
     values, classes = class_numbers(np.load(y), targets.shape[0])
@@ -252,7 +252,7 @@ def _role_of_array(stem: str) -> tuple[str, str | None]:
 
 
 def _chosen(path: str, splits: Sequence[str], wanted: str | None) -> str:
-    """Return the split that is wanted, or the only one."""
+    """Return the requested split, or the only one."""
     names = sorted(splits, key=rank_of_part)
     if wanted is None:
         if len(names) > 1:
@@ -265,7 +265,7 @@ def _chosen(path: str, splits: Sequence[str], wanted: str | None) -> str:
 
 
 def file_list(path: str, options: OpenOptions) -> Source | None:
-    """Open a text file of paths, one a line, each with a label behind it or none."""
+    """Open a text file of paths, one per line, with or without labels after them."""
     if not path.lower().endswith((".txt", ".lst", ".list")):
         return None
     try:
@@ -282,7 +282,7 @@ def file_list(path: str, options: OpenOptions) -> Source | None:
             break
     else:
         raise BadFile(
-            f"{path} is no list of files: {lines[0][:80]!r} in its first line does not exist"
+            f"{path} is not a list of files: {lines[0][:80]!r} in its first line does not exist"
             if lines
             else f"{path} is empty"
         )
@@ -294,5 +294,5 @@ def file_list(path: str, options: OpenOptions) -> Source | None:
     values, classes = (None, None) if labels is None or options.labels is False else class_numbers(labels, len(labels))
     source = kind.of_files(Files(found, values, classes, {}), replace(no_fields(options), labels=None))
     return with_choices(
-        source, Choice("labels: what follows each path" if labels else "a list of files, without labels", "labels=")
+        source, Choice("labels: the text after each path" if labels else "a list of files, without labels", "labels=")
     )

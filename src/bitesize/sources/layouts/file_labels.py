@@ -1,4 +1,4 @@
-"""Labels for files as people give them: by position, by name, by a pattern in the name, or none."""
+"""Labels of files: by position, by name, by a pattern in the path, or none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bitesize.sources.labels import class_numbers
 
 _NAMED = 10
 _PREFIX = re.compile(r"[^\W\d_]+")
-# More different beginnings of names than this are no classes.
+# More different beginnings of names than this are not classes.
 _MOST_PREFIXES = 50
 
 
@@ -31,9 +31,9 @@ class FileLabels(NamedTuple):
     classes : tuple of str or None
         Names of the classes.
     choices : tuple of Choice
-        Where they come from.
+        Origin of the labels.
     left_out : dict of str to int
-        Labels that belong to no file.
+        Number of labels without a file.
     """
 
     values: NDArray[Any] | None
@@ -43,7 +43,7 @@ class FileLabels(NamedTuple):
 
 
 def is_pattern(labels: Any) -> bool:
-    """Return whether labels are a regular expression with a group, which finds the class in a file's path."""
+    """Return whether labels are a regular expression with a group, which extracts the class from a path."""
     return isinstance(labels, re.Pattern) or (isinstance(labels, str) and "(" in labels and not os.path.exists(labels))
 
 
@@ -53,18 +53,18 @@ def label_files(labels: Any, names: Names, *, listed: bool, tag_delimiter: str |
     Parameters
     ----------
     labels
-        None, one label a file by position, ``{name: label}``, or a regular expression with one group.
+        None, one label per file by position, ``{name: label}``, or a regular expression with one group.
     names
         The files.
     listed
-        Whether the user gave the files one by one, so that their order is known.
+        Whether the user listed the files, so that their order is known.
     tag_delimiter
-        What separates several tags in one label.
+        Separator of several tags in one label.
 
     Raises
     ------
     BadSetting
-        If labels by position are given for files whose order is in doubt, or they do not fit.
+        If labels are given by position but the order of files is ambiguous, or labels do not fit.
     NotFound
         If a file has no label.
     """
@@ -79,25 +79,25 @@ def label_files(labels: Any, names: Names, *, listed: bool, tag_delimiter: str |
     if not listed:
         _refuse_doubtful_order(names)
     values, classes = class_numbers(labels, len(names), tag_delimiter)
-    where = "one a file, in the order of the list" if listed else "one a file, in natural order of their names"
+    where = "one per file, in the order of the list" if listed else "one per file, in natural order of their names"
     return FileLabels(values, classes, (Choice(f"labels: {where}", "labels={name: label}"),))
 
 
 def _not_there(labels: str) -> BadSetting:
-    """Return the error for a text that is no file and no pattern."""
+    """Return the error for a text that is not a file and no pattern."""
     try:
         re.compile(labels)
         seen = "has no group (...)"
     except re.error as error:
-        seen = f"is no regular expression ({error})"
+        seen = f"is not a regular expression ({error})"
     return BadSetting(
-        f"labels={labels!r}: there is no such file or folder, files have no columns, and as a pattern it {seen}. A pattern with one "
-        'group finds the class in the files\' paths, labels="(cat|dog)"'
+        f"labels={labels!r}: no such file or folder, files have no columns, and as a pattern it {seen}. A pattern with one "
+        'group extracts the class from the paths, labels="(cat|dog)"'
     )
 
 
 def prefix_hint(names: Names) -> Choice | None:
-    """Return a hint where all files' names begin with one of a few words, as in ``cat.0.jpg dog.0.jpg``."""
+    """Return a hint if all file names start with one of a few words, as in ``cat.0.jpg dog.0.jpg``."""
     counts: Counter[str] = Counter()
     for i in range(len(names)):
         found = _PREFIX.match(os.fsdecode(os.path.basename(names.relative(i))))
@@ -111,7 +111,7 @@ def prefix_hint(names: Names) -> Choice | None:
     words = "|".join(sorted(counts))
     shown = ", ".join(sorted(counts)[:5])
     return Choice(
-        f"no labels, although the files' names begin with {shown}", f'labels="({words if len(words) < 60 else "[a-z]+"})"'
+        f"no labels, although the file names start with {shown}", f'labels="({words if len(words) < 60 else "[a-z]+"})"'
     )
 
 
@@ -138,12 +138,12 @@ def _by_pattern(labels: str | re.Pattern[str], names: Names) -> FileLabels:
         )
     numbers, classes = class_numbers(values, len(names))
     return FileLabels(
-        numbers, classes, (Choice(f"labels: what {pattern.pattern!r} matches in the files' paths", "labels="),)
+        numbers, classes, (Choice(f"labels: the part of each path that {pattern.pattern!r} matches", "labels="),)
     )
 
 
 def _by_name(labels: Mapping[Any, Any], names: Names, tag_delimiter: str | None) -> FileLabels:
-    """Look up each file by its relative path, its path, its name or its name without suffix, whichever is a key."""
+    """Return labels by relative path, path, name, or name without suffix of each file."""
     given = {_key(name): value for name, value in labels.items()}
     used: set[str] = set()
     values, missing = [], []
@@ -154,21 +154,21 @@ def _by_name(labels: Mapping[Any, Any], names: Names, tag_delimiter: str | None)
             continue
         if key in used:
             raise BadSetting(
-                f"labels: several files are called {key!r}; name them by their paths, such as {_key(names.relative(i))!r}"
+                f"labels: several files are named {key!r}; use their paths as keys, such as {_key(names.relative(i))!r}"
             )
         used.add(key)
         values.append(given[key])
     if missing:
-        raise NotFound(f"labels name no label for {len(missing)} of {len(names)} files: {', '.join(missing[:_NAMED])}")
+        raise NotFound(f"labels= has no label for {len(missing)} of {len(names)} files: {', '.join(missing[:_NAMED])}")
     numbers, classes = class_numbers(values, len(names), tag_delimiter)
     unused = len(given) - len(used)
-    left_out = {"labels that belong to no file": unused} if unused else {}
-    return FileLabels(numbers, classes, (Choice("labels: by the files' names", "labels="),), left_out)
+    left_out = {"labels without a file": unused} if unused else {}
+    return FileLabels(numbers, classes, (Choice("labels: by file name", "labels="),), left_out)
 
 
 def _key(name: Any) -> str:
     if not isinstance(name, str | bytes | os.PathLike):
-        raise BadSetting(f"labels as a mapping need names of files as keys, {{name: label}}, not {name!r:.80}")
+        raise BadSetting(f"labels as a mapping need file names as keys, {{name: label}}, not {name!r:.80}")
     return os.fsdecode(os.fspath(name)).replace("\\", "/")
 
 
@@ -178,11 +178,11 @@ def _keys(names: Names, i: int) -> list[str]:
 
 
 def _refuse_doubtful_order(names: Names) -> None:
-    """Raise `BadSetting` where natural order of names differs from the order of their text, so that positions may be meant in either."""
+    """Raise `BadSetting` if natural order of names differs from text order, so that positions are ambiguous."""
     relative = [names.relative(i).replace(os.fsencode(os.sep), b"/") for i in range(len(names))]
     for mine, text in zip(relative, sorted(relative), strict=True):
         if mine != text:
             raise BadSetting(
-                f"labels are given by position, and the order of the files is in doubt: natural order has {show(mine)} where sorted() has "
+                f"labels are given by position, but the order of the files is ambiguous: natural order has {show(mine)} where sorted() has "
                 f"{show(text)}. Pass labels={{name: label}}, or the list of paths that the labels belong to: bs.open(paths, labels)"
             )

@@ -1,4 +1,4 @@
-"""Plain folders: splits, a class a folder, Hive's ``key=value`` folders, or files alone."""
+"""Plain folders: splits, one class per folder, Hive's ``key=value`` folders, or files alone."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _COUNTERPARTS = tuple(
         ),
     )
 )
-# Of more folders it is not asked which have data at all.
+# Maximum number of folders that are checked for data.
 _FEW = 12
 _ASIDE = frozenset(
     [
@@ -116,7 +116,7 @@ def split_folders(path: str, options: OpenOptions, open_folder: Callable[[str, O
 
 
 def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, OpenOptions], Source]) -> Source | None:
-    """Open folders named ``key=value``, as Hive and Spark write them: the value is the class, or the split."""
+    """Open folders named ``key=value``, as Hive and Spark write them: the value is the class or the split."""
     names = subfolders(path)
     pairs = [_PARTITION.fullmatch(name) for name in names]
     if not names or not all(pairs):
@@ -146,7 +146,7 @@ def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, Open
         return None
     if options.labels is None and key.lower() not in (*LABELS, "class", "category"):
         raise BadSetting(
-            f"{path} is partitioned by {key!r} ({', '.join(list(values)[:_NAMED])}): labels={key!r} takes it for the class, labels=False leaves it out"
+            f"{path} is partitioned by {key!r} ({', '.join(list(values)[:_NAMED])}): labels={key!r} uses it as the class, labels=False drops it"
         )
     ordered = dict(sorted(values.items(), key=lambda pair: class_key(pair[0])))
     groups = {value: paths_of(scan(folder, file_suffixes(), REASONS, flat=True).names) for value, folder in ordered.items()}
@@ -166,7 +166,7 @@ def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, Open
 
 
 def zarr_folders(path: str, options: OpenOptions) -> Source | None:
-    """Open Zarr folders that lie in a folder, or in a folder for each class."""
+    """Open Zarr folders in a folder, or in one folder per class."""
     found = zarr_listing(path)
     if found is None:
         return None
@@ -177,16 +177,14 @@ def zarr_folders(path: str, options: OpenOptions) -> Source | None:
 
 
 def listed_folder(path: str, options: OpenOptions, open_folder: Callable[[str, OpenOptions], Source]) -> Source:
-    """Open the files of a folder: those of each subfolder are a class, or there are no subfolders."""
+    """Open the files of a folder: one class per subfolder, or files without subfolders."""
     names = subfolders(path)
     inner = _only_wrapper(path, names)
     if inner is not None and options.labels is None:
         source = open_folder(inner, options)
         return with_choices(
             source,
-            Choice(
-                f"the folder {os.path.basename(inner)}, which is all there is in {os.path.basename(path) or path}", "open it"
-            ),
+            Choice(f"the folder {os.path.basename(inner)}, the only content of {os.path.basename(path) or path}", "open it"),
         )
     if options.labels is None:
         _refuse_splits_among_classes(path, names)
@@ -236,7 +234,7 @@ def _files_of_one_row(found: Listing, kind: type[Source], options: OpenOptions) 
 
 
 def _of_split(found: Listing, options: OpenOptions) -> Listing:
-    """Take the files of a split by how their names begin."""
+    """Return the files of a split, by the start of their names."""
     if options.split is None:
         return found
     paths = paths_of(found.names)
@@ -247,7 +245,7 @@ def _of_split(found: Listing, options: OpenOptions) -> Listing:
 
 
 def _without_tables(found: Listing, path: str, options: OpenOptions) -> Listing:
-    """Leave out tables that lie among files of rows: they describe them."""
+    """Return a listing without tables that describe the other files."""
     kinds = {suffix: count for suffix, count in found.kinds.items() if count}
     if not {*kinds} & TABLES or not {*kinds} - TABLES:
         return found
@@ -255,12 +253,12 @@ def _without_tables(found: Listing, path: str, options: OpenOptions) -> Listing:
     left_out = dict(again.left_out)
     for suffix in sorted({*kinds} & TABLES):
         left_out.pop(f"other files ({suffix})", None)
-        left_out[f"tables ({suffix}) beside the files: labels=TABLE takes their labels"] = kinds[suffix]
+        left_out[f"tables ({suffix}) next to the files: labels=TABLE reads labels from them"] = kinds[suffix]
     return replace(again, left_out=left_out)
 
 
 def _only_wrapper(path: str, names: list[str]) -> str | None:
-    """Return the one folder with data in a folder, if it holds folders itself, as unpacked archives often do."""
+    """Return the only folder with data in a folder, if it contains folders, as in many unpacked archives."""
     if not 1 <= len(names) <= _FEW:
         return None
     with os.scandir(path) as entries:
@@ -274,25 +272,27 @@ def _only_wrapper(path: str, names: list[str]) -> str | None:
 
 
 def _is_aside(name: str) -> bool:
-    """Return whether a folder without data may lie beside one of data, rather than being a class that is still empty."""
+    """Return whether a folder without data may accompany data folders, rather than being an empty class."""
     return name.lower() in _ASIDE
 
 
 def _holds_data(folder: str) -> bool:
-    """Return whether a folder, or one below it, has a file of a known format."""
+    """Return whether a folder, or a folder below it, contains a file of a known format."""
     return any(by_suffix(name) is not None for _, _, files in os.walk(folder) for name in files if not name.startswith("."))
 
 
 def _refuse_splits_among_classes(path: str, names: list[str]) -> None:
-    """Raise `BadSetting` where folders that would be classes are named as splits or as images and masks."""
+    """Raise `BadSetting` if folders that would be classes have names of splits or of images and masks."""
     parts = list(splits_among(names))
     deep = [name for name in parts if subfolders(os.path.join(path, name))]
-    held = [name for name in parts if (part := split_in(name)) is not None and part[0] == "val"]  # no class is called so
+    held = [
+        name for name in parts if (part := split_in(name)) is not None and part[0] == "val"
+    ]  # not a plausible class name
     if len(names) > 1 and (len(parts) > 1 or deep or held):
         others = [name for name in names if name not in parts]
         shown = " and ".join(parts[:_NAMED])
         verb = "look like splits" if len(parts) > 1 else "looks like a split"
-        beside = f", beside {', '.join(others[:_NAMED])}" if others else ""
+        beside = f", next to {',  '.join(others[:_NAMED])}" if others else ""
         raise BadSetting(
             f'{path}: the folders {shown} {verb} of the data{beside}: choose one with split="{parts[0]}"; if they are classes, pass '
             f'{{"{names[0]}": "{os.path.join(path, names[0])}", ...}}'
@@ -305,7 +305,7 @@ def _refuse_splits_among_classes(path: str, names: list[str]) -> None:
     ]
     if len(names) > 1 and len(whole) == len(names) and len(inside) > 1:
         raise BadSetting(
-            f"{path}: each class folder holds the splits {', '.join(sorted(inside))}: pass those of one split, "
+            f"{path}: each class folder contains the splits {', '.join(sorted(inside))}: pass those of one split, "
             f'{{"{names[0]}": "{os.path.join(path, names[0], subfolders(os.path.join(path, names[0]))[0])}", ...}}'
         )
     _refuse_what_is_no_class(path, names)
@@ -313,13 +313,13 @@ def _refuse_splits_among_classes(path: str, names: list[str]) -> None:
     if len(names) == 2 and len(masks) == 1 and is_image_name(names[0 if masks[0] == names[1] else 1]):
         images = names[0 if masks[0] == names[1] else 1]
         raise BadSetting(
-            f"{path} holds {images} and {masks[0]}, which are no classes: for masks bs.open({os.path.join(path, images)!r}, "
+            f"{path} contains {images} and {masks[0]}, which are not classes: for masks use bs.open({os.path.join(path, images)!r}, "
             f"labels={os.path.join(path, masks[0])!r})"
         )
 
 
 def _refuse_what_is_no_class(path: str, names: list[str]) -> None:
-    """Raise `BadSetting` where folders are named as dates or parts, or hold the same folders each: so that the class is in doubt."""
+    """Raise `BadSetting` if classes are ambiguous: folders are named as dates or parts, or contain the same folders."""
     if len(names) < 2:
         return
     inner = [set(subfolders(os.path.join(path, name))) for name in names]
@@ -332,11 +332,11 @@ def _refuse_what_is_no_class(path: str, names: list[str]) -> None:
     elif all(_PART.fullmatch(name) for name in names) or {name.lower() for name in names} in _PARTS:
         what = "parts of the data"
     elif len(shared) > 1 and (not numbered or all(_NUMBERED.fullmatch(name) for name in names)):
-        what = f"groups, since each holds the same folders ({', '.join(sorted(shared)[:_NAMED])})"
+        what = f"groups, since each contains the same folders ({', '.join(sorted(shared)[:_NAMED])})"
     elif {name.lower() for name in names} in _COUNTERPARTS:
         first, second = (os.path.join(path, name) for name in names)
         raise BadSetting(
-            f"{path}: {names[0]} and {names[1]} look like two images of each row: bs.zip({names[0]}=bs.open({first!r}), {names[1]}=bs.open({second!r})); "
+            f"{path}: {names[0]} and {names[1]} look like two images of each row: use bs.zip({names[0]}=bs.open({first!r}), {names[1]}=bs.open({second!r})); "
             f'if they are classes, pass {{"{names[0]}": {first!r}, ...}}'
         )
     else:
@@ -344,5 +344,5 @@ def _refuse_what_is_no_class(path: str, names: list[str]) -> None:
     inside = f', labels="([^/]+)/[^/]+$" if {level}' if deep else ""
     raise BadSetting(
         f"{path}: the {len(names)} folders {', '.join(names[:3])}, ... look like {what}, not like classes: labels=False opens the files without "
-        f'labels{inside}, labels="^([^/]+)/" if they are the classes after all'
+        f'labels{inside}, labels="^([^/]+)/" if they are the classes'
     )

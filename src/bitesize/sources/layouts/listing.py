@@ -1,4 +1,4 @@
-"""From names of files to a source: which kind they are, what is left out, which labels they get."""
+"""Creating a source from file names: their format, files to leave out, and labels."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from bitesize.sources.registry import by_suffix, kinds, match_object, need
 from bitesize.sources.splits import InParts, choose_files, part_of
 from bitesize.sources.with_fields import WithFields, Zipped
 
-# Files that describe others, and are left out beside them.
+# Files that describe other files, and are left out.
 TABLES = frozenset((".csv", ".tsv", ".jsonl"))
-# Why files are left out that people might miss.
+# Reasons for leaving out files that users might expect.
 REASONS: Mapping[str, str] = {
     **{suffix: f"{each.name} ({suffix}): {each.way}" for suffix, each in FOREIGN_SUFFIXES.items()},
     ".zip": "archives (.zip): extract them",
@@ -50,58 +50,58 @@ REASONS: Mapping[str, str] = {
 
 
 def file_suffixes() -> set[str]:
-    """Return the suffixes of all kinds of files."""
+    """Return the suffixes of all formats."""
     return {suffix for kind in kinds() for suffix in kind.suffixes}
 
 
 def row_suffixes() -> set[str]:
-    """Return the suffixes of files that are one row each, or may be."""
+    """Return the suffixes of files that are, or may be, one row each."""
     return {suffix for kind in kinds() if kind.file_is_row or kind.one_row_kind for suffix in kind.suffixes}
 
 
 def row_kind(kind: type[Source], options: OpenOptions, *, labeled: bool) -> type[Source]:
-    """Return the kind that takes each file for one row, or for many, as is asked.
+    """Return the source class that reads each file as one row or as many rows, as requested.
 
     Parameters
     ----------
     kind
-        The kind of the files, by their suffix.
+        Source class of the files, by suffix.
     options
-        As given. Without ``file_is_row`` files that may be either are one row where each has a label of its own.
+        Options of the user. Without ``file_is_row``, files that may be either are one row each if each has a label.
     labeled
-        Whether each has one, as in class folders.
+        Whether each file has a label, as in class folders.
 
     Raises
     ------
     BadSetting
-        If files of this kind are never what is asked for.
+        If files of this format never fit the request.
     """
     is_row = options.file_is_row
     if is_row is None:
         return kind.one_row_kind or kind if labeled else kind
     if is_row == kind.file_is_row:
         return kind
-    # The sources of one large .npy and of many do not know each other.
+    # The sources of one large .npy file and of many files do not refer to each other.
     twin = kind.one_row_kind if is_row else Arrays if kind is NpyFiles else kind.many_rows_kind
     if twin is None:
-        raise BadSetting(f"file_is_row={is_row}: {kind.title} are {'many rows' if is_row else 'one row'} each")
+        raise BadSetting(f"file_is_row={is_row}: {kind.title} always hold {'many rows' if is_row else 'one row'} each")
     return twin
 
 
 def label_each_file(labels: Any, files: int) -> bool:
-    """Return whether labels as given are one for each of several files."""
+    """Return whether labels are one per file of several files."""
     if isinstance(labels, Mapping):
         return True
     return files > 1 and not isinstance(labels, str) and hasattr(labels, "__len__") and len(labels) == files
 
 
 def one_kind(names: Sequence[str], counts: Mapping[str, int] | None = None) -> type[Source]:
-    """Return the kind of source that takes all these files.
+    """Return the source class of all these files.
 
     Raises
     ------
     BadSetting
-        If a file is of no kind, or they are of several.
+        If a file has no known format, or there are several formats.
     """
     suffixes = counts or Counter(os.path.splitext(name)[1].lower() for name in names)
     chosen: dict[type[Source], str] = {}
@@ -110,19 +110,19 @@ def one_kind(names: Sequence[str], counts: Mapping[str, int] | None = None) -> t
         if kind is None:
             why = REASONS.get(os.path.splitext(name)[1].lower())
             raise BadSetting(
-                f"{name} cannot be opened: {why or 'neither its suffix nor its first bytes are those of a known format (`bitesize formats` lists them)'}"
+                f"{name} cannot be opened: {why or 'neither its suffix nor its first bytes match a known format (`bitesize formats` lists them)'}"
             )
         chosen[kind] = name
     if len(chosen) > 1:
         seen = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(suffixes.items()))
-        raise BadSetting(f"found several file formats ({seen}): open them separately, or pass a list of the files you mean")
+        raise BadSetting(f"found several file formats ({seen}): open them separately, or pass a list of files")
     return next(iter(chosen))
 
 
 def of_names(
     names: Names, left_out: Mapping[str, int], options: OpenOptions, *, listed: bool, kind: type[Source] | None = None
 ) -> Source:
-    """Open files of one row each, with the labels that are given."""
+    """Open files of one row each, with the given labels."""
     kind = kind or one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     need(kind)
     found = label_files(
@@ -134,7 +134,7 @@ def of_names(
 
 
 def of_many(kind: type[Source], what: Any, options: OpenOptions, where: str = "") -> Source:
-    """Open data that may have names of its own; labels that are given, and are no name, come as a field of their own."""
+    """Open data that may have named fields; labels given as values become an additional field."""
     need(kind)
     if options.split is not None and not kind.in_parts:
         raise BadSetting(f"split={options.split!r}: {where or f'{what!r:.100}'} has no splits")
@@ -146,18 +146,18 @@ def of_many(kind: type[Source], what: Any, options: OpenOptions, where: str = ""
         or isinstance(labels, str)
         or (kind.in_parts and not kind.has_members and not isinstance(labels, Mapping))
     ):
-        return kind.opened(what, options)  # tables take lists themselves, which may name columns
+        return kind.opened(what, options)  # tables handle lists, which may name columns
     source = kind.opened(what, replace(options, labels=None))
     if isinstance(labels, Mapping):
         raise BadSetting(
-            "labels={name: label} is for files of one row each; these hold many: pass one label a row, or the name of a field"
+            "labels={name: label} is for files of one row each, but these hold many: pass one label per row, or the name of a field"
         )
     numbers, classes = class_numbers(labels, len(source), options.tag_delimiter)
     return WithFields(source, {"y": numbers}, classes)
 
 
 def of_many_files(kind: type[Source], paths: list[str], where: str, options: OpenOptions) -> Source:
-    """Open those of several files of many rows that are a split by their names; or of their rows those that are, by a column."""
+    """Open the files of a split by name; or the rows of a split, by a column of the files."""
     split = options.split
     whole = replace(options, split=None)
     if not kind.in_parts:
@@ -182,11 +182,11 @@ def of_many_files(kind: type[Source], paths: list[str], where: str, options: Ope
 
 
 def of_class_files(kind: type[Source], groups: Mapping[str, list[str]], options: OpenOptions) -> Source:
-    """Open files of many rows by class: all rows of a class's files have its label."""
+    """Open files of many rows per class: all rows of a file have the label of its class."""
     from bitesize.sources.chained import chain
 
     need(kind)
-    if kind.suffixes and {*kind.suffixes} & TABLES:  # refused where each is a recording, however many a class has
+    if kind.suffixes and {*kind.suffixes} & TABLES:  # refused if each file is a recording
         kind.opened([path for paths in groups.values() for path in paths], replace(options, labels=None))
     parts, counts = [], []
     for paths in groups.values():
@@ -197,13 +197,13 @@ def of_class_files(kind: type[Source], groups: Mapping[str, list[str]], options:
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     if "y" in joined.spec:
         raise BadSetting(
-            f"the files of {next(iter(groups))!r} have a field y, and their folder is a label: take other fields with fields="
+            f"the files of {next(iter(groups))!r} have a field y, but their folder is also a label: select other fields with fields="
         )
     return WithFields(joined, {"y": labels}, tuple(groups))
 
 
 def without_labels(source: Source) -> Source:
-    """Return a source without its field of labels."""
+    """Return a source without its labels."""
     label = source.label_name
     if label is None or len(source.spec) == 1:
         return source
@@ -211,20 +211,20 @@ def without_labels(source: Source) -> Source:
 
 
 def with_choices(source: Source, *choices: Choice) -> Source:
-    """Return the source after adding what was chosen."""
+    """Return the source after adding choices to it."""
     source.choices = (*choices, *source.choices)
     return source
 
 
 def no_fields(options: OpenOptions, kind: type[Source] | None = None) -> OpenOptions:
-    """Refuse names of fields where data has none."""
+    """Raise `BadSetting` for names of fields if the data has no named fields."""
     if options.fields is not None and (kind is None or not kind.has_names):
-        raise BadSetting(f"fields={options.fields!r}: this data has no names of its own, its fields are x and y")
+        raise BadSetting(f"fields={options.fields!r}: this data has no named fields, its fields are x and y")
     return options
 
 
 def folder_of(path: str | bytes) -> str:
-    """Return the name of a path's folder, for messages."""
+    """Return the name of the folder of a path, for messages."""
     return show(os.path.dirname(os.fsencode(path)))
 
 
@@ -234,12 +234,12 @@ def paths_of(names: Names) -> list[str]:
 
 
 def listed_names(paths: Sequence[Any]) -> Names:
-    """Return paths as compact names, in the order given."""
+    """Return paths as `Names`, in the given order."""
     return names_of(paths)
 
 
 def _by_bytes(path: str) -> type[Source] | None:
-    """Find an image by its first bytes."""
+    """Return the source class of images if the first bytes of a file are those of an image."""
     start = bytearray(16)
     try:
         with_file(os.fsencode(path), lambda fd: read_into(fd, [start], 0, os.fsencode(path)))

@@ -20,11 +20,11 @@ from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
 from bitesize.sources.splits import InParts, part_of, rank_of_part, split_in, subfolders
 
-# An annotation is a few hundred bytes an object; a larger file is something else.
+# An annotation has a few hundred bytes per object; larger files are not annotations.
 _LARGEST = 4 << 20
 _NAMED = 10
 _NAME_FILES = ("classes.txt", "obj.names", "labels.txt", "_darknet.labels")
-# Text files beside images that are no annotations of one of them.
+# Text files next to images that are not annotations.
 _OTHER_TEXT = frozenset(
     (*_NAME_FILES, "train.txt", "val.txt", "test.txt", "readme.txt", "readme.roboflow.txt", "readme.dataset.txt")
 )
@@ -44,11 +44,11 @@ def yolo(path: str, options: OpenOptions) -> Source | None:
     classes = _class_names(path, labels)
 
     def categories(annotation: str) -> set[str]:
-        """Read the categories of one image."""
+        """Return the categories of one image."""
         numbers = {_yolo_number(line, annotation) for line in _read(annotation).splitlines() if line.strip()}
         if classes and numbers and max(numbers) >= len(classes):
             raise BadFile(
-                f"{annotation} has the class {max(numbers)}, and there are {len(classes)} names: {', '.join(classes[:10])}"
+                f"{annotation} has the class {max(numbers)}, but there are only {len(classes)} names: {', '.join(classes[:10])}"
             )
         return {classes[number] if classes else str(number) for number in numbers}
 
@@ -86,11 +86,11 @@ def pascal_voc(path: str, options: OpenOptions) -> Source | None:
         names, left_out = found.names, dict(found.left_out)
 
     def categories(annotation: str) -> set[str]:
-        """Read the categories of one image."""
+        """Return the categories of one image."""
         try:
             root = ElementTree.fromstring(_read(annotation))  # noqa: S314 - a small file; expat itself bounds how entities grow
         except ElementTree.ParseError as error:
-            raise BadFile(f"{annotation} is no XML: {error}") from error
+            raise BadFile(f"{annotation} is not valid XML: {error}") from error
         return {text.strip() for each in root.iter("object") if (text := each.findtext("name"))}
 
     said = "labels: the objects of Pascal VOC's XML files"
@@ -102,7 +102,7 @@ def pascal_voc(path: str, options: OpenOptions) -> Source | None:
 
 
 def _image_folders(path: str, images: str, labels: str, suffix: str) -> dict[str, tuple[str, str]]:
-    """Find folders of images and of their annotations, by split ("" for none)."""
+    """Return the folders of images and of their annotations, by split ("" for none)."""
 
     def named(folder: str, wanted: str) -> str | None:
         return next((os.path.join(folder, name) for name in subfolders(folder) if name.lower() == wanted), None)
@@ -123,7 +123,7 @@ def _image_folders(path: str, images: str, labels: str, suffix: str) -> dict[str
 
 
 def _side_by_side(path: str, suffix: str) -> bool:
-    """Return whether a folder holds images with a file of annotations beside each of most of them."""
+    """Return whether most images of a folder have an annotation file next to them."""
     with os.scandir(path) as entries:
         names = [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
     notes = {
@@ -146,7 +146,7 @@ def _side_by_side(path: str, suffix: str) -> bool:
 
 
 def _holds(folder: str, suffix: str) -> bool:
-    """Return whether there is a file of that suffix in a folder, or in those of it."""
+    """Return whether a folder or its subfolders contain a file with this suffix."""
     return any(name.lower().endswith(suffix) for _, _, files in os.walk(folder) for name in files)
 
 
@@ -164,7 +164,7 @@ def _of_split(path: str, pairs: Mapping[str, tuple[str, str]], options: OpenOpti
 
 
 def _of_stems(folder: str, stems: Sequence[str]) -> Names:
-    """Find images by their names without suffix."""
+    """Return images by their names without suffix."""
     with os.scandir(folder) as entries:
         known = {
             os.path.splitext(entry.name)[0]: entry.path
@@ -181,7 +181,7 @@ def _labeled(
     names: Names, left_out: Mapping[str, int], folder: str, suffix: str, categories: Callable[[str], set[str]],
     classes: Sequence[str], options: OpenOptions, said: str, split: str,
 ) -> Source:  # fmt: skip
-    """Open images with the class of each, or with a number for each class where images have several."""
+    """Open images with the class of each, or with 0 or 1 for each class if images have several."""
     found: list[set[str]] = []
     without = 0
     for i in range(len(names)):
@@ -198,7 +198,7 @@ def _labeled(
     setting = "labels="
     if max(map(len, found)) > 1:
         values: Any = np.array([[name in of for name in every] for of in found], np.float32)
-        said += f": images have several, so there is a 0 or 1 for each of the {len(every)} classes"
+        said += f": images have several, so labels are 0 or 1 for each of the {len(every)} classes"
         taken = names
     else:
         rows = [i for i, of in enumerate(found) if of]
@@ -206,7 +206,7 @@ def _labeled(
         used = [name for name in every if name in set(known)]
         place = {name: i for i, name in enumerate(used)}
         values, every = np.array([place[next(iter(found[i]))] for i in rows], np.int64), tuple(used)
-        said += ": one class an image"
+        said += ": one class per image"
         if without:
             left_out["images without an object"] = without
     source = ImageFiles.of_files(Files(taken, values, every, left_out), replace(no_fields(options), labels=None))
@@ -214,7 +214,7 @@ def _labeled(
 
 
 def _yolo_number(line: str, where: str) -> int:
-    """Read the class of a line ``class x y width height``, or of a polygon."""
+    """Return the class in a line ``class x y width height``, or in a polygon."""
     values = line.split()
     try:
         numbers = [float(value) for value in values]
@@ -226,12 +226,12 @@ def _yolo_number(line: str, where: str) -> int:
         or numbers[0] != int(numbers[0])
         or numbers[0] < 0
     ):
-        raise BadFile(f"{where} has a line that is not YOLO's (class, x, y, width, height): {line[:80]!r}")
+        raise BadFile(f"{where} has a line that is not in YOLO's format (class, x, y, width, height): {line[:80]!r}")
     return int(numbers[0])
 
 
 def _class_names(path: str, labels: str) -> tuple[str, ...]:
-    """Read the names of classes from data.yaml or a text file."""
+    """Return the names of classes in data.yaml or a text file."""
     folders = dict.fromkeys((path, labels, os.path.dirname(path), os.path.dirname(labels)))
     for folder in folders:
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
@@ -250,17 +250,15 @@ def _names_in_yaml(path: str) -> tuple[str, ...]:
     try:
         import yaml
     except ImportError as error:
-        raise MissingPackage(
-            f"{path} has the names of the classes; reading it needs PyYAML: {pip_install('yaml')}"
-        ) from error
+        raise MissingPackage(f"{path} contains the class names; reading it needs PyYAML: {pip_install('yaml')}") from error
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise BadFile(f"{path} is no YAML: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from error
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, dict):
         if sorted(names) != list(range(len(names))):
-            raise BadSetting(f"{path}: names must be numbered from 0 on, not {list(names)[:10]}")
+            raise BadSetting(f"{path}: names must be numbered from 0, not {list(names)[:10]}")
         names = [names[number] for number in range(len(names))]
     return tuple(map(str, names)) if isinstance(names, list) else ()
 

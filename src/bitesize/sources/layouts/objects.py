@@ -1,4 +1,4 @@
-"""What is no path: lists of paths and pairs, mappings, arrays, and objects of other libraries."""
+"""Opening objects that are not paths: lists of paths and pairs, mappings, arrays, and objects of other libraries."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ from bitesize.sources.with_fields import Zipped
 
 _NAMED = 5
 _TEXT = (str, bytes, os.PathLike)
-# Packages whose arrays are in files, and are read from there.
+# Packages whose arrays are stored in files, and are read from there.
 _HANDLES = ("h5py", "zarr")
 
 
 def paths_in(what: Any) -> list[Any] | None:
-    """Return the paths that a list or an array of text holds, or None if it holds something else."""
+    """Return the paths in a list or an array of text, or None if it contains other values."""
     if isinstance(what, np.ndarray):
         return what.tolist() if what.dtype.kind in "US" and what.ndim == 1 else None
-    if not isinstance(what, list | tuple) or not what:  # another package's sequence may take long to go through
+    if not isinstance(what, list | tuple) or not what:  # iterating a sequence of another package may take long
         return None
     kinds = {isinstance(part, _TEXT) for part in what}
     if kinds == {True, False}:
@@ -57,7 +57,7 @@ def paths_in(what: Any) -> list[Any] | None:
 
 
 def pairs_in(what: Any) -> list[tuple[Any, Any]] | None:
-    """Return the pairs that a list of pairs of a path and something else holds, or None."""
+    """Return the pairs in a list of pairs that contain a path, or None."""
     if isinstance(what, np.ndarray):
         what = what.tolist() if what.dtype.kind in "USO" and what.ndim == 2 and what.shape[1] == 2 else None
     if not isinstance(what, list | tuple) or not what:
@@ -71,7 +71,7 @@ def pairs_in(what: Any) -> list[tuple[Any, Any]] | None:
 def list_of_pairs(pairs: Sequence[tuple[Any, Any]], options: OpenOptions) -> Source:
     """Open pairs of a path and its label, in either order, or of an image and its mask."""
     if options.labels is not None and options.labels is not False:
-        raise BadSetting("pairs of a path and a label have their labels already: leave out labels=")
+        raise BadSetting("pairs of a path and a label already have labels: drop labels=")
     there = [all(isinstance(pair[i], _TEXT) and os.path.isfile(pair[i]) for pair in pairs) for i in (0, 1)]
     if all(there):
         return mask_lists(
@@ -81,7 +81,7 @@ def list_of_pairs(pairs: Sequence[tuple[Any, Any]], options: OpenOptions) -> Sou
         missing = [pair for pair in pairs if not any(isinstance(part, _TEXT) and os.path.isfile(part) for part in pair)]
         shown = missing[0] if missing else pairs[0]
         raise NotFound(
-            f"a list of pairs needs (label, path) or (path, label), and neither part of {shown!r:.200} is a file that exists "
+            f"a list of pairs needs (label, path) or (path, label), but neither part of {shown!r:.200} is an existing file "
             f"({len(missing)} of {len(pairs)} pairs)"
         )
     at = 0 if there[0] else 1
@@ -93,18 +93,18 @@ def list_of_pairs(pairs: Sequence[tuple[Any, Any]], options: OpenOptions) -> Sou
 
 
 def list_of_paths(paths: Sequence[Any], options: OpenOptions) -> Source:
-    """Open files one by one, in the order given."""
+    """Open listed files, in the given order."""
     for i, path in enumerate(paths):
         if not os.path.exists(path):
             raise NotFound(f"{os.fsdecode(path)} does not exist (path {i} of {len(paths)})")
         if not os.path.isfile(path) and not os.path.isdir(path):
-            raise NotFound(f"{os.fsdecode(path)} is no regular file (path {i} of {len(paths)})")
+            raise NotFound(f"{os.fsdecode(path)} is not a regular file (path {i} of {len(paths)})")
     texts = [os.fsdecode(path) for path in paths]
     folders = [path for path in texts if os.path.isdir(path) and not path.lower().endswith(".zarr")]
     if folders:
         named = ", ".join(f'"{os.path.basename(os.path.normpath(path))}": {path!r}' for path in folders[:2])
         raise BadSetting(
-            f"{folders[0]} is a folder, and a list needs files. For one class a folder pass a mapping: {{{named}{', ...' if len(folders) > 2 else ''}}}; "
+            f"{folders[0]} is a folder, but a list needs files. For one class per folder pass a mapping: {{{named}{', ...' if len(folders) > 2 else ''}}}; "
             "to join them, bs.chain([bs.open(folder), ...])"
         )
     if isinstance(options.labels, list | tuple) and _are_files(options.labels) and options.split is None:
@@ -121,7 +121,7 @@ def _are_files(labels: Sequence[Any]) -> bool:
 
 
 def mapping(what: Mapping[str, Any], options: OpenOptions) -> Source:
-    """Open a folder, or a list of files, for each class; or an array for each field."""
+    """Open a folder or a list of files for each class, or an array for each field."""
     values = list(what.values())
     if any(_is_array(value) for value in values):
         return _arrays_by_name(what, options)
@@ -133,12 +133,12 @@ def mapping(what: Mapping[str, Any], options: OpenOptions) -> Source:
             + 'a mapping needs a folder for each class, {"cat": folder, "dog": folder}, or an array for each field, {"x": x, "y": y}'
         )
     if options.labels is not None and options.labels is not False:
-        raise BadSetting("the keys of a mapping are the classes: leave out labels=")
+        raise BadSetting("the keys of a mapping are the classes: drop labels=")
     suffixes = row_suffixes()
     keys = [str(name) for name in what]
     if len(keys) > 1 and all(split_in(key) for key in keys):
         raise BadSetting(
-            f"the keys {', '.join(keys)} look like splits, and the keys of a mapping are classes: open each by itself, bs.open(folder)"
+            f"the keys {', '.join(keys)} look like splits, but the keys of a mapping are classes: open each separately, bs.open(folder)"
         )
     masks = [key for key in keys if is_mask_name(key)]
     if len(keys) == 2 and len(masks) == 1 and all(isinstance(value, str | os.PathLike) for value in values):
@@ -167,7 +167,7 @@ def mapping(what: Mapping[str, Any], options: OpenOptions) -> Source:
         lists = {str(name): [value] if isinstance(value, str | os.PathLike) else list(value) for name, value in what.items()}
         odd = next((path for paths in lists.values() for path in paths if not isinstance(path, _TEXT)), None)
         if odd is not None:
-            raise BadSetting(f"a mapping of classes needs folders or lists of files, and has {odd!r:.80}")
+            raise BadSetting(f"a mapping of classes needs folders or lists of files, but has {odd!r:.80}")
         files = [path for paths in lists.values() for path in paths]
         missing = next((path for path in files if not os.path.isfile(path)), None)
         if missing is not None:
@@ -184,13 +184,13 @@ def mapping(what: Mapping[str, Any], options: OpenOptions) -> Source:
 
 
 def _rows_by_class(kind: type[Source], groups: Mapping[str, list[str]], options: OpenOptions) -> Source:
-    """Open files of many rows, by the class that they are of."""
+    """Open files of many rows, by class."""
     said = Choice("labels: the keys of the mapping, for all rows of their files", "labels=False or labels=")
     return with_choices(of_class_files(kind, groups, options), said)
 
 
 def _arrays_by_name(what: Mapping[str, Any], options: OpenOptions) -> Source:
-    """Put arrays side by side; ``y``, ``label`` or ``labels`` are the labels."""
+    """Open arrays as fields; ``y``, ``label`` or ``labels`` are the labels."""
     from bitesize.sources.columns import LABELS
 
     names = [str(name) for name in what]
@@ -243,7 +243,7 @@ def _kind(value: Any) -> str:
 
 
 def _is_array(value: Any) -> bool:
-    """Return whether a value of a mapping is an array, or a column, of any library."""
+    """Return whether a value of a mapping is an array or a column of any library."""
     if isinstance(value, str | os.PathLike | list | tuple | bytes):
         return False
     return (
@@ -256,27 +256,27 @@ def _is_array(value: Any) -> bool:
 def _rows(name: str, value: Any) -> int:
     shape = getattr(value, "shape", None)
     if shape is not None and not shape:
-        raise BadSetting(f"the value of {name!r} in the mapping is a single value, not one a row")
+        raise BadSetting(f"the value of {name!r} in the mapping is a single value, not one per row")
     return int(shape[0]) if shape is not None else len(value)
 
 
 def _check_lengths(what: Mapping[str, Any]) -> None:
-    """Refuse values of a mapping that are no arrays, or of different lengths."""
+    """Raise `BadSetting` for values of a mapping that are not arrays, or differ in length."""
     odd = next((name for name, value in what.items() if not _is_array(value) and not isinstance(value, list | tuple)), None)
     if odd is not None:
         value = what[odd]
         if isinstance(value, str | os.PathLike):
             raise BadSetting(
-                f"the value of {odd!r} in the mapping is a path, beside arrays: bs.zip({odd}=bs.open({os.fspath(value)!r}), ...) joins "
-                "sources side by side"
+                f"the value of {odd!r} in the mapping is a path, but other values are arrays: bs.zip({odd}=bs.open({os.fspath(value)!r}), ...) joins "
+                "the fields of several sources"
             )
         raise BadSetting(
-            f"the value of {odd!r} in the mapping is a {type(value).__name__}, and no array: pass np.array(list(...))"
+            f"the value of {odd!r} in the mapping is a {type(value).__name__}, not an array: pass np.array(list(...))"
         )
     lengths = {name: _rows(name, value) for name, value in what.items()}
     if len(set(lengths.values())) > 1:
         shapes = ", ".join(f"{name} {getattr(value, 'shape', (lengths[name],))}" for name, value in what.items())
-        raise BadSetting(f"arrays of a mapping need as many rows each: {shapes}")
+        raise BadSetting(f"arrays of a mapping need the same number of rows: {shapes}")
 
 
 def _array_source(name: str, value: Any, options: OpenOptions) -> Source:
@@ -285,7 +285,7 @@ def _array_source(name: str, value: Any, options: OpenOptions) -> Source:
         value = np.array(value)
     if getattr(getattr(value, "dtype", None), "kind", "") in ("U", "S"):
         raise BadSetting(
-            f"the value of {name!r} in the mapping is text, and fields are numbers: labels={name!r} takes it as labels, or leave it out"
+            f"the value of {name!r} in the mapping is text, but fields are numbers: labels={name!r} uses it as labels; or drop it"
         )
     if isinstance(value, np.ndarray | LazyArray):
         return of_array(value, options)
@@ -293,12 +293,12 @@ def _array_source(name: str, value: Any, options: OpenOptions) -> Source:
         return of_values(list(value), options)
     kind = match_object(value)
     if kind is None:
-        raise BadSetting(f"the value of {name!r} in the mapping is a {type(value).__name__}, which is no array")
+        raise BadSetting(f"the value of {name!r} in the mapping is a {type(value).__name__}, which is not an array")
     source = of_many(kind, value, options)
     fields = [field for field in source.spec if field != "y" or options.labels is None]
     if len(fields) > 1:
         raise BadSetting(
-            f"the value of {name!r} in the mapping has several fields, {', '.join(fields)}: pass each as an array of its own"
+            f"the value of {name!r} in the mapping has several fields, {', '.join(fields)}: pass each as a separate array"
         )
     return source
 
@@ -308,37 +308,37 @@ def of_array(what: NDArray[Any] | LazyArray | Node, options: OpenOptions) -> Sou
     array = what._node if isinstance(what, LazyArray) else what
     labels = no_fields(options).labels
     if isinstance(labels, str):
-        raise BadSetting(f"labels={labels!r}: an array has no names; pass one label a row")
+        raise BadSetting(f"labels={labels!r}: an array has no named fields; pass one label per row")
     if not array.shape or getattr(array.dtype, "hasobject", False):
         raise BadSetting(
-            f"{what!r:.80} is no array of numbers with rows: a path, a list of paths, or an array of shape (rows, ...) is needed"
+            f"{what!r:.80} is not an array of numbers with rows: a path, a list of paths, or an array of shape (rows, ...) is needed"
         )
     if array.dtype.names is not None:
         raise BadSetting(
-            f"an array with named fields ({', '.join(array.dtype.names)}): pass a mapping of them, {{name: array[name] for name in "
+            f"an array with named fields ({', '.join(array.dtype.names)}) is not supported: pass a mapping of its fields, {{name: array[name] for name in "
             "array.dtype.names}, or pandas.DataFrame(array)"
         )
     if array.dtype.kind in "US":
         raise BadSetting(
-            f"an array of text of shape {array.shape} is no data: a list of paths opens files, with labels=[...] for their labels; "
+            f"an array of text of shape {array.shape} cannot be opened: a list of paths opens files, with labels=[...] for their labels; "
             "pairs are (label, path) or (path, label)"
         )
     if labels is None or labels is False:
         return Arrays(array)
     if isinstance(labels, Mapping):
-        raise BadSetting("labels={name: label} is for files; an array needs one label a row")
+        raise BadSetting("labels={name: label} is for files; an array needs one label per row")
     numbers, classes = class_numbers(labels, array.shape[0], options.tag_delimiter)
     return Arrays(array, numbers, classes)
 
 
 def of_values(what: Any, options: OpenOptions) -> Source:
-    """Open numbers in lists, or whatever NumPy makes an array of."""
+    """Open numbers in lists, or any object that NumPy converts to an array."""
     if isinstance(what, tuple) and len(what) == 2 and all(isinstance(part, np.ndarray) for part in what):
         shapes = " and ".join(str(part.shape) for part in what)
         raise BadSetting(
             f"a tuple of two arrays ({shapes}) may be inputs and labels: pass them as bs.open(x, y); to stack them, np.stack"
         )
-    kind = match_object(what) if isinstance(what, list | tuple) else None  # a list of arrays that NumPy would read whole
+    kind = match_object(what) if isinstance(what, list | tuple) else None  # a list of arrays that NumPy would load whole
     if kind is not None:
         return of_many(kind, what, options)
     if has_items(what):
@@ -347,16 +347,16 @@ def of_values(what: Any, options: OpenOptions) -> Source:
     are_arrays = isinstance(what, list | tuple) and bool(what) and all(hasattr(type(part), "shape") for part in what)
     try:
         array = what if isinstance(what, np.ndarray) else np.asarray(what)
-    except BitesizeError:  # a loader's, which is no array
+    except BitesizeError:  # a loader's, which is not an array
         raise
     except ValueError as error:
         seen = [np.shape(part) for part in what] if are_arrays else []
         if seen:
             raise BadSetting(
-                f"each array of a list is one row, and these have the shapes {', '.join(map(str, seen[:_NAMED]))}. Inputs and labels: "
+                f"each array of a list is one row, but these have the shapes {', '.join(map(str, seen[:_NAMED]))}. Inputs and labels: "
                 "bs.open(x, y); arrays of many rows each: bs.chain([bs.open(a), bs.open(b)])"
             ) from error
-        raise BadSetting(f"the rows of a list must have one shape: {error}") from error
+        raise BadSetting(f"the rows of a list must have the same shape: {error}") from error
     source = of_array(array, options)
     if are_arrays and array.ndim > 1:
         said = f"each array of the list is one row, of shape {array.shape[1:]}"

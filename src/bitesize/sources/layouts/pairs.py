@@ -1,4 +1,4 @@
-"""Images and their masks: two folders, lists, or files side by side."""
+"""Images and their masks: in two folders, in lists, or next to each other."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _IMAGE_END = re.compile(r"[-_. ](?:image|images|img|rgb|input|orig|original|phot
 
 
 def paired_folders(path: str, options: OpenOptions) -> Source | None:
-    """Open a folder of images beside one of their masks, in splits or not."""
+    """Open a folder of images and a folder of their masks, with or without splits."""
     if options.labels is not None and options.labels is not False:
         return None
     images: dict[str, str] = {}
@@ -107,7 +107,7 @@ def masks_beside(path: str, options: OpenOptions) -> Source | None:
 
 
 def without_masks(found: Listing) -> Listing:
-    """Leave out files such as ``a_mask.png`` beside ``a.png``, which are no rows of their own."""
+    """Return a listing without files such as ``a_mask.png`` next to ``a.png``, which are not rows."""
     names = found.names
     if _MASK_WORD.search(names.blob) is None:
         return found
@@ -117,21 +117,21 @@ def without_masks(found: Listing) -> Listing:
     if len(rows) == len(names):
         return found
     labels = None if found.labels is None else found.labels[rows]
-    left_out = {**found.left_out, "masks beside their images (labels=[...] takes a list of them)": len(names) - len(rows)}
+    left_out = {**found.left_out, "masks next to their images (labels=[...] takes a list of masks)": len(names) - len(rows)}
     kept = names_of([names.path(i) for i in rows])
     return replace(found, names=kept, labels=labels, left_out=left_out)
 
 
 def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions, said: str) -> Source:
-    """Open images with the mask of each at the same place of another list."""
+    """Open images with the masks at the same positions of another list."""
     if len(images) != len(masks):
-        raise BadSetting(f"{len(images)} images need as many masks: got {len(masks)}")
+        raise BadSetting(f"{len(images)} images need the same number of masks: got {len(masks)}")
     for path in masks:
         if not os.path.isfile(path):
             raise NotFound(f"the mask {os.fsdecode(path)} does not exist")
         if os.path.splitext(os.fsdecode(path))[1].lower() not in MASK_SUFFIXES:
             raise BadSetting(
-                f"the mask {os.fsdecode(path)} must be of a format that keeps its numbers: {', '.join(sorted(MASK_SUFFIXES))}"
+                f"the mask {os.fsdecode(path)} must be in a lossless format: {', '.join(sorted(MASK_SUFFIXES))}"
             )
     no_fields(options)
     source = ImagesWithMasks(names_of(images), names_of(masks), mode=options.mode, orient=options.orient, by_position=True)
@@ -139,18 +139,18 @@ def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions
 
 
 def mask_folder(images: str, masks: str, options: OpenOptions) -> Source:
-    """Open a folder of images with the masks of another folder, by name."""
+    """Open a folder of images with the masks of the same names in another folder."""
     split = options.split or ""
     return _open(os.path.join(images, split), os.path.join(masks, split), replace(options, labels=None))
 
 
 def is_image_name(name: str) -> bool:
-    """Return whether a folder's name is one for images."""
+    """Return whether a folder has a usual name for images."""
     return _role(name)[1] in _IMAGES
 
 
 def is_mask_name(name: str) -> bool:
-    """Return whether a folder's name is one for masks."""
+    """Return whether a folder has a usual name for masks."""
     return _role(name)[1] in _MASKS
 
 
@@ -172,7 +172,7 @@ def _open(images: str, masks: str, options: OpenOptions) -> Source:
 
 
 def _role(name: str) -> tuple[str, str]:
-    """Return the split and what else a folder's name says, ``("train", "images")``."""
+    """Return the split and the rest of the name of a folder, ``("train", "images")``."""
     if name.lower() in _IMAGES | _MASKS:
         return "", name.lower()
     found = split_in(name)
@@ -186,7 +186,7 @@ def _role(name: str) -> tuple[str, str]:
 
 
 def _holds_only(folder: str, suffixes: frozenset[str] | tuple[str, ...]) -> bool:
-    """Return whether the files of a folder, or of the first folder below it with some, are images."""
+    """Return whether the files of a folder, or of the first folder below it with files, have these suffixes."""
     for _, _, files in os.walk(folder):
         seen = [
             os.path.splitext(name)[1].lower() for name in files if not name.startswith(".") and name.lower() != "thumbs.db"
