@@ -113,7 +113,7 @@ def test_what_cannot_learn_batch_by_batch_is_refused_before_anything_is_read():
             bs.partial_fit(steps, loader)
         with pytest.raises(bs.BadSetting, match="epochs"):
             bs.partial_fit(linear_model.SGDClassifier(), loader, epochs=0)
-    with make_loader(None) as loader, pytest.raises(bs.BadSetting, match="have none"):
+    with make_loader(None) as loader, pytest.raises(bs.BadSetting, match="needs labels, but the data has none"):
         bs.partial_fit(linear_model.SGDClassifier(), loader)
 
 
