@@ -1,13 +1,13 @@
 """Train on data larger than memory, in bites that fit.
 
-open        a folder, files or arrays as a `Source`: nothing is loaded
+open        a folder, files or arrays as a `Source`, without loading it
 concatenate, stack
-            arrays joined as NumPy joins them, without reading them: a `LazyArray`
+            join arrays as in NumPy, without reading them: a `LazyArray`
 mix         several sources in exact shares
-chain, zip  several sources one behind the other, or side by side
-Loader      batches of a source, within a budget of bytes
-check       everything that is wrong with data, at once
-Budget      bytes that several loaders share
+chain, zip  several sources, concatenated or side by side
+Loader      batches of a source, within a memory budget
+check       find everything that is wrong with data at once
+Budget      memory budget that several loaders share
 Resize, CenterCrop, RandomCrop, RandomResizedCrop
             the size of images
 Flip, Rotate90, Rotate, Shear, Translate, Zoom, Cutout
@@ -18,16 +18,16 @@ Normalize, Scale
             the range of values
 MixUp, CutMix
             pairs of rows and their labels, mixed
-Map         a function of your own
+Map         apply your own function
 to_keras, to_torch, to_jax, to_tensorflow
-            a loader as what a framework takes
+            convert a loader to the dataset type of a framework
 partial_fit, predict
-            estimators that learn batch by batch, and their results in order: classes, probabilities, or rows transformed
+            train estimators batch by batch, and compute their results in order: classes, probabilities, or transformed rows
 Checkpoint, fit
-            training that goes on, to the batch, as if it had never stopped
+            training that resumes at the exact batch
 load        a trained run: a `TrainedModel`, which predicts and evaluates
 Order, Shard, Cursor
-            which rows come when, for which rank, and where a run stands
+            the order of rows, the rows of each rank, and the position in the order
 
 Names are loaded on first use: ``import bitesize`` itself loads neither NumPy nor any framework.
 """

@@ -185,7 +185,10 @@ def test_a_skipped_row_is_listed_and_not_predicted(pictures, trained, tmp_path):
     run("train", data, "--image-size", 32, "--epochs", 1, "--val-split", 0, "--out", out, "--on-error", "skip", "--json")
     bad = lines_of(out / "bad_rows.csv")
     assert [(line["row"], Path(line["path"]).name) for line in bad] == [("40", "text.jpg")]
-    assert "1 row has none" in run("predict", trained[0], data, "--out", tmp_path / "p.csv").stdout
+    assert (
+        "1 row has no prediction; the column error has the reason"
+        in run("predict", trained[0], data, "--out", tmp_path / "p.csv").stdout
+    )
     last = lines_of(tmp_path / "p.csv")[-1]
     assert (Path(last["path"]).name, last["predicted"], last["p_striped"]) == ("text.jpg", "", "")
     assert "not an image" in last["error"]
@@ -470,7 +473,7 @@ def test_concat_joins_files_into_one(tmp_path):
     assert np.array_equal(np.load(tmp_path / "b.npy"), np.concatenate([parts[0], parts[2]], 1).astype(np.float32))
     for arguments, message in [
         ([tmp_path / "z*.npy"], "no file matches"),
-        ([tmp_path / "0.npy", "--dtype", "floaty"], "NumPy knows no 'floaty'"),
+        ([tmp_path / "0.npy", "--dtype", "floaty"], "NumPy has no data type 'floaty'"),
         ([tmp_path / "0.npy", "--memory", "1KiB"], "Give --memory 68KiB"),
         ([tmp_path / "0.npy", tmp_path / "b.npy"], "all the input array dimensions except"),
     ]:
@@ -504,7 +507,7 @@ def test_inspect_shows_what_a_run_was_trained_on_and_what_cannot_be_read(picture
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--rows", 5000, "--out", "a.png"], "--rows is at most 90"),
+        (["--rows", 5000, "--out", "a.png"], "--rows can be at most 90"),
         (["--out", "{folder}.png"], "is a folder"),
         (["--out", "grid.gif"], "must end in"),
         (["--out", "nowhere/grid.png"], "does not exist"),
@@ -519,7 +522,14 @@ def test_inspect_refuses_before_it_reads(pictures, arguments, problem, tmp_path)
 
 def test_models_lists_what_train_takes_and_counts_the_parameters_of_one():
     shown = run("models").stdout
-    for name in ("cnn", "MobileNetV2", "ResNet50", "file.py:function", "fed pixels of -1 to 1", "fed pixels BGR, the mean"):
+    for name in (
+        "cnn",
+        "MobileNetV2",
+        "ResNet50",
+        "file.py:function",
+        "with pixels of -1 to 1",
+        "with pixels BGR, the mean",
+    ):
         assert name in shown
     assert {"mlp", "cnn", "VGG16"} <= set(json.loads(run("models", "--json").stdout)["models"])
     described = json.loads(run("models", "VGG16", "--json").stdout)

@@ -28,7 +28,7 @@ def test_none_takes_data_without_labels(command, folders):
 
 def test_training_and_evaluation_refuse_none(folders, tmp_path):
     said = refused("train", folders, "--labels", "none", "--out", tmp_path / "run")
-    assert "--labels none takes the data without labels, and training needs the class of each row" in said
+    assert "--labels none opens the data without labels, but training needs the class of each row" in said
     run("train", folders, "--model", "mlp", "--epochs", 1, "--out", tmp_path / "run")
     assert "and evaluation needs the class" in refused("evaluate", tmp_path / "run", folders, "--labels", "none")
     out = tmp_path / "p.csv"
@@ -38,7 +38,7 @@ def test_training_and_evaluation_refuse_none(folders, tmp_path):
 
 def test_plan_says_that_training_would_refuse_none(folders):
     shown = " ".join(run("plan", folders, "--labels", "none").stdout.split())
-    assert "bitesize train would refuse this data: --labels none takes the data without labels" in shown
+    assert "bitesize train cannot use this data: --labels none opens the data without labels" in shown
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ def test_every_file_has_a_line_in_order(trained, given, tmp_path):
         assert line[f"p_{CLASSES[0]}"] == ""
     assert all(not line["error"] for line in lines if line["predicted"])
     assert "4 predictions in" in done.stdout
-    assert "3 rows have none, and the column error says why" in done.stdout
+    assert "3 rows have no prediction; the column error has the reason" in done.stdout
     assert f"{CLASSES[0]} 2, {CLASSES[1]} 2" in done.stdout
     assert "4.HEIC: the file is HEIC" in done.stdout
     assert "left out  1 hidden or system file" in done.stdout
@@ -136,7 +136,7 @@ def test_json_is_one_object_and_a_file_is_written_only_with_out(trained, given, 
 def test_missing_files_are_named_before_any_work_and_nothing_is_written(trained, given, tmp_path):
     out = tmp_path / "p.csv"
     said = refused("predict", trained[0], given / "1.png", "gone.jpg", given / "lost.png", "--out", out)
-    assert f"2 of 3 paths that are given do not exist: gone.jpg, {given / 'lost.png'}" in said
+    assert f"2 of 3 paths do not exist: gone.jpg, {given / 'lost.png'}" in said
     assert "no file matches" in refused("predict", trained[0], given / "*.bmp", "--out", out)
     assert "not an image" in refused(
         "predict", trained[0], given / "3.jpg", given / "1.png", "--on-error", "raise", "--out", out

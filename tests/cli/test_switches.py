@@ -45,7 +45,7 @@ def test_gray_images_are_trained_and_used_gray(photographs, tmp_path):
     assert (config["input_shape"], config["settings"]["mode"]) == ([16, 16, 1], "L")
     assert json.loads(run("evaluate", out, photographs, "--json").stdout)["rows"] == 24
     run("predict", out, photographs, "--out", tmp_path / "p.csv")
-    assert "--mode L reads images so" in refused("evaluate", out, photographs, "--mode", "RGB")
+    assert "use --mode L to decode images that way" in refused("evaluate", out, photographs, "--mode", "RGB")
     assert "mode" in refused("train", photographs, "--mode", "no")
 
 
@@ -63,7 +63,7 @@ def test_what_is_left_out_is_said_by_every_command(photographs, tmp_path):
     for done in (train, *others):
         assert "left out  1 " in done.stdout, done.stdout
     done = run("predict", out, photographs, "--out", tmp_path / "p.csv")
-    assert "1 row has none" in done.stdout
+    assert "1 row has no prediction; the column error has the reason" in done.stdout
     assert "phone.HEIC: the file is HEIC" in done.stdout
 
 

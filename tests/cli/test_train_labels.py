@@ -69,7 +69,7 @@ def test_a_quantity_is_no_class(tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(["path,count,size,stage", *lines]))
     said = refused("train", tmp_path / "t.csv", "--labels", "count")
     assert "--labels count of" in in_options(said)
-    assert "different whole numbers in 240 rows: that is a number to predict, not a class" in said
+    assert "distinct whole numbers in 240 rows: that is a quantity to predict, not a class" in said
     assert "numbers such as 0.143, but the command line learns classes" in refused(
         "train", tmp_path / "t.csv", "--labels", "size"
     )
@@ -138,5 +138,5 @@ def test_sample_weights_are_used_and_said(tmp_path):
     assert any(line.startswith("sample weights: ") for line in said)
     bad = arrays(tmp_path / "bad.npz", Y, weight=-weights)
     assert "must be numbers of at least 0" in refused("train", bad, "--sample-weights", "weight", "--model", "mlp")
-    assert "model are given by --weights imagenet" in refused("train", bad, "--sample-weights", "imagenet")
-    assert "a column of sample weights is --sample-weights weight" in refused("train", bad, "--weights", "weight")
+    assert "weights of a model, use --weights imagenet" in refused("train", bad, "--sample-weights", "imagenet")
+    assert "for a column of sample weights, use --sample-weights weight" in refused("train", bad, "--weights", "weight")

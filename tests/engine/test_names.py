@@ -126,7 +126,7 @@ def test_keras_gets_the_images_and_the_labels_or_what_is_named(tmp_path, values)
         model = keras.Model([images, depth], keras.layers.Dense(2)(both))
         model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         assert len(model.fit(named, epochs=1, verbose=0).history["loss"]) == 1
-        with pytest.raises(BadSetting, match="has no field 'x': it has depth, images, label"):
+        with pytest.raises(BadSetting, match="has no field 'x': its fields are depth, images, label"):
             bs.to_keras(loader, inputs="x")
 
 

@@ -152,10 +152,10 @@ def test_weights_of_the_data_weigh_the_loss_and_that_is_said(caplog):
     with bs.Loader(source, batch_size=70, memory="16 MiB", shuffle=False) as loader:
         data = bs.to_keras(loader)
         assert data.weight_name == "w"
-        assert "'w' weighs each row in the loss (weights=False leaves it out)" in caplog.text
+        assert "'w' weights each row in the loss (weights=False turns this off)" in caplog.text
         np.testing.assert_allclose(model.evaluate(data, verbose=0), heavy, rtol=1e-5)
         np.testing.assert_allclose(model.evaluate(bs.to_keras(loader, weights=False), verbose=0), plain, rtol=1e-5)
-        with pytest.raises(bs.BadSetting, match=r"class_weight and weights of rows exclude each other.*'w'"):
+        with pytest.raises(bs.BadSetting, match=r"takes either class_weight or weights of rows.*'w'"):
             model.fit(data, class_weight={0: 1.0, 1: 2.0}, verbose=0)
         with pytest.raises(bs.BadSetting, match="the name of a field, or False, not True"):
             bs.to_keras(loader, weights=True)
@@ -172,7 +172,7 @@ def test_fields_are_named_by_text_a_list_or_a_dict():
         for wrong in ({"inputs": {"x": "nothing"}}, {"targets": {"out": "nothing"}}, {"inputs": ["x", "nothing"]}):
             with pytest.raises(bs.BadSetting, match="no field 'nothing': it has x, other, y, z, w"):
                 bs.to_keras(loader, **wrong)
-        with pytest.raises(bs.BadSetting, match="named by text, a list of it or a dict, not by 3"):
+        with pytest.raises(bs.BadSetting, match="must be a string, a list of strings or a dict, not 3"):
             bs.to_keras(loader, inputs=3)
 
 

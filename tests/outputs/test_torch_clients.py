@@ -178,7 +178,7 @@ def test_loops_beside_each_other_end_the_older_one_and_lists_say_what_copies():
             next(older)
         with pytest.raises(bs.BatchesHeld, match=r"batch\.copy\(\).*clone\(\)"):
             list(batches)
-        with pytest.raises(bs.BatchesHeld, match=r"Keep x\.clone\(\)"):
+        with pytest.raises(bs.BatchesHeld, match=r"Keep copies, x\.clone\(\)"):
             list(bs.to_torch(loader, as_tuple=True))
         with pytest.raises(bs.BatchesHeld):  # cycle keeps what it repeats
             list(itertools.islice(itertools.cycle(batches), 20))

@@ -30,8 +30,8 @@ def test_floats_of_0_to_255_are_said_once_with_the_scale(caplog, dtype, transfor
         transforms = [step for step in transforms if not isinstance(step, bs.Flip | bs.Resize)]
     (message,) = said(caplog, BYTES.astype(dtype), *transforms)
     assert message == (
-        f"x holds {np.dtype(dtype)} values from 0 to 255, which models without a layer that scales them learn badly from: "
-        "transforms=[bs.Scale(1 / 255)] brings them to 0 to 1"
+        f"x has {np.dtype(dtype)} values from 0 to 255; models without a scaling layer learn badly from them: "
+        "use transforms=[bs.Scale(1 / 255)] to scale them to 0 to 1"
     )
 
 

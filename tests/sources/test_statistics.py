@@ -85,7 +85,7 @@ def test_normalize_with_the_data_measures_it_first(photos):
         values = next(iter(loader))["x"].astype(np.float64)
     assert abs(values.mean()) < 0.1
     assert 0.7 < values.std() < 1.1  # resizing takes a little of the spread
-    with pytest.raises(bs.BadSetting, match="no numbers before"):
+    with pytest.raises(bs.BadSetting, match="no numbers until"):
         bs.Normalize("data").check(3)
 
 

@@ -67,7 +67,7 @@ def test_without_skipping_the_message_says_how_to(normalize, tmp_path):
     data = rows(tmp_path / "data", odd=(6,))
     said = train(data, "--normalize", normalize, "--val-split", 0, "--out", tmp_path / "run", code=1)
     assert "006.npy: 1 of 5 values of x" in said
-    assert "leave them out" in said
+    assert "skip them" in said
     assert "--on-error skip" in said
 
 

@@ -329,7 +329,7 @@ def test_missing_files_are_named_before_any_work(of_arrays, data):
     photo = data / "photos" / "left" / "01.png"
     with pytest.raises(bs.NotFound, match=r"^nowhere.jpg does not exist$"):
         of_arrays.predict("nowhere.jpg")
-    with pytest.raises(bs.NotFound, match=r"3 of 4 paths that are given do not exist: a.jpg, \*.nothing, b.jpg"):
+    with pytest.raises(bs.NotFound, match=r"3 of 4 paths do not exist: a.jpg, \*.nothing, b.jpg"):
         of_arrays.predict(["a.jpg", photo, "*.nothing", "b.jpg"])
     for nothing in ([], np.zeros((0, SIDE, SIDE, 3))):
         with pytest.raises(bs.BadSetting, match="has no rows"):

@@ -127,10 +127,10 @@ class TestNormalize:
         np.testing.assert_allclose(draw(x, bs.Normalize(mean, std)), (x - mean) / std, rtol=1e-5, atol=1e-6)
 
     def test_a_wrong_number_is_counted_right(self):
-        with pytest.raises(BadSetting, match="has 3 means and deviations, and the rows have 5 channels"):
+        with pytest.raises(BadSetting, match="has 3 means and deviations, but the rows have 5 channels"):
             draw(values((2, 8, 9, 5), "f4"), bs.Normalize((0.1, 0.2, 0.3), (1.0, 1.0, 1.0)))
         with pytest.raises(
-            BadSetting, match=r'Normalize\("imagenet"\) has 3 means and deviations, and the rows have 1 channel:'
+            BadSetting, match=r'Normalize\("imagenet"\) has 3 means and deviations, but the rows have 1 channel:'
         ):
             draw(values((2, 8, 9), "f4"), bs.Normalize("imagenet"))
         with pytest.raises(BadSetting, match="has 5 means and 4 deviations"):
@@ -165,9 +165,9 @@ def test_a_fill_has_a_number_a_channel():
     x = values((1, 5, 7, 6), "u1")
     got = draw(x, bs.CenterCrop(9, fill=(1, 2, 3, 4, 5, 6)))
     assert got[0, 0, 0].tolist() == [1, 2, 3, 4, 5, 6]
-    with pytest.raises(BadSetting, match="a color is one number, or 6 for images of 6 channels"):
+    with pytest.raises(BadSetting, match="a color must be one number, or 6 for images of 6 channels"):
         draw(x, bs.CenterCrop(9, fill=(1, 2, 3)))
-    with pytest.raises(BadSetting, match="a color is one number, or 3 for images of 3 channels"):
+    with pytest.raises(BadSetting, match="a color must be one number, or 3 for images of 3 channels"):
         draw(x[..., :3].copy(), bs.Cutout(fill=(1, 2)))
 
 

@@ -118,7 +118,7 @@ def test_a_later_row_that_differs_is_an_error_naming_both_shapes_and_the_loader_
         return x
 
     with loader(bs.Map(fn, batch=batch)) as batches:
-        with pytest.raises(bs.BadResult, match=r"of shape \((4, )?1,?\), and it must be \((4, )?2,?\)") as caught:
+        with pytest.raises(bs.BadResult, match=r"of shape \((4, )?1,?\), but it must be \((4, )?2,?\)") as caught:
             for _ in batches:
                 pass
         assert "epoch 0" in str(caught.value)
@@ -130,9 +130,9 @@ def test_a_later_row_that_differs_is_an_error_naming_both_shapes_and_the_loader_
 @pytest.mark.parametrize(
     ("fn", "problem"),
     [
-        (lambda x: None, "returned NoneType, and an array is needed"),
-        (lambda x: "text", "numbers are needed"),
-        (lambda x: {"z": x, "y": None}, "numbers are needed"),
+        (lambda x: None, "returned NoneType, but must return an array"),
+        (lambda x: "text", "must return numbers"),
+        (lambda x: {"z": x, "y": None}, "must return numbers"),
     ],
     ids=range(3),
 )
@@ -144,7 +144,7 @@ def test_what_cannot_stand_in_a_batch_is_refused_when_the_loader_is_made(fn, pro
 def test_a_result_that_loses_values_is_refused():
     with (
         loader(bs.Map(lambda x: x + 0.5, output=bs.Field((2,), np.dtype("i4")))) as batches,
-        pytest.raises(bs.BadResult, match="of float32, and it must be int32"),
+        pytest.raises(bs.BadResult, match="of float32, but it must be int32"),
     ):
         next(iter(batches))
 

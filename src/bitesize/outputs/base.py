@@ -1,4 +1,4 @@
-"""What outputs have in common: epochs of a loader, batch by batch, some of them sent ahead."""
+"""Base of all outputs: iterate over epochs of a loader, with some batches sent to the device in advance."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from bitesize.transforms.base import Step, Transform
 from bitesize.transforms.map import Map
 
 MASK = "mask"
-# Names of fields: one, several, or several by the names that a model has for them.
+# Names of fields: one, several, or several by the model's input names.
 Fields = str | Sequence[str] | Mapping[str, str]
-# Values beyond the first are on no scale of 0 to 1, and values up to the second are those of 8 bits.
+# Values above the first are not on a scale of 0 to 1; values up to the second are 8-bit values.
 _GREATEST_OF_UNIT, _BYTE = 1.5, 255
 _log = logging.getLogger("bitesize")
 
 
 class Epochs(ABC):
-    """A loader as an iterable of what a framework takes; a ``for`` loop over it is one epoch.
+    """Iterable of a loader's batches in the format of a framework; a ``for`` loop over it is one epoch.
 
-    The place of the loader is that behind the last batch which was handed to the user, whatever was sent ahead: so its
-    ``state_dict()``, and that of this object, which is the same, are right at any time.
+    The position of the loader is after the last batch that was returned to the user; batches sent in advance do not count.
+    So its ``state_dict()``, which is also the ``state_dict()`` of this object, is correct at any time.
 
     Parameters
     ----------
     loader
-        Where batches come from.
+        Source of the batches.
     ahead
-        Batches that are under way to a device while the user has another.
+        Number of batches that are transferred to a device in advance.
     holder
-        What is known of the framework that holds batches.
+        Description of the framework that holds batches.
     """
 
     def __init__(self, loader: Loader, ahead: int, holder: Holder = LOOP) -> None:
@@ -50,7 +50,7 @@ class Epochs(ABC):
 
     @property
     def loader(self) -> Loader:
-        """Where the batches come from."""
+        """Loader of the batches."""
         return self._loader
 
     def __len__(self) -> int:
@@ -78,49 +78,47 @@ class Epochs(ABC):
 
     @abstractmethod
     def _send(self, batch: Batch) -> Any:
-        """Begin to turn a batch into what the framework takes."""
+        """Start to convert a batch to the format of the framework."""
 
     def _receive(self, under_way: Any) -> Any:
-        """Hand it to the user."""
+        """Finish the conversion, and return the batch to the user."""
         return under_way
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next loop is; see `Loader.set_epoch`."""
+        """Set the epoch of the next loop; see `Loader.set_epoch`."""
         self._loader.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tell the place behind the last batch that the user was given; see `Loader.state_dict`."""
+        """Return the position after the last batch returned to the user; see `Loader.state_dict`."""
         return self._loader.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on at that place with the next loop."""
+        """Continue at that position in the next loop."""
         self._loader.load_state_dict(state)
 
 
 def with_mask(loader: Loader, batch: Batch) -> dict[str, Any]:
-    """Give a batch as a plain dict, with its mask where rows may be no rows."""
+    """Return a batch as a plain dict, with its mask if rows may be padding or bad."""
     return {**batch, MASK: batch.mask} if loader.masks else dict(batch)
 
 
 def check_loader(loader: Any, who: str) -> None:
-    """Raise `BadSetting` for what is no loader."""
+    """Raise `BadSetting` unless an object is a loader."""
     if not isinstance(loader, Loader):
-        raise BadSetting(
-            f"{who} takes a Loader, bs.Loader(source, batch_size=..., memory=...), and was given {type(loader).__name__}"
-        )
+        raise BadSetting(f"{who} takes a Loader, bs.Loader(source, batch_size=..., memory=...), not {type(loader).__name__}")
 
 
 def check_mask(loader: Loader) -> None:
-    """Raise `BadSetting` where the mask would hide a field."""
+    """Raise `BadSetting` if the mask would hide a field."""
     if loader.masks and MASK in loader.spec:
         raise BadSetting(
-            f"batches of this loader may have rows that are padding or bad, which {MASK!r} tells, and the source has a field of "
-            'that name: with last="drop" and on_error="raise" there is no mask'
+            f"batches of this loader may have padding or bad rows, which need the mask {MASK!r}, but the source has a field of "
+            'that name: use last="drop" and on_error="raise", which need no mask'
         )
 
 
 def pick(batch: Mapping[str, Any], names: Fields) -> Any:
-    """Return one field, or several as what names them: a list, a tuple, or a dict of the same keys."""
+    """Return one field, or several fields in the container that names them: a list, a tuple, or a dict with the same keys."""
     if isinstance(names, str):
         return batch[names]
     if isinstance(names, Mapping):
@@ -130,18 +128,18 @@ def pick(batch: Mapping[str, Any], names: Fields) -> Any:
 
 
 def names_in(fields: Fields | None) -> list[str]:
-    """List the fields that are named.
+    """Return a list of the named fields.
 
     Raises
     ------
     BadSetting
-        If they are named by something else.
+        If the names have another type.
     """
     if fields is None or isinstance(fields, str):
         return [] if fields is None else [fields]
     names = [*fields.values()] if isinstance(fields, Mapping) else [*fields] if isinstance(fields, Sequence) else [None]
     if not all(isinstance(name, str) for name in names):
-        raise BadSetting(f"fields are named by text, a list of it or a dict, not by {fields!r:.100}")
+        raise BadSetting(f"names of fields must be a string, a list of strings or a dict, not {fields!r:.100}")
     return names
 
 
@@ -153,12 +151,12 @@ def as_tuples(fields: Fields) -> Fields:
 def chosen_fields(
     loader: Loader, inputs: Fields | None, targets: Fields | Literal[False] | None
 ) -> tuple[Fields, Fields | None]:  # fmt: skip
-    """Return the fields that are inputs and targets: those that are named, or the main one and the labels.
+    """Return the fields of inputs and targets: the named fields, or the primary field and the labels.
 
     Raises
     ------
     BadSetting
-        If the loader has no such field.
+        If the loader does not have a named field.
     """
     chosen = primary_input(loader) if inputs is None else inputs
     label = label_of(loader)
@@ -170,12 +168,12 @@ def chosen_fields(
 
 
 def primary_input(loader: Loader) -> str:
-    """Return the field that is the input where none is named.
+    """Return the default input field.
 
     Raises
     ------
     BadSetting
-        If it is one number, and there are others like it: a model would learn from the first alone.
+        If the field is a single number, and there are several: a model would learn from the first one only.
     """
     source = loader.source
     primary, label = source.primary, source.label_name
@@ -186,8 +184,8 @@ def primary_input(loader: Loader) -> str:
     ]
     if primary in numbers and len(numbers) > 1:
         raise BadSetting(
-            f"several fields of one number ({', '.join(numbers[:10])}): name those that are inputs with inputs=, or open the data without "
-            "fields=, which makes them one row of features"
+            f"several fields are single numbers ({', '.join(numbers[:10])}): choose inputs with inputs=, or open the data without "
+            "fields= to combine them to one row of features"
         )
     return primary
 
@@ -195,12 +193,12 @@ def primary_input(loader: Loader) -> str:
 def chosen_weights(
     loader: Loader, inputs: Fields, targets: Fields | None, weights: str | Literal[False] | None, who: str
 ) -> str | None:
-    """Return the field of sample weights: that which is named, or that of the data, which is said; False leaves weights out.
+    """Return the field of sample weights: the named field, or the weights of the data, which is logged; False for no weights.
 
     Raises
     ------
     BadSetting
-        If the loader has no such field, or there is no loss to weigh.
+        If the loader does not have the field, or there are no targets.
     """
     if weights is False:
         return None
@@ -213,21 +211,21 @@ def chosen_weights(
             or name in (*names_in(inputs), *names_in(targets))
         ):
             return None
-        _log.info("%s: the field %r weighs each row in the loss (weights=False leaves it out)", who, name)
+        _log.info("%s: the field %r weights each row in the loss (weights=False turns this off)", who, name)
         return name
     if not isinstance(weights, str):
         raise BadSetting(f"weights must be the name of a field, or False, not {weights!r:.100}")
     check_fields(loader, weights)
     if not names_in(targets):
-        raise BadSetting(f"weights={weights!r} weigh a loss, which needs targets")
+        raise BadSetting(f"weights={weights!r} needs targets: weights apply to the loss")
     return weights
 
 
 def warn_of_unscaled(loader: Loader, inputs: Fields) -> None:
-    """Log a warning where a model is about to be trained on floats of 0 to 255: a scale was forgotten.
+    """Log a warning if a model is about to be trained on floats of 0 to 255, which usually means a missing scale.
 
-    Only where rows of images (height, width, channels) come out as floats, by steps that keep their range, and are shuffled: other
-    loaders validate and predict. Rows that do not fit the budget, or cannot be read, are left out of the sample.
+    Only for shuffled loaders whose rows are images (height, width, channels) and floats, with transforms that keep their range:
+    other loaders validate and predict. Rows that do not fit the budget, or cannot be read, are not in the sample.
     """
     name = loader.source.primary
     stored = loader.source.spec[name]
@@ -240,89 +238,89 @@ def warn_of_unscaled(loader: Loader, inputs: Fields) -> None:
         return
     try:
         found = value_range(loader.source, memory=loader.budget)
-    except DoesNotFit:  # nothing is known then
+    except DoesNotFit:  # then the range is unknown
         return
     if found.minimum >= 0 and _GREATEST_OF_UNIT < found.maximum <= _BYTE:
         _log.warning(
-            "%s holds %s values from %g to %g, which models without a layer that scales them learn badly from: "
-            "transforms=[bs.Scale(1 / 255)] brings them to 0 to 1",
+            "%s has %s values from %g to %g; models without a scaling layer learn badly from them: "
+            "use transforms=[bs.Scale(1 / 255)] to scale them to 0 to 1",
             name, found.dtype, found.minimum, found.maximum
         )  # fmt: skip
 
 
 def _changes_range(step: Step) -> bool:
-    """Whether values may lie in another range after a step: a scale, or whatever a user's own code makes of them."""
+    """Return whether a step may change the range of values: a scale, or user code."""
     if not type(step).__module__.startswith("bitesize.") or isinstance(step, Map):
         return True
     return isinstance(step, Transform) and step.dtype_after(np.dtype(np.uint8)) != np.uint8
 
 
 def label_of(loader: Loader) -> str | None:
-    """Name the field of a batch that has the labels, or None."""
+    """Return the field with the labels, or None."""
     label = loader.source.label_name
     return label if label in loader.spec and label != loader.source.primary else None
 
 
 def check_fields(loader: Loader, *groups: Fields | None) -> None:
-    """Raise `BadSetting` for a name that the loader has no field of."""
+    """Raise `BadSetting` if the loader does not have a field."""
     for group in groups:
         for name in names_in(group):
             if name not in loader.spec:
-                raise BadSetting(f"the loader has no field {name!r}: it has {', '.join(loader.spec)}")
+                raise BadSetting(f"the loader has no field {name!r}: its fields are {', '.join(loader.spec)}")
 
 
 def in_order(loader: Loader) -> bool:
-    """Whether a loader takes each row once, in the source's order."""
+    """Return whether a loader yields each row once, in the source's order."""
     order = loader.order
     return order.settings() == type(order)(len(loader.source), order.seed, shuffle=False).settings()
 
 
 def refuse_unless_in_order(loader: Loader, who: str, *, shards: bool = False) -> None:
-    """Raise `BadSetting` unless a loader gives each row once, in the source's order, as one prediction a row needs it.
+    """Raise `BadSetting` unless a loader yields each row once, in the source's order, as needed for predictions.
 
     Parameters
     ----------
     loader
-        Where batches come from.
+        Source of the batches.
     who
-        What predicts.
+        Name of the predicting function.
     shards
-        Whether each rank may predict for its own rows.
+        Whether each rank may predict its own rows.
     """
     order = loader.order
     if not in_order(loader):
         raise BadSetting(
-            f"{who} gives one result a row, in the source's order, and this loader has another order: make one for it with "
+            f"{who} returns one result per row, in the source's order, but this loader has another order: create one with "
             "bs.Loader(source, ..., shuffle=False)"
         )
     if loader.shard.world_size > 1 and not shards:
         raise BadSetting(
-            f"{who} needs every row, and this loader has those of rank {loader.shard.rank}: make one without shard="
+            f"{who} needs every row, but this loader has only the rows of rank {loader.shard.rank}: create one without shard="
         )
     rest = order.length % loader.batch_size
     if loader.steps.last == "drop" and rest:
         raise BadSetting(
-            f'{who} needs every row, and last="drop" leaves out the last {rest} of {order.length}: make a loader with last="short"'
+            f'{who} needs every row, but last="drop" leaves out the last {rest} of {order.length}: create a loader with last="short"'
         )
 
 
 def check_shard(loader: Loader, rank: int, world_size: int, who: str) -> None:
-    """Raise `BadSetting` where several processes would each train on all rows."""
+    """Raise `BadSetting` if several processes would each train on all rows."""
     shard = loader.shard
     if (shard.rank, shard.world_size) != (rank, world_size):
         raise BadSetting(
-            f"this process is rank {rank} of {world_size} ({who}), and the loader is of rank {shard.rank} of {shard.world_size}: "
-            'make it with Loader(..., shard="auto"), so that each batch is cut among the ranks'
+            f"this process is rank {rank} of {world_size} ({who}), but the loader is for rank {shard.rank} of {shard.world_size}: "
+            'create it with Loader(..., shard="auto"), which divides each batch among the ranks'
         )
 
 
 def leave_out(batch: Batch) -> None:
-    """Leave out masked rows, moving the others together in place: no memory is taken.
+    """Remove masked rows in place, without allocating memory.
 
     Raises
     ------
     TooManyBadRows
-        If none is left.
+        If no row is left.
     """
     good = batch.mask.nonzero()[0].tolist()
     if not good:

@@ -1,4 +1,4 @@
-"""Rows with values that are NaN or infinite, found after a loss has become so."""
+"""Find rows with NaN or infinite values after a loss has become NaN or infinite."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _TRAINER = Holder(patience=PENDING_PATIENCE)
 _SHOWN, _AT_ONCE = 5, 32
 # How often another thread may begin to loop over the loader meanwhile.
 _ATTEMPTS = 20
-# Words by which estimators tell that their weights are NaN or infinite.
+# Words in errors of estimators whose weights are NaN or infinite.
 _DIVERGED = ("overflow", "non-finite", "nan", "infinity")
 
 
 @dataclass(frozen=True)
 class OddRow:
-    """A row with values that are NaN or infinite, as it stands in a batch.
+    """A row of a batch with NaN or infinite values.
 
     Parameters
     ----------
     row, name
-        Its number in the source, and what it is called: the path of its file, where it has one.
+        Number of the row in the source, and its name: the path of its file, if it has one.
     field
-        The field of the batch that has them: inputs, targets or weights.
+        Field with these values: inputs, targets or weights.
     count, values
-        How many values are NaN or infinite, of how many.
+        Number of NaN or infinite values, and number of all values.
     """
 
     row: int
@@ -56,14 +56,14 @@ class OddRow:
 
 @dataclass(frozen=True)
 class Findings:
-    """What some batches hold.
+    """Values of some batches.
 
     Parameters
     ----------
     odd
-        Rows with values that are NaN or infinite.
+        Rows with NaN or infinite values.
     least, greatest
-        Of the finite values of the inputs.
+        Range of the finite input values.
     """
 
     odd: Sequence[OddRow]
@@ -77,16 +77,16 @@ class Findings:
 
 
 def look_back(loader: Loader, place: tuple[int, int], batches: int) -> Findings:
-    """Make some batches once more, with the same values, and look for rows that are not finite.
+    """Load some batches again, with the same values, and find rows that are not finite.
 
     Parameters
     ----------
     loader
-        Nothing else may loop over it any more.
+        The loader; no other loop over it may be active.
     place
         Epoch and position of the first batch.
     batches
-        How many to look at.
+        Number of batches to check.
     """
     odd: list[OddRow] = []
     least, greatest, seen, attempts = np.inf, -np.inf, 0, 0
@@ -109,7 +109,7 @@ def _from(loader: Loader, place: tuple[int, int], batches: int) -> BatchIterator
 
 
 def _range(values: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the least and the greatest finite value of the rows of a batch; infinities where there is none."""
+    """Return the least and the greatest finite value of the rows of a batch; infinities if there are no finite values."""
     least, greatest = np.inf, -np.inf
     for i in np.flatnonzero(mask).tolist() if values.dtype.kind in "fiu" else ():  # row by row, which copies no batch
         finite = values[i][np.isfinite(values[i])]
@@ -119,32 +119,30 @@ def _range(values: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float]
 
 
 def refusal(loader: Loader, place: tuple[int, int], batches: int, error: ValueError) -> NotFinite | None:
-    """Return an error that names the rows by which an estimator has refused batches, if values that are NaN or infinite are why.
+    """Return an error that names the rows with NaN or infinite values, if an estimator has raised because of them.
 
     Parameters
     ----------
     loader, place, batches
-        As `look_back` takes them.
+        As in `look_back`.
     error
-        Of the estimator.
+        Error of the estimator.
     """
     found = look_back(loader, place, batches)
     where = f"the batch at position {place[1]:,} of epoch {place[0] + 1}" if batches == 1 else "the data"
     if found.odd:
         rows = tuple(each.row for each in found.odd)
-        return NotFinite(
-            f"rows of {where} have values that are NaN or infinite: {found}. Mend these rows or leave them out", rows
-        )
+        return NotFinite(f"rows of {where} have values that are NaN or infinite: {found}. Fix or remove these rows", rows)
     if any(word in str(error).lower() for word in _DIVERGED):
         return NotFinite(
-            f"all values of {where} are finite, from {found.least:g} to {found.greatest:g}, and training diverged: {error}. Scale the values, or "
-            "give the estimator a lower learning rate"
+            f"all values of {where} are finite, from {found.least:g} to {found.greatest:g}, so training diverged: {error}. Scale the values, or "
+            "use a lower learning rate"
         )
     return None
 
 
 def find_odd(source: Source, budget: Budget, at_once: int = _AT_ONCE) -> Findings:
-    """Look for rows that are not finite in all of a source, as it is stored; rows that cannot be read are passed over."""
+    """Find rows that are not finite in a whole source, as stored; rows that cannot be read are skipped."""
     size = min(at_once, len(source))
     with Loader(source, batch_size=size, shuffle=False, memory=budget, on_error="skip", max_bad=1.0) as loader:
         return look_back(loader, (0, 0), len(loader))

@@ -1,4 +1,4 @@
-"""A loader as JAX arrays of one shape, on a device or sharded over several."""
+"""Convert a loader's batches to JAX arrays of one shape, on a device or sharded over several."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
 
 
-_ADVICE = "Keep jnp.array(x, copy=True) of what you need, or let go of earlier batches"
+_ADVICE = "Keep copies, jnp.array(x, copy=True), or release earlier batches"
 
 
 def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBatches:
-    """Make an iterable of batches of JAX arrays, all of the same shape, so that a step is compiled once.
+    """Return an iterable over batches of JAX arrays, all of the same shape, so that a step is compiled once.
 
-    Each batch is a dict of arrays by field name. Where rows may be padding or bad, ``batch["mask"]`` tells those that are
-    not. On the CPU of a single device the primary input and other large fields look at the loader's memory, without a copy
-    (``jnp.array(x, copy=True)`` of what is to be kept); accelerators are sent a batch ahead.
+    Each batch is a dict of arrays by field name. If rows may be padding or bad, ``batch["mask"]`` is False for these rows. On
+    a single CPU device, the primary input and other large fields are views into the loader's memory (use
+    ``jnp.array(x, copy=True)`` to keep them). On accelerators, one batch is transferred in advance.
 
     Parameters
     ----------
     loader
-        Where batches come from; its last batch must be as large as the others (``last="pad"`` or ``"drop"``).
+        Source of the batches; its last batch must have full size (``last="pad"`` or ``"drop"``).
     sharding
-        A `jax.sharding.Sharding` of the batch axis, for several devices; with several processes each gives its part of
-        each batch (``Loader(shard="auto")``), and arrays are global.
+        A `jax.sharding.Sharding` of the batch axis, for several devices. With several processes, each process loads its part
+        of each batch (``Loader(shard="auto")``), and arrays are global.
     device
-        One device, instead.
+        A single device; excludes ``sharding``.
 
     Returns
     -------
     JaxBatches
-        With ``state_dict`` and ``load_state_dict``, and the same under Grain's names ``get_state`` and ``set_state``.
+        The iterable. It has ``state_dict`` and ``load_state_dict``, also under Grain's names ``get_state`` and ``set_state``.
 
     Raises
     ------
     MissingPackage
         If JAX is not installed.
     BadSetting
-        If batches differ in size, or do not divide among the devices.
+        If batches differ in size, or cannot be divided evenly among the devices.
 
     Examples
     --------
@@ -65,18 +65,18 @@ def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBa
     batch = loader.batch_size
     if loader.steps.last == "short" and loader.order.length % batch:
         raise BadSetting(
-            f"{loader.order.length} rows leave a last batch of {loader.order.length % batch} of {batch}, and JAX compiles a step "
-            'for each shape: make the loader with last="pad", which comes with a mask, or last="drop"'
+            f"{loader.order.length} rows leave a last batch of {loader.order.length % batch} of {batch}, but JAX compiles a step "
+            'for each shape: create the loader with last="pad", which adds a mask, or last="drop"'
         )
     if loader.shard.world_size > 1 and batch % loader.shard.world_size:
         raise BadSetting(
-            f"batch_size={batch} does not divide among {loader.shard.world_size} ranks, and JAX wants equal parts"
+            f"batch_size={batch} is not a multiple of the {loader.shard.world_size} ranks, but JAX needs equal parts"
         )
     if sharding is not None and device is not None:
-        raise BadSetting("device and sharding exclude each other: a sharding says which devices")
+        raise BadSetting("pass either device= or sharding=: a sharding defines its devices")
     if jax.process_count() > 1:
         if sharding is None:
-            raise BadSetting(f"{jax.process_count()} processes share a batch by a sharding: give sharding=")
+            raise BadSetting(f"{jax.process_count()} processes need a sharding of each batch: pass sharding=")
         check_shard(loader, jax.process_index(), jax.process_count(), "jax.distributed")
     if sharding is not None:
         for name, field in loader.spec.items():
@@ -92,13 +92,13 @@ def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBa
 
 
 class JaxBatches(Epochs):
-    """A loader as batches of JAX arrays; see `to_jax`."""
+    """Iterable over batches of JAX arrays; see `to_jax`."""
 
     def __init__(self, loader: Loader, where: Any, ahead: int, jax: Any) -> None:
         super().__init__(loader, ahead, Holder(_ADVICE, PENDING_PATIENCE, self._keeps))
         self._given: weakref.WeakValueDictionary[tuple[int, str], Any] = weakref.WeakValueDictionary()
         self._count = 0
-        self._copied = loader.copied | {MASK}  # they hold no slot
+        self._copied = loader.copied | {MASK}  # they do not hold a slot
         self._where = where
         self._jax = jax
 
@@ -113,7 +113,7 @@ class JaxBatches(Epochs):
         return sent
 
     def _keeps(self, busy: float) -> bool:
-        """Return whether every slot is held by arrays that the program has: a step that runs holds memory alone, and no array."""
+        """Return whether every slot is held by arrays of the program; a running step holds memory, but no array."""
         return len({batch for batch, _ in self._given}) >= self._loader.slots
 
     def get_state(self) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""A loader as a Keras ``PyDataset``: training takes the batches of our order one by one, whatever index Keras names.
+"""Convert a loader to a Keras ``PyDataset``: training gets the batches in the loader's order, whatever index Keras requests.
 
-Keras permutes batch indices, looks at batches before it trains (to build metrics, or to learn shapes), and TensorFlow
-takes batches ahead. None of that may use batches up. So the dataset keeps two places: the next batch to hand out, and the
-place that training has reached. Whenever Keras starts its iteration anew, the first goes back to the second. How far
-training came is read at the end of each of Keras's epochs from the iterator that drives it, which is found on the call
-stack: the hooks themselves do not say who calls them.
+Keras permutes batch indices and inspects batches before training (to build metrics, or to find shapes), and TensorFlow
+prefetches batches. None of these may consume batches. So the dataset keeps two positions: the next batch to return, and the
+position of training. When Keras restarts its iteration, the first position is reset to the second. The position of training
+is read at the end of each Keras epoch from the iterator that drives it, which is found on the call stack: the hooks do not
+receive their caller.
 """
 
 from __future__ import annotations
@@ -58,43 +58,43 @@ def to_keras(
     weights: str | Literal[False] | None = None,
     workers: int = 1,
 ) -> Any:
-    """Make a dataset for ``fit``, ``evaluate`` and ``predict`` of Keras 3, on any of its backends.
+    """Return a dataset for ``fit``, ``evaluate`` and ``predict`` of Keras 3, with any of its backends.
 
-    Each batch that training takes is the next of the loader's order; ``fit`` called again goes on where training
-    stopped, also within an epoch. ``evaluate`` and ``predict`` begin at an epoch's first batch; ``predict`` gives results in the source's
-    order, and refuses a loader that shuffles or leaves rows out.
+    Training gets the batches in the loader's order. Another call of ``fit`` continues where training stopped, also within an
+    epoch. ``evaluate`` and ``predict`` start at the first batch of an epoch. ``predict`` returns results in the source's
+    order; it raises for a loader that shuffles or leaves out rows.
 
     Parameters
     ----------
     loader
-        Where batches come from.
+        Source of the batches.
     inputs, targets
-        Names of the fields for the model's inputs and targets; several as a list, or as ``{name in the model: field}``. By default ``"x"``
-        and ``"y"``, or what stands for them where data have names of their own: `Source.primary`, and the labels, where there are some.
-        ``targets=False`` leaves labels out. `Source.one_hot` makes labels for ``categorical_crossentropy``.
+        Names of the fields for the model's inputs and targets; several as a list, or as ``{name in the model: field}``. Default:
+        ``"x"`` and ``"y"``, or, for data with other field names, `Source.primary` and the labels, if any. ``targets=False``
+        leaves out labels. `Source.one_hot` makes labels for ``categorical_crossentropy``.
     weights
-        Name of a field with the weight of each row in loss and weighted metrics. By default `Source.weight_name`, where the data have
-        sample weights; False leaves them out.
+        Name of a field with the weight of each row in loss and weighted metrics. Default: `Source.weight_name`, if the data has
+        sample weights. False leaves them out.
     workers
-        Accepted because `keras.utils.PyDataset` has it. bitesize reads with threads of its own (see ``Loader(threads=)``),
-        so values above 1 change nothing.
+        Accepted for compatibility with `keras.utils.PyDataset`. bitesize reads with its own threads (see
+        ``Loader(threads=)``), so values above 1 have no effect.
 
     Returns
     -------
     keras.utils.PyDataset
-        Yields ``(x,)``, ``(x, y)`` or ``(x, y, weights)``. On PyTorch, ``fit`` and ``evaluate`` get inputs as tensors that look at the
-        loader's memory, since Keras would copy arrays. Rows that are padding or could not be read are left out of their batch, which is
-        shorter then: losses and metrics count each row once, which weights of 0 would not do. ``predict`` gets bad rows as zeros, so that each
-        prediction has its row's place; ``loader.bad`` lists them.
+        Yields ``(x,)``, ``(x, y)`` or ``(x, y, weights)``. On PyTorch, ``fit`` and ``evaluate`` get inputs as tensors that are
+        views into the loader's memory, because Keras would copy arrays. Padding rows and rows that could not be read are
+        removed from their batch, which is then shorter: losses and metrics count each row once, unlike with weights of 0.
+        ``predict`` gets bad rows as zeros, so that each prediction keeps the position of its row; ``loader.bad`` lists them.
 
     Raises
     ------
     MissingPackage
         If Keras is not installed.
     DoesNotFit
-        If the batches that the backend holds at one time do not fit the loader's budget.
+        If the batches that the backend holds at the same time do not fit the loader's budget.
     BadSetting
-        If the source lacks a field.
+        If the source does not have a field.
 
     Examples
     --------
@@ -124,18 +124,18 @@ def to_keras(
 
 
 def batches_held(backend: str) -> int:
-    """Return how many batches Keras holds on a backend while it asks for the next."""
+    """Return the number of batches that Keras holds on a backend while it requests the next one."""
     return _HELD.get(backend, 2)
 
 
 def _dataset_class() -> type[Any]:
-    """Make the class on first use, since its base is Keras's."""
+    """Create the class on first use, because its base class is Keras's."""
     global _class
     if _class is None:
         import keras
 
         class KerasDataset(_Places, keras.utils.PyDataset):  # type: ignore[misc]
-            """A loader as a ``PyDataset``; see `to_keras`."""
+            """``PyDataset`` of a loader; see `to_keras`."""
 
             def __init__(self, loader: Loader, inputs: Any, targets: Any, weights: str | None, workers: int) -> None:
                 keras.utils.PyDataset.__init__(self)
@@ -150,43 +150,45 @@ _class: type[Any] | None = None
 
 
 class _Places:
-    """What the dataset does, apart from its base class. A place is an epoch and a position in it."""
+    """Implementation of the dataset, apart from its base class. A place is an epoch and a position in it."""
 
     def __init__(self, loader: Loader, inputs: Any, targets: Any, weights: str | None) -> None:
         self._loader = loader
         self._inputs = inputs
         self._targets = targets
         self._weights = weights
-        self._views = False  # inputs are given as tensors
-        self._predicts = False  # rows keep their places
+        self._views = False  # inputs are passed as tensors
+        self._predicts = False  # rows keep their positions
         self._fit: weakref.ref[Any] | None = None  # Keras's iterator of the epoch that is being trained
-        self._seen = 0  # steps of it that were begun when it last took a batch
-        self._back: tuple[tuple[int, int], Any] | None = None  # where to go on behind a look, and where the loader stood
+        self._seen = 0  # steps of it that had started when it last took a batch
+        self._back: tuple[tuple[int, int], Any] | None = (
+            None  # where to continue after an inspection, and the position of the loader then
+        )
         self._looked_up: tuple[tuple[int, int], BatchIterator] | None = None
-        self._lock = threading.RLock()  # TensorFlow asks from a thread of its own
+        self._lock = threading.RLock()  # TensorFlow requests batches from its own thread
         self._iterator: BatchIterator | None = None
         self._left: int | None = None  # batches, while this is the rest of an epoch
         self._trained = self._base = self._next = (loader.epoch, 0)
 
     @property
     def loader(self) -> Loader:
-        """Where the batches come from."""
+        """Loader of the batches."""
         return self._loader
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where the next ``fit`` begins: an epoch of the loader, and a position in it."""
+        """Start of the next ``fit``: an epoch of the loader, and a position in it."""
         with self._lock:
             return self._place()
 
     @property
     def weight_name(self) -> str | None:
-        """Field of the sample weights that Keras is given, or None."""
+        """Field of the sample weights for Keras, or None."""
         return self._weights
 
     @property
     def num_batches(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches in an epoch."""
         return self._left or len(self._loader)
 
     def __len__(self) -> int:
@@ -194,7 +196,7 @@ class _Places:
 
     @contextlib.contextmanager
     def shortened(self, batches: int) -> Iterator[None]:
-        """Be the rest of an epoch within the block: Keras then does all that it does in a whole one."""
+        """Represent the rest of an epoch within the block, so that Keras treats it like a whole epoch."""
         self._left = batches
         try:
             yield
@@ -203,21 +205,21 @@ class _Places:
 
     @property
     def workers(self) -> int:
-        """1: Keras starts no threads or processes for this dataset."""
+        """Always 1: Keras starts no threads or processes for this dataset."""
         return 1
 
     @workers.setter
     def workers(self, count: int) -> None:
-        """Take note of a number that means nothing here."""
+        """Log that the number of workers has no effect."""
         if count > 1:
             warnings.warn(
-                f"workers={count} changes nothing: bitesize reads with its own {self._loader.threads} threads, in order and "
+                f"workers={count} has no effect: bitesize reads with its own {self._loader.threads} threads, in order and "
                 "within the budget. Set Loader(threads=...) instead.",
                 stacklevel=4,
             )
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """Give Keras the next batch of the order, whatever ``index`` it names; to whoever else asks, batch ``index`` of an epoch."""
+        """Return the next batch in order to Keras, whatever ``index`` it requests; to other callers, batch ``index`` of an epoch."""
         with self._lock:
             if sys._getframe(1).f_code.co_name not in TAKES:
                 return self._look_up(index)
@@ -228,18 +230,20 @@ class _Places:
                 self._seen = int(fit._steps_seen or 0)
             try:
                 batch = next(self._iterator)
-            except LoaderClosed:  # somebody looped over the loader meanwhile: take it back; a closed one says so here
+            except (
+                LoaderClosed
+            ):  # another loop over the loader ran meanwhile: reset the position; a closed loader raises here
                 self._iterator = self._start()
                 batch = next(self._iterator)
             self._next = self._loader.steps.advance(self._next, 1)
             return self._pick(batch)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        """Run through an epoch, as a loop over the loader does: one that is left repeats it, or else the next follows."""
+        """Iterate over an epoch, like a loop over the loader: after an unfinished loop the epoch is repeated."""
         with self._lock:
             place = self._place()
             if place != self._trained:
-                self._loader.begin()  # a state that was loaded counts once
+                self._loader.begin()  # a loaded state counts once
             else:
                 place = self._aligned(place)
             batches = self._loader.iterate(place, endless=True)
@@ -250,7 +254,7 @@ class _Places:
             self._loader.stand(self._trained)
 
     def _look_up(self, index: int) -> tuple[Any, ...]:
-        """Give a batch of the epoch that comes next, and take nothing."""
+        """Return a batch of the next epoch, without consuming it."""
         count = len(self._loader)
         if not -count <= index < count:
             raise IndexError(f"batch {index} of {count}")
@@ -269,23 +273,23 @@ class _Places:
         return self._pick(batch)
 
     def zeros(self) -> tuple[Any, ...]:
-        """Give a batch of zeros, in the form that Keras gets: to build what it needs, without taking a batch."""
+        """Return a batch of zeros in the format for Keras, to build the model without consuming a batch."""
         rows = self._loader.batch_size
         batch = {name: np.zeros((rows, *field.shape), field.dtype) for name, field in self._loader.spec.items()}
         return self._as_keras(batch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tell the place behind the last batch that Keras has taken; of batches trained, `bitesize.Checkpoint` keeps count."""
+        """Return the position after the last batch that Keras has taken; `bitesize.Checkpoint` counts trained batches."""
         with self._lock:
             return self._loader.cursor(self._next).as_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on at a place that `state_dict` told, with the next ``fit``."""
+        """Continue at a position from `state_dict` with the next ``fit``."""
         with self._lock:
             self._loader.load_state_dict(state)
 
     def on_epoch_begin(self) -> None:
-        """Note who begins: evaluation and prediction only look, from the first batch of an epoch on."""
+        """Record the caller: evaluation and prediction read from the first batch of an epoch, without consuming batches."""
         with self._lock:
             caller = Caller(sys._getframe(1))
             switch_off_autotuning(caller.iterator)
@@ -294,8 +298,8 @@ class _Places:
                 refuse_unless_in_order(self._loader, "predict")
             if caller.class_weight is not None and self._weights is not None:
                 raise BadSetting(
-                    f"class_weight and weights of rows exclude each other in Keras, and the field {self._weights!r} has such: "
-                    "to_keras(loader, weights=False) leaves them out"
+                    f"Keras takes either class_weight or weights of rows, and the field {self._weights!r} has weights: "
+                    "use to_keras(loader, weights=False) to leave them out"
                 )
             steps = getattr(caller.iterator, "steps_per_execution", 1) or 1
             if steps > 1:
@@ -311,7 +315,7 @@ class _Places:
                 self._fit, self._seen = weakref.ref(caller.iterator), 0
 
     def on_epoch_end(self) -> None:
-        """Note how far training came; or go back there, where Keras only had a look."""
+        """Record the position of training; or reset to it, if Keras only inspected batches."""
         with self._lock:
             caller = Caller(sys._getframe(1))
             if caller.resets and caller.method in LOOKS:
@@ -336,7 +340,7 @@ class _Places:
                 self._note_epoch(caller)
 
     def _note_epoch(self, caller: Caller) -> None:
-        """Note that an epoch of Keras has ended, which need not be one of ours."""
+        """Record the end of an epoch of Keras, which may differ from an epoch of the loader."""
         seen = getattr(caller.iterator, "_steps_seen", None)
         if seen is None:  # called by hand
             self._return_to((self._aligned(self._trained)[0] + 1, 0))
@@ -348,27 +352,27 @@ class _Places:
         self._loader.stand(self._trained)
 
     def _note_broken_fit(self) -> None:
-        """Note how far a ``fit`` came that ended within an epoch: by ``stop_training``, or by an error."""
+        """Record the position of a ``fit`` that ended within an epoch: by ``stop_training``, or by an error."""
         place = self._loader.steps.advance(self._base, min(self._seen, self.num_batches))
         if self._loader.epoch == self._trained[0] and not self._loader.resumes:
             self._trained = self._base = min(place, self._next)
             self._loader.stand(self._trained)
 
     def _place(self) -> tuple[int, int]:
-        """Tell where training stands: a state that was loaded, or an epoch that was set, goes before what was trained."""
+        """Return the position of training; a loaded state, or an epoch that was set, takes precedence."""
         if self._loader.resumes or self._loader.epoch != self._trained[0]:
             return self._loader.steps.place(*self._loader.stands)
         return self._trained
 
     def _begin_look(self) -> None:
-        """Go to the first batch of an epoch, and remember where training goes on."""
+        """Go to the first batch of an epoch, and remember the position of training."""
         if self._back is None:
             self._back = (self._next, self._loader.stood())
         if self._next[1]:
             self._next, self._iterator = self._aligned(self._place()), None
 
     def _end_look(self) -> None:
-        """Go back to where training goes on."""
+        """Go back to the position of training."""
         if self._back is not None:
             place, stood = self._back
             self._back = None
@@ -389,7 +393,7 @@ class _Places:
 
     def _pick(self, batch: Batch) -> tuple[Any, ...]:
         if self._loader.masks and not batch.mask.all():
-            if self._predicts:  # a bad row keeps its place, or all behind it would be taken for their neighbors
+            if self._predicts:  # a bad row keeps its position, so that the positions of later rows do not shift
                 there = int((batch.rows >= 0).sum())
                 batch = Batch({name: array[:there] for name, array in batch.items()})
             else:

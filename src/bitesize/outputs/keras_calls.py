@@ -1,4 +1,4 @@
-"""Who of Keras asks a dataset for batches, and what for: read from the call stack, since the hooks do not say."""
+"""Find the caller of a dataset within Keras from the call stack, because the hooks do not receive it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ITERATOR_METHODS = frozenset(("reset", "_enumerate_iterator", "catch_stop_itera
 
 
 class Caller:
-    """What on the call stack drives a hook: Keras's epoch iterator, how, and for which of the model's methods."""
+    """Return the driver of a hook on the call stack: Keras's epoch iterator, its mode, and the method of the model."""
 
     def __init__(self, frame: FrameType | None) -> None:
         self.iterator: Any = None
@@ -36,5 +36,5 @@ class Caller:
 
     @property
     def class_weight(self) -> Any:
-        """Weights of classes that ``fit`` was given, or None."""
+        """Return the class weights passed to ``fit``, or None."""
         return getattr(getattr(self.iterator, "data_adapter", None), "class_weight", None)

@@ -1,4 +1,4 @@
-"""Batches that Keras spreads over devices."""
+"""Check batches that Keras distributes over devices."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 def refuse_indivisible(loader: Loader) -> None:
     """Raise `BadSetting` if a distribution of Keras is set whose devices cannot share each batch of a loader.
 
-    JAX would refuse the batch that does not divide when it comes: the last of an epoch, after all others were trained.
+    JAX would raise only at the batch that cannot be divided: the last of an epoch, after all others were trained.
 
     Raises
     ------
     BadSetting
-        With the settings that make batches which divide.
+        If a batch cannot be divided; the message names the settings that change this.
     """
     import keras
 

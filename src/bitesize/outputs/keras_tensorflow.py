@@ -6,7 +6,7 @@ from typing import Any
 
 
 def switch_off_autotuning(iterator: Any) -> None:
-    """Switch off autotuning of the pipeline that an epoch iterator of Keras is about to begin.
+    """Turn off autotuning of the pipeline that an epoch iterator of Keras is about to start.
 
     TensorFlow tunes such a pipeline from a thread that sleeps for up to a minute, twice as long each time, and the end of an
     epoch waits until it wakes: up to as long as the epoch has taken. There is nothing to tune, since the loader reads ahead.

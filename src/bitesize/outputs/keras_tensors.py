@@ -1,4 +1,4 @@
-"""Batches as tensors that look at the loader's memory, for Keras on PyTorch."""
+"""Convert batches to tensors that are views into the loader's memory, for Keras on PyTorch."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def on_torch() -> bool:
 
 
 def tensors(x: Any) -> Any:
-    """Look at arrays as tensors, in whatever they come."""
+    """Return arrays as tensors without a copy, in the same container."""
     if isinstance(x, dict):
         return {key: _tensor(array) for key, array in x.items()}
     return type(x)(map(_tensor, x)) if isinstance(x, list | tuple) else _tensor(x)
 
 
 def _tensor(array: NDArray[Any]) -> Any:
-    """Look at an array as a tensor, where Keras would see the same numbers."""
+    """Return an array as a tensor without a copy, if Keras would see the same numbers."""
     import torch
 
     return torch.from_numpy(array) if array.dtype.name in _SAME_IN_TORCH else array

@@ -1,4 +1,4 @@
-"""Results of estimators for every row, in order: classes, probabilities, or rows transformed."""
+"""Compute results of estimators for every row, in order: classes, probabilities, or transformed rows."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ def predict(
     Parameters
     ----------
     estimator
-        Anything with the method, such as a fitted estimator or pipeline of scikit-learn; it is given ``x``, flattened to
+        Object with the method, such as a fitted estimator or pipeline of scikit-learn. It gets ``x``, flattened to
         ``(rows, values)``.
     loader
-        Where batches come from, made with ``shuffle=False``.
+        Source of the batches, created with ``shuffle=False``.
     method
-        ``"predict"``, ``"predict_proba"``, ``"decision_function"``, ``"transform"``, or another method of the estimator that gives one
-        result a row. By default ``"predict"`` where it has one, else ``"transform"``; which one is logged.
+        ``"predict"``, ``"predict_proba"``, ``"decision_function"``, ``"transform"``, or another method of the estimator that
+        returns one result per row. Default: ``"predict"`` if the estimator has it, else ``"transform"``; the choice is logged.
     out
-        For results larger than memory: a `.npy` file to write, which replaces one of that name, or an array, such as a `numpy.memmap`, of shape (n, ...) to fill. By
-        default an array is allocated, within the loader's budget.
+        For results larger than memory: a `.npy` file to write, which replaces an existing file, or an array to fill, such as a
+        `numpy.memmap`, of shape (n, ...). Default: an array is allocated within the loader's budget.
 
     Returns
     -------
-    ndarray of shape (n, ...), or None where a file is written
-        A row that could not be read (``on_error="skip"``) has NaN, -1 where results are whole numbers or bool, or no text: for that,
-        unsigned numbers and bool become signed ones where rows may be skipped.
+    ndarray of shape (n, ...), or None if a file is written
+        For a row that could not be read (``on_error="skip"``), the result is NaN; -1 for whole numbers and bool; or an empty
+        string. If rows may be skipped, unsigned numbers and bool become signed numbers.
 
     Raises
     ------
     BadSetting
-        If the estimator has no such method; the loader does not give every row once, in order; or ``out`` is no `.npy` file that
-        can be written, or no array that results fit.
+        If the estimator does not have the method; the loader does not yield every row once, in order; ``out`` is not a `.npy`
+        file that can be written; or ``out`` is an array that does not match the results.
     DoesNotFit
-        If results are larger than what is free of the loader's budget.
+        If results are larger than the free part of the loader's budget.
     DiskFull
-        If there is too little room for ``out``.
+        If there is not enough disk space for ``out``.
     BadResult
-        If results are not one a row, all of one kind.
+        If the method does not return one result per row, all of one shape and dtype.
 
     Examples
     --------

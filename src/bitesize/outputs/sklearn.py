@@ -1,4 +1,4 @@
-"""Estimators that learn batch by batch: scikit-learn's, pipelines of them, and whatever else has ``partial_fit``."""
+"""Train estimators batch by batch: scikit-learn's, pipelines of them, and other objects with ``partial_fit``."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _log = logging.getLogger("bitesize")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far `partial_fit` has come.
+    """Progress of `partial_fit`.
 
     Parameters
     ----------
     epoch, epochs
-        This epoch, from 0, and how many there are to be.
+        Current epoch, from 0, and number of epochs.
     batch, batches
-        Batches of this epoch that are done, and all.
+        Finished batches of this epoch, and number of batches.
     rows
         Rows learned from so far, in all epochs.
     seconds
-        Since the begin.
+        Seconds since the start.
     """
 
     epoch: int
@@ -60,27 +60,28 @@ def partial_fit(
     weights: str | Literal[False] | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
 ) -> Estimator:
-    """Let an estimator learn from batches, by its own ``partial_fit``.
+    """Train an estimator on batches with its ``partial_fit``.
 
-    Rows are handed over as ``(rows, values)``: the field ``x`` is flattened, without a copy, and ``y`` goes with it where there is
-    one. Rows that are padding or bad are left out. In a scikit-learn pipeline each step learns from a batch, then changes it
-    for the next step.
+    Rows are passed as ``(rows, values)``: the field ``x`` is flattened without a copy, and ``y`` is passed with it if it
+    exists. Padding and bad rows are left out. In a scikit-learn pipeline, each step learns from a batch, then transforms it for
+    the next step.
 
     Parameters
     ----------
     estimator
-        Anything with ``partial_fit(x)`` or ``partial_fit(x, y)``, or a pipeline of such; steps that learn nothing may be among them.
+        Object with ``partial_fit(x)`` or ``partial_fit(x, y)``, or a pipeline of these; the pipeline may include steps without
+        training.
     loader
-        Where batches come from. It goes on where it stands: called again, the next epochs follow.
+        Source of the batches. Training starts at its current position; another call trains the following epochs.
     epochs
-        How often each row is learned from.
+        Number of passes over the rows.
     classes
-        All labels that there are, for classifiers: by default the class numbers of the loader's source.
+        All labels, for classifiers. Default: the class numbers of the loader's source.
     weights
-        Name of the field that is handed over as ``sample_weight``. By default `Source.weight_name`, where the estimator's ``partial_fit`` takes
-        weights; False for none. The last step of a pipeline gets them.
+        Name of the field to pass as ``sample_weight``, to the last step of a pipeline. Default: `Source.weight_name`, if the
+        estimator's ``partial_fit`` takes weights. False for no weights.
     callback
-        Called after each batch; learning ends softly when it returns True.
+        Function called after each batch; training ends if it returns True.
 
     Returns
     -------
@@ -90,10 +91,10 @@ def partial_fit(
     Raises
     ------
     BadSetting
-        If the estimator, or a step of the pipeline, cannot learn batch by batch; a classifier cannot know its classes; or weights are
-        named and the estimator takes none.
+        If the estimator, or a step of the pipeline, has no ``partial_fit``; the classes of a classifier are unknown; or weights
+        are named, but the estimator does not take them.
     NotFinite
-        If an estimator refuses values that are NaN or infinite, which rows are named, or its own weights became so.
+        If an estimator raises because of NaN or infinite values, whose rows are named, or its weights become NaN or infinite.
 
     Examples
     --------
@@ -167,7 +168,7 @@ class _Learner:
         self._first: dict[str, Any] = {}
         may_be_missing = labels is None or labels.kind is labels.VAR_POSITIONAL or labels.default is not labels.empty
         if not may_be_missing and label is None:
-            raise BadSetting(f"{type(estimator).__name__} learns from labels, and the data have none")
+            raise BadSetting(f"{type(estimator).__name__} needs labels, but the data has none")
         if "classes" not in takes or not self._supervised or hasattr(estimator, "classes_"):
             return
         if classes is None:
@@ -175,8 +176,8 @@ class _Learner:
             count = loader.source.class_count if one else None
             if count is None:
                 raise BadSetting(
-                    f"{type(estimator).__name__} must know all classes before the first batch, and the data's labels "
-                    f"({loader.spec[str(label)]}) are no class numbers: pass classes="
+                    f"{type(estimator).__name__} needs all classes before the first batch, but the data's labels "
+                    f"({loader.spec[str(label)]}) are not class numbers: pass classes="
                 )
             classes = np.arange(count)
         several = isinstance(classes, list | tuple) and any(np.ndim(each) for each in classes)  # of several outputs
@@ -207,7 +208,7 @@ def _weights(estimator: Any, loader: Loader, weights: str | Literal[False] | Non
         _log.info("partial_fit: the field %r is the sample_weight of %s (weights=False leaves it out)", name, what)
         return name
     if weights is not None:
-        raise BadSetting(f"weights={weights!r}: partial_fit of {what} takes no sample_weight")
+        raise BadSetting(f"weights={weights!r}: partial_fit of {what} does not take sample_weight")
     _log.warning("partial_fit of %s takes no sample_weight: the weights of the data, %r, are not used", what, name)
     return None
 
@@ -246,7 +247,7 @@ def _flat(
 def _steps(estimator: Any) -> Sequence[Any]:
     """List the steps of a pipeline, or the estimator alone; all that can learn batch by batch, or learn nothing."""
     if isinstance(estimator, type):
-        raise BadSetting(f"an estimator is needed, {estimator.__name__}(), and not its class")
+        raise BadSetting(f"pass an estimator, {estimator.__name__}(), not its class")
     named = getattr(estimator, "steps", None)
     if not isinstance(named, list) or hasattr(estimator, "partial_fit"):
         named = [(type(estimator).__name__, estimator)]
@@ -258,7 +259,7 @@ def _steps(estimator: Any) -> Sequence[Any]:
         what = type(steps[-1][1] if steps else estimator).__name__
         raise BadSetting(
             f"{what} cannot learn batch by batch: it has no partial_fit. Of scikit-learn, SGDClassifier, SGDRegressor, MLPClassifier, "
-            "GaussianNB, MiniBatchKMeans and IncrementalPCA have, among others"
+            "GaussianNB, MiniBatchKMeans and IncrementalPCA have it, for example"
         )
     return [step for _, step in steps]
 

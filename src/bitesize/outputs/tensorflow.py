@@ -1,4 +1,4 @@
-"""A loader as a ``tf.data.Dataset``."""
+"""Convert a loader to a ``tf.data.Dataset``."""
 
 from __future__ import annotations
 
@@ -30,33 +30,35 @@ def to_tensorflow(
     targets: Fields | Literal[False] | None = None,
     weights: str | Literal[False] | None = None,
 ) -> Any:
-    """Make a ``tf.data.Dataset`` of whole batches, as ``fit`` of Keras takes it.
+    """Return a ``tf.data.Dataset`` of whole batches, for example for ``fit`` of Keras.
 
-    Each iteration is one epoch of the loader. The dataset takes nothing ahead: the loader does, within its budget, and
-    ``loader.state_dict()`` is the place behind the last batch that was taken from the dataset.
+    Each iteration is one epoch of the loader. The dataset does not prefetch; the loader does, within its budget, and
+    ``loader.state_dict()`` is the position after the last batch taken from the dataset.
 
     Parameters
     ----------
     loader
-        Where batches come from.
+        Source of the batches.
     inputs, targets
-        Names of the fields; several as a list, or as ``{name in the model: field}``. By default ``"x"`` and ``"y"``, or what stands for
-        them where data have names of their own: `Source.primary`, and the labels, where there are some. ``targets=False`` leaves labels out.
+        Names of the fields; several as a list, or as ``{name in the model: field}``. Default: ``"x"`` and ``"y"``, or, for data
+        with other field names, `Source.primary` and the labels, if any. ``targets=False`` leaves out labels.
     weights
-        Name of a field with the weight of each row in loss and weighted metrics. By default `Source.weight_name`; False for none.
+        Name of a field with the weight of each row in loss and weighted metrics. Default: `Source.weight_name`. False for no
+        weights.
 
     Returns
     -------
     tf.data.Dataset
-        Of ``x``, ``(x, y)`` or ``(x, y, weights)``, with its number of batches. Rows that are padding or could not be read are left out of their batch.
-        ``predict`` of Keras gives results in the loader's order: make the loader with ``shuffle=False`` for it, which is not checked here.
+        Dataset of ``x``, ``(x, y)`` or ``(x, y, weights)``, with its number of batches. Padding rows and rows that could not be
+        read are removed from their batch. ``predict`` of Keras returns results in the loader's order: create the loader with
+        ``shuffle=False`` for it; this is not checked.
 
     Raises
     ------
     MissingPackage
         If TensorFlow is not installed.
     BadSetting
-        If the source lacks a field, or TensorFlow has no such numbers.
+        If the source does not have a field, or TensorFlow does not support its dtype.
     DoesNotFit
         If the batches that TensorFlow holds do not fit the loader's budget.
     """
@@ -76,7 +78,7 @@ def to_tensorflow(
     try:
         kinds = {name: tf.TensorSpec((rows, *field.shape), tf.as_dtype(field.dtype)) for name, field in loader.spec.items()}
     except TypeError as error:
-        raise BadSetting(f"TensorFlow has no such numbers: {error}") from error
+        raise BadSetting(f"TensorFlow does not support this dtype: {error}") from error
     made = tf.data.Dataset.from_generator(_Batches(loader, fields).epoch, output_signature=_picked(kinds, fields))
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -1,4 +1,4 @@
-"""A loader as a PyTorch ``IterableDataset`` of whole batches."""
+"""Convert a loader to a PyTorch ``IterableDataset`` of whole batches."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("bitesize")
 # Addresses of memory that is page-locked here.
 _locked: set[int] = set()
-_ADVICE = "Keep batch.copy() of what you need (of one field: batch['x'].clone()), or let go of earlier batches"
-_TUPLE_ADVICE = "Keep x.clone() of what you need, or let go of earlier batches"
+_ADVICE = "Keep copies, batch.copy() (of one field: batch['x'].clone()), or release earlier batches"
+_TUPLE_ADVICE = "Keep copies, x.clone(), or release earlier batches"
 # Batches that are under way to a GPU while it works on another.
 _AHEAD = 2
 _WORKERS = (
-    "num_workers must be 0: bitesize reads with threads of its own, ahead and within the budget. Each worker process would "
-    "hold a copy of it, and give every row once more"
+    "num_workers must be 0: bitesize reads in advance with its own threads, within the budget. Each worker process would "
+    "have a copy of the loader, and return every row again"
 )
 
 
@@ -61,45 +61,45 @@ def to_torch(
     pin_memory: bool | Literal["auto"] = "auto",
     as_tuple: bool | Sequence[str] = False,
 ) -> Any:
-    """Make a dataset of whole batches for PyTorch, for a plain loop or for ``DataLoader(dataset, batch_size=None)``.
+    """Return a dataset of whole batches for PyTorch, for a plain loop or for ``DataLoader(dataset, batch_size=None)``.
 
-    Each batch is a dict of tensors by field name. On the CPU, the primary input and other large fields are views on the loader's
-    memory: nothing is copied, and the memory is used again once no tensor looks at it. ``batch.copy()`` or ``tensor.clone()`` what
-    is to be kept; labels and other fields of up to 64 bytes a row need no copy. Where rows may be padding or bad, ``batch["mask"]``
-    is False for those that are.
+    Each batch is a dict of tensors by field name. On the CPU, the primary input and other large fields are views into the
+    loader's memory: nothing is copied, and the memory is reused once no tensor references it. Use ``batch.copy()`` or
+    ``tensor.clone()`` to keep data; labels and other fields of up to 64 bytes per row are copies already. If rows may be
+    padding or bad, ``batch["mask"]`` is False for these rows.
 
     Parameters
     ----------
     loader
-        Where batches come from.
+        Source of the batches.
     device
-        Where tensors are to be, as `torch.device` takes it. On a CUDA device, batches are sent from page-locked memory on a stream of
-        their own, two ahead. None leaves them on the CPU.
+        Device of the tensors, as in `torch.device`. To a CUDA device, batches are sent from page-locked memory on a separate
+        stream, two in advance. None leaves them on the CPU.
     channels_last
-        Fields of images (rows of three axes, the last of 1, 3 or 4 channels) become ``(batch, channels, height, width)`` in the
-        memory format ``torch.channels_last``, which takes no copy. None does so where the loader's layout is ``"HWC"``; False
-        leaves batches as the loader makes them. ``Loader(layout="CHW")`` makes contiguous ones.
+        If True, fields of images (rows of three axes, the last with 1, 3 or 4 channels) become
+        ``(batch, channels, height, width)`` in the memory format ``torch.channels_last``, without a copy. None: the same, if the
+        loader's layout is ``"HWC"``. False: batches are unchanged. ``Loader(layout="CHW")`` makes contiguous batches.
     pin_memory
-        Whether the loader's slots are page-locked: by default where ``device`` is a CUDA device.
+        Whether the loader's slots are page-locked. Default: True if ``device`` is a CUDA device.
     as_tuple
-        True makes tuples instead of dicts, for loops and tools that unpack (``for images, target in batches``, `swa_utils.update_bn`):
-        ``(x, y)``, or ``(x, y, weights)`` where the data have sample weights; ``(x,)`` without labels. Names of fields choose others:
-        ``["left", "right", "y"]``. A tuple has no place for a mask: rows that are padding or could not be read are left out of it,
-        and it is shorter then. Nor has it rows, epoch or weight of a batch.
+        If True, return tuples instead of dicts, for loops and tools that unpack (``for images, target in batches``,
+        `swa_utils.update_bn`): ``(x, y)``, or ``(x, y, weights)`` if the data has sample weights; ``(x,)`` without labels. A
+        list of field names selects other fields: ``["left", "right", "y"]``. A tuple has no mask: padding rows and rows that
+        could not be read are removed, and it is then shorter. It also has no row numbers, epoch or weight of a batch.
 
     Returns
     -------
     torch.utils.data.IterableDataset
-        With ``state_dict`` and ``load_state_dict``, which torchdata's ``StatefulDataLoader`` and Lightning use.
+        The dataset. It has ``state_dict`` and ``load_state_dict``, for torchdata's ``StatefulDataLoader`` and Lightning.
 
     Raises
     ------
     MissingPackage
         If PyTorch is not installed.
     BadSetting
-        If PyTorch has no such numbers, or ranks are set up and the loader knows nothing of them.
+        If PyTorch does not support a dtype, or several ranks are set up but the loader is not sharded.
     DoesNotFit
-        If the batches that are sent ahead do not fit the loader's budget.
+        If the batches that are sent in advance do not fit the loader's budget.
     """
     try:
         import torch
@@ -115,13 +115,13 @@ def to_torch(
         try:
             _tensor(torch, np.empty(0, field.dtype))
         except TypeError as error:
-            raise BadSetting(f"the field {name!r} is {field.dtype}, of which PyTorch makes no tensors: {error}") from error
+            raise BadSetting(f"the field {name!r} is {field.dtype}, which PyTorch does not support: {error}") from error
     if channels_last and loader.layout == "CHW":
-        raise BadSetting('channels_last=True takes rows as layout="HWC" makes them, and the loader has layout="CHW"')
+        raise BadSetting('channels_last=True needs a loader with layout="HWC", but its layout is "CHW"')
     where = torch.device(device) if device is not None else None
     cuda = where is not None and where.type == "cuda"
     if pin_memory is True and not cuda:
-        raise BadSetting("pin_memory=True is for copies to a CUDA device, which to_torch makes: give device=")
+        raise BadSetting("pin_memory=True is for copies to a CUDA device by to_torch: pass device=")
     images = channels_last is not False and loader.layout == "HWC"
     sender = _Cuda(torch, where) if cuda else _Plain(where)
     holder = Holder(
@@ -228,13 +228,13 @@ def _unlock(cudart: Any, address: int) -> None:
 
 
 def _dataset_class() -> type[Any]:
-    """Make the class on first use, since its base is PyTorch's."""
+    """Create the class on first use, because its base class is PyTorch's."""
     global _class
     if _class is None:
         import torch
 
         class TorchDataset(Epochs, torch.utils.data.IterableDataset):  # type: ignore[misc]
-            """A loader as an ``IterableDataset``; see `to_torch`."""
+            """``IterableDataset`` of a loader; see `to_torch`."""
 
             def __init__(
                 self, loader: Loader, sender: Any, images: bool, holder: Holder, names: tuple[str, ...] | None
@@ -282,14 +282,14 @@ _class: type[Any] | None = None
 
 
 def _tensor(torch: Any, array: NDArray[Any]) -> Any:
-    """Look at an array as a tensor."""
+    """Return an array as a tensor without a copy."""
     if array.dtype.name == "bfloat16":  # NumPy's is another package's, which PyTorch does not know
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
 
 
 def _same(batch: Batch, arrays: dict[str, Any], kind: type[Batch] | None = None) -> Batch:
-    """Give the batch with its rows of another kind."""
+    """Return the batch with converted rows."""
     return (kind or type(batch))(
         arrays, rows=batch.rows, mask=batch.mask, epoch=batch.epoch, position=batch.position, weight=batch.weight
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who of PyTorch's world asks a dataset for batches: read from the call stack, since an iterator is not told."""
+"""Find the caller of a dataset among PyTorch tools from the call stack, because an iterator does not receive it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def refuse_update_of_norms(frame: FrameType | None) -> None:
     while frame is not None:
         if frame.f_globals.get("__name__") == "torch.optim.swa_utils":
             raise BadSetting(
-                "torch.optim.swa_utils.update_bn gives each batch whole to the model, and takes the input of a tuple: make tuples, "
+                "torch.optim.swa_utils.update_bn passes a whole dict to the model, but takes the input from a tuple: use tuples, "
                 "bs.to_torch(loader, as_tuple=True)"
             )
         frame = frame.f_back
@@ -73,7 +73,7 @@ def _trainer(frame: FrameType | None) -> bool:
 
 
 def _of_batches(trainer: bool) -> str:
-    what = "the dataset of bs.to_torch gives whole batches, and this DataLoader collects several of them into one: "
+    what = "the dataset of bs.to_torch returns whole batches, but this DataLoader collects several of them into one: "
     if trainer:
         return what + (
             "override get_train_dataloader (and get_eval_dataloader) of the Trainer to return DataLoader(bs.to_torch(loader), batch_size=None); "

@@ -1,1 +1,1 @@
-"""Transforms: arithmetic on a View that says where each pixel comes from; one kernel then touches the pixels."""
+"""Transforms: arithmetic on a View, which maps output pixels to source pixels; one kernel then renders the pixels."""

@@ -20,21 +20,21 @@ from bitesize.transforms.view import ColorMatrix, View
 Size = tuple[int, int]  # height, width
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 KINDS: Mapping[str, int] = {"bilinear": BILINEAR, "bicubic": BICUBIC, "nearest": NEAREST}
-# Where ours are; they are imported when one is read from JSON.
+# Modules of the built-in transforms, imported when a transform is read from JSON.
 _MODULES = ("color", "crop", "erase", "geometry", "map", "mix")
 _BY_NAME: dict[str, type[Step]] = {}
-# Names that run folders of earlier versions have.
+# Names in run folders of earlier versions.
 _RENAMED = {"Colour": "ColorMatrix"}
 
 
 class Step:
-    """Anything that may stand in a list of transforms: it can be printed, compared, and saved."""
+    """Base of all elements of a list of transforms: it can be printed, compared, and saved."""
 
     def __init_subclass__(cls) -> None:
         _BY_NAME[cls.__name__] = cls
 
     def __post_init__(self) -> None:
-        """Take NumPy's scalars and short arrays as the numbers they are; steps check their settings from here on."""
+        """Convert NumPy scalars and short arrays to Python numbers; subclasses then check their settings."""
         for part in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, part.name)
             if isinstance(value, np.generic):
@@ -46,7 +46,7 @@ class Step:
                 object.__setattr__(self, part.name, tuple(plain))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the step's name and settings, as JSON can hold them; `from_dict` reads it back."""
+        """Return the step's name and settings as a dict for JSON; `from_dict` reads it."""
         return {"name": type(self).__name__, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}}  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
@@ -62,16 +62,16 @@ class Step:
 
 @dataclass(frozen=True, repr=False)
 class Transform(Step, ABC):
-    """A step that adjusts the View of each row: geometry and color by arithmetic, no pixels.
+    """Step that adjusts the View of each row: geometry and color by arithmetic, without pixels.
 
     Attributes
     ----------
     draws : int
-        How many random numbers in [0, 1) `adjust` is given for a row.
+        Number of random numbers in [0, 1) that `adjust` gets for a row.
     pictorial : bool
-        Whether it needs rows to be images, since it moves pixels or mixes colors; else it changes value by value.
+        Whether rows must be images, because the step moves pixels or mixes colors; else it works on single values.
     slants : bool
-        Whether it may turn lines of the image so that they are no longer lines of the batch.
+        Whether lines of the image may no longer be parallel to lines of the batch after this step.
     """
 
     draws: ClassVar[int] = 0
@@ -85,38 +85,38 @@ class Transform(Step, ABC):
         Parameters
         ----------
         view
-            Changed in place.
+            View of the row, changed in place.
         u
-            `draws` numbers in [0, 1), keyed by seed, epoch, position and transform.
+            `draws` random numbers in [0, 1), keyed by seed, epoch, position and transform.
         """
 
     def size_after(self, size: Size | None) -> Size | None:
-        """Tell the (height, width) after this step, given that before it; None where rows differ."""
+        """Return (height, width) after this step, from the size before it; None if rows differ."""
         return size
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        """Tell the dtype after this step, given that before it."""
+        """Return the dtype after this step, from the dtype before it."""
         return dtype
 
     def check(self, channels: int) -> None:
-        """Raise `BadSetting` if the step does not fit images of so many channels."""
+        """Raise `BadSetting` if the step does not fit images with a number of channels."""
 
     @property
     def needs_colors(self) -> bool:
-        """Whether it mixes red, green and blue, so that channels may be nothing else."""
+        """Whether the step mixes red, green and blue, so that channels must be colors."""
         return False
 
 
 @dataclass(frozen=True, repr=False)
 class Padded(Transform):
-    """A step that may show what lies around the image.
+    """Step that may show the area around the image.
 
     Parameters
     ----------
     fill
-        The color there: one value or one a channel, in the image's own values (0 to 255 for 8-bit images).
+        Color around the image: one value or one per channel, in units of the image (0 to 255 for 8-bit images).
     mask_fill
-        The value there in a mask.
+        Value around a mask.
     """
 
     fill: float | tuple[float, ...] = field(default=0.0, kw_only=True)
@@ -132,25 +132,25 @@ class Padded(Transform):
             )
 
     def check(self, channels: int) -> None:
-        """Compare the numbers of the fill with the channels."""
+        """Check the number of fill values against the channels."""
         check_color(type(self).__name__, self.fill, channels)
 
     @property
     def shows_surroundings(self) -> bool:
-        """Whether it may, with its settings."""
+        """Whether the step can show this area with its settings."""
         return True
 
 
 def from_dict(settings: Mapping[str, Any]) -> Any:
-    """Make the transform that `Step.to_dict` described; a class of your own must have been imported before.
+    """Return the transform from a dict of `Step.to_dict`; user-defined classes must be imported before.
 
     Raises
     ------
     BadSetting
-        If there is no transform of that name, or it does not take these settings.
+        If no transform has this name, or it does not take these settings.
     """
     if not isinstance(settings, Mapping):
-        raise BadSetting(f"a transform is described by its name and settings, not {settings!r}")
+        raise BadSetting(f"a transform must be a dict with its name and settings, not {settings!r}")
     for module in _MODULES:
         import_module(f"bitesize.transforms.{module}")
     rest = dict(settings)
@@ -161,7 +161,7 @@ def from_dict(settings: Mapping[str, Any]) -> Any:
     try:
         return _BY_NAME[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in rest.items()})
     except TypeError as error:
-        raise BadSetting(f"{name} cannot be made of {rest}: {error}") from error
+        raise BadSetting(f"{name} cannot be created from {rest}: {error}") from error
 
 
 # --- settings that several steps have --------------------------------------------------------------------------------
@@ -186,18 +186,18 @@ def size_setting(what: str, size: Any) -> int | Size:
 
 
 def both_sides(size: int | Size) -> Size:
-    """Give (height, width) of a size."""
+    """Return (height, width) of a size."""
     return size if isinstance(size, tuple) else (size, size)
 
 
 def interpolation_setting(what: str, interpolation: str) -> None:
     """Raise `BadSetting` if there is no such interpolation."""
     if not isinstance(interpolation, str) or interpolation not in KINDS:
-        raise BadSetting(f"{what}: interpolation is {', '.join(map(repr, KINDS))}, not {interpolation!r}")
+        raise BadSetting(f"{what}: interpolation must be {', '.join(map(repr, KINDS))}, not {interpolation!r}")
 
 
 def is_number(value: Any) -> bool:
-    """Whether a setting is a finite number that a float can hold."""
+    """Return whether a setting is a finite number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
@@ -209,11 +209,11 @@ def is_number(value: Any) -> bool:
 def probability_setting(what: str, name: str, value: Any) -> None:
     """Raise `BadSetting` unless a setting is a probability."""
     if not is_number(value) or not 0 <= value <= 1:
-        raise BadSetting(f"{what}: {name} is a probability within 0 to 1, not {value!r}")
+        raise BadSetting(f"{what}: {name} must be a probability from 0 to 1, not {value!r}")
 
 
 def range_setting(what: str, name: str, value: Any, low: float, high: float, center: float | None) -> tuple[float, float]:
-    """Bring a setting to (least, greatest): two numbers, or one to either side of ``center``, cut off at ``low``."""
+    """Convert a setting to (least, greatest): two numbers, or one deviation from ``center``, limited to ``low``."""
     if isinstance(value, tuple | list) and len(value) == 2 and all(map(is_number, value)):
         least, greatest = float(value[0]), float(value[1])
     elif is_number(value) and center is not None and value >= 0:
@@ -227,10 +227,10 @@ def range_setting(what: str, name: str, value: Any, low: float, high: float, cen
 
 
 def color_setting(what: str, value: Any) -> float | tuple[float, ...]:
-    """Check a color: one number, or one a channel."""
+    """Check a color: one number, or one per channel."""
     values = tuple(value) if isinstance(value, tuple | list) else (value,)
     if not 1 <= len(values) <= MOST_CHANNELS or not all(map(is_number, values)):
-        raise BadSetting(f"{what}: a color is one finite number, or one a channel, not {value!r}")
+        raise BadSetting(f"{what}: a color must be one finite number, or one per channel, not {value!r}")
     return tuple(map(float, values)) if len(values) > 1 else float(values[0])
 
 
@@ -240,12 +240,12 @@ def as_color(value: float | tuple[float, ...]) -> ColorMatrix:
 
 
 def check_color(what: str, value: float | tuple[float, ...], channels: int) -> None:
-    """Raise `BadSetting` if a color has other numbers than images of so many channels need; alpha needs none."""
+    """Raise `BadSetting` if the number of values of a color does not match the channels; alpha needs no value."""
     need = 3 if channels == 4 else channels
     if isinstance(value, tuple) and len(value) != need and not (channels == 1 and len(value) == 3):
-        raise BadSetting(f"{what}: a color is one number, or {need} for images of {channels} channels, not {value!r}")
+        raise BadSetting(f"{what}: a color must be one number, or {need} for images of {channels} channels, not {value!r}")
 
 
 def between(u: float, bounds: tuple[float, float]) -> float:
-    """Place a number in [0, 1) between two bounds."""
+    """Map a number in [0, 1) to a range."""
     return bounds[0] + u * (bounds[1] - bounds[0])

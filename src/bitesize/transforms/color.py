@@ -1,4 +1,4 @@
-"""Color: every step is a 3 x 4 matrix, so that all of them together are one."""
+"""Color transforms: every step is a 3 x 4 matrix, so that all of them are combined to one matrix."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from bitesize.transforms.base import Transform, between, is_number, probability_
 from bitesize.transforms.color_math import brighten, saturate, stretch, turn_hue
 from bitesize.transforms.view import View
 
-# Mean and deviation of ImageNet's channels, for pixels of 0 to 1: what models trained on it expect.
+# Mean and deviation of ImageNet's channels, for pixels of 0 to 1, as expected by models trained on it.
 _NAMED = {"imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
 _OF_DATA = "data"
 Range = float | tuple[float, float]
-# Least and greatest amount that there may be, and the one that changes nothing: of factors, and of turns.
+# Limits of the amount, and the neutral amount: for factors, and for hue rotations.
 _FACTORS, _TURNS = (0.0, 100.0, 1.0), (-0.5, 0.5, 0.0)
 
 
 @dataclass(frozen=True, repr=False)
 class Normalize(Transform):
-    """Subtract a mean and divide by a deviation, per channel; the result is float32.
+    """Subtract a mean and divide by a standard deviation, per channel; the result is float32.
 
     Parameters
     ----------
     mean
-        ``"imagenet"``; ``"data"``, with which the loader measures its source first (`Source.statistics`); one number, or one a
-        channel (the last axis; alpha, as the fourth of images, needs none). For 8-bit data both are meant for values of 0 to
-        1, as is usual; other types are taken by their values, and a loader refuses data whose values the numbers cannot be
-        meant for. Other loaders of the same run, such as that of validation, must take the numbers:
-        ``transforms=train_loader.transforms``.
+        ``"imagenet"``; ``"data"``, for which the loader first measures its source (`Source.statistics`); one number, or one
+        per channel (the last axis; alpha, the fourth channel of images, needs none). For 8-bit data, mean and std apply to
+        values of 0 to 1, as usual; for other types they apply to the values themselves, and a loader raises if the values are
+        clearly on another scale. With ``"data"``, other loaders of the same run, such as validation, must use the measured
+        numbers: ``transforms=train_loader.transforms``.
     std
-        The deviation, one number or one a channel; not with a name.
+        Standard deviation, one number or one per channel; not with a name.
     """
 
     mean: str | float | tuple[float, ...]
@@ -51,32 +51,32 @@ class Normalize(Transform):
                 )
             return
         if self.std is None:
-            raise BadSetting("Normalize needs a std beside the mean")
+            raise BadSetting("Normalize needs both a mean and a std")
         for name in ("mean", "std"):
             value = getattr(self, name)
             each = tuple(value) if isinstance(value, tuple | list) else (value,)
             if not each or not all(map(is_number, each)) or (name == "std" and min(each) <= 0):
                 raise BadSetting(
-                    f"Normalize: mean must be numbers and std positive ones, not {self.mean!r} and {self.std!r}"
+                    f"Normalize: mean must be numbers and std positive numbers, not {self.mean!r} and {self.std!r}"
                 )
             if isinstance(value, tuple | list):
                 object.__setattr__(self, name, tuple(map(float, each)))
 
     @property
     def of_data(self) -> bool:
-        """Whether its numbers are yet to be measured."""
+        """Whether its numbers have not been measured yet."""
         return self.mean == _OF_DATA
 
     @property
     def count(self) -> int:
-        """How many channels it has numbers for; 1 where one number is meant for all."""
+        """Number of channels with numbers; 1 if one number applies to all."""
         if isinstance(self.mean, str):
             return 3
         return max(len(given) if isinstance(given, tuple) else 1 for given in (self.mean, self.std))
 
     @cached_property
     def numbers(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and deviation of each channel that it has numbers for."""
+        """Mean and deviation of each channel with numbers."""
         if isinstance(self.mean, str):
             return _NAMED[self.mean]
         mean, std = (
@@ -91,19 +91,19 @@ class Normalize(Transform):
         return (mean * 3)[:3], (std * 3)[:3]
 
     def check(self, channels: int) -> None:
-        """Compare the numbers of channels; a fourth channel is alpha and stays what it is, unless it has a mean of its own."""
+        """Check the number of channels; a fourth channel is alpha and unchanged, unless it has its own mean."""
         if self.of_data:
-            raise BadSetting('Normalize("data") has no numbers before a loader has measured them')
+            raise BadSetting('Normalize("data") has no numbers until a loader has measured them')
         mean, std = self.numbers
         if len(mean) != len(std):
             raise BadSetting(
-                f"Normalize has {_counted(len(mean), 'mean')} and {_counted(len(std), 'deviation')}: as many are needed"
+                f"Normalize has {_counted(len(mean), 'mean')} and {_counted(len(std), 'deviation')}: their numbers must be equal"
             )
         if self.count not in (1, channels) and (self.count, channels) != (3, 4):
             name = f'Normalize("{self.mean}")' if isinstance(self.mean, str) else "Normalize"
             raise BadSetting(
-                f"{name} has {self.count} means and deviations, and the rows have {_counted(channels, 'channel')}: give one of "
-                'each for every channel, or Normalize("data")'
+                f"{name} has {self.count} means and deviations, but the rows have {_counted(channels, 'channel')}: pass one of "
+                'each per channel, or use Normalize("data")'
             )
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -111,7 +111,7 @@ class Normalize(Transform):
         return np.dtype(np.float32)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
-        """Multiply and add per channel; a fourth channel comes to 0 to 1."""
+        """Multiply and add per channel; a fourth channel is scaled to 0 to 1."""
         whole = view.whole
         if view.gains is not None:
             mean, std = self.numbers
@@ -126,16 +126,16 @@ class Normalize(Transform):
 
 @dataclass(frozen=True, repr=False)
 class Scale(Transform):
-    """Multiply all values; ``Scale(1 / 255)`` brings 8-bit data to 0 to 1. The result is float32.
+    """Multiply all values; ``Scale(1 / 255)`` scales 8-bit data to 0 to 1. The result is float32.
 
-    A loader refuses ``Scale(1 / 255)`` of floats that lie within -1 to 1 already, and of values far beyond 0 to 255.
+    A loader raises for ``Scale(1 / 255)`` if values are floats within -1 to 1 already, or far outside 0 to 255.
 
     Parameters
     ----------
     factor
-        Any number but 0.
+        Any number except 0.
     offset
-        Added afterwards.
+        Number added afterwards.
     """
 
     factor: float
@@ -151,7 +151,7 @@ class Scale(Transform):
         return np.dtype(np.float32)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
-        """Multiply and add, a fourth channel too."""
+        """Multiply and add, including a fourth channel."""
         view.per_channel((self.factor,) * 3, (self.offset,) * 3)
         view.alpha *= self.factor
         view.whole = 1.0
@@ -159,12 +159,12 @@ class Scale(Transform):
 
 @dataclass(frozen=True, repr=False)
 class _Mixing(Transform):
-    """What needs red, green and blue."""
+    """Step that needs red, green and blue."""
 
     needs_image: ClassVar[bool] = True
 
     def check(self, channels: int) -> None:
-        """Demand colors."""
+        """Check that channels are colors."""
         if channels not in (3, 4):
             raise BadSetting(
                 f"{type(self).__name__} needs images with red, green and blue, not {_counted(channels, 'channel')}"
@@ -183,8 +183,8 @@ class ColorMatrix(_Mixing):
     Parameters
     ----------
     matrix
-        12 numbers, row by row: ``out[i] = m[i, 0] * red + m[i, 1] * green + m[i, 2] * blue + m[i, 3]``, on values as they
-        are (0 to 255 for 8-bit images).
+        12 numbers, row by row: ``out[i] = m[i, 0] * red + m[i, 1] * green + m[i, 2] * blue + m[i, 3]``, on stored
+        values (0 to 255 for 8-bit images).
     """
 
     matrix: tuple[float, ...]
@@ -207,12 +207,12 @@ class ColorMatrix(_Mixing):
 
 @dataclass(frozen=True, repr=False)
 class _Amount(Transform):
-    """A step with one random amount, drawn evenly from a range.
+    """Step with one random amount, uniformly distributed in a range.
 
     Attributes
     ----------
     limits : tuple of 3 float
-        Least and greatest amount that there may be, and the one that changes nothing.
+        Least and greatest allowed amount, and the neutral amount.
     """
 
     amount: Range
@@ -221,7 +221,7 @@ class _Amount(Transform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self._bounds  # checked at birth
+        _ = self._bounds  # checked when created
 
     @cached_property
     def _bounds(self) -> tuple[float, float]:
@@ -240,12 +240,12 @@ class _Amount(Transform):
 class Brightness(_Amount):
     """Multiply all channels by one random factor.
 
-    Nothing is clamped between the steps of a pipeline, only at a cast to integers. This holds for all color steps.
+    Values are not clamped between the steps of a pipeline, only at a cast to integers. This holds for all color steps.
 
     Parameters
     ----------
     amount
-        The greatest deviation from 1, or (least, greatest) factor, at least 0.
+        Largest deviation from 1, or (least, greatest) factor, at least 0.
     """
 
     amount: Range = 0.2
@@ -257,14 +257,14 @@ class Brightness(_Amount):
 
 @dataclass(frozen=True, repr=False)
 class Contrast(_Amount):
-    """Stretch all values by one random factor about the middle gray: 127.5 for 8-bit images, 0.5 for other types.
+    """Scale all values by one random factor around middle gray: 127.5 for 8-bit images, 0.5 for other types.
 
-    A loader refuses it for rows of other types whose values do not lie within about 0 to 1.
+    For other types, a loader raises if values are not within about 0 to 1.
 
     Parameters
     ----------
     amount
-        The greatest deviation from 1, or (least, greatest) factor, at least 0.
+        Largest deviation from 1, or (least, greatest) factor, at least 0.
     """
 
     amount: Range = 0.2
@@ -276,12 +276,12 @@ class Contrast(_Amount):
 
 @dataclass(frozen=True, repr=False)
 class Saturation(_Mixing, _Amount):
-    """Make colors stronger or weaker by one random factor; 0 is gray.
+    """Increase or decrease saturation by one random factor; 0 is gray.
 
     Parameters
     ----------
     amount
-        The greatest deviation from 1, or (least, greatest) factor, at least 0.
+        Largest deviation from 1, or (least, greatest) factor, at least 0.
     """
 
     amount: Range = 0.2
@@ -293,12 +293,12 @@ class Saturation(_Mixing, _Amount):
 
 @dataclass(frozen=True, repr=False)
 class Hue(_Mixing, _Amount):
-    """Turn colors around the gray axis by a random angle, in the plane of YIQ; brightness stays.
+    """Rotate colors around the gray axis by a random angle, in the IQ plane of YIQ; brightness is unchanged.
 
     Parameters
     ----------
     amount
-        The greatest turn to either side, or (least, greatest), as a part of the full circle within -0.5 to 0.5.
+        Largest rotation in either direction, or (least, greatest), as a fraction of the full circle from -0.5 to 0.5.
     """
 
     amount: Range = 0.05
@@ -311,12 +311,12 @@ class Hue(_Mixing, _Amount):
 
 @dataclass(frozen=True, repr=False)
 class ColorJitter(Transform):
-    """`Brightness`, `Contrast`, `Saturation` and `Hue`, in this order; each as there, and left out where 0.
+    """Apply `Brightness`, `Contrast`, `Saturation` and `Hue`, in this order; steps with amount 0 are left out.
 
     Parameters
     ----------
     brightness, contrast, saturation, hue
-        The ``amount`` of each.
+        The ``amount`` of each step.
     """
 
     brightness: Range = 0.0
@@ -328,11 +328,11 @@ class ColorJitter(Transform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self._steps  # checked at birth
+        _ = self._steps  # checked when created
 
     @cached_property
     def _steps(self) -> list[tuple[Callable[[View, float], None], int, tuple[float, float]]]:
-        """The steps that do something: what to do, which random number, and its bounds."""
+        """Active steps: function, index of the random number, and its range."""
         steps: list[tuple[Callable[[View, float], None], int, tuple[float, float]]] = []
         for i, (name, change) in enumerate(
             (("brightness", brighten), ("contrast", stretch), ("saturation", saturate), ("hue", turn_hue))
@@ -344,7 +344,7 @@ class ColorJitter(Transform):
         return steps
 
     def check(self, channels: int) -> None:
-        """Demand colors, where colors are changed."""
+        """Check that channels are colors, if colors are changed."""
         if channels not in (3, 4) and self.needs_colors:
             raise BadSetting(
                 f"ColorJitter: saturation and hue need red, green and blue, not {_counted(channels, 'channel')}"
@@ -368,12 +368,12 @@ class ColorJitter(Transform):
 
 @dataclass(frozen=True, repr=False)
 class Grayscale(_Mixing):
-    """Make gray, at random; the channels stay, and are equal.
+    """Convert to gray at random; the number of channels is unchanged, and all are equal.
 
     Parameters
     ----------
     p
-        Probability, within 0 to 1.
+        Probability, from 0 to 1.
     """
 
     p: float = 1.0

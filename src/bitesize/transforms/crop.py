@@ -1,4 +1,4 @@
-"""Size: resizing and cropping."""
+"""Size transforms: resizing and cropping."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MODES = ("stretch", "cover", "pad", "shorter")
 
 @dataclass(frozen=True, repr=False)
 class _Sized(Transform):
-    """A step that gives rows a size: a side in pixels, or (height, width)."""
+    """Step that sets the size of rows: a side in pixels, or (height, width)."""
 
     size: int | Size
     needs_image: ClassVar[bool] = True
@@ -38,7 +38,7 @@ class _Sized(Transform):
         object.__setattr__(self, "size", size_setting(type(self).__name__, self.size))
 
     def size_after(self, size: Size | None) -> Size | None:
-        """Tell the size given."""
+        """Return the size."""
         return self._sides
 
     @cached_property
@@ -48,23 +48,23 @@ class _Sized(Transform):
 
 @dataclass(frozen=True, repr=False)
 class Resize(_Sized, Padded):
-    """Resize, antialiased.
+    """Resize with antialiasing.
 
     Parameters
     ----------
     size
         A side in pixels, or (height, width).
     mode
-        What becomes of another aspect ratio:
+        Treatment of another aspect ratio:
 
-        - ``"stretch"``: the image is stretched;
-        - ``"cover"``: it keeps its ratio and covers the size; what sticks out at both ends is cut off;
-        - ``"pad"``: it keeps its ratio and fits into the size; the rest shows ``fill``;
-        - ``"shorter"``: its shorter side becomes ``size``. Rows then differ in size: a crop must follow.
+        - ``"stretch"``: stretch the image;
+        - ``"cover"``: keep the ratio and cover the size; both ends are cut off equally;
+        - ``"pad"``: keep the ratio and fit into the size; the rest is filled with ``fill``;
+        - ``"shorter"``: the shorter side becomes ``size``. Rows then differ in size: a crop must follow.
     interpolation
-        ``"bilinear"`` or ``"bicubic"``, both widened when shrinking, as Pillow does it; or ``"nearest"``.
+        ``"bilinear"`` or ``"bicubic"``, both antialiased when shrinking, as in Pillow; or ``"nearest"``.
     fill, mask_fill
-        With ``"pad"``, what surrounds the image and its mask.
+        With ``"pad"``, the values around the image and around its mask.
 
     Examples
     --------
@@ -80,22 +80,22 @@ class Resize(_Sized, Padded):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.mode not in _MODES:
-            raise BadSetting(f"Resize: mode is {', '.join(map(repr, _MODES))}, not {self.mode!r}")
+            raise BadSetting(f"Resize: mode must be {', '.join(map(repr, _MODES))}, not {self.mode!r}")
         if self.mode == "shorter" and isinstance(self.size, tuple):
             raise BadSetting(f'Resize: mode="shorter" takes one side in pixels, not {self.size}')
         interpolation_setting("Resize", self.interpolation)
 
     @property
     def shows_surroundings(self) -> bool:
-        """Whether it pads."""
+        """Whether the image is padded."""
         return self.mode == "pad"
 
     def size_after(self, size: Size | None) -> Size | None:
-        """Tell the size given; with ``"shorter"`` rows differ."""
+        """Return the size; None with ``"shorter"``, because rows differ."""
         return None if self.mode == "shorter" else self._sides
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
-        """Rescale, then cut off or pad."""
+        """Rescale, then crop or pad."""
         view.kind = KINDS[self.interpolation]
         height, width = self._sides
         if self.mode == "stretch":
@@ -113,20 +113,20 @@ class Resize(_Sized, Padded):
 
     def _to_shorter(self, height: float, width: float) -> Size:
         side = self._sides[0]
-        # The longer side is rounded down, as torchvision does it.
+        # The longer side is rounded down, as in torchvision.
         return (side, max(1, int(side * width / height))) if height <= width else (max(1, int(side * height / width)), side)
 
 
 @dataclass(frozen=True, repr=False)
 class CenterCrop(_Sized, Padded):
-    """Cut out the middle.
+    """Crop the center.
 
     Parameters
     ----------
     size
         A side in pixels, or (height, width).
     fill, mask_fill
-        What surrounds an image, and its mask, that is smaller.
+        Values around a smaller image, and around its mask.
     """
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
@@ -137,16 +137,16 @@ class CenterCrop(_Sized, Padded):
 
 @dataclass(frozen=True, repr=False)
 class RandomCrop(_Sized, Padded):
-    """Cut out a part at random.
+    """Crop at a random position.
 
     Parameters
     ----------
     size
         A side in pixels, or (height, width).
     padding
-        Pixels by which the part may reach beyond each edge of the image.
+        Number of pixels by which the crop may extend beyond each edge of the image.
     fill, mask_fill
-        What is seen there, and around an image that is smaller than the part.
+        Values beyond the edges, and around an image that is smaller than the crop.
     """
 
     padding: int = 0
@@ -155,7 +155,7 @@ class RandomCrop(_Sized, Padded):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.padding, bool) or not isinstance(self.padding, int) or self.padding < 0:
-            raise BadSetting(f"RandomCrop: padding is a number of pixels, at least 0, not {self.padding!r}")
+            raise BadSetting(f"RandomCrop: padding must be a number of pixels, at least 0, not {self.padding!r}")
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Crop, at whole pixels."""
@@ -169,7 +169,7 @@ class RandomCrop(_Sized, Padded):
 
 @dataclass(frozen=True, repr=False)
 class RandomResizedCrop(_Sized):
-    """Cut out a random part and resize it: the usual augmentation for training from scratch.
+    """Crop a random part and resize it: the usual augmentation for training from scratch.
 
     Parameters
     ----------
@@ -178,9 +178,9 @@ class RandomResizedCrop(_Sized):
     scale
         Least and greatest share of the image's area, within (0, 1].
     ratio
-        Least and greatest aspect ratio of the part, width to height, drawn evenly in its logarithm.
+        Least and greatest aspect ratio of the part, width to height, log-uniformly distributed.
     interpolation
-        As `Resize`.
+        As in `Resize`.
     """
 
     scale: tuple[float, float] = (0.08, 1.0)
@@ -198,7 +198,7 @@ class RandomResizedCrop(_Sized):
         """Crop, then rescale."""
         area = view.width * view.height * between(u[0], self.scale)
         ratio = math.exp(between(u[1], self._log_ratio))
-        # A part that would stick out is made as wide or high as the image: no second draw, so draws stay countable.
+        # A part larger than the image is limited to it: without resampling, the number of random numbers is fixed.
         width = min(math.sqrt(area * ratio), view.width)
         height = min(math.sqrt(area / ratio), view.height)
         view.crop(u[2] * (view.width - width), u[3] * (view.height - height), width, height)

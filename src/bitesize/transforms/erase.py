@@ -1,4 +1,4 @@
-"""Hiding a part of the image."""
+"""Erase a part of the image."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from bitesize.transforms.view import ColorMatrix, View
 
 @dataclass(frozen=True, repr=False)
 class Cutout(Transform):
-    """Hide a random rectangle behind one color (random erasing). A mask keeps its labels there.
+    """Fill a random rectangle with one color (random erasing). A mask keeps its labels there.
 
     Parameters
     ----------
     scale
         Least and greatest share of the image's area.
     ratio
-        Least and greatest aspect ratio of the rectangle, width to height, drawn evenly in its logarithm.
+        Least and greatest aspect ratio of the rectangle, width to height, log-uniformly distributed.
     p
-        Probability, within 0 to 1.
+        Probability, from 0 to 1.
     fill
-        The color: one value or one a channel, in the values at this place of the pipeline. After `Normalize`, 0 is the mean.
+        Color: one value or one per channel, in the units at this point of the pipeline. After `Normalize`, 0 is the mean.
     """
 
     scale: tuple[float, float] = (0.02, 0.33)
@@ -51,11 +51,11 @@ class Cutout(Transform):
         probability_setting("Cutout", "p", self.p)
 
     def check(self, channels: int) -> None:
-        """Compare the numbers of the fill with the channels."""
+        """Check the number of fill values against the channels."""
         check_color("Cutout", self.fill, channels)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
-        """Hide, at whole pixels."""
+        """Erase, at whole pixels."""
         if u[0] >= self.p:
             return
         area = view.width * view.height * between(u[1], self.scale)

@@ -1,4 +1,4 @@
-"""Place and direction: flipping, turning, shearing, moving."""
+"""Geometric transforms: flip, rotate, shear, translate, zoom."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Flip(Transform):
     Parameters
     ----------
     horizontal, vertical
-        Probability of swapping left and right, and top and bottom, within 0 to 1.
+        Probability of swapping left and right, and top and bottom, from 0 to 1.
     """
 
     horizontal: float = 0.5
@@ -34,7 +34,7 @@ class Flip(Transform):
             probability_setting("Flip", name, getattr(self, name))
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
-        """Mirror, upend, both or neither."""
+        """Flip horizontally, vertically, both or neither."""
         if u[0] < self.horizontal:
             view.mirror()
         if u[1] < self.vertical:
@@ -43,12 +43,12 @@ class Flip(Transform):
 
 @dataclass(frozen=True, repr=False)
 class Rotate90(Transform):
-    """Turn by a random number of quarters of a circle, counter-clockwise.
+    """Rotate by a random multiple of 90 degrees, counter-clockwise.
 
     Parameters
     ----------
     quarters
-        The numbers to choose from, each 0 to 3. Odd ones swap height and width.
+        Multiples to choose from, each 0 to 3. Odd multiples swap height and width.
     """
 
     quarters: tuple[int, ...] = (0, 1, 2, 3)
@@ -59,11 +59,11 @@ class Rotate90(Transform):
         super().__post_init__()
         given = self.quarters if isinstance(self.quarters, tuple | list) else (self.quarters,)
         if not given or any(not isinstance(k, int) or isinstance(k, bool) or not 0 <= k <= 3 for k in given):
-            raise BadSetting(f"Rotate90: quarters are numbers of 0 to 3, not {self.quarters!r}")
+            raise BadSetting(f"Rotate90: quarters must be numbers from 0 to 3, not {self.quarters!r}")
         object.__setattr__(self, "quarters", tuple(given))
 
     def size_after(self, size: Size | None) -> Size | None:
-        """Tell the size, which differs from row to row if some are turned sideways and are not square."""
+        """Return the size, which differs between rows if some are rotated by 90 degrees and are not square."""
         if size is None or size[0] == size[1]:
             return size
         sideways = {k % 2 for k in self.quarters}
@@ -76,14 +76,14 @@ class Rotate90(Transform):
 
 @dataclass(frozen=True, repr=False)
 class Rotate(Padded):
-    """Turn by a random angle about the center; the size stays.
+    """Rotate by a random angle around the center; the size is unchanged.
 
     Parameters
     ----------
     degrees
-        The greatest angle to either side, or (least, greatest), counter-clockwise.
+        Largest angle in either direction, or (least, greatest), counter-clockwise.
     fill, mask_fill
-        What is seen where the image does not reach.
+        Values where the image does not reach.
     """
 
     degrees: float | tuple[float, float]
@@ -92,7 +92,7 @@ class Rotate(Padded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self._bounds  # checked at birth
+        _ = self._bounds  # checked when created
 
     @cached_property
     def _bounds(self) -> tuple[float, float]:
@@ -107,14 +107,14 @@ class Rotate(Padded):
 
 @dataclass(frozen=True, repr=False)
 class Shear(Padded):
-    """Slant by a random angle about the center; the size stays.
+    """Shear by a random angle around the center; the size is unchanged.
 
     Parameters
     ----------
     x, y
-        The greatest angle in degrees to either side, or (least, greatest), below 90: of upright lines, and of level ones.
+        Largest angle in degrees in either direction, or (least, greatest), below 90: of vertical and of horizontal lines.
     fill, mask_fill
-        What is seen where the image does not reach.
+        Values where the image does not reach.
     """
 
     x: float | tuple[float, float]
@@ -139,15 +139,15 @@ class Shear(Padded):
 
 @dataclass(frozen=True, repr=False)
 class Translate(Padded):
-    """Move at random; the size stays.
+    """Translate at random; the size is unchanged.
 
     Parameters
     ----------
     x, y
-        The greatest shift to either side, or (least, greatest), as a share of width and height within -1 to 1; to the
+        Largest shift in either direction, or (least, greatest), as a fraction of width and height from -1 to 1; to the
         right, and down.
     fill, mask_fill
-        What is seen where the image does not reach.
+        Values where the image does not reach.
     """
 
     x: float | tuple[float, float] = 0.1
@@ -156,7 +156,7 @@ class Translate(Padded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self._bounds  # checked at birth
+        _ = self._bounds  # checked when created
 
     @cached_property
     def _bounds(self) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -170,14 +170,14 @@ class Translate(Padded):
 
 @dataclass(frozen=True, repr=False)
 class Zoom(Padded):
-    """Enlarge or shrink at random about the center; the size of the result stays.
+    """Enlarge or shrink at random around the center; the output size is unchanged.
 
     Parameters
     ----------
     factor
-        The greatest deviation from 1, or (least, greatest); above 1 the image is enlarged and its edges are cut off.
+        Largest deviation from 1, or (least, greatest); above 1 the image is enlarged and its edges are cut off.
     fill, mask_fill
-        What is seen where the image does not reach.
+        Values where the image does not reach.
     """
 
     factor: float | tuple[float, float] = 0.2
@@ -185,14 +185,14 @@ class Zoom(Padded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self._bounds  # checked at birth
+        _ = self._bounds  # checked when created
 
     @cached_property
     def _bounds(self) -> tuple[float, float]:
         return range_setting("Zoom", "factor", self.factor, 0.01, 100, 1)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
-        """Enlarge; evenly in the logarithm, so that twice and half are as likely."""
+        """Zoom; log-uniformly, so that doubling and halving are equally likely."""
         low, high = self._bounds
         factor = low * (high / low) ** u[0]
         view.bend(factor, 0.0, 0.0, factor)

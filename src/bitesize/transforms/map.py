@@ -1,4 +1,4 @@
-"""Map: the door for the user's own function."""
+"""Map: apply a user's function."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from bitesize.transforms.base import Step
 
 @dataclass(frozen=True, repr=False)
 class Map(Step):
-    """Apply a function of your own to each row, or to each batch, after all other transforms of rows.
+    """Apply a function to each row, or to each batch, after all other transforms of rows.
 
-    It runs in the loader's threads, several rows at once: it must not change anything that they share. What it
-    allocates is not the loader's, and not counted in the budget.
+    The function runs in the loader's threads, for several rows at once: it must not change shared state. Memory that it
+    allocates is not counted in the budget.
 
     Parameters
     ----------
     fn
-        With one field: takes an array and returns one. With several: takes a dict of arrays and returns a dict of those
-        that are changed or new. Anything that `numpy.asarray` takes may be returned, a CPU tensor of PyTorch too.
+        With one field: function that takes an array and returns an array. With several: function that takes a dict of arrays
+        and returns a dict of the changed or new ones. It may return anything that `numpy.asarray` takes, such as a CPU tensor
+        of PyTorch.
     fields
-        What it is given.
+        Names of the fields to pass.
     batch
-        Whether it is given whole batches (those of this rank), with the rows as first axis, instead of rows.
+        If True, pass whole batches (those of this rank), with the rows as first axis, instead of rows.
     output
-        A `Field`, the shape of one row and its dtype, for the one field; or a dict of them for all that it returns. Without
-        it, one row is read when the loader is made, and what ``fn`` makes of it is what all rows must be.
+        A `Field`, with shape and dtype of one row, for the one field; or a dict of fields for all returned fields. Without it,
+        one row is read when the loader is created, and all rows must have the shape and dtype of the result.
     random
-        Whether ``fn`` is also given a `numpy.random.Generator`, keyed by seed, epoch, position and transform.
+        If True, also pass a `numpy.random.Generator`, keyed by seed, epoch, position and transform.
 
     Examples
     --------
@@ -58,22 +59,22 @@ class Map(Step):
         given: Any = self.fields
         fields = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Sequence) else ()
         if not fields or not all(isinstance(name, str) for name in fields):
-            raise BadSetting(f"Map: fields are names, such as ('x',), not {self.fields!r}")
+            raise BadSetting(f"Map: fields must be names, such as ('x',), not {self.fields!r}")
         object.__setattr__(self, "fields", fields)
         output = {fields[0]: self.output} if isinstance(self.output, Field) and len(fields) == 1 else self.output
         if output is not None and not (
             isinstance(output, Mapping) and output and all(isinstance(field, Field) for field in output.values())
         ):
-            raise BadSetting(f"Map: output is a Field for the one field, or a dict of Fields, not {self.output!r}")
+            raise BadSetting(f"Map: output must be a Field for the one field, or a dict of Fields, not {self.output!r}")
 
     @property
     def outputs(self) -> Mapping[str, Field] | None:
-        """What it makes, if that was said."""
+        """Fields of the output, if given."""
         return {self.fields[0]: self.output} if isinstance(self.output, Field) else self.output
 
     def to_dict(self) -> dict[str, Any]:
-        """Refuse: a function cannot be written to JSON."""
-        raise BadSetting(f"{self!r} holds a function, which cannot be saved: save the transforms before it")
+        """Raise: a function cannot be written to JSON."""
+        raise BadSetting(f"{self!r} has a function, which cannot be saved: save only the transforms before it")
 
     def __repr__(self) -> str:
         name = getattr(self.fn, "__qualname__", None) or type(self.fn).__name__
@@ -85,7 +86,7 @@ class Map(Step):
         return f"Map({name}{rest})"
 
     def call(self, arrays: Mapping[str, NDArray[Any]], generator: np.random.Generator | None) -> dict[str, NDArray[Any]]:
-        """Run the function on what a row, or a batch, is made of, and give what it returned as arrays."""
+        """Call the function with the fields of a row or a batch, and return its results as arrays."""
         single = len(self.fields) == 1
         given: Any = arrays[self.fields[0]] if single else {name: arrays[name] for name in self.fields}
         result = self.fn(given, generator) if generator is not None else self.fn(given)
@@ -95,20 +96,24 @@ class Map(Step):
             made = {self.fields[0]: np.asarray(result)}
         else:
             wanted = "an array" if single else f"a dict of {', '.join(self.fields)}"
-            raise BadResult(f"{self!r} returned {type(result).__name__}, and {wanted} is needed")
+            raise BadResult(f"{self!r} returned {type(result).__name__}, but must return {wanted}")
         for name, array in made.items():
             if array.dtype.hasobject or array.dtype.kind in "USV":
-                raise BadResult(f"{self!r} returned {name!r} as {array.dtype}, and numbers are needed")
+                raise BadResult(f"{self!r} returned {name!r} as {array.dtype}, but must return numbers")
         return made
 
     def check(self, made: Mapping[str, NDArray[Any]], known: Mapping[str, Field], rows: int | None) -> None:
-        """Compare what a call made with what it must be, for ``rows`` rows together or, if None, for one row."""
+        """Check the results of a call, for a batch of ``rows`` rows or, if None, for one row."""
         if set(made) != set(known):
-            raise BadResult(f"{self!r} returned {', '.join(made) or 'nothing'}, and {', '.join(known)} is needed")
+            raise BadResult(f"{self!r} returned {', '.join(made) or 'nothing'}, but must return {', '.join(known)}")
         for name, array in made.items():
             field = known[name]
             shape = field.shape if rows is None else (rows, *field.shape)
             if array.shape != shape:
-                raise BadResult(f"{self!r} made {name!r} of shape {array.shape}, and it must be {shape} as in the first row")
+                raise BadResult(
+                    f"{self!r} returned {name!r} of shape {array.shape}, but it must be {shape} as in the first row"
+                )
             if not np.can_cast(array.dtype, field.dtype, "same_kind"):
-                raise BadResult(f"{self!r} made {name!r} of {array.dtype}, and it must be {field.dtype} as in the first row")
+                raise BadResult(
+                    f"{self!r} returned {name!r} of {array.dtype}, but it must be {field.dtype} as in the first row"
+                )

@@ -24,18 +24,18 @@ _PIECE = 16_384
 
 @dataclass(frozen=True, repr=False)
 class PairMix(Step, ABC):
-    """A step that mixes two rows.
+    """Step that mixes two rows.
 
     Parameters
     ----------
     alpha
-        Both parameters of the Beta distribution that shares are drawn from, above 0: at 1 every share is as likely, below
-        it shares near 0 and 1 are likelier.
+        Both parameters of the Beta distribution of the shares, above 0: at 1 all shares are equally likely, below 1 shares
+        near 0 and 1 are more likely.
 
     Attributes
     ----------
     draws : int
-        How many random numbers in [0, 1) `mix` is given for a pair.
+        Number of random numbers in [0, 1) that `mix` gets for a pair.
     """
 
     alpha: float = 1.0
@@ -53,12 +53,12 @@ class PairMix(Step, ABC):
 
     @abstractmethod
     def mix(self, first: NDArray[Any], second: NDArray[Any], share: float, u: Sequence[float], layout: str) -> float:
-        """Mix two rows of ``x`` in place; each keeps ``share`` of its own.
+        """Mix two rows of ``x`` in place; each keeps ``share`` of its values.
 
         Returns
         -------
         float
-            The share that each really kept, for the labels.
+            The exact share that each row kept, for the labels.
         """
 
 
@@ -98,10 +98,10 @@ class CutMix(PairMix):
     draws: ClassVar[int] = 2
 
     def check(self, shape: Sequence[int], dtype: np.dtype[Any], layout: str) -> None:
-        """Demand images."""
+        """Check that rows are images."""
         super().check(shape, dtype, layout)
         if len(shape) != 3:
-            raise BadSetting(f"CutMix needs images (height, width, channels), not rows of shape {tuple(shape)}")
+            raise BadSetting(f"CutMix needs images (height, width, channels), but rows have the shape {tuple(shape)}")
 
     def mix(self, first: NDArray[Any], second: NDArray[Any], share: float, u: Sequence[float], layout: str) -> float:
         """Exchange."""

@@ -1,4 +1,4 @@
-"""From a View and pixels to the batch: choose the kernel, and where its output goes."""
+"""Render pixels into the batch according to a View: choose the kernel and its output."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _plan_colors(view: View, width: int, height: int, channels: int) -> Drawing:
 def render(
     pixels: NDArray[Any], view: View, drawing: Drawing, scratch: NDArray[np.float32], canvas: Canvas, row: NDArray[Any]
 ) -> None:  # fmt: skip
-    """Draw one row.
+    """Render one row.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ def mask_canvas(field: Field) -> Canvas:
 def draw_mask(
     numbers: NDArray[Any], view: View, fill: int, scratch: NDArray[np.float32], canvas: Canvas, row: NDArray[Any]
 ) -> None:  # fmt: skip
-    """Draw one mask, each pixel the nearest of the source.
+    """Render one mask with nearest-neighbor interpolation.
 
     Parameters
     ----------

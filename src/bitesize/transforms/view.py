@@ -1,4 +1,4 @@
-"""View: where each pixel of one row comes from, and what happens to its color."""
+"""View: the mapping of one row's output pixels to source pixels, and its color transform."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Erased = tuple[float, float, float, float, ColorMatrix]
 
 
 class View:
-    """The view of one row, which transforms adjust one after the other.
+    """View of one row, which transforms adjust one after another.
 
     Plain floats in slots: NumPy or frozen dataclasses here would cost more than the pixels do.
 
@@ -238,7 +238,7 @@ class View:
     # --- the source --------------------------------------------------------------------------------------------------
 
     def to_stored(self, orientation: int, width: float, height: float, scale: float) -> None:
-        """Map to pixels as stored and decoded instead of upright ones.
+        """Map to pixels as stored and decoded, instead of upright pixels.
 
         Parameters
         ----------
