@@ -70,7 +70,7 @@ def config_of(out):
 
 def test_runs_are_numbered_and_latest_is_the_newest_with_a_model(data, tmp_path):
     command = ["train", data, *OPTIONS, "--epochs", 1]
-    assert "run: runs/1 (--out DIR decides otherwise)" in run(*command).stderr
+    assert "run: runs/1 (--out DIR changes this)" in run(*command).stderr
     before = contents(tmp_path / "runs")
     done = run(*command)
     assert "saved in runs/2" in " ".join(done.stdout.split())

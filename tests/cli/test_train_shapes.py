@@ -54,7 +54,7 @@ def test_too_many_channels_are_refused():
 
 def test_features_train_an_mlp(tmp_path):
     done = run("train", saved(tmp_path / "x.npz", (6,)), "--epochs", 1, "--out", tmp_path / "run")
-    assert "model: mlp, for rows of shape (6,) (--model decides otherwise)" in done.stdout
+    assert "model: mlp, for rows of shape (6,) (--model changes this)" in done.stdout
     assert [default_model(shape) for shape in ((), (6,), (8, 8), (28, 28), (32, 32, 3))] == [
         "mlp",
         "mlp",

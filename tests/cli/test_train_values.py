@@ -91,7 +91,7 @@ def test_arrays_of_any_range_are_learned_from(name, tmp_path):
     data = in_folders(tmp_path / "data", STORED[name](pictures()))
     result = learned(data, tmp_path / "run", "--model", "mlp", "--batch-size", 16)
     (line,) = (line for line in result["understood"] if line.startswith("values: "))
-    assert "--normalize none|unit|data|model decides otherwise" in line
+    assert "--normalize none|unit|data|model changes this" in line
     assert name.split()[0] in line
 
 

@@ -69,7 +69,7 @@ def _root(wanted: Wanted) -> RunFolder:
         if (lock := FolderLock.take(path)) is not None:
             return RunFolder(path, lock).cleared()
     run = create_numbered(ROOT)
-    say(f"run: {run.path} (--out DIR decides otherwise)")
+    say(f"run: {run.path} (--out DIR changes this)")
     return run
 
 

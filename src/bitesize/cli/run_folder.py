@@ -284,7 +284,7 @@ def _numbered(wanted: Wanted) -> tuple[RunFolder, RunStatus]:
         way = command("train", "--resume", "--out", path)
         say(f"{path} is an interrupted run with other settings or data ({standing.place}); to continue that run: {way}")
     run = create_numbered(ROOT)
-    say(f"run: {run.path} (--out DIR decides otherwise)")
+    say(f"run: {run.path} (--out DIR changes this)")
     return run, RunStatus(None, None, None)
 
 

@@ -147,7 +147,7 @@ def choose_image_size(settings: TrainSettings, what: Field | Encoded) -> tuple[T
     if (size := _saved_image_size(settings.model)) is not None or not isinstance(what, Encoded):
         return replace(settings, image_size=size), []
     size = _APPLICATION_IMAGE_SIZE if is_application(settings.model) else IMAGE_SIZE
-    return replace(settings, image_size=size), [f"images are resized to {size} x {size} (--image-size decides otherwise)"]
+    return replace(settings, image_size=size), [f"images are resized to {size} x {size} (--image-size changes this)"]
 
 
 def _saved_image_size(name: str) -> int | None:

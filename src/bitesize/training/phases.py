@@ -109,7 +109,7 @@ def choose_phases(
     return (
         replace(settings, frozen_epochs=frozen),
         phases,
-        [f"{said}; batch normalization stays frozen (--frozen-epochs decides otherwise)"],
+        [f"{said}; batch normalization stays frozen (--frozen-epochs changes this)"],
     )
 
 

@@ -193,7 +193,7 @@ def _with_model(settings: TrainSettings, shape: tuple[int, ...]) -> tuple[TrainS
     if settings.model == "auto":
         settings = replace(settings, model=default_model(shape))
         if settings.model != "cnn":
-            said.append(f"model: {settings.model}, for rows of shape {shape} (--model decides otherwise)")
+            said.append(f"model: {settings.model}, for rows of shape {shape} (--model changes this)")
     understood = understood_shape(settings.model, shape)
     if understood:
         said.append(f"{understood} (--model mlp takes any shape)")
@@ -259,7 +259,9 @@ def _scaling(settings: TrainSettings, train: Source, model: Any, budget: Budget)
     of_user = is_file(settings.model)
     expects_pixels = of_user or settings.model.endswith(".keras")
     if settings.normalize == "model" and expects_pixels and scales_itself(model):
-        line = f"values: {values}, taken as stored: the model has a layer of its own that scales them ({SETTING} decides otherwise)"
+        line = (
+            f"values: {values}, taken as stored: the model has a layer of its own that scales them ({SETTING} changes this)"
+        )
         return Scaling([], values, line)
     return choose_scaling(
         train,

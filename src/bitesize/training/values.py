@@ -304,4 +304,4 @@ def _refuse_not_finite(count: int, source: Source, budget: Budget) -> None:
 
 
 def _said(steps: Sequence[Step], values: Values, done: str) -> Scaling:
-    return Scaling(list(steps), values, f"values: {values}, {done} ({SETTING} decides otherwise)")
+    return Scaling(list(steps), values, f"values: {values}, {done} ({SETTING} changes this)")
