@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ WORDS = {
     r"whoever": "the caller, users who",
     r"what is taken for": "name it",
     r"once more": "again",
-    r"\w*colour\w*|neighbour\w*|behaviour\w*|normalis\w*|labelled|grey|centred?|recognis\w*|organis\w*|favour\w*": "American spelling",
+    r"(?<!`bs\.)(?<!name `)\w*colour\w*|neighbour\w*|behaviour\w*|normalis\w*|labelled|grey|centred?|recognis\w*|organis\w*|favour\w*": "American spelling",
 }
 
 
@@ -45,8 +46,13 @@ def docstrings(tree: ast.Module) -> set[int]:
     return found
 
 
-def messages() -> Iterator[tuple[str, str]]:
-    """Yield where a text in code is, and the text: errors, help, log lines, and what is printed."""
+@functools.cache
+def messages() -> tuple[tuple[str, str], ...]:
+    """Return where each text in code is, and the text: errors, help, log lines, and what is printed."""
+    return tuple(_messages())
+
+
+def _messages() -> Iterator[tuple[str, str]]:
     for path in SOURCES:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         outside = docstrings(tree)
@@ -60,7 +66,7 @@ def messages() -> Iterator[tuple[str, str]]:
                 yield f"{path.relative_to(TOP)}:{node.lineno}", node.value
 
 
-def found(word: str, texts: Iterator[tuple[str, str]]) -> list[str]:
+def found(word: str, texts: Iterable[tuple[str, str]]) -> list[str]:
     pattern = re.compile(rf"\b(?:{word})\b", re.IGNORECASE)
     return [
         f"{where}: ...{text[max(0, m.start() - 40) : m.end() + 30]!r}"
@@ -78,3 +84,15 @@ def test_messages_are_plain(word):
 def test_pages_are_plain(word):
     pages = ((f"{path.relative_to(TOP)}", path.read_text(encoding="utf-8")) for path in PAGES)
     assert found(word, pages) == [], f"write: {WORDS[word]}"
+
+
+def test_docstrings_begin_with_what_is_returned_or_done():
+    weak = []
+    for path in SOURCES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+                first = (ast.get_docstring(node) or "").partition(" ")[0]
+                if first in ("Tell", "Give", "Whether", "What", "Let", "Say", "Know", "Hand"):
+                    weak.append(f"{path.relative_to(TOP)}:{node.lineno}: {node.name}")
+    assert weak == []

@@ -29,7 +29,7 @@ class Interrupt:
 
     @property
     def pressed(self) -> bool:
-        """Whether a signal has arrived."""
+        """Return whether a signal has arrived."""
         return self.number is not None
 
     @property

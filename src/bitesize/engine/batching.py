@@ -115,7 +115,7 @@ class Batching:
 
     @property
     def even(self) -> bool:
-        """Whether all ranks have the same number of rows in every batch, so that every weight is 1."""
+        """Return whether all ranks have the same number of rows in every batch, so that every weight is 1."""
         world = self.shard.world_size
         padded = self.last == "pad" and self.order.length % self.batch_size
         return world == 1 or not (self.batch_size % world or padded)

@@ -77,7 +77,7 @@ class Findings:
 
     @property
     def well(self) -> bool:
-        """Whether no problem was found. Classes of different sizes alone are not a problem."""
+        """Return whether no problem was found. Classes of different sizes alone are not a problem."""
         return not (self.bad or self.duplicates or self.leaks or self.suspicious)
 
     @property
@@ -227,7 +227,7 @@ def _of_narrow_range(part: Source, seen: RowFacts, row: int) -> str:
     assert isinstance(what, Encoded)
     if what.mode == "I;16":
         return (
-            f"16-bit values reach {brightest:,} at most in all images, less than 1/{_PART_OF_RANGE} of their range (12-bit data?): "
+            f"16-bit values are at most {brightest:,}, less than 1/{_PART_OF_RANGE} of their range (12-bit data?): "
             f"scale by the value of full brightness, for example bs.Scale(1 / {max(brightest, 1)})"
         )
     # No mode keeps 16-bit colors.

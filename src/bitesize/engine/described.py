@@ -76,7 +76,7 @@ class Described:
 
     @property
     def masks(self) -> bool:
-        """Whether a batch may have rows that are padding or bad, which its ``mask`` marks."""
+        """Return whether a batch may have rows that are padding or bad, which its ``mask`` marks."""
         return self.steps.last == "pad" or self._policy.skips  # also when shuffled, because every replacement may be bad too
 
     @property

@@ -49,7 +49,7 @@ class Position:
 
     @property
     def resumes(self) -> bool:
-        """Whether a state was loaded and no loop has started from it yet."""
+        """Return whether a state was loaded and no loop has started from it yet."""
         return self._start[1] > 0
 
     def state_dict(self) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Slot:
 
     @property
     def leased(self) -> bool:
-        """Whether the slot is ready or leased: its batch, or an array of the batch, is still referenced."""
+        """Return whether the slot is ready or leased: its batch, or an array of the batch, is still referenced."""
         return self.returns is not None and self.returns() is not None
 
 

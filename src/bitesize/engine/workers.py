@@ -226,7 +226,7 @@ class Engine:
 
     @property
     def forked(self) -> bool:
-        """Whether this process is a forked child of the process that has the threads."""
+        """Return whether this process is a forked child of the process that has the threads."""
         return os.getpid() != self._pid
 
     def check(self) -> None:

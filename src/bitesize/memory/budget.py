@@ -317,7 +317,7 @@ class Pool:
 
     @property
     def wanted(self) -> bool:
-        """Whether a thread waits for bytes. Threads that hold bytes without need should then return them."""
+        """Return whether a thread waits for bytes. Threads that hold bytes without need should then return them."""
         return bool(self._waiting)
 
     def request(self, nbytes: int, what: str) -> None:

@@ -141,7 +141,7 @@ class _Step:
         self._dtype: np.dtype[Any] | None = None
 
     def __call__(self, x: Any) -> Any:
-        """Give what the next step is given."""
+        """Return the input of the next step."""
         if hasattr(self._step, "partial_fit"):
             self._step.partial_fit(x)
         changed = self._step.transform(x)
@@ -224,7 +224,7 @@ def _second(parameters: Sequence[inspect.Parameter]) -> inspect.Parameter | None
 def _rows(
     loader: Loader, weight_name: str | None
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None, int]]:  # fmt: skip
-    """Give rows that are rows, flattened, with their labels and weights; and which batch of the epoch that is, from 1."""
+    """Yield the real rows of each batch, flattened, with their labels and weights, and the number of the batch, from 1."""
     for batch in loader:
         yield _flat(loader, batch, weight_name)
         del batch
@@ -265,7 +265,7 @@ def _steps(estimator: Any) -> Sequence[Any]:
 
 
 def _learns(step: Any) -> bool:
-    """Whether a step must be fitted before it can transform."""
+    """Return whether a step must be fitted before it can transform."""
     try:
         from sklearn.utils import get_tags
 

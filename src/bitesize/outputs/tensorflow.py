@@ -88,7 +88,7 @@ def to_tensorflow(
 
 
 class _Batches(Epochs):
-    """What TensorFlow's generator runs through."""
+    """The batches that TensorFlow's generator yields."""
 
     def __init__(self, loader: Loader, fields: Sequence[Fields]) -> None:
         super().__init__(loader, 0, Holder(_ADVICE, PENDING_PATIENCE, Waiting(loader)))
@@ -105,6 +105,6 @@ class _Batches(Epochs):
 
 
 def _picked(batch: Mapping[str, Any], fields: Sequence[Fields]) -> Any:
-    """Give one field alone, and more as a tuple."""
+    """Return one field alone, and several as a tuple."""
     picked = tuple(pick(batch, names) for names in fields)
     return picked if len(picked) > 1 else picked[0]

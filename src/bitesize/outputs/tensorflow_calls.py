@@ -1,4 +1,4 @@
-"""Whether TensorFlow waits for a batch: read from call stacks, since tensors do not say who keeps them."""
+"""Return whether TensorFlow waits for a batch: read from call stacks, since tensors do not say who keeps them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IDLE = 0.1
 
 
 class Waiting:
-    """Whether nothing can let go of a batch, because all of TensorFlow waits for the next one.
+    """Return whether nothing can let go of a batch, because all of TensorFlow waits for the next one.
 
     A loop that is in ``next`` of a dataset has ended its step, so what still holds batches is a list, a ``.cache()`` or a ``.shuffle()``.
     A dataset that a compiled function runs through (`fit` of Keras, ``reduce``) has no such frame: then a thread of TensorFlow that

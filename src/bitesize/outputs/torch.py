@@ -171,7 +171,7 @@ class _Plain:
         return _same(tensors, {name: tensor.to(self._device) for name, tensor in tensors.items()})
 
     def receive(self, tensors: Any) -> Any:
-        """Give them."""
+        """Return an iterator over the batches."""
         return tensors
 
 
@@ -211,7 +211,7 @@ class _Cuda:
         return _same(tensors, moved), event
 
     def receive(self, sent: tuple[Any, Any]) -> Any:
-        """Let the user's stream wait for the copy, and let go of what has been copied."""
+        """Make the user's stream wait for the copy, and release batches that have been copied."""
         batch, event = sent
         stream = self._torch.cuda.current_stream(self._device)
         stream.wait_event(event)

@@ -131,7 +131,7 @@ class ArrayRenderer:
 
     @property
     def fetches(self) -> bool:
-        """Whether rows can be read from disk and cast in one step, because the compiled code is loaded."""
+        """Return whether rows can be read from disk and cast in one step, because the compiled code is loaded."""
         return is_warm(self._fetch_name)
 
     def draw(

@@ -46,17 +46,17 @@ class TransformStages:
 
     @property
     def needs_image(self) -> bool:
-        """Whether transforms move pixels or mix colors."""
+        """Return whether transforms move pixels or mix colors."""
         return any(view.needs_image for view in self.views)
 
     @property
     def random(self) -> bool:
-        """Whether transforms use random numbers."""
+        """Return whether transforms use random numbers."""
         return any(view.draws for view in self.views)
 
     @property
     def non_axis_aligned(self) -> bool:
-        """Whether transforms may rotate or shear images."""
+        """Return whether transforms may rotate or shear images."""
         return any(view.non_axis_aligned for view in self.views)
 
     def spreads(self, channels: int) -> bool:

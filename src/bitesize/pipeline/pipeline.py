@@ -158,7 +158,7 @@ class Pipeline:
 
     @property
     def decodes(self) -> bool:
-        """Whether rows are encoded images."""
+        """Return whether rows are encoded images."""
         return self._encoded is not None
 
     def warm(self) -> None:

@@ -47,7 +47,7 @@ class UserFunctions:
 
     @property
     def known(self) -> bool:
-        """Whether the outputs of all functions are known."""
+        """Return whether the outputs of all functions are known."""
         return None not in self._outputs
 
     def learn(self, arrays: Mapping[str, NDArray[Any]], together: bool, where: Callable[[], str]) -> None:

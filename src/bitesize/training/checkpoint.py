@@ -172,12 +172,12 @@ class Checkpoint:
 
     @property
     def waits(self) -> bool:
-        """Whether `stop` was called and saving has not started yet."""
+        """Return whether `stop` was called and saving has not started yet."""
         return self._stop is not None and not self._shelf.writes
 
     @property
     def fresh(self) -> bool:
-        """Whether nothing was restored."""
+        """Return whether nothing was restored."""
         return self._restored is None
 
     @property
@@ -188,7 +188,7 @@ class Checkpoint:
 
     @property
     def stopped(self) -> bool:
-        """Whether a callback had stopped the restored training early."""
+        """Return whether a callback had stopped the restored training early."""
         return self._restored is not None and bool(self._restored[0]["stopped"])
 
     def extend(self, epochs: int) -> None:

@@ -47,7 +47,7 @@ class CheckpointStore:
 
     @property
     def writes(self) -> bool:
-        """Whether a save is running, or has finished without a wait for it."""
+        """Return whether a save is running, or has finished without a wait for it."""
         return self._writing is not None
 
     def wait(self) -> None:

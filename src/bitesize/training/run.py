@@ -56,7 +56,7 @@ class RunFolder:
 
     @property
     def whole(self) -> bool:
-        """Whether the folder has a model and everything needed to use it."""
+        """Return whether the folder has a model and everything needed to use it."""
         return all((self.path / name).is_file() for name in self._needed)
 
     @property

@@ -87,7 +87,7 @@ class RunStatus:
 
     @property
     def empty(self) -> bool:
-        """Whether the folder has neither a model nor a checkpoint."""
+        """Return whether the folder has neither a model nor a checkpoint."""
         return self.checkpoint is None and self.config is None
 
 

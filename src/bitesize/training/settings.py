@@ -148,7 +148,7 @@ class TrainSettings:
 
     @property
     def tunes(self) -> bool:
-        """Whether pretrained weights are first frozen, then tuned."""
+        """Return whether pretrained weights are first frozen, then tuned."""
         return self.weights is not None and self.frozen_epochs != 0
 
     @property
@@ -258,5 +258,5 @@ def preparation(source: Source, image_size: int | None, augment: bool) -> list[T
 
 
 def is_image(what: Field | Encoded) -> bool:
-    """Whether rows are images: encoded, or arrays of (height, width, 1, 3 or 4)."""
+    """Return whether rows are images: encoded, or arrays of (height, width, 1, 3 or 4)."""
     return isinstance(what, Encoded) or (len(what.shape) == 3 and what.shape[2] in (1, 3, 4))

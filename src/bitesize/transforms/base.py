@@ -103,7 +103,7 @@ class Transform(Step, ABC):
 
     @property
     def needs_colors(self) -> bool:
-        """Whether the step mixes red, green and blue, so that channels must be colors."""
+        """Return whether the step mixes red, green and blue, so that channels must be colors."""
         return False
 
 
@@ -137,7 +137,7 @@ class Padded(Transform):
 
     @property
     def shows_surroundings(self) -> bool:
-        """Whether the step can show this area with its settings."""
+        """Return whether the step can show this area with its settings."""
         return True
 
 

@@ -64,7 +64,7 @@ class Normalize(Transform):
 
     @property
     def of_data(self) -> bool:
-        """Whether its numbers have not been measured yet."""
+        """Return whether its numbers have not been measured yet."""
         return self.mean == _OF_DATA
 
     @property
@@ -107,7 +107,7 @@ class Normalize(Transform):
             )
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        """Tell float32."""
+        """Return float32."""
         return np.dtype(np.float32)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
@@ -147,7 +147,7 @@ class Scale(Transform):
             raise BadSetting(f"Scale needs a factor other than 0 and an offset, not {self.factor!r} and {self.offset!r}")
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        """Tell float32."""
+        """Return float32."""
         return np.dtype(np.float32)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
@@ -196,7 +196,7 @@ class ColorMatrix(_Mixing):
         object.__setattr__(self, "matrix", tuple(map(float, self.matrix)))
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        """Tell float32."""
+        """Return float32."""
         return np.dtype(np.float32)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
@@ -352,12 +352,12 @@ class ColorJitter(Transform):
 
     @property
     def changes_contrast(self) -> bool:
-        """Whether contrast is changed."""
+        """Return whether contrast is changed."""
         return any(change is stretch for change, _, _ in self._steps)
 
     @property
     def needs_colors(self) -> bool:
-        """Whether saturation or hue is changed."""
+        """Return whether saturation or hue is changed."""
         return any(change in (saturate, turn_hue) for change, _, _ in self._steps)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:

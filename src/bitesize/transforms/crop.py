@@ -87,7 +87,7 @@ class Resize(_Sized, Padded):
 
     @property
     def shows_surroundings(self) -> bool:
-        """Whether the image is padded."""
+        """Return whether the image is padded."""
         return self.mode == "pad"
 
     def size_after(self, size: Size | None) -> Size | None:

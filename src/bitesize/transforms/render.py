@@ -23,7 +23,7 @@ _AT_ONCE = 3
 
 
 class Drawing(NamedTuple):
-    """What it takes to draw one view: taps (or points an output pixel) in x and y, and float32 values of scratch."""
+    """Memory to render one view: taps (or points an output pixel) in x and y, and float32 values of scratch."""
 
     warped: bool
     x: int
@@ -32,7 +32,7 @@ class Drawing(NamedTuple):
 
 
 class Canvas:
-    """What rows are drawn on: how a row of the batch is laid out, and how its values are stored.
+    """The target of rendering: how a row of the batch is laid out, and how its values are stored.
 
     Parameters
     ----------
@@ -64,17 +64,17 @@ class Canvas:
         return self.dtype if self.code == PLAIN else np.dtype(np.uint16)
 
     def flat(self, row: NDArray[Any]) -> NDArray[Any]:
-        """Give a row's values one behind the other, as kernels write them."""
+        """Return a row's values as one axis, as kernels write them."""
         flat = row.reshape(-1)
         return flat if self.code == PLAIN else flat.view(np.uint16)
 
     def pixels(self, row: NDArray[Any]) -> NDArray[Any]:
-        """Give a row as (height, width, channels)."""
+        """Return a row as (height, width, channels)."""
         return row.transpose(1, 2, 0) if self._chw else row[..., None] if self._flat else row
 
 
 def storage(dtype: np.dtype[Any]) -> int:
-    """Tell how a kernel stores values of a dtype: `PLAIN`, `HALF` or `BRAIN`."""
+    """Return how a kernel stores values of a dtype: `PLAIN`, `HALF` or `BRAIN`."""
     return HALF if dtype == np.float16 else BRAIN if dtype.name == "bfloat16" else PLAIN
 
 
@@ -206,7 +206,7 @@ def _render_upright(
 
 
 def _covered(start: float, step: float, size: int, source: int) -> tuple[int, int]:
-    """Tell the output pixels [first, last) whose centers lie within 0 to ``source``."""
+    """Return the output pixels [first, last) whose centers lie within 0 to ``source``."""
     end = start + step * size
     if start >= -_EDGE and end <= source + _EDGE:
         return 0, size
@@ -217,7 +217,7 @@ def _covered(start: float, step: float, size: int, source: int) -> tuple[int, in
 
 
 def _colored(view: View) -> ColorMatrix:
-    """Tell what the fill color looks like in the batch."""
+    """Return the fill color as values of the batch."""
     (r, g, b), m = view.fill, view.color
     return (
         m[0] * r + m[1] * g + m[2] * b + m[3],
@@ -249,7 +249,7 @@ def warm_up(dtype: np.dtype[Any], canvas: Canvas, non_axis_aligned: bool) -> Non
 
 
 def mask_values(width: int) -> int:
-    """Tell how many float32 values of scratch drawing a mask needs."""
+    """Return how many float32 values of scratch a mask needs."""
     return line_values(1, width)
 
 

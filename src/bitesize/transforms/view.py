@@ -97,7 +97,7 @@ class View:
 
     @property
     def upright(self) -> bool:
-        """Whether lines of the output run along lines or columns of the source."""
+        """Return whether lines of the output run along lines or columns of the source."""
         return (self.b == 0.0 and self.d == 0.0) or (self.a == 0.0 and self.e == 0.0)
 
     def rescale(self, width: int, height: int) -> None:
@@ -259,7 +259,7 @@ class View:
             self.d, self.e, self.f = self.d * scale, self.e * scale, self.f * scale
 
     def steps(self) -> tuple[float, float]:
-        """Tell how many source pixels lie between neighbors of the output, along its lines and its columns."""
+        """Return how many source pixels lie between neighbors of the output, along its lines and its columns."""
         return math.hypot(self.a, self.d), math.hypot(self.b, self.e)
 
 
