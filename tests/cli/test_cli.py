@@ -243,7 +243,7 @@ def bad_data(tmp_path_factory, pictures, arrays):
         (["{pictures}", "--batch-size", "many"], "--batch-size must be"),
         (["{pictures}", "--val-split", "1.5"], "--val-split"),
         (["{pictures}", "--val", "{arrays}"], "class 'even' is unknown to this model; its classes are checked, striped"),
-        (["{pictures}", "--model", "{bad}/three.py:build"], "gives (None, 3), and 2 classes need (None, 2)"),
+        (["{pictures}", "--model", "{bad}/three.py:build"], "returns (None, 3), but 2 classes need (None, 2)"),
         (["{pictures}", "--model", "{bad}/three.py:nothing"], "has no function 'nothing'"),
         (["{pictures}", "--model", "{bad}/nowhere.keras"], "nowhere.keras does not exist"),
         (["{pictures}", "--model", "ResNet5000"], "unknown model 'ResNet5000'"),
@@ -353,7 +353,7 @@ def test_ours_is_the_only_environment_variable_set_for_keras(monkeypatch, tmp_pa
     (tmp_path / "keras.json").write_text(json.dumps(config))
     assert choose_backend() == alone
     (tmp_path / "keras.json").write_text(json.dumps({**config, "backend": "nothing"}))
-    with pytest.raises(MissingPackage, match=r"keras\.json sets Keras's backend to nothing"):
+    with pytest.raises(MissingPackage, match=r"keras\.json sets the Keras backend to nothing"):
         choose_backend()
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert choose_backend() == "jax"

@@ -30,7 +30,7 @@ def test_training_and_evaluation_refuse_none(folders, tmp_path):
     said = refused("train", folders, "--labels", "none", "--out", tmp_path / "run")
     assert "--labels none opens the data without labels, but training needs the class of each row" in said
     run("train", folders, "--model", "mlp", "--epochs", 1, "--out", tmp_path / "run")
-    assert "and evaluation needs the class" in refused("evaluate", tmp_path / "run", folders, "--labels", "none")
+    assert "but evaluation needs the class" in refused("evaluate", tmp_path / "run", folders, "--labels", "none")
     out = tmp_path / "p.csv"
     run("predict", tmp_path / "run", folders, "--labels", "none", "--out", out)
     assert len(out.read_text().splitlines()) == 41

@@ -69,16 +69,14 @@ def test_every_file_has_a_line_in_order(trained, given, tmp_path):
     lines = lines_of(tmp_path / "p.csv")
     assert names(lines) == ["1.png", "2.png", "3.jpg", "4.HEIC", "5.docx", "6.npy", "10.png"]
     assert [line["predicted"] for line in lines] == [CLASSES[1], CLASSES[0], "", "", "", CLASSES[1], CLASSES[0]]
-    for line, says in zip(
-        lines[2:5], ("not an image", "HEIC, which is not decoded", "neither an image nor a .npy"), strict=True
-    ):
+    for line, says in zip(lines[2:5], ("not an image", "HEIC is not supported", "neither an image nor a .npy"), strict=True):
         assert says in line["error"]
         assert line[f"p_{CLASSES[0]}"] == ""
     assert all(not line["error"] for line in lines if line["predicted"])
     assert "4 predictions in" in done.stdout
     assert "3 rows have no prediction; the column error has the reason" in done.stdout
     assert f"{CLASSES[0]} 2, {CLASSES[1]} 2" in done.stdout
-    assert "4.HEIC: the file is HEIC" in done.stdout
+    assert "4.HEIC: HEIC is not supported" in done.stdout
     assert "left out  1 hidden or system file" in done.stdout
     assert "images are resized to 16 x 16" in done.stdout
 

@@ -64,7 +64,7 @@ def test_what_is_left_out_is_said_by_every_command(photographs, tmp_path):
         assert "left out  1 " in done.stdout, done.stdout
     done = run("predict", out, photographs, "--out", tmp_path / "p.csv")
     assert "1 row has no prediction; the column error has the reason" in done.stdout
-    assert "phone.HEIC: the file is HEIC" in done.stdout
+    assert "phone.HEIC: HEIC is not supported" in done.stdout
 
 
 def test_fields_are_read_as_people_write_them():

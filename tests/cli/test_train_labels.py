@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -57,8 +58,8 @@ def test_codes_in_a_table_are_named_as_there(tmp_path):
     for way in (("--epochs", 1), ("--epochs", 3, "--resume")):  # the table has other classes now
         options = ("--model", "mlp", "--image-size", 8, "--batch-size", 2, *way)
         said = refused("train", table, *options, "--out", tmp_path / "1")
-        assert "classes" in said
-        assert "other names than at the start of the run" in said
+        assert re.search(r"classes of .* have other names|other class names", said)
+        assert "than at the start of the run" in said
 
 
 def test_a_quantity_is_no_class(tmp_path):
@@ -83,7 +84,7 @@ def test_data_without_known_labels_names_its_columns(tmp_path):
     (tmp_path / "t.csv").write_text("path,patient,diagnosis\n" + "".join(f"{i}.png,p{i},ill\n" for i in range(4)))
     said = refused("train", tmp_path / "t.csv")
     assert "diagnosis" in said
-    assert "say --labels NAME" in in_options(said)
+    assert "--labels NAME" in in_options(said)
 
 
 def test_labels_that_were_left_out_are_said(tmp_path):
@@ -137,6 +138,6 @@ def test_sample_weights_are_used_and_said(tmp_path):
     )
     assert any(line.startswith("sample weights: ") for line in said)
     bad = arrays(tmp_path / "bad.npz", Y, weight=-weights)
-    assert "must be numbers of at least 0" in refused("train", bad, "--sample-weights", "weight", "--model", "mlp")
+    assert "must be at least 0" in refused("train", bad, "--sample-weights", "weight", "--model", "mlp")
     assert "weights of a model, use --weights imagenet" in refused("train", bad, "--sample-weights", "imagenet")
     assert "for a column of sample weights, use --sample-weights weight" in refused("train", bad, "--weights", "weight")

@@ -44,9 +44,7 @@ def test_the_command_stacks_images_and_notes_where_it_does_not(tmp_path):
         np.save(tmp_path / f"{i}.npy", image)
     done = run("concat", tmp_path / "?.npy", "--out", tmp_path / "all.npy")
     shown = " ".join(done.stdout.split())
-    assert (
-        "3 parts of (6, 5, 3) look like single images but are joined along their height: (18, 5, 3); with --stack" in shown
-    )
+    assert "3 parts of (6, 5, 3) look like single images but are joined along their height: (18, 5, 3); use --stack" in shown
     assert np.array_equal(np.load(tmp_path / "all.npy"), np.concatenate(images))
     done = run("concat", "--stack", tmp_path / "?.npy", "--out", tmp_path / "stacked.npy", "--json")
     made = json.loads(done.stdout)

@@ -96,7 +96,7 @@ def test_what_would_compile_twice_or_not_divide_is_refused_before_the_first_batc
     with make_loader(shard=bs.Shard(0, 3)) as loader, pytest.raises(bs.BadSetting, match="3 ranks"):
         bs.to_jax(loader)
     one = jax.devices()[0]
-    with make_loader() as loader, pytest.raises(bs.BadSetting, match="exclude"):
+    with make_loader() as loader, pytest.raises(bs.BadSetting, match="pass either device= or sharding="):
         bs.to_jax(loader, device=one, sharding=jax.sharding.SingleDeviceSharding(one))
 
 

@@ -170,7 +170,7 @@ def test_weights_of_the_data_weigh_the_loss_and_that_is_said(caplog):
 def test_fields_are_named_by_text_a_list_or_a_dict():
     with bs.Loader(make_fields(), batch_size=10, memory="16 MiB") as loader:
         for wrong in ({"inputs": {"x": "nothing"}}, {"targets": {"out": "nothing"}}, {"inputs": ["x", "nothing"]}):
-            with pytest.raises(bs.BadSetting, match="no field 'nothing': it has x, other, y, z, w"):
+            with pytest.raises(bs.BadSetting, match="no field 'nothing': its fields are x, other, y, z, w"):
                 bs.to_keras(loader, **wrong)
         with pytest.raises(bs.BadSetting, match="must be a string, a list of strings or a dict, not 3"):
             bs.to_keras(loader, inputs=3)

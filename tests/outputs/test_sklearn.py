@@ -360,5 +360,5 @@ def test_a_rank_that_would_get_padding_alone_is_told_at_once():
         loader = bs.Loader(bs.open(np.zeros((9, 1))), shard=bs.Shard(rank, 2), **settings)
         with loader, pytest.raises(bs.BadSetting, match="too few for 2 ranks"):
             bs.partial_fit(cluster.MiniBatchKMeans(2), loader)
-    with pytest.raises(bs.BadSetting, match="cut among 5 ranks"):
+    with pytest.raises(bs.BadSetting, match="divided among 5 ranks"):
         bs.Loader(bs.open(np.zeros((9, 1))), shard=bs.Shard(0, 5), **settings)

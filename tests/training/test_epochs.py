@@ -41,7 +41,7 @@ def test_what_is_given_is_kept_and_needs_no_line():
     ("given", "says"),
     [
         ({"epochs": 0}, "--epochs must be at least 1, or auto, not 0"),
-        ({"early_stopping": -1}, "--early-stopping is a number of epochs, or auto, not -1"),
+        ({"early_stopping": -1}, "--early-stopping must be a number of epochs, or auto, not -1"),
         ({"early_stopping": 3, "val_split": 0}, "--early-stopping needs validation data"),
         ({"frozen_epochs": 3}, "it needs --weights"),
     ],

@@ -53,7 +53,7 @@ def test_functions_and_ready_models_are_taken(text, file):
 @pytest.mark.parametrize(
     ("text", "error", "says"),
     [
-        ("def make(): pass", WrongModel, "returned nothing"),
+        ("def make(): pass", WrongModel, "returned None: is a return statement missing"),
         ("def make(): return 3", WrongModel, "returned int, which is not a Keras model"),
         ("def make(width, depth, heads): return 3", BadSetting, r"make\(width, depth, heads\) takes other arguments"),
         ("def make(): return 1 / 0", WrongModel, "line 2: ZeroDivisionError: division by zero"),
@@ -197,13 +197,13 @@ def test_outputs_that_are_neither_logits_nor_probabilities_are_refused(layers, n
 @pytest.mark.parametrize(
     ("layers", "loss", "says"),
     [
-        ("keras.layers.Dense(2)", "'sparse_categorical_crossentropy'", r"probabilities \(from_logits=False\), and its outputs are logits"),
+        ("keras.layers.Dense(2)", "'sparse_categorical_crossentropy'", r"probabilities \(from_logits=False\), but its outputs are logits"),
         ("keras.layers.Dense(2)", "keras.losses.sparse_categorical_crossentropy", r"activation=\"softmax\"\), or leave compile out"),
         ("keras.layers.Dense(2)", "keras.losses.SparseCategoricalCrossentropy()", r"compile it with .*from_logits=True\)"),
         (
             SOFTMAX,
             "keras.losses.SparseCategoricalCrossentropy(from_logits=True)",
-            r"logits \(from_logits=True\), and its outputs are probabilities: compile it with .*from_logits=False\)",
+            r"logits \(from_logits=True\), but its outputs are probabilities: compile it with .*from_logits=False\)",
         ),
     ],
 )  # fmt: skip

@@ -178,14 +178,14 @@ def _refuse_other_units(trained: Values, given: Values, *, photographs: bool) ->
             raise BadSetting(f"{differ}: bring the data to the values that the run was trained on")
         return
     if trained.kind == "unit" and trained.minimum >= 0 and given.kind == "unit" and given.minimum < -1 / _BYTE:
-        raise BadSetting(f"{differ}: bring the data to 0 to 1 first")
+        raise BadSetting(f"{differ}: scale the data to 0 to 1 first")
     if trained.kind not in ("bytes", "words"):
         return
     full = _BYTE if trained.kind == "bytes" else 65_535.0
     if given.kind == "unit" and (given.minimum < 0 or (given.integral and given.maximum == 1)):
-        raise BadSetting(f"{differ}: bring the data to 0 to {full:.0f} first")
+        raise BadSetting(f"{differ}: scale the data to 0 to {full:.0f} first")
     near = given.minimum >= -_OVERSHOOT and _DIM < given.maximum <= full + _OVERSHOOT
     if given.kind == "other" and not near and not (trained.minimum <= given.minimum and given.maximum <= trained.maximum):
-        raise BadSetting(f"{differ}: bring the data to 0 to {full:.0f} first")
+        raise BadSetting(f"{differ}: scale the data to 0 to {full:.0f} first")
     if trained.kind == "bytes" and given.kind == "words":
-        raise BadSetting(f"{differ}: bring the data to 0 to 255 first")
+        raise BadSetting(f"{differ}: scale the data to 0 to 255 first")

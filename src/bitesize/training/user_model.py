@@ -178,11 +178,7 @@ def refuse_unless_model(made: Any, label: str, *, returned: bool = False) -> Non
             f"{label} {is_or_returned} a PyTorch module, but bitesize trains Keras models: train it in your own loop over "
             "bs.to_torch(loader)"
         )
-    kind = (
-        "None: check for a missing return statement"
-        if made is None
-        else f"{type(made).__name__}, which is not a Keras model."
-    )
+    kind = "None: is a return statement missing?" if made is None else f"{type(made).__name__}, which is not a Keras model."
     needed = f" --model needs {NEEDED}" if returned else ""
     raise WrongModel(f"{label} {is_or_returned} {kind}{needed}")
 
