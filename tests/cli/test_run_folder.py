@@ -199,10 +199,10 @@ def test_a_finished_run_is_trained_longer(data, tmp_path):
     done = run("train", "--resume", "--epochs", 4, "--out", out)
     said = " ".join(done.stdout.split())
     assert "epochs: 4 instead of 2; 2 are trained" in said
-    assert "learning rate: rises again to 0.001 over a tenth of the 8 steps that are left, then falls to 0" in said
+    assert "learning rate: rises again to 0.001 over a tenth of the 8 remaining steps, then falls to 0" in said
     assert epochs_of(out) == [1, 2, 3, 4]
     assert config_of(out)["learning_rate_from_step"] == 8
-    assert "--epochs is 3, and 4 epochs of the run in" in refused("train", "--resume", "--epochs", 3, "--out", out)
+    assert "--epochs is 3, but 4 epochs of the run in" in refused("train", "--resume", "--epochs", 3, "--out", out)
     assert "is finished" in run("train", "--resume", "--epochs", 4, "--out", out).stderr
     assert "is finished" in run("train", data, *OPTIONS, "--epochs", 4, "--out", out).stderr
 
