@@ -101,7 +101,9 @@ class Job:
 def prepare(settings: TrainSettings, start: Start) -> Job:
     """Open the data, plan the memory and build the model; raise for all errors that can be found before training."""
     broken = start.broken
-    choose_backend()  # report missing packages first; Keras takes seconds to load, and is not needed for data that is refused
+    backend = (
+        choose_backend()
+    )  # report missing packages first; Keras takes seconds to load, and is not needed for data that is refused
     check_model(settings.model, settings.weights)
     data = open_data(settings)
     train, val, classes = data.train, data.val, data.classes
@@ -111,7 +113,12 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
         broken.check_classes(data.train, data.val, classes)
     settings, said = choose_image_size(settings, train.spec["x"])
     budget = Budget(settings.memory)
-    train, val = watch_rows(train, val, settings.on_error, budget)
+    # Before anything is measured, so that errors about the budget name the figure that is enough for the whole training.
+    held = batches_held(backend)
+    loaders = TrainingLoaders(settings, train, val, (), held)
+    loaders.grow_or_refuse(batch_size := loaders.choose_batch_size(budget), budget)
+    with loaders.measuring(batch_size, budget):
+        train, val = watch_rows(train, val, settings.on_error, budget)
     shape = _shape(train, settings)
     settings, modeled = _with_model(settings, shape)
     keras = load_keras()
@@ -119,10 +126,6 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
     model = build_model(settings.model, shape, len(classes), settings.weights, tunes=settings.tunes)
     refuse_ranks()
     said += [*modeled, *_about_model(settings, model, shape)]
-    # Before anything is measured, so that errors about the budget name the figure that is enough for the whole training.
-    held = batches_held(keras.backend.backend())
-    loaders = TrainingLoaders(settings, train, val, (), held)
-    loaders.grow_or_refuse(batch_size := loaders.choose_batch_size(budget), budget)
     with loaders.measuring(batch_size, budget):
         scaling = broken.scaling if broken is not None else _scaling(settings, train, model, budget)
         output, measured = choose_output(model, settings.model, lambda: _sample(train, settings, scaling, budget))
