@@ -104,6 +104,7 @@ def test_a_run_predicts():
     np.testing.assert_allclose(predictions(HERE / "run"), golden("run_predictions.json"), atol=1e-4)
 
 
+@pytest.mark.filterwarnings("default")  # new versions of JAX warn about calls that Keras makes
 def test_a_run_is_trained_longer_from_its_checkpoint(tmp_path):
     pytest.importorskip("keras")
     from bitesize.cli.app import app
