@@ -98,3 +98,18 @@ def test_a_large_file_without_rows_of_its_own_is_refused(tmp_path):
 
 def test_the_header_cap_is_numpys_own():
     assert npy.MAX_HEADER == 10_000
+
+
+def test_a_parser_that_another_thread_disturbed_is_asked_again(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.arange(6).reshape(2, 3))
+    parse, failures = npy.npy_format.read_array_header_1_0, [SystemError("AST constructor recursion depth mismatch")] * 2
+
+    def disturbed(stream, **options):
+        found = parse(stream, **options)
+        if failures:
+            raise failures.pop()  # behind the header: it is to be read from its start again
+        return found
+
+    monkeypatch.setattr(npy.npy_format, "read_array_header_1_0", disturbed)
+    assert _load(tmp_path / "x.npy").tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert not failures

@@ -6,6 +6,7 @@ The files in ``v1`` are never recorded again. Where a test fails, the change bre
 import json
 import platform
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -99,20 +100,26 @@ def test_the_index_of_a_tar_file_is_used_as_it_is_and_made_again_the_same(tmp_pa
     assert index.stat().st_mtime_ns == before
 
 
-def test_a_run_predicts():
-    pytest.importorskip("keras")
-    np.testing.assert_allclose(predictions(HERE / "run"), golden("run_predictions.json"), atol=1e-4)
-
-
-@pytest.mark.filterwarnings("default")  # new versions of JAX warn about calls that Keras makes
-def test_a_run_is_trained_longer_from_its_checkpoint(tmp_path):
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory):
+    """Train the run for two more epochs, once a module: what a framework starts keeps descriptors."""
     pytest.importorskip("keras")
     from bitesize.cli.app import app
 
-    shutil.copytree(HERE / "run", tmp_path / "run")
-    write_table(tmp_path)
-    with within(tmp_path):
+    home = tmp_path_factory.mktemp("longer")
+    shutil.copytree(HERE / "run", home / "run")
+    write_table(home)
+    with within(home), warnings.catch_warnings():
+        warnings.simplefilter("default")  # new versions of JAX warn about calls that Keras makes
         app(["train", *COMMAND[1:4], "--resume", "--epochs", "4", "--out", "run"], standalone_mode=False)
-    recorded, longer = (json.loads((home / "run" / "summary.json").read_text())["epochs"] for home in (HERE, tmp_path))
-    assert [line["epoch"] for line in longer] == [1, 2, 3, 4]
-    assert longer[:2] == recorded
+    return home / "run"
+
+
+def test_a_run_predicts(longer):
+    np.testing.assert_allclose(predictions(HERE / "run"), golden("run_predictions.json"), atol=1e-4)
+
+
+def test_a_run_is_trained_longer_from_its_checkpoint(longer):
+    recorded, continued = (json.loads((run / "summary.json").read_text())["epochs"] for run in (HERE / "run", longer))
+    assert [line["epoch"] for line in continued] == [1, 2, 3, 4]
+    assert continued[:2] == recorded

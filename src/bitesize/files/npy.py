@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -16,6 +17,10 @@ from bitesize.errors import BadFile
 from bitesize.files.names import show
 from bitesize.files.pread import read_into
 
+T = TypeVar("T")
+
+# How often a header is parsed again after a SystemError.
+_ATTEMPTS = 5
 _VERSIONS = ((1, 0), (2, 0), (3, 0))
 MAX_HEADER = 10_000  # NumPy's own limit: a longer literal could slow down or crash its parser
 
@@ -73,7 +78,7 @@ def parse_header(start: bytes, size: int, path: bytes) -> Header:
         if version not in _VERSIONS:
             raise ValueError(f"its format version is {version[0]}.{version[1]}; versions 1.0, 2.0 and 3.0 are supported")
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        shape, fortran, dtype = read(stream, max_header_size=MAX_HEADER)
+        shape, fortran, dtype = _read_again(lambda: read(stream, max_header_size=MAX_HEADER), stream)
     except Exception as error:  # NumPy raises six types for malformed headers
         raise BadFile(f"{show(path)} is not a .npy file: {' '.join(str(error).split())[:200]}") from error
     if dtype.hasobject:
@@ -88,6 +93,21 @@ def parse_header(start: bytes, size: int, path: bytes) -> Header:
             f"{show(path)} should have {header.offset + header.nbytes:,} bytes according to its header, but has {size:,}"
         )
     return header
+
+
+def _read_again(read: Callable[[], T], stream: io.BytesIO) -> T:
+    """Return what ``read`` returns, at another attempt where Python's parser was disturbed by another thread.
+
+    NumPy parses the header as Python. Python 3.11 counts the depth of all parsers together, and raises SystemError if a thread
+    changes it meanwhile (https://github.com/python/cpython/issues/106905).
+    """
+    start = stream.tell()
+    for _ in range(_ATTEMPTS):
+        try:
+            return read()
+        except SystemError:
+            stream.seek(start)
+    return read()
 
 
 def read_payload(fd: int, header: Header, out: NDArray[Any], path: bytes) -> None:
