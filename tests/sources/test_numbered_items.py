@@ -64,6 +64,38 @@ def test_where_an_array_is_needed_they_are_refused(name, use):
         use()
 
 
+def test_an_object_with_keys_is_refused_with_the_mapping_to_pass():
+    class Columns:
+        """Arrays by name, without being a mapping of Python."""
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, name):
+            return {"x": X, "y": np.arange(4) % 2}[name]
+
+        def keys(self):
+            return ["x", "y"]
+
+    data = Columns()
+    with pytest.raises(bs.BadSetting, match=r"a Columns has keys, .* pass \{key: data\[key\] for key in data\.keys\(\)\}"):
+        bs.open(data)
+    assert len(bs.open({key: data[key] for key in data.keys()})) == 4  # noqa: SIM118 - as the message says
+
+
+def test_a_dataset_shorter_than_its_length_is_an_error_that_names_the_item():
+    def item(row):
+        if row >= 3:
+            raise IndexError("no more")
+        return X[row]
+
+    with (
+        bs.Loader(bs.open(Items(item)), batch_size=4, memory="16 MiB") as loader,
+        pytest.raises(bs.BadFile, match=r"Items\[3\]: IndexError: no more"),
+    ):
+        next(iter(loader))
+
+
 def test_batches_of_keras_are_no_rows():
     keras = pytest.importorskip("keras")
 

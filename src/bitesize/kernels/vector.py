@@ -46,7 +46,7 @@ class _Emitter:
         return self.builder.fadd(self.builder.fmul(product, other, flags=_FUSE), total, flags=_FUSE)
 
     def spread(self, vector: Any, lane: int) -> Any:
-        """Return a vector with one lane in all lanes."""
+        """Return a vector that repeats one value."""
         picked = ir.Constant(ir.VectorType(_LANE, _LANES), [lane] * _LANES)
         return self.builder.shuffle_vector(vector, ir.Constant(_VECTOR, ir.Undefined), picked)
 

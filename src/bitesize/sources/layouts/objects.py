@@ -343,6 +343,11 @@ def of_values(what: Any, options: OpenOptions) -> Source:
         return of_many(kind, what, options)
     if has_items(what):
         return MapStyle.opened(what, options)
+    if hasattr(type(what), "keys") and hasattr(type(what), "__getitem__"):
+        name = type(what).__name__
+        raise BadSetting(
+            f"a {name} has keys, but is not a mapping of Python: pass {{key: data[key] for key in data.keys()}}"
+        )
     refuse_endless(what, "data")
     are_arrays = isinstance(what, list | tuple) and bool(what) and all(hasattr(type(part), "shape") for part in what)
     try:
