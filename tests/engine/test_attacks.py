@@ -3,13 +3,12 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.engine.attacked import write
+from tests.programs import run_program
+from tests.programs.attacked_loader import write
 
 import bitesize as bs
 
@@ -25,12 +24,9 @@ def folders(tmp_path_factory):
 
 
 def _attack(name: str, folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.engine.attacked", name, str(folder)],
-        capture_output=True, text=True, timeout=200, check=False, cwd=Path(__file__).parents[2]
-    )  # fmt: skip
+    done = run_program("attacked_loader", name, folder, timeout=200)
     said = "" if name.startswith("interrupted") else done.stderr.strip()  # Python itself may tell of a lost Ctrl-C
-    assert (done.returncode, done.stdout.strip(), said) == (0, "done", ""), (done.returncode, done.stderr[-3000:])
+    assert (done.stdout.strip(), said) == ("done", ""), done.stderr[-3000:]
 
 
 @posix

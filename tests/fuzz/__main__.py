@@ -30,7 +30,7 @@ def fuzz(target: str, seconds: int, folder: Path) -> bool:
     known = [str(_CORPUS / target)] if (_CORPUS / target).is_dir() else []
     options = [f"-max_total_time={seconds}", f"-timeout={_HANG_SECONDS}", f"-rss_limit_mb={_MOST_MIB}", "-max_len=8192",
                "-print_final_stats=1", f"-artifact_prefix={folder}/{target}-"]  # fmt: skip
-    command = [sys.executable, "-m", "tests.fuzz.child", target, str(own), *known, *options]
+    command = [sys.executable, "-m", "tests.programs.fuzz_target", target, str(own), *known, *options]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     ran = re.search(r"number_of_executed_units:\s*(\d+)", done.stderr)
     slowest = re.search(r"slowest_unit_time_sec:\s*(\d+)", done.stderr)

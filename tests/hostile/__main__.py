@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.hostile.child import BUDGET, KINDS
 from tests.hostile.running import outcome
+from tests.programs.hostile_files import BUDGET, KINDS
 
 count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
 print(f"budget {BUDGET >> 20} MiB; {count:,} files of each kind")

@@ -17,7 +17,17 @@ def outcome(kind: str, count: int, seed: int, folder: Path, seconds: float = 900
     AssertionError
         If it did not come to its end: it crashed, hung, or an error was raised that is none of a bad row.
     """
-    command = [sys.executable, "-W", "ignore", "-m", "tests.hostile.child", kind, str(count), str(seed), str(folder)]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "tests.programs.hostile_files",
+        kind,
+        str(count),
+        str(seed),
+        str(folder),
+    ]
     done = subprocess.run(
         command,
         capture_output=True,

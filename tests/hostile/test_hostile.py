@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limit and t
 
 
 def _check(kind, count, seed, folder):
-    from tests.hostile.child import BUDGET
+    from tests.programs.hostile_files import BUDGET
 
     told = outcome(kind, count, seed, folder)
     assert told["rows"] + told["bad"] >= count

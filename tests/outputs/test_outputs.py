@@ -9,23 +9,20 @@ import json
 import subprocess
 import sys
 from collections import deque
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.programs import run_program
 
 import bitesize as bs
 from bitesize.outputs.base import Epochs
 
-SCRIPT = Path(__file__).with_name("all_outputs.py")
 FRAMEWORK = pytest.mark.framework
 
 
 @functools.cache
 def seen_by(name):
-    done = subprocess.run([sys.executable, str(SCRIPT), name], capture_output=True, text=True, check=False, timeout=280)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    return json.loads(run_program("every_output", name, timeout=280).stdout)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from tests.programs import run_program
 
 
 @pytest.mark.framework
@@ -18,11 +15,7 @@ import pytest
 def test_the_verdict_inside_fit_names_what_the_time_goes_into(backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    program = Path(__file__).parent / "verdicts_in_fit.py"
-    done = subprocess.run(
-        [sys.executable, program], capture_output=True, text=True, check=True, env={**os.environ, "KERAS_BACKEND": backend}
-    )
-    found = json.loads(done.stdout)
+    found = json.loads(run_program("keras_verdicts", timeout=280, KERAS_BACKEND=backend).stdout)
     assert found["a slow function"]["verdict"].startswith("function-bound: your function takes")
     assert found["a slow loop"]["verdict"].startswith("consumer-bound: loading keeps up")
     assert found["a large model"]["verdict"].startswith("consumer-bound: loading keeps up")

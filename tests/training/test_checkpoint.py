@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.conftest import compiled_once
+from tests.programs import run_program
 
 import bitesize as bs
 
@@ -26,18 +27,6 @@ def needs(backend):
             pytest.skip(f"{name} is not installed")
 
 
-def run_script(name, *arguments, timeout):
-    done = subprocess.run(
-        [sys.executable, str(HERE / name), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=timeout,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
 @pytest.mark.slow
 @pytest.mark.framework
 @pytest.mark.timeout(600)
@@ -45,7 +34,7 @@ def run_script(name, *arguments, timeout):
 def test_broken_training_ends_bit_for_bit_as_if_it_had_never_stopped(backend, tmp_path):
     needs(backend)
     with compiled_once(tmp_path):
-        assert f"20 breaks mended on {backend}" in run_script("broken_training.py", backend, timeout=580)
+        assert f"20 breaks mended on {backend}" in run_program("interrupted_training", backend, timeout=580).stdout
 
 
 @pytest.mark.framework
@@ -55,13 +44,13 @@ def test_models_and_optimizers_of_every_kind_go_on_bit_for_bit(backend, tmp_path
     needs(backend)
     cases = 8 if backend == "torch" else 9
     with compiled_once(tmp_path):
-        assert f"in {cases} cases on {backend}" in run_script("odd_training.py", backend, timeout=580)
+        assert f"in {cases} cases on {backend}" in run_program("unusual_training", backend, timeout=580).stdout
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_training_ends_bit_for_bit_as_if_it_had_never_been(capsys):
-    told = run_script("killed.py", "jax", 6, 2, timeout=880)
+    told = run_program("killed_training", "jax", 6, 2, timeout=880).stdout
     assert "6 kills" in told
     assert told.count("a checkpoint was open") >= 1
 

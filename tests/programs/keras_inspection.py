@@ -1,4 +1,4 @@
-"""Run in a process of its own, with a Keras backend: whatever only looks at a dataset takes nothing from training. See test_keras.py."""
+"""Check on one Keras backend that inspecting a dataset takes no rows from training. See test_keras.py."""
 
 from __future__ import annotations
 

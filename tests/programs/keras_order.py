@@ -1,4 +1,4 @@
-"""Run on one Keras backend: which rows reach the train step, in which order? Run by test_keras.py, in a process of its own.
+"""Check on one Keras backend which rows reach the train step, and in which order. See test_keras.py.
 
 The loss itself records the targets it is given, so what is compared is what the model was trained on.
 """

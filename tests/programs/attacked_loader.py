@@ -1,8 +1,9 @@
-"""Programs that are attacked: `python -m tests.engine.attacked NAME FOLDER`. Each prints `done` at its end."""
+"""Programs that are attacked: `python -m tests.programs.attacked_loader NAME FOLDER`. Each prints `done` at its end."""
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import random
 import signal
@@ -14,10 +15,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
 from bitesize.engine.iterator import BatchIterator
+from tests.conftest import noise, write_jpeg
 
 CTRL_C = 200
 FORKS = 40
@@ -178,7 +179,7 @@ def forked_while_running(folder: str) -> None:
                 next(batches)
             child = os.fork()
             if not child:
-                signal.alarm(20)  # raises: then one can read where it hung
+                faulthandler.dump_traceback_later(60, exit=True)  # shows where it hangs
                 if number % 2:
                     sys.exit(0)
                 _be_forked(loader, batches)

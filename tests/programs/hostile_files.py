@@ -1,6 +1,6 @@
 """Reads hostile files under a limit on address space, and tells what became of each: a row, or a bad row.
 
-`python -m tests.hostile.child KIND COUNT SEED FOLDER`; prints one line of JSON.
+`python -m tests.programs.hostile_files KIND COUNT SEED FOLDER`; prints one line of JSON.
 """
 
 from __future__ import annotations

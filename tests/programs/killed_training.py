@@ -1,4 +1,4 @@
-"""Kill training again and again and let it go on: it must end as one that was never killed. Also run by hand, with a backend and a count.
+"""Kill training again and again and resume it: it ends as training that was never killed. Arguments: backend, kills, kills at a checkpoint.
 
 A run of `bitesize train` is killed with SIGKILL at moments drawn evenly over it; a given number of kills wait for a checkpoint
 to be open, that is between the opening of its temporary file and its renaming. Each is logged with its phase.

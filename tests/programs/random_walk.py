@@ -1,8 +1,8 @@
 """Train, kill, repeat, resume, extend and overwrite one run in random order: nothing finished is lost, no row is trained twice. Also run by hand.
 
-    python -c "from tests.cli.random_walk import walk; walk(steps=40, seed=1)"
+    python -m tests.programs.random_walk STEPS SEED
 
-Each step is a process of its own. A killed one gets SIGKILL while it starts, after a drawn number of checkpoints or when a model takes its place, and a drawn moment
+Each step is a process of its own. A killed one gets SIGKILL while it starts, after a random number of checkpoints or when a model takes its place, and a random moment
 later. What must come out is known: the weights of runs that nobody disturbed, with the same settings.
 """
 
@@ -228,7 +228,7 @@ def make_data(folder: Path) -> None:
 def walk(steps: int, seed: int, log=sys.stdout.write) -> list[str]:
     """Take some steps, then let the run come to its end; return what was done."""
     if CONTEXT.get_start_method() == "forkserver":
-        CONTEXT.set_forkserver_preload(["tests.cli.random_walk", "bitesize.training.loop", "keras", "numba", "skops"])
+        CONTEXT.set_forkserver_preload(["tests.programs.random_walk", "bitesize.training.loop", "keras", "numba", "skops"])
     with tempfile.TemporaryDirectory() as temporary:
         make_data(Path(temporary) / "data")
         here = Walk(Path(temporary), random.Random(seed))
@@ -240,3 +240,7 @@ def walk(steps: int, seed: int, log=sys.stdout.write) -> list[str]:
         assert code == 0, said
         here._compare()
         return done
+
+
+if __name__ == "__main__":
+    walk(int(sys.argv[1]), int(sys.argv[2]))

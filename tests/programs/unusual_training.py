@@ -1,4 +1,4 @@
-"""Run on one Keras backend: other models, optimizers and settings that are broken off and go on. See test_checkpoint.py."""
+"""Interrupt and resume other models, optimizers and settings on one Keras backend. See test_checkpoint.py."""
 
 from __future__ import annotations
 

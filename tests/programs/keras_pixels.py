@@ -1,4 +1,4 @@
-"""Run on one Keras backend: a hash of all rows and pixels that reach the train step, for some thread counts and seeds. See test_keras.py.
+"""Print hashes of all rows and pixels that reach the train step of one Keras backend, for some thread counts and seeds. See test_keras.py.
 
 The losses record the targets they are given: the pixels, augmented at random, and the row numbers.
 """

@@ -1,4 +1,4 @@
-"""Run in a process of its own: what a framework is given of a loader, epoch by epoch, and after a resume. See test_outputs.py.
+"""Print what a framework gets from a loader, epoch by epoch, and after a resume. See test_outputs.py.
 
 Prints one JSON object: for each batch a hash of its values and its labels, for two epochs; and the same of a run that is broken off
 after some batches and goes on in another loader.

@@ -1,4 +1,4 @@
-"""Run in a process of its own: what a loader says bounds it, inside Keras's `fit` on the backend of KERAS_BACKEND. See test_verdicts.py.
+"""Print the verdict of a loader inside `fit` on the backend of KERAS_BACKEND. See test_verdicts.py.
 
 Prints one JSON object: for each kind of work the verdict, and the quantiles of waiting.
 """

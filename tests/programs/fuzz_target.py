@@ -1,4 +1,4 @@
-"""One target under atheris: `python -m tests.fuzz.child TARGET FOLDER [libFuzzer's options]`."""
+"""One target under atheris: `python -m tests.programs.fuzz_target TARGET FOLDER [libFuzzer's options]`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run on one Keras backend: training that is broken off and goes on ends bit for bit as one that never was. See test_checkpoint.py.
+"""Interrupt and resume training on one Keras backend: it ends bit for bit as training that never stopped. See test_checkpoint.py.
 
 Everything that has a memory takes part: dropout, batch normalization, averaged weights, Adam, a falling learning rate,
 early stopping, metrics, augmentation.

@@ -1,0 +1,3 @@
+"""Programs are started by tests, not collected: importing one chooses a backend of Keras for the process."""
+
+collect_ignore_glob = ["*.py"]
