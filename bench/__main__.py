@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bench.cases import CASES, Case
 from bench.chart import chart
-from bench.compare import Result, compare
+from bench.compare import ROOT, Result, compare
 
 # Too large, or too dependent on the machine's disk, to run unless asked for.
 _ONLY_IF_NAMED = ("open-million", "cold")
@@ -47,7 +47,7 @@ def main() -> None:
         ]
         folder = case.folder(chosen.data)
         with console.status("") as status:
-            results = compare(name, case, folder, peers, chosen.rounds, status.update)
+            results = compare(name, case, folder, {peer: (peer, ROOT) for peer in peers}, chosen.rounds, status.update)
         show(console, name, case, results)
         write(chosen.out, name, case, results)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -53,19 +54,22 @@ class Result:
         return (high - low) / 2 / self.median
 
 
+ROOT = Path(__file__).parents[1]
+
+
 def compare(
-    name: str, case: Case, folder: Path, peers: list[str], rounds: int, say: Callable[[str], None]
+    name: str, case: Case, folder: Path, peers: dict[str, tuple[str, Path]], rounds: int, say: Callable[[str], None]
 ) -> dict[str, Result]:
-    """Measure a case."""
+    """Measure a case: peers by the label to show, each with its name in the case and the checkout that it runs from."""
     results: dict[str, Result] = {}
     running: dict[str, subprocess.Popen[str]] = {}
     try:
-        for peer in peers:
+        for peer, (function, checkout) in peers.items():
             say(f"{name}: starting {peer}")
             process = subprocess.Popen(
-                [sys.executable, "-m", "bench.child", name, peer, str(folder)],
+                [sys.executable, "-m", "bench.child", name, function, str(folder)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                cwd=Path(__file__).parents[1],
+                cwd=checkout, env={**os.environ, "PYTHONPATH": str(checkout / "src")},
             )  # fmt: skip
             heard = _hear(process)
             results[peer] = Result(how=heard.get("how", ""), missing=heard.get("missing", "") or heard.get("failed", ""))
