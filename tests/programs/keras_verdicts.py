@@ -1,4 +1,4 @@
-"""Print the verdict of a loader inside `fit` on the backend of KERAS_BACKEND. See test_verdicts.py.
+"""Print the verdict of a loader inside `fit` on the backend of KERAS_BACKEND. See test_keras_verdicts.py.
 
 Prints one JSON object: for each kind of work the verdict, and the quantiles of waiting.
 """
