@@ -26,7 +26,9 @@ def test_a_module_fits_a_few_screens(module):
 
 @pytest.mark.parametrize("module", [path for path in MODULES if path.parent.name != "kernels"], ids=name_of)
 def test_a_function_fits_one_screen(module):
-    functions = [node for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)]
+    functions = [
+        node for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)
+    ]
     long = {node.name: node.end_lineno - node.lineno + 1 for node in functions if node.end_lineno is not None}
     assert {name: lines for name, lines in long.items() if lines > MOST_LINES_OF_A_FUNCTION} == {}
 
@@ -40,7 +42,11 @@ def test_folders_of_tests_mirror_the_package():
 @pytest.mark.parametrize("folder", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
 def test_a_test_is_named_after_the_module_it_tests(folder):
     """``test_npy_headers.py`` and ``test_npy.py`` test the module ``npy``; what concerns the whole folder has its name."""
-    modules = {path.stem for path in (PACKAGE / folder).rglob("*.py")} | {path.name for path in (PACKAGE / folder).rglob("*/")}
+    modules = {path.stem for path in (PACKAGE / folder).rglob("*.py")} | {
+        path.name for path in (PACKAGE / folder).rglob("*/")
+    }
     subjects = modules | {folder}
     tests = [path.stem.removeprefix("test_") for path in (ROOT / "tests" / folder).rglob("test_*.py")]
-    assert [name for name in tests if not any(name == subject or name.startswith(f"{subject}_") for subject in subjects)] == []
+    assert [
+        name for name in tests if not any(name == subject or name.startswith(f"{subject}_") for subject in subjects)
+    ] == []
