@@ -279,7 +279,7 @@ class _Places:
         return self._as_keras(batch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position after the last batch that Keras has taken; `bitesize.Checkpoint` counts trained batches."""
+        """Return the position after the last batch that Keras has taken; `bitesize.keras.Checkpoint` counts trained batches."""
         with self._lock:
             return self._loader.cursor(self._next).as_dict()
 

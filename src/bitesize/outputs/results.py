@@ -70,8 +70,8 @@ def predict(
     >>> x = np.repeat([[0.0, 0.0], [9.0, 9.0]], 50, axis=0)
     >>> model = MiniBatchKMeans(2, random_state=0, n_init=1).partial_fit(x)
     >>> with bs.Loader(bs.open(x), batch_size=32, memory="16 MiB", shuffle=False) as loader:
-    ...     labels = bs.predict(model, loader)
-    ...     distances = bs.predict(model, loader, method="transform")
+    ...     labels = bs.sklearn.predict(model, loader)
+    ...     distances = bs.sklearn.predict(model, loader, method="transform")
     >>> labels.shape, len(set(labels[:50])), bool(labels[0] != labels[-1])
     ((100,), 1, True)
     >>> distances.shape

@@ -102,7 +102,7 @@ def partial_fit(
     >>> from sklearn.linear_model import SGDClassifier
     >>> x = np.random.default_rng(0).normal(size=(1000, 2, 3))
     >>> loader = bs.Loader(bs.open(x, (x[:, 0, 0] > 0).astype(int)), batch_size=100, memory="16 MiB")
-    >>> model = bs.partial_fit(SGDClassifier(random_state=0), loader, epochs=3)
+    >>> model = bs.sklearn.partial_fit(SGDClassifier(random_state=0), loader, epochs=3)
     >>> bool(model.score(x.reshape(1000, 6), x[:, 0, 0] > 0) > 0.95)
     True
     >>> loader.close()

@@ -37,7 +37,7 @@ class Checkpoint:
     trained batches, which it counts itself. Checkpoints are written atomically, and every byte is covered by a checksum.
     Put the callback last in the list of callbacks.
 
-    `bitesize.fit` does the following steps itself. In your own script::
+    `bitesize.keras.fit` does the following steps itself. In your own script::
 
         e = checkpoint.restore(model, loader)        # -1 if there is no checkpoint yet
         checkpoint.finish_epoch(model, data)         # the rest of an interrupted epoch, with the arguments of fit

@@ -85,8 +85,8 @@ def fit(
     >>> folder = tempfile.mkdtemp()
     >>> for epochs in (1, 3):
     ...     with bs.Loader(bs.open(np.ones((8, 3)), np.ones(8)), batch_size=4, memory="16 MiB") as loader:
-    ...         checkpoint = bs.Checkpoint(folder, every_batches=1)
-    ...         history = bs.fit(model, loader, epochs=epochs, checkpoint=checkpoint, verbose=0)
+    ...         checkpoint = bs.keras.Checkpoint(folder, every_batches=1)
+    ...         history = bs.keras.fit(model, loader, epochs=epochs, checkpoint=checkpoint, verbose=0)
     >>> history.epoch
     [0, 1, 2]
     """
