@@ -255,7 +255,7 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
             elif (saves := (job := prepare(settings, start)).checkpoint) is None:
                 result = train(job, watcher)
             else:
-                with INTERRUPT.gently(saves.stop, lambda: saves.waits, say_interrupted):
+                with INTERRUPT.gently(saves.stop, lambda: saves.stop_pending, say_interrupted):
                     result = train(job, watcher)
     except KeyboardInterrupt:
         say_interrupted()

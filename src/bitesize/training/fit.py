@@ -1,25 +1,18 @@
-"""``fit`` that resumes from a checkpoint, also within an epoch.
-
-Keras reads the number of batches once per ``fit``, so an interrupted epoch is finished by a separate ``fit``. Callbacks see
-one training: ``on_train_begin`` and ``on_train_end`` are called once, and batches are numbered as without interruption.
-"""
+"""``fit`` that resumes from a checkpoint, also within an epoch."""
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting, without_frames
 from bitesize.outputs.keras import to_keras
-from bitesize.training.backend import load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.finite import Lost, explain, watch_loss
+from bitesize.training.keras_session import finish_epoch, make_session
 from bitesize.training.user_model import refuse_unless_model
 
-_log = logging.getLogger("bitesize")
 # The end of a phase of training (exclusive), and the function that starts it.
 Phase = tuple[int, Callable[[], None]]
 
@@ -135,23 +128,21 @@ def fit_phases(
     -------
     keras.callbacks.History
     """
-    epochs, now = phases[-1][0], 0
-    if checkpoint is not None and resume and len(phases) > 1 and (place := checkpoint.place()) is not None:
-        # The end of a phase was saved before the next phase started.
-        now = next(i for i, (end, _) in enumerate(phases) if place <= (end, 0) or i == len(phases) - 1)
-    phases[now][1]()
-    first = 0
+    position = checkpoint.newest_position() if checkpoint is not None and resume and len(phases) > 1 else None
+    phases = phases[_phase_of(position, phases) :]
+    _, begin_phase = phases[0]
+    begin_phase()
+    first_epoch, partial = 0, None
     if checkpoint is not None:
-        first = 1 + (checkpoint.restore if resume else checkpoint.begin)(model, data)
-        checkpoint.extend(epochs)
-    begins = (first, 0)
-    if checkpoint is not None and checkpoint.broken:
-        begins = (checkpoint.broken.epoch, checkpoint.broken.batch)
+        first_epoch = 1 + (checkpoint.restore if resume else checkpoint.begin)(model, data)
+        checkpoint.extend(phases[-1][0])
+        partial = checkpoint.partial_epoch
+    begins = (partial.epoch, partial.batch) if partial is not None else (first_epoch, 0)
     start = begins, data.place
     watched = [watch_loss(begins), *callbacks, *([checkpoint] if checkpoint else [])]
-    everything = continued(watched, model, epochs, verbose, len(data))
+    session = make_session(watched, checkpoint, model, phases[-1][0], verbose, len(data))
     try:
-        _train(everything, data, first, phases[now:], arguments)
+        _train(session, data, first_epoch, phases, arguments)
     except Lost as lost:
         val_loader = getattr(arguments.get("validation_data"), "loader", None)
         without_frames(lost)  # they hold batches whose slots will be refilled
@@ -167,133 +158,45 @@ def fit_phases(
     raise error
 
 
-def _train(everything: Any, data: Any, first: int, phases: Sequence[Phase], arguments: dict[str, Any]) -> None:
+def _phase_of(position: tuple[int, int] | None, phases: Sequence[Phase]) -> int:
+    """Return the number of the phase in which a checkpoint was saved; the first without a checkpoint.
+
+    The end of a phase is saved before the next phase starts.
+    """
+    if position is None:
+        return 0
+    return next((number for number, (end, _) in enumerate(phases) if position <= (end, 0)), len(phases) - 1)
+
+
+def _train(session: Any, data: Any, first_epoch: int, phases: Sequence[Phase], arguments: dict[str, Any]) -> None:
     """Finish the epoch of a checkpoint, and train the remaining epochs; the first phase has started."""
-    model, checkpoint = everything.model, everything.checkpoint
-    if checkpoint is not None and checkpoint.fresh:
-        checkpoint.saves_begin = (
-            True  # so that an early interruption resumes this training, not an earlier one in the folder
-        )
-    stopped = checkpoint is not None and checkpoint.stopped
-    if checkpoint is not None and checkpoint.broken:
-        finish(everything, data, arguments)
+    model, checkpoint = session.model, session.checkpoint
+    if checkpoint is not None and checkpoint.is_new:
+        # So that an early interruption resumes this training, not an earlier one in the folder.
+        checkpoint.saves_initial_state = True
+    stopped = checkpoint is not None and checkpoint.stopped_early
+    if checkpoint is not None and checkpoint.partial_epoch:
+        finish_epoch(session, data, arguments)
         stopped = bool(model.stop_training)
     epochs = phases[-1][0]
-    for number, (end, begin) in enumerate(phases):
+    for number, (end, begin_phase) in enumerate(phases):
         if stopped:
             break
         if number:
-            begin()
-        if first < end:
-            everything.ends = end == epochs
-            model.fit(data, initial_epoch=first, epochs=end, callbacks=everything, shuffle=False, verbose=0, **arguments)
-            first, stopped = end, bool(model.stop_training)
-            if checkpoint is not None and not everything.ends and not stopped:
-                checkpoint.keep()
-    if not everything.ended:
-        everything.ends = True
-        everything.on_train_begin()
+            begin_phase()
+        if first_epoch < end:
+            session.last_fit = end == epochs
+            model.fit(data, initial_epoch=first_epoch, epochs=end, callbacks=session, shuffle=False, verbose=0, **arguments)
+            first_epoch, stopped = end, bool(model.stop_training)
+            if checkpoint is not None and not session.last_fit and not stopped:
+                checkpoint.keep_reset_state()
+    if not session.ended:
+        session.last_fit = True
+        session.on_train_begin()
         if checkpoint is not None:
-            checkpoint.put_back()
-        everything.on_train_end()
+            checkpoint.restore_reset_state()
+        session.on_train_end()
 
 
 def _stay() -> None:
     """Start the only phase of a model that is compiled already."""
-
-
-def finish(everything: Any, data: Any, arguments: dict[str, Any]) -> None:
-    """Finish the epoch of the checkpoint among these callbacks, without a call of ``on_train_end``."""
-    model, (epoch, batch, steps) = everything.model, everything.checkpoint.broken
-    everything.offset = batch
-    everything.set_params(everything.params | {"steps": steps})
-    model.test_on_batch(*data.zeros())  # TensorFlow creates metrics with the first batch: too late to restore them
-    if batch < steps:
-        with data.shortened(steps - batch):
-            settings = {"shuffle": False, **arguments, "steps_per_epoch": None}
-            model.fit(data, initial_epoch=epoch, epochs=epoch + 1, callbacks=everything, verbose=0, **settings)
-        if everything.weights is not None:  # Keras replaces weights by their averages at the end of each fit
-            for variable, value in zip(model.trainable_variables, everything.weights, strict=True):
-                variable.assign(value)
-    else:
-        _validate(everything, epoch, arguments)
-    everything.offset = 0
-    everything.checkpoint.keep()
-
-
-def _validate(everything: Any, epoch: int, arguments: dict[str, Any]) -> None:
-    """Finish an epoch whose batches were all trained: Keras has no fit without a batch."""
-    model = everything.model
-    model.stop_training = False
-    everything.on_train_begin()
-    everything.on_epoch_begin(epoch)
-    everything.checkpoint.validates()
-    if load_keras().backend.backend() == "torch":
-        import torch
-
-        torch.empty((), dtype=torch.int64).random_()  # random numbers that Keras uses on this backend after the last batch
-    logs = {name: float(value) for name, value in model.get_metrics_result().items()}
-    if arguments.get("validation_data") is not None:
-        names = {"validation_batch_size": "batch_size", "validation_steps": "steps"}
-        found = model.evaluate(
-            arguments["validation_data"],
-            callbacks=everything,
-            verbose=0,
-            return_dict=True,
-            **{name: arguments[key] for key, name in names.items() if key in arguments},
-        )
-        logs |= {f"val_{name}": float(value) for name, value in found.items()}
-    everything.on_epoch_end(epoch, logs)
-
-
-def continued(callbacks: Sequence[Any], model: Any, epochs: int, verbose: int | str, steps: int | None = None) -> Any:
-    """Return a list of callbacks that treats several fits of Keras as one training."""
-    keras = load_keras()
-
-    class Continued(keras.callbacks.CallbackList):  # type: ignore[misc, name-defined]
-        """List of callbacks with one start and one end of training, and batch numbers within the whole epoch."""
-
-        checkpoint = next((each for each in callbacks if isinstance(each, Checkpoint)), None)
-        offset = 0
-        begun = ends = ended = False
-        weights: list[Any] | None = None
-        began = 0.0
-
-        def on_train_begin(self, logs: Any = None) -> None:
-            """Call the callbacks the first time only."""
-            if not self.begun:
-                self.begun = True
-                super().on_train_begin(logs)
-
-        def on_train_end(self, logs: Any = None) -> None:
-            """Call the callbacks the last time only."""
-            if self.ends and not self.ended:
-                self.ended = True
-                super().on_train_end(logs)
-
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            """Restore the state of callbacks before they are called."""
-            self.began = time.perf_counter()
-            if self.checkpoint is not None:
-                self.checkpoint.put_back()
-            super().on_epoch_begin(epoch, logs)
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            """Keep the weights that Keras replaces by their averages, if training has not ended."""
-            super().on_epoch_end(epoch, logs)
-            figures = ", ".join(f"{name} {float(value):.4g}" for name, value in (logs or {}).items())
-            _log.info("trained epoch %d of %d in %.2f s: %s", epoch + 1, epochs, time.perf_counter() - self.began, figures)
-            if not self.ends and getattr(self.model.optimizer, "use_ema", False):
-                self.weights = [keras.ops.copy(variable.value) for variable in self.model.trainable_variables]
-
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            """Number it in the whole epoch."""
-            super().on_train_batch_begin(batch + self.offset, logs)
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            """Number it in the whole epoch."""
-            super().on_train_batch_end(batch + self.offset, logs)
-
-    return Continued(
-        list(callbacks), add_history=True, add_progbar=verbose != 0, model=model, epochs=epochs, steps=steps, verbose=verbose
-    )
