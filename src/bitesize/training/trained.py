@@ -18,6 +18,7 @@ from bitesize.sources.open import open as open_data
 from bitesize.training.collecting import collect
 from bitesize.training.data import open_for_run
 from bitesize.training.given import Given
+from bitesize.training.numbered import find_run
 from bitesize.training.predicting import OnError, predict_given, reason_of
 from bitesize.training.predictions import Predictions
 from bitesize.training.run import RunFolder
@@ -31,7 +32,7 @@ _SHOWN = 5
 
 
 def open_run(run: str | os.PathLike[str]) -> RunFolder:
-    """Open the folder of a run by its path, or by the path of its model; used by `load`, `evaluate` and `predict`.
+    """Open the folder of a run by its path, by the path of its model, or as ``runs/latest``: the newest numbered run.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def open_run(run: str | os.PathLike[str]) -> RunFolder:
         )
     if shown(os.fspath(run)) != os.fspath(run):
         raise NotFound(f"{shown(os.fspath(run))} does not exist")
-    return RunFolder.open(os.path.dirname(run) or "." if os.path.isfile(run) else run)
+    return RunFolder.open(find_run(os.path.dirname(run) or "." if os.path.isfile(run) else run))
 
 
 def load(run: str | os.PathLike[str]) -> TrainedModel:
