@@ -244,7 +244,9 @@ def run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any
 
     try:
         say_when_compiling()
-        from bitesize.training.estimators import is_estimator, prepare_estimator, train_estimator
+        from bitesize.training.estimator_loop import train_estimator
+        from bitesize.training.estimator_prepare import prepare_estimator
+        from bitesize.training.estimators import is_estimator
         from bitesize.training.loop import train
         from bitesize.training.prepare import prepare
 
