@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from bitesize.errors import BadSetting, NotLazy
 from bitesize.lazy import search
-from bitesize.lazy.array import LazyArray
+from bitesize.lazy.array import FUNCTIONS, LazyArray
 from bitesize.lazy.axes import Axis
 from bitesize.lazy.calculating import elementwise
 from bitesize.lazy.functions import Part, concatenate, stack
@@ -258,7 +258,7 @@ _METHODS = [
     "argmax",
 ]  # fmt: skip
 
-FUNCTIONS: dict[Any, Callable[..., Any]] = {getattr(np, name): _method(name) for name in _METHODS} | {
+FUNCTIONS |= {getattr(np, name): _method(name) for name in _METHODS} | {
     np.concatenate: concatenate,
     np.stack: stack,
     np.vstack: _vstack,
