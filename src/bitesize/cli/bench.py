@@ -16,7 +16,7 @@ from bitesize.cli.console import (
     print_understood,
     say_when_compiling,
 )
-from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Memory, Opening, opens_data, parse_batch_size
+from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Memory, Opening, takes_options, parse_batch_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ _ROUNDS, _MORE = 2, 3
 _ALIKE = 0.15
 
 
-@opens_data
+@takes_options
 def bench(
     data: Data,
     opening: Opening,

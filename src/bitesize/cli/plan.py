@@ -27,7 +27,7 @@ from bitesize.cli.options import (
     Json,
     Memory,
     Opening,
-    opens_data,
+    takes_options,
     parse_batch_size,
 )
 from bitesize.memory.sizes import format_size
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _WORTH_A_HINT = 64 << 20
 
 
-@opens_data
+@takes_options
 def plan(
     data: Data,
     opening: Opening,

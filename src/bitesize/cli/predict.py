@@ -15,7 +15,7 @@ from bitesize.cli.options import (
     Opening,
     Overwrite,
     RunArgument,
-    opens_data,
+    takes_options,
     parse_on_error,
     refuse_to_replace,
 )
@@ -30,7 +30,7 @@ WhatToPredict = Annotated[
 ]
 
 
-@opens_data
+@takes_options
 def predict(
     context: typer.Context,
     run: RunArgument,

@@ -100,7 +100,7 @@ class Job:
 
 def prepare(settings: TrainSettings, start: Start) -> Job:
     """Open the data, plan the memory and build the model; raise for all errors that can be found before training."""
-    broken = start.broken
+    resumed = start.resumed
     backend = (
         choose_backend()
     )  # report missing packages first; Keras takes seconds to load, and is not needed for data that is refused
@@ -109,8 +109,8 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
     train, val, classes = data.train, data.val, data.classes
     if val is not None:
         check_alike(train, val)
-    if broken is not None:
-        broken.check_classes(data.train, data.val, classes)
+    if resumed is not None:
+        resumed.check_classes(data.train, data.val, classes)
     settings, said = choose_image_size(settings, train.spec["x"])
     budget = Budget(settings.memory)
     # Before anything is measured, so that errors about the budget name the figure that is enough for the whole training.
@@ -127,7 +127,7 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
     refuse_ranks()
     said += [*modeled, *_about_model(settings, model, shape)]
     with loaders.measuring(batch_size, budget):
-        scaling = broken.scaling if broken is not None else _scaling(settings, train, model, budget)
+        scaling = resumed.scaling if resumed is not None else _scaling(settings, train, model, budget)
         output, measured = choose_output(model, settings.model, lambda: _sample(train, settings, scaling, budget))
         said += measured
         val_steps = scaling.steps
@@ -145,7 +145,7 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
         data_for_keras = _as_keras(train_loader)
         val_data = None if val_loader is None else _as_keras(val_loader)
         settings, chosen = choose_epochs(settings, len(train_loader), val is not None)
-        cycle, line = choose_cycle(broken, model, settings, len(train_loader))
+        cycle, line = choose_cycle(resumed, model, settings, len(train_loader))
         said += line
         settings, phases, phased = choose_phases(settings, model, output, cycle, len(train_loader))
         evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
@@ -174,7 +174,7 @@ def prepare(settings: TrainSettings, start: Start) -> Job:
         config=config,
         split=split,
         checkpoint=checkpoint,
-        resuming=broken is not None,
+        resuming=resumed is not None,
         said=[scaling.line, *said, *chosen, *phased],
         warnings=data.warnings,
     )
