@@ -10,7 +10,7 @@ from bitesize.cli.bar import memory_of
 from bitesize.cli.console import console, counted, plain, print_understood, print_warning
 from bitesize.cli.interrupt import INTERRUPT
 from bitesize.cli.moving import Figures, Moving, Pace
-from bitesize.cli.plan import print_plan
+from bitesize.cli.plan_output import print_plan
 from bitesize.training.need import plan_of
 
 _WIDTHS = {"epoch": 6, "loss": 9, "accuracy": 9, "val_loss": 9, "val_accuracy": 13, "rows_per_second": 10, "seconds": 9}
