@@ -6,6 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,8 @@ import numpy as np
 from bitesize.batch import Batch
 from bitesize.engine.holding import LOOP, Holder
 from bitesize.engine.loader import Loader
-from bitesize.errors import BadSetting, DoesNotFit, TooManyBadRows
+from bitesize.errors import BadSetting, DoesNotFit, MissingPackage, TooManyBadRows
+from bitesize.packages import pip_install
 from bitesize.sources.value_range import value_range
 from bitesize.spec import Field, image_channels
 from bitesize.transforms.base import Step, Transform
@@ -95,6 +97,29 @@ class Epochs(ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue at that position in the next loop."""
         self._loader.load_state_dict(state)
+
+
+def import_framework(module: str, name: str, *packages: str, more: str = "") -> Any:
+    """Import a framework.
+
+    Parameters
+    ----------
+    module, name
+        Name of the module, and of the framework.
+    packages
+        Packages to install.
+    more
+        The end of the message, if the framework is missing.
+
+    Raises
+    ------
+    MissingPackage
+        If it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingPackage(f"{name} cannot be imported ({error}): {pip_install(*packages)}{more}") from error
 
 
 def with_mask(loader: Loader, batch: Batch) -> dict[str, Any]:
