@@ -62,12 +62,7 @@ class EstimatorJob:
 
 def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
     """Open the data, plan the memory and create the estimator; raise for all errors that can be found before training."""
-    default = TrainSettings(settings.data)
-    for name in ("checkpoint_every", "weights", "class_weights", "early_stopping", "learning_rate"):
-        if getattr(settings, name) != getattr(default, name):
-            raise BadSetting(f"--{name.replace('_', '-')} is for Keras models, but --model is {settings.model}")
-    if settings.batch_size == "auto":
-        raise BadSetting(f"--batch-size auto is for Keras models, but --model is {settings.model}: use a number")
+    _refuse_options_of_keras(settings)
     model = build_estimator(settings.model, settings.seed)
     data = open_data(settings)
     train, val, classes = data.train, data.val, data.classes
@@ -79,35 +74,16 @@ def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
     train, val = watch_rows(train, val, settings.on_error, budget)
     scaling = _scaling(settings, train, budget)
     evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
-    said, val_steps = [scaling.line], evaluated
+    lines, val_steps = [scaling.line], evaluated
     if val is not None and (settings.val is not None or val.spec["x"] != train.spec["x"]):
         steps, differs = adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
         val_steps = [*geometry(val, settings.image_size, False), *steps]
-        said += [differs] if differs else []
-    if train.weight_name is not None and "sample_weight" not in inspect.signature(model.partial_fit).parameters:
-        said.append(
-            f"warning: the sample weights {train.weight_name!r} are not used: {settings.model} does not take sample weights"
-        )
-
-    def loader(source: Source, *, training: bool) -> Loader:
-        """Create a loader with the settings of the run."""
-        assert settings.batch_size != "auto"
-        return Loader(
-            source,
-            batch_size=settings.batch_size,
-            transforms=[*geometry(source, settings.image_size, settings.augment), *scaling.steps] if training else val_steps,
-            memory=budget,
-            shuffle=training,
-            seed=settings.seed,
-            last="short" if training else "pad",
-            dtype=np.float32,
-            on_error=settings.on_error,
-            max_bad=settings.max_bad,
-        )
-
-    val_loader = None if val is None else loader(val, training=False)
+        lines += [differs] if differs else []
+    lines += _about_weights(settings, train, model)
+    val_loader = None if val is None else _open_loader(settings, val, val_steps, budget, training=False)
     try:
-        train_loader = loader(train, training=True)
+        train_steps = [*geometry(train, settings.image_size, settings.augment), *scaling.steps]
+        train_loader = _open_loader(settings, train, train_steps, budget, training=True)
     except BaseException:
         if val_loader is not None:
             val_loader.close()
@@ -128,9 +104,43 @@ def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
         run=start.run,
         config=config,
         split=split,
-        said=[*said, *chosen],
+        said=[*lines, *chosen],
         warnings=data.warnings,
     )
+
+
+def _open_loader(settings: TrainSettings, source: Source, steps: list[Any], budget: Budget, *, training: bool) -> Loader:
+    """Create a loader with the settings of the run."""
+    assert settings.batch_size != "auto"
+    return Loader(
+        source,
+        batch_size=settings.batch_size,
+        transforms=steps,
+        memory=budget,
+        shuffle=training,
+        seed=settings.seed,
+        last="short" if training else "pad",
+        dtype=np.float32,
+        on_error=settings.on_error,
+        max_bad=settings.max_bad,
+    )
+
+
+def _refuse_options_of_keras(settings: TrainSettings) -> None:
+    """Raise for options that estimators do not have."""
+    default = TrainSettings(settings.data)
+    for name in ("checkpoint_every", "weights", "class_weights", "early_stopping", "learning_rate"):
+        if getattr(settings, name) != getattr(default, name):
+            raise BadSetting(f"--{name.replace('_', '-')} is for Keras models, but --model is {settings.model}")
+    if settings.batch_size == "auto":
+        raise BadSetting(f"--batch-size auto is for Keras models, but --model is {settings.model}: use a number")
+
+
+def _about_weights(settings: TrainSettings, train: Source, model: Any) -> list[str]:
+    """Return a warning if the data has sample weights, and the estimator does not take them."""
+    if train.weight_name is None or "sample_weight" in inspect.signature(model.partial_fit).parameters:
+        return []
+    return [f"warning: the sample weights {train.weight_name!r} are not used: {settings.model} does not take sample weights"]
 
 
 def _scaling(settings: TrainSettings, train: Source, budget: Budget) -> Scaling:

@@ -37,24 +37,17 @@ def fit(
     ----------
     model
         Compiled Keras model.
-    loader
-        The data: a `Loader`, or the result of `to_keras` for a loader.
+    loader, validation_data
+        A `Loader`, or the result of `to_keras` for one; for validation also other data that ``fit`` of Keras takes.
     epochs
-        Total number of epochs, including those trained before the checkpoint. More epochs than at the time of the checkpoint
-        extend the training; if `EarlyStopping` had ended it, its patience restarts.
-    validation_data
-        A `Loader`, or validation data for ``fit`` of Keras.
-    checkpoint
-        Checkpoint to resume from and to save to. Without it, training starts from the model's current weights.
-    resume
-        If False, start a new training even if there are checkpoints; they are removed after its first epoch.
+        Total number of epochs. More than at the time of the checkpoint extend the training, also if `EarlyStopping` had ended it.
+    checkpoint, resume
+        Checkpoint to resume from and to save to. With ``resume=False``, existing checkpoints are removed after the first epoch.
     callbacks
         Keras callbacks. A checkpoint includes the state of Keras's `EarlyStopping`, `ReduceLROnPlateau` and
         `ModelCheckpoint`, and of all callbacks with ``state_dict()`` and ``load_state_dict(state)``.
-    class_weight, verbose
-        As in ``fit`` of Keras.
-    inputs, targets
-        As in `to_keras`.
+    class_weight, verbose, inputs, targets
+        As in ``fit`` of Keras, and in `to_keras`.
 
     Returns
     -------
@@ -66,40 +59,28 @@ def fit(
     BadSetting, BadFile, WrongModel
         As in `Checkpoint.restore`; or if the model is not a Keras model.
     NotFinite
-        If a training or validation loss, or weights, become NaN or infinite. The message names the rows with NaN or infinite
-        values, or reports that training diverged. Earlier checkpoints stay, and nothing is saved afterwards.
+        If losses or weights become NaN or infinite; names the rows with such values. Nothing is saved afterwards.
 
     Examples
     --------
-    >>> import tempfile
     >>> import keras, numpy as np, bitesize as bs
     >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     >>> model.compile(optimizer="sgd", loss="mse")
-    >>> folder = tempfile.mkdtemp()
-    >>> for epochs in (1, 3):
-    ...     with bs.Loader(bs.open(np.ones((8, 3)), np.ones(8)), batch_size=4, memory="16 MiB") as loader:
-    ...         checkpoint = bs.keras.Checkpoint(folder, every_batches=1)
-    ...         history = bs.keras.fit(model, loader, epochs=epochs, checkpoint=checkpoint, verbose=0)
-    >>> history.epoch
+    >>> with bs.Loader(bs.open(np.ones((8, 3)), np.ones(8)), batch_size=4, memory="16 MiB") as loader:
+    ...     bs.keras.fit(model, loader, epochs=3, verbose=0).epoch
     [0, 1, 2]
     """
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
     refuse_unless_model(model, "the model")
-    data = to_keras(loader, inputs=inputs, targets=targets) if isinstance(loader, Loader) else loader
-    if isinstance(validation_data, Loader):
-        validation_data = to_keras(validation_data, inputs=inputs, targets=targets)
-    return fit_phases(
-        model,
-        data,
-        [(epochs, _stay)],
-        checkpoint=checkpoint,
-        resume=resume,
-        callbacks=callbacks,
-        verbose=verbose,
-        validation_data=validation_data,
-        class_weight=class_weight,
-    )
+    data, val_data = (_as_keras(source, inputs, targets) for source in (loader, validation_data))
+    settings: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "callbacks": callbacks, "verbose": verbose}
+    return fit_phases(model, data, [(epochs, _stay)], **settings, validation_data=val_data, class_weight=class_weight)
+
+
+def _as_keras(data: Any, inputs: Any, targets: Any) -> Any:
+    """Return the dataset of a loader; other data of Keras stays."""
+    return to_keras(data, inputs=inputs, targets=targets) if isinstance(data, Loader) else data
 
 
 def fit_phases(

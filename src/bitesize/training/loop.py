@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 from bitesize.errors import NotFinite
 from bitesize.training.backend import load_keras
+from bitesize.training.class_weights import class_weights
 from bitesize.training.classes import largest_class
 from bitesize.training.early_stopping import early_stopping
 from bitesize.training.fit import fit_phases
-from bitesize.training.prepare import Job, class_weights
+from bitesize.training.prepare import Job
 from bitesize.training.record import now
 
 

@@ -138,15 +138,13 @@ def choose_scaling(
         Preprocessing that the model expects, as a color matrix on values of 0 to 255, shape (3, 4); None for values of 0 to 1.
     values
         Result of `measure_values`.
-    budget
-        Memory budget for measuring rows.
+    budget, on_error, max_bad
+        As in `Loader`, for measuring rows.
     standardize
         Whether the model learns best from values around 0, such as dense layers without normalization: ``"model"`` then scales
         each channel of images to mean 0 and deviation 1, as measured on a sample of rows.
     nonnegative
         Whether the model does not take values below 0.
-    on_error, max_bad
-        As in `Loader`, for measuring.
 
     Raises
     ------
