@@ -178,19 +178,19 @@ def _differences(saved: Mapping[str, Any], settings: TrainSettings) -> list[Any]
     return differences(saved, settings) or differences_of_data(saved, settings)
 
 
-def _refuse(out: Path, what: str, differ: list[Any], way: str) -> NoReturn:
+def _refuse(out: Path, kind: str, differ: list[Any], way: str) -> NoReturn:
     from bitesize.errors import BadSetting
 
     also = f"; {way}" if way else ""
     raise BadSetting(
-        f"{out} has {what} with other settings: {'; '.join(map(str, differ))}. Another --out keeps it; --overwrite replaces it{also}"
+        f"{out} has {kind} with other settings: {'; '.join(map(str, differ))}. Another --out keeps it; --overwrite replaces it{also}"
     )
 
 
-def _from_the_beginning(run: RunFolder, wanted: Wanted, what: str = "") -> Chosen:
+def _from_the_beginning(run: RunFolder, wanted: Wanted, outcome: str = "") -> Chosen:
     assert wanted.settings is not None
-    if what and any((run.path / name).exists() for name in ("config.json", "checkpoints")):
-        say(f"The run in {run.path} {what}.")
+    if outcome and any((run.path / name).exists() for name in ("config.json", "checkpoints")):
+        say(f"The run in {run.path} {outcome}.")
     return Chosen(wanted.settings, _start(run, wanted))
 
 

@@ -262,14 +262,14 @@ def warn_of_unscaled(loader: Loader, inputs: Fields) -> None:
     if not (floats and image and shuffled) or any(map(_changes_range, loader.transforms)):
         return
     try:
-        found = value_range(loader.source, memory=loader.budget)
+        values = value_range(loader.source, memory=loader.budget)
     except DoesNotFit:  # then the range is unknown
         return
-    if found.minimum >= 0 and _GREATEST_OF_UNIT < found.maximum <= _BYTE:
+    if values.minimum >= 0 and _GREATEST_OF_UNIT < values.maximum <= _BYTE:
         _log.warning(
             "%s has %s values from %g to %g; models without a scaling layer learn badly from them: "
             "use transforms=[bs.Scale(1 / 255)] to scale them to 0 to 1",
-            name, found.dtype, found.minimum, found.maximum
+            name, values.dtype, values.minimum, values.maximum
         )  # fmt: skip
 
 

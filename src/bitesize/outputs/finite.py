@@ -128,14 +128,14 @@ def refusal(loader: Loader, place: tuple[int, int], batches: int, error: ValueEr
     error
         Error of the estimator.
     """
-    found = look_back(loader, place, batches)
+    findings = look_back(loader, place, batches)
     where = f"the batch at position {place[1]:,} of epoch {place[0] + 1}" if batches == 1 else "the data"
-    if found.odd:
-        rows = tuple(each.row for each in found.odd)
-        return NotFinite(f"rows of {where} have values that are NaN or infinite: {found}. Fix or remove these rows", rows)
+    if findings.odd:
+        rows = tuple(each.row for each in findings.odd)
+        return NotFinite(f"rows of {where} have values that are NaN or infinite: {findings}. Fix or remove these rows", rows)
     if any(word in str(error).lower() for word in _DIVERGED):
         return NotFinite(
-            f"all values of {where} are finite, from {found.least:g} to {found.greatest:g}, so training diverged: {error}. Scale the values, or "
+            f"all values of {where} are finite, from {findings.least:g} to {findings.greatest:g}, so training diverged: {error}. Scale the values, or "
             "use a lower learning rate"
         )
     return None
@@ -149,7 +149,7 @@ def find_odd(source: Source, budget: Budget, at_once: int = _AT_ONCE) -> Finding
 
 
 def _odd_rows(loader: Loader, batch: Batch) -> list[OddRow]:
-    found = []
+    rows = []
     for name, array in batch.items():
         if array.dtype.kind != "f":
             continue
@@ -157,5 +157,5 @@ def _odd_rows(loader: Loader, batch: Batch) -> list[OddRow]:
             odd = int(array[i].size - np.isfinite(array[i]).sum())
             if odd:
                 row = int(batch.rows[i])
-                found.append(OddRow(row, loader.source.describe(row), name, odd, int(array[i].size)))
-    return found
+                rows.append(OddRow(row, loader.source.describe(row), name, odd, int(array[i].size)))
+    return rows

@@ -96,20 +96,20 @@ def _write(target: Path, rows: int, first: NDArray[Any], results: Iterator[NDArr
 
 def _method(estimator: Any, method: str | None) -> Callable[[Any], Any]:
     """Return the method that is asked for, or that the estimator has; say which."""
-    what = type(estimator).__name__
+    name_of_type = type(estimator).__name__
     there = [name for name in _METHODS if hasattr(estimator, name)]
     has = f"it has {', '.join(there)}" if there else f"it has none of {', '.join(_METHODS)}"
     if method is not None:
         call = getattr(estimator, method, None)
         if not callable(call):
-            raise BadSetting(f"{what} has no {method}: {has}")
+            raise BadSetting(f"{name_of_type} has no {method}: {has}")
         return call  # type: ignore[no-any-return]
     chosen = next((name for name in ("predict", "transform", *there) if name in there), None)
     if chosen is None:
-        raise BadSetting(f"{what} cannot predict: {has}")
+        raise BadSetting(f"{name_of_type} cannot predict: {has}")
     others = [name for name in there if name != chosen]
     instead = f" (method= chooses another: {', '.join(others)})" if others else ""
-    _log.info("predict: by %s.%s%s", what, chosen, instead)
+    _log.info("predict: by %s.%s%s", name_of_type, chosen, instead)
     return getattr(estimator, chosen)  # type: ignore[no-any-return]
 
 

@@ -202,13 +202,13 @@ def _weights(estimator: Any, loader: Loader, weights: str | Literal[False] | Non
     if name is None or (weights is None and name not in loader.spec):
         return None
     check_fields(loader, name)
-    what = type(estimator).__name__
+    kind = type(estimator).__name__
     if "sample_weight" in inspect.signature(estimator.partial_fit).parameters:
-        _log.info("partial_fit: the field %r is the sample_weight of %s (weights=False leaves it out)", name, what)
+        _log.info("partial_fit: the field %r is the sample_weight of %s (weights=False leaves it out)", name, kind)
         return name
     if weights is not None:
-        raise BadSetting(f"weights={weights!r}: partial_fit of {what} does not take sample_weight")
-    _log.warning("partial_fit of %s takes no sample_weight: the weights of the data, %r, are not used", what, name)
+        raise BadSetting(f"weights={weights!r}: partial_fit of {kind} does not take sample_weight")
+    _log.warning("partial_fit of %s takes no sample_weight: the weights of the data, %r, are not used", kind, name)
     return None
 
 

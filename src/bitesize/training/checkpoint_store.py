@@ -100,14 +100,14 @@ class CheckpointStore:
         damaged: list[str] = []
         for path in reversed(self.paths()):
             try:
-                found = read_snapshot(path)
-                _refuse_unless_finite(path, found[1])
+                snapshot = read_snapshot(path)
+                _refuse_unless_finite(path, snapshot[1])
             except BadFile as error:
                 damaged.append(str(error))
                 continue
             if damaged:
                 warnings.warn(f"{'; '.join(damaged)}. Continuing from {path}", stacklevel=4)
-            return found
+            return snapshot
         if damaged:
             raise BadFile(f"no checkpoint in {self.folder} is intact: {'; '.join(damaged)}")
         return None

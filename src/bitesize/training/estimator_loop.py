@@ -18,9 +18,9 @@ from bitesize.training.record import now
 from bitesize.training.score import evaluate, log_probabilities
 
 
-def train_estimator(job: EstimatorJob, watcher: ProgressListener) -> dict[str, Any]:
+def train_estimator(job: EstimatorJob, listener: ProgressListener) -> dict[str, Any]:
     """Train, and save the model and the history after each epoch; return the same as `training.loop.train`."""
-    watcher.planned(job)
+    listener.planned(job)
     began = time.perf_counter()
     epochs: list[dict[str, Any]] = []
     learning = 0.0
@@ -29,7 +29,7 @@ def train_estimator(job: EstimatorJob, watcher: ProgressListener) -> dict[str, A
         begun = time.perf_counter()
 
         def batch(done: Progress, epoch: int = epoch) -> None:
-            watcher.batch(epoch, done.batch, {})
+            listener.batch(epoch, done.batch, {})
 
         partial_fit(job.model, job.loader, epochs=1, callback=batch, classes=np.arange(len(job.classes)))
         seconds = time.perf_counter() - begun
@@ -49,7 +49,7 @@ def train_estimator(job: EstimatorJob, watcher: ProgressListener) -> dict[str, A
         _save(job, epoch)
         job.run.write_history(epochs)
         job.run.write_bad(_bad_rows(job))
-        watcher.epoch(line)
+        listener.epoch(line)
     result = {
         "run": job.config["run"],
         "planned_epochs": job.settings.epochs,
@@ -104,12 +104,12 @@ def _validated(job: EstimatorJob) -> dict[str, float]:
             yield batch.rows[:real], batch.mask[:real], batch["y"][:real].copy(), log_p
 
     try:
-        found = evaluate(job.classes, batches())
+        figures = evaluate(job.classes, batches())
     except ValueError as error:
         if (odd := refusal(job.val_loader, (0, 0), len(job.val_loader), error)) is not None:
             raise odd from error
         raise
-    return {"val_loss": round(found["loss"], 6), "val_accuracy": round(found["accuracy"], 6)}
+    return {"val_loss": round(figures["loss"], 6), "val_accuracy": round(figures["accuracy"], 6)}
 
 
 def _bad_rows(job: EstimatorJob) -> list[tuple[Any, ...]]:
