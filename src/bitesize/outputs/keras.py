@@ -22,14 +22,16 @@ import numpy as np
 from bitesize.engine.holding import LOOP, PENDING_PATIENCE, Holder
 from bitesize.errors import BadSetting, LoaderClosed
 from bitesize.outputs.base import (
-    Fields,
-    as_tuples,
     check_loader,
-    chosen_fields,
-    chosen_weights,
     import_framework,
     refuse_unless_in_order,
     warn_of_unscaled,
+)
+from bitesize.outputs.fields import (
+    Fields,
+    as_tuples,
+    chosen_fields,
+    chosen_weights,
 )
 from bitesize.outputs.keras_calls import LOOKS, TAKES, Caller
 from bitesize.outputs.keras_distribution import refuse_indivisible

@@ -8,7 +8,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bitesize.batch import Batch
-from bitesize.outputs.base import Fields, leave_out, pick
+from bitesize.outputs.base import (
+    leave_out,
+)
+from bitesize.outputs.fields import (
+    Fields,
+    pick,
+)
 
 # Keras copies every NumPy array on its way to PyTorch, and takes tensors as they are. Kinds of numbers that it would change are
 # left to it.

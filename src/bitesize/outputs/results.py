@@ -16,7 +16,14 @@ from bitesize.engine.loader import Loader
 from bitesize.errors import BadResult, BadSetting, DoesNotFit, NotFound
 from bitesize.files.atomic import replacing_large
 from bitesize.files.npy import header_bytes
-from bitesize.outputs.base import check_loader, leave_out, primary_input, refuse_unless_in_order
+from bitesize.outputs.base import (
+    check_loader,
+    leave_out,
+    refuse_unless_in_order,
+)
+from bitesize.outputs.fields import (
+    primary_input,
+)
 
 _METHODS = ("predict", "predict_proba", "decision_function", "transform")
 _log = logging.getLogger("bitesize")

@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadSetting
-from bitesize.outputs.base import check_fields, check_loader, label_of, leave_out, primary_input
+from bitesize.outputs.base import (
+    check_loader,
+    leave_out,
+)
+from bitesize.outputs.fields import (
+    check_fields,
+    label_of,
+    primary_input,
+)
 from bitesize.outputs.finite import refusal
 
 if TYPE_CHECKING:

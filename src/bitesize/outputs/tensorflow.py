@@ -9,13 +9,15 @@ from bitesize.engine.holding import PENDING_PATIENCE, Holder
 from bitesize.errors import BadSetting
 from bitesize.outputs.base import (
     Epochs,
-    Fields,
-    as_tuples,
     check_loader,
-    chosen_fields,
-    chosen_weights,
     import_framework,
     leave_out,
+)
+from bitesize.outputs.fields import (
+    Fields,
+    as_tuples,
+    chosen_fields,
+    chosen_weights,
     pick,
 )
 from bitesize.outputs.tensorflow_calls import Waiting

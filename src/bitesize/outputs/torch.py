@@ -18,16 +18,18 @@ from bitesize.engine.holding import LOOP_PATIENCE, PENDING_PATIENCE, Holder
 from bitesize.errors import BadSetting
 from bitesize.outputs.base import (
     Epochs,
-    check_fields,
     check_loader,
     check_mask,
     check_shard,
-    chosen_fields,
-    chosen_weights,
     import_framework,
     leave_out,
     refuse_unless_in_order,
     with_mask,
+)
+from bitesize.outputs.fields import (
+    check_fields,
+    chosen_fields,
+    chosen_weights,
 )
 from bitesize.outputs.torch_calls import (
     collecting,
