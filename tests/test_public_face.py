@@ -1,5 +1,7 @@
 """The public names, and what importing them loads."""
 
+import ast
+import importlib
 import os
 import re
 import subprocess
@@ -46,6 +48,25 @@ def test_unknown_names_raise_as_for_any_module():
         bitesize.Loadr  # noqa: B018
     with pytest.raises(ImportError):
         from bitesize import Loadr  # noqa: F401
+
+
+ROOT = Path(__file__).parents[1]
+PROGRAMS = [
+    str(path.relative_to(ROOT)) for folder in ("bench", "examples") for path in sorted((ROOT / folder).rglob("*.py"))
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_programs_use_names_that_exist(program):
+    """No test runs each peer of the bench: each needs packages of its own."""
+    tree = ast.parse((ROOT / program).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "bitesize":
+            module = importlib.import_module(node.module)
+            assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("bs", "bs.keras", "bs.sklearn"):
+            namespace = getattr(bitesize, ast.unparse(node.value).partition(".")[2], bitesize)
+            assert hasattr(namespace, node.attr), ast.unparse(node)
 
 
 def test_type_checkers_see_exact_types(tmp_path):
