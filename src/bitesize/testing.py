@@ -294,7 +294,7 @@ def _check_loader(source: Source) -> None:
     assert budget.granted == 0, f"{budget.granted:,} bytes are still charged after all loaders are closed"
 
 
-def _same(found: Rows, known: Rows, rows: Sequence[int] | NDArray[np.int64], how: str) -> None:
+def _same(actual: Rows, known: Rows, rows: Sequence[int] | NDArray[np.int64], how: str) -> None:
     for name, values in known.items():
         for i, row in enumerate(rows):
-            assert found[name][i] == values[row], f"row {row}, read {how}, has a different {name}"
+            assert actual[name][i] == values[row], f"row {row}, read {how}, has a different {name}"
