@@ -268,11 +268,11 @@ def _to_model(expected: NDArray[np.float64], values: Values, channels: int) -> S
 
 
 def _by_statistics(source: Source, values: Values, budget: Budget, on_error: Any, max_bad: float) -> Scaling:
-    field = source.spec["x"]
+    what = source.spec["x"]
     done = "brought to mean 0 and deviation 1 of the training data"
-    if isinstance(field, Field) and len(field.shape) == 1:
+    if isinstance(what, Field) and len(what.shape) == 1:
         steps = [measure_features(source, budget, on_error, max_bad)]
-        return _said(steps, values, done if field.shape[0] == 1 else f"each of {field.shape[0]:,} columns {done}")
+        return _said(steps, values, done if what.shape[0] == 1 else f"each of {what.shape[0]:,} columns {done}")
     found = source.statistics(budget, on_error=on_error)
     _refuse_not_finite(found.not_finite, source, budget)
     return _said([Normalize(*found.normalization)], values, done)
