@@ -17,8 +17,8 @@ def main(folder):
     """Train, and print what came of it."""
     loader, val = loaders(folder)  # spectra of 64 x 64 pixels, as the loader's threads make them
     model = make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss", alpha=1e-3, random_state=0))
-    bs.partial_fit(model, loader, epochs=5)
-    predicted = bs.predict(model, val)
+    bs.sklearn.partial_fit(model, loader, epochs=5)
+    predicted = bs.sklearn.predict(model, val)
     print(f"validation accuracy {(predicted == val.source.labels).mean():.3f}")
 
 

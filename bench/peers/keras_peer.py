@@ -41,11 +41,12 @@ def _model(case: Case, shape: tuple[int, ...]) -> Any:
     os.environ["KERAS_BACKEND"] = "torch"
     import keras
 
-    from bitesize.training.models import build_model, outputs_probabilities
+    from bitesize.training.model_output import declared_output
+    from bitesize.training.models import build_model
 
     keras.utils.set_random_seed(0)
     model = build_model("cnn", shape, 10)
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=not outputs_probabilities(model)))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=declared_output(model, "cnn") == "logits"))
     return model
 
 

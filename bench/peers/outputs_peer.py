@@ -76,10 +76,10 @@ def sklearn(case: Case, folder: Path) -> Loads:
     def load() -> int:
         loader.set_epoch(loader.epoch + 10)
         estimator.rows = 0
-        bs.partial_fit(estimator, loader, epochs=1)
+        bs.sklearn.partial_fit(estimator, loader, epochs=1)
         return estimator.rows
 
-    return load, "bs.partial_fit(estimator that does nothing, loader)"
+    return load, "bs.sklearn.partial_fit(estimator that does nothing, loader)"
 
 
 def tensorflow(case: Case, folder: Path) -> Loads:

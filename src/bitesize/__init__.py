@@ -21,217 +21,33 @@ MixUp, CutMix
 Map         apply your own function
 to_keras, to_torch, to_jax, to_tensorflow
             convert a loader to the dataset type of a framework
-partial_fit, predict
-            train estimators batch by batch, and compute their results in order: classes, probabilities, or transformed rows
-Checkpoint, fit
-            training that resumes at the exact batch
+keras       training with Keras that resumes at the exact batch: `keras.fit`, `keras.Checkpoint`
+sklearn     train estimators batch by batch, and compute their results in order: `sklearn.partial_fit`, `sklearn.predict`
 load        a trained run: a `TrainedModel`, which predicts and evaluates
 Order, Shard, Cursor
             the order of rows, the rows of each rank, and the position in the order
 
-Names are loaded on first use: ``import bitesize`` itself loads neither NumPy nor any framework.
+Names are loaded on first use: ``import bitesize`` itself loads neither NumPy nor any framework. ``__init__.pyi`` lists them.
 """
 
-from __future__ import annotations
+from typing import Any
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
 from bitesize._version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from bitesize.batch import Batch
-    from bitesize.engine.checking import Findings, check
-    from bitesize.engine.loader import Loader
-    from bitesize.errors import (
-        BadFile,
-        BadResult,
-        BadRows,
-        BadSetting,
-        BatchesHeld,
-        BitesizeError,
-        DiskFull,
-        DoesNotFit,
-        FileChanged,
-        LoaderClosed,
-        MissingPackage,
-        NoPermission,
-        NotFinite,
-        NotFound,
-        NotLazy,
-        Stalled,
-        TooManyBadRows,
-        UnsupportedFile,
-        WrongModel,
-    )
-    from bitesize.lazy.array import LazyArray
-    from bitesize.lazy.functions import concatenate, stack
-    from bitesize.memory.budget import Budget
-    from bitesize.memory.plan import Plan
-    from bitesize.order.cursor import Cursor
-    from bitesize.order.order import Order, Shard
-    from bitesize.outputs.jax import to_jax
-    from bitesize.outputs.keras import to_keras
-    from bitesize.outputs.results import predict
-    from bitesize.outputs.sklearn import partial_fit
-    from bitesize.outputs.tensorflow import to_tensorflow
-    from bitesize.outputs.torch import to_torch
-    from bitesize.sources.base import Source
-    from bitesize.sources.chained import chain
-    from bitesize.sources.mixed import mix
-    from bitesize.sources.open import open
-    from bitesize.sources.with_fields import zip
-    from bitesize.spec import Encoded, Field
-    from bitesize.training.checkpoint import Checkpoint
-    from bitesize.training.fit import fit
-    from bitesize.training.predictions import Predictions
-    from bitesize.training.trained import TrainedModel, load
-    from bitesize.transforms.base import Transform
-    from bitesize.transforms.color import (
-        Brightness,
-        ColorJitter,
-        ColorMatrix,
-        Contrast,
-        Grayscale,
-        Hue,
-        Normalize,
-        Saturation,
-        Scale,
-    )
-    from bitesize.transforms.crop import CenterCrop, RandomCrop, RandomResizedCrop, Resize
-    from bitesize.transforms.erase import Cutout
-    from bitesize.transforms.geometry import Flip, Rotate, Rotate90, Shear, Translate, Zoom
-    from bitesize.transforms.map import Map
-    from bitesize.transforms.mix import CutMix, MixUp
-
-_HOME = {
-    "batch": ["Batch"],
-    "engine.checking": ["Findings", "check"],
-    "engine.loader": ["Loader"],
-    "errors": [
-        "BadFile", "BadResult", "BadRows", "BadSetting", "BatchesHeld", "BitesizeError", "DiskFull", "DoesNotFit", "FileChanged",
-        "LoaderClosed", "MissingPackage", "NoPermission", "NotFinite", "NotFound", "NotLazy", "Stalled", "TooManyBadRows", "UnsupportedFile",
-        "WrongModel",
-    ],
-    "lazy.array": ["LazyArray"],
-    "lazy.functions": ["concatenate", "stack"],
-    "memory.budget": ["Budget"],
-    "memory.plan": ["Plan"],
-    "order.cursor": ["Cursor"],
-    "order.order": ["Order", "Shard"],
-    "outputs.jax": ["to_jax"],
-    "outputs.keras": ["to_keras"],
-    "outputs.results": ["predict"],
-    "outputs.sklearn": ["partial_fit"],
-    "outputs.tensorflow": ["to_tensorflow"],
-    "outputs.torch": ["to_torch"],
-    "sources.base": ["Source"],
-    "sources.with_fields": ["zip"],
-    "sources.chained": ["chain"],
-    "sources.mixed": ["mix"],
-    "sources.open": ["open"],
-    "spec": ["Encoded", "Field"],
-    "training.checkpoint": ["Checkpoint"],
-    "training.fit": ["fit"],
-    "training.predictions": ["Predictions"],
-    "training.trained": ["TrainedModel", "load"],
-    "transforms.base": ["Transform"],
-    "transforms.color": [
-        "Brightness", "ColorJitter", "ColorMatrix", "Contrast", "Grayscale", "Hue", "Normalize", "Saturation", "Scale",
-    ],
-    "transforms.crop": ["CenterCrop", "RandomCrop", "RandomResizedCrop", "Resize"],
-    "transforms.erase": ["Cutout"],
-    "transforms.geometry": ["Flip", "Rotate", "Rotate90", "Shear", "Translate", "Zoom"],
-    "transforms.map": ["Map"],
-    "transforms.mix": ["CutMix", "MixUp"],
-}  # fmt: skip
-_WHERE = {name: home for home, names in _HOME.items() for name in names}
-
-__all__ = [
-    "BadFile",
-    "BadResult",
-    "BadRows",
-    "BadSetting",
-    "Batch",
-    "BatchesHeld",
-    "BitesizeError",
-    "Brightness",
-    "Budget",
-    "CenterCrop",
-    "Checkpoint",
-    "ColorJitter",
-    "ColorMatrix",
-    "Contrast",
-    "Cursor",
-    "CutMix",
-    "Cutout",
-    "DiskFull",
-    "DoesNotFit",
-    "Encoded",
-    "Field",
-    "FileChanged",
-    "Findings",
-    "Flip",
-    "Grayscale",
-    "Hue",
-    "LazyArray",
-    "Loader",
-    "LoaderClosed",
-    "Map",
-    "MissingPackage",
-    "MixUp",
-    "NoPermission",
-    "Normalize",
-    "NotFinite",
-    "NotFound",
-    "NotLazy",
-    "Order",
-    "Plan",
-    "Predictions",
-    "RandomCrop",
-    "RandomResizedCrop",
-    "Resize",
-    "Rotate",
-    "Rotate90",
-    "Saturation",
-    "Scale",
-    "Shard",
-    "Shear",
-    "Source",
-    "Stalled",
-    "TooManyBadRows",
-    "TrainedModel",
-    "Transform",
-    "Translate",
-    "UnsupportedFile",
-    "WrongModel",
-    "Zoom",
-    "chain",
-    "check",
-    "concatenate",
-    "fit",
-    "load",
-    "mix",
-    "open",
-    "partial_fit",
-    "predict",
-    "stack",
-    "to_jax",
-    "to_keras",
-    "to_tensorflow",
-    "to_torch",
-    "zip",
-]
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_MOVED = {
+    "Checkpoint": "keras.Checkpoint",
+    "fit": "keras.fit",
+    "partial_fit": "sklearn.partial_fit",
+    "predict": "sklearn.predict",
+}
 
 
 def __getattr__(name: str) -> Any:
-    home = _WHERE.get(name)
-    if home is None:
+    if name in _MOVED:
+        raise AttributeError(f"bs.{name} is now bs.{_MOVED[name]}")
+    if name not in __all__:
         raise AttributeError(f"module 'bitesize' has no attribute {name!r}")
-    value = getattr(import_module(f"bitesize.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    return _load(name)

@@ -136,26 +136,26 @@ def check_bad_rows(source: Source, bad: Sequence[int]) -> None:
         seen = [row for batch in loader for row in batch.rows[~batch.mask].tolist()]
         assert seen == sorted(wanted), f"a loop skipped rows {seen}, but the bad rows are {sorted(wanted)}"
         assert [row for row, *_ in loader.bad] == sorted(wanted), "loader.bad lists other rows"
-    told = ""
+    message = ""
     with Loader(source.subset([min(wanted)]), **settings) as loader:
         try:
             next(iter(loader))
         except BitesizeError as error:
-            told = str(error)
-    assert told, f"row {min(wanted)} can be read alone, although it is bad"
+            message = str(error)
+    assert message, f"row {min(wanted)} can be read alone, although it is bad"
     file = source.path(min(wanted))
-    assert "row 0" in told, f"the error does not name the row: {told}"
-    assert file is None or show(os.path.basename(file)) in told, f"the error does not name the file: {told}"
+    assert "row 0" in message, f"the error does not name the row: {message}"
+    assert file is None or show(os.path.basename(file)) in message, f"the error does not name the file: {message}"
     source.close()
 
 
 def _check_spec(source: Source) -> None:
     assert len(source) >= 8, f"{source!r} has {len(source)} rows: the check needs at least 8"
     assert source.spec, "spec is empty"
-    for name, what in source.spec.items():
-        assert isinstance(what, Field | Encoded), f"spec[{name!r}] is {what!r}, not a Field or an Encoded"
-        assert not isinstance(what, Field) or what.dtype.isnative, (
-            f"spec[{name!r}] is {what.dtype}, not in native byte order"
+    for name, field in source.spec.items():
+        assert isinstance(field, Field | Encoded), f"spec[{name!r}] is {field!r}, not a Field or an Encoded"
+        assert not isinstance(field, Field) or field.dtype.isnative, (
+            f"spec[{name!r}] is {field.dtype}, not in native byte order"
         )
     labels = source.labels
     if labels is not None:
@@ -191,11 +191,11 @@ def _check_memory(source: Source, count: int) -> None:
     read_rows(source, rows)  # one-time allocations are not counted
     tracemalloc.start()
     try:
-        found = read_rows(source, rows)
+        values = read_rows(source, rows)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    handed = 3 * sum(len(row) for rows_of in found.values() for row in rows_of)  # into, its copy, and the result
+    handed = 3 * sum(len(row) for rows_of in values.values() for row in rows_of)  # into, its copy, and the result
     assert peak <= handed + source.scratch(len(rows)) + _SLACK, (
         f"reading {len(rows)} rows took {peak:,} bytes: {handed:,} are expected for the rows, and scratch() returns {source.scratch(len(rows)):,}"
     )
@@ -212,12 +212,12 @@ def _check_threads(source: Source, known: Rows, count: int, threads: int) -> Non
 
 def _check_places(source: Source, known: Rows, count: int) -> None:
     rows = np.random.default_rng(1).permutation(count)
-    found = source.locate(rows)
-    if found is None or found.in_memory:
+    location = source.locate(rows)
+    if location is None or location.in_memory:
         return
-    for row, which, offset in zip(rows.tolist(), found.which.tolist(), found.offsets.tolist(), strict=True):
-        with open(os.fsdecode(found.paths[which]), "rb") as file:
-            assert file.read(len(found.header)) == found.header, (
+    for row, which, offset in zip(rows.tolist(), location.which.tolist(), location.offsets.tolist(), strict=True):
+        with open(os.fsdecode(location.paths[which]), "rb") as file:
+            assert file.read(len(location.header)) == location.header, (
                 f"locate() names a header for row {row} that its file does not have"
             )
             file.seek(offset)
@@ -294,7 +294,7 @@ def _check_loader(source: Source) -> None:
     assert budget.granted == 0, f"{budget.granted:,} bytes are still charged after all loaders are closed"
 
 
-def _same(found: Rows, known: Rows, rows: Sequence[int] | NDArray[np.int64], how: str) -> None:
+def _same(actual: Rows, known: Rows, rows: Sequence[int] | NDArray[np.int64], how: str) -> None:
     for name, values in known.items():
         for i, row in enumerate(rows):
-            assert found[name][i] == values[row], f"row {row}, read {how}, has a different {name}"
+            assert actual[name][i] == values[row], f"row {row}, read {how}, has a different {name}"

@@ -316,7 +316,7 @@ def test_a_thumbnail_does_not_tell_the_demos_classes_apart():
 
 @pytest.mark.slow
 def test_the_demo_shows_the_naive_way_fail_and_this_way_learn(tmp_path):
-    from bitesize.cli.limited import ENFORCED
+    from bitesize.cli.memory_limit import ENFORCED
 
     first = run("demo", "--folder", tmp_path / "demo")
     assert "side by side" in first.stdout

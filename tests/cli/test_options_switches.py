@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 
@@ -12,8 +13,10 @@ from tests.cli.test_train_values import refused, run
 
 from bitesize.cli.alone import refuse_several_processes
 from bitesize.cli.console import command, in_options
-from bitesize.cli.options import parse_fields
+from bitesize.cli.options import Opening, parse_fields
+from bitesize.cli.train_options import RunOptions, TrainOptions
 from bitesize.errors import BadSetting
+from bitesize.training.settings import TrainSettings
 
 SWITCHES = ("--labels", "--split", "--fields", "--mode", "--no-orient", "--sample-weights", "--tag-delimiter", "--file-is-row",
             "--no-file-is-row")  # fmt: skip
@@ -104,3 +107,11 @@ def test_of_several_processes_all_that_work_or_write_are_refused():
             refuse_several_processes(name, {variable: "1"})
     refuse_several_processes("train", {"SLURM_NTASKS": "4"})  # a batch script of one process
     refuse_several_processes("formats", {"WORLD_SIZE": "2"})
+
+
+def test_the_options_of_train_are_its_settings_with_the_same_defaults():
+    settings = dataclasses.asdict(TrainSettings("data"))
+    options = TrainOptions().settings | {"checkpoint_every": RunOptions().checkpoint_every}
+    opening = {field.name: field.default for field in dataclasses.fields(Opening)}
+    assert options.keys() | opening.keys() | {"data", "fold"} == settings.keys()
+    assert options == {name: settings[name] for name in options}

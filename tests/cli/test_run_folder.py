@@ -18,6 +18,7 @@ from tests.cli.test_train_values import refused, run
 
 from bitesize.files.locking import FolderLock
 from bitesize.training.run import RunFolder
+from bitesize.training.trained import open_run
 
 OPTIONS = ["--model", "mlp", "--batch-size", 8, "--memory", "16MiB"]
 
@@ -79,7 +80,7 @@ def test_runs_are_numbered_and_latest_is_the_newest_with_a_model(data, tmp_path)
     done = run("evaluate", "runs/latest", data, "--json")
     assert "runs/latest is runs/2" in done.stderr
     assert json.loads(done.stdout)["rows"] == 40
-    assert RunFolder.open("runs/latest").path.name == "2"
+    assert open_run("runs/latest").path.name == "2"
     run("predict", "runs/latest", data, "--out", tmp_path / "p.csv")
     (tmp_path / "runs" / "latest").mkdir()  # a folder of that name is what it says
     assert "latest is not the folder of a finished run" in refused("evaluate", "runs/latest", data)

@@ -77,7 +77,7 @@ def through(ours: bs.Loader, case: Case) -> int:
     """Go through the rows as a framework does."""
     rows = []
     if case.how == "partial_fit":
-        bs.partial_fit(Counts(rows), ours, epochs=1)
+        bs.sklearn.partial_fit(Counts(rows), ours, epochs=1)
         return sum(rows)
     for batch in getattr(bs, case.how)(ours):
         y = batch[1] if case.how == "to_tensorflow" else batch["y"][np.asarray(batch["mask"])]

@@ -133,9 +133,9 @@ def test_keras_gets_the_images_and_the_labels_or_what_is_named(tmp_path, values)
 def test_estimators_learn_from_the_images(tmp_path, values):
     linear = pytest.importorskip("sklearn.linear_model")
     with bs.Loader(npz(tmp_path, values), batch_size=16, memory="64 MiB", dtype="float32", shuffle=False) as loader:
-        model = bs.partial_fit(linear.SGDClassifier(), loader)
+        model = bs.sklearn.partial_fit(linear.SGDClassifier(), loader)
         assert model.coef_.shape == (1, 8 * 8 * 3)
-        assert len(bs.predict(model, loader)) == ROWS
+        assert len(bs.sklearn.predict(model, loader)) == ROWS
 
 
 def test_two_kinds_of_images_must_be_told_apart(tmp_path, values):

@@ -101,7 +101,7 @@ def test_fit_logs_the_metrics_of_each_epoch(caplog):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     with bs.Loader(bs.open(np.ones((16, 3), np.float32), np.ones(16)), batch_size=4, memory="16 MiB") as loader:
-        bs.fit(model, loader, epochs=2, verbose=0)
+        bs.keras.fit(model, loader, epochs=2, verbose=0)
     trained = [each for each in records(caplog, logging.INFO) if each.startswith("trained epoch")]
     assert [line.split(" in ")[0] for line in trained] == ["trained epoch 1 of 2", "trained epoch 2 of 2"]
     assert all("loss " in line for line in trained)

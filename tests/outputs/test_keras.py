@@ -153,7 +153,7 @@ def test_weights_of_the_data_weigh_the_loss_and_that_is_said(caplog):
         assert len(bs.to_keras(loader, targets=False)[0]) == 1
     with bs.Loader(source.split(0.5)[0].subset(range(10)), batch_size=5, memory="16 MiB") as loader:
         assert bs.to_keras(loader).weight_name == "w"
-        assert bs.fit(model, loader, epochs=1, verbose=0).epoch
+        assert bs.keras.fit(model, loader, epochs=1, verbose=0).epoch
 
 
 def test_fields_are_named_by_text_a_list_or_a_dict():

@@ -30,7 +30,7 @@ def test_fit_of_keras_names_to_keras(loader):
 
 def test_fit_of_scikit_learn_names_partial_fit(loader):
     linear = pytest.importorskip("sklearn.linear_model")
-    with pytest.raises(bs.BadSetting, match=r"bs\.partial_fit\(model, loader\)"):
+    with pytest.raises(bs.BadSetting, match=r"bs\.sklearn\.partial_fit\(model, loader\)"):
         linear.SGDClassifier().fit(loader, np.zeros(20))
 
 

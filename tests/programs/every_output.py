@@ -63,7 +63,7 @@ def batches(name: str, loader, count: int):
         outputs = bs.to_tensorflow(loader)
     elif name == "sklearn":
         recorder = Recorder()
-        bs.partial_fit(recorder, loader, epochs=2, callback=lambda done: len(recorder.seen) == count)
+        bs.sklearn.partial_fit(recorder, loader, epochs=2, callback=lambda done: len(recorder.seen) == count)
         return recorder.seen
     while True:
         for batch in outputs:

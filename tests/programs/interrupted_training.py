@@ -102,7 +102,7 @@ def train(folder, breaker=None, *, every=1, ema=False, bare=False):
     keras.backend.clear_session()
     model = make_model(ema)
     loader, val = loaders()
-    checkpoint = bs.Checkpoint(folder, every_batches=every)
+    checkpoint = bs.keras.Checkpoint(folder, every_batches=every)
     counter = Counter()
     early = keras.callbacks.EarlyStopping("val_loss", patience=50, restore_best_weights=True)
     callbacks = [counter, early, *([breaker] if breaker else [])]
@@ -114,7 +114,7 @@ def train(folder, breaker=None, *, every=1, ema=False, bare=False):
             checkpoint.finish_epoch(model, data, **settings)
             history = model.fit(data, initial_epoch=e + 1, epochs=EPOCHS, **settings)
         else:
-            history = bs.fit(
+            history = bs.keras.fit(
                 model, loader, epochs=EPOCHS, validation_data=val, checkpoint=checkpoint, callbacks=callbacks, verbose=0
             )
     weights = [np.array(keras.ops.convert_to_numpy(v)) for v in (*model.variables, *model.optimizer.variables)]

@@ -38,7 +38,7 @@ def verdict(transforms, units: int, pause: float) -> dict[str, object]:
         model.fit(data, validation_data=val_data, epochs=1, verbose=0)
         loader.stats.reset()
         busy = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(pause))
-        bs.fit(model, data, validation_data=val_data, epochs=2, verbose=0, callbacks=[busy])
+        bs.keras.fit(model, data, validation_data=val_data, epochs=2, verbose=0, callbacks=[busy])
         stats = loader.stats
         return {
             "verdict": stats.verdict(),

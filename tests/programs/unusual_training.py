@@ -82,8 +82,8 @@ def train(case, folder, at=None):
     if others.pop("plateau", False):
         callbacks.append(keras.callbacks.ReduceLROnPlateau("loss", patience=0, factor=0.5))
     with bs.Loader(bs.open(X, Y), batch_size=5, memory="16 MiB", threads=2) as loader:
-        checkpoint = bs.Checkpoint(folder, every_batches=2)
-        history = bs.fit(model, loader, epochs=3, checkpoint=checkpoint, callbacks=callbacks, verbose=0, **others)
+        checkpoint = bs.keras.Checkpoint(folder, every_batches=2)
+        history = bs.keras.fit(model, loader, epochs=3, checkpoint=checkpoint, callbacks=callbacks, verbose=0, **others)
     return [np.array(keras.ops.convert_to_numpy(v)) for v in (*model.variables, *model.optimizer.variables)], history.history
 
 

@@ -61,7 +61,7 @@ def test_scikit_learn_learns_from_all_columns(tmp_path, kind):
     x = np.random.default_rng(0).normal(size=(600, 4))
     table = pd.DataFrame(x, columns=list("abcd")).assign(label=(x[:, 2] > 0).astype(int))
     with bs.Loader(bs.open(as_kind(kind, table, tmp_path)), batch_size=32, memory="64 MiB") as loader:
-        model = bs.partial_fit(linear.SGDClassifier(random_state=0), loader)
+        model = bs.sklearn.partial_fit(linear.SGDClassifier(random_state=0), loader)
     assert model.n_features_in_ == 4
     assert model.score(x, table.label) > 0.97
 

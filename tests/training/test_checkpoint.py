@@ -75,8 +75,8 @@ def make_model(units=3, compiled=True):
 
 def train(folder, epochs=2, order=None, **settings):
     with make_loader(order=order) as loader:
-        checkpoint = bs.Checkpoint(folder, **({"every_batches": 4} | settings))
-        return bs.fit(make_model(), loader, epochs=epochs, checkpoint=checkpoint, verbose=0)
+        checkpoint = bs.keras.Checkpoint(folder, **({"every_batches": 4} | settings))
+        return bs.keras.fit(make_model(), loader, epochs=epochs, checkpoint=checkpoint, verbose=0)
 
 
 def files(folder):
@@ -102,11 +102,11 @@ def test_a_finished_training_goes_on_with_more_epochs_and_none_with_as_many(tmp_
 def test_without_resume_training_begins_anew_and_old_checkpoints_go_once_there_is_a_new_one(tmp_path):
     train(tmp_path, epochs=2)
     with make_loader() as loader:
-        history = bs.fit(
+        history = bs.keras.fit(
             make_model(),
             loader,
             epochs=1,
-            checkpoint=bs.Checkpoint(tmp_path, every_batches=1000),
+            checkpoint=bs.keras.Checkpoint(tmp_path, every_batches=1000),
             resume=False,
             verbose=0,
         )
@@ -152,7 +152,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, change, says):
     train(tmp_path)
     made = {"model": make_model, "loader": make_loader} | change
     with made["loader"]() as loader, pytest.raises((bs.WrongModel, bs.BadSetting), match=says):
-        bs.fit(made["model"](), loader, epochs=2, checkpoint=bs.Checkpoint(tmp_path), verbose=0)
+        bs.keras.fit(made["model"](), loader, epochs=2, checkpoint=bs.keras.Checkpoint(tmp_path), verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -168,12 +168,12 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, change, says):
 )
 def test_settings_that_cannot_be_are_refused(tmp_path, settings):
     with pytest.raises(bs.BadSetting):
-        bs.Checkpoint(tmp_path, **settings)
+        bs.keras.Checkpoint(tmp_path, **settings)
 
 
 def test_a_script_that_forgets_restore_is_told(tmp_path):
     with make_loader() as loader, pytest.raises(bs.BadSetting, match="restore"):
-        make_model().fit(bs.to_keras(loader), callbacks=[bs.Checkpoint(tmp_path)], verbose=0)
+        make_model().fit(bs.to_keras(loader), callbacks=[bs.keras.Checkpoint(tmp_path)], verbose=0)
 
 
 @pytest.mark.parametrize("order", [None, bs.Order(40, window=8, chunks=range(0, 40, 4))], ids=["all rows", "window"])
@@ -181,12 +181,12 @@ def test_stop_saves_after_the_batch_and_raises(tmp_path, order):
     import keras
 
     with make_loader(order=order) as loader:
-        checkpoint = bs.Checkpoint(tmp_path)
+        checkpoint = bs.keras.Checkpoint(tmp_path)
         stop = keras.callbacks.LambdaCallback(
             on_train_batch_end=lambda batch, logs: checkpoint.stop() if batch == 6 else None
         )
         with pytest.raises(KeyboardInterrupt):
-            bs.fit(make_model(), loader, epochs=2, checkpoint=checkpoint, callbacks=[stop], verbose=0)
+            bs.keras.fit(make_model(), loader, epochs=2, checkpoint=checkpoint, callbacks=[stop], verbose=0)
     assert files(tmp_path)[-1].endswith("epoch0-batch7.npz")
     whole = train(tmp_path / "whole", order=order)
     assert train(tmp_path, order=order).history == whole.history

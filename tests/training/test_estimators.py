@@ -9,7 +9,8 @@ import pytest
 
 import bitesize as bs
 from bitesize.cli.app import app
-from bitesize.training.estimators import build_estimator, load_estimator
+from bitesize.training.estimator_model import load_estimator
+from bitesize.training.estimators import build_estimator
 from bitesize.training.run import RunFolder
 
 pytest.importorskip("sklearn")

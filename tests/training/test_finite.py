@@ -23,11 +23,11 @@ def fit(folder, x=X, y=Y, rate=1e-3, val=None, epochs=2, every=3):
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(rate), "mse")
     with bs.Loader(bs.open(x, y), batch_size=8, memory="16 MiB") as loader:
-        checkpoint = bs.Checkpoint(folder, every_batches=every)
+        checkpoint = bs.keras.Checkpoint(folder, every_batches=every)
         if val is None:
-            return bs.fit(model, loader, epochs=epochs, checkpoint=checkpoint, verbose=0)
+            return bs.keras.fit(model, loader, epochs=epochs, checkpoint=checkpoint, verbose=0)
         with bs.Loader(bs.open(*val), batch_size=8, memory="16 MiB", shuffle=False) as held:
-            return bs.fit(model, loader, epochs=epochs, validation_data=held, checkpoint=checkpoint, verbose=0)
+            return bs.keras.fit(model, loader, epochs=epochs, validation_data=held, checkpoint=checkpoint, verbose=0)
 
 
 def spoiled(array, row, value=np.nan):
@@ -114,7 +114,7 @@ def test_a_fit_of_ones_own_saves_no_weights_that_are_nan(tmp_path):
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     with bs.Loader(bs.open(spoiled(X, (5, 1)), Y), batch_size=8, memory="16 MiB") as loader:
-        data, checkpoint = bs.to_keras(loader), bs.Checkpoint(tmp_path, every_batches=1)
+        data, checkpoint = bs.to_keras(loader), bs.keras.Checkpoint(tmp_path, every_batches=1)
         checkpoint.restore(model, loader)
         with pytest.raises(bs.NotFinite, match="no checkpoint is saved"):
             model.fit(data, callbacks=[checkpoint], verbose=0)
@@ -127,13 +127,13 @@ def test_an_estimator_that_refuses_nan_names_the_rows():
     labels = (X[:, 0] > 0.5).astype(int)
     with bs.Loader(bs.open(spoiled(X, (77, 1)), labels), batch_size=8, memory="16 MiB") as loader:
         with pytest.raises(bs.NotFinite, match="row 77: 1 of 5 values of x") as caught:
-            bs.partial_fit(linear.SGDClassifier(), loader)
+            bs.sklearn.partial_fit(linear.SGDClassifier(), loader)
         assert caught.value.rows == (77,)
     with (
         bs.Loader(bs.open(X, Y), batch_size=8, memory="16 MiB") as loader,
         pytest.raises(bs.NotFinite, match="training diverged"),
     ):
-        bs.partial_fit(linear.SGDRegressor(eta0=1e200), loader)
+        bs.sklearn.partial_fit(linear.SGDRegressor(eta0=1e200), loader)
 
 
 @pytest.mark.framework

@@ -113,7 +113,7 @@ def train(folder, stop=None, **settings):
     settings, phases, said = choose_phases(settings, model, "logits", 0, 5)
     x = np.random.default_rng(0).random((40, 5), np.float32)
     with bs.Loader(bs.open(x, (x.sum(axis=1) > 2.5).astype(int)), batch_size=8, memory="16 MiB", threads=1) as loader:
-        checkpoint = bs.Checkpoint(folder, every_batches=1)
+        checkpoint = bs.keras.Checkpoint(folder, every_batches=1)
 
         def watch(batch, logs):
             seen.append(batch)

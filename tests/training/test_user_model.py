@@ -96,7 +96,7 @@ def test_a_module_of_torch_is_refused_in_the_same_words_everywhere(file):
         bs.Loader(bs.open([[1.0]], [0]), batch_size=1, memory="16 MiB", threads=1) as loader,
         pytest.raises(WrongModel, match="the model is a PyTorch module, but bitesize trains Keras models"),
     ):
-        bs.fit(torch.nn.Linear(1, 2), loader, epochs=1)
+        bs.keras.fit(torch.nn.Linear(1, 2), loader, epochs=1)
     path = file("import torch\ndef make(): return torch.nn.Linear(3, 2)")
     with pytest.raises(WrongModel, match="returned a PyTorch module, but bitesize trains Keras models"):
         build_model(path, (3,), 2)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def counting(
-    what: str, total: int, *, hide: bool = False, unit: str = "rows", budget: Budget | None = None
+    title: str, total: int, *, hide: bool = False, unit: str = "rows", budget: Budget | None = None
 ) -> Iterator[Callable[[int], None]]:  # fmt: skip
     """Show progress while the block runs; the yielded function adds a number of finished rows."""
     done, pace = 0, Pace()
@@ -30,7 +30,7 @@ def counting(
             others.append(f"{pace.rate:,.0f} {unit}/s")
         if budget is not None:
             others.append(memory_of(budget))
-        return Figures(what, done, total, f"{done:,}/{total:,}", unit, tuple(others), pace.left(total))
+        return Figures(title, done, total, f"{done:,}/{total:,}", unit, tuple(others), pace.left(total))
 
     def advance(rows: int) -> None:
         """Count finished rows."""
@@ -44,7 +44,7 @@ def counting(
 
 
 @contextlib.contextmanager
-def counting_bytes(what: str, total: int, *, hide: bool = False) -> Iterator[Callable[[int], None]]:
+def counting_bytes(title: str, total: int, *, hide: bool = False) -> Iterator[Callable[[int], None]]:
     """Show progress while the block runs; the yielded function sets the number of bytes done so far."""
     done, pace = 0, Pace()
     pace.at(0)
@@ -53,7 +53,7 @@ def counting_bytes(what: str, total: int, *, hide: bool = False) -> Iterator[Cal
         """Return how far it is."""
         others = [f"{format_size(int(pace.rate))}/s"] if pace.rate else []
         return Figures(
-            what, done, total, f"{format_size(done)} of {format_size(total)}", others=tuple(others), left=pace.left(total)
+            title, done, total, f"{format_size(done)} of {format_size(total)}", others=tuple(others), left=pace.left(total)
         )
 
     def at(count: int) -> None:

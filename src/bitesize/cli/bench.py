@@ -16,7 +16,7 @@ from bitesize.cli.console import (
     print_understood,
     say_when_compiling,
 )
-from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Memory, Opening, opens_data, parse_batch_size
+from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Memory, Opening, parse_batch_size, takes_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,30 +30,33 @@ _ROUNDS, _MORE = 2, 3
 _ALIKE = 0.15
 
 
-@opens_data
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Threads that read and decode. Default: one per processor, plus some for the time when those wait.",
+    ),
+]
+Seconds = Annotated[
+    float, typer.Option(metavar="S", help="How long to measure. 5 seconds average out other load on the machine.")
+]
+
+
+@takes_options
 def bench(
     data: Data,
     opening: Opening,
     batch_size: BatchSize = "32",
     image_size: ImageSize = None,
     memory: Memory = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Threads that read and decode. Default: one per processor, plus some for the time when those wait.",
-        ),
-    ] = None,
-    seconds: Annotated[
-        float, typer.Option(metavar="S", help="How long to measure. 5 seconds average out other load on the machine.")
-    ] = 5.0,
+    threads: Threads = None,
+    seconds: Seconds = 5.0,
     json: Json = False,
 ) -> None:
     """Measure how fast the data loads, what limits it, and what would help. Images are augmented as in training."""
     import numpy as np
 
     import bitesize as bs
-    from bitesize.cli.moving import Moving
     from bitesize.errors import BadFile, BadSetting
     from bitesize.training.settings import preparation
 
@@ -67,36 +70,44 @@ def bench(
     size = parse_batch_size(batch_size)
     options = {"transforms": transforms, "memory": memory, "threads": threads, "dtype": np.float32}
     with bs.Loader(source, batch_size=size, on_error="skip", max_bad=1.0, **options) as loader:  # type: ignore[arg-type]
-        with Moving(_figures(loader, 1.5 * seconds), errors, hide=json):
-            cold, _ = load_for(loader, seconds / 2)
-            most = measure_bound(loader, seconds / 10)
-            loader.stats.reset()
-            rate, rows = load_for(loader, seconds)
+        result = _measure(loader, seconds, quiet=json)
         if len(loader.bad) == len(source):
             raise BadFile(f"no row of {data} could be read. First error: {loader.bad[0].path}: {loader.bad[0].reason}")
-        stats = loader.stats
-        result = {
-            "rows_per_second": rate,
-            "first_rows_per_second": cold,
-            "seconds_an_epoch": len(source) / rate,
-            "rows": rows,
-            "threads": stats.threads,
-            "batch_size": loader.batch_size,
-            "peak_bytes": loader.budget.peak,
-            "seconds": stats.seconds,
-            "wait_p50": stats.wait(0.5),
-            "wait_p99": stats.wait(0.99),
-            "bytes_read": stats.bytes_read,
-            "bytes_handed_out": stats.bytes_handed_out,
-            "megabytes_per_second": dict(zip(("read", "handed_out"), stats.megabytes_per_second, strict=True)),
-            "bad_rows": len(loader.bad),
-            "verdict": stats.verdict(),
-            **bound_of(loader, rate, most, seconds / 10),
-        }
+        result |= bound_of(loader, result["rows_per_second"], result.pop("bound_before"), seconds / 10)
     if json:
         print_json(result)
-        return
-    _print(result, len(source))
+    else:
+        _print(result, len(source))
+
+
+def _measure(loader: Loader, seconds: float, *, quiet: bool) -> dict[str, Any]:
+    """Measure loading, with reading and decoding alone before it; return the figures."""
+    from bitesize.cli.moving import Moving
+
+    with Moving(_figures(loader, 1.5 * seconds), errors, hide=quiet):
+        cold, _ = load_for(loader, seconds / 2)
+        bound = measure_bound(loader, seconds / 10)
+        loader.stats.reset()
+        rate, rows = load_for(loader, seconds)
+    stats = loader.stats
+    return {
+        "rows_per_second": rate,
+        "first_rows_per_second": cold,
+        "seconds_an_epoch": len(loader.source) / rate,
+        "rows": rows,
+        "threads": stats.threads,
+        "batch_size": loader.batch_size,
+        "peak_bytes": loader.budget.peak,
+        "seconds": stats.seconds,
+        "wait_p50": stats.wait(0.5),
+        "wait_p99": stats.wait(0.99),
+        "bytes_read": stats.bytes_read,
+        "bytes_handed_out": stats.bytes_handed_out,
+        "megabytes_per_second": dict(zip(("read", "handed_out"), stats.megabytes_per_second, strict=True)),
+        "bad_rows": len(loader.bad),
+        "verdict": stats.verdict(),
+        "bound_before": bound,
+    }
 
 
 def _figures(loader: Loader, total: float) -> Callable[[], Figures]:

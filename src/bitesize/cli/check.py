@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling, understood
-from bitesize.cli.options import Data, Json, Memory, Opening, opens_data
+from bitesize.cli.options import Data, Json, Memory, Opening, takes_options
 
 if TYPE_CHECKING:
     from bitesize.engine.checking import Findings, Place
@@ -19,7 +19,7 @@ EXIT_FOUND = 3
 _SHOWN = 10
 
 
-@opens_data
+@takes_options
 def check(
     data: Data,
     opening: Opening,

@@ -13,22 +13,26 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+Parts = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PART...", help="`.npy` files, members such as all.npz::x, or patterns in quotes: 'parts/*.npy'."
+    ),
+]
+NpyFile = Annotated[str, typer.Option(metavar="FILE", help="The `.npy` file to write. It appears only when complete.")]
+DataType = Annotated[
+    str | None, typer.Option(metavar="DTYPE", help="Data type of the result, such as float32. Default: as in NumPy.")
+]
+
+
 def concat(
-    parts: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PART...", help="`.npy` files, members such as all.npz::x, or patterns in quotes: 'parts/*.npy'."
-        ),
-    ],
-    out: Annotated[str, typer.Option(metavar="FILE", help="The `.npy` file to write. It appears only when complete.")],
+    parts: Parts,
+    out: NpyFile,
     axis: Annotated[int, typer.Option(metavar="N", help="Axis to join along. 0: the rows of all parts.")] = 0,
     stack: Annotated[
         bool, typer.Option("--stack", help="Join along a new axis: each part, such as one image, becomes one row.")
     ] = False,
-    dtype: Annotated[
-        str | None,
-        typer.Option(metavar="DTYPE", help="Data type of the result, such as float32. Default: as in NumPy."),
-    ] = None,
+    dtype: DataType = None,
     memory: Annotated[
         str, typer.Option(metavar="SIZE", help="Memory budget. More than the default is not faster.")
     ] = "128MiB",

@@ -48,11 +48,11 @@ def command(*arguments: object) -> str:
     >>> command("train", "my data").endswith("train 'my data'")
     True
     """
-    beside = os.path.join(os.path.dirname(sys.executable), "bitesize")
+    program = os.path.join(os.path.dirname(sys.executable), "bitesize")
     if shutil.which("bitesize") is not None:
         start = ["bitesize"]
     else:
-        start = [os.path.relpath(beside)] if os.path.exists(beside) else ["python", "-m", "bitesize"]
+        start = [os.path.relpath(program)] if os.path.exists(program) else ["python", "-m", "bitesize"]
     return quoted(*start, *arguments)
 
 

@@ -68,7 +68,7 @@ def demo(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before writing large files.")] = False,
 ) -> None:
     """Generate data, show that naive loading fails under a memory limit, and train within the same limit."""
-    from bitesize.cli.limited import ENFORCED
+    from bitesize.cli.memory_limit import ENFORCED
     from bitesize.memory.sizes import format_size
     from bitesize.training.backend import choose_backend
 

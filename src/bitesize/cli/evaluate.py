@@ -10,12 +10,12 @@ import typer
 
 from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling
 from bitesize.cli.named_run import open_run
-from bitesize.cli.options import Data, Json, MaxBad, Memory, OnError, Opening, RunArgument, opens_data, parse_on_error
+from bitesize.cli.options import Data, Json, MaxBad, Memory, OnError, Opening, RunArgument, parse_on_error, takes_options
 
 _SHOWN = 10
 
 
-@opens_data
+@takes_options
 def evaluate(
     run: RunArgument,
     data: Data,

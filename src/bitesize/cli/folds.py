@@ -23,7 +23,7 @@ def cross_validate(wanted: Wanted, *, json: bool) -> None:
     json
         Print one JSON object instead of tables.
     """
-    from bitesize.cli.train import run
+    from bitesize.cli.train_run import train_run
     from bitesize.files.atomic import write_json
 
     assert wanted.settings is not None
@@ -37,7 +37,7 @@ def cross_validate(wanted: Wanted, *, json: bool) -> None:
                 )
             folder = os.path.join(root.path, f"fold-{fold}")
             chosen = choose(replace(wanted, settings=replace(wanted.settings, fold=fold), out=folder))
-            results.append(run(chosen, quiet=json, with_plan=fold == 1))
+            results.append(train_run(chosen, quiet=json, with_plan=fold == 1))
         summary = summarize(results)
         write_json(root.path / "folds.json", summary)
     finally:

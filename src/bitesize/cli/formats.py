@@ -13,7 +13,7 @@ def formats(json: Json = False) -> None:
     from bitesize.packages import pip_install
     from bitesize.sources.registry import installed, kinds, plugins
 
-    found = [
+    rows = [
         {
             "kind": kind.title or kind.__name__,
             "suffixes": list(kind.suffixes),
@@ -25,12 +25,12 @@ def formats(json: Json = False) -> None:
         for kind in (*kinds(), *plugins())
     ]
     if json:
-        print_json({"formats": found})
+        print_json({"formats": rows})
         return
     table = Table("data", "files", "installed", box=None)
-    for kind, each in zip((*kinds(), *plugins()), found, strict=True):
-        there = f"no: {plain(each['install'])}" if each["install"] else "yes"
+    for kind, row in zip((*kinds(), *plugins()), rows, strict=True):
+        state = f"no: {plain(row['install'])}" if row["install"] else "yes"
         table.add_row(
-            plain(each["kind"]), plain(" ".join(kind.suffixes)), f"[{'red' if each['install'] else 'green'}]{there}[/]"
+            plain(row["kind"]), plain(" ".join(kind.suffixes)), f"[{'red' if row['install'] else 'green'}]{state}[/]"
         )
     console.print(table)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bitesize.cli.console import console, plain, print_json, print_understood
-from bitesize.cli.options import Data, Json, Opening, opens_data
+from bitesize.cli.options import Data, Json, Opening, takes_options
 
 
-@opens_data
+@takes_options
 def info(data: Data, opening: Opening, json: Json = False) -> None:
     """Show how the data is understood: rows, inputs, labels, classes, value ranges, choices made and files left out.
 

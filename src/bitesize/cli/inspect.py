@@ -8,7 +8,7 @@ import typer
 
 from bitesize.cli.console import console, counted, plain, print_understood, say_when_compiling
 from bitesize.cli.named_run import open_run
-from bitesize.cli.options import Data, ImageSize, Opening, Overwrite, opens_data, refuse_to_replace
+from bitesize.cli.options import Data, ImageSize, Opening, Overwrite, refuse_to_replace, takes_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ _TEXT, _GAP = 14, 6
 _MOST_ROWS, _MOST_DRAWS = 90, 90  # WebP allows at most 16,383 pixels per side
 
 
-@opens_data
+@takes_options
 def inspect(
     data: Data,
     opening: Opening,

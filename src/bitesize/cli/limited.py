@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 
-# RLIMIT_DATA covers private mappings on Linux since 4.7; macOS ignores it for them, and Windows does not have it.
-ENFORCED = sys.platform == "linux"
+from bitesize.cli.app import main as bitesize
+from bitesize.cli.memory_limit import limit_memory
 
 
 def naive(folder: str) -> None:
@@ -34,16 +34,11 @@ def naive(folder: str) -> None:
 
 def main() -> None:
     """Set the limit, then run the command."""
-    limit, what, *arguments = sys.argv[1:]
-    if ENFORCED:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_DATA, (int(limit), int(limit)))
-    if what == "naive":
+    limit, program, *arguments = sys.argv[1:]
+    limit_memory(int(limit))
+    if program == "naive":
         naive(*arguments)
     else:
-        from bitesize.cli.app import main as bitesize
-
         sys.argv = ["bitesize", *arguments]
         bitesize()
 

@@ -33,12 +33,12 @@ def models(
     if name is not None:
         return _describe(name, json=json)
     families: dict[str, list[str]] = {}
-    for each in names():
-        families.setdefault(_pixels(expected_colors(each)), []).append(each)
+    for model in names():
+        families.setdefault(_pixels(expected_colors(model)), []).append(model)
     if json:
-        return print_json({"models": [*_OWN, *(each for family in families.values() for each in family)]})
-    for each, what in (_OWN | _OTHERS).items():
-        console.print(f"[bold]{each}[/]  {what}", highlight=False)
+        return print_json({"models": [*_OWN, *(model for family in families.values() for model in family)]})
+    for model, what in (_OWN | _OTHERS).items():
+        console.print(f"[bold]{model}[/]  {what}", highlight=False)
     for pixels, family in families.items():
         console.print(f"\nkeras.applications, with pixels {pixels}:", highlight=False)
         console.print(f"[bold]{', '.join(family)}[/]", highlight=False)
@@ -51,11 +51,11 @@ def _describe(name: str, *, json: bool) -> None:
     from bitesize.training.pretrained import application_function, expected_colors
 
     base = application_function(name)(include_top=False, weights=None)
-    found: dict[str, Any] = {"name": name, "parameters": int(base.count_params()), "pixels": _pixels(expected_colors(name))}
+    facts: dict[str, Any] = {"name": name, "parameters": int(base.count_params()), "pixels": _pixels(expected_colors(name))}
     if json:
-        return print_json(found)
+        return print_json(facts)
     console.print(
-        f"{plain(name)}: {found['parameters']:,} parameters, plus a Dense layer for the classes; pixels {found['pixels']}",
+        f"{plain(name)}: {facts['parameters']:,} parameters, plus a Dense layer for the classes; pixels {facts['pixels']}",
         highlight=False,
         soft_wrap=True,
     )

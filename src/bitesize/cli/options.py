@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from dataclasses import fields as fields_of
 from typing import Annotated, Any
 
@@ -163,26 +163,37 @@ class Opening:
         return open_to_train(data, self.labels_setting, self.split, **self.settings)
 
 
-def opens_data(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of `Opening` to a command, in place of its parameter ``opening``."""
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of dataclasses, such as `Opening`, to a command: in place of the parameters of these types."""
     signature = inspect.signature(command, eval_str=True)
-    hints = inspect.get_annotations(Opening, eval_str=True)
-    kind = inspect.Parameter.KEYWORD_ONLY
-    added = [
-        inspect.Parameter(each.name, kind, default=each.default, annotation=hints[each.name]) for each in fields_of(Opening)
-    ]
+    groups: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
-    for each in signature.parameters.values():
-        parameters += added if each.name == "opening" else [each.replace(kind=kind)]
+    for parameter in signature.parameters.values():
+        if is_dataclass(parameter.annotation):
+            groups[parameter.name] = parameter.annotation
+            parameters += _options_of(parameter.annotation)
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
     @functools.wraps(command)
     def wrapped(**given: Any) -> None:
-        opening = Opening(**{each.name: given.pop(each.name) for each in added})
-        command(opening=opening, **given)
+        options = {
+            name: group(**{each.name: given.pop(each.name) for each in fields_of(group)}) for name, group in groups.items()
+        }
+        command(**options, **given)
 
     wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return wrapped
+
+
+def _options_of(group: Any) -> list[inspect.Parameter]:
+    """Return the fields of a dataclass as parameters of a command."""
+    hints = inspect.get_annotations(group, eval_str=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(each.name, kind, default=each.default, annotation=hints[each.name]) for each in fields_of(group)
+    ]
 
 
 def parse_fields(text: str | None) -> list[str] | dict[str, str] | None:

@@ -15,9 +15,9 @@ from bitesize.cli.options import (
     Opening,
     Overwrite,
     RunArgument,
-    opens_data,
     parse_on_error,
     refuse_to_replace,
+    takes_options,
 )
 
 _SHOWN = 5  # rows without a prediction
@@ -28,47 +28,44 @@ WhatToPredict = Annotated[
         help="Any number of files, folders (flat or nested) and globs in quotes. Labels are not needed.",
     ),
 ]
+PredictionsFile = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="Output file: .csv, or .parquet (needs pyarrow). An existing file is only replaced with --overwrite.",
+    ),
+]
+OnUnreadable = Annotated[
+    str,
+    typer.Option(
+        metavar="skip|raise",
+        help="What to do when a file cannot be read. skip: write a line with the reason. raise: stop.",
+    ),
+]
 
 
-@opens_data
+@takes_options
 def predict(
     context: typer.Context,
     run: RunArgument,
     data: WhatToPredict,
     opening: Opening,
-    out: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE",
-            help="Output file: .csv, or .parquet (needs pyarrow). An existing file is only replaced with --overwrite.",
-        ),
-    ] = "predictions.csv",
+    out: PredictionsFile = "predictions.csv",
     memory: Memory = "auto",
-    on_error: Annotated[
-        str,
-        typer.Option(
-            metavar="skip|raise",
-            help="What to do when a file cannot be read. skip: write a line with the reason. raise: stop.",
-        ),
-    ] = "skip",
+    on_error: OnUnreadable = "skip",
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Predict: write one line per file, in order, with its class, the probability of each class, and the error if it could not be read. --json prints one object, and writes a file only with --out."""
     from bitesize.cli.bar import counting
-    from bitesize.cli.predictions import JsonOut, csv_file, parquet_file
-    from bitesize.errors import BadSetting
+    from bitesize.cli.predictions import JsonOut, open_file
     from bitesize.memory.budget import Budget
     from bitesize.training.collecting import collect
-    from bitesize.training.predicting import reason_of
     from bitesize.training.trained import TrainedModel
 
-    if Path(out).suffix not in (".csv", ".parquet"):
-        raise BadSetting(f"--out must end in .csv or .parquet, not {out}")
-    if not Path(out).absolute().parent.is_dir():
-        raise BadSetting(f"the folder of --out {out} does not exist")
-    chosen = context.get_parameter_source("out")
-    to_file = not json or (chosen is not None and chosen.name == "COMMANDLINE")
+    _check_out(out)
+    out_source = context.get_parameter_source("out")
+    to_file = not json or (out_source is not None and out_source.name == "COMMANDLINE")
     if to_file:
         refuse_to_replace(out, overwrite)
     say_when_compiling()
@@ -76,61 +73,90 @@ def predict(
     folder = open_run(run)
     given = collect(folder.config(), data, opening.settings, labels=opening.labels, split=opening.split)
     model, budget = TrainedModel(folder), Budget(memory)
-    writes = csv_file if Path(out).suffix == ".csv" else parquet_file
     printed = JsonOut(model.classes) if json else None
     if not json:
         _print_given(given, model)
-    counts, first = dict.fromkeys(model.classes, 0), None
-    bad, examples = 0, list[str]()
+    tally = Tally(model.classes)
     with (
         counting("predicting", len(given), hide=json, budget=budget) as progress,
-        _maybe(to_file, writes, out, model.classes) as add,
+        open_file(out if to_file else None, model.classes) as add,
     ):
         for block in model.predict_blocks(given, budget, action, progress):
-            paths = [given.describe(block.start + i) for i in range(len(block.probabilities))]
-            reasons = [""] * len(paths)
-            for row, error in block.reasons.items():
-                reasons[row - block.start] = reason_of(error, paths[row - block.start])
-            labels = _labels(model.classes, block.probabilities, counts)
-            add(paths, labels, block.probabilities, reasons)
+            lines = tally.add(block, [given.describe(block.start + i) for i in range(len(block.probabilities))])
+            add(*lines)
             if printed is not None:
-                printed.add(paths, labels, block.probabilities, reasons)
-            bad += len(block.reasons)
-            examples += [f"{path}: {reason}" for path, reason in zip(paths, reasons, strict=True) if reason][
-                : _SHOWN - len(examples)
-            ]
-            first = first or next(iter(block.reasons.values()), None)
-        if first is not None and bad == len(given) and to_file and Path(out).exists():
+                printed.add(*lines)
+        failed = tally.first_error if tally.bad == len(given) else None
+        if failed is not None and to_file and Path(out).exists():
             if printed is not None:
-                printed.end(model.said_of(given) + model.adapted, len(given), bad)
-            raise type(first)(f"{first}. None of {counted(bad, 'row')} could be predicted: {out} is unchanged") from first
-    _say(model.adapted, quiet=json)
+                printed.end(model.said_of(given) + model.adapted, len(given), tally.bad)
+            unchanged = f"None of {counted(tally.bad, 'row')} could be predicted: {out} is unchanged"
+            raise type(failed)(f"{failed}. {unchanged}") from failed
+    _print_adapted(model.adapted, quiet=json)
     if printed is not None:
-        printed.end(model.said_of(given) + model.adapted, len(given), bad)
+        printed.end(model.said_of(given) + model.adapted, len(given), tally.bad)
     else:
-        _print_end(counts, bad, len(given), out)
-        for line in examples if bad < len(given) else []:
-            console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)
-    if first is not None and bad == len(given):
-        raise first
+        _print_end(tally, len(given), out)
+    if failed is not None:
+        raise failed
 
 
-def _maybe(to_file: bool, writes: Any, out: str, classes: tuple[str, ...]) -> Any:
-    import contextlib
+def _check_out(out: str) -> None:
+    """Raise, before any work is done, if the output file cannot be written."""
+    from bitesize.errors import BadSetting
 
-    return writes(out, classes) if to_file else contextlib.nullcontext(lambda *_: None)
+    if Path(out).suffix not in (".csv", ".parquet"):
+        raise BadSetting(f"--out must end in .csv or .parquet, not {out}")
+    if not Path(out).absolute().parent.is_dir():
+        raise BadSetting(f"the folder of --out {out} does not exist")
 
 
-def _labels(classes: tuple[str, ...], probabilities: Any, counts: dict[str, int]) -> list[str]:
-    """Return the class of each row, and count the classes; empty for rows without a prediction."""
-    import numpy as np
+class Tally:
+    """Counts of predicted rows.
 
-    known = ~np.isnan(probabilities).any(axis=1)
-    labels = [classes[i] if there else "" for i, there in zip(probabilities.argmax(axis=1), known, strict=True)]
-    for label in labels:
-        if label:
-            counts[label] += 1
-    return labels
+    Attributes
+    ----------
+    counts : dict of str to int
+        Number of rows of each class.
+    bad : int
+        Number of rows without a prediction.
+    examples : list of str
+        The first of them, with the reason.
+    first_error : Exception or None
+    """
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self._classes = classes
+        self.counts = dict.fromkeys(classes, 0)
+        self.bad = 0
+        self.examples: list[str] = []
+        self.first_error: Exception | None = None
+
+    def add(self, block: Any, paths: list[str]) -> tuple[list[str], list[str], Any, list[str]]:
+        """Count a block of predictions; return paths, classes, probabilities and reasons of its rows."""
+        from bitesize.training.predicting import reason_of
+
+        reasons = [""] * len(paths)
+        for row, error in block.reasons.items():
+            reasons[row - block.start] = reason_of(error, paths[row - block.start])
+        self.bad += len(block.reasons)
+        failures = [f"{path}: {reason}" for path, reason in zip(paths, reasons, strict=True) if reason]
+        self.examples += failures[: _SHOWN - len(self.examples)]
+        self.first_error = self.first_error or next(iter(block.reasons.values()), None)
+        return paths, self._labels(block.probabilities), block.probabilities, reasons
+
+    def _labels(self, probabilities: Any) -> list[str]:
+        """Return the class of each row, and count the classes; empty for rows without a prediction."""
+        import numpy as np
+
+        known = ~np.isnan(probabilities).any(axis=1)
+        labels = [
+            self._classes[i] if predicted else "" for i, predicted in zip(probabilities.argmax(axis=1), known, strict=True)
+        ]
+        for label in labels:
+            if label:
+                self.counts[label] += 1
+        return labels
 
 
 def _print_given(given: Any, model: Any) -> None:
@@ -149,19 +175,23 @@ def _print_given(given: Any, model: Any) -> None:
         console.print(heading + plain(in_options(text)), highlight=False, soft_wrap=True)
 
 
-def _say(said: list[str], *, quiet: bool) -> None:
+def _print_adapted(lines: list[str], *, quiet: bool) -> None:
     """Print the adaptations of the data."""
-    for line in dict.fromkeys(said):
+    for line in dict.fromkeys(lines):
         if line.startswith("warning: "):
             print_warning(line.removeprefix("warning: "))
         elif not quiet:
             console.print(plain(in_options(line)), highlight=False, soft_wrap=True)
 
 
-def _print_end(counts: dict[str, int], bad: int, rows: int, out: str) -> None:
-    found = ", ".join(f"{plain(name)} {count:,}" for name, count in list(counts.items())[:12])
+def _print_end(tally: Tally, rows: int, out: str) -> None:
+    bad = tally.bad
     has = "has" if bad == 1 else "have"
     skipped = f"; {counted(bad, 'row')} {has} no prediction; the column error has the reason" if bad else ""
     console.print(f"{counted(rows - bad, 'prediction')} in [bold]{plain(out)}[/]{skipped}", highlight=False, soft_wrap=True)
-    if rows > bad:
-        console.print(found + (", ..." if len(counts) > 12 else ""), highlight=False, soft_wrap=True)
+    if rows == bad:
+        return
+    counts = ", ".join(f"{plain(name)} {count:,}" for name, count in list(tally.counts.items())[:12])
+    console.print(counts + (", ..." if len(tally.counts) > 12 else ""), highlight=False, soft_wrap=True)
+    for line in tally.examples:
+        console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)

@@ -8,9 +8,17 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 Add = Callable[[list[str], list[str], Any, list[str]], None]
+
+
+def open_file(out: str | None, classes: tuple[str, ...]) -> contextlib.AbstractContextManager[Add]:
+    """Open the file for predictions by its suffix; without a file, rows are dropped."""
+    if out is None:
+        return contextlib.nullcontext(lambda *_: None)
+    return csv_file(out, classes) if Path(out).suffix == ".csv" else parquet_file(out, classes)
 
 
 @contextlib.contextmanager

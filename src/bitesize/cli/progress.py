@@ -10,7 +10,7 @@ from bitesize.cli.bar import memory_of
 from bitesize.cli.console import console, counted, plain, print_understood, print_warning
 from bitesize.cli.interrupt import INTERRUPT
 from bitesize.cli.moving import Figures, Moving, Pace
-from bitesize.cli.plan import print_plan
+from bitesize.cli.plan_output import print_plan
 from bitesize.training.need import plan_of
 
 _WIDTHS = {"epoch": 6, "loss": 9, "accuracy": 9, "val_loss": 9, "val_accuracy": 13, "rows_per_second": 10, "seconds": 9}
@@ -92,14 +92,14 @@ class Terminal(Quiet):
         (epoch, batch), job = self._at, self._job
         batches, epochs = len(job.loader), job.settings.epochs
         validates = batch == batches and job.val_loader is not None
-        what = f"{'validating' if validates else 'epoch'} {epoch + 1}/{epochs}"
+        title = f"{'validating' if validates else 'epoch'} {epoch + 1}/{epochs}"
         # The loss before speed and memory; other metrics only if they fit.
         loss, *metrics = [
             f"{name} {self._logs[name]:.3f}" for name in sorted(self._logs, key=lambda name: name != "loss")
         ] or [""]
         others = [text for text in (loss, self._speed, memory_of(job.budget), *metrics) if text]
         left = self._whole.left(epochs * batches)
-        return Figures(what, batch, batches, f"{batch:,}/{batches:,}", "batch", tuple(others or ["starting"]), left)
+        return Figures(title, batch, batches, f"{batch:,}/{batches:,}", "batch", tuple(others or ["starting"]), left)
 
     def epoch(self, line: dict[str, Any]) -> None:
         """Print a table line."""

@@ -101,11 +101,11 @@ def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
     """Resume the run in a folder; with another number of epochs also a finished run."""
     from bitesize.errors import BadSetting, NotFound
     from bitesize.training.estimators import is_estimator
-    from bitesize.training.interrupted import read_broken
+    from bitesize.training.interrupted import read_interrupted
     from bitesize.training.settings import TrainSettings
 
-    standing, out = status.checkpoint, run.path
-    if standing is None and status.summary is not None and status.config is not None:
+    checkpoint, out = status.checkpoint, run.path
+    if checkpoint is None and status.summary is not None and status.config is not None:
         settings, epochs = TrainSettings.from_dict(status.config["settings"]), wanted.given.get("epochs")
         if epochs not in (None, settings.epochs):
             raise BadSetting(
@@ -113,7 +113,7 @@ def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
                 f"--model {out / 'model.keras'} to start from its weights"
             )
         return _finished(run, status, settings)
-    if standing is None:
+    if checkpoint is None:
         if wanted.settings is None:
             folds = (
                 " It has the folds of a cross-validation: repeat the command with DATA and --folds."
@@ -128,17 +128,17 @@ def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
             )
         say(f"{out} has no checkpoint yet: training starts.")
         return _from_the_beginning(run, wanted)
-    broken = read_broken(out, standing, wanted.given)
-    if status.interrupted is None and not broken.extends:
-        return _finished(run, status, broken.settings)
-    say(f"Continuing the run in {out} from {standing.name} ({standing.place}).")
-    return Chosen(broken.settings, _start(run, wanted, broken))
+    resumed = read_interrupted(out, checkpoint, wanted.given)
+    if status.interrupted is None and not resumed.extends:
+        return _finished(run, status, resumed.settings)
+    say(f"Continuing the run in {out} from {checkpoint.name} ({checkpoint.described}).")
+    return Chosen(resumed.settings, _start(run, wanted, resumed))
 
 
 def _repeated(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
     """Train with the settings of the command: resume a run of the same command, and keep runs of other commands."""
     from bitesize.errors import BadSetting
-    from bitesize.training.interrupted import read_broken
+    from bitesize.training.interrupted import read_interrupted
 
     assert wanted.settings is not None
     out, interrupted = run.path, status.interrupted
@@ -148,14 +148,14 @@ def _repeated(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
         differ = _differences(interrupted.extra, wanted.settings)
         if not differ:
             given = {name: value for name, value in wanted.given.items() if name != "epochs"}
-            broken = read_broken(out, interrupted, given)
+            resumed = read_interrupted(out, interrupted, given)
             elsewhere = "another --out" if wanted.out is not None else "--out DIR"
             again = "--overwrite starts from scratch, " if wanted.out is not None else ""
             say(
-                f"Continuing the interrupted run in {out} from {interrupted.name} ({interrupted.place}): {again}{elsewhere} starts "
+                f"Continuing the interrupted run in {out} from {interrupted.name} ({interrupted.described}): {again}{elsewhere} starts "
                 "another run."
             )
-            return Chosen(broken.settings, _start(run, wanted, broken))
+            return Chosen(resumed.settings, _start(run, wanted, resumed))
         if interrupted.epochs:
             _refuse(out, "an interrupted run", differ, command("train", "--resume", "--out", out) + " continues it")
     if status.config is not None:
@@ -178,26 +178,26 @@ def _differences(saved: Mapping[str, Any], settings: TrainSettings) -> list[Any]
     return differences(saved, settings) or differences_of_data(saved, settings)
 
 
-def _refuse(out: Path, what: str, differ: list[Any], way: str) -> NoReturn:
+def _refuse(out: Path, kind: str, differ: list[Any], way: str) -> NoReturn:
     from bitesize.errors import BadSetting
 
     also = f"; {way}" if way else ""
     raise BadSetting(
-        f"{out} has {what} with other settings: {'; '.join(map(str, differ))}. Another --out keeps it; --overwrite replaces it{also}"
+        f"{out} has {kind} with other settings: {'; '.join(map(str, differ))}. Another --out keeps it; --overwrite replaces it{also}"
     )
 
 
-def _from_the_beginning(run: RunFolder, wanted: Wanted, what: str = "") -> Chosen:
+def _from_the_beginning(run: RunFolder, wanted: Wanted, outcome: str = "") -> Chosen:
     assert wanted.settings is not None
-    if what and any((run.path / name).exists() for name in ("config.json", "checkpoints")):
-        say(f"The run in {run.path} {what}.")
+    if outcome and any((run.path / name).exists() for name in ("config.json", "checkpoints")):
+        say(f"The run in {run.path} {outcome}.")
     return Chosen(wanted.settings, _start(run, wanted))
 
 
-def _start(run: RunFolder, wanted: Wanted, broken: Any = None) -> Start:
+def _start(run: RunFolder, wanted: Wanted, resumed: Any = None) -> Start:
     from bitesize.training.interrupted import Start
 
-    return Start(run, broken, wanted.given, command(*sys.argv[1:]))
+    return Start(run, resumed, wanted.given, command(*sys.argv[1:]))
 
 
 def _finished(run: RunFolder, status: RunStatus, settings: TrainSettings) -> Chosen:
@@ -280,9 +280,11 @@ def _numbered(wanted: Wanted) -> tuple[RunFolder, RunStatus]:
         if lock is not None:
             return RunFolder(path, lock).cleared(), read_status(path)
     if other is not None:
-        path, standing = other
+        path, checkpoint = other
         way = command("train", "--resume", "--out", path)
-        say(f"{path} is an interrupted run with other settings or data ({standing.place}); to continue that run: {way}")
+        say(
+            f"{path} is an interrupted run with other settings or data ({checkpoint.described}); to continue that run: {way}"
+        )
     run = create_numbered(ROOT)
     say(f"run: {run.path} (--out DIR changes this)")
     return run, RunStatus(None, None, None)

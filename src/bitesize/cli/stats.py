@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling
-from bitesize.cli.options import Data, Json, Memory, OnError, Opening, opens_data, parse_on_error
+from bitesize.cli.options import Data, Json, Memory, OnError, Opening, parse_on_error, takes_options
 
 
-@opens_data
+@takes_options
 def stats(data: Data, opening: Opening, memory: Memory = "auto", on_error: OnError = "raise", json: Json = False) -> None:
     """Measure mean, standard deviation, minimum and maximum of each channel, and count the classes. Every row is read once."""
     from typing import Any

@@ -18,7 +18,7 @@ from bitesize.transforms.base import Step
 _NO_ARRAY = (
     "a loader yields batches and is not an array: loop over it, or pass bs.to_keras(loader) to Keras, as in "
     "model.fit(bs.to_keras(loader)). For other frameworks, use bs.to_torch(loader), bs.to_jax(loader), bs.to_tensorflow(loader), "
-    "or bs.partial_fit(model, loader) for scikit-learn"
+    "or bs.sklearn.partial_fit(model, loader) for scikit-learn"
 )
 
 

@@ -1,1 +1,3 @@
-"""Lazy arrays: concatenated, sliced and calculated with, but read only on access."""
+"""Lazy arrays: arrays that stay on disk until they are read."""
+
+from bitesize.lazy import numpy_functions as numpy_functions  # adds NumPy's functions to `array.FUNCTIONS`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +25,8 @@ from bitesize.lazy.shaping import Shaping
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import parse_size
 
+# Functions of NumPy and their lazy forms. `numpy_functions` adds them: they create lazy arrays, so this module comes first.
+FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 # Minimum bytes of one value of a list: a reference in the list, and a Python object.
 _OBJECT_NBYTES = 40
 
@@ -167,8 +169,6 @@ class LazyArray(Calculating, Shaping, Reducing):
     # --- NumPy's functions, and what is missing ----------------------------------------------------------------------
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        from bitesize.lazy.numpy_functions import FUNCTIONS
-
         if func not in FUNCTIONS:
             raise NotLazy(ways_on(f"np.{getattr(func, '__name__', func)}", self))
         try:

@@ -62,14 +62,14 @@ class LazyBase(NDArrayOperatorsMixin):
         return np.empty(shape, dtype)
 
 
-def require_room(nbytes: int, what: str) -> None:
+def require_room(nbytes: int, result: str) -> None:
     """Raise `DoesNotFit` if a result is larger than the available memory."""
     if nbytes <= SMALL:
         return
     limit = available()
     if nbytes > limit.room:
         raise DoesNotFit(
-            f"{what} needs {format_size(nbytes)}, but {format_size(limit.room)} are available "
+            f"{result} needs {format_size(nbytes)}, but {format_size(limit.room)} are available "
             f'({limit.name}). Read a part, lazy[a:b] or lazy.slice(a, b); iterate over it, lazy.chunks("64 MiB"); write it '
             'to a file, lazy.save("all.npy"); or train on it, bs.open(lazy, y).split(0.9)'
         )

@@ -35,12 +35,12 @@ def calculated(name: str, function: Callable[..., Any], inputs: tuple[Any, ...])
     ValueError, TypeError
         As in NumPy, for incompatible shapes and types.
     """
-    operands = [_operand(each) for each in inputs]
-    shape = np.broadcast_shapes(*(each.shape for each in operands if isinstance(each, Node | np.ndarray)))
-    for each in operands:
-        if isinstance(each, Node) and each.shape != shape:
+    operands = [_operand(operand) for operand in inputs]
+    shape = np.broadcast_shapes(*(operand.shape for operand in operands if isinstance(operand, Node | np.ndarray)))
+    for operand in operands:
+        if isinstance(operand, Node) and operand.shape != shape:
             raise NotLazy(
-                f"{name}: a lazy array of {each.shape} would be repeated to {shape}; lazy arrays can be "
+                f"{name}: a lazy array of {operand.shape} would be repeated to {shape}; lazy arrays can be "
                 "combined with others of their shape, and with arrays that broadcast to it"
             )
     node = Calculated(function, operands, shape)

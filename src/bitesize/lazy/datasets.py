@@ -83,11 +83,11 @@ class Dataset(Node):
             yield (), (), ()
             return
         near = max(self._near[axis], NEAR // max(1, math.prod(self.shape[axis + 1 :]) * self.dtype.itemsize))
-        for place, first, end in _groups(select[axis], self._block[axis], near):
-            part = places_of(select[axis], place)
+        for group, first, end in _groups(select[axis], self._block[axis], near):
+            part = places_of(select[axis], group)
             local = range(part.start - first, part.stop - first, part.step) if isinstance(part, range) else part - first
             for places, locals_, box in self._boxes(select, axis + 1):
-                yield (place, *places), (local, *locals_), (slice(first, end), *box)
+                yield (group, *places), (local, *locals_), (slice(first, end), *box)
 
 
 def _groups(select: Select, block: int, near: int) -> Iterator[tuple[slice | NDArray[np.int64], int, int]]:

@@ -117,13 +117,13 @@ def stack(
     return LazyArray(Joined([Widened(node, axis) for node in _of_one_dtype(nodes, dtype, casting)], axis))
 
 
-def _nodes(parts: Sequence[Part] | str, what: str = "concatenate") -> tuple[list[Node], list[str]]:
+def _nodes(parts: Sequence[Part] | str, verb: str = "concatenate") -> tuple[list[Node], list[str]]:
     if isinstance(parts, str | os.PathLike):
         parts = matching(os.fspath(parts))
     if isinstance(parts, LazyArray | np.ndarray):  # NumPy uses the entries of the first axis as parts
         parts = [parts.slice(i, i + 1).reshape(parts.shape[1:]) if isinstance(parts, LazyArray) else parts[i] for i in range(len(parts))]  # fmt: skip
     if not len(parts):
-        raise BadSetting(f"need at least one array to {what}")
+        raise BadSetting(f"need at least one array to {verb}")
     names = [
         os.fsdecode(part) if isinstance(part, str | bytes | os.PathLike) else f"part {i}" for i, part in enumerate(parts)
     ]

@@ -199,10 +199,10 @@ def _read_points(
         node.read(tuple(slices[axis] for axis in sorted(slices)), out[0, ...])
         out[1:] = out[0]
         return
-    varying = [axis for axis, found in numbers.items() if (found != found[0]).any()]
+    varying = [axis for axis, points in numbers.items() if (points != points[0]).any()]
     if len(varying) <= 1:
         along = varying[0] if varying else next(iter(numbers))
-        select = dict(slices) | {axis: range(int(found[0]), int(found[0]) + 1) for axis, found in numbers.items()}
+        select = dict(slices) | {axis: range(int(points[0]), int(points[0]) + 1) for axis, points in numbers.items()}
         select[along] = numbers[along]
         order = sorted(select)
         # The first axis of `out` is `along`; the other listed axes have length 1, at their positions.
@@ -216,7 +216,7 @@ def _read_points(
     _, inverse = np.unique(numbers[first], return_inverse=True)
     groups = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
     for positions in groups:
-        some = {axis: found[positions] for axis, found in numbers.items()}
+        some = {axis: points[positions] for axis, points in numbers.items()}
         held = np.empty((len(positions), *out.shape[1:]), out.dtype)
         _read_points(node, slices, some, held)
         out[positions] = held

@@ -154,11 +154,11 @@ def node_of_mapped(array: NDArray[Any]) -> Node | None:
 
 def _memmap_of(array: Any) -> np.memmap[Any, Any] | None:
     """Return the memmap that owns the mapping of a view: the last one in the chain of ``base``."""
-    found = None
+    memmap = None
     for _ in range(_MOST_BASES):
         if isinstance(array, np.memmap):
-            found = array
+            memmap = array
         array = getattr(array, "base", None)
         if array is None:
             break
-    return found
+    return memmap

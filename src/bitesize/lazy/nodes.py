@@ -160,13 +160,13 @@ class Joined(Node):
         """Return the stretches of all parts, if rows are concatenated."""
         if self._axis:
             return None
-        found: list[Stretch] = []
+        stretches: list[Stretch] = []
         for part in self.below:
             more = part.stretches()
             if more is None:
                 return None
-            found += more
-        return found
+            stretches += more
+        return stretches
 
 
 class Cut(Node):
@@ -182,13 +182,13 @@ class Cut(Node):
 
     def stretches(self) -> list[Stretch] | None:
         """Return the stretches of the selected rows, if these are whole and contiguous."""
-        found = self.below[0].stretches()
-        if found is None or self._cuts[1:] != whole(self.below[0].shape[1:]) or self._cuts[0].step != 1:
+        stretches = self.below[0].stretches()
+        if stretches is None or self._cuts[1:] != whole(self.below[0].shape[1:]) or self._cuts[0].step != 1:
             return None
         first, end = self._cuts[0].start, self._cuts[0].stop
         row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
         rest, at = [], 0
-        for path, offset, rows in found:
+        for path, offset, rows in stretches:
             skip, stop = max(0, first - at), min(rows, end - at)
             if stop > skip:
                 rest.append(Stretch(path, offset + skip * row_bytes, stop - skip))
@@ -231,8 +231,8 @@ class Widened(Node):
 
     def stretches(self) -> list[Stretch] | None:
         """Return one row, if all values below are contiguous."""
-        found = None if self._axis or not self.below[0].shape else self.below[0].stretches()
-        return [Stretch(found[0].path, found[0].offset, 1)] if found and len(found) == 1 else None
+        stretches = None if self._axis or not self.below[0].shape else self.below[0].stretches()
+        return [Stretch(stretches[0].path, stretches[0].offset, 1)] if stretches and len(stretches) == 1 else None
 
 
 class Reshaped(Node):

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from bitesize.errors import BadSetting, NotLazy
 from bitesize.lazy import search
-from bitesize.lazy.array import LazyArray
+from bitesize.lazy.array import FUNCTIONS, LazyArray
 from bitesize.lazy.axes import Axis
 from bitesize.lazy.calculating import elementwise
 from bitesize.lazy.functions import Part, concatenate, stack
@@ -208,12 +208,12 @@ def _allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: boo
 
 
 def _array_equal(a1: Part, a2: Part, equal_nan: bool = False) -> bool:
-    first, second = (lazy_of(np.asarray(each) if isinstance(each, str | bytes) else each) for each in (a1, a2))
+    first, second = (lazy_of(np.asarray(lazy) if isinstance(lazy, str | bytes) else lazy) for lazy in (a1, a2))
     if first.shape != second.shape:
         return False
     same = first == second
     if equal_nan and first.dtype.kind in "fcmM" and second.dtype.kind in "fcmM":
-        missing = [np.isnat if each.dtype.kind in "mM" else np.isnan for each in (first, second)]
+        missing = [np.isnat if lazy.dtype.kind in "mM" else np.isnan for lazy in (first, second)]
         same = same | (missing[0](first) & missing[1](second))
     return bool(same.all())
 
@@ -258,7 +258,7 @@ _METHODS = [
     "argmax",
 ]  # fmt: skip
 
-FUNCTIONS: dict[Any, Callable[..., Any]] = {getattr(np, name): _method(name) for name in _METHODS} | {
+FUNCTIONS |= {getattr(np, name): _method(name) for name in _METHODS} | {
     np.concatenate: concatenate,
     np.stack: stack,
     np.vstack: _vstack,

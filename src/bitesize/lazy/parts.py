@@ -111,28 +111,28 @@ def members(path: bytes) -> dict[str, Node | HoldsObjects]:
     BadFile
         If the archive is damaged, or a member is not an array.
     """
-    found: dict[str, Node | HoldsObjects] = {}
+    arrays: dict[str, Node | HoldsObjects] = {}
     with _archive(path) as archive:
         for info in archive.infolist():
             if not info.is_dir():
                 try:
-                    found[info.filename.removesuffix(".npy")] = _member(path, archive, info)
+                    arrays[info.filename.removesuffix(".npy")] = _member(path, archive, info)
                 except HoldsObjects as error:
-                    found[info.filename.removesuffix(".npy")] = error
-    return found
+                    arrays[info.filename.removesuffix(".npy")] = error
+    return arrays
 
 
 def _of_archive(path: bytes, member: str) -> Node:
     with _archive(path) as archive:
         names = [info.filename for info in archive.infolist() if not info.is_dir()]
-        found = [name for name in names if name in (member, f"{member}.npy")] if member else names
-        if len(found) != 1:
+        matches = [name for name in names if name in (member, f"{member}.npy")] if member else names
+        if len(matches) != 1:
             known = ", ".join(name.removesuffix(".npy") for name in names[:20])
             problem = f"has no member {member!r}" if member else f"has {len(names)} members"
             raise NotFound(
                 f'{show(path)} {problem}: name one, such as "{show(path)}{MEMBER}NAME"; its members are {known or "none"}'
             )
-        return _member(path, archive, archive.getinfo(found[0]))
+        return _member(path, archive, archive.getinfo(matches[0]))
 
 
 def _member(path: bytes, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Node:

@@ -84,12 +84,12 @@ def extreme(node: Node, axis: Axis, keepdims: bool, least: bool, fresh: Fresh) -
     native = choose.reduce(np.zeros(1, node.dtype)).dtype  # refuses text
     if not blocks.count:
         raise BadSetting(f"an axis of length 0 has no {'least' if least else 'greatest'} value")
-    found, seen = fresh(blocks.shape, native), np.zeros(blocks.shape, np.bool_)
+    results, seen = fresh(blocks.shape, native), np.zeros(blocks.shape, np.bool_)
     for where, block in blocks:
         best = choose.reduce(block, axis=blocks.axes, keepdims=True)
-        found[where] = np.where(seen[where], choose(found[where], best), best)
+        results[where] = np.where(seen[where], choose(results[where], best), best)
         seen[where] = True
-    return blocks.finish(found, native)
+    return blocks.finish(results, native)
 
 
 def decide(node: Node, axis: Axis, keepdims: bool, every: bool, fresh: Fresh) -> Any:

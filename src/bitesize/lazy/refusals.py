@@ -15,9 +15,9 @@ class NoSuchMethod(NotLazy, AttributeError):
     """A method or attribute of arrays that a lazy array does not have; `hasattr` is False."""
 
 
-def ways_on(what: str, lazy: LazyBase) -> str:
+def ways_on(operation: str, lazy: LazyBase) -> str:
     """Return the message for an operation that would need the whole array."""
     return (
-        f"{what} is not supported for a lazy array. np.asarray(lazy) loads all of it ({format_size(lazy.nbytes)}), lazy[a:b] a part, and "
+        f"{operation} is not supported for a lazy array. np.asarray(lazy) loads all of it ({format_size(lazy.nbytes)}), lazy[a:b] a part, and "
         'lazy.chunks("64 MiB") iterates over it'
     )

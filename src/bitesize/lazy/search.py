@@ -31,12 +31,12 @@ def position(node: Node, axis: int | None, keepdims: bool, least: bool, fresh: F
     ndim = len(node.shape)
     if not ndim:  # NumPy treats the one value as an axis
         one_axis(0 if axis is None else axis, 1)
-        found = position(Reshaped(node, (1,)), 0, False, least, fresh)
-        return np.asarray(found) if keepdims else found
+        index = position(Reshaped(node, (1,)), 0, False, least, fresh)
+        return np.asarray(index) if keepdims else index
     if axis is None:
         size = int(np.prod(node.shape, dtype=object))
-        found = position(Reshaped(node, (size,)), 0, False, least, fresh)
-        return np.full((1,) * ndim, found) if keepdims else found
+        index = position(Reshaped(node, (size,)), 0, False, least, fresh)
+        return np.full((1,) * ndim, index) if keepdims else index
     axis = one_axis(axis, ndim)
     blocks = Blocks(node, axis, keepdims)
     search = np.argmin if least else np.argmax

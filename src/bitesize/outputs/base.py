@@ -5,23 +5,24 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
 from bitesize.batch import Batch
 from bitesize.engine.holding import LOOP, Holder
 from bitesize.engine.loader import Loader
-from bitesize.errors import BadSetting, DoesNotFit, TooManyBadRows
+from bitesize.errors import BadSetting, DoesNotFit, MissingPackage, TooManyBadRows
+from bitesize.outputs.fields import Fields, names_in
+from bitesize.packages import pip_install
 from bitesize.sources.value_range import value_range
 from bitesize.spec import Field, image_channels
 from bitesize.transforms.base import Step, Transform
 from bitesize.transforms.map import Map
 
 MASK = "mask"
-# Names of fields: one, several, or several by the model's input names.
-Fields = str | Sequence[str] | Mapping[str, str]
 # Values above the first are not on a scale of 0 to 1; values up to the second are 8-bit values.
 _GREATEST_OF_UNIT, _BYTE = 1.5, 255
 _log = logging.getLogger("bitesize")
@@ -97,6 +98,29 @@ class Epochs(ABC):
         self._loader.load_state_dict(state)
 
 
+def import_framework(module: str, name: str, *packages: str, more: str = "") -> Any:
+    """Import a framework.
+
+    Parameters
+    ----------
+    module, name
+        Name of the module, and of the framework.
+    packages
+        Packages to install.
+    more
+        The end of the message, if the framework is missing.
+
+    Raises
+    ------
+    MissingPackage
+        If it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingPackage(f"{name} cannot be imported ({error}): {pip_install(*packages)}{more}") from error
+
+
 def with_mask(loader: Loader, batch: Batch) -> dict[str, Any]:
     """Return a batch as a plain dict, with its mask if rows may be padding or bad."""
     return {**batch, MASK: batch.mask} if loader.masks else dict(batch)
@@ -117,110 +141,6 @@ def check_mask(loader: Loader) -> None:
         )
 
 
-def pick(batch: Mapping[str, Any], names: Fields) -> Any:
-    """Return one field, or several fields in the container that names them: a list, a tuple, or a dict with the same keys."""
-    if isinstance(names, str):
-        return batch[names]
-    if isinstance(names, Mapping):
-        return {key: batch[name] for key, name in names.items()}
-    picked = [batch[name] for name in names]
-    return picked if isinstance(names, list) else tuple(picked)
-
-
-def names_in(fields: Fields | None) -> list[str]:
-    """Return a list of the named fields.
-
-    Raises
-    ------
-    BadSetting
-        If the names have another type.
-    """
-    if fields is None or isinstance(fields, str):
-        return [] if fields is None else [fields]
-    names = [*fields.values()] if isinstance(fields, Mapping) else [*fields] if isinstance(fields, Sequence) else [None]
-    if not all(isinstance(name, str) for name in names):
-        raise BadSetting(f"names of fields must be a string, a list of strings or a dict, not {fields!r:.100}")
-    return names
-
-
-def as_tuples(fields: Fields) -> Fields:
-    """Return a list of names as a tuple: ``tf.data`` stacks lists of tensors."""
-    return tuple(fields) if isinstance(fields, list) else fields
-
-
-def chosen_fields(
-    loader: Loader, inputs: Fields | None, targets: Fields | Literal[False] | None
-) -> tuple[Fields, Fields | None]:  # fmt: skip
-    """Return the fields of inputs and targets: the named fields, or the primary field and the labels.
-
-    Raises
-    ------
-    BadSetting
-        If the loader does not have a named field.
-    """
-    chosen = primary_input(loader) if inputs is None else inputs
-    label = label_of(loader)
-    if targets is None and label not in names_in(chosen):
-        targets = label
-    wanted = None if targets is False else targets
-    check_fields(loader, chosen, wanted)
-    return chosen, wanted
-
-
-def primary_input(loader: Loader) -> str:
-    """Return the default input field.
-
-    Raises
-    ------
-    BadSetting
-        If the field is a single number, and there are several: a model would learn from the first one only.
-    """
-    source = loader.source
-    primary, label = source.primary, source.label_name
-    numbers = [
-        name
-        for name, what in source.spec.items()
-        if isinstance(what, Field) and not what.shape and name not in (label, source.weight_name)
-    ]
-    if primary in numbers and len(numbers) > 1:
-        raise BadSetting(
-            f"several fields are single numbers ({', '.join(numbers[:10])}): choose inputs with inputs=, or open the data without "
-            "fields= to combine them to one row of features"
-        )
-    return primary
-
-
-def chosen_weights(
-    loader: Loader, inputs: Fields, targets: Fields | None, weights: str | Literal[False] | None, who: str
-) -> str | None:
-    """Return the field of sample weights: the named field, or the weights of the data, which is logged; False for no weights.
-
-    Raises
-    ------
-    BadSetting
-        If the loader does not have the field, or there are no targets.
-    """
-    if weights is False:
-        return None
-    if weights is None:
-        name = loader.source.weight_name
-        if (
-            name is None
-            or name not in loader.spec
-            or not names_in(targets)
-            or name in (*names_in(inputs), *names_in(targets))
-        ):
-            return None
-        _log.info("%s: the field %r weights each row in the loss (weights=False turns this off)", who, name)
-        return name
-    if not isinstance(weights, str):
-        raise BadSetting(f"weights must be the name of a field, or False, not {weights!r:.100}")
-    check_fields(loader, weights)
-    if not names_in(targets):
-        raise BadSetting(f"weights={weights!r} needs targets: weights apply to the loss")
-    return weights
-
-
 def warn_of_unscaled(loader: Loader, inputs: Fields) -> None:
     """Log a warning if a model is about to be trained on floats of 0 to 255, which usually means a missing scale.
 
@@ -237,14 +157,14 @@ def warn_of_unscaled(loader: Loader, inputs: Fields) -> None:
     if not (floats and image and shuffled) or any(map(_changes_range, loader.transforms)):
         return
     try:
-        found = value_range(loader.source, memory=loader.budget)
+        values = value_range(loader.source, memory=loader.budget)
     except DoesNotFit:  # then the range is unknown
         return
-    if found.minimum >= 0 and _GREATEST_OF_UNIT < found.maximum <= _BYTE:
+    if values.minimum >= 0 and _GREATEST_OF_UNIT < values.maximum <= _BYTE:
         _log.warning(
             "%s has %s values from %g to %g; models without a scaling layer learn badly from them: "
             "use transforms=[bs.Scale(1 / 255)] to scale them to 0 to 1",
-            name, found.dtype, found.minimum, found.maximum
+            name, values.dtype, values.minimum, values.maximum
         )  # fmt: skip
 
 
@@ -253,20 +173,6 @@ def _changes_range(step: Step) -> bool:
     if not type(step).__module__.startswith("bitesize.") or isinstance(step, Map):
         return True
     return isinstance(step, Transform) and step.dtype_after(np.dtype(np.uint8)) != np.uint8
-
-
-def label_of(loader: Loader) -> str | None:
-    """Return the field with the labels, or None."""
-    label = loader.source.label_name
-    return label if label in loader.spec and label != loader.source.primary else None
-
-
-def check_fields(loader: Loader, *groups: Fields | None) -> None:
-    """Raise `BadSetting` if the loader does not have a field."""
-    for group in groups:
-        for name in names_in(group):
-            if name not in loader.spec:
-                raise BadSetting(f"the loader has no field {name!r}: its fields are {', '.join(loader.spec)}")
 
 
 def in_order(loader: Loader) -> bool:

@@ -76,14 +76,14 @@ class Findings:
         return f"{shown}{more}"
 
 
-def look_back(loader: Loader, place: tuple[int, int], batches: int) -> Findings:
+def look_back(loader: Loader, position: tuple[int, int], batches: int) -> Findings:
     """Load some batches again, with the same values, and find rows that are not finite.
 
     Parameters
     ----------
     loader
         The loader; no other loop over it may be active.
-    place
+    position
         Epoch and position of the first batch.
     batches
         Number of batches to check.
@@ -92,7 +92,7 @@ def look_back(loader: Loader, place: tuple[int, int], batches: int) -> Findings:
     least, greatest, seen, attempts = np.inf, -np.inf, 0, 0
     while seen < batches:
         try:
-            for batch in itertools.islice(_from(loader, place, seen), batches - seen):
+            for batch in itertools.islice(_from(loader, position, seen), batches - seen):
                 odd += _odd_rows(loader, batch)
                 low, high = _range(batch[loader.source.primary], batch.mask)
                 least, greatest, seen = min(least, low), max(greatest, high), seen + 1
@@ -118,24 +118,24 @@ def _range(values: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float]
     return least, greatest
 
 
-def refusal(loader: Loader, place: tuple[int, int], batches: int, error: ValueError) -> NotFinite | None:
+def refusal(loader: Loader, position: tuple[int, int], batches: int, error: ValueError) -> NotFinite | None:
     """Return an error that names the rows with NaN or infinite values, if an estimator has raised because of them.
 
     Parameters
     ----------
-    loader, place, batches
+    loader, position, batches
         As in `look_back`.
     error
         Error of the estimator.
     """
-    found = look_back(loader, place, batches)
-    where = f"the batch at position {place[1]:,} of epoch {place[0] + 1}" if batches == 1 else "the data"
-    if found.odd:
-        rows = tuple(each.row for each in found.odd)
-        return NotFinite(f"rows of {where} have values that are NaN or infinite: {found}. Fix or remove these rows", rows)
+    findings = look_back(loader, position, batches)
+    where = f"the batch at position {position[1]:,} of epoch {position[0] + 1}" if batches == 1 else "the data"
+    if findings.odd:
+        rows = tuple(each.row for each in findings.odd)
+        return NotFinite(f"rows of {where} have values that are NaN or infinite: {findings}. Fix or remove these rows", rows)
     if any(word in str(error).lower() for word in _DIVERGED):
         return NotFinite(
-            f"all values of {where} are finite, from {found.least:g} to {found.greatest:g}, so training diverged: {error}. Scale the values, or "
+            f"all values of {where} are finite, from {findings.least:g} to {findings.greatest:g}, so training diverged: {error}. Scale the values, or "
             "use a lower learning rate"
         )
     return None
@@ -149,7 +149,7 @@ def find_odd(source: Source, budget: Budget, at_once: int = _AT_ONCE) -> Finding
 
 
 def _odd_rows(loader: Loader, batch: Batch) -> list[OddRow]:
-    found = []
+    rows = []
     for name, array in batch.items():
         if array.dtype.kind != "f":
             continue
@@ -157,5 +157,5 @@ def _odd_rows(loader: Loader, batch: Batch) -> list[OddRow]:
             odd = int(array[i].size - np.isfinite(array[i]).sum())
             if odd:
                 row = int(batch.rows[i])
-                found.append(OddRow(row, loader.source.describe(row), name, odd, int(array[i].size)))
-    return found
+                rows.append(OddRow(row, loader.source.describe(row), name, odd, int(array[i].size)))
+    return rows

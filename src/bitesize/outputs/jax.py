@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bitesize.engine.holding import PENDING_PATIENCE, Holder
-from bitesize.errors import BadSetting, MissingPackage
-from bitesize.outputs.base import MASK, Epochs, check_loader, check_mask, check_shard, with_mask
-from bitesize.packages import pip_install
+from bitesize.errors import BadSetting
+from bitesize.outputs.base import MASK, Epochs, check_loader, check_mask, check_shard, import_framework, with_mask
 
 if TYPE_CHECKING:
     from bitesize.batch import Batch
@@ -56,12 +55,20 @@ def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBa
     [(12.0, 4), (12.0, 4), (6.0, 2)]
     >>> loader.close()
     """
-    try:
-        import jax
-    except ImportError as error:
-        raise MissingPackage(f"JAX cannot be imported ({error}): {pip_install('jax')}") from error
+    jax = import_framework("jax", "JAX", "jax")
     check_loader(loader, "to_jax")
     check_mask(loader)
+    _check_shapes(loader)
+    _check_devices(loader, sharding, device, jax)
+    devices = [device or jax.devices()[0]] if sharding is None else sharding.device_set
+    # On the CPU a transfer is a look at the same memory, and a step that was begun still looks at the batch before.
+    ahead = 0 if all(one.platform == "cpu" for one in devices) else 1
+    loader.hold(2 + ahead)
+    return JaxBatches(loader, sharding if sharding is not None else device, ahead, jax)
+
+
+def _check_shapes(loader: Loader) -> None:
+    """Raise unless all batches have one shape, on all ranks."""
     batch = loader.batch_size
     if loader.steps.last == "short" and loader.order.length % batch:
         raise BadSetting(
@@ -72,6 +79,10 @@ def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBa
         raise BadSetting(
             f"batch_size={batch} is not a multiple of the {loader.shard.world_size} ranks, but JAX needs equal parts"
         )
+
+
+def _check_devices(loader: Loader, sharding: Any, device: Any, jax: Any) -> None:
+    """Raise unless batches can be put on the devices."""
     if sharding is not None and device is not None:
         raise BadSetting("pass either device= or sharding=: a sharding defines its devices")
     if jax.process_count() > 1:
@@ -79,16 +90,12 @@ def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBa
             raise BadSetting(f"{jax.process_count()} processes need a sharding of each batch: pass sharding=")
         check_shard(loader, jax.process_index(), jax.process_count(), "jax.distributed")
     if sharding is not None:
+        batch = loader.batch_size
         for name, field in loader.spec.items():
             try:
                 sharding.shard_shape((batch, *field.shape))
             except ValueError as error:
                 raise BadSetting(f"the field {name!r} of {batch} rows cannot be sharded: {error}") from error
-    devices = [device or jax.devices()[0]] if sharding is None else sharding.device_set
-    # On the CPU a transfer is a look at the same memory, and a step that was begun still looks at the batch before.
-    ahead = 0 if all(one.platform == "cpu" for one in devices) else 1
-    loader.hold(2 + ahead)
-    return JaxBatches(loader, sharding if sharding is not None else device, ahead, jax)
 
 
 class JaxBatches(Epochs):

@@ -18,27 +18,25 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bitesize.batch import Batch
 from bitesize.engine.holding import LOOP, PENDING_PATIENCE, Holder
-from bitesize.errors import BadSetting, LoaderClosed, MissingPackage
+from bitesize.errors import BadSetting, LoaderClosed
 from bitesize.outputs.base import (
-    Fields,
-    as_tuples,
     check_loader,
-    chosen_fields,
-    chosen_weights,
-    leave_out,
-    pick,
+    import_framework,
     refuse_unless_in_order,
     warn_of_unscaled,
 )
+from bitesize.outputs.fields import (
+    Fields,
+    as_tuples,
+    chosen_fields,
+    chosen_weights,
+)
 from bitesize.outputs.keras_calls import LOOKS, TAKES, Caller
 from bitesize.outputs.keras_distribution import refuse_indivisible
+from bitesize.outputs.keras_format import KerasFormat, on_torch
 from bitesize.outputs.keras_tensorflow import switch_off_autotuning
-from bitesize.outputs.keras_tensors import on_torch, tensors
-from bitesize.packages import pip_install
 
 if TYPE_CHECKING:
     from bitesize.engine.iterator import BatchIterator
@@ -47,6 +45,10 @@ if TYPE_CHECKING:
 # Batches that a backend holds while it asks for the next: JAX runs steps asynchronously, and TensorFlow keeps one in a
 # queue of its own beside the one it trains on.
 _HELD = {"jax": 2, "tensorflow": 2, "torch": 1}
+_BACKENDS = (
+    " brings it, with JAX; the environment variable KERAS_BACKEND chooses among jax, torch and tensorflow, and Keras's own default is "
+    "tensorflow"
+)
 _PENDING = Holder(patience=PENDING_PATIENCE)  # steps that run hold batches; PyTorch's have ended when it asks for the next
 
 
@@ -60,9 +62,8 @@ def to_keras(
 ) -> Any:
     """Return a dataset for ``fit``, ``evaluate`` and ``predict`` of Keras 3, with any of its backends.
 
-    Training gets the batches in the loader's order. Another call of ``fit`` continues where training stopped, also within an
-    epoch. ``evaluate`` and ``predict`` start at the first batch of an epoch. ``predict`` returns results in the source's
-    order; it raises for a loader that shuffles or leaves out rows.
+    Training gets the batches in the loader's order; another call of ``fit`` continues where training stopped. ``evaluate`` and
+    ``predict`` start at the first batch of an epoch. ``predict`` raises for a loader that shuffles or leaves out rows.
 
     Parameters
     ----------
@@ -70,22 +71,18 @@ def to_keras(
         Source of the batches.
     inputs, targets
         Names of the fields for the model's inputs and targets; several as a list, or as ``{name in the model: field}``. Default:
-        ``"x"`` and ``"y"``, or, for data with other field names, `Source.primary` and the labels, if any. ``targets=False``
-        leaves out labels. `Source.one_hot` makes labels for ``categorical_crossentropy``.
+        ``"x"`` and ``"y"``, or `Source.primary` and the labels, if any. ``targets=False`` leaves out labels.
     weights
-        Name of a field with the weight of each row in loss and weighted metrics. Default: `Source.weight_name`, if the data has
-        sample weights. False leaves them out.
+        Name of a field with the weight of each row in loss and weighted metrics. Default: `Source.weight_name`; False: none.
     workers
-        Accepted for compatibility with `keras.utils.PyDataset`. bitesize reads with its own threads (see
-        ``Loader(threads=)``), so values above 1 have no effect.
+        Accepted for compatibility with `keras.utils.PyDataset`: bitesize reads with its own threads.
 
     Returns
     -------
     keras.utils.PyDataset
-        Yields ``(x,)``, ``(x, y)`` or ``(x, y, weights)``. On PyTorch, ``fit`` and ``evaluate`` get inputs as tensors that are
-        views into the loader's memory, because Keras would copy arrays. Padding rows and rows that could not be read are
-        removed from their batch, which is then shorter: losses and metrics count each row once, unlike with weights of 0.
-        ``predict`` gets bad rows as zeros, so that each prediction keeps the position of its row; ``loader.bad`` lists them.
+        Yields ``(x,)``, ``(x, y)`` or ``(x, y, weights)``; on PyTorch, inputs of ``fit`` and ``evaluate`` are views into the
+        loader's memory. Padding rows and rows that could not be read are removed from their batch, which is then shorter;
+        ``predict`` gets bad rows as zeros, so that each prediction keeps the position of its row.
 
     Raises
     ------
@@ -105,13 +102,7 @@ def to_keras(
     ...     bool((model.predict(bs.to_keras(loader), verbose=0) == x).all())
     True
     """
-    try:
-        import keras
-    except ImportError as error:
-        raise MissingPackage(
-            f"Keras cannot be imported ({error}): {pip_install('keras', 'jax')} brings it, with JAX; the environment variable "
-            "KERAS_BACKEND chooses among jax, torch and tensorflow, and Keras's own default is tensorflow"
-        ) from error
+    keras = import_framework("keras", "Keras", "keras", "jax", more=_BACKENDS)
     check_loader(loader, "to_keras")
     loader.steps.refuse_empty_shares("Keras")
     inputs, targets = chosen_fields(loader, inputs, targets)
@@ -154,11 +145,7 @@ class _Places:
 
     def __init__(self, loader: Loader, inputs: Any, targets: Any, weights: str | None) -> None:
         self._loader = loader
-        self._inputs = inputs
-        self._targets = targets
-        self._weights = weights
-        self._views = False  # inputs are passed as tensors
-        self._predicts = False  # rows keep their positions
+        self._format = KerasFormat(inputs, targets, weights, loader.masks)
         self._fit: weakref.ref[Any] | None = None  # Keras's iterator of the epoch that is being trained
         self._seen = 0  # steps of it that had started when it last took a batch
         self._back: tuple[tuple[int, int], Any] | None = (
@@ -184,7 +171,7 @@ class _Places:
     @property
     def weight_name(self) -> str | None:
         """Field of the sample weights for Keras, or None."""
-        return self._weights
+        return self._format.weights
 
     @property
     def num_batches(self) -> int:
@@ -236,7 +223,7 @@ class _Places:
                 self._iterator = self._start()
                 batch = next(self._iterator)
             self._next = self._loader.steps.advance(self._next, 1)
-            return self._pick(batch)
+            return self._format.convert(batch)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """Iterate over an epoch, like a loop over the loader: after an unfinished loop the epoch is repeated."""
@@ -248,7 +235,7 @@ class _Places:
                 place = self._aligned(place)
             batches = self._loader.iterate(place, endless=True)
         for _ in range(self._loader.steps.batches_from(place[1])):
-            yield self._pick(next(batches))
+            yield self._format.convert(next(batches))
         with self._lock:
             self._return_to((place[0] + 1, 0))
             self._loader.stand(self._trained)
@@ -270,16 +257,16 @@ class _Places:
         finally:
             self._loader.stand_as(stood)
         self._looked_up = (self._loader.steps.advance(place, 1), self._looked_up[1])
-        return self._pick(batch)
+        return self._format.convert(batch)
 
     def zeros(self) -> tuple[Any, ...]:
         """Return a batch of zeros in the format for Keras, to build the model without consuming a batch."""
         rows = self._loader.batch_size
         batch = {name: np.zeros((rows, *field.shape), field.dtype) for name, field in self._loader.spec.items()}
-        return self._as_keras(batch)
+        return self._format.select(batch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position after the last batch that Keras has taken; `bitesize.Checkpoint` counts trained batches."""
+        """Return the position after the last batch that Keras has taken; `bitesize.keras.Checkpoint` counts trained batches."""
         with self._lock:
             return self._loader.cursor(self._next).as_dict()
 
@@ -296,9 +283,9 @@ class _Places:
             refuse_indivisible(self._loader)
             if caller.method == "predict":
                 refuse_unless_in_order(self._loader, "predict")
-            if caller.class_weight is not None and self._weights is not None:
+            if caller.class_weight is not None and self.weight_name is not None:
                 raise BadSetting(
-                    f"Keras takes either class_weight or weights of rows, and the field {self._weights!r} has weights: "
+                    f"Keras takes either class_weight or weights of rows, and the field {self.weight_name!r} has weights: "
                     "use to_keras(loader, weights=False) to leave them out"
                 )
             steps = getattr(caller.iterator, "steps_per_execution", 1) or 1
@@ -306,8 +293,8 @@ class _Places:
                 # So many batches are gathered for one call of the train function.
                 self._loader.hold(int(steps) + 1)
             # What a model predicts may be a view on its input, and is kept: then Keras's copy is needed.
-            self._views = caller.method in ("fit", "evaluate") and on_torch()
-            self._predicts = caller.method == "predict"
+            self._format.as_tensors = caller.method in ("fit", "evaluate") and on_torch()
+            self._format.keeps_bad_rows = caller.method == "predict"
             if caller.method in LOOKS:
                 self._begin_look()
             elif caller.method == "fit":
@@ -390,21 +377,3 @@ class _Places:
 
     def _aligned(self, place: tuple[int, int]) -> tuple[int, int]:
         return (place[0] + 1, 0) if place[1] else place
-
-    def _pick(self, batch: Batch) -> tuple[Any, ...]:
-        if self._loader.masks and not batch.mask.all():
-            if self._predicts:  # a bad row keeps its position, so that the positions of later rows do not shift
-                there = int((batch.rows >= 0).sum())
-                batch = Batch({name: array[:there] for name, array in batch.items()})
-            else:
-                leave_out(batch)
-        return self._as_keras(batch)
-
-    def _as_keras(self, batch: Mapping[str, NDArray[Any]]) -> tuple[Any, ...]:
-        x = pick(batch, self._inputs)
-        if self._views:
-            x = tensors(x)
-        if self._targets is None:
-            return (x,)
-        y = pick(batch, self._targets)
-        return (x, y) if self._weights is None else (x, y, batch[self._weights])

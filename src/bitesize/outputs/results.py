@@ -16,7 +16,14 @@ from bitesize.engine.loader import Loader
 from bitesize.errors import BadResult, BadSetting, DoesNotFit, NotFound
 from bitesize.files.atomic import replacing_large
 from bitesize.files.npy import header_bytes
-from bitesize.outputs.base import check_loader, leave_out, primary_input, refuse_unless_in_order
+from bitesize.outputs.base import (
+    check_loader,
+    leave_out,
+    refuse_unless_in_order,
+)
+from bitesize.outputs.fields import (
+    primary_input,
+)
 
 _METHODS = ("predict", "predict_proba", "decision_function", "transform")
 _log = logging.getLogger("bitesize")
@@ -34,16 +41,15 @@ def predict(
     Parameters
     ----------
     estimator
-        Object with the method, such as a fitted estimator or pipeline of scikit-learn. It gets ``x``, flattened to
-        ``(rows, values)``.
+        Object with the method, such as a fitted estimator. It gets ``x``, flattened to ``(rows, values)``.
     loader
         Source of the batches, created with ``shuffle=False``.
     method
         ``"predict"``, ``"predict_proba"``, ``"decision_function"``, ``"transform"``, or another method of the estimator that
         returns one result per row. Default: ``"predict"`` if the estimator has it, else ``"transform"``; the choice is logged.
     out
-        For results larger than memory: a `.npy` file to write, which replaces an existing file, or an array to fill, such as a
-        `numpy.memmap`, of shape (n, ...). Default: an array is allocated within the loader's budget.
+        For results larger than memory: a `.npy` file, which is replaced if it exists, or an array to fill, such as a
+        `numpy.memmap`. Default: an array is allocated within the loader's budget.
 
     Returns
     -------
@@ -54,12 +60,9 @@ def predict(
     Raises
     ------
     BadSetting
-        If the estimator does not have the method; the loader does not yield every row once, in order; ``out`` is not a `.npy`
-        file that can be written; or ``out`` is an array that does not match the results.
-    DoesNotFit
-        If results are larger than the free part of the loader's budget.
-    DiskFull
-        If there is not enough disk space for ``out``.
+        If the estimator does not have the method, the loader does not yield every row once, in order, or ``out`` does not fit.
+    DoesNotFit, DiskFull
+        If results are larger than the free part of the loader's budget, or than the free space on the disk of ``out``.
     BadResult
         If the method does not return one result per row, all of one shape and dtype.
 
@@ -70,25 +73,25 @@ def predict(
     >>> x = np.repeat([[0.0, 0.0], [9.0, 9.0]], 50, axis=0)
     >>> model = MiniBatchKMeans(2, random_state=0, n_init=1).partial_fit(x)
     >>> with bs.Loader(bs.open(x), batch_size=32, memory="16 MiB", shuffle=False) as loader:
-    ...     labels = bs.predict(model, loader)
-    ...     distances = bs.predict(model, loader, method="transform")
-    >>> labels.shape, len(set(labels[:50])), bool(labels[0] != labels[-1])
-    ((100,), 1, True)
-    >>> distances.shape
-    (100, 2)
+    ...     bs.sklearn.predict(model, loader).shape, bs.sklearn.predict(model, loader, method="transform").shape
+    ((100,), (100, 2))
     """
     check_loader(loader, "predict")
     refuse_unless_in_order(loader, "predict")
     call = _method(estimator, method)
     rows = len(loader.source)
-    target = None if out is None or isinstance(out, np.ndarray) else _target(out)
-    if isinstance(out, np.ndarray) and (out.shape[:1] != (rows,) or not out.flags.writeable):
-        raise BadSetting(f"out: an array of shape ({rows}, ...) that can be written is needed, not one of shape {out.shape}")
+    target = _target(out, rows)
     loader.set_epoch(loader.epoch + 1 if loader.resumes else loader.epoch)
     results = _results(call, loader)
     first = np.array(next(results))  # a view would keep its batch
     if target is None:
         return _filled(out if isinstance(out, np.ndarray) else None, first, results, loader)
+    _write(target, rows, first, results)
+    return None
+
+
+def _write(target: Path, rows: int, first: NDArray[Any], results: Iterator[NDArray[Any]]) -> None:
+    """Write the results to a `.npy` file."""
     header = header_bytes((rows, *first.shape[1:]), first.dtype)
     nbytes = len(header) + rows * (first.nbytes // len(first))
     with replacing_large(target, nbytes) as temporary, temporary.open("wb") as file:
@@ -96,25 +99,24 @@ def predict(
         for result in itertools.chain([first], results):
             file.write(np.ascontiguousarray(result).reshape(-1).view(np.uint8).data)
             del result
-    return None
 
 
 def _method(estimator: Any, method: str | None) -> Callable[[Any], Any]:
     """Return the method that is asked for, or that the estimator has; say which."""
-    what = type(estimator).__name__
+    name_of_type = type(estimator).__name__
     there = [name for name in _METHODS if hasattr(estimator, name)]
     has = f"it has {', '.join(there)}" if there else f"it has none of {', '.join(_METHODS)}"
     if method is not None:
         call = getattr(estimator, method, None)
         if not callable(call):
-            raise BadSetting(f"{what} has no {method}: {has}")
+            raise BadSetting(f"{name_of_type} has no {method}: {has}")
         return call  # type: ignore[no-any-return]
     chosen = next((name for name in ("predict", "transform", *there) if name in there), None)
     if chosen is None:
-        raise BadSetting(f"{what} cannot predict: {has}")
+        raise BadSetting(f"{name_of_type} cannot predict: {has}")
     others = [name for name in there if name != chosen]
     instead = f" (method= chooses another: {', '.join(others)})" if others else ""
-    _log.info("predict: by %s.%s%s", what, chosen, instead)
+    _log.info("predict: by %s.%s%s", name_of_type, chosen, instead)
     return getattr(estimator, chosen)  # type: ignore[no-any-return]
 
 
@@ -145,8 +147,16 @@ def _filled(out: NDArray[Any] | None, first: NDArray[Any], results: Iterator[NDA
             charge.release()
 
 
-def _target(out: str | os.PathLike[str]) -> Path:
-    """Check the name of the file to write, before the work."""
+def _target(out: str | os.PathLike[str] | NDArray[Any] | None, rows: int) -> Path | None:
+    """Return the file to write, or None; check it, or the array to fill, before the work."""
+    if out is None:
+        return None
+    if isinstance(out, np.ndarray):
+        if out.shape[:1] != (rows,) or not out.flags.writeable:
+            raise BadSetting(
+                f"out: an array of shape ({rows}, ...) that can be written is needed, not one of shape {out.shape}"
+            )
+        return None
     target = Path(out)
     if target.suffix != ".npy":
         raise BadSetting(f"out={str(out)!r}: results are written as a .npy file, so its name must end so")

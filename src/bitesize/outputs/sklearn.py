@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadSetting
-from bitesize.outputs.base import check_fields, check_loader, label_of, leave_out, primary_input
+from bitesize.outputs.base import (
+    check_loader,
+    leave_out,
+)
+from bitesize.outputs.fields import (
+    check_fields,
+    label_of,
+    primary_input,
+)
 from bitesize.outputs.finite import refusal
 
 if TYPE_CHECKING:
@@ -62,15 +70,13 @@ def partial_fit(
 ) -> Estimator:
     """Train an estimator on batches with its ``partial_fit``.
 
-    Rows are passed as ``(rows, values)``: the field ``x`` is flattened without a copy, and ``y`` is passed with it if it
-    exists. Padding and bad rows are left out. In a scikit-learn pipeline, each step learns from a batch, then transforms it for
-    the next step.
+    Rows are passed as ``(rows, values)``: the field ``x`` is flattened without a copy, and ``y`` is passed if it exists. Padding
+    and bad rows are left out. In a pipeline, each step learns from a batch, then transforms it for the next step.
 
     Parameters
     ----------
     estimator
-        Object with ``partial_fit(x)`` or ``partial_fit(x, y)``, or a pipeline of these; the pipeline may include steps without
-        training.
+        Object with ``partial_fit(x)`` or ``partial_fit(x, y)``, or a pipeline of these and of steps without training.
     loader
         Source of the batches. Training starts at its current position; another call trains the following epochs.
     epochs
@@ -78,8 +84,7 @@ def partial_fit(
     classes
         All labels, for classifiers. Default: the class numbers of the loader's source.
     weights
-        Name of the field to pass as ``sample_weight``, to the last step of a pipeline. Default: `Source.weight_name`, if the
-        estimator's ``partial_fit`` takes weights. False for no weights.
+        Field to pass as ``sample_weight`` to the last step; False for none. Default: `Source.weight_name`, if the step takes it.
     callback
         Function called after each batch; training ends if it returns True.
 
@@ -91,34 +96,39 @@ def partial_fit(
     Raises
     ------
     BadSetting
-        If the estimator, or a step of the pipeline, has no ``partial_fit``; the classes of a classifier are unknown; or weights
-        are named, but the estimator does not take them.
+        If a step has no ``partial_fit``, classes are unknown, or weights are named that the estimator does not take.
     NotFinite
-        If an estimator raises because of NaN or infinite values, whose rows are named, or its weights become NaN or infinite.
+        If an estimator raises because of NaN or infinite values: their rows are named, or training diverged.
 
     Examples
     --------
     >>> import numpy as np, bitesize as bs
     >>> from sklearn.linear_model import SGDClassifier
     >>> x = np.random.default_rng(0).normal(size=(1000, 2, 3))
-    >>> loader = bs.Loader(bs.open(x, (x[:, 0, 0] > 0).astype(int)), batch_size=100, memory="16 MiB")
-    >>> model = bs.partial_fit(SGDClassifier(random_state=0), loader, epochs=3)
+    >>> with bs.Loader(bs.open(x, (x[:, 0, 0] > 0).astype(int)), batch_size=100, memory="16 MiB") as loader:
+    ...     model = bs.sklearn.partial_fit(SGDClassifier(random_state=0), loader, epochs=3)
     >>> bool(model.score(x.reshape(1000, 6), x[:, 0, 0] > 0) > 0.95)
     True
-    >>> loader.close()
     """
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
     check_loader(loader, "partial_fit")
     loader.steps.refuse_empty_shares("partial_fit")
     *first_steps, last = _steps(estimator)
-    before, learn = [_Step(step) for step in first_steps], _Learner(last, loader, classes, weights)
-    began, rows = time.perf_counter(), 0
+    for progress in _train([_Step(step) for step in first_steps], _Learner(last, loader, classes, weights), loader, epochs):
+        if callback is not None and callback(progress):
+            break
+    return estimator
+
+
+def _train(steps: list[_Step], learn: _Learner, loader: Loader, epochs: int) -> Iterator[Progress]:
+    """Train a pipeline on each batch; yield the progress after each."""
+    start, rows = time.perf_counter(), 0
     for epoch in range(epochs):
         for x, y, weight, number in _rows(loader, learn.weight_name):
             rows += len(x)
             try:
-                for step in before:
+                for step in steps:
                     x = step(x)
                 learn(x, y, weight)
             except ValueError as error:
@@ -127,10 +137,7 @@ def partial_fit(
                     raise odd from error
                 raise
             del x, y, weight  # a held batch would keep its memory from the next
-            done = Progress(epoch, epochs, number, len(loader), rows, time.perf_counter() - began)
-            if callback is not None and callback(done):
-                return estimator
-    return estimator
+            yield Progress(epoch, epochs, number, len(loader), rows, time.perf_counter() - start)
 
 
 class _Step:
@@ -203,13 +210,13 @@ def _weights(estimator: Any, loader: Loader, weights: str | Literal[False] | Non
     if name is None or (weights is None and name not in loader.spec):
         return None
     check_fields(loader, name)
-    what = type(estimator).__name__
+    kind = type(estimator).__name__
     if "sample_weight" in inspect.signature(estimator.partial_fit).parameters:
-        _log.info("partial_fit: the field %r is the sample_weight of %s (weights=False leaves it out)", name, what)
+        _log.info("partial_fit: the field %r is the sample_weight of %s (weights=False leaves it out)", name, kind)
         return name
     if weights is not None:
-        raise BadSetting(f"weights={weights!r}: partial_fit of {what} does not take sample_weight")
-    _log.warning("partial_fit of %s takes no sample_weight: the weights of the data, %r, are not used", what, name)
+        raise BadSetting(f"weights={weights!r}: partial_fit of {kind} does not take sample_weight")
+    _log.warning("partial_fit of %s takes no sample_weight: the weights of the data, %r, are not used", kind, name)
     return None
 
 

@@ -6,10 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from bitesize.engine.holding import PENDING_PATIENCE, Holder
-from bitesize.errors import BadSetting, MissingPackage
-from bitesize.outputs.base import Epochs, Fields, as_tuples, check_loader, chosen_fields, chosen_weights, leave_out, pick
+from bitesize.errors import BadSetting
+from bitesize.outputs.base import (
+    Epochs,
+    check_loader,
+    import_framework,
+    leave_out,
+)
+from bitesize.outputs.fields import (
+    Fields,
+    as_tuples,
+    chosen_fields,
+    chosen_weights,
+    pick,
+)
 from bitesize.outputs.tensorflow_calls import Waiting
-from bitesize.packages import pip_install
 
 if TYPE_CHECKING:
     from bitesize.batch import Batch
@@ -62,29 +73,31 @@ def to_tensorflow(
     DoesNotFit
         If the batches that TensorFlow holds do not fit the loader's budget.
     """
-    try:
-        import tensorflow as tf
-    except ImportError as error:
-        raise MissingPackage(f"TensorFlow cannot be imported ({error}): {pip_install('tensorflow')}") from error
+    tf = import_framework("tensorflow", "TensorFlow", "tensorflow")
     check_loader(loader, "to_tensorflow")
     loader.steps.refuse_empty_shares("TensorFlow")
     inputs, targets = chosen_fields(loader, inputs, targets)
     weights = chosen_weights(loader, inputs, targets, weights, "to_tensorflow")
     fields = [as_tuples(name) for name in (inputs, targets, weights) if name is not None]
     loader.hold(_HELD)
-    rows = None if loader.masks or loader.order.length % loader.batch_size else loader.steps.rows_of_rank
-    if loader.steps.last == "drop" and not loader.masks:
-        rows = loader.steps.rows_of_rank
-    try:
-        kinds = {name: tf.TensorSpec((rows, *field.shape), tf.as_dtype(field.dtype)) for name, field in loader.spec.items()}
-    except TypeError as error:
-        raise BadSetting(f"TensorFlow does not support this dtype: {error}") from error
-    made = tf.data.Dataset.from_generator(_Batches(loader, fields).epoch, output_signature=_picked(kinds, fields))
+    signature = _picked(_specs(loader, tf), fields)
+    dataset = tf.data.Dataset.from_generator(_Batches(loader, fields).epoch, output_signature=signature)
     options = tf.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return made.apply(tf.data.experimental.assert_cardinality(len(loader))).with_options(options)
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(loader))).with_options(options)
+
+
+def _specs(loader: Loader, tf: Any) -> dict[str, Any]:
+    """Return the shape and the dtype of each field of a batch, for TensorFlow."""
+    rows = None if loader.masks or loader.order.length % loader.batch_size else loader.steps.rows_of_rank
+    if loader.steps.last == "drop" and not loader.masks:
+        rows = loader.steps.rows_of_rank
+    try:
+        return {name: tf.TensorSpec((rows, *field.shape), tf.as_dtype(field.dtype)) for name, field in loader.spec.items()}
+    except TypeError as error:
+        raise BadSetting(f"TensorFlow does not support this dtype: {error}") from error
 
 
 class _Batches(Epochs):

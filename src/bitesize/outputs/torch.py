@@ -15,18 +15,21 @@ from numpy.typing import NDArray
 
 from bitesize.batch import Batch, UnevenBatch
 from bitesize.engine.holding import LOOP_PATIENCE, PENDING_PATIENCE, Holder
-from bitesize.errors import BadSetting, MissingPackage
+from bitesize.errors import BadSetting
 from bitesize.outputs.base import (
     Epochs,
-    check_fields,
     check_loader,
     check_mask,
     check_shard,
-    chosen_fields,
-    chosen_weights,
+    import_framework,
     leave_out,
     refuse_unless_in_order,
     with_mask,
+)
+from bitesize.outputs.fields import (
+    check_fields,
+    chosen_fields,
+    chosen_weights,
 )
 from bitesize.outputs.torch_calls import (
     collecting,
@@ -35,7 +38,6 @@ from bitesize.outputs.torch_calls import (
     refuse_batches_of_batches,
     refuse_update_of_norms,
 )
-from bitesize.packages import pip_install
 
 if TYPE_CHECKING:
     from bitesize.engine.loader import Loader
@@ -64,28 +66,24 @@ def to_torch(
     """Return a dataset of whole batches for PyTorch, for a plain loop or for ``DataLoader(dataset, batch_size=None)``.
 
     Each batch is a dict of tensors by field name. On the CPU, the primary input and other large fields are views into the
-    loader's memory: nothing is copied, and the memory is reused once no tensor references it. Use ``batch.copy()`` or
-    ``tensor.clone()`` to keep data; labels and other fields of up to 64 bytes per row are copies already. If rows may be
-    padding or bad, ``batch["mask"]`` is False for these rows.
+    loader's memory, which is reused once no tensor references it: use ``batch.copy()`` or ``tensor.clone()`` to keep data.
+    Labels and other fields of up to 64 bytes per row are copies. ``batch["mask"]`` is False for padding and bad rows.
 
     Parameters
     ----------
     loader
         Source of the batches.
     device
-        Device of the tensors, as in `torch.device`. To a CUDA device, batches are sent from page-locked memory on a separate
-        stream, two in advance. None leaves them on the CPU.
+        Device of the tensors, as in `torch.device`; None for the CPU. To a CUDA device, two batches are sent in advance.
     channels_last
-        If True, fields of images (rows of three axes, the last with 1, 3 or 4 channels) become
-        ``(batch, channels, height, width)`` in the memory format ``torch.channels_last``, without a copy. None: the same, if the
-        loader's layout is ``"HWC"``. False: batches are unchanged. ``Loader(layout="CHW")`` makes contiguous batches.
+        If True, fields of images (rows of three axes, the last with 1, 3 or 4 channels) become ``(batch, channels, height,
+        width)`` in the memory format ``torch.channels_last``, without a copy. None: if the loader's layout is ``"HWC"``.
     pin_memory
         Whether the loader's slots are page-locked. Default: True if ``device`` is a CUDA device.
     as_tuple
-        If True, return tuples instead of dicts, for loops and tools that unpack (``for images, target in batches``,
-        `swa_utils.update_bn`): ``(x, y)``, or ``(x, y, weights)`` if the data has sample weights; ``(x,)`` without labels. A
-        list of field names selects other fields: ``["left", "right", "y"]``. A tuple has no mask: padding rows and rows that
-        could not be read are removed, and it is then shorter. It also has no row numbers, epoch or weight of a batch.
+        If True, return tuples instead of dicts: ``(x, y)``, ``(x, y, weights)`` if the data has sample weights, or ``(x,)``
+        without labels; a list selects fields, ``["left", "right", "y"]``. Tuples have no mask: padding rows and rows that could
+        not be read are removed. They have no row numbers, epoch or weight of a batch.
 
     Returns
     -------
@@ -101,13 +99,35 @@ def to_torch(
     DoesNotFit
         If the batches that are sent in advance do not fit the loader's budget.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingPackage(f"PyTorch cannot be imported ({error}): {pip_install('torch')}") from error
+    torch = import_framework("torch", "PyTorch", "torch")
     check_loader(loader, "to_torch")
     names = None if as_tuple is False else _tuple_fields(loader, as_tuple)
-    if names is None:
+    _check_batches(loader, torch, masked=names is None)
+    if channels_last and loader.layout == "CHW":
+        raise BadSetting('channels_last=True needs a loader with layout="HWC", but its layout is "CHW"')
+    sender = _make_sender(torch, device)
+    if pin_memory is True and not isinstance(sender, _Cuda):
+        raise BadSetting("pin_memory=True is for copies to a CUDA device by to_torch: pass device=")
+    images = channels_last is not False and loader.layout == "HWC"
+    holder = Holder(_ADVICE if names is None else _TUPLE_ADVICE, sender.patience, collects=collecting, sends=sender.sends)
+    dataset = _dataset_class()(loader, sender, images, holder, names)
+    loader.hold(1 + sender.ahead)
+    if isinstance(sender, _Cuda) and pin_memory:
+        loader.each_slot(sender.pin)
+    return dataset
+
+
+def _make_sender(torch: Any, device: Any) -> _Plain | _Cuda:
+    """Return what brings batches to a device."""
+    if device is None:
+        return _Plain(None)
+    device = torch.device(device)
+    return _Cuda(torch, device) if device.type == "cuda" else _Plain(device)
+
+
+def _check_batches(loader: Loader, torch: Any, *, masked: bool) -> None:
+    """Raise for batches that PyTorch cannot have: for the mask, the ranks and the dtypes."""
+    if masked:
         check_mask(loader)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         check_shard(loader, torch.distributed.get_rank(), torch.distributed.get_world_size(), "torch.distributed")
@@ -116,25 +136,6 @@ def to_torch(
             _tensor(torch, np.empty(0, field.dtype))
         except TypeError as error:
             raise BadSetting(f"the field {name!r} is {field.dtype}, which PyTorch does not support: {error}") from error
-    if channels_last and loader.layout == "CHW":
-        raise BadSetting('channels_last=True needs a loader with layout="HWC", but its layout is "CHW"')
-    where = torch.device(device) if device is not None else None
-    cuda = where is not None and where.type == "cuda"
-    if pin_memory is True and not cuda:
-        raise BadSetting("pin_memory=True is for copies to a CUDA device by to_torch: pass device=")
-    images = channels_last is not False and loader.layout == "HWC"
-    sender = _Cuda(torch, where) if cuda else _Plain(where)
-    holder = Holder(
-        _ADVICE if names is None else _TUPLE_ADVICE,
-        PENDING_PATIENCE if cuda else LOOP_PATIENCE,
-        collects=collecting,
-        sends=where is not None and where.type != "cpu",
-    )
-    dataset = _dataset_class()(loader, sender, images, holder, names)
-    loader.hold(1 + sender.ahead)
-    if cuda and pin_memory:
-        loader.each_slot(sender.pin)  # type: ignore[union-attr]
-    return dataset
 
 
 def _tuple_fields(loader: Loader, as_tuple: bool | Sequence[str]) -> tuple[str, ...]:
@@ -159,14 +160,15 @@ def _tuple_fields(loader: Loader, as_tuple: bool | Sequence[str]) -> tuple[str, 
 class _Plain:
     """Leaves tensors where they are, or brings them to a device by a copy that is waited for."""
 
-    ahead = 0
+    ahead, patience = 0, LOOP_PATIENCE
 
     def __init__(self, device: Any) -> None:
         self._device = device
+        self.sends = device is not None and device.type != "cpu"
 
     def send(self, tensors: Any) -> Any:
         """Move them."""
-        if self._device is None or self._device.type == "cpu":
+        if not self.sends:
             return tensors
         return _same(tensors, {name: tensor.to(self._device) for name, tensor in tensors.items()})
 
@@ -178,7 +180,7 @@ class _Plain:
 class _Cuda:
     """Sends tensors to a GPU on a stream of its own."""
 
-    ahead = _AHEAD
+    ahead, patience, sends = _AHEAD, PENDING_PATIENCE, True
 
     def __init__(self, torch: Any, device: Any) -> None:
         self._torch, self._device = torch, device

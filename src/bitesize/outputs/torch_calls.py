@@ -73,13 +73,13 @@ def _trainer(frame: FrameType | None) -> bool:
 
 
 def _of_batches(trainer: bool) -> str:
-    what = "the dataset of bs.to_torch returns whole batches, but this DataLoader collects several of them into one: "
+    problem = "the dataset of bs.to_torch returns whole batches, but this DataLoader collects several of them into one: "
     if trainer:
-        return what + (
+        return problem + (
             "override get_train_dataloader (and get_eval_dataloader) of the Trainer to return DataLoader(bs.to_torch(loader), batch_size=None); "
             "bs.Loader(batch_size=...) decides the size."
         )
-    return what + "make it with batch_size=None; bs.Loader(batch_size=...) decides the size."
+    return problem + "make it with batch_size=None; bs.Loader(batch_size=...) decides the size."
 
 
 def names_of_tuple(as_tuple: Any, default: tuple[str | None, ...]) -> tuple[str, ...]:

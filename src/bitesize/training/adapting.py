@@ -66,20 +66,20 @@ def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[li
     BadSetting
         If rows do not have the shape that the model takes, or their values are clearly in other units.
     """
-    what, expected = source.spec["x"], tuple(config["input_shape"])
-    _refuse_other_shape(what, expected)
+    field, expected = source.spec["x"], tuple(config["input_shape"])
+    _refuse_other_shape(field, expected)
     steps, trained = saved_scaling({"scaling": [], **config})
     own = config["transforms"]
     geometry: list[Step] = [from_dict(each) for each in own[: len(own) - len(steps)]]
     said = []
-    if not geometry and _is_of_other_size(what, expected):
+    if not geometry and _is_of_other_size(field, expected):
         geometry = [Resize((expected[0], expected[1]))]
         said.append(f"images are resized to {expected[0]} x {expected[1]}, the shape of the run's rows")
     given = measure_values(source, budget)
     if np.isnan(given.minimum):  # no row of the sample could be read: each raises its error when it is read
         return [*geometry, *steps], said
-    if isinstance(what, Encoded) or len(what.shape) > 1:
-        _refuse_other_units(trained, given, photographs=isinstance(what, Encoded))
+    if isinstance(field, Encoded) or len(field.shape) > 1:
+        _refuse_other_units(trained, given, photographs=isinstance(field, Encoded))
     adapted, differs = adapt_scaling(steps, trained, given)
     if given.kind == "unit" and given.integral and trained.kind != "unit":
         adapted = [
@@ -88,8 +88,8 @@ def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[li
         if (
             given.dtype == "uint8"
             and given.maximum == 1 < trained.maximum
-            and not isinstance(what, Encoded)
-            and len(what.shape) > 1
+            and not isinstance(field, Encoded)
+            and len(field.shape) > 1
         ):
             # Black images also look like this, so it is a warning here, while it is an error for other types.
             differs = (
@@ -134,35 +134,35 @@ def channels_first(shape: Shape, expected: Shape) -> str:
     return ": if channels come first, move them to the end with row.transpose(1, 2, 0)"
 
 
-def _is_of_other_size(what: Field | Encoded, expected: Sequence[int]) -> bool:
+def _is_of_other_size(field: Field | Encoded, expected: Sequence[int]) -> bool:
     """Return whether rows, and the run's rows, are images, and differ in height or width."""
     channels = image_channels(expected)
     if channels is None:
         return False
-    if isinstance(what, Encoded):
+    if isinstance(field, Encoded):
         return True
-    return image_channels(what.shape) == channels and list(what.shape[:2]) != list(expected[:2])
+    return image_channels(field.shape) == channels and list(field.shape[:2]) != list(expected[:2])
 
 
-def _refuse_other_shape(what: Field | Encoded, expected: Shape) -> None:
+def _refuse_other_shape(field: Field | Encoded, expected: Shape) -> None:
     """Raise if rows do not have the shape of the run's rows, and are not images with the same channels, which are resized."""
     channels = image_channels(expected)
     trained = f"the run was trained on rows of shape {expected}"
-    if isinstance(what, Field):
-        if not fits(what.shape, expected) and (channels is None or image_channels(what.shape) != channels):
-            raise BadSetting(f"{trained}, but the data has {what.shape}{channels_first(what.shape, expected)}")
+    if isinstance(field, Field):
+        if not fits(field.shape, expected) and (channels is None or image_channels(field.shape) != channels):
+            raise BadSetting(f"{trained}, but the data has {field.shape}{channels_first(field.shape, expected)}")
         return
     if channels is None:
         raise BadSetting(
             f"{trained}, but image files cannot be converted to that shape: save them as .npy files of that shape"
         )
-    if what.channels != channels:
+    if field.channels != channels:
         hint = (
             f": use --mode {_MODES[channels]} to decode images that way"
             if channels in _MODES
             else ": save them as .npy files of that shape"
         )
-        raise BadSetting(f"{trained}, but the data has {(*expected[:2], what.channels)}{hint}")
+        raise BadSetting(f"{trained}, but the data has {(*expected[:2], field.channels)}{hint}")
 
 
 def _refuse_other_units(trained: Values, given: Values, *, photographs: bool) -> None:

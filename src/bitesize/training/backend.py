@@ -16,7 +16,7 @@ _PREFERRED = ("torch", "tensorflow", "jax")
 _UNTOUCHED = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
 
 
-def choose_backend(what: str = "training") -> str:
+def choose_backend(feature: str = "training") -> str:
     """Return the backend that Keras will use, without loading Keras.
 
     The user's choice comes first: KERAS_BACKEND, or Keras's ``keras.json``. Otherwise the first installed package of torch,
@@ -24,7 +24,7 @@ def choose_backend(what: str = "training") -> str:
 
     Parameters
     ----------
-    what
+    feature
         Name of the feature that needs Keras, for the error message.
 
     Raises
@@ -34,7 +34,7 @@ def choose_backend(what: str = "training") -> str:
     """
     there = [name for name in _PREFERRED if is_installed(name)]
     if not is_installed("keras"):
-        raise MissingPackage(f"{what} needs Keras: {pip_install('keras', *([] if there else ['jax']))}")
+        raise MissingPackage(f"{feature} needs Keras: {pip_install('keras', *([] if there else ['jax']))}")
     backend, origin = os.environ.get("KERAS_BACKEND"), "KERAS_BACKEND"
     if not backend:
         backend, origin = _configured(), str(_config_path())
@@ -43,13 +43,13 @@ def choose_backend(what: str = "training") -> str:
             raise MissingPackage(f"{origin} sets the Keras backend to {backend}, which is not installed")
         return backend
     if not there:
-        raise MissingPackage(f"{what} needs Keras, and Keras needs torch, tensorflow or jax: {pip_install('jax')}")
+        raise MissingPackage(f"{feature} needs Keras, and Keras needs torch, tensorflow or jax: {pip_install('jax')}")
     return there[0]
 
 
-def load_keras(what: str = "training") -> Any:
+def load_keras(feature: str = "training") -> Any:
     """Import Keras with the backend of `choose_backend`, which takes ``what``."""
-    os.environ["KERAS_BACKEND"] = choose_backend(what)
+    os.environ["KERAS_BACKEND"] = choose_backend(feature)
     # TensorFlow prints long messages about CPU features at import; errors are still shown.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras

@@ -124,16 +124,16 @@ def restore_callbacks(callbacks: Sequence[Any], taken: Iterable[Sequence[Any]], 
     """Restore the state of callbacks; callbacks of one class are matched by their order."""
     left = list(callbacks)
     for name, state in taken:
-        found = next((callback for callback in left if type(callback).__name__ == name), None)
-        if found is None:
+        match = next((callback for callback in left if type(callback).__name__ == name), None)
+        if match is None:
             continue
-        left.remove(found)
+        left.remove(match)
         state = _restore_arrays(state, arrays)
-        if hasattr(found, "load_state_dict"):
-            found.load_state_dict(state)
+        if hasattr(match, "load_state_dict"):
+            match.load_state_dict(state)
         else:
             for attribute, value in state.items():
-                setattr(found, attribute, value)
+                setattr(match, attribute, value)
 
 
 def extend(state: dict[str, Any]) -> None:

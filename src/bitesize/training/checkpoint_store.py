@@ -29,9 +29,16 @@ class CheckpointStore:
         Folder, created with the first checkpoint.
     keep
         Number of checkpoints to keep.
+
+    Raises
+    ------
+    BadSetting
+        If ``keep`` is not a whole number above 0.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
+        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+            raise BadSetting(f"keep must be a whole number of at least 1, not {keep!r}")
         self.folder, self._keep = folder, keep
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
@@ -93,14 +100,14 @@ class CheckpointStore:
         damaged: list[str] = []
         for path in reversed(self.paths()):
             try:
-                found = read_snapshot(path)
-                _refuse_unless_finite(path, found[1])
+                snapshot = read_snapshot(path)
+                _refuse_unless_finite(path, snapshot[1])
             except BadFile as error:
                 damaged.append(str(error))
                 continue
             if damaged:
                 warnings.warn(f"{'; '.join(damaged)}. Continuing from {path}", stacklevel=4)
-            return found
+            return snapshot
         if damaged:
             raise BadFile(f"no checkpoint in {self.folder} is intact: {'; '.join(damaged)}")
         return None
@@ -124,26 +131,6 @@ class CheckpointStore:
         if not self.folder.is_dir():
             return []
         return sorted((path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)), key=_number)
-
-
-def check_intervals(every_batches: int | None, every_minutes: float | None, keep: int) -> None:
-    """Check the interval of checkpoints, and the number to keep.
-
-    Raises
-    ------
-    BadSetting
-        If both intervals are given, or a number is not above 0.
-    """
-    if every_batches is not None and every_minutes is not None:
-        raise BadSetting("every_batches and every_minutes exclude each other")
-    if every_batches is not None and (
-        isinstance(every_batches, bool) or every_batches != int(every_batches) or every_batches < 1
-    ):
-        raise BadSetting(f"every_batches must be a whole number of at least 1, not {every_batches!r}")
-    if every_minutes is not None and not 0 < every_minutes < float("inf"):
-        raise BadSetting(f"every_minutes must be above 0, not {every_minutes!r}")
-    if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
-        raise BadSetting(f"keep must be a whole number of at least 1, not {keep!r}")
 
 
 def _refuse_unless_finite(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

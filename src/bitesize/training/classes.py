@@ -36,24 +36,24 @@ def with_classes(source: Source, labels: str | None, where: str) -> Source:
     BadSetting
         If there are no labels, or they are not classes: targets, masks, several per row, or a quantity.
     """
-    what = source.spec.get("y")
-    if what is None and source.labels is None:
+    field = source.spec.get("y")
+    if field is None and source.labels is None:
         raise BadSetting(_no_classes(source, where))
     shown = f"the labels of {where}" if labels is None else f"labels={labels} of {where}"
-    if isinstance(what, Encoded) or (what is not None and (what.mask or what.shape not in ((), (1,)))):
+    if isinstance(field, Encoded) or (field is not None and (field.mask or field.shape not in ((), (1,)))):
         raise BadSetting(
-            f"bitesize train learns one class per row, but the labels of {where} are {what}: use Python to train other tasks"
+            f"bitesize train learns one class per row, but the labels of {where} are {field}: use Python to train other tasks"
         )
     if source.labels is None:
-        assert isinstance(what, Field)
-        source = _numbered(source, what, shown)
+        assert isinstance(field, Field)
+        source = _numbered(source, field, shown)
     _refuse_quantity(source, shown)
     return source
 
 
-def _numbered(source: Source, what: Field, shown: str) -> Source:
+def _numbered(source: Source, field: Field, shown: str) -> Source:
     """Convert whole floats, and columns of shape (n, 1), to class numbers."""
-    values = _all_labels(source, what).reshape(-1)
+    values = _all_labels(source, field).reshape(-1)
     if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
         odd = values[~np.isfinite(values) | (values != np.floor(values))][0]
         if np.isfinite(odd):
@@ -62,15 +62,15 @@ def _numbered(source: Source, what: Field, shown: str) -> Source:
     numbers, places = np.unique(values.astype(np.int64), return_inverse=True)
     names = tuple(map(str, numbers.tolist()))
     taken = WithFields(source, {"y": places.astype(np.int64).reshape(-1)}, names, "y")
-    stored = f"{what.dtype} numbers" if not what.shape else f"a column of shape (n, 1) of {what.dtype}"
+    stored = f"{field.dtype} numbers" if not field.shape else f"a column of shape (n, 1) of {field.dtype}"
     taken.choices = (*source.choices, Choice(f"labels: {stored}, {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
     return taken
 
 
-def _all_labels(source: Source, what: Field) -> Any:
-    if not what.shape:
+def _all_labels(source: Source, field: Field) -> Any:
+    if not field.shape:
         return source.column("y")
-    values = np.empty((len(source), *what.shape), what.dtype)
+    values = np.empty((len(source), *field.shape), field.dtype)
     at_once = 65_536
     for start in range(0, len(source), at_once):
         rows = np.arange(start, min(start + at_once, len(source)), dtype=np.int64)

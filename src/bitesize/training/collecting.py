@@ -142,10 +142,10 @@ class _Collector:
 
     def _paths(self, paths: Sequence[Any]) -> None:
         texts = [os.fsdecode(path) for path in paths]
-        missing, found = [], []
+        missing, matches = [], []
         for text in texts:
             try:
-                found.append(self._matching(text))
+                matches.append(self._matching(text))
             except NotFound as error:
                 missing.append((text, error))
         if missing:
@@ -153,7 +153,7 @@ class _Collector:
                 raise missing[0][1]
             named_paths = ", ".join(shown(text) for text, _ in missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
             raise NotFound(f"{len(missing)} of {len(texts)} paths do not exist: {named_paths}")
-        for files in found:
+        for files in matches:
             for path in files:
                 self._path(path)
         self._flush()

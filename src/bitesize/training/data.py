@@ -192,11 +192,11 @@ def open_for_run(
 
 def _as_one_row(settings: TrainSettings, source: Source, data: Any, expected: tuple[int, ...]) -> Source:
     """Open one file of arrays again, as one row, if it has the shape of one of the run's rows, and not of several."""
-    what = source.spec["x"]
-    if settings.file_is_row is not None or not isinstance(what, Field) or not named(data).endswith((".npy", ".npz")):
+    field = source.spec["x"]
+    if settings.file_is_row is not None or not isinstance(field, Field) or not named(data).endswith((".npy", ".npz")):
         return source
-    whole = (len(source), *what.shape)
-    if fits(what.shape, expected) or not is_row(whole, expected):
+    whole = (len(source), *field.shape)
+    if fits(field.shape, expected) or not is_row(whole, expected):
         return source
     row = open_to_train(data, False, **{**settings.opening, "file_is_row": True})
     shape = "the shape of the run's rows" if whole == expected else "an image's shape, as the run's rows have"
@@ -296,20 +296,20 @@ def _shared_paths(train: Source, val: Source) -> tuple[int, int]:
 
 def _shared_contents(train: Source, val: Source) -> tuple[int, int]:
     """Compare rows of fixed size by their bytes, if there are few enough to read them."""
-    what = train.spec["x"]
-    if not isinstance(what, Field) or what != val.spec["x"] or len(train) * what.nbytes > _MOST_READ:
+    field = train.spec["x"]
+    if not isinstance(field, Field) or field != val.spec["x"] or len(train) * field.nbytes > _MOST_READ:
         return 0, 0
     sample = np.unique(np.linspace(0, len(val) - 1, min(len(val), _COMPARED)).astype(np.int64))
-    known = set(_hashes(train, what, np.arange(len(train), dtype=np.int64)))
-    found = [each in known for each in _hashes(val, what, sample)]
-    return sum(found), len(found)
+    known = set(_hashes(train, field, np.arange(len(train), dtype=np.int64)))
+    shared = [each in known for each in _hashes(val, field, sample)]
+    return sum(shared), len(shared)
 
 
-def _hashes(source: Source, what: Field, rows: NDArray[np.int64]) -> Iterator[bytes]:
+def _hashes(source: Source, field: Field, rows: NDArray[np.int64]) -> Iterator[bytes]:
     """Hash the rows that can be read, about a megabyte at a time."""
-    step = max(1, (1 << 20) // max(1, what.nbytes))
+    step = max(1, (1 << 20) // max(1, field.nbytes))
     for start in range(0, len(rows), step):
-        values = np.empty((len(rows[start : start + step]), *what.shape), what.dtype)
+        values = np.empty((len(rows[start : start + step]), *field.shape), field.dtype)
         try:
             source.read(rows[start : start + step], {"x": values})
         except BadRows:

@@ -65,7 +65,7 @@ def differences(saved: Mapping[str, Any], settings: TrainSettings) -> list[Diffe
     settings
         Settings of the command, before any choice by the data.
     """
-    found = []
+    differing = []
     given, used = saved.get("given"), TrainSettings.from_dict(saved["settings"]).as_dict()
     for name in _DEFAULTS:
         if name in FREE:
@@ -75,13 +75,13 @@ def differences(saved: Mapping[str, Any], settings: TrainSettings) -> list[Diffe
         chosen = given is None and name in CHOSEN and new == CHOSEN[name]
         longer = name == "epochs" and new == used["epochs"]  # it was trained longer than planned at its start
         if not (chosen or longer) and not _same(name, old, new, saved.get("folder", ".")):
-            found.append(Difference(name, used["epochs"] if name == "epochs" else old, new))
-    return found
+            differing.append(Difference(name, used["epochs"] if name == "epochs" else old, new))
+    return differing
 
 
 def differences_of_given(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[Difference]:
     """Compare only the settings that a command gives with those of a run, given or chosen."""
-    found = []
+    differing = []
     used = TrainSettings.from_dict(saved["settings"]).as_dict()
     for name, new in given.items():
         if name in FREE or name == "data":
@@ -89,8 +89,8 @@ def differences_of_given(saved: Mapping[str, Any], given: Mapping[str, Any]) -> 
         olds = [used.get(name, _DEFAULTS[name])]
         olds += [saved["given"][name]] if name in (saved.get("given") or {}) else []
         if not any(_same(name, old, new, saved.get("folder", ".")) for old in olds):
-            found.append(Difference(name, olds[0], new))
-    return found
+            differing.append(Difference(name, olds[0], new))
+    return differing
 
 
 def differences_of_data(saved: Mapping[str, Any], settings: TrainSettings) -> list[Difference]:
@@ -103,16 +103,16 @@ def differences_of_data(saved: Mapping[str, Any], settings: TrainSettings) -> li
     """
     data = open_data(settings)
     old = saved.get("fingerprints") or {"train": saved.get("fingerprint")}
-    found = []
+    differing = []
     for part, source, name in (("train", data.train, "DATA"), ("val", data.val, "--val")):
         if source is None or old.get(part) in (None, source.fingerprint()):
             continue
         rows = saved.get("split", {}).get(part)
         counts = "" if rows in (None, len(source)) else f": {part} had {rows:,} rows and now has {len(source):,}"
-        found.append(Difference(name, None, f"has other files, labels or shapes than at the start of the run{counts}"))
-    if not found and old.get("classes") not in (None, fingerprints(data.train, data.val, data.classes)["classes"]):
-        found.append(Difference("DATA", None, "has other class names than at the start of the run"))
-    return found
+        differing.append(Difference(name, None, f"has other files, labels or shapes than at the start of the run{counts}"))
+    if not differing and old.get("classes") not in (None, fingerprints(data.train, data.val, data.classes)["classes"]):
+        differing.append(Difference("DATA", None, "has other class names than at the start of the run"))
+    return differing
 
 
 def absolute(given: Mapping[str, Any]) -> dict[str, Any]:

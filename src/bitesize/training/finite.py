@@ -14,7 +14,7 @@ from bitesize.errors import NotFinite
 from bitesize.outputs.finite import Findings, look_back
 from bitesize.training.backend import load_keras
 
-Place = tuple[int, int]  # an epoch of Keras, and its number of trained batches
+EpochBatch = tuple[int, int]  # an epoch of Keras, and its number of trained batches
 
 
 class Lost(Exception):
@@ -22,7 +22,7 @@ class Lost(Exception):
 
     Parameters
     ----------
-    what
+    description
         Description, such as ``"the loss is nan"``.
     first, last
         Last position with finite values, and first position without.
@@ -30,9 +30,9 @@ class Lost(Exception):
         Whether the loss is a validation loss.
     """
 
-    def __init__(self, what: str, first: Place, last: Place, validating: bool = False) -> None:
-        super().__init__(what)
-        self.what, self.first, self.last, self.validating = what, first, last, validating
+    def __init__(self, description: str, first: EpochBatch, last: EpochBatch, validating: bool = False) -> None:
+        super().__init__(description)
+        self.description, self.first, self.last, self.validating = description, first, last, validating
 
 
 def not_finite(arrays: Mapping[str, NDArray[Any]]) -> str | None:
@@ -50,7 +50,7 @@ def not_finite(arrays: Mapping[str, NDArray[Any]]) -> str | None:
     return None
 
 
-def watch_loss(first: Place) -> Any:
+def watch_loss(first: EpochBatch) -> Any:
     """Return a callback that raises `Lost`: it checks the loss of each batch, and the weights and all losses after each epoch.
 
     Keras passes the loss to callbacks as a number on the host, so the check costs nothing extra.
@@ -94,7 +94,9 @@ def watch_loss(first: Place) -> Any:
     return LossWatch()
 
 
-def explain(lost: Lost, model: Any, loader: Loader, start: tuple[Place, Place], val_loader: Loader | None) -> NotFinite:
+def explain(
+    lost: Lost, model: Any, loader: Loader, start: tuple[EpochBatch, EpochBatch], val_loader: Loader | None
+) -> NotFinite:
     """Find the rows that make a loss NaN or infinite; return an error that names them, or reports divergence.
 
     Parameters
@@ -108,32 +110,32 @@ def explain(lost: Lost, model: Any, loader: Loader, start: tuple[Place, Place], 
     start
         A position in Keras, and the matching position of the loader.
     """
-    when = f"{lost.what} after epoch {lost.last[0] + 1}"
+    when = f"{lost.description} after epoch {lost.last[0] + 1}"
     if lost.validating:
         if val_loader is None:
             return NotFinite(f"{when}, measured on the validation data. {_ways(model, None)}")
-        found = look_back(val_loader, (0, 0), len(val_loader))
+        findings = look_back(val_loader, (0, 0), len(val_loader))
         data = "the validation data"
     else:
         (epoch, batch), place = start
         steps = len(loader)
         before = (lost.first[0] - epoch) * steps + lost.first[1] - batch
         count = max(1, (lost.last[0] - lost.first[0]) * steps + lost.last[1] - lost.first[1])
-        found = look_back(loader, loader.steps.advance(place, before), count)
+        findings = look_back(loader, loader.steps.advance(place, before), count)
         which = f"batch {lost.last[1]}" if count == 1 else f"batches {lost.last[1] - count + 1} to {lost.last[1]}"
-        when, data = f"{lost.what} after {which} of epoch {lost.last[0] + 1}", "the batch"
-    if found.odd:
+        when, data = f"{lost.description} after {which} of epoch {lost.last[0] + 1}", "the batch"
+    if findings.odd:
         return NotFinite(
-            f"{when}: rows of {data} have values that are NaN or infinite: {found}. Fix or remove these rows",
-            tuple(each.row for each in found.odd),
+            f"{when}: rows of {data} have values that are NaN or infinite: {findings}. Fix or remove these rows",
+            tuple(each.row for each in findings.odd),
         )
-    return NotFinite(f"{when}, and all values of {data} are finite: training diverged. {_ways(model, found)}")
+    return NotFinite(f"{when}, and all values of {data} are finite: training diverged. {_ways(model, findings)}")
 
 
-def _ways(model: Any, found: Findings | None) -> str:
+def _ways(model: Any, findings: Findings | None) -> str:
     try:
         rate = f" (it was {float(load_keras().ops.convert_to_numpy(model.optimizer.learning_rate)):g})"
     except (AttributeError, TypeError, ValueError):  # a user's optimizer may have no learning rate
         rate = ""
-    values = f", which went from {found.least:g} to {found.greatest:g}" if found is not None else ""
+    values = f", which went from {findings.least:g} to {findings.greatest:g}" if findings is not None else ""
     return f"Try a lower learning rate{rate}, or scale the values{values}"

@@ -41,17 +41,17 @@ def watch_rows(train: Source, val: Source | None, on_error: str, budget: Budget)
 
 
 def _may_be_odd(source: Source) -> bool:
-    what = source.spec["x"]
-    return isinstance(what, Field) and (what.dtype.kind == "f" or what.dtype.name == "bfloat16")
+    field = source.spec["x"]
+    return isinstance(field, Field) and (field.dtype.kind == "f" or field.dtype.name == "bfloat16")
 
 
 def _refuse_odd_sample(val: Source, budget: Budget) -> None:
     rows = np.unique(np.linspace(0, len(val) - 1, min(_SAMPLE, len(val))).astype(np.int64))
-    found = find_odd(val.subset(rows), budget, at_once=1)
-    if found.odd:
-        have = "has" if len(found.odd) == 1 else "have"
+    findings = find_odd(val.subset(rows), budget, at_once=1)
+    if findings.odd:
+        have = "has" if len(findings.odd) == 1 else "have"
         raise BadFile(
-            f"{counted(len(found.odd), 'row')} of {len(rows)} checked in the validation data {have} {BAD_VALUES}: {found}. {WAYS}"
+            f"{counted(len(findings.odd), 'row')} of {len(rows)} checked in the validation data {have} {BAD_VALUES}: {findings}. {WAYS}"
         )
 
 

@@ -81,8 +81,8 @@ def room_on_device() -> tuple[str, int] | None:
         return torch.cuda.get_device_name(), int(torch.cuda.mem_get_info()[0])
     jax = sys.modules.get("jax")
     if jax is not None and (device := jax.devices()[0]).platform != "cpu":
-        told = device.memory_stats() or {}
-        return str(device), int(told.get("bytes_limit", 0)) - int(told.get("bytes_in_use", 0))
+        stats = device.memory_stats() or {}
+        return str(device), int(stats.get("bytes_limit", 0)) - int(stats.get("bytes_in_use", 0))
     return None
 
 
@@ -129,11 +129,11 @@ def _values_by_hooks(model: Any, shape: Sequence[int]) -> list[int]:
 def _tensors(made: Any) -> Iterable[Any]:
     if isinstance(made, dict):
         made = list(made.values())
-    for each in made if isinstance(made, list | tuple) else [made]:
-        if isinstance(each, list | tuple | dict):
-            yield from _tensors(each)
-        elif hasattr(each, "numel"):
-            yield each
+    for value in made if isinstance(made, list | tuple) else [made]:
+        if isinstance(value, list | tuple | dict):
+            yield from _tensors(value)
+        elif hasattr(value, "numel"):
+            yield value
 
 
 def _nbytes(shape: Sequence[int], dtype: str) -> int:

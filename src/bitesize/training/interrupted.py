@@ -19,7 +19,7 @@ from bitesize.training.settings import TrainSettings
 from bitesize.training.values import Scaling, saved_scaling
 
 # Settings that a command may change when it resumes a run: current locations and resources.
-_TAKEN = FREE | {"data", "labels", "val", "weights", "epochs"}
+_CHANGEABLE = FREE | {"data", "labels", "val", "weights", "epochs"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class InterruptedRun:
     ----------
     settings, scaling
         Settings and scaling of the run.
-    standing
+    checkpoint
         Newest checkpoint of the run.
     extends
         Whether the number of epochs changes: then the learning rate starts another cycle.
@@ -38,7 +38,7 @@ class InterruptedRun:
 
     settings: TrainSettings
     scaling: Scaling
-    standing: SavedCheckpoint
+    checkpoint: SavedCheckpoint
     extends: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -60,7 +60,7 @@ class Start:
     ----------
     run
         Folder of the run, which this process has locked.
-    broken
+    resumed
         Run to resume; None to train from scratch.
     given
         Settings that were given; the others are defaults.
@@ -69,15 +69,15 @@ class Start:
     """
 
     run: RunFolder
-    broken: InterruptedRun | None = None
+    resumed: InterruptedRun | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
 
     def record(self, settings: TrainSettings, split: Split) -> dict[str, Any]:
         """Return the record of this training for config.json and checkpoints, for any kind of model."""
-        extra = None if self.broken is None else self.broken.extra
+        extra = None if self.resumed is None else self.resumed.extra
         return {
-            **begun(self.command, extra, None if self.broken is None else self.broken.standing.name),
+            **begun(self.command, extra, None if self.resumed is None else self.resumed.checkpoint.name),
             "seed": settings.seed,
             "given": absolute(self.given) if extra is None else extra.get("given"),
             "folder": os.getcwd(),
@@ -85,14 +85,14 @@ class Start:
         }
 
 
-def read_broken(out: str | os.PathLike[str], standing: SavedCheckpoint, given: Mapping[str, Any]) -> InterruptedRun:
+def read_interrupted(out: str | os.PathLike[str], checkpoint: SavedCheckpoint, given: Mapping[str, Any]) -> InterruptedRun:
     """Read the settings and state to resume the run in a folder.
 
     Parameters
     ----------
     out
         Folder of the run.
-    standing
+    checkpoint
         Newest checkpoint, as returned by `read_status`.
     given
         Settings of the user. Paths, memory, checkpoints and the number of epochs may differ from the run; all others must agree.
@@ -120,16 +120,16 @@ def read_broken(out: str | os.PathLike[str], standing: SavedCheckpoint, given: M
             f"the run in {out} has other settings: {'; '.join(map(str, differ))}. Drop these options to resume it, or use another --out"
         )
     epochs = given.get("epochs", settings.epochs)
-    if isinstance(epochs, int) and epochs < standing.epochs:
-        are = "epoch of the run in {} is" if standing.epochs == 1 else "epochs of the run in {} are"
-        of = f", the last up to batch {standing.batch}" if standing.batch else ""
+    if isinstance(epochs, int) and epochs < checkpoint.epochs:
+        are = "epoch of the run in {} is" if checkpoint.epochs == 1 else "epochs of the run in {} are"
+        of = f", the last up to batch {checkpoint.batch}" if checkpoint.batch else ""
         raise BadSetting(
-            f"--epochs is {epochs}, but {standing.epochs} {are.format(out)} trained{of}: use --epochs {standing.epochs} or more, or "
+            f"--epochs is {epochs}, but {checkpoint.epochs} {are.format(out)} trained{of}: use --epochs {checkpoint.epochs} or more, or "
             "another --out"
         )
     names = ("data", "labels", "val", "weights", "model")
     paths = {name: found_path(name, getattr(settings, name), extra["folder"]) for name in names}
-    taken = {name: value for name, value in given.items() if name in _TAKEN}
+    changed = {name: value for name, value in given.items() if name in _CHANGEABLE}
     steps, values = saved_scaling(extra)
     scaling = Scaling(steps, values, extra.get("values") or f"values: {values}, as before")
-    return InterruptedRun(replace(settings, **(paths | taken)), scaling, standing, epochs != settings.epochs, extra)
+    return InterruptedRun(replace(settings, **(paths | changed)), scaling, checkpoint, epochs != settings.epochs, extra)

@@ -69,12 +69,12 @@ def schedule(peak: float, total: int, start: int = 0) -> Any:
     )
 
 
-def choose_cycle(broken: InterruptedRun | None, model: Any, settings: TrainSettings, steps: int) -> tuple[int, list[str]]:
+def choose_cycle(resumed: InterruptedRun | None, model: Any, settings: TrainSettings, steps: int) -> tuple[int, list[str]]:
     """Choose the step at which the last cycle of the learning rate starts.
 
     Parameters
     ----------
-    broken
+    resumed
         Run to resume; None to train from scratch.
     model
         The built model.
@@ -90,12 +90,12 @@ def choose_cycle(broken: InterruptedRun | None, model: Any, settings: TrainSetti
     said : list of str
         Lines to print if a cycle starts now.
     """
-    if broken is None or not broken.extends:
-        return (0 if broken is None else broken.extra.get("learning_rate_from_step", 0)), []
+    if resumed is None or not resumed.extends:
+        return (0 if resumed is None else resumed.extra.get("learning_rate_from_step", 0)), []
     assert settings.epochs != "auto"
-    here = broken.standing
-    start = here.epoch * steps + here.batch
-    said = [f"epochs: {settings.epochs} instead of {broken.extra['settings']['epochs']}; {here.epoch} are trained"]
+    checkpoint = resumed.checkpoint
+    start = checkpoint.epoch * steps + checkpoint.batch
+    said = [f"epochs: {settings.epochs} instead of {resumed.extra['settings']['epochs']}; {checkpoint.epoch} are trained"]
     if getattr(model, "compiled", False):
         said.append("learning rate: continued from the model's own optimizer")
     else:
@@ -103,6 +103,6 @@ def choose_cycle(broken: InterruptedRun | None, model: Any, settings: TrainSetti
         said.append(
             f"learning rate: rises again to {settings.learning_rate:g} over a tenth of the {left:,} remaining steps, then falls to 0"
         )
-    if here.stopped:
+    if checkpoint.stopped:
         said.append("early stopping: keeps the best epoch so far, and restarts its patience")
     return start, said

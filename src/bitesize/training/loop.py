@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 from bitesize.errors import NotFinite
 from bitesize.training.backend import load_keras
+from bitesize.training.class_weights import class_weights
 from bitesize.training.classes import largest_class
 from bitesize.training.early_stopping import early_stopping
 from bitesize.training.fit import fit_phases
-from bitesize.training.prepare import Job, class_weights
+from bitesize.training.prepare import Job
 from bitesize.training.record import now
 
 
@@ -31,7 +32,7 @@ class ProgressListener(Protocol):
         ...
 
 
-def train(job: Job, watcher: ProgressListener) -> dict[str, Any]:
+def train(job: Job, listener: ProgressListener) -> dict[str, Any]:
     """Train, resuming from the job's checkpoint if any; save the model and the history after each epoch.
 
     Returns
@@ -41,9 +42,9 @@ def train(job: Job, watcher: ProgressListener) -> dict[str, Any]:
         ``largest_class`` of the validation data with its share of the rows.
     """
     settings, steps = job.settings, len(job.loader)
-    watcher.planned(job)
+    listener.planned(job)
     began = time.perf_counter()
-    records = Records(job, watcher)
+    records = Records(job, listener)
     callbacks = [_callback(records)]
     stopping = None
     if settings.early_stopping:
@@ -98,8 +99,8 @@ class Records:
         Seconds of the run before it was resumed.
     """
 
-    def __init__(self, job: Job, watcher: ProgressListener) -> None:
-        self._job, self._watcher = job, watcher
+    def __init__(self, job: Job, listener: ProgressListener) -> None:
+        self._job, self._listener = job, listener
         self._began = self._last = self._made = time.perf_counter()
         self._batches = 0
         self._noted = False  # whether config.json has this session
@@ -137,7 +138,7 @@ class Records:
         """Record a batch (from 0)."""
         self._batches += 1
         self._last = time.perf_counter()  # validation does not count
-        self._watcher.batch(epoch=epoch, batch=batch + 1, logs=logs)
+        self._listener.batch(epoch=epoch, batch=batch + 1, logs=logs)
 
     def end_epoch(self, model: Any, epoch: int, logs: dict[str, float]) -> None:
         """Record an epoch, and save the model."""
@@ -152,7 +153,7 @@ class Records:
         self._save(model, first=len(self.epochs) == 1)
         job.run.write_history(self.epochs)
         job.run.write_bad([tuple(row) for row in self.bad_rows()])
-        self._watcher.epoch(line)
+        self._listener.epoch(line)
 
     def keep_trained(self, model: Any) -> None:
         """Save the model of an epoch whose validation has failed; do nothing if the epoch was not trained to its end."""

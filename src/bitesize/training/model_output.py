@@ -48,17 +48,17 @@ def declared_output(model: Any, label: str) -> Output | None:
         If the model ends in a sigmoid, or in another activation that returns neither logits nor probabilities.
     """
     classes = model.output_shape[-1] if hasattr(model, "output_shape") else None
-    found = _of_model(model)
-    if found in (None, _THROUGH):
+    activation = _of_model(model)
+    if activation in (None, _THROUGH):
         return None
-    if found == "softmax":
+    if activation == "softmax":
         return "probabilities"
-    if found in _OF_LOGITS:
+    if activation in _OF_LOGITS:
         return "logits"
     if classes == 1:
         return None
     raise WrongModel(
-        f"the model {label} ends in {found}, which returns neither logits nor probabilities that sum to 1: end it in "
+        f"the model {label} ends in {activation}, which returns neither logits nor probabilities that sum to 1: end it in "
         f'keras.layers.Dense({classes}), or in keras.layers.Dense({classes}, activation="softmax")'
     )
 

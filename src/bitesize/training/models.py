@@ -132,19 +132,19 @@ def _leaves(model: Any) -> Iterator[Any]:
         yield from _leaves(layer) if hasattr(layer, "layers") else (layer,)
 
 
-def choose_image_size(settings: TrainSettings, what: Field | Encoded) -> tuple[TrainSettings, list[str]]:
+def choose_image_size(settings: TrainSettings, field: Field | Encoded) -> tuple[TrainSettings, list[str]]:
     """Choose the side of the square that images are resized to, if it is not given; return a line about it.
 
     Parameters
     ----------
     settings
         Settings of the run. A saved model of an earlier run gets the size that it was trained on.
-    what
+    field
         Field of the rows. Arrays keep their size.
     """
     if settings.image_size is not None:
         return settings, []
-    if (size := _saved_image_size(settings.model)) is not None or not isinstance(what, Encoded):
+    if (size := _saved_image_size(settings.model)) is not None or not isinstance(field, Encoded):
         return replace(settings, image_size=size), []
     size = _APPLICATION_IMAGE_SIZE if is_application(settings.model) else IMAGE_SIZE
     return replace(settings, image_size=size), [f"images are resized to {size} x {size} (--image-size changes this)"]

@@ -66,10 +66,10 @@ def create_numbered(root: str | os.PathLike[str]) -> RunFolder:
 
 def _locked_empty(folder: Path) -> FolderLock | None:
     """Lock an empty folder; return None if it is not empty, or if another process has locked it."""
-    if any(each.name != NAME for each in folder.iterdir()):
+    if any(entry.name != NAME for entry in folder.iterdir()):
         return None
     lock = FolderLock.take(folder)
-    if lock is not None and any(each.name != NAME for each in folder.iterdir()):
+    if lock is not None and any(entry.name != NAME for entry in folder.iterdir()):
         lock.release()  # another process was first, and has ended
         return None
     return lock

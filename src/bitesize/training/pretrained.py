@@ -44,10 +44,10 @@ def application_function(name: str) -> Any:
     if inspect.isfunction(found):
         return found
     known = [*names(), "mlp", "cnn"]
-    near = difflib.get_close_matches(name.lower(), [each.lower() for each in known], 1, 0.6)
-    alike = [each for each in known if each.lower() in near]
-    starts = [each for each in known if name and each.lower().startswith(name.lower())]
-    guess = min(starts, key=lambda each: (len(each), each)) if starts else next(iter(alike), None)
+    near = difflib.get_close_matches(name.lower(), [known_name.lower() for known_name in known], 1, 0.6)
+    alike = [known_name for known_name in known if known_name.lower() in near]
+    starts = [known_name for known_name in known if name and known_name.lower().startswith(name.lower())]
+    guess = min(starts, key=lambda known_name: (len(known_name), known_name)) if starts else next(iter(alike), None)
     meant = f"; did you mean {guess}?" if guess else ":"
     raise BadSetting(
         f"unknown model {name!r}{meant} --model takes mlp, cnn, a name of keras.applications, file.py:function, a saved .keras, or "

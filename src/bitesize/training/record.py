@@ -78,15 +78,15 @@ def fingerprints(train: Source, val: Source | None, classes: Sequence[str]) -> d
 
 def versions() -> dict[str, str]:
     """Return the versions of bitesize, Python, and the packages in use that affect values."""
-    found = {"bitesize": __version__, "python": platform.python_version()}
-    found |= {name: importlib.metadata.version(name) for name in _ALWAYS}
+    installed = {"bitesize": __version__, "python": platform.python_version()}
+    installed |= {name: importlib.metadata.version(name) for name in _ALWAYS}
     for module, name in _LOADED.items():
         if module in sys.modules:
             try:
-                found[name or module] = importlib.metadata.version(name or module)
+                installed[name or module] = importlib.metadata.version(name or module)
             except importlib.metadata.PackageNotFoundError:  # such as tensorflow of tensorflow-cpu
-                found[name or module] = str(getattr(sys.modules[module], "__version__", "unknown"))
-    return found
+                installed[name or module] = str(getattr(sys.modules[module], "__version__", "unknown"))
+    return installed
 
 
 def machine() -> dict[str, Any]:

@@ -127,16 +127,14 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
-        """Open the folder of a run with a model; ``runs/latest`` is the newest numbered run, see `find_run`.
+        """Open the folder of a run with a model.
 
         Raises
         ------
         NotFound
             If the folder does not exist or has no model yet.
         """
-        from bitesize.training.numbered import find_run  # it imports this module
-
-        folder = cls(find_run(path))
+        folder = cls(Path(path))
         for name in folder._needed:
             if not (folder.path / name).is_file():
                 raise NotFound(f"{folder.path} is not the folder of a finished run: it has no {name}")

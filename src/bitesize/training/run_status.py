@@ -15,7 +15,7 @@ from bitesize.training.checkpoint_store import CheckpointStore
 from bitesize.training.run import RunFolder
 from bitesize.training.snapshot import read_state
 
-_PLACE = re.compile(r"epoch(\d+)-batch(\d+)")
+_POSITION = re.compile(r"epoch(\d+)-batch(\d+)")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class SavedCheckpoint:
         return self.epoch + (self.batch > 0)
 
     @property
-    def place(self) -> str:
+    def described(self) -> str:
         """Description of the position."""
         done = "before the first epoch" if not self.epoch else f"after epoch {self.epoch}"
         return f"epoch {self.epoch + 1}, batch {self.batch}" if self.batch else done
@@ -75,15 +75,15 @@ class RunStatus:
     @property
     def interrupted(self) -> SavedCheckpoint | None:
         """Checkpoint of a run that has not finished, or None."""
-        here, summary = self.checkpoint, self.summary
-        if here is None or summary is None:
-            return here
+        checkpoint, summary = self.checkpoint, self.summary
+        if checkpoint is None or summary is None:
+            return checkpoint
         if "run" in summary:
-            of_it = summary["run"] == here.extra.get("run")
-            return None if of_it and summary["planned_epochs"] >= here.extra["settings"]["epochs"] else here
-        if self._older or here.epoch >= here.extra.get("settings", {}).get("epochs", 0):
+            same_run = summary["run"] == checkpoint.extra.get("run")
+            return None if same_run and summary["planned_epochs"] >= checkpoint.extra["settings"]["epochs"] else checkpoint
+        if self._older or checkpoint.epoch >= checkpoint.extra.get("settings", {}).get("epochs", 0):
             return None
-        return here
+        return checkpoint
 
     @property
     def empty(self) -> bool:
@@ -107,11 +107,11 @@ def read_status(path: str | os.PathLike[str]) -> RunStatus:
     if not summary.is_file():
         return RunStatus(checkpoint, folder.config(), None)
     try:
-        found: dict[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
+        figures: dict[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BadFile(f"{summary} cannot be read: {error}") from error
     older = checkpoint is not None and summary.stat().st_mtime >= (folder.checkpoints / checkpoint.name).stat().st_mtime
-    return RunStatus(checkpoint, folder.config(), found, older)
+    return RunStatus(checkpoint, folder.config(), figures, older)
 
 
 def newest_checkpoint(folder: RunFolder) -> SavedCheckpoint | None:
@@ -122,21 +122,21 @@ def newest_checkpoint(folder: RunFolder) -> SavedCheckpoint | None:
     BadFile
         If there are checkpoints but none has a readable state.
     """
-    shelf = CheckpointStore(folder.checkpoints, 1)
+    store = CheckpointStore(folder.checkpoints, 1)
     damaged: list[str] = []
-    for path in reversed(shelf.paths()):
+    for path in reversed(store.paths()):
         try:
             state = read_state(path)
         except BadFile as error:
             damaged.append(str(error))
             continue
-        place = _PLACE.search(path.name)
-        assert place is not None  # naming of the checkpoint store
+        position = _POSITION.search(path.name)
+        assert position is not None  # naming of the checkpoint store
         extra = state.get("extra") or {}
         of_train = "settings" in extra
         return SavedCheckpoint(
-            path.name, int(place[1]), int(place[2]), extra if of_train else {}, bool(state.get("stopped"))
+            path.name, int(position[1]), int(position[2]), extra if of_train else {}, bool(state.get("stopped"))
         )
     if damaged:
-        raise BadFile(f"no checkpoint in {shelf.folder} is intact: {'; '.join(damaged)}")
+        raise BadFile(f"no checkpoint in {store.folder} is intact: {'; '.join(damaged)}")
     return None

@@ -91,7 +91,7 @@ def _history(run: RunFolder) -> list[dict[str, str]]:
 
 def _summary(run: RunFolder) -> dict[str, int | None]:
     try:
-        found = json.loads((run.path / "summary.json").read_text(encoding="utf-8"))
+        summary = json.loads((run.path / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):  # missing before the end of a run
         return {}
-    return found if isinstance(found, dict) else {}
+    return summary if isinstance(summary, dict) else {}

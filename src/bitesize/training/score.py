@@ -15,6 +15,7 @@ from bitesize.memory.budget import as_budget
 from bitesize.sources.base import Source
 from bitesize.training.adapting import adapt, fits
 from bitesize.training.backend import load_keras
+from bitesize.training.estimator_model import load_estimator
 from bitesize.training.finite_rows import BAD_VALUES
 from bitesize.training.run import RunFolder
 
@@ -141,8 +142,6 @@ def _enough(batch_size: int, rows: int) -> int:
 def _loaded(path: Path) -> Any:
     """Load a model of Keras or scikit-learn."""
     if path.suffix != ".keras":
-        from bitesize.training.estimators import load_estimator  # it imports this module
-
         return load_estimator(path)
     keras = load_keras(f"the model {path}")
     try:

@@ -230,15 +230,15 @@ def geometry(source: Source, image_size: int | None, augment: bool) -> list[Tran
     BadSetting
         If ``image_size`` is given for rows that are not images.
     """
-    what = source.spec["x"]
-    if isinstance(what, Encoded):
+    field = source.spec["x"]
+    if isinstance(field, Encoded):
         size = image_size or IMAGE_SIZE
         # At least 35 % of the area: objects stay recognizable, and no two epochs show the same picture.
         return [RandomResizedCrop(size, scale=(0.35, 1.0)), Flip()] if augment else [Resize(size)]
-    if image_size is None or what.shape[:2] == (image_size, image_size):
+    if image_size is None or field.shape[:2] == (image_size, image_size):
         return []
-    if not is_image(what):
-        raise BadSetting(f"--image-size {image_size} is for images, but the rows are {what}")
+    if not is_image(field):
+        raise BadSetting(f"--image-size {image_size} is for images, but the rows are {field}")
     return [Resize(image_size)]
 
 

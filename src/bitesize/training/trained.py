@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, NotFound
 from bitesize.memory.budget import Budget, as_budget
@@ -18,6 +19,7 @@ from bitesize.sources.open import open as open_data
 from bitesize.training.collecting import collect
 from bitesize.training.data import open_for_run
 from bitesize.training.given import Given
+from bitesize.training.numbered import find_run
 from bitesize.training.predicting import OnError, predict_given, reason_of
 from bitesize.training.predictions import Predictions
 from bitesize.training.run import RunFolder
@@ -31,7 +33,7 @@ _SHOWN = 5
 
 
 def open_run(run: str | os.PathLike[str]) -> RunFolder:
-    """Open the folder of a run by its path, or by the path of its model; used by `load`, `evaluate` and `predict`.
+    """Open the folder of a run by its path, by the path of its model, or as ``runs/latest``: the newest numbered run.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def open_run(run: str | os.PathLike[str]) -> RunFolder:
         )
     if shown(os.fspath(run)) != os.fspath(run):
         raise NotFound(f"{shown(os.fspath(run))} does not exist")
-    return RunFolder.open(os.path.dirname(run) or "." if os.path.isfile(run) else run)
+    return RunFolder.open(find_run(os.path.dirname(run) or "." if os.path.isfile(run) else run))
 
 
 def load(run: str | os.PathLike[str]) -> TrainedModel:
@@ -84,6 +86,16 @@ def load(run: str | os.PathLike[str]) -> TrainedModel:
     if (line := model.saved_epoch.unfinished) is not None:
         _log.warning("load: %s: %s", model.folder, line)
     return model
+
+
+def _log_prediction(given: Given, errors: dict[int, str], lines: list[str]) -> None:
+    """Log the adaptations of the data, and rows without a prediction."""
+    if errors:
+        row, reason = next(iter(errors.items()))
+        rows = "1 row has" if len(errors) == 1 else f"{len(errors):,} rows have"
+        _log.warning("predict: %s no prediction; %s: %s", rows, given.describe(row), reason)
+    for line in lines:
+        (_log.warning if line.startswith("warning: ") else _log.info)("predict: %s", line.removeprefix("warning: "))
 
 
 class TrainedModel:
@@ -168,25 +180,27 @@ class TrainedModel:
         shape = (len(given), len(self.classes))
         charge = budget.charge(shape[0] * shape[1] * 4, f"probabilities of {shape[0]:,} rows and {shape[1]:,} classes")
         try:
-            probabilities = np.full(shape, np.nan, np.float32)
-            errors: dict[int, str] = {}
-            first: Exception | None = None
-            for block in self.predict_blocks(given, budget, on_error):
-                probabilities[block.start : block.start + len(block.probabilities)] = block.probabilities
-                errors |= {row: reason_of(error, given.describe(row)) for row, error in block.reasons.items()}
-                first = first or next(iter(block.reasons.values()), None)
+            probabilities, errors, first = self._predict_all(given, budget, on_error)
         finally:
             charge.release()
         if first is not None and len(errors) == len(given):
             raise first
-        said = [*self.said_of(given), *self._scorer.said]
-        if errors:
-            row, reason = next(iter(errors.items()))
-            rows = "1 row has" if len(errors) == 1 else f"{len(errors):,} rows have"
-            _log.warning("predict: %s no prediction; %s: %s", rows, given.describe(row), reason)
-        for line in said:
-            (_log.warning if line.startswith("warning: ") else _log.info)("predict: %s", line.removeprefix("warning: "))
-        return Predictions(probabilities, self.classes, given.describe, errors, said)
+        lines = [*self.said_of(given), *self._scorer.said]
+        _log_prediction(given, errors, lines)
+        return Predictions(probabilities, self.classes, given.describe, errors, lines)
+
+    def _predict_all(
+        self, given: Given, budget: Budget, on_error: OnError
+    ) -> tuple[NDArray[np.float32], dict[int, str], Exception | None]:
+        """Return the probabilities of all rows, the reasons of rows without a prediction, and the first of their errors."""
+        probabilities = np.full((len(given), len(self.classes)), np.nan, np.float32)
+        errors: dict[int, str] = {}
+        first: Exception | None = None
+        for block in self.predict_blocks(given, budget, on_error):
+            probabilities[block.start : block.start + len(block.probabilities)] = block.probabilities
+            errors |= {row: reason_of(error, given.describe(row)) for row, error in block.reasons.items()}
+            first = first or next(iter(block.reasons.values()), None)
+        return probabilities, errors, first
 
     def predict_blocks(
         self, given: Given, budget: Budget, on_error: OnError, progress: Callable[[int], None] = lambda rows: None

@@ -93,23 +93,23 @@ def _imported(path: str) -> ModuleType:
 
 
 def _named(module: ModuleType, path: str, function: str) -> Any:
-    found = getattr(module, function, None)
-    if found is None or not (callable(found) or _is_model(found)):
+    value = getattr(module, function, None)
+    if value is None or not (callable(value) or _is_model(value)):
         names = ", ".join(_candidates(module)) or "none"
         raise BadSetting(f"{path} has no function {function!r}; its functions and models: {names}")
-    return found
+    return value
 
 
 def _only_one(module: ModuleType, path: str) -> Any:
     """Return the only model or function of a file."""
-    found = _candidates(module)
-    models = [name for name, each in found.items() if _is_model(each)]
-    usual = [name for name in _USUAL if name in found]
-    names = next((names for names in (models, list(found), usual) if len(names) == 1), [])
+    candidates = _candidates(module)
+    models = [name for name, each in candidates.items() if _is_model(each)]
+    usual = [name for name in _USUAL if name in candidates]
+    names = next((names for names in (models, list(candidates), usual) if len(names) == 1), [])
     if not names:
-        there = f"has several functions ({', '.join(found)}): name one" if found else "has no function"
+        there = f"has several functions ({', '.join(candidates)}): name one" if candidates else "has no function"
         raise BadSetting(f"{path} {there}; --model {path}:NAME needs {NEEDED}")
-    return found[names[0]]
+    return candidates[names[0]]
 
 
 def _candidates(module: ModuleType) -> dict[str, Any]:
@@ -141,14 +141,18 @@ def _arguments(function: Any, label: str, shape: Shape, classes: int) -> tuple[t
         return (shape, classes), {}
     kinds = inspect.Parameter
     parameters = [
-        each for each in signature.parameters.values() if each.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
+        parameter
+        for parameter in signature.parameters.values()
+        if parameter.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
     ]
-    named: dict[str, Any] = {each.name: shape for each in parameters if each.name in _SHAPES}
-    named |= {each.name: classes for each in parameters if each.name in _CLASSES}
-    required = [each for each in parameters if each.default is kinds.empty]
-    if all(each.name in named for each in required) and all(each.kind is not kinds.POSITIONAL_ONLY for each in parameters):
+    named: dict[str, Any] = {parameter.name: shape for parameter in parameters if parameter.name in _SHAPES}
+    named |= {parameter.name: classes for parameter in parameters if parameter.name in _CLASSES}
+    required = [parameter for parameter in parameters if parameter.default is kinds.empty]
+    if all(parameter.name in named for parameter in required) and all(
+        parameter.kind is not kinds.POSITIONAL_ONLY for parameter in parameters
+    ):
         return (), named
-    if len(required) == 2 and all(each.kind is not kinds.KEYWORD_ONLY for each in required):
+    if len(required) == 2 and all(parameter.kind is not kinds.KEYWORD_ONLY for parameter in required):
         return (shape, classes), {}
     raise BadSetting(f"{label}{signature} takes other arguments: --model needs {NEEDED}")
 

@@ -88,30 +88,30 @@ def measure_values(source: Source, budget: Budget) -> Values:
     BadFile
         If the sample has only NaN and infinite values.
     """
-    what = source.spec["x"]
-    if isinstance(what, Encoded) and what.mode in ("RGB", "L", "RGBA"):
+    field = source.spec["x"]
+    if isinstance(field, Encoded) and field.mode in ("RGB", "L", "RGBA"):
         return Values("uint8", 0.0, _BYTE, True, "bytes")
-    found = value_range(source, _SAMPLE, memory=budget)
-    if found.rows and np.isnan(found.minimum):
+    sampled = value_range(source, _SAMPLE, memory=budget)
+    if sampled.rows and np.isnan(sampled.minimum):
         raise BadFile("all values of a sample of rows are NaN or infinite")
-    return Values(found.dtype, found.minimum, found.maximum, found.integral, _kind(found, source))
+    return Values(sampled.dtype, sampled.minimum, sampled.maximum, sampled.integral, _kind(sampled, source))
 
 
-def _kind(found: ValueRange, source: Source) -> Kind:
-    least, greatest = found.minimum, found.maximum
-    if not found.rows or (least >= -1 and greatest <= _UNIT):
+def _kind(sampled: ValueRange, source: Source) -> Kind:
+    least, greatest = sampled.minimum, sampled.maximum
+    if not sampled.rows or (least >= -1 and greatest <= _UNIT):
         return "unit"
-    if found.dtype == "uint8" or (least >= 0 and greatest <= _BYTE and not _is_table(source)):
+    if sampled.dtype == "uint8" or (least >= 0 and greatest <= _BYTE and not _is_table(source)):
         return "bytes"
-    return "words" if found.dtype == "uint16" else "other"
+    return "words" if sampled.dtype == "uint16" else "other"
 
 
 def _is_table(source: Source) -> bool:
     """Return whether rows are a few features, which are not pixels even if they are within 0 to 255."""
-    what = source.spec["x"]
-    if isinstance(what, Encoded) or len(what.shape) > 1:
+    field = source.spec["x"]
+    if isinstance(field, Encoded) or len(field.shape) > 1:
         return False
-    return not what.shape or what.shape[0] < _FEATURES_OF_IMAGE or source.feature_names is not None
+    return not field.shape or field.shape[0] < _FEATURES_OF_IMAGE or source.feature_names is not None
 
 
 def choose_scaling(
@@ -138,15 +138,13 @@ def choose_scaling(
         Preprocessing that the model expects, as a color matrix on values of 0 to 255, shape (3, 4); None for values of 0 to 1.
     values
         Result of `measure_values`.
-    budget
-        Memory budget for measuring rows.
+    budget, on_error, max_bad
+        As in `Loader`, for measuring rows.
     standardize
         Whether the model learns best from values around 0, such as dense layers without normalization: ``"model"`` then scales
         each channel of images to mean 0 and deviation 1, as measured on a sample of rows.
     nonnegative
         Whether the model does not take values below 0.
-    on_error, max_bad
-        As in `Loader`, for measuring.
 
     Raises
     ------
@@ -156,8 +154,8 @@ def choose_scaling(
         If the data has values below 0, and the model does not take them.
     """
     whole = {"bytes": _BYTE, "words": _WORD, "unit": 1.0}.get(values.kind)
-    what = source.spec["x"]
-    dark = not isinstance(what, Encoded) and values.maximum < (whole or 0) * _LEAST_SHARE
+    field = source.spec["x"]
+    dark = not isinstance(field, Encoded) and values.maximum < (whole or 0) * _LEAST_SHARE
     few = dark and values.kind != "unit" and expected is None
     if normalize == "none":
         return _said([], values, "taken as stored")
@@ -172,7 +170,7 @@ def choose_scaling(
     if whole is None:
         return _by_extremes(source, values, budget, on_error)
     if normalize == "model" and expected is not None:
-        return _said([_to_model(expected, values, channels_of(what))], values, "scaled to what the model expects")
+        return _said([_to_model(expected, values, channels_of(field))], values, "scaled to what the model expects")
     if whole == 1.0:
         return _said([], values, "taken as stored")
     return _said([Scale(1 / whole)], values, f"scaled by 1/{whole:.0f}")
@@ -250,11 +248,11 @@ def _times(value: float | tuple[float, ...] | None, factor: float) -> float | tu
     return tuple(each * factor for each in value) if isinstance(value, tuple) else value * factor
 
 
-def channels_of(what: Field | Encoded) -> int:
+def channels_of(field: Field | Encoded) -> int:
     """Return the number of channels of images, and 1 for other rows."""
-    if isinstance(what, Encoded):
-        return what.channels
-    return what.shape[2] if len(what.shape) == 3 else 1
+    if isinstance(field, Encoded):
+        return field.channels
+    return field.shape[2] if len(field.shape) == 3 else 1
 
 
 def _to_model(expected: NDArray[np.float64], values: Values, channels: int) -> Step:

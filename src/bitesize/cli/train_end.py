@@ -1,0 +1,129 @@
+"""What is printed when a training ends: it is finished, it was interrupted, or it diverged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bitesize.cli.console import command, console, counted, plain
+
+if TYPE_CHECKING:
+    from bitesize.training.interrupted import Start
+    from bitesize.training.run import RunFolder
+    from bitesize.training.settings import TrainSettings
+
+
+def describe_kept(run: RunFolder) -> str:
+    """Return a sentence on what a diverged run has saved."""
+    from bitesize.training.run_status import read_status
+
+    status = read_status(run.path)
+    kept = [f"checkpoint {status.checkpoint.name}"] if status.checkpoint is not None and status.checkpoint.epochs else []
+    kept += [run.saved.name] if status.config is not None else []
+    if kept:
+        return f"Kept in {run.path}, from before: {' and '.join(kept)}"
+    return (
+        "Nothing was saved"
+        if (begin := status.checkpoint) is None
+        else f"Only the initial state was saved: {run.checkpoints / begin.name}"
+    )
+
+
+def describe_not_learned(result: dict[str, Any], settings: TrainSettings, model: Any) -> str | None:
+    """Return a warning if the saved model is no better than a constant answer, else None."""
+    from bitesize.training.image_shape import LEAST_PRETRAINED_SIDE, LEAST_SIDE
+
+    largest = result["largest_class"]
+    line = result["epochs"][(result["best_epoch"] or len(result["epochs"])) - 1] if result["epochs"] else {}
+    accuracy = line.get("val_accuracy")
+    if largest is None or accuracy is None or accuracy > largest["share"]:
+        return None
+    assert settings.epochs != "auto"
+    ways = ["a larger --early-stopping" if len(result["epochs"]) < settings.epochs else "more --epochs"]
+    shape = getattr(model, "input_shape", (None,))[1:]
+    side = min(shape[:2]) if len(shape) == 3 and None not in shape else 0
+    if side >= LEAST_SIDE and (settings.model == "mlp" or ".py" in settings.model):
+        ways.append("--model cnn")
+    if side >= LEAST_PRETRAINED_SIDE and settings.model == "cnn":
+        ways.append("--model MobileNetV2 --weights imagenet")
+    ways.append(_last_way(settings, model))
+    answer = f"no better than always answering {largest['class']!r} ({largest['share']:.3f})"
+    return f"{answer}: try {', '.join(ways[:-1])} or {ways[-1]}"
+
+
+def _last_way(settings: TrainSettings, model: Any) -> str:
+    """Return the last suggestion: another normalization, unless the model's weights or layers require the current one."""
+    from bitesize.training.estimators import is_estimator, takes_only_counts
+    from bitesize.training.models import scales_itself
+
+    scaled = settings.weights is not None or settings.model.endswith(".keras") or takes_only_counts(settings.model)
+    if settings.normalize != "data" and not scaled and not scales_itself(model):
+        return "--normalize data"
+    return "another --model" if is_estimator(settings.model) else "another --learning-rate"
+
+
+def describe_interrupted(start: Start, job: Any, epochs: int) -> str:
+    """Return what is saved of an interrupted run after ``epochs`` epochs, and the command that continues it."""
+    out, saved = start.run.path, None
+    own = job.config["run"] if job is not None else ""
+    if job is not None and job.checkpoint is not None:
+        replaces = start.resumed is None and not _is_of(start.run, own)
+        saved = None if replaces else job.checkpoint.newest_path
+    elif start.resumed is not None:
+        saved = start.run.checkpoints / start.resumed.checkpoint.name
+    if saved is None and epochs:
+        return f"Interrupted. The model of {counted(epochs, 'epoch')} is in {out}; the same command starts from scratch."
+    earlier = not epochs and start.resumed is None and _has_model_of_another(start.run, own)
+    if saved is None and earlier:
+        return f"Interrupted. Nothing of this run is saved, and the earlier run in {out} is unchanged: the same command starts from scratch."
+    if saved is None:
+        return "Interrupted. Nothing is saved: the same command starts from scratch."
+    again = "the command without --overwrite" if "--overwrite" in start.command else "the command"
+    kept = f" The model of the earlier run in {out} is unchanged." if earlier else ""
+    return f"Interrupted. {saved} is saved.{kept} To continue, repeat {again}, or:\n  {command('train', '--resume', '--out', out)}"
+
+
+def _is_of(run: RunFolder, own: str) -> bool:
+    """Return whether the newest checkpoint is of this run, and not of the run that it replaces."""
+    from bitesize.errors import BadFile
+    from bitesize.training.run_status import newest_checkpoint
+
+    try:
+        checkpoint = newest_checkpoint(run)
+    except BadFile:  # damaged checkpoints are of an earlier run: this run has written none
+        return False
+    return checkpoint is not None and checkpoint.extra.get("run") == own
+
+
+def _has_model_of_another(run: RunFolder, own: str) -> bool:
+    """Return whether the model in the folder is of the run that this run replaces."""
+    from bitesize.errors import BadFile
+
+    try:
+        return run.whole and run.config().get("run") != own
+    except BadFile:  # then there is no usable model
+        return False
+
+
+def print_end(result: dict[str, Any], out: str, *, automatic: bool) -> None:
+    """Print the figures of a finished run, and what is saved in its folder."""
+    from bitesize.memory.sizes import format_size
+    from bitesize.training.run import RunFolder
+
+    peak, budget = format_size(result["peak_bytes"]), format_size(result["budget"])
+    # An automatic budget is measured again at the start of each epoch: the plan may show another figure.
+    of = f"budget at the end {budget}" if automatic else f"budget {budget}"
+    console.print(f"{result['rows_per_second']:,.0f} rows/s, peak loader memory {peak} ({of})", highlight=False)
+    if result["best_epoch"]:
+        console.print(
+            f"saved the model of epoch {result['best_epoch']}, which has the lowest validation loss", highlight=False
+        )
+    if result["bad_rows"]:
+        were = "was" if result["bad_rows"] == 1 else "were"
+        console.print(
+            f"{counted(result['bad_rows'], 'row')} {were} skipped: {plain(out)}/bad_rows.csv lists them", highlight=False
+        )
+    console.print(
+        f"saved in [bold]{plain(out)}[/]: {RunFolder(Path(out)).saved.name}, history.csv, config.json, classes.json",
+        highlight=False,
+    )

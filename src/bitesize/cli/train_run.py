@@ -1,0 +1,66 @@
+"""Train the chosen run, with progress on the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bitesize.cli.console import errors, plain, print_warning, say_when_compiling, understood
+from bitesize.cli.run_folder import Chosen
+from bitesize.cli.train_end import describe_interrupted, describe_kept, describe_not_learned, print_end
+
+
+def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any]:
+    """Train with progress on the terminal; print what is saved when interrupted."""
+    from bitesize.cli.interrupt import INTERRUPT, leave
+    from bitesize.cli.progress import Quiet, Terminal
+    from bitesize.errors import NotFinite
+
+    start = chosen.start
+    if start is None:
+        assert chosen.finished is not None
+        return chosen.finished
+    settings, out = chosen.settings, str(start.run.path)
+    listener = Quiet() if quiet else Terminal(with_plan)
+    job: Any = None
+
+    def close() -> None:
+        """End the training, and unlock the folder."""
+        if job is not None:
+            job.close()
+        start.run.release()
+
+    def say_interrupted() -> None:
+        """Print what is saved, and how to continue."""
+        errors.print(plain(describe_interrupted(start, job, listener.epochs)), highlight=False, soft_wrap=True)
+
+    try:
+        say_when_compiling()
+        from bitesize.training.estimator_loop import train_estimator
+        from bitesize.training.estimator_prepare import prepare_estimator
+        from bitesize.training.estimators import is_estimator
+        from bitesize.training.loop import train
+        from bitesize.training.prepare import prepare
+
+        with listener:
+            if is_estimator(settings.model):
+                job = prepare_estimator(settings, start)
+                result = train_estimator(job, listener)
+            elif (saves := (job := prepare(settings, start)).checkpoint) is None:
+                result = train(job, listener)
+            else:
+                with INTERRUPT.gently(saves.stop, lambda: saves.stop_pending, say_interrupted):
+                    result = train(job, listener)
+    except KeyboardInterrupt:
+        say_interrupted()
+        close()
+        leave()
+    except NotFinite as error:
+        skips = "" if not error.rows or settings.on_error == "skip" else ": use --on-error skip to skip them"
+        raise NotFinite(f"{error}{skips}. {describe_kept(start.run)}", error.rows) from error
+    finally:
+        close()
+    if not quiet:
+        print_end(result, out, automatic=settings.memory == "auto")
+        if lost := describe_not_learned(result, job.settings, job.model):
+            print_warning(lost)
+    return {**result, "out": out, "understood": [*understood(job.train), *job.said, *job.warnings]}

@@ -1,0 +1,9 @@
+"""Training with Keras that resumes at the exact batch. `bitesize.to_keras` makes the dataset for a ``fit`` of your own.
+
+Importing this module does not import Keras.
+"""
+
+from bitesize.training.checkpoint import Checkpoint
+from bitesize.training.fit import fit
+
+__all__ = ["Checkpoint", "fit"]
