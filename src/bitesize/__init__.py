@@ -77,10 +77,10 @@ if TYPE_CHECKING:
     from bitesize.outputs.tensorflow import to_tensorflow
     from bitesize.outputs.torch import to_torch
     from bitesize.sources.base import Source
-    from bitesize.sources.chained import chain
-    from bitesize.sources.mixed import mix
+    from bitesize.sources.combine.chained import chain
+    from bitesize.sources.combine.mixed import mix
+    from bitesize.sources.combine.with_fields import zip
     from bitesize.sources.open import open
-    from bitesize.sources.with_fields import zip
     from bitesize.spec import Encoded, Field
     from bitesize.training.checkpoint import Checkpoint
     from bitesize.training.fit import fit
@@ -126,9 +126,9 @@ _HOME = {
     "outputs.tensorflow": ["to_tensorflow"],
     "outputs.torch": ["to_torch"],
     "sources.base": ["Source"],
-    "sources.with_fields": ["zip"],
-    "sources.chained": ["chain"],
-    "sources.mixed": ["mix"],
+    "sources.combine.with_fields": ["zip"],
+    "sources.combine.chained": ["chain"],
+    "sources.combine.mixed": ["mix"],
     "sources.open": ["open"],
     "spec": ["Encoded", "Field"],
     "training.checkpoint": ["Checkpoint"],

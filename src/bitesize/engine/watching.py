@@ -12,8 +12,8 @@ from bitesize.decode.header import KINDS_OF_SUFFIXES, ImageInfo, read_info
 from bitesize.decode.reduced import keeps_values
 from bitesize.errors import BadFile, BadRows
 from bitesize.sources.base import Source
+from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.rows import EncodedInto, Into
-from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 
 _HASH = np.dtype([("high", np.uint64), ("low", np.uint64)])

@@ -21,7 +21,7 @@ from bitesize.pipeline.inference import TransformStages, integer_limits
 from bitesize.pipeline.probe import ignored
 from bitesize.pipeline.scratch import NoRoom, Reader, Room, Scratch
 from bitesize.sources.base import Source
-from bitesize.sources.wrapper import SourceWrapper
+from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.render import Canvas, Drawing, draw_mask, mask_canvas, mask_values, plan_drawing, render, warm_up
 from bitesize.transforms.view import View

@@ -33,7 +33,7 @@ class Combining:
         BadSetting
             If a row number is out of range, or there are no rows.
         """
-        from bitesize.sources.subset import subset_of
+        from bitesize.sources.combine.subset import subset_of
 
         return subset_of(self._source, rows)
 
@@ -74,7 +74,7 @@ class Combining:
         >>> len(train), len(val)
         (80, 20)
         """
-        from bitesize.sources.partition import split
+        from bitesize.sources.combine.split import split
 
         return split(self._source, fractions, seed, by)
 
@@ -108,7 +108,7 @@ class Combining:
         >>> [(len(train), len(val)) for train, val in scans.folds(5)]
         [(8, 2), (8, 2), (8, 2), (8, 2), (8, 2)]
         """
-        from bitesize.sources.partition import folds
+        from bitesize.sources.combine.split import folds
 
         return folds(self._source, k, seed, by)
 
@@ -130,7 +130,7 @@ class Combining:
         ...     next(iter(loader))["y"].tolist()
         [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
         """
-        from bitesize.sources.one_hot import OneHot
+        from bitesize.sources.combine.one_hot import OneHot
 
         return OneHot(self._source)
 
@@ -147,7 +147,7 @@ class Combining:
         BadSetting
             If the source has no classes, or a class is not in the list.
         """
-        from bitesize.sources.relabel import renumber
+        from bitesize.sources.combine.relabel import renumber
 
         return renumber(self._source, classes)
 
@@ -172,7 +172,7 @@ class Combining:
         >>> pets.map_labels({"husky": "dog", "poodle": "dog", "siamese": "cat"}).classes
         ('cat', 'dog')
         """
-        from bitesize.sources.relabel import map_labels
+        from bitesize.sources.combine.relabel import map_labels
 
         return map_labels(self._source, names)
 

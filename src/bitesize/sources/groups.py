@@ -15,9 +15,9 @@ from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting, BitesizeError
 from bitesize.files.names import show
 from bitesize.sources.base import Source
-from bitesize.sources.chained import Chained
 from bitesize.sources.choices import Choice
-from bitesize.sources.wrapper import SourceWrapper
+from bitesize.sources.combine.chained import Chained
+from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.spec import Field
 
 # Usual names of columns of groups, in lower case and without separators.

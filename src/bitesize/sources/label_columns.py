@@ -8,8 +8,8 @@ from dataclasses import replace
 from bitesize.errors import BadSetting
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.column_names import are_columns, match, may_be_columns
+from bitesize.sources.combine.with_fields import WithFields
 from bitesize.sources.labels import class_numbers
-from bitesize.sources.with_fields import WithFields
 
 
 def labeled(opened: Callable[[OpenOptions], Source], asked: OpenOptions) -> Source:

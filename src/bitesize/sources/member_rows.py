@@ -15,11 +15,11 @@ from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.files.scan import natural_key
 from bitesize.lazy.parts import MEMBER
 from bitesize.sources.base import OpenOptions, Source
-from bitesize.sources.chained import chain
 from bitesize.sources.choices import Choice
 from bitesize.sources.chunks import Chunked
 from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.columns import label_of, wanted_fields
+from bitesize.sources.combine.chained import chain
 from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
 from bitesize.sources.rows import Into, raise_bad
 from bitesize.sources.splits import split_in

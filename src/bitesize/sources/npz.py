@@ -19,10 +19,10 @@ from bitesize.lazy.nodes import Node
 from bitesize.lazy.parts import MEMBER, members
 from bitesize.lazy.select import NEAR, SCRATCH, whole
 from bitesize.sources.base import Files, OpenOptions, Source
-from bitesize.sources.chained import chain
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import OBJECTS, Column, UnsupportedColumn
 from bitesize.sources.columns import ColumnSource, wanted_fields
+from bitesize.sources.combine.chained import chain
 from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
 from bitesize.sources.rows import Into, Located, raise_bad
 from bitesize.sources.sparse import SparseRows, is_sparse

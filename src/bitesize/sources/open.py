@@ -14,14 +14,14 @@ from bitesize.errors import BadFile, BadSetting
 from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
+from bitesize.sources.combine.features import StackedFields
+from bitesize.sources.combine.with_fields import WithFields, Zipped
 from bitesize.sources.contents import refuse_contents
-from bitesize.sources.features import StackedFields
 from bitesize.sources.given import plain_data, plain_labels
 from bitesize.sources.layouts.listing import with_choices
 from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.sources.splits import InParts
-from bitesize.sources.with_fields import WithFields, Zipped
 from bitesize.spec import Encoded, Field, Mode
 
 # Whole numbers with more different values than this are targets of a regression, not classes.

@@ -18,6 +18,7 @@ from bitesize.sources.arrow_rows import in_part
 from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, PATHS, PERHAPS_PATHS, first_named, match, plain
+from bitesize.sources.combine.with_fields import WithFields, Zipped
 from bitesize.sources.csv_numbers import read_numbers, refuse_recordings
 from bitesize.sources.file_paths import files_of, find_files
 from bitesize.sources.label_columns import labeled
@@ -27,7 +28,6 @@ from bitesize.sources.splits import COLUMNS, rows_of_part
 from bitesize.sources.table_roles import TRIED, choose_columns, path_column
 from bitesize.sources.table_values import check_repeated, column_values, target_values
 from bitesize.sources.text_table import JSON_LINES, Columns, TextTable, delimiter_of, read_tables
-from bitesize.sources.with_fields import WithFields, Zipped
 
 __all__ = ["LabeledFiles", "Table", "files_of", "labeled_files"]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadRows, BadSetting, NotFound
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.features import SelectedFeatures
+from bitesize.sources.combine.features import SelectedFeatures
 from bitesize.sources.open import open_to_train
 from bitesize.sources.splits import InParts, part_of
 from bitesize.spec import Field

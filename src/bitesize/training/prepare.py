@@ -15,7 +15,7 @@ from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.outputs.keras import batches_held, to_keras
 from bitesize.sources.base import Source
-from bitesize.sources.with_fields import WithFields
+from bitesize.sources.combine.with_fields import WithFields
 from bitesize.training.backend import choose_backend, load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.data import check_alike, open_data

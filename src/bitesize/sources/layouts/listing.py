@@ -18,13 +18,13 @@ from bitesize.files.pread import read_into, with_file
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
+from bitesize.sources.combine.with_fields import WithFields, Zipped
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.file_labels import label_files
 from bitesize.sources.npy import NpyFiles
 from bitesize.sources.registry import by_suffix, kinds, match_object, need
 from bitesize.sources.splits import InParts, choose_files, part_of
-from bitesize.sources.with_fields import WithFields, Zipped
 
 # Files that describe other files, and are left out.
 TABLES = frozenset((".csv", ".tsv", ".jsonl"))
@@ -183,7 +183,7 @@ def of_many_files(kind: type[Source], paths: list[str], where: str, options: Ope
 
 def of_class_files(kind: type[Source], groups: Mapping[str, list[str]], options: OpenOptions) -> Source:
     """Open files of many rows per class: all rows of a file have the label of its class."""
-    from bitesize.sources.chained import chain
+    from bitesize.sources.combine.chained import chain
 
     need(kind)
     if kind.suffixes and {*kind.suffixes} & TABLES:  # refused if each file is a recording

@@ -19,6 +19,7 @@ from bitesize.lazy.nodes import Node
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
+from bitesize.sources.combine.with_fields import Zipped
 from bitesize.sources.given import is_small, plain_labels
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.listing import (
@@ -36,7 +37,6 @@ from bitesize.sources.layouts.pairs import is_image_name, is_mask_name, mask_fol
 from bitesize.sources.map_style import MapStyle
 from bitesize.sources.registry import match_object, need
 from bitesize.sources.splits import split_in
-from bitesize.sources.with_fields import Zipped
 
 _NAMED = 5
 _TEXT = (str, bytes, os.PathLike)

@@ -11,8 +11,8 @@ from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
+from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.rows import ChunkStarts, Into, Located
-from bitesize.sources.wrapper import SourceWrapper
 
 
 def subset_of(source: Source, rows: ArrayLike) -> Source:

@@ -13,8 +13,8 @@ from bitesize.errors import BadRows, BadSetting
 from bitesize.files.names import common_folder
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
+from bitesize.sources.combine.wrapper import left_out_of
 from bitesize.sources.rows import ChunkStarts, Into, Located, portion, raise_bad
-from bitesize.sources.wrapper import left_out_of
 
 
 def chain(sources: Sequence[Source]) -> Source:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
+from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.rows import Into, Located
-from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bitesize.errors import BadRows, BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
+from bitesize.sources.combine.wrapper import SourceWrapper, left_out_of
 from bitesize.sources.labels import label_field
 from bitesize.sources.rows import ChunkStarts, Into, Located, raise_bad
-from bitesize.sources.wrapper import SourceWrapper, left_out_of
 from bitesize.spec import Field
 
 

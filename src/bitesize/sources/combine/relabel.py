@@ -10,7 +10,7 @@ import numpy as np
 from bitesize.errors import BadSetting
 from bitesize.files.scan import class_key
 from bitesize.sources.base import MOST_CLASSES, Source
-from bitesize.sources.with_fields import WithFields
+from bitesize.sources.combine.with_fields import WithFields
 
 
 def renumber(source: Source, classes: Sequence[str]) -> Source:

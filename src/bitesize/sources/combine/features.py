@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.sources.base import Source
+from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.rows import Into, Located
-from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Field
 
 
@@ -65,7 +65,7 @@ class StackedFields(_Features):
     Examples
     --------
     >>> import numpy as np, bitesize as bs
-    >>> from bitesize.sources.features import StackedFields
+    >>> from bitesize.sources.combine.features import StackedFields
     >>> two = bs.zip(a=bs.open(np.arange(3.0)), b=bs.open(np.ones(3)))
     >>> StackedFields(two, ["a", "b"]).spec["x"].shape
     (2,)
