@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from bitesize.sources.base import Source
     from bitesize.sources.combine.chained import chain
     from bitesize.sources.combine.mixed import mix
-    from bitesize.sources.combine.with_fields import zip
+    from bitesize.sources.combine.zipped import zip
     from bitesize.sources.open import open
     from bitesize.spec import Encoded, Field
     from bitesize.training.checkpoint import Checkpoint
@@ -126,7 +126,7 @@ _HOME = {
     "outputs.tensorflow": ["to_tensorflow"],
     "outputs.torch": ["to_torch"],
     "sources.base": ["Source"],
-    "sources.combine.with_fields": ["zip"],
+    "sources.combine.zipped": ["zip"],
     "sources.combine.chained": ["chain"],
     "sources.combine.mixed": ["mix"],
     "sources.open": ["open"],

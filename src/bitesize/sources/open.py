@@ -15,7 +15,8 @@ from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.features import StackedFields
-from bitesize.sources.combine.with_fields import WithFields, Zipped
+from bitesize.sources.combine.with_fields import WithFields
+from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.contents import refuse_contents
 from bitesize.sources.given import plain_data, plain_labels
 from bitesize.sources.layouts.listing import with_choices

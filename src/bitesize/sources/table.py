@@ -18,7 +18,8 @@ from bitesize.sources.arrow_rows import in_part
 from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, PATHS, PERHAPS_PATHS, first_named, match, plain
-from bitesize.sources.combine.with_fields import WithFields, Zipped
+from bitesize.sources.combine.with_fields import WithFields
+from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.csv_numbers import read_numbers, refuse_recordings
 from bitesize.sources.file_paths import files_of, find_files
 from bitesize.sources.label_columns import labeled

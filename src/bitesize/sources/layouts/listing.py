@@ -18,7 +18,8 @@ from bitesize.files.pread import read_into, with_file
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.combine.with_fields import WithFields, Zipped
+from bitesize.sources.combine.with_fields import WithFields
+from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.file_labels import label_files

@@ -19,7 +19,7 @@ from bitesize.lazy.nodes import Node
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.combine.with_fields import Zipped
+from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.given import is_small, plain_labels
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.listing import (
