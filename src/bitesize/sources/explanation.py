@@ -14,10 +14,10 @@ import numpy as np
 from bitesize.errors import BitesizeError
 from bitesize.files.names import show
 from bitesize.sources.choices import Choice
+from bitesize.sources.contract import RowSource
 from bitesize.spec import Encoded, Field
 
 if TYPE_CHECKING:
-    from bitesize.sources.base import Source
     from bitesize.sources.value_range import ValueRange
 
 _PLURAL = re.compile(r"^((?:\w+ ){0,3}?)(file|folder|table|archive|image|mask|label|page|video|link|member)s\b")
@@ -151,7 +151,7 @@ def counted_reason(count: int, why: str) -> str:
     return f"{count:,} {_PLURAL.sub(lambda found: found[1] + found[2], why, count=1) if count == 1 else why}"
 
 
-def explain(source: Source, *, measure: bool = True) -> Explanation:
+def explain(source: RowSource, *, measure: bool = True) -> Explanation:
     """Return the summary of a source; see `Source.explain`. ``measure`` sets whether the range of values is measured."""
     from bitesize.sources.groups import suggested_groups
     from bitesize.sources.value_range import value_range
@@ -190,7 +190,7 @@ def explain(source: Source, *, measure: bool = True) -> Explanation:
     )
 
 
-def _labels(source: Source) -> tuple[dict[str, int] | None, str | None]:
+def _labels(source: RowSource) -> tuple[dict[str, int] | None, str | None]:
     """Return the number of rows of each class, or a description of the labels."""
     label = source.label_name
     if label is None:
@@ -210,21 +210,16 @@ def _labels(source: Source) -> tuple[dict[str, int] | None, str | None]:
     return None, f"{'numbers' if isinstance(what, Field) else 'labels'}, {what}"
 
 
-def _kind(source: Source) -> str:
+def _kind(source: RowSource) -> str:
     """Return a readable name of the format."""
-    from bitesize.sources.base import Source
-
-    if type(source).title.startswith("images"):
+    title = source.title
+    if title.startswith("images"):
         looked_at = (source.path(row) or b"" for row in range(0, len(source), max(1, len(source) // _LOOKED_AT)))
         return f"images ({', '.join(sorted({show(os.path.splitext(path)[1]).lower() for path in looked_at}))})"
-    if type(source).title:
-        return type(source).title.partition(":")[0]
-    for name in ("base", "_parts"):
-        inner = getattr(source, name, None)
-        if isinstance(inner, list | tuple) and inner:
-            inner = inner[0][1] if isinstance(inner[0], tuple) else inner[0]
-        if isinstance(inner, Source):
-            return _kind(inner)
+    if title:
+        return title.partition(":")[0]
+    if source.inner:
+        return _kind(source.inner[0])
     text = (inspect.getdoc(type(source)) or type(source).__name__).partition("\n")[0]
     return text.partition(";")[0].rstrip(".")
 

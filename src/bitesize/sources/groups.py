@@ -14,10 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting, BitesizeError
 from bitesize.files.names import show
-from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.combine.chained import Chained
-from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.contract import RowSource
 from bitesize.spec import Field
 
 # Usual names of columns of groups, in lower case and without separators.
@@ -53,7 +51,7 @@ _log = logging.getLogger("bitesize")
 _NAMED = 5
 
 
-def groups_of(source: Source, by: str | ArrayLike) -> NDArray[Any]:
+def groups_of(source: RowSource, by: str | ArrayLike) -> NDArray[Any]:
     """Return the group of each row.
 
     Parameters
@@ -109,7 +107,7 @@ def choice_of(by: str, groups: NDArray[Any]) -> Choice:
     return Choice(f"rows are kept together by {what}: {len(names)} groups ({_some(names)})", "by=")
 
 
-def suggested_groups(source: Source) -> Choice | None:
+def suggested_groups(source: RowSource) -> Choice | None:
     """Return likely groups of rows, or None: a column with a usual name, folders below class folders, names with a prefix.
 
     At most 2,000 rows are checked.
@@ -117,7 +115,7 @@ def suggested_groups(source: Source) -> Choice | None:
     return _columns_suggest(source) or _paths_suggest(source)
 
 
-def _by_column(source: Source, name: str) -> NDArray[Any]:
+def _by_column(source: RowSource, name: str) -> NDArray[Any]:
     values = source.column(name)
     missing = np.flatnonzero(_missing(values))
     if missing.size:
@@ -134,7 +132,7 @@ def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     return np.char.strip(values) == "" if values.dtype.kind == "U" else np.zeros(len(values), np.bool_)
 
 
-def _by_folder(source: Source) -> NDArray[Any]:
+def _by_folder(source: RowSource) -> NDArray[Any]:
     """Return for each row the folder of its file, below the class folder if there is one."""
     folders = [path.rpartition("/")[0] for path in _paths(source, range(len(source)), "folder")]
     depth = _depth_of_classes(source, folders, source.labels)
@@ -150,7 +148,7 @@ def _by_folder(source: Source) -> NDArray[Any]:
     return np.array(groups)
 
 
-def _depth_of_classes(source: Source, folders: Sequence[str], labels: NDArray[np.int64] | None) -> int | None:
+def _depth_of_classes(source: RowSource, folders: Sequence[str], labels: NDArray[np.int64] | None) -> int | None:
     """Return the number of folders above the class folders, or None if there are no class folders.
 
     Class folders have the names of the classes; or they are the first folders, one per class.
@@ -169,10 +167,9 @@ def _below(folder: str, depth: int | None) -> str:
     return folder if depth is None else "/".join(folder.split("/")[depth + 1 :])
 
 
-def _class_names(source: Source) -> set[str]:
+def _class_names(source: RowSource) -> set[str]:
     """Return the names of all classes, including original names of renamed classes."""
-    below = [source.base] if isinstance(source, SourceWrapper) else source.parts if isinstance(source, Chained) else []
-    return set(source.classes or ()).union(*map(_class_names, below))
+    return set(source.classes or ()).union(*map(_class_names, source.inner))
 
 
 def _are_classes(values: Sequence[Any], labels: NDArray[np.int64]) -> bool:
@@ -181,7 +178,7 @@ def _are_classes(values: Sequence[Any], labels: NDArray[np.int64]) -> bool:
     return len(pairs) == len({value for value, _ in pairs}) == len({label for _, label in pairs})
 
 
-def _by_pattern(source: Source, by: str) -> NDArray[Any]:
+def _by_pattern(source: RowSource, by: str) -> NDArray[Any]:
     columns = f"the columns {', '.join(source.column_names[:20])}"
     try:
         pattern = re.compile(by)
@@ -201,7 +198,7 @@ def _by_pattern(source: Source, by: str) -> NDArray[Any]:
     return np.array(found)
 
 
-def _paths(source: Source, rows: Sequence[int], by: str) -> list[str]:
+def _paths(source: RowSource, rows: Sequence[int], by: str) -> list[str]:
     """Return the paths of rows, relative to their root, with ``/`` between folders on every system."""
     start = len(os.path.join(source.paths_root, b"")) if source.paths_root else 0
     paths = [source.path(row) for row in rows]
@@ -213,7 +210,7 @@ def _paths(source: Source, rows: Sequence[int], by: str) -> list[str]:
     return [show(path[start:].replace(os.fsencode(os.sep), b"/")) for path in paths if path is not None]
 
 
-def _rows(source: Source, rows: Sequence[int]) -> str:
+def _rows(source: RowSource, rows: Sequence[int]) -> str:
     """Return the names of the first of some rows."""
     return ", ".join(source.describe(row) for row in rows[:_NAMED]) + (", ..." if len(rows) > _NAMED else "")
 
@@ -222,7 +219,7 @@ def _some(groups: Sequence[Any]) -> str:
     return ", ".join(map(str, groups[:_SHOWN])) + (", ..." if len(groups) > _SHOWN else "")
 
 
-def _columns_suggest(source: Source) -> Choice | None:
+def _columns_suggest(source: RowSource) -> Choice | None:
     for name in source.column_names:
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
         if re.sub(r"[\W_]*(id|no|nr|number|name|code|key)?$", "", words) not in _COLUMNS or name == source.label_name:
@@ -232,7 +229,7 @@ def _columns_suggest(source: Source) -> Choice | None:
     return None
 
 
-def _may_be_groups(source: Source, name: str) -> bool:
+def _may_be_groups(source: RowSource, name: str) -> bool:
     """Return whether a column has one value per row, with several repeated values that are not the classes."""
     field = source.spec.get(name)
     if field is not None and (not isinstance(field, Field) or field.shape):
@@ -248,7 +245,7 @@ def _may_be_groups(source: Source, name: str) -> bool:
     return 1 < len(np.unique(values)) < len(values) and not (labels is not None and _are_classes(values.tolist(), labels))
 
 
-def _paths_suggest(source: Source) -> Choice | None:
+def _paths_suggest(source: RowSource) -> Choice | None:
     """Check the paths of some rows: at their folders, then at how the names of the files begin."""
     rows = _sample(len(source))
     if source.path(0) is None or source.path(rows[-1]) is None:

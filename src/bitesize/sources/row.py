@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +11,8 @@ from bitesize.decode.decode import decode, pixels_nbytes
 from bitesize.decode.header import read_info
 from bitesize.errors import BadRows, DoesNotFit
 from bitesize.memory.limits import available
+from bitesize.sources.contract import RowSource
 from bitesize.spec import Encoded, Field
-
-if TYPE_CHECKING:
-    from bitesize.sources.base import Source
 
 
 class _Bytes:
@@ -29,7 +27,7 @@ class _Bytes:
         return memoryview(self.data)
 
 
-def read_row(source: Source, row: int) -> dict[str, Any]:
+def read_row(source: RowSource, row: int) -> dict[str, Any]:
     """Return one row as it is stored.
 
     Parameters

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BadSetting, BitesizeError, DoesNotFit
 from bitesize.memory.budget import Budget, as_budget
-from bitesize.sources.base import Source
+from bitesize.sources.contract import RowSource
 from bitesize.sources.statistics import Images
 from bitesize.spec import Encoded, Field
 
@@ -48,7 +48,7 @@ class ValueRange:
     mean: float = field(default=np.nan, compare=False, repr=False)
 
 
-def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = "auto") -> ValueRange:
+def value_range(source: RowSource, rows: int = 16, *, memory: int | str | Budget = "auto") -> ValueRange:
     """Measure the range of values of the primary field on a sample of evenly spaced rows.
 
     Parameters
@@ -99,13 +99,13 @@ def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = 
     return ValueRange(minimum, maximum, integral, read, dtype, total / count)
 
 
-def sample_nbytes(source: Source) -> int:
+def sample_nbytes(source: RowSource) -> int:
     """Return the bytes that `value_range` takes for rows of fixed size, one at a time."""
     row = sum(what.nbytes for what in source.spec.values() if isinstance(what, Field)) + source.scratch(1)
     return row + 4 * 8 * _PIECE
 
 
-def _sample(source: Source, rows: int, budget: Budget) -> Iterator[NDArray[Any]]:
+def _sample(source: RowSource, rows: int, budget: Budget) -> Iterator[NDArray[Any]]:
     """Read evenly spaced rows one by one, flat; rows that cannot be read are left out."""
     numbers = np.unique(np.linspace(0, len(source) - 1, max(1, min(rows, len(source)))).astype(np.int64)).tolist()
     if isinstance(source.spec[source.primary], Encoded):
@@ -127,7 +127,7 @@ def _sample(source: Source, rows: int, budget: Budget) -> Iterator[NDArray[Any]]
         charge.release()
 
 
-def _sample_of_images(source: Source, numbers: list[int], budget: Budget) -> Iterator[NDArray[Any]]:
+def _sample_of_images(source: RowSource, numbers: list[int], budget: Budget) -> Iterator[NDArray[Any]]:
     pool = budget.pool(min(_DECODING, budget.free), "a sample of rows")
     try:
         with closing(Images(source, pool)) as images:

@@ -113,7 +113,7 @@ class Chained(Source):
             self.choices = (*self.choices, choice)
 
     @property
-    def parts(self) -> tuple[Source, ...]:
+    def inner(self) -> tuple[Source, ...]:
         """The concatenated sources."""
         return self._parts
 

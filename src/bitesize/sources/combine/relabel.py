@@ -9,8 +9,9 @@ import numpy as np
 
 from bitesize.errors import BadSetting
 from bitesize.files.scan import class_key
-from bitesize.sources.base import MOST_CLASSES, Source
+from bitesize.sources.base import Source
 from bitesize.sources.combine.with_fields import WithFields
+from bitesize.sources.contract import MOST_CLASSES
 
 
 def renumber(source: Source, classes: Sequence[str]) -> Source:

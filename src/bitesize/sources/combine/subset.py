@@ -15,7 +15,7 @@ from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.rows import ChunkStarts, Into, Located
 
 
-def subset_of(source: Source, rows: ArrayLike) -> Source:
+def subset(source: Source, rows: ArrayLike) -> Source:
     """Return some rows of a source, in the order given; see `Source.subset`."""
     refuse_endless(rows, "rows")
     try:

@@ -49,6 +49,11 @@ class SourceWrapper(Source):
         self.paths_root = base.paths_root
         self.mixture, self.reads_files, self.classes_of = base.mixture, base.reads_files, base.classes_of
 
+    @property
+    def inner(self) -> tuple[Source, ...]:
+        """The wrapped source."""
+        return (self.base,)
+
     def __len__(self) -> int:
         return len(self.base)
 

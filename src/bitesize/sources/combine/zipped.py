@@ -101,6 +101,11 @@ class Zipped(Source):
     def _primary_part(self) -> tuple[dict[str, str], Source]:
         return next(part for part in self._parts if self.primary in part[0])
 
+    @property
+    def inner(self) -> tuple[Source, ...]:
+        """The sources, in the order given."""
+        return tuple(source for _, source in self._parts)
+
     def __len__(self) -> int:
         return len(self._parts[0][1])
 
