@@ -18,7 +18,7 @@ from bitesize.lazy.parts import InMemory, node_of
 from bitesize.lazy.select import NEAR, SCRATCH, whole
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.labels import label_field
-from bitesize.sources.rows import ChunkStarts, Into, Located
+from bitesize.sources.protocol import ChunkStarts, Into, Located
 from bitesize.spec import Field
 
 

@@ -19,7 +19,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import first_named, match, plain
 from bitesize.sources.label_columns import without_list
 from bitesize.sources.labels import as_class_numbers, check_weights
-from bitesize.sources.rows import ChunkStarts, Into, raise_bad
+from bitesize.sources.protocol import ChunkStarts, Into, raise_bad
 from bitesize.sources.splits import COLUMNS, rows_of_part
 from bitesize.sources.text_labels import Labels, Texts, check_room, number_texts, split_tags, tags, text_labels
 from bitesize.spec import Encoded, Field

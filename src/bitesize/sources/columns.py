@@ -20,7 +20,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.column import Column, Squeezed, UnsupportedColumn
 from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
 from bitesize.sources.named_splits import arrays_of_split
-from bitesize.sources.rows import ChunkStarts, Into, Located, raise_bad
+from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
 from bitesize.spec import Field
 
 # Names of fields that are used as labels by default.

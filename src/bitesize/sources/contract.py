@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadSetting
 from bitesize.order.mixture import Mixture
 from bitesize.sources.choices import Choice
-from bitesize.sources.rows import ChunkStarts, Into, Located
+from bitesize.sources.protocol import ChunkStarts, Into, Located
 from bitesize.spec import Encoded, Field, Spec
 
 # Numbers above this and above the number of rows are not class numbers: counting classes would need too much memory.

@@ -16,7 +16,7 @@ from bitesize.sources.arrow_stacked import fits_float
 from bitesize.sources.arrow_table import Part, pool
 from bitesize.sources.base import OpenOptions
 from bitesize.sources.column_names import LABELS, PERHAPS_PATHS, first_named, match, plain
-from bitesize.sources.rows import ChunkStarts
+from bitesize.sources.protocol import ChunkStarts
 from bitesize.sources.splits import COLUMNS
 from bitesize.sources.text_table import JSON_LINES, delimiter_of
 

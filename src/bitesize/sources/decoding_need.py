@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from bitesize.decode.header import read_info
 from bitesize.errors import BitesizeError
 from bitesize.memory.mapping import aligned
 from bitesize.sources.base import Source
-from bitesize.spec import Encoded, Field
+from bitesize.sources.sinks import new_buffers
+from bitesize.spec import Encoded
 
 
 class DecodingNeed(NamedTuple):
@@ -43,26 +44,12 @@ def decoding_need(source: Source, rows: int) -> DecodingNeed:
 
 
 def _of_row(source: Source, row: int) -> DecodingNeed:
-    what, file = source.spec[source.primary], _File()
+    what, into = source.spec[source.primary], new_buffers(source.spec, 1)
     assert isinstance(what, Encoded)
-    into: dict[str, Any] = {
-        name: np.empty((1, *field.shape), field.dtype) if isinstance(field, Field) else _File()
-        for name, field in source.spec.items()
-    }
-    source.read(np.array([row], np.int64), into | {source.primary: file})
-    info, nbytes = read_info(memoryview(file.data)), len(file.data)
+    source.read(np.array([row], np.int64), into)
+    data = into[source.primary].files[0]
+    info, nbytes = read_info(data), len(data)
     whole, small = (
         aligned(nbytes) + decode_nbytes(info, what.mode, eighths, nbytes) for eighths in (8, smaller_eighths(info, 2) or 8)
     )
     return DecodingNeed(whole, small)
-
-
-class _File:
-    """Receives the bytes of a file."""
-
-    data = bytearray()
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return a buffer."""
-        self.data = bytearray(nbytes)
-        return memoryview(self.data)

@@ -16,7 +16,7 @@ from bitesize.sources.arrow_stacked import fits_float
 from bitesize.sources.arrow_table import Part
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
-from bitesize.sources.rows import ChunkStarts
+from bitesize.sources.protocol import ChunkStarts
 
 _KINDS = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")}
 

@@ -18,7 +18,7 @@ from bitesize.files.pread import joined, open_file, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.chunks import Chunked, Coordinates, inflate, most_stored, unshuffle
 from bitesize.sources.column import Column, UnsupportedColumn
-from bitesize.sources.rows import Located
+from bitesize.sources.protocol import Located
 
 # Number of chunks of a dataset that HDF5 caches: one for each of two threads.
 _CHUNKS_KEPT = 2

@@ -13,7 +13,7 @@ from bitesize.sources.arrow_rows import ArrowSource
 from bitesize.sources.arrow_table import Part
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
-from bitesize.sources.rows import ChunkStarts
+from bitesize.sources.protocol import ChunkStarts
 from bitesize.sources.splits import InParts, rank_of_part
 
 # Number of rows that are read together.

@@ -15,7 +15,7 @@ from bitesize.files.pread import read_files
 from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.file_rows import FileSource, example_files
 from bitesize.sources.image_headers import probe
-from bitesize.sources.rows import Into, raise_bad
+from bitesize.sources.protocol import Into, raise_bad
 from bitesize.spec import Encoded, Mode
 
 

@@ -14,7 +14,7 @@ from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, WEIGHTS, first_named, match, plain
 from bitesize.sources.columns import wanted_fields
-from bitesize.sources.rows import Into, raise_bad
+from bitesize.sources.protocol import Into, raise_bad
 from bitesize.spec import Field
 
 

@@ -21,7 +21,7 @@ from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.columns import label_of, wanted_fields
 from bitesize.sources.combine.chained import chain
 from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
-from bitesize.sources.rows import Into, raise_bad
+from bitesize.sources.protocol import Into, raise_bad
 from bitesize.sources.splits import split_in
 from bitesize.spec import Field
 

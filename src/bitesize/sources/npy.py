@@ -18,7 +18,7 @@ from bitesize.files.pread import READ_FLAGS, compiled, joined, read_into, with_f
 from bitesize.sources.base import Files, OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
-from bitesize.sources.rows import Into, Located, raise_bad
+from bitesize.sources.protocol import Into, Located, raise_bad
 from bitesize.spec import Field
 
 

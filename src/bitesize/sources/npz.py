@@ -24,7 +24,7 @@ from bitesize.sources.column import OBJECTS, Column, UnsupportedColumn
 from bitesize.sources.columns import ColumnSource, wanted_fields
 from bitesize.sources.combine.chained import chain
 from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
-from bitesize.sources.rows import Into, Located, raise_bad
+from bitesize.sources.protocol import Into, Located, raise_bad
 from bitesize.sources.sparse import SparseRows, is_sparse
 from bitesize.spec import Field
 

@@ -12,19 +12,8 @@ from bitesize.decode.header import read_info
 from bitesize.errors import BadRows, DoesNotFit
 from bitesize.memory.limits import available
 from bitesize.sources.contract import RowSource
+from bitesize.sources.sinks import new_buffers
 from bitesize.spec import Encoded, Field
-
-
-class _Bytes:
-    """Stores the bytes of one encoded row."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return a buffer for the row."""
-        self.data = bytearray(nbytes)
-        return memoryview(self.data)
 
 
 def read_row(source: RowSource, row: int) -> dict[str, Any]:
@@ -48,17 +37,14 @@ def read_row(source: RowSource, row: int) -> dict[str, Any]:
     BitesizeError
         If the row cannot be read.
     """
-    into: dict[str, Any] = {
-        name: np.empty((1, *what.shape), what.dtype) if isinstance(what, Field) else _Bytes()
-        for name, what in source.spec.items()
-    }
+    into = new_buffers(source.spec, 1)
     try:
         source.read(np.array([row], np.int64), into)
     except BadRows as error:
         raise next(iter(error.causes.values())) from None
     found: dict[str, Any] = {}
     for name, what in source.spec.items():
-        found[name] = _decoded(into[name].data, what) if isinstance(what, Encoded) else into[name][0]
+        found[name] = _decoded(into[name].files[0], what) if isinstance(what, Encoded) else into[name][0]
         classes = source.classes if name == source.label_name else source.classes_of.get(name)
         if classes is not None and isinstance(what, Field) and not what.shape:
             found[name] = classes[int(found[name])]
@@ -69,15 +55,15 @@ def read_row(source: RowSource, row: int) -> dict[str, Any]:
     return found
 
 
-def _decoded(data: bytearray, what: Encoded) -> Any:
-    info = read_info(memoryview(data))
+def _decoded(data: memoryview, what: Encoded) -> Any:
+    info = read_info(data)
     nbytes = pixels_nbytes(info, what.mode, 8)
     limit = available()
     if nbytes > limit.room:
         raise DoesNotFit(
             f"an image of {info.width} x {info.height} needs {nbytes:,} bytes, but {limit.room:,} are available"
         )
-    pixels = decode(memoryview(data), info, what.mode, 8, np.empty(nbytes, np.uint8))
+    pixels = decode(data, info, what.mode, 8, np.empty(nbytes, np.uint8))
     return upright(pixels, info.orientation) if what.orient else pixels
 
 

@@ -18,7 +18,7 @@ from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.rows import Into
+from bitesize.sources.protocol import Into
 from bitesize.spec import Field
 
 # Names of the arrays in any archive of `scipy.sparse.save_npz`.

@@ -27,7 +27,7 @@ from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.columns import LABELS, wanted_fields
 from bitesize.sources.labels import class_numbers
-from bitesize.sources.rows import ChunkStarts, Into, raise_bad
+from bitesize.sources.protocol import ChunkStarts, Into, raise_bad
 from bitesize.spec import Encoded, Field
 
 # A sample's members that hold its class, as a number or a name.

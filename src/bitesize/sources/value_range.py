@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadRows, BadSetting, BitesizeError, DoesNotFit
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.sources.contract import RowSource
+from bitesize.sources.sinks import new_buffers
 from bitesize.sources.statistics import Images
 from bitesize.spec import Encoded, Field
 
@@ -113,16 +114,13 @@ def _sample(source: RowSource, rows: int, budget: Budget) -> Iterator[NDArray[An
         return
     charge = budget.charge(sample_nbytes(source), "a sample of rows")
     try:
-        into = {
-            name: np.empty((1, *what.shape), what.dtype) if isinstance(what, Field) else _Ignored()
-            for name, what in source.spec.items()
-        }
+        into = new_buffers(source.spec, 1)
         for row in numbers:
             try:
                 source.read(np.array([row], np.int64), into)
             except BadRows:
                 continue
-            yield into[source.primary].reshape(-1)  # type: ignore[union-attr]
+            yield into[source.primary].reshape(-1)
     finally:
         charge.release()
 
@@ -141,11 +139,3 @@ def _sample_of_images(source: RowSource, numbers: list[int], budget: Budget) -> 
                 yield pixels.reshape(-1)
     finally:
         pool.close()
-
-
-class _Ignored:
-    """Receives the bytes of an encoded field that is not measured."""
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return a buffer."""
-        return memoryview(bytearray(nbytes))

@@ -14,7 +14,8 @@ from bitesize.files.names import common_folder
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.wrapper import left_out_of
-from bitesize.sources.rows import ChunkStarts, Into, Located, portion, raise_bad
+from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
+from bitesize.sources.sinks import portion
 
 
 def chain(sources: Sequence[Source]) -> Source:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
-from bitesize.sources.rows import Into, Located
+from bitesize.sources.protocol import Into, Located
 from bitesize.spec import Field
 
 

@@ -12,7 +12,7 @@ from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.wrapper import SourceWrapper
-from bitesize.sources.rows import ChunkStarts, Into, Located
+from bitesize.sources.protocol import ChunkStarts, Into, Located
 
 
 def subset(source: Source, rows: ArrayLike) -> Source:

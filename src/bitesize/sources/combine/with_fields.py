@@ -12,7 +12,7 @@ from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.labels import label_field
-from bitesize.sources.rows import Into, Located
+from bitesize.sources.protocol import Into, Located
 
 
 class WithFields(SourceWrapper):

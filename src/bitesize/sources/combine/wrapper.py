@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bitesize.decode.header import ImageInfo
 from bitesize.sources.base import Source
-from bitesize.sources.rows import ChunkStarts, Into, Located
+from bitesize.sources.protocol import ChunkStarts, Into, Located
 
 
 def left_out_of(sources: Iterable[Source]) -> Mapping[str, int]:

@@ -11,7 +11,7 @@ from bitesize.errors import BadRows, BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.wrapper import left_out_of
-from bitesize.sources.rows import ChunkStarts, Into, Located, raise_bad
+from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
 from bitesize.spec import Field
 
 
