@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
 from bitesize.files.names import show
-from bitesize.files.pread import read_into, with_file
+from bitesize.files.pread import read_into
 
 # Distance between access points, in decompressed bytes, or more if there would be too many.
 _APART = 1 << 20
@@ -193,8 +193,3 @@ class _Stream:
                 return len(made)
             if self._state.eof or not before:
                 raise BadFile(f"{show(of.path)} is damaged: its stream ends after {self.given:,} of {of.size:,} bytes")
-
-
-def read_deflated(stream: SeekableDeflate, first: int, out: NDArray[np.uint8]) -> None:
-    """Open the file and read a part of its stream; see `SeekableDeflate.read`."""
-    with_file(stream.path, lambda fd: stream.read(fd, first, out))

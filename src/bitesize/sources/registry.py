@@ -83,12 +83,3 @@ def match_object(what: Any) -> type[Source] | None:
         if fitting:
             return fitting[0]
     return None
-
-
-def describe_formats() -> str:
-    """Return a list of the supported formats, for messages."""
-    each = []
-    for kind in kinds():
-        suffixes = f" ({', '.join(kind.suffixes)})" if kind.suffixes else ""
-        each.append(kind.title + suffixes + ("" if installed(kind) else f", if {kind.package} is installed"))
-    return "; ".join(each)

@@ -13,7 +13,7 @@ import numpy as np
 from bitesize.decode.foreign import FOREIGN_SUFFIXES
 from bitesize.decode.header import sniff
 from bitesize.errors import BadSetting, BitesizeError
-from bitesize.files.names import Names, names_of, show
+from bitesize.files.names import Names, show
 from bitesize.files.pread import read_into, with_file
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import Files, OpenOptions, Source
@@ -232,11 +232,6 @@ def folder_of(path: str | bytes) -> str:
 def paths_of(names: Names) -> list[str]:
     """Return all paths as text."""
     return [os.fsdecode(names.path(i)) for i in range(len(names))]
-
-
-def listed_names(paths: Sequence[Any]) -> Names:
-    """Return paths as `Names`, in the given order."""
-    return names_of(paths)
 
 
 def _by_bytes(path: str) -> type[Source] | None:
