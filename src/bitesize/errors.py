@@ -150,6 +150,11 @@ class MissingPackage(BitesizeError, ImportError):
 E = TypeVar("E", bound=BaseException)
 
 
+def one_line(error: object, most: int = 200) -> str:
+    """Return the text of an error of another library in one line of at most ``most`` characters."""
+    return " ".join(str(error).split())[:most]
+
+
 def without_frames(error: E) -> E:
     """Remove the tracebacks of an error and of its causes, so that their frames do not keep memory alive."""
     each: BaseException | None = error

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, one_line
 from bitesize.files.arrow import Batch
 from bitesize.files.names import show
 from bitesize.files.pread import read_into
@@ -108,7 +108,7 @@ def first_row(fd: int, column: Column, batch: Batch, path: bytes) -> Any:
     except _Unknown:
         return None
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise BadFile(f"{show(path)}: the first row cannot be read: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"{show(path)}: the first row cannot be read: {one_line(error)}") from error
     return made
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from bitesize.errors import BadFile, BadSetting, DoesNotFit, MissingPackage
+from bitesize.errors import BadFile, BadSetting, DoesNotFit, MissingPackage, one_line
 from bitesize.files.state import FileState
 from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
@@ -154,7 +154,7 @@ def _read(path: str, texts: Sequence[str]) -> Any:
             memory_pool=pool(),
         )
     except pa.ArrowException as error:
-        raise BadFile(f"{path} cannot be read as a table: {' '.join(str(error).split())[:300]}") from error
+        raise BadFile(f"{path} cannot be read as a table: {one_line(error, 300)}") from error
 
 
 def _lines_are_rows(path: str, rows: int) -> int | None:

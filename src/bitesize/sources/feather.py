@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, one_line
 from bitesize.files.arrow import Batch, Blocks, batch, blocks
 from bitesize.files.pread import open_file, with_file
 from bitesize.files.state import FileState
@@ -179,7 +179,7 @@ def _reader(file: Any, path: str, names: Sequence[str] | None = None) -> Any:
         return pa.ipc.open_file(file, options=options, memory_pool=pool())
     except Exception as error:  # Arrow raises many types for damaged files
         stream = ": streams have no index; write the data in the file format" if "Not an Arrow file" in str(error) else ""
-        raise BadFile(f"{path} cannot be read as an Arrow file: {' '.join(str(error).split())[:200]}{stream}") from error
+        raise BadFile(f"{path} cannot be read as an Arrow file: {one_line(error)}{stream}") from error
 
 
 def _batch(reader: Any, number: int, path: str) -> Any:
@@ -190,5 +190,5 @@ def _batch(reader: Any, number: int, path: str) -> Any:
         batch.validate(full=True)  # Arrow trusts lengths and offsets in the file, and may abort or read outside buffers
         _ = batch.schema.names  # names may be invalid text
     except Exception as error:
-        raise BadFile(f"record batch {number} of {path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"record batch {number} of {path} cannot be read: {one_line(error)}") from error
     return batch

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, one_line
 from bitesize.files.pread import joined, open_file, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.chunks import Chunked, Coordinates, inflate, most_stored, unshuffle
@@ -138,7 +138,7 @@ RAISED = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError
 
 def damaged(path: str, error: BaseException) -> BadFile:
     """Return the error of a file that h5py cannot read."""
-    return BadFile(f"{path} cannot be read as HDF5: {' '.join(str(error).split())[:200]}")
+    return BadFile(f"{path} cannot be read as HDF5: {one_line(error)}")
 
 
 class Dataset(Column):
@@ -181,7 +181,7 @@ class Dataset(Column):
             dataset.read_direct(out, np.s_[start:stop], np.s_[0 : stop - start])
         except (OSError, RuntimeError, ValueError, TypeError) as error:
             raise BadFile(
-                f"{self._file.path}: rows {start} to {stop - 1} of {self._name!r} cannot be read: {' '.join(str(error).split())[:200]}"
+                f"{self._file.path}: rows {start} to {stop - 1} of {self._name!r} cannot be read: {one_line(error)}"
             ) from error
         self._file.check_unchanged()
 
@@ -253,7 +253,7 @@ class ChunkedDataset(Chunked):
             offset = tuple(i * c for i, c in zip(at, self._chunks, strict=True))
             info = self._file.dataset(self._name).id.get_chunk_info_by_coord(offset)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise BadFile(f"{self._where(at)} cannot be found: {' '.join(str(error).split())[:200]}") from error
+            raise BadFile(f"{self._where(at)} cannot be found: {one_line(error)}") from error
         if info.byte_offset is None:
             return False
         if info.size > most:
@@ -373,7 +373,7 @@ def _found(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]
         try:
             found = group[name]
         except (KeyError, OSError, RuntimeError) as error:
-            yield full, f"damaged, or a link without a target ({' '.join(str(error).split())[:100]})"
+            yield full, f"damaged, or a link without a target ({one_line(error, 100)})"
             continue
         if isinstance(found, h5py.Dataset):
             yield full, found

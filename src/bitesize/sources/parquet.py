@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadFile, BitesizeError
+from bitesize.errors import BadFile, BitesizeError, one_line
 from bitesize.files.names import show
 from bitesize.files.parquet import Chunk, Page, RowGroup, pages, row_groups
 from bitesize.files.pread import open_file, read_into, with_file
@@ -133,7 +133,7 @@ class Parquet(ArrowSource):
             raise
         except Exception as error:  # Arrow raises many types for damaged pages
             raise BadFile(
-                f"row group {group} of {path} cannot be read: {' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
+                f"row group {group} of {path} cannot be read: {one_line(f'{type(error).__name__} {error}')}"
             ) from error
 
     def check_unchanged(self) -> None:
@@ -212,7 +212,7 @@ def _open(path: str) -> Any:
         with chosen_pool():
             return pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=_BUFFER)
     except Exception as error:  # Arrow raises many types for damaged files
-        raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"{path} cannot be read as Parquet: {one_line(error)}") from error
 
 
 def _columns_of(found: Any, path: str) -> list[tuple[str, str]]:
@@ -225,7 +225,7 @@ def _columns_of(found: Any, path: str) -> list[tuple[str, str]]:
                   if pa.types.is_dictionary(field.type) else field.type) for field in found.schema_arrow]  # fmt: skip
         return [(name, str(kind).replace("large_", "")) for name, kind in types]
     except Exception as error:  # names that are not text, types that Arrow does not have
-        raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"{path} cannot be read as Parquet: {one_line(error)}") from error
 
 
 def _count_nulls(found: Any, counts: dict[str, int | None], path: str) -> None:
@@ -242,7 +242,7 @@ def _count_nulls(found: Any, counts: dict[str, int | None], path: str) -> None:
                     None if listed is None or not listed.has_null_count or known is None else known + listed.null_count
                 )
     except (ValueError, OSError) as error:  # names that are not text, and what else Arrow finds damaged
-        raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"{path} cannot be read as Parquet: {one_line(error)}") from error
 
 
 def _groups(path: str) -> list[RowGroup]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadFile, BitesizeError
+from bitesize.errors import BadFile, BitesizeError, one_line
 from bitesize.files.names import show
 from bitesize.files.parquet import Chunk, Page, RowGroup, pages
 from bitesize.files.parquet_values import first_bytes
@@ -66,7 +66,7 @@ def first_row(found: Any, path: str, number: int, group: RowGroup, field: Any) -
     except BitesizeError:
         raise
     except Exception as error:  # Arrow raises many types for damaged pages
-        why = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        why = one_line(f"{type(error).__name__} {error}")
         raise BadFile(f"row group {number} of {path} cannot be read: {why}") from error
 
 

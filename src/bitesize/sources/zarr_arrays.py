@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, FileChanged
+from bitesize.errors import BadFile, FileChanged, one_line
 from bitesize.files.names import show
 from bitesize.files.pread import read_into, with_file
 from bitesize.files.state import FileState
@@ -90,7 +90,7 @@ def open_zarr(path: str) -> Any:
 
 def damaged(path: str, error: Exception) -> BadFile:
     """Return the error of a folder that Zarr cannot read."""
-    return BadFile(f"{path} cannot be read as Zarr: {type(error).__name__} {' '.join(str(error).split())[:200]}")
+    return BadFile(f"{path} cannot be read as Zarr: {type(error).__name__} {one_line(error)}")
 
 
 class ZarrArray(Column):
@@ -121,7 +121,7 @@ class ZarrArray(Column):
         except Exception as error:  # whatever a codec raises for damaged chunks
             raise BadFile(
                 f"{self._store.path}: rows {start} to {stop - 1} of {self._name or 'the array'!r} cannot be read: "
-                f"{' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
+                f"{one_line(f'{type(error).__name__} {error}')}"
             ) from error
 
     def value(self) -> Any:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from bitesize.errors import BadFile, BadSetting, MissingPackage, NotFound
+from bitesize.errors import BadFile, BadSetting, MissingPackage, NotFound, one_line
 from bitesize.files.names import Names, names_of
 from bitesize.files.scan import class_key, scan
 from bitesize.packages import pip_install
@@ -254,7 +254,7 @@ def _names_in_yaml(path: str) -> tuple[str, ...]:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise BadFile(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"{path} is not valid YAML: {one_line(error)}") from error
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, dict):
         if sorted(names) != list(range(len(names))):
