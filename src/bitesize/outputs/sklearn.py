@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
 from bitesize.outputs.base import check_fields, check_loader, label_of, leave_out, primary_input
 from bitesize.outputs.finite import refusal
@@ -107,7 +108,7 @@ def partial_fit(
     True
     >>> loader.close()
     """
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+    if not is_whole(epochs, least=1):
         raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
     check_loader(loader, "partial_fit")
     loader.steps.refuse_empty_shares("partial_fit")

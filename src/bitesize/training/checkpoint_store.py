@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from bitesize.checks import is_whole
 from bitesize.errors import BadFile, BadSetting
 from bitesize.training.finite import not_finite
 from bitesize.training.snapshot import read_snapshot, write_snapshot
@@ -142,7 +143,7 @@ def check_intervals(every_batches: int | None, every_minutes: float | None, keep
         raise BadSetting(f"every_batches must be a whole number of at least 1, not {every_batches!r}")
     if every_minutes is not None and not 0 < every_minutes < float("inf"):
         raise BadSetting(f"every_minutes must be above 0, not {every_minutes!r}")
-    if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+    if not is_whole(keep, least=1):
         raise BadSetting(f"keep must be a whole number of at least 1, not {keep!r}")
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bitesize.checks import is_whole
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting, without_frames
 from bitesize.outputs.keras import to_keras
@@ -90,7 +91,7 @@ def fit(
     >>> history.epoch
     [0, 1, 2]
     """
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+    if not is_whole(epochs, least=1):
         raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
     refuse_unless_model(model, "the model")
     data = to_keras(loader, inputs=inputs, targets=targets) if isinstance(loader, Loader) else loader

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
@@ -47,7 +48,7 @@ def split(
 
 def folds(source: Source, k: int, seed: int, by: str | ArrayLike | None) -> list[tuple[Source, Source]]:
     """Return the folds of a source; see `Source.folds`."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 2:
+    if not is_whole(k, least=2):
         raise BadSetting(f"folds needs a whole number of at least 2, such as 5, not {k!r}")
     random = _random(seed, _FOLDS)
     groups = None if by is None else groups_of(source, by)
@@ -86,7 +87,7 @@ def _shares(fractions: Sequence[Any]) -> list[float]:
 
 
 def _random(seed: int, purpose: int) -> np.random.Generator:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+    if not is_whole(seed):
         raise BadSetting(f"seed must be a whole number, not {seed!r}")
     return np.random.default_rng(np.random.SeedSequence((int(seed) & (2**64 - 1), purpose)))
 
