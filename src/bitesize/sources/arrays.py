@@ -141,11 +141,13 @@ class Arrays(Source):
         return isinstance(what, str) and what.lower().endswith(".npy") and os.path.isfile(what)
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open a file whose first axis is the rows, or several files, whose rows are concatenated."""
         paths = what if isinstance(what, list) else [what]
-        if asked.fields is not None or asked.labels is not None:
-            raise BadSetting(f"{paths[0]} has no named fields such as {asked.fields or asked.labels!r}: its only field is x")
+        if options.fields is not None or options.labels is not None:
+            raise BadSetting(
+                f"{paths[0]} has no named fields such as {options.fields or options.labels!r}: its only field is x"
+            )
         nodes = [node_of(path) for path in paths]
         for path, node in zip(paths, nodes, strict=True):
             if not node.shape:

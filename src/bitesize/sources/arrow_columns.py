@@ -28,13 +28,13 @@ class ArrowColumn:
     first
         Function that returns the first row, as an Arrow array of one value. It is called only if the type is not conclusive: for
         lists whose lengths may differ, of bytes, and of text that may name files.
-    asked
+    options
         Options for images.
     folder
         Folder of relative paths, or None if text is never a path.
     """
 
-    def __init__(self, name: str, kind: Any, first: Callable[[], Any], asked: OpenOptions, folder: str | None) -> None:
+    def __init__(self, name: str, kind: Any, first: Callable[[], Any], options: OpenOptions, folder: str | None) -> None:
         import pyarrow as pa
         import pyarrow.types as kinds
 
@@ -58,9 +58,9 @@ class ArrowColumn:
         if kinds.is_dictionary(kind):
             kind = kind.value_type
         if kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind):
-            self._learn_binary(first, asked)
+            self._learn_binary(first, options)
         elif is_text(kind):
-            self._learn_text(first, asked, folder)
+            self._learn_text(first, options, folder)
         else:
             self._learn_numbers(first, kind, shape)
 
@@ -69,21 +69,21 @@ class ArrowColumn:
         """Return whether the column holds whole numbers."""
         return isinstance(self.what, Field) and self.what.shape == () and self.what.dtype.kind in "iu"
 
-    def _learn_binary(self, first: Callable[[], Any], asked: OpenOptions) -> None:
+    def _learn_binary(self, first: Callable[[], Any], options: OpenOptions) -> None:
         value = self.scalar(first(), 0)
         try:
             sniff(value[:16] if value is not None else b"")
-            self.what = Encoded("image", asked.mode, asked.orient)
+            self.what = Encoded("image", options.mode, options.orient)
         except BadFile:
             self.why = "bytes that are not images"
 
-    def _learn_text(self, first: Callable[[], Any], asked: OpenOptions, folder: str | None) -> None:
+    def _learn_text(self, first: Callable[[], Any], options: OpenOptions, folder: str | None) -> None:
         try:
             value = self.scalar(first(), 0) if folder is not None else None
         except UnicodeDecodeError:  # not a path; raises where the text is read
             value = None
         if folder is not None and isinstance(value, str) and value.lower().endswith(SUFFIXES):
-            self.what, self.folder = Encoded("image", asked.mode, asked.orient), folder
+            self.what, self.folder = Encoded("image", options.mode, options.orient), folder
         else:
             self.is_text, self.why = True, "text that is not a label"
 

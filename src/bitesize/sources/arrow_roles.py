@@ -86,7 +86,7 @@ class Columns:
     all_different: Callable[[str], bool]
 
 
-def choose_roles(columns: Columns, asked: OpenOptions) -> Roles:
+def choose_roles(columns: Columns, options: OpenOptions) -> Roles:
     """Return the role of each column.
 
     Raises
@@ -95,11 +95,11 @@ def choose_roles(columns: Columns, asked: OpenOptions) -> Roles:
         If a requested column does not exist or cannot have the requested role.
     """
     roles = Roles()
-    if asked.fields is not None:
-        _take_wanted(columns, asked, roles)
+    if options.fields is not None:
+        _take_wanted(columns, options, roles)
         return roles
-    labels = _label_columns(columns, asked, roles)
-    weight = _weight_column(columns, asked, labels, roles)
+    labels = _label_columns(columns, options, roles)
+    weight = _weight_column(columns, options, labels, roles)
     others = [name for name in columns.there if name not in (*labels, weight)]
     if any(_is_wide(columns.there[name]) for name in others):
         for name in others:
@@ -114,23 +114,23 @@ def choose_roles(columns: Columns, asked: OpenOptions) -> Roles:
     if weight is not None:
         roles.weight = weight
         roles.fields[weight] = weight
-    if not asked.labels and not labels:
+    if not options.labels and not labels:
         _guess_labels(columns, roles)
     return roles
 
 
-def _take_wanted(columns: Columns, asked: OpenOptions, roles: Roles) -> None:
+def _take_wanted(columns: Columns, options: OpenOptions, roles: Roles) -> None:
     """Add the requested fields, each as a separate field."""
     there = columns.there
-    for name, wanted in wanted_fields(asked, there).items():
+    for name, wanted in wanted_fields(options, there).items():
         found = match(wanted, there)
         if found is None:
             raise BadSetting(f"{columns.where} has no column {wanted!r}: it has {', '.join(there)}")
         roles.fields[name] = found
-    if isinstance(asked.labels, str) and asked.labels in roles.fields:
-        roles.label = asked.labels
-    elif asked.labels is not None:
-        labels = _label_columns(columns, asked, roles)
+    if isinstance(options.labels, str) and options.labels in roles.fields:
+        roles.label = options.labels
+    elif options.labels is not None:
+        labels = _label_columns(columns, options, roles)
         for name in [name for name, column in roles.fields.items() if column in labels and len(labels) == 1]:
             roles.label = name
         if roles.label is None:
@@ -141,23 +141,23 @@ def _take_wanted(columns: Columns, asked: OpenOptions, roles: Roles) -> None:
         column = there[found]
         if column.what is None and not column.is_text and not (column.is_text_list and name == roles.label):
             raise BadSetting(f"the column {found!r} of {columns.where} cannot be a field: it is {column.why}")
-    if asked.weights:
-        weight = require(asked.weights, there, columns.where, "weights")
+    if options.weights:
+        weight = require(options.weights, there, columns.where, "weights")
         taken = [name for name, other in roles.fields.items() if other == weight]
-        roles.weight = taken[0] if taken else asked.weights
+        roles.weight = taken[0] if taken else options.weights
         roles.fields.setdefault(roles.weight, weight)
-    elif asked.weights is None:
+    elif options.weights is None:
         roles.weight = first_named([name for name in roles.fields if name != roles.label], WEIGHTS)
         if roles.weight is not None:
             roles.choices.append(Choice(f"sample weights: the column {roles.fields[roles.weight]!r}", 'weights=""'))
 
 
-def _label_columns(columns: Columns, asked: OpenOptions, roles: Roles) -> list[str]:
+def _label_columns(columns: Columns, options: OpenOptions, roles: Roles) -> list[str]:
     """Return the columns with labels: the requested ones, or one with a usual name."""
-    if isinstance(asked.labels, str):
-        return [require(asked.labels, columns.there, columns.where, "labels")]
-    if asked.labels is not None:
-        return [require(label, columns.there, columns.where, "labels") for label in asked.labels]
+    if isinstance(options.labels, str):
+        return [require(options.labels, columns.there, columns.where, "labels")]
+    if options.labels is not None:
+        return [require(label, columns.there, columns.where, "labels") for label in options.labels]
     usable = [name for name, column in columns.there.items() if _may_be_labels(column)]
     found = first_named(usable, LABELS)
     if found is None and len(columns.class_columns) == 1:
@@ -170,11 +170,11 @@ def _label_columns(columns: Columns, asked: OpenOptions, roles: Roles) -> list[s
     return [found]
 
 
-def _weight_column(columns: Columns, asked: OpenOptions, labels: list[str], roles: Roles) -> str | None:
+def _weight_column(columns: Columns, options: OpenOptions, labels: list[str], roles: Roles) -> str | None:
     """Return the column with sample weights: the requested one, or one with a usual name."""
-    if asked.weights:
-        return require(asked.weights, columns.there, columns.where, "weights")
-    if asked.weights is not None:
+    if options.weights:
+        return require(options.weights, columns.there, columns.where, "weights")
+    if options.weights is not None:
         return None
     found = first_named(
         [name for name, column in columns.there.items() if _is_number(column) and name not in labels], WEIGHTS

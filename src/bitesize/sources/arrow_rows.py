@@ -34,7 +34,7 @@ class ArrowSource(ArrowTable):
     ----------
     parts
         Parts that are read one at a time, in order.
-    asked
+    options
         Options that select the fields.
     where
         Name of the data, for messages.
@@ -54,7 +54,7 @@ class ArrowSource(ArrowTable):
     def __init__(
         self,
         parts: Sequence[Part],
-        asked: OpenOptions,
+        options: OpenOptions,
         where: str,
         folder: str | None,
         files: Sequence[tuple[str, int]] = (),
@@ -66,12 +66,12 @@ class ArrowSource(ArrowTable):
             raise BadFile(f"{where} has several columns named {twice[0]!r}")
         self._names: tuple[str, ...] = tuple(schema.names)
         there = {
-            name: ArrowColumn(name, schema.field(name).type, partial(self._first, name), asked, folder)
+            name: ArrowColumn(name, schema.field(name).type, partial(self._first, name), options, folder)
             for name in self._names
         }
         seen = Columns(there, where, self._class_columns(), self.label_field, self._repeats, self._all_different)
-        asked = without_list(asked, self._names)
-        roles = choose_roles(seen, asked)
+        options = without_list(options, self._names)
+        roles = choose_roles(seen, options)
         self._label = roles.label
         self._columns: dict[str, ArrowColumn] = {name: there[column] for name, column in roles.fields.items()}
         self._stacked: dict[str, StackedColumns] = {}
@@ -87,7 +87,7 @@ class ArrowSource(ArrowTable):
                     *self.choices,
                     Choice(f"{name}: images in {folder}, named by the column {column.name!r}", "fields="),
                 )
-            self._learn(name, column, asked, name == self._label)
+            self._learn(name, column, options, name == self._label)
         if roles.targets:
             self._learn_targets(roles.targets, there)
         if roles.weight is not None:
@@ -106,7 +106,7 @@ class ArrowSource(ArrowTable):
         """Return columns whose type declares class numbers."""
         return ()
 
-    def _learn(self, name: str, column: ArrowColumn, asked: OpenOptions, is_label: bool) -> None:
+    def _learn(self, name: str, column: ArrowColumn, options: OpenOptions, is_label: bool) -> None:
         """Add a column as a field; text is numbered."""
         if column.is_text_list and is_label:
             cells = Texts.of(cell for part in self._values(column.name) for cell in _joined(part, self._where, column.name))
@@ -117,15 +117,15 @@ class ArrowSource(ArrowTable):
             texts = self._texts(column.name)
             if is_label:
                 found = text_labels(
-                    texts, column.name, self._where, asked.tag_delimiter, may_be_numbers=self.text_may_be_numbers
+                    texts, column.name, self._where, options.tag_delimiter, may_be_numbers=self.text_may_be_numbers
                 )
             else:
                 found = Labels(*number_texts(texts), ())
         else:
             assert column.what is not None
-            if is_label and asked.tag_delimiter:
+            if is_label and options.tag_delimiter:
                 raise BadSetting(
-                    f"tag_delimiter={asked.tag_delimiter!r}: the labels {column.name!r} of {self._where} are not text"
+                    f"tag_delimiter={options.tag_delimiter!r}: the labels {column.name!r} of {self._where} are not text"
                 )
             self.spec[name] = column.what
             return
@@ -318,7 +318,7 @@ class ArrowSource(ArrowTable):
         return parts + stacked + b"".join(self._known[name].tobytes() for name in (*texts, *targets) if name is not None)
 
 
-def in_part(source: ArrowSource, asked: OpenOptions, where: str) -> Source:
+def in_part(source: ArrowSource, options: OpenOptions, where: str) -> Source:
     """Return the rows of a split of a table, if a column names the split of each row; otherwise all rows.
 
     Raises
@@ -336,17 +336,17 @@ def in_part(source: ArrowSource, asked: OpenOptions, where: str) -> Source:
         try:
             parts = source.column(column).astype(str)
         except BadSetting:  # the column has another purpose
-            if asked.split is not None:
+            if options.split is not None:
                 raise
         except BadFile:  # rows without a value
-            if asked.split is not None or plain(column) == COLUMNS[0]:
+            if options.split is not None or plain(column) == COLUMNS[0]:
                 raise
     if parts is None:
-        if asked.split is not None:
-            raise BadSetting(f"split={asked.split!r}: {where} has no split column (one of {', '.join(COLUMNS)})")
+        if options.split is not None:
+            raise BadSetting(f"split={options.split!r}: {where} has no split column (one of {', '.join(COLUMNS)})")
         return source
     names, numbers = np.unique(parts, return_inverse=True)
-    rows = rows_of_part(names.tolist(), numbers, asked.split, where)
+    rows = rows_of_part(names.tolist(), numbers, options.split, where)
     return source if rows is None else source.subset(rows)
 
 

@@ -80,7 +80,7 @@ class Source(RowSource):
         return False
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open files of many rows each (a list of paths), a folder (a path), or an object for which `takes` is true.
 
         Raises
@@ -91,7 +91,7 @@ class Source(RowSource):
         raise BadSetting(f"{cls.__name__} does not open data")
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: Files, options: OpenOptions) -> Source:
         """Open files of one row each."""
         raise BadSetting(f"{cls.__name__} does not open files of one row each")
 

@@ -43,7 +43,7 @@ class ColumnSource(Source):
     ----------
     columns
         All arrays of the data.
-    asked
+    options
         Options that select fields and labels.
     where
         Name of the data, for messages.
@@ -59,12 +59,12 @@ class ColumnSource(Source):
     reads_files = True
     in_parts = True
 
-    def __init__(self, columns: Mapping[str, Column], asked: OpenOptions, where: str) -> None:
+    def __init__(self, columns: Mapping[str, Column], options: OpenOptions, where: str) -> None:
         self._where = where
         rows_of = {name: column.shape[0] if column.shape else None for name, column in columns.items()}
-        columns, asked, in_none = arrays_of_split(columns, rows_of, asked, where)
-        columns = self._with_plain_labels(columns, asked)
-        chosen, left_out = _choose(columns, asked, where)
+        columns, options, in_none = arrays_of_split(columns, rows_of, options, where)
+        columns = self._with_plain_labels(columns, options)
+        chosen, left_out = _choose(columns, options, where)
         self.left_out = {**left_out, **in_none}
         lengths = {name: column.shape[0] for name, column in chosen.items()}
         if len(set(lengths.values())) > 1:
@@ -72,13 +72,13 @@ class ColumnSource(Source):
         self._rows = next(iter(lengths.values()))
         if not self._rows:
             raise BadFile(f"{where} has no rows")
-        self._label = label_of(chosen, asked)
-        lost = label_of([name for name in columns if name not in chosen], asked)
-        if self._label is None and lost is not None and asked.fields is None:
+        self._label = label_of(chosen, options)
+        lost = label_of([name for name in columns if name not in chosen], options)
+        if self._label is None and lost is not None and options.fields is None:
             why = next((what for what in self.left_out if what.startswith(f"{lost}: ")), lost)
             self.choices = (*self.choices, Choice(f"no labels (left out: {why})", "labels="))
         self._columns = chosen
-        if asked.fields is None:
+        if options.fields is None:
             self.choices = (*self.choices, *_side_by_side(chosen, where))
         unbounded = [Choice(f"{name}: {column.unbounded}", "") for name, column in chosen.items() if column.unbounded]
         self.choices = (*self.choices, *unbounded)
@@ -101,10 +101,10 @@ class ColumnSource(Source):
             self.spec[str(self._label)] = label_field(np.empty((0, *label.shape), label.dtype), self.spec[self.primary])
         self._run_rows, self._small = _runs_of(chosen, self._loaded)
 
-    def _with_plain_labels(self, columns: Mapping[str, Column], asked: OpenOptions) -> dict[str, Column]:
+    def _with_plain_labels(self, columns: Mapping[str, Column], options: OpenOptions) -> dict[str, Column]:
         """Return columns with labels of shape (n, 1), as saved by many programs, viewed as (n,)."""
-        wanted = wanted_fields(asked, columns)
-        label = label_of(wanted, asked)
+        wanted = wanted_fields(options, columns)
+        label = label_of(wanted, options)
         there = wanted.get(label or "", label or "")
         column = columns.get(there)
         if column is None or column.shape[1:] != (1,) or len(wanted) < 2:
@@ -293,10 +293,10 @@ def _read_apart(column: Column, start: int, stop: int, out: NDArray[Any], i: int
             _read_apart(column, start + k, start + k + 1, out[k : k + 1], i + k, failed)
 
 
-def _choose(columns: Mapping[str, Column], asked: OpenOptions, where: str) -> tuple[dict[str, Column], dict[str, int]]:
+def _choose(columns: Mapping[str, Column], options: OpenOptions, where: str) -> tuple[dict[str, Column], dict[str, int]]:
     """Return the columns that are fields, by field name, and the columns left out."""
-    wanted = wanted_fields(asked, columns)
-    label = label_of(wanted, asked)
+    wanted = wanted_fields(options, columns)
+    label = label_of(wanted, options)
     if label is not None:
         wanted.setdefault(label, label)
     chosen: dict[str, Column] = {}
@@ -304,10 +304,10 @@ def _choose(columns: Mapping[str, Column], asked: OpenOptions, where: str) -> tu
     for name, there in wanted.items():
         if there not in columns:
             raise BadSetting(f"{where} has no {there!r}: it has {', '.join(columns) or 'nothing'}")
-        why = _unfit(columns[there], name == label or asked.fields is not None)
+        why = _unfit(columns[there], name == label or options.fields is not None)
         if why is None:
             chosen[name] = columns[there]
-        elif asked.fields is not None or name == asked.labels:
+        elif options.fields is not None or name == options.labels:
             raise BadSetting(f"{there!r} of {where} cannot be a field: it is {why}")
         else:
             left_out[f"{there}: {why}"] = 1
@@ -320,20 +320,20 @@ def _choose(columns: Mapping[str, Column], asked: OpenOptions, where: str) -> tu
     return chosen, left_out
 
 
-def wanted_fields(asked: OpenOptions, there: Iterable[str]) -> dict[str, str]:
+def wanted_fields(options: OpenOptions, there: Iterable[str]) -> dict[str, str]:
     """Return the requested fields: field names to names in the data."""
-    if asked.fields is None:
+    if options.fields is None:
         return {name: name for name in there}
-    names = list(asked.fields) if isinstance(asked.fields, list | tuple | Mapping) else []
+    names = list(options.fields) if isinstance(options.fields, list | tuple | Mapping) else []
     if not names or not all(isinstance(name, str) for name in names):
-        raise BadSetting(f'fields must be a list of names, or {{"x": "image"}}, not {asked.fields!r}')
-    return dict(asked.fields) if isinstance(asked.fields, Mapping) else {name: name for name in asked.fields}
+        raise BadSetting(f'fields must be a list of names, or {{"x": "image"}}, not {options.fields!r}')
+    return dict(options.fields) if isinstance(options.fields, Mapping) else {name: name for name in options.fields}
 
 
-def label_of(names: Iterable[str], asked: OpenOptions) -> str | None:
+def label_of(names: Iterable[str], options: OpenOptions) -> str | None:
     """Return the name of the field with the labels: the requested one, or one with a usual name."""
-    if isinstance(asked.labels, str):
-        return asked.labels
+    if isinstance(options.labels, str):
+        return options.labels
     names = list(names)
     return next((name for name in LABELS if name in names), None)
 

@@ -32,7 +32,7 @@ class Feather(ArrowSource):
     in_parts = True
     package = "pyarrow"
 
-    def __init__(self, paths: Sequence[str], asked: OpenOptions) -> None:
+    def __init__(self, paths: Sequence[str], options: OpenOptions) -> None:
         self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
         self._batches: list[tuple[str, int]] = []
         self._needed: list[str] | None = None
@@ -54,7 +54,7 @@ class Feather(ArrowSource):
             self._batches += [(path, number) for number in range(len(own))]
             rows_of.append((path, sum(part.rows for part in own)))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
-        super().__init__(parts, asked, where, os.path.dirname(paths[0]), rows_of)
+        super().__init__(parts, options, where, os.path.dirname(paths[0]), rows_of)
         self._needed, self._looked_at = self._columns_read(), None
         self.close()
 
@@ -129,10 +129,10 @@ class Feather(ArrowSource):
             state.check(os.fsencode(path))
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open files with the same columns, or the rows of a split that a column names."""
         paths = list(what)
-        return labeled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
+        return labeled(lambda options: in_part(cls(paths, options), options, paths[0]), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -28,10 +28,10 @@ class Frame(ArrowSource):
     in_parts = True
     package = "pyarrow"
 
-    def __init__(self, table: Any, asked: OpenOptions, where: str, copied: int = 0) -> None:
+    def __init__(self, table: Any, options: OpenOptions, where: str, copied: int = 0) -> None:
         self._frame, self._copied = table, copied
         folder = os.getcwd() if any(map(_names_image, table.columns)) else None
-        super().__init__([Part(table.num_rows, 0)], asked, where, folder)
+        super().__init__([Part(table.num_rows, 0)], options, where, folder)
 
     def _read_part(self, number: int) -> Any:
         return self._frame
@@ -54,7 +54,7 @@ class Frame(ArrowSource):
         return (type(what).__module__.partition(".")[0], type(what).__name__) in _KINDS
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open a data frame as an Arrow table."""
         import pyarrow as pa
 
@@ -74,7 +74,7 @@ class Frame(ArrowSource):
             table = what
         copied = sum(table.column(i).nbytes for i in range(table.num_columns) if _is_copied(library, what, table, i))
         where = f"the {type(what).__name__} of {library}"
-        return labeled(lambda asked: in_part(cls(table, asked, where, copied), asked, where), asked)
+        return labeled(lambda options: in_part(cls(table, options, where, copied), options, where), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

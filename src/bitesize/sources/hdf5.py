@@ -33,7 +33,7 @@ class Hdf5(ColumnSource):
     has_members = True
     one_row_kind = Hdf5Files
 
-    def __init__(self, file: Hdf5File, asked: OpenOptions, name: str = "") -> None:
+    def __init__(self, file: Hdf5File, options: OpenOptions, name: str = "") -> None:
         self._file = file
         where = f"{file.path}{MEMBER}{name}" if name else file.path
         opened = open_hdf5(file.path)
@@ -46,7 +46,7 @@ class Hdf5(ColumnSource):
         finally:
             opened.close()
         try:
-            super().__init__(columns, asked, where)
+            super().__init__(columns, options, where)
         except BaseException:
             file.close()  # HDF5 would reuse an open file even if it has been replaced
             raise
@@ -58,42 +58,42 @@ class Hdf5(ColumnSource):
         return kind.__module__.partition(".")[0] == "h5py" and kind.__name__ in ("File", "Group", "Dataset")
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open files with the same datasets, concatenated, or ``"file.h5::group/dataset"``, or an open h5py object by its path."""
         if cls.takes(what):
             path, name = _place_of(what)
-            return cls._of_one(path, name, asked)
+            return cls._of_one(path, name, options)
         places = [os.fspath(each).partition(MEMBER) for each in what]
-        sources = [cls._of_one(os.path.abspath(path), name.strip("/"), asked) for path, _, name in places]
+        sources = [cls._of_one(os.path.abspath(path), name.strip("/"), options) for path, _, name in places]
         if len(sources) == 1:
             return sources[0]
-        return chain_files(sources, asked, "HDF5 files")
+        return chain_files(sources, options, "HDF5 files")
 
     @classmethod
-    def _of_one(cls, path: str, name: str, asked: OpenOptions) -> Source:
+    def _of_one(cls, path: str, name: str, options: OpenOptions) -> Source:
         """Open a file, or a group in it: rows are entries of the first axis, or groups with the same datasets."""
         file = Hdf5File(path)
         opened = open_hdf5(path)
         try:
-            if asked.split is None:
+            if options.split is None:
                 inner = _only_group(opened, name)
                 group = opened.get(inner) if inner else opened
-                names = groups_of_rows(group, asked) if hasattr(group, "visititems") else None
+                names = groups_of_rows(group, options) if hasattr(group, "visititems") else None
                 if names is not None:
                     prefix = f"{inner}/" if inner else ""
-                    return Hdf5Groups(file, prefix, names, asked)
+                    return Hdf5Groups(file, prefix, names, options)
         except RAISED as error:
             if isinstance(error, BitesizeError):
                 raise
             raise damaged(path, error) from error
         finally:
             opened.close()
-        return cls(file, asked, name)
+        return cls(file, options, name)
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: Files, options: OpenOptions) -> Source:
         """Open files that are one row each."""
-        return Hdf5Files.of_files(files, asked)
+        return Hdf5Files.of_files(files, options)
 
     def check_unchanged(self) -> None:
         """Check the file."""

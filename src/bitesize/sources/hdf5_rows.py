@@ -59,7 +59,7 @@ class Hdf5Files(MemberRows, FileSource):
     ----------
     files
         Files and their labels. The first readable file defines the fields.
-    asked
+    options
         Which datasets are fields.
 
     Raises
@@ -72,19 +72,19 @@ class Hdf5Files(MemberRows, FileSource):
     package = "h5py"
     has_names = True
 
-    def __init__(self, files: Files, asked: OpenOptions) -> None:
+    def __init__(self, files: Files, options: OpenOptions) -> None:
         def look(path: bytes) -> Layout:
             """Return the fields of a file."""
             text = os.fsdecode(path)
             with _opened(text) as group:
-                return layout_of(dict(columns_of(group, Hdf5File(text))), asked, text, CACHE)
+                return layout_of(dict(columns_of(group, Hdf5File(text))), options, text, CACHE)
 
         self._first, layout = first_readable_file(files.names, look)
         x = next(iter(layout.spec.values()))
         FileSource.__init__(self, files.names, files.labels, files.classes, files.left_out, x)
-        refuse_two_labels(layout, asked, files.labels is not None, files.names.show(self._first))
+        refuse_two_labels(layout, options, files.labels is not None, files.names.show(self._first))
         y = self.spec.get("y") if files.labels is not None else None
-        self._take(layout, asked)
+        self._take(layout, options)
         if y is not None:
             self.spec = {**layout.spec, "y": y}
 
@@ -95,10 +95,10 @@ class Hdf5Files(MemberRows, FileSource):
             yield _members(group, Hdf5File(path), "")
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: Files, options: OpenOptions) -> Source:
         """Open files."""
-        source = cls(files, asked)
-        if asked.file_is_row is None:
+        source = cls(files, options)
+        if options.file_is_row is None:
             source.choices = (
                 *source.choices,
                 Choice("each HDF5 file is one row, its datasets the fields", "file_is_row=False"),
@@ -133,18 +133,18 @@ class Hdf5Groups(MemberRows):
         Path of the group of the rows, with a trailing slash, or empty.
     names
         Names of the groups.
-    asked
+    options
         Which datasets are fields.
     """
 
-    def __init__(self, file: Hdf5File, prefix: str, names: Sequence[str], asked: OpenOptions) -> None:
+    def __init__(self, file: Hdf5File, prefix: str, names: Sequence[str], options: OpenOptions) -> None:
         self._file, self._prefix, self._first = file, prefix, 0
         self._groups = np.array([name.encode() for name in names])
         first = f"{prefix}{names[0]}"
         opened = open_hdf5(file.path)
         try:
             layout = layout_of(
-                dict(columns_of(opened[first], file, f"{first}/")), asked, f"{file.path}{MEMBER}{first}", CACHE
+                dict(columns_of(opened[first], file, f"{first}/")), options, f"{file.path}{MEMBER}{first}", CACHE
             )
         finally:
             opened.close()
@@ -155,7 +155,7 @@ class Hdf5Groups(MemberRows):
             ),
         )
         try:
-            self._take(layout, asked)
+            self._take(layout, options)
         except BaseException:
             file.close()
             raise
@@ -195,7 +195,7 @@ class Hdf5Groups(MemberRows):
         self._file.close()
 
 
-def groups_of_rows(group: Any, asked: OpenOptions) -> list[str] | None:
+def groups_of_rows(group: Any, options: OpenOptions) -> list[str] | None:
     """Return the names of the groups in a group that are one row each; see `rows_among`."""
     import h5py
 
@@ -204,7 +204,7 @@ def groups_of_rows(group: Any, asked: OpenOptions) -> list[str] | None:
         found = group.get(name) if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
         return _shapes(found) if isinstance(found, h5py.Group) else None
 
-    return rows_among(list(group), shapes_of, asked, group.file.filename)
+    return rows_among(list(group), shapes_of, options, group.file.filename)
 
 
 def _shapes(group: Any) -> dict[str, tuple[Any, Any]]:

@@ -29,11 +29,11 @@ class HuggingFace(ArrowSource):
     in_parts = True
     package = "datasets"
 
-    def __init__(self, dataset: Any, asked: OpenOptions) -> None:
+    def __init__(self, dataset: Any, options: OpenOptions) -> None:
         self._dataset = dataset.with_format("arrow")
         rows = len(dataset)
         parts = [Part(min(_TOGETHER, rows - start), 0) for start in range(0, rows, _TOGETHER)]
-        super().__init__(parts, asked, "the dataset of Hugging Face", None)
+        super().__init__(parts, options, "the dataset of Hugging Face", None)
         label = self._columns.get(self._label or "")
         names = getattr(dataset.features.get(label.name), "names", None) if label is not None else None
         if names and self.classes is None:
@@ -63,19 +63,19 @@ class HuggingFace(ArrowSource):
         return type(what).__module__.partition(".")[0] == "datasets"
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open a dataset, or one split of a dictionary of datasets."""
         if isinstance(what, dict):
-            if asked.split is None or asked.split not in what:
+            if options.split is None or options.split not in what:
                 raise InParts("the dataset", sorted(what, key=rank_of_part))
-            what = what[asked.split]
-        elif asked.split is not None:
-            raise BadSetting(f"split={asked.split!r}: this dataset has no splits")
+            what = what[options.split]
+        elif options.split is not None:
+            raise BadSetting(f"split={options.split!r}: this dataset has no splits")
         if not hasattr(what, "with_format") or not hasattr(what, "__len__"):
             raise BadSetting(
                 f"{type(what).__name__} is a stream, which has no random access: load it without streaming=True"
             )
-        return labeled(lambda asked: cls(what, asked), asked)
+        return labeled(lambda options: cls(what, options), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

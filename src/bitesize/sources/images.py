@@ -60,15 +60,15 @@ class ImageFiles(FileSource):
         raise_bad(read_files([self._names.path(row) for row in rows.tolist()], into["x"].put))
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: Files, options: OpenOptions) -> Source:
         """Open images."""
-        found = probe(files.names, asked.mode)
+        found = probe(files.names, options.mode)
         source = cls(
             files.names,
             files.labels,
             files.classes,
-            mode=asked.mode,
-            orient=asked.orient,
+            mode=options.mode,
+            orient=options.orient,
             left_out={**files.left_out, **found.left_out},
         )
         source.choices = (*source.choices, *found.choices)

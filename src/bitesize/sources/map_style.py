@@ -27,7 +27,7 @@ class MapStyle(Source):
 
     title = "datasets with a length and items by number, such as PyTorch's"
 
-    def __init__(self, dataset: Any, asked: OpenOptions) -> None:
+    def __init__(self, dataset: Any, options: OpenOptions) -> None:
         self._dataset = dataset
         self._features: tuple[str, ...] = ()
         self._parts: dict[str, Field] = {}  # parts of items that are stacked as features
@@ -39,18 +39,18 @@ class MapStyle(Source):
             first, others = _fields(item)
         except Exception as error:  # the user's code, or its result
             raise BadSetting(f"item 0 of {kind} cannot be read: {type(error).__name__}: {error}") from error
-        self._names = wanted_fields(asked, first)
+        self._names = wanted_fields(options, first)
         label = None
-        if isinstance(asked.labels, str):
-            there = match(asked.labels, [*self._names, *first])
+        if isinstance(options.labels, str):
+            there = match(options.labels, [*self._names, *first])
             if there is None:
-                refused = f", but {asked.labels!r} is {others[asked.labels]}" if asked.labels in others else ""
+                refused = f", but {options.labels!r} is {others[options.labels]}" if options.labels in others else ""
                 raise BadSetting(
-                    f"labels={asked.labels!r}: items of {kind} have no numeric part of this name: they have {', '.join(first)}{refused}"
+                    f"labels={options.labels!r}: items of {kind} have no numeric part of this name: they have {', '.join(first)}{refused}"
                 )
             self._names.setdefault(there, there)
             label = there
-        elif asked.labels is None:
+        elif options.labels is None:
             label = first_named(self._names, LABELS)
         self._label = label
         self.spec = {}
@@ -58,17 +58,17 @@ class MapStyle(Source):
             if part not in first:
                 raise BadSetting(f"items of {kind} have no {part!r}: they have {', '.join(first)}")
             self.spec[name] = Field(first[part].shape, first[part].dtype)
-        if isinstance(item, Mapping) and asked.fields is None:
-            self._stack_numbers(asked)
+        if isinstance(item, Mapping) and options.fields is None:
+            self._stack_numbers(options)
         if not self.spec:
             raise BadSetting(
                 f"items of {kind} contain no numbers: they have {', '.join(f'{n}, {why}' for n, why in others.items())}"
             )
-        self._describe_choices(asked, item, others)
+        self._describe_choices(options, item, others)
 
-    def _stack_numbers(self, asked: OpenOptions) -> None:
+    def _stack_numbers(self, options: OpenOptions) -> None:
         """Stack parts of one number each as features, if there are no arrays."""
-        weight = asked.weights or (first_named(self._names, WEIGHTS) if asked.weights is None else None)
+        weight = options.weights or (first_named(self._names, WEIGHTS) if options.weights is None else None)
         kept = {self._label, match(weight, self._names) if weight else None}
         parts = {name: what for name, what in self.spec.items() if name not in kept and isinstance(what, Field)}
         if parts and all(not what.shape and what.dtype.kind in "biuf" for what in parts.values()) and self._label != "x":
@@ -77,9 +77,9 @@ class MapStyle(Source):
             self.spec = {"x": features} | {name: what for name, what in self.spec.items() if name in kept}
             self._parts = parts
 
-    def _describe_choices(self, asked: OpenOptions, item: Any, others: Mapping[str, str]) -> None:
+    def _describe_choices(self, options: OpenOptions, item: Any, others: Mapping[str, str]) -> None:
         """Record the choices made."""
-        if asked.fields is None:
+        if options.fields is None:
             labels = [name for name in others if plain(name) in LABELS]
             self.left_out = {
                 f"{name}: {why}{'; pass labels=[one number or text per row]' if name in labels else ''}": 1
@@ -90,7 +90,7 @@ class MapStyle(Source):
             choices.append(Choice(f"x: {', '.join(self.feature_names)} as one row of features", "fields="))
         if isinstance(item, tuple | list) and not hasattr(item, "_fields") and len(self._names) != 2:
             choices.append(Choice(f"the parts of an item are named {', '.join(self._names)}, in order", "fields="))
-        if self._label is not None and asked.labels is None:
+        if self._label is not None and options.labels is None:
             choices.append(Choice(f"labels: {self._label!r} of each item", "labels="))
         what = self.spec.get(self._label or "")
         names = getattr(self._dataset, "classes", None)
@@ -98,7 +98,7 @@ class MapStyle(Source):
         if whole and isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
             self.classes = tuple(names)
             choices.append(Choice(f"classes: as in {type(self._dataset).__name__}.classes", "labels="))
-        weight = asked.weights or (first_named(self._names, WEIGHTS) if asked.weights is None else None)
+        weight = options.weights or (first_named(self._names, WEIGHTS) if options.weights is None else None)
         if weight is not None:
             there = match(weight, self._names)
             found = self.spec.get(there or "")
@@ -167,7 +167,7 @@ class MapStyle(Source):
         )
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open a dataset; its first item defines the fields."""
         package = type(what).__module__.partition(".")[0]
         if package in ("keras", "tensorflow") or any(kind.__module__.startswith("keras.") for kind in type(what).__mro__):
@@ -176,7 +176,7 @@ class MapStyle(Source):
             raise BadSetting(
                 f"{type(what).__name__} has no items by number, or no length: a map-style dataset is needed, which has both"
             )
-        return cls(what, asked)
+        return cls(what, options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -59,14 +59,14 @@ class Layout(NamedTuple):
     choices: tuple[Choice, ...]
 
 
-def layout_of(columns: Mapping[str, Column], asked: OpenOptions, where: str, cache: int = 0) -> Layout:
+def layout_of(columns: Mapping[str, Column], options: OpenOptions, where: str, cache: int = 0) -> Layout:
     """Return the layout of a row of named arrays.
 
     Parameters
     ----------
     columns
         The arrays, by name.
-    asked
+    options
         Options that select the fields and the label.
     where
         Name of the row, for messages.
@@ -80,8 +80,8 @@ def layout_of(columns: Mapping[str, Column], asked: OpenOptions, where: str, cac
     BadFile
         If there are no arrays of numbers.
     """
-    wanted = wanted_fields(asked, columns)
-    label = label_of(wanted, asked)
+    wanted = wanted_fields(options, columns)
+    label = label_of(wanted, options)
     if label is not None:
         wanted.setdefault(label, label)
     fields, spec, left_out, texts = dict[str, str](), dict[str, Field](), dict[str, int](), set[str]()
@@ -92,7 +92,7 @@ def layout_of(columns: Mapping[str, Column], asked: OpenOptions, where: str, cac
         column = columns[there]
         text = column.dtype.kind in "OST" and not column.shape
         why = _unfit(column, name == label and text)
-        if why is not None and (asked.fields is not None or name == asked.labels):
+        if why is not None and (options.fields is not None or name == options.labels):
             raise BadSetting(f"{there!r} of {where} cannot be a field: it is {why}")
         if why is not None:
             left_out[f"{there}: {why}"] = 1
@@ -155,13 +155,13 @@ class MemberRows(Source):
     _layout: Layout
     _first: int
 
-    def _take(self, layout: Layout, asked: OpenOptions) -> None:
+    def _take(self, layout: Layout, options: OpenOptions) -> None:
         """Set the fields from the layout of the row ``_first``."""
         self._layout = layout
         self.spec = dict(layout.spec)
         self.left_out = {**self.left_out, **layout.left_out}
         self.choices = (*self.choices, *layout.choices)
-        self._label = label_of(layout.fields, asked)
+        self._label = label_of(layout.fields, options)
         self._own: NDArray[Any] | None = None
         if self._label is None:
             return
@@ -258,9 +258,9 @@ class MemberRows(Source):
         return super().nbytes + own
 
 
-def refuse_two_labels(layout: Layout, asked: OpenOptions, labeled: bool, where: str) -> None:
+def refuse_two_labels(layout: Layout, options: OpenOptions, labeled: bool, where: str) -> None:
     """Raise `BadSetting` if both rows and their folders provide labels."""
-    own = label_of(layout.fields, asked) or ("y" if "y" in layout.spec else None)
+    own = label_of(layout.fields, options) or ("y" if "y" in layout.spec else None)
     if labeled and own is not None:
         raise BadSetting(
             f"{where} has an array {own!r}, and each file also has a label: if each file holds many rows, pass file_is_row=False; else select "
@@ -269,7 +269,7 @@ def refuse_two_labels(layout: Layout, asked: OpenOptions, labeled: bool, where: 
 
 
 def rows_among(
-    names: Sequence[str], shapes_of: Callable[[str], Shapes | None], asked: OpenOptions, where: str
+    names: Sequence[str], shapes_of: Callable[[str], Shapes | None], options: OpenOptions, where: str
 ) -> list[str] | None:
     """Return the names of groups in natural order if each is one row: with the same arrays, and numbered or numerous.
 
@@ -279,7 +279,7 @@ def rows_among(
         Names of the groups and arrays on one level.
     shapes_of
         Return shape and dtype of the arrays in a group, by name; None for what is not a group.
-    asked
+    options
         Options: if requested fields are missing in groups, these are not rows.
     where
         Name of the data, for messages.
@@ -302,9 +302,9 @@ def rows_among(
         first = shapes if first is None else first
         if not shapes or first is None or {*shapes} != {*first} or _many_rows(shapes):
             return None
-        if asked.fields is not None and not {*wanted_fields(asked, first).values()} <= {*first}:
+        if options.fields is not None and not {*wanted_fields(options, first).values()} <= {*first}:
             return None
-        if shapes != first and asked.fields is None:
+        if shapes != first and options.fields is None:
             there = next(there for there in shapes if shapes[there] != first[there])
             raise BadFile(
                 f"{where}: the groups {names[0]} and {name} have the same arrays of different shapes ({there}: {first[there][0]} and "
@@ -322,10 +322,10 @@ def _many_rows(shapes: Shapes) -> bool:
     return rows > 1 and any(shape and shape[0] == rows for name, (shape, _) in shapes.items() if name != label)
 
 
-def chain_files(sources: Sequence[Source], asked: OpenOptions, what: str) -> Source:
+def chain_files(sources: Sequence[Source], options: OpenOptions, what: str) -> Source:
     """Return the concatenated rows of several files, with a note if each file could also be one row."""
     chained = chain(sources)
-    if asked.file_is_row is None:
+    if options.file_is_row is None:
         said = Choice(f"each of the {len(sources)} {what} holds many rows", "file_is_row=True")
         chained.choices = (*chained.choices, said)
     return chained

@@ -79,7 +79,7 @@ def in_splits(lengths: Mapping[str, int | None]) -> dict[str, dict[str, str]]:
 
 
 def arrays_of_split(
-    arrays: Mapping[str, T], lengths: Mapping[str, int | None], asked: OpenOptions, where: str
+    arrays: Mapping[str, T], lengths: Mapping[str, int | None], options: OpenOptions, where: str
 ) -> tuple[dict[str, T], OpenOptions, dict[str, int]]:
     """Return the arrays of the requested split, by field name; all arrays if there are no splits.
 
@@ -97,23 +97,23 @@ def arrays_of_split(
     BadSetting
         If there are no splits, and one is requested.
     """
-    if asked.split is None and asked.fields is not None:  # by their original names
-        return dict(arrays), asked, {}
+    if options.split is None and options.fields is not None:  # by their original names
+        return dict(arrays), options, {}
     found = in_splits(lengths)
-    if asked.split is None:
+    if options.split is None:
         if found:
             raise InParts(where, found)
-        return dict(arrays), asked, {}
+        return dict(arrays), options, {}
     if not found:
         raise BadSetting(
-            f"split={asked.split!r}: {where} has no splits, neither arrays such as x_train and x_test nor groups such as train and test: "
+            f"split={options.split!r}: {where} has no splits, neither arrays such as x_train and x_test nor groups such as train and test: "
             f"it has {', '.join([*arrays][:_NAMED]) or 'nothing'}"
         )
-    fields = found.get(part_of(asked.split) or asked.split)
+    fields = found.get(part_of(options.split) or options.split)
     if fields is None:
-        raise NotFound(f"{where} has no split {asked.split!r}: it has {', '.join(found)}")
+        raise NotFound(f"{where} has no split {options.split!r}: it has {', '.join(found)}")
     here = {there: name for name, there in fields.items()}
-    labels = here.get(asked.labels, asked.labels) if isinstance(asked.labels, str) else asked.labels
+    labels = here.get(options.labels, options.labels) if isinstance(options.labels, str) else options.labels
     taken = {there for of in found.values() for there in of.values()}
     left_out = {f"{name}: its name is not that of a split": 1 for name in arrays if name not in taken}
-    return {name: arrays[there] for name, there in fields.items()}, replace(asked, labels=labels, split=None), left_out
+    return {name: arrays[there] for name, there in fields.items()}, replace(options, labels=labels, split=None), left_out

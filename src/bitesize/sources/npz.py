@@ -94,14 +94,14 @@ class NpzArrays(ColumnSource):
         return isinstance(what, str) and what.lower().endswith(".npz") and os.path.isfile(what)
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Read the headers of the arrays of an archive, or of several, whose rows are chained; or of ``"a.npz::name"``."""
         places = [os.fsdecode(each) for each in (what if isinstance(what, list) else [what])]
-        sources = [cls._of_one(*place.partition(MEMBER)[::2], asked) for place in places]
+        sources = [cls._of_one(*place.partition(MEMBER)[::2], options) for place in places]
         return sources[0] if len(sources) == 1 else chain(sources)
 
     @classmethod
-    def _of_one(cls, path: str, member: str, asked: OpenOptions) -> Source:
+    def _of_one(cls, path: str, member: str, options: OpenOptions) -> Source:
         path = os.path.abspath(path)
         where = show(os.fsencode(path))
         columns: dict[str, Column] = {}
@@ -115,10 +115,10 @@ class NpzArrays(ColumnSource):
         if member:
             if member not in columns:
                 raise NotFound(f"{where} has no {member!r}: it has {', '.join(columns) or 'nothing'}")
-            return cls({"x": columns[member]}, asked, f"{where}{MEMBER}{member}")
+            return cls({"x": columns[member]}, options, f"{where}{MEMBER}{member}")
         if is_sparse(columns):
-            return SparseRows.of_archive(path, asked)
-        return cls(columns, asked, where)
+            return SparseRows.of_archive(path, options)
+        return cls(columns, options, where)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -142,7 +142,7 @@ class NpzFiles(FileSource):
         Names of the classes.
     left_out
         What the scan left out.
-    asked
+    options
         Which arrays are fields.
     """
 
@@ -157,11 +157,11 @@ class NpzFiles(FileSource):
         labels: NDArray[Any] | None,
         classes: tuple[str, ...] | None,
         left_out: Mapping[str, int],
-        asked: OpenOptions,
+        options: OpenOptions,
     ) -> None:
         self._first, found = first_readable_file(names, members)
         first = {there: node for there, node in found.items() if not isinstance(node, HoldsObjects)}
-        self._members = wanted_fields(asked, first)
+        self._members = wanted_fields(options, first)
         for there in self._members.values():
             refused = found.get(there)
             if isinstance(refused, HoldsObjects):
@@ -210,11 +210,11 @@ class NpzFiles(FileSource):
         return SCRATCH
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: Files, options: OpenOptions) -> Source:
         """Open archives, with a note if each could also hold many rows."""
-        source = cls(files.names, files.labels, files.classes, files.left_out, asked)
+        source = cls(files.names, files.labels, files.classes, files.left_out, options)
         shapes = [what.shape for name, what in source.spec.items() if isinstance(what, Field) and name in source._members]
-        if asked.file_is_row is None and (files.labels is None or max(map(len, shapes)) > 3):
+        if options.file_is_row is None and (files.labels is None or max(map(len, shapes)) > 3):
             said = f"each of the {len(source)} .npz files is one row, its arrays the fields"
             source.choices = (*source.choices, Choice(said, "file_is_row=False"))
         return source

@@ -51,7 +51,7 @@ class OtherArrays(Source):
         return _is_array(what)
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open an array as a NumPy view, without a copy.
 
         Raises
@@ -64,9 +64,9 @@ class OtherArrays(Source):
                 f"a list of {_title(what[0])}, which would be loaded whole into memory: open each, and join them with bs.chain([bs.open(a), "
                 "bs.open(b)])"
             )
-        if asked.fields is not None or asked.labels is not None:
+        if options.fields is not None or options.labels is not None:
             raise BadSetting(
-                f"{_title(what)} has no named fields such as {asked.fields or asked.labels!r}: its only field is x"
+                f"{_title(what)} has no named fields such as {options.fields or options.labels!r}: its only field is x"
             )
         return Arrays(_in_memory(what))
 

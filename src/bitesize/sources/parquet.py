@@ -43,7 +43,7 @@ class Parquet(ArrowSource):
     in_parts = True
     package = "pyarrow"
 
-    def __init__(self, paths: list[str], asked: OpenOptions) -> None:
+    def __init__(self, paths: list[str], options: OpenOptions) -> None:
         self._groups: list[tuple[str, int, RowGroup]] = []
         self._needed: list[str] | None = None
         self._kinds: Any = None  # names and types of the columns
@@ -73,7 +73,7 @@ class Parquet(ArrowSource):
                     self._groups.append((path, number, group))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         try:
-            super().__init__(parts, asked, where, os.path.dirname(paths[0]), rows_of)
+            super().__init__(parts, options, where, os.path.dirname(paths[0]), rows_of)
         finally:
             self._close_reader()
         self._needed = self._columns_read()
@@ -178,10 +178,10 @@ class Parquet(ArrowSource):
         return pa.Table.from_batches(batches)
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open files, or the rows of a split that a column names."""
         paths = list(what)
-        return labeled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
+        return labeled(lambda options: in_part(cls(paths, options), options, paths[0]), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

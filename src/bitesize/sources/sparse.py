@@ -92,7 +92,7 @@ class SparseRows(Source):
         return repr((len(self), self._where if self._where.endswith(".npz") else "")).encode() + self._starts.tobytes()
 
     @classmethod
-    def of_archive(cls, path: str, asked: OpenOptions) -> Source:
+    def of_archive(cls, path: str, options: OpenOptions) -> Source:
         """Load an archive of `scipy.sparse.save_npz` into memory.
 
         Raises
@@ -102,7 +102,7 @@ class SparseRows(Source):
         DoesNotFit
             If the matrix would need more than half of the free memory.
         """
-        _refuse_names(asked, path)
+        _refuse_names(options, path)
         found = members(os.fsencode(path))
         if not {"indices", "indptr"} <= {*found} or _text(found["format"]) != "csr":
             raise BadSetting(
@@ -125,9 +125,9 @@ class SparseRows(Source):
         return type(what).__module__.startswith("scipy.sparse") and hasattr(type(what), "tocsr")
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open a matrix; other formats than compressed rows are converted, which needs memory for a copy."""
-        _refuse_names(asked, f"a sparse matrix {what.shape}")
+        _refuse_names(options, f"a sparse matrix {what.shape}")
         if len(what.shape) != 2:
             raise BadSetting(f"a sparse array of shape {what.shape} has no rows: two axes are needed")
         rows = what.tocsr()
@@ -147,9 +147,9 @@ def is_sparse(names: Iterable[str]) -> bool:
     return names >= _MARKS and names <= _MARKS | {"indices", "indptr", "row", "col", "offsets", "_is_array", "coords"}
 
 
-def _refuse_names(asked: OpenOptions, where: str) -> None:
-    if asked.fields is not None or asked.labels is not None or asked.split is not None:
-        given = asked.fields or asked.labels or asked.split
+def _refuse_names(options: OpenOptions, where: str) -> None:
+    if options.fields is not None or options.labels is not None or options.split is not None:
+        given = options.fields or options.labels or options.split
         raise BadSetting(f"{where} has no named fields such as {given!r}: its only field is x")
 
 

@@ -100,7 +100,7 @@ class Table(WithFields):
             return False
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open the files named by one or several tables; paths are relative to the folder of each table.
 
         A table without a column of paths is one of numbers.
@@ -109,16 +109,16 @@ class Table(WithFields):
         head = read_tables(tables, TRIED)
         path = path_column(head.columns, tables[0], [os.path.dirname(tables[0])])
         if path is None:
-            return _numbers(tables, head, asked)
-        return labeled(lambda asked: cls._of_paths(tables, path, asked), asked)
+            return _numbers(tables, head, options)
+        return labeled(lambda options: cls._of_paths(tables, path, options), options)
 
     @classmethod
-    def _of_paths(cls, tables: Sequence[str], path: str, asked: OpenOptions) -> Source:
+    def _of_paths(cls, tables: Sequence[str], path: str, options: OpenOptions) -> Source:
         """Open the files that a column names."""
         table = read_tables(tables)
         columns = table.columns
-        chosen = choose_columns(table, path, asked, tables[0])
-        rows = _rows_of_part(columns, asked.split, tables[0])
+        chosen = choose_columns(table, path, options, tables[0])
+        rows = _rows_of_part(columns, options.split, tables[0])
         folders = [
             folder for name, count in zip(tables, table.counts, strict=True) for folder in [os.path.dirname(name)] * count
         ]
@@ -133,7 +133,7 @@ class Table(WithFields):
         arrays, classes = {}, {}
         for name, column in chosen.columns.items():
             is_label = name == chosen.label
-            arrays[name], own = column_values(columns, column, rows, is_label, asked, tables[0], choices)
+            arrays[name], own = column_values(columns, column, rows, is_label, options, tables[0], choices)
             if name == chosen.weight:
                 arrays[name] = check_weights(arrays[name], column, tables[0])
             if own is not None:
@@ -143,7 +143,7 @@ class Table(WithFields):
             if own is not None:
                 classes[chosen.label] = own
         files = Files(found.names, None, None, chosen.left_out)
-        source = kind.of_files(files, replace(asked, labels=None, fields=None))
+        source = kind.of_files(files, replace(options, labels=None, fields=None))
         if chosen.files != "x":
             source = Zipped([({chosen.files: "x"}, source)])
         label = classes.pop(chosen.label, None)
@@ -209,13 +209,13 @@ def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str |
         raise BadFile(
             f"{name} needs a column of paths (path, file_name or image) of files below {root}, but has {', '.join(columns)}"
         )
-    asked, choices = OpenOptions(tag_delimiter=tag_delimiter), [*read.choices]
-    chosen = choose_columns(read, path, asked, name)
+    options, choices = OpenOptions(tag_delimiter=tag_delimiter), [*read.choices]
+    chosen = choose_columns(read, path, options, name)
     if chosen.label not in chosen.columns:
         raise BadFile(f"{name} needs a column of labels (label or class), but has {', '.join(columns)}")
     found = find_files(columns[path], roots, name)
     values, classes = column_values(
-        columns, chosen.columns[chosen.label], range(len(columns[path])), True, asked, name, choices
+        columns, chosen.columns[chosen.label], range(len(columns[path])), True, options, name, choices
     )
     given = [*chosen.choices, *found.choices, *choices]
     said = tuple(dict.fromkeys(choice for choice in given if "sample weights" not in choice.chosen))
@@ -231,14 +231,14 @@ def _metadata(what: Any) -> str | None:
     return next((path for name in METADATA if os.path.isfile(path := os.path.join(what, name))), None)
 
 
-def _numbers(tables: list[str], head: TextTable, asked: OpenOptions) -> Source:
+def _numbers(tables: list[str], head: TextTable, options: OpenOptions) -> Source:
     """Open tables of numbers."""
     names = list(head.columns)
-    has_labels = first_named(names, LABELS) is not None or asked.labels is not None
-    if len(tables) > 1 and not has_labels and asked.split is None:
+    has_labels = first_named(names, LABELS) is not None or options.labels is not None
+    if len(tables) > 1 and not has_labels and options.split is None:
         refuse_recordings(tables, names)
 
-    return labeled(lambda asked: in_part(read_numbers(tables, asked), asked, tables[0]), asked)
+    return labeled(lambda options: in_part(read_numbers(tables, options), options, tables[0]), options)
 
 
 def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[int]:

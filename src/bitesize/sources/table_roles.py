@@ -111,19 +111,19 @@ class ChosenColumns(NamedTuple):
     choices: list[Choice]
 
 
-def choose_columns(table: TextTable, path: str, asked: OpenOptions, where: str) -> ChosenColumns:
+def choose_columns(table: TextTable, path: str, options: OpenOptions, where: str) -> ChosenColumns:
     """Choose fields: those that are asked for, or the labels and all that are numbers; labels are called ``y``, if nothing else is."""
     columns, choices, files = table.columns, list[Choice](), "x"
     left_out = {f"{name}: lists or objects": 1 for name in table.nested}
     others = [name for name in columns if name != path]
     targets: list[str] = []
     label = None
-    if isinstance(asked.labels, str):
-        label = require(asked.labels, columns, where, "labels")
-    elif are_columns(asked.labels, columns):
-        targets = [require(name, columns, where, "labels") for name in asked.labels]
-    if asked.fields is not None:
-        wanted = wanted_fields(asked, columns)
+    if isinstance(options.labels, str):
+        label = require(options.labels, columns, where, "labels")
+    elif are_columns(options.labels, columns):
+        targets = [require(name, columns, where, "labels") for name in options.labels]
+    if options.fields is not None:
+        wanted = wanted_fields(options, columns)
         unknown = [column for column in wanted.values() if match(column, columns) is None]
         if unknown:
             raise BadSetting(f"the table has no column {unknown[0]!r}: it has {', '.join(columns)}")
@@ -131,31 +131,31 @@ def choose_columns(table: TextTable, path: str, asked: OpenOptions, where: str) 
         of_files = [name for name, column in wanted.items() if column == path]
         if len(of_files) > 1:
             raise BadSetting(f"the files of {where} are one field, but {' and '.join(of_files)} are requested")
-        if of_files and isinstance(asked.fields, Mapping):
+        if of_files and isinstance(options.fields, Mapping):
             files = of_files[0]
         wanted = {name: column for name, column in wanted.items() if column not in (path, label, *targets)}
         if files in wanted:
             raise BadSetting(
                 f'{files!r} is the field of the files of {where}: choose another name, fields={{"image": "{path}", ...}}'
             )
-        weight = _weight(columns, asked, list(wanted.values()), where)
+        weight = _weight(columns, options, list(wanted.values()), where)
         weights = next((name for name, column in wanted.items() if column == weight), weight)
         if weights is not None and weight is not None:
             wanted.setdefault(weights, weight)
     else:
-        weights = weight = _weight(columns, asked, [name for name in others if name != label], where)
-        if label is None and not targets and asked.labels is None:
+        weights = weight = _weight(columns, options, [name for name in others if name != label], where)
+        if label is None and not targets and options.labels is None:
             label = _label(columns, [name for name in others if name != weight], left_out, choices)
         wanted = {name: name for name in _number_columns(columns, others, left_out) if name not in (label, *targets)}
         if files in wanted:
             del wanted[files]
             left_out[f"the column {files!r}, whose name the files have"] = 1
-    if weights is not None and asked.weights is None:
+    if weights is not None and options.weights is None:
         choices.append(Choice(f"sample weights: the column {weight!r}", 'weights=""'))
     for name in (label, *targets):
         left_out = {why: count for why, count in left_out.items() if name is None or not why.startswith(f"{name}: ")}
     if label is None:
-        named = "y" if "y" in wanted or targets or asked.fields is None else first_named(wanted, LABELS) or "y"
+        named = "y" if "y" in wanted or targets or options.fields is None else first_named(wanted, LABELS) or "y"
         return ChosenColumns(files, wanted, named, targets, weights, left_out, choices)
     name = "y" if "y" not in wanted else label
     return ChosenColumns(files, {name: label} | wanted, name, targets, weights, left_out, choices)
@@ -187,14 +187,14 @@ def _label(columns: Columns, others: Sequence[str], left_out: dict[str, int], ch
     return None
 
 
-def _weight(columns: Columns, asked: OpenOptions, among: Sequence[str], where: str) -> str | None:
+def _weight(columns: Columns, options: OpenOptions, among: Sequence[str], where: str) -> str | None:
     """Return the column with sample weights: the one that is asked for, or one of a usual name with numbers."""
-    if asked.weights:
-        column = require(asked.weights, columns, where, "weights")
+    if options.weights:
+        column = require(options.weights, columns, where, "weights")
         if as_numbers(columns[column]) is None:
             raise BadSetting(f"the weights {column!r} of {where} must be one number per row, but are text")
         return column
-    if asked.weights is not None:
+    if options.weights is not None:
         return None
     found = first_named(among, WEIGHTS)
     return found if found is not None and as_numbers(columns[found]) is not None else None

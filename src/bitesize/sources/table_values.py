@@ -32,7 +32,7 @@ def column_values(
     column: str,
     rows: Sequence[int],
     is_label: bool,
-    asked: OpenOptions,
+    options: OpenOptions,
     table: str,
     choices: list[Choice],
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
@@ -44,8 +44,8 @@ def column_values(
         numbers = as_numbers([values[row] for row in rows])
         assert numbers is not None
         return numbers.astype(kind.dtype if len(given) == len(values) else np.float64), None
-    if is_label and asked.tag_delimiter:
-        found = text_labels(Texts.of(values), column, table, asked.tag_delimiter)
+    if is_label and options.tag_delimiter:
+        found = text_labels(Texts.of(values), column, table, options.tag_delimiter)
         return found.values[np.asarray(rows, np.int64)], found.classes
     _all_there(columns, column, table, rows)
     places = np.cumsum([bool(value.strip()) for value in values]) - 1
@@ -53,7 +53,7 @@ def column_values(
     if not is_label:
         numbered, classes = number_texts(Texts.of(given))
         return numbered[taken], classes
-    found = text_labels(Texts.of(given), column, table, asked.tag_delimiter, may_be_numbers=True)
+    found = text_labels(Texts.of(given), column, table, options.tag_delimiter, may_be_numbers=True)
     choices += found.choices
     return found.values[taken], found.classes
 

@@ -46,7 +46,7 @@ class Tar(Source):
     ----------
     paths
         Shards, in order.
-    asked
+    options
         Which members are fields: ``{"x": "png", "depth": "depth.npy", "y": "json.label"}``, by what follows the first dot of their names,
         and of JSON by the name of a value.
     """
@@ -55,7 +55,7 @@ class Tar(Source):
     suffixes = (".tar",)
     reads_files = True
 
-    def __init__(self, paths: Sequence[str], asked: OpenOptions) -> None:
+    def __init__(self, paths: Sequence[str], options: OpenOptions) -> None:
         self._paths = [os.fsencode(path) for path in paths]
         self._where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         self._states = [FileState.of(path) for path in self._paths]  # before they are looked into
@@ -67,10 +67,10 @@ class Tar(Source):
         kinds = samples.kinds_of_first()
         self._blob, self._ends = samples.names()
         self._shard = samples.shards()
-        wanted = _wanted(kinds, asked, self._where)
-        if asked.labels is None and asked.fields is None and "y" not in wanted:
+        wanted = _wanted(kinds, options, self._where)
+        if options.labels is None and options.fields is None and "y" not in wanted:
             self._find_labels(samples, kinds, wanted)
-        named = asked.labels if isinstance(asked.labels, str) and asked.labels in wanted else None
+        named = options.labels if isinstance(options.labels, str) and options.labels in wanted else None
         self._label = named or next((name for name in LABELS if name in wanted), None)
         self._places: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
@@ -95,8 +95,8 @@ class Tar(Source):
                 self.spec[name] = Field(self._arrays[name].shape[1:], self._arrays[name].dtype)
             else:
                 self._places[name] = places
-                self.spec[name] = self._kind(there, places, asked)
-        if asked.labels is None and asked.fields is None and self._label is None:
+                self.spec[name] = self._kind(there, places, options)
+        if options.labels is None and options.fields is None and self._label is None:
             self._label_by_folder()
         self._labels = None if self._label is None else self._arrays.get(self._label)
 
@@ -150,9 +150,11 @@ class Tar(Source):
                 raise BadFile(f"{self.describe(row)}: its .json has no value {key!r}: {error}") from error
         return [int(value) for value in values] if not key and all(map(_NUMBER.fullmatch, values)) else values
 
-    def _kind(self, there: str, places: tuple[NDArray[np.int64], NDArray[np.int64]], asked: OpenOptions) -> Field | Encoded:
+    def _kind(
+        self, there: str, places: tuple[NDArray[np.int64], NDArray[np.int64]], options: OpenOptions
+    ) -> Field | Encoded:
         if f".{there.rpartition('.')[2]}" in SUFFIXES:
-            return Encoded("image", asked.mode, asked.orient)
+            return Encoded("image", options.mode, options.orient)
         if there.rpartition(".")[2] != "npy":
             raise BadSetting(
                 f"members .{there} of {self._where} cannot be a field: only images, .npy, .cls and values of .json can"
@@ -264,9 +266,9 @@ class Tar(Source):
         return b"\0".join([self._blob, self._ends.tobytes(), *(array.tobytes() for array in self._arrays.values())])
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open shards."""
-        return cls(list(what), asked)
+        return cls(list(what), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -287,15 +289,15 @@ class Tar(Source):
         return cls.opened(paths, OpenOptions())
 
 
-def _wanted(kinds: Sequence[str], asked: OpenOptions, where: str) -> dict[str, str]:
+def _wanted(kinds: Sequence[str], options: OpenOptions, where: str) -> dict[str, str]:
     """Return the member of each field: those asked for, or the first image or array as ``x`` and the class as ``y``."""
-    if asked.fields is not None:
-        return wanted_fields(asked, kinds)
+    if options.fields is not None:
+        return wanted_fields(options, kinds)
     images = [kind for kind in kinds if f".{kind.rpartition('.')[2]}" in SUFFIXES]
     arrays = [kind for kind in kinds if kind.rpartition(".")[2] == "npy"]
     wanted = dict(zip(("x",), (*images, *arrays), strict=False))
     wanted |= {kind.replace(".", "_"): kind for kind in arrays if kind not in wanted.values()}
-    label = asked.labels if isinstance(asked.labels, str) else next((kind for kind in kinds if kind in _CLASSES), None)
+    label = options.labels if isinstance(options.labels, str) else next((kind for kind in kinds if kind in _CLASSES), None)
     if label is not None:
         wanted["y"] = label
     if "x" not in wanted and not arrays:

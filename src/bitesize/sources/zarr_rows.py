@@ -38,7 +38,7 @@ class ZarrFolders(MemberRows, FileSource):
     ----------
     files
         The folders, and their labels. The first that can be read decides what a row is.
-    asked
+    options
         Which arrays are fields.
 
     Raises
@@ -51,19 +51,19 @@ class ZarrFolders(MemberRows, FileSource):
     package = "zarr"
     has_names = True
 
-    def __init__(self, files: Files, asked: OpenOptions) -> None:
+    def __init__(self, files: Files, options: OpenOptions) -> None:
         def look(path: bytes) -> Layout:
             """Return the fields of a folder."""
             folder = os.fsdecode(path)
             with _errors_of(folder):
-                return layout_of(dict(columns_of(open_zarr(folder), ZarrStore(folder))), asked, folder)
+                return layout_of(dict(columns_of(open_zarr(folder), ZarrStore(folder))), options, folder)
 
         self._first, layout = first_readable_file(files.names, look)
         x = next(iter(layout.spec.values()))
         FileSource.__init__(self, files.names, files.labels, files.classes, files.left_out, x)
-        refuse_two_labels(layout, asked, files.labels is not None, files.names.show(self._first))
+        refuse_two_labels(layout, options, files.labels is not None, files.names.show(self._first))
         y = self.spec.get("y") if files.labels is not None else None
-        self._take(layout, asked)
+        self._take(layout, options)
         if y is not None:
             self.spec = {**layout.spec, "y": y}
 
@@ -74,10 +74,10 @@ class ZarrFolders(MemberRows, FileSource):
             yield _members(folder)
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: Files, options: OpenOptions) -> Source:
         """Open folders."""
-        source = cls(files, asked)
-        if asked.file_is_row is None:
+        source = cls(files, options)
+        if options.file_is_row is None:
             source.choices = (
                 *source.choices,
                 Choice("each Zarr folder is one row, its arrays the fields", "file_is_row=False"),
@@ -106,14 +106,14 @@ class ZarrGroups(ZarrFolders):
         The folder that the groups are in.
     names
         Their names.
-    asked
+    options
         Which arrays are fields.
     """
 
     title = ""
 
-    def __init__(self, path: str, names: Sequence[str], asked: OpenOptions) -> None:
-        super().__init__(Files(names_of([os.path.join(path, name) for name in names]), None, None, {}), asked)
+    def __init__(self, path: str, names: Sequence[str], options: OpenOptions) -> None:
+        super().__init__(Files(names_of([os.path.join(path, name) for name in names]), None, None, {}), options)
         said = f"each of the {len(names)} groups {names[0]}, {names[1]}, ... is one row, its arrays the fields"
         setting = f"fields={[f'{names[0]}/{there}' for there in [*self._layout.fields.values()][:2]]}"
         self.choices = (Choice(said, setting), *self.choices)
@@ -145,11 +145,11 @@ def _subfolders(folder: str) -> list[str]:
     return sorted(found, key=lambda path: natural_key(os.fsencode(path)))
 
 
-def groups_in(path: str, root: Any, asked: OpenOptions) -> list[str] | None:
+def groups_in(path: str, root: Any, options: OpenOptions) -> list[str] | None:
     """Return the names of the groups in a folder where each is one row; see `rows_among`."""
     import zarr
 
-    if isinstance(root, zarr.Array) or asked.split is not None:
+    if isinstance(root, zarr.Array) or options.split is not None:
         return None
     with os.scandir(path) as entries:
         names = [entry.name for entry in entries if entry.is_dir() and is_folder(entry.path)]
@@ -162,7 +162,7 @@ def groups_in(path: str, root: Any, asked: OpenOptions) -> list[str] | None:
         arrays = [(name, each) for name, each in found.members(max_depth=None) if isinstance(each, zarr.Array)]
         return {name: (tuple(each.shape), np.dtype(each.dtype)) for name, each in arrays}
 
-    return rows_among(names, shapes_of, asked, path)
+    return rows_among(names, shapes_of, options, path)
 
 
 def _members(folder: str) -> Members:
