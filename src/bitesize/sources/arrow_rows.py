@@ -13,7 +13,7 @@ from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.sources.arrow_columns import ArrowColumn, is_text
 from bitesize.sources.arrow_roles import Columns, choose_roles
 from bitesize.sources.arrow_stacked import StackedColumns
-from bitesize.sources.arrow_table import AT_ONCE, BESIDE, KEPT, ArrowTable, Part
+from bitesize.sources.arrow_table import AT_ONCE, BESIDE, KEPT, ArrowTable, TableChunk
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import first_named, match, plain
@@ -53,7 +53,7 @@ class ArrowSource(ArrowTable):
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[TableChunk],
         options: OpenOptions,
         where: str,
         folder: str | None,

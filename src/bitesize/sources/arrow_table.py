@@ -53,7 +53,7 @@ class MissingValue(BadFile):
     """A row without a value."""
 
 
-class Part(NamedTuple):
+class TableChunk(NamedTuple):
     """Rows of a table that are read together.
 
     Attributes
@@ -84,7 +84,7 @@ class ArrowTable(Source):
         Names and numbers of rows of the files, if there are several.
     """
 
-    def __init__(self, parts: Sequence[Part], where: str, files: Sequence[tuple[str, int]] = ()) -> None:
+    def __init__(self, parts: Sequence[TableChunk], where: str, files: Sequence[tuple[str, int]] = ()) -> None:
         self._where, self._parts = where, list(parts)
         self._ends = np.cumsum([part.rows for part in parts], dtype=np.int64)
         if not len(self._ends) or not self._ends[-1]:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from bitesize.errors import BadSetting
 from bitesize.sources.contract import RowSource
-from bitesize.sources.options import Files as Files
 from bitesize.sources.options import OpenOptions as OpenOptions
+from bitesize.sources.options import RowFiles as RowFiles
 
 if TYPE_CHECKING:
     from bitesize.memory.budget import Budget
@@ -91,7 +91,7 @@ class Source(RowSource):
         raise BadSetting(f"{cls.__name__} does not open data")
 
     @classmethod
-    def of_files(cls, files: Files, options: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open files of one row each."""
         raise BadSetting(f"{cls.__name__} does not open files of one row each")
 

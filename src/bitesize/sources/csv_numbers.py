@@ -13,7 +13,7 @@ from bitesize.memory.sizes import format_size
 from bitesize.packages import pip_install
 from bitesize.sources.arrow_rows import ArrowSource
 from bitesize.sources.arrow_stacked import fits_float
-from bitesize.sources.arrow_table import Part, pool
+from bitesize.sources.arrow_table import TableChunk, pool
 from bitesize.sources.base import OpenOptions
 from bitesize.sources.column_names import LABELS, PERHAPS_PATHS, first_named, match, plain
 from bitesize.sources.protocol import ChunkStarts
@@ -47,7 +47,7 @@ class NumberTable(ArrowSource):
         self._lines_known = [_lines_are_rows(path, count) for path, count in zip(paths, counts, strict=True)]
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         files = list(zip(paths, counts, strict=True))
-        super().__init__([Part(self._content.num_rows, 0)], options, where, None, files)
+        super().__init__([TableChunk(self._content.num_rows, 0)], options, where, None, files)
         if self.feature_names is None and options.fields is None:
             lost = first_named(self._names, PERHAPS_PATHS)
             hint = (

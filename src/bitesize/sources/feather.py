@@ -16,7 +16,7 @@ from bitesize.files.pread import open_file, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.arrow_layout import Column, columns_of, first_row
 from bitesize.sources.arrow_rows import ArrowSource, in_part
-from bitesize.sources.arrow_table import Part, pool
+from bitesize.sources.arrow_table import TableChunk, pool
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
 
@@ -39,7 +39,7 @@ class Feather(ArrowSource):
         self._nulls: dict[str, int] = {}  # number of missing values of each column
         self._kinds: Any = None  # names and types of the columns
         self._looked_at: tuple[Batch, list[Column]] | None = None  # the first batch with rows, while columns are examined
-        parts: list[Part] = []
+        parts: list[TableChunk] = []
         rows_of: list[tuple[str, int]] = []
         known = None
         for path in paths:
@@ -58,7 +58,7 @@ class Feather(ArrowSource):
         self._needed, self._looked_at = self._columns_read(), None
         self.close()
 
-    def _learn_parts(self, path: str, schema: Any, fd: int) -> list[Part]:
+    def _learn_parts(self, path: str, schema: Any, fd: int) -> list[TableChunk]:
         """Return the record batches of a file, and count the missing values in them."""
         index = blocks(fd, os.fstat(fd).st_size, os.fsencode(path))
         of_all = sum(_message(fd, path, index, number, dictionary=True).nbytes for number in range(len(index.dictionaries)))
@@ -68,7 +68,7 @@ class Feather(ArrowSource):
             columns = columns_of(schema, about, path)
             for name, column in zip(schema.names, columns, strict=True):
                 self._nulls[name] = self._nulls.get(name, 0) + column.missing
-            parts.append(Part(about.rows, about.nbytes + of_all))
+            parts.append(TableChunk(about.rows, about.nbytes + of_all))
         return parts
 
     def _schema(self) -> Any:

@@ -13,7 +13,7 @@ from bitesize.errors import BadSetting
 from bitesize.sources.arrow_columns import is_text
 from bitesize.sources.arrow_rows import ArrowSource, in_part
 from bitesize.sources.arrow_stacked import fits_float
-from bitesize.sources.arrow_table import Part
+from bitesize.sources.arrow_table import TableChunk
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
 from bitesize.sources.protocol import ChunkStarts
@@ -31,7 +31,7 @@ class Frame(ArrowSource):
     def __init__(self, table: Any, options: OpenOptions, where: str, copied: int = 0) -> None:
         self._frame, self._copied = table, copied
         folder = os.getcwd() if any(map(_names_image, table.columns)) else None
-        super().__init__([Part(table.num_rows, 0)], options, where, folder)
+        super().__init__([TableChunk(table.num_rows, 0)], options, where, folder)
 
     def _read_part(self, number: int) -> Any:
         return self._frame

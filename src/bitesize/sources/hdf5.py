@@ -10,7 +10,7 @@ import numpy as np
 
 from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import MEMBER
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.column import Column
 from bitesize.sources.columns import ColumnSource
 from bitesize.sources.hdf5_file import RAISED, ChunkedDataset, Dataset, Hdf5File, column_of, columns_of, damaged, open_hdf5
@@ -91,7 +91,7 @@ class Hdf5(ColumnSource):
         return cls(file, options, name)
 
     @classmethod
-    def of_files(cls, files: Files, options: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open files that are one row each."""
         return Hdf5Files.of_files(files, options)
 

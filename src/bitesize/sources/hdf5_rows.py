@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.lazy.parts import MEMBER
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import UnsupportedColumn
 from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
@@ -72,7 +72,7 @@ class Hdf5Files(MemberRows, FileSource):
     package = "h5py"
     has_names = True
 
-    def __init__(self, files: Files, options: OpenOptions) -> None:
+    def __init__(self, files: RowFiles, options: OpenOptions) -> None:
         def look(path: bytes) -> Layout:
             """Return the fields of a file."""
             text = os.fsdecode(path)
@@ -95,7 +95,7 @@ class Hdf5Files(MemberRows, FileSource):
             yield _members(group, Hdf5File(path), "")
 
     @classmethod
-    def of_files(cls, files: Files, options: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open files."""
         source = cls(files, options)
         if options.file_is_row is None:
@@ -119,7 +119,7 @@ class Hdf5Files(MemberRows, FileSource):
                 file["z"] = random.random(2)
 
         found = example_files(folder, rows, ".h5", write)
-        return cls.of_files(Files(found.names, found.labels, found.classes, found.left_out), OpenOptions())
+        return cls.of_files(RowFiles(found.names, found.labels, found.classes, found.left_out), OpenOptions())
 
 
 class Hdf5Groups(MemberRows):

@@ -10,7 +10,7 @@ import numpy as np
 
 from bitesize.errors import BadSetting
 from bitesize.sources.arrow_rows import ArrowSource
-from bitesize.sources.arrow_table import Part
+from bitesize.sources.arrow_table import TableChunk
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
 from bitesize.sources.protocol import ChunkStarts
@@ -32,7 +32,7 @@ class HuggingFace(ArrowSource):
     def __init__(self, dataset: Any, options: OpenOptions) -> None:
         self._dataset = dataset.with_format("arrow")
         rows = len(dataset)
-        parts = [Part(min(_TOGETHER, rows - start), 0) for start in range(0, rows, _TOGETHER)]
+        parts = [TableChunk(min(_TOGETHER, rows - start), 0) for start in range(0, rows, _TOGETHER)]
         super().__init__(parts, options, "the dataset of Hugging Face", None)
         label = self._columns.get(self._label or "")
         names = getattr(dataset.features.get(label.name), "names", None) if label is not None else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bitesize.decode.header import SUFFIXES
 from bitesize.files.names import Names
 from bitesize.files.pread import read_files
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.file_rows import FileSource, example_files
 from bitesize.sources.image_headers import probe
 from bitesize.sources.protocol import Into, raise_bad
@@ -60,7 +60,7 @@ class ImageFiles(FileSource):
         raise_bad(read_files([self._names.path(row) for row in rows.tolist()], into["x"].put))
 
     @classmethod
-    def of_files(cls, files: Files, options: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open images."""
         found = probe(files.names, options.mode)
         source = cls(

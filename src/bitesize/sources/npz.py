@@ -18,7 +18,7 @@ from bitesize.files.pread import joined
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.parts import MEMBER, members
 from bitesize.lazy.select import NEAR, SCRATCH, whole
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import OBJECTS, Column, UnsupportedColumn
 from bitesize.sources.columns import ColumnSource, wanted_fields
@@ -210,7 +210,7 @@ class NpzFiles(FileSource):
         return SCRATCH
 
     @classmethod
-    def of_files(cls, files: Files, options: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open archives, with a note if each could also hold many rows."""
         source = cls(files.names, files.labels, files.classes, files.left_out, options)
         shapes = [what.shape for name, what in source.spec.items() if isinstance(what, Field) and name in source._members]

@@ -17,7 +17,7 @@ from bitesize.files.parquet import Chunk, Page, RowGroup, pages, row_groups
 from bitesize.files.pread import open_file, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.arrow_rows import ArrowSource, in_part
-from bitesize.sources.arrow_table import Part, chosen_pool, pool
+from bitesize.sources.arrow_table import TableChunk, chosen_pool, pool
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
 from bitesize.sources.parquet_first import first_row
@@ -48,7 +48,7 @@ class Parquet(ArrowSource):
         self._needed: list[str] | None = None
         self._kinds: Any = None  # names and types of the columns
         self._reader: Any = None  # Arrow's reader of the first rows, while columns are examined
-        parts: list[Part] = []
+        parts: list[TableChunk] = []
         known = None
         self._nulls: dict[str, int | None] = {}  # number of missing values of each column, None if unknown
         rows_of: list[tuple[str, int]] = []
@@ -68,7 +68,7 @@ class Parquet(ArrowSource):
                     stored = sum(chunk.stored for chunk in group.chunks)
                     nbytes = sum(_in_memory(chunk, group.rows) for chunk in group.chunks) + stored
                     parts.append(
-                        Part(group.rows, nbytes, _PASSING * max((chunk.values for chunk in group.chunks), default=0))
+                        TableChunk(group.rows, nbytes, _PASSING * max((chunk.values for chunk in group.chunks), default=0))
                     )
                     self._groups.append((path, number, group))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"

@@ -15,7 +15,7 @@ from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.names import Names
 from bitesize.files.state import FileState
 from bitesize.sources.arrow_rows import in_part
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, PATHS, PERHAPS_PATHS, first_named, match, plain
 from bitesize.sources.combine.with_fields import WithFields
@@ -142,7 +142,7 @@ class Table(WithFields):
             arrays[chosen.label], own = target_values(columns, chosen.targets, rows, tables[0], choices)
             if own is not None:
                 classes[chosen.label] = own
-        files = Files(found.names, None, None, chosen.left_out)
+        files = RowFiles(found.names, None, None, chosen.left_out)
         source = kind.of_files(files, replace(options, labels=None, fields=None))
         if chosen.files != "x":
             source = Zipped([({chosen.files: "x"}, source)])

@@ -10,7 +10,7 @@ import numpy as np
 
 from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import MEMBER
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.columns import ColumnSource
 from bitesize.sources.member_rows import chain_files
 from bitesize.sources.zarr_arrays import ChunkedArray, ZarrArray, ZarrStore, columns_of, damaged, is_folder, open_zarr
@@ -66,7 +66,7 @@ class Zarr(ColumnSource):
         return cls(columns, options, path)
 
     @classmethod
-    def of_files(cls, files: Files, options: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open folders that are one row each."""
         return ZarrFolders.of_files(files, options)
 

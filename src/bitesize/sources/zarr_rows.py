@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, class_key, natural_key
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.file_rows import FileSource, first_readable_file
@@ -51,7 +51,7 @@ class ZarrFolders(MemberRows, FileSource):
     package = "zarr"
     has_names = True
 
-    def __init__(self, files: Files, options: OpenOptions) -> None:
+    def __init__(self, files: RowFiles, options: OpenOptions) -> None:
         def look(path: bytes) -> Layout:
             """Return the fields of a folder."""
             folder = os.fsdecode(path)
@@ -74,7 +74,7 @@ class ZarrFolders(MemberRows, FileSource):
             yield _members(folder)
 
     @classmethod
-    def of_files(cls, files: Files, options: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open folders."""
         source = cls(files, options)
         if options.file_is_row is None:
@@ -94,7 +94,7 @@ class ZarrFolders(MemberRows, FileSource):
             group = zarr.open_group(folder / f"{i}.zarr", mode="w")
             group.create_array("x", data=random.integers(0, 256, (5, 4, 3), np.uint8))
             group.create_array("y", data=np.array(i % 2))
-        return cls.of_files(Files(names_of([folder / f"{i}.zarr" for i in range(rows)]), None, None, {}), OpenOptions())
+        return cls.of_files(RowFiles(names_of([folder / f"{i}.zarr" for i in range(rows)]), None, None, {}), OpenOptions())
 
 
 class ZarrGroups(ZarrFolders):
@@ -113,7 +113,7 @@ class ZarrGroups(ZarrFolders):
     title = ""
 
     def __init__(self, path: str, names: Sequence[str], options: OpenOptions) -> None:
-        super().__init__(Files(names_of([os.path.join(path, name) for name in names]), None, None, {}), options)
+        super().__init__(RowFiles(names_of([os.path.join(path, name) for name in names]), None, None, {}), options)
         said = f"each of the {len(names)} groups {names[0]}, {names[1]}, ... is one row, its arrays the fields"
         setting = f"fields={[f'{names[0]}/{there}' for there in [*self._layout.fields.values()][:2]]}"
         self.choices = (Choice(said, setting), *self.choices)

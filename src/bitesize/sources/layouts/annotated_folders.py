@@ -14,7 +14,7 @@ import numpy as np
 from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import node_of
 from bitesize.sources.arrays import Arrays
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.coco import coco_labels
 from bitesize.sources.images import ImageFiles
@@ -74,7 +74,7 @@ def coco(labels: str, folder: str, options: OpenOptions) -> Source:
     found = coco_labels(labels)
     names = files_of(found.files, [folder, os.path.dirname(labels)], os.fspath(labels))
     kind = one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
-    files = Files(names, found.labels, found.classes or None, found.left_out)
+    files = RowFiles(names, found.labels, found.classes or None, found.left_out)
     return with_choices(kind.of_files(files, replace(no_fields(options), labels=None)), *found.choices)
 
 
@@ -292,7 +292,7 @@ def file_list(path: str, options: OpenOptions) -> Source | None:
     labels = [parts[1] for parts in split] if len(split[0]) > 1 else None
     kind = one_kind([os.fsdecode(found.path(i)) for i in range(len(found))])
     values, classes = (None, None) if labels is None or options.labels is False else class_numbers(labels, len(labels))
-    source = kind.of_files(Files(found, values, classes, {}), replace(no_fields(options), labels=None))
+    source = kind.of_files(RowFiles(found, values, classes, {}), replace(no_fields(options), labels=None))
     return with_choices(
         source, Choice("labels: the text after each path" if labels else "a list of files, without labels", "labels=")
     )

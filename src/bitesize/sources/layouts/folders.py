@@ -11,7 +11,7 @@ from dataclasses import replace
 from bitesize.errors import BadSetting
 from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, class_key, path_key, scan
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.columns import LABELS
 from bitesize.sources.layouts.file_labels import prefix_hint
@@ -220,7 +220,7 @@ def _files_of_one_row(found: Listing, kind: type[Source], options: OpenOptions) 
     if options.labels is not None and options.labels is not False:
         return of_names(found.names, found.left_out, options, listed=False, kind=kind)
     labels, classes = (None, None) if options.labels is False else (found.labels, found.classes)
-    files = Files(found.names, labels, classes, found.left_out)
+    files = RowFiles(found.names, labels, classes, found.left_out)
     source = kind.of_files(files, replace(no_fields(options, kind), labels=None))
     if classes is None:
         hint = prefix_hint(found.names) if options.labels is None else None

@@ -16,7 +16,7 @@ from bitesize.errors import BadSetting, BitesizeError
 from bitesize.files.names import Names, show
 from bitesize.files.pread import read_into, with_file
 from bitesize.sources.arrays import Arrays
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.with_fields import WithFields
 from bitesize.sources.combine.zipped import Zipped
@@ -129,7 +129,7 @@ def of_names(
     found = label_files(
         None if options.labels is False else options.labels, names, listed=listed, tag_delimiter=options.tag_delimiter
     )
-    files = Files(names, found.values, found.classes, {**left_out, **found.left_out})
+    files = RowFiles(names, found.values, found.classes, {**left_out, **found.left_out})
     source = kind.of_files(files, replace(no_fields(options, kind), labels=None))
     return with_choices(source, *found.choices)
 

@@ -14,7 +14,7 @@ from bitesize.errors import BadFile, BadSetting, MissingPackage, NotFound, one_l
 from bitesize.files.names import Names, names_of
 from bitesize.files.scan import class_key, scan
 from bitesize.packages import pip_install
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
@@ -209,7 +209,7 @@ def _labeled(
         said += ": one class per image"
         if without:
             left_out["images without an object"] = without
-    source = ImageFiles.of_files(Files(taken, values, every, left_out), replace(no_fields(options), labels=None))
+    source = ImageFiles.of_files(RowFiles(taken, values, every, left_out), replace(no_fields(options), labels=None))
     return with_choices(source, Choice(said + (f"; split {split!r}" if split else ""), setting))
 
 

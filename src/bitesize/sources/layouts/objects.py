@@ -17,7 +17,7 @@ from bitesize.files.scan import merge
 from bitesize.lazy.array import LazyArray
 from bitesize.lazy.nodes import Node
 from bitesize.sources.arrays import Arrays
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.given import is_small, plain_labels
@@ -161,7 +161,7 @@ def mapping(what: Mapping[str, Any], options: OpenOptions) -> Source:
             return _rows_by_class(kind, groups, options)
         labels, classes = (None, None) if options.labels is False else (found.labels, found.classes)
         source = kind.of_files(
-            Files(found.names, labels, classes, found.left_out), replace(no_fields(options, kind), labels=None)
+            RowFiles(found.names, labels, classes, found.left_out), replace(no_fields(options, kind), labels=None)
         )
     else:
         lists = {str(name): [value] if isinstance(value, str | os.PathLike) else list(value) for name, value in what.items()}
@@ -178,7 +178,9 @@ def mapping(what: Mapping[str, Any], options: OpenOptions) -> Source:
             return _rows_by_class(kind, groups, options)
         numbers = np.repeat(np.arange(len(lists), dtype=np.int64), [len(paths) for paths in lists.values()])
         labels, classes = (None, None) if options.labels is False else (numbers, tuple(lists))
-        source = kind.of_files(Files(names_of(files), labels, classes, {}), replace(no_fields(options, kind), labels=None))
+        source = kind.of_files(
+            RowFiles(names_of(files), labels, classes, {}), replace(no_fields(options, kind), labels=None)
+        )
     need(kind)
     return with_choices(source, Choice("labels: the keys of the mapping", "labels="))
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from bitesize.errors import BadSetting, NotFound
 from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, path_key, scan
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.image_headers import probe
 from bitesize.sources.images import ImageFiles
@@ -157,7 +157,7 @@ def is_mask_name(name: str) -> bool:
 def _open(images: str, masks: str, options: OpenOptions) -> Source:
     if options.labels is False:
         alone = scan(images, ImageFiles.suffixes, REASONS, flat=True)
-        files = Files(alone.names, None, None, alone.left_out)
+        files = RowFiles(alone.names, None, None, alone.left_out)
         source = ImageFiles.of_files(files, replace(no_fields(options), labels=None))
         return with_choices(source, Choice(f"images of {os.path.basename(images)} alone, without their masks", "labels="))
     found, drawn = scan(images, ImageFiles.suffixes, REASONS, flat=True), scan(masks, MASK_SUFFIXES, REASONS, flat=True)
