@@ -20,7 +20,7 @@ from bitesize.sources.column_names import first_named, match, plain
 from bitesize.sources.label_columns import without_list
 from bitesize.sources.labels import as_class_numbers, check_weights
 from bitesize.sources.protocol import ChunkStarts, Into, raise_bad
-from bitesize.sources.splits import COLUMNS, rows_of_part
+from bitesize.sources.splits import COLUMNS, rows_of_split
 from bitesize.sources.text_labels import Labels, Texts, check_room, number_texts, split_tags, tags, text_labels
 from bitesize.spec import Encoded, Field
 
@@ -318,7 +318,7 @@ class ArrowSource(ArrowTable):
         return parts + stacked + b"".join(self._known[name].tobytes() for name in (*texts, *targets) if name is not None)
 
 
-def in_part(source: ArrowSource, options: OpenOptions, where: str) -> Source:
+def select_split(source: ArrowSource, options: OpenOptions, where: str) -> Source:
     """Return the rows of a split of a table, if a column names the split of each row; otherwise all rows.
 
     Raises
@@ -346,7 +346,7 @@ def in_part(source: ArrowSource, options: OpenOptions, where: str) -> Source:
             raise BadSetting(f"split={options.split!r}: {where} has no split column (one of {', '.join(COLUMNS)})")
         return source
     names, numbers = np.unique(parts, return_inverse=True)
-    rows = rows_of_part(names.tolist(), numbers, options.split, where)
+    rows = rows_of_split(names.tolist(), numbers, options.split, where)
     return source if rows is None else source.subset(rows)
 
 

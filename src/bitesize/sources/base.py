@@ -57,7 +57,7 @@ class Source(RowSource):
         Whether a file holds named arrays that ``"file::name"`` can open.
     package : str
         Name of the third-party module that the format needs, or empty.
-    in_parts : bool
+    has_splits : bool
         Whether data of this format may assign each row to a split, such as training or validation (``split=``).
     """
 
@@ -67,7 +67,7 @@ class Source(RowSource):
     many_rows_kind: ClassVar[type[Source] | None] = None
     has_names: ClassVar[bool] = False
     has_members: ClassVar[bool] = False
-    in_parts: ClassVar[bool] = False
+    has_splits: ClassVar[bool] = False
     package: ClassVar[str] = ""
     combinators: ClassVar[Combinators]
 

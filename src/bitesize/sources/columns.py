@@ -57,7 +57,7 @@ class ColumnSource(Source):
     """
 
     reads_files = True
-    in_parts = True
+    has_splits = True
 
     def __init__(self, columns: Mapping[str, Column], options: OpenOptions, where: str) -> None:
         self._where = where

@@ -15,7 +15,7 @@ from bitesize.files.arrow import Batch, Blocks, batch, blocks
 from bitesize.files.pread import open_file, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.arrow_layout import Column, columns_of, first_row
-from bitesize.sources.arrow_rows import ArrowSource, in_part
+from bitesize.sources.arrow_rows import ArrowSource, select_split
 from bitesize.sources.arrow_table import TableChunk, pool
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
@@ -29,7 +29,7 @@ class Feather(ArrowSource):
 
     title = "Feather and Arrow files"
     suffixes = (".feather", ".arrow", ".ipc")
-    in_parts = True
+    has_splits = True
     package = "pyarrow"
 
     def __init__(self, paths: Sequence[str], options: OpenOptions) -> None:
@@ -132,7 +132,7 @@ class Feather(ArrowSource):
     def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open files with the same columns, or the rows of a split that a column names."""
         paths = list(what)
-        return labeled(lambda options: in_part(cls(paths, options), options, paths[0]), options)
+        return labeled(lambda options: select_split(cls(paths, options), options, paths[0]), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -11,7 +11,7 @@ import numpy as np
 from bitesize.decode.header import SUFFIXES
 from bitesize.errors import BadSetting
 from bitesize.sources.arrow_columns import is_text
-from bitesize.sources.arrow_rows import ArrowSource, in_part
+from bitesize.sources.arrow_rows import ArrowSource, select_split
 from bitesize.sources.arrow_stacked import fits_float
 from bitesize.sources.arrow_table import TableChunk
 from bitesize.sources.base import OpenOptions, Source
@@ -25,7 +25,7 @@ class Frame(ArrowSource):
     """A data frame in memory; it must not be modified while it is used."""
 
     title = "data frames of pandas and Polars, Arrow tables"
-    in_parts = True
+    has_splits = True
     package = "pyarrow"
 
     def __init__(self, table: Any, options: OpenOptions, where: str, copied: int = 0) -> None:
@@ -74,7 +74,7 @@ class Frame(ArrowSource):
             table = what
         copied = sum(table.column(i).nbytes for i in range(table.num_columns) if _is_copied(library, what, table, i))
         where = f"the {type(what).__name__} of {library}"
-        return labeled(lambda options: in_part(cls(table, options, where, copied), options, where), options)
+        return labeled(lambda options: select_split(cls(table, options, where, copied), options, where), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

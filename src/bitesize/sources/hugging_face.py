@@ -14,7 +14,7 @@ from bitesize.sources.arrow_table import TableChunk
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
 from bitesize.sources.protocol import ChunkStarts
-from bitesize.sources.splits import InParts, rank_of_part
+from bitesize.sources.splits import SplitRequired, split_rank
 
 # Number of rows that are read together.
 _TOGETHER = 16
@@ -26,7 +26,7 @@ class HuggingFace(ArrowSource):
     """A dataset with a length; its format setting is ignored."""
 
     title = "datasets of Hugging Face"
-    in_parts = True
+    has_splits = True
     package = "datasets"
 
     def __init__(self, dataset: Any, options: OpenOptions) -> None:
@@ -67,7 +67,7 @@ class HuggingFace(ArrowSource):
         """Open a dataset, or one split of a dictionary of datasets."""
         if isinstance(what, dict):
             if options.split is None or options.split not in what:
-                raise InParts("the dataset", sorted(what, key=rank_of_part))
+                raise SplitRequired("the dataset", sorted(what, key=split_rank))
             what = what[options.split]
         elif options.split is not None:
             raise BadSetting(f"split={options.split!r}: this dataset has no splits")

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from bitesize.errors import BadSetting, NotFound
 from bitesize.sources.base import OpenOptions
-from bitesize.sources.splits import ALIASES, InParts, part_of, rank_of_part, split_in
+from bitesize.sources.splits import ALIASES, SplitRequired, split_in, split_rank, usual_split
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ def in_splits(lengths: Mapping[str, int | None]) -> dict[str, dict[str, str]]:
     rows_of = [lengths[name] or 0 for fields in found.values() for name in fields.values()]
     if len(found) < 2 or (others and ("train" not in found or max(others) >= max(rows_of))):
         return {}
-    return {split: found[split] for split in sorted(found, key=rank_of_part)}
+    return {split: found[split] for split in sorted(found, key=split_rank)}
 
 
 def arrays_of_split(
@@ -90,7 +90,7 @@ def arrays_of_split(
 
     Raises
     ------
-    InParts
+    SplitRequired
         If there are splits, and none is requested.
     NotFound
         If the split does not exist.
@@ -102,14 +102,14 @@ def arrays_of_split(
     found = in_splits(lengths)
     if options.split is None:
         if found:
-            raise InParts(where, found)
+            raise SplitRequired(where, found)
         return dict(arrays), options, {}
     if not found:
         raise BadSetting(
             f"split={options.split!r}: {where} has no splits, neither arrays such as x_train and x_test nor groups such as train and test: "
             f"it has {', '.join([*arrays][:_NAMED]) or 'nothing'}"
         )
-    fields = found.get(part_of(options.split) or options.split)
+    fields = found.get(usual_split(options.split) or options.split)
     if fields is None:
         raise NotFound(f"{where} has no split {options.split!r}: it has {', '.join(found)}")
     here = {there: name for name, there in fields.items()}

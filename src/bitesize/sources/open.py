@@ -22,7 +22,7 @@ from bitesize.sources.given import plain_data, plain_labels
 from bitesize.sources.layouts.listing import with_choices
 from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
-from bitesize.sources.splits import InParts
+from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded, Field, Mode
 
 # Whole numbers with more different values than this are targets of a regression, not classes.
@@ -275,7 +275,7 @@ def _is_number(what: Field | Encoded) -> bool:
     return isinstance(what, Field) and what.shape == () and what.dtype.kind in "biuf"
 
 
-def open_parts(what: What, labels: Any = None, **settings: Any) -> tuple[dict[str, Source], dict[str, BadFile]]:
+def open_splits(what: What, labels: Any = None, **settings: Any) -> tuple[dict[str, Source], dict[str, BadFile]]:
     """Open all splits of the data as `open_to_train` does, by name; data without splits is one split ``"data"``.
 
     Returns
@@ -294,8 +294,8 @@ def open_parts(what: What, labels: Any = None, **settings: Any) -> tuple[dict[st
         parts["data"] = open_to_train(what, labels, **settings)
     except BadFile as error:
         damaged["data"] = error
-    except InParts as error:
-        for part in error.parts:
+    except SplitRequired as error:
+        for part in error.splits:
             try:
                 parts[part] = open_to_train(what, labels, part, **settings)
             except BadFile as bad:

@@ -16,7 +16,7 @@ from bitesize.files.names import show
 from bitesize.files.parquet import Chunk, Page, RowGroup, pages, row_groups
 from bitesize.files.pread import open_file, read_into, with_file
 from bitesize.files.state import FileState
-from bitesize.sources.arrow_rows import ArrowSource, in_part
+from bitesize.sources.arrow_rows import ArrowSource, select_split
 from bitesize.sources.arrow_table import TableChunk, chosen_pool, pool
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
@@ -40,7 +40,7 @@ class Parquet(ArrowSource):
 
     title = "Parquet files"
     suffixes = (".parquet", ".pq")
-    in_parts = True
+    has_splits = True
     package = "pyarrow"
 
     def __init__(self, paths: list[str], options: OpenOptions) -> None:
@@ -181,7 +181,7 @@ class Parquet(ArrowSource):
     def opened(cls, what: Any, options: OpenOptions) -> Source:
         """Open files, or the rows of a split that a column names."""
         paths = list(what)
-        return labeled(lambda options: in_part(cls(paths, options), options, paths[0]), options)
+        return labeled(lambda options: select_split(cls(paths, options), options, paths[0]), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

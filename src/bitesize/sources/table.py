@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.names import Names
 from bitesize.files.state import FileState
-from bitesize.sources.arrow_rows import in_part
+from bitesize.sources.arrow_rows import select_split
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, PATHS, PERHAPS_PATHS, first_named, match, plain
@@ -25,7 +25,7 @@ from bitesize.sources.file_paths import files_of, find_files
 from bitesize.sources.label_columns import labeled
 from bitesize.sources.labels import check_weights
 from bitesize.sources.registry import by_suffix, need
-from bitesize.sources.splits import COLUMNS, rows_of_part
+from bitesize.sources.splits import COLUMNS, rows_of_split
 from bitesize.sources.table_roles import TRIED, choose_columns, path_column
 from bitesize.sources.table_values import check_repeated, column_values, target_values
 from bitesize.sources.text_table import JSON_LINES, Columns, TextTable, delimiter_of, read_tables
@@ -41,7 +41,7 @@ class Table(WithFields):
 
     title = "tables of paths and labels"
     suffixes = (".csv", ".tsv", *JSON_LINES)
-    in_parts = True
+    has_splits = True
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Table(WithFields):
         table = read_tables(tables)
         columns = table.columns
         chosen = choose_columns(table, path, options, tables[0])
-        rows = _rows_of_part(columns, options.split, tables[0])
+        rows = _rows_of_split(columns, options.split, tables[0])
         folders = [
             folder for name, count in zip(tables, table.counts, strict=True) for folder in [os.path.dirname(name)] * count
         ]
@@ -238,10 +238,10 @@ def _numbers(tables: list[str], head: TextTable, options: OpenOptions) -> Source
     if len(tables) > 1 and not has_labels and options.split is None:
         refuse_recordings(tables, names)
 
-    return labeled(lambda options: in_part(read_numbers(tables, options), options, tables[0]), options)
+    return labeled(lambda options: select_split(read_numbers(tables, options), options, tables[0]), options)
 
 
-def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[int]:
+def _rows_of_split(columns: Columns, split: str | None, table: str) -> Sequence[int]:
     """Return the rows of a split, if a column names the split of each row, or all rows."""
     column = first_named(columns, COLUMNS)
     if column is None:
@@ -249,7 +249,7 @@ def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[i
             raise BadSetting(f"split={split!r}: {table} has no split column (one of {', '.join(COLUMNS)})")
         return range(len(next(iter(columns.values()))))
     parts, numbers = np.unique(columns[column], return_inverse=True)
-    taken = rows_of_part(parts.tolist(), numbers, split, table)
+    taken = rows_of_split(parts.tolist(), numbers, split, table)
     return range(len(numbers)) if taken is None else np.flatnonzero(taken).tolist()
 
 

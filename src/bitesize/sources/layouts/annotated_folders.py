@@ -20,7 +20,7 @@ from bitesize.sources.coco import coco_labels
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.listing import no_fields, one_kind, with_choices
-from bitesize.sources.splits import InParts, part_of, rank_of_part, split_in, subfolders
+from bitesize.sources.splits import SplitRequired, split_in, split_rank, subfolders, usual_split
 from bitesize.sources.table import Table, files_of
 
 _INPUTS = frozenset(["x", "image", "images", "imgs", "data", "features", "inputs", "input", "samples", "spectra", "signals"])
@@ -141,13 +141,13 @@ def described_by_table(path: str, options: OpenOptions) -> Source | None:
     others = {part for name in subfolders(path) if (part := split_in(name))}
     split = options.split
     if by_split and (len(by_split) > 1 or {part[0] for part in others} - {*by_split} or split is not None):
-        splits = sorted({*by_split} | {part[0] for part in others}, key=rank_of_part)
+        splits = sorted({*by_split} | {part[0] for part in others}, key=split_rank)
         if split is None:
             named = [part for part in by_split if _names_files(os.path.join(path, by_split[part]))]
             if not named:
                 return None
-            raise InParts(path, splits)
-        table = by_split.get(part_of(str(split)) or str(split), "")
+            raise SplitRequired(path, splits)
+        table = by_split.get(usual_split(str(split)) or str(split), "")
         if not table or not _names_files(os.path.join(path, table)):
             return None  # a folder of the split without labels, such as Kaggle's test/
     else:
@@ -179,7 +179,7 @@ def _names_files(table: str) -> bool:
     """Return whether a table has a column of existing files."""
     try:
         return len(Table.opened([table], OpenOptions(labels=None, split=None))) > 0
-    except InParts:
+    except SplitRequired:
         return True
     except NotFound:
         return True  # it names files, some of which do not exist: reported when it is opened
@@ -253,12 +253,12 @@ def _role_of_array(stem: str) -> tuple[str, str | None]:
 
 def _chosen(path: str, splits: Sequence[str], wanted: str | None) -> str:
     """Return the requested split, or the only one."""
-    names = sorted(splits, key=rank_of_part)
+    names = sorted(splits, key=split_rank)
     if wanted is None:
         if len(names) > 1:
-            raise InParts(path, [name for name in names if name])
+            raise SplitRequired(path, [name for name in names if name])
         return names[0]
-    split = part_of(wanted) or wanted
+    split = usual_split(wanted) or wanted
     if split not in names:
         raise NotFound(f"{path} has no split {wanted!r}: it has {', '.join(filter(None, names)) or 'none'}")
     return split

@@ -33,7 +33,7 @@ from bitesize.sources.layouts.listing import (
 )  # fmt: skip
 from bitesize.sources.layouts.pairs import is_image_name, is_mask_name, without_masks
 from bitesize.sources.registry import by_suffix, need
-from bitesize.sources.splits import COLUMNS, InParts, choose, choose_files, split_in, splits, splits_among, subfolders
+from bitesize.sources.splits import COLUMNS, SplitRequired, choose, choose_files, split_in, splits, splits_among, subfolders
 from bitesize.sources.zarr import Zarr
 from bitesize.sources.zarr_rows import zarr_listing
 
@@ -106,7 +106,7 @@ def split_folders(path: str, options: OpenOptions, open_folder: Callable[[str, O
     if options.split is None:
         found = splits(path)
         if found:
-            raise InParts(path, found)
+            raise SplitRequired(path, found)
         return None
     part = choose(path, options.split)
     if part is None:
@@ -130,7 +130,7 @@ def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, Open
     values = {pair[2]: os.path.join(path, name) for name, pair in zip(names, pairs, strict=True) if pair is not None}
     if key.lower() in COLUMNS:
         if options.split is None:
-            raise InParts(path, sorted(values))
+            raise SplitRequired(path, sorted(values))
         wanted = split_in(options.split)
         chosen = next(
             (v for v in values if v == options.split or (wanted and (part := split_in(v)) and part[0] == wanted[0])), None

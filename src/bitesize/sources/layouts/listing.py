@@ -25,7 +25,7 @@ from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.file_labels import label_files
 from bitesize.sources.npy import NpyFiles
 from bitesize.sources.registry import by_suffix, kinds, match_object, need
-from bitesize.sources.splits import InParts, choose_files, part_of
+from bitesize.sources.splits import SplitRequired, choose_files, usual_split
 
 # Files that describe other files, and are left out.
 TABLES = frozenset((".csv", ".tsv", ".jsonl"))
@@ -137,7 +137,7 @@ def of_names(
 def of_many(kind: type[Source], what: Any, options: OpenOptions, where: str = "") -> Source:
     """Open data that may have named fields; labels given as values become an additional field."""
     need(kind)
-    if options.split is not None and not kind.in_parts:
+    if options.split is not None and not kind.has_splits:
         raise BadSetting(f"split={options.split!r}: {where or f'{what!r:.100}'} has no splits")
     labels = options.labels
     if labels is False:
@@ -145,7 +145,7 @@ def of_many(kind: type[Source], what: Any, options: OpenOptions, where: str = ""
     if (
         labels is None
         or isinstance(labels, str)
-        or (kind.in_parts and not kind.has_members and not isinstance(labels, Mapping))
+        or (kind.has_splits and not kind.has_members and not isinstance(labels, Mapping))
     ):
         return kind.opened(what, options)  # tables handle lists, which may name columns
     source = kind.opened(what, replace(options, labels=None))
@@ -161,15 +161,15 @@ def of_many_files(kind: type[Source], paths: list[str], where: str, options: Ope
     """Open the files of a split by name; or the rows of a split, by a column of the files."""
     split = options.split
     whole = replace(options, split=None)
-    if not kind.in_parts:
+    if not kind.has_splits:
         return of_many(kind, choose_files(paths, split, where), whole, where)
-    if not any(part_of(os.path.basename(path)) for path in paths):
+    if not any(usual_split(os.path.basename(path)) for path in paths):
         return of_many(kind, paths, options, where)
     try:
         chosen = choose_files(paths, split, where)
         try:
             return of_many(kind, chosen, whole, where)
-        except InParts:
+        except SplitRequired:
             if split is None:
                 raise
             return of_many(kind, chosen, options, where)

@@ -18,7 +18,7 @@ from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
-from bitesize.sources.splits import InParts, part_of, rank_of_part, split_in, subfolders
+from bitesize.sources.splits import SplitRequired, split_in, split_rank, subfolders, usual_split
 
 # An annotation has a few hundred bytes per object; larger files are not annotations.
 _LARGEST = 4 << 20
@@ -73,8 +73,8 @@ def pascal_voc(path: str, options: OpenOptions) -> Source | None:
     listed = {name: f"{name}.txt" for name in ("train", "val", "test") if os.path.isfile(os.path.join(sets, f"{name}.txt"))}
     if listed and "" in pairs:
         if options.split is None and len(listed) > 1:
-            raise InParts(path, sorted(listed, key=rank_of_part))
-        split = part_of(options.split) if options.split else next(iter(listed))
+            raise SplitRequired(path, sorted(listed, key=split_rank))
+        split = usual_split(options.split) if options.split else next(iter(listed))
         if split not in listed:
             raise NotFound(f"{path} has no split {options.split!r}: it has {', '.join(listed)}")
         stems = [line.split()[0] for line in _read(os.path.join(sets, listed[split])).splitlines() if line.strip()]
@@ -151,13 +151,13 @@ def _holds(folder: str, suffix: str) -> bool:
 
 
 def _of_split(path: str, pairs: Mapping[str, tuple[str, str]], options: OpenOptions) -> tuple[str, str, str]:
-    names = sorted(pairs, key=rank_of_part)
+    names = sorted(pairs, key=split_rank)
     if options.split is not None:
-        split = part_of(options.split) or options.split
+        split = usual_split(options.split) or options.split
         if split not in pairs:
             raise NotFound(f"{path} has no split {options.split!r}: it has {', '.join(filter(None, names)) or 'none'}")
     elif len(names) > 1:
-        raise InParts(path, names)
+        raise SplitRequired(path, names)
     else:
         split = names[0]
     return *pairs[split], split

@@ -16,7 +16,7 @@ from bitesize.sources.image_headers import probe
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
-from bitesize.sources.splits import InParts, choose, rank_of_part, split_in, subfolders
+from bitesize.sources.splits import SplitRequired, choose, split_in, split_rank, subfolders
 
 _IMAGES = frozenset(
     [
@@ -70,13 +70,13 @@ def paired_folders(path: str, options: OpenOptions) -> Source | None:
     if set(images) == {""}:
         if splits_below := [name for name in subfolders(images[""]) if split_in(name)]:
             if options.split is None and len(splits_below) > 1:
-                raise InParts(path, sorted({str(split_in(name)[0]) for name in splits_below}, key=rank_of_part))  # type: ignore[index]
+                raise SplitRequired(path, sorted({str(split_in(name)[0]) for name in splits_below}, key=split_rank))  # type: ignore[index]
             wanted = options.split or splits_below[0]
             return _open(choose(images[""], wanted) or images[""], choose(masks[""], wanted) or masks[""], options)
         return _open(images[""], masks[""], options)
-    names = sorted(images, key=rank_of_part)
+    names = sorted(images, key=split_rank)
     if options.split is None:
-        raise InParts(path, names)
+        raise SplitRequired(path, names)
     if options.split not in images:
         raise NotFound(f"{path} has no split {options.split!r}: it has {', '.join(names)}")
     return _open(images[options.split], masks[options.split], options)
