@@ -24,7 +24,7 @@ from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
 from bitesize.spec import Field
 
 # Names of fields that are used as labels by default.
-LABELS = ("y", "label", "labels", "target")
+LABEL_FIELDS = ("y", "label", "labels", "target")
 # Rows per read when a whole column is read.
 _AT_ONCE = 65_536
 # Maximum size of columns that are loaded into memory if their chunks do not match those of the widest column.
@@ -335,7 +335,7 @@ def label_of(names: Iterable[str], options: OpenOptions) -> str | None:
     if isinstance(options.labels, str):
         return options.labels
     names = list(names)
-    return next((name for name in LABELS if name in names), None)
+    return next((name for name in LABEL_FIELDS if name in names), None)
 
 
 def _unfit(column: Column, may_be_text: bool) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from bitesize.files.scan import matching
 from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.contents import shown
-from bitesize.sources.layouts import annotated_folders, folders, object_labels, objects, pairs
+from bitesize.sources.layouts import annotated_folders, folders, mappings, object_labels, objects, pairs
 from bitesize.sources.layouts.file_labels import is_pattern
 from bitesize.sources.layouts.listing import (
     label_each_file,
@@ -183,10 +183,6 @@ def _paths(what: Any, options: OpenOptions) -> Source | None:
     return None if found is None else objects.list_of_paths(found, options)
 
 
-def _mapping(what: Mapping[str, Any], options: OpenOptions) -> Source | None:
-    return objects.mapping(what, options)
-
-
 RULES: tuple[Rule, ...] = (
     Rule(
         "folder", "its own format", "`zarr.json`, `.zgroup`, `metadata.csv`, `metadata.jsonl`",
@@ -271,7 +267,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("list", "paths", "paths of files", "these files, in the order given", "`labels=`", _paths),
     Rule("list", "numbers", "anything else", "an array of numbers, one row per entry", "", objects.of_values),
-    Rule("mapping", "a mapping", "folders or lists of files; or arrays", "one class per key; or one field per key", "`labels=`", _mapping),
+    Rule("mapping", "a mapping", "folders or lists of files; or arrays", "one class per key; or one field per key", "`labels=`", mappings.mapping),
     Rule("object", "an array", "a NumPy array, a memmap, a `LazyArray`", "one row per entry of the first axis", "", _array),
     Rule("object", "an object of another library", "data frames, datasets, open files", "its rows", "`labels=`, `fields=`", _known_object),
     Rule("object", "numbers", "anything that NumPy converts to an array", "one row per entry of the first axis", "", objects.of_values),

@@ -25,7 +25,7 @@ from bitesize.files.tar_index import tar_index
 from bitesize.files.tar_samples import Samples
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.columns import LABELS, wanted_fields
+from bitesize.sources.columns import LABEL_FIELDS, wanted_fields
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.protocol import ChunkStarts, Into, raise_bad
 from bitesize.spec import Encoded, Field
@@ -71,7 +71,7 @@ class Tar(Source):
         if options.labels is None and options.fields is None and "y" not in wanted:
             self._find_labels(samples, kinds, wanted)
         named = options.labels if isinstance(options.labels, str) and options.labels in wanted else None
-        self._label = named or next((name for name in LABELS if name in wanted), None)
+        self._label = named or next((name for name in LABEL_FIELDS if name in wanted), None)
         self._places: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
         self.spec = {}

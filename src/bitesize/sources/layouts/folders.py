@@ -13,7 +13,7 @@ from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, class_key, path_key, scan
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.columns import LABELS
+from bitesize.sources.columns import LABEL_FIELDS
 from bitesize.sources.layouts.file_labels import prefix_hint
 from bitesize.sources.layouts.listing import (
     REASONS,
@@ -144,7 +144,7 @@ def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, Open
         and not (isinstance(options.labels, str) and options.labels == key)
     ):
         return None
-    if options.labels is None and key.lower() not in (*LABELS, "class", "category"):
+    if options.labels is None and key.lower() not in (*LABEL_FIELDS, "class", "category"):
         raise BadSetting(
             f"{path} is partitioned by {key!r} ({', '.join(list(values)[:_NAMED])}): labels={key!r} uses it as the class, labels=False drops it"
         )
