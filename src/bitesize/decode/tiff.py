@@ -58,12 +58,12 @@ class TiffFacts(NamedTuple):
         return self.values == _FORMATS[3]
 
 
-def pages(what: bytes | memoryview | str | os.PathLike[str]) -> int:
+def pages(data: bytes | memoryview | str | os.PathLike[str]) -> int:
     """Return the number of full-size pages of a TIFF; 1 for other files.
 
     Parameters
     ----------
-    what
+    data
         Bytes of the file, or its path.
 
     Raises
@@ -76,10 +76,10 @@ def pages(what: bytes | memoryview | str | os.PathLike[str]) -> int:
     >>> pages(b"no TIFF at all")
     1
     """
-    if isinstance(what, bytes | memoryview):
-        facts = tiff_facts(of_bytes(memoryview(what)))
+    if isinstance(data, bytes | memoryview):
+        facts = tiff_facts(of_bytes(memoryview(data)))
     else:
-        with open(what, "rb") as file:
+        with open(data, "rb") as file:
 
             def read(at: int, size: int) -> bytes:
                 """Read a few bytes."""

@@ -183,11 +183,11 @@ def _blocks(found: NDArray[Any], size: int) -> list[Block]:
     return made
 
 
-def _checked(read: Callable[[], T], what: str, path: bytes) -> T:
+def _checked(read: Callable[[], T], part: str, path: bytes) -> T:
     try:
         return read()
     except (ValueError, IndexError, struct.error) as error:
-        raise BadFile(f"{show(path)} cannot be read as an Arrow file: {what} is damaged: {error}") from None
+        raise BadFile(f"{show(path)} cannot be read as an Arrow file: {part} is damaged: {error}") from None
 
 
 class _Table:

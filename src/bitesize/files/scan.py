@@ -92,8 +92,8 @@ def scan(
     """
     top = os.fsencode(os.path.abspath(root))
     if not os.path.isdir(top):
-        what = "is a file, not a folder" if os.path.exists(top) else "does not exist"
-        raise NotFound(f"{show(top)} {what}")
+        reason = "is a file, not a folder" if os.path.exists(top) else "does not exist"
+        raise NotFound(f"{show(top)} {reason}")
     walk = _Scan(top, None if suffixes is None else frozenset(os.fsencode(suffix) for suffix in suffixes), reasons)
     return walk.run_flat() if flat else walk.run()
 

@@ -136,14 +136,14 @@ class Arrays(Source):
         return repr((len(self), str(self._x.dtype))).encode() + labels
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is one `.npy` file."""
-        return isinstance(what, str) and what.lower().endswith(".npy") and os.path.isfile(what)
+        return isinstance(data, str) and data.lower().endswith(".npy") and os.path.isfile(data)
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a file whose first axis is the rows, or several files, whose rows are concatenated."""
-        paths = what if isinstance(what, list) else [what]
+        paths = data if isinstance(data, list) else [data]
         if options.fields is not None or options.labels is not None:
             raise BadSetting(
                 f"{paths[0]} has no named fields such as {options.fields or options.labels!r}: its only field is x"

@@ -40,7 +40,7 @@ class ArrowColumn:
 
         self.name = name
         self.folder: str | None = None  # the folder of relative paths, if the column holds paths
-        self.what: Field | Encoded | None = None  # None if it is text, or cannot be a field
+        self.field: Field | Encoded | None = None  # None if it is text, or cannot be a field
         self.why = ""
         self.is_text = False
         self.is_text_list = False  # several texts a row
@@ -67,13 +67,13 @@ class ArrowColumn:
     @property
     def is_whole(self) -> bool:
         """Return whether the column holds whole numbers."""
-        return isinstance(self.what, Field) and self.what.shape == () and self.what.dtype.kind in "iu"
+        return isinstance(self.field, Field) and self.field.shape == () and self.field.dtype.kind in "iu"
 
     def _learn_binary(self, first: Callable[[], Any], options: OpenOptions) -> None:
         value = self.scalar(first(), 0)
         try:
             sniff(value[:16] if value is not None else b"")
-            self.what = Encoded("image", options.mode, options.orient)
+            self.field = Encoded("image", options.mode, options.orient)
         except BadFile:
             self.why = "bytes that are not images"
 
@@ -83,7 +83,7 @@ class ArrowColumn:
         except UnicodeDecodeError:  # not a path; raises where the text is read
             value = None
         if folder is not None and isinstance(value, str) and value.lower().endswith(SUFFIXES):
-            self.what, self.folder = Encoded("image", options.mode, options.orient), folder
+            self.field, self.folder = Encoded("image", options.mode, options.orient), folder
         else:
             self.is_text, self.why = True, "text that is not a label"
 
@@ -103,7 +103,7 @@ class ArrowColumn:
         if found is None:
             found = self._lengths(first(), kind)
         if found is not None:
-            self.what = Field(shape or tuple(found), dtype)
+            self.field = Field(shape or tuple(found), dtype)
 
     def _lengths(self, values: Any, kind: Any) -> list[int] | None:
         """Return the length of the lists of each level of the first row, or set ``why`` and return None."""
@@ -132,7 +132,7 @@ class ArrowColumn:
 
     def put(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
         """Write the values of an Arrow array into rows ``numbers`` of a field."""
-        if isinstance(self.what, Field):
+        if isinstance(self.field, Field):
             self._put_numbers(values, numbers, into, failed)
         elif self.folder is not None:
             self._put_files(values, numbers, into, failed)
@@ -167,8 +167,8 @@ class ArrowColumn:
         failed.update({of[k]: error for k, error in found.items()})
 
     def _put_numbers(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
-        assert isinstance(self.what, Field)
-        shape, whole = self.what.shape, values
+        assert isinstance(self.field, Field)
+        shape, whole = self.field.shape, values
         if hasattr(whole, "storage"):
             whole = whole.storage
         if hasattr(whole, "dictionary_decode"):

@@ -103,7 +103,7 @@ def choose_roles(columns: Columns, options: OpenOptions) -> Roles:
     others = [name for name in columns.there if name not in (*labels, weight)]
     if any(_is_wide(columns.there[name]) for name in others):
         for name in others:
-            if columns.there[name].what is None:
+            if columns.there[name].field is None:
                 part = plain(name) in COLUMNS and columns.there[name].is_text
                 roles.left_out[f"{name}: {'splits of the data (split=)' if part else columns.there[name].why}"] = 1
             else:
@@ -139,7 +139,7 @@ def _take_wanted(columns: Columns, options: OpenOptions, roles: Roles) -> None:
         roles.label = first_named(roles.fields, LABELS)
     for name, found in roles.fields.items():
         column = there[found]
-        if column.what is None and not column.is_text and not (column.is_text_list and name == roles.label):
+        if column.field is None and not column.is_text and not (column.is_text_list and name == roles.label):
             raise BadSetting(f"the column {found!r} of {columns.where} cannot be a field: it is {column.why}")
     if options.weights:
         weight = require(options.weights, there, columns.where, "weights")
@@ -192,7 +192,7 @@ def _take_features(columns: Columns, names: Iterable[str], roles: Roles) -> None
             roles.left_out[f"{name}: splits of the data (split=)"] = 1
         elif is_row_number(name):
             roles.left_out[f"{name or 'a column without a name'}: row numbers (fields= selects it)"] = 1
-        elif column.what is None:
+        elif column.field is None:
             roles.left_out[f"{name}: {column.why}"] = 1
         elif not _is_number(column):
             roles.left_out[f"{name}: dates or times (fields= selects it)"] = 1
@@ -202,8 +202,8 @@ def _take_features(columns: Columns, names: Iterable[str], roles: Roles) -> None
             roles.features.append(name)
     if roles.features:
         count = len(roles.features)
-        what = f"the column {roles.features[0]}" if count == 1 else f"the {count:,} columns {_listed(roles.features)}"
-        roles.choices.append(Choice(f"x: {what} as one row of features", "fields="))
+        field = f"the column {roles.features[0]}" if count == 1 else f"the {count:,} columns {_listed(roles.features)}"
+        roles.choices.append(Choice(f"x: {field} as one row of features", "fields="))
 
 
 def _add_labels(columns: Columns, labels: list[str], roles: Roles) -> None:
@@ -249,18 +249,18 @@ def _guess_labels(columns: Columns, roles: Roles) -> None:
 
 def _may_be_labels(column: ArrowColumn) -> bool:
     """Return whether a column can be labels."""
-    return column.what is not None or column.is_text or column.is_text_list
+    return column.field is not None or column.is_text or column.is_text_list
 
 
 def _is_wide(column: ArrowColumn) -> bool:
     """Return whether a column holds images or arrays."""
-    return isinstance(column.what, Encoded) or (isinstance(column.what, Field) and column.what.shape != ())
+    return isinstance(column.field, Encoded) or (isinstance(column.field, Field) and column.field.shape != ())
 
 
 def _is_number(column: ArrowColumn) -> bool:
     """Return whether a column holds one number per row."""
-    what: Any = column.what
-    return isinstance(what, Field) and what.shape == () and what.dtype.kind in "biuf"
+    field: Any = column.field
+    return isinstance(field, Field) and field.shape == () and field.dtype.kind in "biuf"
 
 
 def _listed(names: list[str]) -> str:

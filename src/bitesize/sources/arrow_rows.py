@@ -122,12 +122,12 @@ class ArrowSource(ArrowTable):
             else:
                 found = Labels(*number_texts(texts), ())
         else:
-            assert column.what is not None
+            assert column.field is not None
             if is_label and options.tag_delimiter:
                 raise BadSetting(
                     f"tag_delimiter={options.tag_delimiter!r}: the labels {column.name!r} of {self._where} are not text"
                 )
-            self.spec[name] = column.what
+            self.spec[name] = column.field
             return
         self._known[name] = found.values
         self.spec[name] = Field(found.values.shape[1:], found.values.dtype)
@@ -140,16 +140,16 @@ class ArrowSource(ArrowTable):
     def _stack(self, field: str, names: Sequence[str], there: Mapping[str, ArrowColumn]) -> None:
         """Add several columns of numbers as one field."""
         missing = self._missing(names)
-        dtypes = [what.dtype for name in names if isinstance(what := there[name].what, Field)]
+        dtypes = [of.dtype for name in names if isinstance(of := there[name].field, Field)]
         stacked = StackedColumns(names, dtypes, missing)
-        self._stacked[field], self.spec[field] = stacked, stacked.what
+        self._stacked[field], self.spec[field] = stacked, stacked.field
         if missing:
             counts = ", ".join(f"{name} {count:,}" for name, count in missing.items())
             self.choices = (*self.choices, Choice(f"{field}: missing values are NaN ({counts})", "fields="))
         inexact = [name for name in stacked.inexact if not self._fits_float(name)]
         if inexact:
             names = ", ".join(inexact)
-            chosen = f"{field}: whole numbers of {names} become {stacked.what.dtype}, exact up to 2**53"
+            chosen = f"{field}: whole numbers of {names} become {stacked.field.dtype}, exact up to 2**53"
             self.choices = (*self.choices, Choice(chosen, "fields="))
 
     def _fits_float(self, name: str) -> bool:
@@ -171,10 +171,10 @@ class ArrowSource(ArrowTable):
         self.spec[self._label] = Field((len(names),), dtype)
         if binary:
             self.classes = tuple(names)
-        what = "a 0 or 1 for each" if binary else "numbers"
-        self.choices = (*self.choices, Choice(f"labels: {what} of {', '.join(names)}", "labels="))
+        form = "a 0 or 1 for each" if binary else "numbers"
+        self.choices = (*self.choices, Choice(f"labels: {form} of {', '.join(names)}", "labels="))
 
-    def _learn_weights(self, field: str) -> None:
+    def _learn_weights(self, name: str) -> None:
         """Use a column as sample weights, in memory as floats.
 
         Raises
@@ -182,13 +182,14 @@ class ArrowSource(ArrowTable):
         BadSetting
             If a weight is negative, missing or not a number.
         """
-        name = self._columns[field].name
-        what = self._columns[field].what
-        if not isinstance(what, Field) or what.shape or what.dtype.kind not in "biuf":
-            raise BadSetting(f"the weights {name!r} of {self._where} must be one number per row, but are {what or 'text'}")
-        values = check_weights(self._numbers(name), name, self._where)
-        self.weight_name, self._known[field] = field, values
-        self.spec[field] = Field((), values.dtype)
+        column, field = self._columns[name].name, self._columns[name].field
+        if not isinstance(field, Field) or field.shape or field.dtype.kind not in "biuf":
+            raise BadSetting(
+                f"the weights {column!r} of {self._where} must be one number per row, but are {field or 'text'}"
+            )
+        values = check_weights(self._numbers(column), column, self._where)
+        self.weight_name, self._known[name] = name, values
+        self.spec[name] = Field((), values.dtype)
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the rows of each part."""
@@ -213,7 +214,7 @@ class ArrowSource(ArrowTable):
         columns = {
             name: column
             for name, column in self._columns.items()
-            if name in into and name not in self._held and column.what is not None
+            if name in into and name not in self._held and column.field is not None
         }
         stacked = {name: column for name, column in self._stacked.items() if name in into}
         needed = [column.name for column in columns.values()] + [name for each in stacked.values() for name in each.names]
@@ -231,7 +232,7 @@ class ArrowSource(ArrowTable):
     def chunks(self) -> ChunkStarts | None:
         """Return the parts as chunks."""
         starts = np.append(0, self._ends)
-        encoded = [column for column in self._columns.values() if isinstance(column.what, Encoded)]
+        encoded = [column for column in self._columns.values() if isinstance(column.field, Encoded)]
         if any(column.folder is not None for column in encoded):
             return None  # the bytes of files that are not opened are unknown
         nbytes = np.array([part.nbytes for part in self._parts], np.int64) if encoded else None
@@ -253,8 +254,8 @@ class ArrowSource(ArrowTable):
 
     def scratch(self, rows: int) -> int:
         """Return the bytes of values gathered before they are copied to their positions."""
-        fields = [column.what for column in self._columns.values() if isinstance(column.what, Field)]
-        stacked = sum(each.what.nbytes for each in self._stacked.values())
+        fields = [column.field for column in self._columns.values() if isinstance(column.field, Field)]
+        stacked = sum(each.field.nbytes for each in self._stacked.values())
         return 2 * rows * (max((field.nbytes for field in fields), default=0) + stacked)
 
     @property
@@ -265,8 +266,8 @@ class ArrowSource(ArrowTable):
     @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class number of every row, read on first access."""
-        what = self.spec.get(self._label or "")
-        if self._label is None or not isinstance(what, Field) or what.shape or what.dtype.kind not in "iub":
+        field = self.spec.get(self._label or "")
+        if self._label is None or not isinstance(field, Field) or field.shape or field.dtype.kind not in "iub":
             return None
         if self._label not in self._known:
             numbers = as_class_numbers(self._numbers(self._columns[self._label].name))

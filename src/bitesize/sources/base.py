@@ -72,7 +72,7 @@ class Source(RowSource):
     combinators: ClassVar[Combinators]
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether a folder, or an object that is not a path, has this format; files are recognized by suffix.
 
         Implementations must not import packages: recognize a type by the name of its module.
@@ -80,7 +80,7 @@ class Source(RowSource):
         return False
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open files of many rows each (a list of paths), a folder (a path), or an object for which `takes` is true.
 
         Raises

@@ -75,7 +75,7 @@ class ColumnSource(Source):
         self._label = label_of(chosen, options)
         lost = label_of([name for name in columns if name not in chosen], options)
         if self._label is None and lost is not None and options.fields is None:
-            why = next((what for what in self.left_out if what.startswith(f"{lost}: ")), lost)
+            why = next((reason for reason in self.left_out if reason.startswith(f"{lost}: ")), lost)
             self.choices = (*self.choices, Choice(f"no labels (left out: {why})", "labels="))
         self._columns = chosen
         if options.fields is None:
@@ -170,8 +170,8 @@ class ColumnSource(Source):
 
     @property
     def _has_classes(self) -> bool:
-        what = self.spec.get(self._label) if self._label else None
-        return isinstance(what, Field) and what.dtype.kind in "iub" and not what.shape
+        field = self.spec.get(self._label) if self._label else None
+        return isinstance(field, Field) and field.dtype.kind in "iub" and not field.shape
 
     @property
     def label_name(self) -> str | None:

@@ -165,7 +165,7 @@ class RowSource(ABC):
     def primary(self) -> str:
         """Name of the field that transforms and ``dtype`` apply to: the images, else ``x``, else the widest field."""
         others = [name for name in self.spec if name not in (self.label_name, self.weight_name)] or list(self.spec)
-        images = [name for name in others if isinstance(what := self.spec[name], Encoded) and what.kind == "image"]
+        images = [name for name in others if isinstance(field := self.spec[name], Encoded) and field.kind == "image"]
         chosen = images or others
         return "x" if "x" in chosen else max(chosen, key=lambda name: _width(self.spec[name]))
 
@@ -217,10 +217,10 @@ class RowSource(ABC):
             return np.array(self.classes)[self.labels]
         if name == "y" and self._labels is not None and self._labels.ndim == 1:
             return self._labels
-        what = self.spec.get(name)
-        if not isinstance(what, Field) or what.shape:
+        field = self.spec.get(name)
+        if not isinstance(field, Field) or field.shape:
             raise BadSetting(f"no column {name!r} with one value per row: the columns are {', '.join(self.column_names)}")
-        values = np.empty(len(self), what.dtype)
+        values = np.empty(len(self), field.dtype)
         for start in range(0, len(self), _AT_ONCE):
             rows = np.arange(start, min(start + _AT_ONCE, len(self)), dtype=np.int64)
             self.read(rows, {name: values[start : start + len(rows)]})
@@ -237,11 +237,11 @@ class RowSource(ABC):
     def _fingerprint(self) -> str:
         import xxhash
 
-        spec = repr([(name, str(what)) for name, what in self.spec.items()]).encode()
+        spec = repr([(name, str(field)) for name, field in self.spec.items()]).encode()
         return xxhash.xxh3_128_hexdigest(spec + b"\0" + self._identity())
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}: {what}" for name, what in self.spec.items())
+        fields = ", ".join(f"{name}: {field}" for name, field in self.spec.items())
         classes = f", {len(self.classes)} classes" if self.classes else ""
         return f"{type(self).__name__}({len(self):,} rows of {{{fields}}}{classes})"
 
@@ -257,6 +257,6 @@ def _count(labels: NDArray[np.int64]) -> int:
     return greatest + 1
 
 
-def _width(what: Field | Encoded) -> int:
+def _width(field: Field | Encoded) -> int:
     """Return the bytes of one row, or 0 if unknown."""
-    return what.nbytes if isinstance(what, Field) else 0
+    return field.nbytes if isinstance(field, Field) else 0

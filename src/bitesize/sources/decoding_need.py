@@ -44,12 +44,12 @@ def decoding_need(source: Source, rows: int) -> DecodingNeed:
 
 
 def _of_row(source: Source, row: int) -> DecodingNeed:
-    what, into = source.spec[source.primary], new_buffers(source.spec, 1)
-    assert isinstance(what, Encoded)
+    field, into = source.spec[source.primary], new_buffers(source.spec, 1)
+    assert isinstance(field, Encoded)
     source.read(np.array([row], np.int64), into)
     data = into[source.primary].files[0]
     info, nbytes = read_info(data), len(data)
     whole, small = (
-        aligned(nbytes) + decode_nbytes(info, what.mode, eighths, nbytes) for eighths in (8, smaller_eighths(info, 2) or 8)
+        aligned(nbytes) + decode_nbytes(info, field.mode, eighths, nbytes) for eighths in (8, smaller_eighths(info, 2) or 8)
     )
     return DecodingNeed(whole, small)

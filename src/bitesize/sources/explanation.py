@@ -40,13 +40,13 @@ class FieldFacts:
         Name in batches.
     role
         ``"input"``, ``"labels"``, ``"weights"`` or ``"other"``.
-    what
+    description
         Shape and dtype of one row, or the mode of an image.
     """
 
     name: str
     role: str
-    what: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Explanation:
             "layout": self.layout,
             "kind": self.kind,
             "rows": self.rows,
-            "fields": [{"name": field.name, "role": field.role, "what": field.what} for field in self.fields],
+            "fields": [{"name": field.name, "role": field.role, "what": field.description} for field in self.fields],
             "classes": None if self.classes is None else dict(self.classes),
             "targets": self.targets,
             "values": None
@@ -117,7 +117,7 @@ class Explanation:
         """Return pairs of a heading and its text, in reading order."""
         layout = "" if self.layout in _USUAL else f", {self.layout}"
         found = [("data", f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}: {self.kind}{layout}")]
-        found += [(field.role, f"{field.name}: {field.what}") for field in self.fields]
+        found += [(field.role, f"{field.name}: {field.description}") for field in self.fields]
         if self.features is not None:
             found.append(("columns", f"{len(self.features)}: {_some(self.features)}"))
         if self.values is not None:
@@ -161,9 +161,9 @@ def explain(source: RowSource, *, measure: bool = True) -> Explanation:
         FieldFacts(
             name,
             "labels" if name == label else "weights" if name == weights else "input" if name == primary else "other",
-            str(what),
+            str(field),
         )
-        for name, what in sorted(source.spec.items(), key=lambda pair: (pair[0] != primary, pair[0] == label))
+        for name, field in sorted(source.spec.items(), key=lambda pair: (pair[0] != primary, pair[0] == label))
     )
     values, why = None, ""
     try:
@@ -202,12 +202,12 @@ def _labels(source: RowSource) -> tuple[dict[str, int] | None, str | None]:
     if labels is not None:
         values, counts = np.unique(labels, return_counts=True)
         return {str(value): count for value, count in zip(values.tolist(), counts.tolist(), strict=True)}, None
-    what = source.spec[label]
-    if isinstance(what, Encoded) or what.mask:
-        return None, f"a mask for each image ({what})"
+    field = source.spec[label]
+    if isinstance(field, Encoded) or field.mask:
+        return None, f"a mask for each image ({field})"
     if classes is not None:
         return None, f"a 0 or 1 for each of {len(classes)} classes: {_some(classes)}"
-    return None, f"{'numbers' if isinstance(what, Field) else 'labels'}, {what}"
+    return None, f"{'numbers' if isinstance(field, Field) else 'labels'}, {field}"
 
 
 def _kind(source: RowSource) -> str:

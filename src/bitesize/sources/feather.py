@@ -129,9 +129,9 @@ class Feather(ArrowSource):
             state.check(os.fsencode(path))
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open files with the same columns, or the rows of a split that a column names."""
-        paths = list(what)
+        paths = list(data)
         return labeled(lambda options: select_split(cls(paths, options), options, paths[0]), options)
 
     @classmethod

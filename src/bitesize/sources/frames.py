@@ -49,31 +49,31 @@ class Frame(ArrowSource):
         return super().nbytes + self._copied
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is a data frame or an Arrow table."""
-        return (type(what).__module__.partition(".")[0], type(what).__name__) in _KINDS
+        return (type(data).__module__.partition(".")[0], type(data).__name__) in _KINDS
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a data frame as an Arrow table."""
         import pyarrow as pa
 
-        library = type(what).__module__.partition(".")[0]
-        names = list(map(str, getattr(what, "columns", ())))
+        library = type(data).__module__.partition(".")[0]
+        names = list(map(str, getattr(data, "columns", ())))
         twice = [name for name in names if names.count(name) > 1] if library == "pandas" else []
         if twice:
-            raise BadSetting(f"the {type(what).__name__} has several columns named {twice[0]!r}")
+            raise BadSetting(f"the {type(data).__name__} has several columns named {twice[0]!r}")
         if library == "polars":
             try:
-                table = what.to_arrow()
+                table = data.to_arrow()
             except (pa.ArrowException, ValueError, TypeError) as error:
-                raise BadSetting(f"the {type(what).__name__} cannot be converted to Arrow: {error}") from error
+                raise BadSetting(f"the {type(data).__name__} cannot be converted to Arrow: {error}") from error
         elif library == "pandas":
-            table = pa.table([_column(what[name]) for name in what.columns], names=names)
+            table = pa.table([_column(data[name]) for name in data.columns], names=names)
         else:
-            table = what
-        copied = sum(table.column(i).nbytes for i in range(table.num_columns) if _is_copied(library, what, table, i))
-        where = f"the {type(what).__name__} of {library}"
+            table = data
+        copied = sum(table.column(i).nbytes for i in range(table.num_columns) if _is_copied(library, data, table, i))
+        where = f"the {type(data).__name__} of {library}"
         return labeled(lambda options: select_split(cls(table, options, where, copied), options, where), options)
 
     @classmethod

@@ -102,9 +102,9 @@ def groups_of(source: RowSource, by: str | ArrayLike) -> NDArray[Any]:
 
 def choice_of(by: str, groups: NDArray[Any]) -> Choice:
     """Return the choice that describes groups selected by a string."""
-    what = {"folder": "folders"}.get(by, f"{by!r}")
+    grouping = {"folder": "folders"}.get(by, f"{by!r}")
     names = np.unique(groups).tolist()
-    return Choice(f"rows are kept together by {what}: {len(names)} groups ({_some(names)})", "by=")
+    return Choice(f"rows are kept together by {grouping}: {len(names)} groups ({_some(names)})", "by=")
 
 
 def suggested_groups(source: RowSource) -> Choice | None:

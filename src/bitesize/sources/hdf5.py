@@ -52,18 +52,18 @@ class Hdf5(ColumnSource):
             raise
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is an open file, group or dataset of h5py."""
-        kind = type(what)
+        kind = type(data)
         return kind.__module__.partition(".")[0] == "h5py" and kind.__name__ in ("File", "Group", "Dataset")
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open files with the same datasets, concatenated, or ``"file.h5::group/dataset"``, or an open h5py object by its path."""
-        if cls.takes(what):
-            path, name = _place_of(what)
+        if cls.takes(data):
+            path, name = _place_of(data)
             return cls._of_one(path, name, options)
-        places = [os.fspath(each).partition(MEMBER) for each in what]
+        places = [os.fspath(each).partition(MEMBER) for each in data]
         sources = [cls._of_one(os.path.abspath(path), name.strip("/"), options) for path, _, name in places]
         if len(sources) == 1:
             return sources[0]

@@ -58,24 +58,24 @@ class HuggingFace(ArrowSource):
         return None
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is a dataset of Hugging Face."""
-        return type(what).__module__.partition(".")[0] == "datasets"
+        return type(data).__module__.partition(".")[0] == "datasets"
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a dataset, or one split of a dictionary of datasets."""
-        if isinstance(what, dict):
-            if options.split is None or options.split not in what:
-                raise SplitRequired("the dataset", sorted(what, key=split_rank))
-            what = what[options.split]
+        if isinstance(data, dict):
+            if options.split is None or options.split not in data:
+                raise SplitRequired("the dataset", sorted(data, key=split_rank))
+            data = data[options.split]
         elif options.split is not None:
             raise BadSetting(f"split={options.split!r}: this dataset has no splits")
-        if not hasattr(what, "with_format") or not hasattr(what, "__len__"):
+        if not hasattr(data, "with_format") or not hasattr(data, "__len__"):
             raise BadSetting(
-                f"{type(what).__name__} is a stream, which has no random access: load it without streaming=True"
+                f"{type(data).__name__} is a stream, which has no random access: load it without streaming=True"
             )
-        return labeled(lambda options: cls(what, options), options)
+        return labeled(lambda options: cls(data, options), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -17,7 +17,7 @@ _LISTS = (list, tuple, set, frozenset)
 _MISSING_TYPES = ("NAType", "NaTType")
 
 
-def refuse_rows(rows: Sequence[int], what: str, way: str = "") -> None:
+def refuse_rows(rows: Sequence[int], value: str, way: str = "") -> None:
     """Raise `BadSetting` if there are rows; the message names the first few.
 
     Raises
@@ -29,7 +29,7 @@ def refuse_rows(rows: Sequence[int], what: str, way: str = "") -> None:
         first = ", ".join(map(str, list(rows[:_NAMED]))) + (", ..." if len(rows) > _NAMED else "")
         several = f" ({len(rows):,} such rows: {first})" if len(rows) > 1 else ""
         raise BadSetting(
-            f"labels must be numbers or text, one per row: the label of row {rows[0]} is {what}{several}; "
+            f"labels must be numbers or text, one per row: the label of row {rows[0]} is {value}{several}; "
             f"{way or 'drop these rows from the data and from labels='}"
         )
 

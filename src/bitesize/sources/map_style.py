@@ -70,11 +70,11 @@ class MapStyle(Source):
         """Stack parts of one number each as features, if there are no arrays."""
         weight = options.weights or (first_named(self._names, WEIGHTS) if options.weights is None else None)
         kept = {self._label, match(weight, self._names) if weight else None}
-        parts = {name: what for name, what in self.spec.items() if name not in kept and isinstance(what, Field)}
-        if parts and all(not what.shape and what.dtype.kind in "biuf" for what in parts.values()) and self._label != "x":
+        parts = {name: field for name, field in self.spec.items() if name not in kept and isinstance(field, Field)}
+        if parts and all(not field.shape and field.dtype.kind in "biuf" for field in parts.values()) and self._label != "x":
             self._features = self.feature_names = tuple(parts)
-            features = Field((len(parts),), np.result_type(*(what.dtype for what in parts.values())))
-            self.spec = {"x": features} | {name: what for name, what in self.spec.items() if name in kept}
+            features = Field((len(parts),), np.result_type(*(field.dtype for field in parts.values())))
+            self.spec = {"x": features} | {name: field for name, field in self.spec.items() if name in kept}
             self._parts = parts
 
     def _describe_choices(self, options: OpenOptions, item: Any, others: Mapping[str, str]) -> None:
@@ -92,9 +92,9 @@ class MapStyle(Source):
             choices.append(Choice(f"the parts of an item are named {', '.join(self._names)}, in order", "fields="))
         if self._label is not None and options.labels is None:
             choices.append(Choice(f"labels: {self._label!r} of each item", "labels="))
-        what = self.spec.get(self._label or "")
+        field = self.spec.get(self._label or "")
         names = getattr(self._dataset, "classes", None)
-        whole = isinstance(what, Field) and not what.shape and what.dtype.kind in "iu"
+        whole = isinstance(field, Field) and not field.shape and field.dtype.kind in "iu"
         if whole and isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
             self.classes = tuple(names)
             choices.append(Choice(f"classes: as in {type(self._dataset).__name__}.classes", "labels="))
@@ -139,12 +139,12 @@ class MapStyle(Source):
             feature = name in self._parts
             if ("x" if feature else name) not in into:
                 continue
-            found, what = item.get(there), self._parts[name] if feature else self.spec[name]
-            assert isinstance(what, Field)
-            if found is None or found.shape != what.shape or found.dtype != what.dtype:
+            found, field = item.get(there), self._parts[name] if feature else self.spec[name]
+            assert isinstance(field, Field)
+            if found is None or found.shape != field.shape or found.dtype != field.dtype:
                 seen = "missing" if found is None else f"{found.shape} {found.dtype}"
                 raise BadFile(
-                    f"{self.describe(row)}: {there!r} is {seen}, but in item 0 it is {what}: all items must have the same shape and dtype (give the "
+                    f"{self.describe(row)}: {there!r} is {seen}, but in item 0 it is {field}: all items must have the same shape and dtype (give the "
                     "dataset a transform that resizes, or open its folder with bs.open and resize in the loader)"
                 )
             if feature:
@@ -160,23 +160,23 @@ class MapStyle(Source):
         return repr((type(self._dataset).__qualname__, len(self))).encode()
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is a dataset of PyTorch."""
         return any(
-            kind.__module__ == "torch.utils.data.dataset" and kind.__name__ == "Dataset" for kind in type(what).__mro__
+            kind.__module__ == "torch.utils.data.dataset" and kind.__name__ == "Dataset" for kind in type(data).__mro__
         )
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a dataset; its first item defines the fields."""
-        package = type(what).__module__.partition(".")[0]
-        if package in ("keras", "tensorflow") or any(kind.__module__.startswith("keras.") for kind in type(what).__mro__):
-            raise BadSetting(f"a {type(what).__name__} of Keras returns batches, not rows: open the data that it reads")
-        if not hasattr(what, "__len__") or not hasattr(what, "__getitem__"):
+        package = type(data).__module__.partition(".")[0]
+        if package in ("keras", "tensorflow") or any(kind.__module__.startswith("keras.") for kind in type(data).__mro__):
+            raise BadSetting(f"a {type(data).__name__} of Keras returns batches, not rows: open the data that it reads")
+        if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
             raise BadSetting(
-                f"{type(what).__name__} has no items by number, or no length: a map-style dataset is needed, which has both"
+                f"{type(data).__name__} has no items by number, or no length: a map-style dataset is needed, which has both"
             )
-        return cls(what, options)
+        return cls(data, options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -166,9 +166,9 @@ class MemberRows(Source):
         if self._label is None:
             return
         label = layout.spec[self._label]
-        others = [what for name, what in layout.spec.items() if name != self._label]
+        others = [field for name, field in layout.spec.items() if name != self._label]
         if others:
-            widest = max(others, key=lambda what: what.nbytes)
+            widest = max(others, key=lambda field: field.nbytes)
             self.spec = {**layout.spec, self._label: label_field(np.empty((0, *label.shape), label.dtype), widest)}
         if self._label in layout.texts:
             self._own, self.classes = class_numbers([str(value) for value in self._values(self._label)], len(self))
@@ -322,10 +322,10 @@ def _many_rows(shapes: Shapes) -> bool:
     return rows > 1 and any(shape and shape[0] == rows for name, (shape, _) in shapes.items() if name != label)
 
 
-def chain_files(sources: Sequence[Source], options: OpenOptions, what: str) -> Source:
+def chain_files(sources: Sequence[Source], options: OpenOptions, kind_name: str) -> Source:
     """Return the concatenated rows of several files, with a note if each file could also be one row."""
     chained = chain(sources)
     if options.file_is_row is None:
-        said = Choice(f"each of the {len(sources)} {what} holds many rows", "file_is_row=True")
+        said = Choice(f"each of the {len(sources)} {kind_name} holds many rows", "file_is_row=True")
         chained.choices = (*chained.choices, said)
     return chained

@@ -89,14 +89,14 @@ class NpzArrays(ColumnSource):
     has_members = True
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is the path of an archive."""
-        return isinstance(what, str) and what.lower().endswith(".npz") and os.path.isfile(what)
+        return isinstance(data, str) and data.lower().endswith(".npz") and os.path.isfile(data)
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Read the headers of the arrays of an archive, or of several, whose rows are chained; or of ``"a.npz::name"``."""
-        places = [os.fsdecode(each) for each in (what if isinstance(what, list) else [what])]
+        places = [os.fsdecode(each) for each in (data if isinstance(data, list) else [data])]
         sources = [cls._of_one(*place.partition(MEMBER)[::2], options) for place in places]
         return sources[0] if len(sources) == 1 else chain(sources)
 
@@ -213,7 +213,7 @@ class NpzFiles(FileSource):
     def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open archives, with a note if each could also hold many rows."""
         source = cls(files.names, files.labels, files.classes, files.left_out, options)
-        shapes = [what.shape for name, what in source.spec.items() if isinstance(what, Field) and name in source._members]
+        shapes = [field.shape for name, field in source.spec.items() if isinstance(field, Field) and name in source._members]
         if options.file_is_row is None and (files.labels is None or max(map(len, shapes)) > 3):
             said = f"each of the {len(source)} .npz files is one row, its arrays the fields"
             source.choices = (*source.choices, Choice(said, "file_is_row=False"))

@@ -178,9 +178,9 @@ class Parquet(ArrowSource):
         return pa.Table.from_batches(batches)
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open files, or the rows of a split that a column names."""
-        paths = list(what)
+        paths = list(data)
         return labeled(lambda options: select_split(cls(paths, options), options, paths[0]), options)
 
     @classmethod

@@ -67,7 +67,7 @@ def by_suffix(name: str) -> type[Source] | None:
     return None
 
 
-def match_object(what: Any) -> type[Source] | None:
+def match_object(data: Any) -> type[Source] | None:
     """Return the source class of a folder or an object.
 
     Raises
@@ -76,10 +76,10 @@ def match_object(what: Any) -> type[Source] | None:
         If several classes match.
     """
     for among in (kinds, plugins):
-        fitting = [kind for kind in among() if kind.takes(what)]
+        fitting = [kind for kind in among() if kind.takes(data)]
         if len(fitting) > 1:
             titles = " and of ".join(f"{kind.title} ({kind.__name__})" for kind in fitting)
-            raise BadSetting(f"{what!r:.100} matches several formats, {titles}: make the source with its class")
+            raise BadSetting(f"{data!r:.100} matches several formats, {titles}: make the source with its class")
         if fitting:
             return fitting[0]
     return None

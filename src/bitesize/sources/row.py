@@ -43,10 +43,10 @@ def read_row(source: RowSource, row: int) -> dict[str, Any]:
     except BadRows as error:
         raise next(iter(error.causes.values())) from None
     found: dict[str, Any] = {}
-    for name, what in source.spec.items():
-        found[name] = _decoded(into[name].files[0], what) if isinstance(what, Encoded) else into[name][0]
+    for name, field in source.spec.items():
+        found[name] = _decoded(into[name].files[0], field) if isinstance(field, Encoded) else into[name][0]
         classes = source.classes if name == source.label_name else source.classes_of.get(name)
-        if classes is not None and isinstance(what, Field) and not what.shape:
+        if classes is not None and isinstance(field, Field) and not field.shape:
             found[name] = classes[int(found[name])]
         elif isinstance(found[name], np.generic):
             found[name] = found[name].item()
@@ -55,16 +55,16 @@ def read_row(source: RowSource, row: int) -> dict[str, Any]:
     return found
 
 
-def _decoded(data: memoryview, what: Encoded) -> Any:
+def _decoded(data: memoryview, field: Encoded) -> Any:
     info = read_info(data)
-    nbytes = pixels_nbytes(info, what.mode, 8)
+    nbytes = pixels_nbytes(info, field.mode, 8)
     limit = available()
     if nbytes > limit.room:
         raise DoesNotFit(
             f"an image of {info.width} x {info.height} needs {nbytes:,} bytes, but {limit.room:,} are available"
         )
-    pixels = decode(data, info, what.mode, 8, np.empty(nbytes, np.uint8))
-    return upright(pixels, info.orientation) if what.orient else pixels
+    pixels = decode(data, info, field.mode, 8, np.empty(nbytes, np.uint8))
+    return upright(pixels, info.orientation) if field.orient else pixels
 
 
 def upright(pixels: Any, orientation: int) -> Any:

@@ -64,7 +64,7 @@ class Rule:
     open: Callable[[Any, OpenOptions], Source | None]
 
 
-def open_by_rules(given: Given, what: Any, options: OpenOptions) -> Source:
+def open_by_rules(given: Given, data: Any, options: OpenOptions) -> Source:
     """Open data by the first matching rule.
 
     Raises
@@ -75,11 +75,11 @@ def open_by_rules(given: Given, what: Any, options: OpenOptions) -> Source:
     for rule in RULES:
         if rule.given != given:
             continue
-        source = rule.open(what, options)
+        source = rule.open(data, options)
         if source is not None:
             source.layout = source.layout or rule.name
             return source
-    raise BadSetting(f"{what!r:.200} is neither a path, a list of paths, nor an array with rows")
+    raise BadSetting(f"{data!r:.200} is neither a path, a list of paths, nor an array with rows")
 
 
 def open_folder(path: str, options: OpenOptions) -> Source:
@@ -164,22 +164,22 @@ def _no_path(path: str, options: OpenOptions) -> Source:
     raise NotFound(f"{shown(path)} does not exist")
 
 
-def _array(what: Any, options: OpenOptions) -> Source | None:
-    return objects.of_array(what, options) if isinstance(what, LazyArray | np.ndarray) else None
+def _array(data: Any, options: OpenOptions) -> Source | None:
+    return objects.of_array(data, options) if isinstance(data, LazyArray | np.ndarray) else None
 
 
-def _known_object(what: Any, options: OpenOptions) -> Source | None:
-    kind = match_object(what)
-    return None if kind is None else of_many(kind, what, options)
+def _known_object(data: Any, options: OpenOptions) -> Source | None:
+    kind = match_object(data)
+    return None if kind is None else of_many(kind, data, options)
 
 
-def _pairs(what: Any, options: OpenOptions) -> Source | None:
-    found = objects.pairs_in(what)
+def _pairs(data: Any, options: OpenOptions) -> Source | None:
+    found = objects.pairs_in(data)
     return None if found is None else objects.list_of_pairs(found, options)
 
 
-def _paths(what: Any, options: OpenOptions) -> Source | None:
-    found = objects.paths_in(what)
+def _paths(data: Any, options: OpenOptions) -> Source | None:
+    found = objects.paths_in(data)
     return None if found is None else objects.list_of_paths(found, options)
 
 

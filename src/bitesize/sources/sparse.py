@@ -120,17 +120,17 @@ class SparseRows(Source):
         return cls(data, columns, starts, int(shape[1]), path)
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is a sparse matrix or array of SciPy."""
-        return type(what).__module__.startswith("scipy.sparse") and hasattr(type(what), "tocsr")
+        return type(data).__module__.startswith("scipy.sparse") and hasattr(type(data), "tocsr")
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a matrix; other formats than compressed rows are converted, which needs memory for a copy."""
-        _refuse_names(options, f"a sparse matrix {what.shape}")
-        if len(what.shape) != 2:
-            raise BadSetting(f"a sparse array of shape {what.shape} has no rows: two axes are needed")
-        rows = what.tocsr()
+        _refuse_names(options, f"a sparse matrix {data.shape}")
+        if len(data.shape) != 2:
+            raise BadSetting(f"a sparse array of shape {data.shape} has no rows: two axes are needed")
+        rows = data.tocsr()
         return cls(rows.data, rows.indices, rows.indptr, rows.shape[1])
 
     @classmethod

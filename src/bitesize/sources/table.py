@@ -81,9 +81,9 @@ class Table(WithFields):
         return super().nbytes + self._rows.nbytes
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is a folder that a ``metadata.csv`` or ``metadata.jsonl`` describes, as Hugging Face's image folders are."""
-        path = _metadata(what)
+        path = _metadata(data)
         if path is None:
             return False
         if path.lower().endswith(JSON_LINES):
@@ -95,17 +95,17 @@ class Table(WithFields):
         if first_named(columns, PERHAPS_PATHS) is None:
             return False
         try:
-            return path_column(read_tables([path], TRIED).columns, path, [what]) is not None
+            return path_column(read_tables([path], TRIED).columns, path, [data]) is not None
         except NotFound:  # values that only look like paths
             return False
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open the files named by one or several tables; paths are relative to the folder of each table.
 
         A table without a column of paths is one of numbers.
         """
-        tables = [path] if (path := _metadata(what)) else list(what)
+        tables = [path] if (path := _metadata(data)) else list(data)
         head = read_tables(tables, TRIED)
         path = path_column(head.columns, tables[0], [os.path.dirname(tables[0])])
         if path is None:
@@ -224,11 +224,11 @@ def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str |
     return LabeledFiles(found.names, values, said, classes)
 
 
-def _metadata(what: Any) -> str | None:
+def _metadata(data: Any) -> str | None:
     """Return the table that describes a folder, or None."""
-    if not isinstance(what, str):
+    if not isinstance(data, str):
         return None
-    return next((path for name in METADATA if os.path.isfile(path := os.path.join(what, name))), None)
+    return next((path for name in METADATA if os.path.isfile(path := os.path.join(data, name))), None)
 
 
 def _numbers(tables: list[str], head: TextTable, options: OpenOptions) -> Source:

@@ -182,8 +182,8 @@ def _label(columns: Columns, others: Sequence[str], left_out: dict[str, int], ch
     if repeats(values, rows) and all(value.strip() for value in set(columns[texts[0]])):
         choices.append(Choice(f"labels: the column {texts[0]!r}, the only text", "labels="))
         return texts[0]
-    what = "captions" if plain(texts[0]) in ("text", "caption", "captions") else "text"
-    left_out[f"{texts[0]}: {what}, {values:,} different values in {rows:,} rows; labels={texts[0]!r} selects it"] = 1
+    contents = "captions" if plain(texts[0]) in ("text", "caption", "captions") else "text"
+    left_out[f"{texts[0]}: {contents}, {values:,} different values in {rows:,} rows; labels={texts[0]!r} selects it"] = 1
     return None
 
 

@@ -203,18 +203,18 @@ class Tar(Source):
         for name, (offsets, sizes) in self._places.items():
             if name not in into:
                 continue
-            what, offset, size = self.spec[name], int(offsets[row]), int(sizes[row])
-            if isinstance(what, Encoded):
+            data, offset, size = self.spec[name], int(offsets[row]), int(sizes[row])
+            if isinstance(data, Encoded):
                 read_into(fd, [into[name].put(i, size)], offset, path)
                 continue
             where = os.fsencode(f"{self.describe(row)} (.npy)")
             start = bytearray(min(size, MAX_HEADER + 12))
             read_into(fd, [start], offset, path)
             header = parse_header(bytes(start), size, where)
-            if Field(header.shape, header.dtype.newbyteorder("=")) != what or (header.fortran and len(header.shape) > 1):
+            if Field(header.shape, header.dtype.newbyteorder("=")) != data or (header.fortran and len(header.shape) > 1):
                 order = " in Fortran order" if header.fortran else ""
                 raise BadFile(
-                    f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, but the first is {what}"
+                    f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, but the first is {data}"
                 )
             out = into[name][i : i + 1].reshape(-1)
             read_into(fd, [out.view(np.uint8)], offset + header.offset, path)
@@ -266,9 +266,9 @@ class Tar(Source):
         return b"\0".join([self._blob, self._ends.tobytes(), *(array.tobytes() for array in self._arrays.values())])
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open shards."""
-        return cls(list(what), options)
+        return cls(list(data), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -125,7 +125,7 @@ def most_guessed(rows: int) -> int:
     return int(min(max(2, rows / 2), _MOST_GUESSED))
 
 
-def tags(cells: Sequence[Sequence[str]], numbers: NDArray[np.int64], what: str) -> Labels:
+def tags(cells: Sequence[Sequence[str]], numbers: NDArray[np.int64], where: str) -> Labels:
     """Return a 1 for each tag that a row has, shape (n, tags), float32.
 
     Parameters
@@ -134,7 +134,7 @@ def tags(cells: Sequence[Sequence[str]], numbers: NDArray[np.int64], what: str) 
         The tags of each different cell.
     numbers
         The cell of each row.
-    what
+    where
         Name of the column, for messages.
 
     Raises
@@ -146,8 +146,8 @@ def tags(cells: Sequence[Sequence[str]], numbers: NDArray[np.int64], what: str) 
     """
     names = in_order({tag for cell in cells for tag in cell})
     if not names:
-        raise BadFile(f"{what} has no tags: all cells are empty")
-    check_room(4 * len(names) * (len(numbers) + len(cells)), f"{len(names):,} tags of {len(numbers):,} rows ({what})")
+        raise BadFile(f"{where} has no tags: all cells are empty")
+    check_room(4 * len(names) * (len(numbers) + len(cells)), f"{len(names):,} tags of {len(numbers):,} rows ({where})")
     place = {name: i for i, name in enumerate(names)}
     has = np.zeros((len(cells), len(names)), np.float32)
     for i, cell in enumerate(cells):
@@ -161,16 +161,16 @@ def number_texts(texts: Texts) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     return found.values, found.classes or ()
 
 
-def check_room(need: int, what: str) -> None:
+def check_room(need: int, purpose: str) -> None:
     """Raise `DoesNotFit` if something needs more than a quarter of the available memory."""
     room = available().room
     if need > room // 4:
         raise DoesNotFit(
-            f"{what} needs {format_size(need)}, but a quarter of the available memory is {format_size(room // 4)}"
+            f"{purpose} needs {format_size(need)}, but a quarter of the available memory is {format_size(room // 4)}"
         )
 
 
-def check_text(cells: Sequence[str], what: str) -> list[Choice]:
+def check_text(cells: Sequence[str], where: str) -> list[Choice]:
     """Return a choice if labels of several words may be tags.
 
     Raises
@@ -181,10 +181,10 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
     """
     if all(cell.lower().endswith((*SUFFIXES, ".npy")) for cell in cells):
         raise BadSetting(
-            f"{what} are paths, such as {cells[0]!r}: masks are opened as a folder of files with the same names, "
+            f"{where} are paths, such as {cells[0]!r}: masks are opened as a folder of files with the same names, "
             "bs.open(images, labels=FOLDER)"
         )
-    refuse_written_lists(cells, what)
+    refuse_written_lists(cells, where)
     known = frozenset(cells)
     for delimiter in _DELIMITERS:
         parts = {cell: split_tags(cell, delimiter) for cell in cells if delimiter in cell.strip()}
@@ -197,7 +197,7 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
         alone, beside = all(parts_alone), any(parts_alone)
         numeric = all(word.isdigit() for word in words)
         few = len(words) <= len(cells) / 2
-        named = re.search(r"\b(?:tags?|keywords?)\b", what, re.IGNORECASE) is not None
+        named = re.search(r"\b(?:tags?|keywords?)\b", where, re.IGNORECASE) is not None
         if delimiter in ("_", "-") and not (alone or named):
             continue
         if alone or few or (beside and delimiter != " ") or _shared(several.values()):
@@ -205,7 +205,7 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
                 said = f"{example!r} is one class, though it looks like several tags"
                 return [Choice(said, f"tag_delimiter={json.dumps(delimiter)}")]
             raise BadSetting(
-                f"{what} looks like several tags per row, such as {example!r}: pass tag_delimiter={delimiter!r} for 0 or 1 for each "
+                f"{where} looks like several tags per row, such as {example!r}: pass tag_delimiter={delimiter!r} for 0 or 1 for each "
                 'tag, or tag_delimiter="" if each text is one class'
                 + (
                     ", or write numbers with a decimal point if this is a decimal comma"
@@ -216,13 +216,13 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
     return []
 
 
-def refuse_written_lists(cells: Sequence[str], what: str) -> None:
+def refuse_written_lists(cells: Sequence[str], where: str) -> None:
     """Raise `BadSetting` for lists of Python or JSON that are written as text, ``"['sun', 'beach']"``."""
     given = [cell.strip() for cell in cells if cell.strip()]
     if given and all(_WRITTEN_LIST.fullmatch(cell) for cell in given):
         example = max(given, key=len)
         raise BadSetting(
-            f"{what} are lists written as text, such as {example[:80]!r}: pass labels=[ast.literal_eval(text) for text in column], "
+            f"{where} are lists written as text, such as {example[:80]!r}: pass labels=[ast.literal_eval(text) for text in column], "
             'which yields 0 or 1 for each tag; or write the tags with one separator, sun|beach, and pass tag_delimiter="|"; '
             'tag_delimiter="" uses each text as one class'
         )

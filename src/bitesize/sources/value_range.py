@@ -79,9 +79,9 @@ def value_range(source: RowSource, rows: int = 16, *, memory: int | str | Budget
     >>> value_range(bs.open(np.linspace(0, 255, 20).reshape(5, 4)))
     ValueRange(minimum=0.0, maximum=255.0, integral=False, rows=5, dtype='float64')
     """
-    what = source.spec[source.primary]
-    if isinstance(what, Field) and what.dtype.kind not in "biuf" and what.dtype.name != "bfloat16":
-        raise BadSetting(f"value_range needs numbers, but the field {source.primary!r} is {what}")
+    field = source.spec[source.primary]
+    if isinstance(field, Field) and field.dtype.kind not in "biuf" and field.dtype.name != "bfloat16":
+        raise BadSetting(f"value_range needs numbers, but the field {source.primary!r} is {field}")
     minimum, maximum, integral, read, dtype = np.inf, -np.inf, True, 0, ""
     total, count = 0.0, 0
     for values in _sample(source, rows, as_budget(memory)):
@@ -94,7 +94,7 @@ def value_range(source: RowSource, rows: int = 16, *, memory: int | str | Budget
                 integral = integral and bool((piece == np.floor(piece)).all())
                 total, count = total + float(piece.sum()), count + piece.size
     if not dtype:
-        dtype = what.dtype.name if isinstance(what, Field) else "uint8"
+        dtype = field.dtype.name if isinstance(field, Field) else "uint8"
     if minimum > maximum:
         return ValueRange(np.nan, np.nan, False, read, dtype)
     return ValueRange(minimum, maximum, integral, read, dtype, total / count)
@@ -102,7 +102,7 @@ def value_range(source: RowSource, rows: int = 16, *, memory: int | str | Budget
 
 def sample_nbytes(source: RowSource) -> int:
     """Return the bytes that `value_range` takes for rows of fixed size, one at a time."""
-    row = sum(what.nbytes for what in source.spec.values() if isinstance(what, Field)) + source.scratch(1)
+    row = sum(field.nbytes for field in source.spec.values() if isinstance(field, Field)) + source.scratch(1)
     return row + 4 * 8 * _PIECE
 
 

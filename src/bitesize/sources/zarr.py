@@ -28,27 +28,27 @@ class Zarr(ColumnSource):
     one_row_kind = ZarrFolders
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is a folder of Zarr, or an open array or group."""
-        if isinstance(what, str):
-            return is_folder(what)
-        kind = type(what)
+        if isinstance(data, str):
+            return is_folder(data)
+        kind = type(data)
         return kind.__module__.partition(".")[0] == "zarr" and kind.__name__ in ("Array", "Group")
 
     @classmethod
-    def opened(cls, what: Any, options: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a group or an array, by its folder, or by ``"folder.zarr::group/array"``; or several folders, one after another."""
-        if isinstance(what, list):
-            sources = [cls.opened(path, options) for path in what]
+        if isinstance(data, list):
+            sources = [cls.opened(path, options) for path in data]
             return sources[0] if len(sources) == 1 else chain_files(sources, options, "Zarr folders")
-        if not isinstance(what, str):
-            what = _folder_of(what)
-        elif not is_folder(what):
-            folder, _, name = what.partition(MEMBER)
-            what = os.path.join(folder, *name.strip("/").split("/"))
-            if not is_folder(what):
+        if not isinstance(data, str):
+            data = _folder_of(data)
+        elif not is_folder(data):
+            folder, _, name = data.partition(MEMBER)
+            data = os.path.join(folder, *name.strip("/").split("/"))
+            if not is_folder(data):
                 raise NotFound(f"{folder} has no {name!r}: it has {', '.join(_names_in(folder)) or 'nothing'}")
-        return cls._of_one(os.path.abspath(what), options)
+        return cls._of_one(os.path.abspath(data), options)
 
     @classmethod
     def _of_one(cls, path: str, options: OpenOptions) -> Source:

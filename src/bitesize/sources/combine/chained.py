@@ -42,33 +42,33 @@ def chain(sources: Sequence[Source]) -> Source:
     return Chained(sources)
 
 
-def check_alike(sources: Sequence[Source], what: str) -> None:
+def check_alike(sources: Sequence[Source], action: str) -> None:
     """Raise `BadSetting` unless there are two or more sources with the same fields and classes."""
     if len(sources) < 2 or not all(isinstance(source, Source) for source in sources):
-        raise BadSetting(f"{what} needs a list of two or more sources, as returned by bs.open(...)")
+        raise BadSetting(f"{action} needs a list of two or more sources, as returned by bs.open(...)")
     first = sources[0]
     columns = next((source.feature_names for source in sources if source.feature_names), None)
     for i, other in enumerate(sources[1:], 1):
         if dict(other.spec) != dict(first.spec):
             raise BadSetting(
-                f"sources to {what} must have the same fields: source 0 has {_described(first)}, source {i} has {_described(other)}"
+                f"sources to {action} must have the same fields: source 0 has {_described(first)}, source {i} has {_described(other)}"
             )
         if other.label_name != first.label_name:
             raise BadSetting(
-                f"sources to {what} must have their labels in the same field: source 0 has {first.label_name!r}, source {i} {other.label_name!r}"
+                f"sources to {action} must have their labels in the same field: source 0 has {first.label_name!r}, source {i} {other.label_name!r}"
             )
         if columns and other.feature_names and other.feature_names != columns:
             raise BadSetting(
-                f"sources to {what} must have the same columns in x: one source has {_shown(columns)}, source {i} has "
+                f"sources to {action} must have the same columns in x: one source has {_shown(columns)}, source {i} has "
                 f"{_shown(other.feature_names)}. fields= of bs.open sets the columns of x and their order"
             )
         if other.classes_of != first.classes_of:
             raise BadSetting(
-                f"sources to {what} must have the same classes: source 0 has {dict(first.classes_of)}, source {i} {dict(other.classes_of)}"
+                f"sources to {action} must have the same classes: source 0 has {dict(first.classes_of)}, source {i} {dict(other.classes_of)}"
             )
         if other.classes != first.classes:
             raise BadSetting(
-                f"sources to {what} must have the same classes: source 0 has {first.classes}, source {i} {other.classes}. "
+                f"sources to {action} must have the same classes: source 0 has {first.classes}, source {i} {other.classes}. "
                 "source.renumber(classes) numbers the classes of a source according to another list of names"
             )
 
@@ -78,7 +78,7 @@ def _shown(names: Sequence[str]) -> str:
 
 
 def _described(source: Source) -> str:
-    return ", ".join(f"{name}: {what}" for name, what in source.spec.items())
+    return ", ".join(f"{name}: {field}" for name, field in source.spec.items())
 
 
 class Chained(Source):

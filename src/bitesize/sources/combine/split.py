@@ -211,7 +211,7 @@ def _refuse_empty(part_of: NDArray[np.int64], shares: Sequence[float], groups: N
     )
 
 
-def _report_missing_classes(source: Source, part_of: NDArray[np.int64], parts: int, what: str) -> None:
+def _report_missing_classes(source: Source, part_of: NDArray[np.int64], parts: int, unit: str) -> None:
     """Log a warning if a part or a fold has no rows of a class, since its score then ignores that class."""
     labels = source.labels
     if labels is None:
@@ -223,5 +223,5 @@ def _report_missing_classes(source: Source, part_of: NDArray[np.int64], parts: i
         names = [source.classes[number] if source.classes is not None else str(number) for number in missing]
         shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
         _log.warning(
-            "%s %d of %d has no rows of %d of %d classes: %s", what, part + 1, parts, len(names), len(numbers), shown
+            "%s %d of %d has no rows of %d of %d classes: %s", unit, part + 1, parts, len(names), len(numbers), shown
         )

@@ -43,7 +43,7 @@ class WithFields(SourceWrapper):
         self.classes = classes if self._label else base.classes
         x = base.spec[base.primary]
         own = {name: label_field(array, x) for name, array in self._arrays.items()}
-        self.spec = {name: own.get(name, what) for name, what in {**base.spec, **own}.items()}
+        self.spec = {name: own.get(name, field) for name, field in {**base.spec, **own}.items()}
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read rows of the base, and copy values of the arrays."""

@@ -143,7 +143,7 @@ class Zipped(Source):
         """Return the chunks of the only source that has chunks; None if several have."""
         chunks = [source.chunks() for _, source in self._parts]
         known = [each for each in chunks if each is not None]
-        encoded = any(not isinstance(what, Field) for what in self.spec.values())
+        encoded = any(not isinstance(field, Field) for field in self.spec.values())
         return known[0] if len(known) == 1 and (len(chunks) == 1 or not encoded) else None
 
     @property

@@ -170,9 +170,9 @@ def described_by_table(path: str, options: OpenOptions) -> Source | None:
     classes = [
         name for name in subfolders(path) if split_in(name) is None and name.lower() not in ("images", "imgs", "img", "data")
     ]
-    what = "files" if source.label_name is None else "files and labels"
+    origin = "files" if source.label_name is None else "files and labels"
     unused = f", not the folders {', '.join(classes[:3])}" if len(classes) > 1 else ""
-    return with_choices(source, Choice(f"{what}: the table {table}{unused}", "labels=, or open the folders of files"))
+    return with_choices(source, Choice(f"{origin}: the table {table}{unused}", "labels=, or open the folders of files"))
 
 
 def _names_files(table: str) -> bool:

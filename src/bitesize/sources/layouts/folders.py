@@ -328,11 +328,11 @@ def _refuse_what_is_no_class(path: str, names: list[str]) -> None:
     numbered = all(_NUMBERED.fullmatch(name) for name in shared)
     level = "the last folder before the file is the class"
     if all(_DATE.fullmatch(name) for name in names):
-        what = "dates"
+        meaning = "dates"
     elif all(_PART.fullmatch(name) for name in names) or {name.lower() for name in names} in _PARTS:
-        what = "parts of the data"
+        meaning = "parts of the data"
     elif len(shared) > 1 and (not numbered or all(_NUMBERED.fullmatch(name) for name in names)):
-        what = f"groups, since each contains the same folders ({', '.join(sorted(shared)[:_NAMED])})"
+        meaning = f"groups, since each contains the same folders ({', '.join(sorted(shared)[:_NAMED])})"
     elif {name.lower() for name in names} in _COUNTERPARTS:
         first, second = (os.path.join(path, name) for name in names)
         raise BadSetting(
@@ -343,6 +343,6 @@ def _refuse_what_is_no_class(path: str, names: list[str]) -> None:
         return
     inside = f', labels="([^/]+)/[^/]+$" if {level}' if deep else ""
     raise BadSetting(
-        f"{path}: the {len(names)} folders {', '.join(names[:3])}, ... look like {what}, not like classes: labels=False opens the files without "
+        f"{path}: the {len(names)} folders {', '.join(names[:3])}, ... look like {meaning}, not like classes: labels=False opens the files without "
         f'labels{inside}, labels="^([^/]+)/" if they are the classes'
     )

@@ -134,21 +134,21 @@ def of_names(
     return with_choices(source, *found.choices)
 
 
-def of_many(kind: type[Source], what: Any, options: OpenOptions, where: str = "") -> Source:
+def of_many(kind: type[Source], data: Any, options: OpenOptions, where: str = "") -> Source:
     """Open data that may have named fields; labels given as values become an additional field."""
     need(kind)
     if options.split is not None and not kind.has_splits:
-        raise BadSetting(f"split={options.split!r}: {where or f'{what!r:.100}'} has no splits")
+        raise BadSetting(f"split={options.split!r}: {where or f'{data!r:.100}'} has no splits")
     labels = options.labels
     if labels is False:
-        return without_labels(kind.opened(what, replace(options, labels=None)))
+        return without_labels(kind.opened(data, replace(options, labels=None)))
     if (
         labels is None
         or isinstance(labels, str)
         or (kind.has_splits and not kind.has_members and not isinstance(labels, Mapping))
     ):
-        return kind.opened(what, options)  # tables handle lists, which may name columns
-    source = kind.opened(what, replace(options, labels=None))
+        return kind.opened(data, options)  # tables handle lists, which may name columns
+    source = kind.opened(data, replace(options, labels=None))
     if isinstance(labels, Mapping):
         raise BadSetting(
             "labels={name: label} is for files of one row each, but these hold many: pass one label per row, or the name of a field"

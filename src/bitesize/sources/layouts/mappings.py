@@ -130,17 +130,17 @@ def _rows_by_class(kind: type[Source], groups: Mapping[str, list[str]], options:
     return with_choices(of_class_files(kind, groups, options), said)
 
 
-def _arrays_by_name(what: Mapping[str, Any], options: OpenOptions) -> Source:
+def _arrays_by_name(data: Mapping[str, Any], options: OpenOptions) -> Source:
     """Open arrays as fields; ``y``, ``label`` or ``labels`` are the labels."""
-    names = [str(name) for name in what]
+    names = [str(name) for name in data]
     if options.fields is not None:
         wanted = wanted_fields(options, names)
         unknown = [there for there in wanted.values() if there not in names]
         if unknown:
             raise BadSetting(f"the mapping has no {unknown[0]!r}: it has {', '.join(names)}")
-        what = {name: what[there] for name, there in wanted.items()}
-        names = list(what)
-    _check_lengths(what)
+        data = {name: data[there] for name, there in wanted.items()}
+        names = list(data)
+    _check_lengths(data)
     labels = options.labels
     label = (
         labels
@@ -154,18 +154,18 @@ def _arrays_by_name(what: Mapping[str, Any], options: OpenOptions) -> Source:
     others = [name for name in names if name != label]
     if not others:
         raise BadSetting(f"the mapping has nothing but labels: {', '.join(names)}")
-    given = what[label] if label is not None else None if isinstance(labels, str | bool) else labels
+    given = data[label] if label is not None else None if isinstance(labels, str | bool) else labels
     said = list[Choice]()
     parts: list[tuple[dict[str, str], Source]] = []
     if label is not None and _kind(given) in _HANDLES and not is_small(given):
         parts.append(({label: "x"}, _array_source(label, given, replace(options, labels=None, fields=None))))
         given = None
     elif label is not None:
-        frame = next((what[name] for name in others if hasattr(what[name], "index")), None)
+        frame = next((data[name] for name in others if hasattr(data[name], "index")), None)
         given, own_choices = plain_labels(given, frame)
         said += own_choices
     for i, name in enumerate(others):
-        source = _array_source(name, what[name], replace(options, labels=given if i == 0 else None, fields=None))
+        source = _array_source(name, data[name], replace(options, labels=given if i == 0 else None, fields=None))
         own = {name: source.primary} | ({label or "y": "y"} if "y" in source.spec else {})
         parts.insert(i, (own, source))
     return with_choices(
@@ -197,11 +197,11 @@ def _rows(name: str, value: Any) -> int:
     return int(shape[0]) if shape is not None else len(value)
 
 
-def _check_lengths(what: Mapping[str, Any]) -> None:
+def _check_lengths(data: Mapping[str, Any]) -> None:
     """Raise `BadSetting` for values of a mapping that are not arrays, or differ in length."""
-    odd = next((name for name, value in what.items() if not _is_array(value) and not isinstance(value, list | tuple)), None)
+    odd = next((name for name, value in data.items() if not _is_array(value) and not isinstance(value, list | tuple)), None)
     if odd is not None:
-        value = what[odd]
+        value = data[odd]
         if isinstance(value, str | os.PathLike):
             raise BadSetting(
                 f"the value of {odd!r} in the mapping is a path, but other values are arrays: bs.zip({odd}=bs.open({os.fspath(value)!r}), ...) joins "
@@ -210,9 +210,9 @@ def _check_lengths(what: Mapping[str, Any]) -> None:
         raise BadSetting(
             f"the value of {odd!r} in the mapping is a {type(value).__name__}, not an array: pass np.array(list(...))"
         )
-    lengths = {name: _rows(name, value) for name, value in what.items()}
+    lengths = {name: _rows(name, value) for name, value in data.items()}
     if len(set(lengths.values())) > 1:
-        shapes = ", ".join(f"{name} {getattr(value, 'shape', (lengths[name],))}" for name, value in what.items())
+        shapes = ", ".join(f"{name} {getattr(value, 'shape', (lengths[name],))}" for name, value in data.items())
         raise BadSetting(f"arrays of a mapping need the same number of rows: {shapes}")
 
 

@@ -36,26 +36,26 @@ _NAMED = 5
 _TEXT = (str, bytes, os.PathLike)
 
 
-def paths_in(what: Any) -> list[Any] | None:
+def paths_in(data: Any) -> list[Any] | None:
     """Return the paths in a list or an array of text, or None if it contains other values."""
-    if isinstance(what, np.ndarray):
-        return what.tolist() if what.dtype.kind in "US" and what.ndim == 1 else None
-    if not isinstance(what, list | tuple) or not what:  # iterating a sequence of another package may take long
+    if isinstance(data, np.ndarray):
+        return data.tolist() if data.dtype.kind in "US" and data.ndim == 1 else None
+    if not isinstance(data, list | tuple) or not data:  # iterating a sequence of another package may take long
         return None
-    kinds = {isinstance(part, _TEXT) for part in what}
+    kinds = {isinstance(part, _TEXT) for part in data}
     if kinds == {True, False}:
         raise BadSetting("a list must hold paths or numbers, not both")
-    return [os.fspath(part) for part in what] if kinds == {True} else None
+    return [os.fspath(part) for part in data] if kinds == {True} else None
 
 
-def pairs_in(what: Any) -> list[tuple[Any, Any]] | None:
+def pairs_in(data: Any) -> list[tuple[Any, Any]] | None:
     """Return the pairs in a list of pairs that contain a path, or None."""
-    if isinstance(what, np.ndarray):
-        what = what.tolist() if what.dtype.kind in "USO" and what.ndim == 2 and what.shape[1] == 2 else None
-    if not isinstance(what, list | tuple) or not what:
+    if isinstance(data, np.ndarray):
+        data = data.tolist() if data.dtype.kind in "USO" and data.ndim == 2 and data.shape[1] == 2 else None
+    if not isinstance(data, list | tuple) or not data:
         return None
-    pairs = [tuple(part) for part in what if isinstance(part, list | tuple) and len(part) == 2]
-    if len(pairs) < len(what) or not any(isinstance(part, _TEXT) for part in pairs[0]):
+    pairs = [tuple(part) for part in data if isinstance(part, list | tuple) and len(part) == 2]
+    if len(pairs) < len(data) or not any(isinstance(part, _TEXT) for part in pairs[0]):
         return None
     return pairs
 
@@ -112,15 +112,15 @@ def _are_files(labels: Sequence[Any]) -> bool:
     return bool(labels) and all(isinstance(label, _TEXT) and os.path.isfile(label) for label in labels)
 
 
-def of_array(what: NDArray[Any] | LazyArray | Node, options: OpenOptions) -> Source:
+def of_array(data: NDArray[Any] | LazyArray | Node, options: OpenOptions) -> Source:
     """Open an array whose first axis is the rows."""
-    array = what._node if isinstance(what, LazyArray) else what
+    array = data._node if isinstance(data, LazyArray) else data
     labels = no_fields(options).labels
     if isinstance(labels, str):
         raise BadSetting(f"labels={labels!r}: an array has no named fields; pass one label per row")
     if not array.shape or getattr(array.dtype, "hasobject", False):
         raise BadSetting(
-            f"{what!r:.80} is not an array of numbers with rows: a path, a list of paths, or an array of shape (rows, ...) is needed"
+            f"{data!r:.80} is not an array of numbers with rows: a path, a list of paths, or an array of shape (rows, ...) is needed"
         )
     if array.dtype.names is not None:
         raise BadSetting(
@@ -140,31 +140,31 @@ def of_array(what: NDArray[Any] | LazyArray | Node, options: OpenOptions) -> Sou
     return Arrays(array, numbers, classes)
 
 
-def of_values(what: Any, options: OpenOptions) -> Source:
+def of_values(data: Any, options: OpenOptions) -> Source:
     """Open numbers in lists, or any object that NumPy converts to an array."""
-    if isinstance(what, tuple) and len(what) == 2 and all(isinstance(part, np.ndarray) for part in what):
-        shapes = " and ".join(str(part.shape) for part in what)
+    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, np.ndarray) for part in data):
+        shapes = " and ".join(str(part.shape) for part in data)
         raise BadSetting(
             f"a tuple of two arrays ({shapes}) may be inputs and labels: pass them as bs.open(x, y); to stack them, np.stack"
         )
-    kind = match_object(what) if isinstance(what, list | tuple) else None  # a list of arrays that NumPy would load whole
+    kind = match_object(data) if isinstance(data, list | tuple) else None  # a list of arrays that NumPy would load whole
     if kind is not None:
-        return of_many(kind, what, options)
-    if has_items(what):
-        return MapStyle.opened(what, options)
-    if hasattr(type(what), "keys") and hasattr(type(what), "__getitem__"):
-        name = type(what).__name__
+        return of_many(kind, data, options)
+    if has_items(data):
+        return MapStyle.opened(data, options)
+    if hasattr(type(data), "keys") and hasattr(type(data), "__getitem__"):
+        name = type(data).__name__
         raise BadSetting(
             f"a {name} has keys, but is not a mapping of Python: pass {{key: data[key] for key in data.keys()}}"
         )
-    refuse_endless(what, "data")
-    are_arrays = isinstance(what, list | tuple) and bool(what) and all(hasattr(type(part), "shape") for part in what)
+    refuse_endless(data, "data")
+    are_arrays = isinstance(data, list | tuple) and bool(data) and all(hasattr(type(part), "shape") for part in data)
     try:
-        array = what if isinstance(what, np.ndarray) else np.asarray(what)
+        array = data if isinstance(data, np.ndarray) else np.asarray(data)
     except BitesizeError:  # a loader's, which is not an array
         raise
     except ValueError as error:
-        seen = [np.shape(part) for part in what] if are_arrays else []
+        seen = [np.shape(part) for part in data] if are_arrays else []
         if seen:
             raise BadSetting(
                 f"each array of a list is one row, but these have the shapes {', '.join(map(str, seen[:_NAMED]))}. Inputs and labels: "
