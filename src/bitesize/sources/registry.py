@@ -6,7 +6,7 @@ import functools
 import importlib
 import pkgutil
 import warnings
-from typing import Any
+from typing import Any, TypeVar
 
 from bitesize.errors import BadSetting, MissingPackage
 from bitesize.packages import is_installed, pip_install
@@ -14,6 +14,8 @@ from bitesize.sources.base import Source
 
 # Another package adds its sources under this name: `[project.entry-points."bitesize.sources"]`.
 GROUP = "bitesize.sources"
+S = TypeVar("S", bound=type[Source])
+_registered: list[type[Source]] = []
 
 
 @functools.cache
@@ -25,6 +27,39 @@ def kinds() -> tuple[type[Source], ...]:
         loaded = importlib.import_module(f"{package.__name__}.{module.name}")
         found |= {each for each in vars(loaded).values() if isinstance(each, type) and issubclass(each, Source)}
     return tuple(sorted((each for each in found if each.title), key=lambda each: each.title))
+
+
+def register(kind: S) -> S:
+    """Let `bitesize.open` find a source class of this program, by its suffixes and by ``takes``; usable as a decorator.
+
+    An installed package names its class as an entry point of the group ``bitesize.sources`` instead. A class that is defined again
+    replaces the one that it was.
+
+    Parameters
+    ----------
+    kind
+        A subclass of `Source` with a title.
+
+    Returns
+    -------
+    type
+        The class.
+
+    Raises
+    ------
+    BadSetting
+        If it is not a subclass of `Source`, or has no title.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, Source) and kind.title):
+        raise BadSetting(f"register needs a subclass of bitesize.Source with a title, not {kind!r}")
+    name = (kind.__module__, kind.__qualname__)
+    _registered[:] = [known for known in _registered if (known.__module__, known.__qualname__) != name] + [kind]
+    return kind
+
+
+def registered() -> tuple[type[Source], ...]:
+    """Return the source classes that this program has registered."""
+    return tuple(_registered)
 
 
 @functools.cache
@@ -60,7 +95,7 @@ def need(kind: type[Source]) -> None:
 def by_suffix(name: str) -> type[Source] | None:
     """Return the source class of a file name: the longest matching suffix wins."""
     lower = name.lower()
-    for among in (kinds, plugins):
+    for among in (kinds, registered, plugins):
         fitting = [(len(suffix), kind) for kind in among() for suffix in kind.suffixes if lower.endswith(suffix)]
         if fitting:
             return max(fitting, key=lambda pair: pair[0])[1]
@@ -75,7 +110,7 @@ def match_object(data: Any) -> type[Source] | None:
     BadSetting
         If several classes match.
     """
-    for among in (kinds, plugins):
+    for among in (kinds, registered, plugins):
         fitting = [kind for kind in among() if kind.takes(data)]
         if len(fitting) > 1:
             titles = " and of ".join(f"{kind.title} ({kind.__name__})" for kind in fitting)
