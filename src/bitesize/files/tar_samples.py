@@ -70,7 +70,7 @@ class Samples:
         """Return the file of each sample."""
         return np.array(self._shard, np.int32)
 
-    def places(self, kind: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def extents(self, kind: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the offset of the member of a kind in the file of each sample, and its bytes; -1 if there is none."""
         offsets, sizes = np.full((2, len(self)), -1, np.int64)
         mine = np.frombuffer(self._kind, np.int32) == self.kinds.get(kind, -1)

@@ -99,15 +99,15 @@ class ArrowColumn:
         if dtype.kind not in "biufmM":
             self.why = f"of type {inner}"
             return
-        found = _fixed_lengths(kind)
-        if found is None:
-            found = self._lengths(first(), kind)
-        if found is not None:
-            self.field = Field(shape or tuple(found), dtype)
+        lengths = _fixed_lengths(kind)
+        if lengths is None:
+            lengths = self._lengths(first(), kind)
+        if lengths is not None:
+            self.field = Field(shape or tuple(lengths), dtype)
 
     def _lengths(self, values: Any, kind: Any) -> list[int] | None:
         """Return the length of the lists of each level of the first row, or set ``why`` and return None."""
-        found: list[int] = []
+        lengths: list[int] = []
         values = values.storage if hasattr(values, "storage") else values
         values = values.dictionary_decode() if hasattr(values, "dictionary_decode") else values
         while _is_list(kind):
@@ -119,9 +119,9 @@ class ArrowColumn:
             if len(values) % before:
                 self.why = "lists of different lengths"
                 return None
-            found.append(len(values) // before)
+            lengths.append(len(values) // before)
             kind = kind.value_type
-        return found
+        return lengths
 
     def scalar(self, values: Any, i: int) -> Any:
         """Return one value as bytes or text, or None."""
@@ -213,13 +213,13 @@ def _fixed_lengths(kind: Any) -> list[int] | None:
     """Return the length of the lists of each level, empty for numbers, or None if the type does not fix them."""
     import pyarrow.types as kinds
 
-    found: list[int] = []
+    lengths: list[int] = []
     while _is_list(kind):
         if not kinds.is_fixed_size_list(kind):
             return None
-        found.append(kind.list_size)
+        lengths.append(kind.list_size)
         kind = kind.value_type
-    return found
+    return lengths
 
 
 def _all_of(lists: Any, length: int) -> bool:

@@ -203,12 +203,12 @@ class _First:
         with os.fdopen(os.dup(self._fd), "rb", buffering=0) as raw:
             raw.seek(offset + 8)
             with pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), self._batch.codec) as stream:
-                found = bytearray()
-                while len(found) < nbytes and (piece := stream.read(min(_PIECE, nbytes - len(found)))):
-                    found += piece
-        if len(found) < nbytes:
+                data = bytearray()
+                while len(data) < nbytes and (piece := stream.read(min(_PIECE, nbytes - len(data)))):
+                    data += piece
+        if len(data) < nbytes:
             raise ValueError("a compressed buffer ends too early")
-        return bytes(found)
+        return bytes(data)
 
     def _is_plain(self, offset: int) -> bool:
         """Return whether a buffer is stored without compression among others that are compressed."""

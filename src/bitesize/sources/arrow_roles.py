@@ -100,16 +100,16 @@ def choose_roles(columns: Columns, options: OpenOptions) -> Roles:
         return roles
     labels = _label_columns(columns, options, roles)
     weight = _weight_column(columns, options, labels, roles)
-    others = [name for name in columns.there if name not in (*labels, weight)]
-    if any(_is_wide(columns.there[name]) for name in others):
-        for name in others:
+    names = [name for name in columns.there if name not in (*labels, weight)]
+    if any(_is_wide(columns.there[name]) for name in names):
+        for name in names:
             if columns.there[name].field is None:
                 part = plain(name) in COLUMNS and columns.there[name].is_text
                 roles.left_out[f"{name}: {'splits of the data (split=)' if part else columns.there[name].why}"] = 1
             else:
                 roles.fields[name] = name
     else:
-        _take_features(columns, others, roles)
+        _take_features(columns, names, roles)
     _add_labels(columns, labels, roles)
     if weight is not None:
         roles.weight = weight
@@ -123,10 +123,10 @@ def _take_wanted(columns: Columns, options: OpenOptions, roles: Roles) -> None:
     """Add the requested fields, each as a separate field."""
     there = columns.there
     for name, wanted in wanted_fields(options, there).items():
-        found = match(wanted, there)
-        if found is None:
+        column_name = match(wanted, there)
+        if column_name is None:
             raise BadSetting(f"{columns.where} has no column {wanted!r}: it has {', '.join(there)}")
-        roles.fields[name] = found
+        roles.fields[name] = column_name
     if isinstance(options.labels, str) and options.labels in roles.fields:
         roles.label = options.labels
     elif options.labels is not None:
@@ -137,10 +137,10 @@ def _take_wanted(columns: Columns, options: OpenOptions, roles: Roles) -> None:
             _add_labels(columns, labels, roles)
     else:
         roles.label = first_named(roles.fields, LABELS)
-    for name, found in roles.fields.items():
-        column = there[found]
+    for name, column_name in roles.fields.items():
+        column = there[column_name]
         if column.field is None and not column.is_text and not (column.is_text_list and name == roles.label):
-            raise BadSetting(f"the column {found!r} of {columns.where} cannot be a field: it is {column.why}")
+            raise BadSetting(f"the column {column_name!r} of {columns.where} cannot be a field: it is {column.why}")
     if options.weights:
         weight = require(options.weights, there, columns.where, "weights")
         taken = [name for name, other in roles.fields.items() if other == weight]
@@ -159,15 +159,15 @@ def _label_columns(columns: Columns, options: OpenOptions, roles: Roles) -> list
     if options.labels is not None:
         return [require(label, columns.there, columns.where, "labels") for label in options.labels]
     usable = [name for name, column in columns.there.items() if _may_be_labels(column)]
-    found = first_named(usable, LABELS)
-    if found is None and len(columns.class_columns) == 1:
-        found = columns.class_columns[0]
-    if found is None:
+    label = first_named(usable, LABELS)
+    if label is None and len(columns.class_columns) == 1:
+        label = columns.class_columns[0]
+    if label is None:
         return []
-    others = [name for name in columns.there if name != found and plain(name) in LABELS]
+    others = [name for name in columns.there if name != label and plain(name) in LABELS]
     rest = f", not {_listed(others)}" if others else ""
-    roles.choices.append(Choice(f"labels: the column {found!r}{rest}", "labels="))
-    return [found]
+    roles.choices.append(Choice(f"labels: the column {label!r}{rest}", "labels="))
+    return [label]
 
 
 def _weight_column(columns: Columns, options: OpenOptions, labels: list[str], roles: Roles) -> str | None:
@@ -176,12 +176,12 @@ def _weight_column(columns: Columns, options: OpenOptions, labels: list[str], ro
         return require(options.weights, columns.there, columns.where, "weights")
     if options.weights is not None:
         return None
-    found = first_named(
+    weight = first_named(
         [name for name, column in columns.there.items() if _is_number(column) and name not in labels], WEIGHTS
     )
-    if found is not None:
-        roles.choices.append(Choice(f"sample weights: the column {found!r}", 'weights=""'))
-    return found
+    if weight is not None:
+        roles.choices.append(Choice(f"sample weights: the column {weight!r}", 'weights=""'))
+    return weight
 
 
 def _take_features(columns: Columns, names: Iterable[str], roles: Roles) -> None:

@@ -110,17 +110,17 @@ class ArrowSource(ArrowTable):
         """Add a column as a field; text is numbered."""
         if column.is_text_list and is_label:
             cells = Texts.of(cell for part in self._values(column.name) for cell in _joined(part, self._where, column.name))
-            found = tags(
+            labels = tags(
                 [split_tags(cell, _BETWEEN) for cell in cells.values], cells.numbers, f"{column.name!r} of {self._where}"
             )
         elif column.is_text:
             texts = self._texts(column.name)
             if is_label:
-                found = text_labels(
+                labels = text_labels(
                     texts, column.name, self._where, options.tag_delimiter, may_be_numbers=self.text_may_be_numbers
                 )
             else:
-                found = Labels(*number_texts(texts), ())
+                labels = Labels(*number_texts(texts), ())
         else:
             assert column.field is not None
             if is_label and options.tag_delimiter:
@@ -129,13 +129,13 @@ class ArrowSource(ArrowTable):
                 )
             self.spec[name] = column.field
             return
-        self._known[name] = found.values
-        self.spec[name] = Field(found.values.shape[1:], found.values.dtype)
-        self.choices = (*self.choices, *found.choices)
+        self._known[name] = labels.values
+        self.spec[name] = Field(labels.values.shape[1:], labels.values.dtype)
+        self.choices = (*self.choices, *labels.choices)
         if is_label:
-            self.classes = found.classes
-        elif found.classes is not None:
-            self.classes_of = {**self.classes_of, name: found.classes}
+            self.classes = labels.classes
+        elif labels.classes is not None:
+            self.classes_of = {**self.classes_of, name: labels.classes}
 
     def _stack(self, field: str, names: Sequence[str], there: Mapping[str, ArrowColumn]) -> None:
         """Add several columns of numbers as one field."""
@@ -296,19 +296,19 @@ class ArrowSource(ArrowTable):
         if name in self._held:
             names = self.classes_of.get(name)
             return super().column(name) if names is None else np.asarray(names)[self._known[name]]
-        found = self._columns[name].name if name in self._columns else match(name, self._names)
-        if found is None:
+        full_name = self._columns[name].name if name in self._columns else match(name, self._names)
+        if full_name is None:
             raise BadSetting(f"no column {name!r}: the columns are {', '.join(self.column_names)}")
-        kind = next(self._values(found)).type
+        kind = next(self._values(full_name)).type
         if is_text(kind):
-            texts = self._texts(found)
+            texts = self._texts(full_name)
             width = max(map(len, texts.values))
-            check_room(4 * width * len(self), f"the column {found!r} of {self._where}")
+            check_room(4 * width * len(self), f"the column {full_name!r} of {self._where}")
             return np.array(texts.values)[texts.numbers]
-        check_room(8 * len(self), f"the column {found!r} of {self._where}")
-        values = self._numbers(found)
+        check_room(8 * len(self), f"the column {full_name!r} of {self._where}")
+        values = self._numbers(full_name)
         if values.ndim != 1 or values.dtype.kind not in "biufmM":
-            raise BadSetting(f"the column {found!r} has more than one number or text per row: {kind}")
+            raise BadSetting(f"the column {full_name!r} has more than one number or text per row: {kind}")
         return values
 
     def _identity(self) -> bytes:

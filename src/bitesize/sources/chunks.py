@@ -73,11 +73,11 @@ class Chunked(Column):
 
         It is allocated at full size at once: malloc would keep smaller buffers.
         """
-        found: NDArray[np.uint8] | None = getattr(self._own, name, None)
-        if found is None:
-            found = allocate(most)
-            setattr(self._own, name, found)
-        return found[:nbytes]
+        buffer: NDArray[np.uint8] | None = getattr(self._own, name, None)
+        if buffer is None:
+            buffer = allocate(most)
+            setattr(self._own, name, buffer)
+        return buffer[:nbytes]
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Read neighboring rows, chunk by chunk."""
@@ -92,9 +92,9 @@ class Chunked(Column):
                 there.append(slice(i * c, min((i + 1) * c, n)))
                 inside.append(slice(0, min(c, n - i * c)))
             if as_rows and last - first == rows:  # directly into the result
-                place = out[there[0]]
-                if not self._load(at, self._most, place.reshape(-1).view(np.uint8)):
-                    place[...] = self._fill_value()
+                destination = out[there[0]]
+                if not self._load(at, self._most, destination.reshape(-1).view(np.uint8)):
+                    destination[...] = self._fill_value()
                 continue
             if last - first < min(rows, self.shape[0] - at[0] * rows) or self._as_rows:
                 with self._lock:  # also while it is copied: chunks in use would add to the cached ones

@@ -33,14 +33,14 @@ def decoding_need(source: Source, rows: int) -> DecodingNeed:
         Maximum number of rows to read.
     """
     numbers = np.unique(np.linspace(0, len(source) - 1, min(rows, len(source))).astype(np.int64)).tolist()
-    found = DecodingNeed(0, 0)
+    largest = DecodingNeed(0, 0)
     for row in numbers:
         try:
-            each = _of_row(source, row)
+            need = _of_row(source, row)
         except BitesizeError:  # reported when the row is read
             continue
-        found = DecodingNeed(*map(max, found, each))
-    return found
+        largest = DecodingNeed(*map(max, largest, need))
+    return largest
 
 
 def _of_row(source: Source, row: int) -> DecodingNeed:

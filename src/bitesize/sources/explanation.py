@@ -116,25 +116,25 @@ class Explanation:
     def lines(self) -> list[tuple[str, str]]:
         """Return pairs of a heading and its text, in reading order."""
         layout = "" if self.layout in _USUAL else f", {self.layout}"
-        found = [("data", f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}: {self.kind}{layout}")]
-        found += [(field.role, f"{field.name}: {field.description}") for field in self.fields]
+        lines = [("data", f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}: {self.kind}{layout}")]
+        lines += [(field.role, f"{field.name}: {field.description}") for field in self.fields]
         if self.features is not None:
-            found.append(("columns", f"{len(self.features)}: {_some(self.features)}"))
+            lines.append(("columns", f"{len(self.features)}: {_some(self.features)}"))
         if self.values is not None:
-            found.append(("values", _range(self.values)))
+            lines.append(("values", _range(self.values)))
         elif self.not_measured:
-            found.append(("values", f"not measured: {self.not_measured}"))
+            lines.append(("values", f"not measured: {self.not_measured}"))
         if self.classes is not None:
             counts = _some([f"{name} {count:,}" for name, count in self.classes.items()])
-            found.append(("classes", f"{len(self.classes)}: {counts}"))
+            lines.append(("classes", f"{len(self.classes)}: {counts}"))
         elif self.targets is not None:
-            found.append(("targets", self.targets))
+            lines.append(("targets", self.targets))
         else:
-            found.append(("labels", "none"))
+            lines.append(("labels", "none"))
         for heading, choices in (("chosen", self.choices), ("note", self.hints)):
-            found += [(heading, f"{each.chosen}{f'  [{each.setting}]' if each.setting else ''}") for each in choices]
-        found += [("left out", counted_reason(count, why)) for why, count in self.left_out.items()]
-        return found
+            lines += [(heading, f"{each.chosen}{f'  [{each.setting}]' if each.setting else ''}") for each in choices]
+        lines += [("left out", counted_reason(count, why)) for why, count in self.left_out.items()]
+        return lines
 
     def __str__(self) -> str:
         return "\n".join(f"{heading:<9} {text}" for heading, text in self.lines())

@@ -116,12 +116,12 @@ class Feather(ArrowSource):
         path, of_file = self._batches[number]
         self._states[path].check(os.fsencode(path))
         with _open(path) as file:
-            found = _batch(_reader(file, path, names), of_file, path)
-        if found.num_rows != self._parts[number].rows:
+            batch = _batch(_reader(file, path, names), of_file, path)
+        if batch.num_rows != self._parts[number].rows:
             raise BadFile(
-                f"record batch {of_file} of {path} has {found.num_rows:,} rows, but had {self._parts[number].rows:,}"
+                f"record batch {of_file} of {path} has {batch.num_rows:,} rows, but had {self._parts[number].rows:,}"
             )
-        return pa.Table.from_batches([found])
+        return pa.Table.from_batches([batch])
 
     def check_unchanged(self) -> None:
         """Check all files."""
@@ -172,10 +172,10 @@ def _reader(file: Any, path: str, names: Sequence[str] | None = None) -> Any:
     import pyarrow as pa
 
     try:
-        found = pa.ipc.open_file(file, memory_pool=pool())
-        if names is None or set(names) == set(found.schema.names):
-            return found
-        options = pa.ipc.IpcReadOptions(included_fields=[found.schema.names.index(name) for name in names])
+        reader = pa.ipc.open_file(file, memory_pool=pool())
+        if names is None or set(names) == set(reader.schema.names):
+            return reader
+        options = pa.ipc.IpcReadOptions(included_fields=[reader.schema.names.index(name) for name in names])
         return pa.ipc.open_file(file, options=options, memory_pool=pool())
     except Exception as error:  # Arrow raises many types for damaged files
         stream = ": streams have no index; write the data in the file format" if "Not an Arrow file" in str(error) else ""

@@ -190,12 +190,12 @@ def _by_pattern(source: RowSource, by: str) -> NDArray[Any]:
             rf'r"(patient\d+)", but this one has {pattern.groups}'
         )
     paths = _paths(source, range(len(source)), by)
-    found = [match[1] if (match := pattern.search(path)) else None for path in paths]
-    without = [row for row, group in enumerate(found) if not group]
+    groups = [match[1] if (match := pattern.search(path)) else None for path in paths]
+    without = [row for row, group in enumerate(groups) if not group]
     if without:
         shown = ", ".join(paths[row] for row in without[:_NAMED]) + (", ..." if len(without) > _NAMED else "")
         raise BadSetting(f"by={by!r} is not found in {len(without)} of {len(paths)} paths: {shown}")
-    return np.array(found)
+    return np.array(groups)
 
 
 def _paths(source: RowSource, rows: Sequence[int], by: str) -> list[str]:

@@ -61,10 +61,10 @@ class Hdf5(ColumnSource):
     def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open files with the same datasets, concatenated, or ``"file.h5::group/dataset"``, or an open h5py object by its path."""
         if cls.takes(data):
-            path, name = _place_of(data)
+            path, name = _path_and_name(data)
             return cls._of_one(path, name, options)
-        places = [os.fspath(each).partition(MEMBER) for each in data]
-        sources = [cls._of_one(os.path.abspath(path), name.strip("/"), options) for path, _, name in places]
+        members = [os.fspath(each).partition(MEMBER) for each in data]
+        sources = [cls._of_one(os.path.abspath(path), name.strip("/"), options) for path, _, name in members]
         if len(sources) == 1:
             return sources[0]
         return chain_files(sources, options, "HDF5 files")
@@ -129,12 +129,12 @@ def _columns(opened: Any, file: Hdf5File, name: str, where: str) -> dict[str, Co
         raise NotFound(f"{file.path} has no {name!r}: it has {', '.join(list(opened)[:20]) or 'nothing'}")
     if isinstance(link, h5py.ExternalLink):
         raise BadSetting(f"{where} is a link into another file, {link.filename!r}: open that file")
-    found = opened[name]
-    if found.file.filename != opened.filename:  # through a link on the way
-        raise BadSetting(f"{where} is stored in another file, {found.file.filename!r}: open that file")
-    if isinstance(found, h5py.Group):
-        return dict(columns_of(found, file, f"{name}/"))
-    column = column_of(found, file, name)
+    member = opened[name]
+    if member.file.filename != opened.filename:  # through a link on the way
+        raise BadSetting(f"{where} is stored in another file, {member.file.filename!r}: open that file")
+    if isinstance(member, h5py.Group):
+        return dict(columns_of(member, file, f"{name}/"))
+    column = column_of(member, file, name)
     return {} if column is None else {"x": column}
 
 
@@ -152,7 +152,7 @@ def _only_group(opened: Any, name: str) -> str:
         name = f"{name}/{names[0]}" if name else names[0]
 
 
-def _place_of(handle: Any) -> tuple[str, str]:
+def _path_and_name(handle: Any) -> tuple[str, str]:
     """Return the path of an open file, and the name of a group or dataset in it."""
     kind = f"an h5py {type(handle).__name__}"
     if not handle:

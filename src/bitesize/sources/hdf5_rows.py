@@ -211,15 +211,15 @@ def _shapes(group: Any) -> dict[str, tuple[Any, Any]]:
     """Return shape and dtype of the datasets in a group and its subgroups."""
     import h5py
 
-    found: dict[str, tuple[Any, Any]] = {}
+    shapes: dict[str, tuple[Any, Any]] = {}
 
-    def look(name: str, each: Any) -> None:
+    def look(name: str, member: Any) -> None:
         """Record a dataset."""
-        if isinstance(each, h5py.Dataset):
-            found[name] = (each.shape, each.dtype)
+        if isinstance(member, h5py.Dataset):
+            shapes[name] = (member.shape, member.dtype)
 
     group.visititems(look)
-    return found
+    return shapes
 
 
 @contextmanager

@@ -62,16 +62,16 @@ class ImageFiles(FileSource):
     @classmethod
     def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open images."""
-        found = probe(files.names, options.mode)
+        probed = probe(files.names, options.mode)
         source = cls(
             files.names,
             files.labels,
             files.classes,
             mode=options.mode,
             orient=options.orient,
-            left_out={**files.left_out, **found.left_out},
+            left_out={**files.left_out, **probed.left_out},
         )
-        source.choices = (*source.choices, *found.choices)
+        source.choices = (*source.choices, *probed.choices)
         return source
 
     @classmethod

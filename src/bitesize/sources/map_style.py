@@ -36,7 +36,7 @@ class MapStyle(Source):
             raise BadSetting(f"{kind} has no rows")
         try:
             item = dataset[0]
-            first, others = _fields(item)
+            first, unusable = _fields(item)
         except Exception as error:  # the user's code, or its result
             raise BadSetting(f"item 0 of {kind} cannot be read: {type(error).__name__}: {error}") from error
         self._names = wanted_fields(options, first)
@@ -44,7 +44,7 @@ class MapStyle(Source):
         if isinstance(options.labels, str):
             there = match(options.labels, [*self._names, *first])
             if there is None:
-                refused = f", but {options.labels!r} is {others[options.labels]}" if options.labels in others else ""
+                refused = f", but {options.labels!r} is {unusable[options.labels]}" if options.labels in unusable else ""
                 raise BadSetting(
                     f"labels={options.labels!r}: items of {kind} have no numeric part of this name: they have {', '.join(first)}{refused}"
                 )
@@ -62,9 +62,9 @@ class MapStyle(Source):
             self._stack_numbers(options)
         if not self.spec:
             raise BadSetting(
-                f"items of {kind} contain no numbers: they have {', '.join(f'{n}, {why}' for n, why in others.items())}"
+                f"items of {kind} contain no numbers: they have {', '.join(f'{n}, {why}' for n, why in unusable.items())}"
             )
-        self._describe_choices(options, item, others)
+        self._describe_choices(options, item, unusable)
 
     def _stack_numbers(self, options: OpenOptions) -> None:
         """Stack parts of one number each as features, if there are no arrays."""
@@ -77,13 +77,13 @@ class MapStyle(Source):
             self.spec = {"x": features} | {name: field for name, field in self.spec.items() if name in kept}
             self._parts = parts
 
-    def _describe_choices(self, options: OpenOptions, item: Any, others: Mapping[str, str]) -> None:
+    def _describe_choices(self, options: OpenOptions, item: Any, unusable: Mapping[str, str]) -> None:
         """Record the choices made."""
         if options.fields is None:
-            labels = [name for name in others if plain(name) in LABELS]
+            labels = [name for name in unusable if plain(name) in LABELS]
             self.left_out = {
                 f"{name}: {why}{'; pass labels=[one number or text per row]' if name in labels else ''}": 1
-                for name, why in others.items()
+                for name, why in unusable.items()
             }
         choices = []
         if self.feature_names is not None:
@@ -139,18 +139,18 @@ class MapStyle(Source):
             feature = name in self._parts
             if ("x" if feature else name) not in into:
                 continue
-            found, field = item.get(there), self._parts[name] if feature else self.spec[name]
+            value, field = item.get(there), self._parts[name] if feature else self.spec[name]
             assert isinstance(field, Field)
-            if found is None or found.shape != field.shape or found.dtype != field.dtype:
-                seen = "missing" if found is None else f"{found.shape} {found.dtype}"
+            if value is None or value.shape != field.shape or value.dtype != field.dtype:
+                seen = "missing" if value is None else f"{value.shape} {value.dtype}"
                 raise BadFile(
                     f"{self.describe(row)}: {there!r} is {seen}, but in item 0 it is {field}: all items must have the same shape and dtype (give the "
                     "dataset a transform that resizes, or open its folder with bs.open and resize in the loader)"
                 )
             if feature:
-                into["x"][i, self._features.index(name)] = found
+                into["x"][i, self._features.index(name)] = value
             else:
-                into[name][i] = found
+                into[name][i] = value
 
     def describe(self, row: int) -> str:
         """Return the name of the dataset and the item."""
@@ -194,7 +194,7 @@ def _fields(item: Any) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         parts = dict(zip(("x", "y", *map(str, range(2, len(item)))), item, strict=False))
     else:
         parts = {"x": item}
-    arrays, others = {}, {}
+    arrays, refused = {}, {}
     for name, value in parts.items():
         try:
             array = np.asarray(value)
@@ -203,11 +203,11 @@ def _fields(item: Any) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         if array.dtype.kind in "biufcmM":
             arrays[name] = array
         else:
-            others[name] = "text" if array.dtype.kind in "US" else f"{type(value).__name__}, not an array of numbers"
-    if not arrays or (not isinstance(item, Mapping) and "x" in others):
-        name = next(iter(others))
-        raise TypeError(f"{name!r} is {others[name]}: items must be numbers, arrays or tensors of them")
-    return arrays, others
+            refused[name] = "text" if array.dtype.kind in "US" else f"{type(value).__name__}, not an array of numbers"
+    if not arrays or (not isinstance(item, Mapping) and "x" in refused):
+        name = next(iter(refused))
+        raise TypeError(f"{name!r} is {refused[name]}: items must be numbers, arrays or tensors of them")
+    return arrays, refused
 
 
 class _Example:

@@ -96,8 +96,8 @@ class NpzArrays(ColumnSource):
     @classmethod
     def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Read the headers of the arrays of an archive, or of several, whose rows are chained; or of ``"a.npz::name"``."""
-        places = [os.fsdecode(each) for each in (data if isinstance(data, list) else [data])]
-        sources = [cls._of_one(*place.partition(MEMBER)[::2], options) for place in places]
+        paths = [os.fsdecode(each) for each in (data if isinstance(data, list) else [data])]
+        sources = [cls._of_one(*path.partition(MEMBER)[::2], options) for path in paths]
         return sources[0] if len(sources) == 1 else chain(sources)
 
     @classmethod
@@ -159,17 +159,17 @@ class NpzFiles(FileSource):
         left_out: Mapping[str, int],
         options: OpenOptions,
     ) -> None:
-        self._first, found = first_readable_file(names, members)
-        first = {there: node for there, node in found.items() if not isinstance(node, HoldsObjects)}
+        self._first, nodes = first_readable_file(names, members)
+        first = {there: node for there, node in nodes.items() if not isinstance(node, HoldsObjects)}
         self._members = wanted_fields(options, first)
         for there in self._members.values():
-            refused = found.get(there)
+            refused = nodes.get(there)
             if isinstance(refused, HoldsObjects):
                 raise refused
             if there not in first:
-                raise BadSetting(f"{names.show(self._first)} has no {there!r}: it has {', '.join(found)}")
+                raise BadSetting(f"{names.show(self._first)} has no {there!r}: it has {', '.join(nodes)}")
         if not first:
-            raise BadFile(f"{names.show(self._first)} contains no arrays of numbers: it has {', '.join(found) or 'nothing'}")
+            raise BadFile(f"{names.show(self._first)} contains no arrays of numbers: it has {', '.join(nodes) or 'nothing'}")
         if labels is not None and "y" in self._members:
             raise BadSetting(
                 f"{names.show(self._first)} has an array y, but its folder is also a label: select other arrays with fields="
@@ -191,11 +191,11 @@ class NpzFiles(FileSource):
         raise_bad(failed)
 
     def _read_one(self, row: int, i: int, into: Into) -> None:
-        found = members(self._names.path(row))
+        nodes = members(self._names.path(row))
         for here, there in self._members.items():
             if here not in into:
                 continue
-            node, known = found.get(there), self.spec[here]
+            node, known = nodes.get(there), self.spec[here]
             if isinstance(node, HoldsObjects):
                 raise node
             if node is None or Field(node.shape, node.dtype) != known:

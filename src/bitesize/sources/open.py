@@ -136,12 +136,12 @@ def _open_data(data: Any, options: OpenOptions) -> Source:
 
 def _say_inputs(source: Source, options: OpenOptions) -> Source:
     """Stack fields of one number each into one row of features; for other fields, note which field is the input."""
-    others = [name for name in source.spec if name not in (source.label_name, source.weight_name)]
-    if len(others) < 2:
+    inputs = [name for name in source.spec if name not in (source.label_name, source.weight_name)]
+    if len(inputs) < 2:
         return source
-    if options.fields is None and "x" not in others and all(_is_number(source.spec[name]) for name in others):
-        return _one_row(source, others)
-    rest = ", ".join(name for name in others if name != source.primary)
+    if options.fields is None and "x" not in inputs and all(_is_number(source.spec[name]) for name in inputs):
+        return _one_row(source, inputs)
+    rest = ", ".join(name for name in inputs if name != source.primary)
     return with_choices(
         source,
         Choice(f"input: {source.primary}; {rest} are in batches, and are inputs only if named", "inputs= of the output"),
@@ -259,10 +259,10 @@ def open_to_train(data: Data, labels: Labels = None, split: str | None = None, *
         fields = {"x": source.primary} | ({"y": label} if label else {}) | ({weight: weight} if weight else {})
         source = Zipped([(fields, source)])
     if source.classes is None and source.labels is not None:
-        numbers, places = np.unique(source.labels, return_inverse=True)
+        numbers, class_of = np.unique(source.labels, return_inverse=True)
         if len(numbers) <= _MOST_NAMED:
             name = source.label_name or "y"
-            named = WithFields(source, {name: places.astype(np.int64)}, tuple(map(str, numbers.tolist())), name)
+            named = WithFields(source, {name: class_of.astype(np.int64)}, tuple(map(str, numbers.tolist())), name)
             named.choices = (*source.choices, Choice(f"labels: {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
             source = named
     return source

@@ -22,11 +22,11 @@ _registered: list[type[Source]] = []
 def kinds() -> tuple[type[Source], ...]:
     """Return the source classes of bitesize, ordered by title."""
     package = importlib.import_module("bitesize.sources")
-    found: set[type[Source]] = set()
+    classes: set[type[Source]] = set()
     for module in pkgutil.iter_modules(package.__path__):
         loaded = importlib.import_module(f"{package.__name__}.{module.name}")
-        found |= {each for each in vars(loaded).values() if isinstance(each, type) and issubclass(each, Source)}
-    return tuple(sorted((each for each in found if each.title), key=lambda each: each.title))
+        classes |= {each for each in vars(loaded).values() if isinstance(each, type) and issubclass(each, Source)}
+    return tuple(sorted((each for each in classes if each.title), key=lambda each: each.title))
 
 
 def register(kind: S) -> S:
@@ -67,7 +67,7 @@ def plugins() -> tuple[type[Source], ...]:
     """Return the source classes of other packages; those that cannot be loaded are left out, with a warning."""
     from importlib.metadata import entry_points  # takes 0.1 s: only if nothing else fits
 
-    found = []
+    classes = []
     for entry in entry_points(group=GROUP):
         try:
             kind = entry.load()
@@ -75,10 +75,10 @@ def plugins() -> tuple[type[Source], ...]:
             warnings.warn(f"the source {entry.name!r} of {entry.value} cannot be loaded: {error!r}", stacklevel=3)
             continue
         if isinstance(kind, type) and issubclass(kind, Source):
-            found.append(kind)
+            classes.append(kind)
         else:
             warnings.warn(f"the source {entry.name!r} of {entry.value} is not a subclass of bitesize.Source", stacklevel=3)
-    return tuple(found)
+    return tuple(classes)
 
 
 def installed(kind: type[Source]) -> bool:

@@ -42,17 +42,17 @@ def read_row(source: RowSource, row: int) -> dict[str, Any]:
         source.read(np.array([row], np.int64), into)
     except BadRows as error:
         raise next(iter(error.causes.values())) from None
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, field in source.spec.items():
-        found[name] = _decoded(into[name].files[0], field) if isinstance(field, Encoded) else into[name][0]
+        values[name] = _decoded(into[name].files[0], field) if isinstance(field, Encoded) else into[name][0]
         classes = source.classes if name == source.label_name else source.classes_of.get(name)
         if classes is not None and isinstance(field, Field) and not field.shape:
-            found[name] = classes[int(found[name])]
-        elif isinstance(found[name], np.generic):
-            found[name] = found[name].item()
+            values[name] = classes[int(values[name])]
+        elif isinstance(values[name], np.generic):
+            values[name] = values[name].item()
     path = source.path(row)
-    found.setdefault("path", source.describe(row) if path is None else os.fsdecode(path))
-    return found
+    values.setdefault("path", source.describe(row) if path is None else os.fsdecode(path))
+    return values
 
 
 def _decoded(data: memoryview, field: Encoded) -> Any:

@@ -118,11 +118,11 @@ def _labels_table(path: str, options: OpenOptions) -> Source | None:
     labels = options.labels
     if not isinstance(labels, str) or is_pattern(labels) or not (os.path.isfile(labels) or os.path.splitext(labels)[1]):
         return None
-    found = labeled_files(labels, os.path.join(path, options.split or ""), options.tag_delimiter)
-    source = of_names(found.names, {}, replace(options, labels=found.labels, split=None, tag_delimiter=""), listed=True)
-    source.classes = source.classes if found.classes is None else found.classes
+    labeled = labeled_files(labels, os.path.join(path, options.split or ""), options.tag_delimiter)
+    source = of_names(labeled.names, {}, replace(options, labels=labeled.labels, split=None, tag_delimiter=""), listed=True)
+    source.classes = source.classes if labeled.classes is None else labeled.classes
     source.choices = tuple(choice for choice in source.choices if not choice.chosen.startswith("labels: one per file"))
-    return with_choices(source, *found.choices)
+    return with_choices(source, *labeled.choices)
 
 
 def _one_file(path: str, options: OpenOptions) -> Source | None:
@@ -145,13 +145,13 @@ def _inside_file(path: str, options: OpenOptions) -> Source | None:
 def _pattern(path: str, options: OpenOptions) -> Source | None:
     if not glob.has_magic(path):
         return None
-    found = matching(path)
-    kind = row_kind(one_kind(found), options, labeled=label_each_file(options.labels, len(found)))
+    paths = matching(path)
+    kind = row_kind(one_kind(paths), options, labeled=label_each_file(options.labels, len(paths)))
     if not kind.file_is_row:
-        return of_many_files(kind, [os.path.abspath(name) for name in found], path, options)
+        return of_many_files(kind, [os.path.abspath(name) for name in paths], path, options)
     from bitesize.files.names import names_of
 
-    chosen = choose_files(found, options.split, path)
+    chosen = choose_files(paths, options.split, path)
     return of_names(names_of(chosen), {}, replace(options, split=None), listed=False, kind=kind)
 
 

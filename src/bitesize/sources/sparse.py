@@ -103,12 +103,12 @@ class SparseRows(Source):
             If the matrix would need more than half of the free memory.
         """
         _refuse_names(options, path)
-        found = members(os.fsencode(path))
-        if not {"indices", "indptr"} <= {*found} or _text(found["format"]) != "csr":
+        arrays_by_name = members(os.fsencode(path))
+        if not {"indices", "indptr"} <= {*arrays_by_name} or _text(arrays_by_name["format"]) != "csr":
             raise BadSetting(
-                f"{path} is a sparse matrix of the format {_text(found['format'])!r}: save it as rows, with {_WAY}"
+                f"{path} is a sparse matrix of the format {_text(arrays_by_name['format'])!r}: save it as rows, with {_WAY}"
             )
-        arrays = [_node(found[name], path) for name in ("data", "indices", "indptr", "shape")]
+        arrays = [_node(arrays_by_name[name], path) for name in ("data", "indices", "indptr", "shape")]
         need, room = sum(int(np.prod(node.shape)) * node.dtype.itemsize for node in arrays), available().room
         if need > room // 2:
             raise DoesNotFit(
@@ -153,10 +153,10 @@ def _refuse_names(options: OpenOptions, where: str) -> None:
         raise BadSetting(f"{where} has no named fields such as {given!r}: its only field is x")
 
 
-def _node(found: Any, path: str) -> Any:
-    if isinstance(found, HoldsObjects):
+def _node(member: Any, path: str) -> Any:
+    if isinstance(member, HoldsObjects):
         raise BadFile(f"{path} is damaged: it contains Python objects")
-    return found
+    return member
 
 
 def _values(node: Any) -> NDArray[Any]:
@@ -165,8 +165,8 @@ def _values(node: Any) -> NDArray[Any]:
     return out
 
 
-def _text(found: Any) -> str:
-    if isinstance(found, HoldsObjects) or found.dtype.kind not in "SU" or found.dtype.itemsize > 64 or found.shape:
+def _text(member: Any) -> str:
+    if isinstance(member, HoldsObjects) or member.dtype.kind not in "SU" or member.dtype.itemsize > 64 or member.shape:
         return "unknown"
-    value: Any = _values(found)[()]
+    value: Any = _values(member)[()]
     return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)

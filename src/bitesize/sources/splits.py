@@ -94,10 +94,10 @@ def split_in(name: str) -> tuple[str, str] | None:
     >>> split_in("X_train"), split_in("val2017"), split_in("trainers")
     (('train', 'x'), ('val', ''), None)
     """
-    split, others = _split_and_words(name) or ("", [])
-    if not split or not all(word in _NEUTRAL for word in others):
+    split, words = _split_and_words(name) or ("", [])
+    if not split or not all(word in _NEUTRAL for word in words):
         return None
-    return split, "_".join(word for word in others if word not in _FILLERS)
+    return split, "_".join(word for word in words if word not in _FILLERS)
 
 
 def _split_and_words(name: str) -> tuple[str, list[str]] | None:

@@ -67,12 +67,12 @@ class Table(WithFields):
         """Read a column of the tables, also one that is not a field, as text where it is not a field of numbers."""
         if name in self._arrays:
             return super().column(name)
-        found = match(name, self._names)
-        if found is None:
+        full_name = match(name, self._names)
+        if full_name is None:
             raise BadSetting(f"no column {name!r}: the columns are {', '.join(self.column_names)}")
         for table, state in zip(self._tables, self._states, strict=True):
             state.check(os.fsencode(table))
-        cells = read_tables(self._tables).columns[found]
+        cells = read_tables(self._tables).columns[full_name]
         return np.array([cells[row] for row in self._rows.tolist()])
 
     @property
@@ -123,11 +123,11 @@ class Table(WithFields):
             folder for name, count in zip(tables, table.counts, strict=True) for folder in [os.path.dirname(name)] * count
         ]
         if len(tables) == 1:
-            found = find_files([columns[path][row] for row in rows], folders[:1], tables[0])
+            existing = find_files([columns[path][row] for row in rows], folders[:1], tables[0])
         else:
-            found = find_files([os.path.join(folders[row], columns[path][row]) for row in rows], [""], tables[0])
-        kind = _kind_of(found.names, tables[0])
-        choices = [*table.choices, *chosen.choices, *found.choices]
+            existing = find_files([os.path.join(folders[row], columns[path][row]) for row in rows], [""], tables[0])
+        kind = _kind_of(existing.names, tables[0])
+        choices = [*table.choices, *chosen.choices, *existing.choices]
         if plain(path) not in PATHS:
             choices.append(Choice(f"paths: the column {path!r}", ""))
         arrays, classes = {}, {}
@@ -142,7 +142,7 @@ class Table(WithFields):
             arrays[chosen.label], own = target_values(columns, chosen.targets, rows, tables[0], choices)
             if own is not None:
                 classes[chosen.label] = own
-        files = RowFiles(found.names, None, None, chosen.left_out)
+        files = RowFiles(existing.names, None, None, chosen.left_out)
         source = kind.of_files(files, replace(options, labels=None, fields=None))
         if chosen.files != "x":
             source = Zipped([({chosen.files: "x"}, source)])
@@ -151,7 +151,7 @@ class Table(WithFields):
         made.classes_of = classes
         made.weight_name = chosen.weight
         made.choices = (*made.choices, *choices)
-        check_repeated(found.names, made)
+        check_repeated(existing.names, made)
         return made
 
     @classmethod
@@ -213,15 +213,15 @@ def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str |
     chosen = choose_columns(read, path, options, name)
     if chosen.label not in chosen.columns:
         raise BadFile(f"{name} needs a column of labels (label or class), but has {', '.join(columns)}")
-    found = find_files(columns[path], roots, name)
+    files = find_files(columns[path], roots, name)
     values, classes = column_values(
         columns, chosen.columns[chosen.label], range(len(columns[path])), True, options, name, choices
     )
-    given = [*chosen.choices, *found.choices, *choices]
+    given = [*chosen.choices, *files.choices, *choices]
     said = tuple(dict.fromkeys(choice for choice in given if "sample weights" not in choice.chosen))
     if classes is not None and values.ndim == 1:
-        return LabeledFiles(found.names, [classes[number] for number in values.tolist()], said, None)
-    return LabeledFiles(found.names, values, said, classes)
+        return LabeledFiles(files.names, [classes[number] for number in values.tolist()], said, None)
+    return LabeledFiles(files.names, values, said, classes)
 
 
 def _metadata(data: Any) -> str | None:

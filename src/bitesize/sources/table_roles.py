@@ -52,14 +52,14 @@ def path_column(columns: Columns, table: str, roots: Sequence[str]) -> str | Non
     if found is not None:
         return found
     named = [name for wanted in PERHAPS_PATHS for name in columns if plain(name) == wanted]
-    others = [name for name in columns if name not in named and looks_like_paths(columns[name][:TRIED])]
-    others += [name for name in columns if name not in (*named, *others) and _may_name_files(columns[name][:TRIED])]
-    for name in (*named, *others):
+    unnamed = [name for name in columns if name not in named and looks_like_paths(columns[name][:TRIED])]
+    unnamed += [name for name in columns if name not in (*named, *unnamed) and _may_name_files(columns[name][:TRIED])]
+    for name in (*named, *unnamed):
         cells = [cell for cell in islice(columns[name], TRIED) if cell.strip()]
         finder = Finder(roots, table)
         if cells and all(finder.find(cell) is not None for cell in cells):
             return name
-    lost = next((name for name in (*named, *others) if looks_like_paths(columns[name][:TRIED])), None)
+    lost = next((name for name in (*named, *unnamed) if looks_like_paths(columns[name][:TRIED])), None)
     if lost is not None:
         first = ", ".join(dict.fromkeys(columns[lost][:_NAMED]))
         below = " or ".join(dict.fromkeys(root or "." for root in roots))
@@ -115,7 +115,7 @@ def choose_columns(table: TextTable, path: str, options: OpenOptions, where: str
     """Choose fields: those that are asked for, or the labels and all that are numbers; labels are called ``y``, if nothing else is."""
     columns, choices, files = table.columns, list[Choice](), "x"
     left_out = {f"{name}: lists or objects": 1 for name in table.nested}
-    others = [name for name in columns if name != path]
+    names = [name for name in columns if name != path]
     targets: list[str] = []
     label = None
     if isinstance(options.labels, str):
@@ -143,10 +143,10 @@ def choose_columns(table: TextTable, path: str, options: OpenOptions, where: str
         if weights is not None and weight is not None:
             wanted.setdefault(weights, weight)
     else:
-        weights = weight = _weight(columns, options, [name for name in others if name != label], where)
+        weights = weight = _weight(columns, options, [name for name in names if name != label], where)
         if label is None and not targets and options.labels is None:
-            label = _label(columns, [name for name in others if name != weight], left_out, choices)
-        wanted = {name: name for name in _number_columns(columns, others, left_out) if name not in (label, *targets)}
+            label = _label(columns, [name for name in names if name != weight], left_out, choices)
+        wanted = {name: name for name in _number_columns(columns, names, left_out) if name not in (label, *targets)}
         if files in wanted:
             del wanted[files]
             left_out[f"the column {files!r}, whose name the files have"] = 1
@@ -161,15 +161,13 @@ def choose_columns(table: TextTable, path: str, options: OpenOptions, where: str
     return ChosenColumns(files, {name: label} | wanted, name, targets, weights, left_out, choices)
 
 
-def _label(columns: Columns, others: Sequence[str], left_out: dict[str, int], choices: list[Choice]) -> str | None:
+def _label(columns: Columns, names: Sequence[str], left_out: dict[str, int], choices: list[Choice]) -> str | None:
     """Return the column with labels: one of a usual name, or the only other column if it can be intended."""
-    found = first_named(others, LABELS)
-    if found is not None:
-        choices.append(Choice(f"labels: the column {found!r}", "labels="))
-        return found
-    rest = [
-        name for name in others if plain(name) not in COLUMNS and not is_row_number(name) and not may_be_identifier(name)
-    ]
+    label = first_named(names, LABELS)
+    if label is not None:
+        choices.append(Choice(f"labels: the column {label!r}", "labels="))
+        return label
+    rest = [name for name in names if plain(name) not in COLUMNS and not is_row_number(name) and not may_be_identifier(name)]
     texts = [name for name in rest if as_numbers(columns[name]) is None]
     if len(rest) == 1 and not texts:
         choices.append(Choice(f"labels: the column {rest[0]!r}, the only other", "labels="))
@@ -200,23 +198,23 @@ def _weight(columns: Columns, options: OpenOptions, among: Sequence[str], where:
     return found if found is not None and as_numbers(columns[found]) is not None else None
 
 
-def _number_columns(columns: Columns, others: Sequence[str], left_out: dict[str, int]) -> list[str]:
+def _number_columns(columns: Columns, names: Sequence[str], left_out: dict[str, int]) -> list[str]:
     """Return the columns of numbers; for others, why they are left out."""
-    found = []
-    for name in others:
+    numeric = []
+    for name in names:
         if plain(name) in COLUMNS:
             left_out[f"{name}: splits of the data (split=)"] = 1
         elif is_row_number(name):
             left_out[f"{name or 'a column without a name'}: row numbers (fields= selects it)"] = 1
         elif as_numbers(columns[name]) is not None:
-            found.append(name)
+            numeric.append(name)
         elif looks_like_paths(columns[name]):
             left_out[f"{name}: paths of files; masks are opened with labels=FOLDER"] = 1
         elif has_commas([cell.strip() for cell in columns[name] if cell.strip()]):
             left_out[f"{name}: numbers with a comma; write them with a decimal point"] = 1
         elif not any(why.startswith(f"{name}: ") for why in left_out):
             left_out[f"{name}: text that is not a label"] = 1
-    return found
+    return numeric
 
 
 def as_numbers(column: Sequence[str]) -> NDArray[Any] | None:

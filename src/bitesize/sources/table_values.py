@@ -45,24 +45,24 @@ def column_values(
         assert numbers is not None
         return numbers.astype(kind.dtype if len(given) == len(values) else np.float64), None
     if is_label and options.tag_delimiter:
-        found = text_labels(Texts.of(values), column, table, options.tag_delimiter)
-        return found.values[np.asarray(rows, np.int64)], found.classes
+        labels = text_labels(Texts.of(values), column, table, options.tag_delimiter)
+        return labels.values[np.asarray(rows, np.int64)], labels.classes
     _all_there(columns, column, table, rows)
-    places = np.cumsum([bool(value.strip()) for value in values]) - 1
-    taken = places[np.asarray(rows, np.int64)]
+    text_of = np.cumsum([bool(value.strip()) for value in values]) - 1
+    taken = text_of[np.asarray(rows, np.int64)]
     if not is_label:
         numbered, classes = number_texts(Texts.of(given))
         return numbered[taken], classes
-    found = text_labels(Texts.of(given), column, table, options.tag_delimiter, may_be_numbers=True)
-    choices += found.choices
-    return found.values[taken], found.classes
+    labels = text_labels(Texts.of(given), column, table, options.tag_delimiter, may_be_numbers=True)
+    choices += labels.choices
+    return labels.values[taken], labels.classes
 
 
 def target_values(
     columns: Columns, names: Sequence[str], rows: Sequence[int], table: str, choices: list[Choice]
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Return several columns as labels: 0 or 1 for each class, or numbers."""
-    found = []
+    targets = []
     for name in names:
         _all_there(columns, name, table, rows)
         numbers = as_numbers(columns[name])
@@ -70,8 +70,8 @@ def target_values(
             raise BadSetting(
                 f"labels={list(names)}: several label columns must hold numbers, but {name!r} of {table} is text"
             )
-        found.append(numbers)
-    whole = np.stack(found, axis=1)
+        targets.append(numbers)
+    whole = np.stack(targets, axis=1)
     binary = bool(np.isin(whole, (0, 1)).all())
     choices.append(Choice(f"labels: {'a 0 or 1 for each' if binary else 'numbers'} of {', '.join(names)}", "labels="))
     values = whole[np.asarray(rows, np.int64)].astype(np.float32 if binary else np.float64)

@@ -41,7 +41,7 @@ class Texts(NamedTuple):
     values : list of str
         The different texts, in the order in which they first occur.
     numbers : ndarray of int64, shape (n,)
-        The text of each row, by its place in ``values``.
+        The text of each row, by its index in ``values``.
     """
 
     values: list[str]
@@ -50,9 +50,9 @@ class Texts(NamedTuple):
     @classmethod
     def of(cls, cells: Iterable[str]) -> Texts:
         """Return the column of these cells."""
-        places: dict[str, int] = {}
-        numbers = np.array([places.setdefault(cell, len(places)) for cell in cells], np.int64)
-        return cls(list(places), numbers)
+        number_of: dict[str, int] = {}
+        numbers = np.array([number_of.setdefault(cell, len(number_of)) for cell in cells], np.int64)
+        return cls(list(number_of), numbers)
 
     def rows_of(self, values: Sequence[str]) -> list[int]:
         """Return the numbers of the rows that have one of these texts."""
@@ -148,10 +148,10 @@ def tags(cells: Sequence[Sequence[str]], numbers: NDArray[np.int64], where: str)
     if not names:
         raise BadFile(f"{where} has no tags: all cells are empty")
     check_room(4 * len(names) * (len(numbers) + len(cells)), f"{len(names):,} tags of {len(numbers):,} rows ({where})")
-    place = {name: i for i, name in enumerate(names)}
+    index = {name: i for i, name in enumerate(names)}
     has = np.zeros((len(cells), len(names)), np.float32)
     for i, cell in enumerate(cells):
-        has[i, [place[tag] for tag in cell]] = 1
+        has[i, [index[tag] for tag in cell]] = 1
     return Labels(has[numbers], tuple(names), ())
 
 
@@ -194,14 +194,14 @@ def check_text(cells: Sequence[str], where: str) -> list[Choice]:
         example = next(iter(several))
         words = {part for cell in cells for part in split_tags(cell, delimiter)}
         parts_alone = [part in known for own in several.values() for part in own]
-        alone, beside = all(parts_alone), any(parts_alone)
+        all_alone, some_alone = all(parts_alone), any(parts_alone)
         numeric = all(word.isdigit() for word in words)
         few = len(words) <= len(cells) / 2
         named = re.search(r"\b(?:tags?|keywords?)\b", where, re.IGNORECASE) is not None
-        if delimiter in ("_", "-") and not (alone or named):
+        if delimiter in ("_", "-") and not (all_alone or named):
             continue
-        if alone or few or (beside and delimiter != " ") or _shared(several.values()):
-            if delimiter in _IN_NAMES and not named and (delimiter in ("_", "-") or not alone):
+        if all_alone or few or (some_alone and delimiter != " ") or _shared(several.values()):
+            if delimiter in _IN_NAMES and not named and (delimiter in ("_", "-") or not all_alone):
                 said = f"{example!r} is one class, though it looks like several tags"
                 return [Choice(said, f"tag_delimiter={json.dumps(delimiter)}")]
             raise BadSetting(
@@ -311,6 +311,6 @@ def _classes(texts: Texts, names: Sequence[str], choices: tuple[Choice, ...]) ->
     """Number the texts in sorted order; what is not valid Unicode is escaped, so that it can be printed and saved."""
     shown = [name.encode("utf-8", "backslashreplace").decode() for name in names]
     classes = in_order(set(shown))
-    place = {name: i for i, name in enumerate(classes)}
-    numbers = np.array([place[name] for name in shown], np.int64)
+    index = {name: i for i, name in enumerate(classes)}
+    numbers = np.array([index[name] for name in shown], np.int64)
     return Labels(numbers[texts.numbers], tuple(classes), choices)

@@ -132,11 +132,11 @@ def zarr_listing(folder: str) -> Listing | None:
         return Listing(names_of(inside), None, None, {".zarr": len(inside)}, {})
     classes = sorted(inside, key=lambda path: class_key(os.path.basename(path)))
     members = [_subfolders(path) for path in classes]
-    if not classes or not all(each and all(map(is_folder, each)) for each in members):
+    if not classes or not all(paths and all(map(is_folder, paths)) for paths in members):
         return None
-    paths = [path for each in members for path in each]
-    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(each) for each in members])
-    return Listing(names_of(paths), labels, tuple(map(os.path.basename, classes)), {".zarr": len(paths)}, {})
+    every = [path for paths in members for path in paths]
+    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(paths) for paths in members])
+    return Listing(names_of(every), labels, tuple(map(os.path.basename, classes)), {".zarr": len(every)}, {})
 
 
 def _subfolders(folder: str) -> list[str]:
@@ -156,10 +156,10 @@ def groups_in(path: str, root: Any, options: OpenOptions) -> list[str] | None:
 
     def shapes_of(name: str) -> Shapes | None:
         """Return shape and dtype of the arrays of a group."""
-        found = open_zarr(os.path.join(path, name))
-        if isinstance(found, zarr.Array):
+        member = open_zarr(os.path.join(path, name))
+        if isinstance(member, zarr.Array):
             return None
-        arrays = [(name, each) for name, each in found.members(max_depth=None) if isinstance(each, zarr.Array)]
+        arrays = [(name, each) for name, each in member.members(max_depth=None) if isinstance(each, zarr.Array)]
         return {name: (tuple(each.shape), np.dtype(each.dtype)) for name, each in arrays}
 
     return rows_among(names, shapes_of, options, path)

@@ -143,13 +143,13 @@ class Chained(Source):
             mine = np.flatnonzero(numbers == i)
             if not mine.size:
                 continue
-            found = part.locate(rows[mine] - self._begin(i))
-            if found is None or (header is not None and found.header != header):
+            located = part.locate(rows[mine] - self._begin(i))
+            if located is None or (header is not None and located.header != header):
                 return None
-            header = found.header
-            which[mine] = found.which + len(paths)
-            offsets[mine] = found.offsets
-            paths += found.paths
+            header = located.header
+            which[mine] = located.which + len(paths)
+            offsets[mine] = located.offsets
+            paths += located.paths
         return Located(paths, which, offsets, header or b"")
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:

@@ -30,13 +30,13 @@ class _Features(SourceWrapper):
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read rows of the base, and convert them to features."""
-        others = {name: there for name, there in into.items() if name != "x"}
+        unchanged = {name: there for name, there in into.items() if name != "x"}
         if "x" not in into:
-            self.base.read(rows, others)
+            self.base.read(rows, unchanged)
             return
         values = {name: np.empty((len(rows), *field.shape), field.dtype) for name, field in self._made_of.items()}
         try:
-            self.base.read(rows, others | values)
+            self.base.read(rows, unchanged | values)
         finally:
             self._put(values, into["x"])
 
@@ -96,7 +96,7 @@ class SelectedFeatures(_Features):
         assert isinstance(field, Field)
         assert base.feature_names is not None
         super().__init__(base, names, field.dtype, ["x"])
-        self._places = [base.feature_names.index(name) for name in names]
+        self._indices = [base.feature_names.index(name) for name in names]
 
     def _put(self, values: dict[str, NDArray[np.generic]], out: NDArray[np.generic]) -> None:
-        out[...] = values["x"][:, self._places]
+        out[...] = values["x"][:, self._indices]

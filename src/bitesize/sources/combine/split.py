@@ -184,12 +184,12 @@ def _choices(source: Source, by: str | ArrayLike | None, groups: NDArray[Any] | 
         return (choice_of(by, groups),)
     if groups is not None:
         return ()
-    found = suggested_groups(source)
-    if found is None:
+    suggestion = suggested_groups(source)
+    if suggestion is None:
         return ()
-    if found not in source.choices:
-        _log.warning("%s; %s keeps them together", found.chosen, found.setting)
-    return (found,)
+    if suggestion not in source.choices:
+        _log.warning("%s; %s keeps them together", suggestion.chosen, suggestion.setting)
+    return (suggestion,)
 
 
 def _refuse_empty(part_of: NDArray[np.int64], shares: Sequence[float], groups: NDArray[Any] | None) -> None:

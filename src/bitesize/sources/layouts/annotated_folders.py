@@ -49,19 +49,19 @@ def coco_folder(path: str, options: OpenOptions) -> Source | None:
     """Open COCO's layout: images, and JSON files of annotations next to them or in ``annotations/``."""
     if options.labels is not None:
         return None
-    found: dict[str, tuple[str, str]] = {}
+    files_of_split: dict[str, tuple[str, str]] = {}
     for folder in (path, *(os.path.join(path, name) for name in subfolders(path) if name.lower() == "annotations")):
         for name in sorted(os.listdir(folder)):
             if name.lower().endswith(".json") and re.search(
                 r"instances|coco|^annotations?\.json$|^_annotations", name.lower()
             ):
                 split, images = _coco_images(path, name)
-                if images is not None and split not in found:
-                    found[split] = (os.path.join(folder, name), images)
-    if not found:
+                if images is not None and split not in files_of_split:
+                    files_of_split[split] = (os.path.join(folder, name), images)
+    if not files_of_split:
         return None
-    split = _chosen(path, list(found), options.split)
-    annotations, images = found[split]
+    split = _chosen(path, list(files_of_split), options.split)
+    annotations, images = files_of_split[split]
     return with_choices(
         coco(annotations, images, options), Choice(f"labels: the objects of {os.path.basename(annotations)}", "labels=")
     )
@@ -71,11 +71,11 @@ def coco(labels: str, folder: str, options: OpenOptions) -> Source:
     """Open the images of a COCO JSON file, with their classes."""
     if not os.path.isfile(labels):
         raise NotFound(f"{os.fspath(labels)} does not exist")
-    found = coco_labels(labels)
-    names = files_of(found.files, [folder, os.path.dirname(labels)], os.fspath(labels))
+    labeled = coco_labels(labels)
+    names = files_of(labeled.files, [folder, os.path.dirname(labels)], os.fspath(labels))
     kind = one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
-    files = RowFiles(names, found.labels, found.classes or None, found.left_out)
-    return with_choices(kind.of_files(files, replace(no_fields(options), labels=None)), *found.choices)
+    files = RowFiles(names, labeled.labels, labeled.classes or None, labeled.left_out)
+    return with_choices(kind.of_files(files, replace(no_fields(options), labels=None)), *labeled.choices)
 
 
 def coco_file(path: str, options: OpenOptions) -> Source | None:
@@ -104,11 +104,11 @@ def labels_by_name(path: str) -> dict[str, Any] | None:
         raise NotFound(f"{path} does not exist")
     try:
         with open(path, encoding="utf-8-sig") as file:
-            found = json.load(file)
+            content = json.load(file)
     except (ValueError, RecursionError) as error:
         raise BadFile(f"{path} is not valid JSON: {error}") from error
-    plain = isinstance(found, dict) and found and all(isinstance(label, str | int | float) for label in found.values())
-    return found if plain else None
+    plain = isinstance(content, dict) and content and all(isinstance(label, str | int | float) for label in content.values())
+    return content if plain else None
 
 
 def _coco_images(path: str, name: str) -> tuple[str, str | None]:
@@ -138,10 +138,10 @@ def described_by_table(path: str, options: OpenOptions) -> Source | None:
     tables = [name for name in tables if os.path.isfile(os.path.join(path, name)) and "submission" not in name.lower()]
     known = [name for name in tables if {*re.split(r"[^a-z]+", _stem(name))} & _TABLES]
     by_split = {of: name for name in tables if (of := _split_of_table(name))}
-    others = {part for name in subfolders(path) if (part := split_in(name))}
+    folder_splits = {part for name in subfolders(path) if (part := split_in(name))}
     split = options.split
-    if by_split and (len(by_split) > 1 or {part[0] for part in others} - {*by_split} or split is not None):
-        splits = sorted({*by_split} | {part[0] for part in others}, key=split_rank)
+    if by_split and (len(by_split) > 1 or {part[0] for part in folder_splits} - {*by_split} or split is not None):
+        splits = sorted({*by_split} | {part[0] for part in folder_splits}, key=split_rank)
         if split is None:
             named = [part for part in by_split if _names_files(os.path.join(path, by_split[part]))]
             if not named:
@@ -288,11 +288,11 @@ def file_list(path: str, options: OpenOptions) -> Source | None:
         )
     if len({len(parts) for parts in split}) > 1:
         raise BadFile(f"{path} has lines with a label and lines without one")
-    found = files_of([parts[0] for parts in split], [root], path)
+    names = files_of([parts[0] for parts in split], [root], path)
     labels = [parts[1] for parts in split] if len(split[0]) > 1 else None
-    kind = one_kind([os.fsdecode(found.path(i)) for i in range(len(found))])
+    kind = one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     values, classes = (None, None) if labels is None or options.labels is False else class_numbers(labels, len(labels))
-    source = kind.of_files(RowFiles(found, values, classes, {}), replace(no_fields(options), labels=None))
+    source = kind.of_files(RowFiles(names, values, classes, {}), replace(no_fields(options), labels=None))
     return with_choices(
         source, Choice("labels: the text after each path" if labels else "a list of files, without labels", "labels=")
     )

@@ -100,10 +100,10 @@ def prefix_hint(names: Names) -> Choice | None:
     """Return a hint if all file names start with one of a few words, as in ``cat.0.jpg dog.0.jpg``."""
     counts: Counter[str] = Counter()
     for i in range(len(names)):
-        found = _PREFIX.match(os.fsdecode(os.path.basename(names.relative(i))))
-        if found is None:
+        prefix = _PREFIX.match(os.fsdecode(os.path.basename(names.relative(i))))
+        if prefix is None:
             return None
-        counts[found.group()] += 1
+        counts[prefix.group()] += 1
         if len(counts) > _MOST_PREFIXES:
             return None
     if len(counts) < 2 or min(counts.values()) < 2:
@@ -127,11 +127,11 @@ def _by_pattern(labels: str | re.Pattern[str], names: Names) -> FileLabels:
     values, missing = [], []
     for i in range(len(names)):
         path = os.fsdecode(names.relative(i)).replace(os.sep, "/")
-        found = pattern.search(os.path.basename(path)) or pattern.search(path)
-        if found is None or found.group(1) is None:
+        match = pattern.search(os.path.basename(path)) or pattern.search(path)
+        if match is None or match.group(1) is None:
             missing.append(show(names.relative(i)))
         else:
-            values.append(found.group(1))
+            values.append(match.group(1))
     if missing:
         raise NotFound(
             f"labels={pattern.pattern!r} matches no part of {len(missing)} of {len(names)} paths: {', '.join(missing[:_NAMED])}"

@@ -167,13 +167,13 @@ def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, Open
 
 def zarr_folders(path: str, options: OpenOptions) -> Source | None:
     """Open Zarr folders in a folder, or in one folder per class."""
-    found = zarr_listing(path)
-    if found is None:
+    listing = zarr_listing(path)
+    if listing is None:
         return None
-    in_folders = found.labels is not None and options.labels is None
-    kind = row_kind(Zarr, options, labeled=in_folders or label_each_file(options.labels, len(found.names)))
+    in_folders = listing.labels is not None and options.labels is None
+    kind = row_kind(Zarr, options, labeled=in_folders or label_each_file(options.labels, len(listing.names)))
     need(kind)
-    return _of_listing(found, kind, path, options)
+    return _of_listing(listing, kind, path, options)
 
 
 def listed_folder(path: str, options: OpenOptions, open_folder: Callable[[str, OpenOptions], Source]) -> Source:
@@ -188,42 +188,42 @@ def listed_folder(path: str, options: OpenOptions, open_folder: Callable[[str, O
         )
     if options.labels is None:
         _refuse_splits_among_classes(path, names)
-    found = scan(
+    listing = scan(
         path, file_suffixes() if not names else row_suffixes() | file_suffixes(), REASONS, flat=options.labels is not None
     )
-    found = _without_tables(found, path, options)
-    counts = {suffix: count for suffix, count in found.kinds.items() if count}
+    listing = _without_tables(listing, path, options)
+    counts = {suffix: count for suffix, count in listing.kinds.items() if count}
     kind = one_kind([suffix for suffix, count in counts.items() for _ in range(min(count, 2))], counts)
-    in_folders = found.labels is not None and options.labels is None
-    kind = row_kind(kind, options, labeled=in_folders or label_each_file(options.labels, len(found.names)))
+    in_folders = listing.labels is not None and options.labels is None
+    kind = row_kind(kind, options, labeled=in_folders or label_each_file(options.labels, len(listing.names)))
     need(kind)
-    return _of_listing(found, kind, path, options)
+    return _of_listing(listing, kind, path, options)
 
 
-def _of_listing(found: Listing, kind: type[Source], path: str, options: OpenOptions) -> Source:
+def _of_listing(listing: Listing, kind: type[Source], path: str, options: OpenOptions) -> Source:
     """Open listed files of one kind: one row each, or many."""
     if kind.file_is_row:
-        return _files_of_one_row(found, kind, options)
-    if found.labels is None or found.classes is None or len(found.classes) < 2 or options.labels is not None:
-        return of_many_files(kind, sorted(paths_of(found.names), key=path_key), path, options)
-    groups: dict[str, list[str]] = {name: [] for name in found.classes}
-    for name, label in zip(paths_of(found.names), found.labels.tolist(), strict=True):
-        groups[found.classes[label]].append(name)
+        return _files_of_one_row(listing, kind, options)
+    if listing.labels is None or listing.classes is None or len(listing.classes) < 2 or options.labels is not None:
+        return of_many_files(kind, sorted(paths_of(listing.names), key=path_key), path, options)
+    groups: dict[str, list[str]] = {name: [] for name in listing.classes}
+    for name, label in zip(paths_of(listing.names), listing.labels.tolist(), strict=True):
+        groups[listing.classes[label]].append(name)
     return with_choices(
         of_class_files(kind, groups, options),
         Choice(f"labels: the names of the {len(groups)} class folders, for all rows of their files", "labels="),
     )
 
 
-def _files_of_one_row(found: Listing, kind: type[Source], options: OpenOptions) -> Source:
-    found = _of_split(without_masks(found), options)
+def _files_of_one_row(listing: Listing, kind: type[Source], options: OpenOptions) -> Source:
+    listing = _of_split(without_masks(listing), options)
     if options.labels is not None and options.labels is not False:
-        return of_names(found.names, found.left_out, options, listed=False, kind=kind)
-    labels, classes = (None, None) if options.labels is False else (found.labels, found.classes)
-    files = RowFiles(found.names, labels, classes, found.left_out)
+        return of_names(listing.names, listing.left_out, options, listed=False, kind=kind)
+    labels, classes = (None, None) if options.labels is False else (listing.labels, listing.classes)
+    files = RowFiles(listing.names, labels, classes, listing.left_out)
     source = kind.of_files(files, replace(no_fields(options, kind), labels=None))
     if classes is None:
-        hint = prefix_hint(found.names) if options.labels is None else None
+        hint = prefix_hint(listing.names) if options.labels is None else None
         return with_choices(source, *([hint] if hint else []))
     said = (
         f"labels: the names of the {len(classes)} class folders"
@@ -233,22 +233,22 @@ def _files_of_one_row(found: Listing, kind: type[Source], options: OpenOptions) 
     return with_choices(source, Choice(said, "labels="))
 
 
-def _of_split(found: Listing, options: OpenOptions) -> Listing:
+def _of_split(listing: Listing, options: OpenOptions) -> Listing:
     """Return the files of a split, by the start of their names."""
     if options.split is None:
-        return found
-    paths = paths_of(found.names)
+        return listing
+    paths = paths_of(listing.names)
     chosen = set(choose_files(paths, options.split, folder_of(paths[0])))
     rows = [i for i, path in enumerate(paths) if path in chosen]
-    labels = None if found.labels is None else found.labels[rows]
-    return replace(found, names=names_of([paths[i] for i in rows]), labels=labels)
+    labels = None if listing.labels is None else listing.labels[rows]
+    return replace(listing, names=names_of([paths[i] for i in rows]), labels=labels)
 
 
-def _without_tables(found: Listing, path: str, options: OpenOptions) -> Listing:
+def _without_tables(listing: Listing, path: str, options: OpenOptions) -> Listing:
     """Return a listing without tables that describe the other files."""
-    kinds = {suffix: count for suffix, count in found.kinds.items() if count}
+    kinds = {suffix: count for suffix, count in listing.kinds.items() if count}
     if not {*kinds} & TABLES or not {*kinds} - TABLES:
-        return found
+        return listing
     again = scan(path, {*kinds} - TABLES, REASONS, flat=options.labels is not None)
     left_out = dict(again.left_out)
     for suffix in sorted({*kinds} & TABLES):

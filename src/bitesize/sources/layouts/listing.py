@@ -126,12 +126,12 @@ def of_names(
     """Open files of one row each, with the given labels."""
     kind = kind or one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     need(kind)
-    found = label_files(
+    file_labels = label_files(
         None if options.labels is False else options.labels, names, listed=listed, tag_delimiter=options.tag_delimiter
     )
-    files = RowFiles(names, found.values, found.classes, {**left_out, **found.left_out})
+    files = RowFiles(names, file_labels.values, file_labels.classes, {**left_out, **file_labels.left_out})
     source = kind.of_files(files, replace(no_fields(options, kind), labels=None))
-    return with_choices(source, *found.choices)
+    return with_choices(source, *file_labels.choices)
 
 
 def of_many(kind: type[Source], data: Any, options: OpenOptions, where: str = "") -> Source:

@@ -151,8 +151,8 @@ def _arrays_by_name(data: Mapping[str, Any], options: OpenOptions) -> Source:
     )
     if isinstance(labels, str) and labels not in names:
         raise BadSetting(f"labels={labels!r}: the mapping has {', '.join(names)}")
-    others = [name for name in names if name != label]
-    if not others:
+    inputs = [name for name in names if name != label]
+    if not inputs:
         raise BadSetting(f"the mapping has nothing but labels: {', '.join(names)}")
     given = data[label] if label is not None else None if isinstance(labels, str | bool) else labels
     said = list[Choice]()
@@ -161,10 +161,10 @@ def _arrays_by_name(data: Mapping[str, Any], options: OpenOptions) -> Source:
         parts.append(({label: "x"}, _array_source(label, given, replace(options, labels=None, fields=None))))
         given = None
     elif label is not None:
-        frame = next((data[name] for name in others if hasattr(data[name], "index")), None)
+        frame = next((data[name] for name in inputs if hasattr(data[name], "index")), None)
         given, own_choices = plain_labels(given, frame)
         said += own_choices
-    for i, name in enumerate(others):
+    for i, name in enumerate(inputs):
         source = _array_source(name, data[name], replace(options, labels=given if i == 0 else None, fields=None))
         own = {name: source.primary} | ({label or "y": "y"} if "y" in source.spec else {})
         parts.insert(i, (own, source))

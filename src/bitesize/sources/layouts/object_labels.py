@@ -113,13 +113,13 @@ def _image_folders(path: str, images: str, labels: str, suffix: str) -> dict[str
         if below and _holds(second, suffix):
             return {split: (os.path.join(first, name), os.path.join(second, name)) for split, name in below.items()}
         return {"": (first, second)} if _holds(second, suffix) else {}
-    found = {}
+    folders = {}
     for name in subfolders(path):
         part = split_in(name)
         folder = os.path.join(path, name)
         if part is not None and (a := named(folder, images)) and (b := named(folder, labels)) and _holds(b, suffix):
-            found[part[0]] = (a, b)
-    return found
+            folders[part[0]] = (a, b)
+    return folders
 
 
 def _side_by_side(path: str, suffix: str) -> bool:
@@ -182,30 +182,30 @@ def _labeled(
     classes: Sequence[str], options: OpenOptions, said: str, split: str,
 ) -> Source:  # fmt: skip
     """Open images with the class of each, or with 0 or 1 for each class if images have several."""
-    found: list[set[str]] = []
+    classes_of: list[set[str]] = []
     without = 0
     for i in range(len(names)):
         relative = os.path.splitext(os.fsdecode(names.relative(i) if names.root else os.path.basename(names.path(i))))[0]
         annotation = os.path.join(folder, relative + suffix)
         of_image = categories(annotation) if os.path.isfile(annotation) else set()
         without += not of_image
-        found.append(of_image)
-    known = sorted(set().union(*found), key=class_key)
+        classes_of.append(of_image)
+    known = sorted(set().union(*classes_of), key=class_key)
     if not known:
         raise BadFile(f"no image has an object in the annotations below {folder}")
     every = tuple(classes) or tuple(known)
     left_out = dict(left_out)
     setting = "labels="
-    if max(map(len, found)) > 1:
-        values: Any = np.array([[name in of for name in every] for of in found], np.float32)
+    if max(map(len, classes_of)) > 1:
+        values: Any = np.array([[name in of for name in every] for of in classes_of], np.float32)
         said += f": images have several, so labels are 0 or 1 for each of the {len(every)} classes"
         taken = names
     else:
-        rows = [i for i, of in enumerate(found) if of]
+        rows = [i for i, of in enumerate(classes_of) if of]
         taken = names_of([names.path(i) for i in rows])
         used = [name for name in every if name in set(known)]
-        place = {name: i for i, name in enumerate(used)}
-        values, every = np.array([place[next(iter(found[i]))] for i in rows], np.int64), tuple(used)
+        index = {name: i for i, name in enumerate(used)}
+        values, every = np.array([index[next(iter(classes_of[i]))] for i in rows], np.int64), tuple(used)
         said += ": one class per image"
         if without:
             left_out["images without an object"] = without

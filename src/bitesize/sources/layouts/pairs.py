@@ -106,20 +106,23 @@ def masks_beside(path: str, options: OpenOptions) -> Source | None:
     return mask_lists(chosen[0], chosen[1], options, f"labels: masks, the files such as {masks[stems[0]]}")
 
 
-def without_masks(found: Listing) -> Listing:
+def without_masks(listing: Listing) -> Listing:
     """Return a listing without files such as ``a_mask.png`` next to ``a.png``, which are not rows."""
-    names = found.names
+    names = listing.names
     if _MASK_WORD.search(names.blob) is None:
-        return found
+        return listing
     stems = [os.path.splitext(os.fsdecode(names.relative(i)))[0] for i in range(len(names))]
     known = set(stems)
     rows = [i for i, stem in enumerate(stems) if (shorter := _MASK_END.sub("", stem)) == stem or shorter not in known]
     if len(rows) == len(names):
-        return found
-    labels = None if found.labels is None else found.labels[rows]
-    left_out = {**found.left_out, "masks next to their images (labels=[...] takes a list of masks)": len(names) - len(rows)}
+        return listing
+    labels = None if listing.labels is None else listing.labels[rows]
+    left_out = {
+        **listing.left_out,
+        "masks next to their images (labels=[...] takes a list of masks)": len(names) - len(rows),
+    }
     kept = names_of([names.path(i) for i in rows])
-    return replace(found, names=kept, labels=labels, left_out=left_out)
+    return replace(listing, names=kept, labels=labels, left_out=left_out)
 
 
 def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions, said: str) -> Source:
@@ -160,11 +163,11 @@ def _open(images: str, masks: str, options: OpenOptions) -> Source:
         files = RowFiles(alone.names, None, None, alone.left_out)
         source = ImageFiles.of_files(files, replace(no_fields(options), labels=None))
         return with_choices(source, Choice(f"images of {os.path.basename(images)} alone, without their masks", "labels="))
-    found, drawn = scan(images, ImageFiles.suffixes, REASONS, flat=True), scan(masks, MASK_SUFFIXES, REASONS, flat=True)
+    listing, drawn = scan(images, ImageFiles.suffixes, REASONS, flat=True), scan(masks, MASK_SUFFIXES, REASONS, flat=True)
     no_fields(options)
-    probed = probe(found.names, options.mode)
-    left_out = {**found.left_out, **probed.left_out}
-    source = ImagesWithMasks(found.names, drawn.names, mode=options.mode, orient=options.orient, left_out=left_out)
+    probed = probe(listing.names, options.mode)
+    left_out = {**listing.left_out, **probed.left_out}
+    source = ImagesWithMasks(listing.names, drawn.names, mode=options.mode, orient=options.orient, left_out=left_out)
     source.choices = probed.choices
     return with_choices(
         source, Choice(f"labels: masks, the files of the same names in {os.path.basename(masks)}", "labels=")
