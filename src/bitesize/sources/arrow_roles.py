@@ -59,7 +59,7 @@ class Roles:
 
 
 @dataclass(frozen=True)
-class Columns:
+class TableColumns:
     """The columns of a table, with functions that examine their values.
 
     Attributes
@@ -86,7 +86,7 @@ class Columns:
     all_different: Callable[[str], bool]
 
 
-def choose_roles(columns: Columns, options: OpenOptions) -> Roles:
+def choose_roles(columns: TableColumns, options: OpenOptions) -> Roles:
     """Return the role of each column.
 
     Raises
@@ -119,7 +119,7 @@ def choose_roles(columns: Columns, options: OpenOptions) -> Roles:
     return roles
 
 
-def _take_wanted(columns: Columns, options: OpenOptions, roles: Roles) -> None:
+def _take_wanted(columns: TableColumns, options: OpenOptions, roles: Roles) -> None:
     """Add the requested fields, each as a separate field."""
     there = columns.there
     for name, wanted in wanted_fields(options, there).items():
@@ -152,7 +152,7 @@ def _take_wanted(columns: Columns, options: OpenOptions, roles: Roles) -> None:
             roles.choices.append(Choice(f"sample weights: the column {roles.fields[roles.weight]!r}", 'weights=""'))
 
 
-def _label_columns(columns: Columns, options: OpenOptions, roles: Roles) -> list[str]:
+def _label_columns(columns: TableColumns, options: OpenOptions, roles: Roles) -> list[str]:
     """Return the columns with labels: the requested ones, or one with a usual name."""
     if isinstance(options.labels, str):
         return [require(options.labels, columns.there, columns.where, "labels")]
@@ -170,7 +170,7 @@ def _label_columns(columns: Columns, options: OpenOptions, roles: Roles) -> list
     return [label]
 
 
-def _weight_column(columns: Columns, options: OpenOptions, labels: list[str], roles: Roles) -> str | None:
+def _weight_column(columns: TableColumns, options: OpenOptions, labels: list[str], roles: Roles) -> str | None:
     """Return the column with sample weights: the requested one, or one with a usual name."""
     if options.weights:
         return require(options.weights, columns.there, columns.where, "weights")
@@ -184,7 +184,7 @@ def _weight_column(columns: Columns, options: OpenOptions, labels: list[str], ro
     return weight
 
 
-def _take_features(columns: Columns, names: Iterable[str], roles: Roles) -> None:
+def _take_features(columns: TableColumns, names: Iterable[str], roles: Roles) -> None:
     """Add columns of one number per row as features."""
     for name in names:
         column = columns.there[name]
@@ -206,7 +206,7 @@ def _take_features(columns: Columns, names: Iterable[str], roles: Roles) -> None
         roles.choices.append(Choice(f"x: {field} as one row of features", "fields="))
 
 
-def _add_labels(columns: Columns, labels: list[str], roles: Roles) -> None:
+def _add_labels(columns: TableColumns, labels: list[str], roles: Roles) -> None:
     """Set the columns of labels: one, or several as 0/1 for each or as numbers."""
     if not labels:
         return
@@ -228,7 +228,7 @@ def _add_labels(columns: Columns, labels: list[str], roles: Roles) -> None:
     roles.label = "y" if "y" not in roles.fields else "labels"
 
 
-def _guess_labels(columns: Columns, roles: Roles) -> None:
+def _guess_labels(columns: TableColumns, roles: Roles) -> None:
     """Use the only column of text as labels if its values repeat."""
     texts = [
         name

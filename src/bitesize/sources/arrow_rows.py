@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.sources.arrow_columns import ArrowColumn, is_text
-from bitesize.sources.arrow_roles import Columns, choose_roles
+from bitesize.sources.arrow_roles import TableColumns, choose_roles
 from bitesize.sources.arrow_stacked import StackedColumns
 from bitesize.sources.arrow_table import AT_ONCE, BESIDE, KEPT, ArrowTable, TableChunk
 from bitesize.sources.base import OpenOptions, Source
@@ -69,7 +69,7 @@ class ArrowSource(ArrowTable):
             name: ArrowColumn(name, schema.field(name).type, partial(self._first, name), options, folder)
             for name in self._names
         }
-        seen = Columns(there, where, self._class_columns(), self.label_field, self._repeats, self._all_different)
+        seen = TableColumns(there, where, self._class_columns(), self.label_field, self._repeats, self._all_different)
         options = without_list(options, self._names)
         roles = choose_roles(seen, options)
         self._label = roles.label

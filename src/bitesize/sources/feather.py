@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from bitesize.errors import BadFile, one_line
-from bitesize.files.arrow import Batch, Blocks, batch, blocks
+from bitesize.files.arrow import Blocks, RecordBatch, batch, blocks
 from bitesize.files.pread import open_file, with_file
 from bitesize.files.state import FileState
-from bitesize.sources.arrow_layout import Column, columns_of, first_row
+from bitesize.sources.arrow_layout import ColumnLayout, columns_of, first_row
 from bitesize.sources.arrow_rows import ArrowSource, select_split
 from bitesize.sources.arrow_table import TableChunk, pool
 from bitesize.sources.base import OpenOptions, Source
@@ -38,7 +38,9 @@ class Feather(ArrowSource):
         self._needed: list[str] | None = None
         self._nulls: dict[str, int] = {}  # number of missing values of each column
         self._kinds: Any = None  # names and types of the columns
-        self._looked_at: tuple[Batch, list[Column]] | None = None  # the first batch with rows, while columns are examined
+        self._looked_at: tuple[RecordBatch, list[ColumnLayout]] | None = (
+            None  # the first batch with rows, while columns are examined
+        )
         parts: list[TableChunk] = []
         rows_of: list[tuple[str, int]] = []
         known = None
@@ -161,7 +163,7 @@ def _columns(schema: Any, path: str) -> list[str]:
         raise BadFile(f"{path} cannot be read as an Arrow file: the name of a column is not text") from error
 
 
-def _message(fd: int, path: str, index: Blocks, number: int, *, dictionary: bool = False) -> Batch:
+def _message(fd: int, path: str, index: Blocks, number: int, *, dictionary: bool = False) -> RecordBatch:
     """Return the metadata of a record batch or a dictionary."""
     block = (index.dictionaries if dictionary else index.batches)[number]
     return batch(fd, block, os.fstat(fd).st_size, os.fsencode(path))

@@ -20,7 +20,7 @@ _SUFFIXES = (*SUFFIXES, ".npy")
 _NAMED = 10
 
 
-class Found(NamedTuple):
+class ExistingFiles(NamedTuple):
     """Files, and the way they were found.
 
     Attributes
@@ -40,7 +40,7 @@ def files_of(paths: Sequence[str], roots: Sequence[str], table: str) -> Names:
     return find_files(paths, roots, table).names
 
 
-def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> Found:
+def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> ExistingFiles:
     """Return the files that a table names, relative to one of several folders.
 
     A missing file is searched in folders with usual names below them, with ``/`` for a backslash, and as the only file
@@ -75,7 +75,7 @@ def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> Found:
         raise NotFound(
             f"{len(missing)} files of {table} do not exist below {below}: {', '.join(missing[:_NAMED])}{hint(missing[0], roots)}"
         )
-    return Found(names_of(existing), tuple(Choice(said, "") for said in finder.ways))
+    return ExistingFiles(names_of(existing), tuple(Choice(said, "") for said in finder.ways))
 
 
 class Finder:

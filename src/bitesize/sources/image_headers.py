@@ -24,14 +24,14 @@ _PNG, _TIFF = (b".png",), (b".tif", b"tiff")
 _PNG_NBYTES, _PNG_BITS, _PNG_TYPE, _PNG_GRAY = 33, 24, 25, 0
 
 
-class Found(NamedTuple):
+class ProbedImages(NamedTuple):
     """Notes on images when they are opened; see `Source.left_out` and `Source.choices`."""
 
     left_out: dict[str, int]
     choices: tuple[Choice, ...]
 
 
-def probe(names: Names, mode: Mode) -> Found:
+def probe(names: Names, mode: Mode) -> ProbedImages:
     """Check the headers of a few PNG and TIFF files: whether they have more than 8 bits, and more pages than one.
 
     Unreadable files are skipped: they are reported when their rows are read.
@@ -49,8 +49,8 @@ def probe(names: Names, mode: Mode) -> Found:
         example = f"{os.path.basename(show(path))} has {pages}"
         left_out[f"pages after the first of TIFF files ({example})"] = len(stacks)
     if gray:
-        return Found(left_out, (Choice(gray_is_reduced(gray), KEEPS_GRAY),))
-    return Found(left_out, (Choice(COLORS_ARE_REDUCED, ""),) if wide else ())
+        return ProbedImages(left_out, (Choice(gray_is_reduced(gray), KEEPS_GRAY),))
+    return ProbedImages(left_out, (Choice(COLORS_ARE_REDUCED, ""),) if wide else ())
 
 
 def _evenly(names: Names, ends: tuple[bytes, ...]) -> list[int]:

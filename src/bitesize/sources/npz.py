@@ -29,7 +29,7 @@ from bitesize.sources.sparse import SparseRows, is_sparse
 from bitesize.spec import Field
 
 
-class Member(Column):
+class ArchiveMember(Column):
     """An array of an archive."""
 
     def __init__(self, node: Node) -> None:
@@ -111,7 +111,7 @@ class NpzArrays(ColumnSource):
             elif node.hindrance:
                 columns[name] = UnsupportedColumn(f"an array whose {node.hindrance}: save it again in C order")
             else:
-                columns[name] = Member(node)
+                columns[name] = ArchiveMember(node)
         if member:
             if member not in columns:
                 raise NotFound(f"{where} has no {member!r}: it has {', '.join(columns) or 'nothing'}")
