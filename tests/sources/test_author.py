@@ -94,8 +94,23 @@ def test_every_method_that_derives_a_source_works_for_a_class_of_a_user():
     for each in derived:
         assert isinstance(each, sources.Source)
         assert isinstance(each, sources.RowSource)
-    assert [part.inner for part in derived[:1]] == [(source,)]
-    assert derived[-1].inner == derived[-2].inner == (source, source)
+    assert [part.derived_from for part in derived[:1]] == [(source,)]
+    assert derived[-1].derived_from == derived[-2].derived_from == (source, source)
+
+
+def test_a_source_of_a_user_may_have_attributes_of_usual_names():
+    Lines = make_source()
+
+    class Doubled(Lines):
+        def __init__(self, source):
+            self.inner = self.base = self.source = source
+            self.parts = self.rows = self.files = [source]
+            super().__init__(source._values * 2)
+
+    doubled = Doubled(Lines(np.arange(6.0)))
+    assert doubled.subset([2])[0]["x"] == 4
+    assert doubled.explain().rows == 6
+    assert doubled.derived_from == ()
 
 
 def test_methods_that_derive_sources_are_there_whatever_is_imported_first():

@@ -151,7 +151,7 @@ class RowSource(ABC):
         """Close open files; the source can still be used and opens them again."""
 
     @property
-    def inner(self) -> Sequence[RowSource]:
+    def derived_from(self) -> Sequence[RowSource]:
         """Sources that this source is derived from; empty if it reads data itself."""
         return ()
 

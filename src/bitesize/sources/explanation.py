@@ -218,8 +218,8 @@ def _kind(source: RowSource) -> str:
         return f"images ({', '.join(sorted({show(os.path.splitext(path)[1]).lower() for path in looked_at}))})"
     if title:
         return title.partition(":")[0]
-    if source.inner:
-        return _kind(source.inner[0])
+    if source.derived_from:
+        return _kind(source.derived_from[0])
     text = (inspect.getdoc(type(source)) or type(source).__name__).partition("\n")[0]
     return text.partition(";")[0].rstrip(".")
 

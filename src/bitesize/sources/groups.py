@@ -169,7 +169,7 @@ def _below(folder: str, depth: int | None) -> str:
 
 def _class_names(source: RowSource) -> set[str]:
     """Return the names of all classes, including original names of renamed classes."""
-    return set(source.classes or ()).union(*map(_class_names, source.inner))
+    return set(source.classes or ()).union(*map(_class_names, source.derived_from))
 
 
 def _are_classes(values: Sequence[Any], labels: NDArray[np.int64]) -> bool:

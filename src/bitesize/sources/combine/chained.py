@@ -114,7 +114,7 @@ class Chained(Source):
             self.choices = (*self.choices, choice)
 
     @property
-    def inner(self) -> tuple[Source, ...]:
+    def derived_from(self) -> tuple[Source, ...]:
         """The concatenated sources."""
         return self._parts
 

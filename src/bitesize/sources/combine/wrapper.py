@@ -50,7 +50,7 @@ class SourceWrapper(Source):
         self.mixture, self.reads_files, self.classes_of = base.mixture, base.reads_files, base.classes_of
 
     @property
-    def inner(self) -> tuple[Source, ...]:
+    def derived_from(self) -> tuple[Source, ...]:
         """The wrapped source."""
         return (self.base,)
 

@@ -102,7 +102,7 @@ class Zipped(Source):
         return next(part for part in self._parts if self.primary in part[0])
 
     @property
-    def inner(self) -> tuple[Source, ...]:
+    def derived_from(self) -> tuple[Source, ...]:
         """The sources, in the order given."""
         return tuple(source for _, source in self._parts)
 
