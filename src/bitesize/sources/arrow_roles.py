@@ -64,7 +64,7 @@ class TableColumns:
 
     Attributes
     ----------
-    there
+    by_name
         All columns.
     where
         Name of the table, for messages.
@@ -78,7 +78,7 @@ class TableColumns:
         Function that returns whether all values of a column differ.
     """
 
-    there: Mapping[str, ArrowColumn]
+    by_name: Mapping[str, ArrowColumn]
     where: str
     class_columns: tuple[str, ...]
     label_field: str
@@ -100,12 +100,12 @@ def choose_roles(columns: TableColumns, options: OpenOptions) -> Roles:
         return roles
     labels = _label_columns(columns, options, roles)
     weight = _weight_column(columns, options, labels, roles)
-    names = [name for name in columns.there if name not in (*labels, weight)]
-    if any(_is_wide(columns.there[name]) for name in names):
+    names = [name for name in columns.by_name if name not in (*labels, weight)]
+    if any(_is_wide(columns.by_name[name]) for name in names):
         for name in names:
-            if columns.there[name].field is None:
-                part = plain(name) in COLUMNS and columns.there[name].is_text
-                roles.left_out[f"{name}: {'splits of the data (split=)' if part else columns.there[name].why}"] = 1
+            if columns.by_name[name].field is None:
+                part = plain(name) in COLUMNS and columns.by_name[name].is_text
+                roles.left_out[f"{name}: {'splits of the data (split=)' if part else columns.by_name[name].why}"] = 1
             else:
                 roles.fields[name] = name
     else:
@@ -121,11 +121,11 @@ def choose_roles(columns: TableColumns, options: OpenOptions) -> Roles:
 
 def _take_wanted(columns: TableColumns, options: OpenOptions, roles: Roles) -> None:
     """Add the requested fields, each as a separate field."""
-    there = columns.there
-    for name, wanted in wanted_fields(options, there).items():
-        column_name = match(wanted, there)
+    available = columns.by_name
+    for name, wanted in wanted_fields(options, available).items():
+        column_name = match(wanted, available)
         if column_name is None:
-            raise BadSetting(f"{columns.where} has no column {wanted!r}: it has {', '.join(there)}")
+            raise BadSetting(f"{columns.where} has no column {wanted!r}: it has {', '.join(available)}")
         roles.fields[name] = column_name
     if isinstance(options.labels, str) and options.labels in roles.fields:
         roles.label = options.labels
@@ -138,11 +138,11 @@ def _take_wanted(columns: TableColumns, options: OpenOptions, roles: Roles) -> N
     else:
         roles.label = first_named(roles.fields, LABELS)
     for name, column_name in roles.fields.items():
-        column = there[column_name]
+        column = available[column_name]
         if column.field is None and not column.is_text and not (column.is_text_list and name == roles.label):
             raise BadSetting(f"the column {column_name!r} of {columns.where} cannot be a field: it is {column.why}")
     if options.weights:
-        weight = require(options.weights, there, columns.where, "weights")
+        weight = require(options.weights, available, columns.where, "weights")
         taken = [name for name, other in roles.fields.items() if other == weight]
         roles.weight = taken[0] if taken else options.weights
         roles.fields.setdefault(roles.weight, weight)
@@ -155,16 +155,16 @@ def _take_wanted(columns: TableColumns, options: OpenOptions, roles: Roles) -> N
 def _label_columns(columns: TableColumns, options: OpenOptions, roles: Roles) -> list[str]:
     """Return the columns with labels: the requested ones, or one with a usual name."""
     if isinstance(options.labels, str):
-        return [require(options.labels, columns.there, columns.where, "labels")]
+        return [require(options.labels, columns.by_name, columns.where, "labels")]
     if options.labels is not None:
-        return [require(label, columns.there, columns.where, "labels") for label in options.labels]
-    usable = [name for name, column in columns.there.items() if _may_be_labels(column)]
+        return [require(label, columns.by_name, columns.where, "labels") for label in options.labels]
+    usable = [name for name, column in columns.by_name.items() if _may_be_labels(column)]
     label = first_named(usable, LABELS)
     if label is None and len(columns.class_columns) == 1:
         label = columns.class_columns[0]
     if label is None:
         return []
-    others = [name for name in columns.there if name != label and plain(name) in LABELS]
+    others = [name for name in columns.by_name if name != label and plain(name) in LABELS]
     rest = f", not {_listed(others)}" if others else ""
     roles.choices.append(Choice(f"labels: the column {label!r}{rest}", "labels="))
     return [label]
@@ -173,11 +173,11 @@ def _label_columns(columns: TableColumns, options: OpenOptions, roles: Roles) ->
 def _weight_column(columns: TableColumns, options: OpenOptions, labels: list[str], roles: Roles) -> str | None:
     """Return the column with sample weights: the requested one, or one with a usual name."""
     if options.weights:
-        return require(options.weights, columns.there, columns.where, "weights")
+        return require(options.weights, columns.by_name, columns.where, "weights")
     if options.weights is not None:
         return None
     weight = first_named(
-        [name for name, column in columns.there.items() if _is_number(column) and name not in labels], WEIGHTS
+        [name for name, column in columns.by_name.items() if _is_number(column) and name not in labels], WEIGHTS
     )
     if weight is not None:
         roles.choices.append(Choice(f"sample weights: the column {weight!r}", 'weights=""'))
@@ -187,7 +187,7 @@ def _weight_column(columns: TableColumns, options: OpenOptions, labels: list[str
 def _take_features(columns: TableColumns, names: Iterable[str], roles: Roles) -> None:
     """Add columns of one number per row as features."""
     for name in names:
-        column = columns.there[name]
+        column = columns.by_name[name]
         if plain(name) in COLUMNS:
             roles.left_out[f"{name}: splits of the data (split=)"] = 1
         elif is_row_number(name):
@@ -211,7 +211,7 @@ def _add_labels(columns: TableColumns, labels: list[str], roles: Roles) -> None:
     if not labels:
         return
     if len(labels) == 1:
-        column = columns.there[labels[0]]
+        column = columns.by_name[labels[0]]
         if not _may_be_labels(column):
             raise BadSetting(f"the column {labels[0]!r} of {columns.where} cannot be labels: it is {column.why}")
         taken = {*roles.fields, *(["x"] if roles.features else [])}
@@ -219,10 +219,10 @@ def _add_labels(columns: TableColumns, labels: list[str], roles: Roles) -> None:
         roles.label = wanted if wanted not in taken else labels[0] if labels[0] not in taken else f"{labels[0]}_label"
         roles.fields[roles.label] = labels[0]
         return
-    odd = next((name for name in labels if not _is_number(columns.there[name])), None)
+    odd = next((name for name in labels if not _is_number(columns.by_name[name])), None)
     if odd is not None:
         raise BadSetting(
-            f"labels={labels}: several label columns must hold numbers, but {odd!r} is {columns.there[odd].why or 'not numeric'}"
+            f"labels={labels}: several label columns must hold numbers, but {odd!r} is {columns.by_name[odd].why or 'not numeric'}"
         )
     roles.targets = labels
     roles.label = "y" if "y" not in roles.fields else "labels"
@@ -232,18 +232,18 @@ def _guess_labels(columns: TableColumns, roles: Roles) -> None:
     """Use the only column of text as labels if its values repeat."""
     texts = [
         name
-        for name, column in columns.there.items()
+        for name, column in columns.by_name.items()
         if column.is_text and plain(name) not in COLUMNS and not is_row_number(name) and not may_be_identifier(name)
     ]
     if len(texts) != 1 or not (roles.features or roles.fields):
         return
     if columns.repeats(texts[0]):
-        roles.left_out.pop(f"{texts[0]}: {columns.there[texts[0]].why}", None)
+        roles.left_out.pop(f"{texts[0]}: {columns.by_name[texts[0]].why}", None)
         _add_labels(columns, texts, roles)
         roles.choices.append(Choice(f"labels: the column {texts[0]!r}, the only text", "labels="))
     else:
         why = f"{texts[0]}: text, nearly all values differ (labels={texts[0]!r} selects it)"
-        roles.left_out.pop(f"{texts[0]}: {columns.there[texts[0]].why}", None)
+        roles.left_out.pop(f"{texts[0]}: {columns.by_name[texts[0]].why}", None)
         roles.left_out[why] = 1
 
 

@@ -65,21 +65,21 @@ class ArrowSource(ArrowTable):
         if twice:
             raise BadFile(f"{where} has several columns named {twice[0]!r}")
         self._names: tuple[str, ...] = tuple(schema.names)
-        there = {
+        by_name = {
             name: ArrowColumn(name, schema.field(name).type, partial(self._first, name), options, folder)
             for name in self._names
         }
-        seen = TableColumns(there, where, self._class_columns(), self.label_field, self._repeats, self._all_different)
+        seen = TableColumns(by_name, where, self._class_columns(), self.label_field, self._repeats, self._all_different)
         options = without_list(options, self._names)
         roles = choose_roles(seen, options)
         self._label = roles.label
-        self._columns: dict[str, ArrowColumn] = {name: there[column] for name, column in roles.fields.items()}
+        self._columns: dict[str, ArrowColumn] = {name: by_name[column] for name, column in roles.fields.items()}
         self._stacked: dict[str, StackedColumns] = {}
         self._known: dict[str, NDArray[Any]] = {}  # fields in memory: class numbers, tags, weights
         self.spec, self.left_out, self.choices = {}, roles.left_out, tuple(roles.choices)
         self.classes_of = {}
         if roles.features:
-            self._stack("x", roles.features, there)
+            self._stack("x", roles.features, by_name)
             self.feature_names = tuple(roles.features)
         for name, column in self._columns.items():
             if column.folder is not None:
@@ -89,7 +89,7 @@ class ArrowSource(ArrowTable):
                 )
             self._learn(name, column, options, name == self._label)
         if roles.targets:
-            self._learn_targets(roles.targets, there)
+            self._learn_targets(roles.targets, by_name)
         if roles.weight is not None:
             self._learn_weights(roles.weight)
         self._held = frozenset(self._known)
@@ -137,10 +137,10 @@ class ArrowSource(ArrowTable):
         elif labels.classes is not None:
             self.classes_of = {**self.classes_of, name: labels.classes}
 
-    def _stack(self, field: str, names: Sequence[str], there: Mapping[str, ArrowColumn]) -> None:
+    def _stack(self, field: str, names: Sequence[str], by_name: Mapping[str, ArrowColumn]) -> None:
         """Add several columns of numbers as one field."""
         missing = self._missing(names)
-        dtypes = [of.dtype for name in names if isinstance(of := there[name].field, Field)]
+        dtypes = [of.dtype for name in names if isinstance(of := by_name[name].field, Field)]
         stacked = StackedColumns(names, dtypes, missing)
         self._stacked[field], self.spec[field] = stacked, stacked.field
         if missing:
@@ -156,7 +156,7 @@ class ArrowSource(ArrowTable):
         """Return whether float64 holds all whole numbers of a column exactly, if that is known without reading it."""
         return False
 
-    def _learn_targets(self, names: Sequence[str], there: Mapping[str, ArrowColumn]) -> None:
+    def _learn_targets(self, names: Sequence[str], by_name: Mapping[str, ArrowColumn]) -> None:
         """Use several columns as labels: 0 or 1 for each class, or numbers."""
         assert self._label is not None
         missing = self._missing(names)

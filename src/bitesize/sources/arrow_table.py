@@ -175,12 +175,12 @@ class ArrowTable(Source):
             numbers.append(np.array(own, np.int64)[coded.indices.to_numpy(zero_copy_only=False)])
             if most is not None and len(number_of) > most:
                 break
-        taken = np.concatenate(numbers)
-        used = np.unique(taken)
+        codes = np.concatenate(numbers)
+        used = np.unique(codes)
         if len(used) < len(number_of):  # a dictionary may have unused entries
             names = list(number_of)
-            return Texts([names[i] for i in used], np.searchsorted(used, taken))
-        return Texts(list(number_of), taken)
+            return Texts([names[i] for i in used], np.searchsorted(used, codes))
+        return Texts(list(number_of), codes)
 
     def _numbers(self, name: str) -> NDArray[Any]:
         """Return a column of one number per row."""

@@ -80,13 +80,13 @@ def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
         classes = sorted(set(names.values()), key=class_key)
         several = np.array([[name in of for name in classes] for of in classes_of.values()], np.float32)
         return CocoLabels(list(files.values()), several, tuple(classes), {})
-    taken = {number: next(iter(of)) for number, of in classes_of.items() if of}
-    classes = sorted(set(taken.values()), key=class_key)
+    class_of = {number: next(iter(of)) for number, of in classes_of.items() if of}
+    classes = sorted(set(class_of.values()), key=class_key)
     numbers = {name: i for i, name in enumerate(classes)}
-    labels = np.array([numbers[name] for name in taken.values()], np.int64)
-    without = len(files) - len(taken)
+    labels = np.array([numbers[name] for name in class_of.values()], np.int64)
+    without = len(files) - len(class_of)
     left_out = {"images without an annotation": without} if without else {}
-    return CocoLabels([files[number] for number in taken], labels, tuple(classes), left_out)
+    return CocoLabels([files[number] for number in class_of], labels, tuple(classes), left_out)
 
 
 def _of_records(records: list[Any], where: str) -> CocoLabels:

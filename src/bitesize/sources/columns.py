@@ -105,15 +105,15 @@ class ColumnSource(Source):
         """Return columns with labels of shape (n, 1), as saved by many programs, viewed as (n,)."""
         wanted = wanted_fields(options, columns)
         label = label_of(wanted, options)
-        there = wanted.get(label or "", label or "")
-        column = columns.get(there)
+        stored_name = wanted.get(label or "", label or "")
+        column = columns.get(stored_name)
         if column is None or column.shape[1:] != (1,) or len(wanted) < 2:
             return dict(columns)
         self.choices = (
             *self.choices,
-            Choice(f"labels: {there!r}, stored as {column.shape}, is read as ({column.shape[0]},)", "labels="),
+            Choice(f"labels: {stored_name!r}, stored as {column.shape}, is read as ({column.shape[0]},)", "labels="),
         )
-        return {**columns, there: Squeezed(column)}
+        return {**columns, stored_name: Squeezed(column)}
 
     def __len__(self) -> int:
         return self._rows
@@ -301,29 +301,29 @@ def _choose(columns: Mapping[str, Column], options: OpenOptions, where: str) -> 
         wanted.setdefault(label, label)
     chosen: dict[str, Column] = {}
     left_out: dict[str, int] = {}
-    for name, there in wanted.items():
-        if there not in columns:
-            raise BadSetting(f"{where} has no {there!r}: it has {', '.join(columns) or 'nothing'}")
-        why = _unfit(columns[there], name == label or options.fields is not None)
+    for name, stored_name in wanted.items():
+        if stored_name not in columns:
+            raise BadSetting(f"{where} has no {stored_name!r}: it has {', '.join(columns) or 'nothing'}")
+        why = _unfit(columns[stored_name], name == label or options.fields is not None)
         if why is None:
-            chosen[name] = columns[there]
+            chosen[name] = columns[stored_name]
         elif options.fields is not None or name == options.labels:
-            raise BadSetting(f"{there!r} of {where} cannot be a field: it is {why}")
+            raise BadSetting(f"{stored_name!r} of {where} cannot be a field: it is {why}")
         else:
-            left_out[f"{there}: {why}"] = 1
+            left_out[f"{stored_name}: {why}"] = 1
     if not chosen:
-        seen = ", ".join(
+        refused = ", ".join(
             f"{name}, {column.why}" if isinstance(column, UnsupportedColumn) else f"{name} {column.shape} {column.dtype}"
             for name, column in columns.items()
         )
-        raise BadFile(f"{where} contains no arrays of numbers{f': it has {seen}' if seen else ''}")
+        raise BadFile(f"{where} contains no arrays of numbers{f': it has {refused}' if refused else ''}")
     return chosen, left_out
 
 
-def wanted_fields(options: OpenOptions, there: Iterable[str]) -> dict[str, str]:
+def wanted_fields(options: OpenOptions, available: Iterable[str]) -> dict[str, str]:
     """Return the requested fields: field names to names in the data."""
     if options.fields is None:
-        return {name: name for name in there}
+        return {name: name for name in available}
     names = list(options.fields) if isinstance(options.fields, list | tuple | Mapping) else []
     if not names or not all(isinstance(name, str) for name in names):
         raise BadSetting(f'fields must be a list of names, or {{"x": "image"}}, not {options.fields!r}')

@@ -84,7 +84,7 @@ def groups_of(source: RowSource, by: str | ArrayLike) -> NDArray[Any]:
     refuse_endless(by, "by")
     try:
         groups = np.asarray(by)
-        given = groups.dtype.kind
+        kind = groups.dtype.kind
         if groups.dtype == object:
             groups = groups.astype(str)
     except ValueError as error:
@@ -94,7 +94,7 @@ def groups_of(source: RowSource, by: str | ArrayLike) -> NDArray[Any]:
             f'by needs one group per row, shape ({len(source)},), not {groups.shape}; or a string: "folder", the name of a column, or a '
             "regular expression"
         )
-    without = int(np.isnan(groups).sum() if given == "f" else np.isin(groups, _NOTHING).sum() if given == "O" else 0)
+    without = int(np.isnan(groups).sum() if kind == "f" else np.isin(groups, _NOTHING).sum() if kind == "O" else 0)
     if without:
         _log.warning("%d rows have no group (None or NaN):they are kept together as one group", without)
     return groups

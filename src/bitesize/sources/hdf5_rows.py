@@ -34,17 +34,17 @@ def _members(group: Any, file: Hdf5File, prefix: str) -> Members:
     """Return a function that finds a dataset of an open group by name, without following links to other files."""
     import h5py
 
-    def find(there: str) -> Member | None:
+    def find(name: str) -> Member | None:
         """Open a dataset."""
-        stored = group.get(there)
+        stored = group.get(name)
         if not isinstance(stored, h5py.Dataset) or stored.file.filename != group.file.filename:
             return None
 
         def read(out: NDArray[Any]) -> None:
             """Read the whole dataset."""
-            column = column_of(stored, OpenDataset(file, stored), prefix + there)
+            column = column_of(stored, OpenDataset(file, stored), prefix + name)
             if column is None or isinstance(column, UnsupportedColumn):
-                raise BadFile(f"{file.path}{MEMBER}{prefix}{there} is {column.why if column else 'empty'}")
+                raise BadFile(f"{file.path}{MEMBER}{prefix}{name} is {column.why if column else 'empty'}")
             column.read(0, stored.shape[0], out)
 
         return Member(stored.shape, stored.dtype, lambda: stored[()], read)

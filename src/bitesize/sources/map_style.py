@@ -42,14 +42,14 @@ class MapStyle(Source):
         self._names = wanted_fields(options, first)
         label = None
         if isinstance(options.labels, str):
-            there = match(options.labels, [*self._names, *first])
-            if there is None:
+            stored_name = match(options.labels, [*self._names, *first])
+            if stored_name is None:
                 refused = f", but {options.labels!r} is {unusable[options.labels]}" if options.labels in unusable else ""
                 raise BadSetting(
                     f"labels={options.labels!r}: items of {kind} have no numeric part of this name: they have {', '.join(first)}{refused}"
                 )
-            self._names.setdefault(there, there)
-            label = there
+            self._names.setdefault(stored_name, stored_name)
+            label = stored_name
         elif options.labels is None:
             label = first_named(self._names, LABELS)
         self._label = label
@@ -100,16 +100,16 @@ class MapStyle(Source):
             choices.append(Choice(f"classes: as in {type(self._dataset).__name__}.classes", "labels="))
         weight = options.weights or (first_named(self._names, WEIGHTS) if options.weights is None else None)
         if weight is not None:
-            there = match(weight, self._names)
-            found = self.spec.get(there or "")
-            if not isinstance(found, Field) or found.shape or found.dtype.kind != "f":
-                seen = "none" if found is None else str(found)
+            stored_name = match(weight, self._names)
+            weights = self.spec.get(stored_name or "")
+            if not isinstance(weights, Field) or weights.shape or weights.dtype.kind != "f":
+                seen = "none" if weights is None else str(weights)
                 raise BadSetting(
                     f"the weights {weight!r} of {type(self._dataset).__name__} must be one float per item, but are {seen}: items have "
                     f'{", ".join(self._names)}; weights="" disables weights'
                 )
-            self.weight_name = there
-            choices.append(Choice(f"sample weights: {there!r} of each item", 'weights=""'))
+            self.weight_name = stored_name
+            choices.append(Choice(f"sample weights: {stored_name!r} of each item", 'weights=""'))
         self.choices = tuple(choices)
 
     @property
@@ -135,16 +135,16 @@ class MapStyle(Source):
             item, _ = _fields(self._dataset[row])
         except Exception as error:  # the user's code
             raise BadFile(f"{self.describe(row)}: {type(error).__name__}: {error}") from error
-        for name, there in self._names.items():
+        for name, stored_name in self._names.items():
             feature = name in self._parts
             if ("x" if feature else name) not in into:
                 continue
-            value, field = item.get(there), self._parts[name] if feature else self.spec[name]
+            value, field = item.get(stored_name), self._parts[name] if feature else self.spec[name]
             assert isinstance(field, Field)
             if value is None or value.shape != field.shape or value.dtype != field.dtype:
                 seen = "missing" if value is None else f"{value.shape} {value.dtype}"
                 raise BadFile(
-                    f"{self.describe(row)}: {there!r} is {seen}, but in item 0 it is {field}: all items must have the same shape and dtype (give the "
+                    f"{self.describe(row)}: {stored_name!r} is {seen}, but in item 0 it is {field}: all items must have the same shape and dtype (give the "
                     "dataset a transform that resizes, or open its folder with bs.open and resize in the loader)"
                 )
             if feature:

@@ -85,37 +85,39 @@ def layout_of(columns: Mapping[str, Column], options: OpenOptions, where: str, c
     if label is not None:
         wanted.setdefault(label, label)
     fields, spec, left_out, texts = dict[str, str](), dict[str, Field](), dict[str, int](), set[str]()
-    said: list[Choice] = []
-    for name, there in wanted.items():
-        if there not in columns:
-            raise BadSetting(f"{where} has no {there!r}: it has {', '.join(columns) or 'nothing'}")
-        column = columns[there]
+    choices: list[Choice] = []
+    for name, stored_name in wanted.items():
+        if stored_name not in columns:
+            raise BadSetting(f"{where} has no {stored_name!r}: it has {', '.join(columns) or 'nothing'}")
+        column = columns[stored_name]
         text = column.dtype.kind in "OST" and not column.shape
         why = _unfit(column, name == label and text)
         if why is not None and (options.fields is not None or name == options.labels):
-            raise BadSetting(f"{there!r} of {where} cannot be a field: it is {why}")
+            raise BadSetting(f"{stored_name!r} of {where} cannot be a field: it is {why}")
         if why is not None:
-            left_out[f"{there}: {why}"] = 1
+            left_out[f"{stored_name}: {why}"] = 1
             continue
-        fields[name] = there
+        fields[name] = stored_name
         spec[name] = Field((), np.dtype(np.int64)) if text else Field(column.shape, column.dtype.newbyteorder("="))
         if text:
             texts.add(name)
         elif name == label and column.shape == (1,) and len(wanted) > 1:
             spec[name] = Field((), column.dtype.newbyteorder("="))
-            said.append(Choice(f"labels: {there!r}, stored as {column.shape}, is read as a single value", "labels="))
+            choices.append(
+                Choice(f"labels: {stored_name!r}, stored as {column.shape}, is read as a single value", "labels=")
+            )
     if not fields:
         seen = ", ".join(f"{name} {column.shape} {column.dtype}" for name, column in columns.items())
         raise BadFile(f"{where} contains no arrays of numbers: it has {seen or 'nothing'}")
-    chosen = {name: columns[there] for name, there in fields.items()}
+    chosen = {name: columns[stored_name] for name, stored_name in fields.items()}
     scratch = sum(
         column.nbytes
         + column.scratch(column.shape[0] if column.shape else 1)
         + (0 if isinstance(column, Chunked) or column.chunk_rows is None else cache)
         for column in chosen.values()
     )
-    said += [Choice(f"{name}: {column.unbounded}", "") for name, column in chosen.items() if column.unbounded]
-    return Layout(fields, spec, left_out, scratch, frozenset(texts), tuple(said))
+    choices += [Choice(f"{name}: {column.unbounded}", "") for name, column in chosen.items() if column.unbounded]
+    return Layout(fields, spec, left_out, scratch, frozenset(texts), tuple(choices))
 
 
 def _unfit(column: Column, is_label: bool) -> str | None:
@@ -205,16 +207,16 @@ class MemberRows(Source):
 
     def _member(self, members: Members, name: str, row: int) -> Member:
         """Return an array of a row, which must match the array of the first row."""
-        there, known = self._layout.fields[name], self._layout.spec[name]
-        member = members(there)
+        stored_name, field = self._layout.fields[name], self._layout.spec[name]
+        member = members(stored_name)
         if member is None:
-            raise BadFile(f"{self.describe(row)} has no {there!r}, but {self.describe(self._first)} has it")
+            raise BadFile(f"{self.describe(row)} has no {stored_name!r}, but {self.describe(self._first)} has it")
         text = name in self._layout.texts
-        shape = () if member.shape == (1,) and not known.shape else member.shape
-        alike = shape == known.shape and (text == (member.dtype.kind in "OUST"))
-        if not alike or (not text and member.dtype.newbyteorder("=") != known.dtype):
+        shape = () if member.shape == (1,) and not field.shape else member.shape
+        alike = shape == field.shape and (text == (member.dtype.kind in "OUST"))
+        if not alike or (not text and member.dtype.newbyteorder("=") != field.dtype):
             raise BadFile(
-                f"{self.describe(row)}: {there!r} is {member.shape} {member.dtype}, but of {self.describe(self._first)} {'text' if text else known}: "
+                f"{self.describe(row)}: {stored_name!r} is {member.shape} {member.dtype}, but of {self.describe(self._first)} {'text' if text else field}: "
                 "rows must have one shape and dtype"
             )
         return member
@@ -305,10 +307,10 @@ def rows_among(
         if options.fields is not None and not {*wanted_fields(options, first).values()} <= {*first}:
             return None
         if shapes != first and options.fields is None:
-            there = next(there for there in shapes if shapes[there] != first[there])
+            stored_name = next(stored_name for stored_name in shapes if shapes[stored_name] != first[stored_name])
             raise BadFile(
-                f"{where}: the groups {names[0]} and {name} have the same arrays of different shapes ({there}: {first[there][0]} and "
-                f'{shapes[there][0]}): open one, bs.open("{where}{MEMBER}{name}"), join several with bs.chain, or save them in one shape'
+                f"{where}: the groups {names[0]} and {name} have the same arrays of different shapes ({stored_name}: {first[stored_name][0]} and "
+                f'{shapes[stored_name][0]}): open one, bs.open("{where}{MEMBER}{name}"), join several with bs.chain, or save them in one shape'
             )
     return names
 

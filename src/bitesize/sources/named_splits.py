@@ -114,8 +114,8 @@ def arrays_of_split(
     fields = arrays_of.get(usual_split(options.split) or options.split)
     if fields is None:
         raise NotFound(f"{where} has no split {options.split!r}: it has {', '.join(arrays_of)}")
-    here = {there: name for name, there in fields.items()}
-    labels = here.get(options.labels, options.labels) if isinstance(options.labels, str) else options.labels
-    taken = {there for of in arrays_of.values() for there in of.values()}
+    field_of = {array: name for name, array in fields.items()}
+    labels = field_of.get(options.labels, options.labels) if isinstance(options.labels, str) else options.labels
+    taken = {array for of in arrays_of.values() for array in of.values()}
     left_out = {f"{name}: its name is not that of a split": 1 for name in arrays if name not in taken}
-    return {name: arrays[there] for name, there in fields.items()}, replace(options, labels=labels, split=None), left_out
+    return {name: arrays[array] for name, array in fields.items()}, replace(options, labels=labels, split=None), left_out

@@ -160,21 +160,23 @@ class NpzFiles(FileSource):
         options: OpenOptions,
     ) -> None:
         self._first, nodes = first_readable_file(names, members)
-        first = {there: node for there, node in nodes.items() if not isinstance(node, HoldsObjects)}
+        first = {stored_name: node for stored_name, node in nodes.items() if not isinstance(node, HoldsObjects)}
         self._members = wanted_fields(options, first)
-        for there in self._members.values():
-            refused = nodes.get(there)
+        for stored_name in self._members.values():
+            refused = nodes.get(stored_name)
             if isinstance(refused, HoldsObjects):
                 raise refused
-            if there not in first:
-                raise BadSetting(f"{names.show(self._first)} has no {there!r}: it has {', '.join(nodes)}")
+            if stored_name not in first:
+                raise BadSetting(f"{names.show(self._first)} has no {stored_name!r}: it has {', '.join(nodes)}")
         if not first:
             raise BadFile(f"{names.show(self._first)} contains no arrays of numbers: it has {', '.join(nodes) or 'nothing'}")
         if labels is not None and "y" in self._members:
             raise BadSetting(
                 f"{names.show(self._first)} has an array y, but its folder is also a label: select other arrays with fields="
             )
-        fields = {here: Field(first[there].shape, first[there].dtype) for here, there in self._members.items()}
+        fields = {
+            here: Field(first[stored_name].shape, first[stored_name].dtype) for here, stored_name in self._members.items()
+        }
         super().__init__(names, labels, classes, left_out, next(iter(fields.values())))
         self.spec = {**fields, **({"y": self.spec["y"]} if labels is not None else {})}
 
@@ -192,18 +194,18 @@ class NpzFiles(FileSource):
 
     def _read_one(self, row: int, i: int, into: Into) -> None:
         nodes = members(self._names.path(row))
-        for here, there in self._members.items():
-            if here not in into:
+        for name, stored_name in self._members.items():
+            if name not in into:
                 continue
-            node, known = nodes.get(there), self.spec[here]
+            node, field = nodes.get(stored_name), self.spec[name]
             if isinstance(node, HoldsObjects):
                 raise node
-            if node is None or Field(node.shape, node.dtype) != known:
+            if node is None or Field(node.shape, node.dtype) != field:
                 seen = "none" if node is None else Field(node.shape, node.dtype)
                 raise BadFile(
-                    f"the array {there!r} of {self._names.show(row)} is {seen}, but {known} in {self._names.show(self._first)}"
+                    f"the array {stored_name!r} of {self._names.show(row)} is {seen}, but {field} in {self._names.show(self._first)}"
                 )
-            node.read(whole(node.shape), into[here][i, ...])  # a view, also of single numbers
+            node.read(whole(node.shape), into[name][i, ...])  # a view, also of single numbers
 
     def scratch(self, rows: int) -> int:
         """Return the bytes of a decompressor and its input buffer."""

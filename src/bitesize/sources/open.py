@@ -226,10 +226,10 @@ def _refuse_table_of_labels(data: Any, options: OpenOptions) -> None:
         raise BadSetting(f"labels={options.labels!r} names files of a folder, but {data!r:.80} is not a folder")
 
 
-def _refuse_split(options: OpenOptions, given: str) -> None:
+def _refuse_split(options: OpenOptions, form: str) -> None:
     if options.split is not None:
         raise BadSetting(
-            f"split={options.split!r} chooses a split of a folder, a table or a dataset, but {given} has no splits"
+            f"split={options.split!r} chooses a split of a folder, a table or a dataset, but {form} has no splits"
         )
 
 

@@ -217,11 +217,11 @@ def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str |
     values, classes = column_values(
         columns, chosen.columns[chosen.label], range(len(columns[path])), True, options, name, choices
     )
-    given = [*chosen.choices, *files.choices, *choices]
-    said = tuple(dict.fromkeys(choice for choice in given if "sample weights" not in choice.chosen))
+    every_choice = [*chosen.choices, *files.choices, *choices]
+    label_choices = tuple(dict.fromkeys(choice for choice in every_choice if "sample weights" not in choice.chosen))
     if classes is not None and values.ndim == 1:
-        return LabeledFiles(files.names, [classes[number] for number in values.tolist()], said, None)
-    return LabeledFiles(files.names, values, said, classes)
+        return LabeledFiles(files.names, [classes[number] for number in values.tolist()], label_choices, None)
+    return LabeledFiles(files.names, values, label_choices, classes)
 
 
 def _metadata(data: Any) -> str | None:

@@ -79,11 +79,11 @@ def _refuse_decimal_commas(columns: Columns, table: str) -> None:
             continue
         example = next(cell for cell in cells if "," in cell)
         if all(re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", cell) for cell in cells if "," in cell):
-            seen, way = "a comma (of thousands, or of decimals)", "thousands=','"
+            mark, way = "a comma (of thousands, or of decimals)", "thousands=','"
         else:
-            seen, way = "a decimal comma", "decimal=','"
+            mark, way = "a decimal comma", "decimal=','"
         raise BadSetting(
-            f"the column {name!r} of {table} has numbers with {seen}, such as {example!r}: write them with a decimal point, or read the "
+            f"the column {name!r} of {table} has numbers with {mark}, such as {example!r}: write them with a decimal point, or read the "
             f"table with pandas.read_csv({os.path.basename(table)!r}, sep=None, engine='python', {way}), and open the data frame"
         )
 

@@ -38,24 +38,24 @@ def column_values(
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Return the values of a column, and the names of classes where they are text: what they are does not depend on the part."""
     values = columns[column]
-    given = [value for value in values if value.strip()]
-    kind = as_numbers(given) if not is_label else None
+    filled = [value for value in values if value.strip()]
+    kind = as_numbers(filled) if not is_label else None
     if kind is not None:
         numbers = as_numbers([values[row] for row in rows])
         assert numbers is not None
-        return numbers.astype(kind.dtype if len(given) == len(values) else np.float64), None
+        return numbers.astype(kind.dtype if len(filled) == len(values) else np.float64), None
     if is_label and options.tag_delimiter:
         labels = text_labels(Texts.of(values), column, table, options.tag_delimiter)
         return labels.values[np.asarray(rows, np.int64)], labels.classes
     _all_there(columns, column, table, rows)
     text_of = np.cumsum([bool(value.strip()) for value in values]) - 1
-    taken = text_of[np.asarray(rows, np.int64)]
+    indices = text_of[np.asarray(rows, np.int64)]
     if not is_label:
-        numbered, classes = number_texts(Texts.of(given))
-        return numbered[taken], classes
-    labels = text_labels(Texts.of(given), column, table, options.tag_delimiter, may_be_numbers=True)
+        numbered, classes = number_texts(Texts.of(filled))
+        return numbered[indices], classes
+    labels = text_labels(Texts.of(filled), column, table, options.tag_delimiter, may_be_numbers=True)
     choices += labels.choices
-    return labels.values[taken], labels.classes
+    return labels.values[indices], labels.classes
 
 
 def target_values(

@@ -75,14 +75,17 @@ class Tar(Source):
         self._extents: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
         self.spec = {}
-        taken = {there.partition(".")[0] if there.startswith("json.") else there for there in wanted.values()}
+        taken = {
+            stored_name.partition(".")[0] if stored_name.startswith("json.") else stored_name
+            for stored_name in wanted.values()
+        }
         self.left_out = {f"members .{kind}": 1 for kind in kinds if kind not in taken}
         if samples.passed_over:
             self.left_out["links, devices and similar members"] = samples.passed_over
-        for name, there in wanted.items():
-            member, _, value = there.partition(".") if there.startswith("json.") else (there, "", "")
+        for name, stored_name in wanted.items():
+            member, _, value = stored_name.partition(".") if stored_name.startswith("json.") else (stored_name, "", "")
             extents = self._extents_of(samples, member)
-            if value or there in _CLASSES:
+            if value or stored_name in _CLASSES:
                 values = self._values(extents, value)
                 try:
                     self._arrays[name], classes = class_numbers(values, len(samples))
@@ -95,7 +98,7 @@ class Tar(Source):
                 self.spec[name] = Field(self._arrays[name].shape[1:], self._arrays[name].dtype)
             else:
                 self._extents[name] = extents
-                self.spec[name] = self._kind(there, extents, options)
+                self.spec[name] = self._kind(stored_name, extents, options)
         if options.labels is None and options.fields is None and self._label is None:
             self._label_by_folder()
         self._labels = None if self._label is None else self._arrays.get(self._label)
@@ -151,13 +154,13 @@ class Tar(Source):
         return [int(value) for value in values] if not key and all(map(_NUMBER.fullmatch, values)) else values
 
     def _kind(
-        self, there: str, extents: tuple[NDArray[np.int64], NDArray[np.int64]], options: OpenOptions
+        self, stored_name: str, extents: tuple[NDArray[np.int64], NDArray[np.int64]], options: OpenOptions
     ) -> Field | Encoded:
-        if f".{there.rpartition('.')[2]}" in SUFFIXES:
+        if f".{stored_name.rpartition('.')[2]}" in SUFFIXES:
             return Encoded("image", options.mode, options.orient)
-        if there.rpartition(".")[2] != "npy":
+        if stored_name.rpartition(".")[2] != "npy":
             raise BadSetting(
-                f"members .{there} of {self._where} cannot be a field: only images, .npy, .cls and values of .json can"
+                f"members .{stored_name} of {self._where} cannot be a field: only images, .npy, .cls and values of .json can"
             )
         header = parse_header(
             bytes(self._member(0, extents, MAX_HEADER + 12)), int(extents[1][0]), os.fsencode(self.describe(0))

@@ -265,15 +265,15 @@ def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
     """Return numbers, or classes named by whole numbers; None if there is other text."""
     values = [value.strip() for value in texts.values]
     missing = [value for value in texts.values if value.strip().casefold() in _MISSING]
-    given = [value for value in values if value.casefold() not in _MISSING]
-    if not given or not all(_NUMBER.fullmatch(value) for value in given):
+    filled = [value for value in values if value.casefold() not in _MISSING]
+    if not filled or not all(_NUMBER.fullmatch(value) for value in filled):
         return None
     if missing:
         without = texts.rows_of(missing)
         raise unlabeled(len(without), where, name, [f"row {row}" for row in without[:_NAMED]])
-    rows, count = len(texts.numbers), len(set(given))
-    numbers = np.array(given, np.float64)
-    if not all(_WHOLE.fullmatch(value) for value in given):
+    rows, count = len(texts.numbers), len(set(filled))
+    numbers = np.array(filled, np.float64)
+    if not all(_WHOLE.fullmatch(value) for value in filled):
         whole = all(number.is_integer() for number in numbers.tolist())
         kind = (
             f"{len(set(numbers.tolist())):,} different whole numbers written with decimals"
@@ -282,15 +282,15 @@ def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
         )
         chosen = Choice(f"{name}: {kind}, used as targets", "labels=[one text per row]")
         return Labels(numbers[texts.numbers], None, (chosen,))
-    twice = next((value for value in given if value.startswith("+") and value[1:] in given), None)
+    twice = next((value for value in filled if value.startswith("+") and value[1:] in filled), None)
     if twice is not None:
         raise BadSetting(f"{name!r} of {where} has {twice} and {twice[1:]}, one number in two forms: use one form")
     if count <= max(_FEW, _SHARE * rows):
         chosen = Choice(f"{name}: {count:,} different whole numbers, used as classes", "labels=[one float per row]")
         return _classes(texts, values, (chosen,))
-    if any(int(value) != int(number) for value, number in zip(given, numbers.tolist(), strict=True)):
+    if any(int(value) != int(number) for value, number in zip(filled, numbers.tolist(), strict=True)):
         raise BadSetting(
-            f"{name!r} of {where} has {count:,} different whole numbers in {rows:,} rows, such as {given[0]}, too large for targets: "
+            f"{name!r} of {where} has {count:,} different whole numbers in {rows:,} rows, such as {filled[0]}, too large for targets: "
             "are they identifiers? Choose another column with labels="
         )
     chosen = Choice(

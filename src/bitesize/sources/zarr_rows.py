@@ -171,12 +171,12 @@ def _members(folder: str) -> Members:
 
     store = ZarrStore(folder)
 
-    def find(there: str) -> Member | None:
+    def find(member_name: str) -> Member | None:
         """Open an array."""
-        path = os.path.join(folder, *there.split("/"))
-        name = there
+        path = os.path.join(folder, *member_name.split("/"))
+        name = member_name
         if not is_folder(path):
-            if there != "x" or not is_folder(folder):
+            if member_name != "x" or not is_folder(folder):
                 return None
             path, name = folder, ""  # the folder is the array
         stored = open_zarr(path)

@@ -30,7 +30,7 @@ class _Features(SourceWrapper):
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read rows of the base, and convert them to features."""
-        unchanged = {name: there for name, there in into.items() if name != "x"}
+        unchanged = {name: out for name, out in into.items() if name != "x"}
         if "x" not in into:
             self.base.read(rows, unchanged)
             return

@@ -78,11 +78,11 @@ def _shares(fractions: Sequence[Any]) -> list[float]:
     rest = 1 - sum(map(float, fractions))
     if abs(rest) <= 1e-9:
         return list(fractions)
-    given = ", ".join(f"{fraction:g}" for fraction in fractions)
+    listed = ", ".join(f"{fraction:g}" for fraction in fractions)
     if rest < 0:
-        raise BadSetting(f"the fractions {given} sum to {1 - rest:g}, which is more than 1")
+        raise BadSetting(f"the fractions {listed} sum to {1 - rest:g}, which is more than 1")
     raise BadSetting(
-        f"the fractions {given} sum to {1 - rest:g}, which would drop rows: add a part, split({given}, {rest:g}), and use the parts you need"
+        f"the fractions {listed} sum to {1 - rest:g}, which would drop rows: add a part, split({listed}, {rest:g}), and use the parts you need"
     )
 
 
@@ -152,21 +152,21 @@ def _groups_to_folds(
     order = random.permutation(len(sizes))
     order = order[np.lexsort((-sizes[order], -spread[order].round(9)))]
     totals = np.bincount(class_of)
-    there = np.zeros((k, len(classes)))  # shares of the rows of each class
+    shares = np.zeros((k, len(classes)))  # shares of the rows of each class
     filled = np.zeros(k, np.int64)
     fold = np.empty(len(sizes), np.int64)
     for number in order.tolist():
         own = slice(starts[number], starts[number + 1])
         columns = label[own]
         added = counts[own] / totals[columns]
-        before = there[:, columns]
+        before = shares[:, columns]
         # With the same sum for every choice, the least variance is the least sum of squares.
         squares = (before**2).sum(axis=0) + 2 * before * added + added**2
         mean = (before.sum(axis=0) + added) / k
         uneven = np.sqrt(np.maximum(squares / k - mean**2, 0)).sum(axis=1)
         best = np.flatnonzero(uneven <= uneven.min() + 1e-12)
         chosen = best[np.argmin(filled[best])]
-        there[chosen, columns] += added
+        shares[chosen, columns] += added
         filled[chosen] += sizes[number]
         fold[number] = chosen
     return fold[member_of]
@@ -217,9 +217,9 @@ def _report_missing_classes(source: Source, part_of: NDArray[np.int64], parts: i
     if labels is None:
         return
     numbers, class_of = np.unique(labels, return_inverse=True)
-    there = np.bincount(part_of * len(numbers) + class_of, minlength=parts * len(numbers)).reshape(parts, len(numbers)) > 0
-    for part in np.flatnonzero(~there.all(axis=1)).tolist():
-        missing = numbers[~there[part]].tolist()
+    present = np.bincount(part_of * len(numbers) + class_of, minlength=parts * len(numbers)).reshape(parts, len(numbers)) > 0
+    for part in np.flatnonzero(~present.all(axis=1)).tolist():
+        missing = numbers[~present[part]].tolist()
         names = [source.classes[number] if source.classes is not None else str(number) for number in missing]
         shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
         _log.warning(

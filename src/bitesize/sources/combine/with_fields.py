@@ -48,7 +48,7 @@ class WithFields(SourceWrapper):
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read rows of the base, and copy values of the arrays."""
         try:
-            self.base.read(rows, {name: there for name, there in into.items() if name not in self._arrays})
+            self.base.read(rows, {name: out for name, out in into.items() if name not in self._arrays})
         finally:
             self._put(rows, into)
 
@@ -58,7 +58,7 @@ class WithFields(SourceWrapper):
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields of the base, and copy values of the arrays."""
-        self.base.read_other_fields(rows, {name: there for name, there in into.items() if name not in self._arrays})
+        self.base.read_other_fields(rows, {name: out for name, out in into.items() if name not in self._arrays})
         self._put(rows, into)
 
     def _put(self, rows: NDArray[np.int64], into: Into) -> None:

@@ -69,20 +69,22 @@ class Zipped(Source):
 
     def __init__(self, parts: list[tuple[dict[str, str], Source]]) -> None:
         self._parts = parts
-        self.spec = {here: source.spec[there] for own, source in parts for here, there in own.items()}
-        known = {here: source for own, source in parts for here, there in own.items() if there == source.label_name}
+        self.spec = {name: source.spec[inner_name] for own, source in parts for name, inner_name in own.items()}
+        known = {
+            name: source for own, source in parts for name, inner_name in own.items() if inner_name == source.label_name
+        }
         # If two sources have labels, only the usual name decides between them.
         self._label = "y" if "y" in known else next(iter(known)) if len(known) == 1 else None
         self._labeled = known[self._label] if self._label else None
-        unclear = {here: source.classes for here, source in known.items() if here != self._label and source.classes}
+        unclear = {name: source.classes for name, source in known.items() if name != self._label and source.classes}
         self.classes = None if self._labeled is None else self._labeled.classes
         self.classes_of = unclear | {
-            here: source.classes_of[there]
+            name: source.classes_of[inner_name]
             for own, source in parts
-            for here, there in own.items()
-            if there in source.classes_of
+            for name, inner_name in own.items()
+            if inner_name in source.classes_of
         }
-        weights = [here for own, source in parts for here, there in own.items() if there == source.weight_name]
+        weights = [name for own, source in parts for name, inner_name in own.items() if inner_name == source.weight_name]
         self.weight_name = weights[0] if len(weights) == 1 else None
         features = [source.feature_names for own, source in parts if own.get("x") == "x" and source.feature_names]
         self.feature_names = features[0] if features else None
@@ -113,7 +115,7 @@ class Zipped(Source):
         """Read the rows of each source."""
         failed: dict[int, Exception] = {}
         for own, source in self._parts:
-            wanted = {there: into[here] for here, there in own.items() if here in into}
+            wanted = {inner_name: into[name] for name, inner_name in own.items() if name in into}
             if wanted:
                 try:
                     source.read(rows, wanted)
@@ -129,7 +131,7 @@ class Zipped(Source):
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields."""
         for own, source in self._parts:
-            wanted = {there: into[here] for here, there in own.items() if here in into}
+            wanted = {inner_name: into[name] for name, inner_name in own.items() if name in into}
             if source.primary in wanted:
                 source.read(rows, wanted)
             elif wanted:

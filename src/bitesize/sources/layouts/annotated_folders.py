@@ -115,17 +115,17 @@ def _coco_images(path: str, name: str) -> tuple[str, str | None]:
     """Return the split of a JSON file and the folder of its images, by names such as ``instances_val2017.json``."""
     words = re.split(r"[_.]", os.path.splitext(name)[0].lower())
     split = next((part[0] for word in words if (part := split_in(word))), "")
-    there = {folder.lower(): os.path.join(path, folder) for folder in subfolders(path)}
-    below = there.get("images")
+    folders = {folder.lower(): os.path.join(path, folder) for folder in subfolders(path)}
+    below = folders.get("images")
     wanted = [word for word in words if split_in(word)] + ([split] if split else [])
     for candidate in wanted:
-        if candidate in there:
-            return split, there[candidate]
+        if candidate in folders:
+            return split, folders[candidate]
         if below and os.path.isdir(os.path.join(below, candidate)):
             return split, os.path.join(below, candidate)
     for folder in ("images", "imgs", "jpegimages", "data"):
-        if folder in there:
-            return split, there[folder]
+        if folder in folders:
+            return split, folders[folder]
     own = any(os.path.splitext(entry)[1].lower() in ImageFiles.suffixes for entry in os.listdir(path))
     return split, path if own else None
 
@@ -229,14 +229,14 @@ def pair_of_arrays(x: str, y: str | None, options: OpenOptions) -> Source:
     if not inputs.shape or inputs.shape[:1] != targets.shape[:1]:
         raise BadFile(f"{x} is {inputs.shape} and {y} is {targets.shape}: inputs and labels need the same number of rows")
     row_nbytes = targets.dtype.itemsize * int(np.prod(targets.shape[1:], dtype=np.int64))
-    said = Choice(f"inputs: {os.path.basename(x)}, labels: {os.path.basename(y)}", "bs.open(x, labels=y)")
+    choice = Choice(f"inputs: {os.path.basename(x)}, labels: {os.path.basename(y)}", "bs.open(x, labels=y)")
     if row_nbytes > _SMALL:
         raise BadSetting(
             f"{y} has {row_nbytes:,} bytes per row, too many for labels in memory: bs.zip(x=bs.open({x!r}), y=bs.open({y!r})) reads both "
             "from their files"
         )
     values, classes = class_numbers(np.load(y), targets.shape[0])
-    return with_choices(Arrays(inputs, values, classes), said)
+    return with_choices(Arrays(inputs, values, classes), choice)
 
 
 def _role_of_array(stem: str) -> tuple[str, str | None]:

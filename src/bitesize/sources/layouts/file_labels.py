@@ -87,11 +87,11 @@ def _not_there(labels: str) -> BadSetting:
     """Return the error for a text that is not a file and no pattern."""
     try:
         re.compile(labels)
-        seen = "has no group (...)"
+        reason = "has no group (...)"
     except re.error as error:
-        seen = f"is not a regular expression ({error})"
+        reason = f"is not a regular expression ({error})"
     return BadSetting(
-        f"labels={labels!r}: no such file or folder, files have no columns, and as a pattern it {seen}. A pattern with one "
+        f"labels={labels!r}: no such file or folder, files have no columns, and as a pattern it {reason}. A pattern with one "
         'group extracts the class from the paths, labels="(cat|dog)"'
     )
 
@@ -144,11 +144,11 @@ def _by_pattern(labels: str | re.Pattern[str], names: Names) -> FileLabels:
 
 def _by_name(labels: Mapping[Any, Any], names: Names, tag_delimiter: str | None) -> FileLabels:
     """Return labels by relative path, path, name, or name without suffix of each file."""
-    given = {_key(name): value for name, value in labels.items()}
+    label_of = {_key(name): value for name, value in labels.items()}
     used: set[str] = set()
     values, missing = [], []
     for i in range(len(names)):
-        key = next((key for key in _keys(names, i) if key in given), None)
+        key = next((key for key in _keys(names, i) if key in label_of), None)
         if key is None:
             missing.append(show(names.relative(i)))
             continue
@@ -157,11 +157,11 @@ def _by_name(labels: Mapping[Any, Any], names: Names, tag_delimiter: str | None)
                 f"labels: several files are named {key!r}; use their paths as keys, such as {_key(names.relative(i))!r}"
             )
         used.add(key)
-        values.append(given[key])
+        values.append(label_of[key])
     if missing:
         raise NotFound(f"labels= has no label for {len(missing)} of {len(names)} files: {', '.join(missing[:_NAMED])}")
     numbers, classes = class_numbers(values, len(names), tag_delimiter)
-    unused = len(given) - len(used)
+    unused = len(label_of) - len(used)
     left_out = {"labels without a file": unused} if unused else {}
     return FileLabels(numbers, classes, (Choice("labels: by file name", "labels="),), left_out)
 

@@ -225,12 +225,12 @@ def _files_of_one_row(listing: Listing, kind: type[Source], options: OpenOptions
     if classes is None:
         hint = prefix_hint(listing.names) if options.labels is None else None
         return with_choices(source, *([hint] if hint else []))
-    said = (
+    origin = (
         f"labels: the names of the {len(classes)} class folders"
         if len(classes) > 1
         else f"one class, the folder {classes[0]}"
     )
-    return with_choices(source, Choice(said, "labels="))
+    return with_choices(source, Choice(origin, "labels="))
 
 
 def _of_split(listing: Listing, options: OpenOptions) -> Listing:

@@ -135,10 +135,10 @@ def _arrays_by_name(data: Mapping[str, Any], options: OpenOptions) -> Source:
     names = [str(name) for name in data]
     if options.fields is not None:
         wanted = wanted_fields(options, names)
-        unknown = [there for there in wanted.values() if there not in names]
+        unknown = [stored_name for stored_name in wanted.values() if stored_name not in names]
         if unknown:
             raise BadSetting(f"the mapping has no {unknown[0]!r}: it has {', '.join(names)}")
-        data = {name: data[there] for name, there in wanted.items()}
+        data = {name: data[stored_name] for name, stored_name in wanted.items()}
         names = list(data)
     _check_lengths(data)
     labels = options.labels
@@ -154,24 +154,24 @@ def _arrays_by_name(data: Mapping[str, Any], options: OpenOptions) -> Source:
     inputs = [name for name in names if name != label]
     if not inputs:
         raise BadSetting(f"the mapping has nothing but labels: {', '.join(names)}")
-    given = data[label] if label is not None else None if isinstance(labels, str | bool) else labels
-    said = list[Choice]()
+    values = data[label] if label is not None else None if isinstance(labels, str | bool) else labels
+    choices = list[Choice]()
     parts: list[tuple[dict[str, str], Source]] = []
-    if label is not None and _kind(given) in _HANDLES and not is_small(given):
-        parts.append(({label: "x"}, _array_source(label, given, replace(options, labels=None, fields=None))))
-        given = None
+    if label is not None and _kind(values) in _HANDLES and not is_small(values):
+        parts.append(({label: "x"}, _array_source(label, values, replace(options, labels=None, fields=None))))
+        values = None
     elif label is not None:
         frame = next((data[name] for name in inputs if hasattr(data[name], "index")), None)
-        given, own_choices = plain_labels(given, frame)
-        said += own_choices
+        values, own_choices = plain_labels(values, frame)
+        choices += own_choices
     for i, name in enumerate(inputs):
-        source = _array_source(name, data[name], replace(options, labels=given if i == 0 else None, fields=None))
+        source = _array_source(name, data[name], replace(options, labels=values if i == 0 else None, fields=None))
         own = {name: source.primary} | ({label or "y": "y"} if "y" in source.spec else {})
         parts.insert(i, (own, source))
     return with_choices(
         Zipped(parts),
         Choice(f"fields: {', '.join(names)}" + (f"; labels: {label}" if label else ""), "fields= and labels="),
-        *said,
+        *choices,
     )
 
 

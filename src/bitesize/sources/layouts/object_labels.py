@@ -52,10 +52,10 @@ def yolo(path: str, options: OpenOptions) -> Source | None:
             )
         return {classes[number] if classes else str(number) for number in numbers}
 
-    said = "labels: the boxes of YOLO's text files" + (
+    origin = "labels: the boxes of YOLO's text files" + (
         "" if classes else ", classes by number (no data.yaml or classes.txt)"
     )
-    return _labeled(names.names, names.left_out, labels, ".txt", categories, classes, options, said, split)
+    return _labeled(names.names, names.left_out, labels, ".txt", categories, classes, options, origin, split)
 
 
 def pascal_voc(path: str, options: OpenOptions) -> Source | None:
@@ -179,7 +179,7 @@ def _of_stems(folder: str, stems: Sequence[str]) -> Names:
 
 def _labeled(
     names: Names, left_out: Mapping[str, int], folder: str, suffix: str, categories: Callable[[str], set[str]],
-    classes: Sequence[str], options: OpenOptions, said: str, split: str,
+    classes: Sequence[str], options: OpenOptions, origin: str, split: str,
 ) -> Source:  # fmt: skip
     """Open images with the class of each, or with 0 or 1 for each class if images have several."""
     classes_of: list[set[str]] = []
@@ -198,19 +198,19 @@ def _labeled(
     setting = "labels="
     if max(map(len, classes_of)) > 1:
         values: Any = np.array([[name in of for name in every] for of in classes_of], np.float32)
-        said += f": images have several, so labels are 0 or 1 for each of the {len(every)} classes"
-        taken = names
+        origin += f": images have several, so labels are 0 or 1 for each of the {len(every)} classes"
+        kept = names
     else:
         rows = [i for i, of in enumerate(classes_of) if of]
-        taken = names_of([names.path(i) for i in rows])
+        kept = names_of([names.path(i) for i in rows])
         used = [name for name in every if name in set(known)]
         index = {name: i for i, name in enumerate(used)}
         values, every = np.array([index[next(iter(classes_of[i]))] for i in rows], np.int64), tuple(used)
-        said += ": one class per image"
+        origin += ": one class per image"
         if without:
             left_out["images without an object"] = without
-    source = ImageFiles.of_files(RowFiles(taken, values, every, left_out), replace(no_fields(options), labels=None))
-    return with_choices(source, Choice(said + (f"; split {split!r}" if split else ""), setting))
+    source = ImageFiles.of_files(RowFiles(kept, values, every, left_out), replace(no_fields(options), labels=None))
+    return with_choices(source, Choice(origin + (f"; split {split!r}" if split else ""), setting))
 
 
 def _yolo_number(line: str, where: str) -> int:

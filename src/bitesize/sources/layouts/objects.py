@@ -64,19 +64,19 @@ def list_of_pairs(pairs: Sequence[tuple[Any, Any]], options: OpenOptions) -> Sou
     """Open pairs of a path and its label, in either order, or of an image and its mask."""
     if options.labels is not None and options.labels is not False:
         raise BadSetting("pairs of a path and a label already have labels: drop labels=")
-    there = [all(isinstance(pair[i], _TEXT) and os.path.isfile(pair[i]) for pair in pairs) for i in (0, 1)]
-    if all(there):
+    are_paths = [all(isinstance(pair[i], _TEXT) and os.path.isfile(pair[i]) for pair in pairs) for i in (0, 1)]
+    if all(are_paths):
         return mask_lists(
             [p[0] for p in pairs], [p[1] for p in pairs], options, "labels: masks, the second path of each pair"
         )
-    if not any(there):
+    if not any(are_paths):
         missing = [pair for pair in pairs if not any(isinstance(part, _TEXT) and os.path.isfile(part) for part in pair)]
         shown = missing[0] if missing else pairs[0]
         raise NotFound(
             f"a list of pairs needs (label, path) or (path, label), but neither part of {shown!r:.200} is an existing file "
             f"({len(missing)} of {len(pairs)} pairs)"
         )
-    at = 0 if there[0] else 1
+    at = 0 if are_paths[0] else 1
     labels = None if options.labels is False else [pair[1 - at] for pair in pairs]
     source = list_of_paths([pair[at] for pair in pairs], replace(options, labels=labels))
     form = "(path, label)" if at == 0 else "(label, path)"
@@ -164,10 +164,10 @@ def of_values(data: Any, options: OpenOptions) -> Source:
     except BitesizeError:  # a loader's, which is not an array
         raise
     except ValueError as error:
-        seen = [np.shape(part) for part in data] if are_arrays else []
-        if seen:
+        row_shapes = [np.shape(part) for part in data] if are_arrays else []
+        if row_shapes:
             raise BadSetting(
-                f"each array of a list is one row, but these have the shapes {', '.join(map(str, seen[:_NAMED]))}. Inputs and labels: "
+                f"each array of a list is one row, but these have the shapes {', '.join(map(str, row_shapes[:_NAMED]))}. Inputs and labels: "
                 "bs.open(x, y); arrays of many rows each: bs.chain([bs.open(a), bs.open(b)])"
             ) from error
         raise BadSetting(f"the rows of a list must have the same shape: {error}") from error

@@ -125,7 +125,7 @@ def without_masks(listing: Listing) -> Listing:
     return replace(listing, names=kept, labels=labels, left_out=left_out)
 
 
-def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions, said: str) -> Source:
+def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions, origin: str) -> Source:
     """Open images with the masks at the same positions of another list."""
     if len(images) != len(masks):
         raise BadSetting(f"{len(images)} images need the same number of masks: got {len(masks)}")
@@ -138,7 +138,7 @@ def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions
             )
     no_fields(options)
     source = ImagesWithMasks(names_of(images), names_of(masks), mode=options.mode, orient=options.orient, by_position=True)
-    return with_choices(source, Choice(said, "labels="))
+    return with_choices(source, Choice(origin, "labels="))
 
 
 def mask_folder(images: str, masks: str, options: OpenOptions) -> Source:
@@ -191,9 +191,9 @@ def _role(name: str) -> tuple[str, str]:
 def _holds_only(folder: str, suffixes: frozenset[str] | tuple[str, ...]) -> bool:
     """Return whether the files of a folder, or of the first folder below it with files, have these suffixes."""
     for _, _, files in os.walk(folder):
-        seen = [
+        endings = [
             os.path.splitext(name)[1].lower() for name in files if not name.startswith(".") and name.lower() != "thumbs.db"
         ]
-        if seen:
-            return any(end in suffixes for end in seen) and not any(end in (".txt", ".xml", ".json") for end in seen)
+        if endings:
+            return any(end in suffixes for end in endings) and not any(end in (".txt", ".xml", ".json") for end in endings)
     return False
