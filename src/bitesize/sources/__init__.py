@@ -14,7 +14,7 @@ ChunkStarts     rows that are cheap to read together, for `RowSource.chunks`
 OpenOptions     options of `bitesize.open`
 RowFiles        files of one row each, for `Source.of_files`
 Choice          a decision made while data was opened
-register        let `bitesize.open` find a class
+register        add a class to those that `bitesize.open` finds
 
 Each format is one module; the rules of `rules.py` select it. `combine` derives sources from others, `layouts` recognizes folders.
 """

@@ -30,10 +30,10 @@ def kinds() -> tuple[type[Source], ...]:
 
 
 def register(kind: S) -> S:
-    """Let `bitesize.open` find a source class of this program, by its suffixes and by ``takes``; usable as a decorator.
+    """Add a source class of this program to those that `bitesize.open` finds, by suffixes and by ``takes``; usable as a decorator.
 
     An installed package names its class as an entry point of the group ``bitesize.sources`` instead. A class that is defined again
-    replaces the one that it was.
+    replaces its former definition.
 
     Parameters
     ----------
