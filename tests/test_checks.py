@@ -1,4 +1,4 @@
-"""Checks of settings that several parts share."""
+"""Checks of settings, and texts of messages, that several parts share."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 
 import bitesize as bs
 from bitesize.checks import is_whole
-from bitesize.errors import one_line
+from bitesize.errors import first_few, one_line
 
 
 @pytest.mark.parametrize("value", [0, 7, -1, np.int64(7), np.uint8(0), 10**30])
@@ -50,3 +50,9 @@ def test_an_error_in_one_line():
     assert one_line(ValueError("a\n  b\tc")) == "a b c"
     assert one_line("x" * 500) == "x" * 200
     assert one_line("x" * 500, 3) == "xxx"
+
+
+def test_the_first_few_of_a_list():
+    assert first_few([], 2) == ""
+    assert first_few(np.arange(2), 2) == "0, 1"
+    assert first_few(("a", "b", "c"), 2, repr) == "'a', 'b', ..."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitesize.errors import BitesizeError
+from bitesize.errors import BitesizeError, first_few
 from bitesize.files.names import show
 from bitesize.sources.choices import Choice
 from bitesize.sources.contract import RowSource
@@ -119,13 +119,13 @@ class Explanation:
         lines = [("data", f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}: {self.kind}{layout}")]
         lines += [(field.role, f"{field.name}: {field.description}") for field in self.fields]
         if self.features is not None:
-            lines.append(("columns", f"{len(self.features)}: {_some(self.features)}"))
+            lines.append(("columns", f"{len(self.features)}: {first_few(self.features, _SHOWN)}"))
         if self.values is not None:
             lines.append(("values", _range(self.values)))
         elif self.not_measured:
             lines.append(("values", f"not measured: {self.not_measured}"))
         if self.classes is not None:
-            counts = _some([f"{name} {count:,}" for name, count in self.classes.items()])
+            counts = first_few([f"{name} {count:,}" for name, count in self.classes.items()], _SHOWN)
             lines.append(("classes", f"{len(self.classes)}: {counts}"))
         elif self.targets is not None:
             lines.append(("targets", self.targets))
@@ -206,7 +206,7 @@ def _labels(source: RowSource) -> tuple[dict[str, int] | None, str | None]:
     if isinstance(field, Encoded) or field.mask:
         return None, f"a mask for each image ({field})"
     if classes is not None:
-        return None, f"a 0 or 1 for each of {len(classes)} classes: {_some(classes)}"
+        return None, f"a 0 or 1 for each of {len(classes)} classes: {first_few(classes, _SHOWN)}"
     return None, f"{'numbers' if isinstance(field, Field) else 'labels'}, {field}"
 
 
@@ -222,11 +222,6 @@ def _kind(source: RowSource) -> str:
         return _kind(source.derived_from[0])
     text = (inspect.getdoc(type(source)) or type(source).__name__).partition("\n")[0]
     return text.partition(";")[0].rstrip(".")
-
-
-def _some(names: Any) -> str:
-    shown = list(names)[:_SHOWN]
-    return ", ".join(shown) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _range(values: ValueRange) -> str:

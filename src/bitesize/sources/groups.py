@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.array_like import refuse_endless
-from bitesize.errors import BadSetting, BitesizeError
+from bitesize.errors import BadSetting, BitesizeError, first_few
 from bitesize.files.names import show
 from bitesize.sources.choices import Choice
 from bitesize.sources.contract import RowSource
@@ -104,7 +104,7 @@ def choice_of(by: str, groups: NDArray[Any]) -> Choice:
     """Return the choice that describes groups selected by a string."""
     grouping = {"folder": "folders"}.get(by, f"{by!r}")
     names = np.unique(groups).tolist()
-    return Choice(f"rows are kept together by {grouping}: {len(names)} groups ({_some(names)})", "by=")
+    return Choice(f"rows are kept together by {grouping}: {len(names)} groups ({first_few(names, _SHOWN)})", "by=")
 
 
 def suggested_groups(source: RowSource) -> Choice | None:
@@ -193,7 +193,7 @@ def _by_pattern(source: RowSource, by: str) -> NDArray[Any]:
     groups = [match[1] if (match := pattern.search(path)) else None for path in paths]
     without = [row for row, group in enumerate(groups) if not group]
     if without:
-        shown = ", ".join(paths[row] for row in without[:_NAMED]) + (", ..." if len(without) > _NAMED else "")
+        shown = first_few(without, _NAMED, lambda row: paths[row])
         raise BadSetting(f"by={by!r} is not found in {len(without)} of {len(paths)} paths: {shown}")
     return np.array(groups)
 
@@ -212,11 +212,7 @@ def _paths(source: RowSource, rows: Sequence[int], by: str) -> list[str]:
 
 def _rows(source: RowSource, rows: Sequence[int]) -> str:
     """Return the names of the first of some rows."""
-    return ", ".join(source.describe(row) for row in rows[:_NAMED]) + (", ..." if len(rows) > _NAMED else "")
-
-
-def _some(groups: Sequence[Any]) -> str:
-    return ", ".join(map(str, groups[:_SHOWN])) + (", ..." if len(groups) > _SHOWN else "")
+    return first_few(rows, _NAMED, source.describe)
 
 
 def _columns_suggest(source: RowSource) -> Choice | None:
@@ -258,12 +254,12 @@ def _paths_suggest(source: RowSource) -> Choice | None:
     below = [_below(folder, depth) for folder in folders]
     if _look_like_groups(below, own):
         where = "" if depth is None else " below the class folders"
-        shown = _some([*dict.fromkeys(below)])
+        shown = first_few([*dict.fromkeys(below)], _SHOWN)
         return Choice(f"files are in folders{where} ({shown}): files of one folder may be split across parts", 'by="folder"')
     prefixes = [match[1] if (match := re.match(_PREFIX, name)) else "" for name in names]
     numbered = all(any(map(str.isdigit, prefix)) for prefix in {*prefixes} - {""})  # words are more often classes
     if numbered and _look_like_groups(prefixes, own):
-        shown = _some([*dict.fromkeys(prefixes)])
+        shown = first_few([*dict.fromkeys(prefixes)], _SHOWN)
         return Choice(f"file names share prefixes ({shown}): such files may be split across parts", f'by=r"{_PREFIX}"')
     return None
 

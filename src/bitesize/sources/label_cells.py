@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadSetting
+from bitesize.errors import BadSetting, first_few
 
 _NAMED = 5
 _LISTS = (list, tuple, set, frozenset)
@@ -26,7 +26,7 @@ def refuse_rows(rows: Sequence[int], value: str, way: str = "") -> None:
         If `rows` is not empty.
     """
     if len(rows):
-        first = ", ".join(map(str, list(rows[:_NAMED]))) + (", ..." if len(rows) > _NAMED else "")
+        first = first_few(rows, _NAMED)
         several = f" ({len(rows):,} such rows: {first})" if len(rows) > 1 else ""
         raise BadSetting(
             f"labels must be numbers or text, one per row: the label of row {rows[0]} is {value}{several}; "

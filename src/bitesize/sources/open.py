@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitesize.errors import BadFile, BadSetting
+from bitesize.errors import BadFile, BadSetting, first_few
 from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
@@ -150,7 +150,7 @@ def _say_inputs(source: Source, options: OpenOptions) -> Source:
 
 def _one_row(source: Source, names: Sequence[str]) -> Source:
     """Stack fields of one number each into one row of features, and note the choice."""
-    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    shown = first_few(names, 10)
     return with_choices(StackedFields(source, names), Choice(f"x: the columns {shown} as one row of features", "fields="))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadRows, BadSetting
+from bitesize.errors import BadRows, BadSetting, first_few
 from bitesize.files.names import common_folder
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
@@ -59,8 +59,8 @@ def check_alike(sources: Sequence[Source], action: str) -> None:
             )
         if columns and other.feature_names and other.feature_names != columns:
             raise BadSetting(
-                f"sources to {action} must have the same columns in x: one source has {_shown(columns)}, source {i} has "
-                f"{_shown(other.feature_names)}. fields= of bs.open sets the columns of x and their order"
+                f"sources to {action} must have the same columns in x: one source has {first_few(columns, 10)}, source {i} has "
+                f"{first_few(other.feature_names, 10)}. fields= of bs.open sets the columns of x and their order"
             )
         if other.classes_of != first.classes_of:
             raise BadSetting(
@@ -71,10 +71,6 @@ def check_alike(sources: Sequence[Source], action: str) -> None:
                 f"sources to {action} must have the same classes: source 0 has {first.classes}, source {i} {other.classes}. "
                 "source.renumber(classes) numbers the classes of a source according to another list of names"
             )
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def _described(source: Source) -> str:

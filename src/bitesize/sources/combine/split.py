@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.checks import is_whole
-from bitesize.errors import BadSetting
+from bitesize.errors import BadSetting, first_few
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.groups import choice_of, groups_of, suggested_groups
@@ -221,7 +221,7 @@ def _report_missing_classes(source: Source, part_of: NDArray[np.int64], parts: i
     for part in np.flatnonzero(~present.all(axis=1)).tolist():
         missing = numbers[~present[part]].tolist()
         names = [source.classes[number] if source.classes is not None else str(number) for number in missing]
-        shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        shown = first_few(names, _NAMED)
         _log.warning(
             "%s %d of %d has no rows of %d of %d classes: %s", unit, part + 1, parts, len(names), len(numbers), shown
         )
