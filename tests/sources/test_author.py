@@ -114,7 +114,7 @@ def test_a_source_of_a_user_may_have_attributes_of_usual_names():
 
 
 def test_methods_that_derive_sources_are_there_whatever_is_imported_first():
-    for module in ("base", "contract", "combine.subset", "protocol"):
+    for module in ("base", "contract", "row_source", "combine.subset", "protocol"):
         code = f"import bitesize.sources.{module}; from bitesize.sources.base import Source; print(Source.combinators.split.__name__)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "split"

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from numpy.typing import ArrayLike
 
 from bitesize.errors import BadSetting
-from bitesize.sources.contract import RowSource
+from bitesize.sources.format import Format
 from bitesize.sources.options import OpenOptions as OpenOptions
 from bitesize.sources.options import RowFiles as RowFiles
+from bitesize.sources.row_source import RowSource
 
 if TYPE_CHECKING:
     from bitesize.memory.budget import Budget
@@ -37,67 +38,126 @@ class Combinators:
     map_labels: Callable[[Source, Mapping[Any, str] | Callable[[Any], str]], Source]
 
 
-class Source(RowSource):
+class Source(RowSource, Format):
     """Rows of named fields; immutable, picklable, and read from several threads at once.
 
-    This class adds to `RowSource`, the contract: how `bitesize.open` recognizes and opens a format, and methods that return other
-    sources. See `RowSource` for ``spec``, ``classes``, ``choices`` and the other attributes of rows.
+    A source reads rows (`RowReader`: ``spec``, ``read`` ...), knows facts about them (`RowSource`: ``classes``, ``labels``, ``choices`` ...),
+    and has a format (`Format`: ``suffixes``, ``takes`` ...). This class adds how the format is opened, and methods that return other
+    sources.
 
     Attributes
     ----------
-    suffixes : tuple of str
-        File suffixes of the format, in lower case with the dot.
-    file_is_row : bool
-        Whether each file is one row. If so, `of_files` creates the source, else `opened`.
     one_row_kind, many_rows_kind : type or None
         Classes that read each file as one row and as many rows (``file_is_row=``).
-    has_names : bool
-        Whether files of one row each have several named fields, which ``fields=`` selects.
-    has_members : bool
-        Whether a file holds named arrays that ``"file::name"`` can open.
-    package : str
-        Name of the third-party module that the format needs, or empty.
-    has_splits : bool
-        Whether data of this format may assign each row to a split, such as training or validation (``split=``).
+    combinators : Combinators
+        Functions behind the methods that return other sources.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+    >>> source
+    Arrays(3 rows of {x: (2,) float64, y: () int64}, 2 classes)
+    >>> source.classes, source.labels.tolist()
+    (('cat', 'dog'), [0, 1, 0])
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = ()
-    file_is_row: ClassVar[bool] = False
     one_row_kind: ClassVar[type[Source] | None] = None
     many_rows_kind: ClassVar[type[Source] | None] = None
-    has_names: ClassVar[bool] = False
-    has_members: ClassVar[bool] = False
-    has_splits: ClassVar[bool] = False
-    package: ClassVar[str] = ""
     combinators: ClassVar[Combinators]
-
-    @classmethod
-    def takes(cls, data: Any) -> bool:
-        """Return whether a folder, or an object that is not a path, has this format; files are recognized by suffix.
-
-        Implementations must not import packages: recognize a type by the name of its module.
-        """
-        return False
 
     @classmethod
     def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open files of many rows each (a list of paths), a folder (a path), or an object for which `takes` is true.
 
+        Parameters
+        ----------
+        data
+            List of paths, path of a folder, or object.
+        options
+            Options of `bitesize.open`.
+
+        Returns
+        -------
+        Source
+            Rows of the data.
+
         Raises
         ------
         BadFile, BadSetting, NotFound
-            If the data cannot be opened.
+            If the data cannot be opened, or the format does not open such data.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> from bitesize.sources.options import OpenOptions
+        >>> bs.Source.opened(["a.npy"], OpenOptions())
+        Traceback (most recent call last):
+            ...
+        bitesize.errors.BadSetting: Source does not open data
         """
         raise BadSetting(f"{cls.__name__} does not open data")
 
     @classmethod
     def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
-        """Open files of one row each."""
+        """Open files of one row each.
+
+        Parameters
+        ----------
+        files
+            Paths of the files, with their classes.
+        options
+            Options of `bitesize.open`.
+
+        Returns
+        -------
+        Source
+            One row per file.
+
+        Raises
+        ------
+        BadSetting
+            If the format does not open files of one row each.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> from bitesize.sources.options import OpenOptions
+        >>> bs.Source.of_files(None, OpenOptions())
+        Traceback (most recent call last):
+            ...
+        bitesize.errors.BadSetting: Source does not open files of one row each
+        """
         raise BadSetting(f"{cls.__name__} does not open files of one row each")
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
-        """Create a tiny source of this format in a folder, for tests and documentation."""
+        """Create a tiny source of this format in a folder, for tests and documentation.
+
+        Parameters
+        ----------
+        folder
+            Existing folder for the files.
+        rows
+            Number of rows, at least 1.
+
+        Returns
+        -------
+        Source
+            The new source.
+
+        Raises
+        ------
+        BadSetting
+            If the format does not make an example.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, bitesize as bs
+        >>> from bitesize.sources.npy import NpyFiles
+        >>> len(NpyFiles.example(pathlib.Path(tempfile.mkdtemp()), rows=3))
+        3
+        """
         raise BadSetting(f"{cls.__name__} does not make an example")
 
     def __getitem__(self, row: int) -> dict[str, Any]:
@@ -211,10 +271,24 @@ class Source(RowSource):
         rows
             Row numbers in 0..n-1, or a bool array of shape (n,).
 
+        Returns
+        -------
+        Source
+            The rows, which still have all classes.
+
         Raises
         ------
         BadSetting
             If a row number is out of range, or there are no rows.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> source.subset([2, 0]).column("y").tolist()
+        ['cat', 'cat']
+        >>> len(source.subset(source.labels == 0))
+        2
         """
         return self.combinators.subset(self, rows)
 
@@ -294,6 +368,11 @@ class Source(RowSource):
 
         `labels` and `classes` are unchanged, so that splits and balanced orders still work.
 
+        Returns
+        -------
+        Source
+            The same rows with a vector per label.
+
         Raises
         ------
         BadSetting
@@ -317,10 +396,22 @@ class Source(RowSource):
         classes
             Class names, which must include every class of this source.
 
+        Returns
+        -------
+        Source
+            The same rows with other class numbers.
+
         Raises
         ------
         BadSetting
             If the source has no classes, or a class is not in the list.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> source.renumber(["dog", "bird", "cat"]).labels.tolist()
+        [2, 0, 2]
         """
         return self.combinators.renumber(self, classes)
 
@@ -332,6 +423,11 @@ class Source(RowSource):
         names
             New name of each class by its old name (by its number, if classes have no names), or a function that
             returns it.
+
+        Returns
+        -------
+        Source
+            The same rows with the new classes, in natural order of their names.
 
         Raises
         ------

@@ -1,28 +1,19 @@
-"""`RowSource`, the contract of a source: rows of named fields by number, and what is known about them."""
+"""`RowReader`, the contract of a source: rows of named fields by number."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadSetting
-from bitesize.order.mixture import Mixture
-from bitesize.sources.choices import Choice
 from bitesize.sources.protocol import ChunkStarts, Into, Located
-from bitesize.spec import Encoded, Field, Spec
-
-# Numbers above this and above the number of rows are not class numbers: counting classes would need too much memory.
-MOST_CLASSES = 100_000
-# Rows per read when a whole column is read.
-_AT_ONCE = 65_536
+from bitesize.spec import Spec
 
 
-class RowSource(ABC):
+class RowReader(ABC):
     """Rows of named fields; immutable, picklable, and read from several threads at once.
 
     A subclass sets `spec` and defines ``__len__``, `read` and ``_identity``. All else has defaults, which a format overrides
@@ -31,44 +22,17 @@ class RowSource(ABC):
 
     Attributes
     ----------
-    title : str
-        Name of the format, for messages; empty for sources that `bitesize.open` does not create.
     spec : Mapping of str to Field or Encoded
         Fields of a row.
-    classes : tuple of str or None
-        Names of the classes, by label.
-    classes_of : Mapping of str to (tuple of str)
-        Names of the classes of fields other than the labels, where these are class numbers too.
-    left_out : Mapping of str to int
-        Number of files, columns or members left out, by reason, such as ``{"other files (.txt)": 3}``.
-    layout : str
-        Layout of the data: the name of the rule that opened it; see `bitesize.sources.rules`.
-    choices : tuple of Choice
-        Decisions made where the data could be read in several ways, with the setting that changes each.
-    weight_name : str or None
-        Name of the field with one sample weight per row (float, at least 0) for training and outputs; None without weights.
-    feature_names : tuple of str or None
-        Names of the table columns stacked along the last axis of the field ``x``; None for other data.
     paths_root : bytes
         Common parent folder of all paths that `path` returns; empty if there is none.
     reads_files : bool
         Whether `read` reads from disk with `bitesize.files`, which is faster once compiled code is loaded.
-    mixture : Mixture or None
-        Shares of the joined sources, for sources made by `bitesize.mix`.
     """
 
-    title: ClassVar[str] = ""
     spec: Spec
-    classes: tuple[str, ...] | None = None
-    classes_of: Mapping[str, tuple[str, ...]] = {}
-    left_out: Mapping[str, int] = {}
-    layout: str = ""
-    choices: tuple[Choice, ...] = ()
-    weight_name: str | None = None
-    feature_names: tuple[str, ...] | None = None
     paths_root: bytes = b""
     reads_files = False
-    mixture: Mixture | None = None
     _labels: NDArray[Any] | None = None  # the field "y", if there is one
 
     @abstractmethod
@@ -91,17 +55,60 @@ class RowSource(ABC):
         ------
         BadRows
             If rows cannot be read; raised after all other rows were read, with the error of each bad row.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> x = np.empty((2, 2))
+        >>> source.read(np.array([2, 0]), {"x": x})
+        >>> x.tolist()
+        [[4.0, 5.0], [0.0, 1.0]]
         """
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Return the location of the field `primary` of rows on disk, or None if only `read` can read it.
+        """Return the location of the field `RowSource.primary` of rows on disk, or None if only `read` can read it.
 
         Located rows are read and cast in one step. All other rows are read with `read`.
+
+        Parameters
+        ----------
+        rows
+            Row numbers, shape (k,), in any order.
+
+        Returns
+        -------
+        Located or None
+            Files, offsets and addresses.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> source.locate(np.array([0])) is None  # this source is in memory, so `read` is as fast
+        True
         """
         return None
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read all fields except `primary`, for rows that were located."""
+        """Read all fields except `RowSource.primary`, for rows that were located.
+
+        Parameters
+        ----------
+        rows
+            Row numbers, shape (k,), in any order.
+        into
+            Destination of each field, as for `read`.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> y = np.empty(2, np.int64)
+        >>> source.read_other_fields(np.array([2, 1]), {"y": y})
+        >>> y.tolist()
+        [0, 1]
+        """
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
 
@@ -109,6 +116,18 @@ class RowSource(ABC):
         """Return groups of rows that are cheap to read together (chunks, row groups), or None if reading has no such groups.
 
         An `Order` with a window reads one whole chunk after another.
+
+        Returns
+        -------
+        ChunkStarts or None
+            First row of each chunk and the number of rows, and the bytes of each chunk.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> source.chunks() is None
+        True
         """
         return None
 
@@ -121,7 +140,25 @@ class RowSource(ABC):
         return False
 
     def scratch(self, rows: int) -> int:
-        """Return the bytes that one `read` of ``rows`` rows needs in addition to ``into``."""
+        """Return the bytes that one `read` of ``rows`` rows needs in addition to ``into``.
+
+        Parameters
+        ----------
+        rows
+            Number of rows.
+
+        Returns
+        -------
+        int
+            Bytes.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> source.scratch(100)
+        0
+        """
         return 0
 
     @property
@@ -130,11 +167,47 @@ class RowSource(ABC):
         return 0 if self._labels is None else self._labels.nbytes
 
     def describe(self, row: int) -> str:
-        """Return a readable name of a row: its path, if it has one."""
+        """Return a readable name of a row: its path, if it has one.
+
+        Parameters
+        ----------
+        row
+            Row number, from 0.
+
+        Returns
+        -------
+        str
+            Name for messages.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> source.describe(2)
+        'row 2'
+        """
         return f"row {row}"
 
     def path(self, row: int) -> bytes | None:
-        """Return the path of the file of a row, or None if files hold many rows or there are no files."""
+        """Return the path of the file of a row, or None if files hold many rows or there are no files.
+
+        Parameters
+        ----------
+        row
+            Row number, from 0.
+
+        Returns
+        -------
+        bytes or None
+            Path, as the system stores it.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> source.path(2) is None
+        True
+        """
         return None
 
     @abstractmethod
@@ -145,91 +218,47 @@ class RowSource(ABC):
         """Raise `FileChanged` if a file of many rows has been replaced since it was opened.
 
         A loader calls this at the start and at the end of each epoch: offsets of the old file would read garbage from the new one.
+
+        Raises
+        ------
+        FileChanged
+            If a file has been replaced.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> source.check_unchanged()
         """
 
     def close(self) -> None:
-        """Close open files; the source can still be used and opens them again."""
+        """Close open files; the source can still be used and opens them again.
 
-    @property
-    def derived_from(self) -> Sequence[RowSource]:
-        """Sources that this source is derived from; empty if it reads data itself."""
-        return ()
-
-    @property
-    def labels(self) -> NDArray[np.int64] | None:
-        """Class number of every row, shape (n,), or None if rows have no class."""
-        labels = self._labels
-        return labels if labels is not None and labels.dtype == np.int64 and labels.ndim == 1 else None
-
-    @cached_property
-    def primary(self) -> str:
-        """Name of the field that transforms and ``dtype`` apply to: the images, else ``x``, else the widest field."""
-        others = [name for name in self.spec if name not in (self.label_name, self.weight_name)] or list(self.spec)
-        images = [name for name in others if isinstance(field := self.spec[name], Encoded) and field.kind == "image"]
-        chosen = images or others
-        return "x" if "x" in chosen else max(chosen, key=lambda name: _width(self.spec[name]))
-
-    @property
-    def label_name(self) -> str | None:
-        """Name of the field with the labels, class numbers or not; None if there is none."""
-        return "y" if "y" in self.spec else None
-
-    @property
-    def class_count(self) -> int | None:
-        """Number of classes: the number of class names, else the largest class number plus one; None without classes.
-
-        A subset of a source has the classes of the whole source.
-
-        Raises
-        ------
-        BadSetting
-            If the numbers are too large for class numbers: models have one output per class.
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> source.close()
+        >>> len(source)
+        3
         """
-        if self.classes is not None:
-            return len(self.classes)
-        labels = self.labels
-        return _count(labels) if labels is not None and labels.min() >= 0 else None
-
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        """Names of all columns of the data, including columns that are not fields, such as text."""
-        return tuple(self.spec)
-
-    def column(self, name: str) -> NDArray[Any]:
-        """Return one column with one value per row; it need not be a field, such as the patient of each scan.
-
-        Parameters
-        ----------
-        name
-            One of `column_names`.
-
-        Returns
-        -------
-        ndarray, shape (n,)
-            Numbers or text (dtype ``str``).
-
-        Raises
-        ------
-        BadSetting
-            If the column does not exist, or has more than one value per row.
-        """
-        if self.classes is not None and name == self.label_name and self.labels is not None:
-            return np.array(self.classes)[self.labels]
-        if name == "y" and self._labels is not None and self._labels.ndim == 1:
-            return self._labels
-        field = self.spec.get(name)
-        if not isinstance(field, Field) or field.shape:
-            raise BadSetting(f"no column {name!r} with one value per row: the columns are {', '.join(self.column_names)}")
-        values = np.empty(len(self), field.dtype)
-        for start in range(0, len(self), _AT_ONCE):
-            rows = np.arange(start, min(start + _AT_ONCE, len(self)), dtype=np.int64)
-            self.read(rows, {name: values[start : start + len(rows)]})
-        return values
 
     def fingerprint(self) -> str:
         """Return a hash of the source: names relative to its folder, labels and spec.
 
         Changed file contents under unchanged names do not change the hash.
+
+        Returns
+        -------
+        str
+            128 bits in hexadecimal.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> source.fingerprint() == source.subset([0, 1, 2]).fingerprint(), len(source.fingerprint())
+        (False, 32)
         """
         return self._fingerprint
 
@@ -239,24 +268,3 @@ class RowSource(ABC):
 
         spec = repr([(name, str(field)) for name, field in self.spec.items()]).encode()
         return xxhash.xxh3_128_hexdigest(spec + b"\0" + self._identity())
-
-    def __repr__(self) -> str:
-        fields = ", ".join(f"{name}: {field}" for name, field in self.spec.items())
-        classes = f", {len(self.classes)} classes" if self.classes else ""
-        return f"{type(self).__name__}({len(self):,} rows of {{{fields}}}{classes})"
-
-
-def _count(labels: NDArray[np.int64]) -> int:
-    """Return the number of classes, which are numbered from 0."""
-    greatest = int(labels.max())
-    if greatest >= max(MOST_CLASSES, len(labels)):
-        raise BadSetting(
-            f"class numbers go up to {greatest:,}, but there are only {len(labels):,} rows: number the classes from 0, as "
-            "numpy.unique(labels, return_inverse=True) does"
-        )
-    return greatest + 1
-
-
-def _width(field: Field | Encoded) -> int:
-    """Return the bytes of one row, or 0 if unknown."""
-    return field.nbytes if isinstance(field, Field) else 0

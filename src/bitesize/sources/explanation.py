@@ -14,7 +14,7 @@ import numpy as np
 from bitesize.errors import BitesizeError, first_few
 from bitesize.files.names import show
 from bitesize.sources.choices import Choice
-from bitesize.sources.contract import RowSource
+from bitesize.sources.row_source import RowSource
 from bitesize.spec import Encoded, Field
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting, BitesizeError, first_few
 from bitesize.files.names import show
 from bitesize.sources.choices import Choice
-from bitesize.sources.contract import RowSource
+from bitesize.sources.row_source import RowSource
 from bitesize.spec import Field
 
 # Usual names of columns of groups, in lower case and without separators.

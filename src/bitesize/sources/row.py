@@ -11,7 +11,7 @@ from bitesize.decode.decode import decode, pixels_nbytes
 from bitesize.decode.header import read_info
 from bitesize.errors import BadRows, DoesNotFit
 from bitesize.memory.limits import available
-from bitesize.sources.contract import RowSource
+from bitesize.sources.row_source import RowSource
 from bitesize.sources.sinks import new_buffers
 from bitesize.spec import Encoded, Field
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BadSetting, BitesizeError, DoesNotFit
 from bitesize.memory.budget import Budget, as_budget
-from bitesize.sources.contract import RowSource
+from bitesize.sources.row_source import RowSource
 from bitesize.sources.sinks import new_buffers
 from bitesize.sources.statistics import Images
 from bitesize.spec import Encoded, Field

@@ -11,7 +11,7 @@ from bitesize.errors import BadSetting
 from bitesize.files.scan import class_key
 from bitesize.sources.base import Source
 from bitesize.sources.combine.with_fields import WithFields
-from bitesize.sources.contract import MOST_CLASSES
+from bitesize.sources.row_source import MOST_CLASSES
 
 
 def renumber(source: Source, classes: Sequence[str]) -> Source:
