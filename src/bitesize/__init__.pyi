@@ -38,10 +38,10 @@ from .outputs.keras import to_keras as to_keras
 from .outputs.tensorflow import to_tensorflow as to_tensorflow
 from .outputs.torch import to_torch as to_torch
 from .sources.base import Source as Source
-from .sources.chained import chain as chain
-from .sources.mixed import mix as mix
+from .sources.combine.chained import chain as chain
+from .sources.combine.mixed import mix as mix
+from .sources.combine.zipped import zip as zip
 from .sources.open import open as open
-from .sources.with_fields import zip as zip
 from .spec import Encoded as Encoded
 from .spec import Field as Field
 from .training.predictions import Predictions as Predictions

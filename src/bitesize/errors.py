@@ -23,8 +23,8 @@ BitesizeError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 
 class BitesizeError(Exception):
@@ -148,6 +148,22 @@ class MissingPackage(BitesizeError, ImportError):
 
 
 E = TypeVar("E", bound=BaseException)
+
+
+def one_line(error: object, most: int = 200) -> str:
+    """Return the text of an error of another library in one line of at most ``most`` characters."""
+    return " ".join(str(error).split())[:most]
+
+
+def first_few(items: Sequence[Any], most: int, show: Callable[[Any], str] = str) -> str:
+    """Return the first items of a list for a message, with an ellipsis if there are more.
+
+    Examples
+    --------
+    >>> first_few("abcde", 3)
+    'a, b, c, ...'
+    """
+    return ", ".join(map(show, items[:most])) + (", ..." if len(items) > most else "")
 
 
 def without_frames(error: E) -> E:

@@ -18,6 +18,7 @@ from bitesize.files.names import show
 from bitesize.memory.budget import Budget
 from bitesize.order.order import Order
 from bitesize.sources.base import Source
+from bitesize.sources.sinks import EncodedSink, new_buffers
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.crop import Resize
 
@@ -25,18 +26,6 @@ from bitesize.transforms.crop import Resize
 _SLACK = 2 << 20
 _MOST_ROWS = 500
 Rows = dict[str, list[bytes]]
-
-
-class _Files:
-    """Receives the bytes of encoded rows."""
-
-    def __init__(self, rows: int) -> None:
-        self.data: list[bytearray] = [bytearray() for _ in range(rows)]
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return a buffer for a row."""
-        self.data[i] = bytearray(nbytes)
-        return memoryview(self.data[i])
 
 
 def read_rows(source: Source, rows: Sequence[int] | NDArray[np.int64]) -> Rows:
@@ -48,13 +37,13 @@ def read_rows(source: Source, rows: Sequence[int] | NDArray[np.int64]) -> Rows:
         For each field, the bytes of each row, in the order of ``rows``.
     """
     numbers = np.asarray(rows, np.int64)
-    into: dict[str, Any] = {}
-    for name, what in source.spec.items():
-        into[name] = _Files(len(numbers)) if isinstance(what, Encoded) else np.empty((len(numbers), *what.shape), what.dtype)
+    into = new_buffers(source.spec, len(numbers))
     source.read(numbers, into)
     return {
-        name: [bytes(each) for each in there.data] if isinstance(there, _Files) else [row.tobytes() for row in there]
-        for name, there in into.items()
+        name: [bytes(buffer.files.get(i, b"")) for i in range(len(numbers))]
+        if isinstance(buffer, EncodedSink)
+        else [row.tobytes() for row in buffer]
+        for name, buffer in into.items()
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 import bitesize as bs
 from bitesize.cli.bench import bound_of, measure_bound
 from bitesize.sources.base import Source
-from bitesize.sources.rows import ChunkStarts
+from bitesize.sources.protocol import ChunkStarts
 from bitesize.spec import Field
 
 

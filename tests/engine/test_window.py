@@ -14,7 +14,7 @@ from PIL import Image
 
 import bitesize as bs
 from bitesize.sources.base import Source
-from bitesize.sources.rows import ChunkStarts
+from bitesize.sources.protocol import ChunkStarts
 from bitesize.spec import Encoded, Field
 
 RUN = 10

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bitesize as bs
-from bitesize.sources.features import SelectedFeatures, StackedFields
+from bitesize.sources.combine.features import SelectedFeatures, StackedFields
 from bitesize.sources.open import open_to_train
 
 

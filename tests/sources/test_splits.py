@@ -176,6 +176,7 @@ def test_groups_by_folder_do_not_depend_on_what_classes_are_called_or_whether_th
         source.one_hot(),
         bs.chain([source.subset(range(10)), source.subset(range(10, 48))]),
         bs.zip(source, depth=bs.open(np.zeros(48))),
+        bs.zip(source.map_labels({"ill": "sick", "well": "sick"}), depth=bs.open(np.zeros(48))),
     ):
         assert groups_of(other, "folder").tolist() == expected
     labeled = bs.open([tmp_path / "ill" / "p0" / "0.png", tmp_path / "well" / "p3" / "1.png"], labels=["a", "b"])

@@ -108,7 +108,7 @@ def _report(error: Exception) -> int:
 def _in_options(error: Exception) -> str:
     """Return an error's message with the library's settings written as command-line options."""
     from bitesize.errors import DoesNotFit
-    from bitesize.sources.splits import InParts
+    from bitesize.sources.splits import SplitRequired
 
     if isinstance(error, DoesNotFit):
         text = str(error).replace("ower batch_size", "ower --batch-size").replace("with batch_size=", "with --batch-size ")
@@ -118,4 +118,4 @@ def _in_options(error: Exception) -> str:
             text,
         )
         return re.sub(r'or to "(\S+) (\w+)" with', r"or \1\2 with", text)
-    return error.told("--split {}") if isinstance(error, InParts) else in_options(str(error))
+    return error.message("--split {}") if isinstance(error, SplitRequired) else in_options(str(error))

@@ -38,11 +38,11 @@ def check(
     """
     import bitesize as bs
     from bitesize.cli.bar import counting
-    from bitesize.sources.open import open_parts
+    from bitesize.sources.open import open_splits
 
     say_when_compiling()
     parts, unopened = (
-        open_parts(data, opening.labels_setting, **opening.settings)
+        open_splits(data, opening.labels_setting, **opening.settings)
         if opening.split is None
         else ({opening.split: opening.open(data)}, {})
     )

@@ -14,13 +14,13 @@ def info(data: Data, opening: Opening, json: Json = False) -> None:
     """
     from bitesize.errors import BadFile
     from bitesize.sources.open import open
-    from bitesize.sources.splits import InParts
+    from bitesize.sources.splits import SplitRequired
 
     sources, damaged = {}, {}
     try:
         sources["data"] = open(data, opening.labels_setting, split=opening.split, **opening.settings)
-    except InParts as error:
-        for split in error.parts:
+    except SplitRequired as error:
+        for split in error.splits:
             try:
                 sources[split] = open(data, opening.labels_setting, split=split, **opening.settings)
             except BadFile as bad:

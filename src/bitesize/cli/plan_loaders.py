@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 def open_as_training(settings: TrainSettings, opening: Opening) -> tuple[Source, Source | None, list[str], str | None]:
     """Open the data as for training, with its warnings; if training would refuse it, return the data and the reason."""
     from bitesize.errors import BadSetting
-    from bitesize.sources.splits import InParts
+    from bitesize.sources.splits import SplitRequired
     from bitesize.training.data import open_data
 
     if opening.split is not None:
         return opening.open(settings.data), None, [], None
     try:
         data = open_data(settings)
-    except InParts:
+    except SplitRequired:
         raise
     except BadSetting as error:
         return opening.open(settings.data), None, [], str(error)

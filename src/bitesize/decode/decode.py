@@ -63,12 +63,12 @@ def decode_nbytes(info: ImageInfo, mode: Mode, eighths: int, file_nbytes: int) -
     pixels = info.width * info.height
     if _by_turbojpeg(info) and mode != "I;16":
         # libjpeg stores every coefficient of an image of several scans: 2 bytes each, chroma at most as large as luma.
-        beside = pixels * info.channels * 2 if info.buffered else info.width * 64
+        working = pixels * info.channels * 2 if info.buffered else info.width * 64
     else:
         # Pillow copies the file, and stores the image (4 bytes per pixel for all modes but gray) and a copy for NumPy; for other
         # modes also each step of the conversion: alpha over white takes four images, 16-bit gray 32-bit temporaries.
-        beside = file_nbytes + info.overhead + pixels * _beside_a_pixel(info, mode)
-    return pixels_nbytes(info, mode, eighths) + beside
+        working = file_nbytes + info.overhead + pixels * _beside_a_pixel(info, mode)
+    return pixels_nbytes(info, mode, eighths) + working
 
 
 def _beside_a_pixel(info: ImageInfo, mode: Mode) -> int:

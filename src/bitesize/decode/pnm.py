@@ -12,9 +12,9 @@ _HEADER = re.compile(
 
 def full_value(data: memoryview) -> int:
     """Return the value of full brightness; 1 for bitmaps, 255 if the header cannot be read."""
-    found = _HEADER.match(bytes(data[:4096]))
-    if found is None:
+    header = _HEADER.match(bytes(data[:4096]))
+    if header is None:
         return 255
-    if found[1] in b"14":
+    if header[1] in b"14":
         return 1
-    return int(found[7]) if found[7] is not None else 255
+    return int(header[7]) if header[7] is not None else 255

@@ -58,12 +58,12 @@ class TiffFacts(NamedTuple):
         return self.values == _FORMATS[3]
 
 
-def pages(what: bytes | memoryview | str | os.PathLike[str]) -> int:
+def pages(data: bytes | memoryview | str | os.PathLike[str]) -> int:
     """Return the number of full-size pages of a TIFF; 1 for other files.
 
     Parameters
     ----------
-    what
+    data
         Bytes of the file, or its path.
 
     Raises
@@ -76,10 +76,10 @@ def pages(what: bytes | memoryview | str | os.PathLike[str]) -> int:
     >>> pages(b"no TIFF at all")
     1
     """
-    if isinstance(what, bytes | memoryview):
-        facts = tiff_facts(of_bytes(memoryview(what)))
+    if isinstance(data, bytes | memoryview):
+        facts = tiff_facts(of_bytes(memoryview(data)))
     else:
-        with open(what, "rb") as file:
+        with open(data, "rb") as file:
 
             def read(at: int, size: int) -> bytes:
                 """Read a few bytes."""
@@ -117,10 +117,10 @@ def tiff_facts(read: Read) -> TiffFacts | None:
     count = 0
     while at and at not in seen and len(seen) < _MOST_PAGES:
         seen.add(at)
-        found = _directory(read, at, order, large)
-        if found is None:
+        directory = _directory(read, at, order, large)
+        if directory is None:
             break
-        tags, at = found
+        tags, at = directory
         if first is None:
             first = tags
         kind = tags.get(_NEW_SUBFILE, (0,))[0]
@@ -157,8 +157,12 @@ def _directory(read: Read, at: int, order: str, large: bool) -> tuple[dict[int, 
         if tag not in _USED or kind not in _TYPES or not 0 < values <= _MOST_TAGS:
             continue
         size = struct.calcsize("=" + _TYPES[kind]) * values
-        place = i * entry + 4 + width
-        data = body[place : place + size] if size <= width else read(struct.unpack_from(order + field, body, place)[0], size)
+        entry_at = i * entry + 4 + width
+        data = (
+            body[entry_at : entry_at + size]
+            if size <= width
+            else read(struct.unpack_from(order + field, body, entry_at)[0], size)
+        )
         if len(data) == size:
             tags[tag] = struct.unpack(f"{order}{values}{_TYPES[kind]}", data)
     rest = body[count * entry :]

@@ -13,8 +13,8 @@ from bitesize.engine.prefetch_schedule import resident_rows
 from bitesize.errors import BadSetting
 from bitesize.memory.mapping import aligned
 from bitesize.sources.base import Source
-from bitesize.sources.rows import ChunkStarts, Into, Located
-from bitesize.sources.wrapper import SourceWrapper
+from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.protocol import ChunkStarts, Into, Located
 from bitesize.spec import Encoded, Field
 
 if TYPE_CHECKING:

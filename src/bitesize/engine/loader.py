@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from bitesize.checks import is_whole
 from bitesize.engine.batching import BadRowPolicy, Batching, Last
 from bitesize.engine.bound import measure_bound
 from bitesize.engine.buffer_pool import BufferPool
@@ -158,7 +159,7 @@ class Loader(Described, Position):
         self._needs = self._least_needs = Needs(self._pipeline, order, wanted, room, besides, working=self._working)
         if batch_size == "auto":
             batch_size = auto_batch_size(self._needs, self._slots, min(len(source), 256), self.budget)
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        if not is_whole(batch_size, least=1):
             raise BadSetting(f'batch_size must be a whole number of at least 1, or "auto", not {batch_size!r}')
         self.steps = Batching(order, int(batch_size), last, shard)
         if self._windowed is not None:

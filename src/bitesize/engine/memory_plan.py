@@ -19,7 +19,7 @@ from bitesize.order.weighted import balanced
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import scratch_nbytes
 from bitesize.sources.base import Source
-from bitesize.sources.rows import ChunkStarts
+from bitesize.sources.protocol import ChunkStarts
 from bitesize.spec import Encoded, Field
 
 # Size of the pool for decoding: enough for a photograph of 12 megapixels decoded by Pillow, or an eighth of a large budget;

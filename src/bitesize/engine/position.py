@@ -6,8 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from bitesize.checks import is_whole
 from bitesize.engine.batching import Batching
 from bitesize.errors import BadSetting
 from bitesize.order.cursor import Cursor
@@ -34,7 +33,7 @@ class Position:
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next ``for`` loop. If `load_state_dict` has set the same epoch, the loop still covers its rest only."""
-        if isinstance(epoch, bool) or not isinstance(epoch, int | np.integer) or epoch < 0:
+        if not is_whole(epoch, least=0):
             raise BadSetting(f"epoch must be a whole number of at least 0, not {epoch!r}")
         if epoch != self.epoch or not self.resumes:
             self._start = self._taken = (int(epoch), 0)

@@ -12,8 +12,9 @@ from bitesize.decode.header import KINDS_OF_SUFFIXES, ImageInfo, read_info
 from bitesize.decode.reduced import keeps_values
 from bitesize.errors import BadFile, BadRows
 from bitesize.sources.base import Source
-from bitesize.sources.rows import EncodedInto, Into
-from bitesize.sources.wrapper import SourceWrapper
+from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.protocol import Into
+from bitesize.sources.sinks import EncodedSink
 from bitesize.spec import Field
 
 _HASH = np.dtype([("high", np.uint64), ("low", np.uint64)])
@@ -54,19 +55,6 @@ class RowFacts:
         return sum(each.nbytes for each in noted)
 
 
-class _Kept:
-    """Passes buffers to another sink, and keeps references to them."""
-
-    def __init__(self, into: EncodedInto) -> None:
-        self._into = into
-        self.data: dict[int, memoryview] = {}
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return the buffer of a row."""
-        self.data[i] = self._into.put(i, nbytes)
-        return self.data[i]
-
-
 class ContentSource(SourceWrapper):
     """Rows of another source. Facts about each row are recorded when it is read.
 
@@ -86,7 +74,7 @@ class ContentSource(SourceWrapper):
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read rows of the base, and record facts about the rows that could be read."""
-        kept = {name: there if isinstance(there, np.ndarray) else _Kept(there) for name, there in into.items()}
+        kept = {name: there if isinstance(there, np.ndarray) else EncodedSink(there.put) for name, there in into.items()}
         failed: BadRows | None = None
         try:
             self.base.read(rows, kept)
@@ -147,4 +135,4 @@ class ContentSource(SourceWrapper):
 
 
 def _of(there: Any, i: int) -> Any:
-    return there[i] if isinstance(there, np.ndarray) else there.data[i]
+    return there[i] if isinstance(there, np.ndarray) else there.files[i]

@@ -12,11 +12,11 @@ from bitesize.engine.batching import Batching, BatchRows
 from bitesize.engine.buffer_pool import BufferPool, Frame
 from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.prefetch_schedule import Due, PrefetchSchedule
-from bitesize.errors import BadRows, BitesizeError, FileChanged, LoaderClosed, without_frames
+from bitesize.errors import BadRows, BitesizeError, LoaderClosed, without_frames
 from bitesize.files.pread import compiled
 from bitesize.memory.mapping import aligned
-from bitesize.sources.base import Source
-from bitesize.sources.rows import Into, Located, portion, raise_bad
+from bitesize.sources.protocol import Into, Located, raise_bad
+from bitesize.sources.sinks import Arena, ArenaFull, EncodedSink, portion
 from bitesize.spec import Field
 
 
@@ -110,15 +110,15 @@ class ChunkCache:
             chunk.fields[name] = into[name] = frame[at : at + nbytes].view(field.dtype).reshape(len(rows), *field.shape)
             chunk.addresses[name] = frame.ctypes.data + at - chunk.start * field.nbytes
             at += aligned(nbytes)
-        rest = _RestOfMemory(frame[at:], self._source, chunk.start)
+        rest = Arena(frame[at:])
         for name in self._source.spec:
             if name not in self._fixed:
-                into[name] = _Files(rest)
+                into[name] = EncodedSink(rest.take)
                 chunk.files[name] = into[name].files
         try:
             self._source.base.read(rows, into)
         except BadRows as error:
-            chunk.beside = frozenset(i for i, cause in error.causes.items() if isinstance(cause, _NoRoom))
+            chunk.beside = frozenset(i for i, cause in error.causes.items() if isinstance(cause, ArenaFull))
             chunk.failed = {i: without_frames(cause) for i, cause in error.causes.items() if i not in chunk.beside}
 
     # --- reading -----------------------------------------------------------------------------------------------------
@@ -239,40 +239,3 @@ class ChunkCache:
 
 def _addresses(chunks: Sequence[CachedChunk | None], name: str) -> NDArray[np.int64]:
     return np.array([chunk.addresses[name] for chunk in chunks if chunk is not None], np.int64)
-
-
-class _NoRoom(FileChanged):
-    """The rows of a chunk take more bytes than their source has reported."""
-
-
-class _RestOfMemory:
-    """The rest of a frame, allocated piece by piece."""
-
-    def __init__(self, memory: Frame, source: Source, row: int) -> None:
-        self._view = memoryview(memory)  # type: ignore[arg-type]
-        self._at = 0
-        self._source, self._row = source, row
-
-    def take(self, i: int, nbytes: int) -> memoryview:
-        """Return the next ``nbytes`` bytes, for row ``i`` of the chunk."""
-        if nbytes > len(self._view) - self._at:
-            raise _NoRoom(
-                f"{self._source.describe(self._row + i)} has {nbytes:,} bytes, but all rows of its chunk were expected to have "
-                f"{len(self._view):,}: the file has changed"
-            )
-        view = self._view[self._at : self._at + nbytes]
-        self._at += nbytes
-        return view
-
-
-class _Files:
-    """Receives the encoded rows of one field of a chunk."""
-
-    def __init__(self, rest: _RestOfMemory) -> None:
-        self._rest = rest
-        self.files: dict[int, memoryview] = {}
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return the buffer of a row."""
-        view = self.files[i] = self._rest.take(i, nbytes)
-        return view

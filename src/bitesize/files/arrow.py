@@ -40,7 +40,7 @@ class Block(NamedTuple):
     body: int
 
 
-class Batch(NamedTuple):
+class RecordBatch(NamedTuple):
     """Metadata of a record batch, or of the values of a dictionary.
 
     Attributes
@@ -109,7 +109,7 @@ def blocks(fd: int, size: int, path: bytes) -> Blocks:
     return _checked(read, "its index", path)
 
 
-def batch(fd: int, block: Block, size: int, path: bytes) -> Batch:
+def batch(fd: int, block: Block, size: int, path: bytes) -> RecordBatch:
     """Return the message of a record batch or a dictionary, with the length of each buffer.
 
     Raises
@@ -118,7 +118,7 @@ def batch(fd: int, block: Block, size: int, path: bytes) -> Batch:
         If the metadata is damaged, or points outside the file.
     """
 
-    def read() -> Batch:
+    def read() -> RecordBatch:
         """Read the message before the batch."""
         data = _bytes(fd, block.offset, block.metadata, size, path)
         head = 8 if data[:4] == b"\xff\xff\xff\xff" else 4  # before version 0.15 only the length
@@ -135,7 +135,7 @@ def batch(fd: int, block: Block, size: int, path: bytes) -> Batch:
     return _checked(read, f"the record batch at byte {block.offset:,}", path)
 
 
-def _batch(fd: int, block: Block, header: _Table, version: int, path: bytes) -> Batch:
+def _batch(fd: int, block: Block, header: _Table, version: int, path: bytes) -> RecordBatch:
     rows, nodes = header.number(0, "q"), header.array(1, "V16").view("<i8").reshape(-1, 2)
     buffers = header.array(2, "V16").view("<i8").reshape(-1, 2).astype(np.int64)
     if not 0 <= rows < _MOST or (nodes < 0).any() or (nodes >= _MOST).any():
@@ -151,7 +151,7 @@ def _batch(fd: int, block: Block, header: _Table, version: int, path: bytes) -> 
     if int(sizes.sum(dtype=object)) >= _MOST:
         raise ValueError("its decompressed size is larger than any memory")
     variadic = header.array(4, "<i8").astype(np.int64)
-    return Batch(rows, version, nodes.astype(np.int64), buffers, sizes, codec, variadic, block.body)
+    return RecordBatch(rows, version, nodes.astype(np.int64), buffers, sizes, codec, variadic, block.body)
 
 
 def _decompressed(fd: int, offset: int, nbytes: int, path: bytes) -> int:
@@ -183,11 +183,11 @@ def _blocks(found: NDArray[Any], size: int) -> list[Block]:
     return made
 
 
-def _checked(read: Callable[[], T], what: str, path: bytes) -> T:
+def _checked(read: Callable[[], T], part: str, path: bytes) -> T:
     try:
         return read()
     except (ValueError, IndexError, struct.error) as error:
-        raise BadFile(f"{show(path)} cannot be read as an Arrow file: {what} is damaged: {error}") from None
+        raise BadFile(f"{show(path)} cannot be read as an Arrow file: {part} is damaged: {error}") from None
 
 
 class _Table:

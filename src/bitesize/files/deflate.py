@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
 from bitesize.files.names import show
-from bitesize.files.pread import read_into, with_file
+from bitesize.files.pread import read_into
 
 # Distance between access points, in decompressed bytes, or more if there would be too many.
 _APART = 1 << 20
@@ -59,7 +59,7 @@ class SeekableDeflate:
 
     def _begin(self) -> None:
         self._lock, self._growing = threading.Lock(), threading.Lock()
-        self._places = [AccessPoint(0, 0, zlib.decompressobj(-zlib.MAX_WBITS))]
+        self._points = [AccessPoint(0, 0, zlib.decompressobj(-zlib.MAX_WBITS))]
         self._live: list[AccessPoint] = []
         self._seen = self._seen_crc = 0  # bytes decompressed so far, and their checksum
 
@@ -96,7 +96,7 @@ class SeekableDeflate:
         if not len(out):
             return
         if first < self.apart and first + len(out) == self.size:  # the whole stream: one pass is enough
-            stream = _Stream(self, fd, self._places[0]._replace(state=self._places[0].state.copy()))
+            stream = _Stream(self, fd, self._points[0]._replace(state=self._points[0].state.copy()))
             crc = stream.skip(first)
             stream.fill(memoryview(out))  # type: ignore[arg-type]
             self._check(zlib.crc32(memoryview(out), crc))  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ class SeekableDeflate:
         stream = _Stream(self, fd, self._before(first))
         stream.skip(first - stream.given)
         stream.fill(memoryview(out))  # type: ignore[arg-type]
-        self._keep(stream.place())
+        self._keep(stream.access_point())
 
     def _check(self, crc: int) -> None:
         if crc != self.crc:
@@ -116,12 +116,12 @@ class SeekableDeflate:
         if first < self._seen:
             return
         with self._growing:
-            last = self._places[-1]
+            last = self._points[-1]
             stream = _Stream(self, fd, last._replace(state=last.state.copy()))
             while first >= self._seen:
                 self._seen_crc = stream.skip(min(self.apart, self.size - stream.given), self._seen_crc)
                 if stream.given < self.size:
-                    self._places.append(stream.place())
+                    self._points.append(stream.access_point())
                 else:
                     self._check(self._seen_crc)
                 self._seen = stream.given
@@ -130,27 +130,27 @@ class SeekableDeflate:
         """Return the nearest decompressor state at or before ``first``."""
         with self._lock:
             near = max((live for live in self._live if live.given <= first), key=lambda live: live.given, default=None)
-            known = self._places[bisect_right(self._places, first, key=lambda place: place.given) - 1]
+            known = self._points[bisect_right(self._points, first, key=lambda point: point.given) - 1]
             if near is not None and near.given >= known.given:
                 self._live.remove(near)
                 return near
         return known._replace(state=known.state.copy())
 
-    def _keep(self, place: AccessPoint) -> None:
+    def _keep(self, point: AccessPoint) -> None:
         with self._lock:
-            self._live.append(place)
+            self._live.append(point)
             del self._live[:-_LIVE]
 
 
 class _Stream:
     """A decompressor that continues from an access point."""
 
-    def __init__(self, of: SeekableDeflate, fd: int, place: AccessPoint) -> None:
+    def __init__(self, of: SeekableDeflate, fd: int, point: AccessPoint) -> None:
         self._of, self._fd = of, fd
-        self.given, self._consumed, self._state = place
+        self.given, self._consumed, self._state = point
         self._input = b""
 
-    def place(self) -> AccessPoint:
+    def access_point(self) -> AccessPoint:
         """Return the current access point; input read beyond it is read again."""
         return AccessPoint(self.given, self._consumed, self._state.copy())
 
@@ -193,8 +193,3 @@ class _Stream:
                 return len(made)
             if self._state.eof or not before:
                 raise BadFile(f"{show(of.path)} is damaged: its stream ends after {self.given:,} of {of.size:,} bytes")
-
-
-def read_deflated(stream: SeekableDeflate, first: int, out: NDArray[np.uint8]) -> None:
-    """Open the file and read a part of its stream; see `SeekableDeflate.read`."""
-    with_file(stream.path, lambda fd: stream.read(fd, first, out))

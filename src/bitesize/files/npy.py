@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, one_line
 from bitesize.files.names import show
 from bitesize.files.pread import read_into
 
@@ -80,7 +80,7 @@ def parse_header(start: bytes, size: int, path: bytes) -> Header:
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, fortran, dtype = _read_again(lambda: read(stream, max_header_size=MAX_HEADER), stream)
     except Exception as error:  # NumPy raises six types for malformed headers
-        raise BadFile(f"{show(path)} is not a .npy file: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"{show(path)} is not a .npy file: {one_line(error)}") from error
     if dtype.hasobject:
         raise HoldsObjects(f"{show(path)} holds Python objects (a pickle), which could run code when read: refused")
     if dtype.kind == "V" and dtype.name != "bfloat16":

@@ -207,22 +207,22 @@ def _page(header: dict[int, Any], offset: int) -> Page | None:
 
 def _struct(data: bytearray, at: int, depth: int) -> tuple[dict[int, Any], int]:
     """Return the fields of a structure by number, and its end."""
-    found: dict[int, Any] = {}
+    fields: dict[int, Any] = {}
     number = 0
     while True:
         byte = _byte(data, at)
         at += 1
         kind = byte & 15
         if kind == _STOP:
-            return found, at
+            return fields, at
         if byte >> 4:
             number += byte >> 4
         else:
             number, at = _zigzag(data, at)
         if kind in (_TRUE, _FALSE):  # the value is in the type
-            found[number] = kind == _TRUE
+            fields[number] = kind == _TRUE
         else:
-            found[number], at = _value(data, at, kind, depth)
+            fields[number], at = _value(data, at, kind, depth)
 
 
 def _value(data: bytearray, at: int, kind: int, depth: int) -> tuple[Any, int]:
@@ -247,11 +247,11 @@ def _value(data: bytearray, at: int, kind: int, depth: int) -> tuple[Any, int]:
         count = byte >> 4
         if count == 15:
             count, at = _varint(data, at)
-        found = []
+        values = []
         for _ in range(count):
             value, at = _value(data, at, byte & 15, depth + 1)
-            found.append(value)
-        return found, at
+            values.append(value)
+        return values, at
     if kind == _STRUCT:
         return _struct(data, at, depth + 1)
     raise ValueError(f"it has a value of type {kind}")

@@ -81,32 +81,32 @@ def _beginning(fd: int, page: Page, codec: str, nbytes: int, path: bytes) -> byt
 def _streamed(fd: int, offset: int, codec: str, nbytes: int) -> bytes | None:
     import pyarrow as pa
 
-    found = bytearray()
+    values = bytearray()
     with os.fdopen(os.dup(fd), "rb", buffering=0) as raw:
         raw.seek(offset)
         try:
             with pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec) as stream:
-                while len(found) < nbytes and (piece := stream.read(nbytes - len(found))):
-                    found += piece
+                while len(values) < nbytes and (piece := stream.read(nbytes - len(values))):
+                    values += piece
         except (OSError, pa.ArrowException):
             return None
-    return bytes(found)
+    return bytes(values)
 
 
 def _snappy(data: bytearray, nbytes: int) -> bytes | None:
     """Return the first bytes of a block of Snappy; https://github.com/google/snappy/blob/main/format_description.txt."""
-    at, found = 0, bytearray()
+    at, values = 0, bytearray()
     while at < len(data) and data[at] & 128:  # the total length, which is known
         at += 1
     at += 1
-    while len(found) < nbytes and at < len(data):
+    while len(values) < nbytes and at < len(data):
         tag, kind = data[at] >> 2, data[at] & 3
         at += 1
         if kind == 0:  # literal bytes
             extra = max(0, tag - 59)
             length = 1 + (int.from_bytes(data[at : at + extra], "little") if extra else tag)
             at += extra
-            found += data[at : at + min(length, nbytes)]
+            values += data[at : at + min(length, nbytes)]
             at += length
             continue
         width = (1, 2, 4)[kind - 1]
@@ -115,8 +115,8 @@ def _snappy(data: bytearray, nbytes: int) -> bytes | None:
         length = 1 + tag
         if kind == 1:
             back, length = back | tag >> 3 << 8, 4 + (tag & 7)
-        if not 0 < back <= len(found):
+        if not 0 < back <= len(values):
             return None
         for _ in range(length):
-            found.append(found[-back])
-    return bytes(found[:nbytes])
+            values.append(values[-back])
+    return bytes(values[:nbytes])

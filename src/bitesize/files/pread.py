@@ -174,21 +174,21 @@ def read_rows(paths: Sequence[bytes], which: NDArray[np.int64], offsets: NDArray
         return
     flat = out.reshape(-1).view(np.uint8).reshape(len(out), -1)
     order = np.argsort(which, kind="stable") if len(paths) > 1 else np.arange(len(which))
-    for places in np.split(order, np.flatnonzero(np.diff(which[order])) + 1):
-        path = paths[int(which[places[0]])]
-        with_file(path, partial(_read_some_rows, path=path, places=places, begins=offsets[places], flat=flat))
+    for positions in np.split(order, np.flatnonzero(np.diff(which[order])) + 1):
+        path = paths[int(which[positions[0]])]
+        with_file(path, partial(_read_some_rows, path=path, positions=positions, begins=offsets[positions], flat=flat))
 
 
 def _read_some_rows(
-    fd: int, path: bytes, places: NDArray[np.int64], begins: NDArray[np.int64], flat: NDArray[np.uint8]
+    fd: int, path: bytes, positions: NDArray[np.int64], begins: NDArray[np.int64], flat: NDArray[np.uint8]
 ) -> None:
     libc = compiled()
-    done = libc.read_rows(fd, begins, places, flat) if libc is not None else 0
+    done = libc.read_rows(fd, begins, positions, flat) if libc is not None else 0
     # Rows that compiled code cannot read are read again here, to raise their error.
-    places, begins = places[done:], begins[done:]
-    torn = (np.diff(begins) != flat.shape[1]) | (np.diff(places) != 1)
-    for first, last in pairwise([0, *(np.flatnonzero(torn) + 1).tolist(), len(places)] if len(places) else []):
-        read_into(fd, [flat[places[first] : places[first] + last - first]], int(begins[first]), path)
+    positions, begins = positions[done:], begins[done:]
+    torn = (np.diff(begins) != flat.shape[1]) | (np.diff(positions) != 1)
+    for first, last in pairwise([0, *(np.flatnonzero(torn) + 1).tolist(), len(positions)] if len(positions) else []):
+        read_into(fd, [flat[positions[first] : positions[first] + last - first]], int(begins[first]), path)
 
 
 def compiled() -> Any:

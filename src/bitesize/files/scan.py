@@ -92,8 +92,8 @@ def scan(
     """
     top = os.fsencode(os.path.abspath(root))
     if not os.path.isdir(top):
-        what = "is a file, not a folder" if os.path.exists(top) else "does not exist"
-        raise NotFound(f"{show(top)} {what}")
+        reason = "is a file, not a folder" if os.path.exists(top) else "does not exist"
+        raise NotFound(f"{show(top)} {reason}")
     walk = _Scan(top, None if suffixes is None else frozenset(os.fsencode(suffix) for suffix in suffixes), reasons)
     return walk.run_flat() if flat else walk.run()
 
@@ -115,10 +115,10 @@ def merge(folders: Mapping[str, str | os.PathLike[str]], suffixes: Collection[st
         if not os.path.isdir(top):
             raise NotFound(f"{show(top)} is not a folder")
         walk = _Scan(top, frozenset(os.fsencode(suffix) for suffix in suffixes))
-        found = sum(builder.add(os.path.join(top, name), files) for name, files in walk.folders(top, top))
-        if not found:
+        count = sum(builder.add(os.path.join(top, name), files) for name, files in walk.folders(top, top))
+        if not count:
             raise NotFound(f"{show(top)} contains no readable file{walk.seen()}")
-        counts.append(found)
+        counts.append(count)
         kinds += walk.kinds
         left_out += walk.left_out
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
@@ -241,10 +241,10 @@ class _Scan:
     def reason(self, name: bytes, suffix: bytes) -> str:
         """Return the reason for leaving out a file: by its last two suffixes, its last one, or the part before a hyphen."""
         both = name.lower()[name.rfind(b".", 0, len(name) - len(suffix)) :] if suffix else b""
-        found = next(
+        known = next(
             (why for end in (both, suffix, suffix.partition(b"-")[0]) if (why := self.reasons.get(show(end)))), None
         )
-        return found or f"other files ({show(suffix) or 'no suffix'})"
+        return known or f"other files ({show(suffix) or 'no suffix'})"
 
     def read(self, path: bytes) -> tuple[list[bytes], list[bytes]]:
         """Return the data files of one folder in natural order, and its subfolders."""
@@ -316,8 +316,8 @@ def matching(pattern: str) -> list[str]:
     if not glob.has_magic(pattern) or os.path.exists(pattern):
         return [pattern]
     matched = glob.glob(_literal_folders(pattern), recursive=True)
-    found = sorted((path for path in matched if os.path.isfile(path)), key=path_key)
-    if not found:
+    paths = sorted((path for path in matched if os.path.isfile(path)), key=path_key)
+    if not paths:
         folders = [path for path in matched if os.path.isdir(path)]
         if folders:
             shown = ", ".join(sorted(map(os.path.basename, folders))[:5])
@@ -326,7 +326,7 @@ def matching(pattern: str) -> list[str]:
             " ([...] matches one of the characters in it; glob.escape escapes a literal name)" if "[" in pattern else ""
         )
         raise NotFound(f"no file matches {pattern}{brackets}")
-    return found
+    return paths
 
 
 def _literal_folders(pattern: str) -> str:

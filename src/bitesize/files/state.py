@@ -34,10 +34,10 @@ class FileState(NamedTuple):
             If the file cannot be read.
         """
         try:
-            found = os.stat(path if fd is None else fd)
+            status = os.stat(path if fd is None else fd)
         except OSError as error:
             raise explain(error, path) from error
-        return cls(found.st_size, found.st_mtime_ns)
+        return cls(status.st_size, status.st_mtime_ns)
 
     def check(self, path: bytes, fd: int | None = None) -> None:
         """Raise `FileChanged` if the file has changed."""

@@ -71,18 +71,18 @@ def tar_index(path: str) -> TarIndex:
 
 def _kept(path: str, seen: tuple[int, ...]) -> TarIndex | None:
     """Return the stored index of a file; None if there is no valid index, whichever program wrote it."""
-    beside = os.fsencode(path + SUFFIX)
+    index_path = os.fsencode(path + SUFFIX)
     try:
-        fd = open_file(beside)
+        fd = open_file(index_path)
     except BitesizeError:
         return None
     try:
-        header = read_header(fd, beside)
+        header = read_header(fd, index_path)
         # A member needs at least a block of the tar file, which contains its name.
         if header.dtype != np.uint8 or len(header.shape) != 1 or not _FIRST <= header.nbytes <= _FIRST + seen[1]:
             return None
         data = np.empty(header.shape, np.uint8)
-        read_payload(fd, header, data, beside)
+        read_payload(fd, header, data, index_path)
     except BitesizeError:  # damaged: it is built again
         return None
     finally:

@@ -34,7 +34,7 @@ class Samples:
     def add(self, shard: int, index: TarIndex) -> None:
         """Add the samples of a file; a repeated member of a key and kind starts a new sample."""
         latest: dict[str, int] = {}  # the last sample of each key
-        there: list[int] = []  # bits of the kinds of each sample of this file
+        kinds_of: list[int] = []  # bits of the kinds of each sample of this file
         first = len(self)
         self.passed_over += index.passed_over
         for i in range(len(index.ends)):
@@ -45,13 +45,13 @@ class Samples:
             full = folder + slash + key
             number = self.kinds.setdefault(kind.lower(), len(self.kinds))
             sample = latest.get(full)
-            if sample is None or there[sample - first] >> number & 1:
+            if sample is None or kinds_of[sample - first] >> number & 1:
                 sample = latest[full] = len(self)
-                there.append(0)
+                kinds_of.append(0)
                 self._blob += full.encode("utf-8", "surrogateescape")
                 self._ends.append(len(self._blob))
                 self._shard.append(shard)
-            there[sample - first] |= 1 << number
+            kinds_of[sample - first] |= 1 << number
             self._sample.append(sample)
             self._kind.append(number)
             self._offset.append(int(index.offsets[i]))
@@ -70,7 +70,7 @@ class Samples:
         """Return the file of each sample."""
         return np.array(self._shard, np.int32)
 
-    def places(self, kind: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def extents(self, kind: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the offset of the member of a kind in the file of each sample, and its bytes; -1 if there is none."""
         offsets, sizes = np.full((2, len(self)), -1, np.int64)
         mine = np.frombuffer(self._kind, np.int32) == self.kinds.get(kind, -1)

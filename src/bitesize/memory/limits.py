@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
 
 # Address space that a thread reserves without using it: glibc's malloc arena and stack (measured).
@@ -81,9 +82,9 @@ def check_threads(threads: int | None) -> int | None:
     BadSetting
         If ``threads`` is not None or a whole number from 1 to 1024.
     """
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024):
+    if threads is not None and not is_whole(threads, 1, 1024):
         raise BadSetting(f"threads must be a whole number from 1 to 1024, not {threads!r}")
-    return threads
+    return None if threads is None else int(threads)
 
 
 # --- cgroups -----------------------------------------------------------------------------------------------------

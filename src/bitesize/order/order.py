@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
 from bitesize.order.mix64 import keys, mix64
 from bitesize.order.mixture import Mixture
@@ -84,10 +85,10 @@ class Order:
     def __post_init__(self) -> None:
         for name in ("n", "seed", "repeat", "limit_rows", "window", "streams", "batch_size"):
             value = getattr(self, name)
-            if isinstance(value, np.integer):
-                object.__setattr__(self, name, int(value))
-            elif value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            if value is not None and not is_whole(value):
                 raise BadSetting(f"{name} must be an integer, not {value!r}")
+            if value is not None:
+                object.__setattr__(self, name, int(value))
         if not 1 <= self.n <= 1 << 63:
             raise BadSetting(f"an order needs between 1 and 2**63 rows, not {self.n}")
         if self.limit_rows is not None and self.limit_rows < 1:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
 from bitesize.outputs.base import (
     check_loader,
@@ -110,7 +111,7 @@ def partial_fit(
     >>> bool(model.score(x.reshape(1000, 6), x[:, 0, 0] > 0) > 0.95)
     True
     """
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+    if not is_whole(epochs, least=1):
         raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
     check_loader(loader, "partial_fit")
     loader.steps.refuse_empty_shares("partial_fit")

@@ -13,7 +13,7 @@ from bitesize.kernels.filters import PLAIN as AS_IT_IS
 from bitesize.kernels.warm import Job, is_warm
 from bitesize.pipeline.inference import READ_TYPES, TransformStages, integer_limits
 from bitesize.pipeline.scratch import Scratch
-from bitesize.sources.rows import Located
+from bitesize.sources.protocol import Located
 from bitesize.spec import Field, image_channels
 from bitesize.transforms.render import (
     Canvas,

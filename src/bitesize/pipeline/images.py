@@ -19,9 +19,10 @@ from bitesize.kernels.warm import Job
 from bitesize.memory.mapping import aligned
 from bitesize.pipeline.inference import TransformStages, integer_limits
 from bitesize.pipeline.probe import ignored
-from bitesize.pipeline.scratch import NoRoom, Reader, Room, Scratch
+from bitesize.pipeline.scratch import Scratch
 from bitesize.sources.base import Source
-from bitesize.sources.wrapper import SourceWrapper
+from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.sinks import Arena, ArenaFull, EncodedSink
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.render import Canvas, Drawing, draw_mask, mask_canvas, mask_values, plan_drawing, render, warm_up
 from bitesize.transforms.view import View
@@ -91,23 +92,23 @@ class ImageRenderer:
         name = f"resample {decoded} {self._canvas.stored} {self._slants}"
         return [(name, lambda: warm_up(decoded, self._canvas, self._slants))]
 
-    def readers(self, scratch: Scratch) -> dict[str, Reader]:
+    def readers(self, scratch: Scratch) -> dict[str, EncodedSink]:
         """Return the destinations for the files of some rows."""
-        room = scratch.room()
-        return {name: Reader(room) for name in self.fields}
+        arena = scratch.arena()
+        return {name: EncodedSink(arena.take) for name in self.fields}
 
     def draw(
         self,
         rows: NDArray[np.int64],
         draws: Sequence[Sequence[float]],
-        readers: Mapping[str, Reader],
+        readers: Mapping[str, EncodedSink],
         failed: dict[int, Exception],
         out: Mapping[str, NDArray[Any]],
         scratch: Scratch,
     ) -> None:
         """Render the files in ``readers``. Add errors to ``failed`` by index; see `Pipeline.fill`."""
         scratch.clock.nbytes += sum(data.nbytes for reader in readers.values() for data in reader.files.values())
-        later = [i for i, error in failed.items() if isinstance(error, NoRoom)]
+        later = [i for i, error in failed.items() if isinstance(error, ArenaFull)]
         images, drawn = readers[self._image].files, out[self._image]
         for i, row in enumerate(rows.tolist()):
             if i in failed:
@@ -127,7 +128,7 @@ class ImageRenderer:
                 failed[i] = without_frames(error)
 
     def decode_only(
-        self, rows: NDArray[np.int64], draws: Sequence[float], readers: Mapping[str, Reader], scratch: Scratch
+        self, rows: NDArray[np.int64], draws: Sequence[float], readers: Mapping[str, EncodedSink], scratch: Scratch
     ) -> None:  # fmt: skip
         """Decode files without using the result, to measure the speed of decoding. Files that cannot be decoded are skipped."""
         assert scratch.transient is not None
@@ -143,8 +144,8 @@ class ImageRenderer:
     def _draw_alone(self, row: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]], scratch: Scratch) -> None:
         """Read and render a row whose files did not fit the rest of the read buffer."""
         try:
-            files = self._read(row, scratch.room(), scratch)
-        except NoRoom as error:
+            files = self._read(row, scratch.arena(), scratch)
+        except ArenaFull as error:
             self._draw_large(row, error.nbytes, draws, out, scratch)
         else:
             self._draw_one(files, row, draws, out, scratch)
@@ -157,16 +158,16 @@ class ImageRenderer:
         while True:
             buffer = scratch.transient.ensure(nbytes, nbytes, self._source, row)
             try:
-                files = self._read(row, Room(buffer[:nbytes]), scratch)
+                files = self._read(row, Arena(buffer[:nbytes]), scratch)
                 break
-            except NoRoom as error:
+            except ArenaFull as error:
                 nbytes += error.nbytes  # a mask of the image
         look = self._fitted(files, self._look(files[self._image], row, draws), aligned(nbytes), scratch.transient.most)
         charge, size = self._need(files, *look[1:4])
         # Drop the files before the request for all memory at once, because a waiting thread must hold no bytes of the pool.
         del files
         buffer = scratch.transient.ensure(aligned(nbytes) + charge, aligned(nbytes) + size, self._source, row)
-        files = self._read(row, Room(buffer[:nbytes]), scratch)
+        files = self._read(row, Arena(buffer[:nbytes]), scratch)
         self._decode_and_render(files, row, *look, buffer[aligned(nbytes) :], out, scratch)
         scratch.transient.yield_if_wanted()
 
@@ -278,10 +279,10 @@ class ImageRenderer:
         at = aligned(numbers.nbytes)
         draw_mask(numbers, view, self._mask_fill, buffer[at:].view(np.float32), self._mask_canvases[name], out)
 
-    def _read(self, row: int, room: Room, scratch: Scratch) -> dict[str, memoryview]:
+    def _read(self, row: int, arena: Arena, scratch: Scratch) -> dict[str, memoryview]:
         """Read one row's files again. Its other fields are already in the slot."""
         begun = perf_counter()
-        readers = {name: Reader(room) for name in self.fields}
+        readers = {name: EncodedSink(arena.take) for name in self.fields}
         beside = {name: ignored(field) for name, field in self._source.spec.items() if name not in readers}
         try:
             self._source.read(np.array([row], np.int64), {**beside, **readers})

@@ -20,8 +20,8 @@ from bitesize.pipeline.scratch import Scratch, scratch_nbytes
 from bitesize.pipeline.user_functions import Key, UserFunctions, mix_pairs
 from bitesize.pipeline.value_ranges import check_ranges
 from bitesize.sources.base import Source
-from bitesize.sources.rows import Located
-from bitesize.sources.wrapper import SourceWrapper
+from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.protocol import Located
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform
 

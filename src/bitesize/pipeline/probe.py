@@ -11,6 +11,7 @@ from bitesize.decode.header import ImageInfo, read_info
 from bitesize.decode.mask import mask_dtype
 from bitesize.errors import BadFile, BadResult, BadRows, BitesizeError, without_frames
 from bitesize.sources.base import Source
+from bitesize.sources.sinks import EncodedSink
 from bitesize.spec import Encoded, Field
 
 T = TypeVar("T")
@@ -18,21 +19,9 @@ T = TypeVar("T")
 ATTEMPTS = 16
 
 
-class OneFile:
-    """Receives the bytes of one file of any size, to inspect its header."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return a buffer."""
-        self.data = bytearray(nbytes)
-        return memoryview(self.data)
-
-
 def ignored(field: Field | Encoded) -> Any:
     """Return a destination for a field of one row whose values are not used."""
-    return np.empty((1, *field.shape), field.dtype) if isinstance(field, Field) else OneFile()
+    return np.empty((1, *field.shape), field.dtype) if isinstance(field, Field) else EncodedSink()
 
 
 def size_of_first_row(source: Source, name: str) -> tuple[int, int]:
@@ -72,11 +61,11 @@ def first_readable_row(source: Source, look: Callable[[int], T]) -> T:
 
 
 def _look(source: Source, name: str, row: int) -> tuple[ImageInfo, memoryview]:
-    into = {field: OneFile() if field == name else ignored(what) for field, what in source.spec.items()}
+    into = {field: EncodedSink() if field == name else ignored(what) for field, what in source.spec.items()}
     beside = "" if name == source.primary else f"the field {name!r} of "
     try:
         source.read(np.array([row], np.int64), into)
-        data = memoryview(into[name].data)
+        data = into[name].files[0]
         return read_info(data), data
     except BadRows as error:
         raise next(iter(error.causes.values())) from None

@@ -8,56 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BitesizeError
 from bitesize.memory.budget import Pool
 from bitesize.memory.decode_buffer import DecodeBuffer
 from bitesize.memory.mapping import allocate
 from bitesize.pipeline.clock import Clock
+from bitesize.sources.sinks import Arena
 from bitesize.spec import Field
 
 # Size of the buffer into which the encoded files of one bite are read together. Larger files are read alone, into the pool.
 READ_BUFFER = 1 << 20
-
-
-class NoRoom(BitesizeError):
-    """A file does not fit the rest of the read buffer. It is read again, alone."""
-
-    def __init__(self, nbytes: int) -> None:
-        super().__init__(f"{nbytes} bytes do not fit the read buffer")
-        self.nbytes = nbytes
-
-
-class Room:
-    """A buffer that is allocated piece by piece."""
-
-    __slots__ = ("_used", "_view")
-
-    def __init__(self, buffer: NDArray[np.uint8]) -> None:
-        self._view = memoryview(buffer)  # type: ignore[arg-type]
-        self._used = 0
-
-    def take(self, nbytes: int) -> memoryview:
-        """Return the next ``nbytes`` bytes."""
-        if nbytes > len(self._view) - self._used:
-            raise NoRoom(nbytes)
-        view = self._view[self._used : self._used + nbytes]
-        self._used += nbytes
-        return view
-
-
-class Reader:
-    """Receives the encoded files of one field from a source; see `sources.base.EncodedInto`."""
-
-    __slots__ = ("_room", "files")
-
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        self.files: dict[int, memoryview] = {}
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return the next ``nbytes`` bytes of the buffer, for row ``i``."""
-        view = self.files[i] = self._room.take(nbytes)
-        return view
 
 
 class Scratch:
@@ -87,10 +46,10 @@ class Scratch:
         """Return an uninitialized array for ``rows`` rows of a field."""
         return self._fields[name][: rows * field.nbytes].view(field.dtype).reshape(rows, *field.shape)
 
-    def room(self) -> Room:
+    def arena(self) -> Arena:
         """Return the read buffer, empty."""
         assert self._read is not None
-        return Room(self._read)
+        return Arena(self._read)
 
     def rest(self) -> None:
         """Return temporary memory to the pool, before a wait that may be long."""

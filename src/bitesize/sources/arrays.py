@@ -18,7 +18,7 @@ from bitesize.lazy.parts import InMemory, node_of
 from bitesize.lazy.select import NEAR, SCRATCH, whole
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.labels import label_field
-from bitesize.sources.rows import ChunkStarts, Into, Located
+from bitesize.sources.protocol import ChunkStarts, Into, Located
 from bitesize.spec import Field
 
 
@@ -65,8 +65,8 @@ class Arrays(Source):
                 f'{self._x.hindrance}: write the array in C order first, with bs.concatenate([...]).save("all.npy")'
             )
         stretches = self._x.stretches() if isinstance(self._x, Node) else None
-        self._places = _Places(stretches, self._x) if stretches is not None else None
-        self.reads_files = self._places is not None
+        self._locations = _Locations(stretches, self._x) if stretches is not None else None
+        self.reads_files = self._locations is not None
         self.spec = {"x": Field(tuple(self._x.shape[1:]), self._x.dtype.newbyteorder("="))}
         if labels is not None:
             self.spec["y"] = label_field(labels, self.spec["x"])
@@ -79,8 +79,8 @@ class Arrays(Source):
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
         x = self._x
-        if self._places is not None:
-            found = self._places.locate(rows)
+        if self._locations is not None:
+            found = self._locations.locate(rows)
             read_rows(found.paths, found.which, found.offsets, into["x"])
         elif isinstance(x, Node):
             x.read((rows, *whole(x.shape[1:])), into["x"])
@@ -94,7 +94,7 @@ class Arrays(Source):
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the locations of rows in files."""
-        return None if self._places is None else self._places.locate(rows)
+        return None if self._locations is None else self._locations.locate(rows)
 
     def check_unchanged(self) -> None:
         """Check the files of a lazy array."""
@@ -103,8 +103,8 @@ class Arrays(Source):
 
     def chunks(self) -> ChunkStarts | None:
         """Return the rows of a file that are read together by chunk."""
-        if self._places is not None:
-            return ChunkStarts(self._places.chunks())
+        if self._locations is not None:
+            return ChunkStarts(self._locations.chunks())
         apart = self._x.chunk_nbytes if isinstance(self._x, Node) else 0
         if not apart:
             return None
@@ -114,11 +114,11 @@ class Arrays(Source):
     @property
     def reads_by_chunk(self) -> bool:
         """Return whether the array is compressed."""
-        return self._places is None and isinstance(self._x, Node) and self._x.chunk_nbytes > 0
+        return self._locations is None and isinstance(self._x, Node) and self._x.chunk_nbytes > 0
 
     def scratch(self, rows: int) -> int:
         """Return the bytes of the blocks for reading a lazy array."""
-        if self._places is not None or not isinstance(self._x, Node):
+        if self._locations is not None or not isinstance(self._x, Node):
             return 0
         # A block may have a wider type than the result, at most 16 bytes per value.
         widest = 16 * math.prod(self._x.shape[1:])
@@ -129,23 +129,25 @@ class Arrays(Source):
         """Bytes of labels, and of the names of files."""
         held = self._x.held_nbytes if isinstance(self._x, Node) else 0
         names = sum(map(len, self._names))
-        return super().nbytes + held + names + (0 if self._places is None else self._places.nbytes)
+        return super().nbytes + held + names + (0 if self._locations is None else self._locations.nbytes)
 
     def _identity(self) -> bytes:
         labels = b"" if self._labels is None else self._labels.tobytes()
         return repr((len(self), str(self._x.dtype))).encode() + labels
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is one `.npy` file."""
-        return isinstance(what, str) and what.lower().endswith(".npy") and os.path.isfile(what)
+        return isinstance(data, str) and data.lower().endswith(".npy") and os.path.isfile(data)
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a file whose first axis is the rows, or several files, whose rows are concatenated."""
-        paths = what if isinstance(what, list) else [what]
-        if asked.fields is not None or asked.labels is not None:
-            raise BadSetting(f"{paths[0]} has no named fields such as {asked.fields or asked.labels!r}: its only field is x")
+        paths = data if isinstance(data, list) else [data]
+        if options.fields is not None or options.labels is not None:
+            raise BadSetting(
+                f"{paths[0]} has no named fields such as {options.fields or options.labels!r}: its only field is x"
+            )
         nodes = [node_of(path) for path in paths]
         for path, node in zip(paths, nodes, strict=True):
             if not node.shape:
@@ -180,7 +182,7 @@ _RUN_BYTES = 1 << 20
 _FEW = 256
 
 
-class _Places:
+class _Locations:
     """Locations of rows in files."""
 
     def __init__(self, stretches: list[Stretch], x: NDArray[Any] | Node) -> None:

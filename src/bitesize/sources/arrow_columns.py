@@ -28,19 +28,19 @@ class ArrowColumn:
     first
         Function that returns the first row, as an Arrow array of one value. It is called only if the type is not conclusive: for
         lists whose lengths may differ, of bytes, and of text that may name files.
-    asked
+    options
         Options for images.
     folder
         Folder of relative paths, or None if text is never a path.
     """
 
-    def __init__(self, name: str, kind: Any, first: Callable[[], Any], asked: OpenOptions, folder: str | None) -> None:
+    def __init__(self, name: str, kind: Any, first: Callable[[], Any], options: OpenOptions, folder: str | None) -> None:
         import pyarrow as pa
         import pyarrow.types as kinds
 
         self.name = name
         self.folder: str | None = None  # the folder of relative paths, if the column holds paths
-        self.what: Field | Encoded | None = None  # None if it is text, or cannot be a field
+        self.field: Field | Encoded | None = None  # None if it is text, or cannot be a field
         self.why = ""
         self.is_text = False
         self.is_text_list = False  # several texts a row
@@ -58,32 +58,32 @@ class ArrowColumn:
         if kinds.is_dictionary(kind):
             kind = kind.value_type
         if kinds.is_binary(kind) or kinds.is_large_binary(kind) or kinds.is_binary_view(kind):
-            self._learn_binary(first, asked)
+            self._learn_binary(first, options)
         elif is_text(kind):
-            self._learn_text(first, asked, folder)
+            self._learn_text(first, options, folder)
         else:
             self._learn_numbers(first, kind, shape)
 
     @property
     def is_whole(self) -> bool:
         """Return whether the column holds whole numbers."""
-        return isinstance(self.what, Field) and self.what.shape == () and self.what.dtype.kind in "iu"
+        return isinstance(self.field, Field) and self.field.shape == () and self.field.dtype.kind in "iu"
 
-    def _learn_binary(self, first: Callable[[], Any], asked: OpenOptions) -> None:
+    def _learn_binary(self, first: Callable[[], Any], options: OpenOptions) -> None:
         value = self.scalar(first(), 0)
         try:
             sniff(value[:16] if value is not None else b"")
-            self.what = Encoded("image", asked.mode, asked.orient)
+            self.field = Encoded("image", options.mode, options.orient)
         except BadFile:
             self.why = "bytes that are not images"
 
-    def _learn_text(self, first: Callable[[], Any], asked: OpenOptions, folder: str | None) -> None:
+    def _learn_text(self, first: Callable[[], Any], options: OpenOptions, folder: str | None) -> None:
         try:
             value = self.scalar(first(), 0) if folder is not None else None
         except UnicodeDecodeError:  # not a path; raises where the text is read
             value = None
         if folder is not None and isinstance(value, str) and value.lower().endswith(SUFFIXES):
-            self.what, self.folder = Encoded("image", asked.mode, asked.orient), folder
+            self.field, self.folder = Encoded("image", options.mode, options.orient), folder
         else:
             self.is_text, self.why = True, "text that is not a label"
 
@@ -99,15 +99,15 @@ class ArrowColumn:
         if dtype.kind not in "biufmM":
             self.why = f"of type {inner}"
             return
-        found = _fixed_lengths(kind)
-        if found is None:
-            found = self._lengths(first(), kind)
-        if found is not None:
-            self.what = Field(shape or tuple(found), dtype)
+        lengths = _fixed_lengths(kind)
+        if lengths is None:
+            lengths = self._lengths(first(), kind)
+        if lengths is not None:
+            self.field = Field(shape or tuple(lengths), dtype)
 
     def _lengths(self, values: Any, kind: Any) -> list[int] | None:
         """Return the length of the lists of each level of the first row, or set ``why`` and return None."""
-        found: list[int] = []
+        lengths: list[int] = []
         values = values.storage if hasattr(values, "storage") else values
         values = values.dictionary_decode() if hasattr(values, "dictionary_decode") else values
         while _is_list(kind):
@@ -119,9 +119,9 @@ class ArrowColumn:
             if len(values) % before:
                 self.why = "lists of different lengths"
                 return None
-            found.append(len(values) // before)
+            lengths.append(len(values) // before)
             kind = kind.value_type
-        return found
+        return lengths
 
     def scalar(self, values: Any, i: int) -> Any:
         """Return one value as bytes or text, or None."""
@@ -132,7 +132,7 @@ class ArrowColumn:
 
     def put(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
         """Write the values of an Arrow array into rows ``numbers`` of a field."""
-        if isinstance(self.what, Field):
+        if isinstance(self.field, Field):
             self._put_numbers(values, numbers, into, failed)
         elif self.folder is not None:
             self._put_files(values, numbers, into, failed)
@@ -167,8 +167,8 @@ class ArrowColumn:
         failed.update({of[k]: error for k, error in found.items()})
 
     def _put_numbers(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
-        assert isinstance(self.what, Field)
-        shape, whole = self.what.shape, values
+        assert isinstance(self.field, Field)
+        shape, whole = self.field.shape, values
         if hasattr(whole, "storage"):
             whole = whole.storage
         if hasattr(whole, "dictionary_decode"):
@@ -213,13 +213,13 @@ def _fixed_lengths(kind: Any) -> list[int] | None:
     """Return the length of the lists of each level, empty for numbers, or None if the type does not fix them."""
     import pyarrow.types as kinds
 
-    found: list[int] = []
+    lengths: list[int] = []
     while _is_list(kind):
         if not kinds.is_fixed_size_list(kind):
             return None
-        found.append(kind.list_size)
+        lengths.append(kind.list_size)
         kind = kind.value_type
-    return found
+    return lengths
 
 
 def _all_of(lists: Any, length: int) -> bool:

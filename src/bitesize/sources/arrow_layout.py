@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadFile
-from bitesize.files.arrow import Batch
+from bitesize.errors import BadFile, one_line
+from bitesize.files.arrow import RecordBatch
 from bitesize.files.names import show
 from bitesize.files.pread import read_into
 
@@ -21,7 +21,7 @@ class _Unknown(Exception):
     """A type whose first value must be read by Arrow."""
 
 
-class Column:
+class ColumnLayout:
     """A column of a record batch, or a level of a nested one.
 
     Attributes
@@ -32,10 +32,12 @@ class Column:
         Number of values, and number of missing values.
     buffers : list of int
         Numbers of the buffers.
-    children : list of Column
+    children : list of ColumnLayout
     """
 
-    def __init__(self, kind: Any, batch: Batch, nodes: Iterator[int], buffers: Iterator[int], views: Iterator[int]) -> None:
+    def __init__(
+        self, kind: Any, batch: RecordBatch, nodes: Iterator[int], buffers: Iterator[int], views: Iterator[int]
+    ) -> None:
         import pyarrow as pa
         import pyarrow.types as kinds
 
@@ -47,7 +49,7 @@ class Column:
         if kinds.is_string_view(kind) or kinds.is_binary_view(kind):
             count += int(batch.variadic[next(views)])
         self.buffers = [next(buffers) for _ in range(count)]
-        self.children = [Column(each, batch, nodes, buffers, views) for each in inner]
+        self.children = [ColumnLayout(each, batch, nodes, buffers, views) for each in inner]
 
     def check(self, sizes: Any) -> None:
         """Raise ValueError if a buffer is too short for the values."""
@@ -69,7 +71,7 @@ class Column:
             child.check(sizes)
 
 
-def columns_of(schema: Any, batch: Batch, path: str) -> list[Column]:
+def columns_of(schema: Any, batch: RecordBatch, path: str) -> list[ColumnLayout]:
     """Return the columns of a batch.
 
     Raises
@@ -79,7 +81,7 @@ def columns_of(schema: Any, batch: Batch, path: str) -> list[Column]:
     """
     nodes, buffers, views = (iter(range(len(each))) for each in (batch.nodes, batch.buffers, batch.variadic))
     try:
-        made = [Column(field.type, batch, nodes, buffers, views) for field in schema]
+        made = [ColumnLayout(field.type, batch, nodes, buffers, views) for field in schema]
         if any(column.rows != batch.rows for column in made):
             raise ValueError("columns have different numbers of rows")
         for column in made:
@@ -90,7 +92,7 @@ def columns_of(schema: Any, batch: Batch, path: str) -> list[Column]:
     return made
 
 
-def first_row(fd: int, column: Column, batch: Batch, path: bytes) -> Any:
+def first_row(fd: int, column: ColumnLayout, batch: RecordBatch, path: bytes) -> Any:
     """Return the first row of a column as an Arrow array of one value, or None for a type that only Arrow can read.
 
     Numbers in lists are read as nulls, and only the field ``bytes`` of structures: this is enough to determine the kind of a column.
@@ -103,22 +105,22 @@ def first_row(fd: int, column: Column, batch: Batch, path: bytes) -> Any:
     import pyarrow as pa
 
     try:
-        made = _First(fd, batch, path).array(column, 1)
+        made = _FirstRows(fd, batch, path).array(column, 1)
         made.validate(full=True)
     except _Unknown:
         return None
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise BadFile(f"{show(path)}: the first row cannot be read: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"{show(path)}: the first row cannot be read: {one_line(error)}") from error
     return made
 
 
-class _First:
+class _FirstRows:
     """The first values of columns of a batch."""
 
-    def __init__(self, fd: int, batch: Batch, path: bytes) -> None:
+    def __init__(self, fd: int, batch: RecordBatch, path: bytes) -> None:
         self._fd, self._batch, self._path = fd, batch, path
 
-    def array(self, column: Column, rows: int) -> Any:
+    def array(self, column: ColumnLayout, rows: int) -> Any:
         """Return the first rows of a column."""
         import pyarrow as pa
         import pyarrow.types as kinds
@@ -147,13 +149,13 @@ class _First:
             return self._bytes(column, rows)
         raise _Unknown
 
-    def _values(self, column: Column, count: int) -> Any:
+    def _values(self, column: ColumnLayout, count: int) -> Any:
         """Return values of a list, of which only nested lists are read."""
         import pyarrow as pa
 
         return self.array(column, count) if column.children else pa.nulls(count)
 
-    def _bytes(self, column: Column, rows: int) -> Any:
+    def _bytes(self, column: ColumnLayout, rows: int) -> Any:
         import pyarrow as pa
         import pyarrow.types as kinds
 
@@ -169,7 +171,7 @@ class _First:
         buffers = [self._valid(column, rows), pa.py_buffer(offsets), pa.py_buffer(data)]
         return pa.Array.from_buffers(made, rows, buffers)
 
-    def _offsets(self, column: Column, rows: int, large: bool) -> Any:
+    def _offsets(self, column: ColumnLayout, rows: int, large: bool) -> Any:
         """Return the offsets of values."""
         width = 8 if large else 4
         data = self._read(column.buffers[1], (rows + 1) * width) if column.rows else bytes((rows + 1) * width)
@@ -178,7 +180,7 @@ class _First:
             raise ValueError("a list or text ends before its start")
         return offsets
 
-    def _valid(self, column: Column, rows: int) -> Any:
+    def _valid(self, column: ColumnLayout, rows: int) -> Any:
         import pyarrow as pa
 
         if not column.missing or not self._batch.sizes[column.buffers[0]]:
@@ -203,12 +205,12 @@ class _First:
         with os.fdopen(os.dup(self._fd), "rb", buffering=0) as raw:
             raw.seek(offset + 8)
             with pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), self._batch.codec) as stream:
-                found = bytearray()
-                while len(found) < nbytes and (piece := stream.read(min(_PIECE, nbytes - len(found)))):
-                    found += piece
-        if len(found) < nbytes:
+                data = bytearray()
+                while len(data) < nbytes and (piece := stream.read(min(_PIECE, nbytes - len(data)))):
+                    data += piece
+        if len(data) < nbytes:
             raise ValueError("a compressed buffer ends too early")
-        return bytes(found)
+        return bytes(data)
 
     def _is_plain(self, offset: int) -> bool:
         """Return whether a buffer is stored without compression among others that are compressed."""

@@ -59,12 +59,12 @@ class Roles:
 
 
 @dataclass(frozen=True)
-class Columns:
+class TableColumns:
     """The columns of a table, with functions that examine their values.
 
     Attributes
     ----------
-    there
+    by_name
         All columns.
     where
         Name of the table, for messages.
@@ -78,7 +78,7 @@ class Columns:
         Function that returns whether all values of a column differ.
     """
 
-    there: Mapping[str, ArrowColumn]
+    by_name: Mapping[str, ArrowColumn]
     where: str
     class_columns: tuple[str, ...]
     label_field: str
@@ -86,7 +86,7 @@ class Columns:
     all_different: Callable[[str], bool]
 
 
-def choose_roles(columns: Columns, asked: OpenOptions) -> Roles:
+def choose_roles(columns: TableColumns, options: OpenOptions) -> Roles:
     """Return the role of each column.
 
     Raises
@@ -95,104 +95,104 @@ def choose_roles(columns: Columns, asked: OpenOptions) -> Roles:
         If a requested column does not exist or cannot have the requested role.
     """
     roles = Roles()
-    if asked.fields is not None:
-        _take_wanted(columns, asked, roles)
+    if options.fields is not None:
+        _take_wanted(columns, options, roles)
         return roles
-    labels = _label_columns(columns, asked, roles)
-    weight = _weight_column(columns, asked, labels, roles)
-    others = [name for name in columns.there if name not in (*labels, weight)]
-    if any(_is_wide(columns.there[name]) for name in others):
-        for name in others:
-            if columns.there[name].what is None:
-                part = plain(name) in COLUMNS and columns.there[name].is_text
-                roles.left_out[f"{name}: {'splits of the data (split=)' if part else columns.there[name].why}"] = 1
+    labels = _label_columns(columns, options, roles)
+    weight = _weight_column(columns, options, labels, roles)
+    names = [name for name in columns.by_name if name not in (*labels, weight)]
+    if any(_is_wide(columns.by_name[name]) for name in names):
+        for name in names:
+            if columns.by_name[name].field is None:
+                part = plain(name) in COLUMNS and columns.by_name[name].is_text
+                roles.left_out[f"{name}: {'splits of the data (split=)' if part else columns.by_name[name].why}"] = 1
             else:
                 roles.fields[name] = name
     else:
-        _take_features(columns, others, roles)
+        _take_features(columns, names, roles)
     _add_labels(columns, labels, roles)
     if weight is not None:
         roles.weight = weight
         roles.fields[weight] = weight
-    if not asked.labels and not labels:
+    if not options.labels and not labels:
         _guess_labels(columns, roles)
     return roles
 
 
-def _take_wanted(columns: Columns, asked: OpenOptions, roles: Roles) -> None:
+def _take_wanted(columns: TableColumns, options: OpenOptions, roles: Roles) -> None:
     """Add the requested fields, each as a separate field."""
-    there = columns.there
-    for name, wanted in wanted_fields(asked, there).items():
-        found = match(wanted, there)
-        if found is None:
-            raise BadSetting(f"{columns.where} has no column {wanted!r}: it has {', '.join(there)}")
-        roles.fields[name] = found
-    if isinstance(asked.labels, str) and asked.labels in roles.fields:
-        roles.label = asked.labels
-    elif asked.labels is not None:
-        labels = _label_columns(columns, asked, roles)
+    available = columns.by_name
+    for name, wanted in wanted_fields(options, available).items():
+        column_name = match(wanted, available)
+        if column_name is None:
+            raise BadSetting(f"{columns.where} has no column {wanted!r}: it has {', '.join(available)}")
+        roles.fields[name] = column_name
+    if isinstance(options.labels, str) and options.labels in roles.fields:
+        roles.label = options.labels
+    elif options.labels is not None:
+        labels = _label_columns(columns, options, roles)
         for name in [name for name, column in roles.fields.items() if column in labels and len(labels) == 1]:
             roles.label = name
         if roles.label is None:
             _add_labels(columns, labels, roles)
     else:
         roles.label = first_named(roles.fields, LABELS)
-    for name, found in roles.fields.items():
-        column = there[found]
-        if column.what is None and not column.is_text and not (column.is_text_list and name == roles.label):
-            raise BadSetting(f"the column {found!r} of {columns.where} cannot be a field: it is {column.why}")
-    if asked.weights:
-        weight = require(asked.weights, there, columns.where, "weights")
+    for name, column_name in roles.fields.items():
+        column = available[column_name]
+        if column.field is None and not column.is_text and not (column.is_text_list and name == roles.label):
+            raise BadSetting(f"the column {column_name!r} of {columns.where} cannot be a field: it is {column.why}")
+    if options.weights:
+        weight = require(options.weights, available, columns.where, "weights")
         taken = [name for name, other in roles.fields.items() if other == weight]
-        roles.weight = taken[0] if taken else asked.weights
+        roles.weight = taken[0] if taken else options.weights
         roles.fields.setdefault(roles.weight, weight)
-    elif asked.weights is None:
+    elif options.weights is None:
         roles.weight = first_named([name for name in roles.fields if name != roles.label], WEIGHTS)
         if roles.weight is not None:
             roles.choices.append(Choice(f"sample weights: the column {roles.fields[roles.weight]!r}", 'weights=""'))
 
 
-def _label_columns(columns: Columns, asked: OpenOptions, roles: Roles) -> list[str]:
+def _label_columns(columns: TableColumns, options: OpenOptions, roles: Roles) -> list[str]:
     """Return the columns with labels: the requested ones, or one with a usual name."""
-    if isinstance(asked.labels, str):
-        return [require(asked.labels, columns.there, columns.where, "labels")]
-    if asked.labels is not None:
-        return [require(label, columns.there, columns.where, "labels") for label in asked.labels]
-    usable = [name for name, column in columns.there.items() if _may_be_labels(column)]
-    found = first_named(usable, LABELS)
-    if found is None and len(columns.class_columns) == 1:
-        found = columns.class_columns[0]
-    if found is None:
+    if isinstance(options.labels, str):
+        return [require(options.labels, columns.by_name, columns.where, "labels")]
+    if options.labels is not None:
+        return [require(label, columns.by_name, columns.where, "labels") for label in options.labels]
+    usable = [name for name, column in columns.by_name.items() if _may_be_labels(column)]
+    label = first_named(usable, LABELS)
+    if label is None and len(columns.class_columns) == 1:
+        label = columns.class_columns[0]
+    if label is None:
         return []
-    others = [name for name in columns.there if name != found and plain(name) in LABELS]
+    others = [name for name in columns.by_name if name != label and plain(name) in LABELS]
     rest = f", not {_listed(others)}" if others else ""
-    roles.choices.append(Choice(f"labels: the column {found!r}{rest}", "labels="))
-    return [found]
+    roles.choices.append(Choice(f"labels: the column {label!r}{rest}", "labels="))
+    return [label]
 
 
-def _weight_column(columns: Columns, asked: OpenOptions, labels: list[str], roles: Roles) -> str | None:
+def _weight_column(columns: TableColumns, options: OpenOptions, labels: list[str], roles: Roles) -> str | None:
     """Return the column with sample weights: the requested one, or one with a usual name."""
-    if asked.weights:
-        return require(asked.weights, columns.there, columns.where, "weights")
-    if asked.weights is not None:
+    if options.weights:
+        return require(options.weights, columns.by_name, columns.where, "weights")
+    if options.weights is not None:
         return None
-    found = first_named(
-        [name for name, column in columns.there.items() if _is_number(column) and name not in labels], WEIGHTS
+    weight = first_named(
+        [name for name, column in columns.by_name.items() if _is_number(column) and name not in labels], WEIGHTS
     )
-    if found is not None:
-        roles.choices.append(Choice(f"sample weights: the column {found!r}", 'weights=""'))
-    return found
+    if weight is not None:
+        roles.choices.append(Choice(f"sample weights: the column {weight!r}", 'weights=""'))
+    return weight
 
 
-def _take_features(columns: Columns, names: Iterable[str], roles: Roles) -> None:
+def _take_features(columns: TableColumns, names: Iterable[str], roles: Roles) -> None:
     """Add columns of one number per row as features."""
     for name in names:
-        column = columns.there[name]
+        column = columns.by_name[name]
         if plain(name) in COLUMNS:
             roles.left_out[f"{name}: splits of the data (split=)"] = 1
         elif is_row_number(name):
             roles.left_out[f"{name or 'a column without a name'}: row numbers (fields= selects it)"] = 1
-        elif column.what is None:
+        elif column.field is None:
             roles.left_out[f"{name}: {column.why}"] = 1
         elif not _is_number(column):
             roles.left_out[f"{name}: dates or times (fields= selects it)"] = 1
@@ -202,16 +202,16 @@ def _take_features(columns: Columns, names: Iterable[str], roles: Roles) -> None
             roles.features.append(name)
     if roles.features:
         count = len(roles.features)
-        what = f"the column {roles.features[0]}" if count == 1 else f"the {count:,} columns {_listed(roles.features)}"
-        roles.choices.append(Choice(f"x: {what} as one row of features", "fields="))
+        field = f"the column {roles.features[0]}" if count == 1 else f"the {count:,} columns {_listed(roles.features)}"
+        roles.choices.append(Choice(f"x: {field} as one row of features", "fields="))
 
 
-def _add_labels(columns: Columns, labels: list[str], roles: Roles) -> None:
+def _add_labels(columns: TableColumns, labels: list[str], roles: Roles) -> None:
     """Set the columns of labels: one, or several as 0/1 for each or as numbers."""
     if not labels:
         return
     if len(labels) == 1:
-        column = columns.there[labels[0]]
+        column = columns.by_name[labels[0]]
         if not _may_be_labels(column):
             raise BadSetting(f"the column {labels[0]!r} of {columns.where} cannot be labels: it is {column.why}")
         taken = {*roles.fields, *(["x"] if roles.features else [])}
@@ -219,48 +219,48 @@ def _add_labels(columns: Columns, labels: list[str], roles: Roles) -> None:
         roles.label = wanted if wanted not in taken else labels[0] if labels[0] not in taken else f"{labels[0]}_label"
         roles.fields[roles.label] = labels[0]
         return
-    odd = next((name for name in labels if not _is_number(columns.there[name])), None)
+    odd = next((name for name in labels if not _is_number(columns.by_name[name])), None)
     if odd is not None:
         raise BadSetting(
-            f"labels={labels}: several label columns must hold numbers, but {odd!r} is {columns.there[odd].why or 'not numeric'}"
+            f"labels={labels}: several label columns must hold numbers, but {odd!r} is {columns.by_name[odd].why or 'not numeric'}"
         )
     roles.targets = labels
     roles.label = "y" if "y" not in roles.fields else "labels"
 
 
-def _guess_labels(columns: Columns, roles: Roles) -> None:
+def _guess_labels(columns: TableColumns, roles: Roles) -> None:
     """Use the only column of text as labels if its values repeat."""
     texts = [
         name
-        for name, column in columns.there.items()
+        for name, column in columns.by_name.items()
         if column.is_text and plain(name) not in COLUMNS and not is_row_number(name) and not may_be_identifier(name)
     ]
     if len(texts) != 1 or not (roles.features or roles.fields):
         return
     if columns.repeats(texts[0]):
-        roles.left_out.pop(f"{texts[0]}: {columns.there[texts[0]].why}", None)
+        roles.left_out.pop(f"{texts[0]}: {columns.by_name[texts[0]].why}", None)
         _add_labels(columns, texts, roles)
         roles.choices.append(Choice(f"labels: the column {texts[0]!r}, the only text", "labels="))
     else:
         why = f"{texts[0]}: text, nearly all values differ (labels={texts[0]!r} selects it)"
-        roles.left_out.pop(f"{texts[0]}: {columns.there[texts[0]].why}", None)
+        roles.left_out.pop(f"{texts[0]}: {columns.by_name[texts[0]].why}", None)
         roles.left_out[why] = 1
 
 
 def _may_be_labels(column: ArrowColumn) -> bool:
     """Return whether a column can be labels."""
-    return column.what is not None or column.is_text or column.is_text_list
+    return column.field is not None or column.is_text or column.is_text_list
 
 
 def _is_wide(column: ArrowColumn) -> bool:
     """Return whether a column holds images or arrays."""
-    return isinstance(column.what, Encoded) or (isinstance(column.what, Field) and column.what.shape != ())
+    return isinstance(column.field, Encoded) or (isinstance(column.field, Field) and column.field.shape != ())
 
 
 def _is_number(column: ArrowColumn) -> bool:
     """Return whether a column holds one number per row."""
-    what: Any = column.what
-    return isinstance(what, Field) and what.shape == () and what.dtype.kind in "biuf"
+    field: Any = column.field
+    return isinstance(field, Field) and field.shape == () and field.dtype.kind in "biuf"
 
 
 def _listed(names: list[str]) -> str:

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.sources.arrow_columns import ArrowColumn, is_text
-from bitesize.sources.arrow_roles import Columns, choose_roles
+from bitesize.sources.arrow_roles import TableColumns, choose_roles
 from bitesize.sources.arrow_stacked import StackedColumns
-from bitesize.sources.arrow_table import AT_ONCE, BESIDE, KEPT, ArrowTable, Part
+from bitesize.sources.arrow_table import AT_ONCE, BESIDE, KEPT, ArrowTable, TableChunk
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import first_named, match, plain
 from bitesize.sources.label_columns import without_list
 from bitesize.sources.labels import as_class_numbers, check_weights
-from bitesize.sources.rows import ChunkStarts, Into, raise_bad
-from bitesize.sources.splits import COLUMNS, rows_of_part
+from bitesize.sources.protocol import ChunkStarts, Into, raise_bad
+from bitesize.sources.splits import COLUMNS, rows_of_split
 from bitesize.sources.text_labels import Labels, Texts, check_room, number_texts, split_tags, tags, text_labels
 from bitesize.spec import Encoded, Field
 
@@ -34,7 +34,7 @@ class ArrowSource(ArrowTable):
     ----------
     parts
         Parts that are read one at a time, in order.
-    asked
+    options
         Options that select the fields.
     where
         Name of the data, for messages.
@@ -53,8 +53,8 @@ class ArrowSource(ArrowTable):
 
     def __init__(
         self,
-        parts: Sequence[Part],
-        asked: OpenOptions,
+        parts: Sequence[TableChunk],
+        options: OpenOptions,
         where: str,
         folder: str | None,
         files: Sequence[tuple[str, int]] = (),
@@ -65,21 +65,21 @@ class ArrowSource(ArrowTable):
         if twice:
             raise BadFile(f"{where} has several columns named {twice[0]!r}")
         self._names: tuple[str, ...] = tuple(schema.names)
-        there = {
-            name: ArrowColumn(name, schema.field(name).type, partial(self._first, name), asked, folder)
+        by_name = {
+            name: ArrowColumn(name, schema.field(name).type, partial(self._first, name), options, folder)
             for name in self._names
         }
-        seen = Columns(there, where, self._class_columns(), self.label_field, self._repeats, self._all_different)
-        asked = without_list(asked, self._names)
-        roles = choose_roles(seen, asked)
+        seen = TableColumns(by_name, where, self._class_columns(), self.label_field, self._repeats, self._all_different)
+        options = without_list(options, self._names)
+        roles = choose_roles(seen, options)
         self._label = roles.label
-        self._columns: dict[str, ArrowColumn] = {name: there[column] for name, column in roles.fields.items()}
+        self._columns: dict[str, ArrowColumn] = {name: by_name[column] for name, column in roles.fields.items()}
         self._stacked: dict[str, StackedColumns] = {}
         self._known: dict[str, NDArray[Any]] = {}  # fields in memory: class numbers, tags, weights
         self.spec, self.left_out, self.choices = {}, roles.left_out, tuple(roles.choices)
         self.classes_of = {}
         if roles.features:
-            self._stack("x", roles.features, there)
+            self._stack("x", roles.features, by_name)
             self.feature_names = tuple(roles.features)
         for name, column in self._columns.items():
             if column.folder is not None:
@@ -87,9 +87,9 @@ class ArrowSource(ArrowTable):
                     *self.choices,
                     Choice(f"{name}: images in {folder}, named by the column {column.name!r}", "fields="),
                 )
-            self._learn(name, column, asked, name == self._label)
+            self._learn(name, column, options, name == self._label)
         if roles.targets:
-            self._learn_targets(roles.targets, there)
+            self._learn_targets(roles.targets, by_name)
         if roles.weight is not None:
             self._learn_weights(roles.weight)
         self._held = frozenset(self._known)
@@ -106,57 +106,57 @@ class ArrowSource(ArrowTable):
         """Return columns whose type declares class numbers."""
         return ()
 
-    def _learn(self, name: str, column: ArrowColumn, asked: OpenOptions, is_label: bool) -> None:
+    def _learn(self, name: str, column: ArrowColumn, options: OpenOptions, is_label: bool) -> None:
         """Add a column as a field; text is numbered."""
         if column.is_text_list and is_label:
             cells = Texts.of(cell for part in self._values(column.name) for cell in _joined(part, self._where, column.name))
-            found = tags(
+            labels = tags(
                 [split_tags(cell, _BETWEEN) for cell in cells.values], cells.numbers, f"{column.name!r} of {self._where}"
             )
         elif column.is_text:
             texts = self._texts(column.name)
             if is_label:
-                found = text_labels(
-                    texts, column.name, self._where, asked.tag_delimiter, may_be_numbers=self.text_may_be_numbers
+                labels = text_labels(
+                    texts, column.name, self._where, options.tag_delimiter, may_be_numbers=self.text_may_be_numbers
                 )
             else:
-                found = Labels(*number_texts(texts), ())
+                labels = Labels(*number_texts(texts), ())
         else:
-            assert column.what is not None
-            if is_label and asked.tag_delimiter:
+            assert column.field is not None
+            if is_label and options.tag_delimiter:
                 raise BadSetting(
-                    f"tag_delimiter={asked.tag_delimiter!r}: the labels {column.name!r} of {self._where} are not text"
+                    f"tag_delimiter={options.tag_delimiter!r}: the labels {column.name!r} of {self._where} are not text"
                 )
-            self.spec[name] = column.what
+            self.spec[name] = column.field
             return
-        self._known[name] = found.values
-        self.spec[name] = Field(found.values.shape[1:], found.values.dtype)
-        self.choices = (*self.choices, *found.choices)
+        self._known[name] = labels.values
+        self.spec[name] = Field(labels.values.shape[1:], labels.values.dtype)
+        self.choices = (*self.choices, *labels.choices)
         if is_label:
-            self.classes = found.classes
-        elif found.classes is not None:
-            self.classes_of = {**self.classes_of, name: found.classes}
+            self.classes = labels.classes
+        elif labels.classes is not None:
+            self.classes_of = {**self.classes_of, name: labels.classes}
 
-    def _stack(self, field: str, names: Sequence[str], there: Mapping[str, ArrowColumn]) -> None:
+    def _stack(self, field: str, names: Sequence[str], by_name: Mapping[str, ArrowColumn]) -> None:
         """Add several columns of numbers as one field."""
         missing = self._missing(names)
-        dtypes = [what.dtype for name in names if isinstance(what := there[name].what, Field)]
+        dtypes = [of.dtype for name in names if isinstance(of := by_name[name].field, Field)]
         stacked = StackedColumns(names, dtypes, missing)
-        self._stacked[field], self.spec[field] = stacked, stacked.what
+        self._stacked[field], self.spec[field] = stacked, stacked.field
         if missing:
             counts = ", ".join(f"{name} {count:,}" for name, count in missing.items())
             self.choices = (*self.choices, Choice(f"{field}: missing values are NaN ({counts})", "fields="))
         inexact = [name for name in stacked.inexact if not self._fits_float(name)]
         if inexact:
             names = ", ".join(inexact)
-            chosen = f"{field}: whole numbers of {names} become {stacked.what.dtype}, exact up to 2**53"
+            chosen = f"{field}: whole numbers of {names} become {stacked.field.dtype}, exact up to 2**53"
             self.choices = (*self.choices, Choice(chosen, "fields="))
 
     def _fits_float(self, name: str) -> bool:
         """Return whether float64 holds all whole numbers of a column exactly, if that is known without reading it."""
         return False
 
-    def _learn_targets(self, names: Sequence[str], there: Mapping[str, ArrowColumn]) -> None:
+    def _learn_targets(self, names: Sequence[str], by_name: Mapping[str, ArrowColumn]) -> None:
         """Use several columns as labels: 0 or 1 for each class, or numbers."""
         assert self._label is not None
         missing = self._missing(names)
@@ -171,10 +171,10 @@ class ArrowSource(ArrowTable):
         self.spec[self._label] = Field((len(names),), dtype)
         if binary:
             self.classes = tuple(names)
-        what = "a 0 or 1 for each" if binary else "numbers"
-        self.choices = (*self.choices, Choice(f"labels: {what} of {', '.join(names)}", "labels="))
+        form = "a 0 or 1 for each" if binary else "numbers"
+        self.choices = (*self.choices, Choice(f"labels: {form} of {', '.join(names)}", "labels="))
 
-    def _learn_weights(self, field: str) -> None:
+    def _learn_weights(self, name: str) -> None:
         """Use a column as sample weights, in memory as floats.
 
         Raises
@@ -182,13 +182,14 @@ class ArrowSource(ArrowTable):
         BadSetting
             If a weight is negative, missing or not a number.
         """
-        name = self._columns[field].name
-        what = self._columns[field].what
-        if not isinstance(what, Field) or what.shape or what.dtype.kind not in "biuf":
-            raise BadSetting(f"the weights {name!r} of {self._where} must be one number per row, but are {what or 'text'}")
-        values = check_weights(self._numbers(name), name, self._where)
-        self.weight_name, self._known[field] = field, values
-        self.spec[field] = Field((), values.dtype)
+        column, field = self._columns[name].name, self._columns[name].field
+        if not isinstance(field, Field) or field.shape or field.dtype.kind not in "biuf":
+            raise BadSetting(
+                f"the weights {column!r} of {self._where} must be one number per row, but are {field or 'text'}"
+            )
+        values = check_weights(self._numbers(column), column, self._where)
+        self.weight_name, self._known[name] = name, values
+        self.spec[name] = Field((), values.dtype)
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the rows of each part."""
@@ -213,7 +214,7 @@ class ArrowSource(ArrowTable):
         columns = {
             name: column
             for name, column in self._columns.items()
-            if name in into and name not in self._held and column.what is not None
+            if name in into and name not in self._held and column.field is not None
         }
         stacked = {name: column for name, column in self._stacked.items() if name in into}
         needed = [column.name for column in columns.values()] + [name for each in stacked.values() for name in each.names]
@@ -231,7 +232,7 @@ class ArrowSource(ArrowTable):
     def chunks(self) -> ChunkStarts | None:
         """Return the parts as chunks."""
         starts = np.append(0, self._ends)
-        encoded = [column for column in self._columns.values() if isinstance(column.what, Encoded)]
+        encoded = [column for column in self._columns.values() if isinstance(column.field, Encoded)]
         if any(column.folder is not None for column in encoded):
             return None  # the bytes of files that are not opened are unknown
         nbytes = np.array([part.nbytes for part in self._parts], np.int64) if encoded else None
@@ -253,8 +254,8 @@ class ArrowSource(ArrowTable):
 
     def scratch(self, rows: int) -> int:
         """Return the bytes of values gathered before they are copied to their positions."""
-        fields = [column.what for column in self._columns.values() if isinstance(column.what, Field)]
-        stacked = sum(each.what.nbytes for each in self._stacked.values())
+        fields = [column.field for column in self._columns.values() if isinstance(column.field, Field)]
+        stacked = sum(each.field.nbytes for each in self._stacked.values())
         return 2 * rows * (max((field.nbytes for field in fields), default=0) + stacked)
 
     @property
@@ -265,8 +266,8 @@ class ArrowSource(ArrowTable):
     @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class number of every row, read on first access."""
-        what = self.spec.get(self._label or "")
-        if self._label is None or not isinstance(what, Field) or what.shape or what.dtype.kind not in "iub":
+        field = self.spec.get(self._label or "")
+        if self._label is None or not isinstance(field, Field) or field.shape or field.dtype.kind not in "iub":
             return None
         if self._label not in self._known:
             numbers = as_class_numbers(self._numbers(self._columns[self._label].name))
@@ -295,19 +296,19 @@ class ArrowSource(ArrowTable):
         if name in self._held:
             names = self.classes_of.get(name)
             return super().column(name) if names is None else np.asarray(names)[self._known[name]]
-        found = self._columns[name].name if name in self._columns else match(name, self._names)
-        if found is None:
+        full_name = self._columns[name].name if name in self._columns else match(name, self._names)
+        if full_name is None:
             raise BadSetting(f"no column {name!r}: the columns are {', '.join(self.column_names)}")
-        kind = next(self._values(found)).type
+        kind = next(self._values(full_name)).type
         if is_text(kind):
-            texts = self._texts(found)
+            texts = self._texts(full_name)
             width = max(map(len, texts.values))
-            check_room(4 * width * len(self), f"the column {found!r} of {self._where}")
+            check_room(4 * width * len(self), f"the column {full_name!r} of {self._where}")
             return np.array(texts.values)[texts.numbers]
-        check_room(8 * len(self), f"the column {found!r} of {self._where}")
-        values = self._numbers(found)
+        check_room(8 * len(self), f"the column {full_name!r} of {self._where}")
+        values = self._numbers(full_name)
         if values.ndim != 1 or values.dtype.kind not in "biufmM":
-            raise BadSetting(f"the column {found!r} has more than one number or text per row: {kind}")
+            raise BadSetting(f"the column {full_name!r} has more than one number or text per row: {kind}")
         return values
 
     def _identity(self) -> bytes:
@@ -318,7 +319,7 @@ class ArrowSource(ArrowTable):
         return parts + stacked + b"".join(self._known[name].tobytes() for name in (*texts, *targets) if name is not None)
 
 
-def in_part(source: ArrowSource, asked: OpenOptions, where: str) -> Source:
+def select_split(source: ArrowSource, options: OpenOptions, where: str) -> Source:
     """Return the rows of a split of a table, if a column names the split of each row; otherwise all rows.
 
     Raises
@@ -336,17 +337,17 @@ def in_part(source: ArrowSource, asked: OpenOptions, where: str) -> Source:
         try:
             parts = source.column(column).astype(str)
         except BadSetting:  # the column has another purpose
-            if asked.split is not None:
+            if options.split is not None:
                 raise
         except BadFile:  # rows without a value
-            if asked.split is not None or plain(column) == COLUMNS[0]:
+            if options.split is not None or plain(column) == COLUMNS[0]:
                 raise
     if parts is None:
-        if asked.split is not None:
-            raise BadSetting(f"split={asked.split!r}: {where} has no split column (one of {', '.join(COLUMNS)})")
+        if options.split is not None:
+            raise BadSetting(f"split={options.split!r}: {where} has no split column (one of {', '.join(COLUMNS)})")
         return source
     names, numbers = np.unique(parts, return_inverse=True)
-    rows = rows_of_part(names.tolist(), numbers, asked.split, where)
+    rows = rows_of_split(names.tolist(), numbers, options.split, where)
     return source if rows is None else source.subset(rows)
 
 

@@ -32,7 +32,7 @@ class StackedColumns:
             for name, dtype in zip(names, dtypes, strict=True)
         ]
         dtype = np.result_type(*kinds)
-        self.what = Field((len(self.names),), dtype)
+        self.field = Field((len(self.names),), dtype)
         self.inexact = [
             name
             for name, own in zip(names, dtypes, strict=True)
@@ -43,14 +43,14 @@ class StackedColumns:
     def put(self, table: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
         """Write the rows of a table into rows ``numbers`` of a field."""
         together = len(numbers) == len(into) and list(numbers) == list(range(len(into)))
-        out = into if together else np.empty((len(numbers), len(self.names)), self.what.dtype)
+        out = into if together else np.empty((len(numbers), len(self.names)), self.field.dtype)
         for k, name in enumerate(self.names):
             values = table.column(name)
             if values.null_count and name not in self._missing:
                 for i in np.flatnonzero(values.is_null().to_numpy()).tolist():
                     failed[numbers[i]] = BadFile(f"the column {name!r} has no value")
             if values.null_count:
-                values = values.cast("float64" if self.what.dtype.itemsize > 4 else "float32", safe=False)
+                values = values.cast("float64" if self.field.dtype.itemsize > 4 else "float32", safe=False)
                 with np.errstate(invalid="ignore"):
                     out[:, k] = values.to_numpy()
             else:

@@ -53,7 +53,7 @@ class MissingValue(BadFile):
     """A row without a value."""
 
 
-class Part(NamedTuple):
+class TableChunk(NamedTuple):
     """Rows of a table that are read together.
 
     Attributes
@@ -84,7 +84,7 @@ class ArrowTable(Source):
         Names and numbers of rows of the files, if there are several.
     """
 
-    def __init__(self, parts: Sequence[Part], where: str, files: Sequence[tuple[str, int]] = ()) -> None:
+    def __init__(self, parts: Sequence[TableChunk], where: str, files: Sequence[tuple[str, int]] = ()) -> None:
         self._where, self._parts = where, list(parts)
         self._ends = np.cumsum([part.rows for part in parts], dtype=np.int64)
         if not len(self._ends) or not self._ends[-1]:
@@ -162,34 +162,34 @@ class ArrowTable(Source):
         BadFile
             If a row has no value, or one that is not text.
         """
-        places: dict[str, int] = {}
+        number_of: dict[str, int] = {}
         numbers, row = [], 0
         for part in self._values(name):
             self._refuse_missing(name, part, row)
             row += len(part)
             try:
                 coded = part if hasattr(part, "dictionary") else part.dictionary_encode()
-                own = [places.setdefault(str(value), len(places)) for value in coded.dictionary.to_pylist()]
+                own = [number_of.setdefault(str(value), len(number_of)) for value in coded.dictionary.to_pylist()]
             except ValueError as error:  # invalid text
                 raise BadFile(f"the column {name!r} of {self._where} cannot be read: {error}") from error
             numbers.append(np.array(own, np.int64)[coded.indices.to_numpy(zero_copy_only=False)])
-            if most is not None and len(places) > most:
+            if most is not None and len(number_of) > most:
                 break
-        taken = np.concatenate(numbers)
-        used = np.unique(taken)
-        if len(used) < len(places):  # a dictionary may have unused entries
-            names = list(places)
-            return Texts([names[i] for i in used], np.searchsorted(used, taken))
-        return Texts(list(places), taken)
+        codes = np.concatenate(numbers)
+        used = np.unique(codes)
+        if len(used) < len(number_of):  # a dictionary may have unused entries
+            names = list(number_of)
+            return Texts([names[i] for i in used], np.searchsorted(used, codes))
+        return Texts(list(number_of), codes)
 
     def _numbers(self, name: str) -> NDArray[Any]:
         """Return a column of one number per row."""
-        found, row = [], 0
+        parts, row = [], 0
         for part in self._values(name):
             self._refuse_missing(name, part, row)
             row += len(part)
-            found.append(part.to_numpy(zero_copy_only=False))
-        return np.concatenate(found)
+            parts.append(part.to_numpy(zero_copy_only=False))
+        return np.concatenate(parts)
 
     def _refuse_missing(self, name: str, part: Any, start: int) -> None:
         if part.null_count:

@@ -73,11 +73,11 @@ class Chunked(Column):
 
         It is allocated at full size at once: malloc would keep smaller buffers.
         """
-        found: NDArray[np.uint8] | None = getattr(self._own, name, None)
-        if found is None:
-            found = allocate(most)
-            setattr(self._own, name, found)
-        return found[:nbytes]
+        buffer: NDArray[np.uint8] | None = getattr(self._own, name, None)
+        if buffer is None:
+            buffer = allocate(most)
+            setattr(self._own, name, buffer)
+        return buffer[:nbytes]
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Read neighboring rows, chunk by chunk."""
@@ -86,22 +86,22 @@ class Chunked(Column):
         as_rows = self._as_rows and out.dtype == self.dtype and out.flags.c_contiguous
         for at in product(range(start // rows, -(-stop // rows)), *beside):
             first, last = max(start, at[0] * rows), min(stop, (at[0] + 1) * rows, self.shape[0])
-            there = [slice(first - start, last - start)]
-            inside = [slice(first - at[0] * rows, last - at[0] * rows)]
+            in_out = [slice(first - start, last - start)]
+            in_chunk = [slice(first - at[0] * rows, last - at[0] * rows)]
             for i, n, c in zip(at[1:], self.shape[1:], self._chunks[1:], strict=True):
-                there.append(slice(i * c, min((i + 1) * c, n)))
-                inside.append(slice(0, min(c, n - i * c)))
+                in_out.append(slice(i * c, min((i + 1) * c, n)))
+                in_chunk.append(slice(0, min(c, n - i * c)))
             if as_rows and last - first == rows:  # directly into the result
-                place = out[there[0]]
-                if not self._load(at, self._most, place.reshape(-1).view(np.uint8)):
-                    place[...] = self._fill_value()
+                destination = out[in_out[0]]
+                if not self._load(at, self._most, destination.reshape(-1).view(np.uint8)):
+                    destination[...] = self._fill_value()
                 continue
             if last - first < min(rows, self.shape[0] - at[0] * rows) or self._as_rows:
                 with self._lock:  # also while it is copied: chunks in use would add to the cached ones
-                    out[tuple(there)] = self._keep(at)[tuple(inside)]
+                    out[tuple(in_out)] = self._keep(at)[tuple(in_chunk)]
             else:
-                out[tuple(there)] = self._chunk(at, self._buffer("chunk", self._chunk_nbytes, self._chunk_nbytes))[
-                    tuple(inside)
+                out[tuple(in_out)] = self._chunk(at, self._buffer("chunk", self._chunk_nbytes, self._chunk_nbytes))[
+                    tuple(in_chunk)
                 ]
 
     def _keep(self, at: Coordinates) -> NDArray[Any]:
@@ -162,10 +162,10 @@ def inflate(data: NDArray[np.uint8], out: NDArray[np.uint8], wbits: int) -> None
     made = b""
     try:
         while not stream.eof and not more and (fed < len(source) or len(made) == _MADE):
-            given: bytes | memoryview = stream.unconsumed_tail
-            if not given:
-                given, fed = source[fed : fed + _FED], fed + _FED
-            made = stream.decompress(given, _MADE)
+            piece: bytes | memoryview = stream.unconsumed_tail
+            if not piece:
+                piece, fed = source[fed : fed + _FED], fed + _FED
+            made = stream.decompress(piece, _MADE)
             more = len(made) > len(into) - done
             if not more:
                 into[done : done + len(made)] = made

@@ -57,36 +57,36 @@ def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
     if isinstance(content, list) and content and all(isinstance(record, dict) for record in content):
         return _of_records(content, where)
     _check(content, where)
-    names = {each["id"]: str(each["name"]) for each in content["categories"]}
-    files = {each["id"]: str(each["file_name"]) for each in content["images"]}
+    names = {record["id"]: str(record["name"]) for record in content["categories"]}
+    files = {record["id"]: str(record["file_name"]) for record in content["images"]}
     for kind, known in (("images", files), ("categories", names)):
         if len(known) < len(content[kind]):
             raise BadFile(f"{where}: several entries of {kind!r} have the same id")
-    found: dict[Any, set[str]] = {number: set() for number in files}
+    classes_of: dict[Any, set[str]] = {number: set() for number in files}
     unknown = []
-    for each in content["annotations"]:
-        image, category = each["image_id"], each["category_id"]
-        if image in found and category in names:
-            found[image].add(names[category])
+    for record in content["annotations"]:
+        image, category = record["image_id"], record["category_id"]
+        if image in classes_of and category in names:
+            classes_of[image].add(names[category])
         else:
             unknown.append(f"image {image!r}, category {category!r}")
     if unknown:
         raise BadFile(
             f"{where}: {len(unknown)} annotations refer to an unknown image or category: {'; '.join(unknown[:_NAMED])}"
         )
-    if not any(found.values()):
+    if not any(classes_of.values()):
         raise BadFile(f"{where} has no annotation with a category")
-    if max(map(len, found.values())) > 1:
+    if max(map(len, classes_of.values())) > 1:
         classes = sorted(set(names.values()), key=class_key)
-        several = np.array([[name in of for name in classes] for of in found.values()], np.float32)
+        several = np.array([[name in of for name in classes] for of in classes_of.values()], np.float32)
         return CocoLabels(list(files.values()), several, tuple(classes), {})
-    taken = {number: next(iter(of)) for number, of in found.items() if of}
-    classes = sorted(set(taken.values()), key=class_key)
+    class_of = {number: next(iter(of)) for number, of in classes_of.items() if of}
+    classes = sorted(set(class_of.values()), key=class_key)
     numbers = {name: i for i, name in enumerate(classes)}
-    labels = np.array([numbers[name] for name in taken.values()], np.int64)
-    without = len(files) - len(taken)
+    labels = np.array([numbers[name] for name in class_of.values()], np.int64)
+    without = len(files) - len(class_of)
     left_out = {"images without an annotation": without} if without else {}
-    return CocoLabels([files[number] for number in taken], labels, tuple(classes), left_out)
+    return CocoLabels([files[number] for number in class_of], labels, tuple(classes), left_out)
 
 
 def _of_records(records: list[Any], where: str) -> CocoLabels:
@@ -99,10 +99,10 @@ def _of_records(records: list[Any], where: str) -> CocoLabels:
             f"{where} is a list of records, which need a path (path or file_name) and a label (label or class); their keys are "
             f"{', '.join((*columns, *nested)) or 'nothing'}"
         )
-    found = text_labels(Texts.of(columns[label]), label, where, may_be_numbers=True)
+    labels = text_labels(Texts.of(columns[label]), label, where, may_be_numbers=True)
     left_out = {f"{name}: lists or objects": 1 for name in nested}
     left_out |= {f"{name}: no label": 1 for name in columns if name not in (path, label)}
-    return CocoLabels(columns[path], found.values, found.classes or (), left_out, found.choices)
+    return CocoLabels(columns[path], labels.values, labels.classes or (), left_out, labels.choices)
 
 
 def _loaded(where: str) -> Any:

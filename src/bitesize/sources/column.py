@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting
-from bitesize.sources.rows import Located
+from bitesize.sources.protocol import Located
 
 # Reason for refusing arrays of Python objects.
 OBJECTS = "an array of Python objects (a pickle), which could run code when read: refused; save it as text, {}.astype(str), or as numbers"

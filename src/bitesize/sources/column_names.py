@@ -50,10 +50,10 @@ def require(name: str, columns: Iterable[str], where: str, setting: str) -> str:
         If the column does not exist.
     """
     columns = list(columns)
-    found = match(name, columns)
-    if found is None:
+    column = match(name, columns)
+    if column is None:
         raise BadSetting(f"{setting}={name!r}: {where} has no such column; it has the columns {', '.join(columns)}")
-    return found
+    return column
 
 
 def first_named(columns: Iterable[str], names: Sequence[str]) -> str | None:

@@ -20,11 +20,11 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.column import Column, Squeezed, UnsupportedColumn
 from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
 from bitesize.sources.named_splits import arrays_of_split
-from bitesize.sources.rows import ChunkStarts, Into, Located, raise_bad
+from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
 from bitesize.spec import Field
 
 # Names of fields that are used as labels by default.
-LABELS = ("y", "label", "labels", "target")
+LABEL_FIELDS = ("y", "label", "labels", "target")
 # Rows per read when a whole column is read.
 _AT_ONCE = 65_536
 # Maximum size of columns that are loaded into memory if their chunks do not match those of the widest column.
@@ -43,7 +43,7 @@ class ColumnSource(Source):
     ----------
     columns
         All arrays of the data.
-    asked
+    options
         Options that select fields and labels.
     where
         Name of the data, for messages.
@@ -57,14 +57,14 @@ class ColumnSource(Source):
     """
 
     reads_files = True
-    in_parts = True
+    has_splits = True
 
-    def __init__(self, columns: Mapping[str, Column], asked: OpenOptions, where: str) -> None:
+    def __init__(self, columns: Mapping[str, Column], options: OpenOptions, where: str) -> None:
         self._where = where
         rows_of = {name: column.shape[0] if column.shape else None for name, column in columns.items()}
-        columns, asked, in_none = arrays_of_split(columns, rows_of, asked, where)
-        columns = self._with_plain_labels(columns, asked)
-        chosen, left_out = _choose(columns, asked, where)
+        columns, options, in_none = arrays_of_split(columns, rows_of, options, where)
+        columns = self._with_plain_labels(columns, options)
+        chosen, left_out = _choose(columns, options, where)
         self.left_out = {**left_out, **in_none}
         lengths = {name: column.shape[0] for name, column in chosen.items()}
         if len(set(lengths.values())) > 1:
@@ -72,13 +72,13 @@ class ColumnSource(Source):
         self._rows = next(iter(lengths.values()))
         if not self._rows:
             raise BadFile(f"{where} has no rows")
-        self._label = label_of(chosen, asked)
-        lost = label_of([name for name in columns if name not in chosen], asked)
-        if self._label is None and lost is not None and asked.fields is None:
-            why = next((what for what in self.left_out if what.startswith(f"{lost}: ")), lost)
+        self._label = label_of(chosen, options)
+        lost = label_of([name for name in columns if name not in chosen], options)
+        if self._label is None and lost is not None and options.fields is None:
+            why = next((reason for reason in self.left_out if reason.startswith(f"{lost}: ")), lost)
             self.choices = (*self.choices, Choice(f"no labels (left out: {why})", "labels="))
         self._columns = chosen
-        if asked.fields is None:
+        if options.fields is None:
             self.choices = (*self.choices, *_side_by_side(chosen, where))
         unbounded = [Choice(f"{name}: {column.unbounded}", "") for name, column in chosen.items() if column.unbounded]
         self.choices = (*self.choices, *unbounded)
@@ -101,19 +101,19 @@ class ColumnSource(Source):
             self.spec[str(self._label)] = label_field(np.empty((0, *label.shape), label.dtype), self.spec[self.primary])
         self._run_rows, self._small = _runs_of(chosen, self._loaded)
 
-    def _with_plain_labels(self, columns: Mapping[str, Column], asked: OpenOptions) -> dict[str, Column]:
+    def _with_plain_labels(self, columns: Mapping[str, Column], options: OpenOptions) -> dict[str, Column]:
         """Return columns with labels of shape (n, 1), as saved by many programs, viewed as (n,)."""
-        wanted = wanted_fields(asked, columns)
-        label = label_of(wanted, asked)
-        there = wanted.get(label or "", label or "")
-        column = columns.get(there)
+        wanted = wanted_fields(options, columns)
+        label = label_of(wanted, options)
+        stored_name = wanted.get(label or "", label or "")
+        column = columns.get(stored_name)
         if column is None or column.shape[1:] != (1,) or len(wanted) < 2:
             return dict(columns)
         self.choices = (
             *self.choices,
-            Choice(f"labels: {there!r}, stored as {column.shape}, is read as ({column.shape[0]},)", "labels="),
+            Choice(f"labels: {stored_name!r}, stored as {column.shape}, is read as ({column.shape[0]},)", "labels="),
         )
-        return {**columns, there: Squeezed(column)}
+        return {**columns, stored_name: Squeezed(column)}
 
     def __len__(self) -> int:
         return self._rows
@@ -170,8 +170,8 @@ class ColumnSource(Source):
 
     @property
     def _has_classes(self) -> bool:
-        what = self.spec.get(self._label) if self._label else None
-        return isinstance(what, Field) and what.dtype.kind in "iub" and not what.shape
+        field = self.spec.get(self._label) if self._label else None
+        return isinstance(field, Field) and field.dtype.kind in "iub" and not field.shape
 
     @property
     def label_name(self) -> str | None:
@@ -293,49 +293,49 @@ def _read_apart(column: Column, start: int, stop: int, out: NDArray[Any], i: int
             _read_apart(column, start + k, start + k + 1, out[k : k + 1], i + k, failed)
 
 
-def _choose(columns: Mapping[str, Column], asked: OpenOptions, where: str) -> tuple[dict[str, Column], dict[str, int]]:
+def _choose(columns: Mapping[str, Column], options: OpenOptions, where: str) -> tuple[dict[str, Column], dict[str, int]]:
     """Return the columns that are fields, by field name, and the columns left out."""
-    wanted = wanted_fields(asked, columns)
-    label = label_of(wanted, asked)
+    wanted = wanted_fields(options, columns)
+    label = label_of(wanted, options)
     if label is not None:
         wanted.setdefault(label, label)
     chosen: dict[str, Column] = {}
     left_out: dict[str, int] = {}
-    for name, there in wanted.items():
-        if there not in columns:
-            raise BadSetting(f"{where} has no {there!r}: it has {', '.join(columns) or 'nothing'}")
-        why = _unfit(columns[there], name == label or asked.fields is not None)
+    for name, stored_name in wanted.items():
+        if stored_name not in columns:
+            raise BadSetting(f"{where} has no {stored_name!r}: it has {', '.join(columns) or 'nothing'}")
+        why = _unfit(columns[stored_name], name == label or options.fields is not None)
         if why is None:
-            chosen[name] = columns[there]
-        elif asked.fields is not None or name == asked.labels:
-            raise BadSetting(f"{there!r} of {where} cannot be a field: it is {why}")
+            chosen[name] = columns[stored_name]
+        elif options.fields is not None or name == options.labels:
+            raise BadSetting(f"{stored_name!r} of {where} cannot be a field: it is {why}")
         else:
-            left_out[f"{there}: {why}"] = 1
+            left_out[f"{stored_name}: {why}"] = 1
     if not chosen:
-        seen = ", ".join(
+        refused = ", ".join(
             f"{name}, {column.why}" if isinstance(column, UnsupportedColumn) else f"{name} {column.shape} {column.dtype}"
             for name, column in columns.items()
         )
-        raise BadFile(f"{where} contains no arrays of numbers{f': it has {seen}' if seen else ''}")
+        raise BadFile(f"{where} contains no arrays of numbers{f': it has {refused}' if refused else ''}")
     return chosen, left_out
 
 
-def wanted_fields(asked: OpenOptions, there: Iterable[str]) -> dict[str, str]:
+def wanted_fields(options: OpenOptions, available: Iterable[str]) -> dict[str, str]:
     """Return the requested fields: field names to names in the data."""
-    if asked.fields is None:
-        return {name: name for name in there}
-    names = list(asked.fields) if isinstance(asked.fields, list | tuple | Mapping) else []
+    if options.fields is None:
+        return {name: name for name in available}
+    names = list(options.fields) if isinstance(options.fields, list | tuple | Mapping) else []
     if not names or not all(isinstance(name, str) for name in names):
-        raise BadSetting(f'fields must be a list of names, or {{"x": "image"}}, not {asked.fields!r}')
-    return dict(asked.fields) if isinstance(asked.fields, Mapping) else {name: name for name in asked.fields}
+        raise BadSetting(f'fields must be a list of names, or {{"x": "image"}}, not {options.fields!r}')
+    return dict(options.fields) if isinstance(options.fields, Mapping) else {name: name for name in options.fields}
 
 
-def label_of(names: Iterable[str], asked: OpenOptions) -> str | None:
+def label_of(names: Iterable[str], options: OpenOptions) -> str | None:
     """Return the name of the field with the labels: the requested one, or one with a usual name."""
-    if isinstance(asked.labels, str):
-        return asked.labels
+    if isinstance(options.labels, str):
+        return options.labels
     names = list(names)
-    return next((name for name in LABELS if name in names), None)
+    return next((name for name in LABEL_FIELDS if name in names), None)
 
 
 def _unfit(column: Column, may_be_text: bool) -> str | None:

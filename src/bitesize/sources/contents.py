@@ -41,18 +41,18 @@ def refuse_contents(data: Any, way: str) -> None:
     BadSetting
         If the data is file contents. The message does not contain the bytes.
     """
-    each = data[0] if isinstance(data, list | tuple) and data else data
-    if not isinstance(each, bytes | bytearray) or os.path.exists(bytes(each[:_LONGEST_PATH])):
+    contents = data[0] if isinstance(data, list | tuple) and data else data
+    if not isinstance(contents, bytes | bytearray) or os.path.exists(bytes(contents[:_LONGEST_PATH])):
         return
-    start = bytes(each[:START_NBYTES])
+    start = bytes(contents[:START_NBYTES])
     try:
         kind = f"a {sniff(start)} image"
     except UnsupportedFile:
         kind = "an image"
     except BadFile:
-        if b"\0" not in start and len(each) <= _LONGEST_PATH and isinstance(each, bytes):
+        if b"\0" not in start and len(contents) <= _LONGEST_PATH and isinstance(contents, bytes):
             return  # a path that does not exist, which is reported elsewhere
         kind = "the contents of a file"
     raise BadSetting(
-        f"got {format_size(len(each))} of bytes ({kind}) where a path is needed: pass the path of the file{way}"
+        f"got {format_size(len(contents))} of bytes ({kind}) where a path is needed: pass the path of the file{way}"
     )

@@ -6,17 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from bitesize.errors import BadFile, BadSetting, DoesNotFit, MissingPackage
+from bitesize.errors import BadFile, BadSetting, DoesNotFit, MissingPackage, one_line
 from bitesize.files.state import FileState
 from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
 from bitesize.packages import pip_install
 from bitesize.sources.arrow_rows import ArrowSource
 from bitesize.sources.arrow_stacked import fits_float
-from bitesize.sources.arrow_table import Part, pool
+from bitesize.sources.arrow_table import TableChunk, pool
 from bitesize.sources.base import OpenOptions
 from bitesize.sources.column_names import LABELS, PERHAPS_PATHS, first_named, match, plain
-from bitesize.sources.rows import ChunkStarts
+from bitesize.sources.protocol import ChunkStarts
 from bitesize.sources.splits import COLUMNS
 from bitesize.sources.text_table import JSON_LINES, delimiter_of
 
@@ -32,7 +32,7 @@ class NumberTable(ArrowSource):
     label_field: ClassVar[str] = "y"
     text_may_be_numbers: ClassVar[bool] = True
 
-    def __init__(self, paths: Sequence[str], asked: OpenOptions, labels: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], options: OpenOptions, labels: Sequence[str]) -> None:
         import pyarrow as pa
 
         self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
@@ -47,8 +47,8 @@ class NumberTable(ArrowSource):
         self._lines_known = [_lines_are_rows(path, count) for path, count in zip(paths, counts, strict=True)]
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         files = list(zip(paths, counts, strict=True))
-        super().__init__([Part(self._content.num_rows, 0)], asked, where, None, files)
-        if self.feature_names is None and asked.fields is None:
+        super().__init__([TableChunk(self._content.num_rows, 0)], options, where, None, files)
+        if self.feature_names is None and options.fields is None:
             lost = first_named(self._names, PERHAPS_PATHS)
             hint = (
                 f". If {lost!r} names files, no such files are next to it: bs.open(FOLDER, labels={paths[0]!r})"
@@ -85,7 +85,7 @@ class NumberTable(ArrowSource):
         return f"{file}, line {inside + 1 + known}" if known is not None else f"{file}, row {inside}"
 
 
-def read_numbers(paths: Sequence[str], asked: OpenOptions) -> NumberTable:
+def read_numbers(paths: Sequence[str], options: OpenOptions) -> NumberTable:
     """Return the source of tables of numbers.
 
     Raises
@@ -115,7 +115,7 @@ def read_numbers(paths: Sequence[str], asked: OpenOptions) -> NumberTable:
             f"  with pq.ParquetWriter({made!r}, blocks.schema) as out: [out.write_batch(block) for block in blocks]"
         )
     names = _names(paths[0])
-    return NumberTable(paths, asked, _text_columns(names, asked))
+    return NumberTable(paths, options, _text_columns(names, options))
 
 
 def _names(path: str) -> list[str]:
@@ -125,15 +125,15 @@ def _names(path: str) -> list[str]:
     return delimiter_of(path)[1]
 
 
-def _text_columns(names: Sequence[str], asked: OpenOptions) -> list[str]:
+def _text_columns(names: Sequence[str], options: OpenOptions) -> list[str]:
     """Return the columns that are read as text: labels, to keep leading zeros, and splits."""
-    if isinstance(asked.labels, str):
-        label = match(asked.labels, names)
-    elif isinstance(asked.fields, Mapping):
-        field = first_named(asked.fields, LABELS)
-        label = None if field is None else match(asked.fields[field], names)
+    if isinstance(options.labels, str):
+        label = match(options.labels, names)
+    elif isinstance(options.fields, Mapping):
+        field = first_named(options.fields, LABELS)
+        label = None if field is None else match(options.fields[field], names)
     else:
-        label = None if asked.labels is not None else first_named(names, LABELS)
+        label = None if options.labels is not None else first_named(names, LABELS)
     return [name for name in names if name == label or plain(name) in COLUMNS]
 
 
@@ -154,7 +154,7 @@ def _read(path: str, texts: Sequence[str]) -> Any:
             memory_pool=pool(),
         )
     except pa.ArrowException as error:
-        raise BadFile(f"{path} cannot be read as a table: {' '.join(str(error).split())[:300]}") from error
+        raise BadFile(f"{path} cannot be read as a table: {one_line(error, 300)}") from error
 
 
 def _lines_are_rows(path: str, rows: int) -> int | None:

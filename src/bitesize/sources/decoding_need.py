@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from bitesize.decode.header import read_info
 from bitesize.errors import BitesizeError
 from bitesize.memory.mapping import aligned
 from bitesize.sources.base import Source
-from bitesize.spec import Encoded, Field
+from bitesize.sources.sinks import new_buffers
+from bitesize.spec import Encoded
 
 
 class DecodingNeed(NamedTuple):
@@ -32,37 +33,23 @@ def decoding_need(source: Source, rows: int) -> DecodingNeed:
         Maximum number of rows to read.
     """
     numbers = np.unique(np.linspace(0, len(source) - 1, min(rows, len(source))).astype(np.int64)).tolist()
-    found = DecodingNeed(0, 0)
+    largest = DecodingNeed(0, 0)
     for row in numbers:
         try:
-            each = _of_row(source, row)
+            need = _of_row(source, row)
         except BitesizeError:  # reported when the row is read
             continue
-        found = DecodingNeed(*map(max, found, each))
-    return found
+        largest = DecodingNeed(*map(max, largest, need))
+    return largest
 
 
 def _of_row(source: Source, row: int) -> DecodingNeed:
-    what, file = source.spec[source.primary], _File()
-    assert isinstance(what, Encoded)
-    into: dict[str, Any] = {
-        name: np.empty((1, *field.shape), field.dtype) if isinstance(field, Field) else _File()
-        for name, field in source.spec.items()
-    }
-    source.read(np.array([row], np.int64), into | {source.primary: file})
-    info, nbytes = read_info(memoryview(file.data)), len(file.data)
+    field, into = source.spec[source.primary], new_buffers(source.spec, 1)
+    assert isinstance(field, Encoded)
+    source.read(np.array([row], np.int64), into)
+    data = into[source.primary].files[0]
+    info, nbytes = read_info(data), len(data)
     whole, small = (
-        aligned(nbytes) + decode_nbytes(info, what.mode, eighths, nbytes) for eighths in (8, smaller_eighths(info, 2) or 8)
+        aligned(nbytes) + decode_nbytes(info, field.mode, eighths, nbytes) for eighths in (8, smaller_eighths(info, 2) or 8)
     )
     return DecodingNeed(whole, small)
-
-
-class _File:
-    """Receives the bytes of a file."""
-
-    data = bytearray()
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return a buffer."""
-        self.data = bytearray(nbytes)
-        return memoryview(self.data)

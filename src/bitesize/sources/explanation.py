@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bitesize.errors import BitesizeError
+from bitesize.errors import BitesizeError, first_few
 from bitesize.files.names import show
 from bitesize.sources.choices import Choice
+from bitesize.sources.row_source import RowSource
 from bitesize.spec import Encoded, Field
 
 if TYPE_CHECKING:
-    from bitesize.sources.base import Source
     from bitesize.sources.value_range import ValueRange
 
 _PLURAL = re.compile(r"^((?:\w+ ){0,3}?)(file|folder|table|archive|image|mask|label|page|video|link|member)s\b")
@@ -40,13 +40,13 @@ class FieldFacts:
         Name in batches.
     role
         ``"input"``, ``"labels"``, ``"weights"`` or ``"other"``.
-    what
+    description
         Shape and dtype of one row, or the mode of an image.
     """
 
     name: str
     role: str
-    what: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Explanation:
             "layout": self.layout,
             "kind": self.kind,
             "rows": self.rows,
-            "fields": [{"name": field.name, "role": field.role, "what": field.what} for field in self.fields],
+            "fields": [{"name": field.name, "role": field.role, "what": field.description} for field in self.fields],
             "classes": None if self.classes is None else dict(self.classes),
             "targets": self.targets,
             "values": None
@@ -116,25 +116,25 @@ class Explanation:
     def lines(self) -> list[tuple[str, str]]:
         """Return pairs of a heading and its text, in reading order."""
         layout = "" if self.layout in _USUAL else f", {self.layout}"
-        found = [("data", f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}: {self.kind}{layout}")]
-        found += [(field.role, f"{field.name}: {field.what}") for field in self.fields]
+        lines = [("data", f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}: {self.kind}{layout}")]
+        lines += [(field.role, f"{field.name}: {field.description}") for field in self.fields]
         if self.features is not None:
-            found.append(("columns", f"{len(self.features)}: {_some(self.features)}"))
+            lines.append(("columns", f"{len(self.features)}: {first_few(self.features, _SHOWN)}"))
         if self.values is not None:
-            found.append(("values", _range(self.values)))
+            lines.append(("values", _range(self.values)))
         elif self.not_measured:
-            found.append(("values", f"not measured: {self.not_measured}"))
+            lines.append(("values", f"not measured: {self.not_measured}"))
         if self.classes is not None:
-            counts = _some([f"{name} {count:,}" for name, count in self.classes.items()])
-            found.append(("classes", f"{len(self.classes)}: {counts}"))
+            counts = first_few([f"{name} {count:,}" for name, count in self.classes.items()], _SHOWN)
+            lines.append(("classes", f"{len(self.classes)}: {counts}"))
         elif self.targets is not None:
-            found.append(("targets", self.targets))
+            lines.append(("targets", self.targets))
         else:
-            found.append(("labels", "none"))
+            lines.append(("labels", "none"))
         for heading, choices in (("chosen", self.choices), ("note", self.hints)):
-            found += [(heading, f"{each.chosen}{f'  [{each.setting}]' if each.setting else ''}") for each in choices]
-        found += [("left out", counted_reason(count, why)) for why, count in self.left_out.items()]
-        return found
+            lines += [(heading, f"{each.chosen}{f'  [{each.setting}]' if each.setting else ''}") for each in choices]
+        lines += [("left out", counted_reason(count, why)) for why, count in self.left_out.items()]
+        return lines
 
     def __str__(self) -> str:
         return "\n".join(f"{heading:<9} {text}" for heading, text in self.lines())
@@ -151,7 +151,7 @@ def counted_reason(count: int, why: str) -> str:
     return f"{count:,} {_PLURAL.sub(lambda found: found[1] + found[2], why, count=1) if count == 1 else why}"
 
 
-def explain(source: Source, *, measure: bool = True) -> Explanation:
+def explain(source: RowSource, *, measure: bool = True) -> Explanation:
     """Return the summary of a source; see `Source.explain`. ``measure`` sets whether the range of values is measured."""
     from bitesize.sources.groups import suggested_groups
     from bitesize.sources.value_range import value_range
@@ -161,9 +161,9 @@ def explain(source: Source, *, measure: bool = True) -> Explanation:
         FieldFacts(
             name,
             "labels" if name == label else "weights" if name == weights else "input" if name == primary else "other",
-            str(what),
+            str(field),
         )
-        for name, what in sorted(source.spec.items(), key=lambda pair: (pair[0] != primary, pair[0] == label))
+        for name, field in sorted(source.spec.items(), key=lambda pair: (pair[0] != primary, pair[0] == label))
     )
     values, why = None, ""
     try:
@@ -190,7 +190,7 @@ def explain(source: Source, *, measure: bool = True) -> Explanation:
     )
 
 
-def _labels(source: Source) -> tuple[dict[str, int] | None, str | None]:
+def _labels(source: RowSource) -> tuple[dict[str, int] | None, str | None]:
     """Return the number of rows of each class, or a description of the labels."""
     label = source.label_name
     if label is None:
@@ -202,36 +202,26 @@ def _labels(source: Source) -> tuple[dict[str, int] | None, str | None]:
     if labels is not None:
         values, counts = np.unique(labels, return_counts=True)
         return {str(value): count for value, count in zip(values.tolist(), counts.tolist(), strict=True)}, None
-    what = source.spec[label]
-    if isinstance(what, Encoded) or what.mask:
-        return None, f"a mask for each image ({what})"
+    field = source.spec[label]
+    if isinstance(field, Encoded) or field.mask:
+        return None, f"a mask for each image ({field})"
     if classes is not None:
-        return None, f"a 0 or 1 for each of {len(classes)} classes: {_some(classes)}"
-    return None, f"{'numbers' if isinstance(what, Field) else 'labels'}, {what}"
+        return None, f"a 0 or 1 for each of {len(classes)} classes: {first_few(classes, _SHOWN)}"
+    return None, f"{'numbers' if isinstance(field, Field) else 'labels'}, {field}"
 
 
-def _kind(source: Source) -> str:
+def _kind(source: RowSource) -> str:
     """Return a readable name of the format."""
-    from bitesize.sources.base import Source
-
-    if type(source).title.startswith("images"):
+    title = source.title
+    if title.startswith("images"):
         looked_at = (source.path(row) or b"" for row in range(0, len(source), max(1, len(source) // _LOOKED_AT)))
         return f"images ({', '.join(sorted({show(os.path.splitext(path)[1]).lower() for path in looked_at}))})"
-    if type(source).title:
-        return type(source).title.partition(":")[0]
-    for name in ("base", "_parts"):
-        inner = getattr(source, name, None)
-        if isinstance(inner, list | tuple) and inner:
-            inner = inner[0][1] if isinstance(inner[0], tuple) else inner[0]
-        if isinstance(inner, Source):
-            return _kind(inner)
+    if title:
+        return title.partition(":")[0]
+    if source.derived_from:
+        return _kind(source.derived_from[0])
     text = (inspect.getdoc(type(source)) or type(source).__name__).partition("\n")[0]
     return text.partition(";")[0].rstrip(".")
-
-
-def _some(names: Any) -> str:
-    shown = list(names)[:_SHOWN]
-    return ", ".join(shown) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _range(values: ValueRange) -> str:

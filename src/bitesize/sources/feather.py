@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadFile
-from bitesize.files.arrow import Batch, Blocks, batch, blocks
+from bitesize.errors import BadFile, one_line
+from bitesize.files.arrow import Blocks, RecordBatch, batch, blocks
 from bitesize.files.pread import open_file, with_file
 from bitesize.files.state import FileState
-from bitesize.sources.arrow_layout import Column, columns_of, first_row
-from bitesize.sources.arrow_rows import ArrowSource, in_part
-from bitesize.sources.arrow_table import Part, pool
+from bitesize.sources.arrow_layout import ColumnLayout, columns_of, first_row
+from bitesize.sources.arrow_rows import ArrowSource, select_split
+from bitesize.sources.arrow_table import TableChunk, pool
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
 
@@ -29,17 +29,19 @@ class Feather(ArrowSource):
 
     title = "Feather and Arrow files"
     suffixes = (".feather", ".arrow", ".ipc")
-    in_parts = True
+    has_splits = True
     package = "pyarrow"
 
-    def __init__(self, paths: Sequence[str], asked: OpenOptions) -> None:
+    def __init__(self, paths: Sequence[str], options: OpenOptions) -> None:
         self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
         self._batches: list[tuple[str, int]] = []
         self._needed: list[str] | None = None
         self._nulls: dict[str, int] = {}  # number of missing values of each column
         self._kinds: Any = None  # names and types of the columns
-        self._looked_at: tuple[Batch, list[Column]] | None = None  # the first batch with rows, while columns are examined
-        parts: list[Part] = []
+        self._looked_at: tuple[RecordBatch, list[ColumnLayout]] | None = (
+            None  # the first batch with rows, while columns are examined
+        )
+        parts: list[TableChunk] = []
         rows_of: list[tuple[str, int]] = []
         known = None
         for path in paths:
@@ -54,11 +56,11 @@ class Feather(ArrowSource):
             self._batches += [(path, number) for number in range(len(own))]
             rows_of.append((path, sum(part.rows for part in own)))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
-        super().__init__(parts, asked, where, os.path.dirname(paths[0]), rows_of)
+        super().__init__(parts, options, where, os.path.dirname(paths[0]), rows_of)
         self._needed, self._looked_at = self._columns_read(), None
         self.close()
 
-    def _learn_parts(self, path: str, schema: Any, fd: int) -> list[Part]:
+    def _learn_parts(self, path: str, schema: Any, fd: int) -> list[TableChunk]:
         """Return the record batches of a file, and count the missing values in them."""
         index = blocks(fd, os.fstat(fd).st_size, os.fsencode(path))
         of_all = sum(_message(fd, path, index, number, dictionary=True).nbytes for number in range(len(index.dictionaries)))
@@ -68,7 +70,7 @@ class Feather(ArrowSource):
             columns = columns_of(schema, about, path)
             for name, column in zip(schema.names, columns, strict=True):
                 self._nulls[name] = self._nulls.get(name, 0) + column.missing
-            parts.append(Part(about.rows, about.nbytes + of_all))
+            parts.append(TableChunk(about.rows, about.nbytes + of_all))
         return parts
 
     def _schema(self) -> Any:
@@ -116,12 +118,12 @@ class Feather(ArrowSource):
         path, of_file = self._batches[number]
         self._states[path].check(os.fsencode(path))
         with _open(path) as file:
-            found = _batch(_reader(file, path, names), of_file, path)
-        if found.num_rows != self._parts[number].rows:
+            batch = _batch(_reader(file, path, names), of_file, path)
+        if batch.num_rows != self._parts[number].rows:
             raise BadFile(
-                f"record batch {of_file} of {path} has {found.num_rows:,} rows, but had {self._parts[number].rows:,}"
+                f"record batch {of_file} of {path} has {batch.num_rows:,} rows, but had {self._parts[number].rows:,}"
             )
-        return pa.Table.from_batches([found])
+        return pa.Table.from_batches([batch])
 
     def check_unchanged(self) -> None:
         """Check all files."""
@@ -129,10 +131,10 @@ class Feather(ArrowSource):
             state.check(os.fsencode(path))
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open files with the same columns, or the rows of a split that a column names."""
-        paths = list(what)
-        return labeled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
+        paths = list(data)
+        return labeled(lambda options: select_split(cls(paths, options), options, paths[0]), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -161,7 +163,7 @@ def _columns(schema: Any, path: str) -> list[str]:
         raise BadFile(f"{path} cannot be read as an Arrow file: the name of a column is not text") from error
 
 
-def _message(fd: int, path: str, index: Blocks, number: int, *, dictionary: bool = False) -> Batch:
+def _message(fd: int, path: str, index: Blocks, number: int, *, dictionary: bool = False) -> RecordBatch:
     """Return the metadata of a record batch or a dictionary."""
     block = (index.dictionaries if dictionary else index.batches)[number]
     return batch(fd, block, os.fstat(fd).st_size, os.fsencode(path))
@@ -172,14 +174,14 @@ def _reader(file: Any, path: str, names: Sequence[str] | None = None) -> Any:
     import pyarrow as pa
 
     try:
-        found = pa.ipc.open_file(file, memory_pool=pool())
-        if names is None or set(names) == set(found.schema.names):
-            return found
-        options = pa.ipc.IpcReadOptions(included_fields=[found.schema.names.index(name) for name in names])
+        reader = pa.ipc.open_file(file, memory_pool=pool())
+        if names is None or set(names) == set(reader.schema.names):
+            return reader
+        options = pa.ipc.IpcReadOptions(included_fields=[reader.schema.names.index(name) for name in names])
         return pa.ipc.open_file(file, options=options, memory_pool=pool())
     except Exception as error:  # Arrow raises many types for damaged files
         stream = ": streams have no index; write the data in the file format" if "Not an Arrow file" in str(error) else ""
-        raise BadFile(f"{path} cannot be read as an Arrow file: {' '.join(str(error).split())[:200]}{stream}") from error
+        raise BadFile(f"{path} cannot be read as an Arrow file: {one_line(error)}{stream}") from error
 
 
 def _batch(reader: Any, number: int, path: str) -> Any:
@@ -190,5 +192,5 @@ def _batch(reader: Any, number: int, path: str) -> Any:
         batch.validate(full=True)  # Arrow trusts lengths and offsets in the file, and may abort or read outside buffers
         _ = batch.schema.names  # names may be invalid text
     except Exception as error:
-        raise BadFile(f"record batch {number} of {path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"record batch {number} of {path} cannot be read: {one_line(error)}") from error
     return batch

@@ -20,7 +20,7 @@ _SUFFIXES = (*SUFFIXES, ".npy")
 _NAMED = 10
 
 
-class Found(NamedTuple):
+class ExistingFiles(NamedTuple):
     """Files, and the way they were found.
 
     Attributes
@@ -40,7 +40,7 @@ def files_of(paths: Sequence[str], roots: Sequence[str], table: str) -> Names:
     return find_files(paths, roots, table).names
 
 
-def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> Found:
+def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> ExistingFiles:
     """Return the files that a table names, relative to one of several folders.
 
     A missing file is searched in folders with usual names below them, with ``/`` for a backslash, and as the only file
@@ -63,19 +63,19 @@ def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> Found:
         If several files match.
     """
     finder = Finder(roots, table)
-    found, missing = [], []
+    existing, missing = [], []
     for name in paths:
         path = finder.find(name)
         if path is None:
             missing.append(name)
         else:
-            found.append(path)
+            existing.append(path)
     if missing:
         below = " or ".join(dict.fromkeys(root or "." for root in roots))
         raise NotFound(
             f"{len(missing)} files of {table} do not exist below {below}: {', '.join(missing[:_NAMED])}{hint(missing[0], roots)}"
         )
-    return Found(names_of(found), tuple(Choice(said, "") for said in finder.ways))
+    return ExistingFiles(names_of(existing), tuple(Choice(said, "") for said in finder.ways))
 
 
 class Finder:
@@ -162,20 +162,20 @@ class Finder:
                         base, suffix = os.path.splitext(entry.name)
                         if suffix.lower() in _SUFFIXES and entry.is_file():
                             self._listed[where].setdefault(base, []).append(os.path.join(where, entry.name))
-        found = self._listed[where].get(stem, [])
-        if len(found) > 1:
-            raise BadSetting(f"{name!r} may refer to {' or '.join(sorted(found)[:3])}: write the suffix into the table")
-        return found
+        matches = self._listed[where].get(stem, [])
+        if len(matches) > 1:
+            raise BadSetting(f"{name!r} may refer to {' or '.join(sorted(matches)[:3])}: write the suffix into the table")
+        return matches
 
 
 def _folders_in(root: str) -> list[str]:
     """Return the folders in a folder; empty if there are too many."""
     try:
         with os.scandir(root or ".") as entries:
-            found = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            folders = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     except OSError:
         return []
-    return found if len(found) <= _MOST_FOLDERS else []
+    return folders if len(folders) <= _MOST_FOLDERS else []
 
 
 def looks_like_paths(values: Sequence[str]) -> bool:

@@ -11,12 +11,12 @@ import numpy as np
 from bitesize.decode.header import SUFFIXES
 from bitesize.errors import BadSetting
 from bitesize.sources.arrow_columns import is_text
-from bitesize.sources.arrow_rows import ArrowSource, in_part
+from bitesize.sources.arrow_rows import ArrowSource, select_split
 from bitesize.sources.arrow_stacked import fits_float
-from bitesize.sources.arrow_table import Part
+from bitesize.sources.arrow_table import TableChunk
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
-from bitesize.sources.rows import ChunkStarts
+from bitesize.sources.protocol import ChunkStarts
 
 _KINDS = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")}
 
@@ -25,13 +25,13 @@ class Frame(ArrowSource):
     """A data frame in memory; it must not be modified while it is used."""
 
     title = "data frames of pandas and Polars, Arrow tables"
-    in_parts = True
+    has_splits = True
     package = "pyarrow"
 
-    def __init__(self, table: Any, asked: OpenOptions, where: str, copied: int = 0) -> None:
+    def __init__(self, table: Any, options: OpenOptions, where: str, copied: int = 0) -> None:
         self._frame, self._copied = table, copied
         folder = os.getcwd() if any(map(_names_image, table.columns)) else None
-        super().__init__([Part(table.num_rows, 0)], asked, where, folder)
+        super().__init__([TableChunk(table.num_rows, 0)], options, where, folder)
 
     def _read_part(self, number: int) -> Any:
         return self._frame
@@ -49,32 +49,32 @@ class Frame(ArrowSource):
         return super().nbytes + self._copied
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is a data frame or an Arrow table."""
-        return (type(what).__module__.partition(".")[0], type(what).__name__) in _KINDS
+        return (type(data).__module__.partition(".")[0], type(data).__name__) in _KINDS
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a data frame as an Arrow table."""
         import pyarrow as pa
 
-        library = type(what).__module__.partition(".")[0]
-        names = list(map(str, getattr(what, "columns", ())))
+        library = type(data).__module__.partition(".")[0]
+        names = list(map(str, getattr(data, "columns", ())))
         twice = [name for name in names if names.count(name) > 1] if library == "pandas" else []
         if twice:
-            raise BadSetting(f"the {type(what).__name__} has several columns named {twice[0]!r}")
+            raise BadSetting(f"the {type(data).__name__} has several columns named {twice[0]!r}")
         if library == "polars":
             try:
-                table = what.to_arrow()
+                table = data.to_arrow()
             except (pa.ArrowException, ValueError, TypeError) as error:
-                raise BadSetting(f"the {type(what).__name__} cannot be converted to Arrow: {error}") from error
+                raise BadSetting(f"the {type(data).__name__} cannot be converted to Arrow: {error}") from error
         elif library == "pandas":
-            table = pa.table([_column(what[name]) for name in what.columns], names=names)
+            table = pa.table([_column(data[name]) for name in data.columns], names=names)
         else:
-            table = what
-        copied = sum(table.column(i).nbytes for i in range(table.num_columns) if _is_copied(library, what, table, i))
-        where = f"the {type(what).__name__} of {library}"
-        return labeled(lambda asked: in_part(cls(table, asked, where, copied), asked, where), asked)
+            table = data
+        copied = sum(table.column(i).nbytes for i in range(table.num_columns) if _is_copied(library, data, table, i))
+        where = f"the {type(data).__name__} of {library}"
+        return labeled(lambda options: select_split(cls(table, options, where, copied), options, where), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

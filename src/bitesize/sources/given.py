@@ -44,7 +44,7 @@ class GivenLabels(NamedTuple):
     choices: tuple[Choice, ...] = ()
 
 
-def plain_data(what: Any) -> Any:
+def plain_data(data: Any) -> Any:
     """Return data in a plain form: a column of text as a list of paths, an open `.npz` file as its path.
 
     Raises
@@ -52,40 +52,40 @@ def plain_data(what: Any) -> Any:
     BadSetting
         If the data has no order, can be read only once, or is not computed yet.
     """
-    if isinstance(what, Set) and not isinstance(what, Mapping):
-        raise BadSetting(f"a {type(what).__name__} has no order: pass a list, such as sorted(...)")
-    if isinstance(what, io.IOBase):
-        name = getattr(what, "name", None)
+    if isinstance(data, Set) and not isinstance(data, Mapping):
+        raise BadSetting(f"a {type(data).__name__} has no order: pass a list, such as sorted(...)")
+    if isinstance(data, io.IOBase):
+        name = getattr(data, "name", None)
         raise BadSetting(
             f"an open file is not supported: pass its path{f', bs.open({name!r})' if isinstance(name, str) else ''}"
         )
-    if isinstance(what, Iterator | ValuesView):
+    if isinstance(data, Iterator | ValuesView):
         raise BadSetting(
-            f"a {type(what).__name__} can be iterated only once and has no length: pass a list, bs.open(list(...))"
+            f"a {type(data).__name__} can be iterated only once and has no length: pass a list, bs.open(list(...))"
         )
-    package, name = _kind(what)
+    package, name = _kind(data)
     if (package, name) == ("polars", "LazyFrame"):
         raise BadSetting(
             "a LazyFrame is not computed yet: pass frame.collect() if it fits in memory; else call frame.sink_parquet(path) and open that file"
         )
     if package == "numpy" and name == "NpzFile":
-        return _path_of_archive(what)
-    if isinstance(what, np.ndarray) and what.dtype == object and what.ndim == 1 and len(what):
-        cells = what.tolist()
-        return cells if all(isinstance(cell, str | bytes | os.PathLike) for cell in cells) else what
+        return _path_of_archive(data)
+    if isinstance(data, np.ndarray) and data.dtype == object and data.ndim == 1 and len(data):
+        cells = data.tolist()
+        return cells if all(isinstance(cell, str | bytes | os.PathLike) for cell in cells) else data
     if (package, name) in _COLUMNS:
-        return _paths_of_column(what)
-    return what
+        return _paths_of_column(data)
+    return data
 
 
-def plain_labels(labels: Any, what: Any = None) -> GivenLabels:
+def plain_labels(labels: Any, data: Any = None) -> GivenLabels:
     """Return labels in a plain form.
 
     Parameters
     ----------
     labels
         Labels of the user.
-    what
+    data
         Data of the labels, as passed: if labels have an index, the data must have the same.
 
     Raises
@@ -100,9 +100,9 @@ def plain_labels(labels: Any, what: Any = None) -> GivenLabels:
     refuse_masked(labels)
     package, name = _kind(labels)
     if (package, name) in _FRAMES:
-        return _of_frame(labels, what)
+        return _of_frame(labels, data)
     if (package, name) == ("pandas", "Series"):
-        return _of_series(labels, what)
+        return _of_series(labels, data)
     if package in ("polars", "pandas", "pyarrow") and hasattr(type(labels), "__len__"):
         return GivenLabels(_values(labels))
     if package in ("h5py", "zarr", "dask", "xarray"):
@@ -133,14 +133,14 @@ def plain_labels(labels: Any, what: Any = None) -> GivenLabels:
     raise BadSetting(f"labels must be one per row, a name, or False for none, not {labels!r:.80} ({type(labels).__name__})")
 
 
-def check_index(labels: Any, what: Any) -> None:
+def check_index(labels: Any, data: Any) -> None:
     """Raise `BadSetting` if the index of a pandas series or frame is in another order than the index of the data."""
     length = len(labels)
-    if _kind(what) in {("pandas", "DataFrame"), ("pandas", "Series")}:
-        if len(what) == length and not labels.index.equals(what.index):
+    if _kind(data) in {("pandas", "DataFrame"), ("pandas", "Series")}:
+        if len(data) == length and not labels.index.equals(data.index):
             raise BadSetting(
                 f"the index of labels= is in another order than the index of the data: it starts with {_beginning(labels.index)}, the index "
-                f"of the data with {_beginning(what.index)}. labels.loc[data.index] reorders the labels; labels.to_numpy() matches "
+                f"of the data with {_beginning(data.index)}. labels.loc[data.index] reorders the labels; labels.to_numpy() matches "
                 "them by position"
             )
         return
@@ -151,8 +151,8 @@ def check_index(labels: Any, what: Any) -> None:
         )
 
 
-def _kind(what: Any) -> tuple[str, str]:
-    kind = type(what)
+def _kind(data: Any) -> tuple[str, str]:
+    kind = type(data)
     return kind.__module__.partition(".")[0], kind.__name__
 
 
@@ -160,10 +160,10 @@ def _beginning(index: Any) -> str:
     return ", ".join(map(str, index[:4].tolist())) + (", ..." if len(index) > 4 else "")
 
 
-def _path_of_archive(what: Any) -> str:
+def _path_of_archive(data: Any) -> str:
     """Return the path of an archive that NumPy has open, whose arrays would be loaded whole."""
-    archive = getattr(what, "zip", None)
-    path = getattr(archive, "filename", None) or getattr(getattr(what, "fid", None), "name", None)
+    archive = getattr(data, "zip", None)
+    path = getattr(archive, "filename", None) or getattr(getattr(data, "fid", None), "name", None)
     if not isinstance(path, str) or not os.path.isfile(path):
         raise BadSetting(
             'an open .npz archive would be read whole: pass its path, bs.open("data.npz"), or one of its arrays'
@@ -171,50 +171,50 @@ def _path_of_archive(what: Any) -> str:
     return path
 
 
-def _paths_of_column(what: Any) -> Any:
+def _paths_of_column(data: Any) -> Any:
     """Return a column of text as a list of paths; other columns are returned unchanged."""
-    if _kind(what)[0] == "pandas" and what.dtype.kind not in "OUS" and str(what.dtype) not in ("string", "str"):
-        return what
-    if _kind(what)[0] == "polars" and not str(what.dtype).startswith(("String", "Utf8", "Categorical", "Enum")):
-        return what
-    if _kind(what)[0] == "pyarrow" and not str(what.type).endswith("string"):
-        return what
-    cells = what.to_pylist() if hasattr(what, "to_pylist") else list(what)
+    if _kind(data)[0] == "pandas" and data.dtype.kind not in "OUS" and str(data.dtype) not in ("string", "str"):
+        return data
+    if _kind(data)[0] == "polars" and not str(data.dtype).startswith(("String", "Utf8", "Categorical", "Enum")):
+        return data
+    if _kind(data)[0] == "pyarrow" and not str(data.type).endswith("string"):
+        return data
+    cells = data.to_pylist() if hasattr(data, "to_pylist") else list(data)
     odd = next((i for i, cell in enumerate(cells) if not isinstance(cell, str | bytes | os.PathLike)), None)
     if odd is not None:
         raise BadSetting(
-            f"a {type(what).__name__} of {getattr(what, 'dtype', 'text')} opens files only if all its values are paths, but the value of row {odd} is "
+            f"a {type(data).__name__} of {getattr(data, 'dtype', 'text')} opens files only if all its values are paths, but the value of row {odd} is "
             f"{cells[odd]!r:.80}"
         )
     return cells
 
 
-def _of_series(labels: Any, what: Any) -> GivenLabels:
+def _of_series(labels: Any, data: Any) -> GivenLabels:
     """Return a series of pandas by its index: names of files, or the order of the data."""
     index = labels.index
     values = _values(labels)
     named = len(index) and all(isinstance(name, str | bytes | os.PathLike) for name in index)
-    other_rows = _kind(what) == ("pandas", "Series") and not index.equals(what.index)
-    if named and (isinstance(what, str | os.PathLike) or _are_paths(what) or other_rows):
+    other_rows = _kind(data) == ("pandas", "Series") and not index.equals(data.index)
+    if named and (isinstance(data, str | os.PathLike) or _are_paths(data) or other_rows):
         twice = index[index.duplicated()]
         if len(twice):
             raise BadSetting(f"labels have several values for {twice[0]!r}: the index of a series names each file once")
         return GivenLabels(dict(zip(index.tolist(), _listed(values), strict=True)))
-    if isinstance(what, str | os.PathLike) and os.path.isfile(what):
+    if isinstance(data, str | os.PathLike) and os.path.isfile(data):
         check_index(labels, None)  # rows of a file have no index
     else:
-        check_index(labels, what)
+        check_index(labels, data)
     return GivenLabels(values)
 
 
-def _are_paths(what: Any) -> bool:
-    return isinstance(what, list | tuple) and bool(what) and isinstance(what[0], str | bytes | os.PathLike)
+def _are_paths(data: Any) -> bool:
+    return isinstance(data, list | tuple) and bool(data) and isinstance(data[0], str | bytes | os.PathLike)
 
 
-def _of_frame(labels: Any, what: Any) -> GivenLabels:
+def _of_frame(labels: Any, data: Any) -> GivenLabels:
     """Return a table of files and labels as ``{path: label}``, or the columns of labels."""
     names = list(map(str, getattr(labels, "column_names", None) or labels.columns))
-    path = first_named(names, PATHS) if isinstance(what, str | os.PathLike) or _are_paths(what) else None
+    path = first_named(names, PATHS) if isinstance(data, str | os.PathLike) or _are_paths(data) else None
     if path is not None:
         others = [name for name in names if name != path]
         label = first_named(others, LABELS) or (others[0] if len(others) == 1 else None)
@@ -230,7 +230,7 @@ def _of_frame(labels: Any, what: Any) -> GivenLabels:
         said = Choice(f"labels: the column {label!r} of the table, for the files of {path!r}", "labels={path: label}")
         return GivenLabels(dict(zip(paths, _listed(_values(labels[label])), strict=True)), (said,))
     if _kind(labels)[0] == "pandas":
-        check_index(labels, what)
+        check_index(labels, data)
     columns = [_values(labels[name]) for name in (labels.columns if _kind(labels)[0] == "pandas" else names)]
     if len(columns) == 1:
         return GivenLabels(columns[0], (Choice(f"labels: the column {names[0]!r} of the table", "labels="),))

@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.array_like import refuse_endless
-from bitesize.errors import BadSetting, BitesizeError
+from bitesize.errors import BadSetting, BitesizeError, first_few
 from bitesize.files.names import show
-from bitesize.sources.base import Source
-from bitesize.sources.chained import Chained
 from bitesize.sources.choices import Choice
-from bitesize.sources.wrapper import SourceWrapper
+from bitesize.sources.row_source import RowSource
 from bitesize.spec import Field
 
 # Usual names of columns of groups, in lower case and without separators.
@@ -53,7 +51,7 @@ _log = logging.getLogger("bitesize")
 _NAMED = 5
 
 
-def groups_of(source: Source, by: str | ArrayLike) -> NDArray[Any]:
+def groups_of(source: RowSource, by: str | ArrayLike) -> NDArray[Any]:
     """Return the group of each row.
 
     Parameters
@@ -86,7 +84,7 @@ def groups_of(source: Source, by: str | ArrayLike) -> NDArray[Any]:
     refuse_endless(by, "by")
     try:
         groups = np.asarray(by)
-        given = groups.dtype.kind
+        kind = groups.dtype.kind
         if groups.dtype == object:
             groups = groups.astype(str)
     except ValueError as error:
@@ -96,7 +94,7 @@ def groups_of(source: Source, by: str | ArrayLike) -> NDArray[Any]:
             f'by needs one group per row, shape ({len(source)},), not {groups.shape}; or a string: "folder", the name of a column, or a '
             "regular expression"
         )
-    without = int(np.isnan(groups).sum() if given == "f" else np.isin(groups, _NOTHING).sum() if given == "O" else 0)
+    without = int(np.isnan(groups).sum() if kind == "f" else np.isin(groups, _NOTHING).sum() if kind == "O" else 0)
     if without:
         _log.warning("%d rows have no group (None or NaN):they are kept together as one group", without)
     return groups
@@ -104,12 +102,12 @@ def groups_of(source: Source, by: str | ArrayLike) -> NDArray[Any]:
 
 def choice_of(by: str, groups: NDArray[Any]) -> Choice:
     """Return the choice that describes groups selected by a string."""
-    what = {"folder": "folders"}.get(by, f"{by!r}")
+    grouping = {"folder": "folders"}.get(by, f"{by!r}")
     names = np.unique(groups).tolist()
-    return Choice(f"rows are kept together by {what}: {len(names)} groups ({_some(names)})", "by=")
+    return Choice(f"rows are kept together by {grouping}: {len(names)} groups ({first_few(names, _SHOWN)})", "by=")
 
 
-def suggested_groups(source: Source) -> Choice | None:
+def suggested_groups(source: RowSource) -> Choice | None:
     """Return likely groups of rows, or None: a column with a usual name, folders below class folders, names with a prefix.
 
     At most 2,000 rows are checked.
@@ -117,7 +115,7 @@ def suggested_groups(source: Source) -> Choice | None:
     return _columns_suggest(source) or _paths_suggest(source)
 
 
-def _by_column(source: Source, name: str) -> NDArray[Any]:
+def _by_column(source: RowSource, name: str) -> NDArray[Any]:
     values = source.column(name)
     missing = np.flatnonzero(_missing(values))
     if missing.size:
@@ -134,7 +132,7 @@ def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     return np.char.strip(values) == "" if values.dtype.kind == "U" else np.zeros(len(values), np.bool_)
 
 
-def _by_folder(source: Source) -> NDArray[Any]:
+def _by_folder(source: RowSource) -> NDArray[Any]:
     """Return for each row the folder of its file, below the class folder if there is one."""
     folders = [path.rpartition("/")[0] for path in _paths(source, range(len(source)), "folder")]
     depth = _depth_of_classes(source, folders, source.labels)
@@ -150,7 +148,7 @@ def _by_folder(source: Source) -> NDArray[Any]:
     return np.array(groups)
 
 
-def _depth_of_classes(source: Source, folders: Sequence[str], labels: NDArray[np.int64] | None) -> int | None:
+def _depth_of_classes(source: RowSource, folders: Sequence[str], labels: NDArray[np.int64] | None) -> int | None:
     """Return the number of folders above the class folders, or None if there are no class folders.
 
     Class folders have the names of the classes; or they are the first folders, one per class.
@@ -169,10 +167,9 @@ def _below(folder: str, depth: int | None) -> str:
     return folder if depth is None else "/".join(folder.split("/")[depth + 1 :])
 
 
-def _class_names(source: Source) -> set[str]:
+def _class_names(source: RowSource) -> set[str]:
     """Return the names of all classes, including original names of renamed classes."""
-    below = [source.base] if isinstance(source, SourceWrapper) else source.parts if isinstance(source, Chained) else []
-    return set(source.classes or ()).union(*map(_class_names, below))
+    return set(source.classes or ()).union(*map(_class_names, source.derived_from))
 
 
 def _are_classes(values: Sequence[Any], labels: NDArray[np.int64]) -> bool:
@@ -181,7 +178,7 @@ def _are_classes(values: Sequence[Any], labels: NDArray[np.int64]) -> bool:
     return len(pairs) == len({value for value, _ in pairs}) == len({label for _, label in pairs})
 
 
-def _by_pattern(source: Source, by: str) -> NDArray[Any]:
+def _by_pattern(source: RowSource, by: str) -> NDArray[Any]:
     columns = f"the columns {', '.join(source.column_names[:20])}"
     try:
         pattern = re.compile(by)
@@ -193,15 +190,15 @@ def _by_pattern(source: Source, by: str) -> NDArray[Any]:
             rf'r"(patient\d+)", but this one has {pattern.groups}'
         )
     paths = _paths(source, range(len(source)), by)
-    found = [match[1] if (match := pattern.search(path)) else None for path in paths]
-    without = [row for row, group in enumerate(found) if not group]
+    groups = [match[1] if (match := pattern.search(path)) else None for path in paths]
+    without = [row for row, group in enumerate(groups) if not group]
     if without:
-        shown = ", ".join(paths[row] for row in without[:_NAMED]) + (", ..." if len(without) > _NAMED else "")
+        shown = first_few(without, _NAMED, lambda row: paths[row])
         raise BadSetting(f"by={by!r} is not found in {len(without)} of {len(paths)} paths: {shown}")
-    return np.array(found)
+    return np.array(groups)
 
 
-def _paths(source: Source, rows: Sequence[int], by: str) -> list[str]:
+def _paths(source: RowSource, rows: Sequence[int], by: str) -> list[str]:
     """Return the paths of rows, relative to their root, with ``/`` between folders on every system."""
     start = len(os.path.join(source.paths_root, b"")) if source.paths_root else 0
     paths = [source.path(row) for row in rows]
@@ -213,16 +210,12 @@ def _paths(source: Source, rows: Sequence[int], by: str) -> list[str]:
     return [show(path[start:].replace(os.fsencode(os.sep), b"/")) for path in paths if path is not None]
 
 
-def _rows(source: Source, rows: Sequence[int]) -> str:
+def _rows(source: RowSource, rows: Sequence[int]) -> str:
     """Return the names of the first of some rows."""
-    return ", ".join(source.describe(row) for row in rows[:_NAMED]) + (", ..." if len(rows) > _NAMED else "")
+    return first_few(rows, _NAMED, source.describe)
 
 
-def _some(groups: Sequence[Any]) -> str:
-    return ", ".join(map(str, groups[:_SHOWN])) + (", ..." if len(groups) > _SHOWN else "")
-
-
-def _columns_suggest(source: Source) -> Choice | None:
+def _columns_suggest(source: RowSource) -> Choice | None:
     for name in source.column_names:
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
         if re.sub(r"[\W_]*(id|no|nr|number|name|code|key)?$", "", words) not in _COLUMNS or name == source.label_name:
@@ -232,7 +225,7 @@ def _columns_suggest(source: Source) -> Choice | None:
     return None
 
 
-def _may_be_groups(source: Source, name: str) -> bool:
+def _may_be_groups(source: RowSource, name: str) -> bool:
     """Return whether a column has one value per row, with several repeated values that are not the classes."""
     field = source.spec.get(name)
     if field is not None and (not isinstance(field, Field) or field.shape):
@@ -248,7 +241,7 @@ def _may_be_groups(source: Source, name: str) -> bool:
     return 1 < len(np.unique(values)) < len(values) and not (labels is not None and _are_classes(values.tolist(), labels))
 
 
-def _paths_suggest(source: Source) -> Choice | None:
+def _paths_suggest(source: RowSource) -> Choice | None:
     """Check the paths of some rows: at their folders, then at how the names of the files begin."""
     rows = _sample(len(source))
     if source.path(0) is None or source.path(rows[-1]) is None:
@@ -261,12 +254,12 @@ def _paths_suggest(source: Source) -> Choice | None:
     below = [_below(folder, depth) for folder in folders]
     if _look_like_groups(below, own):
         where = "" if depth is None else " below the class folders"
-        shown = _some([*dict.fromkeys(below)])
+        shown = first_few([*dict.fromkeys(below)], _SHOWN)
         return Choice(f"files are in folders{where} ({shown}): files of one folder may be split across parts", 'by="folder"')
     prefixes = [match[1] if (match := re.match(_PREFIX, name)) else "" for name in names]
     numbered = all(any(map(str.isdigit, prefix)) for prefix in {*prefixes} - {""})  # words are more often classes
     if numbered and _look_like_groups(prefixes, own):
-        shown = _some([*dict.fromkeys(prefixes)])
+        shown = first_few([*dict.fromkeys(prefixes)], _SHOWN)
         return Choice(f"file names share prefixes ({shown}): such files may be split across parts", f'by=r"{_PREFIX}"')
     return None
 

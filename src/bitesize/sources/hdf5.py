@@ -10,7 +10,7 @@ import numpy as np
 
 from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import MEMBER
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.column import Column
 from bitesize.sources.columns import ColumnSource
 from bitesize.sources.hdf5_file import RAISED, ChunkedDataset, Dataset, Hdf5File, column_of, columns_of, damaged, open_hdf5
@@ -33,7 +33,7 @@ class Hdf5(ColumnSource):
     has_members = True
     one_row_kind = Hdf5Files
 
-    def __init__(self, file: Hdf5File, asked: OpenOptions, name: str = "") -> None:
+    def __init__(self, file: Hdf5File, options: OpenOptions, name: str = "") -> None:
         self._file = file
         where = f"{file.path}{MEMBER}{name}" if name else file.path
         opened = open_hdf5(file.path)
@@ -46,54 +46,54 @@ class Hdf5(ColumnSource):
         finally:
             opened.close()
         try:
-            super().__init__(columns, asked, where)
+            super().__init__(columns, options, where)
         except BaseException:
             file.close()  # HDF5 would reuse an open file even if it has been replaced
             raise
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is an open file, group or dataset of h5py."""
-        kind = type(what)
+        kind = type(data)
         return kind.__module__.partition(".")[0] == "h5py" and kind.__name__ in ("File", "Group", "Dataset")
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open files with the same datasets, concatenated, or ``"file.h5::group/dataset"``, or an open h5py object by its path."""
-        if cls.takes(what):
-            path, name = _place_of(what)
-            return cls._of_one(path, name, asked)
-        places = [os.fspath(each).partition(MEMBER) for each in what]
-        sources = [cls._of_one(os.path.abspath(path), name.strip("/"), asked) for path, _, name in places]
+        if cls.takes(data):
+            path, name = _path_and_name(data)
+            return cls._of_one(path, name, options)
+        members = [os.fspath(each).partition(MEMBER) for each in data]
+        sources = [cls._of_one(os.path.abspath(path), name.strip("/"), options) for path, _, name in members]
         if len(sources) == 1:
             return sources[0]
-        return chain_files(sources, asked, "HDF5 files")
+        return chain_files(sources, options, "HDF5 files")
 
     @classmethod
-    def _of_one(cls, path: str, name: str, asked: OpenOptions) -> Source:
+    def _of_one(cls, path: str, name: str, options: OpenOptions) -> Source:
         """Open a file, or a group in it: rows are entries of the first axis, or groups with the same datasets."""
         file = Hdf5File(path)
         opened = open_hdf5(path)
         try:
-            if asked.split is None:
+            if options.split is None:
                 inner = _only_group(opened, name)
                 group = opened.get(inner) if inner else opened
-                names = groups_of_rows(group, asked) if hasattr(group, "visititems") else None
+                names = groups_of_rows(group, options) if hasattr(group, "visititems") else None
                 if names is not None:
                     prefix = f"{inner}/" if inner else ""
-                    return Hdf5Groups(file, prefix, names, asked)
+                    return Hdf5Groups(file, prefix, names, options)
         except RAISED as error:
             if isinstance(error, BitesizeError):
                 raise
             raise damaged(path, error) from error
         finally:
             opened.close()
-        return cls(file, asked, name)
+        return cls(file, options, name)
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open files that are one row each."""
-        return Hdf5Files.of_files(files, asked)
+        return Hdf5Files.of_files(files, options)
 
     def check_unchanged(self) -> None:
         """Check the file."""
@@ -129,12 +129,12 @@ def _columns(opened: Any, file: Hdf5File, name: str, where: str) -> dict[str, Co
         raise NotFound(f"{file.path} has no {name!r}: it has {', '.join(list(opened)[:20]) or 'nothing'}")
     if isinstance(link, h5py.ExternalLink):
         raise BadSetting(f"{where} is a link into another file, {link.filename!r}: open that file")
-    found = opened[name]
-    if found.file.filename != opened.filename:  # through a link on the way
-        raise BadSetting(f"{where} is stored in another file, {found.file.filename!r}: open that file")
-    if isinstance(found, h5py.Group):
-        return dict(columns_of(found, file, f"{name}/"))
-    column = column_of(found, file, name)
+    member = opened[name]
+    if member.file.filename != opened.filename:  # through a link on the way
+        raise BadSetting(f"{where} is stored in another file, {member.file.filename!r}: open that file")
+    if isinstance(member, h5py.Group):
+        return dict(columns_of(member, file, f"{name}/"))
+    column = column_of(member, file, name)
     return {} if column is None else {"x": column}
 
 
@@ -152,7 +152,7 @@ def _only_group(opened: Any, name: str) -> str:
         name = f"{name}/{names[0]}" if name else names[0]
 
 
-def _place_of(handle: Any) -> tuple[str, str]:
+def _path_and_name(handle: Any) -> tuple[str, str]:
     """Return the path of an open file, and the name of a group or dataset in it."""
     kind = f"an h5py {type(handle).__name__}"
     if not handle:

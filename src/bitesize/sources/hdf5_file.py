@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, one_line
 from bitesize.files.pread import joined, open_file, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.chunks import Chunked, Coordinates, inflate, most_stored, unshuffle
 from bitesize.sources.column import Column, UnsupportedColumn
-from bitesize.sources.rows import Located
+from bitesize.sources.protocol import Located
 
 # Number of chunks of a dataset that HDF5 caches: one for each of two threads.
 _CHUNKS_KEPT = 2
@@ -54,10 +54,10 @@ class Hdf5File:
         if self._pid != os.getpid():  # HDF5's state does not survive a fork
             self._open()
         with self._lock:
-            found = self._datasets.get(name)
-            if found is None:
-                found = self._datasets[name] = self._opened(name, cache)
-            return found
+            dataset = self._datasets.get(name)
+            if dataset is None:
+                dataset = self._datasets[name] = self._opened(name, cache)
+            return dataset
 
     def root(self) -> Any:
         """Return the open h5py file."""
@@ -138,7 +138,7 @@ RAISED = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError
 
 def damaged(path: str, error: BaseException) -> BadFile:
     """Return the error of a file that h5py cannot read."""
-    return BadFile(f"{path} cannot be read as HDF5: {' '.join(str(error).split())[:200]}")
+    return BadFile(f"{path} cannot be read as HDF5: {one_line(error)}")
 
 
 class Dataset(Column):
@@ -166,12 +166,12 @@ class Dataset(Column):
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Read neighboring rows directly into ``out``."""
         if self._offset is not None:  # HDF5 returns zeros for missing data of a truncated file
-            place, path = self._offset + start * self._row_nbytes, self._path[0]
+            offset, path = self._offset + start * self._row_nbytes, self._path[0]
 
             def work(fd: int) -> None:
                 """Read from the file whose offset is known."""
                 self._file.check_unchanged(fd)
-                read_into(fd, [out.reshape(-1).view(np.uint8)], place, path)
+                read_into(fd, [out.reshape(-1).view(np.uint8)], offset, path)
 
             with_file(path, work)
             return
@@ -181,7 +181,7 @@ class Dataset(Column):
             dataset.read_direct(out, np.s_[start:stop], np.s_[0 : stop - start])
         except (OSError, RuntimeError, ValueError, TypeError) as error:
             raise BadFile(
-                f"{self._file.path}: rows {start} to {stop - 1} of {self._name!r} cannot be read: {' '.join(str(error).split())[:200]}"
+                f"{self._file.path}: rows {start} to {stop - 1} of {self._name!r} cannot be read: {one_line(error)}"
             ) from error
         self._file.check_unchanged()
 
@@ -253,7 +253,7 @@ class ChunkedDataset(Chunked):
             offset = tuple(i * c for i, c in zip(at, self._chunks, strict=True))
             info = self._file.dataset(self._name).id.get_chunk_info_by_coord(offset)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise BadFile(f"{self._where(at)} cannot be found: {' '.join(str(error).split())[:200]}") from error
+            raise BadFile(f"{self._where(at)} cannot be found: {one_line(error)}") from error
         if info.byte_offset is None:
             return False
         if info.size > most:
@@ -339,10 +339,10 @@ def columns_of(group: Any, file: Hdf5File, prefix: str = "") -> Iterator[tuple[s
     """
     import h5py
 
-    for count, (name, found) in enumerate(_found(group, "", {h5py.h5o.get_info(group.id).addr})):
+    for count, (name, member) in enumerate(_members(group, "", {h5py.h5o.get_info(group.id).addr})):
         if count == _MOST:
             raise BadFile(f"{file.path} lists more than {_MOST} datasets")
-        column = UnsupportedColumn(found) if isinstance(found, str) else column_of(found, file, prefix + name)
+        column = UnsupportedColumn(member) if isinstance(member, str) else column_of(member, file, prefix + name)
         if column is not None:
             yield name, column
 
@@ -361,7 +361,7 @@ def column_of(stored: Any, file: Hdf5File, name: str) -> Column | None:
     return Dataset(file, name, stored) if filters is None else ChunkedDataset(file, name, stored, filters)
 
 
-def _found(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def _members(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """Yield the datasets of a group and its subgroups, or the reason for refusing one; visits each group once."""
     import h5py
 
@@ -371,14 +371,14 @@ def _found(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]
             yield full, f"a link into another file, {link.filename!r}"
             continue
         try:
-            found = group[name]
+            member = group[name]
         except (KeyError, OSError, RuntimeError) as error:
-            yield full, f"damaged, or a link without a target ({' '.join(str(error).split())[:100]})"
+            yield full, f"damaged, or a link without a target ({one_line(error, 100)})"
             continue
-        if isinstance(found, h5py.Dataset):
-            yield full, found
-        elif isinstance(found, h5py.Group):
-            number = h5py.h5o.get_info(found.id).addr
+        if isinstance(member, h5py.Dataset):
+            yield full, member
+        elif isinstance(member, h5py.Group):
+            number = h5py.h5o.get_info(member.id).addr
             if number not in seen:
                 seen.add(number)
-                yield from _found(found, f"{full}/", seen)
+                yield from _members(member, f"{full}/", seen)

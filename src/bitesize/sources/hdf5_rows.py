@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.lazy.parts import MEMBER
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import UnsupportedColumn
 from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
@@ -34,17 +34,17 @@ def _members(group: Any, file: Hdf5File, prefix: str) -> Members:
     """Return a function that finds a dataset of an open group by name, without following links to other files."""
     import h5py
 
-    def find(there: str) -> Member | None:
+    def find(name: str) -> Member | None:
         """Open a dataset."""
-        stored = group.get(there)
+        stored = group.get(name)
         if not isinstance(stored, h5py.Dataset) or stored.file.filename != group.file.filename:
             return None
 
         def read(out: NDArray[Any]) -> None:
             """Read the whole dataset."""
-            column = column_of(stored, OpenDataset(file, stored), prefix + there)
+            column = column_of(stored, OpenDataset(file, stored), prefix + name)
             if column is None or isinstance(column, UnsupportedColumn):
-                raise BadFile(f"{file.path}{MEMBER}{prefix}{there} is {column.why if column else 'empty'}")
+                raise BadFile(f"{file.path}{MEMBER}{prefix}{name} is {column.why if column else 'empty'}")
             column.read(0, stored.shape[0], out)
 
         return Member(stored.shape, stored.dtype, lambda: stored[()], read)
@@ -59,7 +59,7 @@ class Hdf5Files(MemberRows, FileSource):
     ----------
     files
         Files and their labels. The first readable file defines the fields.
-    asked
+    options
         Which datasets are fields.
 
     Raises
@@ -72,19 +72,19 @@ class Hdf5Files(MemberRows, FileSource):
     package = "h5py"
     has_names = True
 
-    def __init__(self, files: Files, asked: OpenOptions) -> None:
+    def __init__(self, files: RowFiles, options: OpenOptions) -> None:
         def look(path: bytes) -> Layout:
             """Return the fields of a file."""
             text = os.fsdecode(path)
             with _opened(text) as group:
-                return layout_of(dict(columns_of(group, Hdf5File(text))), asked, text, CACHE)
+                return layout_of(dict(columns_of(group, Hdf5File(text))), options, text, CACHE)
 
         self._first, layout = first_readable_file(files.names, look)
         x = next(iter(layout.spec.values()))
         FileSource.__init__(self, files.names, files.labels, files.classes, files.left_out, x)
-        refuse_two_labels(layout, asked, files.labels is not None, files.names.show(self._first))
+        refuse_two_labels(layout, options, files.labels is not None, files.names.show(self._first))
         y = self.spec.get("y") if files.labels is not None else None
-        self._take(layout, asked)
+        self._take(layout, options)
         if y is not None:
             self.spec = {**layout.spec, "y": y}
 
@@ -95,10 +95,10 @@ class Hdf5Files(MemberRows, FileSource):
             yield _members(group, Hdf5File(path), "")
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open files."""
-        source = cls(files, asked)
-        if asked.file_is_row is None:
+        source = cls(files, options)
+        if options.file_is_row is None:
             source.choices = (
                 *source.choices,
                 Choice("each HDF5 file is one row, its datasets the fields", "file_is_row=False"),
@@ -119,7 +119,7 @@ class Hdf5Files(MemberRows, FileSource):
                 file["z"] = random.random(2)
 
         found = example_files(folder, rows, ".h5", write)
-        return cls.of_files(Files(found.names, found.labels, found.classes, found.left_out), OpenOptions())
+        return cls.of_files(RowFiles(found.names, found.labels, found.classes, found.left_out), OpenOptions())
 
 
 class Hdf5Groups(MemberRows):
@@ -133,18 +133,18 @@ class Hdf5Groups(MemberRows):
         Path of the group of the rows, with a trailing slash, or empty.
     names
         Names of the groups.
-    asked
+    options
         Which datasets are fields.
     """
 
-    def __init__(self, file: Hdf5File, prefix: str, names: Sequence[str], asked: OpenOptions) -> None:
+    def __init__(self, file: Hdf5File, prefix: str, names: Sequence[str], options: OpenOptions) -> None:
         self._file, self._prefix, self._first = file, prefix, 0
         self._groups = np.array([name.encode() for name in names])
         first = f"{prefix}{names[0]}"
         opened = open_hdf5(file.path)
         try:
             layout = layout_of(
-                dict(columns_of(opened[first], file, f"{first}/")), asked, f"{file.path}{MEMBER}{first}", CACHE
+                dict(columns_of(opened[first], file, f"{first}/")), options, f"{file.path}{MEMBER}{first}", CACHE
             )
         finally:
             opened.close()
@@ -155,7 +155,7 @@ class Hdf5Groups(MemberRows):
             ),
         )
         try:
-            self._take(layout, asked)
+            self._take(layout, options)
         except BaseException:
             file.close()
             raise
@@ -195,7 +195,7 @@ class Hdf5Groups(MemberRows):
         self._file.close()
 
 
-def groups_of_rows(group: Any, asked: OpenOptions) -> list[str] | None:
+def groups_of_rows(group: Any, options: OpenOptions) -> list[str] | None:
     """Return the names of the groups in a group that are one row each; see `rows_among`."""
     import h5py
 
@@ -204,22 +204,22 @@ def groups_of_rows(group: Any, asked: OpenOptions) -> list[str] | None:
         found = group.get(name) if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
         return _shapes(found) if isinstance(found, h5py.Group) else None
 
-    return rows_among(list(group), shapes_of, asked, group.file.filename)
+    return rows_among(list(group), shapes_of, options, group.file.filename)
 
 
 def _shapes(group: Any) -> dict[str, tuple[Any, Any]]:
     """Return shape and dtype of the datasets in a group and its subgroups."""
     import h5py
 
-    found: dict[str, tuple[Any, Any]] = {}
+    shapes: dict[str, tuple[Any, Any]] = {}
 
-    def look(name: str, each: Any) -> None:
+    def look(name: str, member: Any) -> None:
         """Record a dataset."""
-        if isinstance(each, h5py.Dataset):
-            found[name] = (each.shape, each.dtype)
+        if isinstance(member, h5py.Dataset):
+            shapes[name] = (member.shape, member.dtype)
 
     group.visititems(look)
-    return found
+    return shapes
 
 
 @contextmanager

@@ -10,11 +10,11 @@ import numpy as np
 
 from bitesize.errors import BadSetting
 from bitesize.sources.arrow_rows import ArrowSource
-from bitesize.sources.arrow_table import Part
+from bitesize.sources.arrow_table import TableChunk
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
-from bitesize.sources.rows import ChunkStarts
-from bitesize.sources.splits import InParts, rank_of_part
+from bitesize.sources.protocol import ChunkStarts
+from bitesize.sources.splits import SplitRequired, split_rank
 
 # Number of rows that are read together.
 _TOGETHER = 16
@@ -26,14 +26,14 @@ class HuggingFace(ArrowSource):
     """A dataset with a length; its format setting is ignored."""
 
     title = "datasets of Hugging Face"
-    in_parts = True
+    has_splits = True
     package = "datasets"
 
-    def __init__(self, dataset: Any, asked: OpenOptions) -> None:
+    def __init__(self, dataset: Any, options: OpenOptions) -> None:
         self._dataset = dataset.with_format("arrow")
         rows = len(dataset)
-        parts = [Part(min(_TOGETHER, rows - start), 0) for start in range(0, rows, _TOGETHER)]
-        super().__init__(parts, asked, "the dataset of Hugging Face", None)
+        parts = [TableChunk(min(_TOGETHER, rows - start), 0) for start in range(0, rows, _TOGETHER)]
+        super().__init__(parts, options, "the dataset of Hugging Face", None)
         label = self._columns.get(self._label or "")
         names = getattr(dataset.features.get(label.name), "names", None) if label is not None else None
         if names and self.classes is None:
@@ -58,24 +58,24 @@ class HuggingFace(ArrowSource):
         return None
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is a dataset of Hugging Face."""
-        return type(what).__module__.partition(".")[0] == "datasets"
+        return type(data).__module__.partition(".")[0] == "datasets"
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a dataset, or one split of a dictionary of datasets."""
-        if isinstance(what, dict):
-            if asked.split is None or asked.split not in what:
-                raise InParts("the dataset", sorted(what, key=rank_of_part))
-            what = what[asked.split]
-        elif asked.split is not None:
-            raise BadSetting(f"split={asked.split!r}: this dataset has no splits")
-        if not hasattr(what, "with_format") or not hasattr(what, "__len__"):
+        if isinstance(data, dict):
+            if options.split is None or options.split not in data:
+                raise SplitRequired("the dataset", sorted(data, key=split_rank))
+            data = data[options.split]
+        elif options.split is not None:
+            raise BadSetting(f"split={options.split!r}: this dataset has no splits")
+        if not hasattr(data, "with_format") or not hasattr(data, "__len__"):
             raise BadSetting(
-                f"{type(what).__name__} is a stream, which has no random access: load it without streaming=True"
+                f"{type(data).__name__} is a stream, which has no random access: load it without streaming=True"
             )
-        return labeled(lambda asked: cls(what, asked), asked)
+        return labeled(lambda options: cls(data, options), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

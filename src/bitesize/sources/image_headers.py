@@ -24,14 +24,14 @@ _PNG, _TIFF = (b".png",), (b".tif", b"tiff")
 _PNG_NBYTES, _PNG_BITS, _PNG_TYPE, _PNG_GRAY = 33, 24, 25, 0
 
 
-class Found(NamedTuple):
+class ProbedImages(NamedTuple):
     """Notes on images when they are opened; see `Source.left_out` and `Source.choices`."""
 
     left_out: dict[str, int]
     choices: tuple[Choice, ...]
 
 
-def probe(names: Names, mode: Mode) -> Found:
+def probe(names: Names, mode: Mode) -> ProbedImages:
     """Check the headers of a few PNG and TIFF files: whether they have more than 8 bits, and more pages than one.
 
     Unreadable files are skipped: they are reported when their rows are read.
@@ -49,8 +49,8 @@ def probe(names: Names, mode: Mode) -> Found:
         example = f"{os.path.basename(show(path))} has {pages}"
         left_out[f"pages after the first of TIFF files ({example})"] = len(stacks)
     if gray:
-        return Found(left_out, (Choice(gray_is_reduced(gray), KEEPS_GRAY),))
-    return Found(left_out, (Choice(COLORS_ARE_REDUCED, ""),) if wide else ())
+        return ProbedImages(left_out, (Choice(gray_is_reduced(gray), KEEPS_GRAY),))
+    return ProbedImages(left_out, (Choice(COLORS_ARE_REDUCED, ""),) if wide else ())
 
 
 def _evenly(names: Names, ends: tuple[bytes, ...]) -> list[int]:
@@ -58,21 +58,21 @@ def _evenly(names: Names, ends: tuple[bytes, ...]) -> list[int]:
     chosen = np.flatnonzero(_ending(names, ends))
     if not len(chosen):
         return []
-    places = np.linspace(0, len(chosen) - 1, min(_LOOKS, len(chosen))).astype(np.int64)
-    return [int(number) for number in chosen[np.unique(places)]]
+    sample = np.linspace(0, len(chosen) - 1, min(_LOOKS, len(chosen))).astype(np.int64)
+    return [int(number) for number in chosen[np.unique(sample)]]
 
 
 def _ending(names: Names, ends: tuple[bytes, ...]) -> NDArray[np.bool_]:
     blob = np.frombuffer(names.blob, np.uint8)
-    found = np.zeros(len(names), np.bool_)
+    matches = np.zeros(len(names), np.bool_)
     if len(blob) < 4:
-        return found
-    places = np.maximum(names.ends, 4)
-    last = np.stack([blob[places - i] for i in (4, 3, 2, 1)], axis=1)
+        return matches
+    ends_of_names = np.maximum(names.ends, 4)
+    last = np.stack([blob[ends_of_names - i] for i in (4, 3, 2, 1)], axis=1)
     last |= 32 * ((last >= 65) & (last <= 90)).astype(np.uint8)  # in lower case
     for end in ends:
-        found |= (last == np.frombuffer(end, np.uint8)).all(axis=1)
-    return found
+        matches |= (last == np.frombuffer(end, np.uint8)).all(axis=1)
+    return matches
 
 
 def _facts_of_tiffs(names: Names, chosen: Iterable[int]) -> Iterable[tuple[bytes, TiffFacts]]:
@@ -89,7 +89,7 @@ def _facts_of_tiffs(names: Names, chosen: Iterable[int]) -> Iterable[tuple[bytes
 
 def _wide_pngs(names: Names, chosen: Iterable[int]) -> list[int]:
     """Return the channels of PNGs of 16 bits: 1 for gray, else 3."""
-    found = []
+    channels = []
     for number in chosen:
         path = names.path(number)
         try:
@@ -97,8 +97,8 @@ def _wide_pngs(names: Names, chosen: Iterable[int]) -> list[int]:
         except BitesizeError:
             continue
         if len(start) == _PNG_NBYTES and start[:8] == b"\x89PNG\r\n\x1a\n" and start[_PNG_BITS] == 16:
-            found.append(1 if start[_PNG_TYPE] == _PNG_GRAY else 3)
-    return found
+            channels.append(1 if start[_PNG_TYPE] == _PNG_GRAY else 3)
+    return channels
 
 
 def _read(fd: int, at: int, size: int, path: bytes) -> bytes:

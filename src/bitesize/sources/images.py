@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from bitesize.decode.header import SUFFIXES
 from bitesize.files.names import Names
 from bitesize.files.pread import read_files
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.file_rows import FileSource, example_files
 from bitesize.sources.image_headers import probe
-from bitesize.sources.rows import Into, raise_bad
+from bitesize.sources.protocol import Into, raise_bad
 from bitesize.spec import Encoded, Mode
 
 
@@ -60,18 +60,18 @@ class ImageFiles(FileSource):
         raise_bad(read_files([self._names.path(row) for row in rows.tolist()], into["x"].put))
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open images."""
-        found = probe(files.names, asked.mode)
+        probed = probe(files.names, options.mode)
         source = cls(
             files.names,
             files.labels,
             files.classes,
-            mode=asked.mode,
-            orient=asked.orient,
-            left_out={**files.left_out, **found.left_out},
+            mode=options.mode,
+            orient=options.orient,
+            left_out={**files.left_out, **probed.left_out},
         )
-        source.choices = (*source.choices, *found.choices)
+        source.choices = (*source.choices, *probed.choices)
         return source
 
     @classmethod

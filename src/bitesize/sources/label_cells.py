@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadSetting
+from bitesize.errors import BadSetting, first_few
 
 _NAMED = 5
 _LISTS = (list, tuple, set, frozenset)
@@ -17,7 +17,7 @@ _LISTS = (list, tuple, set, frozenset)
 _MISSING_TYPES = ("NAType", "NaTType")
 
 
-def refuse_rows(rows: Sequence[int], what: str, way: str = "") -> None:
+def refuse_rows(rows: Sequence[int], value: str, way: str = "") -> None:
     """Raise `BadSetting` if there are rows; the message names the first few.
 
     Raises
@@ -26,10 +26,10 @@ def refuse_rows(rows: Sequence[int], what: str, way: str = "") -> None:
         If `rows` is not empty.
     """
     if len(rows):
-        first = ", ".join(map(str, list(rows[:_NAMED]))) + (", ..." if len(rows) > _NAMED else "")
+        first = first_few(rows, _NAMED)
         several = f" ({len(rows):,} such rows: {first})" if len(rows) > 1 else ""
         raise BadSetting(
-            f"labels must be numbers or text, one per row: the label of row {rows[0]} is {what}{several}; "
+            f"labels must be numbers or text, one per row: the label of row {rows[0]} is {value}{several}; "
             f"{way or 'drop these rows from the data and from labels='}"
         )
 

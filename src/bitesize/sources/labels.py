@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitesize.errors import BadSetting
+from bitesize.errors import BadSetting, one_line
 from bitesize.sources.label_cells import check_cells, check_texts, check_values, refuse_masked, tag_lists
 from bitesize.sources.text_labels import Texts, check_text, in_order, refuse_written_lists, split_tags, tags
 from bitesize.spec import Encoded, Field, image_channels
@@ -74,7 +74,7 @@ def _array_of(labels: Any) -> NDArray[Any]:
         array = np.asarray(labels)
     except ValueError as error:
         raise BadSetting(
-            f"labels of different lengths, or not numbers: {' '.join(str(error).split())}; several tags per row are lists of text, "
+            f"labels of different lengths, or not numbers: {one_line(error, 500)}; several tags per row are lists of text, "
             '[["a"], ["a", "b"]]'
         ) from error
     except Exception as error:  # whatever another library raises for memory or types that NumPy does not have

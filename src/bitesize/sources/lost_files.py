@@ -30,12 +30,14 @@ def hint(name: str, roots: Sequence[str]) -> str:
     parts = [part for part in re.split(r"[\\/]+", name[absolute.end() :] if absolute else name) if part not in ("", ".")]
     for start in range(len(parts)):
         for folder in _with_subfolders(roots):
-            found = _alike(folder, parts[start:])
-            if found is None:
+            similar = _alike(folder, parts[start:])
+            if similar is None:
                 continue
             if absolute:
-                return f". {name!r} seems to be a path of another machine, but {found} exists: write paths relative to the table's folder"
-            return f". {found} exists, which differs in {_difference(found, parts, start)}: write this path into the table"
+                return f". {name!r} seems to be a path of another machine, but {similar} exists: write paths relative to the table's folder"
+            return (
+                f". {similar} exists, which differs in {_difference(similar, parts, start)}: write this path into the table"
+            )
     return ""
 
 
@@ -70,10 +72,10 @@ def _alike(folder: str, parts: Sequence[str]) -> str | None:
     return folder
 
 
-def _difference(found: str, parts: Sequence[str], start: int) -> str:
+def _difference(similar: str, parts: Sequence[str], start: int) -> str:
     """Return a description of the difference between a file and the missing one."""
-    here, there = os.path.basename(found), parts[-1]
+    here, there = os.path.basename(similar), parts[-1]
     if here.casefold() != there.casefold():
         return "the suffix"
-    below = re.split(r"[\\/]+", found)[-len(parts) :]
+    below = re.split(r"[\\/]+", similar)[-len(parts) :]
     return "the folder" if start or below == list(parts) else "case"

@@ -14,7 +14,7 @@ from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, WEIGHTS, first_named, match, plain
 from bitesize.sources.columns import wanted_fields
-from bitesize.sources.rows import Into, raise_bad
+from bitesize.sources.protocol import Into, raise_bad
 from bitesize.spec import Field
 
 
@@ -27,7 +27,7 @@ class MapStyle(Source):
 
     title = "datasets with a length and items by number, such as PyTorch's"
 
-    def __init__(self, dataset: Any, asked: OpenOptions) -> None:
+    def __init__(self, dataset: Any, options: OpenOptions) -> None:
         self._dataset = dataset
         self._features: tuple[str, ...] = ()
         self._parts: dict[str, Field] = {}  # parts of items that are stacked as features
@@ -36,21 +36,21 @@ class MapStyle(Source):
             raise BadSetting(f"{kind} has no rows")
         try:
             item = dataset[0]
-            first, others = _fields(item)
+            first, unusable = _fields(item)
         except Exception as error:  # the user's code, or its result
             raise BadSetting(f"item 0 of {kind} cannot be read: {type(error).__name__}: {error}") from error
-        self._names = wanted_fields(asked, first)
+        self._names = wanted_fields(options, first)
         label = None
-        if isinstance(asked.labels, str):
-            there = match(asked.labels, [*self._names, *first])
-            if there is None:
-                refused = f", but {asked.labels!r} is {others[asked.labels]}" if asked.labels in others else ""
+        if isinstance(options.labels, str):
+            stored_name = match(options.labels, [*self._names, *first])
+            if stored_name is None:
+                refused = f", but {options.labels!r} is {unusable[options.labels]}" if options.labels in unusable else ""
                 raise BadSetting(
-                    f"labels={asked.labels!r}: items of {kind} have no numeric part of this name: they have {', '.join(first)}{refused}"
+                    f"labels={options.labels!r}: items of {kind} have no numeric part of this name: they have {', '.join(first)}{refused}"
                 )
-            self._names.setdefault(there, there)
-            label = there
-        elif asked.labels is None:
+            self._names.setdefault(stored_name, stored_name)
+            label = stored_name
+        elif options.labels is None:
             label = first_named(self._names, LABELS)
         self._label = label
         self.spec = {}
@@ -58,58 +58,58 @@ class MapStyle(Source):
             if part not in first:
                 raise BadSetting(f"items of {kind} have no {part!r}: they have {', '.join(first)}")
             self.spec[name] = Field(first[part].shape, first[part].dtype)
-        if isinstance(item, Mapping) and asked.fields is None:
-            self._stack_numbers(asked)
+        if isinstance(item, Mapping) and options.fields is None:
+            self._stack_numbers(options)
         if not self.spec:
             raise BadSetting(
-                f"items of {kind} contain no numbers: they have {', '.join(f'{n}, {why}' for n, why in others.items())}"
+                f"items of {kind} contain no numbers: they have {', '.join(f'{n}, {why}' for n, why in unusable.items())}"
             )
-        self._describe_choices(asked, item, others)
+        self._describe_choices(options, item, unusable)
 
-    def _stack_numbers(self, asked: OpenOptions) -> None:
+    def _stack_numbers(self, options: OpenOptions) -> None:
         """Stack parts of one number each as features, if there are no arrays."""
-        weight = asked.weights or (first_named(self._names, WEIGHTS) if asked.weights is None else None)
+        weight = options.weights or (first_named(self._names, WEIGHTS) if options.weights is None else None)
         kept = {self._label, match(weight, self._names) if weight else None}
-        parts = {name: what for name, what in self.spec.items() if name not in kept and isinstance(what, Field)}
-        if parts and all(not what.shape and what.dtype.kind in "biuf" for what in parts.values()) and self._label != "x":
+        parts = {name: field for name, field in self.spec.items() if name not in kept and isinstance(field, Field)}
+        if parts and all(not field.shape and field.dtype.kind in "biuf" for field in parts.values()) and self._label != "x":
             self._features = self.feature_names = tuple(parts)
-            features = Field((len(parts),), np.result_type(*(what.dtype for what in parts.values())))
-            self.spec = {"x": features} | {name: what for name, what in self.spec.items() if name in kept}
+            features = Field((len(parts),), np.result_type(*(field.dtype for field in parts.values())))
+            self.spec = {"x": features} | {name: field for name, field in self.spec.items() if name in kept}
             self._parts = parts
 
-    def _describe_choices(self, asked: OpenOptions, item: Any, others: Mapping[str, str]) -> None:
+    def _describe_choices(self, options: OpenOptions, item: Any, unusable: Mapping[str, str]) -> None:
         """Record the choices made."""
-        if asked.fields is None:
-            labels = [name for name in others if plain(name) in LABELS]
+        if options.fields is None:
+            labels = [name for name in unusable if plain(name) in LABELS]
             self.left_out = {
                 f"{name}: {why}{'; pass labels=[one number or text per row]' if name in labels else ''}": 1
-                for name, why in others.items()
+                for name, why in unusable.items()
             }
         choices = []
         if self.feature_names is not None:
             choices.append(Choice(f"x: {', '.join(self.feature_names)} as one row of features", "fields="))
         if isinstance(item, tuple | list) and not hasattr(item, "_fields") and len(self._names) != 2:
             choices.append(Choice(f"the parts of an item are named {', '.join(self._names)}, in order", "fields="))
-        if self._label is not None and asked.labels is None:
+        if self._label is not None and options.labels is None:
             choices.append(Choice(f"labels: {self._label!r} of each item", "labels="))
-        what = self.spec.get(self._label or "")
+        field = self.spec.get(self._label or "")
         names = getattr(self._dataset, "classes", None)
-        whole = isinstance(what, Field) and not what.shape and what.dtype.kind in "iu"
+        whole = isinstance(field, Field) and not field.shape and field.dtype.kind in "iu"
         if whole and isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
             self.classes = tuple(names)
             choices.append(Choice(f"classes: as in {type(self._dataset).__name__}.classes", "labels="))
-        weight = asked.weights or (first_named(self._names, WEIGHTS) if asked.weights is None else None)
+        weight = options.weights or (first_named(self._names, WEIGHTS) if options.weights is None else None)
         if weight is not None:
-            there = match(weight, self._names)
-            found = self.spec.get(there or "")
-            if not isinstance(found, Field) or found.shape or found.dtype.kind != "f":
-                seen = "none" if found is None else str(found)
+            stored_name = match(weight, self._names)
+            weights = self.spec.get(stored_name or "")
+            if not isinstance(weights, Field) or weights.shape or weights.dtype.kind != "f":
+                seen = "none" if weights is None else str(weights)
                 raise BadSetting(
                     f"the weights {weight!r} of {type(self._dataset).__name__} must be one float per item, but are {seen}: items have "
                     f'{", ".join(self._names)}; weights="" disables weights'
                 )
-            self.weight_name = there
-            choices.append(Choice(f"sample weights: {there!r} of each item", 'weights=""'))
+            self.weight_name = stored_name
+            choices.append(Choice(f"sample weights: {stored_name!r} of each item", 'weights=""'))
         self.choices = tuple(choices)
 
     @property
@@ -135,22 +135,22 @@ class MapStyle(Source):
             item, _ = _fields(self._dataset[row])
         except Exception as error:  # the user's code
             raise BadFile(f"{self.describe(row)}: {type(error).__name__}: {error}") from error
-        for name, there in self._names.items():
+        for name, stored_name in self._names.items():
             feature = name in self._parts
             if ("x" if feature else name) not in into:
                 continue
-            found, what = item.get(there), self._parts[name] if feature else self.spec[name]
-            assert isinstance(what, Field)
-            if found is None or found.shape != what.shape or found.dtype != what.dtype:
-                seen = "missing" if found is None else f"{found.shape} {found.dtype}"
+            value, field = item.get(stored_name), self._parts[name] if feature else self.spec[name]
+            assert isinstance(field, Field)
+            if value is None or value.shape != field.shape or value.dtype != field.dtype:
+                seen = "missing" if value is None else f"{value.shape} {value.dtype}"
                 raise BadFile(
-                    f"{self.describe(row)}: {there!r} is {seen}, but in item 0 it is {what}: all items must have the same shape and dtype (give the "
+                    f"{self.describe(row)}: {stored_name!r} is {seen}, but in item 0 it is {field}: all items must have the same shape and dtype (give the "
                     "dataset a transform that resizes, or open its folder with bs.open and resize in the loader)"
                 )
             if feature:
-                into["x"][i, self._features.index(name)] = found
+                into["x"][i, self._features.index(name)] = value
             else:
-                into[name][i] = found
+                into[name][i] = value
 
     def describe(self, row: int) -> str:
         """Return the name of the dataset and the item."""
@@ -160,23 +160,23 @@ class MapStyle(Source):
         return repr((type(self._dataset).__qualname__, len(self))).encode()
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is a dataset of PyTorch."""
         return any(
-            kind.__module__ == "torch.utils.data.dataset" and kind.__name__ == "Dataset" for kind in type(what).__mro__
+            kind.__module__ == "torch.utils.data.dataset" and kind.__name__ == "Dataset" for kind in type(data).__mro__
         )
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a dataset; its first item defines the fields."""
-        package = type(what).__module__.partition(".")[0]
-        if package in ("keras", "tensorflow") or any(kind.__module__.startswith("keras.") for kind in type(what).__mro__):
-            raise BadSetting(f"a {type(what).__name__} of Keras returns batches, not rows: open the data that it reads")
-        if not hasattr(what, "__len__") or not hasattr(what, "__getitem__"):
+        package = type(data).__module__.partition(".")[0]
+        if package in ("keras", "tensorflow") or any(kind.__module__.startswith("keras.") for kind in type(data).__mro__):
+            raise BadSetting(f"a {type(data).__name__} of Keras returns batches, not rows: open the data that it reads")
+        if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
             raise BadSetting(
-                f"{type(what).__name__} has no items by number, or no length: a map-style dataset is needed, which has both"
+                f"{type(data).__name__} has no items by number, or no length: a map-style dataset is needed, which has both"
             )
-        return cls(what, asked)
+        return cls(data, options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -194,7 +194,7 @@ def _fields(item: Any) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         parts = dict(zip(("x", "y", *map(str, range(2, len(item)))), item, strict=False))
     else:
         parts = {"x": item}
-    arrays, others = {}, {}
+    arrays, refused = {}, {}
     for name, value in parts.items():
         try:
             array = np.asarray(value)
@@ -203,11 +203,11 @@ def _fields(item: Any) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         if array.dtype.kind in "biufcmM":
             arrays[name] = array
         else:
-            others[name] = "text" if array.dtype.kind in "US" else f"{type(value).__name__}, not an array of numbers"
-    if not arrays or (not isinstance(item, Mapping) and "x" in others):
-        name = next(iter(others))
-        raise TypeError(f"{name!r} is {others[name]}: items must be numbers, arrays or tensors of them")
-    return arrays, others
+            refused[name] = "text" if array.dtype.kind in "US" else f"{type(value).__name__}, not an array of numbers"
+    if not arrays or (not isinstance(item, Mapping) and "x" in refused):
+        name = next(iter(refused))
+        raise TypeError(f"{name!r} is {refused[name]}: items must be numbers, arrays or tensors of them")
+    return arrays, refused
 
 
 class _Example:

@@ -15,7 +15,7 @@ from bitesize.files.names import Names, NamesBuilder
 from bitesize.files.pread import read_files
 from bitesize.sources.base import Source
 from bitesize.sources.file_rows import FileSource
-from bitesize.sources.rows import Into, raise_bad
+from bitesize.sources.protocol import Into, raise_bad
 from bitesize.spec import Encoded, Mode
 
 # Suffixes of mask names after the name of the image.

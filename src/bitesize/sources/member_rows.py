@@ -15,13 +15,13 @@ from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.files.scan import natural_key
 from bitesize.lazy.parts import MEMBER
 from bitesize.sources.base import OpenOptions, Source
-from bitesize.sources.chained import chain
 from bitesize.sources.choices import Choice
 from bitesize.sources.chunks import Chunked
 from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.columns import label_of, wanted_fields
+from bitesize.sources.combine.chained import chain
 from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
-from bitesize.sources.rows import Into, raise_bad
+from bitesize.sources.protocol import Into, raise_bad
 from bitesize.sources.splits import split_in
 from bitesize.spec import Field
 
@@ -59,14 +59,14 @@ class Layout(NamedTuple):
     choices: tuple[Choice, ...]
 
 
-def layout_of(columns: Mapping[str, Column], asked: OpenOptions, where: str, cache: int = 0) -> Layout:
+def layout_of(columns: Mapping[str, Column], options: OpenOptions, where: str, cache: int = 0) -> Layout:
     """Return the layout of a row of named arrays.
 
     Parameters
     ----------
     columns
         The arrays, by name.
-    asked
+    options
         Options that select the fields and the label.
     where
         Name of the row, for messages.
@@ -80,42 +80,44 @@ def layout_of(columns: Mapping[str, Column], asked: OpenOptions, where: str, cac
     BadFile
         If there are no arrays of numbers.
     """
-    wanted = wanted_fields(asked, columns)
-    label = label_of(wanted, asked)
+    wanted = wanted_fields(options, columns)
+    label = label_of(wanted, options)
     if label is not None:
         wanted.setdefault(label, label)
     fields, spec, left_out, texts = dict[str, str](), dict[str, Field](), dict[str, int](), set[str]()
-    said: list[Choice] = []
-    for name, there in wanted.items():
-        if there not in columns:
-            raise BadSetting(f"{where} has no {there!r}: it has {', '.join(columns) or 'nothing'}")
-        column = columns[there]
+    choices: list[Choice] = []
+    for name, stored_name in wanted.items():
+        if stored_name not in columns:
+            raise BadSetting(f"{where} has no {stored_name!r}: it has {', '.join(columns) or 'nothing'}")
+        column = columns[stored_name]
         text = column.dtype.kind in "OST" and not column.shape
         why = _unfit(column, name == label and text)
-        if why is not None and (asked.fields is not None or name == asked.labels):
-            raise BadSetting(f"{there!r} of {where} cannot be a field: it is {why}")
+        if why is not None and (options.fields is not None or name == options.labels):
+            raise BadSetting(f"{stored_name!r} of {where} cannot be a field: it is {why}")
         if why is not None:
-            left_out[f"{there}: {why}"] = 1
+            left_out[f"{stored_name}: {why}"] = 1
             continue
-        fields[name] = there
+        fields[name] = stored_name
         spec[name] = Field((), np.dtype(np.int64)) if text else Field(column.shape, column.dtype.newbyteorder("="))
         if text:
             texts.add(name)
         elif name == label and column.shape == (1,) and len(wanted) > 1:
             spec[name] = Field((), column.dtype.newbyteorder("="))
-            said.append(Choice(f"labels: {there!r}, stored as {column.shape}, is read as a single value", "labels="))
+            choices.append(
+                Choice(f"labels: {stored_name!r}, stored as {column.shape}, is read as a single value", "labels=")
+            )
     if not fields:
         seen = ", ".join(f"{name} {column.shape} {column.dtype}" for name, column in columns.items())
         raise BadFile(f"{where} contains no arrays of numbers: it has {seen or 'nothing'}")
-    chosen = {name: columns[there] for name, there in fields.items()}
+    chosen = {name: columns[stored_name] for name, stored_name in fields.items()}
     scratch = sum(
         column.nbytes
         + column.scratch(column.shape[0] if column.shape else 1)
         + (0 if isinstance(column, Chunked) or column.chunk_rows is None else cache)
         for column in chosen.values()
     )
-    said += [Choice(f"{name}: {column.unbounded}", "") for name, column in chosen.items() if column.unbounded]
-    return Layout(fields, spec, left_out, scratch, frozenset(texts), tuple(said))
+    choices += [Choice(f"{name}: {column.unbounded}", "") for name, column in chosen.items() if column.unbounded]
+    return Layout(fields, spec, left_out, scratch, frozenset(texts), tuple(choices))
 
 
 def _unfit(column: Column, is_label: bool) -> str | None:
@@ -155,20 +157,20 @@ class MemberRows(Source):
     _layout: Layout
     _first: int
 
-    def _take(self, layout: Layout, asked: OpenOptions) -> None:
+    def _take(self, layout: Layout, options: OpenOptions) -> None:
         """Set the fields from the layout of the row ``_first``."""
         self._layout = layout
         self.spec = dict(layout.spec)
         self.left_out = {**self.left_out, **layout.left_out}
         self.choices = (*self.choices, *layout.choices)
-        self._label = label_of(layout.fields, asked)
+        self._label = label_of(layout.fields, options)
         self._own: NDArray[Any] | None = None
         if self._label is None:
             return
         label = layout.spec[self._label]
-        others = [what for name, what in layout.spec.items() if name != self._label]
+        others = [field for name, field in layout.spec.items() if name != self._label]
         if others:
-            widest = max(others, key=lambda what: what.nbytes)
+            widest = max(others, key=lambda field: field.nbytes)
             self.spec = {**layout.spec, self._label: label_field(np.empty((0, *label.shape), label.dtype), widest)}
         if self._label in layout.texts:
             self._own, self.classes = class_numbers([str(value) for value in self._values(self._label)], len(self))
@@ -205,16 +207,16 @@ class MemberRows(Source):
 
     def _member(self, members: Members, name: str, row: int) -> Member:
         """Return an array of a row, which must match the array of the first row."""
-        there, known = self._layout.fields[name], self._layout.spec[name]
-        member = members(there)
+        stored_name, field = self._layout.fields[name], self._layout.spec[name]
+        member = members(stored_name)
         if member is None:
-            raise BadFile(f"{self.describe(row)} has no {there!r}, but {self.describe(self._first)} has it")
+            raise BadFile(f"{self.describe(row)} has no {stored_name!r}, but {self.describe(self._first)} has it")
         text = name in self._layout.texts
-        shape = () if member.shape == (1,) and not known.shape else member.shape
-        alike = shape == known.shape and (text == (member.dtype.kind in "OUST"))
-        if not alike or (not text and member.dtype.newbyteorder("=") != known.dtype):
+        shape = () if member.shape == (1,) and not field.shape else member.shape
+        alike = shape == field.shape and (text == (member.dtype.kind in "OUST"))
+        if not alike or (not text and member.dtype.newbyteorder("=") != field.dtype):
             raise BadFile(
-                f"{self.describe(row)}: {there!r} is {member.shape} {member.dtype}, but of {self.describe(self._first)} {'text' if text else known}: "
+                f"{self.describe(row)}: {stored_name!r} is {member.shape} {member.dtype}, but of {self.describe(self._first)} {'text' if text else field}: "
                 "rows must have one shape and dtype"
             )
         return member
@@ -258,9 +260,9 @@ class MemberRows(Source):
         return super().nbytes + own
 
 
-def refuse_two_labels(layout: Layout, asked: OpenOptions, labeled: bool, where: str) -> None:
+def refuse_two_labels(layout: Layout, options: OpenOptions, labeled: bool, where: str) -> None:
     """Raise `BadSetting` if both rows and their folders provide labels."""
-    own = label_of(layout.fields, asked) or ("y" if "y" in layout.spec else None)
+    own = label_of(layout.fields, options) or ("y" if "y" in layout.spec else None)
     if labeled and own is not None:
         raise BadSetting(
             f"{where} has an array {own!r}, and each file also has a label: if each file holds many rows, pass file_is_row=False; else select "
@@ -269,7 +271,7 @@ def refuse_two_labels(layout: Layout, asked: OpenOptions, labeled: bool, where: 
 
 
 def rows_among(
-    names: Sequence[str], shapes_of: Callable[[str], Shapes | None], asked: OpenOptions, where: str
+    names: Sequence[str], shapes_of: Callable[[str], Shapes | None], options: OpenOptions, where: str
 ) -> list[str] | None:
     """Return the names of groups in natural order if each is one row: with the same arrays, and numbered or numerous.
 
@@ -279,7 +281,7 @@ def rows_among(
         Names of the groups and arrays on one level.
     shapes_of
         Return shape and dtype of the arrays in a group, by name; None for what is not a group.
-    asked
+    options
         Options: if requested fields are missing in groups, these are not rows.
     where
         Name of the data, for messages.
@@ -302,13 +304,13 @@ def rows_among(
         first = shapes if first is None else first
         if not shapes or first is None or {*shapes} != {*first} or _many_rows(shapes):
             return None
-        if asked.fields is not None and not {*wanted_fields(asked, first).values()} <= {*first}:
+        if options.fields is not None and not {*wanted_fields(options, first).values()} <= {*first}:
             return None
-        if shapes != first and asked.fields is None:
-            there = next(there for there in shapes if shapes[there] != first[there])
+        if shapes != first and options.fields is None:
+            stored_name = next(stored_name for stored_name in shapes if shapes[stored_name] != first[stored_name])
             raise BadFile(
-                f"{where}: the groups {names[0]} and {name} have the same arrays of different shapes ({there}: {first[there][0]} and "
-                f'{shapes[there][0]}): open one, bs.open("{where}{MEMBER}{name}"), join several with bs.chain, or save them in one shape'
+                f"{where}: the groups {names[0]} and {name} have the same arrays of different shapes ({stored_name}: {first[stored_name][0]} and "
+                f'{shapes[stored_name][0]}): open one, bs.open("{where}{MEMBER}{name}"), join several with bs.chain, or save them in one shape'
             )
     return names
 
@@ -322,10 +324,10 @@ def _many_rows(shapes: Shapes) -> bool:
     return rows > 1 and any(shape and shape[0] == rows for name, (shape, _) in shapes.items() if name != label)
 
 
-def chain_files(sources: Sequence[Source], asked: OpenOptions, what: str) -> Source:
+def chain_files(sources: Sequence[Source], options: OpenOptions, kind_name: str) -> Source:
     """Return the concatenated rows of several files, with a note if each file could also be one row."""
     chained = chain(sources)
-    if asked.file_is_row is None:
-        said = Choice(f"each of the {len(sources)} {what} holds many rows", "file_is_row=True")
+    if options.file_is_row is None:
+        said = Choice(f"each of the {len(sources)} {kind_name} holds many rows", "file_is_row=True")
         chained.choices = (*chained.choices, said)
     return chained

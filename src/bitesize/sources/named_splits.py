@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from bitesize.errors import BadSetting, NotFound
 from bitesize.sources.base import OpenOptions
-from bitesize.sources.splits import ALIASES, InParts, part_of, rank_of_part, split_in
+from bitesize.sources.splits import ALIASES, SplitRequired, split_in, split_rank, usual_split
 
 T = TypeVar("T")
 
@@ -64,22 +64,24 @@ def in_splits(lengths: Mapping[str, int | None]) -> dict[str, dict[str, str]]:
         For each split the names of its fields, and of their arrays. Empty where the names say no splits, or only seem to: where an array
         without a split in its name has as many rows as those with one, as ``x`` beside ``train_mask`` and ``test_mask``.
     """
-    found: dict[str, dict[str, str]] = {}
-    others = []
+    arrays_of: dict[str, dict[str, str]] = {}
+    lengths_without_split = []
     for name, rows in lengths.items():
         split = split_and_field(name)
         if split is None:
-            others.append(rows or 0)
+            lengths_without_split.append(rows or 0)
         else:
-            found.setdefault(split[0], {}).setdefault(split[1], name)
-    rows_of = [lengths[name] or 0 for fields in found.values() for name in fields.values()]
-    if len(found) < 2 or (others and ("train" not in found or max(others) >= max(rows_of))):
+            arrays_of.setdefault(split[0], {}).setdefault(split[1], name)
+    rows_of = [lengths[name] or 0 for fields in arrays_of.values() for name in fields.values()]
+    if len(arrays_of) < 2 or (
+        lengths_without_split and ("train" not in arrays_of or max(lengths_without_split) >= max(rows_of))
+    ):
         return {}
-    return {split: found[split] for split in sorted(found, key=rank_of_part)}
+    return {split: arrays_of[split] for split in sorted(arrays_of, key=split_rank)}
 
 
 def arrays_of_split(
-    arrays: Mapping[str, T], lengths: Mapping[str, int | None], asked: OpenOptions, where: str
+    arrays: Mapping[str, T], lengths: Mapping[str, int | None], options: OpenOptions, where: str
 ) -> tuple[dict[str, T], OpenOptions, dict[str, int]]:
     """Return the arrays of the requested split, by field name; all arrays if there are no splits.
 
@@ -90,30 +92,30 @@ def arrays_of_split(
 
     Raises
     ------
-    InParts
+    SplitRequired
         If there are splits, and none is requested.
     NotFound
         If the split does not exist.
     BadSetting
         If there are no splits, and one is requested.
     """
-    if asked.split is None and asked.fields is not None:  # by their original names
-        return dict(arrays), asked, {}
-    found = in_splits(lengths)
-    if asked.split is None:
-        if found:
-            raise InParts(where, found)
-        return dict(arrays), asked, {}
-    if not found:
+    if options.split is None and options.fields is not None:  # by their original names
+        return dict(arrays), options, {}
+    arrays_of = in_splits(lengths)
+    if options.split is None:
+        if arrays_of:
+            raise SplitRequired(where, arrays_of)
+        return dict(arrays), options, {}
+    if not arrays_of:
         raise BadSetting(
-            f"split={asked.split!r}: {where} has no splits, neither arrays such as x_train and x_test nor groups such as train and test: "
+            f"split={options.split!r}: {where} has no splits, neither arrays such as x_train and x_test nor groups such as train and test: "
             f"it has {', '.join([*arrays][:_NAMED]) or 'nothing'}"
         )
-    fields = found.get(part_of(asked.split) or asked.split)
+    fields = arrays_of.get(usual_split(options.split) or options.split)
     if fields is None:
-        raise NotFound(f"{where} has no split {asked.split!r}: it has {', '.join(found)}")
-    here = {there: name for name, there in fields.items()}
-    labels = here.get(asked.labels, asked.labels) if isinstance(asked.labels, str) else asked.labels
-    taken = {there for of in found.values() for there in of.values()}
+        raise NotFound(f"{where} has no split {options.split!r}: it has {', '.join(arrays_of)}")
+    field_of = {array: name for name, array in fields.items()}
+    labels = field_of.get(options.labels, options.labels) if isinstance(options.labels, str) else options.labels
+    taken = {array for of in arrays_of.values() for array in of.values()}
     left_out = {f"{name}: its name is not that of a split": 1 for name in arrays if name not in taken}
-    return {name: arrays[there] for name, there in fields.items()}, replace(asked, labels=labels, split=None), left_out
+    return {name: arrays[array] for name, array in fields.items()}, replace(options, labels=labels, split=None), left_out

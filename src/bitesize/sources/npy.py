@@ -15,10 +15,10 @@ from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header, read_payload
 from bitesize.files.pread import READ_FLAGS, compiled, joined, read_into, with_file
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
-from bitesize.sources.rows import Into, Located, raise_bad
+from bitesize.sources.protocol import Into, Located, raise_bad
 from bitesize.spec import Field
 
 
@@ -122,10 +122,10 @@ class NpyFiles(FileSource):
         return self._header.nbytes + len(self._start)
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open arrays, with a note if each file could also hold many rows."""
         source = cls(files.names, files.labels, files.classes, left_out=files.left_out)
-        if asked.file_is_row is None and (files.labels is None or len(source._header.shape) > 3):
+        if options.file_is_row is None and (files.labels is None or len(source._header.shape) > 3):
             said = f"each of the {len(source)} .npy files is one row of shape {source._header.shape}"
             source.choices = (Choice(said, "file_is_row=False"),)
         return source

@@ -18,18 +18,18 @@ from bitesize.files.pread import joined
 from bitesize.lazy.nodes import Node
 from bitesize.lazy.parts import MEMBER, members
 from bitesize.lazy.select import NEAR, SCRATCH, whole
-from bitesize.sources.base import Files, OpenOptions, Source
-from bitesize.sources.chained import chain
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import OBJECTS, Column, UnsupportedColumn
 from bitesize.sources.columns import ColumnSource, wanted_fields
+from bitesize.sources.combine.chained import chain
 from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
-from bitesize.sources.rows import Into, Located, raise_bad
+from bitesize.sources.protocol import Into, Located, raise_bad
 from bitesize.sources.sparse import SparseRows, is_sparse
 from bitesize.spec import Field
 
 
-class Member(Column):
+class ArchiveMember(Column):
     """An array of an archive."""
 
     def __init__(self, node: Node) -> None:
@@ -89,19 +89,19 @@ class NpzArrays(ColumnSource):
     has_members = True
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is the path of an archive."""
-        return isinstance(what, str) and what.lower().endswith(".npz") and os.path.isfile(what)
+        return isinstance(data, str) and data.lower().endswith(".npz") and os.path.isfile(data)
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Read the headers of the arrays of an archive, or of several, whose rows are chained; or of ``"a.npz::name"``."""
-        places = [os.fsdecode(each) for each in (what if isinstance(what, list) else [what])]
-        sources = [cls._of_one(*place.partition(MEMBER)[::2], asked) for place in places]
+        paths = [os.fsdecode(each) for each in (data if isinstance(data, list) else [data])]
+        sources = [cls._of_one(*path.partition(MEMBER)[::2], options) for path in paths]
         return sources[0] if len(sources) == 1 else chain(sources)
 
     @classmethod
-    def _of_one(cls, path: str, member: str, asked: OpenOptions) -> Source:
+    def _of_one(cls, path: str, member: str, options: OpenOptions) -> Source:
         path = os.path.abspath(path)
         where = show(os.fsencode(path))
         columns: dict[str, Column] = {}
@@ -111,14 +111,14 @@ class NpzArrays(ColumnSource):
             elif node.hindrance:
                 columns[name] = UnsupportedColumn(f"an array whose {node.hindrance}: save it again in C order")
             else:
-                columns[name] = Member(node)
+                columns[name] = ArchiveMember(node)
         if member:
             if member not in columns:
                 raise NotFound(f"{where} has no {member!r}: it has {', '.join(columns) or 'nothing'}")
-            return cls({"x": columns[member]}, asked, f"{where}{MEMBER}{member}")
+            return cls({"x": columns[member]}, options, f"{where}{MEMBER}{member}")
         if is_sparse(columns):
-            return SparseRows.of_archive(path, asked)
-        return cls(columns, asked, where)
+            return SparseRows.of_archive(path, options)
+        return cls(columns, options, where)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -142,7 +142,7 @@ class NpzFiles(FileSource):
         Names of the classes.
     left_out
         What the scan left out.
-    asked
+    options
         Which arrays are fields.
     """
 
@@ -157,24 +157,26 @@ class NpzFiles(FileSource):
         labels: NDArray[Any] | None,
         classes: tuple[str, ...] | None,
         left_out: Mapping[str, int],
-        asked: OpenOptions,
+        options: OpenOptions,
     ) -> None:
-        self._first, found = first_readable_file(names, members)
-        first = {there: node for there, node in found.items() if not isinstance(node, HoldsObjects)}
-        self._members = wanted_fields(asked, first)
-        for there in self._members.values():
-            refused = found.get(there)
+        self._first, nodes = first_readable_file(names, members)
+        first = {stored_name: node for stored_name, node in nodes.items() if not isinstance(node, HoldsObjects)}
+        self._members = wanted_fields(options, first)
+        for stored_name in self._members.values():
+            refused = nodes.get(stored_name)
             if isinstance(refused, HoldsObjects):
                 raise refused
-            if there not in first:
-                raise BadSetting(f"{names.show(self._first)} has no {there!r}: it has {', '.join(found)}")
+            if stored_name not in first:
+                raise BadSetting(f"{names.show(self._first)} has no {stored_name!r}: it has {', '.join(nodes)}")
         if not first:
-            raise BadFile(f"{names.show(self._first)} contains no arrays of numbers: it has {', '.join(found) or 'nothing'}")
+            raise BadFile(f"{names.show(self._first)} contains no arrays of numbers: it has {', '.join(nodes) or 'nothing'}")
         if labels is not None and "y" in self._members:
             raise BadSetting(
                 f"{names.show(self._first)} has an array y, but its folder is also a label: select other arrays with fields="
             )
-        fields = {here: Field(first[there].shape, first[there].dtype) for here, there in self._members.items()}
+        fields = {
+            here: Field(first[stored_name].shape, first[stored_name].dtype) for here, stored_name in self._members.items()
+        }
         super().__init__(names, labels, classes, left_out, next(iter(fields.values())))
         self.spec = {**fields, **({"y": self.spec["y"]} if labels is not None else {})}
 
@@ -191,30 +193,30 @@ class NpzFiles(FileSource):
         raise_bad(failed)
 
     def _read_one(self, row: int, i: int, into: Into) -> None:
-        found = members(self._names.path(row))
-        for here, there in self._members.items():
-            if here not in into:
+        nodes = members(self._names.path(row))
+        for name, stored_name in self._members.items():
+            if name not in into:
                 continue
-            node, known = found.get(there), self.spec[here]
+            node, field = nodes.get(stored_name), self.spec[name]
             if isinstance(node, HoldsObjects):
                 raise node
-            if node is None or Field(node.shape, node.dtype) != known:
+            if node is None or Field(node.shape, node.dtype) != field:
                 seen = "none" if node is None else Field(node.shape, node.dtype)
                 raise BadFile(
-                    f"the array {there!r} of {self._names.show(row)} is {seen}, but {known} in {self._names.show(self._first)}"
+                    f"the array {stored_name!r} of {self._names.show(row)} is {seen}, but {field} in {self._names.show(self._first)}"
                 )
-            node.read(whole(node.shape), into[here][i, ...])  # a view, also of single numbers
+            node.read(whole(node.shape), into[name][i, ...])  # a view, also of single numbers
 
     def scratch(self, rows: int) -> int:
         """Return the bytes of a decompressor and its input buffer."""
         return SCRATCH
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open archives, with a note if each could also hold many rows."""
-        source = cls(files.names, files.labels, files.classes, files.left_out, asked)
-        shapes = [what.shape for name, what in source.spec.items() if isinstance(what, Field) and name in source._members]
-        if asked.file_is_row is None and (files.labels is None or max(map(len, shapes)) > 3):
+        source = cls(files.names, files.labels, files.classes, files.left_out, options)
+        shapes = [field.shape for name, field in source.spec.items() if isinstance(field, Field) and name in source._members]
+        if options.file_is_row is None and (files.labels is None or max(map(len, shapes)) > 3):
             said = f"each of the {len(source)} .npz files is one row, its arrays the fields"
             source.choices = (*source.choices, Choice(said, "file_is_row=False"))
         return source

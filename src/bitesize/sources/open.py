@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitesize.errors import BadFile, BadSetting
+from bitesize.errors import BadFile, BadSetting, first_few
 from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
+from bitesize.sources.combine.features import StackedFields
+from bitesize.sources.combine.with_fields import WithFields
+from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.contents import refuse_contents
-from bitesize.sources.features import StackedFields
 from bitesize.sources.given import plain_data, plain_labels
 from bitesize.sources.layouts.listing import with_choices
 from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
-from bitesize.sources.splits import InParts
-from bitesize.sources.with_fields import WithFields, Zipped
+from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded, Field, Mode
 
 # Whole numbers with more different values than this are targets of a regression, not classes.
@@ -29,12 +31,12 @@ _MOST_NAMED = 100_000
 _WEIGHTS = frozenset(("weight", "weights", "sample_weight", "sample_weights"))
 WHOLE_NUMBERS = "different whole numbers, used as classes"
 
-What = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
+Data = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
 Labels = ArrayLike | str | os.PathLike[str] | re.Pattern[str] | Mapping[str, Any] | Literal[False] | None
 
 
 def open(  # noqa: A001 - reads as bs.open
-    what: What,
+    data: Data,
     labels: Labels = None,
     *,
     split: str | None = None,
@@ -53,7 +55,7 @@ def open(  # noqa: A001 - reads as bs.open
 
     Parameters
     ----------
-    what
+    data
         - a folder with one subfolder per class (``cat/*.jpg dog/*.jpg``, or `.npy` files), a flat folder, or one of the layouts
           of COCO, YOLO, Pascal VOC, Kaggle, Hugging Face, Hive;
         - ``{"cat": folder, "dog": folder}``, lists of files instead of folders, or arrays ``{"x": x, "y": y}``;
@@ -67,7 +69,7 @@ def open(  # noqa: A001 - reads as bs.open
         only if the order of the files is unambiguous; otherwise pass ``{name: label}``, by path, name, or name without suffix.
         Or the name of the field or column with the labels; several names for several targets. A regular expression with one
         group extracts the class from each path: ``"(cat|dog)"``. For a folder of files also a table with the columns ``path``
-        (relative to the table's folder or to ``what``) and ``label``, or a JSON file in COCO's format; then only the files it
+        (relative to the table's folder or to ``data``) and ``label``, or a JSON file in COCO's format; then only the files it
         lists are opened. For images also a folder, or a list, of masks; for an array of images (n, height, width, channels)
         also an array of masks (n, height, width). False: no labels, even if the data has labels.
     split
@@ -90,6 +92,11 @@ def open(  # noqa: A001 - reads as bs.open
         For `.npy`, HDF5 and `.npz` files: whether each file is one row, or holds many rows along its first axis. None: the
         usual meaning of the format, reported in `Source.choices`.
 
+    Returns
+    -------
+    Source
+        Rows of the data; nothing but names, headers and labels is in memory.
+
     Raises
     ------
     NotFound
@@ -107,29 +114,39 @@ def open(  # noqa: A001 - reads as bs.open
     >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
-    if isinstance(what, Source):
-        if labels is not None or fields is not None or split is not None:
-            raise BadSetting("a Source already has labels, fields and a split")
-        return what
-    refuse_contents(what, ", or an array of its pixels, numpy.asarray(PIL.Image.open(io.BytesIO(data)))[None]")
-    given, what = what, plain_data(what)
+    options = OpenOptions(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row)
+    return _opened_source(data, options) if isinstance(data, Source) else _open_data(data, options)
+
+
+def _opened_source(source: Source, options: OpenOptions) -> Source:
+    """Return a source unchanged, which was opened with its own options."""
+    if options.labels is not None or options.fields is not None or options.split is not None:
+        raise BadSetting("a Source already has labels, fields and a split")
+    return source
+
+
+def _open_data(data: Any, options: OpenOptions) -> Source:
+    """Open data by the rules, and note decisions that the rules left open: labels, sample weights and inputs."""
+    refuse_contents(data, ", or an array of its pixels, numpy.asarray(PIL.Image.open(io.BytesIO(data)))[None]")
+    plain, labels = plain_data(data), options.labels
     if isinstance(labels, os.PathLike):
         labels = os.fspath(labels)
     if isinstance(labels, str) and labels.lower().endswith(".npy") and os.path.isfile(labels):
         labels = _labels_file(labels)
-    labels, said = plain_labels(labels, given)
-    options = OpenOptions(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row)
-    return with_choices(_say_inputs(_check_used(_say_labels(_open(what, options), options), options), options), *said)
+    labels, choices = plain_labels(labels, data)
+    options = replace(options, labels=labels)
+    source = _say_labels(_open(plain, options), options)
+    return with_choices(_say_inputs(_check_used(source, options), options), *choices)
 
 
 def _say_inputs(source: Source, options: OpenOptions) -> Source:
     """Stack fields of one number each into one row of features; for other fields, note which field is the input."""
-    others = [name for name in source.spec if name not in (source.label_name, source.weight_name)]
-    if len(others) < 2:
+    inputs = [name for name in source.spec if name not in (source.label_name, source.weight_name)]
+    if len(inputs) < 2:
         return source
-    if options.fields is None and "x" not in others and all(_is_number(source.spec[name]) for name in others):
-        return _one_row(source, others)
-    rest = ", ".join(name for name in others if name != source.primary)
+    if options.fields is None and "x" not in inputs and all(_is_number(source.spec[name]) for name in inputs):
+        return _one_row(source, inputs)
+    rest = ", ".join(name for name in inputs if name != source.primary)
     return with_choices(
         source,
         Choice(f"input: {source.primary}; {rest} are in batches, and are inputs only if named", "inputs= of the output"),
@@ -138,7 +155,7 @@ def _say_inputs(source: Source, options: OpenOptions) -> Source:
 
 def _one_row(source: Source, names: Sequence[str]) -> Source:
     """Stack fields of one number each into one row of features, and note the choice."""
-    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    shown = first_few(names, 10)
     return with_choices(StackedFields(source, names), Choice(f"x: the columns {shown} as one row of features", "fields="))
 
 
@@ -151,8 +168,8 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
         if name is not None and len(source.spec) > 1 and name not in (source.label_name, source.primary):
             source = with_choices(_with_weights(source, name), Choice(f"sample weights: the field {name}", "weights="))
     if options.tag_delimiter:
-        what = source.spec.get(source.label_name or "")
-        if not isinstance(what, Field) or not what.shape:
+        field = source.spec.get(source.label_name or "")
+        if not isinstance(field, Field) or not field.shape:
             raise BadSetting(
                 f"tag_delimiter={options.tag_delimiter!r} separates tags in text labels, but this data has none"
             )
@@ -168,19 +185,19 @@ def _labels_file(path: str) -> NDArray[Any]:
     return labels
 
 
-def _open(what: Any, options: OpenOptions) -> Source:
+def _open(data: Any, options: OpenOptions) -> Source:
     """Open data that is not a `Source`."""
-    if isinstance(what, str | os.PathLike):
-        return _of_path(os.fspath(what), options)
-    _refuse_table_of_labels(what, options)
-    if isinstance(what, Mapping) and (type(what) is dict or match_object(what) is None):
+    if isinstance(data, str | os.PathLike):
+        return _of_path(os.fspath(data), options)
+    _refuse_table_of_labels(data, options)
+    if isinstance(data, Mapping) and (type(data) is dict or match_object(data) is None):
         _refuse_split(options, "a mapping")
-        return open_by_rules("mapping", what, options)
-    if isinstance(what, list | tuple) or (isinstance(what, np.ndarray) and what.dtype.kind in "USO" and what.ndim in (1, 2)):
-        return open_by_rules("list", what, options)
-    if isinstance(what, LazyArray | np.ndarray) or match_object(what) is None:
+        return open_by_rules("mapping", data, options)
+    if isinstance(data, list | tuple) or (isinstance(data, np.ndarray) and data.dtype.kind in "USO" and data.ndim in (1, 2)):
+        return open_by_rules("list", data, options)
+    if isinstance(data, LazyArray | np.ndarray) or match_object(data) is None:
         _refuse_split(options, "this object")
-    return open_by_rules("object", what, options)
+    return open_by_rules("object", data, options)
 
 
 def _say_labels(source: Source, options: OpenOptions) -> Source:
@@ -209,26 +226,26 @@ def _of_path(path: str, options: OpenOptions) -> Source:
     return open_by_rules("path", path, options)
 
 
-def _refuse_table_of_labels(what: Any, options: OpenOptions) -> None:
+def _refuse_table_of_labels(data: Any, options: OpenOptions) -> None:
     if isinstance(options.labels, str) and os.path.exists(options.labels):
-        raise BadSetting(f"labels={options.labels!r} names files of a folder, but {what!r:.80} is not a folder")
+        raise BadSetting(f"labels={options.labels!r} names files of a folder, but {data!r:.80} is not a folder")
 
 
-def _refuse_split(options: OpenOptions, what: str) -> None:
+def _refuse_split(options: OpenOptions, form: str) -> None:
     if options.split is not None:
         raise BadSetting(
-            f"split={options.split!r} chooses a split of a folder, a table or a dataset, but {what} has no splits"
+            f"split={options.split!r} chooses a split of a folder, a table or a dataset, but {form} has no splits"
         )
 
 
-def open_to_train(what: What, labels: Labels = None, split: str | None = None, **settings: Any) -> Source:
+def open_to_train(data: Data, labels: Labels = None, split: str | None = None, **settings: Any) -> Source:
     """Open data whose fields may have any names as ``x``, an image or the widest array, and ``y``, the labels.
 
     Whole numbers without class names become classes, named by their digits.
 
     Parameters
     ----------
-    what, labels, split, **settings
+    data, labels, split, **settings
         As for `open`.
 
     Raises
@@ -236,21 +253,21 @@ def open_to_train(what: What, labels: Labels = None, split: str | None = None, *
     BitesizeError
         As `open`.
     """
-    source = open(what, labels, split=split, **settings)
+    source = open(data, labels, split=split, **settings)
     label, weight = source.label_name, source.weight_name
     columns = [name for name in source.spec if name not in (label, weight)]
     if columns and "x" not in columns and all(_is_number(source.spec[name]) for name in columns):
         source = _one_row(source, columns)
     if source.primary != "x" or label not in (None, "y"):
         if source.primary == label:
-            raise BadFile(f"{what!r:.80} has only labels: {', '.join(source.spec)}")
+            raise BadFile(f"{data!r:.80} has only labels: {', '.join(source.spec)}")
         fields = {"x": source.primary} | ({"y": label} if label else {}) | ({weight: weight} if weight else {})
         source = Zipped([(fields, source)])
     if source.classes is None and source.labels is not None:
-        numbers, places = np.unique(source.labels, return_inverse=True)
+        numbers, class_of = np.unique(source.labels, return_inverse=True)
         if len(numbers) <= _MOST_NAMED:
             name = source.label_name or "y"
-            named = WithFields(source, {name: places.astype(np.int64)}, tuple(map(str, numbers.tolist())), name)
+            named = WithFields(source, {name: class_of.astype(np.int64)}, tuple(map(str, numbers.tolist())), name)
             named.choices = (*source.choices, Choice(f"labels: {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
             source = named
     return source
@@ -270,11 +287,11 @@ def _with_weights(source: Source, name: str) -> Source:
     return weighed
 
 
-def _is_number(what: Field | Encoded) -> bool:
-    return isinstance(what, Field) and what.shape == () and what.dtype.kind in "biuf"
+def _is_number(field: Field | Encoded) -> bool:
+    return isinstance(field, Field) and field.shape == () and field.dtype.kind in "biuf"
 
 
-def open_parts(what: What, labels: Any = None, **settings: Any) -> tuple[dict[str, Source], dict[str, BadFile]]:
+def open_splits(data: Data, labels: Any = None, **settings: Any) -> tuple[dict[str, Source], dict[str, BadFile]]:
     """Open all splits of the data as `open_to_train` does, by name; data without splits is one split ``"data"``.
 
     Returns
@@ -290,13 +307,13 @@ def open_parts(what: What, labels: Any = None, **settings: Any) -> tuple[dict[st
     parts: dict[str, Source] = {}
     damaged: dict[str, BadFile] = {}
     try:
-        parts["data"] = open_to_train(what, labels, **settings)
+        parts["data"] = open_to_train(data, labels, **settings)
     except BadFile as error:
         damaged["data"] = error
-    except InParts as error:
-        for part in error.parts:
+    except SplitRequired as error:
+        for part in error.splits:
             try:
-                parts[part] = open_to_train(what, labels, part, **settings)
+                parts[part] = open_to_train(data, labels, part, **settings)
             except BadFile as bad:
                 damaged[part] = bad
     return parts, damaged

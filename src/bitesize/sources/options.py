@@ -46,7 +46,7 @@ class OpenOptions:
     file_is_row: bool | None = None
 
 
-class Files(NamedTuple):
+class RowFiles(NamedTuple):
     """Files that are one row each; see `Source.of_files`.
 
     Attributes

@@ -44,14 +44,14 @@ class OtherArrays(Source):
         raise TypeError("use OtherArrays.opened to make a source")
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is an array of another library, or a list of these; decided by type, without imports."""
-        if isinstance(what, list | tuple):
-            return bool(what) and _is_lazy(what[0])
-        return _is_array(what)
+        if isinstance(data, list | tuple):
+            return bool(data) and _is_lazy(data[0])
+        return _is_array(data)
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open an array as a NumPy view, without a copy.
 
         Raises
@@ -59,16 +59,16 @@ class OtherArrays(Source):
         BadSetting
             If this would read or copy the array, or it is in the memory of another device.
         """
-        if isinstance(what, list | tuple):
+        if isinstance(data, list | tuple):
             raise BadSetting(
-                f"a list of {_title(what[0])}, which would be loaded whole into memory: open each, and join them with bs.chain([bs.open(a), "
+                f"a list of {_title(data[0])}, which would be loaded whole into memory: open each, and join them with bs.chain([bs.open(a), "
                 "bs.open(b)])"
             )
-        if asked.fields is not None or asked.labels is not None:
+        if options.fields is not None or options.labels is not None:
             raise BadSetting(
-                f"{_title(what)} has no named fields such as {asked.fields or asked.labels!r}: its only field is x"
+                f"{_title(data)} has no named fields such as {options.fields or options.labels!r}: its only field is x"
             )
-        return Arrays(_in_memory(what))
+        return Arrays(_in_memory(data))
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -92,60 +92,60 @@ class _Shown:
         return self._array.__dlpack_device__()
 
 
-def _package(what: Any) -> str:
-    return type(what).__module__.partition(".")[0]
+def _package(data: Any) -> str:
+    return type(data).__module__.partition(".")[0]
 
 
-def _title(what: Any) -> str:
-    kind = type(what)
-    article = "an" if _package(what)[:1] in "aeiouhx" else "a"
-    return f"{article} {_package(what)} {kind.__name__}"
+def _title(data: Any) -> str:
+    kind = type(data)
+    article = "an" if _package(data)[:1] in "aeiouhx" else "a"
+    return f"{article} {_package(data)} {kind.__name__}"
 
 
-def _is_array(what: Any) -> bool:
+def _is_array(data: Any) -> bool:
     """Return whether NumPy would convert the object by reading or copying it, and no other source opens it."""
-    kind = type(what)
-    if isinstance(what, np.ndarray | np.generic | Source) or kind.__module__.partition(".")[0] == "bitesize":
+    kind = type(data)
+    if isinstance(data, np.ndarray | np.generic | Source) or kind.__module__.partition(".")[0] == "bitesize":
         return False
-    if kind.__name__ in _TAKEN.get(_package(what), ()):
+    if kind.__name__ in _TAKEN.get(_package(data), ()):
         return False
     # Attributes of the type: an object may create attributes on access, and a lazy object may compute.
-    return any(hasattr(kind, name) for name in ("__array__", "__dlpack__")) or _package(what) in ("dask", "xarray")
+    return any(hasattr(kind, name) for name in ("__array__", "__dlpack__")) or _package(data) in ("dask", "xarray")
 
 
-def _is_lazy(what: Any) -> bool:
+def _is_lazy(data: Any) -> bool:
     """Return whether converting a list of these objects would read files or compute."""
-    return _package(what) in ("h5py", "zarr", "dask", "xarray", "tensorstore", "netCDF4")
+    return _package(data) in ("h5py", "zarr", "dask", "xarray", "tensorstore", "netCDF4")
 
 
-def _in_memory(what: Any) -> NDArray[Any]:
-    package = _package(what)
+def _in_memory(data: Any) -> NDArray[Any]:
+    package = _package(data)
     if package in _COLUMNS:
-        return np.asarray(what)
-    if package == "xarray" and getattr(getattr(what, "variable", None), "_in_memory", False):
-        return np.asarray(what.to_numpy())
+        return np.asarray(data)
+    if package == "xarray" and getattr(getattr(data, "variable", None), "_in_memory", False):
+        return np.asarray(data.to_numpy())
     if package in _WAYS:
-        is_frame = package == "dask" and not hasattr(type(what), "rechunk")
-        way = _WAYS["dask frame"] if is_frame else _WAYS.get(f"{package} {type(what).__name__}", _WAYS[package])
-        raise BadSetting(f"{_title(what)} would be loaded whole into memory: {way}")
-    if hasattr(what, "__dlpack_device__"):
-        return _shared(what)
+        is_frame = package == "dask" and not hasattr(type(data), "rechunk")
+        way = _WAYS["dask frame"] if is_frame else _WAYS.get(f"{package} {type(data).__name__}", _WAYS[package])
+        raise BadSetting(f"{_title(data)} would be loaded whole into memory: {way}")
+    if hasattr(data, "__dlpack_device__"):
+        return _shared(data)
     try:
-        return np.asarray(what, copy=False)
+        return np.asarray(data, copy=False)
     except Exception as error:  # other libraries raise any error if a copy is required
-        raise BadSetting(f"{_title(what)} would be loaded whole into memory: {_WAY}") from error
+        raise BadSetting(f"{_title(data)} would be loaded whole into memory: {_WAY}") from error
 
 
-def _shared(what: Any) -> NDArray[Any]:
+def _shared(data: Any) -> NDArray[Any]:
     """Return a NumPy view of an array of another library."""
     try:
-        device = int(what.__dlpack_device__()[0])
+        device = int(data.__dlpack_device__()[0])
         if device in _CPU:
-            return np.from_dlpack(what.detach() if hasattr(type(what), "detach") else what)
+            return np.from_dlpack(data.detach() if hasattr(type(data), "detach") else data)
     except Exception as error:  # other libraries raise any error for unsupported types
         raise BadSetting(
-            f"{_title(what)} of {getattr(what, 'dtype', 'an unknown type')} cannot be viewed as a NumPy array: {error}; convert it first"
+            f"{_title(data)} of {getattr(data, 'dtype', 'an unknown type')} cannot be viewed as a NumPy array: {error}; convert it first"
         ) from error
     raise BadSetting(
-        f"{_title(what)} is in the memory of another device ({getattr(what, 'device', device)}): move it to the CPU first"
+        f"{_title(data)} is in the memory of another device ({getattr(data, 'device', device)}): move it to the CPU first"
     )

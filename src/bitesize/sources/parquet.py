@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadFile, BitesizeError
+from bitesize.errors import BadFile, BitesizeError, one_line
 from bitesize.files.names import show
 from bitesize.files.parquet import Chunk, Page, RowGroup, pages, row_groups
 from bitesize.files.pread import open_file, read_into, with_file
 from bitesize.files.state import FileState
-from bitesize.sources.arrow_rows import ArrowSource, in_part
-from bitesize.sources.arrow_table import Part, chosen_pool, pool
+from bitesize.sources.arrow_rows import ArrowSource, select_split
+from bitesize.sources.arrow_table import TableChunk, chosen_pool, pool
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
 from bitesize.sources.parquet_first import first_row
@@ -40,40 +40,40 @@ class Parquet(ArrowSource):
 
     title = "Parquet files"
     suffixes = (".parquet", ".pq")
-    in_parts = True
+    has_splits = True
     package = "pyarrow"
 
-    def __init__(self, paths: list[str], asked: OpenOptions) -> None:
+    def __init__(self, paths: list[str], options: OpenOptions) -> None:
         self._groups: list[tuple[str, int, RowGroup]] = []
         self._needed: list[str] | None = None
         self._kinds: Any = None  # names and types of the columns
         self._reader: Any = None  # Arrow's reader of the first rows, while columns are examined
-        parts: list[Part] = []
+        parts: list[TableChunk] = []
         known = None
         self._nulls: dict[str, int | None] = {}  # number of missing values of each column, None if unknown
         rows_of: list[tuple[str, int]] = []
         self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
         for path in paths:
-            found = _open(path)
-            with found:
-                columns = _columns_of(found, path)
+            file = _open(path)
+            with file:
+                columns = _columns_of(file, path)
                 if known is not None and columns != known:
                     listed = [", ".join(f"{name} ({kind})" for name, kind in each) for each in (columns, known)]
                     raise BadFile(f"{path} has the columns {listed[0]}, and {paths[0]} {listed[1]}")
-                known, self._kinds = columns, found.schema_arrow if self._kinds is None else self._kinds
-                _count_nulls(found, self._nulls, path)
+                known, self._kinds = columns, file.schema_arrow if self._kinds is None else self._kinds
+                _count_nulls(file, self._nulls, path)
                 rows_of.append((path, 0))
                 for number, group in enumerate(_groups(path)):
                     rows_of[-1] = path, rows_of[-1][1] + group.rows
                     stored = sum(chunk.stored for chunk in group.chunks)
                     nbytes = sum(_in_memory(chunk, group.rows) for chunk in group.chunks) + stored
                     parts.append(
-                        Part(group.rows, nbytes, _PASSING * max((chunk.values for chunk in group.chunks), default=0))
+                        TableChunk(group.rows, nbytes, _PASSING * max((chunk.values for chunk in group.chunks), default=0))
                     )
                     self._groups.append((path, number, group))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         try:
-            super().__init__(parts, asked, where, os.path.dirname(paths[0]), rows_of)
+            super().__init__(parts, options, where, os.path.dirname(paths[0]), rows_of)
         finally:
             self._close_reader()
         self._needed = self._columns_read()
@@ -108,11 +108,11 @@ class Parquet(ArrowSource):
         """Yield one column, row group by row group, without reading others."""
         for path, of_path in groupby(enumerate(self._groups), lambda each: each[1][0]):
             self._states[path].check(os.fsencode(path))
-            with _open(path) as found:
+            with _open(path) as file:
                 groups = _groups(path)  # with all columns
                 for number, (_, group, about) in of_path:
                     if about.rows:
-                        yield from self._read_group(found, number, group, groups[group], [name]).column(0).chunks
+                        yield from self._read_group(file, number, group, groups[group], [name]).column(0).chunks
 
     def _missing(self, names: Sequence[str]) -> dict[str, int]:
         """Return the numbers of missing values, from the metadata or by reading."""
@@ -120,20 +120,20 @@ class Parquet(ArrowSource):
         unknown = super()._missing([name for name in names if name not in counts])
         return {name: count for name in names if (count := counts.get(name, 0) or unknown.get(name, 0))}
 
-    def _read_group(self, found: Any, number: int, group: int, about: RowGroup, columns: list[str] | None) -> Any:
+    def _read_group(self, file: Any, number: int, group: int, about: RowGroup, columns: list[str] | None) -> Any:
         """Return some or all columns of a row group."""
         path = self._groups[number][0]
         try:
-            rows = self._rows_at_once(found, path, about, columns)
+            rows = self._rows_at_once(file, path, about, columns)
             if rows >= self._parts[number].rows:
                 # Without threads of Arrow, each of which keeps memory.
-                return found.read_row_group(group, columns=columns, use_threads=False)
-            return self._read_in_batches(found, number, rows, columns)
+                return file.read_row_group(group, columns=columns, use_threads=False)
+            return self._read_in_batches(file, number, rows, columns)
         except BitesizeError:
             raise
         except Exception as error:  # Arrow raises many types for damaged pages
             raise BadFile(
-                f"row group {group} of {path} cannot be read: {' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
+                f"row group {group} of {path} cannot be read: {one_line(f'{type(error).__name__} {error}')}"
             ) from error
 
     def check_unchanged(self) -> None:
@@ -146,12 +146,12 @@ class Parquet(ArrowSource):
         """Bytes of cached parts and of the metadata of columns."""
         return super().nbytes + _CHUNK * sum(len(group.chunks) for _, _, group in self._groups)
 
-    def _rows_at_once(self, found: Any, path: str, group: RowGroup, needed: list[str] | None) -> int:
+    def _rows_at_once(self, file: Any, path: str, group: RowGroup, needed: list[str] | None) -> int:
         """Compare pages with the metadata; return the number of rows to read before checking their size."""
         import pyarrow as pa
 
         rows = group.rows
-        by_number = {field.name for field in found.schema_arrow if pa.types.is_dictionary(field.type)}  # and stay so
+        by_number = {field.name for field in file.schema_arrow if pa.types.is_dictionary(field.type)}  # and stay so
         for chunk in group.chunks:
             name = chunk.name.split(".")[0]
             if needed is None or name in needed:
@@ -161,14 +161,14 @@ class Parquet(ArrowSource):
                     rows = min(rows, max(1, most // _SHARE // longest))
         return rows
 
-    def _read_in_batches(self, found: Any, number: int, rows: int, columns: list[str] | None) -> Any:
+    def _read_in_batches(self, file: Any, number: int, rows: int, columns: list[str] | None) -> Any:
         """Read ``rows`` rows at a time, and stop if they exceed the size in the metadata."""
         import pyarrow as pa
 
         path, group, _ = self._groups[number]
         batches: list[Any] = []
         nbytes = 0
-        for batch in found.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
+        for batch in file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
             batches.append(batch)
             nbytes += batch.nbytes
             if nbytes > self._parts[number].nbytes:
@@ -178,10 +178,10 @@ class Parquet(ArrowSource):
         return pa.Table.from_batches(batches)
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open files, or the rows of a split that a column names."""
-        paths = list(what)
-        return labeled(lambda asked: in_part(cls(paths, asked), asked, paths[0]), asked)
+        paths = list(data)
+        return labeled(lambda options: select_split(cls(paths, options), options, paths[0]), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -212,20 +212,20 @@ def _open(path: str) -> Any:
         with chosen_pool():
             return pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=_BUFFER)
     except Exception as error:  # Arrow raises many types for damaged files
-        raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"{path} cannot be read as Parquet: {one_line(error)}") from error
 
 
-def _columns_of(found: Any, path: str) -> list[tuple[str, str]]:
+def _columns_of(file: Any, path: str) -> list[tuple[str, str]]:
     """Return names and types of the columns."""
     import pyarrow as pa
 
     try:
         # Dictionaries are a storage format; large types only have longer offsets.
         types = [(field.name, getattr(field.type, "value_type", field.type)
-                  if pa.types.is_dictionary(field.type) else field.type) for field in found.schema_arrow]  # fmt: skip
+                  if pa.types.is_dictionary(field.type) else field.type) for field in file.schema_arrow]  # fmt: skip
         return [(name, str(kind).replace("large_", "")) for name, kind in types]
     except Exception as error:  # names that are not text, types that Arrow does not have
-        raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"{path} cannot be read as Parquet: {one_line(error)}") from error
 
 
 def _count_nulls(found: Any, counts: dict[str, int | None], path: str) -> None:
@@ -242,7 +242,7 @@ def _count_nulls(found: Any, counts: dict[str, int | None], path: str) -> None:
                     None if listed is None or not listed.has_null_count or known is None else known + listed.null_count
                 )
     except (ValueError, OSError) as error:  # names that are not text, and what else Arrow finds damaged
-        raise BadFile(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"{path} cannot be read as Parquet: {one_line(error)}") from error
 
 
 def _groups(path: str) -> list[RowGroup]:

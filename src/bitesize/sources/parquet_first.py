@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadFile, BitesizeError
+from bitesize.errors import BadFile, BitesizeError, one_line
 from bitesize.files.names import show
 from bitesize.files.parquet import Chunk, Page, RowGroup, pages
 from bitesize.files.parquet_values import first_bytes
@@ -24,14 +24,14 @@ _LONGEST = 1 << 14
 _TIMES = 4
 
 
-def first_row(found: Any, path: str, number: int, group: RowGroup, field: Any) -> Any:
+def first_row(file: Any, path: str, number: int, group: RowGroup, field: Any) -> Any:
     """Return the first row of a column of a row group as an Arrow array of one value.
 
     Where pages are large it is the first value that is not missing, or its beginning.
 
     Parameters
     ----------
-    found
+    file
         Arrow's reader of the file ``path``.
     number, group
         The row group, and what the file says of it.
@@ -56,33 +56,33 @@ def first_row(found: Any, path: str, number: int, group: RowGroup, field: Any) -
         for chunk in chunks:
             first = with_file(os.fsencode(path), partial(_first_pages, chunk, path=os.fsencode(path)))
             if chunk.type == "BYTE_ARRAY" and sum(page.nbytes for page in first) > _LARGE:
-                value = with_file(os.fsencode(path), partial(_value, found, chunk, first[0], path=os.fsencode(path)))
+                value = with_file(os.fsencode(path), partial(_value, file, chunk, first[0], path=os.fsencode(path)))
                 if value is not None:
                     return _as_array(value, kind, in_struct)
             check_room(_TIMES * sum(page.nbytes for page in first), f"the first page of {chunk.name!r} of {path}")
         columns = [f"{field.name}.bytes"] if in_struct and chunks else [field.name]
-        batch = next(found.iter_batches(1, row_groups=[number], columns=columns, use_threads=False))
+        batch = next(file.iter_batches(1, row_groups=[number], columns=columns, use_threads=False))
         return batch.column(0)
     except BitesizeError:
         raise
     except Exception as error:  # Arrow raises many types for damaged pages
-        why = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        why = one_line(f"{type(error).__name__} {error}")
         raise BadFile(f"row group {number} of {path} cannot be read: {why}") from error
 
 
 def _first_pages(chunk: Chunk, fd: int, path: bytes) -> list[Page]:
     """Return the first page with values, and the dictionary before it."""
-    found = []
+    first_pages = []
     for page in pages(fd, chunk.start, chunk.stored, path) if chunk.values else ():
-        found.append(page)
-        if sum(each.nbytes for each in found) > chunk.nbytes or page.values > chunk.values:
+        first_pages.append(page)
+        if sum(each.nbytes for each in first_pages) > chunk.nbytes or page.values > chunk.values:
             raise BadFile(
                 f"{show(path)}: the pages of the column {chunk.name!r} decompress to more than the {chunk.nbytes:,} bytes and "
                 f"{chunk.values:,} values that the metadata declares"
             )
         if page.values:
             break
-    return found
+    return first_pages
 
 
 def _value(found: Any, chunk: Chunk, page: Page, fd: int, path: bytes) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,25 +11,12 @@ from bitesize.decode.decode import decode, pixels_nbytes
 from bitesize.decode.header import read_info
 from bitesize.errors import BadRows, DoesNotFit
 from bitesize.memory.limits import available
+from bitesize.sources.row_source import RowSource
+from bitesize.sources.sinks import new_buffers
 from bitesize.spec import Encoded, Field
 
-if TYPE_CHECKING:
-    from bitesize.sources.base import Source
 
-
-class _Bytes:
-    """Stores the bytes of one encoded row."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return a buffer for the row."""
-        self.data = bytearray(nbytes)
-        return memoryview(self.data)
-
-
-def read_row(source: Source, row: int) -> dict[str, Any]:
+def read_row(source: RowSource, row: int) -> dict[str, Any]:
     """Return one row as it is stored.
 
     Parameters
@@ -50,37 +37,34 @@ def read_row(source: Source, row: int) -> dict[str, Any]:
     BitesizeError
         If the row cannot be read.
     """
-    into: dict[str, Any] = {
-        name: np.empty((1, *what.shape), what.dtype) if isinstance(what, Field) else _Bytes()
-        for name, what in source.spec.items()
-    }
+    into = new_buffers(source.spec, 1)
     try:
         source.read(np.array([row], np.int64), into)
     except BadRows as error:
         raise next(iter(error.causes.values())) from None
-    found: dict[str, Any] = {}
-    for name, what in source.spec.items():
-        found[name] = _decoded(into[name].data, what) if isinstance(what, Encoded) else into[name][0]
+    values: dict[str, Any] = {}
+    for name, field in source.spec.items():
+        values[name] = _decoded(into[name].files[0], field) if isinstance(field, Encoded) else into[name][0]
         classes = source.classes if name == source.label_name else source.classes_of.get(name)
-        if classes is not None and isinstance(what, Field) and not what.shape:
-            found[name] = classes[int(found[name])]
-        elif isinstance(found[name], np.generic):
-            found[name] = found[name].item()
+        if classes is not None and isinstance(field, Field) and not field.shape:
+            values[name] = classes[int(values[name])]
+        elif isinstance(values[name], np.generic):
+            values[name] = values[name].item()
     path = source.path(row)
-    found.setdefault("path", source.describe(row) if path is None else os.fsdecode(path))
-    return found
+    values.setdefault("path", source.describe(row) if path is None else os.fsdecode(path))
+    return values
 
 
-def _decoded(data: bytearray, what: Encoded) -> Any:
-    info = read_info(memoryview(data))
-    nbytes = pixels_nbytes(info, what.mode, 8)
+def _decoded(data: memoryview, field: Encoded) -> Any:
+    info = read_info(data)
+    nbytes = pixels_nbytes(info, field.mode, 8)
     limit = available()
     if nbytes > limit.room:
         raise DoesNotFit(
             f"an image of {info.width} x {info.height} needs {nbytes:,} bytes, but {limit.room:,} are available"
         )
-    pixels = decode(memoryview(data), info, what.mode, 8, np.empty(nbytes, np.uint8))
-    return upright(pixels, info.orientation) if what.orient else pixels
+    pixels = decode(data, info, field.mode, 8, np.empty(nbytes, np.uint8))
+    return upright(pixels, info.orientation) if field.orient else pixels
 
 
 def upright(pixels: Any, orientation: int) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from bitesize.files.scan import matching
 from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.contents import shown
-from bitesize.sources.layouts import annotated_folders, folders, object_labels, objects, pairs
+from bitesize.sources.layouts import annotated_folders, folders, mappings, object_labels, objects, pairs
 from bitesize.sources.layouts.file_labels import is_pattern
 from bitesize.sources.layouts.listing import (
     label_each_file,
@@ -64,7 +64,7 @@ class Rule:
     open: Callable[[Any, OpenOptions], Source | None]
 
 
-def open_by_rules(given: Given, what: Any, options: OpenOptions) -> Source:
+def open_by_rules(given: Given, data: Any, options: OpenOptions) -> Source:
     """Open data by the first matching rule.
 
     Raises
@@ -75,11 +75,11 @@ def open_by_rules(given: Given, what: Any, options: OpenOptions) -> Source:
     for rule in RULES:
         if rule.given != given:
             continue
-        source = rule.open(what, options)
+        source = rule.open(data, options)
         if source is not None:
             source.layout = source.layout or rule.name
             return source
-    raise BadSetting(f"{what!r:.200} is neither a path, a list of paths, nor an array with rows")
+    raise BadSetting(f"{data!r:.200} is neither a path, a list of paths, nor an array with rows")
 
 
 def open_folder(path: str, options: OpenOptions) -> Source:
@@ -118,11 +118,11 @@ def _labels_table(path: str, options: OpenOptions) -> Source | None:
     labels = options.labels
     if not isinstance(labels, str) or is_pattern(labels) or not (os.path.isfile(labels) or os.path.splitext(labels)[1]):
         return None
-    found = labeled_files(labels, os.path.join(path, options.split or ""), options.tag_delimiter)
-    source = of_names(found.names, {}, replace(options, labels=found.labels, split=None, tag_delimiter=""), listed=True)
-    source.classes = source.classes if found.classes is None else found.classes
+    labeled = labeled_files(labels, os.path.join(path, options.split or ""), options.tag_delimiter)
+    source = of_names(labeled.names, {}, replace(options, labels=labeled.labels, split=None, tag_delimiter=""), listed=True)
+    source.classes = source.classes if labeled.classes is None else labeled.classes
     source.choices = tuple(choice for choice in source.choices if not choice.chosen.startswith("labels: one per file"))
-    return with_choices(source, *found.choices)
+    return with_choices(source, *labeled.choices)
 
 
 def _one_file(path: str, options: OpenOptions) -> Source | None:
@@ -145,13 +145,13 @@ def _inside_file(path: str, options: OpenOptions) -> Source | None:
 def _pattern(path: str, options: OpenOptions) -> Source | None:
     if not glob.has_magic(path):
         return None
-    found = matching(path)
-    kind = row_kind(one_kind(found), options, labeled=label_each_file(options.labels, len(found)))
+    paths = matching(path)
+    kind = row_kind(one_kind(paths), options, labeled=label_each_file(options.labels, len(paths)))
     if not kind.file_is_row:
-        return of_many_files(kind, [os.path.abspath(name) for name in found], path, options)
+        return of_many_files(kind, [os.path.abspath(name) for name in paths], path, options)
     from bitesize.files.names import names_of
 
-    chosen = choose_files(found, options.split, path)
+    chosen = choose_files(paths, options.split, path)
     return of_names(names_of(chosen), {}, replace(options, split=None), listed=False, kind=kind)
 
 
@@ -164,27 +164,23 @@ def _no_path(path: str, options: OpenOptions) -> Source:
     raise NotFound(f"{shown(path)} does not exist")
 
 
-def _array(what: Any, options: OpenOptions) -> Source | None:
-    return objects.of_array(what, options) if isinstance(what, LazyArray | np.ndarray) else None
+def _array(data: Any, options: OpenOptions) -> Source | None:
+    return objects.of_array(data, options) if isinstance(data, LazyArray | np.ndarray) else None
 
 
-def _known_object(what: Any, options: OpenOptions) -> Source | None:
-    kind = match_object(what)
-    return None if kind is None else of_many(kind, what, options)
+def _known_object(data: Any, options: OpenOptions) -> Source | None:
+    kind = match_object(data)
+    return None if kind is None else of_many(kind, data, options)
 
 
-def _pairs(what: Any, options: OpenOptions) -> Source | None:
-    found = objects.pairs_in(what)
+def _pairs(data: Any, options: OpenOptions) -> Source | None:
+    found = objects.pairs_in(data)
     return None if found is None else objects.list_of_pairs(found, options)
 
 
-def _paths(what: Any, options: OpenOptions) -> Source | None:
-    found = objects.paths_in(what)
+def _paths(data: Any, options: OpenOptions) -> Source | None:
+    found = objects.paths_in(data)
     return None if found is None else objects.list_of_paths(found, options)
-
-
-def _mapping(what: Mapping[str, Any], options: OpenOptions) -> Source | None:
-    return objects.mapping(what, options)
 
 
 RULES: tuple[Rule, ...] = (
@@ -271,7 +267,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("list", "paths", "paths of files", "these files, in the order given", "`labels=`", _paths),
     Rule("list", "numbers", "anything else", "an array of numbers, one row per entry", "", objects.of_values),
-    Rule("mapping", "a mapping", "folders or lists of files; or arrays", "one class per key; or one field per key", "`labels=`", _mapping),
+    Rule("mapping", "a mapping", "folders or lists of files; or arrays", "one class per key; or one field per key", "`labels=`", mappings.mapping),
     Rule("object", "an array", "a NumPy array, a memmap, a `LazyArray`", "one row per entry of the first axis", "", _array),
     Rule("object", "an object of another library", "data frames, datasets, open files", "its rows", "`labels=`, `fields=`", _known_object),
     Rule("object", "numbers", "anything that NumPy converts to an array", "one row per entry of the first axis", "", objects.of_values),

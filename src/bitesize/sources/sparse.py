@@ -18,7 +18,7 @@ from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.rows import Into
+from bitesize.sources.protocol import Into
 from bitesize.spec import Field
 
 # Names of the arrays in any archive of `scipy.sparse.save_npz`.
@@ -92,7 +92,7 @@ class SparseRows(Source):
         return repr((len(self), self._where if self._where.endswith(".npz") else "")).encode() + self._starts.tobytes()
 
     @classmethod
-    def of_archive(cls, path: str, asked: OpenOptions) -> Source:
+    def of_archive(cls, path: str, options: OpenOptions) -> Source:
         """Load an archive of `scipy.sparse.save_npz` into memory.
 
         Raises
@@ -102,13 +102,13 @@ class SparseRows(Source):
         DoesNotFit
             If the matrix would need more than half of the free memory.
         """
-        _refuse_names(asked, path)
-        found = members(os.fsencode(path))
-        if not {"indices", "indptr"} <= {*found} or _text(found["format"]) != "csr":
+        _refuse_names(options, path)
+        arrays_by_name = members(os.fsencode(path))
+        if not {"indices", "indptr"} <= {*arrays_by_name} or _text(arrays_by_name["format"]) != "csr":
             raise BadSetting(
-                f"{path} is a sparse matrix of the format {_text(found['format'])!r}: save it as rows, with {_WAY}"
+                f"{path} is a sparse matrix of the format {_text(arrays_by_name['format'])!r}: save it as rows, with {_WAY}"
             )
-        arrays = [_node(found[name], path) for name in ("data", "indices", "indptr", "shape")]
+        arrays = [_node(arrays_by_name[name], path) for name in ("data", "indices", "indptr", "shape")]
         need, room = sum(int(np.prod(node.shape)) * node.dtype.itemsize for node in arrays), available().room
         if need > room // 2:
             raise DoesNotFit(
@@ -120,17 +120,17 @@ class SparseRows(Source):
         return cls(data, columns, starts, int(shape[1]), path)
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is a sparse matrix or array of SciPy."""
-        return type(what).__module__.startswith("scipy.sparse") and hasattr(type(what), "tocsr")
+        return type(data).__module__.startswith("scipy.sparse") and hasattr(type(data), "tocsr")
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a matrix; other formats than compressed rows are converted, which needs memory for a copy."""
-        _refuse_names(asked, f"a sparse matrix {what.shape}")
-        if len(what.shape) != 2:
-            raise BadSetting(f"a sparse array of shape {what.shape} has no rows: two axes are needed")
-        rows = what.tocsr()
+        _refuse_names(options, f"a sparse matrix {data.shape}")
+        if len(data.shape) != 2:
+            raise BadSetting(f"a sparse array of shape {data.shape} has no rows: two axes are needed")
+        rows = data.tocsr()
         return cls(rows.data, rows.indices, rows.indptr, rows.shape[1])
 
     @classmethod
@@ -147,16 +147,16 @@ def is_sparse(names: Iterable[str]) -> bool:
     return names >= _MARKS and names <= _MARKS | {"indices", "indptr", "row", "col", "offsets", "_is_array", "coords"}
 
 
-def _refuse_names(asked: OpenOptions, where: str) -> None:
-    if asked.fields is not None or asked.labels is not None or asked.split is not None:
-        given = asked.fields or asked.labels or asked.split
+def _refuse_names(options: OpenOptions, where: str) -> None:
+    if options.fields is not None or options.labels is not None or options.split is not None:
+        given = options.fields or options.labels or options.split
         raise BadSetting(f"{where} has no named fields such as {given!r}: its only field is x")
 
 
-def _node(found: Any, path: str) -> Any:
-    if isinstance(found, HoldsObjects):
+def _node(member: Any, path: str) -> Any:
+    if isinstance(member, HoldsObjects):
         raise BadFile(f"{path} is damaged: it contains Python objects")
-    return found
+    return member
 
 
 def _values(node: Any) -> NDArray[Any]:
@@ -165,8 +165,8 @@ def _values(node: Any) -> NDArray[Any]:
     return out
 
 
-def _text(found: Any) -> str:
-    if isinstance(found, HoldsObjects) or found.dtype.kind not in "SU" or found.dtype.itemsize > 64 or found.shape:
+def _text(member: Any) -> str:
+    if isinstance(member, HoldsObjects) or member.dtype.kind not in "SU" or member.dtype.itemsize > 64 or member.shape:
         return "unknown"
-    value: Any = _values(found)[()]
+    value: Any = _values(member)[()]
     return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)

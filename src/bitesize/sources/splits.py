@@ -46,38 +46,38 @@ _NEUTRAL = frozenset(
         "full",
     ]
 )
-_SPLIT_OF = {word: part for part, words in ALIASES.items() for word in words}
-_SAYING_NOTHING = frozenset(["set", "sets", "data", "dataset", "split", "final", "full"])
+_SPLIT_OF = {word: split for split, words in ALIASES.items() for word in words}
+_FILLERS = frozenset(["set", "sets", "data", "dataset", "split", "final", "full"])
 _SPLIT_SET = re.compile(f"^({'|'.join(_SPLIT_OF)})sets?$")
 # Usual names of the column with the split of each row.
 COLUMNS = ("split", "set", "subset", "fold")
 
 
-class InParts(BadSetting):
+class SplitRequired(BadSetting):
     """Data has splits, and none was chosen.
 
     Attributes
     ----------
-    parts : tuple of str
+    splits : tuple of str
         Names of the splits, for ``split=``.
     """
 
-    def __init__(self, where: str, parts: Iterable[str]) -> None:
-        self.where, self.parts = where, tuple(parts)
-        super().__init__(self.told('split="{}"'))
+    def __init__(self, where: str, splits: Iterable[str]) -> None:
+        self.where, self.splits = where, tuple(splits)
+        super().__init__(self.message('split="{}"'))
 
-    def told(self, setting: str) -> str:
+    def message(self, setting: str) -> str:
         """Return a message with the splits and the setting that chooses one, in which the name replaces ``{}``."""
-        return f"{self.where} has splits ({', '.join(self.parts)}): choose one with {setting.format(self.parts[0])}"
+        return f"{self.where} has splits ({', '.join(self.splits)}): choose one with {setting.format(self.splits[0])}"
 
-    def __reduce__(self) -> tuple[type[InParts], tuple[str, tuple[str, ...]]]:
-        return type(self), (self.where, self.parts)
+    def __reduce__(self) -> tuple[type[SplitRequired], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.where, self.splits)
 
 
-def part_of(name: str) -> str | None:
-    """Return which part a folder's name, or a file's name such as ``train-00000-of-00002.parquet``, stands for."""
+def usual_split(name: str) -> str | None:
+    """Return the split that the name of a folder, or of a file such as ``train-00000-of-00002.parquet``, begins with."""
     word = re.split(r"[^a-z]", name.lower(), maxsplit=1)[0]
-    return next((part for part, names in ALIASES.items() if word in names), None)
+    return next((split for split, words in ALIASES.items() if word in words), None)
 
 
 def split_in(name: str) -> tuple[str, str] | None:
@@ -94,19 +94,19 @@ def split_in(name: str) -> tuple[str, str] | None:
     >>> split_in("X_train"), split_in("val2017"), split_in("trainers")
     (('train', 'x'), ('val', ''), None)
     """
-    found = _words_of(name)
-    if found is None or not all(word in _NEUTRAL for word in found[1]):
+    split, words = _split_and_words(name) or ("", [])
+    if not split or not all(word in _NEUTRAL for word in words):
         return None
-    return found[0], "_".join(word for word in found[1] if word not in _SAYING_NOTHING)
+    return split, "_".join(word for word in words if word not in _FILLERS)
 
 
-def _words_of(name: str) -> tuple[str, list[str]] | None:
+def _split_and_words(name: str) -> tuple[str, list[str]] | None:
     """Return the one split that a name has a word for, and its other words."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # trainA
     words = [word for word in re.split(r"[^a-z]+", apart.lower()) if word]
-    words = [part for word in words for part in _SPLIT_SET.sub(r"\1 set", word).split()]
-    found = [part for word in words if (part := _SPLIT_OF.get(word))]
-    return (found[0], [word for word in words if word not in _SPLIT_OF]) if len(found) == 1 else None
+    words = [piece for word in words for piece in _SPLIT_SET.sub(r"\1 set", word).split()]
+    splits = [_SPLIT_OF[word] for word in words if word in _SPLIT_OF]
+    return (splits[0], [word for word in words if word not in _SPLIT_OF]) if len(splits) == 1 else None
 
 
 def splits_among(names: Sequence[str]) -> dict[str, str]:
@@ -117,56 +117,56 @@ def splits_among(names: Sequence[str]) -> dict[str, str]:
     >>> splits_among(["seg_train", "seg_test", "other"]), splits_among(["cat_train", "dog_test"])
     ({'seg_train': 'train', 'seg_test': 'test'}, {})
     """
-    found = {name: part[0] for name in names if (part := split_in(name)) is not None}
-    rest: dict[str, dict[str, str]] = {}
+    split_of = {name: match[0] for name in names if (match := split_in(name)) is not None}
+    families: dict[str, dict[str, str]] = {}  # names that differ only in their split
     for name in names:
-        words = _words_of(name)
-        if name not in found and words is not None:
-            rest.setdefault(" ".join(words[1]), {})[name] = words[0]
-    for alike in rest.values():
-        if len(set(alike.values())) > 1:
-            found |= alike
-    return found
+        words = _split_and_words(name)
+        if name not in split_of and words is not None:
+            families.setdefault(" ".join(words[1]), {})[name] = words[0]
+    for family in families.values():
+        if len(set(family.values())) > 1:
+            split_of |= family
+    return split_of
 
 
-def rank_of_part(name: str) -> tuple[int, str]:
+def split_rank(name: str) -> tuple[int, str]:
     """Return a sort key of splits: training first, then validation and test, then others."""
-    part = part_of(name)
-    return (list(ALIASES).index(part) if part else len(ALIASES), name)
+    split = usual_split(name)
+    return (list(ALIASES).index(split) if split else len(ALIASES), name)
 
 
-def rows_of_part(
-    parts: Sequence[str], numbers: NDArray[np.int64], split: str | None, where: str
+def rows_of_split(
+    splits: Sequence[str], numbers: NDArray[np.int64], split: str | None, where: str
 ) -> NDArray[np.bool_] | None:
     """Return the rows of a split, or None if rows have no splits and none is requested.
 
     Parameters
     ----------
-    parts
-        Names of the parts.
+    splits
+        Names of the splits.
     numbers
-        The part of each row, by its place in ``parts``.
+        The split of each row, by its index in ``splits``.
     split
-        The part that is asked for.
+        The split to choose.
     where
         Name of the data, for messages.
 
     Raises
     ------
     BadSetting
-        If there are parts, and none is asked for.
+        If there are splits, and none is chosen.
     NotFound
         If the split does not exist.
     """
-    ordered = sorted(parts, key=rank_of_part)
+    ordered = sorted(splits, key=split_rank)
     if split is None:
-        if any(part_of(part) for part in parts) and len(parts) > 1:
-            raise InParts(where, ordered)
+        if any(map(usual_split, splits)) and len(splits) > 1:
+            raise SplitRequired(where, ordered)
         return None
-    taken = np.array([part == split or part_of(part) == (part_of(split) or split) for part in parts])
-    if not taken.any():
+    chosen = np.array([name == split or usual_split(name) == (usual_split(split) or split) for name in splits])
+    if not chosen.any():
         raise NotFound(f"{where} has no rows of the split {split!r}: it has {', '.join(ordered)}")
-    return taken[numbers]
+    return chosen[numbers]
 
 
 def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
@@ -175,16 +175,13 @@ def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        ``"train"``, ``"val"`` and ``"test"``, as far unchanged there, to their folders; empty where this is no such folder.
+        ``"train"``, ``"val"`` and ``"test"``, as far as they exist, with their folders; empty if this is no such folder.
     """
     names = subfolders(folder)
-    among = splits_among(names)
-    found = {split: os.path.join(folder, name) for name, split in among.items()}
-    if len(found) < len(names):
+    folder_of = {split: os.path.join(folder, name) for name, split in splits_among(names).items()}
+    if len(folder_of) < len(names) or "train" not in folder_of or len(folder_of) < 2:
         return {}
-    if "train" not in found or len(found) < 2:
-        return {}
-    return {part: found[part] for part in sorted(found, key=rank_of_part)}
+    return {split: folder_of[split] for split in sorted(folder_of, key=split_rank)}
 
 
 def subfolders(folder: str | os.PathLike[str]) -> list[str]:
@@ -210,8 +207,8 @@ def choose(folder: str, split: str) -> str | None:
     names = subfolders(folder)
     if split in names:
         return os.path.join(folder, split)
-    wanted = part_of(split) or split
-    fitting = [name for name, part in splits_among(names).items() if part == wanted]
+    wanted = usual_split(split) or split
+    fitting = [name for name, found in splits_among(names).items() if found == wanted]
     if len(fitting) > 1:
         raise BadSetting(f"{folder} has several folders of the split {split!r}: choose one by name, split={fitting[0]!r}")
     if fitting:
@@ -231,13 +228,13 @@ def choose_files(paths: Sequence[str], split: str | None, folder: str) -> list[s
     NotFound
         If there are no files of the split.
     """
-    parts = [part_of(os.path.basename(path)) for path in paths]
+    splits = [usual_split(os.path.basename(path)) for path in paths]
     if split is None:
-        if None not in parts and len(set(parts)) > 1:
-            raise InParts(folder, sorted({str(part) for part in parts}, key=rank_of_part))
+        if None not in splits and len(set(splits)) > 1:
+            raise SplitRequired(folder, sorted({str(name) for name in splits}, key=split_rank))
         return list(paths)
-    wanted = part_of(split) or split
-    chosen = [path for path, part in zip(paths, parts, strict=True) if part == wanted]
+    wanted = usual_split(split) or split
+    chosen = [path for path, found in zip(paths, splits, strict=True) if found == wanted]
     if not chosen:
         raise NotFound(f"{folder} has no files of the split {split!r}: it has {', '.join(map(os.path.basename, paths[:5]))}")
     return chosen

@@ -24,7 +24,7 @@ from bitesize.memory.mapping import aligned, allocate
 from bitesize.spec import Encoded, Field, image_channels
 
 if TYPE_CHECKING:
-    from bitesize.sources.base import Source
+    from bitesize.sources.row_source import RowSource as Source
 
 # Rows of fixed size that are read at once, in bytes; and encoded images, in number.
 _BITE_BYTES, _IMAGES = 1 << 20, 8

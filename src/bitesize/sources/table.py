@@ -14,20 +14,21 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.names import Names
 from bitesize.files.state import FileState
-from bitesize.sources.arrow_rows import in_part
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.arrow_rows import select_split
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, PATHS, PERHAPS_PATHS, first_named, match, plain
+from bitesize.sources.combine.with_fields import WithFields
+from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.csv_numbers import read_numbers, refuse_recordings
 from bitesize.sources.file_paths import files_of, find_files
 from bitesize.sources.label_columns import labeled
 from bitesize.sources.labels import check_weights
 from bitesize.sources.registry import by_suffix, need
-from bitesize.sources.splits import COLUMNS, rows_of_part
+from bitesize.sources.splits import COLUMNS, rows_of_split
 from bitesize.sources.table_roles import TRIED, choose_columns, path_column
 from bitesize.sources.table_values import check_repeated, column_values, target_values
 from bitesize.sources.text_table import JSON_LINES, Columns, TextTable, delimiter_of, read_tables
-from bitesize.sources.with_fields import WithFields, Zipped
 
 __all__ = ["LabeledFiles", "Table", "files_of", "labeled_files"]
 
@@ -40,7 +41,7 @@ class Table(WithFields):
 
     title = "tables of paths and labels"
     suffixes = (".csv", ".tsv", *JSON_LINES)
-    in_parts = True
+    has_splits = True
 
     def __init__(
         self,
@@ -66,12 +67,12 @@ class Table(WithFields):
         """Read a column of the tables, also one that is not a field, as text where it is not a field of numbers."""
         if name in self._arrays:
             return super().column(name)
-        found = match(name, self._names)
-        if found is None:
+        full_name = match(name, self._names)
+        if full_name is None:
             raise BadSetting(f"no column {name!r}: the columns are {', '.join(self.column_names)}")
         for table, state in zip(self._tables, self._states, strict=True):
             state.check(os.fsencode(table))
-        cells = read_tables(self._tables).columns[found]
+        cells = read_tables(self._tables).columns[full_name]
         return np.array([cells[row] for row in self._rows.tolist()])
 
     @property
@@ -80,9 +81,9 @@ class Table(WithFields):
         return super().nbytes + self._rows.nbytes
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is a folder that a ``metadata.csv`` or ``metadata.jsonl`` describes, as Hugging Face's image folders are."""
-        path = _metadata(what)
+        path = _metadata(data)
         if path is None:
             return False
         if path.lower().endswith(JSON_LINES):
@@ -94,45 +95,45 @@ class Table(WithFields):
         if first_named(columns, PERHAPS_PATHS) is None:
             return False
         try:
-            return path_column(read_tables([path], TRIED).columns, path, [what]) is not None
+            return path_column(read_tables([path], TRIED).columns, path, [data]) is not None
         except NotFound:  # values that only look like paths
             return False
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open the files named by one or several tables; paths are relative to the folder of each table.
 
         A table without a column of paths is one of numbers.
         """
-        tables = [path] if (path := _metadata(what)) else list(what)
+        tables = [path] if (path := _metadata(data)) else list(data)
         head = read_tables(tables, TRIED)
         path = path_column(head.columns, tables[0], [os.path.dirname(tables[0])])
         if path is None:
-            return _numbers(tables, head, asked)
-        return labeled(lambda asked: cls._of_paths(tables, path, asked), asked)
+            return _numbers(tables, head, options)
+        return labeled(lambda options: cls._of_paths(tables, path, options), options)
 
     @classmethod
-    def _of_paths(cls, tables: Sequence[str], path: str, asked: OpenOptions) -> Source:
+    def _of_paths(cls, tables: Sequence[str], path: str, options: OpenOptions) -> Source:
         """Open the files that a column names."""
         table = read_tables(tables)
         columns = table.columns
-        chosen = choose_columns(table, path, asked, tables[0])
-        rows = _rows_of_part(columns, asked.split, tables[0])
+        chosen = choose_columns(table, path, options, tables[0])
+        rows = _rows_of_split(columns, options.split, tables[0])
         folders = [
             folder for name, count in zip(tables, table.counts, strict=True) for folder in [os.path.dirname(name)] * count
         ]
         if len(tables) == 1:
-            found = find_files([columns[path][row] for row in rows], folders[:1], tables[0])
+            existing = find_files([columns[path][row] for row in rows], folders[:1], tables[0])
         else:
-            found = find_files([os.path.join(folders[row], columns[path][row]) for row in rows], [""], tables[0])
-        kind = _kind_of(found.names, tables[0])
-        choices = [*table.choices, *chosen.choices, *found.choices]
+            existing = find_files([os.path.join(folders[row], columns[path][row]) for row in rows], [""], tables[0])
+        kind = _kind_of(existing.names, tables[0])
+        choices = [*table.choices, *chosen.choices, *existing.choices]
         if plain(path) not in PATHS:
             choices.append(Choice(f"paths: the column {path!r}", ""))
         arrays, classes = {}, {}
         for name, column in chosen.columns.items():
             is_label = name == chosen.label
-            arrays[name], own = column_values(columns, column, rows, is_label, asked, tables[0], choices)
+            arrays[name], own = column_values(columns, column, rows, is_label, options, tables[0], choices)
             if name == chosen.weight:
                 arrays[name] = check_weights(arrays[name], column, tables[0])
             if own is not None:
@@ -141,8 +142,8 @@ class Table(WithFields):
             arrays[chosen.label], own = target_values(columns, chosen.targets, rows, tables[0], choices)
             if own is not None:
                 classes[chosen.label] = own
-        files = Files(found.names, None, None, chosen.left_out)
-        source = kind.of_files(files, replace(asked, labels=None, fields=None))
+        files = RowFiles(existing.names, None, None, chosen.left_out)
+        source = kind.of_files(files, replace(options, labels=None, fields=None))
         if chosen.files != "x":
             source = Zipped([({chosen.files: "x"}, source)])
         label = classes.pop(chosen.label, None)
@@ -150,7 +151,7 @@ class Table(WithFields):
         made.classes_of = classes
         made.weight_name = chosen.weight
         made.choices = (*made.choices, *choices)
-        check_repeated(found.names, made)
+        check_repeated(existing.names, made)
         return made
 
     @classmethod
@@ -208,39 +209,39 @@ def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str |
         raise BadFile(
             f"{name} needs a column of paths (path, file_name or image) of files below {root}, but has {', '.join(columns)}"
         )
-    asked, choices = OpenOptions(tag_delimiter=tag_delimiter), [*read.choices]
-    chosen = choose_columns(read, path, asked, name)
+    options, choices = OpenOptions(tag_delimiter=tag_delimiter), [*read.choices]
+    chosen = choose_columns(read, path, options, name)
     if chosen.label not in chosen.columns:
         raise BadFile(f"{name} needs a column of labels (label or class), but has {', '.join(columns)}")
-    found = find_files(columns[path], roots, name)
+    files = find_files(columns[path], roots, name)
     values, classes = column_values(
-        columns, chosen.columns[chosen.label], range(len(columns[path])), True, asked, name, choices
+        columns, chosen.columns[chosen.label], range(len(columns[path])), True, options, name, choices
     )
-    given = [*chosen.choices, *found.choices, *choices]
-    said = tuple(dict.fromkeys(choice for choice in given if "sample weights" not in choice.chosen))
+    every_choice = [*chosen.choices, *files.choices, *choices]
+    label_choices = tuple(dict.fromkeys(choice for choice in every_choice if "sample weights" not in choice.chosen))
     if classes is not None and values.ndim == 1:
-        return LabeledFiles(found.names, [classes[number] for number in values.tolist()], said, None)
-    return LabeledFiles(found.names, values, said, classes)
+        return LabeledFiles(files.names, [classes[number] for number in values.tolist()], label_choices, None)
+    return LabeledFiles(files.names, values, label_choices, classes)
 
 
-def _metadata(what: Any) -> str | None:
+def _metadata(data: Any) -> str | None:
     """Return the table that describes a folder, or None."""
-    if not isinstance(what, str):
+    if not isinstance(data, str):
         return None
-    return next((path for name in METADATA if os.path.isfile(path := os.path.join(what, name))), None)
+    return next((path for name in METADATA if os.path.isfile(path := os.path.join(data, name))), None)
 
 
-def _numbers(tables: list[str], head: TextTable, asked: OpenOptions) -> Source:
+def _numbers(tables: list[str], head: TextTable, options: OpenOptions) -> Source:
     """Open tables of numbers."""
     names = list(head.columns)
-    has_labels = first_named(names, LABELS) is not None or asked.labels is not None
-    if len(tables) > 1 and not has_labels and asked.split is None:
+    has_labels = first_named(names, LABELS) is not None or options.labels is not None
+    if len(tables) > 1 and not has_labels and options.split is None:
         refuse_recordings(tables, names)
 
-    return labeled(lambda asked: in_part(read_numbers(tables, asked), asked, tables[0]), asked)
+    return labeled(lambda options: select_split(read_numbers(tables, options), options, tables[0]), options)
 
 
-def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[int]:
+def _rows_of_split(columns: Columns, split: str | None, table: str) -> Sequence[int]:
     """Return the rows of a split, if a column names the split of each row, or all rows."""
     column = first_named(columns, COLUMNS)
     if column is None:
@@ -248,7 +249,7 @@ def _rows_of_part(columns: Columns, split: str | None, table: str) -> Sequence[i
             raise BadSetting(f"split={split!r}: {table} has no split column (one of {', '.join(COLUMNS)})")
         return range(len(next(iter(columns.values()))))
     parts, numbers = np.unique(columns[column], return_inverse=True)
-    taken = rows_of_part(parts.tolist(), numbers, split, table)
+    taken = rows_of_split(parts.tolist(), numbers, split, table)
     return range(len(numbers)) if taken is None else np.flatnonzero(taken).tolist()
 
 

@@ -52,14 +52,14 @@ def path_column(columns: Columns, table: str, roots: Sequence[str]) -> str | Non
     if found is not None:
         return found
     named = [name for wanted in PERHAPS_PATHS for name in columns if plain(name) == wanted]
-    others = [name for name in columns if name not in named and looks_like_paths(columns[name][:TRIED])]
-    others += [name for name in columns if name not in (*named, *others) and _may_name_files(columns[name][:TRIED])]
-    for name in (*named, *others):
+    unnamed = [name for name in columns if name not in named and looks_like_paths(columns[name][:TRIED])]
+    unnamed += [name for name in columns if name not in (*named, *unnamed) and _may_name_files(columns[name][:TRIED])]
+    for name in (*named, *unnamed):
         cells = [cell for cell in islice(columns[name], TRIED) if cell.strip()]
         finder = Finder(roots, table)
         if cells and all(finder.find(cell) is not None for cell in cells):
             return name
-    lost = next((name for name in (*named, *others) if looks_like_paths(columns[name][:TRIED])), None)
+    lost = next((name for name in (*named, *unnamed) if looks_like_paths(columns[name][:TRIED])), None)
     if lost is not None:
         first = ", ".join(dict.fromkeys(columns[lost][:_NAMED]))
         below = " or ".join(dict.fromkeys(root or "." for root in roots))
@@ -79,11 +79,11 @@ def _refuse_decimal_commas(columns: Columns, table: str) -> None:
             continue
         example = next(cell for cell in cells if "," in cell)
         if all(re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", cell) for cell in cells if "," in cell):
-            seen, way = "a comma (of thousands, or of decimals)", "thousands=','"
+            mark, way = "a comma (of thousands, or of decimals)", "thousands=','"
         else:
-            seen, way = "a decimal comma", "decimal=','"
+            mark, way = "a decimal comma", "decimal=','"
         raise BadSetting(
-            f"the column {name!r} of {table} has numbers with {seen}, such as {example!r}: write them with a decimal point, or read the "
+            f"the column {name!r} of {table} has numbers with {mark}, such as {example!r}: write them with a decimal point, or read the "
             f"table with pandas.read_csv({os.path.basename(table)!r}, sep=None, engine='python', {way}), and open the data frame"
         )
 
@@ -111,19 +111,19 @@ class ChosenColumns(NamedTuple):
     choices: list[Choice]
 
 
-def choose_columns(table: TextTable, path: str, asked: OpenOptions, where: str) -> ChosenColumns:
+def choose_columns(table: TextTable, path: str, options: OpenOptions, where: str) -> ChosenColumns:
     """Choose fields: those that are asked for, or the labels and all that are numbers; labels are called ``y``, if nothing else is."""
     columns, choices, files = table.columns, list[Choice](), "x"
     left_out = {f"{name}: lists or objects": 1 for name in table.nested}
-    others = [name for name in columns if name != path]
+    names = [name for name in columns if name != path]
     targets: list[str] = []
     label = None
-    if isinstance(asked.labels, str):
-        label = require(asked.labels, columns, where, "labels")
-    elif are_columns(asked.labels, columns):
-        targets = [require(name, columns, where, "labels") for name in asked.labels]
-    if asked.fields is not None:
-        wanted = wanted_fields(asked, columns)
+    if isinstance(options.labels, str):
+        label = require(options.labels, columns, where, "labels")
+    elif are_columns(options.labels, columns):
+        targets = [require(name, columns, where, "labels") for name in options.labels]
+    if options.fields is not None:
+        wanted = wanted_fields(options, columns)
         unknown = [column for column in wanted.values() if match(column, columns) is None]
         if unknown:
             raise BadSetting(f"the table has no column {unknown[0]!r}: it has {', '.join(columns)}")
@@ -131,45 +131,43 @@ def choose_columns(table: TextTable, path: str, asked: OpenOptions, where: str) 
         of_files = [name for name, column in wanted.items() if column == path]
         if len(of_files) > 1:
             raise BadSetting(f"the files of {where} are one field, but {' and '.join(of_files)} are requested")
-        if of_files and isinstance(asked.fields, Mapping):
+        if of_files and isinstance(options.fields, Mapping):
             files = of_files[0]
         wanted = {name: column for name, column in wanted.items() if column not in (path, label, *targets)}
         if files in wanted:
             raise BadSetting(
                 f'{files!r} is the field of the files of {where}: choose another name, fields={{"image": "{path}", ...}}'
             )
-        weight = _weight(columns, asked, list(wanted.values()), where)
+        weight = _weight(columns, options, list(wanted.values()), where)
         weights = next((name for name, column in wanted.items() if column == weight), weight)
         if weights is not None and weight is not None:
             wanted.setdefault(weights, weight)
     else:
-        weights = weight = _weight(columns, asked, [name for name in others if name != label], where)
-        if label is None and not targets and asked.labels is None:
-            label = _label(columns, [name for name in others if name != weight], left_out, choices)
-        wanted = {name: name for name in _number_columns(columns, others, left_out) if name not in (label, *targets)}
+        weights = weight = _weight(columns, options, [name for name in names if name != label], where)
+        if label is None and not targets and options.labels is None:
+            label = _label(columns, [name for name in names if name != weight], left_out, choices)
+        wanted = {name: name for name in _number_columns(columns, names, left_out) if name not in (label, *targets)}
         if files in wanted:
             del wanted[files]
             left_out[f"the column {files!r}, whose name the files have"] = 1
-    if weights is not None and asked.weights is None:
+    if weights is not None and options.weights is None:
         choices.append(Choice(f"sample weights: the column {weight!r}", 'weights=""'))
     for name in (label, *targets):
         left_out = {why: count for why, count in left_out.items() if name is None or not why.startswith(f"{name}: ")}
     if label is None:
-        named = "y" if "y" in wanted or targets or asked.fields is None else first_named(wanted, LABELS) or "y"
+        named = "y" if "y" in wanted or targets or options.fields is None else first_named(wanted, LABELS) or "y"
         return ChosenColumns(files, wanted, named, targets, weights, left_out, choices)
     name = "y" if "y" not in wanted else label
     return ChosenColumns(files, {name: label} | wanted, name, targets, weights, left_out, choices)
 
 
-def _label(columns: Columns, others: Sequence[str], left_out: dict[str, int], choices: list[Choice]) -> str | None:
+def _label(columns: Columns, names: Sequence[str], left_out: dict[str, int], choices: list[Choice]) -> str | None:
     """Return the column with labels: one of a usual name, or the only other column if it can be intended."""
-    found = first_named(others, LABELS)
-    if found is not None:
-        choices.append(Choice(f"labels: the column {found!r}", "labels="))
-        return found
-    rest = [
-        name for name in others if plain(name) not in COLUMNS and not is_row_number(name) and not may_be_identifier(name)
-    ]
+    label = first_named(names, LABELS)
+    if label is not None:
+        choices.append(Choice(f"labels: the column {label!r}", "labels="))
+        return label
+    rest = [name for name in names if plain(name) not in COLUMNS and not is_row_number(name) and not may_be_identifier(name)]
     texts = [name for name in rest if as_numbers(columns[name]) is None]
     if len(rest) == 1 and not texts:
         choices.append(Choice(f"labels: the column {rest[0]!r}, the only other", "labels="))
@@ -182,41 +180,41 @@ def _label(columns: Columns, others: Sequence[str], left_out: dict[str, int], ch
     if repeats(values, rows) and all(value.strip() for value in set(columns[texts[0]])):
         choices.append(Choice(f"labels: the column {texts[0]!r}, the only text", "labels="))
         return texts[0]
-    what = "captions" if plain(texts[0]) in ("text", "caption", "captions") else "text"
-    left_out[f"{texts[0]}: {what}, {values:,} different values in {rows:,} rows; labels={texts[0]!r} selects it"] = 1
+    contents = "captions" if plain(texts[0]) in ("text", "caption", "captions") else "text"
+    left_out[f"{texts[0]}: {contents}, {values:,} different values in {rows:,} rows; labels={texts[0]!r} selects it"] = 1
     return None
 
 
-def _weight(columns: Columns, asked: OpenOptions, among: Sequence[str], where: str) -> str | None:
+def _weight(columns: Columns, options: OpenOptions, among: Sequence[str], where: str) -> str | None:
     """Return the column with sample weights: the one that is asked for, or one of a usual name with numbers."""
-    if asked.weights:
-        column = require(asked.weights, columns, where, "weights")
+    if options.weights:
+        column = require(options.weights, columns, where, "weights")
         if as_numbers(columns[column]) is None:
             raise BadSetting(f"the weights {column!r} of {where} must be one number per row, but are text")
         return column
-    if asked.weights is not None:
+    if options.weights is not None:
         return None
     found = first_named(among, WEIGHTS)
     return found if found is not None and as_numbers(columns[found]) is not None else None
 
 
-def _number_columns(columns: Columns, others: Sequence[str], left_out: dict[str, int]) -> list[str]:
+def _number_columns(columns: Columns, names: Sequence[str], left_out: dict[str, int]) -> list[str]:
     """Return the columns of numbers; for others, why they are left out."""
-    found = []
-    for name in others:
+    numeric = []
+    for name in names:
         if plain(name) in COLUMNS:
             left_out[f"{name}: splits of the data (split=)"] = 1
         elif is_row_number(name):
             left_out[f"{name or 'a column without a name'}: row numbers (fields= selects it)"] = 1
         elif as_numbers(columns[name]) is not None:
-            found.append(name)
+            numeric.append(name)
         elif looks_like_paths(columns[name]):
             left_out[f"{name}: paths of files; masks are opened with labels=FOLDER"] = 1
         elif has_commas([cell.strip() for cell in columns[name] if cell.strip()]):
             left_out[f"{name}: numbers with a comma; write them with a decimal point"] = 1
         elif not any(why.startswith(f"{name}: ") for why in left_out):
             left_out[f"{name}: text that is not a label"] = 1
-    return found
+    return numeric
 
 
 def as_numbers(column: Sequence[str]) -> NDArray[Any] | None:

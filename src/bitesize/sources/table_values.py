@@ -32,37 +32,37 @@ def column_values(
     column: str,
     rows: Sequence[int],
     is_label: bool,
-    asked: OpenOptions,
+    options: OpenOptions,
     table: str,
     choices: list[Choice],
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Return the values of a column, and the names of classes where they are text: what they are does not depend on the part."""
     values = columns[column]
-    given = [value for value in values if value.strip()]
-    kind = as_numbers(given) if not is_label else None
+    filled = [value for value in values if value.strip()]
+    kind = as_numbers(filled) if not is_label else None
     if kind is not None:
         numbers = as_numbers([values[row] for row in rows])
         assert numbers is not None
-        return numbers.astype(kind.dtype if len(given) == len(values) else np.float64), None
-    if is_label and asked.tag_delimiter:
-        found = text_labels(Texts.of(values), column, table, asked.tag_delimiter)
-        return found.values[np.asarray(rows, np.int64)], found.classes
+        return numbers.astype(kind.dtype if len(filled) == len(values) else np.float64), None
+    if is_label and options.tag_delimiter:
+        labels = text_labels(Texts.of(values), column, table, options.tag_delimiter)
+        return labels.values[np.asarray(rows, np.int64)], labels.classes
     _all_there(columns, column, table, rows)
-    places = np.cumsum([bool(value.strip()) for value in values]) - 1
-    taken = places[np.asarray(rows, np.int64)]
+    text_of = np.cumsum([bool(value.strip()) for value in values]) - 1
+    indices = text_of[np.asarray(rows, np.int64)]
     if not is_label:
-        numbered, classes = number_texts(Texts.of(given))
-        return numbered[taken], classes
-    found = text_labels(Texts.of(given), column, table, asked.tag_delimiter, may_be_numbers=True)
-    choices += found.choices
-    return found.values[taken], found.classes
+        numbered, classes = number_texts(Texts.of(filled))
+        return numbered[indices], classes
+    labels = text_labels(Texts.of(filled), column, table, options.tag_delimiter, may_be_numbers=True)
+    choices += labels.choices
+    return labels.values[indices], labels.classes
 
 
 def target_values(
     columns: Columns, names: Sequence[str], rows: Sequence[int], table: str, choices: list[Choice]
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Return several columns as labels: 0 or 1 for each class, or numbers."""
-    found = []
+    targets = []
     for name in names:
         _all_there(columns, name, table, rows)
         numbers = as_numbers(columns[name])
@@ -70,8 +70,8 @@ def target_values(
             raise BadSetting(
                 f"labels={list(names)}: several label columns must hold numbers, but {name!r} of {table} is text"
             )
-        found.append(numbers)
-    whole = np.stack(found, axis=1)
+        targets.append(numbers)
+    whole = np.stack(targets, axis=1)
     binary = bool(np.isin(whole, (0, 1)).all())
     choices.append(Choice(f"labels: {'a 0 or 1 for each' if binary else 'numbers'} of {', '.join(names)}", "labels="))
     values = whole[np.asarray(rows, np.int64)].astype(np.float32 if binary else np.float64)

@@ -25,9 +25,9 @@ from bitesize.files.tar_index import tar_index
 from bitesize.files.tar_samples import Samples
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.columns import LABELS, wanted_fields
+from bitesize.sources.columns import LABEL_FIELDS, wanted_fields
 from bitesize.sources.labels import class_numbers
-from bitesize.sources.rows import ChunkStarts, Into, raise_bad
+from bitesize.sources.protocol import ChunkStarts, Into, raise_bad
 from bitesize.spec import Encoded, Field
 
 # A sample's members that hold its class, as a number or a name.
@@ -46,7 +46,7 @@ class Tar(Source):
     ----------
     paths
         Shards, in order.
-    asked
+    options
         Which members are fields: ``{"x": "png", "depth": "depth.npy", "y": "json.label"}``, by what follows the first dot of their names,
         and of JSON by the name of a value.
     """
@@ -55,7 +55,7 @@ class Tar(Source):
     suffixes = (".tar",)
     reads_files = True
 
-    def __init__(self, paths: Sequence[str], asked: OpenOptions) -> None:
+    def __init__(self, paths: Sequence[str], options: OpenOptions) -> None:
         self._paths = [os.fsencode(path) for path in paths]
         self._where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         self._states = [FileState.of(path) for path in self._paths]  # before they are looked into
@@ -67,23 +67,26 @@ class Tar(Source):
         kinds = samples.kinds_of_first()
         self._blob, self._ends = samples.names()
         self._shard = samples.shards()
-        wanted = _wanted(kinds, asked, self._where)
-        if asked.labels is None and asked.fields is None and "y" not in wanted:
+        wanted = _wanted(kinds, options, self._where)
+        if options.labels is None and options.fields is None and "y" not in wanted:
             self._find_labels(samples, kinds, wanted)
-        named = asked.labels if isinstance(asked.labels, str) and asked.labels in wanted else None
-        self._label = named or next((name for name in LABELS if name in wanted), None)
-        self._places: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        named = options.labels if isinstance(options.labels, str) and options.labels in wanted else None
+        self._label = named or next((name for name in LABEL_FIELDS if name in wanted), None)
+        self._extents: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
         self.spec = {}
-        taken = {there.partition(".")[0] if there.startswith("json.") else there for there in wanted.values()}
+        taken = {
+            stored_name.partition(".")[0] if stored_name.startswith("json.") else stored_name
+            for stored_name in wanted.values()
+        }
         self.left_out = {f"members .{kind}": 1 for kind in kinds if kind not in taken}
         if samples.passed_over:
             self.left_out["links, devices and similar members"] = samples.passed_over
-        for name, there in wanted.items():
-            member, _, value = there.partition(".") if there.startswith("json.") else (there, "", "")
-            places = self._found(samples, member)
-            if value or there in _CLASSES:
-                values = self._values(places, value)
+        for name, stored_name in wanted.items():
+            member, _, value = stored_name.partition(".") if stored_name.startswith("json.") else (stored_name, "", "")
+            extents = self._extents_of(samples, member)
+            if value or stored_name in _CLASSES:
+                values = self._values(extents, value)
                 try:
                     self._arrays[name], classes = class_numbers(values, len(samples))
                 except BadSetting as error:
@@ -94,9 +97,9 @@ class Tar(Source):
                     self.classes_of = {**self.classes_of, name: classes}
                 self.spec[name] = Field(self._arrays[name].shape[1:], self._arrays[name].dtype)
             else:
-                self._places[name] = places
-                self.spec[name] = self._kind(there, places, asked)
-        if asked.labels is None and asked.fields is None and self._label is None:
+                self._extents[name] = extents
+                self.spec[name] = self._kind(stored_name, extents, options)
+        if options.labels is None and options.fields is None and self._label is None:
             self._label_by_folder()
         self._labels = None if self._label is None else self._arrays.get(self._label)
 
@@ -104,11 +107,11 @@ class Tar(Source):
         """Search the JSON of the first sample for a class, if samples have no member for it."""
         if "json" not in kinds:
             return
-        places = samples.places("json")
-        if not 0 <= places[1][0] <= _LARGEST_TEXT:
+        extents = samples.extents("json")
+        if not 0 <= extents[1][0] <= _LARGEST_TEXT:
             return
         try:
-            first = json.loads(bytes(self._member(0, places)))
+            first = json.loads(bytes(self._member(0, extents)))
         except (ValueError, RecursionError):
             return  # reported when it is read
         key = next((key for key in _JSON_CLASSES if isinstance(first, dict) and isinstance(first.get(key), str | int)), None)
@@ -125,21 +128,21 @@ class Tar(Source):
         self._label, self.spec = "y", {**self.spec, "y": Field((), np.dtype(np.int64))}
         self.choices = (*self.choices, Choice(f"labels: the {len(set(names))} folders in the tar file", "labels=False"))
 
-    def _found(self, samples: Samples, member: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        places = samples.places(member)
-        missing = np.flatnonzero(places[0] < 0)
+    def _extents_of(self, samples: Samples, member: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        extents = samples.extents(member)
+        missing = np.flatnonzero(extents[0] < 0)
         if missing.size:
             first = ", ".join(self._name(row) for row in missing[:_NAMED].tolist())
             raise BadFile(f"{missing.size} of {len(samples)} samples of {self._where} have no member .{member}: {first}")
-        return places
+        return extents
 
-    def _values(self, places: tuple[NDArray[np.int64], NDArray[np.int64]], key: str) -> list[Any]:
+    def _values(self, extents: tuple[NDArray[np.int64], NDArray[np.int64]], key: str) -> list[Any]:
         """Return small members: text, or a value of JSON."""
         values: list[Any] = []
         for row in range(len(self)):
-            if places[1][row] > _LARGEST_TEXT:
-                raise BadFile(f"{self.describe(row)}: a label of {places[1][row]:,} bytes")
-            text = bytes(self._member(row, places)).decode("utf-8", "backslashreplace").strip()
+            if extents[1][row] > _LARGEST_TEXT:
+                raise BadFile(f"{self.describe(row)}: a label of {extents[1][row]:,} bytes")
+            text = bytes(self._member(row, extents)).decode("utf-8", "backslashreplace").strip()
             if not key:
                 values.append(text)
                 continue
@@ -150,15 +153,17 @@ class Tar(Source):
                 raise BadFile(f"{self.describe(row)}: its .json has no value {key!r}: {error}") from error
         return [int(value) for value in values] if not key and all(map(_NUMBER.fullmatch, values)) else values
 
-    def _kind(self, there: str, places: tuple[NDArray[np.int64], NDArray[np.int64]], asked: OpenOptions) -> Field | Encoded:
-        if f".{there.rpartition('.')[2]}" in SUFFIXES:
-            return Encoded("image", asked.mode, asked.orient)
-        if there.rpartition(".")[2] != "npy":
+    def _kind(
+        self, stored_name: str, extents: tuple[NDArray[np.int64], NDArray[np.int64]], options: OpenOptions
+    ) -> Field | Encoded:
+        if f".{stored_name.rpartition('.')[2]}" in SUFFIXES:
+            return Encoded("image", options.mode, options.orient)
+        if stored_name.rpartition(".")[2] != "npy":
             raise BadSetting(
-                f"members .{there} of {self._where} cannot be a field: only images, .npy, .cls and values of .json can"
+                f"members .{stored_name} of {self._where} cannot be a field: only images, .npy, .cls and values of .json can"
             )
         header = parse_header(
-            bytes(self._member(0, places, MAX_HEADER + 12)), int(places[1][0]), os.fsencode(self.describe(0))
+            bytes(self._member(0, extents, MAX_HEADER + 12)), int(extents[1][0]), os.fsencode(self.describe(0))
         )
         return Field(header.shape, header.dtype.newbyteorder("="))
 
@@ -198,33 +203,33 @@ class Tar(Source):
 
     def _read_one(self, fd: int, row: int, i: int, into: Into) -> None:
         path = self._paths[self._shard[row]]
-        for name, (offsets, sizes) in self._places.items():
+        for name, (offsets, sizes) in self._extents.items():
             if name not in into:
                 continue
-            what, offset, size = self.spec[name], int(offsets[row]), int(sizes[row])
-            if isinstance(what, Encoded):
+            data, offset, size = self.spec[name], int(offsets[row]), int(sizes[row])
+            if isinstance(data, Encoded):
                 read_into(fd, [into[name].put(i, size)], offset, path)
                 continue
             where = os.fsencode(f"{self.describe(row)} (.npy)")
             start = bytearray(min(size, MAX_HEADER + 12))
             read_into(fd, [start], offset, path)
             header = parse_header(bytes(start), size, where)
-            if Field(header.shape, header.dtype.newbyteorder("=")) != what or (header.fortran and len(header.shape) > 1):
+            if Field(header.shape, header.dtype.newbyteorder("=")) != data or (header.fortran and len(header.shape) > 1):
                 order = " in Fortran order" if header.fortran else ""
                 raise BadFile(
-                    f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, but the first is {what}"
+                    f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, but the first is {data}"
                 )
             out = into[name][i : i + 1].reshape(-1)
             read_into(fd, [out.view(np.uint8)], offset + header.offset, path)
             if not header.dtype.isnative:
                 out.byteswap(inplace=True)
 
-    def _member(self, row: int, places: tuple[NDArray[np.int64], NDArray[np.int64]], most: int | None = None) -> bytearray:
+    def _member(self, row: int, extents: tuple[NDArray[np.int64], NDArray[np.int64]], most: int | None = None) -> bytearray:
         """Return a small member, or its first bytes."""
         path = self._paths[self._shard[row]]
-        size = int(places[1][row])
+        size = int(extents[1][row])
         data = bytearray(size if most is None else min(size, most))
-        with_file(path, lambda fd: read_into(fd, [data], int(places[0][row]), path))
+        with_file(path, lambda fd: read_into(fd, [data], int(extents[0][row]), path))
         return data
 
     @property
@@ -234,12 +239,12 @@ class Tar(Source):
 
     def chunks(self) -> ChunkStarts | None:
         """Return chunks of shards of about a megabyte, a good size for hard disks and networks."""
-        encoded = [sizes for name, (_, sizes) in self._places.items() if isinstance(self.spec[name], Encoded)]
-        each = sum(encoded, np.zeros(len(self), np.int64))
-        window_rows = np.cumsum(each) // _RUN_BYTES
+        encoded = [sizes for name, (_, sizes) in self._extents.items() if isinstance(self.spec[name], Encoded)]
+        nbytes_of_rows = sum(encoded, np.zeros(len(self), np.int64))
+        window_rows = np.cumsum(nbytes_of_rows) // _RUN_BYTES
         torn = (np.diff(self._shard, prepend=-1) != 0) | (np.diff(window_rows, prepend=-1) != 0)
         starts = np.flatnonzero(torn)
-        nbytes = np.add.reduceat(each, starts) if encoded else None
+        nbytes = np.add.reduceat(nbytes_of_rows, starts) if encoded else None
         return ChunkStarts(np.append(starts, len(self)), nbytes)
 
     def scratch(self, rows: int) -> int:
@@ -248,10 +253,10 @@ class Tar(Source):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of names, places and labels."""
-        places = sum(each.nbytes for pair in self._places.values() for each in pair)
+        """Bytes of names, extents and labels."""
+        extents = sum(each.nbytes for pair in self._extents.values() for each in pair)
         arrays = sum(array.nbytes for array in self._arrays.values())
-        return places + arrays + self._shard.nbytes + len(self._blob) + self._ends.nbytes
+        return extents + arrays + self._shard.nbytes + len(self._blob) + self._ends.nbytes
 
     def _name(self, row: int) -> str:
         return show(self._blob[int(self._ends[row - 1]) if row else 0 : int(self._ends[row])])
@@ -264,9 +269,9 @@ class Tar(Source):
         return b"\0".join([self._blob, self._ends.tobytes(), *(array.tobytes() for array in self._arrays.values())])
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open shards."""
-        return cls(list(what), asked)
+        return cls(list(data), options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
@@ -287,15 +292,15 @@ class Tar(Source):
         return cls.opened(paths, OpenOptions())
 
 
-def _wanted(kinds: Sequence[str], asked: OpenOptions, where: str) -> dict[str, str]:
+def _wanted(kinds: Sequence[str], options: OpenOptions, where: str) -> dict[str, str]:
     """Return the member of each field: those asked for, or the first image or array as ``x`` and the class as ``y``."""
-    if asked.fields is not None:
-        return wanted_fields(asked, kinds)
+    if options.fields is not None:
+        return wanted_fields(options, kinds)
     images = [kind for kind in kinds if f".{kind.rpartition('.')[2]}" in SUFFIXES]
     arrays = [kind for kind in kinds if kind.rpartition(".")[2] == "npy"]
     wanted = dict(zip(("x",), (*images, *arrays), strict=False))
     wanted |= {kind.replace(".", "_"): kind for kind in arrays if kind not in wanted.values()}
-    label = asked.labels if isinstance(asked.labels, str) else next((kind for kind in kinds if kind in _CLASSES), None)
+    label = options.labels if isinstance(options.labels, str) else next((kind for kind in kinds if kind in _CLASSES), None)
     if label is not None:
         wanted["y"] = label
     if "x" not in wanted and not arrays:

@@ -41,7 +41,7 @@ class Texts(NamedTuple):
     values : list of str
         The different texts, in the order in which they first occur.
     numbers : ndarray of int64, shape (n,)
-        The text of each row, by its place in ``values``.
+        The text of each row, by its index in ``values``.
     """
 
     values: list[str]
@@ -50,9 +50,9 @@ class Texts(NamedTuple):
     @classmethod
     def of(cls, cells: Iterable[str]) -> Texts:
         """Return the column of these cells."""
-        places: dict[str, int] = {}
-        numbers = np.array([places.setdefault(cell, len(places)) for cell in cells], np.int64)
-        return cls(list(places), numbers)
+        number_of: dict[str, int] = {}
+        numbers = np.array([number_of.setdefault(cell, len(number_of)) for cell in cells], np.int64)
+        return cls(list(number_of), numbers)
 
     def rows_of(self, values: Sequence[str]) -> list[int]:
         """Return the numbers of the rows that have one of these texts."""
@@ -125,7 +125,7 @@ def most_guessed(rows: int) -> int:
     return int(min(max(2, rows / 2), _MOST_GUESSED))
 
 
-def tags(cells: Sequence[Sequence[str]], numbers: NDArray[np.int64], what: str) -> Labels:
+def tags(cells: Sequence[Sequence[str]], numbers: NDArray[np.int64], where: str) -> Labels:
     """Return a 1 for each tag that a row has, shape (n, tags), float32.
 
     Parameters
@@ -134,7 +134,7 @@ def tags(cells: Sequence[Sequence[str]], numbers: NDArray[np.int64], what: str) 
         The tags of each different cell.
     numbers
         The cell of each row.
-    what
+    where
         Name of the column, for messages.
 
     Raises
@@ -146,12 +146,12 @@ def tags(cells: Sequence[Sequence[str]], numbers: NDArray[np.int64], what: str) 
     """
     names = in_order({tag for cell in cells for tag in cell})
     if not names:
-        raise BadFile(f"{what} has no tags: all cells are empty")
-    check_room(4 * len(names) * (len(numbers) + len(cells)), f"{len(names):,} tags of {len(numbers):,} rows ({what})")
-    place = {name: i for i, name in enumerate(names)}
+        raise BadFile(f"{where} has no tags: all cells are empty")
+    check_room(4 * len(names) * (len(numbers) + len(cells)), f"{len(names):,} tags of {len(numbers):,} rows ({where})")
+    index = {name: i for i, name in enumerate(names)}
     has = np.zeros((len(cells), len(names)), np.float32)
     for i, cell in enumerate(cells):
-        has[i, [place[tag] for tag in cell]] = 1
+        has[i, [index[tag] for tag in cell]] = 1
     return Labels(has[numbers], tuple(names), ())
 
 
@@ -161,16 +161,16 @@ def number_texts(texts: Texts) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     return found.values, found.classes or ()
 
 
-def check_room(need: int, what: str) -> None:
+def check_room(need: int, purpose: str) -> None:
     """Raise `DoesNotFit` if something needs more than a quarter of the available memory."""
     room = available().room
     if need > room // 4:
         raise DoesNotFit(
-            f"{what} needs {format_size(need)}, but a quarter of the available memory is {format_size(room // 4)}"
+            f"{purpose} needs {format_size(need)}, but a quarter of the available memory is {format_size(room // 4)}"
         )
 
 
-def check_text(cells: Sequence[str], what: str) -> list[Choice]:
+def check_text(cells: Sequence[str], where: str) -> list[Choice]:
     """Return a choice if labels of several words may be tags.
 
     Raises
@@ -181,10 +181,10 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
     """
     if all(cell.lower().endswith((*SUFFIXES, ".npy")) for cell in cells):
         raise BadSetting(
-            f"{what} are paths, such as {cells[0]!r}: masks are opened as a folder of files with the same names, "
+            f"{where} are paths, such as {cells[0]!r}: masks are opened as a folder of files with the same names, "
             "bs.open(images, labels=FOLDER)"
         )
-    refuse_written_lists(cells, what)
+    refuse_written_lists(cells, where)
     known = frozenset(cells)
     for delimiter in _DELIMITERS:
         parts = {cell: split_tags(cell, delimiter) for cell in cells if delimiter in cell.strip()}
@@ -194,18 +194,18 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
         example = next(iter(several))
         words = {part for cell in cells for part in split_tags(cell, delimiter)}
         parts_alone = [part in known for own in several.values() for part in own]
-        alone, beside = all(parts_alone), any(parts_alone)
+        all_alone, some_alone = all(parts_alone), any(parts_alone)
         numeric = all(word.isdigit() for word in words)
         few = len(words) <= len(cells) / 2
-        named = re.search(r"\b(?:tags?|keywords?)\b", what, re.IGNORECASE) is not None
-        if delimiter in ("_", "-") and not (alone or named):
+        named = re.search(r"\b(?:tags?|keywords?)\b", where, re.IGNORECASE) is not None
+        if delimiter in ("_", "-") and not (all_alone or named):
             continue
-        if alone or few or (beside and delimiter != " ") or _shared(several.values()):
-            if delimiter in _IN_NAMES and not named and (delimiter in ("_", "-") or not alone):
+        if all_alone or few or (some_alone and delimiter != " ") or _shared(several.values()):
+            if delimiter in _IN_NAMES and not named and (delimiter in ("_", "-") or not all_alone):
                 said = f"{example!r} is one class, though it looks like several tags"
                 return [Choice(said, f"tag_delimiter={json.dumps(delimiter)}")]
             raise BadSetting(
-                f"{what} looks like several tags per row, such as {example!r}: pass tag_delimiter={delimiter!r} for 0 or 1 for each "
+                f"{where} looks like several tags per row, such as {example!r}: pass tag_delimiter={delimiter!r} for 0 or 1 for each "
                 'tag, or tag_delimiter="" if each text is one class'
                 + (
                     ", or write numbers with a decimal point if this is a decimal comma"
@@ -216,13 +216,13 @@ def check_text(cells: Sequence[str], what: str) -> list[Choice]:
     return []
 
 
-def refuse_written_lists(cells: Sequence[str], what: str) -> None:
+def refuse_written_lists(cells: Sequence[str], where: str) -> None:
     """Raise `BadSetting` for lists of Python or JSON that are written as text, ``"['sun', 'beach']"``."""
     given = [cell.strip() for cell in cells if cell.strip()]
     if given and all(_WRITTEN_LIST.fullmatch(cell) for cell in given):
         example = max(given, key=len)
         raise BadSetting(
-            f"{what} are lists written as text, such as {example[:80]!r}: pass labels=[ast.literal_eval(text) for text in column], "
+            f"{where} are lists written as text, such as {example[:80]!r}: pass labels=[ast.literal_eval(text) for text in column], "
             'which yields 0 or 1 for each tag; or write the tags with one separator, sun|beach, and pass tag_delimiter="|"; '
             'tag_delimiter="" uses each text as one class'
         )
@@ -265,15 +265,15 @@ def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
     """Return numbers, or classes named by whole numbers; None if there is other text."""
     values = [value.strip() for value in texts.values]
     missing = [value for value in texts.values if value.strip().casefold() in _MISSING]
-    given = [value for value in values if value.casefold() not in _MISSING]
-    if not given or not all(_NUMBER.fullmatch(value) for value in given):
+    filled = [value for value in values if value.casefold() not in _MISSING]
+    if not filled or not all(_NUMBER.fullmatch(value) for value in filled):
         return None
     if missing:
         without = texts.rows_of(missing)
         raise unlabeled(len(without), where, name, [f"row {row}" for row in without[:_NAMED]])
-    rows, count = len(texts.numbers), len(set(given))
-    numbers = np.array(given, np.float64)
-    if not all(_WHOLE.fullmatch(value) for value in given):
+    rows, count = len(texts.numbers), len(set(filled))
+    numbers = np.array(filled, np.float64)
+    if not all(_WHOLE.fullmatch(value) for value in filled):
         whole = all(number.is_integer() for number in numbers.tolist())
         kind = (
             f"{len(set(numbers.tolist())):,} different whole numbers written with decimals"
@@ -282,15 +282,15 @@ def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
         )
         chosen = Choice(f"{name}: {kind}, used as targets", "labels=[one text per row]")
         return Labels(numbers[texts.numbers], None, (chosen,))
-    twice = next((value for value in given if value.startswith("+") and value[1:] in given), None)
+    twice = next((value for value in filled if value.startswith("+") and value[1:] in filled), None)
     if twice is not None:
         raise BadSetting(f"{name!r} of {where} has {twice} and {twice[1:]}, one number in two forms: use one form")
     if count <= max(_FEW, _SHARE * rows):
         chosen = Choice(f"{name}: {count:,} different whole numbers, used as classes", "labels=[one float per row]")
         return _classes(texts, values, (chosen,))
-    if any(int(value) != int(number) for value, number in zip(given, numbers.tolist(), strict=True)):
+    if any(int(value) != int(number) for value, number in zip(filled, numbers.tolist(), strict=True)):
         raise BadSetting(
-            f"{name!r} of {where} has {count:,} different whole numbers in {rows:,} rows, such as {given[0]}, too large for targets: "
+            f"{name!r} of {where} has {count:,} different whole numbers in {rows:,} rows, such as {filled[0]}, too large for targets: "
             "are they identifiers? Choose another column with labels="
         )
     chosen = Choice(
@@ -311,6 +311,6 @@ def _classes(texts: Texts, names: Sequence[str], choices: tuple[Choice, ...]) ->
     """Number the texts in sorted order; what is not valid Unicode is escaped, so that it can be printed and saved."""
     shown = [name.encode("utf-8", "backslashreplace").decode() for name in names]
     classes = in_order(set(shown))
-    place = {name: i for i, name in enumerate(classes)}
-    numbers = np.array([place[name] for name in shown], np.int64)
+    index = {name: i for i, name in enumerate(classes)}
+    numbers = np.array([index[name] for name in shown], np.int64)
     return Labels(numbers[texts.numbers], tuple(classes), choices)

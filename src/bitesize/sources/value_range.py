@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BadSetting, BitesizeError, DoesNotFit
 from bitesize.memory.budget import Budget, as_budget
-from bitesize.sources.base import Source
+from bitesize.sources.row_source import RowSource
+from bitesize.sources.sinks import new_buffers
 from bitesize.sources.statistics import Images
 from bitesize.spec import Encoded, Field
 
@@ -48,7 +49,7 @@ class ValueRange:
     mean: float = field(default=np.nan, compare=False, repr=False)
 
 
-def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = "auto") -> ValueRange:
+def value_range(source: RowSource, rows: int = 16, *, memory: int | str | Budget = "auto") -> ValueRange:
     """Measure the range of values of the primary field on a sample of evenly spaced rows.
 
     Parameters
@@ -78,9 +79,9 @@ def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = 
     >>> value_range(bs.open(np.linspace(0, 255, 20).reshape(5, 4)))
     ValueRange(minimum=0.0, maximum=255.0, integral=False, rows=5, dtype='float64')
     """
-    what = source.spec[source.primary]
-    if isinstance(what, Field) and what.dtype.kind not in "biuf" and what.dtype.name != "bfloat16":
-        raise BadSetting(f"value_range needs numbers, but the field {source.primary!r} is {what}")
+    field = source.spec[source.primary]
+    if isinstance(field, Field) and field.dtype.kind not in "biuf" and field.dtype.name != "bfloat16":
+        raise BadSetting(f"value_range needs numbers, but the field {source.primary!r} is {field}")
     minimum, maximum, integral, read, dtype = np.inf, -np.inf, True, 0, ""
     total, count = 0.0, 0
     for values in _sample(source, rows, as_budget(memory)):
@@ -93,19 +94,19 @@ def value_range(source: Source, rows: int = 16, *, memory: int | str | Budget = 
                 integral = integral and bool((piece == np.floor(piece)).all())
                 total, count = total + float(piece.sum()), count + piece.size
     if not dtype:
-        dtype = what.dtype.name if isinstance(what, Field) else "uint8"
+        dtype = field.dtype.name if isinstance(field, Field) else "uint8"
     if minimum > maximum:
         return ValueRange(np.nan, np.nan, False, read, dtype)
     return ValueRange(minimum, maximum, integral, read, dtype, total / count)
 
 
-def sample_nbytes(source: Source) -> int:
+def sample_nbytes(source: RowSource) -> int:
     """Return the bytes that `value_range` takes for rows of fixed size, one at a time."""
-    row = sum(what.nbytes for what in source.spec.values() if isinstance(what, Field)) + source.scratch(1)
+    row = sum(field.nbytes for field in source.spec.values() if isinstance(field, Field)) + source.scratch(1)
     return row + 4 * 8 * _PIECE
 
 
-def _sample(source: Source, rows: int, budget: Budget) -> Iterator[NDArray[Any]]:
+def _sample(source: RowSource, rows: int, budget: Budget) -> Iterator[NDArray[Any]]:
     """Read evenly spaced rows one by one, flat; rows that cannot be read are left out."""
     numbers = np.unique(np.linspace(0, len(source) - 1, max(1, min(rows, len(source)))).astype(np.int64)).tolist()
     if isinstance(source.spec[source.primary], Encoded):
@@ -113,21 +114,18 @@ def _sample(source: Source, rows: int, budget: Budget) -> Iterator[NDArray[Any]]
         return
     charge = budget.charge(sample_nbytes(source), "a sample of rows")
     try:
-        into = {
-            name: np.empty((1, *what.shape), what.dtype) if isinstance(what, Field) else _Ignored()
-            for name, what in source.spec.items()
-        }
+        into = new_buffers(source.spec, 1)
         for row in numbers:
             try:
                 source.read(np.array([row], np.int64), into)
             except BadRows:
                 continue
-            yield into[source.primary].reshape(-1)  # type: ignore[union-attr]
+            yield into[source.primary].reshape(-1)
     finally:
         charge.release()
 
 
-def _sample_of_images(source: Source, numbers: list[int], budget: Budget) -> Iterator[NDArray[Any]]:
+def _sample_of_images(source: RowSource, numbers: list[int], budget: Budget) -> Iterator[NDArray[Any]]:
     pool = budget.pool(min(_DECODING, budget.free), "a sample of rows")
     try:
         with closing(Images(source, pool)) as images:
@@ -141,11 +139,3 @@ def _sample_of_images(source: Source, numbers: list[int], budget: Budget) -> Ite
                 yield pixels.reshape(-1)
     finally:
         pool.close()
-
-
-class _Ignored:
-    """Receives the bytes of an encoded field that is not measured."""
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return a buffer."""
-        return memoryview(bytearray(nbytes))

@@ -10,7 +10,7 @@ import numpy as np
 
 from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import MEMBER
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.columns import ColumnSource
 from bitesize.sources.member_rows import chain_files
 from bitesize.sources.zarr_arrays import ChunkedArray, ZarrArray, ZarrStore, columns_of, damaged, is_folder, open_zarr
@@ -28,47 +28,47 @@ class Zarr(ColumnSource):
     one_row_kind = ZarrFolders
 
     @classmethod
-    def takes(cls, what: Any) -> bool:
+    def takes(cls, data: Any) -> bool:
         """Return whether this is a folder of Zarr, or an open array or group."""
-        if isinstance(what, str):
-            return is_folder(what)
-        kind = type(what)
+        if isinstance(data, str):
+            return is_folder(data)
+        kind = type(data)
         return kind.__module__.partition(".")[0] == "zarr" and kind.__name__ in ("Array", "Group")
 
     @classmethod
-    def opened(cls, what: Any, asked: OpenOptions) -> Source:
+    def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a group or an array, by its folder, or by ``"folder.zarr::group/array"``; or several folders, one after another."""
-        if isinstance(what, list):
-            sources = [cls.opened(path, asked) for path in what]
-            return sources[0] if len(sources) == 1 else chain_files(sources, asked, "Zarr folders")
-        if not isinstance(what, str):
-            what = _folder_of(what)
-        elif not is_folder(what):
-            folder, _, name = what.partition(MEMBER)
-            what = os.path.join(folder, *name.strip("/").split("/"))
-            if not is_folder(what):
+        if isinstance(data, list):
+            sources = [cls.opened(path, options) for path in data]
+            return sources[0] if len(sources) == 1 else chain_files(sources, options, "Zarr folders")
+        if not isinstance(data, str):
+            data = _folder_of(data)
+        elif not is_folder(data):
+            folder, _, name = data.partition(MEMBER)
+            data = os.path.join(folder, *name.strip("/").split("/"))
+            if not is_folder(data):
                 raise NotFound(f"{folder} has no {name!r}: it has {', '.join(_names_in(folder)) or 'nothing'}")
-        return cls._of_one(os.path.abspath(what), asked)
+        return cls._of_one(os.path.abspath(data), options)
 
     @classmethod
-    def _of_one(cls, path: str, asked: OpenOptions) -> Source:
+    def _of_one(cls, path: str, options: OpenOptions) -> Source:
         """Open a folder: rows are entries of the first axis, or groups with the same arrays."""
         root, store = open_zarr(path), ZarrStore(path)
         try:
-            names = groups_in(path, root, asked)
+            names = groups_in(path, root, options)
             if names is not None:
-                return ZarrGroups(path, names, asked)
+                return ZarrGroups(path, names, options)
             columns = dict(columns_of(root, store))
         except BitesizeError:
             raise
         except Exception as error:  # of a member, as of the whole
             raise damaged(path, error) from error
-        return cls(columns, asked, path)
+        return cls(columns, options, path)
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open folders that are one row each."""
-        return ZarrFolders.of_files(files, asked)
+        return ZarrFolders.of_files(files, options)
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, FileChanged
+from bitesize.errors import BadFile, FileChanged, one_line
 from bitesize.files.names import show
 from bitesize.files.pread import read_into, with_file
 from bitesize.files.state import FileState
@@ -90,7 +90,7 @@ def open_zarr(path: str) -> Any:
 
 def damaged(path: str, error: Exception) -> BadFile:
     """Return the error of a folder that Zarr cannot read."""
-    return BadFile(f"{path} cannot be read as Zarr: {type(error).__name__} {' '.join(str(error).split())[:200]}")
+    return BadFile(f"{path} cannot be read as Zarr: {type(error).__name__} {one_line(error)}")
 
 
 class ZarrArray(Column):
@@ -121,7 +121,7 @@ class ZarrArray(Column):
         except Exception as error:  # whatever a codec raises for damaged chunks
             raise BadFile(
                 f"{self._store.path}: rows {start} to {stop - 1} of {self._name or 'the array'!r} cannot be read: "
-                f"{' '.join(f'{type(error).__name__} {error}'.split())[:200]}"
+                f"{one_line(f'{type(error).__name__} {error}')}"
             ) from error
 
     def value(self) -> Any:
@@ -147,12 +147,12 @@ class ZarrArray(Column):
         """Read all rows as text."""
         self._check_sizes(0, self.shape[0], available().room // 4)
         try:
-            found = self._store.array(self._name)[:]
+            cells = self._store.array(self._name)[:]
         except Exception as error:  # whatever a codec raises for damaged chunks
             raise damaged(self._store.path, error) from error
         return [
             each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each)
-            for each in found.ravel().tolist()
+            for each in cells.ravel().tolist()
         ]
 
     @property
@@ -214,10 +214,10 @@ class ChunkedArray(Chunked):
             offset, size = 0, os.fstat(fd).st_size
         else:
             index = self._buffer("index", self._shards.index_nbytes, self._shards.index_nbytes)
-            found = self._shards.find(fd, at, index, path)
-            if found is None:
+            position = self._shards.find(fd, at, index, path)
+            if position is None:
                 return None
-            offset, size = found
+            offset, size = position
         if size > most:
             raise BadFile(f"{show(path)} has {size:,} bytes, but a chunk has at most {most:,}")
         data = self._buffer("stored", size, self._most)
@@ -241,13 +241,13 @@ def columns_of(root: Any, store: ZarrStore) -> Iterator[tuple[str, Column]]:
             yield name, column_of(store, name, found)
 
 
-def column_of(store: ZarrStore, name: str, found: Any) -> Column:
+def column_of(store: ZarrStore, name: str, array: Any) -> Column:
     """Return the column that reads an array, here or with Zarr; refuse arrays whose decoding could run code."""
-    if np.dtype(found.dtype).kind == "O":
-        filters = {str(getattr(each, "codec_id", each)) for each in (getattr(found, "filters", None) or ())}
+    if np.dtype(array.dtype).kind == "O":
+        filters = {str(getattr(each, "codec_id", each)) for each in (getattr(array, "filters", None) or ())}
         if not filters & _TEXT_FILTERS or filters - _TEXT_FILTERS:
             return UnsupportedColumn("an array of Python objects, which could run code when read")
-    if not is_regular(found):
+    if not is_regular(array):
         return UnsupportedColumn("an array of chunks of different sizes: save it again with chunks of one size")
-    codecs = codecs_of(found)
-    return ZarrArray(store, name, found, codecs) if codecs.others else ChunkedArray(store, name, found, codecs)
+    codecs = codecs_of(array)
+    return ZarrArray(store, name, array, codecs) if codecs.others else ChunkedArray(store, name, array, codecs)

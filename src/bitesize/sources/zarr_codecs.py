@@ -145,8 +145,8 @@ class Shards(NamedTuple):
                 numcodecs.get_codec({"id": "crc32c"}).decode(index)
             except Exception as error:  # whatever it raises for another checksum
                 raise BadFile(f"{show(path)} is damaged: the checksum of its chunk index differs") from error
-        place = int(np.ravel_multi_index([i % n for i, n in zip(at, self.chunks, strict=True)], self.chunks))
-        offset, nbytes = (int(each) for each in index[16 * place : 16 * place + 16].view("<u8"))
+        entry = int(np.ravel_multi_index([i % n for i, n in zip(at, self.chunks, strict=True)], self.chunks))
+        offset, nbytes = (int(each) for each in index[16 * entry : 16 * entry + 16].view("<u8"))
         if offset == nbytes == _NOT_STORED:
             return None
         if offset + nbytes > size:
@@ -201,16 +201,16 @@ def _shards_of(about: Mapping[str, Any]) -> Shards | None:
     """Return how chunks lie in shards, where that is as Zarr writes it."""
     if len(about["codecs"]) != 1 or _name(about["codecs"][0]) != "sharding_indexed":
         return None
-    found = about["codecs"][0]["configuration"]
-    index = [_name(each) for each in found["index_codecs"]]
-    plain = found["index_codecs"][0].get("configuration", {}).get("endian") == "little"
+    sharding = about["codecs"][0]["configuration"]
+    index = [_name(each) for each in sharding["index_codecs"]]
+    plain = sharding["index_codecs"][0].get("configuration", {}).get("endian") == "little"
     if index not in (["bytes", "crc32c"], ["bytes"]) or not plain:
         return None
-    whole, inner = about["chunk_grid"]["configuration"]["chunk_shape"], found["chunk_shape"]
+    whole, inner = about["chunk_grid"]["configuration"]["chunk_shape"], sharding["chunk_shape"]
     if any(n % c for n, c in zip(whole, inner, strict=True)):
         return None
     chunks = tuple(int(n) // int(c) for n, c in zip(whole, inner, strict=True))
-    return Shards(chunks, str(found.get("index_location", "end")) == "end", len(index) == 2)
+    return Shards(chunks, str(sharding.get("index_location", "end")) == "end", len(index) == 2)
 
 
 def _inner(about: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, class_key, natural_key
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.file_rows import FileSource, first_readable_file
@@ -38,7 +38,7 @@ class ZarrFolders(MemberRows, FileSource):
     ----------
     files
         The folders, and their labels. The first that can be read decides what a row is.
-    asked
+    options
         Which arrays are fields.
 
     Raises
@@ -51,19 +51,19 @@ class ZarrFolders(MemberRows, FileSource):
     package = "zarr"
     has_names = True
 
-    def __init__(self, files: Files, asked: OpenOptions) -> None:
+    def __init__(self, files: RowFiles, options: OpenOptions) -> None:
         def look(path: bytes) -> Layout:
             """Return the fields of a folder."""
             folder = os.fsdecode(path)
             with _errors_of(folder):
-                return layout_of(dict(columns_of(open_zarr(folder), ZarrStore(folder))), asked, folder)
+                return layout_of(dict(columns_of(open_zarr(folder), ZarrStore(folder))), options, folder)
 
         self._first, layout = first_readable_file(files.names, look)
         x = next(iter(layout.spec.values()))
         FileSource.__init__(self, files.names, files.labels, files.classes, files.left_out, x)
-        refuse_two_labels(layout, asked, files.labels is not None, files.names.show(self._first))
+        refuse_two_labels(layout, options, files.labels is not None, files.names.show(self._first))
         y = self.spec.get("y") if files.labels is not None else None
-        self._take(layout, asked)
+        self._take(layout, options)
         if y is not None:
             self.spec = {**layout.spec, "y": y}
 
@@ -74,10 +74,10 @@ class ZarrFolders(MemberRows, FileSource):
             yield _members(folder)
 
     @classmethod
-    def of_files(cls, files: Files, asked: OpenOptions) -> Source:
+    def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
         """Open folders."""
-        source = cls(files, asked)
-        if asked.file_is_row is None:
+        source = cls(files, options)
+        if options.file_is_row is None:
             source.choices = (
                 *source.choices,
                 Choice("each Zarr folder is one row, its arrays the fields", "file_is_row=False"),
@@ -94,7 +94,7 @@ class ZarrFolders(MemberRows, FileSource):
             group = zarr.open_group(folder / f"{i}.zarr", mode="w")
             group.create_array("x", data=random.integers(0, 256, (5, 4, 3), np.uint8))
             group.create_array("y", data=np.array(i % 2))
-        return cls.of_files(Files(names_of([folder / f"{i}.zarr" for i in range(rows)]), None, None, {}), OpenOptions())
+        return cls.of_files(RowFiles(names_of([folder / f"{i}.zarr" for i in range(rows)]), None, None, {}), OpenOptions())
 
 
 class ZarrGroups(ZarrFolders):
@@ -106,14 +106,14 @@ class ZarrGroups(ZarrFolders):
         The folder that the groups are in.
     names
         Their names.
-    asked
+    options
         Which arrays are fields.
     """
 
     title = ""
 
-    def __init__(self, path: str, names: Sequence[str], asked: OpenOptions) -> None:
-        super().__init__(Files(names_of([os.path.join(path, name) for name in names]), None, None, {}), asked)
+    def __init__(self, path: str, names: Sequence[str], options: OpenOptions) -> None:
+        super().__init__(RowFiles(names_of([os.path.join(path, name) for name in names]), None, None, {}), options)
         said = f"each of the {len(names)} groups {names[0]}, {names[1]}, ... is one row, its arrays the fields"
         setting = f"fields={[f'{names[0]}/{there}' for there in [*self._layout.fields.values()][:2]]}"
         self.choices = (Choice(said, setting), *self.choices)
@@ -132,11 +132,11 @@ def zarr_listing(folder: str) -> Listing | None:
         return Listing(names_of(inside), None, None, {".zarr": len(inside)}, {})
     classes = sorted(inside, key=lambda path: class_key(os.path.basename(path)))
     members = [_subfolders(path) for path in classes]
-    if not classes or not all(each and all(map(is_folder, each)) for each in members):
+    if not classes or not all(paths and all(map(is_folder, paths)) for paths in members):
         return None
-    paths = [path for each in members for path in each]
-    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(each) for each in members])
-    return Listing(names_of(paths), labels, tuple(map(os.path.basename, classes)), {".zarr": len(paths)}, {})
+    every = [path for paths in members for path in paths]
+    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(paths) for paths in members])
+    return Listing(names_of(every), labels, tuple(map(os.path.basename, classes)), {".zarr": len(every)}, {})
 
 
 def _subfolders(folder: str) -> list[str]:
@@ -145,24 +145,24 @@ def _subfolders(folder: str) -> list[str]:
     return sorted(found, key=lambda path: natural_key(os.fsencode(path)))
 
 
-def groups_in(path: str, root: Any, asked: OpenOptions) -> list[str] | None:
+def groups_in(path: str, root: Any, options: OpenOptions) -> list[str] | None:
     """Return the names of the groups in a folder where each is one row; see `rows_among`."""
     import zarr
 
-    if isinstance(root, zarr.Array) or asked.split is not None:
+    if isinstance(root, zarr.Array) or options.split is not None:
         return None
     with os.scandir(path) as entries:
         names = [entry.name for entry in entries if entry.is_dir() and is_folder(entry.path)]
 
     def shapes_of(name: str) -> Shapes | None:
         """Return shape and dtype of the arrays of a group."""
-        found = open_zarr(os.path.join(path, name))
-        if isinstance(found, zarr.Array):
+        member = open_zarr(os.path.join(path, name))
+        if isinstance(member, zarr.Array):
             return None
-        arrays = [(name, each) for name, each in found.members(max_depth=None) if isinstance(each, zarr.Array)]
+        arrays = [(name, each) for name, each in member.members(max_depth=None) if isinstance(each, zarr.Array)]
         return {name: (tuple(each.shape), np.dtype(each.dtype)) for name, each in arrays}
 
-    return rows_among(names, shapes_of, asked, path)
+    return rows_among(names, shapes_of, options, path)
 
 
 def _members(folder: str) -> Members:
@@ -171,12 +171,12 @@ def _members(folder: str) -> Members:
 
     store = ZarrStore(folder)
 
-    def find(there: str) -> Member | None:
+    def find(member_name: str) -> Member | None:
         """Open an array."""
-        path = os.path.join(folder, *there.split("/"))
-        name = there
+        path = os.path.join(folder, *member_name.split("/"))
+        name = member_name
         if not is_folder(path):
-            if there != "x" or not is_folder(folder):
+            if member_name != "x" or not is_folder(folder):
                 return None
             path, name = folder, ""  # the folder is the array
         stored = open_zarr(path)

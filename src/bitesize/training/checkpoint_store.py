@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from bitesize.checks import is_whole
 from bitesize.errors import BadFile, BadSetting
 from bitesize.training.finite import not_finite
 from bitesize.training.snapshot import read_snapshot, write_snapshot
@@ -37,7 +38,7 @@ class CheckpointStore:
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
-        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+        if not is_whole(keep, least=1):
             raise BadSetting(f"keep must be a whole number of at least 1, not {keep!r}")
         self.folder, self._keep = folder, keep
         self._writer: ThreadPoolExecutor | None = None

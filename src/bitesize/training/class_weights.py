@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
-from bitesize.sources.with_fields import WithFields
+from bitesize.sources.combine.with_fields import WithFields
 
 
 def weigh_by_class(train: Source, count: int, classes: tuple[str, ...]) -> Source:

@@ -23,7 +23,7 @@ from bitesize.sources.contents import refuse_contents, shown
 from bitesize.sources.given import plain_data
 from bitesize.sources.open import open_to_train
 from bitesize.sources.registry import by_suffix
-from bitesize.sources.splits import InParts
+from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded
 from bitesize.training.adapting import channels_first, fits, image_mode, is_row
 from bitesize.training.data import named, open_for_run, with_features
@@ -219,7 +219,7 @@ class _Collector:
         self._flush()
         try:
             source = self._opened(path)
-        except InParts:
+        except SplitRequired:
             raise
         except BitesizeError:
             if self._said:

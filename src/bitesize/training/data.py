@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from bitesize.errors import BadRows, BadSetting, NotFound
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.features import SelectedFeatures
+from bitesize.sources.combine.features import SelectedFeatures
 from bitesize.sources.open import open_to_train
-from bitesize.sources.splits import InParts, part_of
+from bitesize.sources.splits import SplitRequired, usual_split
 from bitesize.spec import Field
 from bitesize.training.adapting import fits, image_mode, is_row
 from bitesize.training.classes import match_classes, with_classes
@@ -65,11 +65,11 @@ def open_data(settings: TrainSettings) -> RunData:
     parts: Mapping[str, str] = {}  # role of a split to its name in the data
     try:
         source = open_to_train(settings.data, labels, settings.split, **settings.opening)
-    except InParts as error:
-        parts = {part: name for name in error.parts if (part := part_of(name))}
+    except SplitRequired as error:
+        parts = {part: name for name in error.splits if (part := usual_split(name))}
         source = open_to_train(settings.data, labels, parts.get("train", "train"), **settings.opening)
         validated = parts.get("val") if settings.val is None and not settings.folds else None
-        unused = [name for name in error.parts if name not in (parts.get("train"), validated)]
+        unused = [name for name in error.splits if name not in (parts.get("train"), validated)]
         if unused:
             said = f"split: {parts.get('train', 'train')} is trained on; not used: {', '.join(unused)}"
             source.choices = (*source.choices, Choice(said, "split="))
@@ -181,7 +181,7 @@ def open_for_run(
     else:
         try:
             source = open_like(settings, data, column, split, features)
-        except InParts:
+        except SplitRequired:
             raise
         except (BadSetting, NotFound):  # other data than a table with that column, such as folders named after the classes
             source = open_like(settings, data, None, split, features)
@@ -236,8 +236,8 @@ def _with_own_validation(settings: TrainSettings, source: Source, classes: tuple
     column = _column_of_labels(settings)
     try:
         held = open_like(settings, settings.val, column, None, source.feature_names)
-    except InParts as error:
-        name = next((name for name in error.parts if part_of(name) == "val"), None)
+    except SplitRequired as error:
+        name = next((name for name in error.splits if usual_split(name) == "val"), None)
         if name is None:
             raise
         held = open_like(settings, settings.val, column, name, source.feature_names)

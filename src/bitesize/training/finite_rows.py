@@ -10,8 +10,8 @@ from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import counted
 from bitesize.outputs.finite import find_odd
 from bitesize.sources.base import Source
-from bitesize.sources.rows import Into, Located, raise_bad
-from bitesize.sources.wrapper import SourceWrapper
+from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.protocol import Into, Located, raise_bad
 from bitesize.spec import Field
 
 BAD_VALUES = "values that are NaN or infinite"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bitesize.checks import is_whole
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting, without_frames
 from bitesize.outputs.keras import to_keras
@@ -70,7 +71,7 @@ def fit(
     ...     bs.keras.fit(model, loader, epochs=3, verbose=0).epoch
     [0, 1, 2]
     """
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+    if not is_whole(epochs, least=1):
         raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
     refuse_unless_model(model, "the model")
     data, val_data = (_as_keras(source, inputs, targets) for source in (loader, validation_data))

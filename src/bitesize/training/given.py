@@ -17,7 +17,7 @@ from bitesize.errors import BadFile, BadSetting, BitesizeError, UnsupportedFile
 from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header
 from bitesize.files.pread import read_into, with_file
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS
 from bitesize.sources.npy import NpyFiles
@@ -117,7 +117,7 @@ class OneEach:
         return self._opened(ImageFiles, rows)
 
     def _opened(self, kind: type[Source], rows: list[int]) -> Source | BitesizeError:
-        files = Files(picked(self.names, rows), None, None, {})
+        files = RowFiles(picked(self.names, rows), None, None, {})
         try:
             source = kind.of_files(files, OpenOptions(mode=self.mode or "RGB", orient=self.orient, file_is_row=True))
         except BadFile as error:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import WrongModel
+from bitesize.errors import WrongModel, one_line
 from bitesize.training.backend import load_keras
 from bitesize.training.user_model import compiled_loss
 
@@ -136,9 +136,7 @@ def _are_probabilities(model: Any, label: str, rows: NDArray[np.float32]) -> boo
         halves = keras.backend.standardize_dtype(given.dtype) in ("float16", "bfloat16")
         values = np.asarray(keras.ops.convert_to_numpy(given)).astype(np.float64)
     except Exception as error:  # layers raise many types of errors for rows that do not fit
-        raise WrongModel(
-            f"the model {label} cannot take rows of shape {rows.shape[1:]}: {' '.join(str(error).split())[:500]}"
-        ) from error
+        raise WrongModel(f"the model {label} cannot take rows of shape {rows.shape[1:]}: {one_line(error, 500)}") from error
     values = values[np.isfinite(values).all(axis=1)]
     if not len(values):
         return False

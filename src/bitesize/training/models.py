@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadFile, BadSetting, NotFound, WrongModel
+from bitesize.errors import BadFile, BadSetting, NotFound, WrongModel, one_line
 from bitesize.spec import Encoded, Field
 from bitesize.training.backend import load_keras
 from bitesize.training.cnn import build_cnn
@@ -196,9 +196,7 @@ def _check(model: Any, name: str, shape: Shape, classes: int) -> None:
             model.build((None, *shape))
         taken = getattr(model, "input_shape", None)
     except Exception as error:  # layers raise many types of errors for a wrong shape
-        raise WrongModel(
-            f"the model {name} cannot take rows of shape {shape}: {' '.join(str(error).split())[:500]}"
-        ) from error
+        raise WrongModel(f"the model {name} cannot take rows of shape {shape}: {one_line(error, 500)}") from error
     if isinstance(taken, tuple) and not _fits(taken[1:], shape):
         side = taken[1] if len(taken) == 4 and taken[1] == taken[2] and len(shape) == 3 else None
         hint = f": use --image-size {side} to resize images to that shape" if side else ""
@@ -219,9 +217,7 @@ def _output_shape(model: Any, name: str, shape: Shape) -> Any:
     try:
         return (None, *model(np.zeros((1, *shape), np.float32)).shape[1:])
     except Exception as error:  # layers raise many types of errors for a wrong shape
-        raise WrongModel(
-            f"the model {name} cannot take rows of shape {shape}: {' '.join(str(error).split())[:500]}"
-        ) from error
+        raise WrongModel(f"the model {name} cannot take rows of shape {shape}: {one_line(error, 500)}") from error
 
 
 def _fits(wanted: Sequence[int | None], shape: Shape) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting
 from bitesize.sources.base import Source
-from bitesize.sources.rows import Into, raise_bad
+from bitesize.sources.protocol import Into, raise_bad
 from bitesize.spec import CHANNELS, Field, Mode
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadSetting, NotFound
+from bitesize.errors import BadSetting, NotFound, one_line
 from bitesize.training.backend import keras_home, load_keras
 from bitesize.training.image_shape import Shape, as_image
 
@@ -197,4 +197,4 @@ def _how_to_save(name: str) -> str:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300].rstrip(".")
+    return one_line(error, 300).rstrip(".")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bitesize._version import __version__
 from bitesize.files.atomic import replacing
 from bitesize.sources.base import Source
-from bitesize.sources.subset import row_numbers
+from bitesize.sources.combine.subset import row_numbers
 
 # Packages that affect values of a run: packages that are always used, and modules that are used if loaded, with the names of their
 # distributions if these differ.

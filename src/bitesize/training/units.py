@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadRows
 from bitesize.sources.base import Source
-from bitesize.sources.rows import Into, Located
-from bitesize.sources.wrapper import SourceWrapper
+from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.protocol import Into, Located
 from bitesize.spec import Field
 from bitesize.training.values import Values
 

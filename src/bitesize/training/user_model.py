@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from bitesize.errors import BadSetting, NotFound, WrongModel
+from bitesize.errors import BadSetting, NotFound, WrongModel, one_line
 from bitesize.training.backend import load_keras
 
 Shape = tuple[int, ...]
@@ -232,4 +232,4 @@ def _where(error: Exception, path: str) -> str:
         each for each in traceback.extract_tb(error.__traceback__) if os.path.abspath(each.filename) == os.path.abspath(path)
     ]
     line = f"line {frames[-1].lineno}: " if frames else f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
-    return f"{line}{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+    return f"{line}{type(error).__name__}: {one_line(error, 500)}"

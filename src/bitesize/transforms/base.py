@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
 from bitesize.kernels.filters import BICUBIC, BILINEAR, NEAREST
 from bitesize.spec import MOST_CHANNELS
@@ -126,10 +127,11 @@ class Padded(Transform):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "fill", color_setting(type(self).__name__, self.fill))
-        if isinstance(self.mask_fill, bool) or not isinstance(self.mask_fill, int) or not 0 <= self.mask_fill <= 65_535:
+        if not is_whole(self.mask_fill, 0, 65_535):
             raise BadSetting(
                 f"{type(self).__name__}: mask_fill must be a whole number of 0 to 65535, not {self.mask_fill!r}"
             )
+        object.__setattr__(self, "mask_fill", int(self.mask_fill))
 
     def check(self, channels: int) -> None:
         """Check the number of fill values against the channels."""
@@ -170,7 +172,7 @@ def from_dict(settings: Mapping[str, Any]) -> Any:
 def check_size(what: str, height: object, width: object) -> None:
     """Raise `BadSetting` unless both are whole numbers of at least 1."""
     for side in (height, width):
-        if isinstance(side, bool) or not isinstance(side, int | np.integer) or not 1 <= side <= 65_535:
+        if not is_whole(side, 1, 65_535):
             raise BadSetting(f"{what}: a side must be a whole number of 1 to 65535 pixels, not {side!r}")
 
 

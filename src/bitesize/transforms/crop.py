@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
+from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
 from bitesize.transforms.base import (
     KINDS,
@@ -154,8 +155,9 @@ class RandomCrop(_Sized, Padded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.padding, bool) or not isinstance(self.padding, int) or self.padding < 0:
+        if not is_whole(self.padding, least=0):
             raise BadSetting(f"RandomCrop: padding must be a number of pixels, at least 0, not {self.padding!r}")
+        object.__setattr__(self, "padding", int(self.padding))
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Crop, at whole pixels."""

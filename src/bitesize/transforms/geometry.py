@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
 from bitesize.transforms.base import Padded, Size, Transform, between, probability_setting, range_setting
 from bitesize.transforms.view import View
@@ -58,9 +59,9 @@ class Rotate90(Transform):
     def __post_init__(self) -> None:
         super().__post_init__()
         given = self.quarters if isinstance(self.quarters, tuple | list) else (self.quarters,)
-        if not given or any(not isinstance(k, int) or isinstance(k, bool) or not 0 <= k <= 3 for k in given):
+        if not given or not all(is_whole(k, 0, 3) for k in given):
             raise BadSetting(f"Rotate90: quarters must be numbers from 0 to 3, not {self.quarters!r}")
-        object.__setattr__(self, "quarters", tuple(given))
+        object.__setattr__(self, "quarters", tuple(map(int, given)))
 
     def size_after(self, size: Size | None) -> Size | None:
         """Return the size, which differs between rows if some are rotated by 90 degrees and are not square."""

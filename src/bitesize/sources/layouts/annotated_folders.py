@@ -14,13 +14,13 @@ import numpy as np
 from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import node_of
 from bitesize.sources.arrays import Arrays
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.coco import coco_labels
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.listing import no_fields, one_kind, with_choices
-from bitesize.sources.splits import InParts, part_of, rank_of_part, split_in, subfolders
+from bitesize.sources.splits import SplitRequired, split_in, split_rank, subfolders, usual_split
 from bitesize.sources.table import Table, files_of
 
 _INPUTS = frozenset(["x", "image", "images", "imgs", "data", "features", "inputs", "input", "samples", "spectra", "signals"])
@@ -49,19 +49,19 @@ def coco_folder(path: str, options: OpenOptions) -> Source | None:
     """Open COCO's layout: images, and JSON files of annotations next to them or in ``annotations/``."""
     if options.labels is not None:
         return None
-    found: dict[str, tuple[str, str]] = {}
+    files_of_split: dict[str, tuple[str, str]] = {}
     for folder in (path, *(os.path.join(path, name) for name in subfolders(path) if name.lower() == "annotations")):
         for name in sorted(os.listdir(folder)):
             if name.lower().endswith(".json") and re.search(
                 r"instances|coco|^annotations?\.json$|^_annotations", name.lower()
             ):
                 split, images = _coco_images(path, name)
-                if images is not None and split not in found:
-                    found[split] = (os.path.join(folder, name), images)
-    if not found:
+                if images is not None and split not in files_of_split:
+                    files_of_split[split] = (os.path.join(folder, name), images)
+    if not files_of_split:
         return None
-    split = _chosen(path, list(found), options.split)
-    annotations, images = found[split]
+    split = _chosen(path, list(files_of_split), options.split)
+    annotations, images = files_of_split[split]
     return with_choices(
         coco(annotations, images, options), Choice(f"labels: the objects of {os.path.basename(annotations)}", "labels=")
     )
@@ -71,11 +71,11 @@ def coco(labels: str, folder: str, options: OpenOptions) -> Source:
     """Open the images of a COCO JSON file, with their classes."""
     if not os.path.isfile(labels):
         raise NotFound(f"{os.fspath(labels)} does not exist")
-    found = coco_labels(labels)
-    names = files_of(found.files, [folder, os.path.dirname(labels)], os.fspath(labels))
+    labeled = coco_labels(labels)
+    names = files_of(labeled.files, [folder, os.path.dirname(labels)], os.fspath(labels))
     kind = one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
-    files = Files(names, found.labels, found.classes or None, found.left_out)
-    return with_choices(kind.of_files(files, replace(no_fields(options), labels=None)), *found.choices)
+    files = RowFiles(names, labeled.labels, labeled.classes or None, labeled.left_out)
+    return with_choices(kind.of_files(files, replace(no_fields(options), labels=None)), *labeled.choices)
 
 
 def coco_file(path: str, options: OpenOptions) -> Source | None:
@@ -104,28 +104,28 @@ def labels_by_name(path: str) -> dict[str, Any] | None:
         raise NotFound(f"{path} does not exist")
     try:
         with open(path, encoding="utf-8-sig") as file:
-            found = json.load(file)
+            content = json.load(file)
     except (ValueError, RecursionError) as error:
         raise BadFile(f"{path} is not valid JSON: {error}") from error
-    plain = isinstance(found, dict) and found and all(isinstance(label, str | int | float) for label in found.values())
-    return found if plain else None
+    plain = isinstance(content, dict) and content and all(isinstance(label, str | int | float) for label in content.values())
+    return content if plain else None
 
 
 def _coco_images(path: str, name: str) -> tuple[str, str | None]:
     """Return the split of a JSON file and the folder of its images, by names such as ``instances_val2017.json``."""
     words = re.split(r"[_.]", os.path.splitext(name)[0].lower())
     split = next((part[0] for word in words if (part := split_in(word))), "")
-    there = {folder.lower(): os.path.join(path, folder) for folder in subfolders(path)}
-    below = there.get("images")
+    folders = {folder.lower(): os.path.join(path, folder) for folder in subfolders(path)}
+    below = folders.get("images")
     wanted = [word for word in words if split_in(word)] + ([split] if split else [])
     for candidate in wanted:
-        if candidate in there:
-            return split, there[candidate]
+        if candidate in folders:
+            return split, folders[candidate]
         if below and os.path.isdir(os.path.join(below, candidate)):
             return split, os.path.join(below, candidate)
     for folder in ("images", "imgs", "jpegimages", "data"):
-        if folder in there:
-            return split, there[folder]
+        if folder in folders:
+            return split, folders[folder]
     own = any(os.path.splitext(entry)[1].lower() in ImageFiles.suffixes for entry in os.listdir(path))
     return split, path if own else None
 
@@ -138,16 +138,16 @@ def described_by_table(path: str, options: OpenOptions) -> Source | None:
     tables = [name for name in tables if os.path.isfile(os.path.join(path, name)) and "submission" not in name.lower()]
     known = [name for name in tables if {*re.split(r"[^a-z]+", _stem(name))} & _TABLES]
     by_split = {of: name for name in tables if (of := _split_of_table(name))}
-    others = {part for name in subfolders(path) if (part := split_in(name))}
+    folder_splits = {part for name in subfolders(path) if (part := split_in(name))}
     split = options.split
-    if by_split and (len(by_split) > 1 or {part[0] for part in others} - {*by_split} or split is not None):
-        splits = sorted({*by_split} | {part[0] for part in others}, key=rank_of_part)
+    if by_split and (len(by_split) > 1 or {part[0] for part in folder_splits} - {*by_split} or split is not None):
+        splits = sorted({*by_split} | {part[0] for part in folder_splits}, key=split_rank)
         if split is None:
             named = [part for part in by_split if _names_files(os.path.join(path, by_split[part]))]
             if not named:
                 return None
-            raise InParts(path, splits)
-        table = by_split.get(part_of(str(split)) or str(split), "")
+            raise SplitRequired(path, splits)
+        table = by_split.get(usual_split(str(split)) or str(split), "")
         if not table or not _names_files(os.path.join(path, table)):
             return None  # a folder of the split without labels, such as Kaggle's test/
     else:
@@ -170,16 +170,16 @@ def described_by_table(path: str, options: OpenOptions) -> Source | None:
     classes = [
         name for name in subfolders(path) if split_in(name) is None and name.lower() not in ("images", "imgs", "img", "data")
     ]
-    what = "files" if source.label_name is None else "files and labels"
+    origin = "files" if source.label_name is None else "files and labels"
     unused = f", not the folders {', '.join(classes[:3])}" if len(classes) > 1 else ""
-    return with_choices(source, Choice(f"{what}: the table {table}{unused}", "labels=, or open the folders of files"))
+    return with_choices(source, Choice(f"{origin}: the table {table}{unused}", "labels=, or open the folders of files"))
 
 
 def _names_files(table: str) -> bool:
     """Return whether a table has a column of existing files."""
     try:
         return len(Table.opened([table], OpenOptions(labels=None, split=None))) > 0
-    except InParts:
+    except SplitRequired:
         return True
     except NotFound:
         return True  # it names files, some of which do not exist: reported when it is opened
@@ -229,14 +229,14 @@ def pair_of_arrays(x: str, y: str | None, options: OpenOptions) -> Source:
     if not inputs.shape or inputs.shape[:1] != targets.shape[:1]:
         raise BadFile(f"{x} is {inputs.shape} and {y} is {targets.shape}: inputs and labels need the same number of rows")
     row_nbytes = targets.dtype.itemsize * int(np.prod(targets.shape[1:], dtype=np.int64))
-    said = Choice(f"inputs: {os.path.basename(x)}, labels: {os.path.basename(y)}", "bs.open(x, labels=y)")
+    choice = Choice(f"inputs: {os.path.basename(x)}, labels: {os.path.basename(y)}", "bs.open(x, labels=y)")
     if row_nbytes > _SMALL:
         raise BadSetting(
             f"{y} has {row_nbytes:,} bytes per row, too many for labels in memory: bs.zip(x=bs.open({x!r}), y=bs.open({y!r})) reads both "
             "from their files"
         )
     values, classes = class_numbers(np.load(y), targets.shape[0])
-    return with_choices(Arrays(inputs, values, classes), said)
+    return with_choices(Arrays(inputs, values, classes), choice)
 
 
 def _role_of_array(stem: str) -> tuple[str, str | None]:
@@ -253,12 +253,12 @@ def _role_of_array(stem: str) -> tuple[str, str | None]:
 
 def _chosen(path: str, splits: Sequence[str], wanted: str | None) -> str:
     """Return the requested split, or the only one."""
-    names = sorted(splits, key=rank_of_part)
+    names = sorted(splits, key=split_rank)
     if wanted is None:
         if len(names) > 1:
-            raise InParts(path, [name for name in names if name])
+            raise SplitRequired(path, [name for name in names if name])
         return names[0]
-    split = part_of(wanted) or wanted
+    split = usual_split(wanted) or wanted
     if split not in names:
         raise NotFound(f"{path} has no split {wanted!r}: it has {', '.join(filter(None, names)) or 'none'}")
     return split
@@ -288,11 +288,11 @@ def file_list(path: str, options: OpenOptions) -> Source | None:
         )
     if len({len(parts) for parts in split}) > 1:
         raise BadFile(f"{path} has lines with a label and lines without one")
-    found = files_of([parts[0] for parts in split], [root], path)
+    names = files_of([parts[0] for parts in split], [root], path)
     labels = [parts[1] for parts in split] if len(split[0]) > 1 else None
-    kind = one_kind([os.fsdecode(found.path(i)) for i in range(len(found))])
+    kind = one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     values, classes = (None, None) if labels is None or options.labels is False else class_numbers(labels, len(labels))
-    source = kind.of_files(Files(found, values, classes, {}), replace(no_fields(options), labels=None))
+    source = kind.of_files(RowFiles(names, values, classes, {}), replace(no_fields(options), labels=None))
     return with_choices(
         source, Choice("labels: the text after each path" if labels else "a list of files, without labels", "labels=")
     )

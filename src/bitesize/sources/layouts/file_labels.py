@@ -87,11 +87,11 @@ def _not_there(labels: str) -> BadSetting:
     """Return the error for a text that is not a file and no pattern."""
     try:
         re.compile(labels)
-        seen = "has no group (...)"
+        reason = "has no group (...)"
     except re.error as error:
-        seen = f"is not a regular expression ({error})"
+        reason = f"is not a regular expression ({error})"
     return BadSetting(
-        f"labels={labels!r}: no such file or folder, files have no columns, and as a pattern it {seen}. A pattern with one "
+        f"labels={labels!r}: no such file or folder, files have no columns, and as a pattern it {reason}. A pattern with one "
         'group extracts the class from the paths, labels="(cat|dog)"'
     )
 
@@ -100,10 +100,10 @@ def prefix_hint(names: Names) -> Choice | None:
     """Return a hint if all file names start with one of a few words, as in ``cat.0.jpg dog.0.jpg``."""
     counts: Counter[str] = Counter()
     for i in range(len(names)):
-        found = _PREFIX.match(os.fsdecode(os.path.basename(names.relative(i))))
-        if found is None:
+        prefix = _PREFIX.match(os.fsdecode(os.path.basename(names.relative(i))))
+        if prefix is None:
             return None
-        counts[found.group()] += 1
+        counts[prefix.group()] += 1
         if len(counts) > _MOST_PREFIXES:
             return None
     if len(counts) < 2 or min(counts.values()) < 2:
@@ -127,11 +127,11 @@ def _by_pattern(labels: str | re.Pattern[str], names: Names) -> FileLabels:
     values, missing = [], []
     for i in range(len(names)):
         path = os.fsdecode(names.relative(i)).replace(os.sep, "/")
-        found = pattern.search(os.path.basename(path)) or pattern.search(path)
-        if found is None or found.group(1) is None:
+        match = pattern.search(os.path.basename(path)) or pattern.search(path)
+        if match is None or match.group(1) is None:
             missing.append(show(names.relative(i)))
         else:
-            values.append(found.group(1))
+            values.append(match.group(1))
     if missing:
         raise NotFound(
             f"labels={pattern.pattern!r} matches no part of {len(missing)} of {len(names)} paths: {', '.join(missing[:_NAMED])}"
@@ -144,11 +144,11 @@ def _by_pattern(labels: str | re.Pattern[str], names: Names) -> FileLabels:
 
 def _by_name(labels: Mapping[Any, Any], names: Names, tag_delimiter: str | None) -> FileLabels:
     """Return labels by relative path, path, name, or name without suffix of each file."""
-    given = {_key(name): value for name, value in labels.items()}
+    label_of = {_key(name): value for name, value in labels.items()}
     used: set[str] = set()
     values, missing = [], []
     for i in range(len(names)):
-        key = next((key for key in _keys(names, i) if key in given), None)
+        key = next((key for key in _keys(names, i) if key in label_of), None)
         if key is None:
             missing.append(show(names.relative(i)))
             continue
@@ -157,11 +157,11 @@ def _by_name(labels: Mapping[Any, Any], names: Names, tag_delimiter: str | None)
                 f"labels: several files are named {key!r}; use their paths as keys, such as {_key(names.relative(i))!r}"
             )
         used.add(key)
-        values.append(given[key])
+        values.append(label_of[key])
     if missing:
         raise NotFound(f"labels= has no label for {len(missing)} of {len(names)} files: {', '.join(missing[:_NAMED])}")
     numbers, classes = class_numbers(values, len(names), tag_delimiter)
-    unused = len(given) - len(used)
+    unused = len(label_of) - len(used)
     left_out = {"labels without a file": unused} if unused else {}
     return FileLabels(numbers, classes, (Choice("labels: by file name", "labels="),), left_out)
 

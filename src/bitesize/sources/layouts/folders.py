@@ -11,9 +11,9 @@ from dataclasses import replace
 from bitesize.errors import BadSetting
 from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, class_key, path_key, scan
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.columns import LABELS
+from bitesize.sources.columns import LABEL_FIELDS
 from bitesize.sources.layouts.file_labels import prefix_hint
 from bitesize.sources.layouts.listing import (
     REASONS,
@@ -33,7 +33,7 @@ from bitesize.sources.layouts.listing import (
 )  # fmt: skip
 from bitesize.sources.layouts.pairs import is_image_name, is_mask_name, without_masks
 from bitesize.sources.registry import by_suffix, need
-from bitesize.sources.splits import COLUMNS, InParts, choose, choose_files, split_in, splits, splits_among, subfolders
+from bitesize.sources.splits import COLUMNS, SplitRequired, choose, choose_files, split_in, splits, splits_among, subfolders
 from bitesize.sources.zarr import Zarr
 from bitesize.sources.zarr_rows import zarr_listing
 
@@ -106,7 +106,7 @@ def split_folders(path: str, options: OpenOptions, open_folder: Callable[[str, O
     if options.split is None:
         found = splits(path)
         if found:
-            raise InParts(path, found)
+            raise SplitRequired(path, found)
         return None
     part = choose(path, options.split)
     if part is None:
@@ -130,7 +130,7 @@ def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, Open
     values = {pair[2]: os.path.join(path, name) for name, pair in zip(names, pairs, strict=True) if pair is not None}
     if key.lower() in COLUMNS:
         if options.split is None:
-            raise InParts(path, sorted(values))
+            raise SplitRequired(path, sorted(values))
         wanted = split_in(options.split)
         chosen = next(
             (v for v in values if v == options.split or (wanted and (part := split_in(v)) and part[0] == wanted[0])), None
@@ -144,7 +144,7 @@ def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, Open
         and not (isinstance(options.labels, str) and options.labels == key)
     ):
         return None
-    if options.labels is None and key.lower() not in (*LABELS, "class", "category"):
+    if options.labels is None and key.lower() not in (*LABEL_FIELDS, "class", "category"):
         raise BadSetting(
             f"{path} is partitioned by {key!r} ({', '.join(list(values)[:_NAMED])}): labels={key!r} uses it as the class, labels=False drops it"
         )
@@ -167,13 +167,13 @@ def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, Open
 
 def zarr_folders(path: str, options: OpenOptions) -> Source | None:
     """Open Zarr folders in a folder, or in one folder per class."""
-    found = zarr_listing(path)
-    if found is None:
+    listing = zarr_listing(path)
+    if listing is None:
         return None
-    in_folders = found.labels is not None and options.labels is None
-    kind = row_kind(Zarr, options, labeled=in_folders or label_each_file(options.labels, len(found.names)))
+    in_folders = listing.labels is not None and options.labels is None
+    kind = row_kind(Zarr, options, labeled=in_folders or label_each_file(options.labels, len(listing.names)))
     need(kind)
-    return _of_listing(found, kind, path, options)
+    return _of_listing(listing, kind, path, options)
 
 
 def listed_folder(path: str, options: OpenOptions, open_folder: Callable[[str, OpenOptions], Source]) -> Source:
@@ -188,67 +188,67 @@ def listed_folder(path: str, options: OpenOptions, open_folder: Callable[[str, O
         )
     if options.labels is None:
         _refuse_splits_among_classes(path, names)
-    found = scan(
+    listing = scan(
         path, file_suffixes() if not names else row_suffixes() | file_suffixes(), REASONS, flat=options.labels is not None
     )
-    found = _without_tables(found, path, options)
-    counts = {suffix: count for suffix, count in found.kinds.items() if count}
+    listing = _without_tables(listing, path, options)
+    counts = {suffix: count for suffix, count in listing.kinds.items() if count}
     kind = one_kind([suffix for suffix, count in counts.items() for _ in range(min(count, 2))], counts)
-    in_folders = found.labels is not None and options.labels is None
-    kind = row_kind(kind, options, labeled=in_folders or label_each_file(options.labels, len(found.names)))
+    in_folders = listing.labels is not None and options.labels is None
+    kind = row_kind(kind, options, labeled=in_folders or label_each_file(options.labels, len(listing.names)))
     need(kind)
-    return _of_listing(found, kind, path, options)
+    return _of_listing(listing, kind, path, options)
 
 
-def _of_listing(found: Listing, kind: type[Source], path: str, options: OpenOptions) -> Source:
+def _of_listing(listing: Listing, kind: type[Source], path: str, options: OpenOptions) -> Source:
     """Open listed files of one kind: one row each, or many."""
     if kind.file_is_row:
-        return _files_of_one_row(found, kind, options)
-    if found.labels is None or found.classes is None or len(found.classes) < 2 or options.labels is not None:
-        return of_many_files(kind, sorted(paths_of(found.names), key=path_key), path, options)
-    groups: dict[str, list[str]] = {name: [] for name in found.classes}
-    for name, label in zip(paths_of(found.names), found.labels.tolist(), strict=True):
-        groups[found.classes[label]].append(name)
+        return _files_of_one_row(listing, kind, options)
+    if listing.labels is None or listing.classes is None or len(listing.classes) < 2 or options.labels is not None:
+        return of_many_files(kind, sorted(paths_of(listing.names), key=path_key), path, options)
+    groups: dict[str, list[str]] = {name: [] for name in listing.classes}
+    for name, label in zip(paths_of(listing.names), listing.labels.tolist(), strict=True):
+        groups[listing.classes[label]].append(name)
     return with_choices(
         of_class_files(kind, groups, options),
         Choice(f"labels: the names of the {len(groups)} class folders, for all rows of their files", "labels="),
     )
 
 
-def _files_of_one_row(found: Listing, kind: type[Source], options: OpenOptions) -> Source:
-    found = _of_split(without_masks(found), options)
+def _files_of_one_row(listing: Listing, kind: type[Source], options: OpenOptions) -> Source:
+    listing = _of_split(without_masks(listing), options)
     if options.labels is not None and options.labels is not False:
-        return of_names(found.names, found.left_out, options, listed=False, kind=kind)
-    labels, classes = (None, None) if options.labels is False else (found.labels, found.classes)
-    files = Files(found.names, labels, classes, found.left_out)
+        return of_names(listing.names, listing.left_out, options, listed=False, kind=kind)
+    labels, classes = (None, None) if options.labels is False else (listing.labels, listing.classes)
+    files = RowFiles(listing.names, labels, classes, listing.left_out)
     source = kind.of_files(files, replace(no_fields(options, kind), labels=None))
     if classes is None:
-        hint = prefix_hint(found.names) if options.labels is None else None
+        hint = prefix_hint(listing.names) if options.labels is None else None
         return with_choices(source, *([hint] if hint else []))
-    said = (
+    origin = (
         f"labels: the names of the {len(classes)} class folders"
         if len(classes) > 1
         else f"one class, the folder {classes[0]}"
     )
-    return with_choices(source, Choice(said, "labels="))
+    return with_choices(source, Choice(origin, "labels="))
 
 
-def _of_split(found: Listing, options: OpenOptions) -> Listing:
+def _of_split(listing: Listing, options: OpenOptions) -> Listing:
     """Return the files of a split, by the start of their names."""
     if options.split is None:
-        return found
-    paths = paths_of(found.names)
+        return listing
+    paths = paths_of(listing.names)
     chosen = set(choose_files(paths, options.split, folder_of(paths[0])))
     rows = [i for i, path in enumerate(paths) if path in chosen]
-    labels = None if found.labels is None else found.labels[rows]
-    return replace(found, names=names_of([paths[i] for i in rows]), labels=labels)
+    labels = None if listing.labels is None else listing.labels[rows]
+    return replace(listing, names=names_of([paths[i] for i in rows]), labels=labels)
 
 
-def _without_tables(found: Listing, path: str, options: OpenOptions) -> Listing:
+def _without_tables(listing: Listing, path: str, options: OpenOptions) -> Listing:
     """Return a listing without tables that describe the other files."""
-    kinds = {suffix: count for suffix, count in found.kinds.items() if count}
+    kinds = {suffix: count for suffix, count in listing.kinds.items() if count}
     if not {*kinds} & TABLES or not {*kinds} - TABLES:
-        return found
+        return listing
     again = scan(path, {*kinds} - TABLES, REASONS, flat=options.labels is not None)
     left_out = dict(again.left_out)
     for suffix in sorted({*kinds} & TABLES):
@@ -328,11 +328,11 @@ def _refuse_what_is_no_class(path: str, names: list[str]) -> None:
     numbered = all(_NUMBERED.fullmatch(name) for name in shared)
     level = "the last folder before the file is the class"
     if all(_DATE.fullmatch(name) for name in names):
-        what = "dates"
+        meaning = "dates"
     elif all(_PART.fullmatch(name) for name in names) or {name.lower() for name in names} in _PARTS:
-        what = "parts of the data"
+        meaning = "parts of the data"
     elif len(shared) > 1 and (not numbered or all(_NUMBERED.fullmatch(name) for name in names)):
-        what = f"groups, since each contains the same folders ({', '.join(sorted(shared)[:_NAMED])})"
+        meaning = f"groups, since each contains the same folders ({', '.join(sorted(shared)[:_NAMED])})"
     elif {name.lower() for name in names} in _COUNTERPARTS:
         first, second = (os.path.join(path, name) for name in names)
         raise BadSetting(
@@ -343,6 +343,6 @@ def _refuse_what_is_no_class(path: str, names: list[str]) -> None:
         return
     inside = f', labels="([^/]+)/[^/]+$" if {level}' if deep else ""
     raise BadSetting(
-        f"{path}: the {len(names)} folders {', '.join(names[:3])}, ... look like {what}, not like classes: labels=False opens the files without "
+        f"{path}: the {len(names)} folders {', '.join(names[:3])}, ... look like {meaning}, not like classes: labels=False opens the files without "
         f'labels{inside}, labels="^([^/]+)/" if they are the classes'
     )

@@ -13,18 +13,19 @@ import numpy as np
 from bitesize.decode.foreign import FOREIGN_SUFFIXES
 from bitesize.decode.header import sniff
 from bitesize.errors import BadSetting, BitesizeError
-from bitesize.files.names import Names, names_of, show
+from bitesize.files.names import Names, show
 from bitesize.files.pread import read_into, with_file
 from bitesize.sources.arrays import Arrays
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
+from bitesize.sources.combine.with_fields import WithFields
+from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.file_labels import label_files
 from bitesize.sources.npy import NpyFiles
 from bitesize.sources.registry import by_suffix, kinds, match_object, need
-from bitesize.sources.splits import InParts, choose_files, part_of
-from bitesize.sources.with_fields import WithFields, Zipped
+from bitesize.sources.splits import SplitRequired, choose_files, usual_split
 
 # Files that describe other files, and are left out.
 TABLES = frozenset((".csv", ".tsv", ".jsonl"))
@@ -125,29 +126,29 @@ def of_names(
     """Open files of one row each, with the given labels."""
     kind = kind or one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     need(kind)
-    found = label_files(
+    file_labels = label_files(
         None if options.labels is False else options.labels, names, listed=listed, tag_delimiter=options.tag_delimiter
     )
-    files = Files(names, found.values, found.classes, {**left_out, **found.left_out})
+    files = RowFiles(names, file_labels.values, file_labels.classes, {**left_out, **file_labels.left_out})
     source = kind.of_files(files, replace(no_fields(options, kind), labels=None))
-    return with_choices(source, *found.choices)
+    return with_choices(source, *file_labels.choices)
 
 
-def of_many(kind: type[Source], what: Any, options: OpenOptions, where: str = "") -> Source:
+def of_many(kind: type[Source], data: Any, options: OpenOptions, where: str = "") -> Source:
     """Open data that may have named fields; labels given as values become an additional field."""
     need(kind)
-    if options.split is not None and not kind.in_parts:
-        raise BadSetting(f"split={options.split!r}: {where or f'{what!r:.100}'} has no splits")
+    if options.split is not None and not kind.has_splits:
+        raise BadSetting(f"split={options.split!r}: {where or f'{data!r:.100}'} has no splits")
     labels = options.labels
     if labels is False:
-        return without_labels(kind.opened(what, replace(options, labels=None)))
+        return without_labels(kind.opened(data, replace(options, labels=None)))
     if (
         labels is None
         or isinstance(labels, str)
-        or (kind.in_parts and not kind.has_members and not isinstance(labels, Mapping))
+        or (kind.has_splits and not kind.has_members and not isinstance(labels, Mapping))
     ):
-        return kind.opened(what, options)  # tables handle lists, which may name columns
-    source = kind.opened(what, replace(options, labels=None))
+        return kind.opened(data, options)  # tables handle lists, which may name columns
+    source = kind.opened(data, replace(options, labels=None))
     if isinstance(labels, Mapping):
         raise BadSetting(
             "labels={name: label} is for files of one row each, but these hold many: pass one label per row, or the name of a field"
@@ -160,15 +161,15 @@ def of_many_files(kind: type[Source], paths: list[str], where: str, options: Ope
     """Open the files of a split by name; or the rows of a split, by a column of the files."""
     split = options.split
     whole = replace(options, split=None)
-    if not kind.in_parts:
+    if not kind.has_splits:
         return of_many(kind, choose_files(paths, split, where), whole, where)
-    if not any(part_of(os.path.basename(path)) for path in paths):
+    if not any(usual_split(os.path.basename(path)) for path in paths):
         return of_many(kind, paths, options, where)
     try:
         chosen = choose_files(paths, split, where)
         try:
             return of_many(kind, chosen, whole, where)
-        except InParts:
+        except SplitRequired:
             if split is None:
                 raise
             return of_many(kind, chosen, options, where)
@@ -183,7 +184,7 @@ def of_many_files(kind: type[Source], paths: list[str], where: str, options: Ope
 
 def of_class_files(kind: type[Source], groups: Mapping[str, list[str]], options: OpenOptions) -> Source:
     """Open files of many rows per class: all rows of a file have the label of its class."""
-    from bitesize.sources.chained import chain
+    from bitesize.sources.combine.chained import chain
 
     need(kind)
     if kind.suffixes and {*kind.suffixes} & TABLES:  # refused if each file is a recording
@@ -231,11 +232,6 @@ def folder_of(path: str | bytes) -> str:
 def paths_of(names: Names) -> list[str]:
     """Return all paths as text."""
     return [os.fsdecode(names.path(i)) for i in range(len(names))]
-
-
-def listed_names(paths: Sequence[Any]) -> Names:
-    """Return paths as `Names`, in the given order."""
-    return names_of(paths)
 
 
 def _by_bytes(path: str) -> type[Source] | None:

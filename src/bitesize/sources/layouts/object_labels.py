@@ -10,15 +10,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from bitesize.errors import BadFile, BadSetting, MissingPackage, NotFound
+from bitesize.errors import BadFile, BadSetting, MissingPackage, NotFound, one_line
 from bitesize.files.names import Names, names_of
 from bitesize.files.scan import class_key, scan
 from bitesize.packages import pip_install
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
-from bitesize.sources.splits import InParts, part_of, rank_of_part, split_in, subfolders
+from bitesize.sources.splits import SplitRequired, split_in, split_rank, subfolders, usual_split
 
 # An annotation has a few hundred bytes per object; larger files are not annotations.
 _LARGEST = 4 << 20
@@ -52,10 +52,10 @@ def yolo(path: str, options: OpenOptions) -> Source | None:
             )
         return {classes[number] if classes else str(number) for number in numbers}
 
-    said = "labels: the boxes of YOLO's text files" + (
+    origin = "labels: the boxes of YOLO's text files" + (
         "" if classes else ", classes by number (no data.yaml or classes.txt)"
     )
-    return _labeled(names.names, names.left_out, labels, ".txt", categories, classes, options, said, split)
+    return _labeled(names.names, names.left_out, labels, ".txt", categories, classes, options, origin, split)
 
 
 def pascal_voc(path: str, options: OpenOptions) -> Source | None:
@@ -73,8 +73,8 @@ def pascal_voc(path: str, options: OpenOptions) -> Source | None:
     listed = {name: f"{name}.txt" for name in ("train", "val", "test") if os.path.isfile(os.path.join(sets, f"{name}.txt"))}
     if listed and "" in pairs:
         if options.split is None and len(listed) > 1:
-            raise InParts(path, sorted(listed, key=rank_of_part))
-        split = part_of(options.split) if options.split else next(iter(listed))
+            raise SplitRequired(path, sorted(listed, key=split_rank))
+        split = usual_split(options.split) if options.split else next(iter(listed))
         if split not in listed:
             raise NotFound(f"{path} has no split {options.split!r}: it has {', '.join(listed)}")
         stems = [line.split()[0] for line in _read(os.path.join(sets, listed[split])).splitlines() if line.strip()]
@@ -113,13 +113,13 @@ def _image_folders(path: str, images: str, labels: str, suffix: str) -> dict[str
         if below and _holds(second, suffix):
             return {split: (os.path.join(first, name), os.path.join(second, name)) for split, name in below.items()}
         return {"": (first, second)} if _holds(second, suffix) else {}
-    found = {}
+    folders = {}
     for name in subfolders(path):
         part = split_in(name)
         folder = os.path.join(path, name)
         if part is not None and (a := named(folder, images)) and (b := named(folder, labels)) and _holds(b, suffix):
-            found[part[0]] = (a, b)
-    return found
+            folders[part[0]] = (a, b)
+    return folders
 
 
 def _side_by_side(path: str, suffix: str) -> bool:
@@ -151,13 +151,13 @@ def _holds(folder: str, suffix: str) -> bool:
 
 
 def _of_split(path: str, pairs: Mapping[str, tuple[str, str]], options: OpenOptions) -> tuple[str, str, str]:
-    names = sorted(pairs, key=rank_of_part)
+    names = sorted(pairs, key=split_rank)
     if options.split is not None:
-        split = part_of(options.split) or options.split
+        split = usual_split(options.split) or options.split
         if split not in pairs:
             raise NotFound(f"{path} has no split {options.split!r}: it has {', '.join(filter(None, names)) or 'none'}")
     elif len(names) > 1:
-        raise InParts(path, names)
+        raise SplitRequired(path, names)
     else:
         split = names[0]
     return *pairs[split], split
@@ -179,38 +179,38 @@ def _of_stems(folder: str, stems: Sequence[str]) -> Names:
 
 def _labeled(
     names: Names, left_out: Mapping[str, int], folder: str, suffix: str, categories: Callable[[str], set[str]],
-    classes: Sequence[str], options: OpenOptions, said: str, split: str,
+    classes: Sequence[str], options: OpenOptions, origin: str, split: str,
 ) -> Source:  # fmt: skip
     """Open images with the class of each, or with 0 or 1 for each class if images have several."""
-    found: list[set[str]] = []
+    classes_of: list[set[str]] = []
     without = 0
     for i in range(len(names)):
         relative = os.path.splitext(os.fsdecode(names.relative(i) if names.root else os.path.basename(names.path(i))))[0]
         annotation = os.path.join(folder, relative + suffix)
         of_image = categories(annotation) if os.path.isfile(annotation) else set()
         without += not of_image
-        found.append(of_image)
-    known = sorted(set().union(*found), key=class_key)
+        classes_of.append(of_image)
+    known = sorted(set().union(*classes_of), key=class_key)
     if not known:
         raise BadFile(f"no image has an object in the annotations below {folder}")
     every = tuple(classes) or tuple(known)
     left_out = dict(left_out)
     setting = "labels="
-    if max(map(len, found)) > 1:
-        values: Any = np.array([[name in of for name in every] for of in found], np.float32)
-        said += f": images have several, so labels are 0 or 1 for each of the {len(every)} classes"
-        taken = names
+    if max(map(len, classes_of)) > 1:
+        values: Any = np.array([[name in of for name in every] for of in classes_of], np.float32)
+        origin += f": images have several, so labels are 0 or 1 for each of the {len(every)} classes"
+        kept = names
     else:
-        rows = [i for i, of in enumerate(found) if of]
-        taken = names_of([names.path(i) for i in rows])
+        rows = [i for i, of in enumerate(classes_of) if of]
+        kept = names_of([names.path(i) for i in rows])
         used = [name for name in every if name in set(known)]
-        place = {name: i for i, name in enumerate(used)}
-        values, every = np.array([place[next(iter(found[i]))] for i in rows], np.int64), tuple(used)
-        said += ": one class per image"
+        index = {name: i for i, name in enumerate(used)}
+        values, every = np.array([index[next(iter(classes_of[i]))] for i in rows], np.int64), tuple(used)
+        origin += ": one class per image"
         if without:
             left_out["images without an object"] = without
-    source = ImageFiles.of_files(Files(taken, values, every, left_out), replace(no_fields(options), labels=None))
-    return with_choices(source, Choice(said + (f"; split {split!r}" if split else ""), setting))
+    source = ImageFiles.of_files(RowFiles(kept, values, every, left_out), replace(no_fields(options), labels=None))
+    return with_choices(source, Choice(origin + (f"; split {split!r}" if split else ""), setting))
 
 
 def _yolo_number(line: str, where: str) -> int:
@@ -254,7 +254,7 @@ def _names_in_yaml(path: str) -> tuple[str, ...]:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise BadFile(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from error
+        raise BadFile(f"{path} is not valid YAML: {one_line(error)}") from error
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, dict):
         if sorted(names) != list(range(len(names))):

@@ -10,13 +10,13 @@ from dataclasses import replace
 from bitesize.errors import BadSetting, NotFound
 from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, path_key, scan
-from bitesize.sources.base import Files, OpenOptions, Source
+from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.image_headers import probe
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
-from bitesize.sources.splits import InParts, choose, rank_of_part, split_in, subfolders
+from bitesize.sources.splits import SplitRequired, choose, split_in, split_rank, subfolders
 
 _IMAGES = frozenset(
     [
@@ -70,13 +70,13 @@ def paired_folders(path: str, options: OpenOptions) -> Source | None:
     if set(images) == {""}:
         if splits_below := [name for name in subfolders(images[""]) if split_in(name)]:
             if options.split is None and len(splits_below) > 1:
-                raise InParts(path, sorted({str(split_in(name)[0]) for name in splits_below}, key=rank_of_part))  # type: ignore[index]
+                raise SplitRequired(path, sorted({str(split_in(name)[0]) for name in splits_below}, key=split_rank))  # type: ignore[index]
             wanted = options.split or splits_below[0]
             return _open(choose(images[""], wanted) or images[""], choose(masks[""], wanted) or masks[""], options)
         return _open(images[""], masks[""], options)
-    names = sorted(images, key=rank_of_part)
+    names = sorted(images, key=split_rank)
     if options.split is None:
-        raise InParts(path, names)
+        raise SplitRequired(path, names)
     if options.split not in images:
         raise NotFound(f"{path} has no split {options.split!r}: it has {', '.join(names)}")
     return _open(images[options.split], masks[options.split], options)
@@ -106,23 +106,26 @@ def masks_beside(path: str, options: OpenOptions) -> Source | None:
     return mask_lists(chosen[0], chosen[1], options, f"labels: masks, the files such as {masks[stems[0]]}")
 
 
-def without_masks(found: Listing) -> Listing:
+def without_masks(listing: Listing) -> Listing:
     """Return a listing without files such as ``a_mask.png`` next to ``a.png``, which are not rows."""
-    names = found.names
+    names = listing.names
     if _MASK_WORD.search(names.blob) is None:
-        return found
+        return listing
     stems = [os.path.splitext(os.fsdecode(names.relative(i)))[0] for i in range(len(names))]
     known = set(stems)
     rows = [i for i, stem in enumerate(stems) if (shorter := _MASK_END.sub("", stem)) == stem or shorter not in known]
     if len(rows) == len(names):
-        return found
-    labels = None if found.labels is None else found.labels[rows]
-    left_out = {**found.left_out, "masks next to their images (labels=[...] takes a list of masks)": len(names) - len(rows)}
+        return listing
+    labels = None if listing.labels is None else listing.labels[rows]
+    left_out = {
+        **listing.left_out,
+        "masks next to their images (labels=[...] takes a list of masks)": len(names) - len(rows),
+    }
     kept = names_of([names.path(i) for i in rows])
-    return replace(found, names=kept, labels=labels, left_out=left_out)
+    return replace(listing, names=kept, labels=labels, left_out=left_out)
 
 
-def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions, said: str) -> Source:
+def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions, origin: str) -> Source:
     """Open images with the masks at the same positions of another list."""
     if len(images) != len(masks):
         raise BadSetting(f"{len(images)} images need the same number of masks: got {len(masks)}")
@@ -135,7 +138,7 @@ def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions
             )
     no_fields(options)
     source = ImagesWithMasks(names_of(images), names_of(masks), mode=options.mode, orient=options.orient, by_position=True)
-    return with_choices(source, Choice(said, "labels="))
+    return with_choices(source, Choice(origin, "labels="))
 
 
 def mask_folder(images: str, masks: str, options: OpenOptions) -> Source:
@@ -157,14 +160,14 @@ def is_mask_name(name: str) -> bool:
 def _open(images: str, masks: str, options: OpenOptions) -> Source:
     if options.labels is False:
         alone = scan(images, ImageFiles.suffixes, REASONS, flat=True)
-        files = Files(alone.names, None, None, alone.left_out)
+        files = RowFiles(alone.names, None, None, alone.left_out)
         source = ImageFiles.of_files(files, replace(no_fields(options), labels=None))
         return with_choices(source, Choice(f"images of {os.path.basename(images)} alone, without their masks", "labels="))
-    found, drawn = scan(images, ImageFiles.suffixes, REASONS, flat=True), scan(masks, MASK_SUFFIXES, REASONS, flat=True)
+    listing, drawn = scan(images, ImageFiles.suffixes, REASONS, flat=True), scan(masks, MASK_SUFFIXES, REASONS, flat=True)
     no_fields(options)
-    probed = probe(found.names, options.mode)
-    left_out = {**found.left_out, **probed.left_out}
-    source = ImagesWithMasks(found.names, drawn.names, mode=options.mode, orient=options.orient, left_out=left_out)
+    probed = probe(listing.names, options.mode)
+    left_out = {**listing.left_out, **probed.left_out}
+    source = ImagesWithMasks(listing.names, drawn.names, mode=options.mode, orient=options.orient, left_out=left_out)
     source.choices = probed.choices
     return with_choices(
         source, Choice(f"labels: masks, the files of the same names in {os.path.basename(masks)}", "labels=")
@@ -188,9 +191,9 @@ def _role(name: str) -> tuple[str, str]:
 def _holds_only(folder: str, suffixes: frozenset[str] | tuple[str, ...]) -> bool:
     """Return whether the files of a folder, or of the first folder below it with files, have these suffixes."""
     for _, _, files in os.walk(folder):
-        seen = [
+        endings = [
             os.path.splitext(name)[1].lower() for name in files if not name.startswith(".") and name.lower() != "thumbs.db"
         ]
-        if seen:
-            return any(end in suffixes for end in seen) and not any(end in (".txt", ".xml", ".json") for end in seen)
+        if endings:
+            return any(end in suffixes for end in endings) and not any(end in (".txt", ".xml", ".json") for end in endings)
     return False

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.sources.base import Source
-from bitesize.sources.rows import Into, Located
-from bitesize.sources.wrapper import SourceWrapper
+from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.protocol import Into, Located
 from bitesize.spec import Field
 
 
@@ -19,10 +19,10 @@ class _Features(SourceWrapper):
 
     def __init__(self, base: Source, names: Sequence[str], dtype: np.dtype[np.generic], made_of: Sequence[str]) -> None:
         super().__init__(base)
-        others = {name: what for name, what in base.spec.items() if name not in made_of}
+        others = {name: field for name, field in base.spec.items() if name not in made_of}
         self.spec = {"x": Field((len(names),), dtype), **others}
         self.feature_names = tuple(names)
-        self._made_of = {name: what for name in made_of if isinstance(what := base.spec[name], Field)}
+        self._made_of = {name: field for name in made_of if isinstance(field := base.spec[name], Field)}
 
     @abstractmethod
     def _put(self, values: dict[str, NDArray[np.generic]], out: NDArray[np.generic]) -> None:
@@ -30,13 +30,13 @@ class _Features(SourceWrapper):
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read rows of the base, and convert them to features."""
-        others = {name: there for name, there in into.items() if name != "x"}
+        unchanged = {name: out for name, out in into.items() if name != "x"}
         if "x" not in into:
-            self.base.read(rows, others)
+            self.base.read(rows, unchanged)
             return
-        values = {name: np.empty((len(rows), *what.shape), what.dtype) for name, what in self._made_of.items()}
+        values = {name: np.empty((len(rows), *field.shape), field.dtype) for name, field in self._made_of.items()}
         try:
-            self.base.read(rows, others | values)
+            self.base.read(rows, unchanged | values)
         finally:
             self._put(values, into["x"])
 
@@ -46,7 +46,7 @@ class _Features(SourceWrapper):
 
     def scratch(self, rows: int) -> int:
         """Return the bytes for the base, and for the values read before they become features."""
-        return super().scratch(rows) + rows * sum(what.nbytes for what in self._made_of.values())
+        return super().scratch(rows) + rows * sum(field.nbytes for field in self._made_of.values())
 
     def _identity(self) -> bytes:
         return super()._identity() + repr(self.feature_names).encode()
@@ -65,14 +65,14 @@ class StackedFields(_Features):
     Examples
     --------
     >>> import numpy as np, bitesize as bs
-    >>> from bitesize.sources.features import StackedFields
+    >>> from bitesize.sources.combine.features import StackedFields
     >>> two = bs.zip(a=bs.open(np.arange(3.0)), b=bs.open(np.ones(3)))
     >>> StackedFields(two, ["a", "b"]).spec["x"].shape
     (2,)
     """
 
     def __init__(self, base: Source, names: Sequence[str]) -> None:
-        types = [what.dtype for name in names if isinstance(what := base.spec[name], Field)]
+        types = [field.dtype for name in names if isinstance(field := base.spec[name], Field)]
         super().__init__(base, names, np.result_type(*types), names)
 
     def _put(self, values: dict[str, NDArray[np.generic]], out: NDArray[np.generic]) -> None:
@@ -92,11 +92,11 @@ class SelectedFeatures(_Features):
     """
 
     def __init__(self, base: Source, names: Sequence[str]) -> None:
-        what = base.spec["x"]
-        assert isinstance(what, Field)
+        field = base.spec["x"]
+        assert isinstance(field, Field)
         assert base.feature_names is not None
-        super().__init__(base, names, what.dtype, ["x"])
-        self._places = [base.feature_names.index(name) for name in names]
+        super().__init__(base, names, field.dtype, ["x"])
+        self._indices = [base.feature_names.index(name) for name in names]
 
     def _put(self, values: dict[str, NDArray[np.generic]], out: NDArray[np.generic]) -> None:
-        out[...] = values["x"][:, self._places]
+        out[...] = values["x"][:, self._indices]

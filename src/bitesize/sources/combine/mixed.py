@@ -8,7 +8,7 @@ from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
 from bitesize.order.mixture import Mixture
 from bitesize.sources.base import Source
-from bitesize.sources.chained import Chained, check_alike
+from bitesize.sources.combine.chained import Chained, check_alike
 
 
 def mix(sources: Sequence[Source], shares: Sequence[float]) -> Source:

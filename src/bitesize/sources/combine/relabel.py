@@ -9,8 +9,9 @@ import numpy as np
 
 from bitesize.errors import BadSetting
 from bitesize.files.scan import class_key
-from bitesize.sources.base import MOST_CLASSES, Source
-from bitesize.sources.with_fields import WithFields
+from bitesize.sources.base import Source
+from bitesize.sources.combine.with_fields import WithFields
+from bitesize.sources.row_source import MOST_CLASSES
 
 
 def renumber(source: Source, classes: Sequence[str]) -> Source:
@@ -27,8 +28,8 @@ def renumber(source: Source, classes: Sequence[str]) -> Source:
         raise BadSetting(f"the class {unknown[0]!r} is not in the list of names: {', '.join(classes[:10])}")
     if tuple(classes) == source.classes:
         return source
-    place = {name: i for i, name in enumerate(classes)}
-    numbers = np.array([place[name] for name in source.classes], np.int64)
+    index = {name: i for i, name in enumerate(classes)}
+    numbers = np.array([index[name] for name in source.classes], np.int64)
     label = source.label_name or "y"
     return WithFields(source, {label: numbers[source.labels]}, tuple(classes), label)
 
@@ -53,7 +54,7 @@ def map_labels(source: Source, names: Mapping[Any, str] | Callable[[Any], str]) 
             raise BadSetting(f"map_labels maps the class {name!r} to {other!r}, which is neither text nor a whole number")
     new = [str(name) for name in new]
     classes = sorted(set(new), key=class_key)
-    place = {name: i for i, name in enumerate(classes)}
-    numbers = np.array([place[name] for name in new], np.int64)
+    index = {name: i for i, name in enumerate(classes)}
+    numbers = np.array([index[name] for name in new], np.int64)
     label = source.label_name or "y"
     return WithFields(source, {label: numbers[labels]}, tuple(classes), label)

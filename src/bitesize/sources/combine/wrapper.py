@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bitesize.decode.header import ImageInfo
 from bitesize.sources.base import Source
-from bitesize.sources.rows import ChunkStarts, Into, Located
+from bitesize.sources.protocol import ChunkStarts, Into, Located
 
 
 def left_out_of(sources: Iterable[Source]) -> Mapping[str, int]:
@@ -48,6 +48,11 @@ class SourceWrapper(Source):
         self.choices, self.weight_name, self.feature_names = base.choices, base.weight_name, base.feature_names
         self.paths_root = base.paths_root
         self.mixture, self.reads_files, self.classes_of = base.mixture, base.reads_files, base.classes_of
+
+    @property
+    def derived_from(self) -> tuple[Source, ...]:
+        """The wrapped source."""
+        return (self.base,)
 
     def __len__(self) -> int:
         return len(self.base)

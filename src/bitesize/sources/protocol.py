@@ -1,4 +1,4 @@
-"""Types used to read rows: buffers, locations on disk, chunks, and failed rows."""
+"""Types with which rows are read: buffers of the caller, locations on disk, chunks; and the error of failed rows."""
 
 from __future__ import annotations
 
@@ -60,25 +60,6 @@ class ChunkStarts(NamedTuple):
 
     starts: NDArray[np.int64]
     nbytes: NDArray[np.int64] | None = None
-
-
-class _Behind:
-    """Buffers of encoded rows, with row numbers offset."""
-
-    def __init__(self, into: EncodedInto, start: int) -> None:
-        self._into, self._start = into, start
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return the buffer of a row."""
-        return self._into.put(self._start + i, nbytes)
-
-
-def portion(into: Into, start: int, rows: int) -> dict[str, Any]:
-    """Return the buffers of some neighboring rows of a call to `Source.read`."""
-    return {
-        name: there[start : start + rows] if isinstance(there, np.ndarray) else _Behind(there, start)
-        for name, there in into.items()
-    }
 
 
 def raise_bad(failed: Mapping[int, Exception]) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitesize.errors import BadSetting
+from bitesize.checks import is_whole
+from bitesize.errors import BadSetting, first_few
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.groups import choice_of, groups_of, suggested_groups
@@ -47,7 +48,7 @@ def split(
 
 def folds(source: Source, k: int, seed: int, by: str | ArrayLike | None) -> list[tuple[Source, Source]]:
     """Return the folds of a source; see `Source.folds`."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 2:
+    if not is_whole(k, least=2):
         raise BadSetting(f"folds needs a whole number of at least 2, such as 5, not {k!r}")
     random = _random(seed, _FOLDS)
     groups = None if by is None else groups_of(source, by)
@@ -77,16 +78,16 @@ def _shares(fractions: Sequence[Any]) -> list[float]:
     rest = 1 - sum(map(float, fractions))
     if abs(rest) <= 1e-9:
         return list(fractions)
-    given = ", ".join(f"{fraction:g}" for fraction in fractions)
+    listed = ", ".join(f"{fraction:g}" for fraction in fractions)
     if rest < 0:
-        raise BadSetting(f"the fractions {given} sum to {1 - rest:g}, which is more than 1")
+        raise BadSetting(f"the fractions {listed} sum to {1 - rest:g}, which is more than 1")
     raise BadSetting(
-        f"the fractions {given} sum to {1 - rest:g}, which would drop rows: add a part, split({given}, {rest:g}), and use the parts you need"
+        f"the fractions {listed} sum to {1 - rest:g}, which would drop rows: add a part, split({listed}, {rest:g}), and use the parts you need"
     )
 
 
 def _random(seed: int, purpose: int) -> np.random.Generator:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+    if not is_whole(seed):
         raise BadSetting(f"seed must be a whole number, not {seed!r}")
     return np.random.default_rng(np.random.SeedSequence((int(seed) & (2**64 - 1), purpose)))
 
@@ -151,21 +152,21 @@ def _groups_to_folds(
     order = random.permutation(len(sizes))
     order = order[np.lexsort((-sizes[order], -spread[order].round(9)))]
     totals = np.bincount(class_of)
-    there = np.zeros((k, len(classes)))  # shares of the rows of each class
+    shares = np.zeros((k, len(classes)))  # shares of the rows of each class
     filled = np.zeros(k, np.int64)
     fold = np.empty(len(sizes), np.int64)
     for number in order.tolist():
         own = slice(starts[number], starts[number + 1])
         columns = label[own]
         added = counts[own] / totals[columns]
-        before = there[:, columns]
+        before = shares[:, columns]
         # With the same sum for every choice, the least variance is the least sum of squares.
         squares = (before**2).sum(axis=0) + 2 * before * added + added**2
         mean = (before.sum(axis=0) + added) / k
         uneven = np.sqrt(np.maximum(squares / k - mean**2, 0)).sum(axis=1)
         best = np.flatnonzero(uneven <= uneven.min() + 1e-12)
         chosen = best[np.argmin(filled[best])]
-        there[chosen, columns] += added
+        shares[chosen, columns] += added
         filled[chosen] += sizes[number]
         fold[number] = chosen
     return fold[member_of]
@@ -183,12 +184,12 @@ def _choices(source: Source, by: str | ArrayLike | None, groups: NDArray[Any] | 
         return (choice_of(by, groups),)
     if groups is not None:
         return ()
-    found = suggested_groups(source)
-    if found is None:
+    suggestion = suggested_groups(source)
+    if suggestion is None:
         return ()
-    if found not in source.choices:
-        _log.warning("%s; %s keeps them together", found.chosen, found.setting)
-    return (found,)
+    if suggestion not in source.choices:
+        _log.warning("%s; %s keeps them together", suggestion.chosen, suggestion.setting)
+    return (suggestion,)
 
 
 def _refuse_empty(part_of: NDArray[np.int64], shares: Sequence[float], groups: NDArray[Any] | None) -> None:
@@ -210,17 +211,17 @@ def _refuse_empty(part_of: NDArray[np.int64], shares: Sequence[float], groups: N
     )
 
 
-def _report_missing_classes(source: Source, part_of: NDArray[np.int64], parts: int, what: str) -> None:
+def _report_missing_classes(source: Source, part_of: NDArray[np.int64], parts: int, unit: str) -> None:
     """Log a warning if a part or a fold has no rows of a class, since its score then ignores that class."""
     labels = source.labels
     if labels is None:
         return
     numbers, class_of = np.unique(labels, return_inverse=True)
-    there = np.bincount(part_of * len(numbers) + class_of, minlength=parts * len(numbers)).reshape(parts, len(numbers)) > 0
-    for part in np.flatnonzero(~there.all(axis=1)).tolist():
-        missing = numbers[~there[part]].tolist()
+    present = np.bincount(part_of * len(numbers) + class_of, minlength=parts * len(numbers)).reshape(parts, len(numbers)) > 0
+    for part in np.flatnonzero(~present.all(axis=1)).tolist():
+        missing = numbers[~present[part]].tolist()
         names = [source.classes[number] if source.classes is not None else str(number) for number in missing]
-        shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        shown = first_few(names, _NAMED)
         _log.warning(
-            "%s %d of %d has no rows of %d of %d classes: %s", what, part + 1, parts, len(names), len(numbers), shown
+            "%s %d of %d has no rows of %d of %d classes: %s", unit, part + 1, parts, len(names), len(numbers), shown
         )

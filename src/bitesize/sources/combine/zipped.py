@@ -1,8 +1,7 @@
-"""Sources with additional or replaced fields, and the fields of several sources in one row."""
+"""The fields of several sources in one row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,100 +10,9 @@ from numpy.typing import NDArray
 from bitesize.errors import BadRows, BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.labels import label_field
-from bitesize.sources.rows import ChunkStarts, Into, Located, raise_bad
-from bitesize.sources.wrapper import SourceWrapper, left_out_of
+from bitesize.sources.combine.wrapper import left_out_of
+from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
 from bitesize.spec import Field
-
-
-class WithFields(SourceWrapper):
-    """Rows of another source with arrays in memory as additional or replaced fields.
-
-    Parameters
-    ----------
-    base
-        Source of the other fields.
-    arrays
-        One value per row, shape (n, ...), by field name.
-    classes
-        Names of the classes, where labels are class numbers.
-    label
-        Name of the field with the labels, if it is one of ``arrays``.
-    """
-
-    def __init__(
-        self, base: Source, arrays: Mapping[str, NDArray[np.generic]], classes: tuple[str, ...] | None, label: str = "y"
-    ) -> None:
-        for name, array in arrays.items():
-            if len(array) != len(base):
-                raise BadSetting(f"the field {name!r} has {len(array)} values for {len(base)} rows")
-        super().__init__(base)
-        self._arrays = dict(arrays)
-        self._label = label if label in arrays else None
-        self._labels = self._arrays.get(label)
-        self.classes = classes if self._label else base.classes
-        x = base.spec[base.primary]
-        own = {name: label_field(array, x) for name, array in self._arrays.items()}
-        self.spec = {name: own.get(name, what) for name, what in {**base.spec, **own}.items()}
-
-    def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows of the base, and copy values of the arrays."""
-        try:
-            self.base.read(rows, {name: there for name, there in into.items() if name not in self._arrays})
-        finally:
-            self._put(rows, into)
-
-    def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Locate rows of the base."""
-        return None if self.primary in self._arrays or self.primary != self.base.primary else self.base.locate(rows)
-
-    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read the other fields of the base, and copy values of the arrays."""
-        self.base.read_other_fields(rows, {name: there for name, there in into.items() if name not in self._arrays})
-        self._put(rows, into)
-
-    def _put(self, rows: NDArray[np.int64], into: Into) -> None:
-        for name, array in self._arrays.items():
-            if name in into:
-                into[name][...] = array[rows]
-
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        """Columns of the base, and the arrays."""
-        return tuple(dict.fromkeys((*self.base.column_names, *self._arrays)))
-
-    def column(self, name: str) -> NDArray[Any]:
-        """Read a column of the base, or an array."""
-        if name not in self._arrays:
-            return self.base.column(name)
-        array = self._arrays[name]
-        if array.ndim != 1:
-            raise BadSetting(f"{name!r} has more than one value per row: {array.shape[1:]}")
-        names = self.classes if name == self._label else self.classes_of.get(name)
-        return array if names is None or array.dtype != np.int64 else np.array(names)[array]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the base and of the arrays."""
-        return self.base.nbytes + sum(array.nbytes for array in self._arrays.values())
-
-    @property
-    def labels(self) -> NDArray[np.int64] | None:
-        """Class numbers, of the arrays or of the base."""
-        return super(SourceWrapper, self).labels if self._label else self.base.labels
-
-    @property
-    def label_name(self) -> str | None:
-        """Name of the field with the labels, of the arrays or of the base."""
-        return self._label or self.base.label_name
-
-    @property
-    def class_count(self) -> int | None:
-        """Number of classes."""
-        return super(SourceWrapper, self).class_count if self._label else self.base.class_count
-
-    def _identity(self) -> bytes:
-        return b"\0".join([self.base.fingerprint().encode(), *(array.tobytes() for array in self._arrays.values())])
 
 
 def zip(*sources: Source, **named: Source) -> Source:  # noqa: A001 - reads as bs.zip
@@ -116,6 +24,11 @@ def zip(*sources: Source, **named: Source) -> Source:  # noqa: A001 - reads as b
         Sources with the same number of rows and different field names.
     **named
         Named sources: the name renames the field of a source with one field, and prefixes (with ``_``) the fields of others.
+
+    Returns
+    -------
+    Source
+        Rows with the fields of all sources.
 
     Raises
     ------
@@ -161,20 +74,22 @@ class Zipped(Source):
 
     def __init__(self, parts: list[tuple[dict[str, str], Source]]) -> None:
         self._parts = parts
-        self.spec = {here: source.spec[there] for own, source in parts for here, there in own.items()}
-        known = {here: source for own, source in parts for here, there in own.items() if there == source.label_name}
+        self.spec = {name: source.spec[inner_name] for own, source in parts for name, inner_name in own.items()}
+        known = {
+            name: source for own, source in parts for name, inner_name in own.items() if inner_name == source.label_name
+        }
         # If two sources have labels, only the usual name decides between them.
         self._label = "y" if "y" in known else next(iter(known)) if len(known) == 1 else None
         self._labeled = known[self._label] if self._label else None
-        unclear = {here: source.classes for here, source in known.items() if here != self._label and source.classes}
+        unclear = {name: source.classes for name, source in known.items() if name != self._label and source.classes}
         self.classes = None if self._labeled is None else self._labeled.classes
         self.classes_of = unclear | {
-            here: source.classes_of[there]
+            name: source.classes_of[inner_name]
             for own, source in parts
-            for here, there in own.items()
-            if there in source.classes_of
+            for name, inner_name in own.items()
+            if inner_name in source.classes_of
         }
-        weights = [here for own, source in parts for here, there in own.items() if there == source.weight_name]
+        weights = [name for own, source in parts for name, inner_name in own.items() if inner_name == source.weight_name]
         self.weight_name = weights[0] if len(weights) == 1 else None
         features = [source.feature_names for own, source in parts if own.get("x") == "x" and source.feature_names]
         self.feature_names = features[0] if features else None
@@ -193,6 +108,11 @@ class Zipped(Source):
     def _primary_part(self) -> tuple[dict[str, str], Source]:
         return next(part for part in self._parts if self.primary in part[0])
 
+    @property
+    def derived_from(self) -> tuple[Source, ...]:
+        """The sources, in the order given."""
+        return tuple(source for _, source in self._parts)
+
     def __len__(self) -> int:
         return len(self._parts[0][1])
 
@@ -200,7 +120,7 @@ class Zipped(Source):
         """Read the rows of each source."""
         failed: dict[int, Exception] = {}
         for own, source in self._parts:
-            wanted = {there: into[here] for here, there in own.items() if here in into}
+            wanted = {inner_name: into[name] for name, inner_name in own.items() if name in into}
             if wanted:
                 try:
                     source.read(rows, wanted)
@@ -216,7 +136,7 @@ class Zipped(Source):
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the other fields."""
         for own, source in self._parts:
-            wanted = {there: into[here] for here, there in own.items() if here in into}
+            wanted = {inner_name: into[name] for name, inner_name in own.items() if name in into}
             if source.primary in wanted:
                 source.read(rows, wanted)
             elif wanted:
@@ -230,7 +150,7 @@ class Zipped(Source):
         """Return the chunks of the only source that has chunks; None if several have."""
         chunks = [source.chunks() for _, source in self._parts]
         known = [each for each in chunks if each is not None]
-        encoded = any(not isinstance(what, Field) for what in self.spec.values())
+        encoded = any(not isinstance(field, Field) for field in self.spec.values())
         return known[0] if len(known) == 1 and (len(chunks) == 1 or not encoded) else None
 
     @property

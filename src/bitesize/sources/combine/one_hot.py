@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
-from bitesize.sources.rows import Into, Located
-from bitesize.sources.wrapper import SourceWrapper
+from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.protocol import Into, Located
 from bitesize.spec import Field
 
 
@@ -28,8 +28,8 @@ class OneHot(SourceWrapper):
         labels, name = base.labels, base.label_name
         field = None if name is None else base.spec.get(name)
         if labels is None or name is None or not isinstance(field, Field) or field.shape:
-            there = "no labels" if field is None else f"{name}: {field}"
-            raise BadSetting(f"one_hot needs class labels, one whole number per row: the source has {there}")
+            fields = "no labels" if field is None else f"{name}: {field}"
+            raise BadSetting(f"one_hot needs class labels, one whole number per row: the source has {fields}")
         if int(labels.min()) < 0:
             raise BadSetting(f"one_hot needs classes that are numbered from 0: the smallest label is {labels.min()}")
         count = base.class_count
@@ -54,7 +54,7 @@ class OneHot(SourceWrapper):
         self._spread(rows, into)
 
     def _others(self, into: Into) -> dict[str, Any]:
-        return {name: there for name, there in into.items() if name != self._name}
+        return {name: out for name, out in into.items() if name != self._name}
 
     def _spread(self, rows: NDArray[np.int64], into: Into) -> None:
         if self._name in into:

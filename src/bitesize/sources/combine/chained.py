@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadRows, BadSetting
+from bitesize.errors import BadRows, BadSetting, first_few
 from bitesize.files.names import common_folder
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.rows import ChunkStarts, Into, Located, portion, raise_bad
-from bitesize.sources.wrapper import left_out_of
+from bitesize.sources.combine.wrapper import left_out_of
+from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
+from bitesize.sources.sinks import portion
 
 
 def chain(sources: Sequence[Source]) -> Source:
@@ -24,6 +25,11 @@ def chain(sources: Sequence[Source]) -> Source:
     ----------
     sources
         Two or more sources with the same fields and the same classes.
+
+    Returns
+    -------
+    Source
+        The rows of all sources.
 
     Raises
     ------
@@ -41,43 +47,39 @@ def chain(sources: Sequence[Source]) -> Source:
     return Chained(sources)
 
 
-def check_alike(sources: Sequence[Source], what: str) -> None:
+def check_alike(sources: Sequence[Source], action: str) -> None:
     """Raise `BadSetting` unless there are two or more sources with the same fields and classes."""
     if len(sources) < 2 or not all(isinstance(source, Source) for source in sources):
-        raise BadSetting(f"{what} needs a list of two or more sources, as returned by bs.open(...)")
+        raise BadSetting(f"{action} needs a list of two or more sources, as returned by bs.open(...)")
     first = sources[0]
     columns = next((source.feature_names for source in sources if source.feature_names), None)
     for i, other in enumerate(sources[1:], 1):
         if dict(other.spec) != dict(first.spec):
             raise BadSetting(
-                f"sources to {what} must have the same fields: source 0 has {_described(first)}, source {i} has {_described(other)}"
+                f"sources to {action} must have the same fields: source 0 has {_described(first)}, source {i} has {_described(other)}"
             )
         if other.label_name != first.label_name:
             raise BadSetting(
-                f"sources to {what} must have their labels in the same field: source 0 has {first.label_name!r}, source {i} {other.label_name!r}"
+                f"sources to {action} must have their labels in the same field: source 0 has {first.label_name!r}, source {i} {other.label_name!r}"
             )
         if columns and other.feature_names and other.feature_names != columns:
             raise BadSetting(
-                f"sources to {what} must have the same columns in x: one source has {_shown(columns)}, source {i} has "
-                f"{_shown(other.feature_names)}. fields= of bs.open sets the columns of x and their order"
+                f"sources to {action} must have the same columns in x: one source has {first_few(columns, 10)}, source {i} has "
+                f"{first_few(other.feature_names, 10)}. fields= of bs.open sets the columns of x and their order"
             )
         if other.classes_of != first.classes_of:
             raise BadSetting(
-                f"sources to {what} must have the same classes: source 0 has {dict(first.classes_of)}, source {i} {dict(other.classes_of)}"
+                f"sources to {action} must have the same classes: source 0 has {dict(first.classes_of)}, source {i} {dict(other.classes_of)}"
             )
         if other.classes != first.classes:
             raise BadSetting(
-                f"sources to {what} must have the same classes: source 0 has {first.classes}, source {i} {other.classes}. "
+                f"sources to {action} must have the same classes: source 0 has {first.classes}, source {i} {other.classes}. "
                 "source.renumber(classes) numbers the classes of a source according to another list of names"
             )
 
 
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-
-
 def _described(source: Source) -> str:
-    return ", ".join(f"{name}: {what}" for name, what in source.spec.items())
+    return ", ".join(f"{name}: {field}" for name, field in source.spec.items())
 
 
 class Chained(Source):
@@ -113,7 +115,7 @@ class Chained(Source):
             self.choices = (*self.choices, choice)
 
     @property
-    def parts(self) -> tuple[Source, ...]:
+    def derived_from(self) -> tuple[Source, ...]:
         """The concatenated sources."""
         return self._parts
 
@@ -142,13 +144,13 @@ class Chained(Source):
             mine = np.flatnonzero(numbers == i)
             if not mine.size:
                 continue
-            found = part.locate(rows[mine] - self._begin(i))
-            if found is None or (header is not None and found.header != header):
+            located = part.locate(rows[mine] - self._begin(i))
+            if located is None or (header is not None and located.header != header):
                 return None
-            header = found.header
-            which[mine] = found.which + len(paths)
-            offsets[mine] = found.offsets
-            paths += found.paths
+            header = located.header
+            which[mine] = located.which + len(paths)
+            offsets[mine] = located.offsets
+            paths += located.paths
         return Located(paths, which, offsets, header or b"")
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:

@@ -11,11 +11,11 @@ from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.rows import ChunkStarts, Into, Located
-from bitesize.sources.wrapper import SourceWrapper
+from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.protocol import ChunkStarts, Into, Located
 
 
-def subset_of(source: Source, rows: ArrayLike) -> Source:
+def subset(source: Source, rows: ArrayLike) -> Source:
     """Return some rows of a source, in the order given; see `Source.subset`."""
     refuse_endless(rows, "rows")
     try:

@@ -1,0 +1,161 @@
+"""`RowSource`: what is known about rows, such as their labels and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadSetting
+from bitesize.order.mixture import Mixture
+from bitesize.sources.choices import Choice
+from bitesize.sources.contract import RowReader
+from bitesize.spec import Encoded, Field
+
+# Numbers above this and above the number of rows are not class numbers: counting classes would need too much memory.
+MOST_CLASSES = 100_000
+# Rows per read when a whole column is read.
+_AT_ONCE = 65_536
+
+
+class RowSource(RowReader):
+    """Rows with what is known about them: labels, classes, columns, and how the data was understood.
+
+    Attributes
+    ----------
+    title : str
+        Name of the format, for messages; empty for sources that `bitesize.open` does not create.
+    classes : tuple of str or None
+        Names of the classes, by label.
+    classes_of : Mapping of str to (tuple of str)
+        Names of the classes of fields other than the labels, where these are class numbers too.
+    left_out : Mapping of str to int
+        Number of files, columns or members left out, by reason, such as ``{"other files (.txt)": 3}``.
+    layout : str
+        Layout of the data: the name of the rule that opened it; see `bitesize.sources.rules`.
+    choices : tuple of Choice
+        Decisions made where the data could be read in several ways, with the setting that changes each.
+    weight_name : str or None
+        Name of the field with one sample weight per row (float, at least 0) for training and outputs; None without weights.
+    feature_names : tuple of str or None
+        Names of the table columns stacked along the last axis of the field ``x``; None for other data.
+    mixture : Mixture or None
+        Shares of the joined sources, for sources made by `bitesize.mix`.
+    """
+
+    title: ClassVar[str] = ""
+    classes: tuple[str, ...] | None = None
+    classes_of: Mapping[str, tuple[str, ...]] = {}
+    left_out: Mapping[str, int] = {}
+    layout: str = ""
+    choices: tuple[Choice, ...] = ()
+    weight_name: str | None = None
+    feature_names: tuple[str, ...] | None = None
+    mixture: Mixture | None = None
+
+    @property
+    def derived_from(self) -> Sequence[RowSource]:
+        """Sources that this source is derived from; empty if it reads data itself."""
+        return ()
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class number of every row, shape (n,), or None if rows have no class."""
+        labels = self._labels
+        return labels if labels is not None and labels.dtype == np.int64 and labels.ndim == 1 else None
+
+    @cached_property
+    def primary(self) -> str:
+        """Name of the field that transforms and ``dtype`` apply to: the images, else ``x``, else the widest field."""
+        others = [name for name in self.spec if name not in (self.label_name, self.weight_name)] or list(self.spec)
+        images = [name for name in others if isinstance(field := self.spec[name], Encoded) and field.kind == "image"]
+        chosen = images or others
+        return "x" if "x" in chosen else max(chosen, key=lambda name: _width(self.spec[name]))
+
+    @property
+    def label_name(self) -> str | None:
+        """Name of the field with the labels, class numbers or not; None if there is none."""
+        return "y" if "y" in self.spec else None
+
+    @property
+    def class_count(self) -> int | None:
+        """Number of classes: the number of class names, else the largest class number plus one; None without classes.
+
+        A subset of a source has the classes of the whole source.
+
+        Raises
+        ------
+        BadSetting
+            If the numbers are too large for class numbers: models have one output per class.
+        """
+        if self.classes is not None:
+            return len(self.classes)
+        labels = self.labels
+        return _count(labels) if labels is not None and labels.min() >= 0 else None
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of all columns of the data, including columns that are not fields, such as text."""
+        return tuple(self.spec)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return one column with one value per row; it need not be a field, such as the patient of each scan.
+
+        Parameters
+        ----------
+        name
+            One of `column_names`.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            Numbers or text (dtype ``str``).
+
+        Raises
+        ------
+        BadSetting
+            If the column does not exist, or has more than one value per row.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> source.column("y").tolist()
+        ['cat', 'dog', 'cat']
+        """
+        if self.classes is not None and name == self.label_name and self.labels is not None:
+            return np.array(self.classes)[self.labels]
+        if name == "y" and self._labels is not None and self._labels.ndim == 1:
+            return self._labels
+        field = self.spec.get(name)
+        if not isinstance(field, Field) or field.shape:
+            raise BadSetting(f"no column {name!r} with one value per row: the columns are {', '.join(self.column_names)}")
+        values = np.empty(len(self), field.dtype)
+        for start in range(0, len(self), _AT_ONCE):
+            rows = np.arange(start, min(start + _AT_ONCE, len(self)), dtype=np.int64)
+            self.read(rows, {name: values[start : start + len(rows)]})
+        return values
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}: {field}" for name, field in self.spec.items())
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        return f"{type(self).__name__}({len(self):,} rows of {{{fields}}}{classes})"
+
+
+def _count(labels: NDArray[np.int64]) -> int:
+    """Return the number of classes, which are numbered from 0."""
+    greatest = int(labels.max())
+    if greatest >= max(MOST_CLASSES, len(labels)):
+        raise BadSetting(
+            f"class numbers go up to {greatest:,}, but there are only {len(labels):,} rows: number the classes from 0, as "
+            "numpy.unique(labels, return_inverse=True) does"
+        )
+    return greatest + 1
+
+
+def _width(field: Field | Encoded) -> int:
+    """Return the bytes of one row, or 0 if unknown."""
+    return field.nbytes if isinstance(field, Field) else 0
