@@ -261,7 +261,7 @@ def test_an_output_that_holds_more_lets_an_automatic_budget_grow(monkeypatch):
 
     monkeypatch.setattr(automatic, "available", lambda threads: Limit("cgroup /box", 40 << 20))
     monkeypatch.setattr(automatic, "pending_overhead", lambda: 0)
-    monkeypatch.setattr(budget, "_budgets", weakref.WeakValueDictionary())  # those of earlier tests do not count
+    monkeypatch.setattr(budget, "_ledgers", weakref.WeakValueDictionary())  # those of earlier tests do not count
     with bs.Loader(bs.open(np.zeros((100, 1 << 17))), batch_size=3, threads=1) as loader:  # slots of 3 MiB
         assert loader.budget.total == 10 << 20
         loader.hold(3)

@@ -10,9 +10,10 @@ import numpy as np
 from bitesize.engine.batching import Batching
 from bitesize.engine.ring import copied_fields, slot_nbytes
 from bitesize.errors import BadSetting, DoesNotFit
-from bitesize.memory.budget import Budget, Pool
+from bitesize.memory.budget import Budget
 from bitesize.memory.limits import MOST_STANDBY, Limit
 from bitesize.memory.plan import Part, Plan
+from bitesize.memory.pool import Pool
 from bitesize.memory.sizes import counted, format_size
 from bitesize.order.order import Order
 from bitesize.order.weighted import balanced

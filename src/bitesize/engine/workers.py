@@ -27,7 +27,7 @@ from bitesize.engine.stream import BatchStream, Bite, LoadTask, PendingBatch
 from bitesize.engine.thread_scaling import ThreadScaler
 from bitesize.engine.window_cache import ChunkCache
 from bitesize.errors import BitesizeError, LoaderClosed, Stalled, without_frames
-from bitesize.memory.budget import Pool
+from bitesize.memory.pool import Pool
 from bitesize.order.keyed_random import draw
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import Scratch

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BitesizeError
-from bitesize.memory.budget import Pool
 from bitesize.memory.decode_buffer import DecodeBuffer
 from bitesize.memory.mapping import allocate
+from bitesize.memory.pool import Pool
 from bitesize.pipeline.clock import Clock
 from bitesize.spec import Field
 
