@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import bitesize as bs
+from bitesize.engine.loader import driver_of
 from bitesize.outputs.base import Epochs
 
 SCRIPT = Path(__file__).with_name("all_outputs.py")
@@ -55,7 +56,7 @@ class Ahead(Epochs):
     def __init__(self, loader, ahead):
         super().__init__(loader, ahead)
         self.under_way, self.most = deque(), 0
-        loader.hold(1 + ahead)
+        driver_of(loader).hold(1 + ahead)
 
     def __iter__(self):
         self.under_way.clear()

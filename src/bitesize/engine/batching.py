@@ -11,9 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, BitesizeError, TooManyBadRows
+from bitesize.memory.request import MemoryRequest
 from bitesize.order.order import Order, Shard
 
 Last = Literal["short", "drop", "pad"]
+# Bytes per row in addition to its fields: mask, row number and random numbers of pending batches (8 bytes for up to 16 numbers).
+_ROW_OVERHEAD = 160
+# Number of pending batches that have them.
+_PENDING = 4
 # The first _LOGGED bad rows are all logged; after them, one in _LOGGED.
 _LOGGED = 100
 _rows_log = logging.getLogger("bitesize.rows")  # separate, so that users who read `loader.bad` can silence it
@@ -170,6 +175,11 @@ class Batching:
         if real:
             rows[:real] = self.order.rows(epoch, position + start, position + start + real)
         return BatchRows(epoch, position, position + start, rows, real, real * self.shard.world_size / there)
+
+
+def order_request(order: Order, rows: int) -> MemoryRequest:
+    """Return the request of an order, and of the row numbers of pending batches of ``rows`` rows."""
+    return MemoryRequest("order", order.nbytes + rows * _ROW_OVERHEAD * _PENDING, "loader", order.detail)
 
 
 class SkippedRow(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 
 from bitesize.batch import Batch
 from bitesize.engine.holding import LOOP, Holder
-from bitesize.engine.loader import Loader
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting, DoesNotFit, TooManyBadRows
 from bitesize.sources.value_range import value_range
 from bitesize.spec import Field, image_channels
@@ -57,10 +57,10 @@ class Epochs(ABC):
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Any]:
-        loader = self._loader
-        epoch, position = loader.begin()
-        batches = loader.iterate((epoch, position), endless=True, holder=self._holder)
-        left = loader.steps.batches_from(position)
+        loader, driver = self._loader, driver_of(self._loader)
+        epoch, position = driver.position.begin()
+        batches = driver.iterate((epoch, position), endless=True, holder=self._holder)
+        left = driver.batching.batches_from(position)
         sent: deque[tuple[int, Any]] = deque()
         while left or sent:
             while left and len(sent) <= self._ahead:
@@ -69,7 +69,7 @@ class Epochs(ABC):
                 del batch
                 left -= 1
             place, under_way = sent.popleft()
-            loader.took(epoch, place)
+            driver.position.advance(epoch, place)
             yield self._receive(under_way)
             del under_way
         loader.source.check_unchanged()
@@ -298,7 +298,7 @@ def refuse_unless_in_order(loader: Loader, who: str, *, shards: bool = False) ->
             f"{who} needs every row, but this loader has only the rows of rank {loader.shard.rank}: create one without shard="
         )
     rest = order.length % loader.batch_size
-    if loader.steps.last == "drop" and rest:
+    if driver_of(loader).batching.last == "drop" and rest:
         raise BadSetting(
             f'{who} needs every row, but last="drop" leaves out the last {rest} of {order.length}: create a loader with last="short"'
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from bitesize.engine.holding import PENDING_PATIENCE, Holder
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting, MissingPackage
 from bitesize.outputs.base import Epochs, Fields, as_tuples, check_loader, chosen_fields, chosen_weights, leave_out, pick
 from bitesize.outputs.tensorflow_calls import Waiting
@@ -13,7 +14,6 @@ from bitesize.packages import pip_install
 
 if TYPE_CHECKING:
     from bitesize.batch import Batch
-    from bitesize.engine.loader import Loader
 
 # Batches that TensorFlow has while it asks for the next: tensors look at the loader's memory where they can.
 _HELD = 3
@@ -67,14 +67,14 @@ def to_tensorflow(
     except ImportError as error:
         raise MissingPackage(f"TensorFlow cannot be imported ({error}): {pip_install('tensorflow')}") from error
     check_loader(loader, "to_tensorflow")
-    loader.steps.refuse_empty_shares("TensorFlow")
+    driver_of(loader).batching.refuse_empty_shares("TensorFlow")
     inputs, targets = chosen_fields(loader, inputs, targets)
     weights = chosen_weights(loader, inputs, targets, weights, "to_tensorflow")
     fields = [as_tuples(name) for name in (inputs, targets, weights) if name is not None]
-    loader.hold(_HELD)
-    rows = None if loader.masks or loader.order.length % loader.batch_size else loader.steps.rows_of_rank
-    if loader.steps.last == "drop" and not loader.masks:
-        rows = loader.steps.rows_of_rank
+    driver_of(loader).hold(_HELD)
+    rows = None if loader.masks or loader.order.length % loader.batch_size else driver_of(loader).batching.rows_of_rank
+    if driver_of(loader).batching.last == "drop" and not loader.masks:
+        rows = driver_of(loader).batching.rows_of_rank
     try:
         kinds = {name: tf.TensorSpec((rows, *field.shape), tf.as_dtype(field.dtype)) for name, field in loader.spec.items()}
     except TypeError as error:

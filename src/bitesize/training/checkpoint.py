@@ -8,7 +8,7 @@ from pathlib import Path
 from sys import _getframe
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bitesize.engine.loader import Loader
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting, NotFinite
 from bitesize.outputs.keras import to_keras
 from bitesize.training import capture
@@ -377,11 +377,12 @@ class Checkpoint:
                 f"learning rate; the last good checkpoint is {self.newest_path}"
             )
         arrays |= capture.capture_metrics(self.model) if metrics is None else metrics
-        place = self._loader.steps.advance(self._start, self._trained)
+        driver = driver_of(self._loader)
+        place = driver.batching.advance(self._start, self._trained)
         if batch and not place[1]:  # all batches of an epoch are trained, and its end is still to come
             place = (place[0] - 1, len(self._loader) * self._loader.batch_size)
         state = {
-            "loader": self._loader.cursor(place).as_dict(),
+            "loader": driver.position.cursor(place).as_dict(),
             "epoch": self._epoch,
             "batch": batch,
             "steps": self.params.get("steps"),
