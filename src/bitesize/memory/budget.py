@@ -54,14 +54,14 @@ class Budget:
             self.total, self.origin = parse_size(size), "as given"
         _ledgers[id(self._ledger)] = self._ledger
 
-    def charge(self, nbytes: int, what: str) -> Charge:
+    def charge(self, nbytes: int, purpose: str) -> Charge:
         """Charge ``nbytes``, or raise an error at once. An automatic budget grows first if necessary and possible.
 
         Parameters
         ----------
         nbytes
             Bytes, 0 or more.
-        what
+        purpose
             Purpose of the bytes, for errors and tables.
 
         Returns
@@ -74,28 +74,28 @@ class Budget:
         DoesNotFit
             If fewer than ``nbytes`` bytes are free.
         """
-        return self._grant(nbytes, what)
+        return self._grant(nbytes, purpose)
 
-    def _grant(self, nbytes: int, what: str, *, pooled: bool = False) -> Charge:
+    def _grant(self, nbytes: int, purpose: str, *, pooled: bool = False) -> Charge:
         while True:
-            charge = self._ledger.charge(nbytes, what, nbytes if pooled else 0, self.total)
+            charge = self._ledger.charge(nbytes, purpose, nbytes if pooled else 0, self.total)
             if charge is not None:
                 return charge
             granted = self._ledger.granted
             # Outside the lock of the ledger, because the garbage collector may need it to release a loader.
-            if not self.grow(nbytes, f"{what} needs {format_size(nbytes)}"):
+            if not self.grow(nbytes, f"{purpose} needs {format_size(nbytes)}"):
                 room, total = format_size(self.total - granted), format_size(self.total)
-                why = f"{what} needs {format_size(nbytes)}, but {room} of the budget's {total} are free{self.bound}"
+                why = f"{purpose} needs {format_size(nbytes)}, but {room} of the budget's {total} are free{self.bound}"
                 raise refusal(granted + nbytes, why)
 
-    def pool(self, nbytes: int, what: str) -> Pool:
+    def pool(self, nbytes: int, purpose: str) -> Pool:
         """Reserve ``nbytes`` for short-lived allocations.
 
         Parameters
         ----------
         nbytes
             Bytes, 0 or more.
-        what
+        purpose
             Purpose of the bytes, for errors and tables.
 
         Returns
@@ -108,8 +108,8 @@ class Budget:
         DoesNotFit
             If fewer than ``nbytes`` bytes are free.
         """
-        first = self._grant(nbytes, what, pooled=True)
-        return Pool(self, self._ledger, first, lambda more: self._grant(more, what, pooled=True))
+        first = self._grant(nbytes, purpose, pooled=True)
+        return Pool(self, self._ledger, first, lambda more: self._grant(more, purpose, pooled=True))
 
     def grow(self, nbytes: int, reason: str) -> bool:
         """Grow an automatic budget until ``nbytes`` are free, if possible.

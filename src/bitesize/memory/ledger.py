@@ -29,18 +29,18 @@ class Ledger:
         self._pooled = 0  # bytes that are granted to pools and idle
         self._peak = 0
 
-    def charge(self, nbytes: int, what: str, pooled: int, total: int) -> Charge | None:
+    def charge(self, nbytes: int, purpose: str, pooled: int, total: int) -> Charge | None:
         """Charge ``nbytes``, of which ``pooled`` are idle in a pool; None if more than ``total`` bytes would be charged."""
         with self.lock:
             self._collect()
             if nbytes > total - self._granted:
                 return None
-            charge = Charge(self._give_back, next(self._numbers), nbytes, what)
+            charge = Charge(self._give_back, next(self._numbers), nbytes, purpose)
             known = Granted(charge, self._dropped.put)
-            known.number, known.nbytes, known.what = charge.number, nbytes, what
+            known.number, known.nbytes, known.purpose = charge.number, nbytes, purpose
             self._charges[charge.number] = known
             self._pooled += pooled
-            self._add(nbytes, what)
+            self._add(nbytes, purpose)
             return charge
 
     def use_pooled(self, nbytes: int) -> None:
@@ -92,12 +92,12 @@ class Ledger:
 
     # --- under the lock ----------------------------------------------------------------------------------------------
 
-    def _add(self, nbytes: int, what: str) -> None:
+    def _add(self, nbytes: int, purpose: str) -> None:
         self._granted += nbytes
-        self._parts[what] = self._parts.get(what, 0) + nbytes
+        self._parts[purpose] = self._parts.get(purpose, 0) + nbytes
         self._peak = max(self._peak, self._granted - self._pooled)
-        if not self._parts[what]:
-            del self._parts[what]
+        if not self._parts[purpose]:
+            del self._parts[purpose]
 
     def _collect(self) -> None:
         while not self._dropped.empty():
@@ -107,7 +107,7 @@ class Ledger:
         known = self._charges.pop(number, None)
         if known is None:  # released before
             return 0
-        self._add(-known.nbytes, known.what)
+        self._add(-known.nbytes, known.purpose)
         return known.nbytes
 
     def _give_back(self, charge: Charge) -> None:

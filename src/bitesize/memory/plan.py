@@ -167,7 +167,7 @@ class Plan:
         """Return the table, so that a plan is readable at the end of a notebook cell."""
         table = self.table()
         widths = [max(len(line[i]) for line in table) for i in (0, 1)]
-        fields = ", ".join(f"{name} {what}" for name, what in self.fields.items())
+        fields = ", ".join(f"{name} {field}" for name, field in self.fields.items())
         head = f"{counted(self.rows, 'row')}, {counted(self.batches, 'batch', 'batches')} of {self.batch_size}: {fields}"
-        body = [f"  {what:<{widths[0]}}  {size:>{widths[1]}}  {detail}" for what, size, detail in table]
+        body = [f"  {name:<{widths[0]}}  {size:>{widths[1]}}  {detail}" for name, size, detail in table]
         return "\n".join([head, *body, self.verdict, *self.hints])

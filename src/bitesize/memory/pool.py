@@ -79,20 +79,20 @@ class Pool:
         """Return whether a thread waits for bytes. Threads that hold bytes without need should then return them."""
         return bool(self._waiting)
 
-    def request(self, nbytes: int, what: str) -> None:
+    def request(self, nbytes: int, purpose: str) -> None:
         """Take ``nbytes``, and wait until they are free. If the pool is too small, it grows within the budget.
 
         Raises
         ------
         DoesNotFit
-            If pool and budget are too small for ``nbytes``. The message names ``what``, and gives the figures.
+            If pool and budget are too small for ``nbytes``. The message names ``purpose``, and gives the figures.
         """
         if nbytes > self.size and not self._grow(nbytes):
             # A larger budget has a few more idle threads, which also take a part of it.
             need = (self._budget.granted - self.size + nbytes) * _MARGIN // (_MARGIN - 1)
             raise refusal(
                 need,
-                f"{what} needs {format_size(nbytes)} to decode, but the budget of {format_size(self._budget.total)} leaves "
+                f"{purpose} needs {format_size(nbytes)} to decode, but the budget of {format_size(self._budget.total)} leaves "
                 f"{format_size(self.most)} for decoding{self._budget.bound}",
             )
         ticket = object()
