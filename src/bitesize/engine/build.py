@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from bitesize.engine.batching import BadRowPolicy, Batching, Last
+from bitesize.engine.bad_rows import BadRowPolicy
+from bitesize.engine.batching import Batching, Last
 from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.distributed import shard_of_this_process
 from bitesize.engine.memory_plan import (

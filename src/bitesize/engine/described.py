@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from bitesize.engine.batching import SkippedRow
+from bitesize.engine.bad_rows import SkippedRow
 from bitesize.engine.driver import LoaderDriver
 from bitesize.engine.stats import Stats
 from bitesize.errors import BadSetting

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
-from bitesize.engine.batching import BadRowPolicy, Batching, BatchRows
+from bitesize.engine.bad_rows import BadRowPolicy
+from bitesize.engine.batching import Batching, BatchRows
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import format_size
 

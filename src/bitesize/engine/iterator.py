@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from bitesize.batch import Batch
-from bitesize.engine.batching import BadRowPolicy, Batching
+from bitesize.engine.bad_rows import BadRowPolicy
+from bitesize.engine.batching import Batching
 from bitesize.engine.epoch_log import EpochLog
 from bitesize.engine.holding import Holder
 from bitesize.engine.position import Position
@@ -43,10 +44,12 @@ class BatchIterator(Iterator[Batch]):
     It refers to the driver, so that a loader may be dropped while a loop runs.
     """
 
-    def __init__(self, driver: Driver, engine: Engine, run: BatchStream, epoch: int, endless: bool, holder: Holder) -> None:
+    def __init__(
+        self, driver: Driver, engine: Engine, stream: BatchStream, epoch: int, endless: bool, holder: Holder
+    ) -> None:
         self._driver = driver
         self._engine = engine
-        self._run = run
+        self._stream = stream
         self._epoch = epoch
         self._endless = endless
         self._holder = holder
@@ -64,42 +67,42 @@ class BatchIterator(Iterator[Batch]):
     def _next(self) -> Batch:
         if self._closed:
             raise LoaderClosed(f"this iterator has ended: {self._closed}")
-        if self._run.taken[0] != self._epoch and not self._endless:
+        if self._stream.taken[0] != self._epoch and not self._endless:
             # The epoch advances here, or when the next loop starts and all batches were taken: a loop that was left repeats its epoch.
             if not self._finished:
                 self._driver.source.check_unchanged()
                 self._finished = True
-                self._driver.position.set_epoch(self._run.taken[0])
+                self._driver.position.set_epoch(self._stream.taken[0])
             raise StopIteration
         began, ring = time.perf_counter(), self._engine.ring
         holds_all = ring.leased == len(ring)
-        filling = self._engine.take(self._run, self._holder, lambda: self._closed is not None)
-        step = filling.step
-        if filling.error is not None:
-            error, filling.error = filling.error, None
-            filling.token = None
-            self._engine.cancel(self._run)
+        pending = self._engine.take(self._stream, self._holder, lambda: self._closed is not None)
+        step = pending.step
+        if pending.error is not None:
+            error, pending.error = pending.error, None
+            pending.token = None
+            self._engine.cancel(self._stream)
             self._closed = "it raised an error; a new loop starts the epoch again"
             try:
                 raise error
             finally:  # the error's frames must not refer to the error, because they refer to memory of the loader
-                del error, filling, step
-        assert filling.token is not None
+                del error, pending, step
+        assert pending.token is not None
         batch = Batch(
-            filling.slot.lease(self._driver.spec, step.rows.size, filling.token, self._copied),
+            pending.slot.lease(self._driver.spec, step.rows.size, pending.token, self._copied),
             rows=step.rows,
-            mask=filling.mask,
+            mask=pending.mask,
             epoch=step.epoch,
             position=step.position,
             weight=step.weight,
         )
-        filling.token = None
+        pending.token = None
         if not step.position:
             self._driver.source.check_unchanged()
             self._driver.adapt()
         self._driver.position.advance(step.epoch, step.position)
         # While the caller held every slot, there was no slot for this batch.
-        held = max(0.0, filling.started - began) if holds_all else 0.0
+        held = max(0.0, pending.started - began) if holds_all else 0.0
         waited = time.perf_counter() - began
         self._driver.stats.count(step.real, waited - held, held)
         self._log.count(step, waited)
@@ -109,7 +112,7 @@ class BatchIterator(Iterator[Batch]):
         """End this iterator; the loader stays open."""
         if self._engine.forked:  # the lock may have been held during the fork
             return
-        with self._run.lock:
+        with self._stream.lock:
             if not self._finished and self._closed is None:
                 self._closed = "a newer iterator of the same loader has replaced it"
-            self._run.changed.put(None)
+            self._stream.changed.put(None)

@@ -10,13 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.engine.batching import Batching
+from bitesize.engine.batching import Batching, Place
 from bitesize.errors import BadSetting
 from bitesize.order.cursor import Cursor
 from bitesize.sources.base import Source
-
-# An epoch, and a position in it.
-Place = tuple[int, int]
 
 
 class Position:

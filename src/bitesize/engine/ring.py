@@ -144,12 +144,12 @@ class Ring:
     def take(self) -> Slot | None:
         """Wait for a free slot, and return it; return None if the thread must end."""
         while True:
-            found = self.free.get()
-            if found is None:
+            item = self.free.get()
+            if item is None:
                 return None
-            slot = found.slot if isinstance(found, Return) else found
+            slot = item.slot if isinstance(item, Return) else item
             slot.returns = None
-            del found
+            del item
             with self._changing:
                 if not self._surplus:
                     return slot
@@ -182,9 +182,9 @@ class Ring:
             slot.returns = None
         self._slots = []
         while not self.free.empty():
-            found = self.free.get()
-            if isinstance(found, Return):
-                found.slot.returns = None  # a reference cycle
+            item = self.free.get()
+            if isinstance(item, Return):
+                item.slot.returns = None  # a reference cycle
 
 
 def slot_nbytes(fields: Mapping[str, Field], rows: int, copied: Collection[str] = ()) -> int:

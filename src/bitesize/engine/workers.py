@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bitesize.engine.batching import BadRowPolicy, Batching, BatchRows
+from bitesize.engine.bad_rows import BadRowPolicy
+from bitesize.engine.batching import Batching, BatchRows
 from bitesize.engine.buffer_pool import BufferPool
 from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.holding import Holder, Wait
