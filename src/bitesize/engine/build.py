@@ -17,15 +17,9 @@ from bitesize.engine.bad_rows import BadRowPolicy
 from bitesize.engine.batching import Batching, Last
 from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.distributed import shard_of_this_process
-from bitesize.engine.memory_plan import (
-    STANDBY,
-    MemoryNeeds,
-    auto_batch_size,
-    decode_request,
-    fitted,
-    grow_or_refuse,
-    threads_beside,
-)
+from bitesize.engine.fitting import STANDBY, auto_batch_size, fitted, grow_or_refuse, with_more_threads
+from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryNeeds, MemoryPlan, decode_request
+from bitesize.engine.order_choice import choose_order
 from bitesize.engine.ring import Ring
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget, as_budget
@@ -35,20 +29,14 @@ from bitesize.memory.overhead import measure_overhead
 from bitesize.memory.pool import Pool
 from bitesize.memory.request import MemoryRequest
 from bitesize.order.order import Order, Shard
-from bitesize.order.weighted import balanced
 from bitesize.pipeline.inference import Layout, measured
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.sources.base import Source
 from bitesize.sources.rows import ChunkStarts
-from bitesize.spec import Field
 from bitesize.transforms.base import Step
 
-# Slots in addition to those that the caller holds: one to return next, and one to fill.
-SPARE_SLOTS = 2
 # Largest batch size that "auto" chooses.
 _MOST_ROWS = 256
-# Number of streams for a source that is read chunk by chunk; fewer if chunks are large.
-_MOST_STREAMS, _STREAMS_NBYTES = 8, 16 << 20
 _log = logging.getLogger("bitesize")
 
 
@@ -79,31 +67,6 @@ class Inferred:
     settings: Settings
     pipeline: Pipeline
     cache: CachedSource | None
-
-
-@dataclass(frozen=True)
-class MemoryPlan:
-    """Batches of a loader, and the memory that they need: slots, threads, and the window of the order.
-
-    ``least`` is the need with the least threads and the whole window.
-    """
-
-    batching: Batching
-    needs: MemoryNeeds
-    least: MemoryNeeds
-
-    @property
-    def slot(self) -> MemoryRequest:
-        """Request of one slot."""
-        return self.needs.slots_request(self.batching.rows_of_rank, 1)
-
-    def with_slots(self, slots: int) -> MemoryPlan:
-        """Return the plan with another number of slots."""
-        return replace(self, needs=replace(self.needs, slots=slots), least=replace(self.least, slots=slots))
-
-    def with_window(self, nbytes: int) -> MemoryPlan:
-        """Return the plan with a window of another size."""
-        return replace(self, needs=replace(self.needs, window=nbytes))
 
 
 @dataclass(frozen=True)
@@ -143,7 +106,7 @@ def resolve(
     if not isinstance(source, Source):
         raise BadSetting(f"source must be a Source, such as the result of bs.open(...), not {type(source).__name__}")
     own_order = isinstance(order, Order)
-    chosen, chunks = _with_chunks(source, _chosen_order(source, order, seed, shuffle), batch_size)
+    chosen, chunks = choose_order(source, order, seed, shuffle, batch_size)
     if not isinstance(shard, Shard):
         if shard not in (None, "auto"):
             raise BadSetting(f'shard must be a bs.Shard(rank, world_size) or "auto", not {shard!r}')
@@ -156,53 +119,6 @@ def resolve(
         source, chosen, chunks, own_order, batch_size, shard, last, threads, transforms, layout, dtype, fast_decode, bad_rows,
         as_budget(memory),
     )  # fmt: skip
-
-
-def _chosen_order(source: Source, order: Order | str | None, seed: int, shuffle: bool) -> Order:
-    """Return the order for the settings of a loader. Check an order that is passed."""
-    n = len(source)
-    if order is None and shuffle and source.mixture is None and source.reads_by_chunk:
-        return _order_by_chunk(source, seed)
-    if order is None:
-        return Order(n, seed, shuffle, mixture=source.mixture)
-    if order == "balanced":
-        if source.labels is None:
-            raise BadSetting(f'order="balanced" needs class labels, but {source!r} has none')
-        return Order(n, seed, shuffle, weights=balanced(source.labels))
-    if not isinstance(order, Order):
-        raise BadSetting(f'order must be an Order or "balanced", not {order!r}')
-    if seed != 0 or not shuffle:
-        raise BadSetting("pass either order= or shuffle=/seed=; an Order defines both")
-    if order.n != n:
-        raise BadSetting(f"the order has {order.n} rows, but the source has {n}")
-    return order
-
-
-def _order_by_chunk(source: Source, seed: int) -> Order:
-    """Return an order with windows for a source that is read chunk by chunk. It depends on the data only, not on the machine."""
-    chunks = source.chunks()
-    assert chunks is not None
-    rows = int(np.diff(chunks.starts).max())
-    fixed = sum(field.nbytes for field in source.spec.values() if isinstance(field, Field))
-    encoded = 0 if chunks.nbytes is None else int(chunks.nbytes.max())
-    streams = min(max(_STREAMS_NBYTES // max(1, rows * fixed + encoded), 1), _MOST_STREAMS)
-    return Order(len(source), seed, window=streams * rows, streams=streams)
-
-
-def _with_chunks(source: Source, order: Order, batch_size: int | str) -> tuple[Order, ChunkStarts | None]:
-    """Return an order with the chunks of the source and the batch size, if it has a window, and these chunks."""
-    if order.window is None:
-        return order, None
-    chunks = source.chunks() if order.chunks is None else ChunkStarts(np.asarray(order.chunks))
-    if chunks is None:
-        raise BadSetting(
-            f"window: {source!r} has no chunks of rows that are cheaper to read together. Remove window to shuffle all rows at once"
-        )
-    if order.batch_size is None and not isinstance(batch_size, int | np.integer):
-        raise BadSetting('window: the streams divide each batch among them, so batch_size must be a number, not "auto"')
-    order = replace(order, chunks=chunks.starts, batch_size=order.batch_size or max(1, int(batch_size)))
-    assert order.windows is not None
-    return order, ChunkStarts(order.windows.starts, chunks.nbytes)
 
 
 def infer(settings: Settings) -> Inferred:
@@ -248,7 +164,7 @@ def plan(inferred: Inferred) -> MemoryPlan:
         _log.info("%s", batching.left_out_line())
     least = replace(needs, window=0 if inferred.cache is None else inferred.cache.window_nbytes(batching))
     automatic, rows = settings.threads is None, batching.rows_of_rank
-    preferred = _with_more_threads(least, rows, budget) if automatic else least
+    preferred = with_more_threads(least, rows, budget) if automatic else least
     chosen = fitted(preferred, rows, budget, any_threads=automatic, any_window=not settings.own_order)
     grow_or_refuse(chosen, batching, budget)
     return MemoryPlan(batching, chosen, least)
@@ -262,12 +178,6 @@ def _batch_size(settings: Settings, needs: MemoryNeeds) -> int:
     if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise BadSetting(f'batch_size must be a whole number of at least 1, or "auto", not {batch_size!r}')
     return int(batch_size)
-
-
-def _with_more_threads(needs: MemoryNeeds, rows: int, budget: Budget) -> MemoryNeeds:
-    """Return needs with more threads in reserve, if much memory is free: slots of outputs and other loaders have priority."""
-    more = replace(needs, threads=needs.working + threads_beside(needs.pipeline, budget))
-    return more if more.total(rows) <= budget.free // 2 else needs
 
 
 def allocate(memory_plan: MemoryPlan, budget: Budget) -> Resources:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from bitesize.engine.batching import Place
 from bitesize.engine.bound import measure_bound
 from bitesize.engine.buffer_pool import BufferPool
-from bitesize.engine.build import SPARE_SLOTS, Inferred, MemoryPlan, Resources, charge_slots
+from bitesize.engine.build import Inferred, Resources, charge_slots
 from bitesize.engine.holding import LOOP, Holder
 from bitesize.engine.iterator import BatchIterator
-from bitesize.engine.memory_plan import make_plan
+from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryPlan, make_plan
 from bitesize.engine.position import Position
 from bitesize.engine.ring import copied_fields
 from bitesize.engine.stats import Stats

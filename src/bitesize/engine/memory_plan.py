@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bitesize.engine.batching import Batching, order_request
 from bitesize.engine.ring import copied_fields, slots_request
-from bitesize.errors import DoesNotFit
 from bitesize.memory.budget import Budget
-from bitesize.memory.limits import MOST_STANDBY, Limit
+from bitesize.memory.limits import Limit
 from bitesize.memory.plan import Plan
 from bitesize.memory.pool import Pool
 from bitesize.memory.request import MemoryRequest, total_nbytes
@@ -26,15 +24,10 @@ from bitesize.spec import Encoded, Field
 POOL = 256 << 20
 POOL_SHARE = 8
 POOL_LEAST = 4 << 20
-# Idle threads for times when others wait for the disk or the interpreter: at least 2. With 14, two processors have 16 reads in
-# progress, which is best for disks. More than 2 take at most 1 / STANDBY_SHARE of the budget.
-STANDBY = (2, MOST_STANDBY)
-STANDBY_SHARE = 32
-# Approximate memory of a thread in addition to its scratch: the part of its stack that it uses.
-_THREAD = 128 << 10
+# Slots in addition to those that the caller holds: one to return next, and one to fill.
+SPARE_SLOTS = 2
 # Smaller data gets no hint about its dtype.
 _WORTH_A_HINT = 64 << 20
-_log = logging.getLogger("bitesize")
 
 
 @dataclass(frozen=True)
@@ -88,6 +81,31 @@ class MemoryNeeds:
         return total_nbytes(self.requests(rows)) + (POOL_LEAST if self.pipeline.decodes else 0)
 
 
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Batches of a loader, and the memory that they need: slots, threads, and the window of the order.
+
+    ``least`` is the need of the whole window and few threads in reserve, before both were fitted to the budget.
+    """
+
+    batching: Batching
+    needs: MemoryNeeds
+    least: MemoryNeeds
+
+    @property
+    def slot(self) -> MemoryRequest:
+        """Request of one slot."""
+        return self.needs.slots_request(self.batching.rows_of_rank, 1)
+
+    def with_slots(self, slots: int) -> MemoryPlan:
+        """Return the plan with another number of slots."""
+        return replace(self, needs=replace(self.needs, slots=slots), least=replace(self.least, slots=slots))
+
+    def with_window(self, nbytes: int) -> MemoryPlan:
+        """Return the plan with a window of another size."""
+        return replace(self, needs=replace(self.needs, window=nbytes))
+
+
 def _scratch_request(pipeline: Pipeline, rows: int, threads: int, working: int) -> MemoryRequest:
     """Return the request of the scratch of all threads, of which some wait in reserve."""
     each = thread_nbytes(pipeline, rows)
@@ -108,103 +126,6 @@ def thread_nbytes(pipeline: Pipeline, rows: int) -> int:
     bite = min(pipeline.bite, rows)
     own = scratch_nbytes(pipeline.scratch_fields(rows), pipeline.decodes, pipeline.kernel_values)
     return own + pipeline.source.scratch(bite)
-
-
-def threads_beside(pipeline: Pipeline, budget: Budget) -> int:
-    """Return the number of idle threads for times when others wait, limited by the scratch that a small part of the budget allows."""
-    each = max(_THREAD, thread_nbytes(pipeline, pipeline.bite))
-    return min(max(budget.total // STANDBY_SHARE // each, STANDBY[0]), STANDBY[1])
-
-
-def auto_batch_size(needs: MemoryNeeds, most: int, budget: Budget) -> int:
-    """Return the largest power of two, up to ``most``, that fits the free part of the budget; 1 if none fits."""
-    size = 1 << (max(1, most).bit_length() - 1)
-    while size > 1 and needs.total(size) > budget.free:
-        size //= 2
-    return size
-
-
-def fitted(needs: MemoryNeeds, rows: int, budget: Budget, *, any_threads: bool, any_window: bool) -> MemoryNeeds:
-    """Return needs that fit the budget, if possible, with fewer threads or a smaller window. Both affect the speed only.
-
-    Parameters
-    ----------
-    needs
-        Preferred needs.
-    rows
-        Rows of a batch, per rank.
-    budget
-        Budget of the loader.
-    any_threads, any_window
-        Whether the number of threads and the size of the window may change, because the user did not set them.
-    """
-    free = budget.most - budget.granted
-    if needs.total(rows) <= free:
-        return needs
-    threads = range(needs.threads - 1, 0, -1) if any_threads else range(0)
-    fewer = next((less for n in threads if (less := replace(needs, threads=n)).total(rows) <= free), None)
-    if fewer is not None:
-        return fewer
-    alone = replace(needs, threads=1 if any_threads else needs.threads)
-    window = needs.window - (alone.total(rows) - free)
-    if not any_window or window < 0:
-        return alone  # so that the error names the least memory that is enough
-    whole = format_size(budget.most - free + needs.total(rows), ceil=True)
-    _log.warning(
-        "shuffling needs %s for chunks in memory, but the budget has %s: chunks are read more than once, which is slower. "
-        'With memory="%s", each chunk is read once.',
-        format_size(needs.window),
-        format_size(window),
-        whole,
-    )
-    return replace(alone, window=window)
-
-
-def grow_or_refuse(needs: MemoryNeeds, batching: Batching, budget: Budget) -> None:
-    """Grow an automatic budget to the need. Raise `DoesNotFit` with need, room and setting if that is not enough."""
-    rows, slots = batching.rows_of_rank, needs.slots
-    need = needs.total(rows)
-    if budget.grow(need, f"batches of {counted(batching.batch_size, 'row')} need it"):
-        _refuse_unless_there_is_room(need, needs.limit)
-        return
-    free = budget.most - budget.granted
-    buffers = sum(request.nbytes for request in needs.requests(rows) if request.lifetime == "batch")
-    rest = need - buffers
-    room = f"{format_size(free)} of the budget are free" if budget.granted else f"the budget is {format_size(budget.total)}"
-    ways = f'raise memory to "{format_size(budget.most - free + need, ceil=True)}"'
-    fitting = _largest_fitting(needs, rows, free)
-    if fitting:
-        ways = f"Lower batch_size to {fitting * batching.shard.world_size} or {ways}"
-    else:
-        ways = f"No batch fits: {ways}"
-        less = format_size(budget.most - free + needs.total(1), ceil=True)
-        if f'"{less}"' not in ways:
-            ways += f', or to "{less}" with batch_size={batching.shard.world_size}'
-    if needs.window > free // 2:
-        ways += f", or lower window or streams of the order, whose window needs {format_size(needs.window)}"
-    other_parts = f", plus {format_size(rest)} for other parts" if rest else ""
-    primary = needs.pipeline.out[needs.pipeline.source.primary]
-    raise DoesNotFit(
-        f"{counted(rows, 'row')} of {primary} {'takes' if rows == 1 else 'take'} {format_size(buffers // slots)} a batch; {slots} "
-        f"batches in memory need {format_size(buffers)}{other_parts}, but {room}{budget.bound}. {ways}."
-    )
-
-
-def _refuse_unless_there_is_room(need: int, limit: Limit) -> None:
-    """Raise `DoesNotFit` if the need is within the budget but above a limit of the process, at which the kernel would end it."""
-    if need > limit.room:
-        raise DoesNotFit(
-            f"this loader needs {format_size(need)}, which its budget allows, but {limit.name} leaves {format_size(limit.room)} for "
-            "this process. Lower batch_size, or raise that limit."
-        )
-
-
-def _largest_fitting(needs: MemoryNeeds, rows: int, free: int) -> int:
-    low, high = 0, rows
-    while high - low > 1:  # the need grows with the rows
-        middle = (low + high) // 2
-        low, high = (middle, high) if needs.total(middle) <= free else (low, middle)
-    return low
 
 
 def make_plan(needs: MemoryNeeds, batching: Batching, budget: Budget, pool: Pool | None) -> Plan:
