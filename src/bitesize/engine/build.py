@@ -18,7 +18,7 @@ from bitesize.engine.batching import Batching, Last
 from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.distributed import shard_of_this_process
 from bitesize.engine.fitting import STANDBY, auto_batch_size, fitted, grow_or_refuse, with_more_threads
-from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryNeeds, MemoryPlan, decode_request
+from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryNeeds, MemoryPlan
 from bitesize.engine.order_choice import choose_order
 from bitesize.engine.ring import Ring
 from bitesize.errors import BadSetting
@@ -167,7 +167,8 @@ def plan(inferred: Inferred) -> MemoryPlan:
     preferred = with_more_threads(least, rows, budget) if automatic else least
     chosen = fitted(preferred, rows, budget, any_threads=automatic, any_window=not settings.own_order)
     grow_or_refuse(chosen, batching, budget)
-    return MemoryPlan(batching, chosen, least)
+    decode = chosen.decode_request(rows, budget.total, budget.free) if pipeline.decodes else None
+    return MemoryPlan(batching, chosen, least, decode)
 
 
 def _batch_size(settings: Settings, needs: MemoryNeeds) -> int:
@@ -182,14 +183,12 @@ def _batch_size(settings: Settings, needs: MemoryNeeds) -> int:
 
 def allocate(memory_plan: MemoryPlan, budget: Budget) -> Resources:
     """Charge all memory of a loader, and allocate its slots. Its threads, which start with the first loop, use the rest."""
-    needs, rows = memory_plan.needs, memory_plan.batching.rows_of_rank
-    pipeline = needs.pipeline
+    needs, rows, decode = memory_plan.needs, memory_plan.batching.rows_of_rank, memory_plan.decode
     fixed = [request for request in needs.requests(rows) if request.lifetime == "loader"]
     charges = [budget.charge(request.nbytes, request.name) for request in fixed]
     slots = charge_slots(memory_plan.slot, needs.slots, budget)
-    decode = decode_request(needs.decode_nbytes(rows, budget.total, budget.free))
-    pool = budget.pool(decode.nbytes, decode.name) if pipeline.decodes else None
-    return Resources(charges, Ring(pipeline.slot_fields, rows, slots), pool)
+    pool = budget.pool(decode.nbytes, decode.name) if decode is not None else None
+    return Resources(charges, Ring(needs.pipeline.slot_fields, rows, slots), pool)
 
 
 def charge_slots(slot: MemoryRequest, count: int, budget: Budget) -> list[Charge]:

@@ -121,7 +121,7 @@ class LoaderDriver:
     @property
     def plan(self) -> Plan:
         """Plan of the loader's memory, with the current size of its pool."""
-        return make_plan(self._memory_plan.needs, self.batching, self.budget, self._resources.pool)
+        return make_plan(self._memory_plan, self.budget, self._resources.pool)
 
     @property
     def least(self) -> int:

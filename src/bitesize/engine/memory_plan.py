@@ -69,12 +69,11 @@ class MemoryNeeds:
         copied = copied_fields(self.pipeline.out, self.pipeline.source.primary)
         return slots_request(self.pipeline.slot_fields, rows, slots, copied)
 
-    def decode_nbytes(self, rows: int, total: int, left: int) -> int:
-        """Return the size of the pool for decoding, from the total budget and the memory that the other parts leave."""
-        if not self.pipeline.decodes:
-            return 0
-        left = min(left, self.limit.room - total_nbytes(self.requests(rows)))
-        return max(POOL_LEAST, min(max(POOL, total // POOL_SHARE), left // 2))
+    def decode_request(self, rows: int, total: int, free: int) -> MemoryRequest:
+        """Return the request of the pool for decoding, in a budget of ``total`` bytes of which ``free`` are not charged yet."""
+        left = min(free, self.limit.room) - total_nbytes(self.requests(rows))
+        nbytes = max(POOL_LEAST, min(max(POOL, total // POOL_SHARE), left // 2))
+        return MemoryRequest("decoding", nbytes, "row", "in reserve for images while they are decoded")
 
     def total(self, rows: int) -> int:
         """Return the least bytes for batches of ``rows`` rows per rank."""
@@ -83,7 +82,7 @@ class MemoryNeeds:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Batches of a loader, and the memory that they need: slots, threads, and the window of the order.
+    """Batches of a loader, and the memory that they need: slots, threads, window of the order, and pool for decoding.
 
     ``least`` is the need of the whole window and few threads in reserve, before both were fitted to the budget.
     """
@@ -91,6 +90,7 @@ class MemoryPlan:
     batching: Batching
     needs: MemoryNeeds
     least: MemoryNeeds
+    decode: MemoryRequest | None
 
     @property
     def slot(self) -> MemoryRequest:
@@ -116,11 +116,6 @@ def _scratch_request(pipeline: Pipeline, rows: int, threads: int, working: int) 
     return MemoryRequest("thread scratch", threads * each, "loader", detail)
 
 
-def decode_request(nbytes: int) -> MemoryRequest:
-    """Return the request of a pool for decoding."""
-    return MemoryRequest("decoding", nbytes, "row", "in reserve for images while they are decoded")
-
-
 def thread_nbytes(pipeline: Pipeline, rows: int) -> int:
     """Return the bytes of one thread's permanent scratch, for batches of ``rows`` rows."""
     bite = min(pipeline.bite, rows)
@@ -128,10 +123,13 @@ def thread_nbytes(pipeline: Pipeline, rows: int) -> int:
     return own + pipeline.source.scratch(bite)
 
 
-def make_plan(needs: MemoryNeeds, batching: Batching, budget: Budget, pool: Pool | None) -> Plan:
-    """Return the plan of a loader, with its pool for decoding if it has one."""
+def make_plan(memory_plan: MemoryPlan, budget: Budget, pool: Pool | None) -> Plan:
+    """Return the plan of a loader as a table, with the current size of its pool for decoding if it has one."""
+    needs, batching = memory_plan.needs, memory_plan.batching
     rows = batching.rows_of_rank
-    requests = [*needs.requests(rows), *([decode_request(pool.size)] if pool is not None else [])]
+    requests = needs.requests(rows)
+    if memory_plan.decode is not None and pool is not None:
+        requests.append(replace(memory_plan.decode, nbytes=pool.size))
     source, out, limit = needs.pipeline.source, needs.pipeline.out, needs.limit
     hints = _hints(source.spec[source.primary], out[source.primary], len(source))
     left_out = batching.left_out_line()
