@@ -10,9 +10,9 @@ from numpy.typing import DTypeLike
 
 from bitesize.engine.batching import Last
 from bitesize.engine.build import allocate, infer, plan, resolve
-from bitesize.engine.described import Described
 from bitesize.engine.driver import LoaderDriver
 from bitesize.engine.iterator import BatchIterator
+from bitesize.engine.public_settings import PublicSettings
 from bitesize.memory.budget import Budget
 from bitesize.memory.plan import Plan
 from bitesize.order.order import Order, Shard
@@ -21,7 +21,7 @@ from bitesize.sources.base import Source
 from bitesize.transforms.base import Step
 
 
-class Loader(Described):
+class Loader(PublicSettings):
     """Batches of a source in a reproducible order, created by threads within a memory budget.
 
     A ``for`` loop over a loader is one epoch. A batch is a dict of NumPy arrays, ``{"x": (64, 224, 224, 3) float32, "y":

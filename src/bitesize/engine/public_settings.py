@@ -26,7 +26,7 @@ class NoArray(BadSetting, AttributeError):
     """A loader was used as an array. Also an `AttributeError`, so that ``hasattr(loader, "shape")`` is False."""
 
 
-class Described:
+class PublicSettings:
     """Base of `Loader` with its public settings."""
 
     _driver: LoaderDriver
