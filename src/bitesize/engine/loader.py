@@ -131,7 +131,27 @@ class Loader(PublicSettings):
         return self._driver.position.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the next ``for`` loop. If `load_state_dict` has set the same epoch, the loop still covers its rest only."""
+        """Set the epoch of the next ``for`` loop. If `load_state_dict` has set the same epoch, the loop still covers its rest only.
+
+        Parameters
+        ----------
+        epoch
+            Epoch, from 0.
+
+        Raises
+        ------
+        BadSetting
+            If the epoch is not a whole number of at least 0.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> loader = bs.Loader(bs.open(np.arange(8)), batch_size=4, memory="16 MiB", seed=1)
+        >>> loader.set_epoch(3)
+        >>> next(iter(loader)).epoch
+        3
+        >>> loader.close()
+        """
         self._driver.position.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
@@ -174,6 +194,16 @@ class Loader(PublicSettings):
         ------
         BadSetting
             If the data, the order or the batch size differ. The message names the difference.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> loader = bs.Loader(bs.open(np.arange(8)), batch_size=4, memory="16 MiB", seed=1)
+        >>> state = next(iter(loader)).epoch, loader.state_dict()
+        >>> loader.load_state_dict(state[1])
+        >>> len(list(loader))
+        1
+        >>> loader.close()
         """
         self._driver.load_state_dict(state, allow_batch_size_change=allow_batch_size_change)
 
@@ -191,6 +221,19 @@ class Loader(PublicSettings):
         -------
         float
             Rows per second, measured from epoch 0 on.
+
+        Raises
+        ------
+        DoesNotFit
+            If the memory for measuring does not fit the budget.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> loader = bs.Loader(bs.open(np.arange(8)), batch_size=4, memory="16 MiB", seed=1)
+        >>> loader.measure_bound(0.2) > 0
+        True
+        >>> loader.close()
         """
         return self._driver.measure_bound(seconds)
 
@@ -198,6 +241,14 @@ class Loader(PublicSettings):
         """End the threads and return all bytes to the budget. Batches that are still referenced stay valid.
 
         In a forked child, nothing is ended, because the threads and bytes belong to the parent.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> loader = bs.Loader(bs.open(np.arange(8)), batch_size=4, memory="16 MiB", seed=1)
+        >>> loader.close()
+        >>> loader.budget.in_use
+        0
         """
         self._driver.close()
 
