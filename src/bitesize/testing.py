@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.loader import Loader
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadRows, BitesizeError
 from bitesize.files.names import show
 from bitesize.memory.budget import Budget
@@ -259,7 +259,7 @@ def _check_loader(source: Source) -> None:
     if chunks is not None:
         orders.append(Order(len(source), seed=3, window=max(8, len(source) // 3)))
     with Loader(source, batch_size=4, memory="1 GiB", transforms=steps) as loader:
-        budget = Budget(max(loader.least * 2, 16 << 20))
+        budget = Budget(max(driver_of(loader).least * 2, 16 << 20))
     for order in orders:
         settings: dict[str, Any] = {"batch_size": 4, "memory": budget, "transforms": steps, "order": order, "threads": 3}
         with Loader(source, **settings) as loader:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import bitesize as bs
+from bitesize.engine.loader import driver_of
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_an_epoch_is_one_line_with_rows_speed_waiting_and_memory(caplog):
 def test_a_loop_over_several_epochs_logs_each(caplog):
     caplog.set_level(logging.INFO, "bitesize")
     with bs.Loader(bs.open(np.zeros((50, 3))), batch_size=8, memory="16 MiB", last="drop") as loader:
-        batches = loader.iterate((0, 0), endless=True)
+        batches = driver_of(loader).iterate((0, 0), endless=True)
         for _ in range(2 * len(loader)):
             next(batches)
     lines = [each for each in records(caplog, logging.INFO) if each.startswith("epoch ")]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bitesize as bs
+from bitesize.engine.loader import driver_of
 
 ROWS, BATCH = 60, 4
 
@@ -26,7 +27,7 @@ def make_loader(**settings):
 
 def test_labels_and_other_small_fields_of_whole_epochs_can_be_kept():
     with make_loader() as loader:
-        assert loader.copied == {"y", "w", "small"}
+        assert driver_of(loader).copied == {"y", "w", "small"}
         kept = [(batch["y"], batch["w"], batch["small"][1:], batch.rows, batch.mask) for _ in range(3) for batch in loader]
         y, w, small, rows, mask = map(np.concatenate, zip(*kept, strict=True))
     assert y.tolist() == w.tolist() == rows.tolist() == [*range(ROWS)] * 3
@@ -53,7 +54,7 @@ def test_copies_of_small_fields_are_charged_with_their_slots():
         bs.Loader(bs.open(x), batch_size=100, memory="16 MiB", threads=1) as plain,
         bs.Loader(bs.open(x, np.zeros((1000, 8))), batch_size=100, memory="16 MiB", threads=1) as labeled,
     ):
-        slots = [{part.what: part.nbytes for part in loader.plan.parts}["batch buffers"] for loader in (plain, labeled)]
+        slots = [{part.name: part.nbytes for part in loader.plan.parts}["batch buffers"] for loader in (plain, labeled)]
         assert slots[1] - slots[0] >= 3 * 2 * 6400
         assert labeled.budget.in_use >= plain.budget.in_use + 3 * 2 * 6400
 

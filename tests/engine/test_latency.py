@@ -9,6 +9,7 @@ from tests.conftest import noise, write_jpeg
 import bitesize as bs
 from bitesize.engine.holding import Holder
 from bitesize.engine.latency import Latencies
+from bitesize.engine.loader import driver_of
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.9, 0.99, 1.0])
@@ -48,7 +49,7 @@ def test_a_slow_source_is_waited_for_and_a_slow_loop_is_not():
 def test_waiting_for_batches_that_the_caller_holds_is_the_callers_own():
     held = []
     with bs.Loader(bs.open(np.zeros((400, 3))), batch_size=4, memory="8 MiB", threads=1) as loader:
-        for batch in loader.iterate((0, 0), endless=False, holder=Holder(patience=60)):
+        for batch in driver_of(loader).iterate((0, 0), endless=False, holder=Holder(patience=60)):
             held.append(batch)
             if len(held) == 3:  # all that there are: the next cannot be made before one goes
                 threading_free(held)

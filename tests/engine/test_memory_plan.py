@@ -9,6 +9,7 @@ from PIL import Image
 from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
+from bitesize.engine.loader import driver_of
 
 
 def test_a_batch_that_does_not_fit_is_refused_with_need_room_and_setting(photos):
@@ -50,7 +51,7 @@ def test_bytes_in_use_stay_within_the_budget_and_the_plan_names_them(photos, thr
                 most = max(most, loader.budget.in_use)
         assert 0 < most <= loader.budget.peak <= plan.total <= plan.budget
         granted = loader.budget.breakdown()
-    planned = {part.what: part.nbytes for part in plan.parts}
+    planned = {part.name: part.nbytes for part in plan.parts}
     assert granted == planned
 
 
@@ -96,13 +97,13 @@ def test_an_image_whose_decoding_cannot_fit_is_refused_by_name(tmp_path):
 def test_an_output_that_holds_more_batches_is_charged_for_them():
     with bs.Loader(bs.open(np.zeros((100, 1000))), batch_size=10, memory="1 MiB") as loader:
         before = loader.budget.granted
-        loader.hold(3)
+        driver_of(loader).hold(3)
         assert loader.budget.granted == before + 2 * 80_000
         kept = []
         for batch in loader:
             kept = [*kept[-2:], batch["x"]]
         with pytest.raises(bs.DoesNotFit):
-            loader.hold(50)
+            driver_of(loader).hold(50)
         del kept, batch
         assert sum(len(batch["x"]) for batch in loader) == 100  # as before
 
@@ -128,9 +129,9 @@ def test_holding_more_is_refused_without_harm_while_a_batch_is_held():
     with bs.Loader(bs.open(np.zeros((100, 1 << 16), np.float32)), batch_size=8, memory="9 MiB", threads=1) as loader:
         iterator = iter(loader)
         held = next(iterator)
-        loader.hold(2)  # one slot more fits
+        driver_of(loader).hold(2)  # one slot more fits
         with pytest.raises(bs.DoesNotFit, match="batch buffers needs"):
-            loader.hold(9)
+            driver_of(loader).hold(9)
         assert held["x"].shape == (8, 1 << 16)
         del held
         assert sum(len(batch["x"]) for batch in iterator) == 92
@@ -174,7 +175,7 @@ def test_a_photograph_that_cannot_be_decoded_whole_is_decoded_smaller(tmp_path):
 
 
 def test_a_need_beyond_what_the_process_may_take_is_refused_at_once(monkeypatch):
-    from bitesize.engine import loader as module
+    from bitesize.engine import build as module
     from bitesize.memory.limits import Limit
 
     monkeypatch.setattr(module, "available", lambda threads: Limit("cgroup /box", 40 << 20))
@@ -250,7 +251,7 @@ def test_the_plan_has_the_pool_as_it_is(tmp_path):
     Image.fromarray(noise(1500, 1500)).save(tmp_path / "large.png", compress_level=1)
     with bs.Loader(bs.open(tmp_path), batch_size=2, transforms=[bs.Resize(32)], memory="64 MiB", threads=1) as loader:
         next(iter(loader))
-        parts = {part.what: part.nbytes for part in loader.plan.parts}
+        parts = {part.name: part.nbytes for part in loader.plan.parts}
         assert parts["decoding"] == loader.budget.breakdown()["decoding"]
         assert loader.plan.total == loader.budget.granted
 
@@ -261,13 +262,13 @@ def test_an_output_that_holds_more_lets_an_automatic_budget_grow(monkeypatch):
 
     monkeypatch.setattr(automatic, "available", lambda threads: Limit("cgroup /box", 40 << 20))
     monkeypatch.setattr(automatic, "pending_overhead", lambda: 0)
-    monkeypatch.setattr(budget, "_budgets", weakref.WeakValueDictionary())  # those of earlier tests do not count
+    monkeypatch.setattr(budget, "_ledgers", weakref.WeakValueDictionary())  # those of earlier tests do not count
     with bs.Loader(bs.open(np.zeros((100, 1 << 17))), batch_size=3, threads=1) as loader:  # slots of 3 MiB
         assert loader.budget.total == 10 << 20
-        loader.hold(3)
+        driver_of(loader).hold(3)
         assert (loader.budget.breakdown()["batch buffers"], loader.budget.total >= 15 << 20) == (15 << 20, True)
         assert "grown to 15" in loader.budget.origin
         assert "because 3 batches are held at a time" in loader.plan.origin
         with pytest.raises(bs.DoesNotFit, match="may take at most 30 MiB"):
-            loader.hold(20)
+            driver_of(loader).hold(20)
         assert sum(len(batch["x"]) for batch in loader) == 100

@@ -8,6 +8,7 @@ import pytest
 
 import bitesize as bs
 from bitesize.engine import thread_scaling
+from bitesize.engine.loader import driver_of
 from bitesize.memory.limits import processor_share
 
 
@@ -41,7 +42,7 @@ def _work(source, batches, consumer=lambda: None, **options):
             assert (batch["x"][:, 0] == batch.rows).all()
             seen.append(batch.rows.copy())
             consumer()
-            most = max(most, loader._engine.scaler.working)
+            most = max(most, driver_of(loader)._engine.scaler.working)
             if len(seen) == batches:
                 break
         return np.concatenate(seen), most, loader.threads
@@ -76,7 +77,7 @@ def test_threads_that_stand_by_are_not_started():
         alive = sum(
             thread.name.startswith("bitesize-") and thread.name != "bitesize-compile" for thread in threading.enumerate()
         )
-        assert alive <= loader._engine.scaler.working < loader.threads
+        assert alive <= driver_of(loader)._engine.scaler.working < loader.threads
 
 
 def test_where_the_system_gives_no_more_threads_those_there_are_go_on(monkeypatch):

@@ -102,7 +102,7 @@ def told(batch):
 def test_each_row_comes_once_and_each_run_is_read_once_an_epoch(encoded, threads):
     source = Chunked(1003, encoded)
     with make(source, threads=threads) as loader:
-        assert "window" in {part.what for part in loader.plan.parts}
+        assert "window" in {part.name for part in loader.plan.parts}
         source.stray.clear()
         epochs = [[told(batch) for batch in loader] for _ in range(3)]
     for epoch in epochs:

@@ -20,7 +20,7 @@ MIB = 1 << 20
 def room(monkeypatch):
     """What the machine leaves, in MiB; a test may change it. Loaders that earlier tests left open do not count."""
     left = [400]
-    monkeypatch.setattr(budget_module, "_budgets", weakref.WeakValueDictionary())
+    monkeypatch.setattr(budget_module, "_ledgers", weakref.WeakValueDictionary())
     monkeypatch.setattr(automatic, "available", lambda threads: Limit("cgroup /box", left[0] * MIB))
     monkeypatch.setattr(automatic, "pending_overhead", lambda: 0)
     return left

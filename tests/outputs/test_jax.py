@@ -13,6 +13,7 @@ import pytest
 
 import bitesize as bs
 from bitesize.engine import holding
+from bitesize.engine.loader import driver_of
 
 jax = pytest.importorskip("jax")
 
@@ -71,7 +72,7 @@ def test_arrays_of_a_plain_cpu_are_not_copied():
     with bs.Loader(bs.open(np.ones((64, 4096), np.float32)), batch_size=16, memory="16 MiB", shuffle=False) as loader:
         batches = iter(bs.to_jax(loader))
         first = next(batches)["x"]
-        slots = {slot.memory.ctypes.data for slot in loader._parts[1]._slots}
+        slots = {slot.memory.ctypes.data for slot in driver_of(loader)._resources.ring.slots}
         assert first.unsafe_buffer_pointer() in slots
 
 

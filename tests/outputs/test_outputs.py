@@ -15,6 +15,7 @@ import pytest
 from tests.programs import run_program
 
 import bitesize as bs
+from bitesize.engine.loader import driver_of
 from bitesize.outputs.base import Epochs
 
 FRAMEWORK = pytest.mark.framework
@@ -52,7 +53,7 @@ class Ahead(Epochs):
     def __init__(self, loader, ahead):
         super().__init__(loader, ahead)
         self.under_way, self.most = deque(), 0
-        loader.hold(1 + ahead)
+        driver_of(loader).hold(1 + ahead)
 
     def __iter__(self):
         self.under_way.clear()

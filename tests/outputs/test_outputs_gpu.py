@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bitesize as bs
+from bitesize.engine.loader import driver_of
 
 pytestmark = [pytest.mark.framework, pytest.mark.filterwarnings("ignore")]  # the frameworks', about themselves
 
@@ -90,7 +91,7 @@ def test_tensors_that_are_kept_on_the_gpu_keep_no_slot(torch):
 def test_memory_that_cannot_be_locked_is_copied_from_all_the_same(torch):
     with make_loader() as loader:
         cudart, slots = torch.cuda.cudart(), []
-        loader.each_slot(lambda memory: slots.append((memory.ctypes.data, memory.nbytes)))
+        driver_of(loader).each_slot(lambda memory: slots.append((memory.ctypes.data, memory.nbytes)))
         taken = tuple(slots)  # to_torch adds slots that can be locked
         assert all(int(cudart.cudaHostRegister(*each, 0)) == 0 for each in taken)  # a second time it is refused
         got = [batch["y"].tolist() for _ in range(EPOCHS) for batch in bs.to_torch(loader, "cuda")]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bitesize as bs
+from bitesize.engine.loader import driver_of
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.framework, pytest.mark.filterwarnings("ignore")]  # PyTorch's, about itself
@@ -128,7 +129,7 @@ def test_copies_of_batches_of_tensors_own_their_memory():
 
 def test_a_dataloader_copies_no_memory_on_its_way():
     with make_loader() as loader:
-        slots = [(slot.memory.ctypes.data, slot.memory.nbytes) for slot in loader._parts[1].slots]
+        slots = [(slot.memory.ctypes.data, slot.memory.nbytes) for slot in driver_of(loader)._resources.ring.slots]
         for batch in torch.utils.data.DataLoader(bs.to_torch(loader), batch_size=None):
             assert any(start <= batch["x"].data_ptr() < start + nbytes for start, nbytes in slots)
             assert len(batch.rows) == len(batch["y"])

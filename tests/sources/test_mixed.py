@@ -81,7 +81,7 @@ def test_classes_come_alike_in_one_word():
     labels = [0] * 950 + [1] * 50
     with bs.Loader(bs.open(np.arange(1000.0), labels), batch_size=100, memory="16 MiB", order="balanced") as loader:
         drawn = np.concatenate([batch["y"].copy() for _ in range(4) for batch in loader])
-        assert loader.plan.parts[-1].what == "order"
+        assert loader.plan.parts[-1].name == "order"
         assert loader.plan.parts[-1].nbytes >= 8 * 1000
     assert abs(drawn.mean() - 0.5) < 0.05
     with pytest.raises(bs.BadSetting, match="needs class labels"):

@@ -175,10 +175,10 @@ def test_an_exception_keeps_its_traceback_and_says_where_it_was():
 def test_what_a_function_needs_beside_the_batch_is_in_the_plan():
     wide = bs.open(np.zeros((64, 1000), np.float32))
     with loader(bs.Map(lambda x: x[:, :1], batch=True), source=wide, batch_size=64) as batches:
-        slots = next(part for part in batches.plan.parts if part.what == "batch buffers")
+        slots = next(part for part in batches.plan.parts if part.name == "batch buffers")
         assert slots.nbytes >= 3 * 64 * 4004  # whole rows and what becomes of them stand in the slot
     with loader(bs.Map(lambda x: x[:1]), source=wide, batch_size=64) as batches:
-        slots = next(part for part in batches.plan.parts if part.what == "batch buffers")
+        slots = next(part for part in batches.plan.parts if part.name == "batch buffers")
         assert slots.nbytes < 64 * 4000  # one row at a time needs no room in the slot
 
 

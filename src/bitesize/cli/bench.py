@@ -132,8 +132,10 @@ def load_for(loader: Loader, seconds: float) -> tuple[float, int]:
     """Load for a number of seconds, over as many epochs as needed; return rows per second, and rows."""
     import time
 
+    from bitesize.engine.loader import driver_of
+
     rows, begun = 0, time.perf_counter()
-    for batch in loader.iterate((loader.epoch, 0), endless=True):
+    for batch in driver_of(loader).iterate((loader.epoch, 0), endless=True):
         rows += len(batch.rows)
         if time.perf_counter() - begun > seconds:
             break

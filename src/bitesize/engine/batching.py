@@ -1,22 +1,24 @@
-"""Batching: the rows of each batch of each epoch, and the policy for bad rows."""
+"""Batching: the rows of each batch of each epoch."""
 
 from __future__ import annotations
 
-import logging
-import threading
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadSetting, BitesizeError, TooManyBadRows
+from bitesize.errors import BadSetting
+from bitesize.memory.request import MemoryRequest
 from bitesize.order.order import Order, Shard
 
 Last = Literal["short", "drop", "pad"]
-# The first _LOGGED bad rows are all logged; after them, one in _LOGGED.
-_LOGGED = 100
-_rows_log = logging.getLogger("bitesize.rows")  # separate, so that users who read `loader.bad` can silence it
+# An epoch, and a position in the order of that epoch.
+Place = tuple[int, int]
+# Bytes per row in addition to its fields: mask, row number and random numbers of pending batches (8 bytes for up to 16 numbers).
+_ROW_OVERHEAD = 160
+# Number of pending batches that have them.
+_PENDING = 4
 
 
 class BatchRows(NamedTuple):
@@ -91,11 +93,11 @@ class Batching:
     def own(self, positions: NDArray[np.int64], origin: int = 0) -> NDArray[np.bool_]:
         """Return which positions of an epoch belong to this rank, in batches that start at ``origin``."""
         start, stop = self.shard.share(self.batch_size)
-        place = (positions - origin) % self.batch_size
-        taken = (positions >= origin) & (start <= place) & (place < stop)
+        offsets = (positions - origin) % self.batch_size
+        own = (positions >= origin) & (start <= offsets) & (offsets < stop)
         if self.last == "drop":
-            taken &= positions < origin + self.batches_from(origin) * self.batch_size
-        return taken
+            own &= positions < origin + self.batches_from(origin) * self.batch_size
+        return own
 
     @property
     def left_out(self) -> int:
@@ -142,16 +144,16 @@ class Batching:
                 f"use a multiple of {2 * world}"
             )
 
-    def after(self, epoch: int, position: int) -> tuple[int, int]:
+    def after(self, epoch: int, position: int) -> Place:
         """Return the place after the batch at a place; at the end of an epoch, the start of the next epoch."""
         position += self.batch_size
         return (epoch, position) if self.batches_from(position) else (epoch + 1, 0)
 
-    def place(self, epoch: int, position: int) -> tuple[int, int]:
+    def place(self, epoch: int, position: int) -> Place:
         """Return the place of the next batch, for a place that may be the end of an epoch."""
         return (epoch, position) if self.batches_from(position) else (epoch + 1, 0)
 
-    def advance(self, place: tuple[int, int], batches: int) -> tuple[int, int]:
+    def advance(self, place: Place, batches: int) -> Place:
         """Return the place ``batches`` batches after a place. Batches of the first epoch may be cut at other positions."""
         epoch, position = place
         left = self.batches_from(position)
@@ -172,89 +174,6 @@ class Batching:
         return BatchRows(epoch, position, position + start, rows, real, real * self.shard.world_size / there)
 
 
-class SkippedRow(NamedTuple):
-    """A row that was skipped because it could not be read."""
-
-    row: int
-    path: str
-    reason: str
-
-
-class BadRowPolicy:
-    """Policy for bad rows.
-
-    Parameters
-    ----------
-    on_error
-        ``"raise"``, or ``"skip"``: another row replaces a bad row when shuffling; otherwise the bad row is masked.
-    max_bad
-        Largest share of an epoch's rows that may be bad. One bad row is always allowed.
-    rows
-        Number of rows in an epoch.
-    """
-
-    attempts = 16  # replacements to try before a place is masked
-
-    def __init__(self, on_error: Literal["raise", "skip"], max_bad: float, rows: int) -> None:
-        if on_error not in ("raise", "skip"):
-            raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
-        if not 0 <= max_bad <= 1:
-            raise BadSetting(f"max_bad must be a share from 0 to 1, not {max_bad}")
-        self.skips = on_error == "skip"
-        self._share = max_bad
-        self._most = max(1, int(max_bad * rows))
-        self._rows = rows
-        self._lock = threading.Lock()
-        self._of_epoch: dict[int, set[int]] = {}
-        self.bad: dict[int, SkippedRow] = {}
-        self.kinds: dict[int, type[Exception]] = {}  # type of the error of each bad row
-
-    def report(self, epoch: int, row: int, path: str, error: Exception) -> None:
-        """Record a bad row.
-
-        Raises
-        ------
-        BitesizeError
-            If bad rows are not skipped: the error, with the row number.
-        TooManyBadRows
-            If the epoch has more bad rows than allowed.
-        """
-        if not self.skips:
-            kind = type(error) if isinstance(error, BitesizeError) else BitesizeError
-            raise _of_row(kind(f"{error} (row {row}, epoch {epoch})"), row) from error
-        with self._lock:
-            for old in [known for known in self._of_epoch if known < epoch - 1]:
-                del self._of_epoch[old]
-            rows = self._of_epoch.setdefault(epoch, set())
-            rows.add(row)
-            fresh = row not in self.bad
-            self.bad[row] = SkippedRow(row, path, str(error))
-            self.kinds[row] = type(error)
-            count, found = len(rows), len(self.bad)
-        if fresh:
-            self._log(row, epoch, path, error, found)
-        if count > self._most:
-            raise TooManyBadRows(
-                f"{count} of {self._rows} rows are bad in epoch {epoch} so far, but max_bad={self._share:g} allows {self._most}; the "
-                f"last: {error}"
-            ) from error
-
-    def _log(self, row: int, epoch: int, path: str, error: Exception, found: int) -> None:
-        """Log a row that is bad for the first time; after 100 rows, log every 100th."""
-        if found > _LOGGED and found % _LOGGED:
-            return
-        text = str(error)
-        where = "" if path in text else f"{path}: "
-        if found < _LOGGED:
-            _rows_log.warning("skipped row %d (epoch %d): %s%s", row, epoch, where, text)
-        else:
-            _rows_log.warning(
-                "skipped row %d (epoch %d): %s%s; %d bad rows so far: from now on, every %dth is logged, and loader.bad lists "
-                "all", row, epoch, where, text, found, _LOGGED
-            )  # fmt: skip
-
-
-def _of_row(error: BitesizeError, row: int) -> BitesizeError:
-    """Attach the row number to an error. A separate function, so that the raising frame, which refers to slots, holds no reference."""
-    error.row = row
-    return error
+def order_request(order: Order, rows: int) -> MemoryRequest:
+    """Return the request of an order, and of the row numbers of pending batches of ``rows`` rows."""
+    return MemoryRequest("order", order.nbytes + rows * _ROW_OVERHEAD * _PENDING, "loader", order.detail)

@@ -13,7 +13,8 @@ from bitesize.engine.batching import Batching
 from bitesize.engine.buffer_pool import BufferPool
 from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.window_cache import CachedChunk, ChunkCache
-from bitesize.memory.budget import Budget, Pool
+from bitesize.memory.budget import Budget
+from bitesize.memory.pool import Pool
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import Scratch, scratch_nbytes
 

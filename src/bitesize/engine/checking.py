@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.loader import Loader
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.engine.watching import ContentSource, RowFacts
 from bitesize.errors import BadFile, BadSetting
 from bitesize.memory.budget import Budget, as_budget
@@ -174,7 +174,7 @@ def _read(
                 seen.plain[batch.rows[batch.mask]] = (np.ptp(pixels, axis=1) < 0.5).all(axis=1)[batch.mask]
             if progress is not None:
                 progress(len(batch.rows))
-        kinds = loader._policy.kinds
+        kinds = driver_of(loader).bad_rows.kinds
         return [(Place(name, row, path, reason), kinds[row] is BadFile) for row, path, reason in loader.bad]
 
 

@@ -32,7 +32,7 @@ def shard_of_this_process(environment: Mapping[str, str] = os.environ) -> Shard:
     try:
         return Shard(int(environment["RANK"]), int(environment["WORLD_SIZE"]))
     except (KeyError, ValueError) as error:
-        told = {name: environment.get(name) for name in ("RANK", "WORLD_SIZE")}
+        given = {name: environment.get(name) for name in ("RANK", "WORLD_SIZE")}
         raise BadSetting(
-            f'shard="auto" reads RANK and WORLD_SIZE from the environment, which are not valid: {told}'
+            f'shard="auto" reads RANK and WORLD_SIZE from the environment, which are not valid: {given}'
         ) from error

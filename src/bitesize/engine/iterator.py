@@ -5,34 +5,59 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from bitesize.batch import Batch
+from bitesize.engine.bad_rows import BadRowPolicy
+from bitesize.engine.batching import Batching
 from bitesize.engine.epoch_log import EpochLog
 from bitesize.engine.holding import Holder
+from bitesize.engine.position import Position
+from bitesize.engine.stats import Stats
 from bitesize.engine.stream import BatchStream
 from bitesize.engine.workers import Engine
 from bitesize.errors import LoaderClosed
+from bitesize.memory.budget import Budget
+from bitesize.sources.base import Source
+from bitesize.spec import Field
 
-if TYPE_CHECKING:
-    from bitesize.engine.loader import Loader
+
+class Driver(Protocol):
+    """The driver of a loader, as far as an iterator uses it."""
+
+    source: Source
+    spec: dict[str, Field]
+    copied: frozenset[str]
+    batching: Batching
+    bad_rows: BadRowPolicy
+    budget: Budget
+    position: Position
+    stats: Stats
+
+    def adapt(self) -> None:
+        """Adapt the number of slots to the available memory."""
 
 
 class BatchIterator(Iterator[Batch]):
-    """Iterator over the batches of one epoch, or of all epochs from one on; see `Loader.__iter__`."""
+    """Iterator over the batches of one epoch, or of all epochs from one on; see `Loader.__iter__`.
 
-    def __init__(self, loader: Loader, engine: Engine, run: BatchStream, epoch: int, endless: bool, holder: Holder) -> None:
-        self._loader = loader
+    It refers to the driver, so that a loader may be dropped while a loop runs.
+    """
+
+    def __init__(
+        self, driver: Driver, engine: Engine, stream: BatchStream, epoch: int, endless: bool, holder: Holder
+    ) -> None:
+        self._driver = driver
         self._engine = engine
-        self._run = run
+        self._stream = stream
         self._epoch = epoch
         self._endless = endless
         self._holder = holder
-        self._copied = frozenset() if holder.sends else loader.copied
+        self._copied = frozenset() if holder.sends else driver.copied
         self._closed: str | None = None  # why
         self._finished = False
         self._turn = threading.Lock()
-        self._log = EpochLog()
+        self._log = EpochLog(driver.batching, driver.bad_rows, driver.budget)
 
     def __next__(self) -> Batch:
         self._engine.check_process()
@@ -42,52 +67,52 @@ class BatchIterator(Iterator[Batch]):
     def _next(self) -> Batch:
         if self._closed:
             raise LoaderClosed(f"this iterator has ended: {self._closed}")
-        if self._run.taken[0] != self._epoch and not self._endless:
+        if self._stream.taken[0] != self._epoch and not self._endless:
             # The epoch advances here, or when the next loop starts and all batches were taken: a loop that was left repeats its epoch.
             if not self._finished:
-                self._loader.source.check_unchanged()
+                self._driver.source.check_unchanged()
                 self._finished = True
-                self._loader.set_epoch(self._run.taken[0])
+                self._driver.position.set_epoch(self._stream.taken[0])
             raise StopIteration
         began, ring = time.perf_counter(), self._engine.ring
         holds_all = ring.leased == len(ring)
-        filling = self._engine.take(self._run, self._holder, lambda: self._closed is not None)
-        step = filling.step
-        if filling.error is not None:
-            error, filling.error = filling.error, None
-            filling.token = None
-            self._engine.cancel(self._run)
+        pending = self._engine.take(self._stream, self._holder, lambda: self._closed is not None)
+        step = pending.step
+        if pending.error is not None:
+            error, pending.error = pending.error, None
+            pending.token = None
+            self._engine.cancel(self._stream)
             self._closed = "it raised an error; a new loop starts the epoch again"
             try:
                 raise error
             finally:  # the error's frames must not refer to the error, because they refer to memory of the loader
-                del error, filling, step
-        assert filling.token is not None
+                del error, pending, step
+        assert pending.token is not None
         batch = Batch(
-            filling.slot.lease(self._loader.spec, step.rows.size, filling.token, self._copied),
+            pending.slot.lease(self._driver.spec, step.rows.size, pending.token, self._copied),
             rows=step.rows,
-            mask=filling.mask,
+            mask=pending.mask,
             epoch=step.epoch,
             position=step.position,
             weight=step.weight,
         )
-        filling.token = None
+        pending.token = None
         if not step.position:
-            self._loader.source.check_unchanged()
-            self._loader.adapt()
-        self._loader.took(step.epoch, step.position)
+            self._driver.source.check_unchanged()
+            self._driver.adapt()
+        self._driver.position.advance(step.epoch, step.position)
         # While the caller held every slot, there was no slot for this batch.
-        held = max(0.0, filling.started - began) if holds_all else 0.0
+        held = max(0.0, pending.started - began) if holds_all else 0.0
         waited = time.perf_counter() - began
-        self._loader.stats.count(step.real, waited - held, held)
-        self._log.count(self._loader, step, waited)
+        self._driver.stats.count(step.real, waited - held, held)
+        self._log.count(step, waited)
         return batch
 
     def close(self) -> None:
         """End this iterator; the loader stays open."""
         if self._engine.forked:  # the lock may have been held during the fork
             return
-        with self._run.lock:
+        with self._stream.lock:
             if not self._finished and self._closed is None:
                 self._closed = "a newer iterator of the same loader has replaced it"
-            self._run.changed.put(None)
+            self._stream.changed.put(None)

@@ -1,133 +1,116 @@
-"""Position of a loader: its epoch, the place of its consumer, and states from which another loader resumes."""
+"""Position of a loader: where its next loop starts, which batch its consumer has, and states from which another loader resumes.
+
+A place is an epoch and a position in it.
+"""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
 from bitesize.checks import is_whole
-from bitesize.engine.batching import Batching
+from bitesize.engine.batching import Batching, Place
 from bitesize.errors import BadSetting
 from bitesize.order.cursor import Cursor
 from bitesize.sources.base import Source
 
 
 class Position:
-    """Base of `Loader` with its position. A place is an epoch and a position in the epoch."""
+    """Position of a loader.
 
-    source: Source
-    steps: Batching
+    Parameters
+    ----------
+    source
+        Source of the rows.
+    batching
+        Batches of the rows.
+    """
 
-    def __init__(self) -> None:
-        self._start = self._taken = (0, 0)  # place of the next loop; place of the consumer
-        self._lock = threading.Lock()
+    def __init__(self, source: Source, batching: Batching) -> None:
+        self._source, self._batching = source, batching
+        self._next = self._taken = (0, 0)  # place of the next loop; place of the consumer
 
-    def _make_room(self, position: int) -> None:
-        """Reserve memory for batches that start at a position."""
+    @property
+    def next_start(self) -> Place:
+        """Place at which the next loop starts."""
+        return self._next
 
     @property
     def epoch(self) -> int:
-        """Epoch of the next ``for`` loop, from 0."""
-        return self._start[0]
+        """Epoch of the next loop, from 0."""
+        return self._next[0]
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the next ``for`` loop. If `load_state_dict` has set the same epoch, the loop still covers its rest only."""
+        """Set the epoch of the next loop; see `Loader.set_epoch`."""
         if not is_whole(epoch, least=0):
             raise BadSetting(f"epoch must be a whole number of at least 0, not {epoch!r}")
         if epoch != self.epoch or not self.resumes:
-            self._start = self._taken = (int(epoch), 0)
-
-    def begin(self) -> tuple[int, int]:
-        """Return the place at which the next loop starts: first that of a loaded state, later the start of an epoch."""
-        epoch, position = self._taken
-        if self._start == (epoch, 0) and position and not self.steps.batches_from(position):
-            self.set_epoch(epoch + 1)  # the previous loop took every batch, but did not request more
-        place, self._start = self._start, (self.epoch, 0)
-        return place
+            self._next = self._taken = (int(epoch), 0)
 
     @property
     def resumes(self) -> bool:
         """Return whether a state was loaded and no loop has started from it yet."""
-        return self._start[1] > 0
+        return self._next[1] > 0
+
+    def begin(self) -> Place:
+        """Return the place at which a loop starts now: first that of a loaded state, later the start of an epoch."""
+        epoch, position = self._taken
+        if self._next == (epoch, 0) and position and not self._batching.batches_from(position):
+            self.set_epoch(epoch + 1)  # the previous loop took every batch, but did not request more
+        place, self._next = self._next, (self.epoch, 0)
+        return place
+
+    def start(self, place: Place) -> None:
+        """Record that the consumer receives batches from a place on."""
+        self._taken = place
+
+    def advance(self, epoch: int, position: int) -> None:
+        """Record that the consumer has received the batch at a place."""
+        self._taken = (epoch, min(position + self._batching.batch_size, self._batching.order.length))
+
+    def move_to(self, place: Place) -> None:
+        """Set the place of the consumer. The next loop starts at the start of its epoch."""
+        self._next, self._taken = (place[0], 0), place
+
+    def save(self) -> tuple[Place, Place]:
+        """Return the position, to restore it after reading batches for inspection only."""
+        return self._next, self._taken
+
+    def restore(self, saved: tuple[Place, Place]) -> None:
+        """Restore a position that `save` returned."""
+        self._next, self._taken = saved
+
+    # --- states ------------------------------------------------------------------------------------------------------
+
+    def cursor(self, place: Place) -> Cursor:
+        """Return the cursor of a place."""
+        return Cursor(*place, self._batching.batch_size, self._source.fingerprint(), self._batching.order.settings())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the loop after its last batch, from which another loader can resume.
-
-        Prefetched batches do not count. The position is the same on all ranks, so the state of one rank serves all ranks.
-
-        Returns
-        -------
-        dict
-            A small dict of JSON values.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> settings = {"batch_size": 4, "memory": "16 MiB", "seed": 3}
-        >>> with bs.Loader(bs.open(np.arange(12)), **settings) as loader:
-        ...     for batch in loader:
-        ...         state = loader.state_dict()  # saved with the model, for example
-        ...         break
-        ...     rest = [batch["x"].tolist() for batch in loader][1:]
-        >>> with bs.Loader(bs.open(np.arange(12)), **settings) as other:
-        ...     other.load_state_dict(state)
-        ...     [batch["x"].tolist() for batch in other] == rest
-        True
-        """
+        """Return the state of the consumer; see `Loader.state_dict`."""
         return self.cursor(self._taken).as_dict()
 
-    def load_state_dict(self, state: Mapping[str, Any], *, allow_batch_size_change: bool = False) -> None:
-        """Resume from the state of another loader of the same data. The next ``for`` loop starts with exactly the next batch.
-
-        Parameters
-        ----------
-        state
-            From `state_dict`. Threads, ranks, budget and transforms may differ.
-        allow_batch_size_change
-            Whether the batch size may differ too. The remaining rows keep their order, and are cut into other batches.
+    def check(self, state: Mapping[str, Any], *, allow_batch_size_change: bool) -> Cursor:
+        """Return the cursor of a state; see `Loader.load_state_dict`.
 
         Raises
         ------
         BadSetting
-            If the data, the order or the batch size differ. The message names the difference.
+            If the data, the order or the batch size differ.
         """
-        cursor = Cursor.from_dict(state)
-        found = cursor.differences(self.cursor((0, 0)))
-        if not found and cursor.position > self.steps.order.length + cursor.batch_size:
-            found.append(f"position {cursor.position} is beyond the {self.steps.order.length} rows of an epoch")
-        if cursor.batch_size != self.steps.batch_size and not allow_batch_size_change:
-            found.append(
-                f"batch_size is {self.steps.batch_size} here, but {cursor.batch_size} in the state: use the same batch_size, or pass "
+        cursor, batching = Cursor.from_dict(state), self._batching
+        differences = cursor.differences(self.cursor((0, 0)))
+        if not differences and cursor.position > batching.order.length + cursor.batch_size:
+            differences.append(f"position {cursor.position} is beyond the {batching.order.length} rows of an epoch")
+        if cursor.batch_size != batching.batch_size and not allow_batch_size_change:
+            differences.append(
+                f"batch_size is {batching.batch_size} here, but {cursor.batch_size} in the state: use the same batch_size, or pass "
                 "allow_batch_size_change=True"
             )
-        if found:
-            raise BadSetting(f"the state does not fit this loader: {'; '.join(found)}")
-        with self._lock:
-            self._make_room(cursor.position)
-            self._start = self._taken = (cursor.epoch, min(cursor.position, self.steps.order.length))
+        if differences:
+            raise BadSetting(f"the state does not fit this loader: {'; '.join(differences)}")
+        return cursor
 
-    def cursor(self, place: tuple[int, int]) -> Cursor:
-        """Return the cursor of a place, which is an epoch and a position."""
-        return Cursor(*place, self.steps.batch_size, self.source.fingerprint(), self.steps.order.settings())
-
-    def stand(self, place: tuple[int, int]) -> None:
-        """Set the place of the consumer. The next loop starts at the start of its epoch."""
-        self._start, self._taken = (place[0], 0), place
-
-    def stood(self) -> Any:
-        """Return the position, to restore it with `stand_as` after reading batches for inspection only."""
-        return self._start, self._taken
-
-    def stand_as(self, stood: Any) -> None:
-        """Restore a position that `stood` returned."""
-        self._start, self._taken = stood
-
-    @property
-    def stands(self) -> tuple[int, int]:
-        """Place at which the next loop starts."""
-        return self._start
-
-    def took(self, epoch: int, position: int) -> None:
-        """Record that the consumer has received the batch at a place."""
-        self._taken = (epoch, min(position + self.steps.batch_size, self.steps.order.length))
+    def resume(self, cursor: Cursor) -> None:
+        """Start the next loop at the place of a cursor."""
+        self._next = self._taken = (cursor.epoch, min(cursor.position, self._batching.order.length))

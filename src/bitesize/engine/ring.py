@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.memory.budget import Budget
 from bitesize.memory.charge import Charge
 from bitesize.memory.mapping import aligned, allocate
+from bitesize.memory.request import MemoryRequest
+from bitesize.memory.sizes import counted, format_size
 from bitesize.spec import Field
 
 # Fields of up to COPIED_NBYTES bytes per row are copied into each batch, so that a caller may keep them: labels, weights, row ids.
@@ -104,35 +105,21 @@ class Ring:
         Fields of a batch.
     rows
         Rows per slot.
-    slots
-        Number of slots.
-    budget
-        Charged for each slot before it is allocated, and for one copy of its ``copied`` fields.
-    copied
-        Names of fields that each batch gets as copies.
+    charges
+        A charge for each slot.
     """
 
-    def __init__(
-        self, fields: Mapping[str, Field], rows: int, slots: int, budget: Budget, copied: Collection[str] = ()
-    ) -> None:
+    def __init__(self, fields: Mapping[str, Field], rows: int, charges: Iterable[Charge]) -> None:
         self.free: queue.SimpleQueue[Slot | Return | None] = queue.SimpleQueue()
-        self._fields, self._rows, self._budget = fields, rows, budget
-        self.slot_nbytes = slot_nbytes(fields, rows, copied)
+        self._fields, self._rows = fields, rows
         self._slots: list[Slot] = []
         self._surplus = 0  # number of slots to drop when they are returned
         self._changing = threading.Lock()
         self._prepare: Callable[[NDArray[np.uint8]], None] | None = None
-        self.grow(slots)
+        self.grow(charges)
 
-    def grow(self, slots: int) -> None:
-        """Add slots: all of them, or none if they do not fit the budget.
-
-        Raises
-        ------
-        DoesNotFit
-            If the slots do not fit the budget.
-        """
-        charges = [self._budget.charge(self.slot_nbytes, "batch buffers") for _ in range(slots)]
+    def grow(self, charges: Iterable[Charge]) -> None:
+        """Add a slot for each charge, which is released with its slot."""
         added = [Slot(self._fields, self._rows, charge) for charge in charges]
         if self._prepare is not None:
             for slot in added:
@@ -157,12 +144,12 @@ class Ring:
     def take(self) -> Slot | None:
         """Wait for a free slot, and return it; return None if the thread must end."""
         while True:
-            found = self.free.get()
-            if found is None:
+            item = self.free.get()
+            if item is None:
                 return None
-            slot = found.slot if isinstance(found, Return) else found
+            slot = item.slot if isinstance(item, Return) else item
             slot.returns = None
-            del found
+            del item
             with self._changing:
                 if not self._surplus:
                     return slot
@@ -195,14 +182,22 @@ class Ring:
             slot.returns = None
         self._slots = []
         while not self.free.empty():
-            found = self.free.get()
-            if isinstance(found, Return):
-                found.slot.returns = None  # a reference cycle
+            item = self.free.get()
+            if isinstance(item, Return):
+                item.slot.returns = None  # a reference cycle
 
 
 def slot_nbytes(fields: Mapping[str, Field], rows: int, copied: Collection[str] = ()) -> int:
     """Return the bytes of one slot, and of the copied fields of its batch."""
     return sum(aligned(field.nbytes * rows) * (1 + (name in copied)) for name, field in fields.items())
+
+
+def slots_request(fields: Mapping[str, Field], rows: int, slots: int, copied: Collection[str]) -> MemoryRequest:
+    """Return the request of all slots of a ring."""
+    each = slot_nbytes(fields, rows, copied)
+    return MemoryRequest(
+        "batch buffers", slots * each, "batch", f"{counted(slots, 'batch', 'batches')} of {format_size(each)}"
+    )
 
 
 def copied_fields(batch: Mapping[str, Field], primary: str) -> frozenset[str]:

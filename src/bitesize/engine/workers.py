@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bitesize.engine.batching import BadRowPolicy, Batching, BatchRows
+from bitesize.engine.bad_rows import BadRowPolicy
+from bitesize.engine.batching import Batching, BatchRows
 from bitesize.engine.buffer_pool import BufferPool
 from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.holding import Holder, Wait
@@ -27,7 +28,7 @@ from bitesize.engine.stream import BatchStream, Bite, LoadTask, PendingBatch
 from bitesize.engine.thread_scaling import ThreadScaler
 from bitesize.engine.window_cache import ChunkCache
 from bitesize.errors import BitesizeError, LoaderClosed, Stalled, without_frames
-from bitesize.memory.budget import Pool
+from bitesize.memory.pool import Pool
 from bitesize.order.keyed_random import draw
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import Scratch

@@ -17,7 +17,7 @@ GROWN_SHARE = (3, 4)
 
 
 class Account(Protocol):
-    """A budget as the other budgets of the process read it. Its figures may be slightly out of date."""
+    """The ledger of a budget, as the other budgets of the process read it. Its figures may be slightly out of date."""
 
     room: int
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 class Charge:
     """Granted bytes. They are returned by `release`, or when the charge is garbage."""
 
-    __slots__ = ("__weakref__", "_give_back", "nbytes", "number", "what")
+    __slots__ = ("__weakref__", "_give_back", "nbytes", "number", "purpose")
 
-    def __init__(self, give_back: Callable[[Charge], None], number: int, nbytes: int, what: str) -> None:
+    def __init__(self, give_back: Callable[[Charge], None], number: int, nbytes: int, purpose: str) -> None:
         self._give_back = give_back
         self.number = number
         self.nbytes = nbytes
-        self.what = what
+        self.purpose = purpose
 
     def release(self) -> None:
         """Return the bytes to the budget. Later calls do nothing."""
@@ -29,7 +29,7 @@ class Granted(weakref.ref[Charge]):
     Ctrl-C in a `__del__` would be lost.
     """
 
-    __slots__ = ("nbytes", "number", "what")
+    __slots__ = ("nbytes", "number", "purpose")
     number: int
     nbytes: int
-    what: str
+    purpose: str

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.memory.budget import Pool
 from bitesize.memory.mapping import allocate
+from bitesize.memory.pool import Pool
 
 
 class Described(Protocol):

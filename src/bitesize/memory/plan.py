@@ -8,26 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitesize.memory.limits import AVAILABLE
+from bitesize.memory.request import MemoryRequest, total_nbytes
 from bitesize.memory.sizes import counted, format_size
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of the memory of a loader.
-
-    Parameters
-    ----------
-    what
-        Purpose of the bytes.
-    nbytes
-        Number of bytes.
-    detail
-        Origin of the number, as text.
-    """
-
-    what: str
-    nbytes: int
-    detail: str
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,7 +23,7 @@ class Plan:
     fields
         Shape and dtype of each field of a batch, such as ``"x": "(64, 224, 224, 3) float32"``.
     parts
-        All parts that are charged to the budget.
+        Requests for all memory that is charged to the budget.
     budget, origin
         Bytes of the budget, and their origin as text.
     naive_shape, stored_shape
@@ -65,7 +47,7 @@ class Plan:
     batch_size: int
     batches: int
     fields: Mapping[str, str]
-    parts: tuple[Part, ...]
+    parts: tuple[MemoryRequest, ...]
     budget: int
     origin: str
     naive_shape: tuple[int, ...]
@@ -80,7 +62,7 @@ class Plan:
     @property
     def total(self) -> int:
         """Total bytes that the loader charges."""
-        return sum(part.nbytes for part in self.parts)
+        return total_nbytes(self.parts)
 
     @property
     def process(self) -> int:
@@ -151,7 +133,7 @@ class Plan:
             ("naive, float64", format_size(self.naive_float64), "all rows in one array"),
             ("naive, float32", format_size(self.naive_float32), "the same, cast"),
         ]
-        lines += [(part.what, format_size(part.nbytes), part.detail) for part in self.parts]
+        lines += [(part.name, format_size(part.nbytes), part.detail) for part in self.parts]
         lines += [
             ("total", format_size(self.total), f"of {format_size(self.budget)} ({self.origin})"),
             ("outside the budget", format_size(self.overhead), "Python, NumPy, compiled code, framework"),
@@ -170,7 +152,7 @@ class Plan:
             "naive_stored_float64": self.stored_float64,
             "naive_float64": self.naive_float64,
             "naive_float32": self.naive_float32,
-            "parts": {part.what: part.nbytes for part in self.parts},
+            "parts": {part.name: part.nbytes for part in self.parts},
             "total": self.total,
             "overhead": self.overhead,
             "process": self.process,
@@ -185,7 +167,7 @@ class Plan:
         """Return the table, so that a plan is readable at the end of a notebook cell."""
         table = self.table()
         widths = [max(len(line[i]) for line in table) for i in (0, 1)]
-        fields = ", ".join(f"{name} {what}" for name, what in self.fields.items())
+        fields = ", ".join(f"{name} {field}" for name, field in self.fields.items())
         head = f"{counted(self.rows, 'row')}, {counted(self.batches, 'batch', 'batches')} of {self.batch_size}: {fields}"
-        body = [f"  {what:<{widths[0]}}  {size:>{widths[1]}}  {detail}" for what, size, detail in table]
+        body = [f"  {name:<{widths[0]}}  {size:>{widths[1]}}  {detail}" for name, size, detail in table]
         return "\n".join([head, *body, self.verdict, *self.hints])

@@ -13,7 +13,7 @@ import numpy as np
 
 from bitesize.batch import Batch
 from bitesize.engine.holding import LOOP, Holder
-from bitesize.engine.loader import Loader
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting, DoesNotFit, MissingPackage, TooManyBadRows
 from bitesize.outputs.fields import Fields, names_in
 from bitesize.packages import pip_install
@@ -59,9 +59,9 @@ class Epochs(ABC):
 
     def __iter__(self) -> Iterator[Any]:
         loader = self._loader
-        epoch, position = loader.begin()
-        batches = loader.iterate((epoch, position), endless=True, holder=self._holder)
-        left = loader.steps.batches_from(position)
+        epoch, position = driver_of(loader).position.begin()
+        batches = driver_of(loader).iterate((epoch, position), endless=True, holder=self._holder)
+        left = driver_of(loader).batching.batches_from(position)
         sent: deque[tuple[int, Any]] = deque()
         while left or sent:
             while left and len(sent) <= self._ahead:
@@ -70,7 +70,7 @@ class Epochs(ABC):
                 del batch
                 left -= 1
             place, under_way = sent.popleft()
-            loader.took(epoch, place)
+            driver_of(loader).position.advance(epoch, place)
             yield self._receive(under_way)
             del under_way
         loader.source.check_unchanged()
@@ -204,7 +204,7 @@ def refuse_unless_in_order(loader: Loader, who: str, *, shards: bool = False) ->
             f"{who} needs every row, but this loader has only the rows of rank {loader.shard.rank}: create one without shard="
         )
     rest = order.length % loader.batch_size
-    if loader.steps.last == "drop" and rest:
+    if driver_of(loader).batching.last == "drop" and rest:
         raise BadSetting(
             f'{who} needs every row, but last="drop" leaves out the last {rest} of {order.length}: create a loader with last="short"'
         )

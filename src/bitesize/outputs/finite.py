@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bitesize.batch import Batch
 from bitesize.engine.holding import PENDING_PATIENCE, Holder
 from bitesize.engine.iterator import BatchIterator
-from bitesize.engine.loader import Loader
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import LoaderClosed, NotFinite
 from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
@@ -105,7 +105,8 @@ def look_back(loader: Loader, position: tuple[int, int], batches: int) -> Findin
 
 
 def _from(loader: Loader, place: tuple[int, int], batches: int) -> BatchIterator:
-    return loader.iterate(loader.steps.advance(place, batches), endless=True, holder=_TRAINER)
+    driver = driver_of(loader)
+    return driver.iterate(driver.batching.advance(place, batches), endless=True, holder=_TRAINER)
 
 
 def _range(values: NDArray[Any], mask: NDArray[np.bool_]) -> tuple[float, float]:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bitesize.engine.holding import PENDING_PATIENCE, Holder
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting
 from bitesize.outputs.base import MASK, Epochs, check_loader, check_mask, check_shard, import_framework, with_mask
 
 if TYPE_CHECKING:
     from bitesize.batch import Batch
-    from bitesize.engine.loader import Loader
 
 
 _ADVICE = "Keep copies, jnp.array(x, copy=True), or release earlier batches"
@@ -63,14 +63,14 @@ def to_jax(loader: Loader, *, sharding: Any = None, device: Any = None) -> JaxBa
     devices = [device or jax.devices()[0]] if sharding is None else sharding.device_set
     # On the CPU a transfer is a look at the same memory, and a step that was begun still looks at the batch before.
     ahead = 0 if all(one.platform == "cpu" for one in devices) else 1
-    loader.hold(2 + ahead)
+    driver_of(loader).hold(2 + ahead)
     return JaxBatches(loader, sharding if sharding is not None else device, ahead, jax)
 
 
 def _check_shapes(loader: Loader) -> None:
     """Raise unless all batches have one shape, on all ranks."""
     batch = loader.batch_size
-    if loader.steps.last == "short" and loader.order.length % batch:
+    if driver_of(loader).batching.last == "short" and loader.order.length % batch:
         raise BadSetting(
             f"{loader.order.length} rows leave a last batch of {loader.order.length % batch} of {batch}, but JAX compiles a step "
             'for each shape: create the loader with last="pad", which adds a mask, or last="drop"'
@@ -105,7 +105,7 @@ class JaxBatches(Epochs):
         super().__init__(loader, ahead, Holder(_ADVICE, PENDING_PATIENCE, self._keeps))
         self._given: weakref.WeakValueDictionary[tuple[int, str], Any] = weakref.WeakValueDictionary()
         self._count = 0
-        self._copied = loader.copied | {MASK}  # they do not hold a slot
+        self._copied = driver_of(loader).copied | {MASK}  # they do not hold a slot
         self._where = where
         self._jax = jax
 
@@ -121,7 +121,7 @@ class JaxBatches(Epochs):
 
     def _keeps(self, busy: float) -> bool:
         """Return whether every slot is held by arrays of the program; a running step holds memory, but no array."""
-        return len({batch for batch, _ in self._given}) >= self._loader.slots
+        return len({batch for batch, _ in self._given}) >= driver_of(self._loader).slots
 
     def get_state(self) -> dict[str, Any]:
         """`state_dict`, as Grain calls it."""

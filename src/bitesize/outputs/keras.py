@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bitesize.engine.holding import LOOP, PENDING_PATIENCE, Holder
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting, LoaderClosed
 from bitesize.outputs.base import (
     check_loader,
@@ -40,7 +41,6 @@ from bitesize.outputs.keras_tensorflow import switch_off_autotuning
 
 if TYPE_CHECKING:
     from bitesize.engine.iterator import BatchIterator
-    from bitesize.engine.loader import Loader
 
 # Batches that a backend holds while it asks for the next: JAX runs steps asynchronously, and TensorFlow keeps one in a
 # queue of its own beside the one it trains on.
@@ -104,13 +104,13 @@ def to_keras(
     """
     keras = import_framework("keras", "Keras", "keras", "jax", more=_BACKENDS)
     check_loader(loader, "to_keras")
-    loader.steps.refuse_empty_shares("Keras")
+    driver_of(loader).batching.refuse_empty_shares("Keras")
     inputs, targets = chosen_fields(loader, inputs, targets)
     weights = chosen_weights(loader, inputs, targets, weights, "to_keras")
     warn_of_unscaled(loader, inputs)
     if keras.backend.backend() == "tensorflow":
         inputs, targets = as_tuples(inputs), None if targets is None else as_tuples(targets)
-    loader.hold(batches_held(keras.backend.backend()))
+    driver_of(loader).hold(batches_held(keras.backend.backend()))
     return _dataset_class()(loader, inputs, targets, weights, workers)
 
 
@@ -144,7 +144,8 @@ class _Places:
     """Implementation of the dataset, apart from its base class. A place is an epoch and a position in it."""
 
     def __init__(self, loader: Loader, inputs: Any, targets: Any, weights: str | None) -> None:
-        self._loader = loader
+        self._loader, self._driver = loader, driver_of(loader)
+        self._position = self._driver.position
         self._format = KerasFormat(inputs, targets, weights, loader.masks)
         self._fit: weakref.ref[Any] | None = None  # Keras's iterator of the epoch that is being trained
         self._seen = 0  # steps of it that had started when it last took a batch
@@ -222,7 +223,7 @@ class _Places:
             ):  # another loop over the loader ran meanwhile: reset the position; a closed loader raises here
                 self._iterator = self._start()
                 batch = next(self._iterator)
-            self._next = self._loader.steps.advance(self._next, 1)
+            self._next = self._driver.batching.advance(self._next, 1)
             return self._format.convert(batch)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
@@ -230,33 +231,33 @@ class _Places:
         with self._lock:
             place = self._place()
             if place != self._trained:
-                self._loader.begin()  # a loaded state counts once
+                self._position.begin()  # a loaded state counts once
             else:
                 place = self._aligned(place)
-            batches = self._loader.iterate(place, endless=True)
-        for _ in range(self._loader.steps.batches_from(place[1])):
+            batches = self._driver.iterate(place, endless=True)
+        for _ in range(self._driver.batching.batches_from(place[1])):
             yield self._format.convert(next(batches))
         with self._lock:
             self._return_to((place[0] + 1, 0))
-            self._loader.stand(self._trained)
+            self._position.move_to(self._trained)
 
     def _look_up(self, index: int) -> tuple[Any, ...]:
         """Return a batch of the next epoch, without consuming it."""
         count = len(self._loader)
         if not -count <= index < count:
             raise IndexError(f"batch {index} of {count}")
-        stood = self._loader.stood()
-        place = self._loader.steps.advance(self._aligned(self._place()), index % count)
+        stood = self._position.save()
+        place = self._driver.batching.advance(self._aligned(self._place()), index % count)
         if self._looked_up is None or self._looked_up[0] != place:
-            self._looked_up = (place, self._loader.iterate(place, endless=True))
+            self._looked_up = (place, self._driver.iterate(place, endless=True))
         try:
             batch = next(self._looked_up[1])
         except LoaderClosed:
-            self._looked_up = (place, self._loader.iterate(place, endless=True))
+            self._looked_up = (place, self._driver.iterate(place, endless=True))
             batch = next(self._looked_up[1])
         finally:
-            self._loader.stand_as(stood)
-        self._looked_up = (self._loader.steps.advance(place, 1), self._looked_up[1])
+            self._position.restore(stood)
+        self._looked_up = (self._driver.batching.advance(place, 1), self._looked_up[1])
         return self._format.convert(batch)
 
     def zeros(self) -> tuple[Any, ...]:
@@ -268,7 +269,7 @@ class _Places:
     def state_dict(self) -> dict[str, Any]:
         """Return the position after the last batch that Keras has taken; `bitesize.keras.Checkpoint` counts trained batches."""
         with self._lock:
-            return self._loader.cursor(self._next).as_dict()
+            return self._position.cursor(self._next).as_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue at a position from `state_dict` with the next ``fit``."""
@@ -291,7 +292,7 @@ class _Places:
             steps = getattr(caller.iterator, "steps_per_execution", 1) or 1
             if steps > 1:
                 # So many batches are gathered for one call of the train function.
-                self._loader.hold(int(steps) + 1)
+                self._driver.hold(int(steps) + 1)
             # What a model predicts may be a view on its input, and is kept: then Keras's copy is needed.
             self._format.as_tensors = caller.method in ("fit", "evaluate") and on_torch()
             self._format.keeps_bad_rows = caller.method == "predict"
@@ -314,13 +315,13 @@ class _Places:
                 self._fit = None
                 place = self._place()
                 if place != self._trained:
-                    self._loader.begin()
+                    self._position.begin()
                 self._back = None
                 self._return_to(place)
             elif caller.method in LOOKS:
                 assert self._back is not None
                 if self._fit is None:  # nothing else goes on: the next look may go on from here, and has its first batches
-                    self._loader.stand_as(self._back[1])
+                    self._position.restore(self._back[1])
                 else:
                     self._end_look()
             else:
@@ -332,29 +333,29 @@ class _Places:
         if seen is None:  # called by hand
             self._return_to((self._aligned(self._trained)[0] + 1, 0))
         elif seen == 0:  # Keras's iterator is exhausted and was replaced
-            self._trained = self._base = self._loader.steps.advance(self._base, self.num_batches)
+            self._trained = self._base = self._driver.batching.advance(self._base, self.num_batches)
         else:
-            self._trained = self._loader.steps.advance(self._base, min(int(seen), self.num_batches))
+            self._trained = self._driver.batching.advance(self._base, min(int(seen), self.num_batches))
         self._fit = None
-        self._loader.stand(self._trained)
+        self._position.move_to(self._trained)
 
     def _note_broken_fit(self) -> None:
         """Record the position of a ``fit`` that ended within an epoch: by ``stop_training``, or by an error."""
-        place = self._loader.steps.advance(self._base, min(self._seen, self.num_batches))
-        if self._loader.epoch == self._trained[0] and not self._loader.resumes:
+        place = self._driver.batching.advance(self._base, min(self._seen, self.num_batches))
+        if self._loader.epoch == self._trained[0] and not self._position.resumes:
             self._trained = self._base = min(place, self._next)
-            self._loader.stand(self._trained)
+            self._position.move_to(self._trained)
 
     def _place(self) -> tuple[int, int]:
         """Return the position of training; a loaded state, or an epoch that was set, takes precedence."""
-        if self._loader.resumes or self._loader.epoch != self._trained[0]:
-            return self._loader.steps.place(*self._loader.stands)
+        if self._position.resumes or self._loader.epoch != self._trained[0]:
+            return self._driver.batching.place(*self._position.next_start)
         return self._trained
 
     def _begin_look(self) -> None:
         """Go to the first batch of an epoch, and remember the position of training."""
         if self._back is None:
-            self._back = (self._next, self._loader.stood())
+            self._back = (self._next, self._position.save())
         if self._next[1]:
             self._next, self._iterator = self._aligned(self._place()), None
 
@@ -365,10 +366,10 @@ class _Places:
             self._back = None
             if place != self._next:
                 self._next, self._iterator = place, None
-            self._loader.stand_as(stood)
+            self._position.restore(stood)
 
     def _start(self) -> BatchIterator:
-        return self._loader.iterate(self._next, endless=True, holder=LOOP if on_torch() else _PENDING)
+        return self._driver.iterate(self._next, endless=True, holder=LOOP if on_torch() else _PENDING)
 
     def _return_to(self, place: tuple[int, int]) -> None:
         if place != self._next:

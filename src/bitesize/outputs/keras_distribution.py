@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting
-
-if TYPE_CHECKING:
-    from bitesize.engine.loader import Loader
 
 
 def refuse_indivisible(loader: Loader) -> None:
@@ -31,7 +27,9 @@ def refuse_indivisible(loader: Loader) -> None:
     if loader.batch_size % devices:
         raise BadSetting(f"{who}, and batch_size={loader.batch_size} does not divide: set it to a multiple of {devices}")
     rest = loader.order.length % loader.batch_size
-    if loader.steps.last != "drop" and rest % devices:  # padding is left out of what Keras gets, so it does not help
+    if (
+        driver_of(loader).batching.last != "drop" and rest % devices
+    ):  # padding is left out of what Keras gets, so it does not help
         ways = 'last="drop" leaves them out of each epoch'
         if not loader.order.length % devices:
             ways += f", or a batch_size that leaves a multiple of {devices}"

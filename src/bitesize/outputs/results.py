@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.loader import Loader
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadResult, BadSetting, DoesNotFit, NotFound
 from bitesize.files.atomic import replacing_large
 from bitesize.files.npy import header_bytes
@@ -81,7 +81,7 @@ def predict(
     call = _method(estimator, method)
     rows = len(loader.source)
     target = _target(out, rows)
-    loader.set_epoch(loader.epoch + 1 if loader.resumes else loader.epoch)
+    loader.set_epoch(loader.epoch + 1 if driver_of(loader).position.resumes else loader.epoch)
     results = _results(call, loader)
     first = np.array(next(results))  # a view would keep its batch
     if target is None:
@@ -172,7 +172,7 @@ def _results(call: Callable[[Any], Any], loader: Loader) -> Iterator[NDArray[Any
     signed = loader.masks  # so that there is a number that says that there is no result
     for batch in loader:
         real, mask = int(batch.mask.sum()), batch.mask
-        there = len(batch.rows) if loader.steps.last == "short" else int((batch.rows >= 0).sum())
+        there = len(batch.rows) if driver_of(loader).batching.last == "short" else int((batch.rows >= 0).sum())
         if not real and kind is None:
             raise BadResult(f"no row of the first batch could be read: {loader.bad[-1].reason if loader.bad else ''}")
         if not real:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.checks import is_whole
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting
 from bitesize.outputs.base import (
     check_loader,
@@ -27,7 +28,6 @@ from bitesize.outputs.finite import refusal
 
 if TYPE_CHECKING:
     from bitesize.batch import Batch
-    from bitesize.engine.loader import Loader
 
 Estimator = TypeVar("Estimator")
 # Estimators that keep rows they were given, and would keep their batches with them.
@@ -114,7 +114,7 @@ def partial_fit(
     if not is_whole(epochs, least=1):
         raise BadSetting(f"epochs must be a whole number of at least 1, not {epochs!r}")
     check_loader(loader, "partial_fit")
-    loader.steps.refuse_empty_shares("partial_fit")
+    driver_of(loader).batching.refuse_empty_shares("partial_fit")
     *first_steps, last = _steps(estimator)
     for progress in _train([_Step(step) for step in first_steps], _Learner(last, loader, classes, weights), loader, epochs):
         if callback is not None and callback(progress):
@@ -133,7 +133,7 @@ def _train(steps: list[_Step], learn: _Learner, loader: Loader, epochs: int) -> 
                     x = step(x)
                 learn(x, y, weight)
             except ValueError as error:
-                place = loader.steps.advance((loader.epoch, 0), number - 1)
+                place = driver_of(loader).batching.advance((loader.epoch, 0), number - 1)
                 if (odd := refusal(loader, place, 1, error)) is not None:
                     raise odd from error
                 raise
@@ -248,7 +248,7 @@ def _flat(
         x.reshape(len(x), -1),
         batch[label] if label else None,
         batch[weight_name] if weight_name else None,
-        len(loader) - loader.steps.batches_from(batch.position) + 1,
+        len(loader) - driver_of(loader).batching.batches_from(batch.position) + 1,
     )
 
 

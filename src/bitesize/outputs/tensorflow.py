@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from bitesize.engine.holding import PENDING_PATIENCE, Holder
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting
 from bitesize.outputs.base import (
     Epochs,
@@ -24,7 +25,6 @@ from bitesize.outputs.tensorflow_calls import Waiting
 
 if TYPE_CHECKING:
     from bitesize.batch import Batch
-    from bitesize.engine.loader import Loader
 
 # Batches that TensorFlow has while it asks for the next: tensors look at the loader's memory where they can.
 _HELD = 3
@@ -75,11 +75,11 @@ def to_tensorflow(
     """
     tf = import_framework("tensorflow", "TensorFlow", "tensorflow")
     check_loader(loader, "to_tensorflow")
-    loader.steps.refuse_empty_shares("TensorFlow")
+    driver_of(loader).batching.refuse_empty_shares("TensorFlow")
     inputs, targets = chosen_fields(loader, inputs, targets)
     weights = chosen_weights(loader, inputs, targets, weights, "to_tensorflow")
     fields = [as_tuples(name) for name in (inputs, targets, weights) if name is not None]
-    loader.hold(_HELD)
+    driver_of(loader).hold(_HELD)
     signature = _picked(_specs(loader, tf), fields)
     dataset = tf.data.Dataset.from_generator(_Batches(loader, fields).epoch, output_signature=signature)
     options = tf.data.Options()
@@ -91,9 +91,9 @@ def to_tensorflow(
 
 def _specs(loader: Loader, tf: Any) -> dict[str, Any]:
     """Return the shape and the dtype of each field of a batch, for TensorFlow."""
-    rows = None if loader.masks or loader.order.length % loader.batch_size else loader.steps.rows_of_rank
-    if loader.steps.last == "drop" and not loader.masks:
-        rows = loader.steps.rows_of_rank
+    rows = None if loader.masks or loader.order.length % loader.batch_size else driver_of(loader).batching.rows_of_rank
+    if driver_of(loader).batching.last == "drop" and not loader.masks:
+        rows = driver_of(loader).batching.rows_of_rank
     try:
         return {name: tf.TensorSpec((rows, *field.shape), tf.as_dtype(field.dtype)) for name, field in loader.spec.items()}
     except TypeError as error:

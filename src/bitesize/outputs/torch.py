@@ -8,13 +8,14 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.batch import Batch, UnevenBatch
 from bitesize.engine.holding import LOOP_PATIENCE, PENDING_PATIENCE, Holder
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting
 from bitesize.outputs.base import (
     Epochs,
@@ -38,9 +39,6 @@ from bitesize.outputs.torch_calls import (
     refuse_batches_of_batches,
     refuse_update_of_norms,
 )
-
-if TYPE_CHECKING:
-    from bitesize.engine.loader import Loader
 
 _log = logging.getLogger("bitesize")
 # Addresses of memory that is page-locked here.
@@ -111,9 +109,9 @@ def to_torch(
     images = channels_last is not False and loader.layout == "HWC"
     holder = Holder(_ADVICE if names is None else _TUPLE_ADVICE, sender.patience, collects=collecting, sends=sender.sends)
     dataset = _dataset_class()(loader, sender, images, holder, names)
-    loader.hold(1 + sender.ahead)
+    driver_of(loader).hold(1 + sender.ahead)
     if isinstance(sender, _Cuda) and pin_memory:
-        loader.each_slot(sender.pin)
+        driver_of(loader).each_slot(sender.pin)
     return dataset
 
 
@@ -147,8 +145,8 @@ def _tuple_fields(loader: Loader, as_tuple: bool | Sequence[str]) -> tuple[str, 
     else:
         names = names_of_tuple(as_tuple, ())
         check_fields(loader, names)
-    loader.steps.refuse_empty_shares("as_tuple=True")
-    if not loader.steps.even:
+    driver_of(loader).batching.refuse_empty_shares("as_tuple=True")
+    if not driver_of(loader).batching.even:
         _log.warning(
             "to_torch: ranks have different numbers of rows in some batches, and tuples have no batch.weight, which makes a mean over "
             "ranks a mean over rows: take batches as dicts, or make all shares even by a batch_size that is a multiple of the number "
@@ -243,7 +241,7 @@ def _dataset_class() -> type[Any]:
             ) -> None:
                 Epochs.__init__(self, loader, sender.ahead, holder)
                 self._sender, self._names = sender, names
-                self._kind = Batch if loader.steps.even else UnevenBatch
+                self._kind = Batch if driver_of(loader).batching.even else UnevenBatch
                 self._images = {
                     name for name, field in loader.spec.items() if len(field.shape) == 3 and field.shape[2] in (1, 3, 4)
                 } if images else set()  # fmt: skip

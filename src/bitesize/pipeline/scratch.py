@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.memory.budget import Pool
 from bitesize.memory.decode_buffer import DecodeBuffer
 from bitesize.memory.mapping import allocate
+from bitesize.memory.pool import Pool
 from bitesize.pipeline.clock import Clock
 from bitesize.sources.sinks import Arena
 from bitesize.spec import Field

@@ -17,10 +17,11 @@ from bitesize.decode.header import read_info
 from bitesize.decode.reduced import log_losses
 from bitesize.errors import BadFile, BadRows, BadSetting, BitesizeError, DoesNotFit, without_frames
 from bitesize.kernels.warm import compiling
-from bitesize.memory.budget import Budget, Pool, as_budget
+from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.decode_buffer import DecodeBuffer
 from bitesize.memory.limits import check_threads, processor_share
 from bitesize.memory.mapping import aligned, allocate
+from bitesize.memory.pool import Pool
 from bitesize.spec import Encoded, Field, image_channels
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bitesize.engine.loader import Loader
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting
 
 # At most this many minutes are lost. Saving is cheap: a copy of the model, and a write in the background.
@@ -52,7 +52,7 @@ class BatchCounter:
 
     def position(self, loader: Loader, batch: int) -> tuple[int, int]:
         """Return the epoch and the position of the next batch, ``batch`` batches into an epoch of Keras."""
-        epoch, position = loader.steps.advance(self._start, self.trained)
+        epoch, position = driver_of(loader).batching.advance(self._start, self.trained)
         if batch and not position:  # all batches of an epoch are trained, and its end is still to come
             return epoch - 1, len(loader) * loader.batch_size
         return epoch, position

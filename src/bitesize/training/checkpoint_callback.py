@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from sys import _getframe
 from typing import Any
 
-from bitesize.engine.loader import Loader
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting, NotFinite
 from bitesize.training import capture
 from bitesize.training.batch_counter import BatchCounter, SaveInterval
@@ -169,7 +169,7 @@ class CheckpointCallback:
             )
         arrays |= capture.capture_metrics(self.model) if metrics is None else metrics
         state = {
-            "loader": self._loader.cursor(self._counter.position(self._loader, batch)).as_dict(),
+            "loader": driver_of(self._loader).position.cursor(self._counter.position(self._loader, batch)).as_dict(),
             "epoch": self._counter.epoch,
             "batch": batch,
             "steps": self.params.get("steps"),

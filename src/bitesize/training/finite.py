@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.loader import Loader
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import NotFinite
 from bitesize.outputs.finite import Findings, look_back
 from bitesize.training.backend import load_keras
@@ -121,7 +121,7 @@ def explain(
         steps = len(loader)
         before = (lost.first[0] - epoch) * steps + lost.first[1] - batch
         count = max(1, (lost.last[0] - lost.first[0]) * steps + lost.last[1] - lost.first[1])
-        findings = look_back(loader, loader.steps.advance(place, before), count)
+        findings = look_back(loader, driver_of(loader).batching.advance(place, before), count)
         which = f"batch {lost.last[1]}" if count == 1 else f"batches {lost.last[1] - count + 1} to {lost.last[1]}"
         when, data = f"{lost.description} after {which} of epoch {lost.last[0] + 1}", "the batch"
     if findings.odd:

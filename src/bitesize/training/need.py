@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.engine.loader import Loader
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.engine.memory_plan import POOL_LEAST
 from bitesize.errors import DoesNotFit
 from bitesize.memory.budget import Budget
-from bitesize.memory.plan import Part, Plan
+from bitesize.memory.plan import Plan
+from bitesize.memory.request import MemoryRequest
 from bitesize.memory.sizes import counted, format_size
 from bitesize.sources.base import Source
 from bitesize.sources.decoding_need import DecodingNeed, decoding_need
@@ -200,15 +201,16 @@ class TrainingLoaders:
     def _probe(self, source: Source, batch_size: int, *, training: bool) -> tuple[int, int]:
         """Return the least bytes of a loader, and the part of them for batches held by the framework."""
         with self._loader(source, batch_size, Budget(_UNLIMITED), training=training) as loader:
-            alone = loader.least
-            loader.hold(self._held)
-            return loader.least, loader.least - alone
+            driver = driver_of(loader)
+            alone = driver.least
+            driver.hold(self._held)
+            return driver.least, driver.least - alone
 
     def _make(self, source: Source, batch_size: int, budget: Budget, *, training: bool) -> Loader:
         held = budget.pool(self._probe(source, batch_size, training=training)[1], "batches that the framework holds")
         loader = self._loader(source, batch_size, budget, training=training)
         held.close()
-        loader.hold(self._held)
+        driver_of(loader).hold(self._held)
         return loader
 
     def _loader(self, source: Source, batch_size: int, budget: Budget, *, training: bool) -> Loader:
@@ -239,5 +241,5 @@ def plan_of(train: Loader, val: Loader | None) -> Plan:
     if val is None:
         return train.plan
     beside = val.plan
-    part = Part("validation", beside.total, f"a second loader, for {counted(beside.rows, 'row')}")
+    part = MemoryRequest("validation", beside.total, "loader", f"a second loader, for {counted(beside.rows, 'row')}")
     return replace(train.plan, parts=(*train.plan.parts, part))

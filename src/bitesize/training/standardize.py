@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.loader import Loader
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadFile, BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.outputs.finite import find_odd
@@ -111,7 +111,7 @@ def measure_features(source: Source, budget: Budget, on_error: Any = "raise", ma
 def features_nbytes(source: Source) -> int:
     """Return the least bytes that `measure_features` needs."""
     with Loader(source, batch_size=_ROWS, shuffle=False, memory=1 << 60, dtype=np.float64) as loader:
-        return loader.least
+        return driver_of(loader).least
 
 
 def _named(source: Source, odd: NDArray[np.bool_]) -> str:

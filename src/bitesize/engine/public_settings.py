@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from bitesize.engine.batching import BadRowPolicy, Batching, SkippedRow
-from bitesize.engine.ring import copied_fields
+from bitesize.engine.bad_rows import SkippedRow
+from bitesize.engine.driver import LoaderDriver
+from bitesize.engine.stats import Stats
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.order.order import Order, Shard
 from bitesize.pipeline.inference import Layout
-from bitesize.pipeline.pipeline import Pipeline
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.transforms.base import Step
@@ -26,63 +26,76 @@ class NoArray(BadSetting, AttributeError):
     """A loader was used as an array. Also an `AttributeError`, so that ``hasattr(loader, "shape")`` is False."""
 
 
-class Described:
+class PublicSettings:
     """Base of `Loader` with its public settings."""
 
-    source: Source
-    budget: Budget
-    steps: Batching
-    _pipeline: Pipeline
-    _policy: BadRowPolicy
+    _driver: LoaderDriver
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
-        return len(self.steps)
+        return len(self._driver.batching)
+
+    @property
+    def source(self) -> Source:
+        """Source of the rows."""
+        return self._driver.source
+
+    @property
+    def budget(self) -> Budget:
+        """Budget of all memory of the loader."""
+        return self._driver.budget
+
+    @property
+    def stats(self) -> Stats:
+        """Figures of the speed of the loader and its caller."""
+        return self._driver.stats
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that read and decode, including those in reserve."""
+        return self._driver.threads
 
     @property
     def batch_size(self) -> int:
         """Rows in a (global) batch."""
-        return self.steps.batch_size
+        return self._driver.batching.batch_size
 
     @property
     def order(self) -> Order:
         """Order of rows in each epoch."""
-        return self.steps.order
+        return self._driver.batching.order
 
     @property
     def spec(self) -> dict[str, Field]:
         """Shape of one row, and dtype, for each field of a batch."""
-        return dict(self._pipeline.out)
-
-    @property
-    def copied(self) -> frozenset[str]:
-        """Fields of a batch that own their memory and can be kept: up to 64 bytes per row, except the primary input."""
-        return copied_fields(self._pipeline.out, self.source.primary)
+        return dict(self._driver.spec)
 
     @property
     def transforms(self) -> tuple[Step, ...]:
         """Transforms of each row, in order."""
-        return self._pipeline.transforms
+        return self._driver.pipeline.transforms
 
     @property
     def layout(self) -> Layout:
         """Position of the channels of images: ``"HWC"`` or ``"CHW"``."""
-        return self._pipeline.layout
+        return self._driver.pipeline.layout
 
     @property
     def shard(self) -> Shard:
         """Rank of this process and number of ranks."""
-        return self.steps.shard
+        return self._driver.batching.shard
 
     @property
     def masks(self) -> bool:
         """Return whether a batch may have rows that are padding or bad, which its ``mask`` marks."""
-        return self.steps.last == "pad" or self._policy.skips  # also when shuffled, because every replacement may be bad too
+        # Also when shuffled, because every replacement may be bad too.
+        return self._driver.batching.last == "pad" or self._driver.bad_rows.skips
 
     @property
     def bad(self) -> list[SkippedRow]:
         """Skipped rows so far as (row, path, reason), sorted by row number."""
-        return [self._policy.bad[row] for row in sorted(self._policy.bad)]
+        skipped = self._driver.bad_rows.bad
+        return [skipped[row] for row in sorted(skipped)]
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         """Raise `BadSetting`. Functions that take arrays, such as ``fit`` of Keras and scikit-learn, would treat a loader as one value."""
@@ -94,5 +107,6 @@ class Described:
         raise NoArray(_NO_ARRAY)
 
     def __repr__(self) -> str:
-        out = f", {self.steps.left_out} rows unused in each epoch" if self.steps.left_out else ""
-        return f"Loader({len(self)} batches of {self.batch_size}{out}, {self.source!r}, {self.budget!r})"
+        left_out = self._driver.batching.left_out
+        unused = f", {left_out} rows unused in each epoch" if left_out else ""
+        return f"Loader({len(self)} batches of {self.batch_size}{unused}, {self.source!r}, {self.budget!r})"

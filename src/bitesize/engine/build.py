@@ -1,0 +1,202 @@
+"""How a loader is made, in four steps: ``resolve`` the settings, ``infer`` the shapes of rows, ``plan`` the memory, ``allocate`` it.
+
+Each step returns a frozen value, made from the value of the step before. Memory is charged by the last step only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from numpy.typing import DTypeLike
+
+from bitesize.checks import is_whole
+from bitesize.engine.bad_rows import BadRowPolicy
+from bitesize.engine.batching import Batching, Last
+from bitesize.engine.cached_source import CachedSource
+from bitesize.engine.distributed import shard_of_this_process
+from bitesize.engine.fitting import STANDBY, auto_batch_size, fitted, grow_or_refuse, with_more_threads
+from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryNeeds, MemoryPlan
+from bitesize.engine.order_choice import choose_order
+from bitesize.engine.ring import Ring
+from bitesize.errors import BadSetting
+from bitesize.memory.budget import Budget, as_budget
+from bitesize.memory.charge import Charge
+from bitesize.memory.limits import available, check_threads, processor_share
+from bitesize.memory.overhead import measure_overhead
+from bitesize.memory.pool import Pool
+from bitesize.memory.request import MemoryRequest
+from bitesize.order.order import Order, Shard
+from bitesize.pipeline.inference import Layout, measured
+from bitesize.pipeline.pipeline import Pipeline
+from bitesize.sources.base import Source
+from bitesize.sources.protocol import ChunkStarts
+from bitesize.transforms.base import Step
+
+# Largest batch size that "auto" chooses.
+_MOST_ROWS = 256
+_log = logging.getLogger("bitesize")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a loader, checked, with every default that does not depend on shapes or memory."""
+
+    source: Source
+    order: Order
+    chunks: ChunkStarts | None  # of the window of the order
+    own_order: bool  # whether the user has passed the order, and so the size of its window
+    batch_size: int | Literal["auto"]
+    shard: Shard
+    last: Last
+    threads: int | None
+    transforms: Sequence[Step]
+    layout: Layout
+    dtype: DTypeLike | None
+    fast_decode: bool
+    bad_rows: BadRowPolicy
+    budget: Budget
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """The pipeline of a loader, with the shapes of rows at each stage, and the cache of its chunks if its order has a window."""
+
+    settings: Settings
+    pipeline: Pipeline
+    cache: CachedSource | None
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Memory of a loader: charges of its fixed parts, ring of slots, and pool for decoding."""
+
+    charges: list[Charge]
+    ring: Ring
+    pool: Pool | None
+
+
+def resolve(
+    source: Source,
+    *,
+    batch_size: int | Literal["auto"],
+    transforms: Sequence[Step],
+    memory: int | str | Budget,
+    shuffle: bool,
+    seed: int,
+    order: Order | Literal["balanced"] | None,
+    shard: Shard | Literal["auto"] | None,
+    last: Last | None,
+    threads: int | None,
+    layout: Layout,
+    dtype: DTypeLike | None,
+    on_error: Literal["raise", "skip"],
+    max_bad: float,
+    fast_decode: bool,
+) -> Settings:
+    """Check the settings of a loader, and choose the order of rows, the rank, and the handling of the last rows.
+
+    Raises
+    ------
+    BadSetting
+        If a setting is not valid, or does not fit the source.
+    """
+    if not isinstance(source, Source):
+        raise BadSetting(f"source must be a Source, such as the result of bs.open(...), not {type(source).__name__}")
+    own_order = isinstance(order, Order)
+    chosen, chunks = choose_order(source, order, seed, shuffle, batch_size)
+    if not isinstance(shard, Shard):
+        if shard not in (None, "auto"):
+            raise BadSetting(f'shard must be a bs.Shard(rank, world_size) or "auto", not {shard!r}')
+        shard = Shard() if shard is None else shard_of_this_process()
+    if last is None:
+        last = "short" if shard.world_size == 1 else "drop" if chosen.shuffle else "pad"
+    threads = check_threads(threads)
+    bad_rows = BadRowPolicy(on_error, max_bad, len(source))
+    return Settings(
+        source, chosen, chunks, own_order, batch_size, shard, last, threads, transforms, layout, dtype, fast_decode, bad_rows,
+        as_budget(memory),
+    )  # fmt: skip
+
+
+def infer(settings: Settings) -> Inferred:
+    """Infer the shapes of rows from the source and the transforms, and check that they fit each other.
+
+    Raises
+    ------
+    BadSetting
+        If transforms, layout or dtype do not fit the source.
+    """
+    source, budget = settings.source, settings.budget
+    cache = CachedSource(source, settings.chunks) if settings.chunks is not None else None
+    transforms = measured(source, settings.transforms, budget)
+    pipeline = Pipeline(cache or source, transforms, settings.layout, settings.dtype, settings.fast_decode, budget)
+    return Inferred(settings, pipeline, cache)
+
+
+def plan(inferred: Inferred) -> MemoryPlan:
+    """Choose batch size, threads and window so that they fit the budget, which grows to the need if it is automatic.
+
+    Raises
+    ------
+    DoesNotFit
+        If the budget is too small. The message has the figures, and a setting that fits.
+    BadSetting
+        If the batch size is not valid.
+    """
+    settings, pipeline, budget = inferred.settings, inferred.pipeline, inferred.settings.budget
+    working = settings.threads or processor_share()
+    needs = MemoryNeeds(
+        pipeline,
+        settings.order,
+        slots=1 + SPARE_SLOTS,
+        threads=settings.threads or working + STANDBY[0],
+        working=working,
+        limit=available(working),
+        overhead=measure_overhead(budget.in_use),
+    )
+    batching = Batching(settings.order, _batch_size(settings, needs), settings.last, settings.shard)
+    if pipeline.steps.mixes:
+        batching.refuse_torn_pairs()
+    if batching.left_out and not batching.shard.rank:
+        _log.info("%s", batching.left_out_line())
+    least = replace(needs, window=0 if inferred.cache is None else inferred.cache.window_nbytes(batching))
+    automatic, rows = settings.threads is None, batching.rows_of_rank
+    preferred = with_more_threads(least, rows, budget) if automatic else least
+    chosen = fitted(preferred, rows, budget, any_threads=automatic, any_window=not settings.own_order)
+    grow_or_refuse(chosen, batching, budget)
+    decode = chosen.decode_request(rows, budget.total, budget.free) if pipeline.decodes else None
+    return MemoryPlan(batching, chosen, least, decode)
+
+
+def _batch_size(settings: Settings, needs: MemoryNeeds) -> int:
+    """Return the batch size of the settings; for ``"auto"`` the largest that fits the budget."""
+    batch_size: Any = settings.batch_size
+    if batch_size == "auto":
+        return auto_batch_size(needs, min(len(settings.source), _MOST_ROWS), settings.budget)
+    if not is_whole(batch_size, least=1):
+        raise BadSetting(f'batch_size must be a whole number of at least 1, or "auto", not {batch_size!r}')
+    return int(batch_size)
+
+
+def allocate(memory_plan: MemoryPlan, budget: Budget) -> Resources:
+    """Charge all memory of a loader, and allocate its slots. Its threads, which start with the first loop, use the rest."""
+    needs, rows, decode = memory_plan.needs, memory_plan.batching.rows_of_rank, memory_plan.decode
+    fixed = [request for request in needs.requests(rows) if request.lifetime == "loader"]
+    charges = [budget.charge(request.nbytes, request.name) for request in fixed]
+    slots = charge_slots(memory_plan.slot, needs.slots, budget)
+    pool = budget.pool(decode.nbytes, decode.name) if decode is not None else None
+    return Resources(charges, Ring(needs.pipeline.slot_fields, rows, slots), pool)
+
+
+def charge_slots(slot: MemoryRequest, count: int, budget: Budget) -> list[Charge]:
+    """Charge some slots: all of them, or none if they do not fit the budget.
+
+    Raises
+    ------
+    DoesNotFit
+        If they do not fit the budget.
+    """
+    return [budget.charge(slot.nbytes, slot.name) for _ in range(count)]

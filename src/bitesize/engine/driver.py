@@ -1,0 +1,201 @@
+"""The driver of a loader: it starts threads and loops, and changes the number of slots. `Loader` and all outputs use it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.engine.batching import Place
+from bitesize.engine.bound import measure_bound
+from bitesize.engine.buffer_pool import BufferPool
+from bitesize.engine.build import Inferred, Resources, charge_slots
+from bitesize.engine.holding import LOOP, Holder
+from bitesize.engine.iterator import BatchIterator
+from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryPlan, make_plan
+from bitesize.engine.position import Position
+from bitesize.engine.ring import copied_fields
+from bitesize.engine.stats import Stats
+from bitesize.engine.thread_scaling import ThreadScaler
+from bitesize.engine.workers import Engine
+from bitesize.errors import DoesNotFit, LoaderClosed
+from bitesize.memory.limits import usable_cpus
+from bitesize.memory.plan import Plan
+from bitesize.pipeline.scratch import Scratch
+
+
+class LoaderDriver:
+    """Runs a loader. It does not refer to its loader; dropping its last reference ends the threads.
+
+    Parameters
+    ----------
+    inferred, memory_plan, resources
+        Values of the steps that made the loader.
+    """
+
+    def __init__(self, inferred: Inferred, memory_plan: MemoryPlan, resources: Resources) -> None:
+        settings, needs = inferred.settings, memory_plan.needs
+        self.source, self.budget, self.bad_rows = settings.source, settings.budget, settings.bad_rows
+        self.pipeline, self._cache = inferred.pipeline, inferred.cache
+        self.batching = memory_plan.batching
+        self.threads, self._working = needs.threads, min(needs.working, needs.threads)
+        self.spec = dict(self.pipeline.out)
+        self.copied = copied_fields(self.pipeline.out, self.source.primary)
+        self.position = Position(self.source, self.batching)
+        self.stats = Stats()
+        self._memory_plan, self._resources = memory_plan, resources
+        self._engine: Engine | None = None
+        self._buffers: BufferPool | None = None
+        self._iterator: weakref.ref[BatchIterator] | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        # The charges are released with the driver. A loader that is dropped without close must also end its threads.
+        self._finalizer = weakref.finalize(self, _drop, resources, None)
+
+    # --- loops -------------------------------------------------------------------------------------------------------
+
+    def iterate(self, place: Place, *, endless: bool, holder: Holder = LOOP) -> BatchIterator:
+        """Return an iterator from a place on.
+
+        Parameters
+        ----------
+        place
+            Epoch and position of the first batch.
+        endless
+            Whether to continue with the following epochs.
+        holder
+            Receiver of the batches.
+        """
+        if self._engine is not None:
+            self._engine.check_process()
+        with self._lock:
+            if self._closed:
+                raise LoaderClosed("the loader is closed")
+            if self._engine is None:
+                self._engine = self._start_engine()
+            older = self._iterator() if self._iterator is not None else None
+            if older is not None:  # before the new iterator starts, which may continue with pending batches of the older one
+                older.close()
+            stream = self._engine.start(*self.batching.place(*place))
+            self.position.start(place)
+            iterator = BatchIterator(self, self._engine, stream, place[0], endless, holder)
+            self._iterator = weakref.ref(iterator)
+            return iterator
+
+    def load_state_dict(self, state: Mapping[str, Any], *, allow_batch_size_change: bool = False) -> None:
+        """Resume from the state of another loader; see `Loader.load_state_dict`."""
+        cursor = self.position.check(state, allow_batch_size_change=allow_batch_size_change)
+        with self._lock:
+            self._make_room(cursor.position)
+            self.position.resume(cursor)
+
+    def measure_bound(self, seconds: float) -> float:
+        """Measure the speed of reading and decoding alone; see `Loader.measure_bound`."""
+        engine = self._engine = self._engine or self._start_engine()
+        engine.rest()
+        pool = self._resources.pool
+        return measure_bound(self.pipeline, self.batching, self._buffers, engine.scaler.working, pool, self.budget, seconds)
+
+    def close(self) -> None:
+        """End the threads and return all bytes to the budget; see `Loader.close`."""
+        if self._engine is not None and self._engine.forked:
+            self._closed = True
+            self._finalizer.detach()
+            return
+        with self._lock:
+            self._closed = True
+            # Every step can be repeated. If Ctrl-C interrupts this method, the finalizer completes it with the last reference.
+            _drop(self._resources, self._engine)
+            for charge in self._resources.charges:
+                charge.release()
+            self._finalizer.detach()
+            self._engine = None
+
+    # --- memory ------------------------------------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan:
+        """Plan of the loader's memory, with the current size of its pool."""
+        return make_plan(self._memory_plan, self.budget, self._resources.pool)
+
+    @property
+    def least(self) -> int:
+        """Least bytes that the loader needs with its current settings."""
+        return self._memory_plan.least.total(self.batching.rows_of_rank)
+
+    @property
+    def slots(self) -> int:
+        """Number of batches that fit the memory of the loader."""
+        return len(self._resources.ring)
+
+    def hold(self, batches: int) -> None:
+        """Set how many batches a caller holds while it requests the next: 1 for a loop.
+
+        Raises
+        ------
+        DoesNotFit
+            If the additional slots do not fit the budget.
+        """
+        with self._lock:
+            slots, slot = self._memory_plan.needs.slots, self._memory_plan.slot
+            more = batches + SPARE_SLOTS - slots
+            if more <= 0:
+                return
+            self.budget.grow(more * slot.nbytes, f"{batches} batches are held at a time")
+            self._resources.ring.grow(charge_slots(slot, more, self.budget))
+            self._memory_plan = self._memory_plan.with_slots(slots + more)
+
+    def each_slot(self, prepare: Callable[[NDArray[np.uint8]], None]) -> None:
+        """Call ``prepare`` with the memory of every slot, now and when a slot is added. Call before the first loop."""
+        self._resources.ring.each(prepare)
+
+    def adapt(self) -> None:
+        """At the start of an epoch, give up the prefetch slot while memory is short. Batches never get fewer rows."""
+        full, ring = self.budget.refresh(), self._resources.ring
+        slots, slot = self._memory_plan.needs.slots, self._memory_plan.slot
+        if full and ring.size == slots:
+            ring.shrink()
+        elif not full and ring.size < slots and slot.nbytes <= self.budget.free:  # an optional slot must not grow the budget
+            with contextlib.suppress(DoesNotFit):  # another loader of the budget was faster
+                ring.grow(charge_slots(slot, 1, self.budget))
+
+    def _make_room(self, position: int) -> None:
+        """Reserve memory for windows of all streams, if batches are cut across streams from now on."""
+        if self._cache is None or not position % self.batching.batch_size:
+            return
+        window = self._cache.window_nbytes(self.batching, all_streams=True)
+        more = window - self._memory_plan.needs.window
+        if more > 0:
+            self._resources.charges.append(self.budget.charge(more, "window"))
+            self._memory_plan = self._memory_plan.with_window(window)
+            if self._buffers is not None:
+                self._buffers.grow(more)
+
+    # --- threads -----------------------------------------------------------------------------------------------------
+
+    def _start_engine(self) -> Engine:
+        ring, pool, pipeline = self._resources.ring, self._resources.pool, self.pipeline
+        fields = pipeline.scratch_fields(self.batching.rows_of_rank)
+        scratches = [Scratch(fields, pipeline.decodes, pipeline.kernel_values, pool) for _ in range(self.threads)]
+        self.stats.watch([scratch.clock for scratch in scratches], usable_cpus(), self.source.spec, self.spec)
+        self._buffers = BufferPool(self._memory_plan.needs.window) if self._cache is not None else None
+        scaler = ThreadScaler(self._working, self.threads)
+        engine = Engine(pipeline, self.batching, self.bad_rows, ring, scratches, pool, scaler, self._buffers)
+        older, self._finalizer = self._finalizer, weakref.finalize(self, _drop, self._resources, engine)
+        older.detach()
+        return engine
+
+
+def _drop(resources: Resources, engine: Engine | None) -> None:
+    """End an engine, or return the memory that it would have used."""
+    if engine is not None:
+        engine.close()
+        return
+    resources.ring.close()
+    if resources.pool is not None:
+        resources.pool.close()
