@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.batching import Batching
-from bitesize.engine.buffer_pool import BufferPool
-from bitesize.engine.cached_source import CachedSource
-from bitesize.engine.window_cache import CachedChunk, ChunkCache
+from bitesize.engine.window.buffers import BufferPool
+from bitesize.engine.window.cache import CachedChunk, ChunkCache
+from bitesize.engine.window.source import CachedSource
 from bitesize.memory.budget import Budget, Pool
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import Scratch, scratch_nbytes

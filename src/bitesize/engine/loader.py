@@ -14,8 +14,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from bitesize.engine.batching import BadRowPolicy, Batching, Last
 from bitesize.engine.bound import measure_bound
-from bitesize.engine.buffer_pool import BufferPool
-from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.described import Described
 from bitesize.engine.distributed import shard_of_this_process
 from bitesize.engine.holding import LOOP, Holder
@@ -35,6 +33,8 @@ from bitesize.engine.position import Position
 from bitesize.engine.ring import Ring
 from bitesize.engine.stats import Stats
 from bitesize.engine.thread_scaling import ThreadScaler
+from bitesize.engine.window.buffers import BufferPool
+from bitesize.engine.window.source import CachedSource
 from bitesize.engine.workers import Engine
 from bitesize.errors import BadSetting, DoesNotFit, LoaderClosed
 from bitesize.memory.budget import Budget, as_budget

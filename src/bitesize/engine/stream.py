@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bitesize.engine.batching import BatchRows
 from bitesize.engine.ring import Slot, Token
-from bitesize.engine.window_cache import CachedChunk, ChunkCache
+from bitesize.engine.window.cache import CachedChunk, ChunkCache
 
 
 @dataclass(eq=False)

@@ -19,13 +19,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bitesize.engine.batching import BadRowPolicy, Batching, BatchRows
-from bitesize.engine.buffer_pool import BufferPool
-from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.holding import Holder, Wait
 from bitesize.engine.ring import Ring, Slot
 from bitesize.engine.stream import BatchStream, Bite, LoadTask, PendingBatch
 from bitesize.engine.thread_scaling import ThreadScaler
-from bitesize.engine.window_cache import ChunkCache
+from bitesize.engine.window.buffers import BufferPool
+from bitesize.engine.window.cache import ChunkCache
+from bitesize.engine.window.source import CachedSource
 from bitesize.errors import BitesizeError, LoaderClosed, Stalled, without_frames
 from bitesize.memory.budget import Pool
 from bitesize.order.keyed_random import draw

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.batching import Batching, BatchRows
-from bitesize.engine.buffer_pool import BufferPool, Frame
-from bitesize.engine.cached_source import CachedSource
-from bitesize.engine.prefetch_schedule import Due, PrefetchSchedule
+from bitesize.engine.window.buffers import BufferPool, Frame
+from bitesize.engine.window.schedule import Due, PrefetchSchedule
+from bitesize.engine.window.source import CachedSource
 from bitesize.errors import BadRows, BitesizeError, FileChanged, LoaderClosed, without_frames
 from bitesize.files.pread import compiled
 from bitesize.memory.mapping import aligned

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.batching import Batching
-from bitesize.engine.prefetch_schedule import resident_rows
+from bitesize.engine.window.schedule import resident_rows
 from bitesize.errors import BadSetting
 from bitesize.memory.mapping import aligned
 from bitesize.sources.base import Source
@@ -18,7 +18,7 @@ from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Encoded, Field
 
 if TYPE_CHECKING:
-    from bitesize.engine.window_cache import ChunkCache
+    from bitesize.engine.window.cache import ChunkCache
 
 _PAGE = 4096
 # Number of chunks that are processed together, small enough to need little memory.
