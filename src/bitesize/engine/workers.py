@@ -30,6 +30,7 @@ from bitesize.errors import BitesizeError, LoaderClosed, Stalled, without_frames
 from bitesize.memory.budget import Pool
 from bitesize.order.keyed_random import draw
 from bitesize.pipeline.pipeline import Pipeline
+from bitesize.pipeline.read_context import ReadContext
 from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.user_functions import Key
 
@@ -280,7 +281,7 @@ class Engine:
             self.run.changed.put(None)
 
     def _serve(self, number: int, scratch: Scratch) -> None:
-        clock = scratch.clock
+        clock, context = scratch.clock, ReadContext(self.pipeline.source, scratch)
         if self.scaler.working > self._hired:
             self._hire()
         while True:
@@ -300,7 +301,7 @@ class Engine:
                 self._load(bite, scratch)
             else:
                 rows = bite.stop - bite.start
-                self._fill(bite, scratch)
+                self._fill(bite, context)
             self._moved = time.monotonic()
             used = time.thread_time() - used
             clock.cpu += used
@@ -385,24 +386,23 @@ class Engine:
         load.held.load(load.what)
         scratch.clock.read += time.perf_counter() - begun
 
-    def _fill(self, bite: Bite, scratch: Scratch) -> None:
+    def _fill(self, bite: Bite, context: ReadContext) -> None:
         filling = bite.filling
         step, held = filling.step, filling.run.held
         if held is not None:
-            self.pipeline.source.using(held)  # type: ignore[attr-defined]
+            context = ReadContext(held, context.scratch)
         try:
             if filling.error is None and not filling.run.canceled:
-                self._fill_rows(filling, bite, scratch)
+                self._fill_rows(filling, bite, context)
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread, with its batch
             if not isinstance(error, BitesizeError):  # errors of bitesize name file and row themselves
-                error.add_note(f"bitesize: while {self._where(*scratch.doing)} (epoch {step.epoch})")
+                error.add_note(f"bitesize: while {self._where(*context.scratch.doing)} (epoch {step.epoch})")
             filling.error = filling.error or error
         if held is not None:
-            self.pipeline.source.using(None)  # type: ignore[attr-defined]
             held.leave(step.rows[bite.start : min(bite.stop, step.real)])
-        self._done(filling, bite.stop - bite.start, scratch)
+        self._done(filling, bite.stop - bite.start, context.scratch)
 
-    def _fill_rows(self, filling: PendingBatch, bite: Bite, scratch: Scratch) -> None:
+    def _fill_rows(self, filling: PendingBatch, bite: Bite, context: ReadContext) -> None:
         step = filling.step
         real = max(0, min(bite.stop, step.real) - bite.start)
         arrays = {name: array[bite.start : bite.stop] for name, array in filling.slot.arrays.items()}
@@ -415,15 +415,15 @@ class Engine:
         rows = step.rows[bite.start : bite.start + real]
         some = {name: array[:real] for name, array in arrays.items()}
         key = self._key(step, bite.start)
-        failed = self.pipeline.fill(rows, filling.draws[bite.start : bite.start + real], key, some, scratch)
+        failed = self.pipeline.fill(rows, filling.draws[bite.start : bite.start + real], key, some, context)
         for i, error in failed.items():
-            self._handle_bad(filling, bite.start + i, error, scratch)
+            self._handle_bad(filling, bite.start + i, error, context)
         self.pipeline.mix(some, filling.mask[bite.start : bite.start + real], key)
 
     def _key(self, step: BatchRows, start: int) -> Key:
         return Key(self.steps.order.seed, step.epoch, step.first + start)
 
-    def _handle_bad(self, filling: PendingBatch, i: int, error: Exception, scratch: Scratch) -> None:
+    def _handle_bad(self, filling: PendingBatch, i: int, error: Exception, context: ReadContext) -> None:
         """Raise an error for a bad row, replace the row, or mask it, as the policy demands."""
         step = filling.step
         row, position = int(step.rows[i]), step.first + i
@@ -436,7 +436,7 @@ class Engine:
         for attempt in range(self.policy.attempts):
             other = self.steps.order.replacement(step.epoch, position, attempt)
             key = self._key(step, i)
-            failed = self.pipeline.fill(np.array([other]), filling.draws[i : i + 1], key, arrays, scratch)
+            failed = self.pipeline.fill(np.array([other]), filling.draws[i : i + 1], key, arrays, context)
             if not failed:
                 step.rows[i] = other
                 return

@@ -19,6 +19,7 @@ from bitesize.kernels.warm import Job
 from bitesize.memory.mapping import aligned
 from bitesize.pipeline.inference import TransformStages, integer_limits
 from bitesize.pipeline.probe import ignored
+from bitesize.pipeline.read_context import ReadContext
 from bitesize.pipeline.scratch import NoRoom, Reader, Room, Scratch
 from bitesize.sources.base import Source
 from bitesize.sources.wrapper import SourceWrapper
@@ -103,9 +104,10 @@ class ImageRenderer:
         readers: Mapping[str, Reader],
         failed: dict[int, Exception],
         out: Mapping[str, NDArray[Any]],
-        scratch: Scratch,
+        context: ReadContext,
     ) -> None:
         """Render the files in ``readers``. Add errors to ``failed`` by index; see `Pipeline.fill`."""
+        scratch = context.scratch
         scratch.clock.nbytes += sum(data.nbytes for reader in readers.values() for data in reader.files.values())
         later = [i for i, error in failed.items() if isinstance(error, NoRoom)]
         images, drawn = readers[self._image].files, out[self._image]
@@ -122,7 +124,7 @@ class ImageRenderer:
         for i in later:  # the earlier files are rendered now, so the read buffer is free
             del failed[i]
             try:
-                self._draw_alone(int(rows[i]), draws[i], {name: array[i] for name, array in out.items()}, scratch)
+                self._draw_alone(int(rows[i]), draws[i], {name: array[i] for name, array in out.items()}, context)
             except BitesizeError as error:
                 failed[i] = without_frames(error)
 
@@ -140,24 +142,25 @@ class ImageRenderer:
             except BitesizeError:
                 continue
 
-    def _draw_alone(self, row: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]], scratch: Scratch) -> None:
+    def _draw_alone(self, row: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]], context: ReadContext) -> None:
         """Read and render a row whose files did not fit the rest of the read buffer."""
         try:
-            files = self._read(row, scratch.room(), scratch)
+            files = self._read(row, context.scratch.room(), context)
         except NoRoom as error:
-            self._draw_large(row, error.nbytes, draws, out, scratch)
+            self._draw_large(row, error.nbytes, draws, out, context)
         else:
-            self._draw_one(files, row, draws, out, scratch)
+            self._draw_one(files, row, draws, out, context.scratch)
 
     def _draw_large(
-        self, row: int, nbytes: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]], scratch: Scratch
+        self, row: int, nbytes: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]], context: ReadContext
     ) -> None:
         """Read and render a row whose files are larger than the read buffer. The pool provides memory for files and pixels."""
+        scratch = context.scratch
         assert scratch.transient is not None
         while True:
             buffer = scratch.transient.ensure(nbytes, nbytes, self._source, row)
             try:
-                files = self._read(row, Room(buffer[:nbytes]), scratch)
+                files = self._read(row, Room(buffer[:nbytes]), context)
                 break
             except NoRoom as error:
                 nbytes += error.nbytes  # a mask of the image
@@ -166,7 +169,7 @@ class ImageRenderer:
         # Drop the files before the request for all memory at once, because a waiting thread must hold no bytes of the pool.
         del files
         buffer = scratch.transient.ensure(aligned(nbytes) + charge, aligned(nbytes) + size, self._source, row)
-        files = self._read(row, Room(buffer[:nbytes]), scratch)
+        files = self._read(row, Room(buffer[:nbytes]), context)
         self._decode_and_render(files, row, *look, buffer[aligned(nbytes) :], out, scratch)
         scratch.transient.yield_if_wanted()
 
@@ -278,18 +281,18 @@ class ImageRenderer:
         at = aligned(numbers.nbytes)
         draw_mask(numbers, view, self._mask_fill, buffer[at:].view(np.float32), self._mask_canvases[name], out)
 
-    def _read(self, row: int, room: Room, scratch: Scratch) -> dict[str, memoryview]:
+    def _read(self, row: int, room: Room, context: ReadContext) -> dict[str, memoryview]:
         """Read one row's files again. Its other fields are already in the slot."""
         begun = perf_counter()
         readers = {name: Reader(room) for name in self.fields}
         beside = {name: ignored(field) for name, field in self._source.spec.items() if name not in readers}
         try:
-            self._source.read(np.array([row], np.int64), {**beside, **readers})
+            context.reader.read(np.array([row], np.int64), {**beside, **readers})
         except BadRows as error:
             raise error.causes[0] from None
         finally:
-            scratch.clock.read += perf_counter() - begun
-        scratch.clock.nbytes += sum(reader.files[0].nbytes for reader in readers.values())
+            context.scratch.clock.read += perf_counter() - begun
+        context.scratch.clock.nbytes += sum(reader.files[0].nbytes for reader in readers.values())
         return {name: reader.files[0] for name, reader in readers.items()}
 
 

@@ -16,6 +16,7 @@ from bitesize.pipeline.arrays import ArrayRenderer
 from bitesize.pipeline.images import ImageRenderer
 from bitesize.pipeline.inference import Layout, drawn_fields, mixed_fields, sort_steps
 from bitesize.pipeline.probe import first_readable_row, size_of_first_row
+from bitesize.pipeline.read_context import ReadContext
 from bitesize.pipeline.scratch import Scratch, scratch_nbytes
 from bitesize.pipeline.user_functions import Key, UserFunctions, mix_pairs
 from bitesize.pipeline.value_ranges import check_ranges
@@ -175,7 +176,7 @@ class Pipeline:
         draws: Sequence[Sequence[float]],
         key: Key,
         arrays: Mapping[str, NDArray[Any]],
-        scratch: Scratch,
+        context: ReadContext,
     ) -> dict[int, Exception]:
         """Read, transform and store rows in the arrays of a slot.
 
@@ -189,16 +190,17 @@ class Pipeline:
             Key of all other random numbers of the rows.
         arrays
             For each field of a slot, an array of shape (k, *shape): a part of the slot.
-        scratch
-            Scratch of the thread.
+        context
+            With what the thread reads the rows.
 
         Returns
         -------
         dict
             The error of each failed row, by its index. The row's part of the slot is zero.
         """
+        scratch = context.scratch
         drawn = self._drawn_into(len(rows), arrays, scratch)
-        failed = self._draw(rows, draws, drawn, scratch)
+        failed = self._draw(rows, draws, drawn, context)
         if self.steps.maps:
             self._map_rows(rows, drawn, failed, key, arrays, scratch)
         if self.steps.mixes and self._label in self._mixed and self._maps.fields[self._label] != self._mixed[self._label]:
@@ -246,15 +248,15 @@ class Pipeline:
         rows: NDArray[np.int64],
         draws: Sequence[Sequence[float]],
         drawn: Mapping[str, NDArray[Any]],
-        scratch: Scratch,
+        context: ReadContext,
     ) -> dict[int, Exception]:
         """Read rows, and render or cast them."""
-        scratch.doing = ("reading from", int(rows[0]))
+        context.scratch.doing = ("reading from", int(rows[0]))
         if self._encoded is None:
-            return self._draw_fixed(rows, draws, drawn, scratch)
-        readers = self._encoded.readers(scratch)
-        failed = self._read(rows, dict(drawn) | readers, scratch)
-        self._encoded.draw(rows, draws, readers, failed, {name: drawn[name] for name in readers}, scratch)
+            return self._draw_fixed(rows, draws, drawn, context)
+        readers = self._encoded.readers(context.scratch)
+        failed = self._read(rows, dict(drawn) | readers, context)
+        self._encoded.draw(rows, draws, readers, failed, {name: drawn[name] for name in readers}, context)
         return failed
 
     def _draw_fixed(
@@ -262,22 +264,23 @@ class Pipeline:
         rows: NDArray[np.int64],
         draws: Sequence[Sequence[float]],
         drawn: Mapping[str, NDArray[Any]],
-        scratch: Scratch,
+        context: ReadContext,
     ) -> dict[int, Exception]:
         """Read rows of fixed size, and cast them while they are in the processor's cache."""
         assert self._fixed is not None
         if self._fixed.direct:
-            return self._read(rows, dict(drawn), scratch)
-        located = self.source.locate(rows) if self._fixed.fetches else None
+            return self._read(rows, dict(drawn), context)
+        located = context.reader.locate(rows) if self._fixed.fetches else None
         if located is not None:
-            return self._fetch(located, rows, draws, drawn, scratch)
+            return self._fetch(located, rows, draws, drawn, context)
+        scratch = context.scratch
         failed: dict[int, Exception] = {}
         for start in range(0, len(rows), self._piece):
             part = slice(start, start + self._piece)
             out = {name: array[part] for name, array in drawn.items()}
             count = len(rows[part])
             beside = {name: scratch.field(f"{name} read", field, count) for name, field in self._beside.items()}
-            failed |= {start + i: error for i, error in self._read(rows[part], out | beside, scratch).items()}
+            failed |= {start + i: error for i, error in self._read(rows[part], out | beside, context).items()}
             begun = perf_counter()
             self._fixed.draw(beside, draws[part], out, scratch)
             scratch.clock.draw += perf_counter() - begun
@@ -289,30 +292,32 @@ class Pipeline:
         rows: NDArray[np.int64],
         draws: Sequence[Sequence[float]],
         drawn: Mapping[str, NDArray[Any]],
-        scratch: Scratch,
+        context: ReadContext,
     ) -> dict[int, Exception]:
         """Read located rows and cast them in one step. Rows that fail are read again in Python, to find the cause."""
         assert self._fixed is not None
+        scratch = context.scratch
         begun = perf_counter()
-        self.source.read_other_fields(rows, {name: array for name, array in drawn.items() if name != self._image})
+        context.reader.read_other_fields(rows, {name: array for name, array in drawn.items() if name != self._image})
         room = scratch.field(f"{self._image} read", self._fixed.stored, min(len(rows), self._piece))
         good = self._fixed.fetch(located, draws, drawn[self._image], room)
         scratch.clock.fetch += perf_counter() - begun
         failed: dict[int, Exception] = {}
         for i in np.flatnonzero(~good).tolist():
             out = {name: array[i : i + 1] for name, array in drawn.items()}
-            error = self._read(rows[i : i + 1], out | {self._image: room[:1]}, scratch)
+            error = self._read(rows[i : i + 1], out | {self._image: room[:1]}, context)
             if error:
                 failed[i] = error[0]
             else:
                 self._fixed.draw({self._image: room[:1]}, draws[i : i + 1], out, scratch)
         return failed
 
-    def read_and_decode(self, rows: NDArray[np.int64], scratch: Scratch) -> None:
+    def read_and_decode(self, rows: NDArray[np.int64], context: ReadContext) -> None:
         """Read rows, and decode or cast them, without using the result, to measure the speed.
 
-        ``scratch`` must have the fields of `bound_fields`.
+        The scratch must have the fields of `bound_fields`.
         """
+        scratch = context.scratch
         draws = (0.5,) * sum(self.draws)
         encoded = self._encoded.fields if self._encoded is not None else ()
         drawn = {
@@ -321,10 +326,10 @@ class Pipeline:
             if name not in encoded
         }
         if self._encoded is None:
-            self._draw_fixed(rows, [draws] * len(rows), drawn, scratch)
+            self._draw_fixed(rows, [draws] * len(rows), drawn, context)
             return
         readers = self._encoded.readers(scratch)
-        self._read(rows, drawn | readers, scratch)
+        self._read(rows, drawn | readers, context)
         self._encoded.decode_only(rows, draws, readers, scratch)
 
     def bound_fields(self, rows: int) -> dict[str, int]:
@@ -333,14 +338,14 @@ class Pipeline:
         need = {f"{name} drawn": rows * field.nbytes for name, field in self._drawn.items() if name not in encoded}
         return need | {f"{name} read": min(rows, self._piece) * field.nbytes for name, field in self._beside.items()}
 
-    def _read(self, rows: NDArray[np.int64], into: Mapping[str, Any], scratch: Scratch) -> dict[int, Exception]:
+    def _read(self, rows: NDArray[np.int64], into: Mapping[str, Any], context: ReadContext) -> dict[int, Exception]:
         begun = perf_counter()
         try:
-            self.source.read(rows, into)
+            context.reader.read(rows, into)
         except BadRows as error:
             return {i: without_frames(cause) for i, cause in error.causes.items()}
         finally:
-            scratch.clock.read += perf_counter() - begun
+            context.scratch.clock.read += perf_counter() - begun
         return {}
 
     def _map_rows(
@@ -402,11 +407,12 @@ class Pipeline:
         pool = budget.pool(min(_TRIAL_POOL, budget.free), "a trial row") if self.decodes else None
         try:
             scratch = Scratch(need, self.decodes, self.kernel_values, pool)
+            context = ReadContext(self.source, scratch)
             drawn = {name: scratch.field(f"{name} drawn", field, 1) for name, field in self._drawn.items()}
 
             def draw(row: int) -> int:
                 """Render one row, or raise its error."""
-                failed = self._draw(np.array([row], np.int64), [(0.5,) * sum(self.draws)], drawn, scratch)
+                failed = self._draw(np.array([row], np.int64), [(0.5,) * sum(self.draws)], drawn, context)
                 if failed:
                     raise failed[0]
                 return row

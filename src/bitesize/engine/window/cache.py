@@ -138,7 +138,7 @@ class ChunkCache:
             self._frames.leave()
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Copy rows; see `Source.read`."""
+        """Copy rows of chunks that are in memory, and read all other rows; see `Source.read`."""
         _, inverse, chunks = self._wait_for(rows)
         failed: dict[int, Exception] = {}
         if (
@@ -170,6 +170,10 @@ class ChunkCache:
         return Located(
             [], numbers, _addresses(chunks, self._main)[inverse] + rows * self._fixed[self._main].nbytes, in_memory=True
         )
+
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Copy all fields except the primary one, for rows that were located."""
+        self.read(rows, into)
 
     def _copy_one(
         self, rows: NDArray[np.int64], i: int, chunk: CachedChunk | None, into: Into, failed: dict[int, Exception]

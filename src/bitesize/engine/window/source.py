@@ -1,9 +1,6 @@
-"""A source whose chunks are cached in memory, for orders with a window."""
+"""A source whose chunks are cached in memory, for orders with a window: the bytes that this takes."""
 
 from __future__ import annotations
-
-import threading
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +10,9 @@ from bitesize.engine.window.schedule import resident_rows
 from bitesize.errors import BadSetting
 from bitesize.memory.mapping import aligned
 from bitesize.sources.base import Source
-from bitesize.sources.rows import ChunkStarts, Into, Located
+from bitesize.sources.rows import ChunkStarts
 from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Encoded, Field
-
-if TYPE_CHECKING:
-    from bitesize.engine.window.cache import ChunkCache
 
 _PAGE = 4096
 # Number of chunks that are processed together, small enough to need little memory.
@@ -26,7 +20,7 @@ _MANY = 65_536
 
 
 class CachedSource(SourceWrapper):
-    """A source that copies rows from chunks in memory, and reads other rows from its base.
+    """A source from which a `ChunkCache` loads chunks, and the bytes that chunks and windows take in memory.
 
     Parameters
     ----------
@@ -42,7 +36,6 @@ class CachedSource(SourceWrapper):
         super().__init__(base)
         self.reads_files, self.mixture = True, None
         self.runs_held = chunks
-        self._thread = threading.local()
         if chunks.nbytes is None and any(isinstance(what, Encoded) for what in self.spec.values()):
             raise BadSetting(f"{base!r} does not report the bytes of its chunks, so no memory can be reserved for a window")
         self._largest, self._whole, self._densest = 0, 0, 0.0
@@ -53,30 +46,8 @@ class CachedSource(SourceWrapper):
             self._whole += int(nbytes.sum())
             self._densest = max(self._densest, float((nbytes / rows).max()))
 
-    def using(self, held: ChunkCache | None) -> None:
-        """Set the cache from which this thread reads."""
-        self._thread.held = held
-
-    def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Copy rows of chunks that are in memory, and read all other rows."""
-        held = self._held
-        if held is None:
-            self.base.read(rows, into)
-        else:
-            held.read(rows, into)
-
-    def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Return the addresses of rows in memory; None unless all of them are in memory."""
-        held = self._held
-        return None if held is None else held.locate(rows)
-
-    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Copy all fields except ``x`` of rows that are in memory."""
-        self.read(rows, into)
-
-    @property
-    def _held(self) -> ChunkCache | None:
-        return getattr(self._thread, "held", None)
+    def locate(self, rows: NDArray[np.int64]) -> None:
+        """Return None: only rows in memory are located, by a `ChunkCache`."""
 
     def scratch(self, rows: int) -> int:
         """Return the bytes that reading a chunk takes, which are more than those for a few rows."""
