@@ -9,11 +9,10 @@ import numpy as np
 from bitesize.engine.batching import BadRowPolicy, Batching, BatchRows
 from bitesize.engine.stream import Bite, PendingBatch
 from bitesize.errors import BitesizeError
-from bitesize.order.keyed_random import draw
+from bitesize.order.keyed_random import Key, uniform
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.read_context import ReadContext
 from bitesize.pipeline.scratch import Scratch
-from bitesize.pipeline.user_functions import Key
 
 
 class Filler:
@@ -58,11 +57,11 @@ class Filler:
 
     def random_numbers(self, step: BatchRows) -> Sequence[Sequence[float]]:
         """Return the random numbers of each row of a batch, for all transforms of images."""
-        counts = self._pipeline.draws
+        counts = self._pipeline.random_counts
         if not any(counts):
             return [()] * step.rows.size
         positions = step.first + np.arange(step.rows.size, dtype=np.int64)
-        columns = [draw(self._order.seed, step.epoch, positions, t, count) for t, count in enumerate(counts) if count]
+        columns = [uniform(self._order.seed, step.epoch, positions, t, count) for t, count in enumerate(counts) if count]
         rows: Sequence[Sequence[float]] = np.concatenate(columns, axis=1).tolist()
         return rows
 

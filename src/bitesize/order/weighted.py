@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
-from bitesize.order.keyed_random import draw
+from bitesize.order.keyed_random import uniform
 
 # Used as the transform number, which is never negative for a transform, so that sampling has separate random numbers.
 _SAMPLING = -1
@@ -44,7 +44,7 @@ class Weights:
 
     def rows(self, seed: int, epoch: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return a random row for each position, by inversion of the cumulative distribution."""
-        return self.at(draw(seed, epoch, positions, _SAMPLING, 1)[:, 0])
+        return self.at(uniform(seed, epoch, positions, _SAMPLING, 1)[:, 0])
 
     def at(self, shares: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the rows at which the cumulative weight reaches the given shares (0 to 1) of the total weight."""

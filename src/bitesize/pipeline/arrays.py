@@ -17,12 +17,12 @@ from bitesize.sources.rows import Located
 from bitesize.spec import Field, image_channels
 from bitesize.transforms.render import (
     Canvas,
-    draw_mask,
     mask_canvas,
     mask_values,
     most_values,
-    plan_drawing,
+    plan_render,
     render,
+    render_mask,
     storage,
     warm_up,
 )
@@ -68,7 +68,7 @@ class ArrayRenderer:
         self._name = name
         self.stored, self.drawn = stored, drawn
         self._masks = masks if steps.needs_image else {}
-        self._views = [(view.adjust, view.draws) for view in steps.views]
+        self._views = [(view.adjust, view.random_count) for view in steps.views]
         self._slants = steps.non_axis_aligned or bool(self._masks)
         self._pictorial, self._random = steps.needs_image, steps.random
         self._fill, self._mask_fill = steps.surroundings
@@ -101,7 +101,7 @@ class ArrayRenderer:
         height, width = self.stored.shape[:2]
         out_h, out_w = self.drawn.shape[1:] if self._chw else self.drawn.shape[:2]
         if not self._random:
-            return max(plan_drawing(self._adjusted(()), width, height, self._channels).scratch, mask_values(out_w))
+            return max(plan_render(self._adjusted(()), width, height, self._channels).scratch, mask_values(out_w))
         return most_values(width, height, self._channels, out_w, out_h, self._spread)
 
     def warm(self) -> list[Job]:
@@ -145,10 +145,10 @@ class ArrayRenderer:
             images = rows[self._name].reshape(-1, height, width, self._channels)
             for i, row in enumerate(images):
                 view = self._adjusted(draws[i])
-                drawing = plan_drawing(view, width, height, self._channels)
-                render(row, view, drawing, scratch.kernel, self._canvas, out[self._name][i])
+                plan = plan_render(view, width, height, self._channels)
+                render(row, view, plan, scratch.kernel, self._canvas, out[self._name][i])
                 for name in self._masks:
-                    draw_mask(
+                    render_mask(
                         rows[name][i][..., None],
                         view,
                         self._mask_fill,

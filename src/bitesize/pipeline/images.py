@@ -24,7 +24,16 @@ from bitesize.pipeline.scratch import NoRoom, Reader, Room, Scratch
 from bitesize.sources.base import Source
 from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Encoded, Field
-from bitesize.transforms.render import Canvas, Drawing, draw_mask, mask_canvas, mask_values, plan_drawing, render, warm_up
+from bitesize.transforms.render import (
+    Canvas,
+    RenderPlan,
+    mask_canvas,
+    mask_values,
+    plan_render,
+    render,
+    render_mask,
+    warm_up,
+)
 from bitesize.transforms.view import View
 
 # A JPEG is decoded at a fraction of its size only if that leaves this many decoded pixels per output pixel in both directions.
@@ -33,7 +42,7 @@ _SPARE = 1.5
 
 
 # How an image is rendered: view, header, decoding scale in eighths, arguments of the kernel, and geometry for masks.
-Look = tuple[View, ImageInfo, int, Drawing, tuple[float, ...]]
+Look = tuple[View, ImageInfo, int, RenderPlan, tuple[float, ...]]
 
 
 class ImageRenderer:
@@ -63,7 +72,7 @@ class ImageRenderer:
         self._what = what
         self._masks = {name: what for name, what in source.spec.items() if name != self._image and isinstance(what, Encoded)}
         self.fields = (self._image, *self._masks)  # encoded fields
-        self._views = [(view.adjust, view.draws) for view in steps.views]
+        self._views = [(view.adjust, view.random_count) for view in steps.views]
         self._fill, self._mask_fill = steps.surroundings
         self._fast_decode = fast_decode
         self._slants = steps.non_axis_aligned
@@ -206,25 +215,27 @@ class ImageRenderer:
         eighths = _eighths(view, info) if self._fast_decode else 8
         if eighths != 8:
             view.to_stored(1, 0, 0, eighths / 8)
-        return view, info, eighths, plan_drawing(view, *decoded_size(info, eighths), self._what.channels), geometry
+        return view, info, eighths, plan_render(view, *decoded_size(info, eighths), self._what.channels), geometry
 
     def _fitted(self, files: Mapping[str, memoryview], look: Look, beside: int, most: int) -> Look:
         """Choose a smaller decoding scale if the pool can never hold the memory for the chosen one."""
-        view, info, eighths, drawing, geometry = look
+        view, info, eighths, render_plan, geometry = look
         while (
-            beside + self._need(files, info, eighths, drawing)[0] > most
+            beside + self._need(files, info, eighths, render_plan)[0] > most
             and self._fast_decode
             and view.kind != NEAREST
             and (smaller := smaller_eighths(info, eighths))
         ):
             view.to_stored(1, 0, 0, smaller / eighths)
             eighths = smaller
-            drawing = plan_drawing(view, *decoded_size(info, eighths), self._what.channels)
-        return view, info, eighths, drawing, geometry
+            render_plan = plan_render(view, *decoded_size(info, eighths), self._what.channels)
+        return view, info, eighths, render_plan, geometry
 
-    def _need(self, files: Mapping[str, memoryview], info: ImageInfo, eighths: int, drawing: Drawing) -> tuple[int, int]:
+    def _need(
+        self, files: Mapping[str, memoryview], info: ImageInfo, eighths: int, render_plan: RenderPlan
+    ) -> tuple[int, int]:
         """Return (bytes to charge, bytes of buffer) for decoding and rendering."""
-        kernel = aligned(4 * drawing.scratch)
+        kernel = aligned(4 * render_plan.scratch)
         charge = decode_nbytes(info, self._what.mode, eighths, files[self._image].nbytes) + kernel + 64
         size = aligned(pixels_nbytes(info, self._what.mode, eighths)) + kernel
         if self._masks:  # each mask is decoded after the image, into the same memory, so the largest counts
@@ -240,7 +251,7 @@ class ImageRenderer:
         view: View,
         info: ImageInfo,
         eighths: int,
-        drawing: Drawing,
+        render_plan: RenderPlan,
         geometry: tuple[float, ...],
         buffer: NDArray[np.uint8],
         out: Mapping[str, NDArray[Any]],
@@ -255,8 +266,8 @@ class ImageRenderer:
             self._see(row, info, pixels)
         decoded = perf_counter()
         at = aligned(pixels.nbytes)
-        values = buffer[at : at + 4 * drawing.scratch].view(np.float32)
-        render(pixels, view, drawing, values, self._canvas, out[self._image])
+        values = buffer[at : at + 4 * render_plan.scratch].view(np.float32)
+        render(pixels, view, render_plan, values, self._canvas, out[self._image])
         scratch.clock.decode += decoded - begun
         scratch.clock.draw += perf_counter() - decoded
         for name in self._masks:
@@ -279,7 +290,7 @@ class ImageRenderer:
         view.a, view.b, view.c, view.d, view.e, view.f = geometry[:6]
         view.to_stored(orientation, info.width, info.height, 1.0)
         at = aligned(numbers.nbytes)
-        draw_mask(numbers, view, self._mask_fill, buffer[at:].view(np.float32), self._mask_canvases[name], out)
+        render_mask(numbers, view, self._mask_fill, buffer[at:].view(np.float32), self._mask_canvases[name], out)
 
     def _read(self, row: int, room: Room, context: ReadContext) -> dict[str, memoryview]:
         """Read one row's files again. Its other fields are already in the slot."""

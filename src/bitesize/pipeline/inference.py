@@ -52,7 +52,7 @@ class TransformStages:
     @property
     def random(self) -> bool:
         """Return whether transforms use random numbers."""
-        return any(view.draws for view in self.views)
+        return any(view.random_count for view in self.views)
 
     @property
     def non_axis_aligned(self) -> bool:

@@ -12,19 +12,21 @@ from numpy.typing import DTypeLike, NDArray
 from bitesize.errors import BadResult, BadRows, BitesizeError, without_frames
 from bitesize.kernels.warm import readers, warm
 from bitesize.memory.budget import Budget
+from bitesize.order.keyed_random import Key
 from bitesize.pipeline.arrays import ArrayRenderer
 from bitesize.pipeline.images import ImageRenderer
 from bitesize.pipeline.inference import Layout, drawn_fields, mixed_fields, sort_steps
 from bitesize.pipeline.probe import first_readable_row, size_of_first_row
 from bitesize.pipeline.read_context import ReadContext
 from bitesize.pipeline.scratch import Scratch, scratch_nbytes
-from bitesize.pipeline.user_functions import Key, UserFunctions, mix_pairs
+from bitesize.pipeline.user_functions import UserFunctions
 from bitesize.pipeline.value_ranges import check_ranges
 from bitesize.sources.base import Source
 from bitesize.sources.rows import Located
 from bitesize.sources.wrapper import SourceWrapper
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform
+from bitesize.transforms.mix import mix_pairs
 
 # Rows that one thread takes at once. Images: few, so that a batch is spread over all threads. Fields: up to _BITE_BYTES,
 # so that Python's time per bite is negligible.
@@ -73,7 +75,7 @@ class Pipeline:
         self.steps = sort_steps(transforms)
         self.transforms = tuple(transforms)
         self.layout = layout
-        self.draws = [step.draws if isinstance(step, Transform) else 0 for step in self.transforms]
+        self.random_counts = [step.random_count if isinstance(step, Transform) else 0 for step in self.transforms]
         chw = layout == "CHW"
         self._drawn = drawn_fields(source, self.steps, layout, dtype)
         check_ranges(source, self.transforms, budget)
@@ -318,7 +320,7 @@ class Pipeline:
         The scratch must have the fields of `bound_fields`.
         """
         scratch = context.scratch
-        draws = (0.5,) * sum(self.draws)
+        draws = (0.5,) * sum(self.random_counts)
         encoded = self._encoded.fields if self._encoded is not None else ()
         drawn = {
             name: scratch.field(f"{name} drawn", field, len(rows))
@@ -412,7 +414,7 @@ class Pipeline:
 
             def draw(row: int) -> int:
                 """Render one row, or raise its error."""
-                failed = self._draw(np.array([row], np.int64), [(0.5,) * sum(self.draws)], drawn, context)
+                failed = self._draw(np.array([row], np.int64), [(0.5,) * sum(self.random_counts)], drawn, context)
                 if failed:
                     raise failed[0]
                 return row

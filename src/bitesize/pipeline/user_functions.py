@@ -1,26 +1,17 @@
-"""Functions of the user, and mixing of pairs, after the kernels."""
+"""Functions of the user, which run after the kernels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadResult, BadSetting
-from bitesize.order.keyed_random import draw, draw_shares, generator
+from bitesize.order.keyed_random import Key, generator
 from bitesize.spec import Field
 from bitesize.transforms.map import Map
-from bitesize.transforms.mix import PairMix, blend_rows
-
-
-class Key(NamedTuple):
-    """Key of the random numbers of some rows: seed, epoch, and position of the first row."""
-
-    seed: int
-    epoch: int
-    position: int
 
 
 class UserFunctions:
@@ -106,25 +97,3 @@ def _call(
     except Exception as error:
         error.add_note(f"bitesize: in {step!r}, on {where()}")
         raise
-
-
-def mix_pairs(
-    mixes: Sequence[tuple[int, PairMix]],
-    x: NDArray[Any],
-    y: NDArray[Any] | None,
-    good: NDArray[np.bool_],
-    key: Key,
-    layout: str,
-) -> None:
-    """Mix the rows at positions 2k and 2k + 1 if both are good; ``key.position`` must be even."""
-    pairs = np.arange(len(x) // 2, dtype=np.int64)
-    for number, mix in mixes:
-        shares = draw_shares(key.seed, key.epoch, key.position // 2 + pairs, number, float(mix.alpha)).tolist()
-        chances = draw(key.seed, key.epoch, key.position // 2 + pairs, number, mix.draws).tolist()
-        for i, (share, u) in enumerate(zip(shares, chances, strict=True)):
-            first, second = 2 * i, 2 * i + 1
-            if not (good[first] and good[second]):
-                continue
-            kept = mix.mix(x[first], x[second], share, u, layout)
-            if y is not None:
-                blend_rows(y[first : first + 1], y[second : second + 1], kept)

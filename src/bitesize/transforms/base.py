@@ -66,7 +66,7 @@ class Transform(Step, ABC):
 
     Attributes
     ----------
-    draws : int
+    random_count : int
         Number of random numbers in [0, 1) that `adjust` gets for a row.
     pictorial : bool
         Whether rows must be images, because the step moves pixels or mixes colors; else it works on single values.
@@ -74,7 +74,7 @@ class Transform(Step, ABC):
         Whether lines of the image may no longer be parallel to lines of the batch after this step.
     """
 
-    draws: ClassVar[int] = 0
+    random_count: ClassVar[int] = 0
     needs_image: ClassVar[bool] = False
     non_axis_aligned: ClassVar[bool] = False
 
@@ -87,7 +87,7 @@ class Transform(Step, ABC):
         view
             View of the row, changed in place.
         u
-            `draws` random numbers in [0, 1), keyed by seed, epoch, position and transform.
+            `random_count` random numbers in [0, 1), keyed by seed, epoch, position and transform.
         """
 
     def size_after(self, size: Size | None) -> Size | None:

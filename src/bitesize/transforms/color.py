@@ -216,7 +216,7 @@ class _Amount(Transform):
     """
 
     amount: Range
-    draws: ClassVar[int] = 1
+    random_count: ClassVar[int] = 1
     limits: ClassVar[tuple[float, float, float]] = _FACTORS
 
     def __post_init__(self) -> None:
@@ -323,7 +323,7 @@ class ColorJitter(Transform):
     contrast: Range = 0.0
     saturation: Range = 0.0
     hue: Range = 0.0
-    draws: ClassVar[int] = 4
+    random_count: ClassVar[int] = 4
     needs_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -377,7 +377,7 @@ class Grayscale(_Mixing):
     """
 
     p: float = 1.0
-    draws: ClassVar[int] = 1
+    random_count: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
