@@ -164,7 +164,7 @@ class Loader(Described, Position):
         if self._windowed is not None:
             window = self._windowed.window_nbytes(self.steps)
             self._needs = self._least_needs = replace(self._needs, window=window)
-        if self._pipeline.steps.mixes:
+        if self._pipeline.stages.mixes:
             self.steps.refuse_torn_pairs()
         say_left_out(self.steps)
         self._policy = BadRowPolicy(on_error, max_bad, len(source))

@@ -1,4 +1,4 @@
-"""With what a thread reads rows: where they are read from, and its working memory."""
+"""The reader of rows, and the working memory of the thread that reads them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RowReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """With what a thread reads rows.
+    """Reader of the rows of a bite, and working memory of the thread that reads them.
 
     Attributes
     ----------
