@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bitesize import BadSetting, Order, Shard
 from bitesize.order.keyed_random import uniform
-from bitesize.order.order import BLOCK
+from bitesize.order.variant import BLOCK
 
 
 @pytest.mark.parametrize("n", [*range(1, 260), 1000, 4096, BLOCK - 1, BLOCK, BLOCK + 1, 200_003])
