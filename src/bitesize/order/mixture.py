@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.order.coordinates import PassNumber, PassPosition
 from bitesize.order.mix64 import keys
 from bitesize.order.permutation import permute, rounds
 from bitesize.order.variant import block_nbytes, rows_by_block
@@ -102,18 +103,18 @@ class Mixed:
     pass_length: int
     digest = None
 
-    def rows(self, number: int, start: int, stop: int) -> list[NDArray[np.int64]]:
+    def rows(self, number: PassNumber, start: PassPosition, stop: PassPosition) -> list[NDArray[np.int64]]:
         """Return the rows at some positions of a pass."""
         return rows_by_block(self, number, start, stop)
 
-    def map_block(self, number: int, start: int, stop: int) -> NDArray[np.int64]:
+    def map_block(self, number: PassNumber, start: int, stop: int) -> NDArray[np.int64]:
         """Compute the rows at some positions of a pass."""
         begin = number * self.pass_length
         return self.mixture.stream(self.seed, self.shuffle, begin + start, begin + stop)
 
-    def replacement(self, number: int, position: int, bits: int) -> int:
+    def replacement(self, number: PassNumber, position: PassPosition, bits: int) -> int:
         """Return any row of the source that the position takes its row from."""
-        start, stop = self.mixture.part(int(self.rows(number, position, position + 1)[0][0]))
+        start, stop = self.mixture.part(int(self.rows(number, position, PassPosition(position + 1))[0][0]))
         return start + bits % (stop - start)
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.order.coordinates import PassNumber, PassPosition
 from bitesize.order.mix64 import keys, mix64
 from bitesize.order.mixture import Mixed, Mixture
 from bitesize.order.shuffled import Sequential, Shuffled
@@ -168,7 +169,8 @@ class Order:
         while start < stop:
             number, begin = divmod(start, self.pass_length)
             end = min(begin + stop - start, self.pass_length)
-            pieces += self._variant.rows(epoch * self.repeat + number, begin, end)
+            number += epoch * self.repeat
+            pieces += self._variant.rows(PassNumber(number), PassPosition(begin), PassPosition(end))
             start += end - begin
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces) if pieces else np.empty(0, np.int64)
 
@@ -177,7 +179,8 @@ class Order:
         key = keys((self.seed, epoch, 0x5EED), 1)[0]
         value = np.array([(position * 64 + attempt) & 0xFFFFFFFFFFFFFFFF], np.uint64) ^ np.uint64(key)
         number, within = divmod(position, self.pass_length)
-        return self._variant.replacement(epoch * self.repeat + number, within, int(mix64(value)[0]))
+        number += epoch * self.repeat
+        return self._variant.replacement(PassNumber(number), PassPosition(within), int(mix64(value)[0]))
 
     @property
     def nbytes(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.order.coordinates import PassNumber, PassPosition
 from bitesize.order.mix64 import keys
 from bitesize.order.permutation import permute, rounds
 from bitesize.order.variant import block_nbytes, rows_by_block
@@ -22,11 +23,11 @@ class Sequential:
     detail = ""
     digest = None
 
-    def rows(self, number: int, start: int, stop: int) -> list[NDArray[np.int64]]:
+    def rows(self, number: PassNumber, start: PassPosition, stop: PassPosition) -> list[NDArray[np.int64]]:
         """Return the positions themselves."""
         return [np.arange(start, stop, dtype=np.int64)]
 
-    def replacement(self, number: int, position: int, bits: int) -> int:
+    def replacement(self, number: PassNumber, position: PassPosition, bits: int) -> int:
         """Return any row."""
         return bits % self.n
 
@@ -45,15 +46,15 @@ class Shuffled:
     detail = "one block of the shuffle"
     digest = None
 
-    def rows(self, number: int, start: int, stop: int) -> list[NDArray[np.int64]]:
+    def rows(self, number: PassNumber, start: PassPosition, stop: PassPosition) -> list[NDArray[np.int64]]:
         """Return the rows at some positions of a pass."""
         return rows_by_block(self, number, start, stop)
 
-    def map_block(self, number: int, start: int, stop: int) -> NDArray[np.int64]:
+    def map_block(self, number: PassNumber, start: int, stop: int) -> NDArray[np.int64]:
         """Compute the rows at some positions of a pass."""
         return permute(self.n, keys((self.seed, number), rounds(self.n)), np.arange(start, stop, dtype=np.int64))
 
-    def replacement(self, number: int, position: int, bits: int) -> int:
+    def replacement(self, number: PassNumber, position: PassPosition, bits: int) -> int:
         """Return any row."""
         return bits % self.n
 

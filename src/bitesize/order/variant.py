@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.order.coordinates import PassNumber, PassPosition
+
 # Positions that are mapped at once and cached: large enough that NumPy's cost per call is negligible (6 M rows/s here
 # against 0.04 M in blocks of 64), and small enough (512 KiB) that the memory is negligible.
 BLOCK = 65_536
@@ -17,10 +19,10 @@ BLOCK = 65_536
 class Variant(Protocol):
     """The order of rows in passes: a pure function of the number of a pass and positions within the pass."""
 
-    def rows(self, number: int, start: int, stop: int) -> Sequence[NDArray[np.int64]]:
+    def rows(self, number: PassNumber, start: PassPosition, stop: PassPosition) -> Sequence[NDArray[np.int64]]:
         """Return the rows at positions ``start`` to ``stop - 1`` of pass ``number``, in pieces that follow one another."""
 
-    def replacement(self, number: int, position: int, bits: int) -> int:
+    def replacement(self, number: PassNumber, position: PassPosition, bits: int) -> int:
         """Return another row for a position of a pass, from 64 random bits. It is sampled as the order samples."""
 
     @property
@@ -46,11 +48,13 @@ class Blockwise(Hashable, Protocol):
     def pass_length(self) -> int:
         """Number of rows in a pass."""
 
-    def map_block(self, number: int, start: int, stop: int) -> NDArray[np.int64]:
+    def map_block(self, number: PassNumber, start: int, stop: int) -> NDArray[np.int64]:
         """Compute the rows at positions ``start`` to ``stop - 1`` of a pass."""
 
 
-def rows_by_block(variant: Blockwise, number: int, start: int, stop: int) -> list[NDArray[np.int64]]:
+def rows_by_block(
+    variant: Blockwise, number: PassNumber, start: PassPosition, stop: PassPosition
+) -> list[NDArray[np.int64]]:
     """Return the rows at positions ``start`` to ``stop - 1`` of a pass, a piece for each block. The last few blocks are cached."""
     return [
         _block(variant, number, block)[max(0, start - block * BLOCK) : stop - block * BLOCK]
@@ -64,7 +68,7 @@ def block_nbytes(pass_length: int) -> int:
 
 
 @functools.lru_cache(maxsize=4)
-def _block(variant: Blockwise, number: int, block: int) -> NDArray[np.int64]:
+def _block(variant: Blockwise, number: PassNumber, block: int) -> NDArray[np.int64]:
     rows = variant.map_block(number, block * BLOCK, min(variant.pass_length, (block + 1) * BLOCK))
     rows.flags.writeable = False
     return rows

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
+from bitesize.order.coordinates import PassNumber, PassPosition
 from bitesize.order.keyed_random import uniform
 from bitesize.order.variant import block_nbytes
 
@@ -67,11 +68,11 @@ class Weighted:
     pass_length: int
     detail = "weights of all rows"
 
-    def rows(self, number: int, start: int, stop: int) -> list[NDArray[np.int64]]:
+    def rows(self, number: PassNumber, start: PassPosition, stop: PassPosition) -> list[NDArray[np.int64]]:
         """Return the rows at some positions of a pass. Samples are independent: blocks would not help."""
         return [self.weights.rows(self.seed, number, np.arange(start, stop, dtype=np.int64))]
 
-    def replacement(self, number: int, position: int, bits: int) -> int:
+    def replacement(self, number: PassNumber, position: PassPosition, bits: int) -> int:
         """Return a row, sampled by weight."""
         return int(self.weights.at(np.array([bits * 2.0**-64]))[0])
 

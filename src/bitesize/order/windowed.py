@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.order.coordinates import PassNumber, PassPosition
 from bitesize.order.variant import block_nbytes
 from bitesize.order.windows import Windows
 
@@ -27,17 +28,17 @@ class Windowed:
     batch_size: int | None
     pass_length: int
 
-    def rows(self, number: int, start: int, stop: int) -> list[NDArray[np.int64]]:
+    def rows(self, number: PassNumber, start: PassPosition, stop: PassPosition) -> list[NDArray[np.int64]]:
         """Return the rows at some positions of a pass."""
         if self.windows is None:
             raise BadSetting("an order with a window needs chunks= and batch_size=; a Loader sets both")
         return [self.windows.rows(number, start, stop)]
 
-    def replacement(self, number: int, position: int, bits: int) -> int:
+    def replacement(self, number: PassNumber, position: PassPosition, bits: int) -> int:
         """Return any row of the chunk that the position takes its row from: it is in memory."""
         if self.windows is None:
             return bits % self.n
-        start, stop = self.windows.chunk(self.rows(number, position, position + 1)[0])
+        start, stop = self.windows.chunk(self.rows(number, position, PassPosition(position + 1))[0])
         return start + bits % (stop - start)
 
     @property

@@ -9,6 +9,7 @@ from bitesize.engine.batching import Batching
 from bitesize.engine.window.schedule import resident_rows
 from bitesize.errors import BadSetting
 from bitesize.memory.mapping import aligned
+from bitesize.order.coordinates import ChunkNumber
 from bitesize.sources.base import Source
 from bitesize.sources.rows import ChunkStarts
 from bitesize.sources.wrapper import SourceWrapper
@@ -35,8 +36,8 @@ class CachedSource(SourceWrapper):
     def __init__(self, base: Source, chunks: ChunkStarts) -> None:
         super().__init__(base)
         self.reads_files, self.mixture = True, None
-        self.runs_held = chunks
-        if chunks.nbytes is None and any(isinstance(what, Encoded) for what in self.spec.values()):
+        self.chunk_starts = chunks
+        if chunks.nbytes is None and any(isinstance(field, Encoded) for field in self.spec.values()):
             raise BadSetting(f"{base!r} does not report the bytes of its chunks, so no memory can be reserved for a window")
         self._largest, self._whole, self._densest = 0, 0, 0.0
         for start in range(0, len(chunks.starts) - 1, _MANY):
@@ -56,21 +57,21 @@ class CachedSource(SourceWrapper):
     @property
     def nbytes(self) -> int:
         """Bytes of the base and of the sizes of its chunks."""
-        return self.base.nbytes + (0 if self.runs_held.nbytes is None else self.runs_held.nbytes.nbytes)
+        return self.base.nbytes + (0 if self.chunk_starts.nbytes is None else self.chunk_starts.nbytes.nbytes)
 
-    def chunk_nbytes(self, number: int) -> int:
+    def chunk_nbytes(self, number: ChunkNumber) -> int:
         """Return the bytes of a chunk in memory."""
-        starts, nbytes = self.runs_held
+        starts, nbytes = self.chunk_starts
         encoded = 0 if nbytes is None else int(nbytes[number])
         return int(self._nbytes(starts[number + 1 : number + 2] - starts[number], encoded)[0])
 
     def _nbytes(self, rows: NDArray[np.int64], encoded: NDArray[np.int64] | int) -> NDArray[np.int64]:
         total = np.full(len(rows), aligned(1), np.int64) + encoded
-        for what in self.spec.values():
-            if isinstance(what, Field):
-                total += -(-rows * what.nbytes // 64) * 64
+        for field in self.spec.values():
+            if isinstance(field, Field):
+                total += -(-rows * field.nbytes // 64) * 64
         return -(-total // _PAGE) * _PAGE
 
-    def window_nbytes(self, steps: Batching, *, all_streams: bool = False) -> int:
+    def window_nbytes(self, batching: Batching, *, all_streams: bool = False) -> int:
         """Return an upper bound for the bytes of all chunks that are in memory at one time."""
-        return min(int(resident_rows(steps, all_streams) * self._densest) + 1, self._whole)
+        return min(int(resident_rows(batching, all_streams) * self._densest) + 1, self._whole)
