@@ -67,7 +67,7 @@ class Dispatcher:
     def start(self, epoch: int, position: int) -> BatchStream:
         """Return a stream that starts at a place. The current stream continues if the place is its next batch."""
         stream = self.stream
-        if stream is None or stream.canceled or stream.taken != (epoch, position):
+        if stream is None or stream.canceled or stream.next_to_return != (epoch, position):
             self.cancel()
             stream = self.stream = BatchStream(epoch, position, self._new_cache(epoch, position))
             self._started.put(None)
@@ -149,8 +149,8 @@ class Dispatcher:
             self._ring.free.put(slot)
             self._started.get()
             return None
-        epoch, position = stream.next
-        stream.next = self._batching.after(epoch, position)
+        epoch, position = stream.next_to_fill
+        stream.next_to_fill = self._batching.after(epoch, position)
         batch = PendingBatch(stream, None, slot, np.empty(0, np.bool_), (), started=time.perf_counter())  # type: ignore[arg-type]
         try:
             step = batch.step = self._batching.step(epoch, position)

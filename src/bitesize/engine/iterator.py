@@ -42,16 +42,16 @@ class BatchIterator(Iterator[Batch]):
     def _next(self) -> Batch:
         if self._closed:
             raise LoaderClosed(f"this iterator has ended: {self._closed}")
-        if self._run.taken[0] != self._epoch and not self._endless:
+        if self._run.next_to_return[0] != self._epoch and not self._endless:
             # The epoch advances here, or when the next loop starts and all batches were taken: a loop that was left repeats its epoch.
             if not self._finished:
                 self._loader.source.check_unchanged()
                 self._finished = True
-                self._loader.set_epoch(self._run.taken[0])
+                self._loader.set_epoch(self._run.next_to_return[0])
             raise StopIteration
         began, ring = time.perf_counter(), self._engine.ring
         holds_all = ring.leased == len(ring)
-        filling = self._engine.take(self._run, self._holder, lambda: self._closed is not None)
+        filling = self._engine.next_batch(self._run, self._holder, lambda: self._closed is not None)
         step = filling.step
         if filling.error is not None:
             error, filling.error = filling.error, None

@@ -60,8 +60,8 @@ class BatchStream:
     """
 
     def __init__(self, epoch: int, position: int, cache: ChunkCache | None) -> None:
-        self.next = (epoch, position)  # next batch to start; used by the dispatching thread only
-        self.taken = (epoch, position)  # next batch that the caller gets; used by the caller only
+        self.next_to_fill = (epoch, position)  # used by the dispatching thread only
+        self.next_to_return = (epoch, position)  # used by the caller only
         self.lock = threading.Lock()
         # One item per change that a waiting caller must see. Not a Condition, because Ctrl-C within its wait breaks the lock.
         self.changed: queue.SimpleQueue[None] = queue.SimpleQueue()

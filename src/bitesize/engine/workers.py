@@ -110,7 +110,7 @@ class Engine:
         while self.ring.free.qsize() + self.ring.leased < len(self.ring) and time.monotonic() < deadline:
             time.sleep(0.001)
 
-    def take(self, stream: BatchStream, holder: Holder, ended: Callable[[], bool]) -> PendingBatch:
+    def next_batch(self, stream: BatchStream, holder: Holder, ended: Callable[[], bool]) -> PendingBatch:
         """Wait for the next batch of a stream, and return it. While the caller holds every slot, ``holder`` limits the time.
 
         ``ended`` returns, under the lock of the stream, whether the caller's iterator has been replaced.
@@ -125,7 +125,7 @@ class Engine:
             If the stream was canceled during the wait.
         """
         self.check()
-        key = stream.taken
+        place = stream.next_to_return
         self._progress = time.monotonic()
         wait: Wait | None = None
         collected = False
@@ -135,12 +135,12 @@ class Engine:
                     raise LoaderClosed(
                         "this iterator has ended: a newer iterator of the same loader has replaced it, or it was closed"
                     )
-                if key in stream.ready:
+                if place in stream.ready:
                     while not stream.changed.empty():  # only this thread removes items
                         stream.changed.get()
                     # Set before the batch is removed: after Ctrl-C in between, a lost batch must be created again.
-                    stream.taken = self._batching.after(*key)
-                    return stream.ready.pop(key)
+                    stream.next_to_return = self._batching.after(*place)
+                    return stream.ready.pop(place)
             if not collected and self.ring.leased == len(self.ring):
                 gc.collect(1)  # young reference cycles, which Keras on torch leaves, before any wait
                 collected = True
@@ -154,7 +154,7 @@ class Engine:
                 if wait is not None:
                     wait.begin()
                 if time.monotonic() - self._progress > STALL_SECONDS:
-                    self._raise_stalled(key)
+                    self._raise_stalled(place)
 
     def _changed(self, stream: BatchStream) -> bool:
         """Wait a short time for a change; return whether there was one."""

@@ -159,10 +159,10 @@ def _render_colors(
 
         affine = (view.a, view.b, view.c, view.d, view.e, view.f)
         fill = (*view.fill, 0.0)
-        place = (first * canvas.apart, canvas.line, canvas.step, canvas.apart, canvas.height, canvas.width)
+        layout = (first * canvas.apart, canvas.line, canvas.step, canvas.apart, canvas.height, canvas.width)
         points = (plan.x, plan.y)
         warp(
-            pixels, affine, view.kind, points, fill, view.color, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), place
+            pixels, affine, view.kind, points, fill, view.color, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), layout
         )  # fmt: skip
     else:
         _render_upright(pixels, view, plan, scratch, canvas, row, first)
@@ -198,10 +198,10 @@ def _render_upright(
         at, out_w, out_h = at + left * step + top * line, right - left, bottom - top
         x_start, y_start = x_start + left * x_step, y_start + top * y_step
     box = (x_start, y_start, x_start + max(x_step * out_w, _THIN), y_start + max(y_step * out_h, _THIN))
-    place = (at, line, step, canvas.apart, out_h, out_w)
-    taken = (plan.x, plan.y)
+    layout = (at, line, step, canvas.apart, out_h, out_w)
+    taps_used = (plan.x, plan.y)
     resample(
-        pixels, box, view.kind, taken, view.color, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), place
+        pixels, box, view.kind, taps_used, view.color, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), layout
     )  # fmt: skip
 
 
