@@ -46,8 +46,8 @@ def test_a_slow_consumer_bounds_the_run(large):
 @pytest.mark.parametrize(
     ("spent", "threads", "expected"),
     [
-        ({"decode": 8.0, "draw": 1.0, "busy": 9.5, "cpu": 9.5}, 2, "decode-bound: decode takes 84% of the threads' time"),
-        ({"decode": 8.0, "draw": 1.0, "busy": 9.5, "cpu": 9.5}, 1, "threads=2 would use all processors"),
+        ({"decode": 8.0, "render": 1.0, "busy": 9.5, "cpu": 9.5}, 2, "decode-bound: decode takes 84% of the threads' time"),
+        ({"decode": 8.0, "render": 1.0, "busy": 9.5, "cpu": 9.5}, 1, "threads=2 would use all processors"),
         ({"read": 8.0, "decode": 1.0, "busy": 9.5, "cpu": 1.5}, 2, "disk-bound: disk takes 84%"),
         (
             {"decode": 8.0, "busy": 9.0, "cpu": 4.0},

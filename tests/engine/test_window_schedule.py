@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitesize.engine.batching import Batching, Last
-from bitesize.engine.prefetch_schedule import PrefetchSchedule, resident_rows
+from bitesize.engine.window.schedule import PrefetchSchedule, resident_rows
 from bitesize.order.order import Order, Shard
 
 

@@ -1,8 +1,8 @@
-"""Drawing one row by hand, as the engine does it."""
+"""Render one row by hand, as the engine does it."""
 
 import numpy as np
 
-from bitesize.transforms.render import Canvas, plan_drawing, render
+from bitesize.transforms.render import Canvas, plan_render, render
 
 
 def draw(pixels, view, limits=(0.0, 0.0), dtype=np.float32, chw=False):
@@ -11,7 +11,7 @@ def draw(pixels, view, limits=(0.0, 0.0), dtype=np.float32, chw=False):
     shape = (channels, height, width) if chw else (height, width, channels)
     # A neighbor on either side, which must stay as it is: rows of a batch lie side by side.
     room = np.full((3, *shape), 77, dtype)
-    drawing = plan_drawing(view, pixels.shape[1], pixels.shape[0], channels)
+    drawing = plan_render(view, pixels.shape[1], pixels.shape[0], channels)
     scratch = np.full(drawing.scratch, np.nan, np.float32)
     render(pixels, view, drawing, scratch, Canvas(shape, np.dtype(dtype), chw, limits), room[1])
     assert (room[0] == 77).all()

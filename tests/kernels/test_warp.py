@@ -13,7 +13,7 @@ from tests.properties import examples
 
 from bitesize.kernels.filters import BICUBIC, BILINEAR, NEAREST
 from bitesize.kernels.warp import warp_reference
-from bitesize.transforms.render import plan_drawing
+from bitesize.transforms.render import plan_render
 from bitesize.transforms.view import View
 
 numbers = st.floats(-1.5, 1.5)
@@ -48,7 +48,7 @@ def test_the_kernel_is_its_reference(seed, xx, xy, yx, yy, kind, channels, out_h
     view.fill = (9.0, 99.0, 199.0)
     if (view.a, view.e) == (0, 0) or (view.b, view.d) == (0, 0):
         return  # quarter turns are the other kernel's
-    drawing = plan_drawing(view, 14, 11, channels)
+    drawing = plan_render(view, 14, 11, channels)
     assert drawing.warped
     expected = np.zeros((out_h, out_w, channels))
     fill = np.array([9, 99, 199, 0][:channels], np.float32)

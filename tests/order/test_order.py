@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitesize import BadSetting, Order, Shard
-from bitesize.order.keyed_random import draw
-from bitesize.order.order import BLOCK
+from bitesize.order.keyed_random import uniform
+from bitesize.order.variant import BLOCK
 
 
 @pytest.mark.parametrize("n", [*range(1, 260), 1000, 4096, BLOCK - 1, BLOCK, BLOCK + 1, 200_003])
@@ -66,17 +66,17 @@ def test_ranks_cut_each_batch_without_gap_or_overlap():
 
 
 def test_random_numbers_depend_on_the_position_and_not_on_the_batch():
-    whole = draw(3, 1, np.arange(100), 2, 4)
-    assert np.array_equal(draw(3, 1, np.arange(40, 60), 2, 4), whole[40:60])
+    whole = uniform(3, 1, np.arange(100), 2, 4)
+    assert np.array_equal(uniform(3, 1, np.arange(40, 60), 2, 4), whole[40:60])
     assert whole.min() >= 0
     assert whole.max() < 1
     assert len(np.unique(whole)) == 400
-    assert not np.array_equal(draw(3, 2, np.arange(100), 2, 4), whole)
-    assert not np.array_equal(draw(3, 1, np.arange(100), 1, 4), whole)
+    assert not np.array_equal(uniform(3, 2, np.arange(100), 2, 4), whole)
+    assert not np.array_equal(uniform(3, 1, np.arange(100), 1, 4), whole)
 
 
 def test_random_numbers_are_even():
-    values = draw(0, 0, np.arange(100_000), 0, 2)
+    values = uniform(0, 0, np.arange(100_000), 0, 2)
     assert np.abs(values.mean(axis=0) - 0.5).max() < 0.005
     assert abs(np.corrcoef(values.T)[0, 1]) < 0.02
     assert abs(np.corrcoef(values[:-1, 0], values[1:, 0])[0, 1]) < 0.02

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.batching import Batching
-from bitesize.engine.buffer_pool import BufferPool
-from bitesize.engine.cached_source import CachedSource
-from bitesize.engine.window_cache import CachedChunk, ChunkCache
+from bitesize.engine.window.buffers import BufferPool
+from bitesize.engine.window.cache import CachedChunk, ChunkCache
+from bitesize.engine.window.source import CachedSource
 from bitesize.memory.budget import Budget
 from bitesize.memory.pool import Pool
 from bitesize.pipeline.pipeline import Pipeline
+from bitesize.pipeline.read_context import ReadContext
 from bitesize.pipeline.scratch import Scratch, scratch_nbytes
 
 Task = NDArray[np.int64] | CachedChunk
@@ -125,13 +126,9 @@ def _do(task: Task, pipeline: Pipeline, held: ChunkCache | None, scratch: Scratc
         held.load(task)
         return
     if held is None:
-        pipeline.read_and_decode(task, scratch)
+        pipeline.read_and_decode(task, ReadContext(pipeline.source, scratch))
         return
-    source = pipeline.source
-    assert isinstance(source, CachedSource)
-    source.using(held)
     try:
-        pipeline.read_and_decode(task, scratch)
+        pipeline.read_and_decode(task, ReadContext(held, scratch))
     finally:
-        source.using(None)
         held.leave(task)

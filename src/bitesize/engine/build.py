@@ -15,12 +15,12 @@ from numpy.typing import DTypeLike
 from bitesize.checks import is_whole
 from bitesize.engine.bad_rows import BadRowPolicy
 from bitesize.engine.batching import Batching, Last
-from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.distributed import shard_of_this_process
 from bitesize.engine.fitting import STANDBY, auto_batch_size, fitted, grow_or_refuse, with_more_threads
 from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryNeeds, MemoryPlan
 from bitesize.engine.order_choice import choose_order
 from bitesize.engine.ring import Ring
+from bitesize.engine.window.source import CachedSource
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.charge import Charge
@@ -158,7 +158,7 @@ def plan(inferred: Inferred) -> MemoryPlan:
         overhead=measure_overhead(budget.in_use),
     )
     batching = Batching(settings.order, _batch_size(settings, needs), settings.last, settings.shard)
-    if pipeline.steps.mixes:
+    if pipeline.stages.mixes:
         batching.refuse_torn_pairs()
     if batching.left_out and not batching.shard.rank:
         _log.info("%s", batching.left_out_line())

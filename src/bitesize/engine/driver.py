@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from bitesize.engine.batching import Place
 from bitesize.engine.bound import measure_bound
-from bitesize.engine.buffer_pool import BufferPool
 from bitesize.engine.build import Inferred, Resources, charge_slots
 from bitesize.engine.holding import LOOP, Holder
 from bitesize.engine.iterator import BatchIterator
@@ -22,6 +21,7 @@ from bitesize.engine.position import Position
 from bitesize.engine.ring import copied_fields
 from bitesize.engine.stats import Stats
 from bitesize.engine.thread_scaling import ThreadScaler
+from bitesize.engine.window.buffers import BufferPool
 from bitesize.engine.workers import Engine
 from bitesize.errors import DoesNotFit, LoaderClosed
 from bitesize.memory.limits import usable_cpus

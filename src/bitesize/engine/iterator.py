@@ -67,16 +67,16 @@ class BatchIterator(Iterator[Batch]):
     def _next(self) -> Batch:
         if self._closed:
             raise LoaderClosed(f"this iterator has ended: {self._closed}")
-        if self._stream.taken[0] != self._epoch and not self._endless:
+        if self._stream.next_to_return[0] != self._epoch and not self._endless:
             # The epoch advances here, or when the next loop starts and all batches were taken: a loop that was left repeats its epoch.
             if not self._finished:
                 self._driver.source.check_unchanged()
                 self._finished = True
-                self._driver.position.set_epoch(self._stream.taken[0])
+                self._driver.position.set_epoch(self._stream.next_to_return[0])
             raise StopIteration
         began, ring = time.perf_counter(), self._engine.ring
         holds_all = ring.leased == len(ring)
-        pending = self._engine.take(self._stream, self._holder, lambda: self._closed is not None)
+        pending = self._engine.next_batch(self._stream, self._holder, lambda: self._closed is not None)
         step = pending.step
         if pending.error is not None:
             error, pending.error = pending.error, None

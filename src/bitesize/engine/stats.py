@@ -150,7 +150,7 @@ class Stats:
             "disk": total["read"],
             "read and cast": total["fetch"],
             "decode": total["decode"],
-            "kernel": total["draw"],
+            "kernel": total["render"],
             "your function": total["user"],
         }
         named["Python"] = max(0.0, total["busy"] - sum(named.values()))

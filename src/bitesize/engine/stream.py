@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 from bitesize.engine.batching import BatchRows
 from bitesize.engine.ring import Slot, Token
-from bitesize.engine.window_cache import CachedChunk, ChunkCache
+from bitesize.engine.window.cache import CachedChunk, ChunkCache
 
 
 @dataclass(eq=False)
 class PendingBatch:
     """A batch that is being filled."""
 
-    run: BatchStream
+    stream: BatchStream
     step: BatchRows
     slot: Slot
     mask: NDArray[np.bool_]
-    draws: Sequence[Sequence[float]]
-    begun: int = 0  # rows that were dispatched to threads
-    pending: int = 0  # rows that are not finished yet
+    random_numbers: Sequence[Sequence[float]]  # for each row, those of all transforms of images
+    dispatched: int = 0  # rows that were given to threads
+    unfinished: int = 0  # rows that are not finished yet
     error: BaseException | None = None
     started: float = 0.0  # `time.perf_counter` when it got its slot
     token: Token | None = None  # set when it is ready
@@ -35,7 +35,7 @@ class PendingBatch:
 class Bite:
     """Some rows of a batch, for one thread."""
 
-    filling: PendingBatch
+    batch: PendingBatch
     start: int
     stop: int
 
@@ -44,8 +44,8 @@ class Bite:
 class LoadTask:
     """A chunk of rows to load before its rows are requested."""
 
-    held: ChunkCache
-    what: CachedChunk
+    cache: ChunkCache
+    chunk: CachedChunk
 
 
 class BatchStream:
@@ -55,16 +55,16 @@ class BatchStream:
     ----------
     epoch, position
         Place of the first batch.
-    held
+    cache
         Cache of chunks, for a source that is read in chunks.
     """
 
-    def __init__(self, epoch: int, position: int, held: ChunkCache | None) -> None:
-        self.next = (epoch, position)  # next batch to start; used by the dispatching thread only
-        self.taken = (epoch, position)  # next batch that the caller gets; used by the caller only
+    def __init__(self, epoch: int, position: int, cache: ChunkCache | None) -> None:
+        self.next_to_fill = (epoch, position)  # used by the dispatching thread only
+        self.next_to_return = (epoch, position)  # used by the caller only
         self.lock = threading.Lock()
         # One item per change that a waiting caller must see. Not a Condition, because Ctrl-C within its wait breaks the lock.
         self.changed: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.ready: dict[tuple[int, int], PendingBatch] = {}
         self.canceled = False
-        self.held = held
+        self.cache = cache

@@ -72,7 +72,7 @@ class ThreadScaler:
             self._idle += idle
             now = time.monotonic()
             if now - self._begun >= _WINDOW and self._bites >= _BITES:
-                self._look(now)
+                self._decide(now)
 
     def limit(self, most: int) -> None:
         """Set the largest number of working threads."""
@@ -86,7 +86,7 @@ class ThreadScaler:
             self._closed = True
             self._changed.notify_all()
 
-    def _look(self, now: float) -> None:
+    def _decide(self, now: float) -> None:
         seconds = now - self._begun
         rate = self._rows / seconds
         used, starved = self._cpu / (seconds * self.least), self._idle / (seconds * self.working)

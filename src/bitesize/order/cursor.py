@@ -68,14 +68,14 @@ class Cursor:
 
     def differences(self, now: Cursor) -> list[str]:
         """Return the differences in data and order from another cursor; empty if the run can be resumed."""
-        found = []
+        differences = []
         if self.order.get("n") != now.order["n"]:
-            found.append(f"the data has {now.order['n']:,} rows, but the state is for {self.order.get('n'):,} rows")
+            differences.append(f"the data has {now.order['n']:,} rows, but the state is for {self.order.get('n'):,} rows")
         elif self.source != now.source:
-            found.append("the data is different: names, labels or shapes differ")
+            differences.append("the data is different: names, labels or shapes differ")
         names = dict.fromkeys([*now.order, *self.order])
         for name in names:
             old, new = self.order.get(name), now.order.get(name)
             if name != "n" and old != new:
-                found.append(f"the order's {name} is {new!r} here, but {old!r} in the state")
-        return found
+                differences.append(f"the order's {name} is {new!r} here, but {old!r} in the state")
+        return differences

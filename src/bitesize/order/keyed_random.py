@@ -6,6 +6,7 @@ The numbers do not depend on threads, batch size or rank. A row that occurs twic
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,16 @@ _BLOCK = 4096
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: neighboring counters start far apart (SplitMix64)
 
 
-def draw(seed: int, epoch: int, positions: NDArray[np.int64], transform: int, count: int) -> NDArray[np.float64]:
-    """Return ``count`` random numbers for each position.
+class Key(NamedTuple):
+    """Key of the random numbers of some rows: seed, epoch, and position of the first row."""
+
+    seed: int
+    epoch: int
+    position: int
+
+
+def uniform(seed: int, epoch: int, positions: NDArray[np.int64], transform: int, count: int) -> NDArray[np.float64]:
+    """Return ``count`` uniform random numbers for each position.
 
     Parameters
     ----------
@@ -56,13 +65,13 @@ def generator(seed: int, epoch: int, position: int, transform: int) -> np.random
     )
 
 
-def draw_shares(seed: int, epoch: int, pairs: NDArray[np.int64], transform: int, alpha: float) -> NDArray[np.float64]:
+def beta(seed: int, epoch: int, pairs: NDArray[np.int64], transform: int, alpha: float) -> NDArray[np.float64]:
     """Return a random number from the Beta(``alpha``, ``alpha``) distribution for each pair.
 
     Parameters
     ----------
     seed, epoch, transform
-        As in `draw`.
+        As in `uniform`.
     pairs
         Numbers of the pairs in the epoch, shape (n,).
     alpha
@@ -77,12 +86,12 @@ def draw_shares(seed: int, epoch: int, pairs: NDArray[np.int64], transform: int,
     shares = np.empty(len(pairs))
     for block in np.unique(blocks).tolist():
         chosen = blocks == block
-        shares[chosen] = _block_of_shares(seed, epoch, transform, alpha, block)[pairs[chosen] % _BLOCK]
+        shares[chosen] = _beta_block(seed, epoch, transform, alpha, block)[pairs[chosen] % _BLOCK]
     return shares
 
 
 @functools.lru_cache(maxsize=8)
-def _block_of_shares(seed: int, epoch: int, transform: int, alpha: float, block: int) -> NDArray[np.float64]:
+def _beta_block(seed: int, epoch: int, transform: int, alpha: float, block: int) -> NDArray[np.float64]:
     words = [*map(_word, (seed, epoch, block, transform)), 0xBE7A]
     return np.random.default_rng(np.random.SeedSequence(words)).beta(alpha, alpha, _BLOCK)
 

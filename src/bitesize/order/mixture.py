@@ -12,13 +12,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.order.coordinates import PassNumber, PassPosition
 from bitesize.order.mix64 import keys
 from bitesize.order.permutation import permute, rounds
+from bitesize.order.variant import block_nbytes, rows_by_block
 
 # Least length of the pattern, so that neighbors in it are practically random; a multiple of the length that the shares need.
 _PATTERN = 1000
@@ -88,6 +91,45 @@ class Mixture:
         ends = np.cumsum(self.rows)
         i = int(np.searchsorted(ends, row, side="right"))
         return int(ends[i]) - self.rows[i], int(ends[i])
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Rows of several sources in exact shares; a pass is a section of the endless stream."""
+
+    mixture: Mixture
+    seed: int
+    shuffle: bool
+    pass_length: int
+    digest = None
+
+    def rows(self, number: PassNumber, start: PassPosition, stop: PassPosition) -> list[NDArray[np.int64]]:
+        """Return the rows at some positions of a pass."""
+        return rows_by_block(self, number, start, stop)
+
+    def map_block(self, number: PassNumber, start: int, stop: int) -> NDArray[np.int64]:
+        """Compute the rows at some positions of a pass."""
+        begin = number * self.pass_length
+        return self.mixture.stream(self.seed, self.shuffle, begin + start, begin + stop)
+
+    def replacement(self, number: PassNumber, position: PassPosition, bits: int) -> int:
+        """Return any row of the source that the position takes its row from."""
+        start, stop = self.mixture.part(int(self.rows(number, position, PassPosition(position + 1))[0][0]))
+        return start + bits % (stop - start)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a block and of the pattern."""
+        return block_nbytes(self.pass_length) + self.mixture.nbytes
+
+    @property
+    def detail(self) -> str:
+        """Description of `nbytes`."""
+        return "one block of the shuffle" if self.shuffle else ""
+
+    def settings(self) -> dict[str, Any]:
+        """Return the rows of the sources, and their places in the pattern."""
+        return {"mixture": [list(self.mixture.rows), list(self.mixture.quotas)]}
 
 
 def _rows(n: int, seed: int, part: int, shuffle: bool, turns: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,15 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
+from bitesize.order.coordinates import PassNumber, PassPosition
 from bitesize.order.mix64 import keys, mix64
-from bitesize.order.mixture import Mixture
-from bitesize.order.permutation import permute, rounds
-from bitesize.order.weighted import Weights
+from bitesize.order.mixture import Mixed, Mixture
+from bitesize.order.shuffled import Sequential, Shuffled
+from bitesize.order.variant import Variant
+from bitesize.order.weighted import Weighted, Weights
+from bitesize.order.windowed import Windowed
 from bitesize.order.windows import Windows, check_chunks
 
-# Positions that are mapped at once and cached: large enough that NumPy's cost per call is negligible (6 M rows/s here
-# against 0.04 M in blocks of 64), and small enough (512 KiB) that the memory is negligible.
-BLOCK = 65_536
 # Changes when the same settings give a different order, so that no run resumes with a different order.
 _VERSION = 1
 
@@ -78,9 +77,8 @@ class Order:
     streams: int = 8
     chunks: ArrayLike | None = field(default=None, compare=False, repr=False)
     batch_size: int | None = None
-    _weights: Weights | None = field(default=None, init=False, compare=False, repr=False)
-    _windows: Windows | None = field(default=None, init=False, compare=False, repr=False)
     _digest: str | None = field(default=None, init=False, repr=False)
+    _variant: Variant = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("n", "seed", "repeat", "limit_rows", "window", "streams", "batch_size"):
@@ -97,23 +95,36 @@ class Order:
             raise BadSetting(f"repeat must be at least 1, with at most 2**63 rows an epoch, not {self.repeat}")
         if self.mixture is not None and sum(self.mixture.rows) != self.n:
             raise BadSetting(f"the mixture has {sum(self.mixture.rows)} rows, but the order has {self.n}")
+        object.__setattr__(self, "_variant", self._make_variant())
+        object.__setattr__(self, "_digest", self._variant.digest)
+
+    def _make_variant(self) -> Variant:
+        """Return the variant that the settings select, and check that they do not exclude each other."""
+        weights = None
         if self.weights is not None:
             if not self.shuffle or self.mixture is not None:
                 raise BadSetting(
                     f"weights sample rows at random, which excludes {'a mixture' if self.mixture else 'shuffle=False'}"
                 )
-            object.__setattr__(self, "_weights", Weights(self.weights, self.n))
-            object.__setattr__(self, "_digest", self._weights.digest)  # type: ignore[union-attr]
+            weights = Weights(self.weights, self.n)
         if self.window is not None:
             self._check_window()
-            if self.chunks is not None:
-                object.__setattr__(self, "chunks", check_chunks(self.chunks, self.n))
-            if self.chunks is not None and self.batch_size is not None:
-                windows = Windows(self.n, self.seed, self.chunks, self.window, self.streams, self.batch_size)
-                object.__setattr__(self, "_windows", windows)
-                object.__setattr__(self, "_digest", windows.digest)
-        elif self.chunks is not None or self.batch_size is not None or self.streams != 8:
+            return self._make_windowed(self.window)
+        if self.chunks is not None or self.batch_size is not None or self.streams != 8:
             raise BadSetting("chunks, batch_size and streams are settings of a window: pass window= as well")
+        if weights is not None:
+            return Weighted(weights, self.seed, self.pass_length)
+        if self.mixture is not None:
+            return Mixed(self.mixture, self.seed, self.shuffle, self.pass_length)
+        return Shuffled(self.n, self.seed, self.pass_length) if self.shuffle else Sequential(self.n)
+
+    def _make_windowed(self, window: int) -> Windowed:
+        windows = None
+        if self.chunks is not None:
+            object.__setattr__(self, "chunks", check_chunks(self.chunks, self.n))
+        if self.chunks is not None and self.batch_size is not None:
+            windows = Windows(self.n, self.seed, self.chunks, window, self.streams, self.batch_size)
+        return Windowed(windows, self.n, window, self.streams, self.batch_size, self.pass_length)
 
     def _check_window(self) -> None:
         for name in ("window", "streams", "batch_size"):
@@ -127,7 +138,7 @@ class Order:
     @property
     def windows(self) -> Windows | None:
         """Windows of the order; None without a window, or before chunks and batch size are set."""
-        return self._windows
+        return self._variant.windows if isinstance(self._variant, Windowed) else None
 
     @property
     def length(self) -> int:
@@ -155,85 +166,37 @@ class Order:
         """
         if not 0 <= start <= stop <= self.length:
             raise BadSetting(f"positions {start} to {stop} are not within 0 to {self.length}")
-        pieces = []
+        pieces: list[NDArray[np.int64]] = []
         while start < stop:
             number, begin = divmod(start, self.pass_length)
             end = min(begin + stop - start, self.pass_length)
-            pieces += self._of_pass(epoch * self.repeat + number, begin, end)
+            number += epoch * self.repeat
+            pieces += self._variant.rows(PassNumber(number), PassPosition(begin), PassPosition(end))
             start += end - begin
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces) if pieces else np.empty(0, np.int64)
-
-    def _of_pass(self, number: int, start: int, stop: int) -> list[NDArray[np.int64]]:
-        if not self.shuffle and self.mixture is None:
-            return [np.arange(start, stop, dtype=np.int64)]
-        if self.window is not None:
-            if self._windows is None:
-                raise BadSetting("an order with a window needs chunks= and batch_size=; a Loader sets both")
-            return [self._windows.rows(number, start, stop)]
-        if self._weights is not None:  # samples are independent: blocks would not help, and no cache must hold the weights
-            return [self._weights.rows(self.seed, number, np.arange(start, stop, dtype=np.int64))]
-        return [
-            _block(self, number, block)[max(0, start - block * BLOCK) : stop - block * BLOCK]
-            for block in range(start // BLOCK, -(-stop // BLOCK))
-        ]
-
-    def _map(self, number: int, start: int, stop: int) -> NDArray[np.int64]:
-        """Compute the rows at positions ``start`` to ``stop - 1`` of a pass."""
-        if self.mixture is not None:
-            begin = number * self.pass_length
-            return self.mixture.stream(self.seed, self.shuffle, begin + start, begin + stop)
-        return permute(self.n, keys((self.seed, number), rounds(self.n)), np.arange(start, stop, dtype=np.int64))
 
     def replacement(self, epoch: int, position: int, attempt: int) -> int:
         """Return another row for a position whose row is bad. It is sampled as the order samples, and is the same in every run."""
         key = keys((self.seed, epoch, 0x5EED), 1)[0]
         value = np.array([(position * 64 + attempt) & 0xFFFFFFFFFFFFFFFF], np.uint64) ^ np.uint64(key)
-        chance = int(mix64(value)[0])
-        if self._weights is not None:
-            return int(self._weights.at(np.array([chance * 2.0**-64]))[0])
-        start, stop = 0, self.n
-        if self.mixture is not None or self._windows is not None:
-            row = self.rows(epoch, position, position + 1)
-            start, stop = self._windows.chunk(row) if self._windows is not None else self.mixture.part(int(row[0]))  # type: ignore[union-attr]
-        return start + chance % (stop - start)
+        number, within = divmod(position, self.pass_length)
+        number += epoch * self.repeat
+        return self._variant.replacement(PassNumber(number), PassPosition(within), int(mix64(value)[0]))
 
     @property
     def nbytes(self) -> int:
         """Bytes that mapping a block of positions takes: the block, temporary arrays, and the weights."""
-        if not self.shuffle and self.mixture is None:
-            return 0
-        if self._windows is not None:
-            return self._windows.nbytes
-        held = self._weights.nbytes if self._weights is not None else self.mixture.nbytes if self.mixture is not None else 0
-        return min(self.pass_length, BLOCK) * 8 * 8 + held
+        return self._variant.nbytes
 
     @property
     def detail(self) -> str:
         """Description of `nbytes`, for the plan."""
-        kind = "one block of the shuffle" if self.shuffle else ""
-        if self._weights is not None:
-            kind = "weights of all rows"
-        elif self._windows is not None:
-            kind = "windows of the shuffle"
-        return ", ".join(filter(None, [kind, "row numbers"]))
+        return ", ".join(filter(None, [self._variant.detail, "row numbers"]))
 
     def settings(self) -> dict[str, Any]:
         """Return all settings that define the order, as a dict of JSON values."""
         settings: dict[str, Any] = {"version": _VERSION, "n": self.n, "seed": self.seed, "shuffle": self.shuffle}
-        if self.window is not None:
-            settings |= {"window": self.window, "lanes": self.streams, "batch_size": self.batch_size, "runs": self._digest}
-        elif self._digest is not None:
-            settings["weights"] = self._digest
-        if self.mixture is not None:
-            settings["mixture"] = [list(self.mixture.rows), list(self.mixture.quotas)]
-        return settings | {"limit_rows": self.limit_rows, "repeat": self.repeat}
-
-
-@functools.lru_cache(maxsize=4)
-def _block(order: Order, number: int, block: int) -> NDArray[np.int64]:
-    rows = order._map(number, block * BLOCK, min(order.pass_length, (block + 1) * BLOCK))
-    rows.flags.writeable = False
-    return rows
+        return settings | self._variant.settings() | {"limit_rows": self.limit_rows, "repeat": self.repeat}
 
 
 @dataclass(frozen=True)

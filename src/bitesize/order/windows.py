@@ -1,5 +1,7 @@
 """Shuffling in windows: read neighboring rows together, and select rows at random from those in memory.
 
+`coordinates` has a drawing of the streams and windows.
+
 Each pass puts the chunks of a source (chunks, row groups, parts of a file) in a random order, which makes one line of rows. The
 line is cut into streams, and each stream into windows, whose rows are shuffled. A batch takes its rows stream by stream. A rank
 whose part of a batch belongs to some of the streams reads only the chunks of those streams.
@@ -11,6 +13,7 @@ which one stream ends and the next stream starts is then needed by both streams 
 from __future__ import annotations
 
 import threading
+from typing import NamedTuple
 
 import numpy as np
 import xxhash
@@ -18,16 +21,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.array_like import refuse_endless
 from bitesize.errors import BadSetting
+from bitesize.order.coordinates import ChunkNumber, PassNumber, PassPosition, StreamNumber, StreamTime, WindowNumber
 from bitesize.order.mix64 import keys, mix64
 from bitesize.order.permutation import permute, rounds
 
 # Part of the keys, in addition to seed and pass, so that they do not collide with the keys (seed, epoch) of other shuffles.
-_RUNS, _ROWS = 0xB10C, 0x3059
+_CHUNKS, _ROWS = 0xB10C, 0x3059
 
 # Number of chunks that are processed together, small enough to need little memory.
 _MANY = 65_536
-# Chunks in the order of a pass, and the end of each of them.
-_Line = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+class _Line(NamedTuple):
+    """The chunks in the order of a pass, and the end of each of them in the line."""
+
+    chunks: NDArray[np.int64]
+    ends: NDArray[np.int64]
 
 
 class Windows:
@@ -53,7 +62,7 @@ class Windows:
     starts : ndarray of int64, shape (chunks + 1,)
         Starts of the chunks, and n.
     cuts : ndarray of int64, shape (streams + 1,)
-        Places of a batch at which each stream's part starts, and the batch size.
+        Offsets within a batch at which each stream's part starts, and the batch size.
     shares, lengths : ndarray of int64, shape (streams,)
         Rows of each stream in a batch, and in a pass.
     window_rows : int
@@ -70,13 +79,15 @@ class Windows:
         self.shares = np.diff(self.cuts)
         full, rest = divmod(n, batch_size)
         self.lengths = full * self.shares + np.clip(rest - self.cuts[:-1], 0, self.shares)
-        self._begins = np.cumsum(self.lengths) - self.lengths
+        self._lengths = self.lengths.tolist()
+        self._begins = (np.cumsum(self.lengths) - self.lengths).tolist()
         self.largest_chunk, self.odd_rows = _sizes(self.starts)
         self.window_rows = max(-(-window // self.streams), self.largest_chunk, int(self.shares.max()))
-        self._offsets = np.arange(self.streams, dtype=np.int64) * self.window_rows // self.streams
+        # Rows by which the first window of each stream is shorter.
+        self._missing = [stream * self.window_rows // self.streams for stream in range(self.streams)]
         self.digest = xxhash.xxh3_128_hexdigest(self.starts.data)
-        self._lines: dict[int, _Line] = {}
-        self._drawn: dict[tuple[int, int, int], NDArray[np.int64]] = {}
+        self._lines: dict[PassNumber, _Line] = {}
+        self._shuffled: dict[tuple[PassNumber, StreamNumber, WindowNumber], NDArray[np.int64]] = {}
         self._changing = threading.Lock()
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
@@ -89,33 +100,33 @@ class Windows:
         kept = (2 * self.streams + 2) * min(self.window_rows, self.n)
         return 8 * (8 * len(self.starts) + kept + 4 * self.window_rows)
 
-    def times(self, position: int) -> NDArray[np.int64]:
-        """Return the number of rows that each stream has yielded before a position of a pass."""
-        batches, place = divmod(position, self.batch_size)
-        times: NDArray[np.int64] = batches * self.shares + np.clip(place - self.cuts[:-1], 0, self.shares)
+    def times(self, position: PassPosition) -> NDArray[np.int64]:
+        """Return the time of each stream at a position of a pass: the number of rows that it has yielded before."""
+        batches, offset = divmod(position, self.batch_size)
+        times: NDArray[np.int64] = batches * self.shares + np.clip(offset - self.cuts[:-1], 0, self.shares)
         return times
 
-    def positions(self, stream: int, times: NDArray[np.int64]) -> NDArray[np.int64]:
+    def positions(self, stream: StreamNumber, times: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the positions in a pass of the rows that a stream yields at the given times (0 for its first row)."""
-        batches, place = np.divmod(times, self.shares[stream])
-        positions: NDArray[np.int64] = batches * self.batch_size + self.cuts[stream] + place
+        batches, offsets = np.divmod(times, self.shares[stream])
+        positions: NDArray[np.int64] = batches * self.batch_size + self.cuts[stream] + offsets
         return positions
 
-    def window_at(self, stream: int, time: int) -> int:
-        """Return the number of a stream's window after the stream has yielded ``time`` rows."""
-        return (time + int(self._offsets[stream])) // self.window_rows
+    def window_at(self, stream: StreamNumber, time: StreamTime) -> WindowNumber:
+        """Return the number of a stream's window at a time."""
+        return WindowNumber((time + self._missing[stream]) // self.window_rows)
 
-    def bounds(self, stream: int, number: int) -> tuple[int, int]:
-        """Return the range of a stream's rows, in the order in which it yields them, that is in a window."""
-        begin = number * self.window_rows - int(self._offsets[stream])
-        return max(begin, 0), min(begin + self.window_rows, int(self.lengths[stream]))
+    def bounds(self, stream: StreamNumber, window: WindowNumber) -> tuple[StreamTime, StreamTime]:
+        """Return the times [begin, end) at which a stream yields the rows of a window."""
+        begin = window * self.window_rows - self._missing[stream]
+        return StreamTime(max(begin, 0)), StreamTime(min(begin + self.window_rows, self._lengths[stream]))
 
     def chunk_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of the chunk of each row."""
         chunks: NDArray[np.int64] = np.searchsorted(self.starts, rows, side="right") - 1
         return chunks
 
-    def chunk_rows(self, number: int) -> int:
+    def chunk_rows(self, number: ChunkNumber) -> int:
         """Return the number of rows in a chunk."""
         return int(self.starts[number + 1] - self.starts[number])
 
@@ -124,70 +135,69 @@ class Windows:
         number = int(self.chunk_of(row)[0])
         return int(self.starts[number]), int(self.starts[number + 1])
 
-    def rows(self, number: int, start: int, stop: int) -> NDArray[np.int64]:
+    def rows(self, number: PassNumber, start: PassPosition, stop: PassPosition) -> NDArray[np.int64]:
         """Return the row numbers at positions ``start`` to ``stop - 1`` of a pass."""
-        batches, place = np.divmod(np.arange(start, stop, dtype=np.int64), self.batch_size)
-        streams = np.searchsorted(self.cuts, place, side="right") - 1
-        times = batches * self.shares[streams] + place - self.cuts[streams]
+        batches, offsets = np.divmod(np.arange(start, stop, dtype=np.int64), self.batch_size)
+        streams = np.searchsorted(self.cuts, offsets, side="right") - 1
+        times = batches * self.shares[streams] + offsets - self.cuts[streams]
         out = np.empty(stop - start, np.int64)
-        for stream in np.flatnonzero(np.bincount(streams, minlength=self.streams)).tolist():
-            own = np.flatnonzero(streams == stream)
-            mine = times[own]  # ascending, without gaps
-            for window in range(self.window_at(stream, int(mine[0])), self.window_at(stream, int(mine[-1])) + 1):
+        for stream in map(StreamNumber, np.flatnonzero(np.bincount(streams, minlength=self.streams)).tolist()):
+            of_stream = np.flatnonzero(streams == stream)
+            first, last = times[of_stream[[0, -1]]].tolist()  # times of a stream ascend, without gaps
+            for window in map(WindowNumber, range(self.window_at(stream, first), self.window_at(stream, last) + 1)):
                 begin, end = self.bounds(stream, window)
-                first, last = max(begin, int(mine[0])), min(end, int(mine[-1]) + 1)
-                drawn = self.drawn(number, stream, window)[first - begin : last - begin]
-                out[own[first - int(mine[0]) : last - int(mine[0])]] = drawn
+                start_time, stop_time = max(begin, first), min(end, last + 1)
+                rows = self.shuffled_rows(number, stream, window)[start_time - begin : stop_time - begin]
+                out[of_stream[start_time - first : stop_time - first]] = rows
         return out
 
-    def drawn(self, number: int, stream: int, window: int) -> NDArray[np.int64]:
+    def shuffled_rows(self, number: PassNumber, stream: StreamNumber, window: WindowNumber) -> NDArray[np.int64]:
         """Return the rows of a window of a pass, in the order in which they are yielded. The last few windows are cached."""
         key = number, stream, window
         with self._changing:
-            kept = self._drawn.pop(key, None)
-            if kept is None:
-                kept = self._draw(number, stream, window)
-                kept.flags.writeable = False
-                if len(self._drawn) > 2 * self.streams:
-                    del self._drawn[next(iter(self._drawn))]
-            self._drawn[key] = kept  # as the newest
-        return kept
+            rows = self._shuffled.pop(key, None)
+            if rows is None:
+                rows = self._shuffle(number, stream, window)
+                rows.flags.writeable = False
+                if len(self._shuffled) > 2 * self.streams:
+                    del self._shuffled[next(iter(self._shuffled))]
+            self._shuffled[key] = rows  # as the newest
+        return rows
 
-    def _draw(self, number: int, stream: int, window: int) -> NDArray[np.int64]:
+    def _shuffle(self, number: PassNumber, stream: StreamNumber, window: WindowNumber) -> NDArray[np.int64]:
         begin, end = self.bounds(stream, window)
         key = np.uint64(keys((self.seed, number, _ROWS, stream, window), 1)[0])
         # Sorting by random numbers gives an even shuffle; equal numbers (rare, with 64 bits) keep their order.
         shuffled = np.argsort(mix64(np.arange(end - begin, dtype=np.uint64) + key), kind="stable").astype(np.int64)
-        place, line, (chunks, ends) = self._place(number, stream, begin + shuffled)
-        rows: NDArray[np.int64] = self.starts[chunks[place] + 1] - (ends[place] - line)
+        line = self._line(number)
+        line_rows = self._line_rows(stream, begin + shuffled)
+        indices = np.searchsorted(line.ends, line_rows, side="right")
+        rows: NDArray[np.int64] = self.starts[line.chunks[indices] + 1] - (line.ends[indices] - line_rows)
         return rows
 
-    def chunk_at(self, number: int, stream: int, times: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the numbers of a stream's chunks after the stream has read ``times`` rows of a pass."""
-        place, _, (chunks, _) = self._place(number, stream, times)
-        return chunks[place]
+    def chunk_at(self, number: PassNumber, stream: StreamNumber, times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers of a stream's chunks at the given times of a pass."""
+        line = self._line(number)
+        return line.chunks[np.searchsorted(line.ends, self._line_rows(stream, times), side="right")]
 
-    def _place(
-        self, number: int, stream: int, times: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], _Line]:
-        """Return the places of a stream's rows in the line: index of the chunk, row in the line, and the line."""
-        line = self._begins[stream] + (self.lengths[stream] - 1 - times if stream % 2 else times)
-        order = self._line(number)
-        return np.searchsorted(order[1], line, side="right"), line, order
+    def _line_rows(self, stream: StreamNumber, times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the places in the line of the rows that a stream takes at the given times, before they are shuffled."""
+        rows: NDArray[np.int64] = self._begins[stream] + (self._lengths[stream] - 1 - times if stream % 2 else times)
+        return rows
 
-    def _line(self, number: int) -> _Line:
-        """Return the chunks in the order of a pass, and the end of each of them in the line."""
+    def _line(self, number: PassNumber) -> _Line:
+        """Return the chunks in the order of a pass."""
         line = self._lines.pop(number, None)
         if line is None:
             count = len(self.starts) - 1
-            chunks, key = np.arange(count, dtype=np.int64), keys((self.seed, number, _RUNS), rounds(count))
+            chunks, key = np.arange(count, dtype=np.int64), keys((self.seed, number, _CHUNKS), rounds(count))
             for part in (slice(i, i + _MANY) for i in range(0, count, _MANY)):
                 chunks[part] = permute(count, key, chunks[part])
             if len(self._lines) > 1:  # a pass and the next
                 del self._lines[next(iter(self._lines))]
             ends = self.starts[chunks + 1]
             ends -= self.starts[chunks]
-            line = chunks, np.cumsum(ends, out=ends)
+            line = _Line(chunks, np.cumsum(ends, out=ends))
         self._lines[number] = line  # as the newest
         return line
 

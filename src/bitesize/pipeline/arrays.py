@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from bitesize.files.pread import HAS_PREADV, READ_FLAGS, joined
 from bitesize.kernels.filters import PLAIN as AS_IT_IS
 from bitesize.kernels.warm import Job, is_warm
-from bitesize.pipeline.inference import READ_TYPES, TransformStages, integer_limits
+from bitesize.pipeline.inference import READ_TYPES, integer_limits
 from bitesize.pipeline.scratch import Scratch
+from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.protocol import Located
 from bitesize.spec import Field, image_channels
 from bitesize.transforms.render import (
     Canvas,
-    draw_mask,
     mask_canvas,
     mask_values,
     most_values,
-    plan_drawing,
+    plan_render,
     render,
+    render_mask,
     storage,
     warm_up,
 )
@@ -43,9 +44,9 @@ class ArrayRenderer:
         Name of the field.
     stored
         The field in the source.
-    drawn
+    rendered
         The field in the batch.
-    steps
+    stages
         Transforms.
     chw
         Whether channels come first in the batch.
@@ -59,96 +60,96 @@ class ArrayRenderer:
         self,
         name: str,
         stored: Field,
-        drawn: Field,
-        steps: TransformStages,
+        rendered: Field,
+        stages: TransformStages,
         chw: bool,
         masks: Mapping[str, Field],
         in_memory: bool,
     ) -> None:
         self._name = name
-        self.stored, self.drawn = stored, drawn
-        self._masks = masks if steps.needs_image else {}
-        self._views = [(view.adjust, view.draws) for view in steps.views]
-        self._slants = steps.non_axis_aligned or bool(self._masks)
-        self._pictorial, self._random = steps.needs_image, steps.random
-        self._fill, self._mask_fill = steps.surroundings
+        self.stored, self.rendered = stored, rendered
+        self._masks = masks if stages.needs_image else {}
+        self._views = [(view.adjust, view.random_count) for view in stages.views]
+        self._warps = stages.non_axis_aligned or bool(self._masks)
+        self._needs_image, self._random = stages.needs_image, stages.random
+        self._fill, self._mask_fill = stages.surroundings
         self._image = image_channels(stored.shape) is not None
-        self._channels = steps.channels_of(stored)
-        self._spread = steps.spreads(self._channels)
+        self._channels = stages.channels_of(stored)
+        self._spread = stages.spreads(self._channels)
         self._chw = chw and self._image and len(stored.shape) == 3
-        self._limits = integer_limits(drawn.dtype)
-        self._canvas = Canvas(drawn.shape, drawn.dtype, self._chw, self._limits) if self._image else None
+        self._limits = integer_limits(rendered.dtype)
+        self._canvas = Canvas(rendered.shape, rendered.dtype, self._chw, self._limits) if self._image else None
         self._mask_canvases = {name: mask_canvas(field) for name, field in self._masks.items()}
-        self._code = storage(drawn.dtype)
+        self._code = storage(rendered.dtype)
         known = stored.dtype in READ_TYPES
         # Whether float32 is wide enough for intermediate values; otherwise compiled code uses float64, for the types that it supports.
-        self.narrow = known and _is_narrow(drawn.dtype) and (_is_narrow(stored.dtype) or stored.dtype == np.float64)
-        self._compiled = known and (self.narrow or drawn.dtype in READ_TYPES)
+        self.narrow = known and _is_narrow(rendered.dtype) and (_is_narrow(stored.dtype) or stored.dtype == np.float64)
+        self._compiled = known and (self.narrow or rendered.dtype in READ_TYPES)
         self._constant: tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]] | None = None
-        self._whole = 255.0 if stored.dtype == np.uint8 else 1.0
+        self._full_scale = 255.0 if stored.dtype == np.uint8 else 1.0
         # Rows that are only cast can be fetched in one step.
-        can = HAS_PREADV and self.narrow and not steps.needs_image
-        self._fetch_name = f"fetch {stored} {drawn} {in_memory}" if can else ""
+        can = HAS_PREADV and self.narrow and not stages.needs_image
+        self._fetch_name = f"fetch {stored} {rendered} {in_memory}" if can else ""
         self._in_memory = in_memory
         # Rows without transforms and casts are read directly into the slot.
-        self.direct = not steps.views and not self._chw and drawn.dtype == stored.dtype
+        self.direct = not stages.views and not self._chw and rendered.dtype == stored.dtype
 
     @property
     def kernel_values(self) -> int:
         """Largest number of float32 values of scratch that rendering a row needs."""
-        if not self._pictorial:
+        if not self._needs_image:
             return 0
         height, width = self.stored.shape[:2]
-        out_h, out_w = self.drawn.shape[1:] if self._chw else self.drawn.shape[:2]
+        out_h, out_w = self.rendered.shape[1:] if self._chw else self.rendered.shape[:2]
         if not self._random:
-            return max(plan_drawing(self._adjusted(()), width, height, self._channels).scratch, mask_values(out_w))
+            return max(plan_render(self._adjusted(()), width, height, self._channels).scratch, mask_values(out_w))
         return most_values(width, height, self._channels, out_w, out_h, self._spread)
 
     def warm(self) -> list[Job]:
         """Return the jobs that load the compiled code."""
         if self.direct or self.stored.dtype not in READ_TYPES:
             return []
-        if self._canvas is not None and self._pictorial:
+        if self._canvas is not None and self._needs_image:
             canvas, read = self._canvas, np.dtype(np.float32) if self._spread else self.stored.dtype
             return [
-                (f"resample {read} {canvas.stored} {self._slants}", lambda: warm_up(read, canvas, self._slants)),
+                (f"resample {read} {canvas.stored} {self._warps}", lambda: warm_up(read, canvas, self._warps)),
             ]
         one = (1, 1, self._channels)
-        rows, draws = np.zeros((1, *one), self.stored.dtype), [(0.5,) * sum(count for _, count in self._views)]
-        out = np.zeros((1, *(one[::-1] if self._chw else one)), self.drawn.dtype)
-        jobs: list[Job] = [(f"cast {self.stored} {self.drawn}", lambda: self._cast(rows, draws, out))]
+        rows, random_numbers = np.zeros((1, *one), self.stored.dtype), [(0.5,) * sum(count for _, count in self._views)]
+        out = np.zeros((1, *(one[::-1] if self._chw else one)), self.rendered.dtype)
+        jobs: list[Job] = [(f"cast {self.stored} {self.rendered}", lambda: self._cast(rows, random_numbers, out))]
         if self._fetch_name:
             nowhere = Located([b""], np.zeros(1, np.int64), np.zeros(1, np.int64), in_memory=self._in_memory)
             if self._in_memory:
                 nowhere, out = Located([], nowhere.which[:0], nowhere.offsets[:0], in_memory=True), out[:0]
-            jobs.append((self._fetch_name, lambda: self._warm_fetch(nowhere, draws, out, rows)))
+            jobs.append((self._fetch_name, lambda: self._warm_fetch(nowhere, random_numbers, out, rows)))
         return jobs
 
     def _warm_fetch(
-        self, nowhere: Located, draws: Sequence[Sequence[float]], out: NDArray[Any], rows: NDArray[Any]
+        self, nowhere: Located, random_numbers: Sequence[Sequence[float]], out: NDArray[Any], rows: NDArray[Any]
     ) -> None:  # fmt: skip
-        assert not self.fetch(nowhere, draws, out, rows).any()
+        assert not self.fetch(nowhere, random_numbers, out, rows).any()
 
     @property
     def fetches(self) -> bool:
         """Return whether rows can be read from disk and cast in one step, because the compiled code is loaded."""
         return is_warm(self._fetch_name)
 
-    def draw(
-        self, rows: Mapping[str, NDArray[Any]], draws: Sequence[Sequence[float]], out: Mapping[str, NDArray[Any]],
+    def render(
+        self, rows: Mapping[str, NDArray[Any]], random_numbers: Sequence[Sequence[float]], out: Mapping[str, NDArray[Any]],
         scratch: Scratch
     ) -> None:  # fmt: skip
         """Render or cast rows, as read, into the batch; see `Pipeline.fill`."""
-        if self._pictorial:
+        if self._needs_image:
             assert self._canvas is not None
             height, width = self.stored.shape[:2]
             images = rows[self._name].reshape(-1, height, width, self._channels)
             for i, row in enumerate(images):
-                view = self._adjusted(draws[i])
-                drawing = plan_drawing(view, width, height, self._channels)
-                render(row, view, drawing, scratch.kernel, self._canvas, out[self._name][i])
+                view = self._adjusted(random_numbers[i])
+                plan = plan_render(view, width, height, self._channels)
+                render(row, view, plan, scratch.kernel, self._canvas, out[self._name][i])
                 for name in self._masks:
-                    draw_mask(
+                    render_mask(
                         rows[name][i][..., None],
                         view,
                         self._mask_fill,
@@ -157,24 +158,24 @@ class ArrayRenderer:
                         out[name][i],
                     )
         else:
-            self._cast(rows[self._name], draws, out[self._name])
+            self._cast(rows[self._name], random_numbers, out[self._name])
 
-    def _adjusted(self, draws: Sequence[float]) -> View:
+    def _adjusted(self, random_numbers: Sequence[float]) -> View:
         height, width = self.stored.shape[:2] if self._image else (1, 1)
-        view = View(width, height, self._whole)
+        view = View(width, height, self._full_scale)
         view.fill = self._fill
         if self._spread:
             view.spread(self._channels)
         at = 0
         for adjust, count in self._views:
-            adjust(view, draws[at : at + count])
+            adjust(view, random_numbers[at : at + count])
             at += count
         return view
 
-    def _cast(self, rows: NDArray[Any], draws: Sequence[Sequence[float]], out: NDArray[Any]) -> None:
+    def _cast(self, rows: NDArray[Any], random_numbers: Sequence[Sequence[float]], out: NDArray[Any]) -> None:
         """Multiply, add, cast and lay out many rows in one call."""
         channels = self._channels
-        factor, offset, plain, limits = self._casting(draws, channels)
+        factor, offset, plain, limits = self._casting(random_numbers, channels)
         if self.narrow:
             from bitesize.kernels.cast import cast_rows  # loads the compiler: only callers that cast wait for it
 
@@ -187,13 +188,13 @@ class ArrayRenderer:
             self._cast_in_numpy(rows.reshape(len(rows), -1, channels), factor, offset, plain, self._target(out, channels))
 
     def fetch(
-        self, located: Located, draws: Sequence[Sequence[float]], out: NDArray[Any], scratch: NDArray[Any]
+        self, located: Located, random_numbers: Sequence[Sequence[float]], out: NDArray[Any], scratch: NDArray[Any]
     ) -> NDArray[np.bool_]:  # fmt: skip
         """Read located rows from disk into the batch, multiply, add and cast them; return which rows could be read."""
         from bitesize.kernels.fetch import fetch_held, fetch_rows
 
         channels = self._channels
-        factor, offset, plain, limits = self._casting(draws, channels)
+        factor, offset, plain, limits = self._casting(random_numbers, channels)
         stored = self._stored(out, channels)
         values = scratch.reshape(-1)
         piece = values[: max(1, min(_PIECE_BYTES // scratch.itemsize, len(values)) // factor.shape[1]) * factor.shape[1]]
@@ -209,16 +210,18 @@ class ArrayRenderer:
         return good
 
     def _casting(
-        self, draws: Sequence[Sequence[float]], channels: int
+        self, random_numbers: Sequence[Sequence[float]], channels: int
     ) -> tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]]:
         """Return factor and offset of each channel, whether they change nothing, and the limits of the output type."""
         if self._random:
-            return self._work_out([self._adjusted(draw) for draw in draws], channels)
+            return self._compute_casting([self._adjusted(numbers) for numbers in random_numbers], channels)
         if self._constant is None:
-            self._constant = self._work_out([self._adjusted(())], channels)
+            self._constant = self._compute_casting([self._adjusted(())], channels)
         return self._constant
 
-    def _work_out(self, views: list[View], channels: int) -> tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]]:
+    def _compute_casting(
+        self, views: list[View], channels: int
+    ) -> tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]]:
         if self._spread:
             factor, offset = np.array([v.gains for v in views]), np.array([v.offsets for v in views])
             plain = bool((factor == 1.0).all() and (offset == 0.0).all())
@@ -227,7 +230,7 @@ class ArrayRenderer:
             offset = np.array([[v.color[3], v.color[7], v.color[11], 0.0][:channels] for v in views])
             plain = all(v.color == PLAIN and v.alpha == 1.0 for v in views)
         # Integers that only change their type keep their values, which floats cannot represent beyond 2**53.
-        limits = (0.0, 0.0) if plain and np.can_cast(self.stored.dtype, self.drawn.dtype) else self._limits
+        limits = (0.0, 0.0) if plain and np.can_cast(self.stored.dtype, self.rendered.dtype) else self._limits
         if self.narrow:  # compiled code takes them repeated to the length of a chunk of pixels
             exact = np.float32 if _is_narrow(self.stored.dtype) else np.float64
             repeats = max(1, _CHUNK // channels)

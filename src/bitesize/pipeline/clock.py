@@ -8,7 +8,7 @@ class Clock:
 
     Attributes
     ----------
-    read, fetch, decode, draw, user : float
+    read, fetch, decode, render, user : float
         Reading from disk, reading and casting in one step, decoding, the kernels, and functions of the user.
     idle : float
         Waiting for a slot to fill.
@@ -22,10 +22,10 @@ class Clock:
         Bytes of encoded images read.
     """
 
-    __slots__ = ("busy", "cpu", "decode", "draw", "fetch", "idle", "nbytes", "read", "rows", "user")
+    __slots__ = ("busy", "cpu", "decode", "fetch", "idle", "nbytes", "read", "render", "rows", "user")
 
     def __init__(self) -> None:
-        self.read = self.fetch = self.decode = self.draw = self.user = self.idle = self.busy = self.cpu = 0.0
+        self.read = self.fetch = self.decode = self.render = self.user = self.idle = self.busy = self.cpu = 0.0
         self.rows = self.nbytes = 0
 
 

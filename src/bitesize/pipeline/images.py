@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,25 @@ from bitesize.errors import BadFile, BadRows, BitesizeError, without_frames
 from bitesize.kernels.filters import NEAREST
 from bitesize.kernels.warm import Job
 from bitesize.memory.mapping import aligned
-from bitesize.pipeline.inference import TransformStages, integer_limits
+from bitesize.pipeline.inference import integer_limits
 from bitesize.pipeline.probe import ignored
+from bitesize.pipeline.read_context import ReadContext
 from bitesize.pipeline.scratch import Scratch
+from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.sinks import Arena, ArenaFull, EncodedSink
 from bitesize.spec import Encoded, Field
-from bitesize.transforms.render import Canvas, Drawing, draw_mask, mask_canvas, mask_values, plan_drawing, render, warm_up
+from bitesize.transforms.render import (
+    Canvas,
+    RenderPlan,
+    mask_canvas,
+    mask_values,
+    plan_render,
+    render,
+    render_mask,
+    warm_up,
+)
 from bitesize.transforms.view import View
 
 # A JPEG is decoded at a fraction of its size only if that leaves this many decoded pixels per output pixel in both directions.
@@ -32,8 +43,14 @@ from bitesize.transforms.view import View
 _SPARE = 1.5
 
 
-# How an image is rendered: view, header, decoding scale in eighths, arguments of the kernel, and geometry for masks.
-Look = tuple[View, ImageInfo, int, Drawing, tuple[float, ...]]
+class DecodePlan(NamedTuple):
+    """How an image is decoded and rendered: at which scale, in eighths of its size, and with which geometry for its masks."""
+
+    view: View
+    info: ImageInfo
+    eighths: int
+    rendering: RenderPlan
+    geometry: tuple[float, ...]
 
 
 class ImageRenderer:
@@ -43,9 +60,9 @@ class ImageRenderer:
     ----------
     source
         Source of the rows.
-    steps
+    stages
         Transforms.
-    drawn
+    fields
         Fields in the batch.
     chw
         Whether channels come first in the batch.
@@ -54,33 +71,33 @@ class ImageRenderer:
     """
 
     def __init__(
-        self, source: Source, steps: TransformStages, drawn: Mapping[str, Field], chw: bool, fast_decode: bool
+        self, source: Source, stages: TransformStages, fields: Mapping[str, Field], chw: bool, fast_decode: bool
     ) -> None:
         self._image = source.primary
-        what = source.spec[self._image]
-        assert isinstance(what, Encoded)
+        stored = source.spec[self._image]
+        assert isinstance(stored, Encoded)
         self._source = source
-        self._what = what
-        self._masks = {name: what for name, what in source.spec.items() if name != self._image and isinstance(what, Encoded)}
+        self._stored = stored
+        self._masks = {name: mask for name, mask in source.spec.items() if name != self._image and isinstance(mask, Encoded)}
         self.fields = (self._image, *self._masks)  # encoded fields
-        self._views = [(view.adjust, view.draws) for view in steps.views]
-        self._fill, self._mask_fill = steps.surroundings
+        self._views = [(view.adjust, view.random_count) for view in stages.views]
+        self._fill, self._mask_fill = stages.surroundings
         self._fast_decode = fast_decode
-        self._slants = steps.non_axis_aligned
-        self._whole = 255.0 if what.dtype == np.uint8 else 1.0  # as for arrays of these types
-        self._see = _observer(source)
-        image = drawn[self._image]
+        self._warps = stages.non_axis_aligned
+        self._full_scale = 255.0 if stored.dtype == np.uint8 else 1.0  # as for arrays of these types
+        self._observe = _observer(source)
+        image = fields[self._image]
         self._height, self._width = image.shape[1:] if chw else image.shape[:2]
         self._canvas = Canvas(image.shape, image.dtype, chw, integer_limits(image.dtype))
-        self._mask_canvases = {name: mask_canvas(drawn[name]) for name in self._masks}
+        self._mask_canvases = {name: mask_canvas(fields[name]) for name in self._masks}
 
-    def adjusted(self, view: View, draws: Sequence[float]) -> View:
+    def adjusted(self, view: View, random_numbers: Sequence[float]) -> View:
         """Apply all transforms to a view."""
         view.fill = self._fill
         at = 0
         for adjust, count in self._views:
             if count:
-                adjust(view, draws[at : at + count])
+                adjust(view, random_numbers[at : at + count])
                 at += count
             else:
                 adjust(view, ())
@@ -88,110 +105,116 @@ class ImageRenderer:
 
     def warm(self) -> list[Job]:
         """Return the jobs that load the compiled code."""
-        decoded = self._what.dtype
-        name = f"resample {decoded} {self._canvas.stored} {self._slants}"
-        return [(name, lambda: warm_up(decoded, self._canvas, self._slants))]
+        decoded = self._stored.dtype
+        name = f"resample {decoded} {self._canvas.stored} {self._warps}"
+        return [(name, lambda: warm_up(decoded, self._canvas, self._warps))]
 
     def readers(self, scratch: Scratch) -> dict[str, EncodedSink]:
         """Return the destinations for the files of some rows."""
         arena = scratch.arena()
         return {name: EncodedSink(arena.take) for name in self.fields}
 
-    def draw(
+    def render(
         self,
         rows: NDArray[np.int64],
-        draws: Sequence[Sequence[float]],
+        random_numbers: Sequence[Sequence[float]],
         readers: Mapping[str, EncodedSink],
         failed: dict[int, Exception],
         out: Mapping[str, NDArray[Any]],
-        scratch: Scratch,
+        context: ReadContext,
     ) -> None:
         """Render the files in ``readers``. Add errors to ``failed`` by index; see `Pipeline.fill`."""
+        scratch = context.scratch
         scratch.clock.nbytes += sum(data.nbytes for reader in readers.values() for data in reader.files.values())
         later = [i for i, error in failed.items() if isinstance(error, ArenaFull)]
-        images, drawn = readers[self._image].files, out[self._image]
+        images, out_images = readers[self._image].files, out[self._image]
         for i, row in enumerate(rows.tolist()):
             if i in failed:
                 continue
             try:
-                files, part = {self._image: images[i]}, {self._image: drawn[i]}
+                files, part = {self._image: images[i]}, {self._image: out_images[i]}
                 for name in self._masks:
                     files[name], part[name] = readers[name].files[i], out[name][i]
-                self._draw_one(files, row, draws[i], part, scratch)
+                self._render_one(files, row, random_numbers[i], part, scratch)
             except BitesizeError as error:
                 failed[i] = without_frames(error)
         for i in later:  # the earlier files are rendered now, so the read buffer is free
             del failed[i]
             try:
-                self._draw_alone(int(rows[i]), draws[i], {name: array[i] for name, array in out.items()}, scratch)
+                self._render_alone(int(rows[i]), random_numbers[i], {name: array[i] for name, array in out.items()}, context)
             except BitesizeError as error:
                 failed[i] = without_frames(error)
 
     def decode_only(
-        self, rows: NDArray[np.int64], draws: Sequence[float], readers: Mapping[str, EncodedSink], scratch: Scratch
+        self, rows: NDArray[np.int64], random_numbers: Sequence[float], readers: Mapping[str, EncodedSink], scratch: Scratch
     ) -> None:  # fmt: skip
         """Decode files without using the result, to measure the speed of decoding. Files that cannot be decoded are skipped."""
         assert scratch.transient is not None
         for i, data in readers[self._image].files.items():
             files = {name: reader.files.get(i, data) for name, reader in readers.items()}
             try:
-                look = self._look(data, int(rows[i]), draws)
-                buffer = scratch.transient.ensure(*self._need(files, *look[1:4]), self._source, int(rows[i]))
-                decode(data, look[1], self._what.mode, look[2], buffer)
+                plan = self._plan(data, int(rows[i]), random_numbers)
+                buffer = scratch.transient.ensure(*self._need(files, plan), self._source, int(rows[i]))
+                decode(data, plan.info, self._stored.mode, plan.eighths, buffer)
             except BitesizeError:
                 continue
 
-    def _draw_alone(self, row: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]], scratch: Scratch) -> None:
+    def _render_alone(
+        self, row: int, random_numbers: Sequence[float], out: Mapping[str, NDArray[Any]], context: ReadContext
+    ) -> None:
         """Read and render a row whose files did not fit the rest of the read buffer."""
         try:
-            files = self._read(row, scratch.arena(), scratch)
+            files = self._read(row, context.scratch.arena(), context)
         except ArenaFull as error:
-            self._draw_large(row, error.nbytes, draws, out, scratch)
+            self._render_large(row, error.nbytes, random_numbers, out, context)
         else:
-            self._draw_one(files, row, draws, out, scratch)
+            self._render_one(files, row, random_numbers, out, context.scratch)
 
-    def _draw_large(
-        self, row: int, nbytes: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]], scratch: Scratch
+    def _render_large(
+        self, row: int, nbytes: int, random_numbers: Sequence[float], out: Mapping[str, NDArray[Any]], context: ReadContext
     ) -> None:
         """Read and render a row whose files are larger than the read buffer. The pool provides memory for files and pixels."""
+        scratch = context.scratch
         assert scratch.transient is not None
         while True:
             buffer = scratch.transient.ensure(nbytes, nbytes, self._source, row)
             try:
-                files = self._read(row, Arena(buffer[:nbytes]), scratch)
+                files = self._read(row, Arena(buffer[:nbytes]), context)
                 break
             except ArenaFull as error:
                 nbytes += error.nbytes  # a mask of the image
-        look = self._fitted(files, self._look(files[self._image], row, draws), aligned(nbytes), scratch.transient.most)
-        charge, size = self._need(files, *look[1:4])
+        plan = self._fitted(
+            files, self._plan(files[self._image], row, random_numbers), aligned(nbytes), scratch.transient.most
+        )
+        charge, size = self._need(files, plan)
         # Drop the files before the request for all memory at once, because a waiting thread must hold no bytes of the pool.
         del files
         buffer = scratch.transient.ensure(aligned(nbytes) + charge, aligned(nbytes) + size, self._source, row)
-        files = self._read(row, Arena(buffer[:nbytes]), scratch)
-        self._decode_and_render(files, row, *look, buffer[aligned(nbytes) :], out, scratch)
+        files = self._read(row, Arena(buffer[:nbytes]), context)
+        self._decode_and_render(files, row, plan, buffer[aligned(nbytes) :], out, scratch)
         scratch.transient.yield_if_wanted()
 
-    def _draw_one(
-        self, files: Mapping[str, memoryview], row: int, draws: Sequence[float], out: Mapping[str, NDArray[Any]],
+    def _render_one(
+        self, files: Mapping[str, memoryview], row: int, random_numbers: Sequence[float], out: Mapping[str, NDArray[Any]],
         scratch: Scratch
     ) -> None:  # fmt: skip
         assert scratch.transient is not None
         scratch.doing = ("decoding", row)
-        look = self._fitted(files, self._look(files[self._image], row, draws), 0, scratch.transient.most)
-        buffer = scratch.transient.ensure(*self._need(files, *look[1:4]), self._source, row)
-        self._decode_and_render(files, row, *look, buffer, out, scratch)
+        plan = self._fitted(files, self._plan(files[self._image], row, random_numbers), 0, scratch.transient.most)
+        buffer = scratch.transient.ensure(*self._need(files, plan), self._source, row)
+        self._decode_and_render(files, row, plan, buffer, out, scratch)
         scratch.transient.yield_if_wanted()
 
-    def _look(self, data: memoryview, row: int, draws: Sequence[float]) -> Look:
+    def _plan(self, data: memoryview, row: int, random_numbers: Sequence[float]) -> DecodePlan:
         """Read the header, adjust the view, choose the decoding scale, and keep the geometry for masks."""
         try:
             info = read_info(data)
         except BadFile as error:
             raise type(error)(f"{self._source.describe(row)}: {error}") from error
-        orientation = info.orientation if self._what.orient else 1
-        log_losses(self._source, row, info, self._what.mode)
+        orientation = info.orientation if self._stored.orient else 1
+        log_losses(self._source, row, info, self._stored.mode)
         width, height = (info.height, info.width) if orientation >= 5 else (info.width, info.height)
-        view = self.adjusted(View(width, height, self._whole), draws)
+        view = self.adjusted(View(width, height, self._full_scale), random_numbers)
         if view.height != self._height or view.width != self._width:
             raise BadFile(
                 f"{self._source.describe(row)} is {width} x {height} pixels, but the first image is {self._width} x "
@@ -204,63 +227,60 @@ class ImageRenderer:
         eighths = _eighths(view, info) if self._fast_decode else 8
         if eighths != 8:
             view.to_stored(1, 0, 0, eighths / 8)
-        return view, info, eighths, plan_drawing(view, *decoded_size(info, eighths), self._what.channels), geometry
+        rendering = plan_render(view, *decoded_size(info, eighths), self._stored.channels)
+        return DecodePlan(view, info, eighths, rendering, geometry)
 
-    def _fitted(self, files: Mapping[str, memoryview], look: Look, beside: int, most: int) -> Look:
-        """Choose a smaller decoding scale if the pool can never hold the memory for the chosen one."""
-        view, info, eighths, drawing, geometry = look
+    def _fitted(self, files: Mapping[str, memoryview], plan: DecodePlan, other_nbytes: int, most: int) -> DecodePlan:
+        """Choose a smaller decoding scale if the pool can never hold the memory for the chosen one, and other bytes."""
         while (
-            beside + self._need(files, info, eighths, drawing)[0] > most
+            other_nbytes + self._need(files, plan)[0] > most
             and self._fast_decode
-            and view.kind != NEAREST
-            and (smaller := smaller_eighths(info, eighths))
+            and plan.view.kind != NEAREST
+            and (smaller := smaller_eighths(plan.info, plan.eighths))
         ):
-            view.to_stored(1, 0, 0, smaller / eighths)
-            eighths = smaller
-            drawing = plan_drawing(view, *decoded_size(info, eighths), self._what.channels)
-        return view, info, eighths, drawing, geometry
+            plan.view.to_stored(1, 0, 0, smaller / plan.eighths)
+            rendering = plan_render(plan.view, *decoded_size(plan.info, smaller), self._stored.channels)
+            plan = plan._replace(eighths=smaller, rendering=rendering)
+        return plan
 
-    def _need(self, files: Mapping[str, memoryview], info: ImageInfo, eighths: int, drawing: Drawing) -> tuple[int, int]:
+    def _need(self, files: Mapping[str, memoryview], plan: DecodePlan) -> tuple[int, int]:
         """Return (bytes to charge, bytes of buffer) for decoding and rendering."""
-        kernel = aligned(4 * drawing.scratch)
-        charge = decode_nbytes(info, self._what.mode, eighths, files[self._image].nbytes) + kernel + 64
-        size = aligned(pixels_nbytes(info, self._what.mode, eighths)) + kernel
+        info, mode, eighths = plan.info, self._stored.mode, plan.eighths
+        kernel = aligned(4 * plan.rendering.scratch)
+        charge = decode_nbytes(info, mode, eighths, files[self._image].nbytes) + kernel + 64
+        size = aligned(pixels_nbytes(info, mode, eighths)) + kernel
         if self._masks:  # each mask is decoded after the image, into the same memory, so the largest counts
-            beside = max(mask_nbytes(info, files[name].nbytes) for name in self._masks)
+            largest = max(mask_nbytes(info, files[name].nbytes) for name in self._masks)
             line = aligned(4 * mask_values(self._width))
-            charge, size = max(charge, beside + line + 64), max(size, aligned(info.width * info.height * 2) + line)
+            charge, size = max(charge, largest + line + 64), max(size, aligned(info.width * info.height * 2) + line)
         return charge, size
 
     def _decode_and_render(
         self,
         files: Mapping[str, memoryview],
         row: int,
-        view: View,
-        info: ImageInfo,
-        eighths: int,
-        drawing: Drawing,
-        geometry: tuple[float, ...],
+        plan: DecodePlan,
         buffer: NDArray[np.uint8],
         out: Mapping[str, NDArray[Any]],
         scratch: Scratch,
     ) -> None:
         begun = perf_counter()
         try:
-            pixels = decode(files[self._image], info, self._what.mode, eighths, buffer)
+            pixels = decode(files[self._image], plan.info, self._stored.mode, plan.eighths, buffer)
         except BadFile as error:
             raise type(error)(f"{self._source.describe(row)}: {error}") from error
-        if self._see is not None:
-            self._see(row, info, pixels)
+        if self._observe is not None:
+            self._observe(row, plan.info, pixels)
         decoded = perf_counter()
         at = aligned(pixels.nbytes)
-        values = buffer[at : at + 4 * drawing.scratch].view(np.float32)
-        render(pixels, view, drawing, values, self._canvas, out[self._image])
+        values = buffer[at : at + 4 * plan.rendering.scratch].view(np.float32)
+        render(pixels, plan.view, plan.rendering, values, self._canvas, out[self._image])
         scratch.clock.decode += decoded - begun
-        scratch.clock.draw += perf_counter() - decoded
+        scratch.clock.render += perf_counter() - decoded
         for name in self._masks:
-            self._draw_mask(files[name], name, row, geometry, buffer, out[name])
+            self._render_mask(files[name], name, row, plan.geometry, buffer, out[name])
 
-    def _draw_mask(
+    def _render_mask(
         self, data: memoryview, name: str, row: int, geometry: tuple[float, ...], buffer: NDArray[np.uint8], out: NDArray[Any]
     ) -> None:  # fmt: skip
         """Render a mask with the geometry of its image."""
@@ -277,20 +297,20 @@ class ImageRenderer:
         view.a, view.b, view.c, view.d, view.e, view.f = geometry[:6]
         view.to_stored(orientation, info.width, info.height, 1.0)
         at = aligned(numbers.nbytes)
-        draw_mask(numbers, view, self._mask_fill, buffer[at:].view(np.float32), self._mask_canvases[name], out)
+        render_mask(numbers, view, self._mask_fill, buffer[at:].view(np.float32), self._mask_canvases[name], out)
 
-    def _read(self, row: int, arena: Arena, scratch: Scratch) -> dict[str, memoryview]:
+    def _read(self, row: int, arena: Arena, context: ReadContext) -> dict[str, memoryview]:
         """Read one row's files again. Its other fields are already in the slot."""
         begun = perf_counter()
         readers = {name: EncodedSink(arena.take) for name in self.fields}
-        beside = {name: ignored(field) for name, field in self._source.spec.items() if name not in readers}
+        ignored_fields = {name: ignored(field) for name, field in self._source.spec.items() if name not in readers}
         try:
-            self._source.read(np.array([row], np.int64), {**beside, **readers})
+            context.reader.read(np.array([row], np.int64), {**ignored_fields, **readers})
         except BadRows as error:
             raise error.causes[0] from None
         finally:
-            scratch.clock.read += perf_counter() - begun
-        scratch.clock.nbytes += sum(reader.files[0].nbytes for reader in readers.values())
+            context.scratch.clock.read += perf_counter() - begun
+        context.scratch.clock.nbytes += sum(reader.files[0].nbytes for reader in readers.values())
         return {name: reader.files[0] for name, reader in readers.items()}
 
 

@@ -26,32 +26,32 @@ def ignored(field: Field | Encoded) -> Any:
 
 def size_of_first_row(source: Source, name: str) -> tuple[int, int]:
     """Return height and width of the first image, which all images must have."""
-    what = source.spec[name]
-    info, _ = first_readable_row(source, lambda row: _look(source, name, row))
-    turned = isinstance(what, Encoded) and what.orient and info.orientation >= 5
-    return (info.width, info.height) if turned else (info.height, info.width)
+    stored = source.spec[name]
+    info, _ = first_readable_row(source, lambda row: _read_header(source, name, row))
+    rotated = isinstance(stored, Encoded) and stored.orient and info.orientation >= 5
+    return (info.width, info.height) if rotated else (info.height, info.width)
 
 
 def mask_dtype_of_first_row(source: Source, name: str) -> np.dtype[Any]:
     """Return the dtype of the first mask, of 8 or 16 bits."""
 
-    def look(row: int) -> np.dtype[Any]:
+    def dtype_of(row: int) -> np.dtype[Any]:
         """Return the dtype of one mask."""
-        info, data = _look(source, name, row)
+        info, data = _read_header(source, name, row)
         try:
             return mask_dtype(data, info)
         except BadFile as error:
             raise BadFile(f"the field {name!r} of {source.describe(row)} (row {row}): {error}") from error
 
-    return first_readable_row(source, look)
+    return first_readable_row(source, dtype_of)
 
 
-def first_readable_row(source: Source, look: Callable[[int], T]) -> T:
-    """Return ``look(row)`` of the first row that can be read. If none of the first rows can be read, raise the first error."""
+def first_readable_row(source: Source, inspect: Callable[[int], T]) -> T:
+    """Return ``inspect(row)`` of the first row that can be read. If none of the first rows can be read, raise the first error."""
     first: BitesizeError | None = None
     for row in range(min(ATTEMPTS, len(source))):
         try:
-            return look(row)
+            return inspect(row)
         except BadResult:  # the user's function is wrong, not the row
             raise
         except BitesizeError as error:
@@ -60,9 +60,9 @@ def first_readable_row(source: Source, look: Callable[[int], T]) -> T:
     raise first
 
 
-def _look(source: Source, name: str, row: int) -> tuple[ImageInfo, memoryview]:
-    into = {field: EncodedSink() if field == name else ignored(what) for field, what in source.spec.items()}
-    beside = "" if name == source.primary else f"the field {name!r} of "
+def _read_header(source: Source, name: str, row: int) -> tuple[ImageInfo, memoryview]:
+    into = {other: EncodedSink() if other == name else ignored(field) for other, field in source.spec.items()}
+    prefix = "" if name == source.primary else f"the field {name!r} of "
     try:
         source.read(np.array([row], np.int64), into)
         data = into[name].files[0]
@@ -70,4 +70,4 @@ def _look(source: Source, name: str, row: int) -> tuple[ImageInfo, memoryview]:
     except BadRows as error:
         raise next(iter(error.causes.values())) from None
     except BadFile as error:
-        raise type(error)(f"{beside}{source.describe(row)} (row {row}): {error}") from error
+        raise type(error)(f"{prefix}{source.describe(row)} (row {row}): {error}") from error

@@ -83,16 +83,22 @@ def _expects_unit(step: Any) -> bool:
 
 
 def _values(source: Source, budget: Budget) -> _Range | None:
-    what = source.spec[source.primary]
-    if what.dtype == np.uint8:
+    stored = source.spec[source.primary]
+    if stored.dtype == np.uint8:
         return _Range(0.0, 255.0, 127.5, True, True)
-    if isinstance(what, Field) and ((what.dtype.kind not in "biuf" and what.dtype.name != "bfloat16") or not what.nbytes):
+    if isinstance(stored, Field) and (
+        (stored.dtype.kind not in "biuf" and stored.dtype.name != "bfloat16") or not stored.nbytes
+    ):
         return None
     try:
-        found = value_range(source, memory=budget)
+        statistics = value_range(source, memory=budget)
     except DoesNotFit:  # the loader raises this error itself, with all figures
         return None
-    return None if np.isnan(found.minimum) else _Range(found.minimum, found.maximum, found.mean, found.integral, False)
+    return (
+        None
+        if np.isnan(statistics.minimum)
+        else _Range(statistics.minimum, statistics.maximum, statistics.mean, statistics.integral, False)
+    )
 
 
 def _check_scale(step: Scale, values: _Range, source: Source) -> None:
@@ -123,7 +129,7 @@ def _check_scale(step: Scale, values: _Range, source: Source) -> None:
 
 def _is_one_of(factor: float, factors: Sequence[float]) -> bool:
     """Return whether a factor equals one of ``factors``, up to the rounding of typical decimals."""
-    return any(abs(factor - each) <= 2e-3 * each for each in factors)
+    return any(abs(factor - other) <= 2e-3 * other for other in factors)
 
 
 def _check_normalize(step: Normalize, values: _Range, source: Source) -> None:
@@ -176,10 +182,10 @@ def _as_code(step: Scale) -> str:
     return f"bs.Scale(1 / {divisor})" if plain else f"bs.{step!r}"
 
 
-def _is_image(what: Field | Encoded) -> bool:
-    return isinstance(what, Encoded) or (len(what.shape) == 3 and image_channels(what.shape) is not None)
+def _is_image(stored: Field | Encoded) -> bool:
+    return isinstance(stored, Encoded) or (len(stored.shape) == 3 and image_channels(stored.shape) is not None)
 
 
 def _described(values: _Range, source: Source) -> str:
-    what = source.spec[source.primary]
-    return f"{source.primary} holds {what.dtype} values from {values.least:g} to {values.greatest:g}"
+    stored = source.spec[source.primary]
+    return f"{source.primary} holds {stored.dtype} values from {values.least:g} to {values.greatest:g}"

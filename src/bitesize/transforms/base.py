@@ -42,8 +42,8 @@ class Step:
                 object.__setattr__(self, part.name, value.item())
             elif isinstance(value, np.ndarray):
                 object.__setattr__(self, part.name, tuple(value.reshape(-1).tolist()))
-            elif isinstance(value, tuple | list) and any(isinstance(each, np.generic) for each in value):
-                plain = (each.item() if isinstance(each, np.generic) else each for each in value)
+            elif isinstance(value, tuple | list) and any(isinstance(item, np.generic) for item in value):
+                plain = (item.item() if isinstance(item, np.generic) else item for item in value)
                 object.__setattr__(self, part.name, tuple(plain))
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,15 +67,15 @@ class Transform(Step, ABC):
 
     Attributes
     ----------
-    draws : int
+    random_count : int
         Number of random numbers in [0, 1) that `adjust` gets for a row.
-    pictorial : bool
+    needs_image : bool
         Whether rows must be images, because the step moves pixels or mixes colors; else it works on single values.
-    slants : bool
+    non_axis_aligned : bool
         Whether lines of the image may no longer be parallel to lines of the batch after this step.
     """
 
-    draws: ClassVar[int] = 0
+    random_count: ClassVar[int] = 0
     needs_image: ClassVar[bool] = False
     non_axis_aligned: ClassVar[bool] = False
 
@@ -88,7 +88,7 @@ class Transform(Step, ABC):
         view
             View of the row, changed in place.
         u
-            `draws` random numbers in [0, 1), keyed by seed, epoch, position and transform.
+            `random_count` random numbers in [0, 1), keyed by seed, epoch, position and transform.
         """
 
     def size_after(self, size: Size | None) -> Size | None:
@@ -169,21 +169,21 @@ def from_dict(settings: Mapping[str, Any]) -> Any:
 # --- settings that several steps have --------------------------------------------------------------------------------
 
 
-def check_size(what: str, height: object, width: object) -> None:
+def check_size(owner: str, height: object, width: object) -> None:
     """Raise `BadSetting` unless both are whole numbers of at least 1."""
     for side in (height, width):
         if not is_whole(side, 1, 65_535):
-            raise BadSetting(f"{what}: a side must be a whole number of 1 to 65535 pixels, not {side!r}")
+            raise BadSetting(f"{owner}: a side must be a whole number of 1 to 65535 pixels, not {side!r}")
 
 
-def size_setting(what: str, size: Any) -> int | Size:
+def size_setting(owner: str, size: Any) -> int | Size:
     """Check a size: a side in pixels, or (height, width)."""
     if isinstance(size, tuple | list):
         if len(size) != 2:
-            raise BadSetting(f"{what} takes one side in pixels or (height, width), not {size!r}")
-        check_size(what, *size)
+            raise BadSetting(f"{owner} takes one side in pixels or (height, width), not {size!r}")
+        check_size(owner, *size)
         return int(size[0]), int(size[1])
-    check_size(what, size, size)
+    check_size(owner, size, size)
     return int(size)
 
 
@@ -192,10 +192,10 @@ def both_sides(size: int | Size) -> Size:
     return size if isinstance(size, tuple) else (size, size)
 
 
-def interpolation_setting(what: str, interpolation: str) -> None:
+def interpolation_setting(owner: str, interpolation: str) -> None:
     """Raise `BadSetting` if there is no such interpolation."""
     if not isinstance(interpolation, str) or interpolation not in KINDS:
-        raise BadSetting(f"{what}: interpolation must be {', '.join(map(repr, KINDS))}, not {interpolation!r}")
+        raise BadSetting(f"{owner}: interpolation must be {', '.join(map(repr, KINDS))}, not {interpolation!r}")
 
 
 def is_number(value: Any) -> bool:
@@ -208,13 +208,13 @@ def is_number(value: Any) -> bool:
         return False
 
 
-def probability_setting(what: str, name: str, value: Any) -> None:
+def probability_setting(owner: str, name: str, value: Any) -> None:
     """Raise `BadSetting` unless a setting is a probability."""
     if not is_number(value) or not 0 <= value <= 1:
-        raise BadSetting(f"{what}: {name} must be a probability from 0 to 1, not {value!r}")
+        raise BadSetting(f"{owner}: {name} must be a probability from 0 to 1, not {value!r}")
 
 
-def range_setting(what: str, name: str, value: Any, low: float, high: float, center: float | None) -> tuple[float, float]:
+def range_setting(owner: str, name: str, value: Any, low: float, high: float, center: float | None) -> tuple[float, float]:
     """Convert a setting to (least, greatest): two numbers, or one deviation from ``center``, limited to ``low``."""
     if isinstance(value, tuple | list) and len(value) == 2 and all(map(is_number, value)):
         least, greatest = float(value[0]), float(value[1])
@@ -222,17 +222,17 @@ def range_setting(what: str, name: str, value: Any, low: float, high: float, cen
         least, greatest = max(low, center - value), center + float(value)
     else:
         one = " or one of at least 0" if center is not None else ""
-        raise BadSetting(f"{what}: {name} takes two numbers{one}, not {value!r}")
+        raise BadSetting(f"{owner}: {name} takes two numbers{one}, not {value!r}")
     if not low <= least <= greatest <= high:
-        raise BadSetting(f"{what}: {name} must be two numbers in order within {low:g} to {high:g}, not {value!r}")
+        raise BadSetting(f"{owner}: {name} must be two numbers in order within {low:g} to {high:g}, not {value!r}")
     return least, greatest
 
 
-def color_setting(what: str, value: Any) -> float | tuple[float, ...]:
+def color_setting(owner: str, value: Any) -> float | tuple[float, ...]:
     """Check a color: one number, or one per channel."""
     values = tuple(value) if isinstance(value, tuple | list) else (value,)
     if not 1 <= len(values) <= MOST_CHANNELS or not all(map(is_number, values)):
-        raise BadSetting(f"{what}: a color must be one finite number, or one per channel, not {value!r}")
+        raise BadSetting(f"{owner}: a color must be one finite number, or one per channel, not {value!r}")
     return tuple(map(float, values)) if len(values) > 1 else float(values[0])
 
 
@@ -241,11 +241,11 @@ def as_color(value: float | tuple[float, ...]) -> ColorMatrix:
     return value if isinstance(value, tuple) else (value, value, value)
 
 
-def check_color(what: str, value: float | tuple[float, ...], channels: int) -> None:
+def check_color(owner: str, value: float | tuple[float, ...], channels: int) -> None:
     """Raise `BadSetting` if the number of values of a color does not match the channels; alpha needs no value."""
     need = 3 if channels == 4 else channels
     if isinstance(value, tuple) and len(value) != need and not (channels == 1 and len(value) == 3):
-        raise BadSetting(f"{what}: a color must be one number, or {need} for images of {channels} channels, not {value!r}")
+        raise BadSetting(f"{owner}: a color must be one number, or {need} for images of {channels} channels, not {value!r}")
 
 
 def between(u: float, bounds: tuple[float, float]) -> float:

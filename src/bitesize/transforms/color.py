@@ -54,13 +54,13 @@ class Normalize(Transform):
             raise BadSetting("Normalize needs both a mean and a std")
         for name in ("mean", "std"):
             value = getattr(self, name)
-            each = tuple(value) if isinstance(value, tuple | list) else (value,)
-            if not each or not all(map(is_number, each)) or (name == "std" and min(each) <= 0):
+            numbers = tuple(value) if isinstance(value, tuple | list) else (value,)
+            if not numbers or not all(map(is_number, numbers)) or (name == "std" and min(numbers) <= 0):
                 raise BadSetting(
                     f"Normalize: mean must be numbers and std positive numbers, not {self.mean!r} and {self.std!r}"
                 )
             if isinstance(value, tuple | list):
-                object.__setattr__(self, name, tuple(map(float, each)))
+                object.__setattr__(self, name, tuple(map(float, numbers)))
 
     @property
     def of_data(self) -> bool:
@@ -216,7 +216,7 @@ class _Amount(Transform):
     """
 
     amount: Range
-    draws: ClassVar[int] = 1
+    random_count: ClassVar[int] = 1
     limits: ClassVar[tuple[float, float, float]] = _FACTORS
 
     def __post_init__(self) -> None:
@@ -323,7 +323,7 @@ class ColorJitter(Transform):
     contrast: Range = 0.0
     saturation: Range = 0.0
     hue: Range = 0.0
-    draws: ClassVar[int] = 4
+    random_count: ClassVar[int] = 4
     needs_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -377,7 +377,7 @@ class Grayscale(_Mixing):
     """
 
     p: float = 1.0
-    draws: ClassVar[int] = 1
+    random_count: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -151,7 +151,7 @@ class RandomCrop(_Sized, Padded):
     """
 
     padding: int = 0
-    draws: ClassVar[int] = 2
+    random_count: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -188,7 +188,7 @@ class RandomResizedCrop(_Sized):
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     interpolation: Interpolation = "bilinear"
-    draws: ClassVar[int] = 4
+    random_count: ClassVar[int] = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -40,7 +40,7 @@ class Cutout(Transform):
     ratio: tuple[float, float] = (0.3, 1 / 0.3)
     p: float = 0.5
     fill: float | tuple[float, ...] = 0.0
-    draws: ClassVar[int] = 5
+    random_count: ClassVar[int] = 5
     needs_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ class Flip(Transform):
 
     horizontal: float = 0.5
     vertical: float = 0.0
-    draws: ClassVar[int] = 2
+    random_count: ClassVar[int] = 2
     needs_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class Rotate90(Transform):
     """
 
     quarters: tuple[int, ...] = (0, 1, 2, 3)
-    draws: ClassVar[int] = 1
+    random_count: ClassVar[int] = 1
     needs_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Rotate(Padded):
     """
 
     degrees: float | tuple[float, float]
-    draws: ClassVar[int] = 1
+    random_count: ClassVar[int] = 1
     non_axis_aligned: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -120,7 +120,7 @@ class Shear(Padded):
 
     x: float | tuple[float, float]
     y: float | tuple[float, float] = 0.0
-    draws: ClassVar[int] = 2
+    random_count: ClassVar[int] = 2
     non_axis_aligned: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -153,7 +153,7 @@ class Translate(Padded):
 
     x: float | tuple[float, float] = 0.1
     y: float | tuple[float, float] = 0.1
-    draws: ClassVar[int] = 2
+    random_count: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -182,7 +182,7 @@ class Zoom(Padded):
     """
 
     factor: float | tuple[float, float] = 0.2
-    draws: ClassVar[int] = 1
+    random_count: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.order.keyed_random import Key, beta, uniform
 from bitesize.transforms.base import Step, is_number
 
 # float16 and bfloat16, which compiled code lacks, are mixed by NumPy in pieces of this many values.
@@ -34,12 +35,12 @@ class PairMix(Step, ABC):
 
     Attributes
     ----------
-    draws : int
+    random_count : int
         Number of random numbers in [0, 1) that `mix` gets for a pair.
     """
 
     alpha: float = 1.0
-    draws: ClassVar[int] = 0
+    random_count: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,7 +96,7 @@ class CutMix(PairMix):
     """
 
     alpha: float = 1.0
-    draws: ClassVar[int] = 2
+    random_count: ClassVar[int] = 2
 
     def check(self, shape: Sequence[int], dtype: np.dtype[Any], layout: str) -> None:
         """Check that rows are images."""
@@ -117,6 +118,28 @@ class CutMix(PairMix):
         exchange(first[rows, columns], second[rows, columns])
         exchanged: int = (rows.stop - rows.start) * (columns.stop - columns.start)
         return float(1.0 - exchanged / (height * width))
+
+
+def mix_pairs(
+    mixes: Sequence[tuple[int, PairMix]],
+    x: NDArray[Any],
+    y: NDArray[Any] | None,
+    good: NDArray[np.bool_],
+    key: Key,
+    layout: str,
+) -> None:
+    """Mix the rows at positions 2k and 2k + 1 if both are good; ``key.position`` must be even."""
+    pairs = key.position // 2 + np.arange(len(x) // 2, dtype=np.int64)
+    for number, mix in mixes:
+        shares = beta(key.seed, key.epoch, pairs, number, float(mix.alpha)).tolist()
+        random_numbers = uniform(key.seed, key.epoch, pairs, number, mix.random_count).tolist()
+        for i, (share, u) in enumerate(zip(shares, random_numbers, strict=True)):
+            first, second = 2 * i, 2 * i + 1
+            if not (good[first] and good[second]):
+                continue
+            kept = mix.mix(x[first], x[second], share, u, layout)
+            if y is not None:
+                blend_rows(y[first : first + 1], y[second : second + 1], kept)
 
 
 def blend_rows(first: NDArray[Any], second: NDArray[Any], share: float) -> None:

@@ -18,11 +18,11 @@ from bitesize.transforms.view import ColorMatrix, View
 _THIN = 1e-6
 # float64 keeps positions to far less than this part of a pixel: an output pixel that begins there begins inside.
 _EDGE = 1e-6
-# Channels that are no colors are drawn so many at a time.
+# Number of channels, if they are no colors, that are rendered at a time.
 _AT_ONCE = 3
 
 
-class Drawing(NamedTuple):
+class RenderPlan(NamedTuple):
     """Memory to render one view: taps (or points an output pixel) in x and y, and float32 values of scratch."""
 
     warped: bool
@@ -78,11 +78,11 @@ def storage(dtype: np.dtype[Any]) -> int:
     return HALF if dtype == np.float16 else BRAIN if dtype.name == "bfloat16" else PLAIN
 
 
-def plan_drawing(view: View, width: int, height: int, channels: int) -> Drawing:
-    """Work out what `render` needs for a view on pixels of ``width`` x ``height``."""
+def plan_render(view: View, width: int, height: int, channels: int) -> RenderPlan:
+    """Compute what `render` needs for a view on pixels of ``width`` x ``height``."""
     if view.gains is not None:  # some channels at a time, copied out of the image
-        drawing = _plan_colors(view, width, height, _AT_ONCE)
-        return drawing._replace(scratch=drawing.scratch + _copied_values(width, height))
+        plan = _plan_colors(view, width, height, _AT_ONCE)
+        return plan._replace(scratch=plan.scratch + _copied_values(width, height))
     return _plan_colors(view, width, height, channels)
 
 
@@ -100,11 +100,11 @@ def _copied_values(width: int, height: int) -> int:
     return -(-width * height * _AT_ONCE // 16) * 16
 
 
-def _plan_colors(view: View, width: int, height: int, channels: int) -> Drawing:
+def _plan_colors(view: View, width: int, height: int, channels: int) -> RenderPlan:
     out_w, out_h = int(view.width), int(view.height)
     if view.kind == NEAREST or not view.upright:
         across, down = (1.0, 1.0) if view.kind == NEAREST else view.steps()
-        return Drawing(
+        return RenderPlan(
             True, max(1, math.ceil(across - _EDGE)), max(1, math.ceil(down - _EDGE)), line_values(channels, out_w)
         )
     if view.b == 0.0 and view.d == 0.0:
@@ -112,11 +112,11 @@ def _plan_colors(view: View, width: int, height: int, channels: int) -> Drawing:
     else:
         x_step, y_step, out_w, out_h = abs(view.b), abs(view.d), out_h, out_w
     x_taps, y_taps = taps(x_step * out_w, out_w, width, view.kind), taps(y_step * out_h, out_h, height, view.kind)
-    return Drawing(False, x_taps, y_taps, resample_values(width, channels, x_taps, y_taps, out_h, out_w))
+    return RenderPlan(False, x_taps, y_taps, resample_values(width, channels, x_taps, y_taps, out_h, out_w))
 
 
 def render(
-    pixels: NDArray[Any], view: View, drawing: Drawing, scratch: NDArray[np.float32], canvas: Canvas, row: NDArray[Any]
+    pixels: NDArray[Any], view: View, plan: RenderPlan, scratch: NDArray[np.float32], canvas: Canvas, row: NDArray[Any]
 ) -> None:  # fmt: skip
     """Render one row.
 
@@ -126,17 +126,17 @@ def render(
         (height, width, channels), C-contiguous, any number type.
     view
         Where output pixels come from, in these pixels.
-    drawing
-        By `plan_drawing`.
+    plan
+        By `plan_render`.
     scratch
-        float32, at least ``drawing.scratch`` values.
+        float32, at least ``plan.scratch`` values.
     canvas
         Of the view's size.
     row
         The row of the batch, C-contiguous.
     """
     if view.gains is None:
-        _render_colors(pixels, view, drawing, scratch, canvas, row, 0)
+        _render_colors(pixels, view, plan, scratch, canvas, row, 0)
         return
     height, width, channels = pixels.shape
     copied, rest = np.split(scratch, [_copied_values(width, height)])
@@ -145,27 +145,27 @@ def render(
         count = _AT_ONCE if first + _AT_ONCE <= channels else 1
         part = copied[: height * width * count].reshape(height, width, count)
         part[...] = pixels[..., first : first + count]  # as float32, in which kernels calculate anyway
-        _render_colors(part, view.part(first, count), drawing, rest, canvas, row, first)
+        _render_colors(part, view.part(first, count), plan, rest, canvas, row, first)
         first += count
 
 
 def _render_colors(
-    pixels: NDArray[Any], view: View, drawing: Drawing, scratch: NDArray[np.float32], canvas: Canvas, row: NDArray[Any],
+    pixels: NDArray[Any], view: View, plan: RenderPlan, scratch: NDArray[np.float32], canvas: Canvas, row: NDArray[Any],
     first: int
 ) -> None:  # fmt: skip
-    """Draw one, three or four channels into those of the row from ``first`` on."""
-    if drawing.warped:
-        from bitesize.kernels.warp import warp  # loads the compiler: only who draws waits for it
+    """Render one, three or four channels into those of the row from ``first`` on."""
+    if plan.warped:
+        from bitesize.kernels.warp import warp  # loads the compiler: only callers that render wait for it
 
         affine = (view.a, view.b, view.c, view.d, view.e, view.f)
         fill = (*view.fill, 0.0)
-        place = (first * canvas.apart, canvas.line, canvas.step, canvas.apart, canvas.height, canvas.width)
-        points = (drawing.x, drawing.y)
+        layout = (first * canvas.apart, canvas.line, canvas.step, canvas.apart, canvas.height, canvas.width)
+        points = (plan.x, plan.y)
         warp(
-            pixels, affine, view.kind, points, fill, view.color, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), place
+            pixels, affine, view.kind, points, fill, view.color, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), layout
         )  # fmt: skip
     else:
-        _render_upright(pixels, view, drawing, scratch, canvas, row, first)
+        _render_upright(pixels, view, plan, scratch, canvas, row, first)
     for left, top, right, bottom, shown in view.erased:
         rows = slice(max(0, math.ceil(top - 0.5)), max(0, math.ceil(bottom - 0.5)))
         columns = slice(max(0, math.ceil(left - 0.5)), max(0, math.ceil(right - 0.5)))
@@ -173,10 +173,10 @@ def _render_colors(
 
 
 def _render_upright(
-    pixels: NDArray[Any], view: View, drawing: Drawing, scratch: NDArray[np.float32],
+    pixels: NDArray[Any], view: View, plan: RenderPlan, scratch: NDArray[np.float32],
     canvas: Canvas, row: NDArray[Any], first: int
 ) -> None:  # fmt: skip
-    from bitesize.kernels.resample import resample  # loads the compiler: only who draws waits for it
+    from bitesize.kernels.resample import resample  # loads the compiler: only callers that render wait for it
 
     height, width, channels = pixels.shape
     if view.b == 0.0 and view.d == 0.0:
@@ -198,10 +198,10 @@ def _render_upright(
         at, out_w, out_h = at + left * step + top * line, right - left, bottom - top
         x_start, y_start = x_start + left * x_step, y_start + top * y_step
     box = (x_start, y_start, x_start + max(x_step * out_w, _THIN), y_start + max(y_step * out_h, _THIN))
-    place = (at, line, step, canvas.apart, out_h, out_w)
-    taken = (drawing.x, drawing.y)
+    layout = (at, line, step, canvas.apart, out_h, out_w)
+    taps_used = (plan.x, plan.y)
     resample(
-        pixels, box, view.kind, taken, view.color, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), place
+        pixels, box, view.kind, taps_used, view.color, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), layout
     )  # fmt: skip
 
 
@@ -236,16 +236,16 @@ def _paint(pixels: NDArray[Any], canvas: Canvas, color: ColorMatrix) -> None:
 
 
 def warm_up(dtype: np.dtype[Any], canvas: Canvas, non_axis_aligned: bool) -> None:
-    """Load or compile what draws pixels of a dtype, by drawing nothing worth mentioning."""
+    """Load or compile the code that renders pixels of a dtype, by rendering one pixel."""
     small = Canvas((1, 1, 3), canvas.dtype, False, (0.0, 0.0))
     for slanted in (False, True)[: 1 + non_axis_aligned]:
         view = View(2, 2)
         view.rescale(1, 1)
         if slanted:
             view.bend(1.0, 0.5, 0.0, 1.0)
-        drawing = plan_drawing(view, 2, 2, 3)
-        scratch = np.empty(drawing.scratch, np.float32)
-        render(np.zeros((2, 2, 3), dtype), view, drawing, scratch, small, np.zeros((1, 1, 3), canvas.dtype))
+        plan = plan_render(view, 2, 2, 3)
+        scratch = np.empty(plan.scratch, np.float32)
+        render(np.zeros((2, 2, 3), dtype), view, plan, scratch, small, np.zeros((1, 1, 3), canvas.dtype))
 
 
 def mask_values(width: int) -> int:
@@ -258,7 +258,7 @@ def mask_canvas(field: Field) -> Canvas:
     return Canvas(field.shape, field.dtype, False, (0.0, 0.0))
 
 
-def draw_mask(
+def render_mask(
     numbers: NDArray[Any], view: View, fill: int, scratch: NDArray[np.float32], canvas: Canvas, row: NDArray[Any]
 ) -> None:  # fmt: skip
     """Render one mask with nearest-neighbor interpolation.
@@ -280,4 +280,4 @@ def draw_mask(
     """
     view.kind, view.erased, view.color, view.gains = NEAREST, (), IDENTITY, None
     view.fill = (float(fill),) * 3
-    render(numbers, view, Drawing(True, 1, 1, mask_values(canvas.width)), scratch, canvas, row)
+    render(numbers, view, RenderPlan(True, 1, 1, mask_values(canvas.width)), scratch, canvas, row)

@@ -1,24 +1,19 @@
-"""A source whose chunks are cached in memory, for orders with a window."""
+"""A source whose chunks are cached in memory, for orders with a window: the bytes that this takes."""
 
 from __future__ import annotations
-
-import threading
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.batching import Batching
-from bitesize.engine.prefetch_schedule import resident_rows
+from bitesize.engine.window.schedule import resident_rows
 from bitesize.errors import BadSetting
 from bitesize.memory.mapping import aligned
+from bitesize.order.coordinates import ChunkNumber
 from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
-from bitesize.sources.protocol import ChunkStarts, Into, Located
+from bitesize.sources.protocol import ChunkStarts
 from bitesize.spec import Encoded, Field
-
-if TYPE_CHECKING:
-    from bitesize.engine.window_cache import ChunkCache
 
 _PAGE = 4096
 # Number of chunks that are processed together, small enough to need little memory.
@@ -26,7 +21,7 @@ _MANY = 65_536
 
 
 class CachedSource(SourceWrapper):
-    """A source that copies rows from chunks in memory, and reads other rows from its base.
+    """A source from which a `ChunkCache` loads chunks, and the bytes that chunks and windows take in memory.
 
     Parameters
     ----------
@@ -41,9 +36,8 @@ class CachedSource(SourceWrapper):
     def __init__(self, base: Source, chunks: ChunkStarts) -> None:
         super().__init__(base)
         self.reads_files, self.mixture = True, None
-        self.runs_held = chunks
-        self._thread = threading.local()
-        if chunks.nbytes is None and any(isinstance(what, Encoded) for what in self.spec.values()):
+        self.chunk_starts = chunks
+        if chunks.nbytes is None and any(isinstance(field, Encoded) for field in self.spec.values()):
             raise BadSetting(f"{base!r} does not report the bytes of its chunks, so no memory can be reserved for a window")
         self._largest, self._whole, self._densest = 0, 0, 0.0
         for start in range(0, len(chunks.starts) - 1, _MANY):
@@ -53,30 +47,8 @@ class CachedSource(SourceWrapper):
             self._whole += int(nbytes.sum())
             self._densest = max(self._densest, float((nbytes / rows).max()))
 
-    def using(self, held: ChunkCache | None) -> None:
-        """Set the cache from which this thread reads."""
-        self._thread.held = held
-
-    def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Copy rows of chunks that are in memory, and read all other rows."""
-        held = self._held
-        if held is None:
-            self.base.read(rows, into)
-        else:
-            held.read(rows, into)
-
-    def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Return the addresses of rows in memory; None unless all of them are in memory."""
-        held = self._held
-        return None if held is None else held.locate(rows)
-
-    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Copy all fields except ``x`` of rows that are in memory."""
-        self.read(rows, into)
-
-    @property
-    def _held(self) -> ChunkCache | None:
-        return getattr(self._thread, "held", None)
+    def locate(self, rows: NDArray[np.int64]) -> None:
+        """Return None: only rows in memory are located, by a `ChunkCache`."""
 
     def scratch(self, rows: int) -> int:
         """Return the bytes that reading a chunk takes, which are more than those for a few rows."""
@@ -85,21 +57,21 @@ class CachedSource(SourceWrapper):
     @property
     def nbytes(self) -> int:
         """Bytes of the base and of the sizes of its chunks."""
-        return self.base.nbytes + (0 if self.runs_held.nbytes is None else self.runs_held.nbytes.nbytes)
+        return self.base.nbytes + (0 if self.chunk_starts.nbytes is None else self.chunk_starts.nbytes.nbytes)
 
-    def chunk_nbytes(self, number: int) -> int:
+    def chunk_nbytes(self, number: ChunkNumber) -> int:
         """Return the bytes of a chunk in memory."""
-        starts, nbytes = self.runs_held
+        starts, nbytes = self.chunk_starts
         encoded = 0 if nbytes is None else int(nbytes[number])
         return int(self._nbytes(starts[number + 1 : number + 2] - starts[number], encoded)[0])
 
     def _nbytes(self, rows: NDArray[np.int64], encoded: NDArray[np.int64] | int) -> NDArray[np.int64]:
         total = np.full(len(rows), aligned(1), np.int64) + encoded
-        for what in self.spec.values():
-            if isinstance(what, Field):
-                total += -(-rows * what.nbytes // 64) * 64
+        for field in self.spec.values():
+            if isinstance(field, Field):
+                total += -(-rows * field.nbytes // 64) * 64
         return -(-total // _PAGE) * _PAGE
 
-    def window_nbytes(self, steps: Batching, *, all_streams: bool = False) -> int:
+    def window_nbytes(self, batching: Batching, *, all_streams: bool = False) -> int:
         """Return an upper bound for the bytes of all chunks that are in memory at one time."""
-        return min(int(resident_rows(steps, all_streams) * self._densest) + 1, self._whole)
+        return min(int(resident_rows(batching, all_streams) * self._densest) + 1, self._whole)

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.memory.mapping import allocate
+from bitesize.memory.mapping import allocate as map_memory
 
-Frame = NDArray[np.uint8]
+Buffer = NDArray[np.uint8]
 
 
 class BufferPool:
@@ -31,7 +31,7 @@ class BufferPool:
         self.lock = threading.RLock()  # entered by native code: Ctrl-C within Condition.__enter__ would leave it locked
         self.changed = threading.Condition(self.lock)
         self._left = nbytes
-        self._idle: dict[int, list[Frame]] = {}
+        self._idle: dict[int, list[Buffer]] = {}
         self._loads: deque[object] = deque()  # without memory yet, in order
         self._active = self._waiting = 0  # threads that have work; and threads that wait since the last change
         self._stuck = False  # whether all active threads wait
@@ -62,36 +62,36 @@ class BufferPool:
             self.progress()
             self._stuck = True
 
-    def room(self, nbytes: int, load: object, ended: Callable[[], bool]) -> Frame | None:
+    def allocate(self, nbytes: int, load: object, ended: Callable[[], bool]) -> Buffer | None:
         """Wait until memory is free; return None if no thread can return memory, or ``ended`` is true."""
-        frame = None
+        buffer = None
         while not ended():
             if self._loads[0] is load:
-                frame = self._take(nbytes)
-                if frame is not None or self._stuck:
+                buffer = self._find(nbytes)
+                if buffer is not None or self._stuck:
                     break
             self.wait()
         self._loads.remove(load)
         self.progress()
-        return frame
+        return buffer
 
-    def _take(self, nbytes: int) -> Frame | None:
+    def _find(self, nbytes: int) -> Buffer | None:
         if self._idle.get(nbytes):
             return self._idle[nbytes].pop()
-        for size, frames in self._idle.items():
-            while frames and self._left < nbytes:
-                frames.pop()
+        for size, buffers in self._idle.items():
+            while buffers and self._left < nbytes:
+                buffers.pop()
                 self._left += size
         if self._left < nbytes:
             return None
-        frame = allocate(nbytes)
+        buffer = map_memory(nbytes)
         self._left -= nbytes
-        return frame
+        return buffer
 
-    def give(self, frame: Frame) -> None:
+    def put_back(self, buffer: Buffer) -> None:
         """Return memory to the pool."""
         if not self._closed:
-            self._idle.setdefault(frame.nbytes, []).append(frame)
+            self._idle.setdefault(buffer.nbytes, []).append(buffer)
         self.progress()
 
     def grow(self, nbytes: int) -> None:

@@ -1,0 +1,224 @@
+"""Rows from source to batch, without functions of the user: read, then rendered or cast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadRows, without_frames
+from bitesize.kernels.warm import readers, warm
+from bitesize.pipeline.arrays import ArrayRenderer
+from bitesize.pipeline.images import ImageRenderer
+from bitesize.pipeline.inference import Layout
+from bitesize.pipeline.read_context import ReadContext
+from bitesize.pipeline.stages import TransformStages
+from bitesize.sources.base import Source
+from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.protocol import Located
+from bitesize.spec import Encoded, Field
+
+# Rows that one thread takes at once. Images: few, so that a batch is spread over all threads. Fields: up to _BITE_BYTES,
+# so that Python's time per bite is negligible.
+_IMAGE_BITE = 8
+_BITE_BYTES = 1 << 20
+_LEAST_BITE = 4
+# Random numbers of a row that is rendered to inspect or to measure it.
+_MIDDLE = 0.5
+
+
+class RowRenderer:
+    """Reads rows, and renders or casts them.
+
+    Parameters
+    ----------
+    source
+        Source of the rows.
+    stages
+        Transforms.
+    fields
+        Fields of a row after it was rendered; see `rendered_fields`.
+    layout
+        Position of the channels of images.
+    fast_decode
+        Whether a JPEG may be decoded at a fraction of its size.
+
+    Attributes
+    ----------
+    random_counts : list of int
+        Number of random numbers for a row, by transform of images.
+    """
+
+    def __init__(
+        self, source: Source, stages: TransformStages, fields: Mapping[str, Field], layout: Layout, fast_decode: bool
+    ) -> None:
+        self.fields = fields
+        self.random_counts = [view.random_count for view in stages.views]
+        self._source, self._image = source, source.primary
+        self._images: ImageRenderer | None = None
+        self._arrays: ArrayRenderer | None = None
+        stored, chw = source.spec[self._image], layout == "CHW"
+        if isinstance(stored, Encoded):
+            self._images = ImageRenderer(source, stages, fields, chw, fast_decode)
+        else:
+            masks = {name: field for name, field in fields.items() if field.mask}
+            in_memory = isinstance(source, SourceWrapper) and source.holds_chunks
+            self._arrays = ArrayRenderer(self._image, stored, fields[self._image], stages, chw, masks, in_memory)
+        # Fields that are read into scratch, because a kernel stores them in the batch; and how many rows at a time.
+        self._read_fields = self._fields_to_read(stages)
+        self._piece = max(1, _BITE_BYTES // max(1, sum(field.nbytes for field in self._read_fields.values())))
+
+    def _fields_to_read(self, stages: TransformStages) -> dict[str, Field]:
+        if self._arrays is None:
+            return {}
+        names = [] if self._arrays.direct else [self._image]
+        if stages.needs_image:
+            names += [name for name, field in self.fields.items() if field.mask]
+        return {name: self._source.spec[name] for name in names}  # type: ignore[misc]
+
+    # --- requirements ------------------------------------------------------------------------------------------------
+
+    @property
+    def decodes(self) -> bool:
+        """Return whether rows are encoded images."""
+        return self._images is not None
+
+    @property
+    def kernel_values(self) -> int:
+        """Number of float32 values of kernel scratch, for rows of fixed size."""
+        return self._arrays.kernel_values if self._arrays is not None else 0
+
+    def scratch_fields(self, rows: int, rendered: Iterable[str]) -> dict[str, int]:
+        """Return the bytes of scratch for ``rows`` rows, by purpose, if the fields ``rendered`` are rendered into scratch."""
+        need = {f"{name} rendered": rows * self.fields[name].nbytes for name in rendered}
+        return need | {f"{name} read": min(self._piece, rows) * field.nbytes for name, field in self._read_fields.items()}
+
+    def measured_fields(self) -> tuple[str, ...]:
+        """Return the fields that `read_and_decode` stores in scratch."""
+        encoded = self._images.fields if self._images is not None else ()
+        return tuple(name for name in self.fields if name not in encoded)
+
+    def warm(self) -> None:
+        """Start to load the compiled code that rows will need."""
+        renderer = self._images or self._arrays
+        assert renderer is not None
+        warm([*renderer.warm(), *([readers()] if self._source.reads_files else [])])
+
+    # --- rendering ---------------------------------------------------------------------------------------------------
+
+    def render(
+        self,
+        rows: NDArray[np.int64],
+        random_numbers: Sequence[Sequence[float]],
+        out: Mapping[str, NDArray[Any]],
+        context: ReadContext,
+    ) -> dict[int, Exception]:
+        """Read rows, and render or cast them into ``out``, which has an array for each field; see `Pipeline.fill`."""
+        context.scratch.doing = ("reading from", int(rows[0]))
+        if self._images is None:
+            return self._render_arrays(rows, random_numbers, out, context)
+        readers = self._images.readers(context.scratch)
+        failed = _read(rows, dict(out) | readers, context)
+        self._images.render(rows, random_numbers, readers, failed, {name: out[name] for name in readers}, context)
+        return failed
+
+    def render_alone(self, row: int, context: ReadContext) -> dict[str, NDArray[Any]]:
+        """Return the fields of one row, rendered into scratch with fixed random numbers. Raise the error of a bad row."""
+        rendered = {name: context.scratch.field(f"{name} rendered", field, 1) for name, field in self.fields.items()}
+        failed = self.render(np.array([row], np.int64), [(_MIDDLE,) * sum(self.random_counts)], rendered, context)
+        if failed:
+            raise failed[0]
+        return {name: array[0] for name, array in rendered.items()}
+
+    def _render_arrays(
+        self,
+        rows: NDArray[np.int64],
+        random_numbers: Sequence[Sequence[float]],
+        out: Mapping[str, NDArray[Any]],
+        context: ReadContext,
+    ) -> dict[int, Exception]:
+        """Read rows of fixed size, and cast them while they are in the processor's cache."""
+        assert self._arrays is not None
+        if self._arrays.direct:
+            return _read(rows, dict(out), context)
+        located = context.reader.locate(rows) if self._arrays.fetches else None
+        if located is not None:
+            return self._fetch(located, rows, random_numbers, out, context)
+        scratch = context.scratch
+        failed: dict[int, Exception] = {}
+        for start in range(0, len(rows), self._piece):
+            part = slice(start, start + self._piece)
+            out_part = {name: array[part] for name, array in out.items()}
+            count = len(rows[part])
+            stored = {name: scratch.field(f"{name} read", field, count) for name, field in self._read_fields.items()}
+            failed |= {start + i: error for i, error in _read(rows[part], out_part | stored, context).items()}
+            begun = perf_counter()
+            self._arrays.render(stored, random_numbers[part], out_part, scratch)
+            scratch.clock.render += perf_counter() - begun
+        return failed
+
+    def _fetch(
+        self,
+        located: Located,
+        rows: NDArray[np.int64],
+        random_numbers: Sequence[Sequence[float]],
+        out: Mapping[str, NDArray[Any]],
+        context: ReadContext,
+    ) -> dict[int, Exception]:
+        """Read located rows and cast them in one step. Rows that fail are read again in Python, to find the cause."""
+        assert self._arrays is not None
+        scratch = context.scratch
+        begun = perf_counter()
+        context.reader.read_other_fields(rows, {name: array for name, array in out.items() if name != self._image})
+        stored = scratch.field(f"{self._image} read", self._arrays.stored, min(len(rows), self._piece))
+        good = self._arrays.fetch(located, random_numbers, out[self._image], stored)
+        scratch.clock.fetch += perf_counter() - begun
+        failed: dict[int, Exception] = {}
+        for i in np.flatnonzero(~good).tolist():
+            out_row = {name: array[i : i + 1] for name, array in out.items()}
+            errors = _read(rows[i : i + 1], out_row | {self._image: stored[:1]}, context)
+            if errors:
+                failed[i] = errors[0]
+            else:
+                self._arrays.render({self._image: stored[:1]}, random_numbers[i : i + 1], out_row, scratch)
+        return failed
+
+    def read_and_decode(self, rows: NDArray[np.int64], context: ReadContext) -> None:
+        """Read rows, and decode or cast them, without using the result, to measure the speed."""
+        random_numbers = (_MIDDLE,) * sum(self.random_counts)
+        out = {
+            name: context.scratch.field(f"{name} rendered", self.fields[name], len(rows)) for name in self.measured_fields()
+        }
+        if self._images is None:
+            self._render_arrays(rows, [random_numbers] * len(rows), out, context)
+            return
+        readers = self._images.readers(context.scratch)
+        _read(rows, out | readers, context)
+        self._images.decode_only(rows, random_numbers, readers, context.scratch)
+
+
+def _read(rows: NDArray[np.int64], into: Mapping[str, Any], context: ReadContext) -> dict[int, Exception]:
+    """Read rows; return the errors of bad rows, by index."""
+    begun = perf_counter()
+    try:
+        context.reader.read(rows, into)
+    except BadRows as error:
+        return {i: without_frames(cause) for i, cause in error.causes.items()}
+    finally:
+        context.scratch.clock.read += perf_counter() - begun
+    return {}
+
+
+def bite_rows(source: Source, *, pairs: bool) -> int:
+    """Return the number of rows that one thread reads and renders at once. No two rows of a pair are cut apart if ``pairs`` are mixed."""
+    stored = source.spec[source.primary]
+    if isinstance(stored, Encoded):
+        return _IMAGE_BITE
+    rows = max(_LEAST_BITE, _BITE_BYTES // max(1, stored.nbytes))
+    chunks = source.chunks() if source.reads_by_chunk else None
+    if chunks is not None and (chunk_rows := int(chunks.starts[1])) <= rows:
+        rows -= rows % chunk_rows  # without shuffling, each chunk is read whole by one thread
+    return rows + rows % 2 if pairs else rows
