@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
-from bitesize.decode.header import read_info
-from bitesize.decode.reduced import log_losses
 from bitesize.errors import BadFile, BadRows, BadSetting, BitesizeError, DoesNotFit, without_frames
 from bitesize.kernels.warm import compiling
 from bitesize.memory.budget import Budget, Pool, as_budget
-from bitesize.memory.decode_buffer import DecodeBuffer
 from bitesize.memory.limits import check_threads, processor_share
 from bitesize.memory.mapping import aligned, allocate
+from bitesize.sources.pixels import StoredPixels
 from bitesize.spec import Encoded, Field, image_channels
 
 if TYPE_CHECKING:
@@ -91,7 +88,7 @@ def measure(
         raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
     threads = check_threads(threads) or processor_share()
     budget = as_budget(memory)
-    reader: type[Images | _Arrays] = Images if isinstance(what, Encoded) else _Arrays
+    reader: type[_Images | _Arrays] = _Images if isinstance(what, Encoded) else _Arrays
     bite, total = reader.bite(source), _Total(reader.channels(source), strict=on_error == "raise")
     threads = reader.fitting(source, threads, budget)
     with (
@@ -102,7 +99,7 @@ def measure(
 
         def work(start: int) -> _Part:
             """Measure one bite with the resources of an idle thread."""
-            own: Images | _Arrays = idle.get()
+            own: _Images | _Arrays = idle.get()
             try:
                 return own.measure(np.arange(start, min(start + bite, len(source))))
             finally:
@@ -283,26 +280,13 @@ class _Arrays:
         self._memory = np.empty(0, np.uint8)
 
 
-class _File:
-    """Reads one file into a transient buffer."""
-
-    def __init__(self, source: Source, row: int, transient: DecodeBuffer) -> None:
-        self._source, self._row, self._transient = source, row, transient
-        self.data = memoryview(b"")
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return the buffer of the thread."""
-        self.data = memoryview(self._transient.ensure(nbytes, nbytes, self._source, self._row)[:nbytes])  # type: ignore[arg-type]
-        return self.data
-
-
-class Images:
+class _Images:
     """Measures encoded images, each as it is stored."""
 
     def __init__(self, source: Source, pool: Pool) -> None:
         what = source.spec[source.primary]
         assert isinstance(what, Encoded)
-        self._source, self._what, self._transient = source, what, DecodeBuffer(pool)
+        self._channels, self._pixels = what.channels, StoredPixels(source, pool)
 
     @staticmethod
     def bite(source: Source) -> int:
@@ -331,60 +315,22 @@ class Images:
         """Read and decode rows one by one, and measure those that could be read."""
         from bitesize.kernels.moments import merge, moments, none
 
-        total, each = none(self._what.channels), np.empty((self._what.channels, 6))
+        total, each = none(self._channels), np.empty((self._channels, 6))
         failed: dict[int, Exception] = {}
         try:
             for row in rows.tolist():
                 try:
-                    moments(self.pixels(row), each)
+                    moments(self._pixels.read(row), each)
                     merge(total, each)
                 except DoesNotFit:  # not the file's fault: leaving large images out would bias the result
                     raise
                 except BitesizeError as error:
                     failed[row] = without_frames(error)
-                self._transient.yield_if_wanted()
+                self._pixels.yield_if_wanted()
         finally:
-            self._transient.release()  # an idle thread must not hold memory that others wait for
+            self._pixels.close()  # an idle thread must not hold memory that others wait for
         return _Part(total, len(rows), failed)
-
-    def pixels(self, row: int) -> NDArray[Any]:
-        """Return the pixels of one row as stored, shape (pixels, channels); valid until the next call."""
-        data = self._read(row)
-        try:
-            info = read_info(data)
-            log_losses(self._source, row, info, self._what.mode)
-            beside = aligned(len(data))
-            charge = beside + decode_nbytes(info, self._what.mode, 8, len(data))
-            size = beside + pixels_nbytes(info, self._what.mode, 8)
-            held = self._transient.held
-            buffer = self._transient.ensure(charge, size, self._source, row)
-            if buffer is not held:  # it has grown: the file went with the smaller one
-                data = self._read(row)
-            return decode(data, info, self._what.mode, 8, buffer[beside:]).reshape(-1, self._what.channels)
-        except BadFile as error:
-            raise type(error)(f"{self._source.describe(row)}: {error}") from error
-
-    def _read(self, row: int) -> memoryview:
-        file = _File(self._source, row, self._transient)
-        beside: dict[str, Any] = {
-            name: np.empty((1, *field.shape), field.dtype) if isinstance(field, Field) else _Ignored()
-            for name, field in self._source.spec.items()
-            if name != self._source.primary
-        }
-        try:
-            self._source.read(np.array([row], np.int64), beside | {self._source.primary: file})
-        except BadRows as error:
-            raise next(iter(error.causes.values())) from None
-        return file.data
 
     def close(self) -> None:
         """Free the memory."""
-        self._transient.release()
-
-
-class _Ignored:
-    """Receives the bytes of a second image, which is not measured."""
-
-    def put(self, i: int, nbytes: int) -> memoryview:
-        """Return a buffer."""
-        return memoryview(bytearray(nbytes))
+        self._pixels.close()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadRows, BadSetting, BitesizeError, DoesNotFit
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.sources.base import Source
-from bitesize.sources.statistics import Images
+from bitesize.sources.pixels import StoredPixels
 from bitesize.spec import Encoded, Field
 
 # Decoding one image of the sample may take this much, at most.
@@ -130,10 +130,10 @@ def _sample(source: Source, rows: int, budget: Budget) -> Iterator[NDArray[Any]]
 def _sample_of_images(source: Source, numbers: list[int], budget: Budget) -> Iterator[NDArray[Any]]:
     pool = budget.pool(min(_DECODING, budget.free), "a sample of rows")
     try:
-        with closing(Images(source, pool)) as images:
+        with closing(StoredPixels(source, pool)) as images:
             for row in numbers:
                 try:
-                    pixels = images.pixels(row)
+                    pixels = images.read(row)
                 except DoesNotFit:
                     raise
                 except BitesizeError:  # reported when the loader reads the row
