@@ -41,7 +41,6 @@ from bitesize._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from bitesize.batch import Batch
-    from bitesize.engine.checking import Findings, check
     from bitesize.engine.loader import Loader
     from bitesize.errors import (
         BadFile,
@@ -76,6 +75,7 @@ if TYPE_CHECKING:
     from bitesize.outputs.sklearn import partial_fit
     from bitesize.outputs.tensorflow import to_tensorflow
     from bitesize.outputs.torch import to_torch
+    from bitesize.scan.check import Findings, check
     from bitesize.sources.base import Source
     from bitesize.sources.chained import chain
     from bitesize.sources.mixed import mix
@@ -106,7 +106,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "batch": ["Batch"],
-    "engine.checking": ["Findings", "check"],
+    "scan.check": ["Findings", "check"],
     "engine.loader": ["Loader"],
     "errors": [
         "BadFile", "BadResult", "BadRows", "BadSetting", "BatchesHeld", "BitesizeError", "DiskFull", "DoesNotFit", "FileChanged",

@@ -12,7 +12,7 @@ from bitesize.cli.console import console, counted, plain, print_json, print_unde
 from bitesize.cli.options import Data, Json, Memory, Opening, opens_data
 
 if TYPE_CHECKING:
-    from bitesize.engine.checking import Findings, Place
+    from bitesize.scan.check import Findings, Place
     from bitesize.sources.base import Source
 
 EXIT_FOUND = 3

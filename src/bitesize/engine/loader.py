@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from bitesize.engine.batching import BadRowPolicy, Batching, Last
-from bitesize.engine.bound import measure_bound
 from bitesize.engine.buffer_pool import BufferPool
 from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.described import Described
@@ -45,6 +44,7 @@ from bitesize.order.order import Order, Shard
 from bitesize.pipeline.inference import Layout, measured
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import Scratch
+from bitesize.scan.throughput import measure_bound
 from bitesize.sources.base import Source
 from bitesize.transforms.base import Step
 

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     from bitesize.memory.budget import Budget
+    from bitesize.scan.statistics import Statistics
     from bitesize.sources.base import Source
-    from bitesize.sources.statistics import Statistics
 
 
 class Combining:
@@ -213,6 +213,6 @@ class Combining:
         >>> found.mean, found.greatest, found.classes
         ((5.5,), (11.0,), {'0': 2, '1': 4})
         """
-        from bitesize.sources.statistics import measure
+        from bitesize.scan.statistics import measure
 
         return measure(self._source, memory, threads, on_error, progress)

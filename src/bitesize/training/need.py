@@ -16,9 +16,9 @@ from bitesize.errors import DoesNotFit
 from bitesize.memory.budget import Budget
 from bitesize.memory.plan import Part, Plan
 from bitesize.memory.sizes import counted, format_size
+from bitesize.scan.statistics import statistics_nbytes
 from bitesize.sources.base import Source
 from bitesize.sources.decoding_need import DecodingNeed, decoding_need
-from bitesize.sources.statistics import statistics_nbytes
 from bitesize.sources.value_range import sample_nbytes
 from bitesize.spec import Encoded
 from bitesize.training.settings import TrainSettings, geometry

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.loader import Loader
-from bitesize.engine.watching import ContentSource, RowFacts
 from bitesize.errors import BadFile, BadSetting
 from bitesize.memory.budget import Budget, as_budget
+from bitesize.scan.content import ContentSource, RowFacts
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.transforms.crop import Resize
