@@ -7,6 +7,7 @@ mix         several sources in exact shares
 chain, zip  several sources, concatenated or side by side
 Loader      batches of a source, within a memory budget
 check       find everything that is wrong with data at once
+statistics  mean, deviation and extremes of the values
 Budget      memory budget that several loaders share
 Resize, CenterCrop, RandomCrop, RandomResizedCrop
             the size of images
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from bitesize.outputs.tensorflow import to_tensorflow
     from bitesize.outputs.torch import to_torch
     from bitesize.scan.check import Findings, check
+    from bitesize.scan.statistics import statistics
     from bitesize.sources.base import Source
     from bitesize.sources.chained import chain
     from bitesize.sources.mixed import mix
@@ -107,6 +109,7 @@ if TYPE_CHECKING:
 _HOME = {
     "batch": ["Batch"],
     "scan.check": ["Findings", "check"],
+    "scan.statistics": ["statistics"],
     "engine.loader": ["Loader"],
     "errors": [
         "BadFile", "BadResult", "BadRows", "BadSetting", "BatchesHeld", "BitesizeError", "DiskFull", "DoesNotFit", "FileChanged",
@@ -216,6 +219,7 @@ __all__ = [
     "partial_fit",
     "predict",
     "stack",
+    "statistics",
     "to_jax",
     "to_keras",
     "to_tensorflow",

@@ -41,9 +41,10 @@ from bitesize.memory.limits import available, check_threads, processor_share, us
 from bitesize.memory.overhead import measure_overhead
 from bitesize.memory.plan import Plan
 from bitesize.order.order import Order, Shard
-from bitesize.pipeline.inference import Layout, measured
+from bitesize.pipeline.inference import Layout
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import Scratch
+from bitesize.scan.normalization import resolve_normalization
 from bitesize.scan.throughput import measure_bound
 from bitesize.sources.base import Source
 from bitesize.transforms.base import Step
@@ -147,7 +148,7 @@ class Loader(Described, Position):
         self.source = source
         self.budget = as_budget(memory)
         self.stats = Stats()
-        transforms = measured(source, transforms, self.budget)
+        transforms = resolve_normalization(source, transforms, self.budget)
         self._windowed = CachedSource(source, chunks) if chunks is not None else None
         self._pipeline = Pipeline(self._windowed or source, transforms, layout, dtype, fast_decode, self.budget)
         self._working = threads or processor_share()

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from bitesize.errors import BadSetting, MissingPackage
-from bitesize.memory.budget import Budget
 from bitesize.packages import pip_install
 from bitesize.pipeline.probe import mask_dtype_of_first_row, size_of_first_row
 from bitesize.sources.base import Source
 from bitesize.spec import MOST_CHANNELS, Encoded, Field, channels_seem_first, image_channels
 from bitesize.transforms.base import Padded, Size, Step, Transform, as_color
-from bitesize.transforms.color import ColorMatrix, Normalize, Scale
+from bitesize.transforms.color import Normalize
 from bitesize.transforms.erase import Cutout
 from bitesize.transforms.map import Map
 from bitesize.transforms.mix import MixUp, PairMix
@@ -81,39 +80,6 @@ class TransformStages:
             if isinstance(view, Padded) and view.shows_surroundings:
                 return as_color(view.fill), view.mask_fill
         return BLACK, 0
-
-
-def measured(source: Source, transforms: Sequence[Any], budget: Budget) -> Sequence[Any]:
-    """Return the transforms with the statistics of the source in ``Normalize("data")``, scaled by any `Scale` before it.
-
-    Raises
-    ------
-    BadSetting
-        If another step before ``Normalize("data")`` changes the values.
-    """
-    if not isinstance(transforms, Sequence) or not any(isinstance(step, Normalize) and step.of_data for step in transforms):
-        return transforms
-    found = source.statistics(budget)
-    mean, std = found.normalization
-    factor, offset = 255.0 if found.whole else 1.0, 0.0  # scale the statistics to the values before a step
-    out: list[Any] = []
-    changed = scaled = None
-    for step in transforms:
-        if isinstance(step, Normalize) and step.of_data:
-            if changed is not None:
-                raise BadSetting(
-                    f'Normalize("data") is for values as stored, but {changed!r} before it changes them: remove one of the two'
-                )
-            if scaled:
-                mean = tuple(each * factor + offset for each in mean)
-                std = tuple(d * abs(factor) if known else 1.0 for d, known in zip(std, found.std, strict=False))
-            step = Normalize(mean, std) if len(mean) > 1 else Normalize(mean[0], std[0])
-        elif isinstance(step, Scale):
-            factor, offset, scaled = factor * step.factor, offset * step.factor + step.offset, step
-        if isinstance(step, Normalize | ColorMatrix):
-            changed = step
-        out.append(step)
-    return out
 
 
 def sort_steps(transforms: Sequence[Any]) -> TransformStages:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
-    from bitesize.memory.budget import Budget
-    from bitesize.scan.statistics import Statistics
     from bitesize.sources.base import Source
 
 
@@ -175,44 +173,3 @@ class Combining:
         from bitesize.sources.relabel import map_labels
 
         return map_labels(self._source, names)
-
-    def statistics(
-        self,
-        memory: int | str | Budget = "auto",
-        *,
-        threads: int | None = None,
-        on_error: Literal["raise", "skip"] = "raise",
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Statistics:
-        """Compute mean, deviation, minimum and maximum of each channel of ``x`` (see `primary`), and count the classes.
-
-        Every row is read once and decoded without transforms.
-
-        Parameters
-        ----------
-        memory
-            Memory budget: bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
-        threads
-            Number of threads that read and decode. Default: the number of processors.
-        on_error
-            What to do when a row cannot be read: ``"raise"`` or ``"skip"``.
-        progress
-            Called with the number of rows done and the total number of rows.
-
-        Raises
-        ------
-        BadSetting
-            If the source has no numbers.
-        DoesNotFit
-            If an image cannot be decoded within the budget.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> found = bs.open(np.arange(12.0).reshape(6, 2), [0, 1, 1, 0, 1, 1]).statistics()
-        >>> found.mean, found.greatest, found.classes
-        ((5.5,), (11.0,), {'0': 2, '1': 4})
-        """
-        from bitesize.scan.statistics import measure
-
-        return measure(self._source, memory, threads, on_error, progress)

@@ -30,7 +30,7 @@ class Normalize(Transform):
     Parameters
     ----------
     mean
-        ``"imagenet"``; ``"data"``, for which the loader first measures its source (`Source.statistics`); one number, or one
+        ``"imagenet"``; ``"data"``, for which the loader first measures its source (`bitesize.statistics`); one number, or one
         per channel (the last axis; alpha, the fourth channel of images, needs none). For 8-bit data, mean and std apply to
         values of 0 to 1, as usual; for other types they apply to the values themselves, and a loader raises if the values are
         clearly on another scale. With ``"data"``, other loaders of the same run, such as validation, must use the measured
