@@ -76,7 +76,8 @@ if TYPE_CHECKING:
     from bitesize.outputs.sklearn import partial_fit
     from bitesize.outputs.tensorflow import to_tensorflow
     from bitesize.outputs.torch import to_torch
-    from bitesize.scan.check import Findings, check
+    from bitesize.scan.check import check
+    from bitesize.scan.findings import Findings
     from bitesize.scan.statistics import statistics
     from bitesize.sources.base import Source
     from bitesize.sources.chained import chain
@@ -108,7 +109,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "batch": ["Batch"],
-    "scan.check": ["Findings", "check"],
+    "scan.check": ["check"],
+    "scan.findings": ["Findings"],
     "scan.statistics": ["statistics"],
     "engine.loader": ["Loader"],
     "errors": [

@@ -13,6 +13,7 @@ from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.kernels.warm import compiling
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.limits import check_threads
+from bitesize.scan.classes import class_counts
 from bitesize.scan.moments import Moments, array_nbytes, bite_rows, channel_count, measurers
 from bitesize.scan.rows import bites, deal
 from bitesize.sources.base import Source
@@ -181,17 +182,6 @@ class _Total:
             least=tuple(moments[:, LEAST].tolist()),
             greatest=tuple(moments[:, GREATEST].tolist()),
             not_finite=int(moments[:, NOT_FINITE].sum()),
-            classes=_classes(source),
+            classes=class_counts(source),
             whole=source.spec[source.primary].dtype == np.uint8,
         )
-
-
-def _classes(source: Source) -> dict[str, int] | None:
-    labels = source.labels
-    if labels is None:
-        return None
-    numbers, counts = np.unique(labels, return_counts=True)
-    known = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
-    if source.classes is not None:
-        return {name: known.get(i, 0) for i, name in enumerate(source.classes)}
-    return {str(number): count for number, count in known.items()}
