@@ -33,7 +33,6 @@ from bitesize.engine.memory_plan import (
 from bitesize.engine.position import Position
 from bitesize.engine.ring import Ring
 from bitesize.engine.stats import Stats
-from bitesize.engine.thread_scaling import ThreadScaler
 from bitesize.engine.workers import Engine
 from bitesize.errors import BadSetting, DoesNotFit, LoaderClosed
 from bitesize.memory.budget import Budget, as_budget
@@ -44,6 +43,7 @@ from bitesize.order.order import Order, Shard
 from bitesize.pipeline.inference import Layout
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import Scratch
+from bitesize.pipeline.thread_scaling import ThreadScaler
 from bitesize.scan.normalization import resolve_normalization
 from bitesize.scan.throughput import measure_bound
 from bitesize.sources.base import Source

@@ -24,13 +24,13 @@ from bitesize.engine.cached_source import CachedSource
 from bitesize.engine.holding import Holder, Wait
 from bitesize.engine.ring import Ring, Slot
 from bitesize.engine.stream import BatchStream, Bite, LoadTask, PendingBatch
-from bitesize.engine.thread_scaling import ThreadScaler
 from bitesize.engine.window_cache import ChunkCache
 from bitesize.errors import BitesizeError, LoaderClosed, Stalled, without_frames
 from bitesize.memory.budget import Pool
 from bitesize.order.keyed_random import draw
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import Scratch
+from bitesize.pipeline.thread_scaling import ThreadScaler
 from bitesize.pipeline.user_functions import Key
 
 STALL_SECONDS = 300.0  # without any progress for this time, a loader is not slow, but hangs

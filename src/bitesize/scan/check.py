@@ -9,9 +9,9 @@ from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.limits import check_threads
 from bitesize.scan.classes import class_counts, unbalanced
 from bitesize.scan.content import RowFacts
-from bitesize.scan.reading import read_contents
 from bitesize.scan.duplicates import equal_rows
 from bitesize.scan.findings import Findings, ReportedRow
+from bitesize.scan.reading import read_contents
 from bitesize.scan.suspicious import suspicious_rows
 from bitesize.sources.base import Source
 
