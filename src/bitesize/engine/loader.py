@@ -31,6 +31,7 @@ from bitesize.engine.memory_plan import (
     threads_beside,
 )
 from bitesize.engine.position import Position
+from bitesize.engine.read_tasks import ReadTasks
 from bitesize.engine.ring import Ring
 from bitesize.engine.stats import Stats
 from bitesize.engine.workers import Engine
@@ -270,7 +271,8 @@ class Loader(Described, Position):
         engine = self._engine = self._engine or self._start_engine()
         engine.rest()
         threads, pool = engine.scaler.working, self._parts[2]
-        return measure_bound(self._pipeline, self.steps, self._frames, threads, pool, self.budget, seconds)
+        with contextlib.closing(ReadTasks(self._pipeline, self.steps, self._frames)) as tasks:
+            return measure_bound(self._pipeline, tasks.batches(), threads, pool, self.budget, seconds)
 
     def close(self) -> None:
         """End the threads and return all bytes to the budget. Batches that are still referenced stay valid.

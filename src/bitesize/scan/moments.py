@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -50,20 +50,22 @@ def array_nbytes(source: Source) -> int:
 
 
 @contextmanager
-def measurers(source: Source, threads: int | None, budget: Budget) -> Iterator[list[ArrayMoments] | list[ImageMoments]]:
-    """Charge and allocate what each thread needs, and release it at the end."""
-    workers: list[ArrayMoments] | list[ImageMoments]
+def measurers(
+    source: Source, threads: int | None, budget: Budget
+) -> Iterator[tuple[Sequence[ArrayMoments | ImageMoments], int]]:
+    """Charge and allocate what each thread needs, and release it at the end. Yield a worker per thread, and how many work at once."""
+    workers: Sequence[ArrayMoments | ImageMoments]
     if isinstance(source.spec[source.primary], Encoded):
         count = threads_that_fit(threads, 0, budget.free)  # they take turns when memory is short
         pool = budget.pool(min(_POOL, budget.free), "statistics")
-        workers, release = [ImageMoments(source, pool) for _ in range(count)], pool.close
+        workers, release = [ImageMoments(source, pool) for _ in range(count.total)], pool.close
     else:
         nbytes = array_nbytes(source)
         count = threads_that_fit(threads, nbytes, budget.free)
-        release = budget.charge(count * nbytes, "statistics").release
-        workers = [ArrayMoments(source) for _ in range(count)]
+        release = budget.charge(count.total * nbytes, "statistics").release
+        workers = [ArrayMoments(source) for _ in range(count.total)]
     try:
-        yield workers
+        yield workers, count.working
     finally:
         for worker in workers:
             worker.close()
@@ -82,7 +84,7 @@ class ArrayMoments:
     def __init__(self, source: Source) -> None:
         self._source, self._memory = source, BiteMemory(fixed_fields(source.spec), bite_rows(source))
 
-    def measure(self, rows: NDArray[np.int64]) -> Moments:
+    def work(self, rows: NDArray[np.int64]) -> Moments:
         """Read rows and measure those that could be read."""
         from bitesize.kernels.moments import moments
 
@@ -99,6 +101,9 @@ class ArrayMoments:
         known = values if values.dtype.itemsize <= 8 and values.dtype != np.float16 else values.astype(np.float64)
         moments(known.reshape(-1, channels), out)
         return Moments(out, len(rows), {int(rows[i]): error for i, error in failed.items()})
+
+    def rest(self) -> None:
+        """Do nothing: the memory is the thread's own."""
 
     def close(self) -> None:
         """Free the memory."""
@@ -119,25 +124,26 @@ class ImageMoments:
     def __init__(self, source: Source, pool: Pool) -> None:
         self._channels, self._pixels = channel_count(source), StoredPixels(source, pool)
 
-    def measure(self, rows: NDArray[np.int64]) -> Moments:
+    def work(self, rows: NDArray[np.int64]) -> Moments:
         """Read and decode rows one by one, and measure those that could be read."""
         from bitesize.kernels.moments import merge, moments, none
 
         total, one = none(self._channels), np.empty((self._channels, 6))
         failed: dict[int, Exception] = {}
-        try:
-            for row in rows.tolist():
-                try:
-                    moments(self._pixels.read(row), one)
-                    merge(total, one)
-                except DoesNotFit:  # not the file's fault: leaving large images out would bias the result
-                    raise
-                except BitesizeError as error:
-                    failed[row] = without_frames(error)
-                self._pixels.yield_if_wanted()
-        finally:
-            self.close()  # an idle thread must not hold memory that others wait for
+        for row in rows.tolist():
+            try:
+                moments(self._pixels.read(row), one)
+                merge(total, one)
+            except DoesNotFit:  # not the file's fault: leaving large images out would bias the result
+                raise
+            except BitesizeError as error:
+                failed[row] = without_frames(error)
+            self._pixels.yield_if_wanted()
         return Moments(total, len(rows), failed)
+
+    def rest(self) -> None:
+        """Return memory to the pool."""
+        self._pixels.close()
 
     def close(self) -> None:
         """Free the memory."""

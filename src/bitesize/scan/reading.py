@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import Scratch, scratch_nbytes
 from bitesize.pipeline.user_functions import Key
 from bitesize.scan.content import ContentSource, RowFacts
-from bitesize.scan.rows import BiteMemory, bite_nbytes, bites, chunk_bites, deal, fixed_fields, threads_that_fit
+from bitesize.scan.rows import BiteMemory, Worker, bite_nbytes, bites, chunk_bites, deal, fixed_fields, threads_that_fit
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.transforms.crop import Resize
@@ -38,7 +38,8 @@ class ReadBite(NamedTuple):
     failed: dict[int, Exception]
 
 
-Read = Callable[[NDArray[np.int64]], ReadBite]
+# Bites, a reader for each thread, and the number of threads that work at once.
+Scan = tuple[Iterator[NDArray[np.int64]], Sequence[Worker[NDArray[np.int64], ReadBite]], int]
 
 
 def read_contents(
@@ -75,8 +76,8 @@ def read_contents(
     part.check_unchanged()
     with (
         compiling(),
-        (_image_readers if image else _array_readers)(source, facts, threads, budget) as (tasks, readers),
-        closing(deal(tasks, readers)) as results,
+        (_image_readers if image else _array_readers)(source, facts, threads, budget) as scan,
+        closing(deal(*scan)) as results,
     ):
         for bite in results:
             failed |= bite.failed
@@ -89,18 +90,18 @@ def read_contents(
 @contextmanager
 def _image_readers(
     source: ContentSource, facts: RowFacts, threads: int | None, budget: Budget
-) -> Iterator[tuple[Iterator[NDArray[np.int64]], list[Read]]]:  # fmt: skip
+) -> Iterator[Scan]:  # fmt: skip
     pipeline = Pipeline(source, [Resize(_SIDE)], "HWC", np.float32, False, budget)
     pipeline.warm()
     rows = min(pipeline.bite, len(source))
     nbytes = scratch_nbytes(pipeline.scratch_fields(rows), True, 0) + bite_nbytes(pipeline.slot_fields, rows)
     nbytes += source.scratch(rows)
     count = threads_that_fit(threads, nbytes, budget.free // 2)  # the rest is for decoding
-    charge = budget.charge(count * nbytes, "threads that read")
+    charge = budget.charge(count.total * nbytes, "threads that read")
     pool = budget.pool(min(_POOL, budget.free), "decoding")
-    readers = [_ImageReader(pipeline, pool, facts, rows) for _ in range(count)]
+    readers = [_ImageReader(pipeline, pool, facts, rows) for _ in range(count.total)]
     try:
-        yield bites(len(source), rows), [reader.read for reader in readers]
+        yield bites(len(source), rows), readers, count.working
     finally:
         for reader in readers:
             reader.close()
@@ -111,7 +112,7 @@ def _image_readers(
 @contextmanager
 def _array_readers(
     source: ContentSource, facts: RowFacts, threads: int | None, budget: Budget
-) -> Iterator[tuple[Iterator[NDArray[np.int64]], list[Read]]]:  # fmt: skip
+) -> Iterator[Scan]:  # fmt: skip
     fields = fixed_fields(source.spec)
     least = max(1, _BITE_BYTES // max(1, sum(field.nbytes for field in fields.values())))
     rows, chunks = min(least, len(source)), source.chunks() if source.reads_by_chunk else None
@@ -125,11 +126,11 @@ def _array_readers(
         while rows > least and needed(rows) > budget.free:
             rows = max(least, rows // 2)
     count = threads_that_fit(threads, needed(rows), budget.free)
-    charge = budget.charge(count * needed(rows), "threads that read")
-    readers = [_ArrayReader(source, rows) for _ in range(count)]
+    charge = budget.charge(count.total * needed(rows), "threads that read")
+    readers = [_ArrayReader(source, rows) for _ in range(count.total)]
     try:
         tasks = bites(len(source), rows) if chunks is None else chunk_bites(chunks.starts, rows)
-        yield tasks, [reader.read for reader in readers]
+        yield tasks, readers, count.working
     finally:
         for reader in readers:
             reader.close()
@@ -145,19 +146,20 @@ class _ImageReader:
         self._scratch = Scratch(pipeline.scratch_fields(rows), True, 0, pool)
         self._memory = BiteMemory(pipeline.slot_fields, rows)
 
-    def read(self, rows: NDArray[np.int64]) -> ReadBite:
+    def work(self, rows: NDArray[np.int64]) -> ReadBite:
         """Read one bite."""
         arrays = self._memory.arrays(len(rows))
-        try:
-            failed = self._pipeline.fill(rows, [()] * len(rows), Key(0, 0, 0), arrays, self._scratch)
-        finally:
-            self._scratch.rest()  # an idle thread must not hold memory that others wait for
+        failed = self._pipeline.fill(rows, [()] * len(rows), Key(0, 0, 0), arrays, self._scratch)
         good = [i for i in range(len(rows)) if i not in failed]
         pixels = arrays[self._image][good]
         if good:
             pixels = pixels.reshape(len(good), -1, pixels.shape[-1])
             self._facts.uniform[rows[good]] = (np.ptp(pixels, axis=1) < _ONE_COLOR).all(axis=1)
         return ReadBite(len(rows), {int(rows[i]): error for i, error in failed.items()})
+
+    def rest(self) -> None:
+        """Return memory to the pool."""
+        self._scratch.rest()
 
     def close(self) -> None:
         """Free the memory."""
@@ -170,7 +172,7 @@ class _ArrayReader:
     def __init__(self, source: ContentSource, rows: int) -> None:
         self._source, self._memory = source, BiteMemory(fixed_fields(source.spec), rows)
 
-    def read(self, rows: NDArray[np.int64]) -> ReadBite:
+    def work(self, rows: NDArray[np.int64]) -> ReadBite:
         """Read one bite."""
         failed: dict[int, Exception] = {}
         try:
@@ -178,6 +180,9 @@ class _ArrayReader:
         except BadRows as error:
             failed = {int(rows[i]): without_frames(cause) for i, cause in error.causes.items()}
         return ReadBite(len(rows), failed)
+
+    def rest(self) -> None:
+        """Do nothing: the memory is the thread's own."""
 
     def close(self) -> None:
         """Free the memory."""

@@ -131,8 +131,8 @@ def _measure(source: Source, budget: Budget, threads: int | None, strict: bool, 
     total = _Total(channel_count(source), strict)
     with (
         compiling(),
-        measurers(source, threads, budget) as workers,
-        closing(deal(bites(len(source), bite_rows(source)), [worker.measure for worker in workers])) as parts,
+        measurers(source, threads, budget) as (workers, working),
+        closing(deal(bites(len(source), bite_rows(source)), workers, working)) as parts,
     ):
         for part in parts:  # in the order of rows, so that results do not depend on thread timing
             total.add(part)
