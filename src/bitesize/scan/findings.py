@@ -1,4 +1,4 @@
-"""What `check` reports."""
+"""Findings of `check`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moments of the values of some rows: what one thread of `statistics` computes."""
+"""Moments of the values of some rows, computed by one thread of `statistics`."""
 
 from __future__ import annotations
 

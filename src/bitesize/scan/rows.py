@@ -43,11 +43,14 @@ def chunk_bites(starts: NDArray[np.int64], rows: int) -> Iterator[NDArray[np.int
     """
     start, length = 0, int(starts[-1])
     while start < length:
-        boundary = int(starts[np.searchsorted(starts, start + rows, side="right") - 1])
-        if boundary <= start:
-            boundary = min(start + rows, int(starts[np.searchsorted(starts, start, side="right")]))
-        yield np.arange(start, boundary, dtype=np.int64)
-        start = boundary
+        chunk = int(np.searchsorted(starts, start, side="right")) - 1
+        last = int(np.searchsorted(starts, start + rows, side="right")) - 1  # its start ends the bite
+        if last <= chunk or starts[chunk] != start:  # part of a large chunk
+            stop = min(start + rows, int(starts[chunk + 1]))
+        else:
+            stop = int(starts[last])
+        yield np.arange(start, stop, dtype=np.int64)
+        start = stop
 
 
 class Threads(NamedTuple):
@@ -118,7 +121,7 @@ def fixed_fields(spec: Spec) -> dict[str, Field]:
 
 
 class Worker(Protocol[Task, Result]):
-    """What one thread does, with its own memory."""
+    """Work of one thread, with its own memory."""
 
     def work(self, task: Task) -> Result:
         """Do one task."""
