@@ -46,7 +46,19 @@ class Step:
                 object.__setattr__(self, part.name, tuple(plain))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the step's name and settings as a dict for JSON; `from_dict` reads it."""
+        """Return the step's name and settings as a dict for JSON; `from_dict` reads it.
+
+        Returns
+        -------
+        dict
+            Name and settings, of types that JSON has.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> bs.Flip(0.25).to_dict()
+        {'name': 'Flip', 'horizontal': 0.25, 'vertical': 0.0}
+        """
         return {"name": type(self).__name__, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}}  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
@@ -91,15 +103,65 @@ class Transform(Step, ABC):
         """
 
     def size_after(self, size: Size | None) -> Size | None:
-        """Return (height, width) after this step, from the size before it; None if rows differ."""
+        """Return (height, width) after this step, from the size before it; None if rows differ.
+
+        Parameters
+        ----------
+        size
+            Height and width in pixels before this step, or None if rows differ.
+
+        Returns
+        -------
+        (int, int) or None
+            Height and width in pixels after this step; None if rows differ.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> bs.Rotate90((1,)).size_after((20, 30))
+        (30, 20)
+        """
         return size
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        """Return the dtype after this step, from the dtype before it."""
+        """Return the dtype after this step, from the dtype before it.
+
+        Parameters
+        ----------
+        dtype
+            Dtype of ``x`` before this step.
+
+        Returns
+        -------
+        numpy.dtype
+            Dtype of ``x`` after this step.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.Normalize("imagenet").dtype_after(np.dtype(np.uint8))
+        dtype('float32')
+        """
         return dtype
 
     def check(self, channels: int) -> None:
-        """Raise `BadSetting` if the step does not fit images with a number of channels."""
+        """Raise `BadSetting` if the step does not fit images with a number of channels.
+
+        Parameters
+        ----------
+        channels
+            Number of channels of the images.
+
+        Raises
+        ------
+        BadSetting
+            If the step does not fit such images.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> bs.Hue().check(3)
+        """
 
     @property
     def needs_colors(self) -> bool:
