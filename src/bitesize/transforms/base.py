@@ -80,10 +80,21 @@ class Transform(Step, ABC):
     ----------
     draws : int
         Number of random numbers in [0, 1) that `adjust` gets for a row.
-    pictorial : bool
+    needs_image : bool
         Whether rows must be images, because the step moves pixels or mixes colors; else it works on single values.
-    slants : bool
+    non_axis_aligned : bool
         Whether lines of the image may no longer be parallel to lines of the batch after this step.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> class Invert(bs.Transform):
+    ...     def adjust(self, view, u):
+    ...         view.per_channel((-1, -1, -1), (255, 255, 255))
+    >>> images = bs.open(np.full((1, 2, 2, 3), 250, np.uint8))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[Invert()]) as loader:
+    ...     next(iter(loader))["x"][0, 0, 0].tolist()
+    [5, 5, 5]
     """
 
     draws: ClassVar[int] = 0
@@ -100,6 +111,15 @@ class Transform(Step, ABC):
             View of the row, changed in place.
         u
             `draws` random numbers in [0, 1), keyed by seed, epoch, position and transform.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> from bitesize.transforms.view import View
+        >>> view = View(40, 30)
+        >>> bs.Resize((10, 20)).adjust(view, ())
+        >>> view.width, view.height
+        (20, 10)
         """
 
     def size_after(self, size: Size | None) -> Size | None:

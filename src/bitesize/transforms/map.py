@@ -115,6 +115,12 @@ class Map(Step):
         ------
         BadResult
             If the function returned something other than numbers.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.Map(lambda x: x * 2).call({"x": np.array([1, 2])}, None)
+        {'x': array([2, 4])}
         """
         single = len(self.fields) == 1
         given: Any = arrays[self.fields[0]] if single else {name: arrays[name] for name in self.fields}
@@ -147,6 +153,12 @@ class Map(Step):
         ------
         BadResult
             If fields, shapes or dtypes differ from those known.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> step = bs.Map(lambda x: x * 2)
+        >>> step.check({"x": np.zeros(3)}, {"x": bs.Field((3,), np.float64)}, None)
         """
         if set(made) != set(known):
             raise BadResult(f"{self!r} returned {', '.join(made) or 'nothing'}, but must return {', '.join(known)}")

@@ -62,6 +62,11 @@ class PairMix(Step, ABC):
         ------
         BadSetting
             If rows of this shape and dtype cannot be mixed.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.MixUp().check((8, 8, 3), np.dtype(np.uint8), "HWC")
         """
         if dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize > 2):
             raise BadSetting(f"{type(self).__name__} is computed in float32, which cannot hold every {dtype}")
@@ -85,6 +90,14 @@ class PairMix(Step, ABC):
         -------
         float
             The exact share that each row kept, for the labels.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> first, second = np.zeros(2, np.float32), np.ones(2, np.float32)
+        >>> _ = bs.MixUp().mix(first, second, 0.75, (), "HWC")
+        >>> first.tolist(), second.tolist()
+        ([0.25, 0.25], [0.75, 0.75])
         """
 
 
