@@ -33,7 +33,7 @@ def measure_bound(
     budget
         Charged for all other memory.
     seconds
-        Time to measure. Batches in progress are finished.
+        Time to measure. Batches in progress are finished, and at least one is read.
 
     Returns
     -------
@@ -59,11 +59,11 @@ def measure_bound(
 
 
 def _until(batches: Iterable[Iterable[ReadTask]], deadline: float) -> Iterator[ReadTask]:
-    """Yield the tasks of whole batches until the deadline."""
+    """Yield the tasks of whole batches until the deadline, at least of one batch."""
     for tasks in batches:
+        yield from tasks
         if time.perf_counter() > deadline:
             return
-        yield from tasks
 
 
 class _Reader:

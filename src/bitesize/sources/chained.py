@@ -25,6 +25,11 @@ def chain(sources: Sequence[Source]) -> Source:
     sources
         Two or more sources with the same fields and the same classes.
 
+    Returns
+    -------
+    Source
+        The rows of all sources.
+
     Raises
     ------
     BadSetting
