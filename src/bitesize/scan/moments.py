@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BitesizeError, DoesNotFit, without_frames
 from bitesize.memory.budget import Budget, Pool
-from bitesize.scan.rows import BiteMemory, bite_nbytes, fixed_fields, threads_that_fit
+from bitesize.scan.rows import BiteMemory, bite_nbytes, fixed_fields
+from bitesize.scan.threads import threads_that_fit
 from bitesize.sources.base import Source
 from bitesize.sources.pixels import StoredPixels
 from bitesize.spec import Encoded, image_channels

@@ -16,7 +16,8 @@ from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import Scratch, scratch_nbytes
 from bitesize.pipeline.user_functions import Key
 from bitesize.scan.content import ContentSource, RowFacts
-from bitesize.scan.rows import BiteMemory, Worker, bite_nbytes, bites, chunk_bites, deal, fixed_fields, threads_that_fit
+from bitesize.scan.rows import BiteMemory, bite_nbytes, bites, chunk_bites, fixed_fields
+from bitesize.scan.threads import Worker, deal, threads_that_fit
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.transforms.crop import Resize

@@ -15,7 +15,8 @@ from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.limits import check_threads
 from bitesize.scan.classes import class_counts
 from bitesize.scan.moments import Moments, array_nbytes, bite_rows, channel_count, measurers
-from bitesize.scan.rows import bites, deal
+from bitesize.scan.rows import bites
+from bitesize.scan.threads import deal
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 

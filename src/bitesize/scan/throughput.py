@@ -9,7 +9,7 @@ from contextlib import closing
 from bitesize.memory.budget import Budget, Pool
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.scratch import Scratch, scratch_nbytes
-from bitesize.scan.rows import deal
+from bitesize.scan.threads import deal
 
 # Reads with the scratch of a thread, and returns the number of rows.
 ReadTask = Callable[[Scratch], int]
