@@ -267,19 +267,6 @@ class Loader(Described, Position):
         -------
         float
             Rows per second, measured from epoch 0 on.
-
-        Raises
-        ------
-        DoesNotFit
-            If the memory for measuring does not fit the budget.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> loader = bs.Loader(bs.open(np.arange(8)), batch_size=4, memory="16 MiB", seed=1)
-        >>> loader.measure_bound(0.01) > 0
-        True
-        >>> loader.close()
         """
         engine = self._engine = self._engine or self._start_engine()
         engine.rest()
@@ -291,14 +278,6 @@ class Loader(Described, Position):
         """End the threads and return all bytes to the budget. Batches that are still referenced stay valid.
 
         In a forked child, nothing is ended, because the threads and bytes belong to the parent.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> loader = bs.Loader(bs.open(np.arange(8)), batch_size=4, memory="16 MiB", seed=1)
-        >>> loader.close()
-        >>> loader.budget.in_use
-        0
         """
         if self._engine is not None and self._engine.forked:
             self._closed = True

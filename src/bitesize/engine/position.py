@@ -33,27 +33,7 @@ class Position:
         return self._start[0]
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the next ``for`` loop. If `load_state_dict` has set the same epoch, the loop still covers its rest only.
-
-        Parameters
-        ----------
-        epoch
-            Epoch, from 0.
-
-        Raises
-        ------
-        BadSetting
-            If the epoch is not a whole number of at least 0.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> loader = bs.Loader(bs.open(np.arange(8)), batch_size=4, memory="16 MiB", seed=1)
-        >>> loader.set_epoch(3)
-        >>> next(iter(loader)).epoch
-        3
-        >>> loader.close()
-        """
+        """Set the epoch of the next ``for`` loop. If `load_state_dict` has set the same epoch, the loop still covers its rest only."""
         if isinstance(epoch, bool) or not isinstance(epoch, int | np.integer) or epoch < 0:
             raise BadSetting(f"epoch must be a whole number of at least 0, not {epoch!r}")
         if epoch != self.epoch or not self.resumes:
@@ -112,16 +92,6 @@ class Position:
         ------
         BadSetting
             If the data, the order or the batch size differ. The message names the difference.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> loader = bs.Loader(bs.open(np.arange(8)), batch_size=4, memory="16 MiB", seed=1)
-        >>> state = next(iter(loader)).epoch, loader.state_dict()
-        >>> loader.load_state_dict(state[1])
-        >>> len(list(loader))
-        1
-        >>> loader.close()
         """
         cursor = Cursor.from_dict(state)
         found = cursor.differences(self.cursor((0, 0)))

@@ -32,11 +32,6 @@ class Budget:
     room
         Memory limit of another machine, to make a plan for it. By default this machine is measured.
 
-    Raises
-    ------
-    BadSetting
-        If the size is not valid.
-
     Examples
     --------
     >>> budget = Budget("1 MiB")
@@ -92,14 +87,6 @@ class Budget:
         ------
         DoesNotFit
             If fewer than ``nbytes`` bytes are free.
-
-        Examples
-        --------
-        >>> import bitesize as bs
-        >>> budget = bs.Budget("1 MiB")
-        >>> charge = budget.charge(1 << 20, "a table")
-        >>> budget.free
-        0
         """
         return self._grant(nbytes, what, pooled=0)
 
@@ -135,14 +122,6 @@ class Budget:
         ------
         DoesNotFit
             If fewer than ``nbytes`` bytes are free.
-
-        Examples
-        --------
-        >>> import bitesize as bs
-        >>> budget = bs.Budget("1 MiB")
-        >>> pool = budget.pool(1 << 19, "decoding")
-        >>> budget.free, budget.in_use
-        (524288, 0)
         """
         return Pool(self, self._grant(nbytes, what, pooled=nbytes))
 
@@ -162,12 +141,6 @@ class Budget:
         -------
         bool
             Whether ``nbytes`` are free now.
-
-        Examples
-        --------
-        >>> import bitesize as bs
-        >>> bs.Budget("1 MiB").grow(2 << 20, "an example")
-        False
         """
         if nbytes <= self.free:
             return True
@@ -205,17 +178,6 @@ class Budget:
         """Measure the available memory again if the budget is automatic; return whether more is granted than the new size.
 
         Granted bytes stay granted. Holders should return bytes that they do not need.
-
-        Returns
-        -------
-        bool
-            Whether memory is short.
-
-        Examples
-        --------
-        >>> import bitesize as bs
-        >>> bs.Budget("1 MiB").refresh()
-        False
         """
         if self._auto:
             self._measure_largest()
@@ -253,21 +215,7 @@ class Budget:
             return self._peak
 
     def breakdown(self) -> dict[str, int]:
-        """Return the granted bytes by purpose.
-
-        Returns
-        -------
-        dict of str to int
-            Bytes by purpose.
-
-        Examples
-        --------
-        >>> import bitesize as bs
-        >>> budget = bs.Budget("1 MiB")
-        >>> charge = budget.charge(1000, "a table")
-        >>> budget.breakdown()
-        {'a table': 1000}
-        """
+        """Return the granted bytes by purpose."""
         with self._lock:
             self._collect()
             return dict(self._parts)

@@ -71,15 +71,6 @@ class Source(Combining, ABC):
         Whether `read` reads from disk with `bitesize.files`, which is faster once compiled code is loaded.
     mixture : Mixture or None
         Shares of the joined sources, for sources made by `bitesize.mix`.
-
-    Examples
-    --------
-    >>> import numpy as np, bitesize as bs
-    >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-    >>> source
-    Arrays(3 rows of {x: (2,) float64, y: () int64}, 2 classes)
-    >>> source.classes, source.labels.tolist()
-    (('cat', 'dog'), [0, 1, 0])
     """
 
     title: ClassVar[str] = ""
@@ -124,60 +115,17 @@ class Source(Combining, ABC):
         ------
         BadRows
             If rows cannot be read; raised after all other rows were read, with the error of each bad row.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> x = np.empty((2, 2))
-        >>> source.read(np.array([2, 0]), {"x": x})
-        >>> x.tolist()
-        [[4.0, 5.0], [0.0, 1.0]]
         """
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the location of the field `primary` of rows on disk, or None if only `read` can read it.
 
         Located rows are read and cast in one step. All other rows are read with `read`.
-
-        Parameters
-        ----------
-        rows
-            Row numbers, shape (k,), in any order.
-
-        Returns
-        -------
-        Located or None
-            Files, offsets and addresses.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.locate(np.array([0])) is None  # this source is in memory, so `read` is as fast
-        True
         """
         return None
 
     def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read all fields except `primary`, for rows that were located.
-
-        Parameters
-        ----------
-        rows
-            Row numbers, shape (k,), in any order.
-        into
-            Destination of each field, as for `read`.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> y = np.empty(2, np.int64)
-        >>> source.read_other_fields(np.array([2, 1]), {"y": y})
-        >>> y.tolist()
-        [0, 1]
-        """
+        """Read all fields except `primary`, for rows that were located."""
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
 
@@ -185,18 +133,6 @@ class Source(Combining, ABC):
         """Return groups of rows that are cheap to read together (chunks, row groups), or None if reading has no such groups.
 
         An `Order` with a window reads one whole chunk after another.
-
-        Returns
-        -------
-        ChunkStarts or None
-            First row of each chunk and the number of rows, and the bytes of each chunk.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.chunks() is None
-        True
         """
         return None
 
@@ -209,25 +145,7 @@ class Source(Combining, ABC):
         return False
 
     def scratch(self, rows: int) -> int:
-        """Return the bytes that one `read` of ``rows`` rows needs in addition to ``into``.
-
-        Parameters
-        ----------
-        rows
-            Number of rows.
-
-        Returns
-        -------
-        int
-            Bytes.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.scratch(100)
-        0
-        """
+        """Return the bytes that one `read` of ``rows`` rows needs in addition to ``into``."""
         return 0
 
     @property
@@ -292,13 +210,6 @@ class Source(Combining, ABC):
         ------
         BadSetting
             If the column does not exist, or has more than one value per row.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.column("y").tolist()
-        ['cat', 'dog', 'cat']
         """
         if self.classes is not None and name == self.label_name and self.labels is not None:
             return np.array(self.classes)[self.labels]
@@ -376,47 +287,11 @@ class Source(Combining, ABC):
         return read_row(self, number % len(self))
 
     def describe(self, row: int) -> str:
-        """Return a readable name of a row: its path, if it has one.
-
-        Parameters
-        ----------
-        row
-            Row number, from 0.
-
-        Returns
-        -------
-        str
-            Name for messages.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.describe(2)
-        'row 2'
-        """
+        """Return a readable name of a row: its path, if it has one."""
         return f"row {row}"
 
     def path(self, row: int) -> bytes | None:
-        """Return the path of the file of a row, or None if files hold many rows or there are no files.
-
-        Parameters
-        ----------
-        row
-            Row number, from 0.
-
-        Returns
-        -------
-        bytes or None
-            Path, as the system stores it.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.path(2) is None
-        True
-        """
+        """Return the path of the file of a row, or None if files hold many rows or there are no files."""
         return None
 
     @abstractmethod
@@ -427,18 +302,6 @@ class Source(Combining, ABC):
         """Return a hash of the source: names relative to its folder, labels and spec.
 
         Changed file contents under unchanged names do not change the hash.
-
-        Returns
-        -------
-        str
-            128 bits in hexadecimal.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.fingerprint() == source.subset([0, 1, 2]).fingerprint(), len(source.fingerprint())
-        (False, 32)
         """
         return self._fingerprint
 
@@ -453,52 +316,16 @@ class Source(Combining, ABC):
         """Raise `FileChanged` if a file of many rows has been replaced since it was opened.
 
         A loader calls this at the start and at the end of each epoch: offsets of the old file would read garbage from the new one.
-
-        Raises
-        ------
-        FileChanged
-            If a file has been replaced.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.check_unchanged()
         """
 
     def close(self) -> None:
-        """Close open files; the source can still be used and opens them again.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.close()
-        >>> len(source)
-        3
-        """
+        """Close open files; the source can still be used and opens them again."""
 
     @classmethod
     def takes(cls, what: Any) -> bool:
         """Return whether a folder, or an object that is not a path, has this format; files are recognized by suffix.
 
         Implementations must not import packages: recognize a type by the name of its module.
-
-        Parameters
-        ----------
-        what
-            Path of a folder, or an object that is not a path.
-
-        Returns
-        -------
-        bool
-            Whether `opened` can open it.
-
-        Examples
-        --------
-        >>> import bitesize as bs
-        >>> bs.Source.takes("photos")
-        False
         """
         return False
 
@@ -506,94 +333,21 @@ class Source(Combining, ABC):
     def opened(cls, what: Any, asked: OpenOptions) -> Source:
         """Open files of many rows each (a list of paths), a folder (a path), or an object for which `takes` is true.
 
-        Parameters
-        ----------
-        what
-            List of paths, path of a folder, or object.
-        asked
-            Options of `bitesize.open`.
-
-        Returns
-        -------
-        Source
-            Rows of the data.
-
         Raises
         ------
         BadFile, BadSetting, NotFound
-            If the data cannot be opened, or the format does not open such data.
-
-        Examples
-        --------
-        >>> import bitesize as bs
-        >>> from bitesize.sources.options import OpenOptions
-        >>> bs.Source.opened(["a.npy"], OpenOptions())
-        Traceback (most recent call last):
-            ...
-        bitesize.errors.BadSetting: Source does not open data
+            If the data cannot be opened.
         """
         raise BadSetting(f"{cls.__name__} does not open data")
 
     @classmethod
     def of_files(cls, files: Files, asked: OpenOptions) -> Source:
-        """Open files of one row each.
-
-        Parameters
-        ----------
-        files
-            Paths of the files, with their classes.
-        asked
-            Options of `bitesize.open`.
-
-        Returns
-        -------
-        Source
-            One row per file.
-
-        Raises
-        ------
-        BadSetting
-            If the format does not open files of one row each.
-
-        Examples
-        --------
-        >>> import bitesize as bs
-        >>> from bitesize.sources.options import OpenOptions
-        >>> bs.Source.of_files(None, OpenOptions())
-        Traceback (most recent call last):
-            ...
-        bitesize.errors.BadSetting: Source does not open files of one row each
-        """
+        """Open files of one row each."""
         raise BadSetting(f"{cls.__name__} does not open files of one row each")
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
-        """Create a tiny source of this format in a folder, for tests and documentation.
-
-        Parameters
-        ----------
-        folder
-            Existing folder for the files.
-        rows
-            Number of rows, at least 1.
-
-        Returns
-        -------
-        Source
-            The new source.
-
-        Raises
-        ------
-        BadSetting
-            If the format does not make an example.
-
-        Examples
-        --------
-        >>> import pathlib, tempfile, bitesize as bs
-        >>> from bitesize.sources.npy import NpyFiles
-        >>> len(NpyFiles.example(pathlib.Path(tempfile.mkdtemp()), rows=3))
-        3
-        """
+        """Create a tiny source of this format in a folder, for tests and documentation."""
         raise BadSetting(f"{cls.__name__} does not make an example")
 
     def __repr__(self) -> str:

@@ -25,11 +25,6 @@ def chain(sources: Sequence[Source]) -> Source:
     sources
         Two or more sources with the same fields and the same classes.
 
-    Returns
-    -------
-    Source
-        The rows of all sources.
-
     Raises
     ------
     BadSetting

@@ -26,24 +26,10 @@ class Combining:
         rows
             Row numbers in 0..n-1, or a bool array of shape (n,).
 
-        Returns
-        -------
-        Source
-            The rows, which still have all classes.
-
         Raises
         ------
         BadSetting
             If a row number is out of range, or there are no rows.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.subset([2, 0]).column("y").tolist()
-        ['cat', 'cat']
-        >>> len(source.subset(source.labels == 0))
-        2
         """
         from bitesize.sources.subset import subset_of
 
@@ -129,11 +115,6 @@ class Combining:
 
         `labels` and `classes` are unchanged, so that splits and balanced orders still work.
 
-        Returns
-        -------
-        Source
-            The same rows with a vector per label.
-
         Raises
         ------
         BadSetting
@@ -159,22 +140,10 @@ class Combining:
         classes
             Class names, which must include every class of this source.
 
-        Returns
-        -------
-        Source
-            The same rows with other class numbers.
-
         Raises
         ------
         BadSetting
             If the source has no classes, or a class is not in the list.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.renumber(["dog", "bird", "cat"]).labels.tolist()
-        [2, 0, 2]
         """
         from bitesize.sources.relabel import renumber
 
@@ -188,11 +157,6 @@ class Combining:
         names
             New name of each class by its old name (by its number, if classes have no names), or a function that
             returns it.
-
-        Returns
-        -------
-        Source
-            The same rows with the new classes, in natural order of their names.
 
         Raises
         ------

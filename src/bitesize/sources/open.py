@@ -90,11 +90,6 @@ def open(  # noqa: A001 - reads as bs.open
         For `.npy`, HDF5 and `.npz` files: whether each file is one row, or holds many rows along its first axis. None: the
         usual meaning of the format, reported in `Source.choices`.
 
-    Returns
-    -------
-    Source
-        Rows of the data; nothing but names, headers and labels is in memory.
-
     Raises
     ------
     NotFound

@@ -117,11 +117,6 @@ def zip(*sources: Source, **named: Source) -> Source:  # noqa: A001 - reads as b
     **named
         Named sources: the name renames the field of a source with one field, and prefixes (with ``_``) the fields of others.
 
-    Returns
-    -------
-    Source
-        Rows with the fields of all sources.
-
     Raises
     ------
     BadSetting
