@@ -7,6 +7,7 @@ mix         several sources in exact shares
 chain, zip  several sources, concatenated or side by side
 Loader      batches of a source, within a memory budget
 check       find everything that is wrong with data at once
+statistics  mean, deviation and extremes of the values
 Budget      memory budget that several loaders share
 Resize, CenterCrop, RandomCrop, RandomResizedCrop
             the size of images

@@ -3,8 +3,6 @@
 from . import keras as keras
 from . import sklearn as sklearn
 from .batch import Batch as Batch
-from .engine.checking import Findings as Findings
-from .engine.checking import check as check
 from .engine.loader import Loader as Loader
 from .errors import BadFile as BadFile
 from .errors import BadResult as BadResult
@@ -37,6 +35,9 @@ from .outputs.jax import to_jax as to_jax
 from .outputs.keras import to_keras as to_keras
 from .outputs.tensorflow import to_tensorflow as to_tensorflow
 from .outputs.torch import to_torch as to_torch
+from .scan.check import check as check
+from .scan.findings import Findings as Findings
+from .scan.statistics import statistics as statistics
 from .sources.base import Source as Source
 from .sources.combine.chained import chain as chain
 from .sources.combine.mixed import mix as mix

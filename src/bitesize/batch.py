@@ -27,6 +27,13 @@ class Batch(dict[str, NDArray[Any]]):
     it is referenced, and the loader cannot reuse its memory during that time. Use `copy` to keep a batch. Smaller fields (labels,
     weights, row ids), ``rows`` and ``mask`` own their memory and can be kept.
 
+    Parameters
+    ----------
+    arrays
+        Arrays by field name, each of shape (batch, ...).
+    rows, mask, epoch, position, weight
+        See the attributes.
+
     Attributes
     ----------
     rows : ndarray of int64, shape (batch,)
@@ -39,6 +46,11 @@ class Batch(dict[str, NDArray[Any]]):
         False where a row is padding or could not be read.
     weight : float
         Factor by which a mean over ranks becomes a mean over rows; 1.0 on a single rank.
+
+    Raises
+    ------
+    BadSetting
+        If the batch is unpacked.
 
     Notes
     -----
@@ -92,7 +104,21 @@ class Batch(dict[str, NDArray[Any]]):
         return super().__iter__()
 
     def copy(self) -> Self:
-        """Return a copy of the batch that owns its memory: arrays are copied, tensors are cloned."""
+        """Return a copy of the batch that owns its memory: arrays are copied, tensors are cloned.
+
+        Returns
+        -------
+        Batch
+            Batch of the same arrays, with memory of its own.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> with bs.Loader(bs.open(np.arange(4.0)), batch_size=2, memory="16 MiB", shuffle=False) as loader:
+        ...     kept = [batch.copy() for batch in loader]
+        >>> kept[0].rows.tolist(), kept[1]["x"].tolist()
+        ([0, 1], [2.0, 3.0])
+        """
         return self._remade(
             {name: _copied(value) for name, value in self.items()}, rows=self.rows.copy(), mask=self.mask.copy()
         )

@@ -34,33 +34,95 @@ class BitesizeError(Exception):
     ----------
     row : int or None
         Number of the row that could not be loaded, if such a row ended a loop; otherwise None.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> try:
+    ...     bs.open("no/such/folder")
+    ... except bs.BitesizeError as error:
+    ...     print(type(error).__name__, error.row)
+    NotFound None
     """
 
     row: int | None = None
 
 
 class BadSetting(BitesizeError, ValueError):
-    """A setting is not valid, or two settings contradict each other."""
+    """A setting is not valid, or two settings contradict each other.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> bs.Flip(2.0)
+    Traceback (most recent call last):
+        ...
+    bitesize.errors.BadSetting: Flip: horizontal must be a probability from 0 to 1, not 2.0
+    """
 
 
 class NotFound(BitesizeError, FileNotFoundError):
-    """A file or folder does not exist, or holds no data that can be read."""
+    """A file or folder does not exist, or holds no data that can be read.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> try:
+    ...     bs.open("no/such/folder")
+    ... except FileNotFoundError as error:
+    ...     isinstance(error, bs.NotFound)
+    True
+    """
 
 
 class NoPermission(BitesizeError, PermissionError):
-    """A file or folder that this process is not allowed to read."""
+    """A file or folder that this process is not allowed to read.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> issubclass(bs.NoPermission, PermissionError)
+    True
+    """
 
 
 class BadFile(BitesizeError, ValueError):
-    """A file is damaged, or has contents that were not expected."""
+    """A file is damaged, or has contents that were not expected.
+
+    Examples
+    --------
+    >>> import bitesize as bs, pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "rows.npy")
+    ...     _ = file.write_bytes(b"no array")
+    ...     try:
+    ...         bs.open(file)
+    ...     except bs.BadFile as error:
+    ...         isinstance(error, ValueError)
+    True
+    """
 
 
 class UnsupportedFile(BadFile):
-    """A file is valid, but its format is not supported. The message names an alternative."""
+    """A file is valid, but its format is not supported. The message names an alternative.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> issubclass(bs.UnsupportedFile, bs.BadFile)
+    True
+    """
 
 
 class FileChanged(BitesizeError, OSError):
-    """A file was removed or changed after it was listed."""
+    """A file was removed or changed after it was listed.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> issubclass(bs.FileChanged, OSError)
+    True
+    """
 
 
 class BadRows(BitesizeError, ValueError):
@@ -70,6 +132,13 @@ class BadRows(BitesizeError, ValueError):
     ----------
     causes
         The error of each failed row, by the index of the row within the call (not by row number).
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> error = bs.BadRows({2: bs.BadFile("photo.jpg is damaged")})
+    >>> str(error), list(error.causes)
+    ('1 row could not be read; the first: photo.jpg is damaged', [2])
     """
 
     def __init__(self, causes: Mapping[int, Exception]) -> None:
@@ -84,7 +153,14 @@ class BadRows(BitesizeError, ValueError):
 
 
 class TooManyBadRows(BitesizeError, ValueError):
-    """An epoch has more bad rows than ``max_bad`` allows."""
+    """An epoch has more bad rows than ``max_bad`` allows.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> issubclass(bs.TooManyBadRows, ValueError)
+    True
+    """
 
 
 class DoesNotFit(BitesizeError, MemoryError):
@@ -94,29 +170,80 @@ class DoesNotFit(BitesizeError, MemoryError):
     ----------
     enough : int
         Size in bytes of a budget that is large enough; 0 if unknown.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> try:
+    ...     bs.Loader(bs.open(np.zeros((100, 1000))), batch_size=100, memory="100 KiB")
+    ... except bs.DoesNotFit as error:
+    ...     isinstance(error, MemoryError)
+    True
     """
 
     enough = 0
 
 
 class BatchesHeld(BitesizeError, MemoryError):
-    """The caller keeps batches in every slot of the loader, so no slot can be refilled."""
+    """The caller keeps batches in every slot of the loader, so no slot can be refilled.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> issubclass(bs.BatchesHeld, MemoryError)
+    True
+    """
 
 
 class LoaderClosed(BitesizeError, RuntimeError):
-    """The loader is closed, or a newer iterator has replaced this iterator."""
+    """The loader is closed, or a newer iterator has replaced this iterator.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> loader = bs.Loader(bs.open(np.zeros(4)), batch_size=2, memory="16 MiB")
+    >>> loader.close()
+    >>> iter(loader)
+    Traceback (most recent call last):
+        ...
+    bitesize.errors.LoaderClosed: the loader is closed
+    """
 
 
 class Stalled(BitesizeError, TimeoutError):
-    """The loader made no progress for minutes: a disk, a network share or a function hangs."""
+    """The loader made no progress for minutes: a disk, a network share or a function hangs.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> issubclass(bs.Stalled, TimeoutError)
+    True
+    """
 
 
 class BadResult(BitesizeError, ValueError):
-    """A user's function in a transform returned a value that cannot be part of a batch."""
+    """A user's function in a transform returned a value that cannot be part of a batch.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> try:
+    ...     bs.Loader(bs.open(np.zeros(4)), batch_size=2, memory="16 MiB", transforms=[bs.Map(str)])
+    ... except bs.BadResult as error:
+    ...     isinstance(error, ValueError)
+    True
+    """
 
 
 class WrongModel(BitesizeError, ValueError):
-    """A model does not fit the data."""
+    """A model does not fit the data.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> issubclass(bs.WrongModel, ValueError)
+    True
+    """
 
 
 class NotFinite(BitesizeError, FloatingPointError):
@@ -128,6 +255,13 @@ class NotFinite(BitesizeError, FloatingPointError):
         Cause of the error, and possible remedies.
     rows
         Numbers of the rows of the loader's source that have NaN or infinite values; empty if training itself diverged.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> error = bs.NotFinite("the loss is NaN", rows=(3, 17))
+    >>> error.rows, isinstance(error, FloatingPointError)
+    ((3, 17), True)
     """
 
     def __init__(self, message: str, rows: tuple[int, ...] = ()) -> None:
@@ -136,15 +270,36 @@ class NotFinite(BitesizeError, FloatingPointError):
 
 
 class NotLazy(BitesizeError, TypeError):
-    """An operation would read a whole lazy array. The message names alternatives."""
+    """An operation would read a whole lazy array. The message names alternatives.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> issubclass(bs.NotLazy, TypeError)
+    True
+    """
 
 
 class DiskFull(BitesizeError, OSError):
-    """A file to be written is larger than the free space on its disk. No part of the file was kept."""
+    """A file to be written is larger than the free space on its disk. No part of the file was kept.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> issubclass(bs.DiskFull, OSError)
+    True
+    """
 
 
 class MissingPackage(BitesizeError, ImportError):
-    """An optional package is not installed. The message contains the install command."""
+    """An optional package is not installed. The message contains the install command.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> issubclass(bs.MissingPackage, ImportError)
+    True
+    """
 
 
 E = TypeVar("E", bound=BaseException)

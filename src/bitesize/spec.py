@@ -28,6 +28,13 @@ class Field:
         NumPy dtype in native byte order.
     mask
         Whether the field has a label for each pixel of the row's image. A mask moves with the image and is never interpolated.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> field = bs.Field((224, 224, 3), np.uint8)
+    >>> field.nbytes, str(field)
+    (150528, '(224, 224, 3) uint8')
     """
 
     shape: tuple[int, ...]
@@ -60,6 +67,18 @@ class Encoded:
         unchanged values).
     orient
         Whether the image is rotated upright by its EXIF orientation.
+
+    Raises
+    ------
+    BadSetting
+        If there is no such mode.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> image = bs.Encoded(mode="L")
+    >>> image.channels, image.dtype
+    (1, dtype('uint8'))
     """
 
     kind: Literal["image", "mask"] = "image"

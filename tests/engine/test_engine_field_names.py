@@ -109,8 +109,8 @@ def test_a_function_gets_the_fields_it_names(tmp_path, values):
 
 def test_statistics_and_check_look_at_the_images(tmp_path, values):
     source = npz(tmp_path, values)
-    assert np.allclose(source.statistics("64 MiB").mean, values["images"].mean(axis=(0, 1, 2)))
-    assert source.statistics("64 MiB").classes == {"0": 30, "1": 30}
+    assert np.allclose(bs.statistics(source, "64 MiB").mean, values["images"].mean(axis=(0, 1, 2)))
+    assert bs.statistics(source, "64 MiB").classes == {"0": 30, "1": 30}
     assert bs.check(source, memory="64 MiB").well
 
 

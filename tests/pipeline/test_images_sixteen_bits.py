@@ -53,7 +53,7 @@ def test_normalize_takes_values_by_themselves(tmp_path):
     )
     normal = _load(source, bs.Normalize("data"))
     np.testing.assert_allclose((normal.mean(), normal.std()), (0, 1), atol=1e-4)
-    assert source.statistics("32 MiB").greatest == (65_520.0,)
+    assert bs.statistics(source, "32 MiB").greatest == (65_520.0,)
 
 
 def test_an_orientation_is_applied(tmp_path):
@@ -122,7 +122,7 @@ class TestReduced:
         source = bs.open(tmp_path)
         with caplog.at_level(logging.WARNING, "bitesize"):
             for _ in range(2):
-                _ = _load(source) if way == "loader" else source.statistics("32 MiB")
+                _ = _load(source) if way == "loader" else bs.statistics(source, "32 MiB")
         said = [record.getMessage() for record in caplog.records if "16-bit" in record.getMessage()]
         assert len(said) == 1
         assert 'mode="I;16" keeps their values' in said[0]

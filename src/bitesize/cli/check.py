@@ -12,7 +12,7 @@ from bitesize.cli.console import console, counted, plain, print_json, print_unde
 from bitesize.cli.options import Data, Json, Memory, Opening, takes_options
 
 if TYPE_CHECKING:
-    from bitesize.engine.checking import Findings, Place
+    from bitesize.scan.findings import Findings, ReportedRow
     from bitesize.sources.base import Source
 
 EXIT_FOUND = 3
@@ -79,7 +79,7 @@ def _show_unopened(errors: Mapping[str, str]) -> None:
 
 
 def _as_json(found: Findings, parts: Mapping[str, Source], moved: list[str]) -> dict[str, Any]:
-    def groups(of: Iterable[Iterable[Place]]) -> list[list[dict[str, Any]]]:
+    def groups(of: Iterable[Iterable[ReportedRow]]) -> list[list[dict[str, Any]]]:
         return [[place._asdict() for place in group] for group in of]
 
     return {
@@ -101,7 +101,7 @@ def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where:
     """Print the findings, the first few of each kind."""
     several = len(parts) > 1
 
-    def named(place: Place) -> str:
+    def named(place: ReportedRow) -> str:
         return f"{place.part}: {place.path}" if several else place.path
 
     def section(title: str, lines: list[str], count: int | None = None) -> None:
@@ -132,7 +132,7 @@ def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where:
         console.print(f"{counted(len(moved), 'damaged file')} moved to [bold]{plain(str(where))}[/]", highlight=False)
 
 
-def _bad(places: Iterable[Place], named: Callable[[Place], str]) -> list[str]:
+def _bad(places: Iterable[ReportedRow], named: Callable[[ReportedRow], str]) -> list[str]:
     """Format bad rows; adjacent rows with the same reason, such as those of a damaged chunk, share one line."""
     lines = []
     for _, alike in groupby(enumerate(places), lambda each: (each[1].part, each[1].row - each[0], each[1].reason)):
@@ -142,12 +142,12 @@ def _bad(places: Iterable[Place], named: Callable[[Place], str]) -> list[str]:
     return lines
 
 
-def _with_path(named: str, place: Place) -> str:
+def _with_path(named: str, place: ReportedRow) -> str:
     """Format a bad row's reason, which usually names the file already."""
     return place.reason if place.path in place.reason else f"{named}: {place.reason}"
 
 
-def _group(group: tuple[Place, ...], named: Any) -> str:
+def _group(group: tuple[ReportedRow, ...], named: Any) -> str:
     shown = " = ".join(named(place) for place in group[:4])
     more = f" and {len(group) - 4:,} more" if len(group) > 4 else ""
     return f"{shown}{more}{' (with other labels)' if group[0].reason else ''}"
@@ -170,7 +170,7 @@ def _refuse_to_move(parts: Mapping[str, Source], data: str, into: str) -> None:
         raise BadSetting(f"--move-bad needs a folder, but {into} is a file")
 
 
-def _move(damaged: tuple[Place, ...], parts: Mapping[str, Source], data: str, into: str) -> list[str]:
+def _move(damaged: tuple[ReportedRow, ...], parts: Mapping[str, Source], data: str, into: str) -> list[str]:
     """Move damaged files without replacing existing files."""
     import os
     import shutil

@@ -17,6 +17,7 @@ def stats(data: Data, opening: Opening, memory: Memory = "auto", on_error: OnErr
 
     from bitesize.cli.bar import counting
     from bitesize.memory.budget import Budget
+    from bitesize.scan.statistics import statistics
 
     say_when_compiling()
     action: Any = parse_on_error(on_error)
@@ -32,7 +33,7 @@ def stats(data: Data, opening: Opening, memory: Memory = "auto", on_error: OnErr
             advance(rows - done)
             done = rows
 
-        found = source.statistics(budget, on_error=action, progress=progress)
+        found = statistics(source, budget, on_error=action, progress=progress)
     mean, std = found.normalization
     line = f"bs.Normalize({_numbers(mean)}, {_numbers(std)})"
     if json:

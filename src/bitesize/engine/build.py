@@ -29,8 +29,9 @@ from bitesize.memory.overhead import measure_overhead
 from bitesize.memory.pool import Pool
 from bitesize.memory.request import MemoryRequest
 from bitesize.order.order import Order, Shard
-from bitesize.pipeline.inference import Layout, measured
+from bitesize.pipeline.inference import Layout
 from bitesize.pipeline.pipeline import Pipeline
+from bitesize.scan.normalization import resolve_normalization
 from bitesize.sources.base import Source
 from bitesize.sources.protocol import ChunkStarts
 from bitesize.transforms.base import Step
@@ -131,7 +132,7 @@ def infer(settings: Settings) -> Inferred:
     """
     source, budget = settings.source, settings.budget
     cache = CachedSource(source, settings.chunks) if settings.chunks is not None else None
-    transforms = measured(source, settings.transforms, budget)
+    transforms = resolve_normalization(source, settings.transforms, budget)
     pipeline = Pipeline(cache or source, transforms, settings.layout, settings.dtype, settings.fast_decode, budget)
     return Inferred(settings, pipeline, cache)
 

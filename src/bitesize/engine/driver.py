@@ -12,21 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.batching import Place
-from bitesize.engine.bound import measure_bound
 from bitesize.engine.build import Inferred, Resources, charge_slots
 from bitesize.engine.holding import LOOP, Holder
 from bitesize.engine.iterator import BatchIterator
 from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryPlan, make_plan
 from bitesize.engine.position import Position
+from bitesize.engine.read_tasks import ReadTasks
 from bitesize.engine.ring import copied_fields
 from bitesize.engine.stats import Stats
-from bitesize.engine.thread_scaling import ThreadScaler
 from bitesize.engine.window.buffers import BufferPool
 from bitesize.engine.workers import Engine
 from bitesize.errors import DoesNotFit, LoaderClosed
 from bitesize.memory.limits import usable_cpus
 from bitesize.memory.plan import Plan
 from bitesize.pipeline.scratch import Scratch
+from bitesize.pipeline.thread_scaling import ThreadScaler
+from bitesize.scan.throughput import measure_bound
 
 
 class LoaderDriver:
@@ -98,8 +99,9 @@ class LoaderDriver:
         """Measure the speed of reading and decoding alone; see `Loader.measure_bound`."""
         engine = self._engine = self._engine or self._start_engine()
         engine.rest()
-        pool = self._resources.pool
-        return measure_bound(self.pipeline, self.batching, self._buffers, engine.scaler.working, pool, self.budget, seconds)
+        with contextlib.closing(ReadTasks(self.pipeline, self.batching, self._buffers)) as tasks:
+            threads, pool = engine.scaler.working, self._resources.pool
+            return measure_bound(self.pipeline, tasks.batches(), threads, pool, self.budget, seconds)
 
     def close(self) -> None:
         """End the threads and return all bytes to the budget; see `Loader.close`."""

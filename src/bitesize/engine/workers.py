@@ -22,13 +22,13 @@ from bitesize.engine.filling import Filler
 from bitesize.engine.holding import Holder, Wait
 from bitesize.engine.ring import Ring
 from bitesize.engine.stream import BatchStream, LoadTask, PendingBatch
-from bitesize.engine.thread_scaling import ThreadScaler
 from bitesize.engine.window.buffers import BufferPool
 from bitesize.errors import LoaderClosed, Stalled, without_frames
 from bitesize.memory.pool import Pool
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.read_context import ReadContext
 from bitesize.pipeline.scratch import Scratch
+from bitesize.pipeline.thread_scaling import ThreadScaler
 
 STALL_SECONDS = 300.0  # without any progress for this time, a loader is not slow, but hangs
 

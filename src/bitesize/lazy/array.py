@@ -41,6 +41,11 @@ class LazyArray(Calculating, Shaping, Reducing):
 
     Parts in memory are not copied: modifying them modifies this array.
 
+    Parameters
+    ----------
+    node
+        Inner description of the array. Programs call `bitesize.concatenate` or `bitesize.stack` instead.
+
     Attributes
     ----------
     shape : tuple of int
@@ -89,6 +94,18 @@ class LazyArray(Calculating, Shaping, Reducing):
         ----------
         nbytes
             Bytes, or a string such as ``"64 MiB"``.
+
+        Yields
+        ------
+        ndarray
+            Block of rows, shape (k, ...).
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> [block.shape for block in lazy.chunks(32)]
+        [(2, 2), (1, 2)]
         """
         rows = max(1, parse_size(nbytes) // max(1, self.nbytes // max(1, len(self))))
         for start in range(0, len(self), rows):
@@ -105,10 +122,22 @@ class LazyArray(Calculating, Shaping, Reducing):
     def tolist(self) -> Any:
         """Return all values as nested lists of Python scalars, as `numpy.ndarray.tolist`.
 
+        Returns
+        -------
+        list
+            Nested lists, or one scalar for an array without axes.
+
         Raises
         ------
         DoesNotFit
             If the array and the objects, at least 40 bytes per value, do not fit into the available memory.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> lazy.tolist()
+        [[1, 2], [3, 4], [5, 6]]
         """
         require_room(self.nbytes + self.size * _OBJECT_NBYTES, f"a list of {self.shape} {self.dtype}")
         return np.asarray(self).tolist()
@@ -120,6 +149,25 @@ class LazyArray(Calculating, Shaping, Reducing):
         ----------
         *args
             Nothing, for an array of one value; a flat index in C order; or one index per axis.
+
+        Returns
+        -------
+        scalar
+            Value as a Python number or string.
+
+        Raises
+        ------
+        BadSetting
+            If the number of indices is wrong.
+        IndexError
+            If an index is out of bounds.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> lazy.item(2, 0), lazy.item(-1)
+        (5, 6)
         """
         if len(args) == 1 and isinstance(args[0], tuple):
             args = args[0]
@@ -211,5 +259,14 @@ class LazyArray(Calculating, Shaping, Reducing):
             If there is too little space on the disk; nothing is written.
         BadSetting
             If the file is one of the parts.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs, pathlib, tempfile
+        >>> lazy = bs.concatenate([np.zeros((2, 3)), np.ones((1, 3))])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = lazy.save(pathlib.Path(folder, "all"))
+        ...     path.name, np.load(path).shape
+        ('all.npy', (3, 3))
         """
         return save(self._node, path, memory, progress)

@@ -25,27 +25,33 @@ class LazyBase(NDArrayOperatorsMixin):
         self._node = node
 
     @property
-    def shape(self) -> tuple[int, ...]:  # noqa: D102
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
         return self._node.shape
 
     @property
-    def dtype(self) -> np.dtype[Any]:  # noqa: D102
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the values."""
         return self._node.dtype
 
     @property
-    def ndim(self) -> int:  # noqa: D102
+    def ndim(self) -> int:
+        """Number of axes."""
         return len(self.shape)
 
     @property
-    def size(self) -> int:  # noqa: D102
+    def size(self) -> int:
+        """Number of values."""
         return math.prod(self.shape)
 
     @property
-    def itemsize(self) -> int:  # noqa: D102
+    def itemsize(self) -> int:
+        """Bytes of one value."""
         return self.dtype.itemsize
 
     @property
-    def nbytes(self) -> int:  # noqa: D102
+    def nbytes(self) -> int:
+        """Bytes of the whole array in memory."""
         return self.size * self.itemsize
 
     def __len__(self) -> int:

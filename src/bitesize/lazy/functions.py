@@ -46,6 +46,7 @@ def concatenate(
     Returns
     -------
     LazyArray
+        The joined array.
 
     Raises
     ------
@@ -95,6 +96,7 @@ def stack(
     Returns
     -------
     LazyArray
+        The joined array, with one axis more than its parts.
 
     Raises
     ------

@@ -36,6 +36,20 @@ class Shaping(LazyBase):
             As in a slice; negative numbers count from the end.
         axis
             Which axis.
+
+        Returns
+        -------
+        LazyArray
+            The selected entries.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> lazy.slice(1, 3)
+        LazyArray((2, 2) int64, 32 B)
+        >>> lazy.slice(1, axis=1)[:].tolist()
+        [[2], [4], [6]]
         """
         cuts = [range(n) for n in self.shape]
         axis = normalize_axis_index(axis, self.ndim)
@@ -54,12 +68,24 @@ class Shaping(LazyBase):
         copy
             Not True: a lazy array is never copied.
 
+        Returns
+        -------
+        LazyArray
+            The same values in the new shape.
+
         Raises
         ------
         ValueError
             If the sizes differ, as NumPy raises it.
         NotLazy
             If ``order`` depends on the memory layout (``"A"``), or ``copy`` is True.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> lazy.reshape(2, -1)[:].tolist()
+        [[1, 2, 3], [4, 5, 6]]
         """
         if not shape:
             raise TypeError("reshape() takes exactly 1 argument (0 given)")
@@ -86,15 +112,68 @@ class Shaping(LazyBase):
         ----------
         order
             As in `reshape`.
+
+        Returns
+        -------
+        LazyArray
+            Values of shape (size,).
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> lazy.ravel()[:].tolist()
+        [1, 2, 3, 4, 5, 6]
         """
         return self.reshape(-1, order=order) if self.size else self.reshape(0, order=order)
 
     def flatten(self, order: str = "C") -> Self:
-        """Return all values along one axis; the same as `ravel`, because lazy arrays are immutable."""
+        """Return all values along one axis; the same as `ravel`, because lazy arrays are immutable.
+
+        Parameters
+        ----------
+        order
+            As in `reshape`.
+
+        Returns
+        -------
+        LazyArray
+            Values of shape (size,).
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> lazy.flatten("F")[:].tolist()
+        [1, 3, 5, 2, 4, 6]
+        """
         return self.ravel(order)
 
     def transpose(self, *axes: Any) -> Self:
-        """Return the axes in another order; by default the opposite one."""
+        """Return the axes in another order; by default the opposite one.
+
+        Parameters
+        ----------
+        *axes
+            Axes in their new order, as numbers or as one tuple; default: the opposite order.
+
+        Returns
+        -------
+        LazyArray
+            The same values with the axes in that order.
+
+        Raises
+        ------
+        BadSetting
+            If the axes are not those of the array.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> lazy.transpose()[:].tolist()
+        [[1, 3, 5], [2, 4, 6]]
+        """
         given = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], Sequence)) else axes
         order = many_axes(tuple(given), self.ndim) if given else tuple(range(self.ndim))[::-1]
         if len(order) != self.ndim:
@@ -114,7 +193,25 @@ class Shaping(LazyBase):
         return self.swapaxes(-1, -2)
 
     def swapaxes(self, axis1: int, axis2: int) -> Self:
-        """Return the array with two axes exchanged, as `numpy.swapaxes`."""
+        """Return the array with two axes exchanged, as `numpy.swapaxes`.
+
+        Parameters
+        ----------
+        axis1, axis2
+            Axes to exchange; negative numbers count from the last.
+
+        Returns
+        -------
+        LazyArray
+            The same values with the axes exchanged.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> lazy.swapaxes(0, 1).shape
+        (2, 3)
+        """
         numbers = operator.index(axis1), operator.index(axis2)
         first, second = (normalize_axis_index(axis, self.ndim) for axis in numbers)
         order = list(range(self.ndim))
@@ -129,10 +226,22 @@ class Shaping(LazyBase):
         axis
             Axes to remove; by default all of length 1.
 
+        Returns
+        -------
+        LazyArray
+            The same values without these axes.
+
         Raises
         ------
         ValueError
             If an axis to remove is longer than 1.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> lazy.reshape(3, 1, 2).squeeze().shape
+        (3, 2)
         """
         ones = [i for i, n in enumerate(self.shape) if n == 1]
         gone = ones if axis is None else many_axes(axis, self.ndim)
@@ -150,12 +259,24 @@ class Shaping(LazyBase):
         casting
             Which casts are allowed, as in `numpy.can_cast`.
 
+        Returns
+        -------
+        LazyArray
+            The array in the other dtype.
+
         Raises
         ------
         BadSetting
             If the dtype holds objects or records, or has no unit, such as ``"M8"``.
         TypeError
             If ``casting`` forbids the cast.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> lazy.astype(np.float32).dtype
+        dtype('float32')
         """
         wanted = np.dtype(dtype)
         if wanted.kind in "US" and not wanted.itemsize:  # as wide as this type can need, as in NumPy
@@ -177,12 +298,24 @@ class Shaping(LazyBase):
         mode
             How to treat numbers out of bounds: ``"raise"``, ``"wrap"`` or ``"clip"``.
 
+        Returns
+        -------
+        LazyArray
+            The entries, in the order of the indices.
+
         Raises
         ------
         IndexError
             If a number is out of bounds.
         TypeError
             If the indices are not whole numbers.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> lazy.take([2, 0], axis=0)[:].tolist()
+        [[5, 6], [1, 2]]
         """
         if axis is None:
             return self.ravel().take(indices, 0, mode=mode)
@@ -207,15 +340,57 @@ class Shaping(LazyBase):
         ----------
         min, max
             Numbers, arrays that broadcast, or lazy arrays of this shape; None for no limit.
+
+        Returns
+        -------
+        LazyArray
+            The limited values.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> lazy.clip(2, 5)[:].tolist()
+        [[2, 2], [3, 4], [5, 5]]
         """
         return elementwise("np.clip", np.clip, self, min, max)  # type: ignore[no-any-return]
 
     def round(self, decimals: int = 0) -> Self:
-        """Return rounded values, as `numpy.round`."""
+        """Return rounded values, as `numpy.round`.
+
+        Parameters
+        ----------
+        decimals
+            Number of decimals; a negative number rounds to tens, hundreds and so on.
+
+        Returns
+        -------
+        LazyArray
+            The rounded values.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
+        >>> (lazy / 3).round(1)[0].tolist()
+        [0.3, 0.7]
+        """
         return elementwise("np.round", np.round, self, decimals)  # type: ignore[no-any-return]
 
     def conj(self) -> Self:
-        """Return the complex conjugate, as `numpy.conjugate`."""
+        """Return the complex conjugate, as `numpy.conjugate`.
+
+        Returns
+        -------
+        LazyArray
+            The conjugate values.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.concatenate([np.array([1 + 2j]), np.array([3j])]).conj()[:].tolist()
+        [(1-2j), -3j]
+        """
         if self.dtype.kind in "biuf":
             return self
         return elementwise("np.conjugate", np.conjugate, self)  # type: ignore[no-any-return]

@@ -15,7 +15,7 @@ from bitesize.errors import BadSetting
 
 # Address space that a thread reserves without using it: glibc's malloc arena and stack (measured).
 THREAD_RESERVES = {"RLIMIT_AS": 68 << 20, "RLIMIT_DATA": 8 << 20}
-# Largest number of idle threads in a loader; see engine/thread_scaling.py.
+# Largest number of idle threads in a loader; see pipeline/thread_scaling.py.
 MOST_STANDBY = 14
 # Name of the limit that is the free memory of the machine.
 AVAILABLE = "available memory"

@@ -41,6 +41,15 @@ class Plan:
         Bytes that training the model takes, if known; otherwise 0.
     machine
         The machine that the plan is for, if it is not this machine: ``"a machine with 8.0 GiB"``.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> loader = bs.Loader(bs.open(np.zeros((100, 8))), batch_size=10, memory="16 MiB", threads=2)
+    >>> plan = loader.plan
+    >>> plan.batches, plan.naive_float64, plan.total <= plan.budget
+    (10, 6400, True)
+    >>> loader.close()
     """
 
     rows: int
@@ -91,7 +100,27 @@ class Plan:
         return None if self.stored_float64 <= room else room // row + 1
 
     def at_once(self, nbytes: int) -> int:
-        """Return the bytes that loading everything at once takes: a list, an array of the list, and the model."""
+        """Return the bytes that loading everything at once takes: a list, an array of the list, and the model.
+
+        Parameters
+        ----------
+        nbytes
+            Bytes of one array of all rows.
+
+        Returns
+        -------
+        int
+            Number of bytes.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> loader = bs.Loader(bs.open(np.zeros((100, 8))), batch_size=10, memory="16 MiB", threads=2)
+        >>> plan = loader.plan
+        >>> plan.at_once(plan.naive_float64)
+        12800
+        >>> loader.close()
+        """
         return 2 * nbytes + self.model
 
     @property
@@ -125,7 +154,22 @@ class Plan:
         return f"{format_size(self.at_once(nbytes))} needed: a list and its array{model}"
 
     def table(self) -> list[tuple[str, str, str]]:
-        """Return the lines of the table: purpose, bytes, and origin of the number."""
+        """Return the lines of the table: purpose, bytes, and origin of the number.
+
+        Returns
+        -------
+        list of (str, str, str)
+            One tuple per line.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> loader = bs.Loader(bs.open(np.zeros((100, 8))), batch_size=10, memory="16 MiB", threads=2)
+        >>> plan = loader.plan
+        >>> plan.table()[0]
+        ('naive, float64', '6.2 KiB', 'all rows in one array')
+        >>> loader.close()
+        """
         lines = []
         if self.stored_shape != self.naive_shape:
             lines.append(("naive, as stored", format_size(self.stored_float64), "float64, every row as large as the first"))
@@ -142,7 +186,22 @@ class Plan:
         return lines
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan as a dict of JSON values, in bytes."""
+        """Return the plan as a dict of JSON values, in bytes.
+
+        Returns
+        -------
+        dict
+            Figures by name; sizes in bytes.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> loader = bs.Loader(bs.open(np.zeros((100, 8))), batch_size=10, memory="16 MiB", threads=2)
+        >>> plan = loader.plan
+        >>> plan.as_dict()["fields"]
+        {'x': '(10, 8) float64'}
+        >>> loader.close()
+        """
         return {
             "rows": self.rows,
             "batch_size": self.batch_size,

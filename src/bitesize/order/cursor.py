@@ -42,17 +42,46 @@ class Cursor:
     order: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the cursor as a dict of JSON values."""
+        """Return the cursor as a dict of JSON values.
+
+        Returns
+        -------
+        dict
+            Numbers, strings and dicts; `from_dict` reads it.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> bs.Cursor(2, 640, 64, "ab12", {"n": 1000}).as_dict()
+        {'schema': 1, 'epoch': 2, 'position': 640, 'batch_size': 64, 'source': 'ab12', 'order': {'n': 1000}}
+        """
         return {"schema": SCHEMA, **asdict(self)}
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Cursor:
         """Create a cursor from the result of `as_dict`.
 
+        Parameters
+        ----------
+        state
+            Result of `as_dict`, also after a round trip through JSON.
+
+        Returns
+        -------
+        Cursor
+            The saved position.
+
         Raises
         ------
         BadSetting
             If ``state`` is not a saved cursor, or has a different schema.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> state = {"schema": 1, "epoch": 2, "position": 640, "batch_size": 64, "source": "ab12", "order": {"n": 1000}}
+        >>> bs.Cursor.from_dict(state).position
+        640
         """
         if not isinstance(state, Mapping) or "schema" not in state:
             raise BadSetting(f"this is not the state of a loader: {str(state)[:80]}")
@@ -67,7 +96,25 @@ class Cursor:
         return cls(**fields)  # type: ignore[arg-type]  # checked above
 
     def differences(self, now: Cursor) -> list[str]:
-        """Return the differences in data and order from another cursor; empty if the run can be resumed."""
+        """Return the differences in data and order from another cursor; empty if the run can be resumed.
+
+        Parameters
+        ----------
+        now
+            Cursor of the loader that is to continue the run.
+
+        Returns
+        -------
+        list of str
+            One sentence for each difference.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> saved = bs.Cursor(0, 0, 8, "ab12", bs.Order(1000, seed=1).settings())
+        >>> saved.differences(bs.Cursor(0, 0, 8, "ab12", bs.Order(1000, seed=2).settings()))
+        ["the order's seed is 2 here, but 1 in the state"]
+        """
         differences = []
         if self.order.get("n") != now.order["n"]:
             differences.append(f"the data has {now.order['n']:,} rows, but the state is for {self.order.get('n'):,} rows")

@@ -55,6 +55,11 @@ class Order:
     batch_size
         Rows in a batch, which the streams divide among them; a `Loader` uses its own batch size.
 
+    Raises
+    ------
+    BadSetting
+        If a setting is not valid, or settings exclude each other.
+
     Examples
     --------
     >>> Order(5, shuffle=False).rows(epoch=0, start=1, stop=4).tolist()
@@ -163,6 +168,18 @@ class Order:
         Returns
         -------
         ndarray of int64, shape (stop - start,)
+            Row numbers, from 0 to n - 1.
+
+        Raises
+        ------
+        BadSetting
+            If positions are not within the epoch, or chunks or batch size of a window are not set.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> bs.Order(10, shuffle=False).rows(0, 4, 7).tolist()
+        [4, 5, 6]
         """
         if not 0 <= start <= stop <= self.length:
             raise BadSetting(f"positions {start} to {stop} are not within 0 to {self.length}")
@@ -176,7 +193,26 @@ class Order:
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces) if pieces else np.empty(0, np.int64)
 
     def replacement(self, epoch: int, position: int, attempt: int) -> int:
-        """Return another row for a position whose row is bad. It is sampled as the order samples, and is the same in every run."""
+        """Return another row for a position whose row is bad. It is sampled as the order samples, and is the same in every run.
+
+        Parameters
+        ----------
+        epoch, position
+            Epoch (from 0) and position of the bad row.
+        attempt
+            Number of replacements that were bad too, from 0.
+
+        Returns
+        -------
+        int
+            Row number.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> 0 <= bs.Order(10, seed=1).replacement(0, 3, attempt=0) < 10
+        True
+        """
         key = keys((self.seed, epoch, 0x5EED), 1)[0]
         value = np.array([(position * 64 + attempt) & 0xFFFFFFFFFFFFFFFF], np.uint64) ^ np.uint64(key)
         number, within = divmod(position, self.pass_length)
@@ -194,7 +230,19 @@ class Order:
         return ", ".join(filter(None, [self._variant.detail, "row numbers"]))
 
     def settings(self) -> dict[str, Any]:
-        """Return all settings that define the order, as a dict of JSON values."""
+        """Return all settings that define the order, as a dict of JSON values.
+
+        Returns
+        -------
+        dict
+            Numbers, strings and lists.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> bs.Order(100, seed=7).settings()
+        {'version': 1, 'n': 100, 'seed': 7, 'shuffle': True, 'limit_rows': None, 'repeat': 1}
+        """
         settings: dict[str, Any] = {"version": _VERSION, "n": self.n, "seed": self.seed, "shuffle": self.shuffle}
         return settings | self._variant.settings() | {"limit_rows": self.limit_rows, "repeat": self.repeat}
 
@@ -209,6 +257,17 @@ class Shard:
         Rank of this process, 0 to world_size - 1.
     world_size
         Number of processes that train together.
+
+    Raises
+    ------
+    BadSetting
+        If the rank is not within 0 to world_size - 1.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> bs.Shard(1, 4)
+    Shard(rank=1, world_size=4)
     """
 
     rank: int = 0
@@ -219,5 +278,22 @@ class Shard:
             raise BadSetting(f"rank must be between 0 and world_size - 1: got rank {self.rank} of {self.world_size}")
 
     def share(self, rows: int) -> tuple[int, int]:
-        """Return the part [start, stop) of a global batch of ``rows`` rows that belongs to this rank."""
+        """Return the part [start, stop) of a global batch of ``rows`` rows that belongs to this rank.
+
+        Parameters
+        ----------
+        rows
+            Number of rows of the global batch.
+
+        Returns
+        -------
+        (int, int)
+            Start and stop.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> [bs.Shard(rank, 4).share(10) for rank in range(4)]
+        [(0, 2), (2, 5), (5, 7), (7, 10)]
+        """
         return self.rank * rows // self.world_size, (self.rank + 1) * rows // self.world_size

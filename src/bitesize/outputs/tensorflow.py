@@ -72,6 +72,13 @@ def to_tensorflow(
         If the source does not have a field, or TensorFlow does not support its dtype.
     DoesNotFit
         If the batches that TensorFlow holds do not fit the loader's budget.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> with bs.Loader(bs.open(np.ones((8, 3), np.float32)), batch_size=4, memory="16 MiB") as loader:
+    ...     [tuple(x.shape) for x in bs.to_tensorflow(loader)]
+    [(4, 3), (4, 3)]
     """
     tf = import_framework("tensorflow", "TensorFlow", "tensorflow")
     check_loader(loader, "to_tensorflow")

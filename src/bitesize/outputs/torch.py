@@ -96,6 +96,13 @@ def to_torch(
         If PyTorch does not support a dtype, or several ranks are set up but the loader is not sharded.
     DoesNotFit
         If the batches that are sent in advance do not fit the loader's budget.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> with bs.Loader(bs.open(np.ones((8, 3), np.float32)), batch_size=4, memory="16 MiB") as loader:
+    ...     [tuple(batch["x"].shape) for batch in bs.to_torch(loader)]
+    [(4, 3), (4, 3)]
     """
     torch = import_framework("torch", "PyTorch", "torch")
     check_loader(loader, "to_torch")

@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from bitesize.errors import BadSetting, MissingPackage
-from bitesize.memory.budget import Budget
 from bitesize.packages import pip_install
 from bitesize.pipeline.probe import mask_dtype_of_first_row, size_of_first_row
 from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.base import Source
 from bitesize.spec import MOST_CHANNELS, Encoded, Field, channels_seem_first, image_channels
 from bitesize.transforms.base import Size, Transform
-from bitesize.transforms.color import ColorMatrix, Normalize, Scale
 from bitesize.transforms.mix import MixUp
 
 Layout = Literal["HWC", "CHW"]
@@ -30,39 +28,6 @@ _MANY_CHANNELS = 16
 # Rows with two axes are a series if one axis is shorter than _SHORT_SIDE and the other at least _TIMES_AS_LONG times as long.
 _SHORT_SIDE, _TIMES_AS_LONG = 8, 4
 _WRITE_NAMES = frozenset([*(dtype.name for dtype in READ_TYPES), "float16", "bfloat16"])
-
-
-def measured(source: Source, transforms: Sequence[Any], budget: Budget) -> Sequence[Any]:
-    """Return the transforms with the statistics of the source in ``Normalize("data")``, scaled by any `Scale` before it.
-
-    Raises
-    ------
-    BadSetting
-        If another step before ``Normalize("data")`` changes the values.
-    """
-    if not isinstance(transforms, Sequence) or not any(isinstance(step, Normalize) and step.of_data for step in transforms):
-        return transforms
-    statistics = source.statistics(budget)
-    mean, std = statistics.normalization
-    factor, offset = 255.0 if statistics.whole else 1.0, 0.0  # scale the statistics to the values before a step
-    out: list[Any] = []
-    changed = scaled = None
-    for step in transforms:
-        if isinstance(step, Normalize) and step.of_data:
-            if changed is not None:
-                raise BadSetting(
-                    f'Normalize("data") is for values as stored, but {changed!r} before it changes them: remove one of the two'
-                )
-            if scaled:
-                mean = tuple(m * factor + offset for m in mean)
-                std = tuple(d * abs(factor) if known else 1.0 for d, known in zip(std, statistics.std, strict=False))
-            step = Normalize(mean, std) if len(mean) > 1 else Normalize(mean[0], std[0])
-        elif isinstance(step, Scale):
-            factor, offset, scaled = factor * step.factor, offset * step.factor + step.offset, step
-        if isinstance(step, Normalize | ColorMatrix):
-            changed = step
-        out.append(step)
-    return out
 
 
 def rendered_fields(source: Source, stages: TransformStages, layout: Layout, dtype: DTypeLike | None) -> dict[str, Field]:

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import ArrayLike
 
@@ -17,9 +17,7 @@ from bitesize.sources.options import RowFiles as RowFiles
 from bitesize.sources.row_source import RowSource
 
 if TYPE_CHECKING:
-    from bitesize.memory.budget import Budget
     from bitesize.sources.explanation import Explanation
-    from bitesize.sources.statistics import Statistics
 
 
 @dataclass(frozen=True)
@@ -221,47 +219,6 @@ class Source(RowSource, Format):
         from bitesize.sources.explanation import explain
 
         return explain(self, measure=measure)
-
-    def statistics(
-        self,
-        memory: int | str | Budget = "auto",
-        *,
-        threads: int | None = None,
-        on_error: Literal["raise", "skip"] = "raise",
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Statistics:
-        """Compute mean, deviation, minimum and maximum of each channel of ``x`` (see `primary`), and count the classes.
-
-        Every row is read once and decoded without transforms.
-
-        Parameters
-        ----------
-        memory
-            Memory budget: bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
-        threads
-            Number of threads that read and decode. Default: the number of processors.
-        on_error
-            What to do when a row cannot be read: ``"raise"`` or ``"skip"``.
-        progress
-            Called with the number of rows done and the total number of rows.
-
-        Raises
-        ------
-        BadSetting
-            If the source has no numbers.
-        DoesNotFit
-            If an image cannot be decoded within the budget.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> found = bs.open(np.arange(12.0).reshape(6, 2), [0, 1, 1, 0, 1, 1]).statistics()
-        >>> found.mean, found.greatest, found.classes
-        ((5.5,), (11.0,), {'0': 2, '1': 4})
-        """
-        from bitesize.sources.statistics import measure
-
-        return measure(self, memory, threads, on_error, progress)
 
     def subset(self, rows: ArrayLike) -> Source:
         """Return a source of some rows, in the given order.

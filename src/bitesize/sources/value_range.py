@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, BadSetting, BitesizeError, DoesNotFit
 from bitesize.memory.budget import Budget, as_budget
+from bitesize.sources.pixels import StoredPixels
 from bitesize.sources.row_source import RowSource
 from bitesize.sources.sinks import new_buffers
-from bitesize.sources.statistics import Images
 from bitesize.spec import Encoded, Field
 
 # Decoding one image of the sample may take this much, at most.
@@ -128,10 +128,10 @@ def _sample(source: RowSource, rows: int, budget: Budget) -> Iterator[NDArray[An
 def _sample_of_images(source: RowSource, numbers: list[int], budget: Budget) -> Iterator[NDArray[Any]]:
     pool = budget.pool(min(_DECODING, budget.free), "a sample of rows")
     try:
-        with closing(Images(source, pool)) as images:
+        with closing(StoredPixels(source, pool)) as images:
             for row in numbers:
                 try:
-                    pixels = images.pixels(row)
+                    pixels = images.read(row)
                 except DoesNotFit:
                     raise
                 except BitesizeError:  # reported when the loader reads the row

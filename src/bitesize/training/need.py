@@ -17,9 +17,9 @@ from bitesize.memory.budget import Budget
 from bitesize.memory.plan import Plan
 from bitesize.memory.request import MemoryRequest
 from bitesize.memory.sizes import counted, format_size
+from bitesize.scan.statistics import statistics_nbytes
 from bitesize.sources.base import Source
 from bitesize.sources.decoding_need import DecodingNeed, decoding_need
-from bitesize.sources.statistics import statistics_nbytes
 from bitesize.sources.value_range import sample_nbytes
 from bitesize.spec import Encoded
 from bitesize.training.settings import TrainSettings, geometry

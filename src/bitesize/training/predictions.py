@@ -32,6 +32,19 @@ class Prediction(NamedTuple):
 class Predictions(Sequence[Prediction]):
     """Predictions in the order of the data: a sequence of (path, label, probability).
 
+    Parameters
+    ----------
+    probabilities
+        Array of float32, shape (rows, classes); NaN for rows that could not be read.
+    classes
+        Names of the classes, in the order of the columns.
+    describe
+        Function that returns the file of a row by its number.
+    errors
+        Reasons why rows have no prediction, by row number.
+    said
+        Lines about the layout of the data, and adaptations that the training data did not need.
+
     Attributes
     ----------
     probabilities : ndarray of float32, shape (rows, classes)

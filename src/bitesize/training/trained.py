@@ -101,6 +101,11 @@ def _log_prediction(given: Given, errors: dict[int, str], lines: list[str]) -> N
 class TrainedModel:
     """Trained model from `load`, with the classes, settings and transforms of its run.
 
+    Parameters
+    ----------
+    run
+        Folder of the run; programs call `load` instead.
+
     Attributes
     ----------
     model : object
@@ -119,6 +124,13 @@ class TrainedModel:
         Folder of the run.
     saved_epoch : SavedEpoch
         Epoch of the model, and whether the run has finished.
+
+    Examples
+    --------
+    ::
+
+        model = bs.load("runs/first")
+        model.classes, model.input_shape
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -208,6 +220,29 @@ class TrainedModel:
         """Predict the result of `collecting.collect`, block by block, if probabilities of all rows do not fit in memory.
 
         Afterwards, `adapted` lists the adaptations.
+
+        Parameters
+        ----------
+        given
+            Result of `collecting.collect`.
+        budget
+            Memory budget of loading and of the probabilities of one block.
+        on_error
+            As in `predict`.
+        progress
+            Called with the number of rows done since the last call.
+
+        Returns
+        -------
+        iterator of blocks
+            Each with ``start``, ``probabilities`` of shape (rows, classes), and ``reasons`` of rows without them.
+
+        Examples
+        --------
+        ::
+
+            for block in model.predict_blocks(given, bs.Budget("1 GiB"), "skip"):
+                table.write(block.start, block.probabilities)
         """
         self._scorer.said = []
         return predict_given(self._scorer, given, budget, on_error, progress)
@@ -219,7 +254,25 @@ class TrainedModel:
 
     @staticmethod
     def said_of(given: Given) -> list[str]:
-        """Return lines about the layout of data, and about files left out."""
+        """Return lines about the layout of data, and about files left out.
+
+        Parameters
+        ----------
+        given
+            Result of `collecting.collect`.
+
+        Returns
+        -------
+        list of str
+            One line for each fact.
+
+        Examples
+        --------
+        ::
+
+            for line in model.said_of(given):
+                print(line)
+        """
         left = ", ".join(counted_reason(count, why) for why, count in given.left_out.items())
         return [*dict.fromkeys(given.said), *([f"left out: {left}"] if left else [])]
 
@@ -253,6 +306,13 @@ class TrainedModel:
         ------
         BadSetting
             If there are no labels, or a class is unknown to the model.
+
+        Examples
+        --------
+        ::
+
+            model = bs.load("runs/first")
+            model.evaluate("test/")["accuracy"]
         """
         if labels is not None and not isinstance(labels, str):
             data, labels = open_data(data, labels), None
@@ -268,7 +328,32 @@ class TrainedModel:
         progress: Callable[[int], None] = lambda rows: None,
         planned: Callable[[list[str]], None] = lambda said: None,
     ) -> dict[str, Any]:
-        """Evaluate on a source from `data.open_for_run`; call ``planned`` with the adaptations before anything is read."""
+        """Evaluate on a source from `data.open_for_run`; call ``planned`` with the adaptations before anything is read.
+
+        Parameters
+        ----------
+        source
+            Rows with labels.
+        memory
+            Memory budget of loading.
+        on_error, max_bad
+            As in `bitesize.Loader`.
+        progress
+            Called with the number of rows done since the last call.
+        planned
+            Called with the adaptations before anything is read.
+
+        Returns
+        -------
+        dict
+            As for `evaluate`.
+
+        Examples
+        --------
+        ::
+
+            model.evaluate_source(source, "1 GiB", "raise", 0.01)["loss"]
+        """
         self._scorer.said = []
         with self._scorer.loader(source, memory, self.settings["batch_size"], on_error, max_bad) as loader:
             planned(self.adapted)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.outputs.finite import find_odd
+from bitesize.scan.statistics import statistics
 from bitesize.sources.base import Source
 from bitesize.sources.value_range import ValueRange, value_range
 from bitesize.spec import Encoded, Field
@@ -273,7 +274,7 @@ def _by_statistics(source: Source, values: Values, budget: Budget, on_error: Any
     if isinstance(what, Field) and len(what.shape) == 1:
         steps = [measure_features(source, budget, on_error, max_bad)]
         return _said(steps, values, done if what.shape[0] == 1 else f"each of {what.shape[0]:,} columns {done}")
-    found = source.statistics(budget, on_error=on_error)
+    found = statistics(source, budget, on_error=on_error)
     _refuse_not_finite(found.not_finite, source, budget)
     return _said([Normalize(*found.normalization)], values, done)
 
@@ -281,14 +282,14 @@ def _by_statistics(source: Source, values: Values, budget: Budget, on_error: Any
 def _by_sample(source: Source, values: Values, budget: Budget) -> Scaling:
     """Measure mean and deviation of each channel on evenly spaced rows; rows that cannot be read are skipped."""
     rows = np.unique(np.linspace(0, len(source) - 1, min(_SAMPLE, len(source))).astype(np.int64))
-    found = source.subset(rows).statistics(budget, on_error="skip")
+    found = statistics(source.subset(rows), budget, on_error="skip")
     _refuse_not_finite(found.not_finite, source.subset(rows), budget)
     done = f"brought to mean 0 and deviation 1, as in a sample of {found.rows:,} row{'' if found.rows == 1 else 's'}"
     return _said([Normalize(*found.normalization)], values, done)
 
 
 def _by_extremes(source: Source, values: Values, budget: Budget, on_error: Any) -> Scaling:
-    found = source.statistics(budget, on_error=on_error)
+    found = statistics(source, budget, on_error=on_error)
     _refuse_not_finite(found.not_finite, source, budget)
     least, greatest = min(found.least), max(found.greatest)
     span = greatest - least or 1.0

@@ -47,7 +47,19 @@ class Step:
                 object.__setattr__(self, part.name, tuple(plain))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the step's name and settings as a dict for JSON; `from_dict` reads it."""
+        """Return the step's name and settings as a dict for JSON; `from_dict` reads it.
+
+        Returns
+        -------
+        dict
+            Name and settings, of types that JSON has.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> bs.Flip(0.25).to_dict()
+        {'name': 'Flip', 'horizontal': 0.25, 'vertical': 0.0}
+        """
         return {"name": type(self).__name__, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}}  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
@@ -73,6 +85,17 @@ class Transform(Step, ABC):
         Whether rows must be images, because the step moves pixels or mixes colors; else it works on single values.
     non_axis_aligned : bool
         Whether lines of the image may no longer be parallel to lines of the batch after this step.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> class Invert(bs.Transform):
+    ...     def adjust(self, view, u):
+    ...         view.per_channel((-1, -1, -1), (255, 255, 255))
+    >>> images = bs.open(np.full((1, 2, 2, 3), 250, np.uint8))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[Invert()]) as loader:
+    ...     next(iter(loader))["x"][0, 0, 0].tolist()
+    [5, 5, 5]
     """
 
     random_count: ClassVar[int] = 0
@@ -89,18 +112,77 @@ class Transform(Step, ABC):
             View of the row, changed in place.
         u
             `random_count` random numbers in [0, 1), keyed by seed, epoch, position and transform.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> from bitesize.transforms.view import View
+        >>> view = View(40, 30)
+        >>> bs.Resize((10, 20)).adjust(view, ())
+        >>> view.width, view.height
+        (20, 10)
         """
 
     def size_after(self, size: Size | None) -> Size | None:
-        """Return (height, width) after this step, from the size before it; None if rows differ."""
+        """Return (height, width) after this step, from the size before it; None if rows differ.
+
+        Parameters
+        ----------
+        size
+            Height and width in pixels before this step, or None if rows differ.
+
+        Returns
+        -------
+        (int, int) or None
+            Height and width in pixels after this step; None if rows differ.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> bs.Rotate90((1,)).size_after((20, 30))
+        (30, 20)
+        """
         return size
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
-        """Return the dtype after this step, from the dtype before it."""
+        """Return the dtype after this step, from the dtype before it.
+
+        Parameters
+        ----------
+        dtype
+            Dtype of ``x`` before this step.
+
+        Returns
+        -------
+        numpy.dtype
+            Dtype of ``x`` after this step.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.Normalize("imagenet").dtype_after(np.dtype(np.uint8))
+        dtype('float32')
+        """
         return dtype
 
     def check(self, channels: int) -> None:
-        """Raise `BadSetting` if the step does not fit images with a number of channels."""
+        """Raise `BadSetting` if the step does not fit images with a number of channels.
+
+        Parameters
+        ----------
+        channels
+            Number of channels of the images.
+
+        Raises
+        ------
+        BadSetting
+            If the step does not fit such images.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> bs.Hue().check(3)
+        """
 
     @property
     def needs_colors(self) -> bool:

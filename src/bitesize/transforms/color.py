@@ -30,13 +30,28 @@ class Normalize(Transform):
     Parameters
     ----------
     mean
-        ``"imagenet"``; ``"data"``, for which the loader first measures its source (`Source.statistics`); one number, or one
+        ``"imagenet"``; ``"data"``, for which the loader first measures its source (`bitesize.statistics`); one number, or one
         per channel (the last axis; alpha, the fourth channel of images, needs none). For 8-bit data, mean and std apply to
         values of 0 to 1, as usual; for other types they apply to the values themselves, and a loader raises if the values are
         clearly on another scale. With ``"data"``, other loaders of the same run, such as validation, must use the measured
         numbers: ``transforms=train_loader.transforms``.
     std
         Standard deviation, one number or one per channel; not with a name.
+
+    Raises
+    ------
+    BadSetting
+        If the settings are not numbers or a name, or a standard deviation is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.full((1, 2, 2, 3), 255, np.uint8))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Normalize(0.5, 0.25)]) as loader:
+    ...     next(iter(loader))["x"][0, 0, 0].round(3).tolist()
+    [2.0, 2.0, 2.0]
+    >>> bs.Normalize((0.5, 0.4, 0.3), (0.2, 0.2, 0.2)).count
+    3
     """
 
     mean: str | float | tuple[float, ...]
@@ -136,6 +151,19 @@ class Scale(Transform):
         Any number except 0.
     offset
         Number added afterwards.
+
+    Raises
+    ------
+    BadSetting
+        If the factor is 0, or a setting is not a number.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.array([[0, 255]], np.uint8))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Scale(1 / 255)]) as loader:
+    ...     next(iter(loader))["x"].tolist()
+    [[0.0, 1.0]]
     """
 
     factor: float
@@ -185,6 +213,20 @@ class ColorMatrix(_Mixing):
     matrix
         12 numbers, row by row: ``out[i] = m[i, 0] * red + m[i, 1] * green + m[i, 2] * blue + m[i, 3]``, on stored
         values (0 to 255 for 8-bit images).
+
+    Raises
+    ------
+    BadSetting
+        If the matrix is not 12 numbers. A loader raises it if rows are not images with red, green and blue.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.array([200, 100, 0], np.uint8).reshape(1, 1, 1, 3))
+    >>> swap = bs.ColorMatrix((0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[swap]) as loader:
+    ...     next(iter(loader))["x"][0, 0, 0].tolist()
+    [0.0, 100.0, 200.0]
     """
 
     matrix: tuple[float, ...]
@@ -246,6 +288,19 @@ class Brightness(_Amount):
     ----------
     amount
         Largest deviation from 1, or (least, greatest) factor, at least 0.
+
+    Raises
+    ------
+    BadSetting
+        If the amount is not one number of at least 0, or two numbers in order from 0 to 100.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.array([200, 100, 0], np.uint8).reshape(1, 1, 1, 3))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Brightness((0.5, 0.5))]) as loader:
+    ...     next(iter(loader))["x"][0, 0, 0].tolist()
+    [100, 50, 0]
     """
 
     amount: Range = 0.2
@@ -265,6 +320,19 @@ class Contrast(_Amount):
     ----------
     amount
         Largest deviation from 1, or (least, greatest) factor, at least 0.
+
+    Raises
+    ------
+    BadSetting
+        If the amount is not one number of at least 0, or two numbers in order from 0 to 100.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.array([[[[200], [55]]]], np.uint8))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Contrast((0.0, 0.0))]) as loader:
+    ...     next(iter(loader))["x"][0, 0, :, 0].tolist()
+    [128, 128]
     """
 
     amount: Range = 0.2
@@ -282,6 +350,20 @@ class Saturation(_Mixing, _Amount):
     ----------
     amount
         Largest deviation from 1, or (least, greatest) factor, at least 0.
+
+    Raises
+    ------
+    BadSetting
+        If the amount is not one number of at least 0, or two numbers in order from 0 to 100. A loader raises it if rows are not
+        images with red, green and blue.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.array([200, 100, 0], np.uint8).reshape(1, 1, 1, 3))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Saturation((0, 0))]) as loader:
+    ...     next(iter(loader))["x"][0, 0, 0].tolist()
+    [119, 119, 119]
     """
 
     amount: Range = 0.2
@@ -299,6 +381,20 @@ class Hue(_Mixing, _Amount):
     ----------
     amount
         Largest rotation in either direction, or (least, greatest), as a fraction of the full circle from -0.5 to 0.5.
+
+    Raises
+    ------
+    BadSetting
+        If the amount is not one number of at least 0, or two numbers in order from -0.5 to 0.5. A loader raises it if rows are
+        not images with red, green and blue.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.array([200, 100, 0], np.uint8).reshape(1, 1, 1, 3))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Hue((0.5, 0.5))]) as loader:
+    ...     next(iter(loader))["x"][0, 0, 0].tolist()
+    [37, 137, 237]
     """
 
     amount: Range = 0.05
@@ -317,6 +413,21 @@ class ColorJitter(Transform):
     ----------
     brightness, contrast, saturation, hue
         The ``amount`` of each step.
+
+    Raises
+    ------
+    BadSetting
+        If an amount is not valid for its step. A loader raises it if saturation or hue is changed and rows are not images with
+        red, green and blue.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.array([200, 100, 0], np.uint8).reshape(1, 1, 1, 3))
+    >>> jitter = bs.ColorJitter(brightness=(0.5, 0.5), saturation=(0, 0))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[jitter]) as loader:
+    ...     next(iter(loader))["x"][0, 0, 0].tolist()
+    [59, 59, 59]
     """
 
     brightness: Range = 0.0
@@ -374,6 +485,19 @@ class Grayscale(_Mixing):
     ----------
     p
         Probability, from 0 to 1.
+
+    Raises
+    ------
+    BadSetting
+        If the probability is not from 0 to 1. A loader raises it if rows are not images with red, green and blue.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.array([200, 100, 0], np.uint8).reshape(1, 1, 1, 3))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Grayscale()]) as loader:
+    ...     next(iter(loader))["x"][0, 0, 0].tolist()
+    [119, 119, 119]
     """
 
     p: float = 1.0

@@ -67,6 +67,11 @@ class Resize(_Sized, Padded):
     fill, mask_fill
         With ``"pad"``, the values around the image and around its mask.
 
+    Raises
+    ------
+    BadSetting
+        If a setting is not valid, or ``mode="shorter"`` is combined with (height, width).
+
     Examples
     --------
     >>> Resize(224)
@@ -128,6 +133,19 @@ class CenterCrop(_Sized, Padded):
         A side in pixels, or (height, width).
     fill, mask_fill
         Values around a smaller image, and around its mask.
+
+    Raises
+    ------
+    BadSetting
+        If a setting is not valid.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.CenterCrop(2)]) as loader:
+    ...     next(iter(loader))["x"][0, :, :, 0].tolist()
+    [[5, 6], [9, 10]]
     """
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
@@ -148,6 +166,19 @@ class RandomCrop(_Sized, Padded):
         Number of pixels by which the crop may extend beyond each edge of the image.
     fill, mask_fill
         Values beyond the edges, and around an image that is smaller than the crop.
+
+    Raises
+    ------
+    BadSetting
+        If a setting is not valid.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.ones((1, 4, 4, 3), np.uint8))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.RandomCrop((2, 3))]) as loader:
+    ...     next(iter(loader))["x"].shape
+    (1, 2, 3, 3)
     """
 
     padding: int = 0
@@ -183,6 +214,19 @@ class RandomResizedCrop(_Sized):
         Least and greatest aspect ratio of the part, width to height, log-uniformly distributed.
     interpolation
         As in `Resize`.
+
+    Raises
+    ------
+    BadSetting
+        If a setting is not valid.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.ones((1, 40, 60, 3), np.uint8))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.RandomResizedCrop(24, scale=(0.3, 1.0))]) as loader:
+    ...     next(iter(loader))["x"].shape
+    (1, 24, 24, 3)
     """
 
     scale: tuple[float, float] = (0.08, 1.0)

@@ -34,6 +34,19 @@ class Cutout(Transform):
         Probability, from 0 to 1.
     fill
         Color: one value or one per channel, in the units at this point of the pipeline. After `Normalize`, 0 is the mean.
+
+    Raises
+    ------
+    BadSetting
+        If a setting is not valid. A loader raises it if rows are not images, or the color does not match their channels.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.ones((1, 4, 4, 1), np.uint8))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Cutout((0.25, 0.25), (1.0, 1.0), p=1.0)]) as loader:
+    ...     int(next(iter(loader))["x"].sum())
+    12
     """
 
     scale: tuple[float, float] = (0.02, 0.33)

@@ -22,6 +22,19 @@ class Flip(Transform):
     ----------
     horizontal, vertical
         Probability of swapping left and right, and top and bottom, from 0 to 1.
+
+    Raises
+    ------
+    BadSetting
+        If a probability is not from 0 to 1. A loader raises it if rows are not images.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.arange(6, dtype=np.uint8).reshape(1, 2, 3, 1))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Flip(1.0)]) as loader:
+    ...     next(iter(loader))["x"][0, :, :, 0].tolist()
+    [[2, 1, 0], [5, 4, 3]]
     """
 
     horizontal: float = 0.5
@@ -50,6 +63,19 @@ class Rotate90(Transform):
     ----------
     quarters
         Multiples to choose from, each 0 to 3. Odd multiples swap height and width.
+
+    Raises
+    ------
+    BadSetting
+        If ``quarters`` are not numbers from 0 to 3. A loader raises it if rows are not images.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.arange(6, dtype=np.uint8).reshape(1, 2, 3, 1))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Rotate90((1,))]) as loader:
+    ...     next(iter(loader))["x"][0, :, :, 0].tolist()
+    [[2, 5], [1, 4], [0, 3]]
     """
 
     quarters: tuple[int, ...] = (0, 1, 2, 3)
@@ -85,6 +111,19 @@ class Rotate(Padded):
         Largest angle in either direction, or (least, greatest), counter-clockwise.
     fill, mask_fill
         Values where the image does not reach.
+
+    Raises
+    ------
+    BadSetting
+        If an angle is not from -360 to 360, or another setting is not valid.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.arange(9, dtype=np.uint8).reshape(1, 3, 3, 1))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Rotate((90, 90))]) as loader:
+    ...     next(iter(loader))["x"][0, :, :, 0].tolist()
+    [[2, 5, 8], [1, 4, 7], [0, 3, 6]]
     """
 
     degrees: float | tuple[float, float]
@@ -116,6 +155,19 @@ class Shear(Padded):
         Largest angle in degrees in either direction, or (least, greatest), below 90: of vertical and of horizontal lines.
     fill, mask_fill
         Values where the image does not reach.
+
+    Raises
+    ------
+    BadSetting
+        If angles are not below 90 degrees together, or another setting is not valid.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.full((1, 3, 3, 1), 9, np.uint8))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Shear((45, 45))]) as loader:
+    ...     next(iter(loader))["x"].shape
+    (1, 3, 3, 1)
     """
 
     x: float | tuple[float, float]
@@ -149,6 +201,19 @@ class Translate(Padded):
         right, and down.
     fill, mask_fill
         Values where the image does not reach.
+
+    Raises
+    ------
+    BadSetting
+        If a shift is not from -1 to 1, or another setting is not valid.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.arange(6, dtype=np.uint8).reshape(1, 2, 3, 1))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Translate((1 / 3, 1 / 3), 0, fill=9)]) as loader:
+    ...     next(iter(loader))["x"][0, :, :, 0].tolist()
+    [[9, 0, 1], [9, 3, 4]]
     """
 
     x: float | tuple[float, float] = 0.1
@@ -179,6 +244,19 @@ class Zoom(Padded):
         Largest deviation from 1, or (least, greatest); above 1 the image is enlarged and its edges are cut off.
     fill, mask_fill
         Values where the image does not reach.
+
+    Raises
+    ------
+    BadSetting
+        If a factor is not from 0.01 to 100, or another setting is not valid.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> images = bs.open(np.full((1, 4, 4, 1), 8, np.uint8))
+    >>> with bs.Loader(images, batch_size=1, memory="16 MiB", transforms=[bs.Zoom((0.5, 0.5))]) as loader:
+    ...     next(iter(loader))["x"][0, :, :, 0].tolist()
+    [[0, 0, 0, 0], [0, 8, 8, 0], [0, 8, 8, 0], [0, 0, 0, 0]]
     """
 
     factor: float | tuple[float, float] = 0.2

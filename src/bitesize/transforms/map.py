@@ -37,6 +37,11 @@ class Map(Step):
     random
         If True, also pass a `numpy.random.Generator`, keyed by seed, epoch, position and transform.
 
+    Raises
+    ------
+    BadSetting
+        If ``fn`` cannot be called, or fields or output are not valid.
+
     Examples
     --------
     >>> import numpy as np, bitesize as bs
@@ -73,7 +78,13 @@ class Map(Step):
         return {self.fields[0]: self.output} if isinstance(self.output, Field) else self.output
 
     def to_dict(self) -> dict[str, Any]:
-        """Raise: a function cannot be written to JSON."""
+        """Raise `BadSetting`, because a function cannot be written to JSON.
+
+        Raises
+        ------
+        BadSetting
+            Always.
+        """
         raise BadSetting(f"{self!r} has a function, which cannot be saved: save only the transforms before it")
 
     def __repr__(self) -> str:
@@ -86,7 +97,31 @@ class Map(Step):
         return f"Map({name}{rest})"
 
     def call(self, arrays: Mapping[str, NDArray[Any]], generator: np.random.Generator | None) -> dict[str, NDArray[Any]]:
-        """Call the function with the fields of a row or a batch, and return its results as arrays."""
+        """Call the function with the fields of a row or a batch, and return its results as arrays.
+
+        Parameters
+        ----------
+        arrays
+            Array of each field: of one row, or of a whole batch.
+        generator
+            Random numbers for the function, or None.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Arrays that the function returned, by field.
+
+        Raises
+        ------
+        BadResult
+            If the function returned something other than numbers.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.Map(lambda x: x * 2).call({"x": np.array([1, 2])}, None)
+        {'x': array([2, 4])}
+        """
         single = len(self.fields) == 1
         given: Any = arrays[self.fields[0]] if single else {name: arrays[name] for name in self.fields}
         result = self.fn(given, generator) if generator is not None else self.fn(given)
@@ -103,7 +138,28 @@ class Map(Step):
         return made
 
     def check(self, made: Mapping[str, NDArray[Any]], known: Mapping[str, Field], rows: int | None) -> None:
-        """Check the results of a call, for a batch of ``rows`` rows or, if None, for one row."""
+        """Check the results of a call, for a batch of ``rows`` rows or, if None, for one row.
+
+        Parameters
+        ----------
+        made
+            Arrays that the function returned, by field.
+        known
+            Shape and dtype of one row, by field.
+        rows
+            Number of rows in the batch, or None for one row.
+
+        Raises
+        ------
+        BadResult
+            If fields, shapes or dtypes differ from those known.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> step = bs.Map(lambda x: x * 2)
+        >>> step.check({"x": np.zeros(3)}, {"x": bs.Field((3,), np.float64)}, None)
+        """
         if set(made) != set(known):
             raise BadResult(f"{self!r} returned {', '.join(made) or 'nothing'}, but must return {', '.join(known)}")
         for name, array in made.items():

@@ -48,7 +48,27 @@ class PairMix(Step, ABC):
             raise BadSetting(f"{type(self).__name__}: alpha must be a number above 0, not {self.alpha!r}")
 
     def check(self, shape: Sequence[int], dtype: np.dtype[Any], layout: str) -> None:
-        """Raise `BadSetting` if rows of ``x`` of this shape and dtype cannot be mixed."""
+        """Raise `BadSetting` if rows of ``x`` of this shape and dtype cannot be mixed.
+
+        Parameters
+        ----------
+        shape
+            Shape of one row.
+        dtype
+            Dtype of the rows.
+        layout
+            Position of the channels: ``"HWC"`` or ``"CHW"``.
+
+        Raises
+        ------
+        BadSetting
+            If rows of this shape and dtype cannot be mixed.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.MixUp().check((8, 8, 3), np.dtype(np.uint8), "HWC")
+        """
         if dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize > 2):
             raise BadSetting(f"{type(self).__name__} is computed in float32, which cannot hold every {dtype}")
 
@@ -56,10 +76,29 @@ class PairMix(Step, ABC):
     def mix(self, first: NDArray[Any], second: NDArray[Any], share: float, u: Sequence[float], layout: str) -> float:
         """Mix two rows of ``x`` in place; each keeps ``share`` of its values.
 
+        Parameters
+        ----------
+        first, second
+            Two rows of one shape and dtype, changed in place.
+        share
+            Share that each row keeps, from 0 to 1.
+        u
+            `draws` random numbers in [0, 1).
+        layout
+            Position of the channels: ``"HWC"`` or ``"CHW"``.
+
         Returns
         -------
         float
             The exact share that each row kept, for the labels.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> first, second = np.zeros(2, np.float32), np.ones(2, np.float32)
+        >>> _ = bs.MixUp().mix(first, second, 0.75, (), "HWC")
+        >>> first.tolist(), second.tolist()
+        ([0.25, 0.25], [0.75, 0.75])
         """
 
 
@@ -73,6 +112,21 @@ class MixUp(PairMix):
     ----------
     alpha
         Both parameters of the Beta distribution of the shares, above 0.
+
+    Raises
+    ------
+    BadSetting
+        If ``alpha`` is not a number above 0. A loader raises it if rows are whole numbers of more than 16 bits, or have no class
+        labels, or a batch has an odd number of rows.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> rows = bs.open(np.array([[0.0], [1.0]], np.float32), ["a", "b"])
+    >>> with bs.Loader(rows, batch_size=2, memory="16 MiB", shuffle=False, transforms=[bs.MixUp()]) as loader:
+    ...     batch = next(iter(loader))
+    ...     batch["y"].shape, bool(np.allclose(batch["y"].sum(axis=1), 1))
+    ((2, 2), True)
     """
 
     alpha: float = 0.2
@@ -93,6 +147,21 @@ class CutMix(PairMix):
     ----------
     alpha
         Both parameters of the Beta distribution of the shares, above 0.
+
+    Raises
+    ------
+    BadSetting
+        If ``alpha`` is not a number above 0. A loader raises it if rows are not images, or have no class labels, or a batch has an
+        odd number of rows.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> rows = bs.open(np.zeros((2, 8, 8, 3), np.uint8), ["a", "b"])
+    >>> with bs.Loader(rows, batch_size=2, memory="16 MiB", shuffle=False, transforms=[bs.CutMix()]) as loader:
+    ...     batch = next(iter(loader))
+    ...     batch["y"].shape, bool(np.allclose(batch["y"].sum(axis=1), 1))
+    ((2, 2), True)
     """
 
     alpha: float = 1.0

@@ -59,6 +59,11 @@ def test_the_bound_reads_chunks_whole_as_the_loader_does():
         assert sum(len(batch.rows) for batch in loader) == 400  # and the loader goes on behind it
 
 
+def test_the_bound_of_no_time_is_that_of_one_batch():
+    with loader_of(Chunked(400)) as loader:
+        assert loader.measure_bound(0.0) > 0
+
+
 def test_an_error_while_the_bound_is_measured_is_raised_and_ends_no_other_thread():
     source = Chunked(400)
     with loader_of(source) as loader:

@@ -37,22 +37,31 @@ class RowFacts:
         For images of more than 8 bits: number of different values after decoding, and the largest value; 0 for other rows.
     keepable : ndarray of bool, shape (rows,)
         Whether ``mode="I;16"`` decodes an image of more than 8 bits.
-    odd, plain, renamed : ndarray of bool, shape (rows,)
+    not_finite, uniform, misnamed : ndarray of bool, shape (rows,)
         Whether values are NaN or infinite; whether all values are equal; whether an image format differs from its file name.
     """
 
     def __init__(self, rows: int) -> None:
         self.hashes = np.zeros(rows, _HASH)
         self.sides = np.zeros((rows, 2), np.int32)
-        self.odd, self.plain, self.renamed, self.keepable = (np.zeros(rows, np.bool_) for _ in range(4))
+        self.not_finite, self.uniform, self.misnamed, self.keepable = (np.zeros(rows, np.bool_) for _ in range(4))
         self.levels, self.brightest = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
-        self.where_odd = ""
+        self.not_finite_field = ""
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        noted = (self.hashes, self.sides, self.odd, self.plain, self.renamed, self.keepable, self.levels, self.brightest)
-        return sum(each.nbytes for each in noted)
+        arrays = (
+            self.hashes,
+            self.sides,
+            self.not_finite,
+            self.uniform,
+            self.misnamed,
+            self.keepable,
+            self.levels,
+            self.brightest,
+        )
+        return sum(array.nbytes for array in arrays)
 
 
 class ContentSource(SourceWrapper):
@@ -62,19 +71,19 @@ class ContentSource(SourceWrapper):
     ----------
     base
         Source of the rows.
-    seen
+    facts
         Facts to fill.
     """
 
-    def __init__(self, base: Source, seen: RowFacts) -> None:
+    def __init__(self, base: Source, facts: RowFacts) -> None:
         super().__init__(base)
-        self._seen = seen
+        self._facts = facts
         label = base.label_name
         self._contents = [name for name in self.spec if name != label] or list(self.spec)
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read rows of the base, and record facts about the rows that could be read."""
-        kept = {name: there if isinstance(there, np.ndarray) else EncodedSink(there.put) for name, there in into.items()}
+        kept = {name: out if isinstance(out, np.ndarray) else EncodedSink(out.put) for name, out in into.items()}
         failed: BadRows | None = None
         try:
             self.base.read(rows, kept)
@@ -82,57 +91,57 @@ class ContentSource(SourceWrapper):
             failed = error
         for i, row in enumerate(rows.tolist()):
             if failed is None or i not in failed.causes:
-                self._look(row, {name: _of(there, i) for name, there in kept.items()})
+                self._record(row, {name: _value(out, i) for name, out in kept.items()})
         if failed is not None:
             raise failed
 
-    def _look(self, row: int, values: dict[str, Any]) -> None:
+    def _record(self, row: int, values: dict[str, Any]) -> None:
         import xxhash
 
-        seen, digest = self._seen, xxhash.xxh3_128()
+        facts, digest = self._facts, xxhash.xxh3_128()
         for name, value in values.items():
-            what = self.spec[name]
-            if isinstance(what, Field):
-                if what.dtype.kind in "fc" and not np.isfinite(value).all():
-                    seen.odd[row], seen.where_odd = True, name
+            field = self.spec[name]
+            if isinstance(field, Field):
+                if field.dtype.kind in "fc" and not np.isfinite(value).all():
+                    facts.not_finite[row], facts.not_finite_field = True, name
                 if name in self._contents and value.ndim > 1 and value.size >= _MANY_VALUES:
-                    seen.plain[row] |= bool((value == value.reshape(-1)[0]).all())
-            elif what.kind == "image" and name == next(iter(self.spec)):
-                self._look_at_image(row, value)
+                    facts.uniform[row] |= bool((value == value.reshape(-1)[0]).all())
+            elif name == self.primary:
+                self._record_image(row, value)
             if name in self._contents:
-                data: Any = value if not isinstance(what, Field) else np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+                data: Any = value if not isinstance(field, Field) else np.ascontiguousarray(value).reshape(-1).view(np.uint8)
                 digest.update(data)
         number = digest.intdigest() or 1
-        seen.hashes[row] = (number >> 64, number & (2**64 - 1))
+        facts.hashes[row] = (number >> 64, number & (2**64 - 1))
 
-    def _look_at_image(self, row: int, data: memoryview) -> None:
+    def _record_image(self, row: int, data: memoryview) -> None:
         try:
             info = read_info(data)
         except BadFile:  # the loader reports it
             return
-        self._seen.sides[row] = info.width, info.height
+        self._facts.sides[row] = info.width, info.height
         path = self.base.path(row)
         suffix = os.path.splitext(path)[1].lower().decode("ascii", "replace") if path is not None else ""
-        self._seen.renamed[row] = KINDS_OF_SUFFIXES.get(suffix, info.kind) != info.kind
+        self._facts.misnamed[row] = KINDS_OF_SUFFIXES.get(suffix, info.kind) != info.kind
 
     def see_pixels(self, row: int, info: ImageInfo, pixels: NDArray[Any]) -> None:
         """Record the range of an image of more than 8 bits, as decoded."""
         if info.bits == 8:
             return
-        values, there = pixels.reshape(-1), np.zeros(np.iinfo(pixels.dtype).max + 1, np.bool_)
+        values, present = pixels.reshape(-1), np.zeros(np.iinfo(pixels.dtype).max + 1, np.bool_)
         for start in range(0, values.size, _PIECE):  # NumPy copies indices to 8 bytes each
-            there[values[start : start + _PIECE]] = True
-        self._seen.keepable[row] = keeps_values(info)
-        self._seen.levels[row], self._seen.brightest[row] = np.count_nonzero(there), values.max()
+            present[values[start : start + _PIECE]] = True
+        self._facts.keepable[row] = keeps_values(info)
+        self._facts.levels[row], self._facts.brightest[row] = np.count_nonzero(present), values.max()
 
     def locate(self, rows: NDArray[np.int64]) -> None:
         """Return None, so that all rows are read here, and can be recorded."""
 
     def scratch(self, rows: int) -> int:
         """Return the bytes that the base needs, plus those for comparing a row's values."""
-        widest = max((what.nbytes for what in self.spec.values() if isinstance(what, Field)), default=0)
+        widest = max((field.nbytes for field in self.spec.values() if isinstance(field, Field)), default=0)
         return self.base.scratch(rows) + widest
 
 
-def _of(there: Any, i: int) -> Any:
-    return there[i] if isinstance(there, np.ndarray) else there.files[i]
+def _value(out: Any, i: int) -> Any:
+    return out[i] if isinstance(out, np.ndarray) else out.files[i]

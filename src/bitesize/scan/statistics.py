@@ -1,0 +1,188 @@
+"""`statistics`: mean, deviation and extremes of the values of a source, in one pass by threads, within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from bitesize.errors import BadFile, BadSetting, BitesizeError
+from bitesize.kernels.warm import compiling
+from bitesize.memory.budget import Budget, as_budget
+from bitesize.memory.limits import check_threads
+from bitesize.scan.classes import class_counts
+from bitesize.scan.moments import Moments, array_nbytes, bite_rows, channel_count, measurers
+from bitesize.scan.rows import bites
+from bitesize.scan.threads import deal
+from bitesize.sources.base import Source
+from bitesize.spec import Field
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of the values of a source; see `bitesize.statistics`.
+
+    Attributes
+    ----------
+    rows : int
+        Number of rows that were read.
+    bad : int
+        Number of rows that could not be read and were skipped.
+    mean, std, least, greatest : tuple of float
+        Mean, standard deviation, minimum and maximum, a number per channel, of the values as stored; for rows that are not
+        images, one number.
+    not_finite : int
+        Number of values that are NaN or infinite, which are left out of the above.
+    classes : Mapping of str to int, or None
+        Number of rows of each class by name or number; None without classes.
+    whole : bool
+        Whether values are 8-bit, 0 to 255.
+    """
+
+    rows: int
+    bad: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    least: tuple[float, ...]
+    greatest: tuple[float, ...]
+    not_finite: int
+    classes: Mapping[str, int] | None
+    whole: bool
+
+    @property
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and deviation for `bitesize.Normalize`; 8-bit values are scaled to 0 to 1.
+
+        The deviation of a constant channel is 1. Alpha channels are left out.
+        """
+        unit = 255.0 if self.whole else 1.0
+        colors = 3 if len(self.std) == 4 else len(self.std)
+        std = tuple(deviation / unit if deviation else 1.0 for deviation in self.std[:colors])
+        return tuple(mean / unit for mean in self.mean[:colors]), std
+
+
+def statistics(
+    source: Source,
+    memory: int | str | Budget = "auto",
+    *,
+    threads: int | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    progress: Progress | None = None,
+) -> Statistics:
+    """Compute mean, deviation, minimum and maximum of each channel of ``x`` (see `Source.primary`), and count the classes.
+
+    Every row is read once and decoded without transforms.
+
+    Parameters
+    ----------
+    source
+        Source of the rows, from `bitesize.open`.
+    memory
+        Memory budget: bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
+    threads
+        Number of threads that read and decode. Default: the number of processors.
+    on_error
+        What to do when a row cannot be read: ``"raise"`` or ``"skip"``.
+    progress
+        Called with the number of rows done and the total number of rows.
+
+    Returns
+    -------
+    Statistics
+        Figures of the values as stored. Its ``normalization`` is the mean and deviation for `Normalize`.
+
+    Raises
+    ------
+    BadSetting
+        If the source has no numbers.
+    BadFile
+        If a row cannot be read and ``on_error`` is ``"raise"``, or no row can be read.
+    DoesNotFit
+        If an image cannot be decoded within the budget.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> found = bs.statistics(bs.open(np.arange(12.0).reshape(6, 2), [0, 1, 1, 0, 1, 1]))
+    >>> found.mean, found.greatest, found.classes
+    ((5.5,), (11.0,), {'0': 2, '1': 4})
+    """
+    if not isinstance(source, Source):
+        raise BadSetting(f"source must be a Source, such as the result of bs.open(...), not {type(source).__name__}")
+    stored = source.spec[source.primary]
+    if isinstance(stored, Field) and stored.dtype.kind not in "biuf":
+        raise BadSetting(f"statistics need numbers in the field x, but the source has {dict(source.spec)}")
+    if on_error not in ("raise", "skip"):
+        raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
+    check_threads(threads)
+    return _measure(source, as_budget(memory), threads, on_error == "raise", progress)
+
+
+def statistics_nbytes(source: Source) -> int:
+    """Return the minimum bytes for measuring rows of fixed size: those of one thread."""
+    return array_nbytes(source)
+
+
+def _measure(source: Source, budget: Budget, threads: int | None, strict: bool, progress: Progress | None) -> Statistics:
+    total = _Total(channel_count(source), strict)
+    with (
+        compiling(),
+        measurers(source, threads, budget) as (workers, working),
+        closing(deal(bites(len(source), bite_rows(source)), workers, working)) as parts,
+    ):
+        for part in parts:  # in the order of rows, so that results do not depend on thread timing
+            total.add(part)
+            if progress is not None:
+                progress(total.seen, len(source))
+    return total.statistics(source)
+
+
+class _Total:
+    """Moments of all rows so far."""
+
+    def __init__(self, channels: int, strict: bool) -> None:
+        from bitesize.kernels.moments import none
+
+        self._moments, self._strict = none(channels), strict
+        self.seen = self._bad = 0
+        self._first: Exception | None = None
+
+    def add(self, part: Moments) -> None:
+        """Merge the next bite."""
+        from bitesize.kernels.moments import merge
+
+        if part.failed and self._strict:
+            row, error = next(iter(part.failed.items()))
+            kind = type(error) if isinstance(error, BitesizeError) else BadFile
+            raise kind(f"{error} (row {row})")
+        if part.failed and self._first is None:
+            self._first = next(iter(part.failed.values()))
+        merge(self._moments, part.values)
+        self._bad += len(part.failed)
+        self.seen += part.rows
+
+    def statistics(self, source: Source) -> Statistics:
+        """Return the result."""
+        from bitesize.kernels.moments import COUNT, GREATEST, LEAST, MEAN, NOT_FINITE, SQUARES
+
+        moments = self._moments
+        if self.seen == self._bad:
+            raise BadFile(f"none of {self._bad} rows could be read; the first: {self._first}")
+        if not moments[:, COUNT].all():
+            raise BadSetting("a channel has no finite values")
+        return Statistics(
+            rows=self.seen - self._bad,
+            bad=self._bad,
+            mean=tuple(moments[:, MEAN].tolist()),
+            std=tuple(np.sqrt(moments[:, SQUARES] / moments[:, COUNT]).tolist()),
+            least=tuple(moments[:, LEAST].tolist()),
+            greatest=tuple(moments[:, GREATEST].tolist()),
+            not_finite=int(moments[:, NOT_FINITE].sum()),
+            classes=class_counts(source),
+            whole=source.spec[source.primary].dtype == np.uint8,
+        )

@@ -1,0 +1,77 @@
+"""Rows that can be read, but may be unintended."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.scan.content import RowFacts
+from bitesize.scan.findings import ReportedRow
+from bitesize.sources.base import Source
+from bitesize.spec import Encoded
+
+# Images are reported if their pixels differ from the median by this factor, or if their shape is extreme.
+_TIMES_THE_MEDIAN, _ASPECT, _SMALL_SIDE = 50, 20, 8
+# A 16-bit image that uses less than 1 / _PART_OF_RANGE of its range probably has 12-bit data or less.
+_PART_OF_RANGE = 8
+
+
+def suspicious_rows(name: str, part: Source, facts: RowFacts) -> list[ReportedRow]:
+    """Return the suspicious rows of a part, with all reasons for each."""
+    rows = []
+    narrow = _narrow(part, facts)
+    pixels = facts.sides.astype(np.int64).prod(axis=1)
+    known = pixels > 0
+    middle = float(np.median(pixels[known])) if known.any() else 0.0
+    for row in np.flatnonzero(facts.not_finite | facts.uniform | facts.misnamed | known | narrow).tolist():
+        reasons = []
+        width, height = facts.sides[row].tolist()
+        if facts.uniform[row]:
+            reasons.append("of one color" if known[row] else "all values are the same")
+        if narrow[row]:
+            reasons.append(_of_narrow_range(part, facts, row))
+        if facts.not_finite[row]:
+            reasons.append(f"{facts.not_finite_field} has NaN or infinite values")
+        if facts.misnamed[row]:
+            reasons.append("its image format differs from its file name")
+        if known[row]:
+            size = f"{width} x {height} pixels"
+            if min(width, height) < _SMALL_SIDE or max(width, height) > _ASPECT * min(width, height):
+                reasons.append(f"{size}, an extreme shape")
+            elif not middle / _TIMES_THE_MEDIAN <= pixels[row] <= middle * _TIMES_THE_MEDIAN:
+                reasons.append(f"{size}, while the median is {middle:,.0f} pixels")
+        if reasons:
+            rows.append(ReportedRow(name, row, part.describe(row), "; ".join(reasons)))
+    return rows
+
+
+def _narrow(part: Source, facts: RowFacts) -> NDArray[np.bool_]:
+    """Return which 16-bit images use a small part of their range: all that 8 bits leave few levels of, or one for all rows."""
+    what = part.spec[part.primary]
+    if not isinstance(what, Encoded):
+        return np.zeros(len(facts.levels), np.bool_)
+    part_of_range = int(np.iinfo(what.dtype).max + 1) // _PART_OF_RANGE
+    narrow: NDArray[np.bool_] = (facts.levels > 0) & (facts.brightest < part_of_range)
+    if what.mode != "I;16":
+        return narrow
+    # Their values are kept, so a dark image among others is not a problem. One row represents a dark data set.
+    chosen = np.zeros(len(narrow), np.bool_)
+    brightest = int(facts.brightest.argmax())
+    chosen[brightest] = narrow[brightest]
+    return chosen
+
+
+def _of_narrow_range(part: Source, facts: RowFacts, row: int) -> str:
+    what, brightest = part.spec[part.primary], int(facts.brightest[row])
+    assert isinstance(what, Encoded)
+    if what.mode == "I;16":
+        return (
+            f"16-bit values are at most {brightest:,}, less than 1/{_PART_OF_RANGE} of their range (12-bit data?): "
+            f"scale by the value of full brightness, for example bs.Scale(1 / {max(brightest, 1)})"
+        )
+    # No mode keeps 16-bit colors.
+    way = 'open it with mode="I;16"' if facts.keepable[row] else "save the arrays as .npy, which keeps all values"
+    return (
+        f"its values of more than 8 bits use less than 1/{_PART_OF_RANGE} of their range, so 8 bits leave {facts.levels[row]} levels: "
+        f"{way}"
+    )
