@@ -49,8 +49,6 @@ class Source(RowSource, Format):
     ----------
     one_row_kind, many_rows_kind : type or None
         Classes that read each file as one row and as many rows (``file_is_row=``).
-    combinators : Combinators
-        Functions behind the methods that return other sources.
 
     Examples
     --------
