@@ -41,7 +41,7 @@ class Combinators:
 class Source(RowSource, Format):
     """Rows of named fields; immutable, picklable, and read from several threads at once.
 
-    A source reads rows (`RowReader`: ``spec``, ``read`` ...), knows facts about them (`RowSource`: ``classes``, ``labels``, ``choices`` ...),
+    A source reads rows (`RowContract`: ``spec``, ``read`` ...), knows facts about them (`RowSource`: ``classes``, ``labels``, ``choices`` ...),
     and has a format (`Format`: ``suffixes``, ``takes`` ...). This class adds how the format is opened, and methods that return other
     sources.
 
