@@ -39,7 +39,7 @@ class Combinators:
 class Source(RowSource, Format):
     """Rows of named fields; immutable, picklable, and read from several threads at once.
 
-    A source reads rows (`RowReader`: ``spec``, ``read`` ...), knows facts about them (`RowSource`: ``classes``, ``labels``, ``choices`` ...),
+    A source reads rows (`RowContract`: ``spec``, ``read`` ...), knows facts about them (`RowSource`: ``classes``, ``labels``, ``choices`` ...),
     and has a format (`Format`: ``suffixes``, ``takes`` ...). This class adds how the format is opened, and methods that return other
     sources.
 
@@ -47,8 +47,6 @@ class Source(RowSource, Format):
     ----------
     one_row_kind, many_rows_kind : type or None
         Classes that read each file as one row and as many rows (``file_is_row=``).
-    combinators : Combinators
-        Functions behind the methods that return other sources.
 
     Examples
     --------

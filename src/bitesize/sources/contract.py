@@ -1,4 +1,4 @@
-"""`RowReader`, the contract of a source: rows of named fields by number."""
+"""`RowContract`, the contract of a source: rows of named fields by number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bitesize.sources.protocol import ChunkStarts, Into, Located
 from bitesize.spec import Spec
 
 
-class RowReader(ABC):
+class RowContract(ABC):
     """Rows of named fields; immutable, picklable, and read from several threads at once.
 
     A subclass sets `spec` and defines ``__len__``, `read` and ``_identity``. All else has defaults, which a format overrides

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadSetting
 from bitesize.order.mixture import Mixture
 from bitesize.sources.choices import Choice
-from bitesize.sources.contract import RowReader
+from bitesize.sources.contract import RowContract
 from bitesize.spec import Encoded, Field
 
 # Numbers above this and above the number of rows are not class numbers: counting classes would need too much memory.
@@ -21,7 +21,7 @@ MOST_CLASSES = 100_000
 _AT_ONCE = 65_536
 
 
-class RowSource(RowReader):
+class RowSource(RowContract):
     """Rows with what is known about them: labels, classes, columns, and how the data was understood.
 
     Attributes
