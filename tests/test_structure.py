@@ -19,6 +19,11 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def lines_of(node: ast.stmt) -> int:
+    assert node.end_lineno is not None
+    return node.end_lineno - node.lineno + 1
+
+
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_a_module_fits_a_few_screens(module):
     assert len(module.read_text(encoding="utf-8").splitlines()) <= MOST_LINES

@@ -55,9 +55,7 @@ from .transforms.color import ColorMatrix as ColorMatrix
 from .transforms.color import Contrast as Contrast
 from .transforms.color import Grayscale as Grayscale
 from .transforms.color import Hue as Hue
-from .transforms.color import Normalize as Normalize
 from .transforms.color import Saturation as Saturation
-from .transforms.color import Scale as Scale
 from .transforms.crop import CenterCrop as CenterCrop
 from .transforms.crop import RandomCrop as RandomCrop
 from .transforms.crop import RandomResizedCrop as RandomResizedCrop
@@ -72,5 +70,7 @@ from .transforms.geometry import Zoom as Zoom
 from .transforms.map import Map as Map
 from .transforms.mix import CutMix as CutMix
 from .transforms.mix import MixUp as MixUp
+from .transforms.normalize import Normalize as Normalize
+from .transforms.normalize import Scale as Scale
 
 __version__: str

@@ -15,6 +15,7 @@ from bitesize.errors import BadSetting, NotLazy
 from bitesize.lazy.axes import integer
 from bitesize.lazy.base import SMALL, require_room
 from bitesize.lazy.calculating import Calculating
+from bitesize.lazy.casting import Casting
 from bitesize.lazy.index import take
 from bitesize.lazy.nodes import Cast
 from bitesize.lazy.reductions import Reducing
@@ -31,7 +32,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 _OBJECT_NBYTES = 40
 
 
-class LazyArray(Calculating, Shaping, Reducing):
+class LazyArray(Calculating, Shaping, Casting, Reducing):
     """An array whose values stay on disk, or in the arrays it is made of, until they are read.
 
     `bitesize.concatenate` and `bitesize.stack` create lazy arrays. Indexing reads the selected values and returns an ordinary

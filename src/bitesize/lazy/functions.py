@@ -15,9 +15,9 @@ from bitesize.errors import BadSetting
 from bitesize.files.scan import matching
 from bitesize.lazy.array import LazyArray
 from bitesize.lazy.axes import integer, one_axis
+from bitesize.lazy.casting import refuse_unless_plain
 from bitesize.lazy.nodes import Cast, Joined, Node, Reshaped, Widened
 from bitesize.lazy.parts import node_of
-from bitesize.lazy.shaping import refuse_unless_plain
 
 log = logging.getLogger("bitesize")
 

@@ -1,4 +1,4 @@
-"""Methods that change shape, order or type without reading values."""
+"""Methods that change shape or order without reading values."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadSetting, NotLazy
 from bitesize.lazy.axes import Axis, integer, many_axes, one_axis
 from bitesize.lazy.base import LazyBase
-from bitesize.lazy.calculating import elementwise
-from bitesize.lazy.nodes import Cast, Cut, Node, Reshaped, Turned
+from bitesize.lazy.nodes import Cut, Node, Reshaped, Turned
 from bitesize.lazy.reordered import Picked
 
 Mode = Literal["raise", "wrap", "clip"]
@@ -249,43 +248,6 @@ class Shaping(LazyBase):
             raise BadSetting("cannot select an axis to squeeze out which has size not equal to one")
         return self._reshaped(tuple(n for i, n in enumerate(self.shape) if i not in gone))
 
-    def astype(self, dtype: DTypeLike, *, casting: str = "unsafe") -> Self:
-        """Return the array in another dtype; values are cast while they are read.
-
-        Parameters
-        ----------
-        dtype
-            Dtype of numbers or text. Text without a length (``"U"``) is as wide as this array's dtype can need.
-        casting
-            Which casts are allowed, as in `numpy.can_cast`.
-
-        Returns
-        -------
-        LazyArray
-            The array in the other dtype.
-
-        Raises
-        ------
-        BadSetting
-            If the dtype holds objects or records, or has no unit, such as ``"M8"``.
-        TypeError
-            If ``casting`` forbids the cast.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
-        >>> lazy.astype(np.float32).dtype
-        dtype('float32')
-        """
-        wanted = np.dtype(dtype)
-        if wanted.kind in "US" and not wanted.itemsize:  # as wide as this type can need, as in NumPy
-            wanted = np.empty(0, self.dtype).astype(wanted).dtype
-        if not np.can_cast(self.dtype, wanted, casting=casting):  # type: ignore[arg-type]
-            raise TypeError(f"Cannot cast array data from {self.dtype!r} to {wanted!r} according to the rule '{casting}'")
-        refuse_unless_plain(wanted)
-        return self if wanted == self.dtype else self._with(Cast(self._node, wanted))
-
     def take(self, indices: ArrayLike, axis: int | None = None, *, mode: Mode = "raise") -> Self:
         """Return the listed entries of an axis without reading them, as `numpy.take`; `lazy[indices]` reads them.
 
@@ -333,70 +295,6 @@ class Shaping(LazyBase):
         shape = (*self.shape[:axis], *numbers.shape, *self.shape[axis + 1 :])
         return picked if shape == picked.shape else picked._reshaped(shape)
 
-    def clip(self, min: Any = None, max: Any = None) -> Self:  # noqa: A002 - as NumPy names them
-        """Return the values limited to an interval, as `numpy.clip`.
-
-        Parameters
-        ----------
-        min, max
-            Numbers, arrays that broadcast, or lazy arrays of this shape; None for no limit.
-
-        Returns
-        -------
-        LazyArray
-            The limited values.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
-        >>> lazy.clip(2, 5)[:].tolist()
-        [[2, 2], [3, 4], [5, 5]]
-        """
-        return elementwise("np.clip", np.clip, self, min, max)  # type: ignore[no-any-return]
-
-    def round(self, decimals: int = 0) -> Self:
-        """Return rounded values, as `numpy.round`.
-
-        Parameters
-        ----------
-        decimals
-            Number of decimals; a negative number rounds to tens, hundreds and so on.
-
-        Returns
-        -------
-        LazyArray
-            The rounded values.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> lazy = bs.concatenate([np.array([[1, 2], [3, 4]]), np.array([[5, 6]])])
-        >>> (lazy / 3).round(1)[0].tolist()
-        [0.3, 0.7]
-        """
-        return elementwise("np.round", np.round, self, decimals)  # type: ignore[no-any-return]
-
-    def conj(self) -> Self:
-        """Return the complex conjugate, as `numpy.conjugate`.
-
-        Returns
-        -------
-        LazyArray
-            The conjugate values.
-
-        Examples
-        --------
-        >>> import numpy as np, bitesize as bs
-        >>> bs.concatenate([np.array([1 + 2j]), np.array([3j])]).conj()[:].tolist()
-        [(1-2j), -3j]
-        """
-        if self.dtype.kind in "biuf":
-            return self
-        return elementwise("np.conjugate", np.conjugate, self)  # type: ignore[no-any-return]
-
-    conjugate = conj
-
 
 _NO_COPY = "it is never copied or modified; np.asarray(lazy) converts it to an array"
 
@@ -423,12 +321,3 @@ def _in_bounds(numbers: NDArray[np.int64], size: int, axis: int, mode: str, *, s
     if wrong.any():
         raise IndexError(f"index {numbers[wrong].flat[0]} is out of bounds for axis {axis} with size {size}")
     return np.where(numbers < 0, numbers + size, numbers)
-
-
-def refuse_unless_plain(dtype: np.dtype[Any]) -> None:
-    """Raise `BadSetting` for a dtype that a lazy array cannot hold."""
-    if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None:
-        raise BadSetting(f"a lazy array holds plain numbers or text, not {dtype}")
-    unit: Any = dtype
-    if not dtype.itemsize or (dtype.kind in "mM" and np.datetime_data(unit)[0] == "generic"):
-        raise BadSetting(f"the type {dtype} has no size or unit yet: name it, such as 'U10' or 'M8[s]'")

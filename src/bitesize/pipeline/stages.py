@@ -9,10 +9,10 @@ from typing import Any
 from bitesize.errors import BadSetting
 from bitesize.spec import Encoded, Field, image_channels
 from bitesize.transforms.base import Padded, Step, Transform, as_color
-from bitesize.transforms.color import Normalize
 from bitesize.transforms.erase import Cutout
 from bitesize.transforms.map import Map
 from bitesize.transforms.mix import PairMix
+from bitesize.transforms.normalize import Normalize
 from bitesize.transforms.view import BLACK
 from bitesize.transforms.view import ColorMatrix as Color
 

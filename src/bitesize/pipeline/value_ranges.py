@@ -13,7 +13,8 @@ from bitesize.sources.base import Source
 from bitesize.sources.value_range import value_range
 from bitesize.spec import Encoded, Field, image_channels
 from bitesize.transforms.base import Transform
-from bitesize.transforms.color import ColorJitter, Contrast, Normalize, Scale
+from bitesize.transforms.color import ColorJitter, Contrast
+from bitesize.transforms.normalize import Normalize, Scale
 
 # Values beyond these are not on a scale of 0 to 1, or of -1 to 1, even after overshoot of resizing.
 _LEAST, _GREATEST = -1.5, 1.5

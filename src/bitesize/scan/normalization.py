@@ -9,7 +9,8 @@ from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.scan.statistics import statistics
 from bitesize.sources.base import Source
-from bitesize.transforms.color import ColorMatrix, Normalize, Scale
+from bitesize.transforms.color import ColorMatrix
+from bitesize.transforms.normalize import Normalize, Scale
 
 
 def resolve_normalization(source: Source, transforms: Sequence[Any], budget: Budget) -> Sequence[Any]:

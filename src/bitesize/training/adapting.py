@@ -14,8 +14,9 @@ from bitesize.sources.base import Source
 from bitesize.spec import CHANNELS, Encoded, Field, Mode, image_channels
 from bitesize.training.values import Values, adapt_scaling, measure_values, saved_scaling
 from bitesize.transforms.base import Step, from_dict
-from bitesize.transforms.color import ColorMatrix, Normalize, Scale
+from bitesize.transforms.color import ColorMatrix
 from bitesize.transforms.crop import Resize
+from bitesize.transforms.normalize import Normalize, Scale
 
 Shape = tuple[int, ...]
 # Image modes by number of channels.

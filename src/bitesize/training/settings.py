@@ -12,9 +12,9 @@ from bitesize.memory.sizes import parse_size
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform, check_size
-from bitesize.transforms.color import Scale
 from bitesize.transforms.crop import RandomResizedCrop, Resize
 from bitesize.transforms.geometry import Flip
+from bitesize.transforms.normalize import Scale
 
 # A thousand photographs of this size train in minutes on two cores; 96 to 224 are usual.
 IMAGE_SIZE = 96

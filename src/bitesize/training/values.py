@@ -19,7 +19,8 @@ from bitesize.spec import Encoded, Field
 from bitesize.training.finite_rows import WAYS
 from bitesize.training.standardize import measure_features
 from bitesize.transforms.base import Step, from_dict
-from bitesize.transforms.color import ColorMatrix, Normalize, Scale
+from bitesize.transforms.color import ColorMatrix
+from bitesize.transforms.normalize import Normalize, Scale
 
 Kind = Literal["bytes", "unit", "words", "other"]
 # Number of rows of the sample. More than the default of value_range: no images are decoded.
