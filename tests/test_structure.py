@@ -31,10 +31,11 @@ def test_a_module_fits_a_few_screens(module):
 
 @pytest.mark.parametrize("module", [path for path in MODULES if path.parent.name != "kernels"], ids=name_of)
 def test_a_function_fits_one_screen(module):
+    """Its docstring is not counted: the description of many parameters is read as text, not as code."""
     functions = [
         node for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)
     ]
-    long = {node.name: node.end_lineno - node.lineno + 1 for node in functions if node.end_lineno is not None}
+    long = {node.name: lines_of(node) - lines_of(node.body[0]) * (ast.get_docstring(node) is not None) for node in functions}
     assert {name: lines for name, lines in long.items() if lines > MOST_LINES_OF_A_FUNCTION} == {}
 
 
