@@ -52,6 +52,21 @@ class Checkpoint(CheckpointCallback):
     -----
     The model is copied immediately and written in the background; the next checkpoint waits for that write. If the disk is
     full, a warning is logged once, and training continues.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import keras, numpy as np, bitesize as bs
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> model.compile(optimizer="sgd", loss="mse")
+    >>> loader = bs.Loader(bs.open(np.ones((8, 3)), np.ones(8)), batch_size=4, memory="16 MiB")
+    >>> checkpoint = bs.keras.Checkpoint(tempfile.mkdtemp(), every_batches=1)
+    >>> checkpoint.restore(model, loader)
+    -1
+    >>> _ = model.fit(bs.to_keras(loader), epochs=1, verbose=0, callbacks=[checkpoint])
+    >>> checkpoint.newest_path.exists()
+    True
+    >>> loader.close()
     """
 
     def __init__(
@@ -91,6 +106,21 @@ class Checkpoint(CheckpointCallback):
             If the model does not match the checkpoint.
         BadSetting
             If the data or the order of the loader differ.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import keras, numpy as np, bitesize as bs
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile(optimizer="sgd", loss="mse")
+        >>> loader = bs.Loader(bs.open(np.ones((8, 3)), np.ones(8)), batch_size=4, memory="16 MiB")
+        >>> checkpoint = bs.keras.Checkpoint(tempfile.mkdtemp(), every_batches=1)
+        >>> checkpoint.restore(model, loader)
+        -1
+        >>> _ = model.fit(bs.to_keras(loader), epochs=1, verbose=0, callbacks=[checkpoint])
+        >>> checkpoint.restore(model, loader)
+        0
+        >>> loader.close()
         """
         loader = self._begin(model, loader, replaces=False)
         snapshot = self._store.newest()
@@ -107,10 +137,29 @@ class Checkpoint(CheckpointCallback):
     def begin(self, model: Any, loader: Any) -> int:
         """Start a new training; existing checkpoints in the folder are removed after the first epoch.
 
+        Parameters
+        ----------
+        model
+            The model, compiled.
+        loader
+            A `Loader`, or the result of `bitesize.to_keras` for it.
+
         Returns
         -------
         int
             -1, as `restore` without a checkpoint.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import keras, numpy as np, bitesize as bs
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile(optimizer="sgd", loss="mse")
+        >>> loader = bs.Loader(bs.open(np.ones((8, 3)), np.ones(8)), batch_size=4, memory="16 MiB")
+        >>> checkpoint = bs.keras.Checkpoint(tempfile.mkdtemp(), every_batches=1)
+        >>> checkpoint.begin(model, loader)
+        -1
+        >>> loader.close()
         """
         self._begin(model, loader, replaces=True)
         return -1
@@ -124,12 +173,38 @@ class Checkpoint(CheckpointCallback):
         return self._loader
 
     def peek(self) -> dict[str, Any] | None:
-        """Return the ``extra`` data of the newest checkpoint, or None if there is no checkpoint."""
+        """Return the ``extra`` data of the newest checkpoint, or None if there is no checkpoint.
+
+        Returns
+        -------
+        dict or None
+            The data as saved.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import bitesize as bs
+        >>> bs.keras.Checkpoint(tempfile.mkdtemp()).peek() is None
+        True
+        """
         snapshot = self._store.newest()
         return None if snapshot is None else snapshot[0]["extra"]
 
     def newest_position(self) -> tuple[int, int] | None:
-        """Return the position of the newest checkpoint: epoch, and its trained batches; None if there is no checkpoint."""
+        """Return the position of the newest checkpoint: epoch, and its trained batches; None if there is no checkpoint.
+
+        Returns
+        -------
+        (int, int) or None
+            Epoch of Keras, and number of its trained batches.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import bitesize as bs
+        >>> bs.keras.Checkpoint(tempfile.mkdtemp()).newest_position() is None
+        True
+        """
         snapshot = self._store.newest()
         return None if snapshot is None else (snapshot[0]["epoch"], snapshot[0]["batch"])
 
@@ -154,7 +229,26 @@ class Checkpoint(CheckpointCallback):
         return self._restored is not None and bool(self._restored[0]["stopped"])
 
     def extend(self, epochs: int) -> None:
-        """Continue a restored training that had stopped early, if more epochs are planned than when it was saved."""
+        """Continue a restored training that had stopped early, if more epochs are planned than when it was saved.
+
+        Parameters
+        ----------
+        epochs
+            Number of epochs that are planned now.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import keras, numpy as np, bitesize as bs
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile(optimizer="sgd", loss="mse")
+        >>> loader = bs.Loader(bs.open(np.ones((8, 3)), np.ones(8)), batch_size=4, memory="16 MiB")
+        >>> checkpoint = bs.keras.Checkpoint(tempfile.mkdtemp(), every_batches=1)
+        >>> checkpoint.restore(model, loader)
+        -1
+        >>> checkpoint.extend(5)  # nothing was restored, so nothing changes
+        >>> loader.close()
+        """
         if self._restored is not None and epochs > (self._restored[0].get("epochs") or epochs):
             capture.extend(self._restored[0])
 
@@ -169,8 +263,21 @@ class Checkpoint(CheckpointCallback):
         ----------
         model, data
             As for `restore` and ``fit``; ``data`` is a result of `bitesize.to_keras`.
-        arguments
+        **arguments
             Further arguments of ``fit``, as in the interrupted call: ``validation_data``, ``callbacks``, ``verbose`` ...
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import keras, numpy as np, bitesize as bs
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile(optimizer="sgd", loss="mse")
+        >>> loader = bs.Loader(bs.open(np.ones((8, 3)), np.ones(8)), batch_size=4, memory="16 MiB")
+        >>> checkpoint = bs.keras.Checkpoint(tempfile.mkdtemp(), every_batches=1)
+        >>> checkpoint.restore(model, loader)
+        -1
+        >>> checkpoint.finish_epoch(model, bs.to_keras(loader))  # no epoch was interrupted
+        >>> loader.close()
         """
         if partial := self.partial_epoch:
             callbacks = [callback for callback in arguments.pop("callbacks", None) or () if callback is not self]
@@ -185,6 +292,26 @@ class Checkpoint(CheckpointCallback):
         ----------
         error
             Exception that ``fit`` then raises. Default: KeyboardInterrupt.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import keras, numpy as np, bitesize as bs
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile(optimizer="sgd", loss="mse")
+        >>> loader = bs.Loader(bs.open(np.ones((8, 3)), np.ones(8)), batch_size=4, memory="16 MiB")
+        >>> checkpoint = bs.keras.Checkpoint(tempfile.mkdtemp(), every_batches=1)
+        >>> checkpoint.restore(model, loader)
+        -1
+        >>> checkpoint.stop(TimeoutError("an hour is over"))
+        >>> try:
+        ...     model.fit(bs.to_keras(loader), verbose=0, callbacks=[checkpoint])
+        ... except TimeoutError as error:
+        ...     print(error)
+        an hour is over
+        >>> checkpoint.newest_path.exists()
+        True
+        >>> loader.close()
         """
         self._stop = error or KeyboardInterrupt()
 

@@ -38,10 +38,12 @@ def fit(
     ----------
     model
         Compiled Keras model.
-    loader, validation_data
-        A `Loader`, or the result of `to_keras` for one; for validation also other data that ``fit`` of Keras takes.
+    loader
+        A `Loader`, or the result of `to_keras` for one.
     epochs
         Total number of epochs. More than at the time of the checkpoint extend the training, also if `EarlyStopping` had ended it.
+    validation_data
+        A `Loader`, the result of `to_keras` for one, or other data that ``fit`` of Keras takes.
     checkpoint, resume
         Checkpoint to resume from and to save to. With ``resume=False``, existing checkpoints are removed after the first epoch.
     callbacks
