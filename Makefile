@@ -11,12 +11,13 @@ demo: $(VENV)/ready
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
-# Everything that must hold besides: lint, types, layers.
+# Everything else that must hold: lint, types, layers without circles, docstrings, the shape and the language of the code.
 check: $(VENV)/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --quiet tests/test_docstrings.py tests/test_structure.py tests/test_language.py
 
 # The memory contract: all cases under cgroups and rlimits, and one table; see tests/contract.
 contract: $(VENV)/ready-dev
