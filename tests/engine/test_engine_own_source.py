@@ -70,3 +70,9 @@ def test_closing_while_threads_are_busy_ends_them():
         next(iterator)
         loader.close()
     assert loader.budget.granted == 0 or loader.budget.in_use == 0
+
+
+@pytest.mark.parametrize(("old", "new"), [("main", "primary"), ("runs", "chunks"), ("read_beside", "read_other_fields")])
+def test_a_source_that_defines_a_member_by_its_former_name_is_refused(old, new):
+    with pytest.raises(bs.BadSetting, match=f"Own.{old} is called {new} now"):
+        type("Own", (bs.Source,), {old: property(lambda self: "x")})

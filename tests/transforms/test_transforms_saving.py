@@ -103,3 +103,11 @@ def test_numpys_numbers_are_taken_as_numbers(given, plain):
 def test_whatever_is_no_number_is_a_bad_setting(make):
     with pytest.raises(bs.BadSetting):
         make()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("draws", "random_count"), ("pictorial", "needs_image"), ("slants", "non_axis_aligned")]
+)
+def test_a_transform_that_sets_an_attribute_by_its_former_name_is_refused(old, new):
+    with pytest.raises(bs.BadSetting, match=f"Darken.{old} is called {new} now"):
+        type("Darken", (bs.Transform,), {old: 1})

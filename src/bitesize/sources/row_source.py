@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.checks import refuse_renamed
 from bitesize.errors import BadSetting
 from bitesize.order.mixture import Mixture
 from bitesize.sources.choices import Choice
@@ -19,6 +20,8 @@ from bitesize.spec import Encoded, Field
 MOST_CLASSES = 100_000
 # Rows per read when a whole column is read.
 _AT_ONCE = 65_536
+# Names that members of sources had before, which classes of users may still define.
+_RENAMED = {"main": "primary", "runs": "chunks", "in_runs": "reads_by_chunk", "read_beside": "read_other_fields"}
 
 
 class RowSource(RowContract):
@@ -55,6 +58,10 @@ class RowSource(RowContract):
     weight_name: str | None = None
     feature_names: tuple[str, ...] | None = None
     mixture: Mixture | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        refuse_renamed(cls, _RENAMED)
 
     @property
     def derived_from(self) -> Sequence[RowSource]:

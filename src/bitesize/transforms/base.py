@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bitesize.checks import is_whole
+from bitesize.checks import is_whole, refuse_renamed
 from bitesize.errors import BadSetting
 from bitesize.kernels.filters import BICUBIC, BILINEAR, NEAREST
 from bitesize.spec import MOST_CHANNELS
@@ -26,12 +26,15 @@ _MODULES = ("color", "crop", "erase", "geometry", "map", "mix")
 _BY_NAME: dict[str, type[Step]] = {}
 # Names in run folders of earlier versions.
 _RENAMED = {"Colour": "ColorMatrix"}
+# Names that attributes of transforms had before, which classes of users may still define.
+_RENAMED = {"draws": "random_count", "pictorial": "needs_image", "slants": "non_axis_aligned"}
 
 
 class Step:
     """Base of all elements of a list of transforms: it can be printed, compared, and saved."""
 
     def __init_subclass__(cls) -> None:
+        refuse_renamed(cls, _RENAMED)
         _BY_NAME[cls.__name__] = cls
 
     def __post_init__(self) -> None:
