@@ -1,6 +1,8 @@
 """Transforms are printed as they are written, and saved to JSON."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -51,6 +53,14 @@ def test_every_public_transform_is_among_them():
 
     public = {name for name in bs.__all__ if isinstance(getattr(bs, name), type) and issubclass(getattr(bs, name), Step)}
     assert public - {"Transform", "Map"} == {written.split("(")[0] for written in WRITTEN}
+
+
+def test_transforms_are_read_from_json_in_a_process_that_has_imported_none():
+    made = [eval(written, vars(bs) | {name: getattr(bs, name) for name in bs.__all__}) for written in WRITTEN]
+    program = "import json, sys; from bitesize.transforms.base import from_dict; print(*(from_dict(s) for s in json.load(sys.stdin)), sep='\\n')"
+    saved = json.dumps([step.to_dict() for step in made])
+    done = subprocess.run([sys.executable, "-c", program], input=saved, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == WRITTEN, done.stderr
 
 
 def test_a_function_cannot_be_saved_and_says_so():

@@ -22,19 +22,19 @@ Size = tuple[int, int]  # height, width
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 KINDS: Mapping[str, int] = {"bilinear": BILINEAR, "bicubic": BICUBIC, "nearest": NEAREST}
 # Modules of the built-in transforms, imported when a transform is read from JSON.
-_MODULES = ("color", "crop", "erase", "geometry", "map", "mix")
+_MODULES = ("color", "crop", "erase", "geometry", "map", "mix", "normalize")
 _BY_NAME: dict[str, type[Step]] = {}
-# Names in run folders of earlier versions.
+# Names of transforms in run folders of earlier versions.
 _RENAMED = {"Colour": "ColorMatrix"}
 # Names that attributes of transforms had before, which classes of users may still define.
-_RENAMED = {"draws": "random_count", "pictorial": "needs_image", "slants": "non_axis_aligned"}
+_RENAMED_ATTRIBUTES = {"draws": "random_count", "pictorial": "needs_image", "slants": "non_axis_aligned"}
 
 
 class Step:
     """Base of all elements of a list of transforms: it can be printed, compared, and saved."""
 
     def __init_subclass__(cls) -> None:
-        refuse_renamed(cls, _RENAMED)
+        refuse_renamed(cls, _RENAMED_ATTRIBUTES)
         _BY_NAME[cls.__name__] = cls
 
     def __post_init__(self) -> None:

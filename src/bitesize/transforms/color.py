@@ -69,7 +69,7 @@ class ColorMatrix(_Mixing):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.matrix, Sequence) or len(self.matrix) != 12 or not all(map(is_number, self.matrix)):
-            raise BadSetting(f"Color needs a matrix of 3 x 4 numbers in a row, not {self.matrix!r}")
+            raise BadSetting(f"ColorMatrix needs a matrix of 3 x 4 numbers in a row, not {self.matrix!r}")
         object.__setattr__(self, "matrix", tuple(map(float, self.matrix)))
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:

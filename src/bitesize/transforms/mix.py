@@ -83,7 +83,7 @@ class PairMix(Step, ABC):
         share
             Share that each row keeps, from 0 to 1.
         u
-            `draws` random numbers in [0, 1).
+            `random_count` random numbers in [0, 1).
         layout
             Position of the channels: ``"HWC"`` or ``"CHW"``.
 
