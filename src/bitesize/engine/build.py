@@ -185,8 +185,7 @@ def _batch_size(settings: Settings, needs: MemoryNeeds) -> int:
 def allocate(memory_plan: MemoryPlan, budget: Budget) -> Resources:
     """Charge all memory of a loader, and allocate its slots. Its threads, which start with the first loop, use the rest."""
     needs, rows, decode = memory_plan.needs, memory_plan.batching.rows_of_rank, memory_plan.decode
-    fixed = [request for request in needs.requests(rows) if request.lifetime == "loader"]
-    charges = [budget.charge(request.nbytes, request.name) for request in fixed]
+    charges = [budget.charge(request.nbytes, request.name) for request in needs.fixed_requests(rows)]
     slots = charge_slots(memory_plan.slot, needs.slots, budget)
     pool = budget.pool(decode.nbytes, decode.name) if decode is not None else None
     return Resources(charges, Ring(needs.pipeline.slot_fields, rows, slots), pool)

@@ -50,9 +50,12 @@ class MemoryNeeds:
 
     def requests(self, rows: int) -> list[MemoryRequest]:
         """Return the requests of all parts except the pool for decoding, for batches of ``rows`` rows per rank."""
+        return [self.slots_request(rows, self.slots), *self.fixed_requests(rows)]
+
+    def fixed_requests(self, rows: int) -> list[MemoryRequest]:
+        """Return the requests that stay until the loader is closed: all except slots and the pool. A new part adds its own here."""
         pipeline, source, windows = self.pipeline, self.pipeline.source, self.order.windows
         requests = [
-            self.slots_request(rows, self.slots),
             _scratch_request(pipeline, rows, self.threads, self.working),
             MemoryRequest("index", source.nbytes, "loader", f"names and labels of {counted(len(source), 'row')}"),
             order_request(self.order, rows),

@@ -152,7 +152,7 @@ class _Places:
         self._back: tuple[tuple[int, int], Any] | None = (
             None  # where to continue after an inspection, and the position of the loader then
         )
-        self._looked_up: tuple[tuple[int, int], BatchIterator] | None = None
+        self._inspected: tuple[tuple[int, int], BatchIterator] | None = None
         self._lock = threading.RLock()  # TensorFlow requests batches from its own thread
         self._iterator: BatchIterator | None = None
         self._left: int | None = None  # batches, while this is the rest of an epoch
@@ -210,7 +210,7 @@ class _Places:
         """Return the next batch in order to Keras, whatever ``index`` it requests; to other callers, batch ``index`` of an epoch."""
         with self._lock:
             if sys._getframe(1).f_code.co_name not in TAKES:
-                return self._look_up(index)
+                return self._inspect(index)
             if self._iterator is None:
                 self._iterator = self._start()
             fit = None if self._fit is None else self._fit()
@@ -241,23 +241,23 @@ class _Places:
             self._return_to((place[0] + 1, 0))
             self._position.move_to(self._trained)
 
-    def _look_up(self, index: int) -> tuple[Any, ...]:
+    def _inspect(self, index: int) -> tuple[Any, ...]:
         """Return a batch of the next epoch, without consuming it."""
         count = len(self._loader)
         if not -count <= index < count:
             raise IndexError(f"batch {index} of {count}")
-        stood = self._position.save()
+        saved_position = self._position.save()
         place = self._driver.batching.advance(self._aligned(self._place()), index % count)
-        if self._looked_up is None or self._looked_up[0] != place:
-            self._looked_up = (place, self._driver.iterate(place, endless=True))
+        if self._inspected is None or self._inspected[0] != place:
+            self._inspected = (place, self._driver.iterate(place, endless=True))
         try:
-            batch = next(self._looked_up[1])
+            batch = next(self._inspected[1])
         except LoaderClosed:
-            self._looked_up = (place, self._driver.iterate(place, endless=True))
-            batch = next(self._looked_up[1])
+            self._inspected = (place, self._driver.iterate(place, endless=True))
+            batch = next(self._inspected[1])
         finally:
-            self._position.restore(stood)
-        self._looked_up = (self._driver.batching.advance(place, 1), self._looked_up[1])
+            self._position.restore(saved_position)
+        self._inspected = (self._driver.batching.advance(place, 1), self._inspected[1])
         return self._format.convert(batch)
 
     def zeros(self) -> tuple[Any, ...]:
@@ -297,9 +297,9 @@ class _Places:
             self._format.as_tensors = caller.method in ("fit", "evaluate") and on_torch()
             self._format.keeps_bad_rows = caller.method == "predict"
             if caller.method in LOOKS:
-                self._begin_look()
+                self._begin_inspection()
             elif caller.method == "fit":
-                self._end_look()
+                self._end_inspection()
                 self._fit, self._seen = weakref.ref(caller.iterator), 0
 
     def on_epoch_end(self) -> None:
@@ -307,7 +307,7 @@ class _Places:
         with self._lock:
             caller = Caller(sys._getframe(1))
             if caller.resets and caller.method in LOOKS:
-                self._begin_look()
+                self._begin_inspection()
             elif caller.resets:
                 # The same iterator as began has only had a look, to build metrics.
                 if self._fit is not None and self._fit() is not caller.iterator:
@@ -323,7 +323,7 @@ class _Places:
                 if self._fit is None:  # nothing else goes on: the next look may go on from here, and has its first batches
                     self._position.restore(self._back[1])
                 else:
-                    self._end_look()
+                    self._end_inspection()
             else:
                 self._note_epoch(caller)
 
@@ -352,21 +352,21 @@ class _Places:
             return self._driver.batching.place(*self._position.next_start)
         return self._trained
 
-    def _begin_look(self) -> None:
+    def _begin_inspection(self) -> None:
         """Go to the first batch of an epoch, and remember the position of training."""
         if self._back is None:
             self._back = (self._next, self._position.save())
         if self._next[1]:
             self._next, self._iterator = self._aligned(self._place()), None
 
-    def _end_look(self) -> None:
+    def _end_inspection(self) -> None:
         """Go back to the position of training."""
         if self._back is not None:
-            place, stood = self._back
+            place, saved_position = self._back
             self._back = None
             if place != self._next:
                 self._next, self._iterator = place, None
-            self._position.restore(stood)
+            self._position.restore(saved_position)
 
     def _start(self) -> BatchIterator:
         return self._driver.iterate(self._next, endless=True, holder=LOOP if on_torch() else _PENDING)

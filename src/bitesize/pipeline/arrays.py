@@ -69,7 +69,7 @@ class ArrayRenderer:
         self._name = name
         self.stored, self.rendered = stored, rendered
         self._masks = masks if stages.needs_image else {}
-        self._views = [(view.adjust, view.random_count) for view in stages.views]
+        self._views = [(view.adjust, view.random_count) for view in stages.image_transforms]
         self._warps = stages.non_axis_aligned or bool(self._masks)
         self._needs_image, self._random = stages.needs_image, stages.random
         self._fill, self._mask_fill = stages.surroundings
@@ -92,7 +92,7 @@ class ArrayRenderer:
         self._fetch_name = f"fetch {stored} {rendered} {in_memory}" if can else ""
         self._in_memory = in_memory
         # Rows without transforms and casts are read directly into the slot.
-        self.direct = not stages.views and not self._chw and rendered.dtype == stored.dtype
+        self.direct = not stages.image_transforms and not self._chw and rendered.dtype == stored.dtype
 
     @property
     def kernel_values(self) -> int:

@@ -80,7 +80,7 @@ class ImageRenderer:
         self._stored = stored
         self._masks = {name: mask for name, mask in source.spec.items() if name != self._image and isinstance(mask, Encoded)}
         self.fields = (self._image, *self._masks)  # encoded fields
-        self._views = [(view.adjust, view.random_count) for view in stages.views]
+        self._views = [(view.adjust, view.random_count) for view in stages.image_transforms]
         self._fill, self._mask_fill = stages.surroundings
         self._fast_decode = fast_decode
         self._warps = stages.non_axis_aligned
@@ -109,7 +109,7 @@ class ImageRenderer:
         name = f"resample {decoded} {self._canvas.stored} {self._warps}"
         return [(name, lambda: warm_up(decoded, self._canvas, self._warps))]
 
-    def readers(self, scratch: Scratch) -> dict[str, EncodedSink]:
+    def sinks(self, scratch: Scratch) -> dict[str, EncodedSink]:
         """Return the destinations for the files of some rows."""
         arena = scratch.arena()
         return {name: EncodedSink(arena.take) for name in self.fields}
@@ -118,23 +118,23 @@ class ImageRenderer:
         self,
         rows: NDArray[np.int64],
         random_numbers: Sequence[Sequence[float]],
-        readers: Mapping[str, EncodedSink],
+        sinks: Mapping[str, EncodedSink],
         failed: dict[int, Exception],
         out: Mapping[str, NDArray[Any]],
         context: ReadContext,
     ) -> None:
-        """Render the files in ``readers``. Add errors to ``failed`` by index; see `Pipeline.fill`."""
+        """Render the files in ``sinks``. Add errors to ``failed`` by index; see `Pipeline.fill`."""
         scratch = context.scratch
-        scratch.clock.nbytes += sum(data.nbytes for reader in readers.values() for data in reader.files.values())
+        scratch.clock.nbytes += sum(data.nbytes for sink in sinks.values() for data in sink.files.values())
         later = [i for i, error in failed.items() if isinstance(error, ArenaFull)]
-        images, out_images = readers[self._image].files, out[self._image]
+        images, out_images = sinks[self._image].files, out[self._image]
         for i, row in enumerate(rows.tolist()):
             if i in failed:
                 continue
             try:
                 files, part = {self._image: images[i]}, {self._image: out_images[i]}
                 for name in self._masks:
-                    files[name], part[name] = readers[name].files[i], out[name][i]
+                    files[name], part[name] = sinks[name].files[i], out[name][i]
                 self._render_one(files, row, random_numbers[i], part, scratch)
             except BitesizeError as error:
                 failed[i] = without_frames(error)
@@ -146,12 +146,12 @@ class ImageRenderer:
                 failed[i] = without_frames(error)
 
     def decode_only(
-        self, rows: NDArray[np.int64], random_numbers: Sequence[float], readers: Mapping[str, EncodedSink], scratch: Scratch
+        self, rows: NDArray[np.int64], random_numbers: Sequence[float], sinks: Mapping[str, EncodedSink], scratch: Scratch
     ) -> None:  # fmt: skip
         """Decode files without using the result, to measure the speed of decoding. Files that cannot be decoded are skipped."""
         assert scratch.transient is not None
-        for i, data in readers[self._image].files.items():
-            files = {name: reader.files.get(i, data) for name, reader in readers.items()}
+        for i, data in sinks[self._image].files.items():
+            files = {name: sink.files.get(i, data) for name, sink in sinks.items()}
             try:
                 plan = self._plan(data, int(rows[i]), random_numbers)
                 buffer = scratch.transient.ensure(*self._need(files, plan), self._source, int(rows[i]))
@@ -302,16 +302,16 @@ class ImageRenderer:
     def _read(self, row: int, arena: Arena, context: ReadContext) -> dict[str, memoryview]:
         """Read one row's files again. Its other fields are already in the slot."""
         begun = perf_counter()
-        readers = {name: EncodedSink(arena.take) for name in self.fields}
-        ignored_fields = {name: ignored(field) for name, field in self._source.spec.items() if name not in readers}
+        sinks = {name: EncodedSink(arena.take) for name in self.fields}
+        ignored_fields = {name: ignored(field) for name, field in self._source.spec.items() if name not in sinks}
         try:
-            context.reader.read(np.array([row], np.int64), {**ignored_fields, **readers})
+            context.reader.read(np.array([row], np.int64), {**ignored_fields, **sinks})
         except BadRows as error:
             raise error.causes[0] from None
         finally:
             context.scratch.clock.read += perf_counter() - begun
-        context.scratch.clock.nbytes += sum(reader.files[0].nbytes for reader in readers.values())
-        return {name: reader.files[0] for name, reader in readers.items()}
+        context.scratch.clock.nbytes += sum(sink.files[0].nbytes for sink in sinks.values())
+        return {name: sink.files[0] for name, sink in sinks.items()}
 
 
 def _observer(source: Source) -> Callable[[int, ImageInfo, NDArray[Any]], None] | None:

@@ -106,9 +106,9 @@ def _rendered_size(source: Source, stages: TransformStages, channels: int) -> Si
     """Return height and width of the primary field after the transforms, or None if its rows are not images."""
     stored = source.spec[source.primary]
     if isinstance(stored, Encoded):
-        size = _size_after(stages.views, None)
+        size = _size_after(stages.image_transforms, None)
         if size is None:  # no transform sets the size, so all images must have the same size
-            size = _size_after(stages.views, size_of_first_row(source, source.primary))
+            size = _size_after(stages.image_transforms, size_of_first_row(source, source.primary))
         if stages.spreads(channels):
             raise BadSetting(f"Normalize has {channels} means, but the fourth channel of {stored} is alpha: pass 3 means")
     else:
@@ -116,9 +116,9 @@ def _rendered_size(source: Source, stages: TransformStages, channels: int) -> Si
             _check_images(stages, stored, channels)
         if image_channels(stored.shape) is None:
             return None
-        size = _size_after(stages.views, (stored.shape[0], stored.shape[1]))
+        size = _size_after(stages.image_transforms, (stored.shape[0], stored.shape[1]))
     if size is None:
-        view = next(view for view in reversed(stages.views) if view.size_after((7, 5)) is None)
+        view = next(view for view in reversed(stages.image_transforms) if view.size_after((7, 5)) is None)
         raise BadSetting(f"{view!r} yields images of different sizes; add bs.CenterCrop or bs.RandomCrop after it")
     return size
 
@@ -128,7 +128,7 @@ def _rendered_dtype(
 ) -> np.dtype[Any]:  # fmt: skip
     """Return the dtype of the primary field after the transforms and the cast. Check that both can be computed."""
     before = after = stored.dtype
-    for view in stages.views:
+    for view in stages.image_transforms:
         view.check(channels)
         if view.needs_colors and stages.spreads(channels):
             raise BadSetting(
@@ -152,7 +152,7 @@ def _rendered_dtype(
 def _check_arithmetic(stages: TransformStages, before: np.dtype[Any]) -> None:
     """Raise `BadSetting` if transforms change values but keep a type that cannot represent the results."""
     number = before.kind in "iuf" or before.name == "bfloat16"
-    keeping = next((view for view in stages.views if view.dtype_after(before) == before), None)
+    keeping = next((view for view in stages.image_transforms if view.dtype_after(before) == before), None)
     if number or keeping is None:
         return
     if before.kind == "b":
@@ -165,7 +165,7 @@ def _check_arithmetic(stages: TransformStages, before: np.dtype[Any]) -> None:
 
 def _check_images(stages: TransformStages, stored: Field, channels: int) -> None:
     """Raise `BadSetting` if transforms move pixels, but rows are not images, or may not be images."""
-    name = type(next(view for view in stages.views if view.needs_image)).__name__
+    name = type(next(view for view in stages.image_transforms if view.needs_image)).__name__
     channels_of_rows = image_channels(stored.shape)
     if channels_of_rows is not None:
         if len(stored.shape) == 2 and looks_like_series(stored.shape):

@@ -56,7 +56,7 @@ class RowRenderer:
         self, source: Source, stages: TransformStages, fields: Mapping[str, Field], layout: Layout, fast_decode: bool
     ) -> None:
         self.fields = fields
-        self.random_counts = [view.random_count for view in stages.views]
+        self.random_counts = [view.random_count for view in stages.image_transforms]
         self._source, self._image = source, source.primary
         self._images: ImageRenderer | None = None
         self._arrays: ArrayRenderer | None = None
@@ -120,9 +120,9 @@ class RowRenderer:
         context.scratch.doing = ("reading from", int(rows[0]))
         if self._images is None:
             return self._render_arrays(rows, random_numbers, out, context)
-        readers = self._images.readers(context.scratch)
-        failed = _read(rows, dict(out) | readers, context)
-        self._images.render(rows, random_numbers, readers, failed, {name: out[name] for name in readers}, context)
+        sinks = self._images.sinks(context.scratch)
+        failed = _read(rows, dict(out) | sinks, context)
+        self._images.render(rows, random_numbers, sinks, failed, {name: out[name] for name in sinks}, context)
         return failed
 
     def render_alone(self, row: int, context: ReadContext) -> dict[str, NDArray[Any]]:
@@ -195,9 +195,9 @@ class RowRenderer:
         if self._images is None:
             self._render_arrays(rows, [random_numbers] * len(rows), out, context)
             return
-        readers = self._images.readers(context.scratch)
-        _read(rows, out | readers, context)
-        self._images.decode_only(rows, random_numbers, readers, context.scratch)
+        sinks = self._images.sinks(context.scratch)
+        _read(rows, out | sinks, context)
+        self._images.decode_only(rows, random_numbers, sinks, context.scratch)
 
 
 def _read(rows: NDArray[np.int64], into: Mapping[str, Any], context: ReadContext) -> dict[int, Exception]:

@@ -13,15 +13,14 @@ from bitesize.transforms.erase import Cutout
 from bitesize.transforms.map import Map
 from bitesize.transforms.mix import PairMix
 from bitesize.transforms.normalize import Normalize
-from bitesize.transforms.view import BLACK
-from bitesize.transforms.view import ColorMatrix as Color
+from bitesize.transforms.view import BLACK, Color
 
 
 @dataclass(frozen=True)
 class TransformStages:
     """Transforms in the order in which they run. Each has its number in the list, which is part of the key of its random numbers."""
 
-    views: tuple[Transform, ...]
+    image_transforms: tuple[Transform, ...]
     maps: tuple[tuple[int, Map], ...]
     mixes: tuple[tuple[int, PairMix], ...]
     batch_maps: tuple[tuple[int, Map], ...]
@@ -29,29 +28,29 @@ class TransformStages:
     @property
     def needs_image(self) -> bool:
         """Return whether transforms move pixels or mix colors."""
-        return any(view.needs_image for view in self.views)
+        return any(view.needs_image for view in self.image_transforms)
 
     @property
     def random(self) -> bool:
         """Return whether transforms use random numbers."""
-        return any(view.random_count for view in self.views)
+        return any(view.random_count for view in self.image_transforms)
 
     @property
     def non_axis_aligned(self) -> bool:
         """Return whether transforms may rotate or shear images."""
-        return any(view.non_axis_aligned for view in self.views)
+        return any(view.non_axis_aligned for view in self.image_transforms)
 
     def spreads(self, channels: int) -> bool:
         """Return whether ``channels`` channels are independent, rather than colors or colors with alpha."""
         return channels not in (1, 3, 4) or (
-            channels == 4 and any(isinstance(v, Normalize) and v.count == 4 for v in self.views)
+            channels == 4 and any(isinstance(v, Normalize) and v.count == 4 for v in self.image_transforms)
         )
 
     def channels_of(self, field: Field | Encoded) -> int:
         """Return the number of channels: that of images, or the length of the last axis if `Normalize` has as many means."""
         if isinstance(field, Encoded):
             return field.channels
-        counts = {view.count for view in self.views if isinstance(view, Normalize) and not view.of_data}
+        counts = {view.count for view in self.image_transforms if isinstance(view, Normalize) and not view.of_data}
         if field.shape and field.shape[-1] in counts:
             return field.shape[-1]
         return image_channels(field.shape) or 1
@@ -59,7 +58,7 @@ class TransformStages:
     @property
     def surroundings(self) -> tuple[Color, int]:
         """Fill color around an image, and fill value around its mask."""
-        for view in self.views:
+        for view in self.image_transforms:
             if isinstance(view, Padded) and view.shows_surroundings:
                 return as_color(view.fill), view.mask_fill
         return BLACK, 0
@@ -88,7 +87,7 @@ def sort_transforms(transforms: Sequence[Any]) -> TransformStages:
             )
         parts[stage].append(step if stage == 0 else (number, step))
     stages = TransformStages(*map(tuple, parts))
-    _check_views(stages.views)
+    _check_views(stages.image_transforms)
     return stages
 
 

@@ -16,7 +16,7 @@ from bitesize.checks import is_whole, refuse_renamed
 from bitesize.errors import BadSetting
 from bitesize.kernels.filters import BICUBIC, BILINEAR, NEAREST
 from bitesize.spec import MOST_CHANNELS
-from bitesize.transforms.view import ColorMatrix, View
+from bitesize.transforms.view import Color, View
 
 Size = tuple[int, int]  # height, width
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
@@ -321,7 +321,7 @@ def color_setting(owner: str, value: Any) -> float | tuple[float, ...]:
     return tuple(map(float, values)) if len(values) > 1 else float(values[0])
 
 
-def as_color(value: float | tuple[float, ...]) -> ColorMatrix:
+def as_color(value: float | tuple[float, ...]) -> Color:
     """Return three numbers for a checked color of one, or those that it has."""
     return value if isinstance(value, tuple) else (value, value, value)
 

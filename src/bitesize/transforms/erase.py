@@ -17,7 +17,7 @@ from bitesize.transforms.base import (
     probability_setting,
     range_setting,
 )
-from bitesize.transforms.view import ColorMatrix, View
+from bitesize.transforms.view import Color, View
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,7 +79,7 @@ class Cutout(Transform):
         view.erase(left, top, width, height, self._color)
 
     @cached_property
-    def _color(self) -> ColorMatrix:
+    def _color(self) -> Color:
         return as_color(self.fill)
 
     @cached_property

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bitesize.kernels.filters import BRAIN, HALF, NEAREST, PLAIN, line_values, resample_values, taps
 from bitesize.spec import Field
 from bitesize.transforms.view import PLAIN as IDENTITY
-from bitesize.transforms.view import ColorMatrix, View
+from bitesize.transforms.view import Color, View
 
 # A box thinner than this many source pixels is taken as this thin: a crop at the very edge must not divide by zero.
 _THIN = 1e-6
@@ -216,7 +216,7 @@ def _covered(start: float, step: float, size: int, source: int) -> tuple[int, in
     return min(max(first, 0), size), min(max(last, 0), size)
 
 
-def _colored(view: View) -> ColorMatrix:
+def _colored(view: View) -> Color:
     """Return the fill color as values of the batch."""
     (r, g, b), m = view.fill, view.color
     return (
@@ -226,7 +226,7 @@ def _colored(view: View) -> ColorMatrix:
     )
 
 
-def _paint(pixels: NDArray[Any], canvas: Canvas, color: ColorMatrix) -> None:
+def _paint(pixels: NDArray[Any], canvas: Canvas, color: Color) -> None:
     """Fill pixels of a row; a fourth channel, alpha, with 0."""
     values = np.array((*color, 0.0))[: pixels.shape[2]]
     low, high = canvas.limits

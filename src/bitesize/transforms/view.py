@@ -25,9 +25,9 @@ _ORIENTATIONS = (
     ((0, -1, 1, 0), (1, 0, 0, 0)),
 )
 
-ColorMatrix = tuple[float, ...]  # three values, or one a channel of an image of other channels
+Color = tuple[float, ...]  # three values, or one a channel of an image of other channels
 # left, top, right, bottom in output pixels, and the color there
-Erased = tuple[float, float, float, float, ColorMatrix]
+Erased = tuple[float, float, float, float, Color]
 
 
 class View:
@@ -67,7 +67,7 @@ class View:
         self.height = height
         self.a, self.b, self.c = 1.0, 0.0, 0.0
         self.d, self.e, self.f = 0.0, 1.0, 0.0
-        self.fill: ColorMatrix = BLACK
+        self.fill: Color = BLACK
         self.erased: tuple[Erased, ...] = ()
         self.color: tuple[float, ...] = PLAIN
         self.alpha = 1.0
@@ -174,7 +174,7 @@ class View:
         if self.erased:
             self.erased = tuple((x0 + x, y0 + y, x1 + x, y1 + y, color) for x0, y0, x1, y1, color in self.erased)
 
-    def erase(self, left: float, top: float, width: float, height: float, color: ColorMatrix) -> None:
+    def erase(self, left: float, top: float, width: float, height: float, color: Color) -> None:
         """Hide a rectangle of the output behind a color."""
         if self.gains is not None:
             color = _each(color, len(self.gains))
@@ -226,7 +226,7 @@ class View:
                 (x0, y0, x1, y1, (f0 * r + o0, f1 * g + o1, f2 * b + o2)) for x0, y0, x1, y1, (r, g, b) in self.erased
             )
 
-    def _per_channel(self, factor: ColorMatrix, offset: ColorMatrix) -> None:
+    def _per_channel(self, factor: Color, offset: Color) -> None:
         assert self.gains is not None
         self.gains = tuple(f * g for f, g in zip(factor, self.gains, strict=True))
         self.offsets = tuple(f * before + o for f, before, o in zip(factor, self.offsets, offset, strict=True))
@@ -263,7 +263,7 @@ class View:
         return math.hypot(self.a, self.d), math.hypot(self.b, self.e)
 
 
-def _each(values: Sequence[float], channels: int) -> ColorMatrix:
+def _each(values: Sequence[float], channels: int) -> Color:
     """Return one value a channel, where all may be the same."""
     if len(values) == channels:
         return tuple(values)
@@ -272,7 +272,7 @@ def _each(values: Sequence[float], channels: int) -> ColorMatrix:
     return (values[0],) * channels
 
 
-def _painted(m: Sequence[float], color: ColorMatrix) -> ColorMatrix:
+def _painted(m: Sequence[float], color: Color) -> Color:
     r, g, b = color
     return (
         m[0] * r + m[1] * g + m[2] * b + m[3],
