@@ -83,7 +83,7 @@ def learned(data, out, *options):
     return result
 
 
-_QUICK = ("uint8", "float64 of 0 to 255", "float32 of -1000 to 3000")
+_QUICK = ("float64 of 0 to 255",)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in _QUICK else [pytest.mark.slow]) for name in STORED])
@@ -100,7 +100,7 @@ def test_photographs_are_learned_from(tmp_path):
     learned(data, tmp_path / "run", "--model", "mlp", "--batch-size", 16, "--image-size", 20, "--no-augment")
 
 
-@pytest.mark.parametrize("file", ["model.py:make", "model.py"])
+@pytest.mark.parametrize("file", ["model.py:make", pytest.param("model.py", marks=pytest.mark.slow)])
 def test_the_tutorials_model_from_a_file_of_the_users_learns(file, tmp_path):
     (tmp_path / "model.py").write_text(TUTORIAL)
     data = in_folders(tmp_path / "data", pictures())
@@ -193,7 +193,13 @@ def test_the_line_is_printed_and_kept_with_the_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("setting", "scaling"), [("none", []), ("unit", ["Scale"]), ("data", ["Normalize"]), ("model", ["Normalize"])]
+    ("setting", "scaling"),
+    [
+        ("none", []),
+        pytest.param("unit", ["Scale"], marks=pytest.mark.slow),
+        ("data", ["Normalize"]),
+        pytest.param("model", ["Normalize"], marks=pytest.mark.slow),
+    ],
 )
 def test_a_setting_decides_otherwise(setting, scaling, tmp_path):
     data = in_folders(tmp_path / "data", pictures(40))
@@ -227,6 +233,7 @@ def test_a_run_scales_other_data_as_its_own(trained, tmp_path):
     assert found["accuracy"] == pytest.approx(same["accuracy"], abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_run_normalized_by_its_data_takes_8_bit_twins_alike(tmp_path):
     floats, integers = (
         in_folders(tmp_path / "f", pictures().round()),

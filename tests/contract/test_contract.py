@@ -16,7 +16,9 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("contract")
 
 
-@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize(
+    "limit", [pytest.param(limit, marks=[pytest.mark.slow] if limit == "nothing" else []) for limit in LIMITS]
+)
 @pytest.mark.parametrize(
     "number",
     # Progressive JPEGs take ten seconds and more.

@@ -26,6 +26,7 @@ def measured(tmp_path_factory):
     return json.loads(subprocess.run(program, check=True, capture_output=True, text=True, timeout=200, cwd=top).stdout)
 
 
+@pytest.mark.slow  # the data alone takes half a minute
 @pytest.mark.parametrize("way", WAYS)
 def test_opening_holds_and_reads_little_however_large_the_data(way, measured):
     found = measured[way]

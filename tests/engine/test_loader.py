@@ -171,6 +171,7 @@ def test_batches_in_reference_cycles_are_collected_when_they_are_needed():
         assert seen == 100
 
 
+@pytest.mark.slow
 def test_the_collector_may_run_at_any_moment():
     """A lease may die inside any allocation: that must not lock up."""
     threshold = gc.get_threshold()

@@ -47,7 +47,10 @@ GEOMETRY = [
 
 
 @pytest.mark.parametrize("layout", ["HWC", "CHW"])
-@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "f4", "f8"])
+# Each dtype compiles kernels of its own.
+@pytest.mark.parametrize(
+    "dtype", ["u1", "f4", *(pytest.param(dtype, marks=pytest.mark.slow) for dtype in ("u2", "i2", "f8"))]
+)
 @pytest.mark.parametrize("transform", GEOMETRY, ids=str)
 def test_each_channel_is_drawn_as_if_it_were_alone(transform, dtype, layout):
     x = values((3, 14, 20, 10), dtype)
