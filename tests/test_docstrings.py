@@ -12,6 +12,7 @@ import inspect
 import re
 import textwrap
 import types
+import typing
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,7 +62,7 @@ def public_objects() -> Iterator[tuple[str, Any]]:
     for module in (bs, *namespaces()):
         for name in module.__all__:
             public = getattr(module, name)
-            if isinstance(public, types.ModuleType):
+            if isinstance(public, types.ModuleType) or is_alias(public):
                 continue
             for path, thing in [(f"{module.__name__}.{name}", public), *members(f"{module.__name__}.{name}", public)]:
                 if id(bare(thing)) not in seen:
@@ -70,14 +71,19 @@ def public_objects() -> Iterator[tuple[str, Any]]:
 
 
 def namespaces() -> list[types.ModuleType]:
-    """Return the public namespaces for one framework."""
+    """Return the public namespaces: for one framework, and for authors of sources."""
     modules = []
-    for name in ("keras", "sklearn"):
+    for name in ("keras", "sklearn", "sources", "testing"):
         try:
             modules.append(importlib.import_module(f"bitesize.{name}"))
         except ModuleNotFoundError:
             continue
-    return [module for module in modules if hasattr(module, "__all__")]
+    return modules
+
+
+def is_alias(public: Any) -> bool:
+    """Return whether a name is an alias of a type, such as ``Mapping[str, Any]``: it has no docstring of its own."""
+    return typing.get_origin(public) is not None
 
 
 def members(path: str, public: Any) -> Iterator[tuple[str, Any]]:
@@ -125,6 +131,8 @@ def errors_of(path: str) -> dict[str, str]:
     """Return the errors of numpydoc that count, by code."""
     thing = PUBLIC[path]
     codes = OF_PROPERTIES if is_property(thing) or overrides(path) else set(CODES)
+    if getattr(thing, "_is_protocol", False):  # it has no constructor
+        codes = {code for code in codes if not code.startswith("PR")}
     errors = {code: text for code, text in validate.validate(path)["errors"] if code in codes}
     if (
         isinstance(bare(thing), types.FunctionType)
@@ -154,6 +162,22 @@ def test_the_docstring_is_complete(path):
     assert errors_of(path) == {}
 
 
+def attributes_of(cls: type) -> set[str]:
+    """Return the names of the attributes of a class and of its instances, as far as bitesize defines them."""
+    names = set(dir(cls))
+    for base in filter(ours, cls.__mro__):
+        names |= vars(base).get("__annotations__", {}).keys()
+        names |= set(re.findall(r"\bself\.(\w+)", inspect.getsource(base)))
+    return names
+
+
+@pytest.mark.parametrize("path", [path for path in CALLABLES if inspect.isclass(PUBLIC[path])])
+def test_documented_attributes_exist(path):
+    doc = validate.get_doc_object(PUBLIC[path])
+    documented = {name for entry in doc["Attributes"] for name in entry.name.split(", ")}
+    assert documented - attributes_of(PUBLIC[path]) == set()
+
+
 def raises(function: Any) -> bool:
     """Return whether a function has a ``raise`` of its own, or checks settings by functions that raise."""
     try:
@@ -176,7 +200,7 @@ def test_what_is_raised_is_documented(path):
             for cls in thing.__mro__
             if ours(cls)
             for name in ("__init__", "__post_init__")
-            if name in vars(cls)
+            if name in vars(cls) and ours(vars(cls)[name])  # typing writes that of a protocol
         ]
     else:
         functions = [] if overrides(path) else [bare(thing)]

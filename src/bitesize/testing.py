@@ -22,6 +22,8 @@ from bitesize.sources.sinks import EncodedSink, new_buffers
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.crop import Resize
 
+__all__ = ["check_bad_rows", "check_source"]
+
 # Allowed in addition to Source.scratch: Python objects, and small buffers of libraries.
 _SLACK = 2 << 20
 _MOST_ROWS = 500
@@ -48,7 +50,7 @@ def read_rows(source: Source, rows: Sequence[int] | NDArray[np.int64]) -> Rows:
 
 
 def check_source(source: Source, *, threads: int = 4) -> None:
-    """Check that a source fulfills the contract of `Source`. Up to 500 rows are read several times.
+    """Check that a source fulfills the contract of `Source`; up to 500 rows are read several times.
 
     Parameters
     ----------
@@ -65,6 +67,7 @@ def check_source(source: Source, *, threads: int = 4) -> None:
     Examples
     --------
     >>> import numpy as np, bitesize as bs
+    >>> from bitesize.testing import check_source
     >>> check_source(bs.open(np.arange(40.0).reshape(20, 2), np.arange(20) % 2))
     """
     _check_spec(source)
@@ -102,6 +105,7 @@ def check_bad_rows(source: Source, bad: Sequence[int]) -> None:
     --------
     >>> import pathlib, tempfile
     >>> import numpy as np, bitesize as bs
+    >>> from bitesize.testing import check_bad_rows
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> for i in range(9):
     ...     np.save(folder / f"{i}.npy", np.ones((4, 3)))

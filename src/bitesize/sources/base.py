@@ -86,7 +86,7 @@ class Source(RowSource, Format):
         Examples
         --------
         >>> import bitesize as bs
-        >>> from bitesize.sources.options import OpenOptions
+        >>> from bitesize.sources import OpenOptions
         >>> bs.Source.opened(["a.npy"], OpenOptions())
         Traceback (most recent call last):
             ...
@@ -118,7 +118,7 @@ class Source(RowSource, Format):
         Examples
         --------
         >>> import bitesize as bs
-        >>> from bitesize.sources.options import OpenOptions
+        >>> from bitesize.sources import OpenOptions
         >>> bs.Source.of_files(None, OpenOptions())
         Traceback (most recent call last):
             ...

@@ -14,6 +14,12 @@ class Choice(NamedTuple):
         The decision, in a few words: ``"labels: the column 'species'"``.
     setting : str
         The setting of `bitesize.open` that changes it, as Python code: ``"labels="`` or ``'mode="I;16"'``.
+
+    Examples
+    --------
+    >>> from bitesize.sources import Choice
+    >>> print(Choice("labels: the column 'species'", "labels="))
+    labels: the column 'species' (labels= changes this)
     """
 
     chosen: str

@@ -28,6 +28,27 @@ class RowContract(ABC):
         Common parent folder of all paths that `path` returns; empty if there is none.
     reads_files : bool
         Whether `read` reads from disk with `bitesize.files`, which is faster once compiled code is loaded.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bitesize.sources import Field, RowContract, new_buffers
+    >>> class Squares(RowContract):
+    ...     spec = {"x": Field((), "i8")}
+    ...
+    ...     def __len__(self):
+    ...         return 10
+    ...
+    ...     def read(self, rows, into):
+    ...         into["x"][...] = rows**2
+    ...
+    ...     def _identity(self):
+    ...         return b"squares"
+    >>> source = Squares()
+    >>> into = new_buffers(source.spec, rows=3)
+    >>> source.read(np.array([9, 2, 2]), into)
+    >>> into["x"].tolist()
+    [81, 4, 4]
     """
 
     spec: Spec

@@ -22,6 +22,12 @@ class Format:
         Whether data of this format may assign each row to a split, such as training or validation (``split=``).
     package : str
         Name of the third-party module that the format needs, or empty.
+
+    Examples
+    --------
+    >>> from bitesize.sources.npy import NpyFiles
+    >>> NpyFiles.suffixes, NpyFiles.file_is_row, NpyFiles.package
+    (('.npy',), True, '')
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()

@@ -34,6 +34,13 @@ class OpenOptions:
         What separates several labels in one cell of text, such as ``" "`` or ``"|"``; None for one label per row.
     file_is_row
         Whether each file is one row, for kinds of files that may hold one row or many; None where the source is to find out.
+
+    Examples
+    --------
+    >>> from bitesize.sources import OpenOptions
+    >>> options = OpenOptions(labels="species")
+    >>> options.labels, options.fields
+    ('species', None)
     """
 
     labels: Any = None
@@ -52,15 +59,22 @@ class RowFiles(NamedTuple):
     Attributes
     ----------
     names : Names
-        The files.
+        The files: ``len(names)``, and the path of file i as bytes: ``names.path(i)``.
     labels : ndarray or None
         One label per file, shape (n, ...).
     classes : tuple of str or None
         Names of the classes, where labels are their numbers.
-    classes_of : Mapping of str to (tuple of str)
-        Names of the classes of further fields that are labels.
     left_out : Mapping of str to int
-        What was found and not taken, by reason.
+        Number of files left out, by reason.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bitesize.files.names import names_of
+    >>> from bitesize.sources import RowFiles
+    >>> files = RowFiles(names_of(["pets/1.rec", "pets/2.rec"]), np.array([1, 0]), ("cat", "dog"), {"other files (.txt)": 3})
+    >>> len(files.names), files.names.path(1).endswith(b"2.rec")
+    (2, True)
     """
 
     names: Names

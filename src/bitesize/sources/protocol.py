@@ -12,14 +12,46 @@ from bitesize.errors import BadRows
 
 
 class EncodedInto(Protocol):
-    """Destination of the bytes of encoded images."""
+    """Destination of the bytes of encoded images: what `Source.read` gets for a field that is `Encoded`.
+
+    Examples
+    --------
+    >>> from bitesize.sources import EncodedInto, EncodedSink
+    >>> def write_rows(images: list[bytes], into: EncodedInto) -> None:
+    ...     for i, image in enumerate(images):
+    ...         into.put(i, len(image))[:] = image
+    >>> sink = EncodedSink()
+    >>> write_rows([b"first", b"second"], sink)
+    >>> bytes(sink.files[1])
+    b'second'
+    """
 
     def put(self, i: int, nbytes: int) -> memoryview:
-        """Charge ``nbytes`` for row ``i`` of the call and return a writable buffer of exactly that size."""
+        """Return the buffer for the bytes of one row of the call; memory is charged for it.
+
+        Parameters
+        ----------
+        i
+            Index of the row within the call, from 0 (not its row number).
+        nbytes
+            Length of the encoded image in bytes.
+
+        Returns
+        -------
+        memoryview
+            Writable buffer of exactly ``nbytes`` bytes (uint8, shape (nbytes,)), which the caller fills.
+
+        Examples
+        --------
+        >>> from bitesize.sources import EncodedSink
+        >>> into = EncodedSink()
+        >>> into.put(0, 3)[:] = b"abc"
+        """
         ...
 
 
-Into = Mapping[str, Any]  # NDArray for a Field, EncodedInto for an Encoded
+# Destinations of one call of `Source.read`, by field: an array of shape (k, *shape) for a Field, an EncodedInto for an Encoded.
+Into = Mapping[str, Any]
 
 
 class Located(NamedTuple):
@@ -37,6 +69,17 @@ class Located(NamedTuple):
         ``paths`` as returned by `files.pread.joined`, if they never change.
     in_memory : bool
         Whether ``offsets`` are addresses in memory, and there are no files.
+
+    Examples
+    --------
+    A file has a header of 16 bytes, then 8 bytes per row:
+
+    >>> import numpy as np
+    >>> from bitesize.sources import Located
+    >>> rows = np.array([2, 0])
+    >>> location = Located([b"a.bin"], which=np.zeros(2, np.int64), offsets=16 + 8 * rows)
+    >>> location.offsets.tolist()
+    [32, 16]
     """
 
     paths: list[bytes]
@@ -56,6 +99,16 @@ class ChunkStarts(NamedTuple):
         First row of each chunk, ascending from 0; and the number of rows.
     nbytes : ndarray of int64, shape (chunks,), or None
         Maximum bytes of the encoded fields of each chunk, if there are encoded fields.
+
+    Examples
+    --------
+    A file has 250 rows, in chunks of up to 100 rows:
+
+    >>> import numpy as np
+    >>> from bitesize.sources import ChunkStarts
+    >>> chunks = ChunkStarts(np.array([0, 100, 200, 250]))
+    >>> np.diff(chunks.starts).tolist()  # rows of each chunk
+    [100, 100, 50]
     """
 
     starts: NDArray[np.int64]
@@ -63,6 +116,27 @@ class ChunkStarts(NamedTuple):
 
 
 def raise_bad(failed: Mapping[int, Exception]) -> None:
-    """Raise `BadRows` if any row failed."""
+    """Raise `BadRows` if any row failed; `Source.read` calls this after it has read all other rows.
+
+    Parameters
+    ----------
+    failed
+        The error of each failed row, by the index of the row within the call (not by row number); may be empty.
+
+    Raises
+    ------
+    BadRows
+        If ``failed`` is not empty.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> from bitesize.sources import raise_bad
+    >>> raise_bad({})
+    >>> raise_bad({2: bs.BadFile("a.rec is damaged")})
+    Traceback (most recent call last):
+        ...
+    bitesize.errors.BadRows: 1 row could not be read; the first: a.rec is damaged
+    """
     if failed:
         raise BadRows(failed)

@@ -49,6 +49,24 @@ def register(kind: S) -> S:
     ------
     BadSetting
         If it is not a subclass of `Source`, or has no title.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np, bitesize as bs
+    >>> from bitesize.sources import Source, register
+    >>> @register
+    ... class Numbers(Source):
+    ...     title = "texts of numbers"
+    ...     suffixes = (".numbers",)
+    ...
+    ...     @classmethod
+    ...     def opened(cls, paths, options):
+    ...         return bs.open(np.loadtxt(paths[0]))
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "a.numbers"
+    >>> _ = file.write_text("1.5 2.5 3.5")
+    >>> bs.open(file)
+    Arrays(3 rows of {x: () float64})
     """
     if not (isinstance(kind, type) and issubclass(kind, Source) and kind.title):
         raise BadSetting(f"register needs a subclass of bitesize.Source with a title, not {kind!r}")

@@ -47,6 +47,15 @@ class RowSource(RowContract):
         Names of the table columns stacked along the last axis of the field ``x``; None for other data.
     mixture : Mixture or None
         Shares of the joined sources, for sources made by `bitesize.mix`.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+    >>> source.classes, source.class_count, source.labels.tolist()
+    (('cat', 'dog'), 2, [0, 1, 0])
+    >>> source.primary, source.label_name, source.column_names
+    ('x', 'y', ('x', 'y'))
     """
 
     title: ClassVar[str] = ""

@@ -19,7 +19,7 @@ def new_buffer(i: int, nbytes: int) -> memoryview:
 
 
 class EncodedSink:
-    """Receives the bytes of encoded rows, and keeps them by row.
+    """Destination that keeps the bytes of encoded rows; see `EncodedInto`.
 
     Parameters
     ----------
@@ -33,6 +33,7 @@ class EncodedSink:
 
     Examples
     --------
+    >>> from bitesize.sources import EncodedSink
     >>> sink = EncodedSink()
     >>> sink.put(0, 3)[:] = b"abc"
     >>> bytes(sink.files[0])
@@ -46,7 +47,27 @@ class EncodedSink:
         self.files: dict[int, memoryview] = {}
 
     def put(self, i: int, nbytes: int) -> memoryview:
-        """Return the buffer of a row."""
+        """Return the buffer for the bytes of one row of a call.
+
+        Parameters
+        ----------
+        i
+            Index of the row within the call, from 0.
+        nbytes
+            Number of bytes.
+
+        Returns
+        -------
+        memoryview
+            Writable buffer of exactly ``nbytes`` bytes. It is also in ``files``.
+
+        Examples
+        --------
+        >>> from bitesize.sources import EncodedSink
+        >>> sink = EncodedSink()
+        >>> len(sink.put(0, 3))
+        3
+        """
         view = self.files[i] = self._buffer(i, nbytes)
         return view
 
@@ -112,7 +133,30 @@ class _OffsetSink:
 
 
 def new_buffers(spec: Spec, rows: int) -> dict[str, Any]:
-    """Return newly allocated buffers for some rows of all fields, as `Source.read` needs them."""
+    """Return newly allocated buffers for some rows of all fields, as `Source.read` needs them.
+
+    Parameters
+    ----------
+    spec
+        Fields of a row, such as `Source.spec`.
+    rows
+        Number of rows.
+
+    Returns
+    -------
+    dict of str to (ndarray or EncodedSink)
+        For each `Field` an uninitialized array of shape (rows, *shape) in the field's dtype, for each `Encoded` an empty sink.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> from bitesize.sources import new_buffers
+    >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+    >>> into = new_buffers(source.spec, rows=2)
+    >>> source.read(np.array([2, 0]), into)
+    >>> into["x"].tolist(), into["y"].tolist()
+    ([[4.0, 5.0], [0.0, 1.0]], [0, 0])
+    """
     return {
         name: np.empty((rows, *field.shape), field.dtype) if isinstance(field, Field) else EncodedSink()
         for name, field in spec.items()
@@ -120,7 +164,32 @@ def new_buffers(spec: Spec, rows: int) -> dict[str, Any]:
 
 
 def portion(into: Into, start: int, rows: int) -> dict[str, Any]:
-    """Return the buffers of some neighboring rows of a call to `Source.read`."""
+    """Return the buffers of some neighboring rows of a call to `Source.read`, to read these rows from another source.
+
+    Parameters
+    ----------
+    into
+        Destination of each field, as for `Source.read`.
+    start
+        Index of the first row within the call.
+    rows
+        Number of rows.
+
+    Returns
+    -------
+    dict of str to (ndarray or EncodedInto)
+        For each field a view of ``into``: row 0 is row ``start`` of the call. Nothing is copied.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> from bitesize.sources import portion
+    >>> source = bs.open(np.arange(4.0))
+    >>> x = np.zeros(5)
+    >>> source.read(np.array([3, 1]), portion({"x": x}, start=2, rows=2))
+    >>> x.tolist()
+    [0.0, 0.0, 3.0, 1.0, 0.0]
+    """
     return {
         name: buffer[start : start + rows] if isinstance(buffer, np.ndarray) else _OffsetSink(buffer, start)
         for name, buffer in into.items()
