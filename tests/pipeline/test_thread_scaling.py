@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import bitesize as bs
-from bitesize.engine import thread_scaling
 from bitesize.engine.loader import driver_of
 from bitesize.memory.limits import processor_share
+from bitesize.pipeline import thread_scaling
 
 
 class Waiting(bs.Source):
