@@ -158,6 +158,13 @@ def errors_of(path: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", PUBLIC)
+def test_an_example_runs(path):
+    doc = inspect.getdoc(bare(PUBLIC[path])) or ""
+    if "Examples\n--------" in doc:
+        assert ">>> " in doc.partition("Examples\n--------")[2], "a block of code is not run"
+
+
+@pytest.mark.parametrize("path", PUBLIC)
 def test_the_docstring_is_complete(path):
     assert errors_of(path) == {}
 

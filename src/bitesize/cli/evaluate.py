@@ -38,7 +38,7 @@ def evaluate(
     from bitesize.memory.budget import Budget
     from bitesize.training.data import open_for_run
     from bitesize.training.rows_of_run import rows_of_part, split_of, training_rows_line
-    from bitesize.training.trained import TrainedModel
+    from bitesize.training.trained import TrainedModel, evaluate_source
 
     say_when_compiling()
     action: Any = parse_on_error(on_error)
@@ -62,7 +62,7 @@ def evaluate(
                 print_understood(source, [*said, *([f"warning: {line}"] if line else [])])
             advance.append(stack.enter_context(counting("evaluating", len(source), hide=json, budget=budget)))
 
-        result = model.evaluate_source(source, budget, action, max_bad, lambda rows: advance[0](rows), planned)
+        result = evaluate_source(model, source, budget, action, max_bad, lambda rows: advance[0](rows), planned)
     if json:
         print_json(result | ({"training_rows": len(split["train"])} if line else {}))
     else:

@@ -61,7 +61,7 @@ def predict(
     from bitesize.cli.predictions import JsonOut, open_file
     from bitesize.memory.budget import Budget
     from bitesize.training.collecting import collect
-    from bitesize.training.trained import TrainedModel
+    from bitesize.training.trained import TrainedModel, notes_on, predict_blocks
 
     _check_out(out)
     out_source = context.get_parameter_source("out")
@@ -75,13 +75,13 @@ def predict(
     model, budget = TrainedModel(folder), Budget(memory)
     printed = JsonOut(model.classes) if json else None
     if not json:
-        _print_given(given, model)
+        _print_given(given)
     tally = Tally(model.classes)
     with (
         counting("predicting", len(given), hide=json, budget=budget) as progress,
         open_file(out if to_file else None, model.classes) as add,
     ):
-        for block in model.predict_blocks(given, budget, action, progress):
+        for block in predict_blocks(model, given, budget, action, progress):
             lines = tally.add(block, [given.describe(block.start + i) for i in range(len(block.probabilities))])
             add(*lines)
             if printed is not None:
@@ -89,12 +89,12 @@ def predict(
         failed = tally.first_error if tally.bad == len(given) else None
         if failed is not None and to_file and Path(out).exists():
             if printed is not None:
-                printed.end(model.said_of(given) + model.adapted, len(given), tally.bad)
+                printed.end(notes_on(given) + model.adapted, len(given), tally.bad)
             unchanged = f"None of {counted(tally.bad, 'row')} could be predicted: {out} is unchanged"
             raise type(failed)(f"{failed}. {unchanged}") from failed
     _print_adapted(model.adapted, quiet=json)
     if printed is not None:
-        printed.end(model.said_of(given) + model.adapted, len(given), tally.bad)
+        printed.end(notes_on(given) + model.adapted, len(given), tally.bad)
     else:
         _print_end(tally, len(given), out)
     if failed is not None:
@@ -159,9 +159,10 @@ class Tally:
         return labels
 
 
-def _print_given(given: Any, model: Any) -> None:
+def _print_given(given: Any) -> None:
     """Print the lines about the data."""
     from bitesize.training.given import Rows
+    from bitesize.training.trained import notes_on
 
     if len(given.parts) == 1 and isinstance(given.parts[0], Rows):
         print_understood(given.parts[0].source)
@@ -169,7 +170,7 @@ def _print_given(given: Any, model: Any) -> None:
         lines = [line for line in given.said if in_options(line) not in known]
     else:
         console.print(f"[bold]{'data':<9}[/] {counted(len(given), 'file')} to predict", highlight=False)
-        lines = model.said_of(given)
+        lines = notes_on(given)
     for line in lines:
         heading, text = ("[yellow]left out [/] ", line[10:]) if line.startswith("left out: ") else ("", line)
         console.print(heading + plain(in_options(text)), highlight=False, soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from bitesize.training.collecting import collect
 from bitesize.training.data import open_for_run
 from bitesize.training.given import Given
 from bitesize.training.numbered import find_run
-from bitesize.training.predicting import OnError, predict_given, reason_of
+from bitesize.training.predicting import Block, OnError, predict_given, reason_of
 from bitesize.training.predictions import Predictions
 from bitesize.training.run import RunFolder
 from bitesize.training.saved_epoch import read_saved_epoch
@@ -78,6 +78,8 @@ def load(run: str | os.PathLike[str]) -> TrainedModel:
     Examples
     --------
     >>> import bitesize as bs
+    >>> bs.load("runs/1").classes
+    ('left', 'right')
     >>> bs.load("nowhere")
     Traceback (most recent call last):
     bitesize.errors.NotFound: nowhere is not the folder of a finished run: it has no config.json
@@ -127,10 +129,10 @@ class TrainedModel:
 
     Examples
     --------
-    ::
-
-        model = bs.load("runs/first")
-        model.classes, model.input_shape
+    >>> import bitesize as bs
+    >>> model = bs.load("runs/1")
+    >>> model.classes, model.input_shape
+    (('left', 'right'), (2,))
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -181,11 +183,12 @@ class TrainedModel:
 
         Examples
         --------
-        ::
-
-            model = bs.load("runs/first")
-            for path, label, probability in model.predict("unknown/"):
-                print(path, label, probability)
+        >>> import bitesize as bs
+        >>> model = bs.load("runs/1")
+        >>> for path, label, probability in model.predict([[0.9, 0.1], [-0.9, 0.5]]):
+        ...     print(path, label, round(probability, 1))
+        row 0 right 0.6
+        row 1 right 0.5
         """
         given = collect(self.config, data)
         budget = as_budget(memory)
@@ -197,7 +200,7 @@ class TrainedModel:
             charge.release()
         if first is not None and len(errors) == len(given):
             raise first
-        lines = [*self.said_of(given), *self._scorer.said]
+        lines = [*notes_on(given), *self._scorer.said]
         _log_prediction(given, errors, lines)
         return Predictions(probabilities, self.classes, given.describe, errors, lines)
 
@@ -208,73 +211,16 @@ class TrainedModel:
         probabilities = np.full((len(given), len(self.classes)), np.nan, np.float32)
         errors: dict[int, str] = {}
         first: Exception | None = None
-        for block in self.predict_blocks(given, budget, on_error):
+        for block in predict_blocks(self, given, budget, on_error):
             probabilities[block.start : block.start + len(block.probabilities)] = block.probabilities
             errors |= {row: reason_of(error, given.describe(row)) for row, error in block.reasons.items()}
             first = first or next(iter(block.reasons.values()), None)
         return probabilities, errors, first
 
-    def predict_blocks(
-        self, given: Given, budget: Budget, on_error: OnError, progress: Callable[[int], None] = lambda rows: None
-    ) -> Any:
-        """Predict the result of `collecting.collect`, block by block, if probabilities of all rows do not fit in memory.
-
-        Afterwards, `adapted` lists the adaptations.
-
-        Parameters
-        ----------
-        given
-            Result of `collecting.collect`.
-        budget
-            Memory budget of loading and of the probabilities of one block.
-        on_error
-            As in `predict`.
-        progress
-            Called with the number of rows done since the last call.
-
-        Returns
-        -------
-        iterator of blocks
-            Each with ``start``, ``probabilities`` of shape (rows, classes), and ``reasons`` of rows without them.
-
-        Examples
-        --------
-        ::
-
-            for block in model.predict_blocks(given, bs.Budget("1 GiB"), "skip"):
-                table.write(block.start, block.probabilities)
-        """
-        self._scorer.said = []
-        return predict_given(self._scorer, given, budget, on_error, progress)
-
     @property
     def adapted(self) -> list[str]:
         """Adaptations of the last prediction or evaluation that the training data did not need."""
         return list(self._scorer.said)
-
-    @staticmethod
-    def said_of(given: Given) -> list[str]:
-        """Return lines about the layout of data, and about files left out.
-
-        Parameters
-        ----------
-        given
-            Result of `collecting.collect`.
-
-        Returns
-        -------
-        list of str
-            One line for each fact.
-
-        Examples
-        --------
-        ::
-
-            for line in model.said_of(given):
-                print(line)
-        """
-        left = ", ".join(counted_reason(count, why) for why, count in given.left_out.items())
-        return [*dict.fromkeys(given.said), *([f"left out: {left}"] if left else [])]
 
     def evaluate(
         self,
@@ -309,61 +255,92 @@ class TrainedModel:
 
         Examples
         --------
-        ::
-
-            model = bs.load("runs/first")
-            model.evaluate("test/")["accuracy"]
+        >>> import bitesize as bs
+        >>> model = bs.load("runs/1")
+        >>> model.evaluate([[0.9, 0.1], [-0.9, 0.5]], ["left", "right"])["accuracy"]
+        0.5
         """
         if labels is not None and not isinstance(labels, str):
             data, labels = open_data(data, labels), None
         source = open_for_run({**self.config, "classes": self.classes}, data, {}, labels=labels, labeled=True)
-        return self.evaluate_source(source, memory, on_error, max_bad)
-
-    def evaluate_source(
-        self,
-        source: Source,
-        memory: Any,
-        on_error: OnError,
-        max_bad: float,
-        progress: Callable[[int], None] = lambda rows: None,
-        planned: Callable[[list[str]], None] = lambda said: None,
-    ) -> dict[str, Any]:
-        """Evaluate on a source from `data.open_for_run`; call ``planned`` with the adaptations before anything is read.
-
-        Parameters
-        ----------
-        source
-            Rows with labels.
-        memory
-            Memory budget of loading.
-        on_error, max_bad
-            As in `bitesize.Loader`.
-        progress
-            Called with the number of rows done since the last call.
-        planned
-            Called with the adaptations before anything is read.
-
-        Returns
-        -------
-        dict
-            As for `evaluate`.
-
-        Examples
-        --------
-        ::
-
-            model.evaluate_source(source, "1 GiB", "raise", 0.01)["loss"]
-        """
-        self._scorer.said = []
-        with self._scorer.loader(source, memory, self.settings["batch_size"], on_error, max_bad) as loader:
-            planned(self.adapted)
-            result = measure(self.classes, self._scorer.batches(loader, progress))
-            bad = [each._asdict() for each in loader.bad]
-        bad += [{"row": row, "path": source.describe(row), "reason": why} for row, why in self._scorer.not_finite.items()]
-        return {**result, "bad": bad, "left_out": dict(source.left_out)}
+        return evaluate_source(self, source, memory, on_error, max_bad)
 
     def __repr__(self) -> str:
         classes = ", ".join(self.classes[:_SHOWN]) + (", ..." if len(self.classes) > _SHOWN else "")
         shape = " x ".join(map(str, self.input_shape)) or "one number"
         more = "".join(f", {line}" for line in (self.saved_epoch.score, self.saved_epoch.unfinished) if line is not None)
         return f"TrainedModel({str(self.folder)!r}: {self.settings['model']}, rows of {shape}, classes {classes}{more})"
+
+
+def predict_blocks(
+    model: TrainedModel, given: Given, budget: Budget, on_error: OnError, progress: Callable[[int], None] = lambda rows: None
+) -> Iterator[Block]:
+    """Predict block by block, for results that are written while they come; see `TrainedModel.predict`.
+
+    Parameters
+    ----------
+    model
+        The trained model.
+    given
+        Result of `collecting.collect`.
+    budget
+        Memory budget of loading and of the probabilities of one block.
+    on_error
+        As in `TrainedModel.predict`.
+    progress
+        Called with the number of rows done since the last call.
+
+    Yields
+    ------
+    Block
+        With ``start``, ``probabilities`` of shape (rows, classes), and ``reasons`` of rows without them.
+    """
+    model._scorer.said = []
+    return predict_given(model._scorer, given, budget, on_error, progress)
+
+
+def notes_on(given: Given) -> list[str]:
+    """Return lines about the layout of data, and about files left out."""
+    left = ", ".join(counted_reason(count, why) for why, count in given.left_out.items())
+    return [*dict.fromkeys(given.said), *([f"left out: {left}"] if left else [])]
+
+
+def evaluate_source(
+    model: TrainedModel,
+    source: Source,
+    memory: Any,
+    on_error: OnError,
+    max_bad: float,
+    progress: Callable[[int], None] = lambda rows: None,
+    planned: Callable[[list[str]], None] = lambda said: None,
+) -> dict[str, Any]:
+    """Evaluate on a source from `data.open_for_run`; see `TrainedModel.evaluate`.
+
+    Parameters
+    ----------
+    model
+        The trained model.
+    source
+        Rows with labels.
+    memory
+        Memory budget of loading.
+    on_error, max_bad
+        As in `bitesize.Loader`.
+    progress
+        Called with the number of rows done since the last call.
+    planned
+        Called with the adaptations before anything is read.
+
+    Returns
+    -------
+    dict
+        As for `TrainedModel.evaluate`.
+    """
+    scorer = model._scorer
+    scorer.said = []
+    with scorer.loader(source, memory, model.settings["batch_size"], on_error, max_bad) as loader:
+        planned(model.adapted)
+        result = measure(model.classes, scorer.batches(loader, progress))
+        bad = [row._asdict() for row in loader.bad]
+    bad += [{"row": row, "path": source.describe(row), "reason": why} for row, why in scorer.not_finite.items()]
+    return {**result, "bad": bad, "left_out": dict(source.left_out)}
