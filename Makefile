@@ -9,7 +9,7 @@ demo: $(VENV)/ready
 	$(BIN)/bitesize demo
 
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
 
 # Everything else that must hold: lint, types, layers without circles, docstrings, the shape and the language of the code.
 check: $(VENV)/ready-dev

@@ -31,8 +31,12 @@ def named() -> set[str]:
     found = {kind.package for kind in kinds() if kind.package}
     for file in (TOP / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "pip_install":
-                found |= {each.value for each in node.args if isinstance(each, ast.Constant)}
+            if not isinstance(node, ast.Call):
+                continue
+            # The first two arguments of import_framework are the module and its name in the message.
+            start = {"pip_install": 0, "import_framework": 2}.get(getattr(node.func, "id", ""))
+            if start is not None:
+                found |= {each.value for each in node.args[start:] if isinstance(each, ast.Constant)}
     return found
 
 
