@@ -24,13 +24,13 @@ _PENDING = 4
 class BatchRows(NamedTuple):
     """One batch of one rank.
 
-    ``position`` is the start of the global batch in the order of the epoch, and ``first`` the start of this rank's rows. ``rows``
+    ``position`` is the start of the global batch in the order of the epoch, and ``first_position`` the start of this rank's rows. ``rows``
     are row numbers, -1 for padding; the first ``real`` of them are rows. ``weight`` makes a mean over ranks a mean over rows.
     """
 
     epoch: int
     position: int
-    first: int
+    first_position: int
     rows: NDArray[np.int64]
     real: int
     weight: float

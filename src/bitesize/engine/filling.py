@@ -61,7 +61,7 @@ class Filler:
         counts = self._pipeline.random_counts
         if not any(counts):
             return [()] * step.rows.size
-        positions = step.first + np.arange(step.rows.size, dtype=np.int64)
+        positions = step.first_position + np.arange(step.rows.size, dtype=np.int64)
         columns = [uniform(self._order.seed, step.epoch, positions, t, count) for t, count in enumerate(counts) if count]
         rows: Sequence[Sequence[float]] = np.concatenate(columns, axis=1).tolist()
         return rows
@@ -92,7 +92,7 @@ class Filler:
     def _handle_bad(self, batch: PendingBatch, i: int, error: Exception, context: ReadContext) -> None:
         """Raise an error for a bad row, replace the row, or mask it, as the policy demands."""
         step = batch.step
-        row, position = int(step.rows[i]), step.first + i
+        row, position = int(step.rows[i]), step.first_position + i
         source = self._pipeline.source
         self._policy.report(step.epoch, row, source.describe(row), error)
         if not self._order.shuffle:
@@ -110,4 +110,4 @@ class Filler:
         batch.mask[i] = False
 
     def _key(self, step: BatchRows, start: int) -> Key:
-        return Key(self._order.seed, step.epoch, step.first + start)
+        return Key(self._order.seed, step.epoch, step.first_position + start)

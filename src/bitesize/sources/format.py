@@ -39,7 +39,7 @@ class Format:
 
     @classmethod
     def takes(cls, data: Any) -> bool:
-        """Return whether a folder, or an object that is not a path, has this format; files are recognized by suffix.
+        """Return whether a folder, or an object that is not a path, has this format. Files are recognized by suffix if this is False.
 
         Implementations must not import packages: recognize a type by the name of its module.
 

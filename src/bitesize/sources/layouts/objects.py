@@ -1,4 +1,4 @@
-"""Opening objects that are not paths: lists of paths and pairs, arrays, and objects of other libraries."""
+"""Opening what is neither a folder nor a pattern: one file, lists of paths and pairs, arrays, and objects of other libraries."""
 
 from __future__ import annotations
 
