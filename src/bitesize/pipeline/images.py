@@ -149,12 +149,12 @@ class ImageRenderer:
         self, rows: NDArray[np.int64], random_numbers: Sequence[float], sinks: Mapping[str, EncodedSink], scratch: Scratch
     ) -> None:  # fmt: skip
         """Decode files without using the result, to measure the speed of decoding. Files that cannot be decoded are skipped."""
-        assert scratch.transient is not None
+        assert scratch.decode_buffer is not None
         for i, data in sinks[self._image].files.items():
             files = {name: sink.files.get(i, data) for name, sink in sinks.items()}
             try:
                 plan = self._plan(data, int(rows[i]), random_numbers)
-                buffer = scratch.transient.ensure(*self._need(files, plan), self._source, int(rows[i]))
+                buffer = scratch.decode_buffer.ensure(*self._need(files, plan), self._source, int(rows[i]))
                 decode(data, plan.info, self._stored.mode, plan.eighths, buffer)
             except BitesizeError:
                 continue
@@ -175,35 +175,35 @@ class ImageRenderer:
     ) -> None:
         """Read and render a row whose files are larger than the read buffer. The pool provides memory for files and pixels."""
         scratch = context.scratch
-        assert scratch.transient is not None
+        assert scratch.decode_buffer is not None
         while True:
-            buffer = scratch.transient.ensure(nbytes, nbytes, self._source, row)
+            buffer = scratch.decode_buffer.ensure(nbytes, nbytes, self._source, row)
             try:
                 files = self._read(row, Arena(buffer[:nbytes]), context)
                 break
             except ArenaFull as error:
                 nbytes += error.nbytes  # a mask of the image
         plan = self._fitted(
-            files, self._plan(files[self._image], row, random_numbers), aligned(nbytes), scratch.transient.most
+            files, self._plan(files[self._image], row, random_numbers), aligned(nbytes), scratch.decode_buffer.most
         )
         charge, size = self._need(files, plan)
         # Drop the files before the request for all memory at once, because a waiting thread must hold no bytes of the pool.
         del files
-        buffer = scratch.transient.ensure(aligned(nbytes) + charge, aligned(nbytes) + size, self._source, row)
+        buffer = scratch.decode_buffer.ensure(aligned(nbytes) + charge, aligned(nbytes) + size, self._source, row)
         files = self._read(row, Arena(buffer[:nbytes]), context)
         self._decode_and_render(files, row, plan, buffer[aligned(nbytes) :], out, scratch)
-        scratch.transient.yield_if_wanted()
+        scratch.decode_buffer.yield_if_wanted()
 
     def _render_one(
         self, files: Mapping[str, memoryview], row: int, random_numbers: Sequence[float], out: Mapping[str, NDArray[Any]],
         scratch: Scratch
     ) -> None:  # fmt: skip
-        assert scratch.transient is not None
+        assert scratch.decode_buffer is not None
         scratch.doing = ("decoding", row)
-        plan = self._fitted(files, self._plan(files[self._image], row, random_numbers), 0, scratch.transient.most)
-        buffer = scratch.transient.ensure(*self._need(files, plan), self._source, row)
+        plan = self._fitted(files, self._plan(files[self._image], row, random_numbers), 0, scratch.decode_buffer.most)
+        buffer = scratch.decode_buffer.ensure(*self._need(files, plan), self._source, row)
         self._decode_and_render(files, row, plan, buffer, out, scratch)
-        scratch.transient.yield_if_wanted()
+        scratch.decode_buffer.yield_if_wanted()
 
     def _plan(self, data: memoryview, row: int, random_numbers: Sequence[float]) -> DecodePlan:
         """Read the header, adjust the view, choose the decoding scale, and keep the geometry for masks."""

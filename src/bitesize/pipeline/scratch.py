@@ -38,7 +38,7 @@ class Scratch:
         self._fields = {name: allocate(nbytes) for name, nbytes in fields.items()}
         self._read = allocate(READ_BUFFER) if reads else None
         self.kernel = allocate(4 * kernel_values).view(np.float32) if kernel_values else np.empty(0, np.float32)
-        self.transient = DecodeBuffer(pool) if pool is not None else None
+        self.decode_buffer = DecodeBuffer(pool) if pool is not None else None
         self.clock = Clock()
         self.doing: tuple[str, int | None] = ("starting", None)  # for messages: a stage, and a row
 
@@ -53,8 +53,8 @@ class Scratch:
 
     def rest(self) -> None:
         """Return temporary memory to the pool, before a wait that may be long."""
-        if self.transient is not None:
-            self.transient.release()
+        if self.decode_buffer is not None:
+            self.decode_buffer.release()
 
 
 def scratch_nbytes(fields: Mapping[str, int], reads: bool, kernel_values: int) -> int:
