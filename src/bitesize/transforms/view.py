@@ -161,7 +161,7 @@ class View:
         self.f += d * left + e * top
         self.a, self.b = a * p + b * r, a * q + b * s
         self.d, self.e = d * p + e * r, d * q + e * s
-        if self.erased:  # a pipeline that slants after erasing is refused: here lines stay lines
+        if self.erased:  # a pipeline that rotates or shears after erasing is refused: here lines stay lines
             self.erased = tuple(
                 (x + (x0 - x) * xx, y + (y0 - y) * yy, x + (x1 - x) * xx, y + (y1 - y) * yy, color)
                 for x0, y0, x1, y1, color in self.erased
