@@ -284,6 +284,7 @@ def test_a_folder_that_is_no_run_says_so(tmp_path, pictures):
     assert "must end in .csv or .parquet" in run("predict", tmp_path, pictures, "--out", tmp_path / "p.txt", code=1).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 def test_ctrl_c_says_what_is_saved_and_how_to_go_on(pictures, tmp_path):
     out = tmp_path / "run"
@@ -376,6 +377,7 @@ def test_an_earlier_run_stays_whole_until_the_new_one_has_a_model(pictures, trai
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
+@pytest.mark.slow
 def test_class_names_are_not_taken_for_markup(pictures, tmp_path):
     data = tmp_path / "data"
     data.mkdir()

@@ -359,6 +359,7 @@ def test_temporary_files_of_killed_processes_go_when_a_run_is_trained_again(data
     assert [path for path in [*left, *others] if path.exists()] == others
 
 
+@pytest.mark.slow
 def test_an_interrupted_replacement_says_that_the_earlier_run_is_unchanged(data, tmp_path):
     out = tmp_path / "run"
     run("train", data, *OPTIONS, "--epochs", 1, "--out", out)

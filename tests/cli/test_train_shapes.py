@@ -17,6 +17,7 @@ def saved(path, shape):
     return path
 
 
+@pytest.mark.slow
 def test_gray_arrays_get_an_axis_for_their_channel(tmp_path):
     done = run("train", saved(tmp_path / "gray.npz", (28, 28)), "--epochs", 1, "--out", tmp_path / "run")
     assert "rows of shape (28, 28) taken as gray images, (28, 28, 1)" in done.stdout

@@ -159,8 +159,10 @@ def test_a_model_that_begins_with_scaling_is_not_given_standardized_values(first
     [
         (8, "mlp", "more --epochs or --normalize data"),
         (16, "mlp", "more --epochs, --model cnn or --normalize data"),
-        (16, "cnn", "more --epochs or --normalize data"),
-        (32, "cnn", "more --epochs, --model MobileNetV2 --weights imagenet or --normalize data"),
+        pytest.param(16, "cnn", "more --epochs or --normalize data", marks=pytest.mark.slow),
+        pytest.param(
+            32, "cnn", "more --epochs, --model MobileNetV2 --weights imagenet or --normalize data", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_model_that_has_not_learned_is_said_with_what_its_rows_allow(tmp_path, side, model, ways):

@@ -30,7 +30,9 @@ def _attack(name: str, folder: Path) -> None:
 
 
 @posix
-@pytest.mark.parametrize("kind", ["photographs", "array", "hdf5"])
+@pytest.mark.parametrize(
+    "kind", ["photographs", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("array", "hdf5"))]
+)
 @pytest.mark.parametrize("what", ["interrupted_loop", "interrupted_block"])
 def test_ctrl_c_at_two_hundred_moments_ends_at_once_and_everything_works_after_it(folders, what, kind):
     _attack(what, folders / kind)
@@ -59,7 +61,7 @@ def test_a_program_that_ends_while_threads_work_ends(folders, what, kind):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-@pytest.mark.parametrize("kind", ["photographs", "array"])
+@pytest.mark.parametrize("kind", [pytest.param("photographs", marks=pytest.mark.slow), "array"])
 def test_a_fork_in_the_middle_is_a_clear_error_in_the_child_and_nothing_to_the_parent(folders, kind):
     _attack("forked_while_running", folders / kind)
 

@@ -49,7 +49,15 @@ def test_there_is_an_example_of_each_kind_and_each_is_short():
 
 
 @pytest.mark.parametrize(
-    "name", [*(pytest.param(name, marks=pytest.mark.framework) for name in NEEDS if name != "numpy_only"), "numpy_only"]
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=[pytest.mark.framework] * (name != "numpy_only")
+            + [pytest.mark.slow] * (name in ("keras_fit", "jax_loop")),
+        )
+        for name in NEEDS
+    ],
 )
 def test_the_example_learns(name, photos):
     for package in NEEDS[name]:
@@ -73,6 +81,7 @@ def test_the_example_learns(name, photos):
     assert float(re.findall(r"validation accuracy ([\d.]+)", done.stdout)[-1]) > 0.9, done.stdout
 
 
+@pytest.mark.slow
 def test_the_model_of_the_example_learns(photos, tmp_path):
     for package in NEEDS["keras_fit"]:
         if importlib.util.find_spec(package) is None:

@@ -173,6 +173,7 @@ def test_two_processes_share_each_batch():
         assert f"process {rank} saw all" in out
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_steps_that_take_long_hold_their_batches_for_as_long():
     """JAX begins a step and goes on to the next: the batches of all those that have not ended yet are held."""
@@ -203,6 +204,7 @@ def test_arrays_that_a_program_keeps_are_an_error_with_what_copies_them(monkeypa
     assert np.concatenate([y for _, y in kept]).tolist() == list(range(24))
 
 
+@pytest.mark.slow
 def test_what_a_step_still_looks_at_is_waited_for_beyond_that(monkeypatch):
     """A step that was begun holds the memory of its batch, and no array."""
     monkeypatch.setattr(holding, "KEPT_SECONDS", 0.0)

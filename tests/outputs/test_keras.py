@@ -20,6 +20,7 @@ def needs(backend: str):
             pytest.skip(f"{name} is not installed")
 
 
+@pytest.mark.slow
 @pytest.mark.framework
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
 def test_what_reaches_the_train_step_is_our_order(backend, tmp_path):
@@ -29,6 +30,7 @@ def test_what_reaches_the_train_step_is_our_order(backend, tmp_path):
     assert f"32 cases in order on {backend}" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.framework
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
 def test_whatever_only_looks_takes_nothing_from_training(backend):

@@ -37,6 +37,7 @@ def test_broken_training_ends_bit_for_bit_as_if_it_had_never_stopped(backend, tm
         assert f"20 breaks mended on {backend}" in run_program("interrupted_training", backend, timeout=580).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.framework
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("backend", BACKENDS)

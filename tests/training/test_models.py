@@ -55,6 +55,7 @@ def test_the_small_models_are_what_they_say():
     assert declared_output(cnn, "cnn") == declared_output(mlp, "mlp") == "logits"
 
 
+@pytest.mark.slow
 def test_an_application_is_built_from_scratch_for_the_classes():
     model = build_model("MobileNetV2", (32, 32, 3), 4)
     assert model.output_shape == (None, 4)
