@@ -19,6 +19,7 @@ from bitesize.training.epochs import choose_epochs
 from bitesize.training.estimators import build_estimator, takes_only_counts
 from bitesize.training.finite_rows import watch_rows
 from bitesize.training.interrupted import Start
+from bitesize.training.job import PreparedData
 from bitesize.training.record import Split
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings, geometry
@@ -29,16 +30,9 @@ _IMAGE_SIZE = 32
 
 
 @dataclass
-class EstimatorJob:
+class EstimatorJob(PreparedData):
     """Everything needed to train an estimator, created and checked before training starts."""
 
-    settings: TrainSettings
-    train: Source
-    val: Source | None
-    classes: tuple[str, ...]
-    budget: Budget
-    loader: Loader
-    val_loader: Loader | None
     model: Any
     run: RunFolder
     config: dict[str, Any]
@@ -52,12 +46,6 @@ class EstimatorJob:
     def described(self) -> str:
         """Description of the model."""
         return f"{self.settings.model} on {int(np.prod(self.loader.spec['x'].shape)):,} numbers per row"
-
-    def close(self) -> None:
-        """Close the loaders."""
-        self.loader.close()
-        if self.val_loader is not None:
-            self.val_loader.close()
 
 
 def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:

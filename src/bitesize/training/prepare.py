@@ -9,13 +9,13 @@ from bitesize._version import __version__
 from bitesize.engine.loader import Loader
 from bitesize.memory.budget import Budget
 from bitesize.outputs.keras import batches_held, to_keras
-from bitesize.sources.base import Source
 from bitesize.training.backend import choose_backend, load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.class_weights import weigh_by_class
 from bitesize.training.data import RunData, check_alike, open_data
 from bitesize.training.epochs import choose_epochs
 from bitesize.training.interrupted import Start
+from bitesize.training.job import PreparedData
 from bitesize.training.learning_rate import choose_cycle
 from bitesize.training.models import check_model, choose_image_size
 from bitesize.training.need import TrainingLoaders
@@ -33,16 +33,9 @@ _NOTED = (
 
 
 @dataclass
-class Job:
+class Job(PreparedData):
     """Everything that training needs, created and checked before it starts."""
 
-    settings: TrainSettings
-    train: Source
-    val: Source | None
-    classes: tuple[str, ...]
-    budget: Budget
-    loader: Loader
-    val_loader: Loader | None
     data: Any
     val_data: Any
     model: Any
@@ -60,12 +53,6 @@ class Job:
         """Description of the model."""
         backend = load_keras().backend.backend()
         return f"{self.settings.model} with {self.model.count_params():,} parameters on Keras/{backend}"
-
-    def close(self) -> None:
-        """Close the loaders."""
-        self.loader.close()
-        if self.val_loader is not None:
-            self.val_loader.close()
 
 
 def prepare(settings: TrainSettings, start: Start) -> Job:

@@ -1,0 +1,29 @@
+"""What the prepared trainings of all kinds of models share: settings, data and loaders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bitesize.engine.loader import Loader
+from bitesize.memory.budget import Budget
+from bitesize.sources.base import Source
+from bitesize.training.settings import TrainSettings
+
+
+@dataclass
+class PreparedData:
+    """Settings of a training, its data, and the loaders of both splits."""
+
+    settings: TrainSettings
+    train: Source
+    val: Source | None
+    classes: tuple[str, ...]
+    budget: Budget
+    loader: Loader
+    val_loader: Loader | None
+
+    def close(self) -> None:
+        """Close the loaders."""
+        self.loader.close()
+        if self.val_loader is not None:
+            self.val_loader.close()
