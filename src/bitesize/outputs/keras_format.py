@@ -16,7 +16,7 @@ from bitesize.outputs.fields import (
     pick,
 )
 
-# Keras copies every NumPy array on its way to PyTorch, and takes tensors as they are. Kinds of numbers that it would change are
+# Keras copies every NumPy array on its way to PyTorch but keeps tensors. Kinds of numbers that it would change are
 # left to it.
 _SAME_IN_TORCH = frozenset(("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool"))
 

@@ -113,7 +113,7 @@ class ArrayMoments:
 
 
 class ImageMoments:
-    """Measures encoded images as they are stored.
+    """Measures the stored pixels of encoded images.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pixels of encoded images as they are stored, one image at a time, decoded into memory of a pool."""
+"""Stored pixels of encoded images, without transforms, one image at a time, decoded into memory of a pool."""
 
 from __future__ import annotations
 

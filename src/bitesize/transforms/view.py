@@ -53,7 +53,7 @@ class View:
     gains, offsets : tuple of float, or None
         For images whose channels are no colors, a factor and an offset for each, in place of `color` and `alpha`.
     whole : float
-        What full brightness is before the next step: 255 for 8-bit values, 1 for floats, which are taken as they are.
+        What full brightness is before the next step: 255 for 8-bit values, 1 for floats, which are not rescaled.
     kind : int
         Interpolation: `BILINEAR`, `BICUBIC` or `NEAREST`.
     """
