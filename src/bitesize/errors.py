@@ -6,6 +6,7 @@ BitesizeError
  +-- NoPermission    (PermissionError)    this process is not allowed to read a file or folder
  +-- BadFile         (ValueError)         a file is damaged, or has contents that were not expected
  |    +-- UnsupportedFile             a file is valid, but its format is not supported
+ |    +-- PackedError                 a packed store or one of its shards is incomplete, damaged, or of another version
  +-- FileChanged     (OSError)            a file was removed or changed after it was listed
  +-- BadRows         (ValueError)         rows that could not be read, each with its cause
  +-- TooManyBadRows  (ValueError)         an epoch has more bad rows than ``max_bad`` allows
@@ -110,6 +111,17 @@ class UnsupportedFile(BadFile):
     --------
     >>> import bitesize as bs
     >>> issubclass(bs.UnsupportedFile, bs.BadFile)
+    True
+    """
+
+
+class PackedError(BadFile):
+    """A packed store or one of its shards is incomplete, damaged, or of another version. The message names the file.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> issubclass(bs.PackedError, bs.BadFile)
     True
     """
 

@@ -20,7 +20,7 @@ from bitesize.errors import DiskFull
 from bitesize.memory.sizes import format_size
 
 # What systems say when a disk, a user's share of it, or the largest size of a file is used up.
-_NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NUMBERS = itertools.count()  # of this process, whose threads may write the same file at the same time
 
 
@@ -52,8 +52,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    if hasattr(os, "O_DIRECTORY"):  # folders cannot be flushed on Windows, where the rename is journalled
-        fd = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    flush_folder(target.parent)
+
+
+def flush_folder(folder: str | os.PathLike[str]) -> None:
+    """Flush the names in a folder to the disk."""
+    if hasattr(os, "O_DIRECTORY"):  # folders cannot be flushed on Windows, where a rename is journalled
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(fd)
         finally:
@@ -80,7 +85,7 @@ def replacing_large(path: str | os.PathLike[str], nbytes: int, advice: str = "")
         with replacing(target) as temporary:
             yield temporary
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM:
             raise
         raise DiskFull(f"no space on the disk for {target} ({error.strerror}); nothing was written") from error
 
