@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from bitesize.decode.exif import ORIENTATION
 from bitesize.decode.header import ImageInfo, explained
 from bitesize.decode.pnm import full_value
+from bitesize.decode.raw import KIND as RAW
+from bitesize.decode.raw import agrees, is_viewed, raw_pixels
 from bitesize.decode.reduced import keeps_values
 from bitesize.errors import BadFile, UnsupportedFile
 from bitesize.spec import CHANNELS, Mode, mode_dtype
@@ -53,7 +55,9 @@ def smaller_eighths(info: ImageInfo, eighths: int) -> int | None:
 
 
 def pixels_nbytes(info: ImageInfo, mode: Mode, eighths: int) -> int:
-    """Return the bytes of the decoded pixels, which `decode` writes to its buffer."""
+    """Return the bytes of the decoded pixels, which `decode` writes to its buffer; 0 for raw pixels that it returns as a view."""
+    if is_viewed(info, mode):
+        return 0
     width, height = decoded_size(info, eighths)
     return width * height * CHANNELS[mode] * mode_dtype(mode).itemsize
 
@@ -61,7 +65,9 @@ def pixels_nbytes(info: ImageInfo, mode: Mode, eighths: int) -> int:
 def decode_nbytes(info: ImageInfo, mode: Mode, eighths: int, file_nbytes: int) -> int:
     """Return the total bytes for decoding a file: its pixels and the working memory of the decoder."""
     pixels = info.width * info.height
-    if _by_turbojpeg(info) and mode != "I;16":
+    if agrees(info, mode):
+        working = 0
+    elif _by_turbojpeg(info) and mode != "I;16":
         # libjpeg stores every coefficient of an image of several scans: 2 bytes each, chroma at most as large as luma.
         working = pixels * info.channels * 2 if info.buffered else info.width * 64
     else:
@@ -104,7 +110,7 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
     Returns
     -------
     ndarray of uint8, or of uint16 for ``"I;16"``, shape (height, width, channels)
-        A view on ``buffer``.
+        A view on ``buffer``, or on ``data`` if these are raw pixels of 8 bits and of the mode.
 
     Raises
     ------
@@ -113,6 +119,8 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
     BadFile
         If the image is damaged or truncated. The contents of the buffer are then undefined.
     """
+    if is_viewed(info, mode):
+        return raw_pixels(data, info)
     width, height = decoded_size(info, eighths)
     out = buffer[: pixels_nbytes(info, mode, eighths)].view(mode_dtype(mode)).reshape(height, width, CHANNELS[mode])
     if info.floats:
@@ -124,7 +132,9 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
             )
         )
     try:
-        if _by_turbojpeg(info):
+        if agrees(info, mode):
+            out[...] = raw_pixels(data, info)
+        elif _by_turbojpeg(info):
             _decode_jpeg(data, mode, eighths, out)
         else:
             _decode_other(data, info, mode, out)
@@ -157,7 +167,7 @@ def _decode_jpeg(data: memoryview, mode: Mode, eighths: int, out: NDArray[np.uin
 def _decode_other(data: memoryview, info: ImageInfo, mode: Mode, out: NDArray[Any]) -> None:
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=[info.kind]) as opened:
+    with _opened(data, info) as opened:
         if mode == "L" and info.kind == "JPEG":
             opened.draft("L", opened.size)  # luma itself, as for other JPEGs, not the gray of clipped colors
         image: Image.Image = as_stored(opened, info)
@@ -174,6 +184,16 @@ def _decode_other(data: memoryview, info: ImageInfo, mode: Mode, out: NDArray[An
         if image.mode != mode:
             image = image.convert(mode)
         out[...] = np.asarray(image).reshape(out.shape)
+
+
+def _opened(data: memoryview, info: ImageInfo) -> Any:
+    from PIL import Image
+
+    if info.kind == RAW:
+        if info.channels > 4 or (info.channels > 1 and info.bits > 8):
+            raise UnsupportedFile(f"raw pixels of {info.channels} channels of {info.bits} bits are no image")
+        return Image.fromarray(raw_pixels(data, info).squeeze(axis=2) if info.channels == 1 else raw_pixels(data, info))
+    return Image.open(io.BytesIO(data), formats=[info.kind])
 
 
 def as_stored(image: Any, info: ImageInfo) -> Any:

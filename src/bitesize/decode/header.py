@@ -14,6 +14,9 @@ from bitesize.decode.jpeg import MAX_SCANS as MAX_SCANS
 from bitesize.decode.jpeg import jpeg_info
 from bitesize.decode.jpeg2000 import codestream
 from bitesize.decode.pnm import full_value
+from bitesize.decode.raw import KIND as RAW
+from bitesize.decode.raw import MAGIC as RAW_MAGIC
+from bitesize.decode.raw import raw_info
 from bitesize.decode.tiff import TiffFacts, of_bytes, tiff_facts
 from bitesize.errors import BadFile, UnsupportedFile
 
@@ -29,6 +32,7 @@ _MAGIC = (
     (b"MM\x00+", "TIFF"),
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
     (b"\xff\x4f\xff\x51", "JPEG2000"),
+    (RAW_MAGIC, RAW),
 )
 _PNM = re.compile(rb"P[1-6]\s")
 # Suffixes of the formats; the format itself is recognized by the bytes of a file.
@@ -57,6 +61,8 @@ def read_info(data: memoryview) -> ImageInfo:
     start = bytes(data[:16])
     if start.startswith(_MAGIC[0][0]):  # nearly always
         return jpeg_info(data)
+    if start.startswith(RAW_MAGIC):
+        return raw_info(data)
     kind = sniff(bytes(data[:START_NBYTES]))
     return _pillow_info(data, kind)
 

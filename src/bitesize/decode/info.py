@@ -11,7 +11,8 @@ class ImageInfo(NamedTuple):
     Attributes
     ----------
     kind : str
-        ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"BMP"``, ``"TIFF"``, ``"GIF"``, ``"PPM"`` (all of PNM) or ``"JPEG2000"``.
+        ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"BMP"``, ``"TIFF"``, ``"GIF"``, ``"PPM"`` (all of PNM), ``"JPEG2000"`` or ``"RAW"``
+        (pixels of a packed store).
     width, height : int
         Size in pixels as stored, before rotation.
     channels : int

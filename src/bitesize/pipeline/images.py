@@ -272,7 +272,7 @@ class ImageRenderer:
         if self._observe is not None:
             self._observe(row, plan.info, pixels)
         decoded = perf_counter()
-        at = aligned(pixels.nbytes)
+        at = aligned(pixels_nbytes(plan.info, self._stored.mode, plan.eighths))
         values = buffer[at : at + 4 * plan.rendering.scratch].view(np.float32)
         render(pixels, plan.view, plan.rendering, values, self._canvas, out[self._image])
         scratch.clock.decode += decoded - begun

@@ -1,0 +1,75 @@
+"""Raw pixels: decoded images of varying size in the place of encoded ones, as packed stores and caches return them.
+
+A header of 16 bytes in little-endian order (magic ``BSPX``, code of the dtype, channels, height, width), then the pixels in C order.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.decode.info import ImageInfo
+from bitesize.errors import BadFile
+from bitesize.spec import CHANNELS, Mode, mode_dtype
+
+MAGIC = b"BSPX"
+KIND = "RAW"
+HEADER_NBYTES = 16
+_HEADER = struct.Struct("<4sHHII")
+_DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<u1"), 2: np.dtype("<u2")}
+_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+
+
+def raw_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Return the header of pixels of shape (height, width, channels), uint8 or uint16.
+
+    Examples
+    --------
+    >>> raw_header((480, 640, 3), np.dtype(np.uint8)).hex(" ", 4)
+    '42535058 01000300 e0010000 80020000'
+    """
+    height, width, channels = shape
+    return _HEADER.pack(MAGIC, _CODES[dtype.newbyteorder("<")], channels, height, width)
+
+
+def raw_info(data: memoryview) -> ImageInfo:
+    """Return the header of raw pixels.
+
+    Raises
+    ------
+    BadFile
+        If the header is impossible, or the number of bytes does not agree with it.
+    """
+    if len(data) < HEADER_NBYTES:
+        raise BadFile(f"damaged raw pixels: {len(data)} bytes are less than a header")
+    magic, code, channels, height, width = _HEADER.unpack_from(data)
+    if magic != MAGIC or code not in _DTYPES or not (channels and height and width):
+        raise BadFile(f"damaged raw pixels: the header {bytes(data[:HEADER_NBYTES]).hex(' ', 4)} is impossible")
+    need = HEADER_NBYTES + height * width * channels * _DTYPES[code].itemsize
+    if len(data) != need:
+        raise BadFile(f"damaged raw pixels: {need:,} bytes are needed according to the header, not {len(data):,}")
+    bits = 8 * _DTYPES[code].itemsize
+    return ImageInfo(KIND, width, height, channels, plain=channels in (1, 3), bits=bits)
+
+
+def agrees(info: ImageInfo, mode: Mode) -> bool:
+    """Return whether raw pixels have the channels and the dtype of a mode, so that they need no conversion."""
+    return info.kind == KIND and info.channels == CHANNELS[mode] and info.bits == 8 * mode_dtype(mode).itemsize
+
+
+def is_viewed(info: ImageInfo, mode: Mode) -> bool:
+    """Return whether decoding returns a view of the data; pixels of two bytes may need to be moved to an even address."""
+    return info.bits == 8 and agrees(info, mode)
+
+
+def raw_pixels(data: memoryview, info: ImageInfo) -> NDArray[Any]:
+    """Return a view of the pixels, shape (height, width, channels); ``info`` is by `raw_info` of the same data."""
+    if raw_info(data) != info:  # the data has been replaced since
+        raise BadFile("damaged raw pixels: the header has changed")
+    dtype = _DTYPES[info.bits // 8]
+    pixels = np.frombuffer(data, dtype, offset=HEADER_NBYTES).reshape(info.height, info.width, info.channels)
+    return pixels if sys.byteorder == "little" else pixels.astype(dtype.newbyteorder("="))
