@@ -210,6 +210,22 @@ class ArrowSource(ArrowTable):
                 self._turns.put(turn)
         raise_bad({i: self._named(error, int(rows[i])) for i, error in failed.items()})
 
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read all fields except `primary`; fields in memory are read without the parts of the table."""
+        others = {name: buffer for name, buffer in into.items() if name != self.primary}
+        if not self._held.issuperset(others):
+            self.read(rows, others)
+            return
+        for name, buffer in others.items():
+            buffer[...] = self._known[name][rows]
+
+    def row_versions(self, rows: NDArray[np.int64]) -> NDArray[np.uint64] | None:
+        """Return the versions of the files of rows; None for tables in memory, and for images whose paths are a column."""
+        if not self._states or any(column.folder is not None for column in self._columns.values()):
+            return None
+        versions = np.array([state.version for state in self._states.values()], np.uint64)
+        return versions[np.searchsorted(self._file_ends, rows, side="right")]
+
     def _put(self, table: Any, inside: NDArray[np.int64], of: list[int], into: Into, failed: dict[int, Exception]) -> None:
         columns = {
             name: column

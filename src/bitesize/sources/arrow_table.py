@@ -6,7 +6,7 @@ import queue
 import threading
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
+from bitesize.files.state import FileState
 from bitesize.sources.base import Source
 from bitesize.sources.text_labels import Texts, most_guessed, repeats
 
@@ -83,6 +84,8 @@ class ArrowTable(Source):
     files
         Names and numbers of rows of the files, if there are several.
     """
+
+    _states: Mapping[str, FileState] = {}  # of the files, in the order of their rows; empty for tables in memory
 
     def __init__(self, parts: Sequence[TableChunk], where: str, files: Sequence[tuple[str, int]] = ()) -> None:
         self._where, self._parts = where, list(parts)

@@ -235,6 +235,31 @@ class RowContract(ABC):
     def _identity(self) -> bytes:
         """Return bytes that identify this source: names, labels, spec."""
 
+    def row_versions(self, rows: NDArray[np.int64]) -> NDArray[np.uint64] | None:
+        """Return a number for each row that changes when its stored bytes change, or None if changes cannot be noticed.
+
+        A cache on disk compares these numbers before it returns a row (see `bitesize.Cache`), so rows of a source without them are
+        never cached. Fields other than encoded ones are read with `read_other_fields` then.
+
+        Parameters
+        ----------
+        rows
+            Row numbers, shape (k,), in any order.
+
+        Returns
+        -------
+        ndarray of uint64, shape (k,), or None
+            Versions, made of size and time of the files; 0 for a row whose file cannot be read.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
+        >>> source.row_versions(np.array([0])) is None  # nothing is stored in files
+        True
+        """
+        return None
+
     def check_unchanged(self) -> None:
         """Raise `FileChanged` if a file of many rows has been replaced since it was opened.
 

@@ -185,6 +185,19 @@ class Tar(Source):
                 failed |= dict.fromkeys(of, error)
         raise_bad(failed)
 
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read all fields except `primary`; labels are in memory, so only arrays are read from the shards."""
+        others = {name: buffer for name, buffer in into.items() if name != self.primary}
+        if any(name in self._extents for name in others):
+            self.read(rows, others)
+            return
+        for name, buffer in others.items():
+            buffer[...] = self._arrays[name][rows]
+
+    def row_versions(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Return the versions of the shards of rows; `check_unchanged` notices a replaced shard."""
+        return np.array([state.version for state in self._states], np.uint64)[self._shard[rows]]
+
     def check_unchanged(self) -> None:
         """Check the shards."""
         for path, state in zip(self._paths, self._states, strict=True):

@@ -213,7 +213,8 @@ class ChunkCache:
                 into[name][i] = array[at]
         try:
             for name, files in chunk.files.items():
-                into[name].put(i, files[at].nbytes)[:] = files[at]
+                if name in into:
+                    into[name].put(i, files[at].nbytes)[:] = files[at]
         except BitesizeError as error:
             failed[i] = error
 

@@ -158,6 +158,11 @@ class Chained(Source):
         for part, own, start in self._stretches(rows):
             part.read_other_fields(own, portion(into, start, len(own)))
 
+    def row_versions(self, rows: NDArray[np.int64]) -> NDArray[np.uint64] | None:
+        """Return the versions of each range of rows that belongs to one source, or None if one source has none."""
+        versions = [part.row_versions(own) for part, own, _ in self._stretches(rows)]
+        return None if any(each is None for each in versions) else np.concatenate(versions)  # type: ignore[arg-type]
+
     def chunks(self) -> ChunkStarts | None:
         """Return the chunks of all sources, or None unless every source has chunks."""
         chunks = [found for part in self._parts if (found := part.chunks()) is not None]

@@ -107,5 +107,9 @@ class Subset(SourceWrapper):
         """Return the path of a row in the base."""
         return self.base.path(int(self._rows[row]))
 
+    def row_versions(self, rows: NDArray[np.int64]) -> NDArray[np.uint64] | None:
+        """Return the versions of rows of the base."""
+        return self.base.row_versions(self._rows[rows])
+
     def _identity(self) -> bytes:
         return self.base.fingerprint().encode() + self._rows.tobytes()

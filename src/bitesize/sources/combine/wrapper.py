@@ -119,6 +119,10 @@ class SourceWrapper(Source):
         """Return the path of a row in the base."""
         return self.base.path(row)
 
+    def row_versions(self, rows: NDArray[np.int64]) -> NDArray[np.uint64] | None:
+        """Return the versions of rows of the base."""
+        return self.base.row_versions(rows)
+
     def _identity(self) -> bytes:
         return self.base.fingerprint().encode()
 
