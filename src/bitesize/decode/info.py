@@ -33,6 +33,8 @@ class ImageInfo(NamedTuple):
         Bytes that the decoder needs for any number of pixels, such as for the tiles of JPEG 2000.
     floats : bool
         Whether values are floating-point numbers, which are not supported.
+    from_jpeg : bool
+        Whether raw pixels are those of a JPEG that could be decoded at a fraction of its size.
     """
 
     kind: str
@@ -47,3 +49,4 @@ class ImageInfo(NamedTuple):
     by_pillow: bool = False
     overhead: int = 0
     floats: bool = False
+    from_jpeg: bool = False

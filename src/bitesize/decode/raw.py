@@ -1,6 +1,6 @@
 """Raw pixels: decoded images of varying size in the place of encoded ones, as packed stores and caches return them.
 
-A header of 16 bytes in little-endian order (magic ``BSPX``, code of the dtype, channels, height, width), then the pixels in C order.
+A header of 16 bytes in little-endian order (magic ``BSPX``, code of the dtype with orientation, channels, height, width), then the pixels in C order.
 """
 
 from __future__ import annotations
@@ -21,11 +21,22 @@ KIND = "RAW"
 HEADER_NBYTES = 16
 _HEADER = struct.Struct("<4sHHII")
 _DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<u1"), 2: np.dtype("<u2")}
+# Bits of the code above the dtype: three for the EXIF orientation, from 0, and one for a JPEG.
+_ORIENTATION, _FROM_JPEG = 8, 11
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 
-def raw_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+def raw_header(shape: tuple[int, ...], dtype: np.dtype[Any], orientation: int = 1, *, from_jpeg: bool = False) -> bytes:
     """Return the header of pixels of shape (height, width, channels), uint8 or uint16.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of the pixels.
+    orientation
+        EXIF orientation, 1 to 8, which was not applied yet.
+    from_jpeg
+        Whether a JPEG was decoded at its full size that could be decoded at a fraction of it.
 
     Examples
     --------
@@ -33,7 +44,8 @@ def raw_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     '42535058 01000300 e0010000 80020000'
     """
     height, width, channels = shape
-    return _HEADER.pack(MAGIC, _CODES[dtype.newbyteorder("<")], channels, height, width)
+    code = _CODES[dtype.newbyteorder("<")] | (orientation - 1) << _ORIENTATION | from_jpeg << _FROM_JPEG
+    return _HEADER.pack(MAGIC, code, channels, height, width)
 
 
 def raw_info(data: memoryview) -> ImageInfo:
@@ -47,13 +59,16 @@ def raw_info(data: memoryview) -> ImageInfo:
     if len(data) < HEADER_NBYTES:
         raise BadFile(f"damaged raw pixels: {len(data)} bytes are less than a header")
     magic, code, channels, height, width = _HEADER.unpack_from(data)
+    code, orientation, from_jpeg = code & 0xFF | code & 0xF000, (code >> _ORIENTATION & 7) + 1, bool(code >> _FROM_JPEG & 1)
     if magic != MAGIC or code not in _DTYPES or not (channels and height and width):
         raise BadFile(f"damaged raw pixels: the header {bytes(data[:HEADER_NBYTES]).hex(' ', 4)} is impossible")
     need = HEADER_NBYTES + height * width * channels * _DTYPES[code].itemsize
     if len(data) != need:
         raise BadFile(f"damaged raw pixels: {need:,} bytes are needed according to the header, not {len(data):,}")
     bits = 8 * _DTYPES[code].itemsize
-    return ImageInfo(KIND, width, height, channels, plain=channels in (1, 3), bits=bits)
+    return ImageInfo(
+        KIND, width, height, channels, orientation, plain=channels in (1, 3), bits=bits, from_jpeg=from_jpeg
+    )  # fmt: skip
 
 
 def agrees(info: ImageInfo, mode: Mode) -> bool:

@@ -88,6 +88,9 @@ class Transform(Step, ABC):
         Whether rows must be images, because the step moves pixels or mixes colors; else it works on single values.
     non_axis_aligned : bool
         Whether lines of the image may no longer be parallel to lines of the batch after this step.
+    whole_pixels : bool
+        Whether the step moves pixels by whole pixels, if at all, and resamples nothing. If all random steps do, a cache keeps
+        resized images instead of decoded ones (see `bitesize.Cache`).
 
     Examples
     --------
@@ -104,6 +107,7 @@ class Transform(Step, ABC):
     random_count: ClassVar[int] = 0
     needs_image: ClassVar[bool] = False
     non_axis_aligned: ClassVar[bool] = False
+    whole_pixels: ClassVar[bool] = False
 
     @abstractmethod
     def adjust(self, view: View, u: Sequence[float]) -> None:

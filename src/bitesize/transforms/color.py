@@ -24,6 +24,7 @@ _FACTORS, _TURNS = (0.0, 100.0, 1.0), (-0.5, 0.5, 0.0)
 class _Mixing(Transform):
     """Step that needs red, green and blue."""
 
+    whole_pixels: ClassVar[bool] = True
     needs_image: ClassVar[bool] = True
 
     def check(self, channels: int) -> None:
@@ -93,6 +94,7 @@ class _Amount(Transform):
     """
 
     amount: Range
+    whole_pixels: ClassVar[bool] = True
     random_count: ClassVar[int] = 1
     limits: ClassVar[tuple[float, float, float]] = _FACTORS
 
@@ -269,6 +271,7 @@ class ColorJitter(Transform):
     contrast: Range = 0.0
     saturation: Range = 0.0
     hue: Range = 0.0
+    whole_pixels: ClassVar[bool] = True
     random_count: ClassVar[int] = 4
     needs_image: ClassVar[bool] = True
 

@@ -148,6 +148,8 @@ class CenterCrop(_Sized, Padded):
     [[5, 6], [9, 10]]
     """
 
+    whole_pixels: ClassVar[bool] = True
+
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Crop, at whole pixels."""
         height, width = self._sides
@@ -182,6 +184,7 @@ class RandomCrop(_Sized, Padded):
     """
 
     padding: int = 0
+    whole_pixels: ClassVar[bool] = True
     random_count: ClassVar[int] = 2
 
     def __post_init__(self) -> None:

@@ -53,6 +53,7 @@ class Cutout(Transform):
     ratio: tuple[float, float] = (0.3, 1 / 0.3)
     p: float = 0.5
     fill: float | tuple[float, ...] = 0.0
+    whole_pixels: ClassVar[bool] = True
     random_count: ClassVar[int] = 5
     needs_image: ClassVar[bool] = True
 

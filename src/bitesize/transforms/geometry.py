@@ -39,6 +39,7 @@ class Flip(Transform):
 
     horizontal: float = 0.5
     vertical: float = 0.0
+    whole_pixels: ClassVar[bool] = True
     random_count: ClassVar[int] = 2
     needs_image: ClassVar[bool] = True
 
@@ -79,6 +80,7 @@ class Rotate90(Transform):
     """
 
     quarters: tuple[int, ...] = (0, 1, 2, 3)
+    whole_pixels: ClassVar[bool] = True
     random_count: ClassVar[int] = 1
     needs_image: ClassVar[bool] = True
 

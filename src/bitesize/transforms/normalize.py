@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -48,6 +48,8 @@ class Normalize(Transform):
     >>> bs.Normalize((0.5, 0.4, 0.3), (0.2, 0.2, 0.2)).count
     3
     """
+
+    whole_pixels: ClassVar[bool] = True
 
     mean: str | float | tuple[float, ...]
     std: float | tuple[float, ...] | None = None
@@ -160,6 +162,8 @@ class Scale(Transform):
     ...     next(iter(loader))["x"].tolist()
     [[0.0, 1.0]]
     """
+
+    whole_pixels: ClassVar[bool] = True
 
     factor: float
     offset: float = 0.0
