@@ -6,6 +6,7 @@ Each step returns a frozen value, made from the value of the step before. Memory
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -29,6 +30,10 @@ from bitesize.memory.overhead import measure_overhead
 from bitesize.memory.pool import Pool
 from bitesize.memory.request import MemoryRequest
 from bitesize.order.order import Order, Shard
+from bitesize.packed.cache_folder import CacheFolder
+from bitesize.packed.cache_settings import Cache, cache_setting
+from bitesize.packed.row_cache import RowCache
+from bitesize.pipeline.caching import root_of
 from bitesize.pipeline.inference import Layout
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.scan.normalization import resolve_normalization
@@ -59,6 +64,7 @@ class Settings:
     fast_decode: bool
     bad_rows: BadRowPolicy
     budget: Budget
+    cache: Cache | None
 
 
 @dataclass(frozen=True)
@@ -72,11 +78,12 @@ class Inferred:
 
 @dataclass(frozen=True)
 class Resources:
-    """Memory of a loader: charges of its fixed parts, ring of slots, and pool for decoding."""
+    """Memory of a loader: charges of its fixed parts, ring of slots, and pool for decoding; and its cache on disk."""
 
     charges: list[Charge]
     ring: Ring
     pool: Pool | None
+    cache: RowCache | None = None
 
 
 def resolve(
@@ -96,6 +103,7 @@ def resolve(
     on_error: Literal["raise", "skip"],
     max_bad: float,
     fast_decode: bool,
+    cache: Cache | str | os.PathLike[str] | None = None,
 ) -> Settings:
     """Check the settings of a loader, and choose the order of rows, the rank, and the handling of the last rows.
 
@@ -118,7 +126,7 @@ def resolve(
     bad_rows = BadRowPolicy(on_error, max_bad, len(source))
     return Settings(
         source, chosen, chunks, own_order, batch_size, shard, last, threads, transforms, layout, dtype, fast_decode, bad_rows,
-        as_budget(memory),
+        as_budget(memory), cache_setting(cache),
     )  # fmt: skip
 
 
@@ -133,7 +141,11 @@ def infer(settings: Settings) -> Inferred:
     source, budget = settings.source, settings.budget
     cache = CachedSource(source, settings.chunks) if settings.chunks is not None else None
     transforms = resolve_normalization(source, settings.transforms, budget)
-    pipeline = Pipeline(cache or source, transforms, settings.layout, settings.dtype, settings.fast_decode, budget)
+    pipeline = Pipeline(
+        cache or source, transforms, settings.layout, settings.dtype, settings.fast_decode, budget, settings.cache
+    )
+    if pipeline.not_cached:
+        _log.info("cache: nothing is kept: %s", pipeline.not_cached)
     return Inferred(settings, pipeline, cache)
 
 
@@ -182,13 +194,29 @@ def _batch_size(settings: Settings, needs: MemoryNeeds) -> int:
     return int(batch_size)
 
 
-def allocate(memory_plan: MemoryPlan, budget: Budget) -> Resources:
+def allocate(memory_plan: MemoryPlan, settings: Settings) -> Resources:
     """Charge all memory of a loader, and allocate its slots. Its threads, which start with the first loop, use the rest."""
+    budget = settings.budget
     needs, rows, decode = memory_plan.needs, memory_plan.batching.rows_of_rank, memory_plan.decode
     charges = [budget.charge(request.nbytes, request.name) for request in needs.fixed_requests(rows)]
     slots = charge_slots(memory_plan.slot, needs.slots, budget)
     pool = budget.pool(decode.nbytes, decode.name) if decode is not None else None
-    return Resources(charges, Ring(needs.pipeline.slot_fields, rows, slots), pool)
+    ring = Ring(needs.pipeline.slot_fields, rows, slots)
+    return Resources(charges, ring, pool, _open_cache(memory_plan, settings))
+
+
+def _open_cache(memory_plan: MemoryPlan, settings: Settings) -> RowCache | None:
+    """Open the cache of a pipeline, whose index is charged."""
+    cached, cache = memory_plan.needs.pipeline.cached, settings.cache
+    if cached is None or cache is None or not cached.keeps:
+        return None
+    key, about = cached.plan.key(settings.source, settings.fast_decode)
+    folder = CacheFolder(cache.path, cache.limit, key, about)
+    rows = RowCache(
+        folder, cached.plan.fields, len(root_of(settings.source)), cached.plan.row_nbytes * len(settings.source), memory_plan.needs.working
+    )  # fmt: skip
+    cached.attach(rows)
+    return rows
 
 
 def charge_slots(slot: MemoryRequest, count: int, budget: Budget) -> list[Charge]:

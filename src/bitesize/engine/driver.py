@@ -6,6 +6,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from bitesize.engine.batching import Place
 from bitesize.engine.build import Inferred, Resources, charge_slots
+from bitesize.engine.cache_report import cache_facts, cache_lines
 from bitesize.engine.holding import LOOP, Holder
 from bitesize.engine.iterator import BatchIterator
 from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryPlan, make_plan
@@ -123,7 +125,9 @@ class LoaderDriver:
     @property
     def plan(self) -> Plan:
         """Plan of the loader's memory, with the current size of its pool."""
-        return make_plan(self._memory_plan, self.budget, self._resources.pool)
+        plan = make_plan(self._memory_plan, self.budget, self._resources.pool)
+        facts = cache_facts(self.pipeline, self._resources.cache)
+        return replace(plan, cache=facts, hints=(*cache_lines(facts, self.pipeline.cached), *plan.hints))
 
     @property
     def least(self) -> int:
@@ -166,6 +170,17 @@ class LoaderDriver:
             with contextlib.suppress(DoesNotFit):  # another loader of the budget was faster
                 ring.grow(charge_slots(slot, 1, self.budget))
 
+    def begin_epoch(self) -> None:
+        """Adapt to the memory that is free, and find rows that other processes have added to the cache."""
+        self.adapt()
+        if self._resources.cache is not None:
+            self._resources.cache.refresh()
+
+    def end_epoch(self) -> None:
+        """Complete the rows that the epoch has added to the cache."""
+        if self._resources.cache is not None:
+            self._resources.cache.end_epoch()
+
     def _make_room(self, position: int) -> None:
         """Reserve memory for windows of all streams, if batches are cut across streams from now on."""
         if self._cache is None or not position % self.batching.batch_size:
@@ -194,7 +209,15 @@ class LoaderDriver:
 
 
 def _drop(resources: Resources, engine: Engine | None) -> None:
-    """End an engine, or return the memory that it would have used."""
+    """End an engine, or return the memory that it would have used; and close the cache."""
+    try:
+        _end(resources, engine)
+    finally:
+        if resources.cache is not None:
+            resources.cache.close()
+
+
+def _end(resources: Resources, engine: Engine | None) -> None:
     if engine is not None:
         engine.close()
         return

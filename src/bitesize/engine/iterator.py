@@ -34,8 +34,11 @@ class Driver(Protocol):
     position: Position
     stats: Stats
 
-    def adapt(self) -> None:
-        """Adapt the number of slots to the available memory."""
+    def begin_epoch(self) -> None:
+        """Adapt the number of slots to the available memory, and find what others have added to a cache."""
+
+    def end_epoch(self) -> None:
+        """Complete what the epoch has added to a cache."""
 
 
 class BatchIterator(Iterator[Batch]):
@@ -99,13 +102,15 @@ class BatchIterator(Iterator[Batch]):
         pending.token = None
         if not step.position:
             self._driver.source.check_unchanged()
-            self._driver.adapt()
+            self._driver.begin_epoch()
         self._driver.position.advance(step.epoch, step.position)
         # While the caller held every slot, there was no slot for this batch.
         held = max(0.0, pending.started - began) if holds_all else 0.0
         waited = time.perf_counter() - began
         self._driver.stats.count(step.real, waited - held, held)
         self._log.count(step, waited)
+        if self._driver.batching.after(step.epoch, step.position)[0] != step.epoch:
+            self._driver.end_epoch()
         return batch
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from bitesize.engine.public_settings import PublicSettings
 from bitesize.memory.budget import Budget
 from bitesize.memory.plan import Plan
 from bitesize.order.order import Order, Shard
+from bitesize.packed.cache_settings import Cache
 from bitesize.pipeline.inference import Layout
 from bitesize.sources.base import Source
 from bitesize.transforms.base import Step
@@ -66,6 +68,9 @@ class Loader(PublicSettings):
         Largest share of an epoch's rows that may be skipped. One row is always allowed.
     fast_decode
         Whether to decode a JPEG at a fraction of its size if the result is much smaller anyway.
+    cache
+        Cache on disk of images after decoding, so that later epochs and runs need not decode them: None, ``"auto"``, a folder, or a
+        `Cache` with a size.
 
     Raises
     ------
@@ -104,14 +109,15 @@ class Loader(PublicSettings):
         on_error: Literal["raise", "skip"] = "raise",
         max_bad: float = 0.01,
         fast_decode: bool = True,
+        cache: Cache | str | os.PathLike[str] | None = None,
     ) -> None:
         settings = resolve(
             source, batch_size=batch_size, transforms=transforms, memory=memory, shuffle=shuffle, seed=seed, order=order, shard=shard,
-            last=last, threads=threads, layout=layout, dtype=dtype, on_error=on_error, max_bad=max_bad, fast_decode=fast_decode,
+            last=last, threads=threads, layout=layout, dtype=dtype, on_error=on_error, max_bad=max_bad, fast_decode=fast_decode, cache=cache,
         )  # fmt: skip
         inferred = infer(settings)
         memory_plan = plan(inferred)
-        resources = allocate(memory_plan, settings.budget)
+        resources = allocate(memory_plan, settings)
         self._driver = LoaderDriver(inferred, memory_plan, resources)
         inferred.pipeline.warm()
 

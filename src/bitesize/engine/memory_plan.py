@@ -60,6 +60,9 @@ class MemoryNeeds:
             MemoryRequest("index", source.nbytes, "loader", f"names and labels of {counted(len(source), 'row')}"),
             order_request(self.order, rows),
         ]
+        if pipeline.cached is not None:
+            detail = f"where each of {counted(len(source), 'row')} lies on disk"
+            requests.append(MemoryRequest("cache index", pipeline.cached.nbytes, "loader", detail))
         if windows is not None:
             held = min(windows.window_rows * windows.streams, len(source))
             requests.append(

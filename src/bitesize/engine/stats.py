@@ -24,6 +24,7 @@ _ADVICE = {
     "decode": "images decode fastest if they are stored at the size at which they are used",
     "kernel": "a smaller output, or uint8 instead of float32, needs less computation",
     "your function": "its Python code outside NumPy holds the interpreter's lock, which bitesize's own transforms do not",
+    "cache": "the first epoch fills the cache; later epochs read from it",
     "Python": "rows are small: a larger batch_size reduces Python's overhead per row",
 }
 
@@ -116,6 +117,11 @@ class Stats:
         return self.rows / spent if spent > 0 else 0.0
 
     @property
+    def cache_hits(self) -> int:
+        """Number of rows that were read from a cache on disk."""
+        return int(self._sum()["cached_rows"])
+
+    @property
     def bytes_read(self) -> int:
         """Bytes of the rows as stored, after decompression: image files, or arrays before they are cast."""
         total = self._sum()
@@ -143,7 +149,7 @@ class Stats:
         """Total seconds of all threads, by activity.
 
         The activities are ``"disk"``, ``"read and cast"`` (in one step), ``"decode"``, ``"kernel"``, ``"your function"``,
-        ``"Python"`` (the rest of the working time), and ``"waiting for the consumer"`` (for a free slot).
+        ``"cache"`` (adding rows to a cache on disk), ``"Python"`` (the rest of the working time), and ``"waiting for the consumer"`` (for a free slot).
         """
         total = self._sum()
         named = {
@@ -152,6 +158,7 @@ class Stats:
             "decode": total["decode"],
             "kernel": total["render"],
             "your function": total["user"],
+            "cache": total["cache"],
         }
         named["Python"] = max(0.0, total["busy"] - sum(named.values()))
         named["waiting for the consumer"] = total["idle"]
@@ -184,6 +191,8 @@ class Stats:
         where = f"{bound}-bound: {name} takes {most / total['busy']:.0%} of the threads' time ({self._scaling(total)})"
         if name not in ("disk", "your function", "Python") and self.threads < self.processors:
             return f"{where}: threads={self.processors} would use all processors"
+        if name == "decode" and not total["cached_rows"] and not total["cache"]:
+            return f'{where}: cache="auto" keeps decoded images on disk for later epochs and runs'
         return f"{where}: {_ADVICE[name]}"
 
     def _scaling(self, total: Mapping[str, float]) -> str:

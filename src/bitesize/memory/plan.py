@@ -39,6 +39,8 @@ class Plan:
         Sentences about ways to save memory or disk space, and about rows that are left out of each epoch.
     model
         Bytes that training the model takes, if known; otherwise 0.
+    cache
+        Figures of the cache on disk, in bytes and rows; None without a cache.
     machine
         The machine that the plan is for, if it is not this machine: ``"a machine with 8.0 GiB"``.
 
@@ -67,6 +69,7 @@ class Plan:
     hints: tuple[str, ...] = ()
     machine: str = ""
     model: int = 0
+    cache: Mapping[str, Any] | None = None
 
     @property
     def total(self) -> int:
@@ -216,6 +219,7 @@ class Plan:
             "overhead": self.overhead,
             "process": self.process,
             "hints": list(self.hints),
+            "cache": None if self.cache is None else dict(self.cache),
             "budget": self.budget,
             "limit": {"name": self.limit[0], "room": self.limit[1]},
             "fits": self.total <= self.budget,

@@ -54,6 +54,8 @@ class ArrayRenderer:
         Fields that move with the image.
     in_memory
         Whether rows are located in memory, not in files.
+    full_scale
+        Value of full brightness; by default, 255 for uint8 and 1 for other dtypes, which are not rescaled.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class ArrayRenderer:
         chw: bool,
         masks: Mapping[str, Field],
         in_memory: bool,
+        full_scale: float | None = None,
     ) -> None:
         self._name = name
         self.stored, self.rendered = stored, rendered
@@ -86,7 +89,7 @@ class ArrayRenderer:
         self.narrow = known and _is_narrow(rendered.dtype) and (_is_narrow(stored.dtype) or stored.dtype == np.float64)
         self._compiled = known and (self.narrow or rendered.dtype in READ_TYPES)
         self._constant: tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]] | None = None
-        self._full_scale = 255.0 if stored.dtype == np.uint8 else 1.0
+        self._full_scale = full_scale or (255.0 if stored.dtype == np.uint8 else 1.0)
         # Rows that are only cast can be fetched in one step.
         can = HAS_PREADV and self.narrow and not stages.needs_image
         self._fetch_name = f"fetch {stored} {rendered} {in_memory}" if can else ""

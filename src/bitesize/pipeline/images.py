@@ -20,6 +20,7 @@ from bitesize.memory.mapping import aligned
 from bitesize.pipeline.inference import integer_limits
 from bitesize.pipeline.probe import ignored
 from bitesize.pipeline.read_context import ReadContext
+from bitesize.pipeline.reduction import Reduction, plan_reduction
 from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.base import Source
@@ -43,14 +44,19 @@ from bitesize.transforms.view import View
 _SPARE = 1.5
 
 
+class NotKept(BadFile):
+    """Pixels of a cache do not serve a view for which the JPEG itself is decoded at a fraction of its size."""
+
+
 class DecodePlan(NamedTuple):
-    """How an image is decoded and rendered: at which scale, in eighths of its size, and with which geometry for its masks."""
+    """How an image is decoded and rendered: at which scale, in eighths of its size, with which geometry for its masks, and how it is reduced first."""
 
     view: View
     info: ImageInfo
     eighths: int
     rendering: RenderPlan
     geometry: tuple[float, ...]
+    reduction: Reduction | None = None
 
 
 class ImageRenderer:
@@ -68,10 +74,18 @@ class ImageRenderer:
         Whether channels come first in the batch.
     fast_decode
         Whether a JPEG may be decoded at a fraction of its size.
+    max_side
+        Longest side to which images are reduced before they are transformed, or None.
     """
 
     def __init__(
-        self, source: Source, stages: TransformStages, fields: Mapping[str, Field], chw: bool, fast_decode: bool
+        self,
+        source: Source,
+        stages: TransformStages,
+        fields: Mapping[str, Field],
+        chw: bool,
+        fast_decode: bool,
+        max_side: int | None = None,
     ) -> None:
         self._image = source.primary
         stored = source.spec[self._image]
@@ -82,7 +96,7 @@ class ImageRenderer:
         self.fields = (self._image, *self._masks)  # encoded fields
         self._views = [(view.adjust, view.random_count) for view in stages.image_transforms]
         self._fill, self._mask_fill = stages.surroundings
-        self._fast_decode = fast_decode
+        self._fast_decode, self._max_side = fast_decode, max_side
         self._warps = stages.non_axis_aligned
         self._full_scale = 255.0 if stored.dtype == np.uint8 else 1.0  # as for arrays of these types
         self._observe = _observer(source)
@@ -108,6 +122,16 @@ class ImageRenderer:
         decoded = self._stored.dtype
         name = f"resample {decoded} {self._canvas.stored} {self._warps}"
         return [(name, lambda: warm_up(decoded, self._canvas, self._warps))]
+
+    def decodes_whole(self, info: ImageInfo, random_numbers: Sequence[float]) -> bool:
+        """Return whether an image is decoded at its full size, for some random numbers."""
+        if not self._fast_decode or self._max_side is not None:
+            return True
+        orientation = info.orientation if self._stored.orient else 1
+        width, height = (info.height, info.width) if orientation >= 5 else (info.width, info.height)
+        view = self.adjusted(View(width, height, self._full_scale), random_numbers)
+        view.to_stored(orientation, info.width, info.height, 1.0)
+        return _eighths(view, info) == 8
 
     def sinks(self, scratch: Scratch) -> dict[str, EncodedSink]:
         """Return the destinations for the files of some rows."""
@@ -213,7 +237,9 @@ class ImageRenderer:
             raise type(error)(f"{self._source.describe(row)}: {error}") from error
         orientation = info.orientation if self._stored.orient else 1
         log_losses(self._source, row, info, self._stored.mode)
-        width, height = (info.height, info.width) if orientation >= 5 else (info.width, info.height)
+        reduction = plan_reduction(info, self._max_side, self._stored.channels)
+        stored_height, stored_width = (info.height, info.width) if reduction is None else reduction.shape[:2]
+        width, height = (stored_height, stored_width) if orientation >= 5 else (stored_width, stored_height)
         view = self.adjusted(View(width, height, self._full_scale), random_numbers)
         if view.height != self._height or view.width != self._width:
             raise BadFile(
@@ -223,8 +249,17 @@ class ImageRenderer:
         # Kept for masks, which are rendered separately.
         geometry = (view.a, view.b, view.c, view.d, view.e, view.f, width, height) if self._masks else ()
         if orientation != 1:
-            view.to_stored(orientation, info.width, info.height, 1.0)
-        eighths = _eighths(view, info) if self._fast_decode else 8
+            view.to_stored(orientation, stored_width, stored_height, 1.0)
+        if reduction is not None:
+            rendering = plan_render(view, stored_width, stored_height, self._stored.channels)
+            eighths = _eighths(reduction.view, info) if self._fast_decode else 8
+            if eighths != 8:
+                reduction = reduction.scaled(info, eighths / 8, eighths)
+            return DecodePlan(view, info, eighths, rendering, geometry, reduction)
+        # The pixels that a cache keeps must not depend on random numbers.
+        eighths = _eighths(view, info) if self._fast_decode and self._max_side is None else 8
+        if info.from_jpeg and eighths != 8:
+            raise NotKept(f"{self._source.describe(row)} is decoded at {eighths} / 8 of its size")
         if eighths != 8:
             view.to_stored(1, 0, 0, eighths / 8)
         rendering = plan_render(view, *decoded_size(info, eighths), self._stored.channels)
@@ -238,6 +273,10 @@ class ImageRenderer:
             and plan.view.kind != NEAREST
             and (smaller := smaller_eighths(plan.info, plan.eighths))
         ):
+            if plan.reduction is not None:
+                reduction = plan.reduction.scaled(plan.info, smaller / plan.eighths, smaller)
+                plan = plan._replace(eighths=smaller, reduction=reduction)
+                continue
             plan.view.to_stored(1, 0, 0, smaller / plan.eighths)
             rendering = plan_render(plan.view, *decoded_size(plan.info, smaller), self._stored.channels)
             plan = plan._replace(eighths=smaller, rendering=rendering)
@@ -247,6 +286,8 @@ class ImageRenderer:
         """Return (bytes to charge, bytes of buffer) for decoding and rendering."""
         info, mode, eighths = plan.info, self._stored.mode, plan.eighths
         kernel = aligned(4 * plan.rendering.scratch)
+        if plan.reduction is not None:
+            kernel = max(kernel, aligned(4 * plan.reduction.rendering.scratch)) + plan.reduction.nbytes(self._stored.dtype)
         charge = decode_nbytes(info, mode, eighths, files[self._image].nbytes) + kernel + 64
         size = aligned(pixels_nbytes(info, mode, eighths)) + kernel
         if self._masks:  # each mask is decoded after the image, into the same memory, so the largest counts
@@ -273,6 +314,13 @@ class ImageRenderer:
             self._observe(row, plan.info, pixels)
         decoded = perf_counter()
         at = aligned(pixels_nbytes(plan.info, self._stored.mode, plan.eighths))
+        if plan.reduction is not None:
+            out_nbytes = plan.reduction.nbytes(self._stored.dtype)
+            values = buffer[at + out_nbytes :][: 4 * plan.reduction.rendering.scratch].view(np.float32)
+            pixels = plan.reduction.apply(pixels, values, buffer[at : at + out_nbytes])
+            at += out_nbytes
+        if scratch.keep is not None:
+            scratch.keep(row, plan.info, plan.eighths, pixels, files)
         values = buffer[at : at + 4 * plan.rendering.scratch].view(np.float32)
         render(pixels, plan.view, plan.rendering, values, self._canvas, out[self._image])
         scratch.clock.decode += decoded - begun
@@ -324,7 +372,9 @@ def _observer(source: Source) -> Callable[[int, ImageInfo, NDArray[Any]], None] 
 
 
 def _eighths(view: View, info: ImageInfo) -> int:
-    """Return the decoding scale in eighths, for a view in stored pixels."""
+    """Return the decoding scale in eighths, for a view in stored pixels; for raw pixels of a JPEG, that of the JPEG."""
+    if info.from_jpeg:
+        info = info._replace(kind="JPEG", from_jpeg=False)
     if info.kind != "JPEG" or view.kind == NEAREST:
         return 8
     if view.b == 0.0 and view.d == 0.0:

@@ -13,6 +13,9 @@ from numpy.typing import DTypeLike, NDArray
 from bitesize.errors import BadResult, BitesizeError
 from bitesize.memory.budget import Budget
 from bitesize.order.keyed_random import Key
+from bitesize.packed.cache_settings import Cache
+from bitesize.pipeline.cached_rendering import CachedRenderer
+from bitesize.pipeline.caching import CachePlan, plan_cache
 from bitesize.pipeline.inference import Layout, mixed_fields, rendered_fields
 from bitesize.pipeline.probe import size_of_first_row
 from bitesize.pipeline.read_context import ReadContext
@@ -47,6 +50,8 @@ class Pipeline:
         Whether a JPEG may be decoded at a fraction of its size.
     budget
         Charged while a row is read to find the outputs of the user's functions.
+    cache
+        Settings of a cache on disk, or None.
 
     Attributes
     ----------
@@ -56,6 +61,10 @@ class Pipeline:
         Fields of a slot: those of the batch, and inputs of functions of whole batches that differ from them.
     bite : int
         Number of rows that one thread reads and renders at once.
+    cached : CachedRenderer or None
+        Renderer with a cache on disk.
+    not_cached : str
+        Why a cache would hold nothing, if one was asked for.
 
     Raises
     ------
@@ -71,6 +80,7 @@ class Pipeline:
         dtype: DTypeLike | None,
         fast_decode: bool,
         budget: Budget,
+        cache: Cache | None = None,
     ) -> None:
         self.source = source
         self.stages = sort_transforms(transforms)
@@ -79,7 +89,15 @@ class Pipeline:
         self._image, self._label = source.primary, source.label_name or "y"
         rendered = rendered_fields(source, self.stages, layout, dtype)
         check_ranges(source, self.transforms, budget)
-        self._renderer = RowRenderer(source, self.stages, rendered, layout, fast_decode)
+        kept = None if cache is None else plan_cache(source, self.stages, rendered, cache)
+        max_side = kept.max_side if isinstance(kept, CachePlan) else None
+        self._renderer = RowRenderer(source, self.stages, rendered, layout, fast_decode, max_side=max_side)
+        self.not_cached = kept if isinstance(kept, str) else ""
+        self.cached = (
+            CachedRenderer(source, self._renderer, kept, layout, fast_decode, cache is not None and cache.size != 0)
+            if isinstance(kept, CachePlan)
+            else None
+        )
         self._maps = UserFunctions(self.stages.maps, rendered)
         if not self._maps.known:
             with trial_row(source, self._renderer, budget) as (row, describe):
@@ -123,7 +141,8 @@ class Pipeline:
     @property
     def kernel_values(self) -> int:
         """Number of float32 values of kernel scratch, for rows of fixed size."""
-        return self._renderer.kernel_values
+        cached = self.cached.kernel_values if self.cached is not None else 0
+        return max(self._renderer.kernel_values, cached)
 
     def stored_shape(self) -> tuple[int, ...]:
         """Return the shape of the first row as stored, or that of a batch's rows if it cannot be read."""
@@ -140,6 +159,8 @@ class Pipeline:
         rows = min(self.bite, batch_rows)
         in_scratch = [name for name in self._renderer.fields if name not in self._rendered_in_place]
         need = self._renderer.scratch_fields(rows, in_scratch)
+        if self.cached is not None:
+            need |= self.cached.scratch_fields(rows)
         if self._spreads_labels:
             need[f"{self._label} mapped"] = rows * self._maps.fields[self._label].nbytes
         return need
@@ -151,6 +172,8 @@ class Pipeline:
     def warm(self) -> None:
         """Start to load the compiled code that rows will need."""
         self._renderer.warm()
+        if self.cached is not None:
+            self.cached.warm()
 
     # --- filling -----------------------------------------------------------------------------------------------------
 
@@ -189,7 +212,8 @@ class Pipeline:
             else scratch.field(f"{name} rendered", field, len(rows))
             for name, field in self._renderer.fields.items()
         }
-        failed = self._renderer.render(rows, random_numbers, rendered, context)
+        renderer = self.cached or self._renderer
+        failed = renderer.render(rows, random_numbers, rendered, context)
         mapped = rendered
         if self.stages.maps:
             mapped = {

@@ -32,6 +32,15 @@ def size_of_first_row(source: Source, name: str) -> tuple[int, int]:
     return (info.width, info.height) if rotated else (info.height, info.width)
 
 
+def info_of_row(source: Source, name: str, row: int) -> ImageInfo | None:
+    """Return the header of an image, or None if it cannot be read."""
+    try:
+        info, _ = _read_header(source, name, row)
+    except BitesizeError:
+        return None
+    return info
+
+
 def mask_dtype_of_first_row(source: Source, name: str) -> np.dtype[Any]:
     """Return the dtype of the first mask, of 8 or 16 bits."""
 

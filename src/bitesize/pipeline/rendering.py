@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.decode.header import ImageInfo
 from bitesize.errors import BadRows, without_frames
 from bitesize.kernels.warm import readers, warm
 from bitesize.pipeline.arrays import ArrayRenderer
 from bitesize.pipeline.images import ImageRenderer
 from bitesize.pipeline.inference import Layout
 from bitesize.pipeline.read_context import ReadContext
+from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
@@ -45,6 +47,10 @@ class RowRenderer:
         Position of the channels of images.
     fast_decode
         Whether a JPEG may be decoded at a fraction of its size.
+    max_side
+        Longest side to which encoded images are reduced first, or None.
+    full_scale
+        Value of full brightness of rows of fixed size; by default, that of their dtype.
 
     Attributes
     ----------
@@ -53,7 +59,15 @@ class RowRenderer:
     """
 
     def __init__(
-        self, source: Source, stages: TransformStages, fields: Mapping[str, Field], layout: Layout, fast_decode: bool
+        self,
+        source: Source,
+        stages: TransformStages,
+        fields: Mapping[str, Field],
+        layout: Layout,
+        fast_decode: bool,
+        *,
+        max_side: int | None = None,
+        full_scale: float | None = None,
     ) -> None:
         self.fields = fields
         self.random_counts = [view.random_count for view in stages.image_transforms]
@@ -62,14 +76,16 @@ class RowRenderer:
         self._arrays: ArrayRenderer | None = None
         stored, chw = source.spec[self._image], layout == "CHW"
         if isinstance(stored, Encoded):
-            self._images = ImageRenderer(source, stages, fields, chw, fast_decode)
+            self._images = ImageRenderer(source, stages, fields, chw, fast_decode, max_side)
         else:
             masks = {name: field for name, field in fields.items() if field.mask}
             in_memory = isinstance(source, SourceWrapper) and source.holds_chunks
-            self._arrays = ArrayRenderer(self._image, stored, fields[self._image], stages, chw, masks, in_memory)
+            self._arrays = ArrayRenderer(
+                self._image, stored, fields[self._image], stages, chw, masks, in_memory, full_scale
+            )  # fmt: skip
         # Fields that are read into scratch, because a kernel stores them in the batch; and how many rows at a time.
         self._read_fields = self._fields_to_read(stages)
-        self._piece = max(1, _BITE_BYTES // max(1, sum(field.nbytes for field in self._read_fields.values())))
+        self.piece = max(1, _BITE_BYTES // max(1, sum(field.nbytes for field in self._read_fields.values())))
 
     def _fields_to_read(self, stages: TransformStages) -> dict[str, Field]:
         if self._arrays is None:
@@ -94,12 +110,22 @@ class RowRenderer:
     def scratch_fields(self, rows: int, rendered: Iterable[str]) -> dict[str, int]:
         """Return the bytes of scratch for ``rows`` rows, by purpose, if the fields ``rendered`` are rendered into scratch."""
         need = {f"{name} rendered": rows * self.fields[name].nbytes for name in rendered}
-        return need | {f"{name} read": min(self._piece, rows) * field.nbytes for name, field in self._read_fields.items()}
+        return need | {f"{name} read": min(self.piece, rows) * field.nbytes for name, field in self._read_fields.items()}
 
     def measured_fields(self) -> tuple[str, ...]:
         """Return the fields that `read_and_decode` stores in scratch."""
         encoded = self._images.fields if self._images is not None else ()
         return tuple(name for name in self.fields if name not in encoded)
+
+    def whole_share(self, infos: Sequence[ImageInfo]) -> float:
+        """Estimate the share of rows that are decoded at their full size, by the headers of some images."""
+        if self._images is None or not infos:
+            return 1.0
+        random, count, draws = np.random.default_rng(0), sum(self.random_counts), 8
+        whole = [
+            self._images.decodes_whole(info, numbers) for info in infos for numbers in random.random((draws, count)).tolist()
+        ]
+        return sum(whole) / len(whole)
 
     def warm(self) -> None:
         """Start to load the compiled code that rows will need."""
@@ -125,6 +151,19 @@ class RowRenderer:
         self._images.render(rows, random_numbers, sinks, failed, {name: out[name] for name in sinks}, context)
         return failed
 
+    def stored_arrays(self, rows: int, scratch: Scratch) -> dict[str, NDArray[Any]]:
+        """Return scratch for at most `piece` rows of the fields of fixed size that `render_stored` reads."""
+        return {name: scratch.field(f"{name} read", field, rows) for name, field in self._read_fields.items()}
+
+    def render_stored(
+        self, stored: Mapping[str, NDArray[Any]], random_numbers: Sequence[Sequence[float]], out: Mapping[str, NDArray[Any]],
+        scratch: Scratch
+    ) -> None:  # fmt: skip
+        """Render or cast rows of fixed size that are in `stored_arrays`."""
+        assert self._arrays is not None
+        if not self._arrays.direct:
+            self._arrays.render(stored, random_numbers, out, scratch)
+
     def render_alone(self, row: int, context: ReadContext) -> dict[str, NDArray[Any]]:
         """Return the fields of one row, rendered into scratch with fixed random numbers. Raise the error of a bad row."""
         rendered = {name: context.scratch.field(f"{name} rendered", field, 1) for name, field in self.fields.items()}
@@ -149,11 +188,11 @@ class RowRenderer:
             return self._fetch(located, rows, random_numbers, out, context)
         scratch = context.scratch
         failed: dict[int, Exception] = {}
-        for start in range(0, len(rows), self._piece):
-            part = slice(start, start + self._piece)
+        for start in range(0, len(rows), self.piece):
+            part = slice(start, start + self.piece)
             out_part = {name: array[part] for name, array in out.items()}
             count = len(rows[part])
-            stored = {name: scratch.field(f"{name} read", field, count) for name, field in self._read_fields.items()}
+            stored = self.stored_arrays(count, scratch)
             failed |= {start + i: error for i, error in _read(rows[part], out_part | stored, context).items()}
             begun = perf_counter()
             self._arrays.render(stored, random_numbers[part], out_part, scratch)
@@ -173,7 +212,7 @@ class RowRenderer:
         scratch = context.scratch
         begun = perf_counter()
         context.reader.read_other_fields(rows, {name: array for name, array in out.items() if name != self._image})
-        stored = scratch.field(f"{self._image} read", self._arrays.stored, min(len(rows), self._piece))
+        stored = scratch.field(f"{self._image} read", self._arrays.stored, min(len(rows), self.piece))
         good = self._arrays.fetch(located, random_numbers, out[self._image], stored)
         scratch.clock.fetch += perf_counter() - begun
         failed: dict[int, Exception] = {}

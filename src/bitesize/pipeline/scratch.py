@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.decode.info import ImageInfo
 from bitesize.memory.decode_buffer import DecodeBuffer
 from bitesize.memory.mapping import allocate
 from bitesize.memory.pool import Pool
@@ -15,6 +16,8 @@ from bitesize.pipeline.clock import Clock
 from bitesize.sources.sinks import Arena
 from bitesize.spec import Field
 
+# Gets row, header, decoding scale in eighths, pixels (height, width, channels) and the encoded files of all fields.
+Keep = Callable[[int, ImageInfo, int, NDArray[Any], Mapping[str, memoryview]], None]
 # Size of the buffer into which the encoded files of one bite are read together. Larger files are read alone, into the pool.
 READ_BUFFER = 1 << 20
 
@@ -41,6 +44,7 @@ class Scratch:
         self.decode_buffer = DecodeBuffer(pool) if pool is not None else None
         self.clock = Clock()
         self.doing: tuple[str, int | None] = ("starting", None)  # for messages: a stage, and a row
+        self.keep: Keep | None = None  # gets the pixels of each image that is decoded
 
     def field(self, name: str, field: Field, rows: int) -> NDArray[Any]:
         """Return an uninitialized array for ``rows`` rows of a field."""

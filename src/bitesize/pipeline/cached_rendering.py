@@ -1,0 +1,388 @@
+"""Rendering of rows with a cache on disk: rows in the cache are read from there, all others are decoded and added to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.decode.info import ImageInfo
+from bitesize.decode.raw import raw_header
+from bitesize.errors import BitesizeError, PackedError, without_frames
+from bitesize.files.pread import read_into, read_rows, with_file
+from bitesize.packed.row_cache import RowCache
+from bitesize.pipeline.caching import FROM_JPEG, STATE, CachePlan, root_of
+from bitesize.pipeline.inference import Layout
+from bitesize.pipeline.read_context import ReadContext
+from bitesize.pipeline.rendering import RowRenderer
+from bitesize.sources.base import Source
+from bitesize.sources.combine.subset import Subset, row_numbers
+from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.protocol import Into, Located, raise_bad
+from bitesize.spec import Field
+
+
+class KeptRows(SourceWrapper):
+    """Rows of a source as a cache keeps them; only rows that are in the cache can be read.
+
+    Parameters
+    ----------
+    base
+        The source.
+    plan
+        What is kept.
+    """
+
+    def __init__(self, base: Source, plan: CachePlan) -> None:
+        super().__init__(base)
+        self.__dict__["primary"] = base.primary
+        self.spec, self._plan = plan.spec, plan
+        self._opened: RowCache | None = None
+        self._numbers = row_numbers(base) if _has_subset(base) else None
+
+    def attach(self, cache: RowCache) -> None:
+        """Set the rows, once memory for their index is charged."""
+        self._opened = cache
+
+    @property
+    def _cache(self) -> RowCache:
+        assert self._opened is not None
+        return self._opened
+
+    def numbers(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers of rows in the opened data, under which the cache keeps them."""
+        return rows if self._numbers is None else self._numbers[rows]
+
+    @property
+    def numbers_nbytes(self) -> int:
+        """Bytes of the row numbers of a subset."""
+        return 0 if self._numbers is None else self._numbers.nbytes
+
+    def locate(self, rows: NDArray[np.int64]) -> Located | None:
+        """Return where rows of fixed shape lie."""
+        if not isinstance(self.spec[self.primary], Field):
+            return None
+        try:
+            shards = self._cache.places(self.numbers(rows))
+        except KeyError:  # another thread has found the shard damaged
+            return None
+        which, offsets = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+        paths = []
+        for number, (of, sealed, places) in enumerate(shards):
+            fixed = sealed.info.fixed(self.primary)
+            which[of], offsets[of] = number, fixed.offset + places * fixed.row_nbytes
+            paths.append(fixed.path)
+        return Located(paths, which, offsets)
+
+    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read masks, for rows that were located."""
+        others = {name: into[name] for name in self.spec if name in into and name != self.primary}
+        if others:
+            self.read(rows, others)
+
+    def read(self, rows: NDArray[np.int64], into: Into) -> None:
+        """Read rows from their shards. A shard that cannot be read is dropped, and its rows fail."""
+        failed: dict[int, Exception] = {}
+        try:
+            shards = self._cache.places(self.numbers(rows))
+        except KeyError:
+            error = PackedError("a shard of the cache is gone")
+            raise_bad(dict.fromkeys(range(len(rows)), error))
+            return
+        for of, sealed, places in shards:
+            try:
+                for name in self.spec:
+                    if name in into:
+                        self._read_field(name, sealed, of, places, into[name], failed)
+            except (BitesizeError, OSError) as error:
+                self._cache.drop(sealed.info, error)
+                failed |= dict.fromkeys(of.tolist(), without_frames(PackedError(str(error))))
+        raise_bad(failed)
+
+    def _read_field(
+        self, name: str, sealed: Any, of: NDArray[np.int64], places: NDArray[np.int64], into: Any, failed: dict[int, Exception]
+    ) -> None:  # fmt: skip
+        field = self._plan.fields[name]
+        if field.kind == "fixed":
+            fixed = sealed.info.fixed(name)
+            whole = len(of) == len(into)
+            out = into if whole else np.empty((len(of), *field.shape), field.dtype)
+            read_rows([fixed.path], np.zeros(len(of), np.int64), fixed.offset + places * fixed.row_nbytes, out)
+            if not whole:
+                into[of] = out
+            return
+        path = bytes(str(sealed.info.path(name)), "utf-8", "surrogateescape")
+        states = self._states(sealed, places) if field.kind == "pixels" else []
+
+        def read(fd: int) -> None:
+            for k, (i, place) in enumerate(zip(of.tolist(), places.tolist(), strict=True)):
+                start, stop = sealed.offsets[name][place : place + 2].tolist()
+                header = b""
+                if field.kind == "pixels":
+                    shape = tuple(sealed.shapes[name][place].tolist())
+                    assert field.dtype is not None
+                    state = states[k]
+                    header = raw_header(shape, field.dtype, state & ~FROM_JPEG, from_jpeg=bool(state & FROM_JPEG))
+                try:
+                    data = into.put(i, len(header) + stop - start)
+                except BitesizeError as error:  # no memory is left: read later, alone
+                    failed[i] = error
+                    continue
+                data[: len(header)] = header
+                read_into(fd, [data[len(header) :]], start, path)
+
+        with_file(path, read)
+
+    def _states(self, sealed: Any, places: NDArray[np.int64]) -> list[int]:
+        fixed = sealed.info.fixed(STATE)
+        out = np.empty(len(places), np.uint8)
+        read_rows([fixed.path], np.zeros(len(places), np.int64), fixed.offset + places, out)
+        return out.tolist()
+
+
+class CachedRenderer:
+    """Renders rows like a `RowRenderer`, with a cache of what precedes the first random transform.
+
+    Parameters
+    ----------
+    source
+        Source of the rows.
+    renderer
+        Renders rows completely.
+    plan
+        What is kept.
+    layout
+        Position of the channels in the batch.
+    fast_decode
+        Whether a JPEG may be decoded at a fraction of its size.
+    keeps
+        Whether anything is kept; if not, values are those that a cache would have.
+    """
+
+    def __init__(
+        self, source: Source, renderer: RowRenderer, plan: CachePlan, layout: Layout, fast_decode: bool, keeps: bool = True
+    ) -> None:
+        self.keeps = keeps
+        self._source, self._root = source, root_of(source)
+        self.plan, self._kept = plan, KeptRows(source, plan)
+        self._names = tuple(plan.spec)
+        self._renderer, self._before = renderer, None
+        images = {name: renderer.fields[name] for name in self._names}
+        # Rows as in a batch are in the layout of the batch already.
+        layout = "HWC" if plan.form == "batch" else layout
+        self._after = RowRenderer(self._kept, plan.after, images, layout, fast_decode, full_scale=plan.full_scale)
+        if plan.form == "resized":
+            others = {name: field for name, field in renderer.fields.items() if name not in plan.spec}
+            before = replace(plan.after, image_transforms=plan.before)
+            self._before = RowRenderer(
+                source, before, {**others, **plan.rendered}, "HWC", fast_decode, max_side=plan.max_side
+            )
+        self._opened: RowCache | None = None
+
+    # --- requirements ------------------------------------------------------------------------------------------------
+
+    def scratch_fields(self, rows: int) -> dict[str, int]:
+        """Return the bytes of scratch for ``rows`` rows, by purpose, in addition to that of the complete renderer."""
+        return self._after.scratch_fields(rows, ())
+
+    @property
+    def kernel_values(self) -> int:
+        """Number of float32 values of kernel scratch, for rows of fixed size."""
+        return self._after.kernel_values
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory for the index of the rows in the cache."""
+        if not self.keeps:
+            return 0
+        return RowCache.index_nbytes(self.plan.fields, len(self._root)) + self._kept.numbers_nbytes
+
+    def numbers(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers of rows in the opened data, under which the cache keeps them."""
+        return self._kept.numbers(rows)
+
+    @property
+    def usable_share(self) -> float:
+        """Estimated share of reads that decoded images serve; for the others, a JPEG is decoded at a fraction of its size."""
+        return self._renderer.whole_share(self.plan.infos)
+
+    def warm(self) -> None:
+        """Start to load the compiled code that rows of the cache need."""
+        self._after.warm()
+
+    def attach(self, cache: RowCache) -> None:
+        """Set the rows, once memory for their index is charged. Until then, rows are only decoded."""
+        self._kept.attach(cache)
+        self._opened = cache
+
+    @property
+    def _cache(self) -> RowCache:
+        assert self._opened is not None
+        return self._opened
+
+    # --- rendering ---------------------------------------------------------------------------------------------------
+
+    def render(
+        self,
+        rows: NDArray[np.int64],
+        random_numbers: Sequence[Sequence[float]],
+        out: Mapping[str, NDArray[Any]],
+        context: ReadContext,
+    ) -> dict[int, Exception]:
+        """Read rows from the cache or the source, and render them into ``out``; see `Pipeline.fill`."""
+        if self._opened is None:  # nothing is kept, but values are the same as with a cache
+            if self.plan.form == "resized":
+                return self._render_resized(rows, random_numbers, out, context)
+            return self._renderer.render(rows, random_numbers, out, context)
+        numbers = self._kept.numbers(rows)
+        versions = self._root.row_versions(numbers)  # before anything is read: a file may change meanwhile
+        assert versions is not None
+        hits = self._cache.find(numbers, versions)
+        context.scratch.clock.cached_rows += int(hits.sum())
+        failed: dict[int, Exception] = {}
+        cuts = [0, *(np.flatnonzero(np.diff(hits)) + 1).tolist(), len(rows)]
+        for start, stop in pairwise(cuts):
+            part = slice(start, stop)
+            some = {name: array[part] for name, array in out.items()}
+            work = self._render_kept if hits[start] else self._render_other
+            errors = work(rows[part], numbers[part], versions[part], random_numbers[part], some, context)
+            failed |= {start + i: error for i, error in errors.items()}
+        return failed
+
+    def _render_kept(
+        self,
+        rows: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        versions: NDArray[np.uint64],
+        random_numbers: Sequence[Sequence[float]],
+        out: Mapping[str, NDArray[Any]],
+        context: ReadContext,
+    ) -> dict[int, Exception]:
+        """Render rows of the cache. Those that cannot be read from it are rendered from the source."""
+        others = {name: array for name, array in out.items() if name not in self._names}
+        if others:
+            context.reader.read_other_fields(rows, others)
+        images = {name: out[name] for name in self._names}
+        errors = self._after.render(rows, random_numbers, images, ReadContext(self._kept, context.scratch))
+        failed = {}
+        for i in errors:
+            one = slice(i, i + 1)
+            row_out = {name: array[one] for name, array in out.items()}
+            for error in self._render_other(
+                rows[one], numbers[one], versions[one], random_numbers[one], row_out, context
+            ).values():
+                failed[i] = error
+        return failed
+
+    def _render_other(
+        self,
+        rows: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        versions: NDArray[np.uint64],
+        random_numbers: Sequence[Sequence[float]],
+        out: Mapping[str, NDArray[Any]],
+        context: ReadContext,
+    ) -> dict[int, Exception]:
+        """Render rows of the source, and add them to the cache."""
+        wanted = self._cache.wanted(numbers) & (versions != 0)
+        if self.plan.form == "decoded":
+            return self._render_decoded(rows, numbers, versions, wanted, random_numbers, out, context)
+        if self.plan.form == "batch":
+            failed = self._renderer.render(rows, random_numbers, out, context)
+            self._add(numbers, versions, wanted, failed, out, context)
+            return failed
+
+        def add(part: slice, failed: Mapping[int, Exception], resized: Mapping[str, NDArray[Any]]) -> None:
+            self._add(numbers[part], versions[part], wanted[part], failed, resized, context)
+
+        return self._render_resized(rows, random_numbers, out, context, add)
+
+    def _render_resized(
+        self,
+        rows: NDArray[np.int64],
+        random_numbers: Sequence[Sequence[float]],
+        out: Mapping[str, NDArray[Any]],
+        context: ReadContext,
+        add: Callable[[slice, Mapping[int, Exception], Mapping[str, NDArray[Any]]], None] | None = None,
+    ) -> dict[int, Exception]:
+        """Resize images, add them, and apply the other transforms, some rows at a time."""
+        assert self._before is not None
+        failed: dict[int, Exception] = {}
+        for start in range(0, len(rows), self._after.piece):
+            part = slice(start, start + self._after.piece)
+            # Fields that no other transform changes are resized directly into the batch.
+            resized = {name: array[part] for name, array in out.items()}
+            resized |= self._after.stored_arrays(len(rows[part]), context.scratch)
+            errors = self._before.render(rows[part], [()] * len(rows[part]), resized, context)
+            if add is not None:
+                add(part, errors, resized)
+            images = {name: out[name][part] for name in self._names}
+            self._after.render_stored(resized, random_numbers[part], images, context.scratch)
+            failed |= {start + i: error for i, error in errors.items()}
+        return failed
+
+    def _add(
+        self, numbers: NDArray[np.int64], versions: NDArray[np.uint64], wanted: NDArray[np.bool_], failed: Mapping[int, Exception],
+        values: Mapping[str, NDArray[Any]], context: ReadContext
+    ) -> None:  # fmt: skip
+        wanted = wanted.copy()
+        wanted[list(failed)] = False
+        if not wanted.any():
+            return
+        begun = perf_counter()
+        if wanted.all():
+            self._cache.add(numbers, versions, {name: values[name] for name in self._names})
+        else:
+            for start, stop in _runs(wanted):  # views, because a copy is not charged
+                run = slice(start, stop)
+                self._cache.add(numbers[run], versions[run], {name: values[name][run] for name in self._names})
+        context.scratch.clock.cache += perf_counter() - begun
+
+    def _render_decoded(
+        self, rows: NDArray[np.int64], numbers: NDArray[np.int64], versions: NDArray[np.uint64], wanted: NDArray[np.bool_],
+        random_numbers: Sequence[Sequence[float]], out: Mapping[str, NDArray[Any]], context: ReadContext
+    ) -> dict[int, Exception]:  # fmt: skip
+        """Render rows, and add the decoded pixels of each on the way."""
+        facts = {
+            row: (number, version)
+            for row, number, version, one in zip(rows.tolist(), numbers, versions, wanted.tolist(), strict=True)
+            if one
+        }
+
+        def keep(row: int, info: ImageInfo, eighths: int, pixels: NDArray[Any], files: Mapping[str, memoryview]) -> None:
+            """Add an image that was decoded at its full size, or reduced."""
+            if row not in facts or (eighths != 8 and self.plan.max_side is None):
+                return
+            number, version = facts.pop(row)
+            scalable = info.kind == "JPEG" and not info.by_pillow and self.plan.max_side is None
+            state = info.orientation | (FROM_JPEG if scalable else 0)
+            values: dict[str, Any] = {name: [data] for name, data in files.items() if name != self._source.primary}
+            values |= {self._source.primary: [pixels], STATE: np.array([state], np.uint8)}
+            begun = perf_counter()
+            self._cache.add(np.array([number]), np.array([version]), values)
+            context.scratch.clock.cache += perf_counter() - begun
+
+        context.scratch.keep = keep if facts else None
+        try:
+            return self._renderer.render(rows, random_numbers, out, context)
+        finally:
+            context.scratch.keep = None
+
+
+def _has_subset(source: Source) -> bool:
+    while isinstance(source, SourceWrapper):
+        if isinstance(source, Subset):
+            return True
+        source = source.base
+    return False
+
+
+def _runs(chosen: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return start and stop of each run of chosen entries."""
+    edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
