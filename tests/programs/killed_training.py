@@ -1,4 +1,7 @@
-"""Kill training again and again and resume it: it ends as training that was never killed. Arguments: backend, kills, kills at a checkpoint.
+"""Kill training again and again and resume it: it ends as training that was never killed.
+
+Arguments: backend, kills, kills at a checkpoint, and ``cache`` for a cache of decoded images in the killed runs: full, partial or none, anew
+for each resume. The run that is never killed has none.
 
 A run of `bitesize train` is killed with SIGKILL at moments drawn evenly over it; a given number of kills wait for a checkpoint
 to be open, that is between the opening of its temporary file and its renaming. Each is logged with its phase.
@@ -110,7 +113,15 @@ def run_killed(
     return "training" if list(out.glob("checkpoints/[0-9]*.npz")) else "before the first checkpoint"
 
 
-def prove(backend: str, kills: int, open_kills: int, seed: int = 0, log=sys.stdout.write) -> Counter[str]:
+def caching(folder: Path, caches: bool) -> list[str]:
+    """Return options for a cache that holds all rows, a part of them, or nothing."""
+    size = random.choice(["64MiB", "450KiB", None]) if caches else None
+    return [] if size is None else ["--cache", size, "--cache-folder", str(folder / f"cache-{size}")]
+
+
+def prove(
+    backend: str, kills: int, open_kills: int, caches: bool = False, seed: int = 0, log=sys.stdout.write
+) -> Counter[str]:
     """Train once whole and once killed; compare everything."""
     random.seed(seed)
     environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -129,7 +140,8 @@ def prove(backend: str, kills: int, open_kills: int, seed: int = 0, log=sys.stdo
         while True:
             moment = plan[done] if done < kills else 1e9
             began = time.monotonic()
-            phase = run_killed([*command(folder, data, out), "--resume"], out, moment, environment, openings)
+            arguments = [*command(folder, data, out), "--resume", *caching(folder, caches)]
+            phase = run_killed(arguments, out, moment, environment, openings)
             if phase is None:
                 if done >= kills:
                     break
@@ -165,4 +177,4 @@ def compare(whole: Path, killed: Path) -> None:
 
 
 if __name__ == "__main__":
-    prove(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    prove(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] == ["cache"])

@@ -50,8 +50,9 @@ def test_models_and_optimizers_of_every_kind_go_on_bit_for_bit(backend, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_training_ends_bit_for_bit_as_if_it_had_never_been(capsys):
-    told = run_program("killed_training", "jax", 6, 2, timeout=880).stdout
+@pytest.mark.parametrize("cache", [[], ["cache"]], ids=["no cache", "cache"])
+def test_killed_training_ends_bit_for_bit_as_if_it_had_never_been(capsys, cache):
+    told = run_program("killed_training", "jax", 6, 2, *cache, timeout=880).stdout
     assert "6 kills" in told
     assert told.count("a checkpoint was open") >= 1
 

@@ -9,7 +9,22 @@ from typing import Annotated
 
 import typer
 
-from bitesize.cli import bench, check, concat, demo, evaluate, formats, info, inspect, models, plan, predict, stats, train
+from bitesize.cli import (
+    bench,
+    cache,
+    check,
+    concat,
+    demo,
+    evaluate,
+    formats,
+    info,
+    inspect,
+    models,
+    plan,
+    predict,
+    stats,
+    train,
+)
 from bitesize.cli.alone import refuse_several_processes
 from bitesize.cli.console import console, errors, in_options, plain, show_log
 from bitesize.cli.interrupt import INTERRUPT, interruptible, leave
@@ -34,6 +49,7 @@ app.command()(inspect.inspect)
 app.command()(formats.formats)
 app.command()(models.models)
 app.command()(bench.bench)
+app.command()(cache.cache)
 app.command()(concat.concat)
 app.command()(demo.demo)
 

@@ -83,6 +83,10 @@ def in_options(text: str) -> str:
         " and are left out (a smaller --batch-size leaves out fewer)",
     )
     text = text.replace("larger batch_size", "larger --batch-size")
+    text = text.replace("max_side=256 of the cache", "--max-side 256").replace(
+        ", with other values; fast_decode=False, too", ""
+    )
+    text = text.replace('kind="pixels" of the cache', "--cache-kind pixels").replace('cache="auto"', "--cache auto")
     text = re.sub(r"\bthreads=(\d+) would", r"--threads \1 would", text)
     for name in ("orient", "file_is_row"):
         text = text.replace(f"{name}=False", f"--no-{name.replace('_', '-')}").replace(f"{name}=True", _OPTIONS[name])

@@ -68,6 +68,34 @@ Model = Annotated[
     ),
 ]
 
+CacheSize = Annotated[
+    str | None,
+    typer.Option(
+        "--cache",
+        metavar="SIZE|auto",
+        help="Keep decoded images on disk, in at most SIZE, so that later epochs and runs need not decode them. auto: half of the free "
+        "space. Default: none, because it takes disk space.",
+    ),
+]
+CacheFolder = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Folder of --cache. Default: the user's folder for caches; bitesize cache lists it."),
+]
+CacheKind = Annotated[
+    str,
+    typer.Option(
+        metavar="exact|pixels",
+        help="exact: the same values as without a cache. pixels: resized images are rounded to whole levels, a quarter of the bytes.",
+    ),
+]
+MaxSide = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PIXELS",
+        help="Reduce images whose longer side is larger, before anything else. Changes values, and makes --cache much smaller.",
+    ),
+]
+
 
 def refuse_to_replace(out: str, overwrite: bool) -> None:
     """Raise, before any work is done, if the file to write exists already.

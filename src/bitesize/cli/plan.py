@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 
 from bitesize.cli.console import print_json, say_when_compiling
-from bitesize.cli.options import BatchSize, Data, ImageSize, Json, Memory, Opening, parse_batch_size, takes_options
+from bitesize.cli.options import (
+    BatchSize,
+    CacheFolder,
+    CacheKind,
+    CacheSize,
+    Data,
+    ImageSize,
+    Json,
+    MaxSide,
+    Memory,
+    Opening,
+    parse_batch_size,
+    takes_options,
+)
 
 ModelToPlan = Annotated[
     str | None,
@@ -40,6 +53,10 @@ def plan(
     weights: WeightsToPlan = None,
     ram: Ram = None,
     measure: Measure = False,
+    cache: CacheSize = None,
+    cache_folder: CacheFolder = None,
+    cache_kind: CacheKind = "exact",
+    max_side: MaxSide = None,
     json: Json = False,
 ) -> None:
     """Show what `bitesize train` would load, the memory it needs, and the limits. Without --measure, only a few rows are read."""
@@ -59,6 +76,10 @@ def plan(
         memory=memory,
         model=model or "auto",
         weights=weights,
+        cache=cache,
+        cache_folder=cache_folder,
+        cache_kind=cache_kind,  # type: ignore[arg-type]
+        max_side=max_side,
     ).with_opening(opening.settings)
     result = make_result(settings, opening, ram=ram, model=model, measure=measure)
     if json:

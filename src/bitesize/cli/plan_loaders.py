@@ -102,4 +102,11 @@ def open_loader(settings: TrainSettings, source: Source, budget: Budget) -> Load
     from bitesize.training.settings import preparation
 
     transforms = preparation(source, settings.image_size, augment=False)
-    return bs.Loader(source, batch_size=settings.batch_size, transforms=transforms, memory=budget, dtype=np.float32)
+    return bs.Loader(
+        source,
+        batch_size=settings.batch_size,
+        transforms=transforms,
+        memory=budget,
+        dtype=np.float32,
+        cache=settings.caching,
+    )

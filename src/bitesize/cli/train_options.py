@@ -8,7 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from bitesize.cli.options import BatchSize, ImageSize, MaxBad, Memory, Model, OnError, parse_count, parse_on_error
+from bitesize.cli.options import (
+    BatchSize,
+    CacheFolder,
+    CacheKind,
+    CacheSize,
+    ImageSize,
+    MaxBad,
+    MaxSide,
+    Memory,
+    Model,
+    OnError,
+    parse_count,
+    parse_on_error,
+)
 
 # Options with a number or auto.
 _COUNTS = ("epochs", "batch_size", "early_stopping", "frozen_epochs")
@@ -91,6 +104,10 @@ class TrainOptions:
     ] = "model"
     on_error: OnError = "raise"
     max_bad: MaxBad = 0.01
+    cache: CacheSize = None
+    cache_folder: CacheFolder = None
+    cache_kind: CacheKind = "exact"
+    max_side: MaxSide = None
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -111,6 +111,7 @@ def _open_loader(settings: TrainSettings, source: Source, steps: list[Any], budg
         dtype=np.float32,
         on_error=settings.on_error,
         max_bad=settings.max_bad,
+        cache=settings.caching,
     )
 
 

@@ -228,6 +228,7 @@ class TrainingLoaders:
             dtype=np.float32,
             on_error=settings.on_error,
             max_bad=settings.max_bad,
+            cache=settings.caching,
         )
 
 
@@ -242,4 +243,6 @@ def plan_of(train: Loader, val: Loader | None) -> Plan:
         return train.plan
     beside = val.plan
     part = MemoryRequest("validation", beside.total, "loader", f"a second loader, for {counted(beside.rows, 'row')}")
-    return replace(train.plan, parts=(*train.plan.parts, part))
+    plan = train.plan
+    cached = tuple(f"Validation: {hint}" for hint in beside.hints if beside.cache is not None and hint.startswith("Cache"))
+    return replace(plan, parts=(*plan.parts, part), hints=(*plan.hints, *cached))

@@ -18,6 +18,7 @@ from bitesize.training.backend import load_keras
 from bitesize.training.estimator_model import load_estimator
 from bitesize.training.finite_rows import BAD_VALUES
 from bitesize.training.run import RunFolder
+from bitesize.training.settings import TrainSettings
 
 # Row numbers, mask of rows with a prediction, labels, and logarithms of probabilities.
 Scored = tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[Any] | None, NDArray[np.float64]]
@@ -75,6 +76,7 @@ class Scorer:
             "dtype": np.float32,
             "on_error": on_error,
             "max_bad": max_bad,
+            "cache": TrainSettings.from_dict(self.config["settings"]).values_of_cache,
         }
         try:
             loader = Loader(source, batch_size=_enough(batch_size, len(source)), **settings)

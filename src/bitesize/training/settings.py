@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from bitesize.errors import BadSetting
 from bitesize.memory.sizes import parse_size
+from bitesize.packed.cache_settings import Cache
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform, check_size
@@ -63,6 +64,11 @@ class TrainSettings:
         and deviation 1 of the training data, ``"none"`` for no change.
     on_error, max_bad
         Action for a bad row; largest share of rows that may be skipped.
+    cache, cache_folder
+        Size and folder of a cache of decoded images, as in `bitesize.Cache`; None for no cache.
+    cache_kind, max_side
+        The ``kind`` and ``max_side`` of `bitesize.Cache`, which apply to training, validation, evaluation and prediction, also
+        without a cache.
     checkpoint_every
         Interval of checkpoints: minutes (``"5min"``) or batches (``"200"``); ``"0"`` for never.
     """
@@ -97,6 +103,10 @@ class TrainSettings:
     folds: int = 0
     fold: int = 0
     frozen_epochs: int | Literal["auto"] = "auto"
+    cache: str | None = None
+    cache_folder: str | None = None
+    cache_kind: Literal["exact", "pixels"] = "exact"
+    max_side: int | None = None
 
     def __post_init__(self) -> None:
         if self.epochs != "auto" and self.epochs < 1:
@@ -125,12 +135,36 @@ class TrainSettings:
         if not 0 <= self.max_bad <= 1:
             raise BadSetting(f"--max-bad must be a share of the rows, from 0 to 1, not {self.max_bad:g}")
         parse_interval(self.checkpoint_every)
+        self._check_cache()
         if self.image_size is not None:
             check_size("--image-size", self.image_size, self.image_size)
         if self.memory != "auto":
             parse_size(self.memory)
         if self.early_stopping not in (0, "auto") and self.val is None and not self.val_split and not self.folds:
             raise BadSetting("--early-stopping needs validation data: use --val or --val-split")
+
+    def _check_cache(self) -> None:
+        if self.cache is None and self.cache_folder is not None:
+            raise BadSetting("--cache-folder needs --cache, with a size such as 40GiB, or auto")
+        if self.cache_kind not in ("exact", "pixels"):
+            raise BadSetting(f"--cache-kind must be exact or pixels, not {self.cache_kind!r}")
+        if self.max_side is not None:
+            check_size("--max-side", self.max_side, self.max_side)
+        if self.cache not in (None, "auto"):
+            parse_size(self.cache)
+
+    @property
+    def caching(self) -> Cache | None:
+        """Settings of the cache of the loaders, or None."""
+        if self.cache is None:
+            return self.values_of_cache
+        return Cache(self.cache_folder, self.cache, self.cache_kind, self.max_side)
+
+    @property
+    def values_of_cache(self) -> Cache | None:
+        """Settings of a cache that keeps nothing, if ``cache_kind`` or ``max_side`` changes values; else None."""
+        changes = self.cache_kind != "exact" or self.max_side is not None
+        return Cache(size=0, kind=self.cache_kind, max_side=self.max_side) if changes else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as a dict for JSON."""
