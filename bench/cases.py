@@ -99,6 +99,32 @@ CASES = {
         (("two threads", "one thread", 1.85),),
         options=(("size", 224),),
     ),
+    "cache": Case(
+        "photographs to 224 from a cache of the first epoch, against decoding them",
+        _PHOTOGRAPHS,
+        {
+            "from the cache": f"{_OURS}:images_cached",
+            "the first epoch, which fills it": f"{_OURS}:images_filling",
+            "without a cache": f"{_OURS}:images",
+        },
+        (("from the cache", "without a cache", 8.0), ("the first epoch, which fills it", "without a cache", 0.9)),
+        options=(("size", 224),),
+    ),
+    "cache-augmented": Case(
+        "photographs with RandomResizedCrop and Flip from a cache of images reduced to 256 pixels, against decoding them",
+        _PHOTOGRAPHS,
+        {
+            "from the cache": f"{_OURS}:images_augmented_cached",
+            "the first epoch, which fills it": f"{_OURS}:images_augmented_filling",
+            "reduced to 256 pixels, without a cache": f"{_OURS}:images_augmented_reduced",
+            "without a cache": f"{_OURS}:images_augmented",
+        },
+        (
+            ("from the cache", "without a cache", 6.0),
+            ("the first epoch, which fills it", "reduced to 256 pixels, without a cache", 0.9),
+        ),
+        options=(("size", 224),),
+    ),
     "jpeg-12mp": Case(
         "JPEGs of 12 megapixels to 224 x 224",
         ("large_photographs", data.large_photographs),

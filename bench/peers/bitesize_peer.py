@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -48,6 +52,58 @@ def images_augmented(case: Case, folder: Path) -> Loads:
     """Crop at random, flip, and normalize."""
     steps = [bs.RandomResizedCrop(case["size"]), bs.Flip(), bs.Normalize(MEAN, STD)]
     return _loads(bs.open(folder), case, steps)
+
+
+def images_augmented_reduced(case: Case, folder: Path, **options: Any) -> Loads:
+    """Reduce to 256 pixels, crop at random, flip, and normalize; nothing is kept."""
+    steps = [bs.RandomResizedCrop(case["size"]), bs.Flip(), bs.Normalize(MEAN, STD)]
+    return _loads(bs.open(folder), case, steps, **{"cache": bs.Cache(size=0, max_side=256)} | options)
+
+
+def images_cached(case: Case, folder: Path) -> Loads:
+    """Resize and normalize, from a cache that holds all rows."""
+    return _from_cache(images, case, folder)
+
+
+def images_augmented_cached(case: Case, folder: Path) -> Loads:
+    """Crop at random, flip, and normalize, from a cache of images that were reduced to 256 pixels."""
+    return _from_cache(images_augmented_reduced, case, folder, max_side=256)
+
+
+def images_filling(case: Case, folder: Path) -> Loads:
+    """Resize and normalize, in a first epoch, which fills a cache."""
+    return _filling(images, case, folder)
+
+
+def images_augmented_filling(case: Case, folder: Path) -> Loads:
+    """Crop at random, flip, and normalize, in a first epoch, which fills a cache of images that were reduced to 256 pixels."""
+    return _filling(images_augmented_reduced, case, folder, max_side=256)
+
+
+def _from_cache(make: Callable[..., Loads], case: Case, folder: Path, **settings: Any) -> Loads:
+    cache = bs.Cache(tempfile.mkdtemp(prefix="bitesize-bench-cache-"), "8 GiB", **settings)
+    atexit.register(shutil.rmtree, cache.folder, ignore_errors=True)
+    for _ in range(4):  # filled and sealed; a row is added in a later epoch if the disk was slow
+        load, _ = make(case, folder, cache=cache)
+        sum(load())
+        del load
+        gc.collect()
+    load, how = make(case, folder, cache=cache)
+    return load, f"{how}, cache of {cache.kind} rows"
+
+
+def _filling(make: Callable[..., Loads], case: Case, folder: Path, **settings: Any) -> Loads:
+    def load() -> tuple[int, float]:
+        with tempfile.TemporaryDirectory(prefix="bitesize-bench-cache-") as place:
+            first, _ = make(case, folder, cache=bs.Cache(place, "8 GiB", **settings))
+            begun = time.perf_counter()
+            rows = sum(first())
+            seconds = time.perf_counter() - begun
+            del first
+            gc.collect()
+        return rows, seconds
+
+    return load, "bs.Loader(..., cache=bs.Cache(...)), the first epoch in an empty cache"
 
 
 def images_busy(case: Case, folder: Path) -> Loads:
