@@ -5,6 +5,8 @@ import logging
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import bitesize as bs
 from bitesize.engine.loader import driver_of
@@ -79,6 +81,33 @@ def test_values_are_those_of_a_loader_that_normalizes(output, case, layout):
     with make_loader(x, [bs.Flip()], layout=layout) as loader:
         assert_same(all_of(output(loader, normalize=steps)), expected, 1e-6)
         assert loader.spec["x"].dtype == dtype
+
+
+NUMBERS = st.floats(-0.5, 1.5, allow_subnormal=False)
+
+
+@pytest.mark.framework
+@settings(max_examples=30, deadline=None)
+@given(
+    shape=st.tuples(st.integers(8, 10), st.integers(8, 10), st.sampled_from([1, 3, 4, 7])),
+    layout=st.sampled_from(["HWC", "CHW"]),
+    scaled=st.booleans(),
+    mean=st.lists(NUMBERS, min_size=7, max_size=7),
+    std=st.lists(st.floats(0.05, 2), min_size=7, max_size=7),
+    each=st.booleans(),
+)
+def test_any_numbers_give_what_the_loader_gives(shape, layout, scaled, mean, std, each):
+    pytest.importorskip("torch")
+    channels = shape[2] if each else 1
+    steps = [bs.Scale(1 / 255)] if scaled else []
+    steps.append(bs.Normalize(tuple(mean[:channels]), tuple(std[:channels])))
+    x = pixels(*shape)
+    with make_loader(x, [bs.Flip(), *steps], layout=layout) as loader:
+        expected = all_of(loader, 1)
+    with make_loader(x, [bs.Flip()], layout=layout) as loader:
+        batches = bs.to_torch(loader, channels_last=False, normalize=steps)
+        for one, other in zip(all_of(batches, 1), expected, strict=True):
+            np.testing.assert_allclose(one["x"], other["x"], rtol=1e-5, atol=1e-5 * (1 + np.abs(other["x"]).max()))
 
 
 @pytest.mark.parametrize(
@@ -308,6 +337,20 @@ def test_tensors_of_images_are_channels_last_and_tuples_are_normalized():
 
 
 # --- JAX's own -------------------------------------------------------------------------------------------------------
+
+
+def test_a_sharding_of_one_device_is_that_device():
+    jax = pytest.importorskip("jax")
+    one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    x = pixels(9, 8, 3)
+    with make_loader(x, NORMALIZE) as loader:
+        expected = all_of(loader)
+    with make_loader(x) as loader:
+        batches = bs.to_jax(loader, sharding=one, normalize=NORMALIZE)
+        assert next(iter(batches))["x"].sharding == one
+        loader.set_epoch(0)
+        assert_same(all_of(batches), expected, 1e-6)
+        assert "normalized batches" in loader.plan.as_dict()["parts"]
 
 
 def test_jax_computes_on_the_shards():
