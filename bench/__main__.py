@@ -22,7 +22,7 @@ from bench.compare import ROOT, Result, compare
 _ONLY_IF_NAMED = ("open-million", "cold")
 _PACKAGES = (
     "bitesize", "numpy", "numba", "simplejpeg", "pillow", "torch", "torchvision", "keras", "tensorflow-cpu", "grain",
-    "webdataset", "opencv-python-headless",
+    "webdataset", "opencv-python-headless", "ffcv",
 )  # fmt: skip
 _HERE = Path(__file__).parent
 

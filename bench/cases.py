@@ -54,6 +54,8 @@ class Case:
 
 
 _PHOTOGRAPHS = ("photographs", data.photographs)
+_PIXELS = ("pixels", data.one_npy(6000, (256, 256, 3), "uint8"))
+_CROPPED: tuple[tuple[str, Any], ...] = (("side", 256), ("size", 224))
 _OURS = "bitesize_peer"
 
 CASES = {
@@ -194,6 +196,30 @@ CASES = {
             ("bitesize", "bound: read and cast", 0.85),
         ),
         options=(("scale", 1 / 255), ("dtype", "uint8"), ("shape", (224, 224, 3))),
+    ),
+    "npy-random-crop": Case(
+        "one large .npy, (256, 256, 3) uint8, RandomResizedCrop to 224, Flip, normalized",
+        _PIXELS,
+        {"bitesize": f"{_OURS}:random_crop", "FFCV": "ffcv_peer:random_crop"},
+        (("bitesize", "FFCV", 3.0),),
+        options=_CROPPED,
+    ),
+    "npy-center-crop": Case(
+        "the same, CenterCrop to 224, normalized",
+        _PIXELS,
+        {
+            "bitesize": f"{_OURS}:center_crop",
+            "FFCV": "ffcv_peer:center_crop",
+            "np.memmap indexing": "naive:memmap_center_crop",
+        },
+        (("bitesize", "FFCV", 1.6),),
+        options=_CROPPED,
+    ),
+    "npy-resize": Case(
+        "the same, Resize to 224, normalized",
+        _PIXELS,
+        {"bitesize": f"{_OURS}:resize", "FFCV": "ffcv_peer:resize"},
+        options=_CROPPED,
     ),
     "small-rows": Case(
         "small rows: (32, 32, 3) uint8 from one .npy, scaled",

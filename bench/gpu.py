@@ -98,23 +98,30 @@ class Training:
         return rows / seconds, max(0.0, 1 - busy / seconds) if cuda else float("nan")
 
 
-def loaders(root: Path, batch: int) -> dict[str, Callable[[], bs.Loader]]:
-    """Make the data; tell how each is loaded."""
+def loaders(root: Path, batch: int) -> dict[str, tuple[Callable[[], bs.Loader], dict[str, Any]]]:
+    """Make the data; tell how each is loaded, and the settings of the output: on the GPU, 8-bit images are normalized there."""
     photographs = data.made(root, "photographs", data.photographs)
     large = data.made(root, "large_npy", data.one_npy(12_000, (SIDE, SIDE, 3), "uint8"))
     normed = bs.Normalize(MEAN, STD)
-    settings: dict[str, Any] = {"batch_size": batch, "memory": "4 GiB", "last": "drop", "dtype": "float16"}
+    settings: dict[str, Any] = {"batch_size": batch, "memory": "4 GiB", "last": "drop"}
+    here: dict[str, Any] = {"transforms": [normed], "dtype": "float16"}
+    there = {"normalize": normed, "dtype": "float16"}
 
-    def of_array() -> bs.Loader:
+    def of_array(**more: Any) -> bs.Loader:
         import numpy as np
 
-        return bs.Loader(bs.open(large / "x.npy", np.arange(12_000) % 1000), transforms=[bs.Flip(), normed], **settings)
+        steps = [bs.Flip(), *more.pop("transforms", [])]
+        return bs.Loader(bs.open(large / "x.npy", np.arange(12_000) % 1000), transforms=steps, **settings, **more)
+
+    def of_files(**more: Any) -> bs.Loader:
+        steps = [bs.RandomResizedCrop(SIDE), bs.Flip(), *more.pop("transforms", [])]
+        return bs.Loader(bs.open(photographs), transforms=steps, **settings, **more)
 
     return {
-        "one large .npy, uint8": of_array,
-        "JPEGs": lambda: bs.Loader(
-            bs.open(photographs), transforms=[bs.RandomResizedCrop(SIDE), bs.Flip(), normed], **settings
-        ),
+        "one large .npy, uint8": (lambda: of_array(**here), {}),
+        "the same, normalized on the GPU": (of_array, there),
+        "JPEGs": (lambda: of_files(**here), {}),
+        "JPEGs, normalized on the GPU": (of_files, there),
     }
 
 
@@ -166,9 +173,9 @@ def main() -> int:
     most, _ = training.run(endless([resident]), options.steps)
     table = Table("data", "images/s", "of resident", "GPU idle", "GB/s to the GPU", box=None)
     table.add_row("one batch that stays on the GPU", f"{most:,.0f}", "1.00", "", "")
-    for name, make in loaders(options.data, options.batch).items():
+    for name, (make, output) in loaders(options.data, options.batch).items():
         with make() as loader:
-            rate, idle = training.run(endless(bs.to_torch(loader, options.device)), options.steps)
+            rate, idle = training.run(endless(bs.to_torch(loader, options.device, **output)), options.steps)
             moved = rate * sum(field.nbytes for field in loader.spec.values()) / 1e9
         table.add_row(
             name, f"{rate:,.0f}", f"{rate / most:.2f}", f"{idle:.1%}" if options.device == "cuda" else "-", f"{moved:.2f}"

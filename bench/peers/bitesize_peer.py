@@ -150,6 +150,22 @@ def one_npy(case: Case, folder: Path) -> Loads:
     return _loads(bs.open(folder / "x.npy"), case, steps, dtype="float32")
 
 
+def random_crop(case: Case, folder: Path) -> Loads:
+    """Crop at random, resize, flip, and normalize."""
+    steps = [bs.RandomResizedCrop(case["size"]), bs.Flip(), bs.Normalize(MEAN, STD)]
+    return _loads(bs.open(folder / "x.npy"), case, steps)
+
+
+def center_crop(case: Case, folder: Path) -> Loads:
+    """Crop the center, and normalize."""
+    return _loads(bs.open(folder / "x.npy"), case, [bs.CenterCrop(case["size"]), bs.Normalize(MEAN, STD)])
+
+
+def resize(case: Case, folder: Path) -> Loads:
+    """Resize with antialiasing, and normalize."""
+    return _loads(bs.open(folder / "x.npy"), case, [bs.Resize(case["size"]), bs.Normalize(MEAN, STD)])
+
+
 def cold(case: Case, folder: Path) -> Loads:
     """Files that are not in the system's cache."""
     from bench.peers.bound import drop_cache

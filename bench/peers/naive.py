@@ -62,3 +62,22 @@ def memmap(case: Case, folder: Path) -> Loads:
             yield len(batch)
 
     return load, "np.load(mmap_mode='r')[rows].astype(float32) * scale"
+
+
+def memmap_center_crop(case: Case, folder: Path) -> Loads:
+    """Index a memory-mapped array by the rows of a batch, cut out the center, and normalize."""
+    x = np.load(folder / "x.npy", mmap_mode="r")
+    order = np.random.default_rng(0)
+    mean, std = (255 * np.array(numbers, np.float32) for numbers in (MEAN, STD))
+    begin = (case["side"] - case["size"]) // 2
+    center = slice(begin, begin + case["size"])
+
+    def load() -> Iterator[int]:
+        shuffled = order.permutation(len(x))
+        for start in range(0, len(x) - case.batch + 1, case.batch):
+            batch = x[shuffled[start : start + case.batch], center, center].astype(np.float32)
+            batch -= mean
+            batch /= std
+            yield len(batch)
+
+    return load, "(np.load(mmap_mode='r')[rows, center, center].astype(float32) - mean) / std"

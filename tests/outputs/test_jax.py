@@ -160,6 +160,11 @@ def test_two_processes_share_each_batch():
                     assert np.array_equal(shard.data, whole[shard.index])
                 total += float(step(batch))
         assert np.isclose(total, x.sum()), (total, x.sum())
+        pixels = np.random.default_rng(0).integers(0, 256, (50, 4), np.uint8)
+        with bs.Loader(bs.open(pixels), shard="auto", **settings) as loader:
+            batches = bs.to_jax(loader, sharding=sharding, normalize=bs.Scale(1 / 255))
+            total = sum(float(step(batch)) for batch in batches)
+        assert np.isclose(total, (pixels / 255).sum()), (total, (pixels / 255).sum())
         print("process", jax.process_index(), "saw all")
     """
     command = [sys.executable, "-c", textwrap.dedent(program)]

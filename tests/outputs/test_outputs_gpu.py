@@ -70,6 +70,35 @@ def test_pytorch_gets_the_rows_of_a_plain_loop_however_far_the_gpu_is_behind(tor
             assert np.array_equal(got["y"].cpu().numpy(), there["y"])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_pytorch_normalizes_on_the_gpu_however_far_it_is_behind(torch, dtype):
+    work = torch.rand(4096, 4096, device="cuda")
+    with make_loader(transforms=[], last="pad") as loader:
+        batches = bs.to_torch(loader, "cuda", normalize=bs.Normalize("imagenet"), dtype=dtype)
+        seen = []
+        for _ in range(EPOCHS):
+            for batch in batches:
+                for _ in range(4):
+                    work = (work @ work).clamp(0, 1)
+                seen.append({name: tensor.clone() for name, tensor in batch.items()})
+        assert "normalized batches" not in loader.plan.as_dict()["parts"]  # they are in the memory of the GPU
+    for got, there in zip(seen, wanted(last="pad"), strict=True):
+        assert got["x"].dtype == getattr(torch, dtype)
+        assert got["x"].is_contiguous(memory_format=torch.channels_last)
+        tolerance = {"float32": 1e-6, "float16": 2e-3, "bfloat16": 2e-2}[dtype]
+        np.testing.assert_allclose(got["x"].float().permute(0, 2, 3, 1).cpu().numpy(), there["x"], atol=tolerance)
+        assert np.array_equal(got["y"].cpu().numpy(), there["y"])
+
+
+def test_pytorch_normalizes_16_bit_values_on_the_gpu(torch):
+    x = np.random.default_rng(0).integers(0, 65_536, (32, 16, 16, 3)).astype(np.uint16)
+    steps = [bs.Scale(1 / 65_535), bs.Normalize(0.5, 0.25)]
+    settings = {"batch_size": 8, "memory": "16 MiB", "shuffle": False, "layout": "CHW"}
+    with bs.Loader(bs.open(x), **settings) as loader:
+        found = [batch["x"].cpu().numpy() for batch in bs.to_torch(loader, "cuda", normalize=steps)]
+    np.testing.assert_allclose(np.concatenate(found), ((x / 65_535 - 0.5) / 0.25).transpose(0, 3, 1, 2), atol=1e-5)
+
+
 def test_pytorch_keeps_a_place_that_does_not_count_what_was_sent_ahead(torch):
     with make_loader() as loader:
         batches = iter(bs.to_torch(loader, "cuda"))
@@ -126,3 +155,26 @@ def test_jax_gets_the_rows_of_a_plain_loop_however_far_the_gpu_is_behind(gpu):
             assert got["x"].devices() == {gpu}
             assert np.array_equal(np.asarray(got["x"]), there["x"])
             assert np.array_equal(np.asarray(got["y"]), there["y"])
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_jax_normalizes_on_the_gpu_however_far_it_is_behind(gpu, sharded):
+    import jax
+    import jax.numpy as jnp
+
+    multiply = jax.jit(lambda work: jnp.clip(work @ work, 0, 1))
+    where = {"sharding": jax.sharding.SingleDeviceSharding(gpu)} if sharded else {"device": gpu}
+    with make_loader(transforms=[], last="pad") as loader:
+        batches = bs.to_jax(loader, normalize=bs.Normalize("imagenet"), **where)
+        work = jax.device_put(np.ones((4096, 4096), np.float32), gpu)
+        seen = []
+        for _ in range(EPOCHS):
+            for batch in batches:
+                for _ in range(4):
+                    work = multiply(work)
+                seen.append(batch)
+        assert "normalized batches" not in loader.plan.as_dict()["parts"]
+    for got, there in zip(seen, wanted(last="pad"), strict=True):
+        assert got["x"].devices() == {gpu}
+        np.testing.assert_allclose(np.asarray(got["x"]), there["x"], atol=1e-6)
+        assert np.array_equal(np.asarray(got["y"]), there["y"])

@@ -148,13 +148,40 @@ class LoaderDriver:
             If the additional slots do not fit the budget.
         """
         with self._lock:
-            slots, slot = self._memory_plan.needs.slots, self._memory_plan.slot
-            more = batches + SPARE_SLOTS - slots
+            needs, slot = self._memory_plan.needs, self._memory_plan.slot
+            more = batches + SPARE_SLOTS - needs.slots
             if more <= 0:
                 return
-            self.budget.grow(more * slot.nbytes, f"{batches} batches are held at a time")
-            self._resources.ring.grow(charge_slots(slot, more, self.budget))
-            self._memory_plan = self._memory_plan.with_slots(slots + more)
+            self.budget.grow(more * (slot.nbytes + needs.normalized), f"{batches} batches are held at a time")
+            charges = charge_slots(slot, more, self.budget)
+            self._charge_normalized(more * needs.normalized)
+            self._resources.ring.grow(charges)
+            self._memory_plan = self._memory_plan.with_slots(needs.slots + more)
+
+    def hold_normalized(self, nbytes: int) -> None:
+        """Charge what an output computes from each batch that is held, if that is in the memory of this process.
+
+        Parameters
+        ----------
+        nbytes
+            Bytes for one batch.
+
+        Raises
+        ------
+        DoesNotFit
+            If they do not fit the budget.
+        """
+        with self._lock:
+            needs = self._memory_plan.needs
+            if nbytes > needs.normalized:
+                more = needs.slots * (nbytes - needs.normalized)
+                self.budget.grow(more, "batches are normalized on the CPU")
+                self._charge_normalized(more)
+                self._memory_plan = self._memory_plan.with_normalized(nbytes)
+
+    def _charge_normalized(self, nbytes: int) -> None:
+        if nbytes:
+            self._resources.charges.append(self.budget.charge(nbytes, "normalized batches"))
 
     def each_slot(self, prepare: Callable[[NDArray[np.uint8]], None]) -> None:
         """Call ``prepare`` with the memory of every slot, now and when a slot is added. Call before the first loop."""

@@ -35,6 +35,7 @@ class MemoryNeeds:
     """Memory that a loader needs, for batches of any size.
 
     ``slots`` is the number of batches in memory, and ``window`` the size in bytes of the rows in memory from which an order selects.
+    ``normalized`` is the size in bytes of what an output computes from one batch in the memory of this process.
     Of ``threads``, the first ``working`` start at once; others wait. ``limit`` is the tightest limit of this process, apart from the
     budget, and ``overhead`` the memory that the process uses outside the budget.
     """
@@ -47,6 +48,7 @@ class MemoryNeeds:
     limit: Limit
     overhead: int
     window: int = 0
+    normalized: int = 0
 
     def requests(self, rows: int) -> list[MemoryRequest]:
         """Return the requests of all parts except the pool for decoding, for batches of ``rows`` rows per rank."""
@@ -68,6 +70,10 @@ class MemoryNeeds:
             requests.append(
                 MemoryRequest("window", self.window, "loader", f"{held:,} rows to select from, and the rows to read next")
             )
+        detail = (
+            f"{counted(self.slots, 'batch', 'batches')} of {format_size(self.normalized)}, because the device is the CPU"
+        )
+        requests.append(MemoryRequest("normalized batches", self.slots * self.normalized, "batch", detail))
         return [request for request in requests if request.nbytes]
 
     def slots_request(self, rows: int, slots: int) -> MemoryRequest:
@@ -106,6 +112,10 @@ class MemoryPlan:
     def with_slots(self, slots: int) -> MemoryPlan:
         """Return the plan with another number of slots."""
         return replace(self, needs=replace(self.needs, slots=slots), least=replace(self.least, slots=slots))
+
+    def with_normalized(self, nbytes: int) -> MemoryPlan:
+        """Return the plan with so many bytes for what an output computes from one batch."""
+        return replace(self, needs=replace(self.needs, normalized=nbytes), least=replace(self.least, normalized=nbytes))
 
     def with_window(self, nbytes: int) -> MemoryPlan:
         """Return the plan with a window of another size."""

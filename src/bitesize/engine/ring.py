@@ -52,7 +52,7 @@ class Slot:
     def lease(self, names: Iterable[str], rows: int, token: Token, copied: Collection[str]) -> dict[str, NDArray[Any]]:
         """Return views of the first ``rows`` rows of fields, and copies of the fields in ``copied``."""
         arrays = {name: self.arrays[name][:rows] for name in names}
-        return {name: array.copy() if name in copied else _handed_out(array, token) for name, array in arrays.items()}
+        return {name: array.copy() if name in copied else handed_out(array, token) for name, array in arrays.items()}
 
     @property
     def leased(self) -> bool:
@@ -84,12 +84,13 @@ class _Lease:
 
     __slots__ = ("__array_interface__", "_token")
 
-    def __init__(self, array: NDArray[Any], token: Token) -> None:
+    def __init__(self, array: NDArray[Any], token: object) -> None:
         self.__array_interface__ = array.__array_interface__
         self._token = token
 
 
-def _handed_out(array: NDArray[Any], token: Token) -> NDArray[Any]:
+def handed_out(array: NDArray[Any], token: object) -> NDArray[Any]:
+    """Return a view of an array that holds a token for as long as anything refers to the memory."""
     # An array interface cannot name dtypes from outside NumPy, such as bfloat16: lease their bytes, and view them.
     if array.dtype.kind == "V":
         return np.asarray(_Lease(array.view(np.uint16), token)).view(array.dtype)

@@ -32,6 +32,7 @@ from bitesize.outputs.fields import (
     chosen_fields,
     chosen_weights,
 )
+from bitesize.outputs.normalizing import Steps, device_normalization
 from bitesize.outputs.torch_calls import (
     collecting,
     lightning_predicts,
@@ -39,6 +40,7 @@ from bitesize.outputs.torch_calls import (
     refuse_batches_of_batches,
     refuse_update_of_norms,
 )
+from bitesize.outputs.torch_normalizing import TorchNormalizer
 
 _log = logging.getLogger("bitesize")
 # Addresses of memory that is page-locked here.
@@ -60,6 +62,8 @@ def to_torch(
     channels_last: bool | None = None,
     pin_memory: bool | Literal["auto"] = "auto",
     as_tuple: bool | Sequence[str] = False,
+    normalize: Steps | None = None,
+    dtype: Any = None,
 ) -> Any:
     """Return a dataset of whole batches for PyTorch, for a plain loop or for ``DataLoader(dataset, batch_size=None)``.
 
@@ -82,20 +86,29 @@ def to_torch(
         If True, return tuples instead of dicts: ``(x, y)``, ``(x, y, weights)`` if the data has sample weights, or ``(x,)``
         without labels; a list selects fields, ``["left", "right", "y"]``. Tuples have no mask: padding rows and rows that could
         not be read are removed. They have no row numbers, epoch or weight of a batch.
+    normalize
+        `Normalize`, `Scale` or a list of them, applied on the device to the primary input, which the loader must yield as integers
+        of 8 or 16 bits: a quarter or half of the bytes are sent. Images that the loader has resampled or recolored are rounded to whole levels
+        before, so values differ by up to half a level from those of a loader that normalizes; otherwise they are the same within
+        float32 rounding. Validation needs the same: ``normalize=train_batches.normalize``.
+    dtype
+        With ``normalize``, dtype of the result: float32 (default), float16 or bfloat16.
 
     Returns
     -------
     torch.utils.data.IterableDataset
-        The dataset. It has ``state_dict`` and ``load_state_dict``, for torchdata's ``StatefulDataLoader`` and Lightning.
+        The dataset. It has ``state_dict`` and ``load_state_dict``, for torchdata's ``StatefulDataLoader`` and Lightning, and
+        ``normalize``, the transforms that the device applies, with the numbers of ``Normalize("data")``.
 
     Raises
     ------
     MissingPackage
         If PyTorch is not installed.
     BadSetting
-        If PyTorch does not support a dtype, or several ranks are set up but the loader is not sharded.
+        If PyTorch does not support a dtype, several ranks are set up but the loader is not sharded, or ``normalize`` does not fit the
+        batches, for example because the loader normalizes already.
     DoesNotFit
-        If the batches that are sent in advance do not fit the loader's budget.
+        If the batches that are sent in advance, or normalized on the CPU, do not fit the loader's budget.
 
     Examples
     --------
@@ -110,24 +123,38 @@ def to_torch(
     _check_batches(loader, torch, masked=names is None)
     if channels_last and loader.layout == "CHW":
         raise BadSetting('channels_last=True needs a loader with layout="HWC", but its layout is "CHW"')
-    sender = _make_sender(torch, device)
+    normalization = device_normalization(loader, normalize, dtype, "to_torch")
+    if normalization is not None and names is not None and normalization.name not in names:
+        raise BadSetting(
+            f"to_torch: normalize= is for the field {normalization.name!r}, but as_tuple= selects {', '.join(names)}"
+        )
+    images = _permuted(loader) if channels_last is not False and loader.layout == "HWC" else frozenset()
+    normalizer = None if normalization is None else TorchNormalizer(torch, normalization, normalization.name in images)
+    sender = _make_sender(torch, device, normalizer)
     if pin_memory is True and not isinstance(sender, _Cuda):
         raise BadSetting("pin_memory=True is for copies to a CUDA device by to_torch: pass device=")
-    images = channels_last is not False and loader.layout == "HWC"
     holder = Holder(_ADVICE if names is None else _TUPLE_ADVICE, sender.patience, collects=collecting, sends=sender.sends)
     dataset = _dataset_class()(loader, sender, images, holder, names)
+    dataset.normalize = None if normalization is None else normalization.steps
     driver_of(loader).hold(1 + sender.ahead)
+    if normalization is not None and not sender.sends:
+        driver_of(loader).hold_normalized(normalization.nbytes)
     if isinstance(sender, _Cuda) and pin_memory:
         driver_of(loader).each_slot(sender.pin)
     return dataset
 
 
-def _make_sender(torch: Any, device: Any) -> _Plain | _Cuda:
+def _make_sender(torch: Any, device: Any, normalizer: TorchNormalizer | None) -> _Plain | _Cuda:
     """Return what brings batches to a device."""
     if device is None:
-        return _Plain(None)
+        return _Plain(None, normalizer)
     device = torch.device(device)
-    return _Cuda(torch, device) if device.type == "cuda" else _Plain(device)
+    return _Cuda(torch, device, normalizer) if device.type == "cuda" else _Plain(device, normalizer)
+
+
+def _permuted(loader: Loader) -> frozenset[str]:
+    """Return the fields of images whose tensors have the channels before height and width."""
+    return frozenset(name for name, field in loader.spec.items() if len(field.shape) == 3 and field.shape[2] in (1, 3, 4))
 
 
 def _check_batches(loader: Loader, torch: Any, *, masked: bool) -> None:
@@ -167,15 +194,19 @@ class _Plain:
 
     ahead, patience = 0, LOOP_PATIENCE
 
-    def __init__(self, device: Any) -> None:
-        self._device = device
+    def __init__(self, device: Any, normalizer: TorchNormalizer | None) -> None:
+        self._device, self._normalizer = device, normalizer
         self.sends = device is not None and device.type != "cpu"
 
-    def send(self, tensors: Any) -> Any:
-        """Move them."""
-        if not self.sends:
-            return tensors
-        return _same(tensors, {name: tensor.to(self._device) for name, tensor in tensors.items()})
+    def send(self, tensors: Any, blank: Sequence[int]) -> Any:
+        """Move them, and normalize."""
+        if self.sends:
+            tensors = _same(tensors, {name: tensor.to(self._device) for name, tensor in tensors.items()})
+        normalizer = self._normalizer
+        if normalizer is not None:
+            compute = normalizer if self.sends else normalizer.holding
+            tensors[normalizer.name] = compute(tensors[normalizer.name], blank)
+        return tensors
 
     def receive(self, tensors: Any) -> Any:
         """Return an iterator over the batches."""
@@ -187,8 +218,8 @@ class _Cuda:
 
     ahead, patience, sends = _AHEAD, PENDING_PATIENCE, True
 
-    def __init__(self, torch: Any, device: Any) -> None:
-        self._torch, self._device = torch, device
+    def __init__(self, torch: Any, device: Any, normalizer: TorchNormalizer | None) -> None:
+        self._torch, self._device, self._normalizer = torch, device, normalizer
         self._stream = torch.cuda.Stream(device)
         self._under_way: deque[tuple[Any, Batch]] = deque()  # the copies' events, and what must stay until then
 
@@ -205,13 +236,15 @@ class _Cuda:
         with contextlib.suppress(RuntimeError):
             self._torch.zeros(1, device=self._device)
 
-    def send(self, tensors: Any) -> tuple[Any, Any]:
-        """Begin to copy; first wait until memory that is about to be needed again has been copied from."""
-        torch = self._torch
+    def send(self, tensors: Any, blank: Sequence[int]) -> tuple[Any, Any]:
+        """Begin to copy, and normalize behind the copy; first wait until memory that is about to be needed again has been copied from."""
+        torch, normalizer = self._torch, self._normalizer
         while len(self._under_way) > self.ahead:
             self._under_way.popleft()[0].synchronize()
         with torch.cuda.stream(self._stream):
             moved = {name: tensor.to(self._device, non_blocking=True) for name, tensor in tensors.items()}
+            if normalizer is not None:
+                moved[normalizer.name] = normalizer(moved[normalizer.name], blank)
             event = torch.cuda.Event()
             event.record(self._stream)
         self._under_way.append((event, tensors))
@@ -244,14 +277,11 @@ def _dataset_class() -> type[Any]:
             """``IterableDataset`` of a loader; see `to_torch`."""
 
             def __init__(
-                self, loader: Loader, sender: Any, images: bool, holder: Holder, names: tuple[str, ...] | None
+                self, loader: Loader, sender: Any, images: frozenset[str], holder: Holder, names: tuple[str, ...] | None
             ) -> None:
                 Epochs.__init__(self, loader, sender.ahead, holder)
-                self._sender, self._names = sender, names
+                self._sender, self._names, self._images = sender, names, images
                 self._kind = Batch if driver_of(loader).batching.even else UnevenBatch
-                self._images = {
-                    name for name, field in loader.spec.items() if len(field.shape) == 3 and field.shape[2] in (1, 3, 4)
-                } if images else set()  # fmt: skip
 
             def __iter__(self) -> Any:
                 if torch.utils.data.get_worker_info() is not None:
@@ -272,7 +302,8 @@ def _dataset_class() -> type[Any]:
                 tensors = {name: _tensor(torch, array) for name, array in arrays.items()}
                 for name in self._images & tensors.keys():
                     tensors[name] = tensors[name].permute(0, 3, 1, 2)
-                return self._sender.send(_same(batch, tensors, self._kind))
+                blank = (~batch.mask).nonzero()[0].tolist() if self._names is None and self._loader.masks else ()
+                return self._sender.send(_same(batch, tensors, self._kind), blank)
 
             def _receive(self, under_way: Any) -> Any:
                 batch = self._sender.receive(under_way)

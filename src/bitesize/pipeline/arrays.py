@@ -225,12 +225,11 @@ class ArrayRenderer:
     def _compute_casting(
         self, views: list[View], channels: int
     ) -> tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]]:
+        factors, offsets = zip(*(view.factors_and_offsets(channels) for view in views), strict=True)
+        factor, offset = np.array(factors), np.array(offsets)
         if self._spread:
-            factor, offset = np.array([v.gains for v in views]), np.array([v.offsets for v in views])
             plain = bool((factor == 1.0).all() and (offset == 0.0).all())
         else:
-            factor = np.array([[v.color[0], v.color[5], v.color[10], v.alpha][:channels] for v in views])
-            offset = np.array([[v.color[3], v.color[7], v.color[11], 0.0][:channels] for v in views])
             plain = all(v.color == PLAIN and v.alpha == 1.0 for v in views)
         # Integers that only change their type keep their values, which floats cannot represent beyond 2**53.
         limits = (0.0, 0.0) if plain and np.can_cast(self.stored.dtype, self.rendered.dtype) else self._limits

@@ -226,6 +226,13 @@ class View:
                 (x0, y0, x1, y1, (f0 * r + o0, f1 * g + o1, f2 * b + o2)) for x0, y0, x1, y1, (r, g, b) in self.erased
             )
 
+    def factors_and_offsets(self, channels: int) -> tuple[Color, Color]:
+        """Return what each of so many channels is multiplied by, and what is added then, where colors are not mixed."""
+        if self.gains is not None:
+            return self.gains, self.offsets
+        m = self.color
+        return (m[0], m[5], m[10], self.alpha)[:channels], (m[3], m[7], m[11], 0.0)[:channels]
+
     def _per_channel(self, factor: Color, offset: Color) -> None:
         assert self.gains is not None
         self.gains = tuple(f * g for f, g in zip(factor, self.gains, strict=True))
