@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from bitesize.errors import BitesizeError, DiskFull, PackedError, without_frames
 from bitesize.order.keyed_random import uniform
 from bitesize.packed.cache_folder import CacheFolder, Claim
 from bitesize.packed.fields import ShardField
-from bitesize.packed.info import ShardInfo, open_shard
+from bitesize.packed.info import FixedRows, ShardInfo, open_shard
 from bitesize.packed.shard import ShardWriter
 
 _log = logging.getLogger("bitesize")
@@ -35,12 +36,29 @@ _BLOCK = 4096
 
 
 @dataclass(frozen=True)
-class _Sealed:
-    """A sealed shard, and for fields of varying size where each row lies in its file."""
+class SealedShard:
+    """A sealed shard, with what is needed to read its rows.
+
+    Attributes
+    ----------
+    info : ShardInfo
+        The shard.
+    paths : Mapping of str to bytes
+        Data file of each field.
+    fixed : Mapping of str to FixedRows
+        Where rows of fixed shape lie.
+    offsets, shapes : Mapping of str to ndarray
+        For fields of varying size, where each row lies in its file, and its shape.
+    numbers : Mapping of str to ndarray
+        Values of fields of one small number per row, in memory.
+    """
 
     info: ShardInfo
+    paths: Mapping[str, bytes]
+    fixed: Mapping[str, FixedRows]
     offsets: Mapping[str, NDArray[np.int64]]
     shapes: Mapping[str, NDArray[np.int32]]
+    numbers: Mapping[str, NDArray[Any]]
 
 
 class _Filling:
@@ -81,7 +99,7 @@ class RowCache:
         self._place_of = np.zeros(rows, np.int32)
         self._version_of = np.zeros(rows, np.uint64)
         self._pending = np.zeros(rows, np.bool_)  # rows of shards that are being filled
-        self._shards: list[_Sealed | None] = []
+        self._shards: list[SealedShard | None] = []
         self._known: set[Path] = set()
         self._lock = threading.Lock()  # of the index
         self._filling = [_Filling() for _ in range(min(writers, _MOST_WRITERS))]
@@ -94,8 +112,8 @@ class RowCache:
     @staticmethod
     def index_nbytes(fields: Mapping[str, ShardField], rows: int) -> int:
         """Return the bytes of memory for ``rows`` rows of a source."""
-        varying = sum(8 if field.kind == "blob" else 20 for field in fields.values() if field.kind != "fixed")
-        return rows * (4 + 4 + 8 + 1 + varying)
+        others = sum(field.row_nbytes for field in fields.values() if field.kind != "fixed" or _is_number(field))
+        return rows * (4 + 4 + 8 + 1 + others)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -119,11 +137,14 @@ class RowCache:
 
     def _add(self, info: ShardInfo, rows: NDArray[np.int64], versions: NDArray[np.uint64]) -> None:
         """Add a sealed shard to the index."""
-        varying = {name: field for name, field in self.fields.items() if field.kind != "fixed"}
-        sealed = _Sealed(
+        kinds = {name: field.kind for name, field in self.fields.items()}
+        sealed = SealedShard(
             info,
-            {name: info.offsets(name) for name in varying},
-            {name: info.shapes(name) for name, field in varying.items() if field.kind == "pixels"},
+            {name: os.fsencode(info.path(name)) for name in kinds},
+            {name: info.fixed(name) for name, kind in kinds.items() if kind == "fixed"},
+            {name: info.offsets(name) for name, kind in kinds.items() if kind != "fixed"},
+            {name: info.shapes(name) for name, kind in kinds.items() if kind == "pixels"},
+            {name: _column(info, name, field.stored) for name, field in self.fields.items() if _is_number(field)},
         )
         with self._lock:
             inside = (rows >= 0) & (rows < len(self._shard_of))
@@ -144,7 +165,7 @@ class RowCache:
                 self._shard_of[stale] = -1
         return found
 
-    def places(self, rows: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], _Sealed, NDArray[np.int64]]]:
+    def places(self, rows: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], SealedShard, NDArray[np.int64]]]:
         """Return for each shard of some rows that were found: their indexes in ``rows``, the shard, and their places in it.
 
         Raises
@@ -313,6 +334,10 @@ class RowCache:
         if sealer is not None:
             sealer.shutdown(wait=True)
         self.folder.close()
+
+
+def _is_number(field: ShardField) -> bool:
+    return field.kind == "fixed" and field.row_nbytes == 1
 
 
 def _nbytes(values: Mapping[str, Any]) -> int:

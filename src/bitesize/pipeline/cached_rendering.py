@@ -15,7 +15,7 @@ from bitesize.decode.info import ImageInfo
 from bitesize.decode.raw import raw_header
 from bitesize.errors import BitesizeError, PackedError, without_frames
 from bitesize.files.pread import read_into, read_rows, with_file
-from bitesize.packed.row_cache import RowCache
+from bitesize.packed.row_cache import RowCache, SealedShard
 from bitesize.pipeline.caching import FROM_JPEG, STATE, CachePlan, root_of
 from bitesize.pipeline.inference import Layout
 from bitesize.pipeline.read_context import ReadContext
@@ -74,7 +74,7 @@ class KeptRows(SourceWrapper):
         which, offsets = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
         paths = []
         for number, (of, sealed, places) in enumerate(shards):
-            fixed = sealed.info.fixed(self.primary)
+            fixed = sealed.fixed[self.primary]
             which[of], offsets[of] = number, fixed.offset + places * fixed.row_nbytes
             paths.append(fixed.path)
         return Located(paths, which, offsets)
@@ -105,19 +105,19 @@ class KeptRows(SourceWrapper):
         raise_bad(failed)
 
     def _read_field(
-        self, name: str, sealed: Any, of: NDArray[np.int64], places: NDArray[np.int64], into: Any, failed: dict[int, Exception]
+        self, name: str, sealed: SealedShard, of: NDArray[np.int64], places: NDArray[np.int64], into: Any, failed: dict[int, Exception]
     ) -> None:  # fmt: skip
         field = self._plan.fields[name]
         if field.kind == "fixed":
-            fixed = sealed.info.fixed(name)
+            fixed = sealed.fixed[name]
             whole = len(of) == len(into)
             out = into if whole else np.empty((len(of), *field.shape), field.dtype)
             read_rows([fixed.path], np.zeros(len(of), np.int64), fixed.offset + places * fixed.row_nbytes, out)
             if not whole:
                 into[of] = out
             return
-        path = bytes(str(sealed.info.path(name)), "utf-8", "surrogateescape")
-        states = self._states(sealed, places) if field.kind == "pixels" else []
+        path = sealed.paths[name]
+        states = sealed.numbers[STATE][places].tolist() if field.kind == "pixels" else []
 
         def read(fd: int) -> None:
             for k, (i, place) in enumerate(zip(of.tolist(), places.tolist(), strict=True)):
@@ -137,12 +137,6 @@ class KeptRows(SourceWrapper):
                 read_into(fd, [data[len(header) :]], start, path)
 
         with_file(path, read)
-
-    def _states(self, sealed: Any, places: NDArray[np.int64]) -> list[int]:
-        fixed = sealed.info.fixed(STATE)
-        out = np.empty(len(places), np.uint8)
-        read_rows([fixed.path], np.zeros(len(places), np.int64), fixed.offset + places, out)
-        return out.tolist()
 
 
 class CachedRenderer:
