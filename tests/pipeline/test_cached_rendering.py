@@ -216,9 +216,15 @@ def test_reduced_images_are_the_same_from_file_and_cache(photographs, tmp_path):
     )
 
 
-def test_max_side_without_effect_is_refused(photographs, tmp_path):
-    with pytest.raises(bs.BadSetting, match="max_side=32 has no effect"):
-        batches(bs.open(photographs), PIPELINES["resized"], bs.Cache(tmp_path / "cache", max_side=32))
+@pytest.mark.parametrize("name", ["deterministic", "resized"])
+def test_images_are_reduced_before_any_other_transform(photographs, tmp_path, name):
+    source, transforms = bs.open(photographs), PIPELINES[name]
+    full, stats = filled(source, transforms, bs.Cache(tmp_path / "full", "32 MiB", max_side=32))
+    nothing, _ = batches(source, transforms, bs.Cache(size=0, max_side=32))
+    assert stats.cache_hits > ROWS
+    assert_equal(full, nothing)
+    plain, _ = batches(source, transforms, None)
+    assert (full[0][0]["x"] != plain[0][0]["x"]).any()
 
 
 def test_user_functions_are_never_cached(photographs, tmp_path):
