@@ -60,17 +60,22 @@ class ShardInfo:
         Fields of a row.
     files
         Size and checksum of each file, by its name.
+    origin
+        What the rows were made from, as the writer recorded it: a value of JSON, which is not checked.
     """
 
     folder: Path
     rows: int
     fields: Mapping[str, ShardField]
     files: Mapping[str, FileInfo]
+    origin: Any = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of all files, with `shard.json`."""
-        return sum(file.nbytes for file in self.files.values()) + len(shard_bytes(self.rows, self.fields, self.files))
+        return sum(file.nbytes for file in self.files.values()) + len(
+            shard_bytes(self.rows, self.fields, self.files, self.origin)
+        )
 
     def file_names(self, field: str) -> tuple[str, ...]:
         """Return the names of a field's files: the data first, then offsets and shapes."""
@@ -231,7 +236,7 @@ def _whole(path: Path, fd: int) -> bytearray:
     return data
 
 
-def shard_bytes(rows: int, fields: Mapping[str, ShardField], files: Mapping[str, FileInfo]) -> bytes:
+def shard_bytes(rows: int, fields: Mapping[str, ShardField], files: Mapping[str, FileInfo], origin: Any = None) -> bytes:
     """Return the content of `shard.json`."""
     value = {
         "format": _FORMAT,
@@ -239,6 +244,7 @@ def shard_bytes(rows: int, fields: Mapping[str, ShardField], files: Mapping[str,
         "rows": rows,
         "fields": fields_to_json(fields),
         "files": files_to_json(files),
+        "origin": origin,
     }
     return (json.dumps(value, indent=1) + "\n").encode()
 
@@ -268,7 +274,8 @@ def _parsed(folder: Path, path: Path, value: Any) -> ShardInfo:
             raise PackedError(f"{path} is not of a shard of bitesize")
         check_schema(path, value["schema"])
         fields = fields_from_json(value["fields"])
-        return ShardInfo(folder, _count(value["rows"], least=1), fields, files_from_json(value["files"], fields))
+        files = files_from_json(value["files"], fields)
+        return ShardInfo(folder, count(value["rows"], least=1), fields, files, value.get("origin"))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, PackedError):
             raise
@@ -290,7 +297,7 @@ def fields_from_json(value: Any) -> dict[str, ShardField]:
         kind, shape, dtype = each["kind"], each.get("shape", []), each.get("dtype")
         if not isinstance(shape, list) or len(shape) > 60:
             raise ValueError(f"impossible shape of {name!r}")
-        fields[name] = ShardField(kind, tuple(_count(side) for side in shape), None if dtype is None else _dtype(dtype))
+        fields[name] = ShardField(kind, tuple(count(side) for side in shape), None if dtype is None else _dtype(dtype))
         if fields[name].row_nbytes >= 1 << 62:
             raise ValueError(f"impossible shape of {name!r}")
     if not fields:
@@ -324,11 +331,12 @@ def files_from_json(value: Any, fields: Mapping[str, ShardField]) -> dict[str, F
         checksum = value[name]["xxh3_128"]
         if not isinstance(checksum, str) or len(checksum) != 32:
             raise ValueError(f"no checksum of {name}: {checksum!r}")
-        files[name] = FileInfo(_count(value[name]["bytes"]), checksum)
+        files[name] = FileInfo(count(value[name]["bytes"]), checksum)
     return files
 
 
-def _count(value: Any, least: int = 0) -> int:
+def count(value: Any, least: int = 0) -> int:
+    """Return a whole number from untrusted values of JSON."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 1 << 62:
         raise BadSetting(f"impossible number {value!r}")
     return value
