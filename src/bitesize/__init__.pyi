@@ -36,6 +36,8 @@ from .outputs.jax import to_jax as to_jax
 from .outputs.keras import to_keras as to_keras
 from .outputs.tensorflow import to_tensorflow as to_tensorflow
 from .outputs.torch import to_torch as to_torch
+from .packing.pack import pack as pack
+from .packing.report import PackReport as PackReport
 from .scan.check import check as check
 from .scan.findings import Findings as Findings
 from .scan.statistics import statistics as statistics

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from bitesize.errors import FileChanged
 from bitesize.files.names import show
 from bitesize.files.pread import explain
+
+_seen: ContextVar[list[tuple[bytes, FileState]] | None] = ContextVar("_seen", default=None)
 
 
 class FileState(NamedTuple):
@@ -41,5 +45,29 @@ class FileState(NamedTuple):
 
     def check(self, path: bytes, fd: int | None = None) -> None:
         """Raise `FileChanged` if the file has changed."""
+        seen = _seen.get()
+        if seen is not None:
+            seen.append((path, self))
         if FileState.of(path, fd) != self:
             raise FileChanged(f"{show(path)} has changed since it was opened: open it again")
+
+
+def checked_states(check: Callable[[], None]) -> list[tuple[bytes, FileState]]:
+    """Call a function that checks files, and return the path and the state of each that it checked.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     path = file.name.encode()
+    ...     state = FileState.of(path)
+    ...     checked_states(lambda: state.check(path)) == [(path, state)]
+    True
+    """
+    seen: list[tuple[bytes, FileState]] = []
+    token = _seen.set(seen)
+    try:
+        check()
+    finally:
+        _seen.reset(token)
+    return seen

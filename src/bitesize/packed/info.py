@@ -25,7 +25,7 @@ from bitesize.packed.fields import ShardField, file_stems
 SCHEMA = 1
 SHARD_JSON = "shard.json"
 _FORMAT = "bitesize shard"
-_MOST_JSON = 16 << 20
+_MOST_JSON = 64 << 20
 
 
 class FixedRows(NamedTuple):
@@ -259,8 +259,13 @@ def _field_to_json(field: ShardField) -> dict[str, Any]:
     if field.kind == "fixed":
         value["shape"] = list(field.shape)
     if field.dtype is not None:
-        value["dtype"] = "bfloat16" if field.dtype.name == "bfloat16" else field.dtype.str
+        value["dtype"] = dtype_to_json(field.dtype)
     return value
+
+
+def dtype_to_json(dtype: np.dtype[Any]) -> str:
+    """Return a dtype as text, in little-endian byte order."""
+    return "bfloat16" if dtype.name == "bfloat16" else dtype.newbyteorder("<").str
 
 
 def files_to_json(files: Mapping[str, FileInfo]) -> dict[str, Any]:
@@ -297,7 +302,9 @@ def fields_from_json(value: Any) -> dict[str, ShardField]:
         kind, shape, dtype = each["kind"], each.get("shape", []), each.get("dtype")
         if not isinstance(shape, list) or len(shape) > 60:
             raise ValueError(f"impossible shape of {name!r}")
-        fields[name] = ShardField(kind, tuple(count(side) for side in shape), None if dtype is None else _dtype(dtype))
+        fields[name] = ShardField(
+            kind, tuple(count(side) for side in shape), None if dtype is None else dtype_from_json(dtype)
+        )
         if fields[name].row_nbytes >= 1 << 62:
             raise ValueError(f"impossible shape of {name!r}")
     if not fields:
@@ -305,7 +312,8 @@ def fields_from_json(value: Any) -> dict[str, ShardField]:
     return fields
 
 
-def _dtype(text: Any) -> np.dtype[Any]:
+def dtype_from_json(text: Any) -> np.dtype[Any]:
+    """Return a dtype of plain values from untrusted text."""
     if not isinstance(text, str) or len(text) > 32:
         raise ValueError(f"no dtype: {text!r}")
     if text == "bfloat16":

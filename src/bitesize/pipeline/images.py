@@ -224,7 +224,7 @@ class ImageRenderer:
         geometry = (view.a, view.b, view.c, view.d, view.e, view.f, width, height) if self._masks else ()
         if orientation != 1:
             view.to_stored(orientation, info.width, info.height, 1.0)
-        eighths = _eighths(view, info) if self._fast_decode else 8
+        eighths = decoding_eighths(view, info) if self._fast_decode else 8
         if eighths != 8:
             view.to_stored(1, 0, 0, eighths / 8)
         rendering = plan_render(view, *decoded_size(info, eighths), self._stored.channels)
@@ -323,7 +323,7 @@ def _observer(source: Source) -> Callable[[int, ImageInfo, NDArray[Any]], None] 
     return None
 
 
-def _eighths(view: View, info: ImageInfo) -> int:
+def decoding_eighths(view: View, info: ImageInfo) -> int:
     """Return the decoding scale in eighths, for a view in stored pixels."""
     if info.kind != "JPEG" or view.kind == NEAREST:
         return 8

@@ -1,0 +1,373 @@
+"""`pack`: write a packed store, which continues where an interrupted run has ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import xxhash
+
+from bitesize._version import __version__
+from bitesize.errors import BadSetting, DiskFull, PackedError
+from bitesize.files.locking import FolderLock
+from bitesize.memory.budget import Budget, as_budget
+from bitesize.memory.sizes import counted, format_size
+from bitesize.packed.column import typed
+from bitesize.packed.manifest import Manifest, Part, is_store, read_manifest, valid_split, write_manifest
+from bitesize.packed.shard import remove_partials, verify
+from bitesize.packed.state import PACKING, is_unfinished, read_packing, write_packing
+from bitesize.packing.plan import PartPlan, plan_part
+from bitesize.packing.report import PackReport
+from bitesize.packing.settings import Kind, PackSettings
+from bitesize.packing.work import PackedShard, PartWork, pack_shards
+from bitesize.sources.base import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_log = logging.getLogger("bitesize")
+Progress = Callable[[int, int], None]
+
+
+def pack(
+    data: Source | Mapping[str, Source],
+    out: str | os.PathLike[str],
+    *,
+    transforms: Sequence[Any] = (),
+    kind: Kind = "auto",
+    max_side: int | None = None,
+    quality: int | None = None,
+    memory: int | str | Budget = "auto",
+    threads: int | None = None,
+    shard_size: int | str | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    max_bad: float = 0.01,
+    verify: bool = False,
+    progress: Progress | None = None,
+) -> PackReport:
+    """Collect or decode data once into a packed store: few large plain files, which `bitesize.open` opens.
+
+    A run that was interrupted continues when it is called again: finished shards are kept, and those whose files have changed
+    meanwhile are packed again. Rows keep their order.
+
+    Parameters
+    ----------
+    data
+        A source, or splits by name: ``{"train": ..., "val": ...}``.
+    out
+        Folder of the store: a new or empty folder, or the folder of an interrupted run.
+    transforms
+        Transforms without random numbers, such as ``[bs.Resize(256)]``, applied to images before they are stored. The result has
+        one shape. Integers stay integers: results are rounded.
+    kind
+        What is stored of encoded images: ``"bytes"``, the files unchanged; ``"pixels"``, decoded and upright; ``"jpeg"``, encoded
+        again where they are larger than ``max_side`` or are no JPEG. ``"auto"`` chooses between bytes and pixels, by disk space and by
+        the size of images. Arrays and labels are stored unchanged.
+    max_side
+        Reduce images whose longer side has more pixels than this, with antialiasing; masks with nearest neighbor. Images are never
+        enlarged.
+    quality
+        JPEG quality of 1 to 100, for ``kind="jpeg"``. Default: 90.
+    memory
+        Memory budget: bytes, a string such as ``"512 MiB"``, a `Budget`, or ``"auto"``.
+    threads
+        Number of threads. Default: the number of processors.
+    shard_size
+        Size of a shard, in bytes or as a string. Default: 256 MiB, and less for stores of less than 4 GiB.
+    on_error
+        What to do when a row cannot be read: ``"raise"`` or ``"skip"``. Skipped rows are recorded in the store.
+    max_bad
+        Largest share of rows that ``on_error="skip"`` may skip (one row is always allowed).
+    verify
+        Whether to read the finished store, and compare all checksums.
+    progress
+        Called with the number of rows done and the total number of rows.
+
+    Returns
+    -------
+    PackReport
+        What was packed, and what was decided.
+
+    Raises
+    ------
+    BadSetting
+        If settings do not fit the data, or the folder holds anything else.
+    PackedError
+        If the folder holds a store of other data or settings, or another process is packing into it.
+    DiskFull
+        If the disk has too little space, before or during writing. Finished shards stay.
+    BadFile, FileChanged, TooManyBadRows
+        If rows cannot be read, and may not be skipped.
+    DoesNotFit
+        If the rows that one thread reads at once do not fit the budget.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np, bitesize as bs
+    >>> source = bs.open(np.arange(12.0).reshape(6, 2), ["cat", "dog"] * 3)
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "packed"
+    >>> report = bs.pack(source, folder)
+    >>> report.kind, report.shards
+    ('bytes', 1)
+    >>> bs.open(folder)
+    PackedStore(6 rows of {x: (2,) float64, y: () int64}, 2 classes)
+    >>> np.load(folder / "00000" / "x.npy", mmap_mode="r").shape
+    (6, 2)
+    """
+    settings = PackSettings(kind, tuple(transforms) if isinstance(transforms, list) else transforms, max_side, quality, shard_size, on_error, max_bad, threads)  # type: ignore[arg-type]  # fmt: skip
+    parts = {"": data} if isinstance(data, Source) else dict(data) if isinstance(data, Mapping) else {}
+    if not parts or not all(isinstance(part, Source) for part in parts.values()):
+        raise BadSetting("data must be a Source, or a mapping of names to Sources")
+    begun = time.perf_counter()
+    folder = Path(os.path.abspath(out))
+    _check_names(parts, folder)
+    with _locked(folder):
+        packing = _Packing(folder, parts, settings, as_budget(memory), progress)
+        return packing.run(verify, begun)
+
+
+class _Packing:
+    """One run of `pack`."""
+
+    def __init__(
+        self, folder: Path, parts: Mapping[str, Source], settings: PackSettings, budget: Budget, progress: Progress | None
+    ) -> None:  # fmt: skip
+        self._folder, self._parts, self._asked, self._settings = folder, parts, settings, settings
+        self._budget, self._progress = budget, progress
+        self._done, self._total = 0, sum(map(len, parts.values()))
+        self._notes: list[str] = []
+        self._record = {
+            "asked": settings.recorded(),
+            "parts": {name: {"fingerprint": part.fingerprint(), "rows": len(part)} for name, part in parts.items()},
+        }
+
+    def run(self, verify_all: bool, begun: float) -> PackReport:
+        """Pack, or continue, or find that all is done."""
+        for part in self._parts.values():
+            part.check_unchanged()
+        known: Mapping[str, Any] = {}
+        if is_store(self._folder):
+            manifest = read_manifest(self._folder)
+            recorded = manifest.made_by.get("record", {})
+            self._refuse_other(recorded, f"{self._folder} is a complete store")
+            known = manifest.made_by.get("plan", {})
+        elif is_unfinished(self._folder):
+            recorded = read_packing(self._folder)
+            self._refuse_other(recorded.get("record", {}), f"{self._folder} was begun")
+            if recorded.get("bitesize") != __version__:
+                raise PackedError(
+                    f"{self._folder} was begun by bitesize {recorded.get('bitesize')}: remove it, and pack again"
+                )
+            known = recorded.get("plan", {})
+        elif set(os.listdir(self._folder)) - {".lock"}:
+            raise BadSetting(f"{self._folder} is not empty, and holds no packed store: choose another folder")
+        plans = self._plans(known)
+        works = {name: self._work(name, plan) for name, plan in plans.items()}
+        if is_store(self._folder):
+            return self._complete(works, verify_all, begun)
+        return self._pack(works, verify_all, begun)
+
+    def _refuse_other(self, recorded: Mapping[str, Any], there: str) -> None:
+        differences = _differences(recorded, self._record)
+        if differences:
+            raise PackedError(f"{there}, but differs: {'; '.join(differences)}. Choose another folder, or remove it")
+
+    def _plans(self, known: Mapping[str, Any]) -> dict[str, PartPlan]:
+        """Plan all splits; the largest decides what kind="auto" means."""
+        free, plans = shutil.disk_usage(self._folder).free, dict[str, PartPlan]()
+        for name in sorted(self._parts, key=lambda name: -len(self._parts[name])):
+            part = self._parts[name]
+            share = free * len(part) // max(1, self._total)
+            plan = plan_part(part, self._settings, self._budget, share, known.get(name))
+            if self._settings.kind == "auto" and not self._settings.transforms:
+                self._settings = replace(self._settings, kind=plan.kind)  # type: ignore[arg-type]
+            plans[name] = plan
+            self._notes += [note for note in plan.notes if note not in self._notes]
+        return {name: plans[name] for name in self._parts}
+
+    def _work(self, name: str, plan: PartPlan) -> PartWork:
+        key = xxhash.xxh3_128_hexdigest(
+            json.dumps([self._record, name, plan.rows_per_shard, plan.kind, __version__]).encode()
+        )
+        return PartWork(plan, self._folder / name if name else self._folder, self._settings, key)
+
+    def _pack(self, works: Mapping[str, PartWork], verify_all: bool, begun: float) -> PackReport:
+        plan = {name: _plan_to_json(work.plan) for name, work in works.items()}
+        kept = {name: self._kept(work) for name, work in works.items()}
+        self._check_disk(works, kept)
+        write_packing(self._folder, {"record": self._record, "plan": plan, "bitesize": __version__})
+        done = {}
+        for name, work in works.items():
+            done[name] = self._pack_part(work, kept[name])
+        for part in self._parts.values():
+            part.check_unchanged()
+        made_by = {
+            **self._asked.recorded(), "kind": next(iter(works.values())).plan.kind, "bitesize": __version__,
+            "on_error": self._asked.on_error, "record": self._record, "plan": plan,
+        }  # fmt: skip
+        parts = {name: _part(work.plan, done[name]) for name, work in works.items()}
+        manifest = Manifest(self._folder, made_by, parts)
+        write_manifest(manifest)
+        (self._folder / PACKING).unlink(missing_ok=True)
+        return self._report(manifest, sum(map(len, kept.values())), verify_all, begun)
+
+    def _kept(self, work: PartWork) -> dict[int, PackedShard]:
+        """Return the shards that an earlier run has finished, and remove what is of no use."""
+        remove_partials(work.folder)
+        if not work.folder.is_dir():
+            work.folder.mkdir()
+        kept = {number: shard for number in range(work.plan.shards) if (shard := work.kept(number)) is not None}
+        if not work.comparable:
+            self._note(
+                "values in memory cannot be compared with those of an earlier run: an interrupted packing starts again"
+            )
+        return kept
+
+    def _check_disk(self, works: Mapping[str, PartWork], kept: Mapping[str, Mapping[int, PackedShard]]) -> None:
+        need = sum(work.plan.nbytes for work in works.values())
+        need -= sum(shard.info.nbytes for each in kept.values() for shard in each.values() if shard.info is not None)
+        free = shutil.disk_usage(self._folder).free
+        if need > free:
+            raise DiskFull(
+                f"packing needs about {format_size(need)}, but the disk of {self._folder} has {format_size(free)} free: free some space, "
+                'choose a folder on another disk, or store less with max_side= or kind="bytes"'
+            )
+        self._note(f"disk: about {format_size(max(0, need))} of {format_size(free)} free")
+
+    def _pack_part(self, work: PartWork, kept: Mapping[int, PackedShard]) -> list[PackedShard]:
+        self._advance(sum(stop - start for start, stop in map(work.plan.rows_of, kept)))
+        due = [number for number in range(work.plan.shards) if number not in kept]
+        try:
+            new = pack_shards(work, due, self._budget, self._advance) if due else []
+        except DiskFull as error:
+            raise DiskFull(f"{error}. Finished shards stay: free some space and pack again, which continues") from error
+        return sorted([*kept.values(), *new], key=lambda shard: shard.number)
+
+    def _advance(self, rows: int) -> None:
+        self._done += rows
+        if self._progress is not None and rows:
+            self._progress(self._done, self._total)
+
+    def _complete(self, works: Mapping[str, PartWork], verify_all: bool, begun: float) -> PackReport:
+        """Check that a complete store is still that of the data."""
+        manifest = read_manifest(self._folder)
+        (self._folder / PACKING).unlink(missing_ok=True)
+        for name, work in works.items():
+            changed = work.changed_since(manifest.parts[name].shards)
+            if changed is not None:
+                raise PackedError(
+                    f"{self._folder} is a complete store, but files of rows {changed[0]:,} to {changed[1] - 1:,} have changed since: choose "
+                    "another folder, or remove it"
+                )
+        self._note("the store was complete: nothing was packed")
+        self._advance(self._total)
+        return self._report(manifest, sum(len(part.shards) for part in manifest.parts.values()), verify_all, begun)
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+
+    def _report(self, manifest: Manifest, kept: int, verify_all: bool, begun: float) -> PackReport:
+        for note in self._notes:
+            _log.info("%s", note)
+        if verify_all:
+            for part in manifest.parts.values():
+                for shard in part.shards:
+                    verify(shard)
+        skipped = {name: part.skipped for name, part in manifest.parts.items() if part.skipped}
+        for name, rows in skipped.items():
+            of = f" of {name}" if name else ""
+            self._note(f"{counted(len(rows), 'row')}{of} could not be read and left out; the first: {rows[0].reason}")
+        return PackReport(
+            path=self._folder,
+            kind=str(manifest.made_by["kind"]),
+            rows={name: part.rows for name, part in manifest.parts.items()},
+            shards=sum(len(part.shards) for part in manifest.parts.values()),
+            nbytes=sum(part.nbytes for part in manifest.parts.values()),
+            kept=kept,
+            skipped=skipped,
+            notes=tuple(self._notes),
+            seconds=time.perf_counter() - begun,
+        )
+
+
+def _part(plan: PartPlan, shards: Sequence[PackedShard]) -> Part:
+    source = plan.source
+    infos = tuple(shard.info for shard in shards if shard.info is not None)
+    if not infos:
+        raise PackedError(f"no row of {source!r} could be read")
+    return Part(
+        spec=plan.spec,
+        fields=plan.fields,
+        primary=source.primary,
+        label_name=source.label_name,
+        weight_name=source.weight_name,
+        feature_names=source.feature_names,
+        classes=source.classes,
+        classes_of=source.classes_of,
+        shards=infos,
+        skipped=tuple(row for shard in shards for row in shard.skipped),
+        made_from={
+            "fingerprint": source.fingerprint(),
+            "rows": len(source),
+            "kind": source.title or type(source).__name__,
+            "rounded": plan.rounded,
+        },
+    )
+
+
+def _plan_to_json(plan: PartPlan) -> dict[str, Any]:
+    fields = {name: field.kind for name, field in plan.fields.items()}
+    return {"kind": plan.kind, "rows_per_shard": plan.rows_per_shard, "fields": fields}
+
+
+def _differences(there: Any, here: Any, name: str = "") -> list[str]:
+    """Return what differs between two records, as text.
+
+    Examples
+    --------
+    >>> _differences({"asked": {"kind": "bytes"}}, {"asked": {"kind": "pixels"}})
+    ["kind is 'bytes' there, 'pixels' now"]
+    """
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        keys = list(dict.fromkeys([*there, *here]))
+        return [text for key in keys for text in _differences(there.get(key), here.get(key), key)]
+    if there == here:
+        return []
+    if name == "fingerprint":
+        return ["it was made from other data"]
+    return [f"{name} is {there!r:.100} there, {here!r:.100} now"]
+
+
+def _check_names(parts: Mapping[str, Source], folder: Path) -> None:
+    for name, part in parts.items():
+        if name and not valid_split(name):
+            raise BadSetting(f"the name of a split must have ASCII letters, digits, _ and - only, not {name!r}")
+        root = Path(os.path.realpath(os.fsdecode(part.paths_root))) if part.paths_root else None
+        if root is not None and Path(os.path.realpath(folder)).is_relative_to(root):
+            raise BadSetting(f"{folder} is inside {root}, so it would be read as data: choose a folder outside")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Make and lock the folder of a store."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FolderLock.take(folder)
+    except OSError as error:
+        raise typed(error, folder) from error
+    if lock is None:
+        raise PackedError(f"another process is packing into {folder}")
+    try:
+        yield
+    finally:
+        lock.release()
