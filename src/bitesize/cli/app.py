@@ -9,7 +9,22 @@ from typing import Annotated
 
 import typer
 
-from bitesize.cli import bench, check, concat, demo, evaluate, formats, info, inspect, models, plan, predict, stats, train
+from bitesize.cli import (
+    bench,
+    check,
+    concat,
+    demo,
+    evaluate,
+    formats,
+    info,
+    inspect,
+    models,
+    pack,
+    plan,
+    predict,
+    stats,
+    train,
+)
 from bitesize.cli.alone import refuse_several_processes
 from bitesize.cli.console import console, errors, in_options, plain, show_log
 from bitesize.cli.interrupt import INTERRUPT, interruptible, leave
@@ -35,6 +50,7 @@ app.command()(formats.formats)
 app.command()(models.models)
 app.command()(bench.bench)
 app.command()(concat.concat)
+app.command()(pack.pack)
 app.command()(demo.demo)
 
 

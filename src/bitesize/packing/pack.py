@@ -33,7 +33,7 @@ from bitesize.sources.base import Source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_log = logging.getLogger("bitesize")
+_log = logging.getLogger("bitesize.pack")
 Progress = Callable[[int, int], None]
 
 
@@ -191,7 +191,8 @@ class _Packing:
             if self._settings.kind == "auto" and not self._settings.transforms:
                 self._settings = replace(self._settings, kind=plan.kind)  # type: ignore[arg-type]
             plans[name] = plan
-            self._notes += [note for note in plan.notes if note not in self._notes]
+            for note in plan.notes:
+                self._note(note)
         return {name: plans[name] for name in self._parts}
 
     def _work(self, name: str, plan: PartPlan) -> PartWork:
@@ -275,10 +276,9 @@ class _Packing:
     def _note(self, text: str) -> None:
         if text not in self._notes:
             self._notes.append(text)
+            _log.info("%s", text)
 
     def _report(self, manifest: Manifest, kept: int, verify_all: bool, begun: float) -> PackReport:
-        for note in self._notes:
-            _log.info("%s", note)
         if verify_all:
             for part in manifest.parts.values():
                 for shard in part.shards:

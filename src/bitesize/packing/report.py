@@ -11,7 +11,7 @@ from bitesize.packed.manifest import Skipped
 
 @dataclass(frozen=True)
 class PackReport:
-    """What was packed; see `bitesize.pack`.
+    """Result of `bitesize.pack`.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ ROWS = 64
 
 @dataclass(frozen=True)
 class Sample:
-    """What a sample of rows takes.
+    """Bytes that a sample of rows takes.
 
     Parameters
     ----------
