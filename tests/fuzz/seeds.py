@@ -11,7 +11,7 @@ import numpy as np
 
 from bitesize.files.tar_index import SUFFIX, tar_index
 from bitesize.training.snapshot import write_snapshot
-from tests.fuzz.targets import _CHUNK, _CHUNK_CODECS, _TAR
+from tests.fuzz.targets import _CHUNK, _CHUNK_CODECS, _TAR, store_seed
 from tests.hostile.arrays import hostile_npy, hostile_npz
 from tests.hostile.images import whole_images
 
@@ -31,6 +31,8 @@ def seeds(target: str) -> list[bytes]:
         return list(whole_images())
     if target == "tar":
         return [_TAR]
+    if target in ("manifest", "shard_json"):
+        return [store_seed({"manifest": "manifest.json", "shard_json": "00000/shard.json"}[target])]
     if target == "chunk":
         return _chunks()
     with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from bitesize.decode.raw import HEADER_NBYTES, raw_header
-from bitesize.errors import BadSetting, NotFound, PackedError
+from bitesize.errors import BadSetting, FileChanged, NotFound, PackedError
+from bitesize.files.names import show
 from bitesize.files.state import FileState
 from bitesize.packed.fields import ShardField
 from bitesize.packed.info import ShardInfo, files_to_json
@@ -78,7 +79,7 @@ class PackedStore(Source):
             self.primary = new_name[part.primary]
         self._labels_read: NDArray[Any] | None = None
         # Before the files are looked at, so that a change in between is noticed.
-        self._states = [(path, FileState.of(path)) for path in _files(part.shards)]
+        self._states = [(path, _state_of(path)) for path in _files(part.shards)]
         for shard in part.shards:
             shard.check_files()
         self._ends = np.cumsum([shard.rows for shard in part.shards], dtype=np.int64)
@@ -285,6 +286,13 @@ class PackedStore(Source):
 
 def _files(shards: Iterable[ShardInfo]) -> list[bytes]:
     return [os.fsencode(shard.folder / name) for shard in shards for name in shard.files]
+
+
+def _state_of(path: bytes) -> FileState:
+    try:
+        return FileState.of(path)
+    except FileChanged as error:
+        raise PackedError(f"{show(path)} is missing") from error
 
 
 def _split(manifest: Manifest, wanted: str | None) -> str:
