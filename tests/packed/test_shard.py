@@ -192,6 +192,8 @@ def changed(value, path, new):
         (["fields", "x", "shape"], [[]]),
         (["fields", "x", "dtype"], "O"),
         (["fields", "x", "dtype"], "V8"),
+        (["fields", "x", "dtype"], "06f4"),
+        (["fields", "x", "dtype"], "<f4,<f4"),
         (["fields", "x", "dtype"], "<i4"),
         (["fields", "x", "kind"], "blob"),
         (["fields", "../x"], {"kind": "blob"}),

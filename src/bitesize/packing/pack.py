@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,8 @@ from bitesize.files.locking import FolderLock
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.sizes import counted, format_size
 from bitesize.packed.column import typed
-from bitesize.packed.manifest import Manifest, Part, is_store, read_manifest, valid_split, write_manifest
+from bitesize.packed.info import count
+from bitesize.packed.manifest import MANIFEST, Manifest, Part, is_store, parsed, read_manifest, valid_split, write_manifest
 from bitesize.packed.shard import remove_partials, verify
 from bitesize.packed.state import PACKING, is_unfinished, read_packing, write_packing
 from bitesize.packing.plan import PartPlan, plan_part
@@ -159,7 +160,7 @@ class _Packing:
             manifest = read_manifest(self._folder)
             recorded = manifest.made_by.get("record", {})
             self._refuse_other(recorded, f"{self._folder} is a complete store")
-            known = manifest.made_by.get("plan", {})
+            known = _known(self._folder / MANIFEST, manifest.made_by.get("plan"), self._parts)
         elif is_unfinished(self._folder):
             recorded = read_packing(self._folder)
             self._refuse_other(recorded.get("record", {}), f"{self._folder} was begun")
@@ -167,7 +168,7 @@ class _Packing:
                 raise PackedError(
                     f"{self._folder} was begun by bitesize {recorded.get('bitesize')}: remove it, and pack again"
                 )
-            known = recorded.get("plan", {})
+            known = _known(self._folder / PACKING, recorded.get("plan"), self._parts)
         elif set(os.listdir(self._folder)) - {".lock"}:
             raise BadSetting(f"{self._folder} is not empty, and holds no packed store: choose another folder")
         plans = self._plans(known)
@@ -328,6 +329,21 @@ def _part(plan: PartPlan, shards: Sequence[PackedShard]) -> Part:
 def _plan_to_json(plan: PartPlan) -> dict[str, Any]:
     fields = {name: field.kind for name, field in plan.fields.items()}
     return {"kind": plan.kind, "rows_per_shard": plan.rows_per_shard, "fields": fields}
+
+
+def _known(path: Path, plans: Any, parts: Iterable[str]) -> dict[str, Any]:
+    """Return how each split was packed, from untrusted values of JSON."""
+    return parsed(path, lambda: {name: _plan_from_json(plans[name]) for name in parts})
+
+
+def _plan_from_json(value: Any) -> dict[str, Any]:
+    if value["kind"] not in ("bytes", "pixels", "jpeg"):
+        raise ValueError(f"no kind: {value['kind']!r}")
+    return {
+        "kind": value["kind"],
+        "rows_per_shard": count(value["rows_per_shard"], least=1),
+        "fields": dict(value["fields"]),
+    }
 
 
 def _differences(there: Any, here: Any, name: str = "") -> list[str]:

@@ -186,6 +186,10 @@ class PackedStore(Source):
                 for start in range(0, len(self), _AT_ONCE):
                     rows = np.arange(start, min(start + _AT_ONCE, len(self)), dtype=np.int64)
                     self._read(rows, {str(self._label): values[start : start + len(rows)]}, [str(self._label)])
+                if self.classes is not None and not 0 <= int(values.min()) <= int(values.max()) < len(self.classes):
+                    raise PackedError(
+                        f"{self._where} has class numbers from {values.min()} to {values.max()}, but {len(self.classes)} classes"
+                    )
                 self._labels_read = values
         return as_class_numbers(self._labels_read)
 
@@ -360,8 +364,9 @@ def _choices(manifest: Manifest, part: Part, label: str | None) -> tuple[Choice,
     """Return what the store was made from, and which field has the labels."""
     made, source = manifest.made_by, part.made_from
     how = [f"kind {made.get('kind')}"]
-    if made.get("transforms"):
-        how.append("after " + ", ".join(str(step.get("name")) for step in made["transforms"] if isinstance(step, dict)))
+    steps = made.get("transforms")
+    if isinstance(steps, list) and steps:
+        how.append("after " + ", ".join(str(step.get("name")) for step in steps if isinstance(step, dict)))
     if made.get("max_side"):
         how.append(f"longer sides at most {made['max_side']} pixels")
     if source.get("rounded"):
