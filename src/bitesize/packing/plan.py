@@ -24,7 +24,7 @@ from bitesize.spec import Encoded, Field, Spec
 Way = Literal["copy", "render", "decode", "jpeg"]
 SHARD_NBYTES = 256 << 20
 # A small store has shards of at least this size, so that several threads have work.
-_LEAST_SHARD, _PARTS = 32 << 20, 16
+_LEAST_SHARD, _PARTS = 16 << 20, 16
 # kind="auto": pixels of at most this size are read faster than files are decoded.
 _QUICK = 1 << 20
 # Bytes of a pixel in a JPEG of quality 90, as an estimate.
