@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bitesize.decode.raw import raw_header
 from bitesize.files.tar_index import SUFFIX, tar_index
 from bitesize.training.snapshot import write_snapshot
 from tests.fuzz.targets import _CHUNK, _CHUNK_CODECS, _TAR, store_seed
@@ -28,7 +29,7 @@ def seeds(target: str) -> list[bytes]:
             each for each in (hostile_npz(random) for _ in range(20)) if len(each) < 4096
         ]
     if target == "image":
-        return list(whole_images())
+        return [*whole_images(), raw_header((2, 3, 3), np.dtype(np.uint8)) + bytes(18)]
     if target == "tar":
         return [_TAR]
     if target in ("manifest", "shard_json"):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
@@ -138,6 +139,18 @@ def test_rows_whose_files_have_changed_are_packed_again(data, tmp_path):
     write_jpeg(path, noise(20, 30, seed=2000))
     with pytest.raises(bs.PackedError, match="have changed since"):
         pack(data, store)
+
+
+def test_a_mask_that_has_changed_is_packed_again(tmp_path):
+    for i in range(24):
+        write_jpeg(tmp_path / "data" / "images" / f"{i:02}.jpg", noise(20, 30, seed=i))
+        (tmp_path / "data" / "masks").mkdir(exist_ok=True)
+        Image.new("L", (30, 20), i).save(tmp_path / "data" / "masks" / f"{i:02}.png")
+    sealed = interrupted(tmp_path / "data", tmp_path / "store")
+    Image.new("L", (30, 20), 99).save(tmp_path / "data" / "masks" / "00.png")
+    report = pack(tmp_path / "data", tmp_path / "store")
+    assert report.kept == len(sealed) - 1
+    assert (bs.open(tmp_path / "store")[0]["y"] == 99).all()
 
 
 def test_a_large_file_that_was_replaced_meanwhile_is_packed_again_as_a_whole(tmp_path):

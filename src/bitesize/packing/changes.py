@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-import numpy as np
 import xxhash
 
 from bitesize.files.state import checked_states
@@ -31,9 +30,8 @@ class SourceState:
     def __init__(self, source: Source) -> None:
         self._source = source
         leaves = list(_leaves(source))
-        self._by_row = [leaf for leaf in leaves if leaf.path(0) is not None]
         states = {id(leaf): checked_states(leaf.check_unchanged) for leaf in leaves}
-        self.known = all(states[id(leaf)] or leaf in self._by_row for leaf in leaves)
+        self.known = all(states[id(leaf)] or leaf.paths(0) for leaf in leaves)
         digest = xxhash.xxh3_128(source.fingerprint().encode())
         for leaf in leaves:
             for path, state in states[id(leaf)]:
@@ -45,16 +43,14 @@ class SourceState:
         if not self.known:
             return ""
         digest = xxhash.xxh3_128(f"{self._whole} {start} {stop}".encode())
-        if self._source.path(start) is not None:
-            numbers = np.empty(2, np.int64)
-            for row in range(start, stop):
-                path = self._source.path(row)
+        for row in range(start, stop) if self._source.paths(start) else ():
+            for path in self._source.paths(row):
                 try:
-                    status = os.stat(path) if path is not None else None
-                    numbers[:] = (status.st_size, status.st_mtime_ns) if status is not None else (-1, -1)
+                    status = os.stat(path)
                 except OSError:  # reported when the row is read
-                    numbers[:] = -1, -1
-                digest.update(numbers.tobytes())
+                    digest.update(b"missing")
+                else:
+                    digest.update(f"{status.st_size} {status.st_mtime_ns};".encode())
         return digest.hexdigest()
 
 

@@ -231,6 +231,28 @@ class RowContract(ABC):
         """
         return None
 
+    def paths(self, row: int) -> tuple[bytes, ...]:
+        """Return the paths of all files of a row, such as those of an image and its mask; none if files hold many rows.
+
+        Parameters
+        ----------
+        row
+            Row number, from 0.
+
+        Returns
+        -------
+        tuple of bytes
+            Paths, as the system stores them.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.open(np.arange(6.0).reshape(3, 2)).paths(2)
+        ()
+        """
+        path = self.path(row)
+        return () if path is None else (path,)
+
     @abstractmethod
     def _identity(self) -> bytes:
         """Return bytes that identify this source: names, labels, spec."""

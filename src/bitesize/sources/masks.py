@@ -81,6 +81,10 @@ class ImagesWithMasks(FileSource):
         failed = read_files([self._names.path(row) for row in numbers], into["x"].put)
         raise_bad(failed | read_files([self._masks.path(row) for row in numbers], into["y"].put))
 
+    def paths(self, row: int) -> tuple[bytes, ...]:
+        """Return the paths of the image and of its mask."""
+        return self._names.path(row), self._masks.path(row)
+
     def _identity(self) -> bytes:
         return super()._identity() + b"\0" + self._masks.blob
 

@@ -15,7 +15,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from bitesize.decode.raw import HEADER_NBYTES, raw_header
-from bitesize.errors import BadSetting, FileChanged, NotFound, PackedError
+from bitesize.errors import FileChanged, PackedError
 from bitesize.files.names import show
 from bitesize.files.state import FileState
 from bitesize.packed.fields import ShardField
@@ -25,13 +25,11 @@ from bitesize.packed.rows import BlobTable, FixedTable
 from bitesize.packed.shard import ShardWriter, verify
 from bitesize.packed.state import is_unfinished
 from bitesize.sources.base import OpenOptions, Source
-from bitesize.sources.choices import Choice
-from bitesize.sources.columns import wanted_fields
 from bitesize.sources.combine.with_fields import WithFields
 from bitesize.sources.labels import as_class_numbers, class_numbers
+from bitesize.sources.packed_options import choices_of, chosen_of, label_of, opened_as, split_of, weights_of
 from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
-from bitesize.sources.splits import SplitRequired, split_rank, usual_split
-from bitesize.spec import Encoded, Field
+from bitesize.spec import Field
 
 # Bytes per read when rows are read by chunk: a good size for hard disks and networks.
 _RUN_BYTES = 1 << 20
@@ -66,11 +64,11 @@ class PackedStore(Source):
     def __init__(self, manifest: Manifest, split: str, options: OpenOptions) -> None:
         self._part, self._where = manifest.parts[split], str(manifest.folder / split if split else manifest.folder)
         part = self._part
-        self._stored_name = _chosen(part, options, self._where)
-        self.spec = {name: _opened_as(part, stored, options) for name, stored in self._stored_name.items()}
+        self._stored_name = chosen_of(part, options, self._where)
+        self.spec = {name: opened_as(part, stored, options) for name, stored in self._stored_name.items()}
         new_name = {stored: name for name, stored in self._stored_name.items()}
-        self._label = _label(part, options, new_name)
-        self.weight_name = _weights(part, options, new_name)
+        self._label = label_of(part, options, new_name)
+        self.weight_name = weights_of(part, options, new_name)
         kept = part.label_name is not None and self._label == new_name.get(part.label_name)
         self.classes = part.classes if kept else part.classes_of.get(self._stored_name.get(self._label or "", ""))
         self.classes_of = {new_name[name]: names for name, names in part.classes_of.items() if name in new_name}
@@ -89,7 +87,7 @@ class PackedStore(Source):
         self._blobs: dict[str, BlobTable] = {
             name: self._table(BlobTable, name) for name in self.spec if self._held(name).kind != "fixed"
         }
-        self.choices = _choices(manifest, part, self._label)
+        self.choices = choices_of(manifest, part, self._label)
         if part.skipped:
             self.left_out = {
                 f"rows that could not be packed (row {part.skipped[0].row}: {part.skipped[0].reason:.120})": len(
@@ -252,7 +250,7 @@ class PackedStore(Source):
         if not is_store(folder) and is_unfinished(folder):
             raise PackedError(f"{data} is not complete: run the command that packs it again, which continues where it ended")
         manifest = read_manifest(folder)
-        split = _split(manifest, options.split)
+        split = split_of(manifest, options.split)
         if options.labels is None or isinstance(options.labels, str):
             return cls(manifest, split, options)
         source = cls(manifest, split, replace(options, labels=None))
@@ -297,82 +295,3 @@ def _state_of(path: bytes) -> FileState:
         return FileState.of(path)
     except FileChanged as error:
         raise PackedError(f"{show(path)} is missing") from error
-
-
-def _split(manifest: Manifest, wanted: str | None) -> str:
-    """Return the name of the requested split."""
-    names = sorted(manifest.parts, key=split_rank)
-    if names == [""]:
-        if wanted is not None:
-            raise BadSetting(f"split={wanted!r}: {manifest.folder} has no splits")
-        return ""
-    if wanted is None:
-        if len(names) == 1:
-            return names[0]
-        raise SplitRequired(str(manifest.folder), names)
-    if wanted in names:
-        return wanted
-    fitting = [name for name in names if usual_split(name) is not None and usual_split(name) == usual_split(wanted)]
-    if len(fitting) != 1:
-        raise NotFound(f"{manifest.folder} has no split {wanted!r}: it has {', '.join(names)}")
-    return fitting[0]
-
-
-def _chosen(part: Part, options: OpenOptions, where: str) -> dict[str, str]:
-    """Return the fields to open: names here, and names in the store."""
-    wanted = wanted_fields(options, part.spec)
-    if options.labels and options.labels not in wanted and options.labels in part.spec:
-        wanted[options.labels] = options.labels
-    for stored in wanted.values():
-        if stored not in part.spec:
-            raise BadSetting(f"{where} has no {stored!r}: it has {', '.join(part.spec)}")
-    return wanted
-
-
-def _opened_as(part: Part, name: str, options: OpenOptions) -> Field | Encoded:
-    """Return a field with the requested color mode and orientation, if it was packed as files."""
-    stored, held = part.spec[name], part.fields[name]
-    if not isinstance(stored, Encoded) or stored.kind == "mask":
-        return stored
-    default = OpenOptions()
-    if held.kind == "blob":
-        mode = stored.mode if options.mode == default.mode else options.mode
-        return replace(stored, mode=mode, orient=stored.orient and options.orient)
-    if options.mode not in (default.mode, stored.mode):
-        raise BadSetting(
-            f"mode={options.mode!r}: the store holds pixels of mode {stored.mode!r}: pack the data again with it"
-        )
-    return stored
-
-
-def _label(part: Part, options: OpenOptions, new_name: dict[str, str]) -> str | None:
-    if options.labels is None:
-        return new_name.get(part.label_name or "")
-    name = options.labels if options.labels in new_name.values() else new_name.get(options.labels)
-    if name is None:
-        raise BadSetting(f"labels={options.labels!r}: the fields are {', '.join(part.spec)}")
-    return str(name)
-
-
-def _weights(part: Part, options: OpenOptions, new_name: dict[str, str]) -> str | None:
-    if options.weights is None:
-        return new_name.get(part.weight_name or "")
-    return None  # by `open`, from the column of this name
-
-
-def _choices(manifest: Manifest, part: Part, label: str | None) -> tuple[Choice, ...]:
-    """Return what the store was made from, and which field has the labels."""
-    made, source = manifest.made_by, part.made_from
-    how = [f"kind {made.get('kind')}"]
-    steps = made.get("transforms")
-    if isinstance(steps, list) and steps:
-        how.append("after " + ", ".join(str(step.get("name")) for step in steps if isinstance(step, dict)))
-    if made.get("max_side"):
-        how.append(f"longer sides at most {made['max_side']} pixels")
-    if source.get("rounded"):
-        how.append(f"values rounded to {source['rounded']}")
-    of = f" from {source['rows']:,} rows: {source.get('kind', 'data')}" if isinstance(source.get("rows"), int) else ""
-    said = [Choice(f"packed{of}; {', '.join(how)}", "bitesize.pack")]
-    if label is not None:
-        said.append(Choice(f"labels: the field {label}, as packed", "labels="))
-    return tuple(said)

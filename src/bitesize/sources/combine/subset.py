@@ -107,5 +107,9 @@ class Subset(SourceWrapper):
         """Return the path of a row in the base."""
         return self.base.path(int(self._rows[row]))
 
+    def paths(self, row: int) -> tuple[bytes, ...]:
+        """Return the paths of a row in the base."""
+        return self.base.paths(int(self._rows[row]))
+
     def _identity(self) -> bytes:
         return self.base.fingerprint().encode() + self._rows.tobytes()

@@ -119,6 +119,10 @@ class SourceWrapper(Source):
         """Return the path of a row in the base."""
         return self.base.path(row)
 
+    def paths(self, row: int) -> tuple[bytes, ...]:
+        """Return the paths of a row in the base."""
+        return self.base.paths(row)
+
     def _identity(self) -> bytes:
         return self.base.fingerprint().encode()
 
