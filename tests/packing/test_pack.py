@@ -271,14 +271,21 @@ def test_settings_that_do_not_fit_the_data_are_refused(tmp_path):
         bs.pack({"../x": arrays}, tmp_path / "packed")
 
 
-def test_a_folder_with_other_things_or_within_the_data_is_refused(photos, tmp_path):
+def test_a_folder_with_other_things_is_refused(photos, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(bs.BadSetting, match="not empty"):
         bs.pack(bs.open(photos), tmp_path)
-    with pytest.raises(bs.BadSetting, match="inside"):
-        bs.pack(bs.open(photos), photos / "packed")
-    assert not (photos / "packed").exists()
     assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+def test_a_store_within_its_data_is_not_read_as_data(tmp_path):
+    for i in range(8):
+        write_jpeg(tmp_path / "data" / "ab"[i % 2] / f"{i}.jpg", noise(20, 30, seed=i))
+    source = bs.open(tmp_path / "data")
+    bs.pack(source, tmp_path / "data" / "packed", memory="64 MiB")
+    again = bs.open(tmp_path / "data")
+    assert again.fingerprint() == source.fingerprint()
+    assert again.left_out == {"folders of packed stores": 1}
 
 
 def test_auto_says_why(tmp_path):

@@ -91,6 +91,12 @@ def test_sealed_shards_are_kept(data, tmp_path):
     assert not list(store.glob("*partial*"))
 
 
+def test_what_a_kill_leaves_of_the_plan_is_no_hindrance(data, tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / ".packing.otherhost-1-0.tmp.json").write_text("{")
+    assert pack(data, tmp_path / "store").rows == {"": 24}
+
+
 def test_a_complete_store_is_not_packed_again(data, tmp_path):
     first = pack(data, tmp_path / "store")
     report = pack(data, tmp_path / "store")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -96,6 +97,7 @@ def main(kills: int) -> None:
                 time.sleep(draw.uniform(0, duration))
                 process.kill()
                 output = process.communicate()[0]
+                assert process.returncode in (0, -signal.SIGKILL)
                 now = sealed(store)
                 assert before.items() <= now.items(), "a sealed shard was lost or made again"
                 check_rows(source, store, now.keys() - before.keys())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 
 from bitesize.errors import BitesizeError, PackedError
 from bitesize.files.atomic import write_text
+from bitesize.files.stores import MANIFEST, STORE
 from bitesize.packed.fields import ShardField
 from bitesize.packed.info import (
     SCHEMA,
@@ -30,12 +30,9 @@ from bitesize.packed.info import (
 )
 from bitesize.spec import Encoded, Field, Spec
 
-MANIFEST = "manifest.json"
-FORMAT = "bitesize store"
 # Splits and shards are folders of these names, so that no manifest leads out of its store.
 _NAME = re.compile(r"[A-Za-z0-9_%~-]{1,160}")
 _SHARD = re.compile(r"\d{5,9}")
-_LOOK = 200  # bytes of a manifest that name its format
 T = TypeVar("T")
 
 
@@ -109,15 +106,6 @@ class Manifest:
     parts: Mapping[str, Part]
 
 
-def is_store(folder: str | os.PathLike[str]) -> bool:
-    """Return whether a folder has the manifest of a packed store, which may be damaged."""
-    try:
-        with open(Path(folder) / MANIFEST, "rb") as file:
-            return f'"format": "{FORMAT}"'.encode() in file.read(_LOOK)
-    except OSError:
-        return False
-
-
 def valid_split(name: str) -> bool:
     """Return whether a split may have this name, which is that of its folder."""
     return _NAME.fullmatch(name) is not None
@@ -126,7 +114,7 @@ def valid_split(name: str) -> bool:
 def write_manifest(manifest: Manifest) -> None:
     """Write `manifest.json` atomically."""
     value = {
-        "format": FORMAT,
+        "format": STORE,
         "schema": SCHEMA,
         "made_by": dict(manifest.made_by),
         "splits": {name: _part_to_json(part) for name, part in manifest.parts.items()},
@@ -149,7 +137,7 @@ def read_manifest(folder: Path) -> Manifest:
 
     def parse() -> Manifest:
         """Return the manifest."""
-        if value["format"] != FORMAT:
+        if value["format"] != STORE:
             raise PackedError(f"{path} is not of a store of bitesize")
         check_schema(path, value["schema"])
         made_by, splits = value["made_by"], value["splits"]

@@ -16,12 +16,14 @@ import xxhash
 
 from bitesize._version import __version__
 from bitesize.errors import BadSetting, DiskFull, PackedError
+from bitesize.files.atomic import remove_leftovers
+from bitesize.files.stores import MANIFEST, PACKING, is_store, is_unfinished
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import counted, format_size
 from bitesize.packed.info import count
-from bitesize.packed.manifest import MANIFEST, Manifest, Part, is_store, parsed, read_manifest, write_manifest
+from bitesize.packed.manifest import Manifest, Part, parsed, read_manifest, write_manifest
 from bitesize.packed.shard import remove_partials, verify
-from bitesize.packed.state import PACKING, is_unfinished, read_packing, write_packing
+from bitesize.packed.state import read_packing, write_packing
 from bitesize.packing.plan import PartPlan, plan_part
 from bitesize.packing.report import PackReport
 from bitesize.packing.settings import PackSettings
@@ -64,6 +66,7 @@ class PackRun:
 
     def run(self, verify_all: bool, begun: float) -> PackReport:
         """Pack, or continue, or find that all is done."""
+        remove_leftovers(self._folder)
         for part in self._parts.values():
             part.check_unchanged()
         known: Mapping[str, Any] = {}
@@ -80,7 +83,9 @@ class PackRun:
                     f"{self._folder} was begun by bitesize {recorded.get('bitesize')}: remove it, and pack again"
                 )
             known = _known(self._folder / PACKING, recorded.get("plan"), self._parts)
-        elif set(os.listdir(self._folder)) - {".lock"}:
+        elif any(
+            not name.startswith(".") for name in os.listdir(self._folder)
+        ):  # hidden: the lock, and what was being written
             raise BadSetting(f"{self._folder} is not empty, and holds no packed store: choose another folder")
         plans = self._plans(known)
         works = {name: self._work(name, plan) for name, plan in plans.items()}

@@ -18,12 +18,12 @@ from bitesize.decode.raw import HEADER_NBYTES, raw_header
 from bitesize.errors import FileChanged, PackedError
 from bitesize.files.names import show
 from bitesize.files.state import FileState
+from bitesize.files.stores import is_store, is_unfinished
 from bitesize.packed.fields import ShardField
 from bitesize.packed.info import ShardInfo, files_to_json
-from bitesize.packed.manifest import Manifest, Part, description, is_store, read_manifest, write_manifest
+from bitesize.packed.manifest import Manifest, Part, description, read_manifest, write_manifest
 from bitesize.packed.rows import BlobTable, FixedTable
 from bitesize.packed.shard import ShardWriter, verify
-from bitesize.packed.state import is_unfinished
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.combine.with_fields import WithFields
 from bitesize.sources.labels import as_class_numbers, class_numbers
