@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bitesize.errors import BadSetting, PackedError
+from bitesize.files.atomic import flush_folder
 from bitesize.files.locking import FolderLock
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.packed.column import typed
@@ -123,7 +124,9 @@ def pack(
 def _locked(folder: Path) -> Iterator[None]:
     """Make and lock the folder of a store."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            flush_folder(folder.parent)
         lock = FolderLock.take(folder)
     except OSError as error:
         raise typed(error, folder) from error

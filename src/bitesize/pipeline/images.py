@@ -186,11 +186,12 @@ class ImageRenderer:
         plan = self._fitted(
             files, self._plan(files[self._image], row, random_numbers), aligned(nbytes), scratch.decode_buffer.most
         )
-        charge, size = self._need(files, plan)
-        # Drop the files before the request for all memory at once, because a waiting thread must hold no bytes of the pool.
-        del files
-        buffer = scratch.decode_buffer.ensure(aligned(nbytes) + charge, aligned(nbytes) + size, self._source, row)
-        files = self._read(row, Arena(buffer[:nbytes]), context)
+        charge, size = (aligned(nbytes) + more for more in self._need(files, plan))
+        if not scratch.decode_buffer.has(charge, size):
+            # Drop the files before the request for all memory at once, because a waiting thread must hold no bytes of the pool.
+            del files
+            buffer = scratch.decode_buffer.ensure(charge, size, self._source, row)
+            files = self._read(row, Arena(buffer[:nbytes]), context)
         self._decode_and_render(files, row, plan, buffer[aligned(nbytes) :], out, scratch)
         scratch.decode_buffer.yield_if_wanted()
 
