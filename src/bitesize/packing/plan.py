@@ -129,7 +129,8 @@ def plan_part(
             name: ShardField("blob") if isinstance(field, Encoded) else _fixed(field) for name, field in source.spec.items()
         }
         row_nbytes = _fixed_nbytes(fields) + sum(found.files.values())
-        return _with_shards(source, "copy", "bytes", source.spec, fields, row_nbytes, settings, found, notes, known)
+        shown = "pixels" if kind == "pixels" else "bytes"
+        return _with_shards(source, "copy", shown, source.spec, fields, row_nbytes, settings, found, notes, known)
     if kind == "jpeg":
         return _as_jpeg(source, settings, found, notes, known)
     return _decoded(source, settings, budget, found, notes, known)
