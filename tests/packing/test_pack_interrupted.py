@@ -182,6 +182,30 @@ def test_values_in_memory_are_packed_again_since_they_cannot_be_compared(tmp_pat
     np.testing.assert_array_equal(np.concatenate([np.load(shard / "x.npy") for shard in shards]), values + 1)
 
 
+def test_rows_that_were_skipped_before_are_tried_again_if_none_may_be_skipped_now(data, tmp_path):
+    (data / "a" / "04.jpg").write_bytes(b"no image")
+    sealed = interrupted(data, tmp_path / "store", kind="pixels", on_error="skip", shard_size="9 KiB")
+    assert sealed
+    settings = {"kind": "pixels", "shard_size": "9 KiB"}
+    with pytest.raises(bs.BadFile, match=r"04\.jpg"):
+        pack(data, tmp_path / "store", **settings)
+    report = pack(data, tmp_path / "store", on_error="skip", **settings)
+    assert [row.row for row in report.skipped[""]] == [2]
+    assert len(bs.open(tmp_path / "store")) == 23
+
+
+def test_splits_that_were_not_begun_are_no_hindrance(data, tmp_path):
+    train, val = bs.open(data).split(0.5)
+    settings = {"kind": "bytes", "memory": "64 MiB", "shard_size": "3 KiB"}
+
+    def progress(done, total):
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        bs.pack({"train": train, "val": val}, tmp_path / "store", progress=progress, **settings)
+    assert bs.pack({"train": train, "val": val}, tmp_path / "store", **settings).rows == {"train": 12, "val": 12}
+
+
 def test_a_damaged_shard_is_packed_again(data, tmp_path):
     store = tmp_path / "store"
     sealed = interrupted(data, store)

@@ -125,6 +125,7 @@ class PackRun:
         write_packing(self._folder, {"record": self._record, "plan": plan, "bitesize": __version__})
         done = {}
         for name, work in works.items():
+            work.folder.mkdir(exist_ok=True)
             done[name] = self._pack_part(work, kept[name])
         for part in self._parts.values():
             part.check_unchanged()
@@ -141,8 +142,6 @@ class PackRun:
     def _kept(self, work: PartWork) -> dict[int, PackedShard]:
         """Return the shards that an earlier run has finished, and remove what is of no use."""
         remove_partials(work.folder)
-        if not work.folder.is_dir():
-            work.folder.mkdir()
         kept = {number: shard for number in range(work.plan.shards) if (shard := work.kept(number)) is not None}
         if not work.comparable:
             self._note(
@@ -165,7 +164,8 @@ class PackRun:
         self._advance(sum(stop - start for start, stop in map(work.plan.rows_of, kept)))
         due = [number for number in range(work.plan.shards) if number not in kept]
         try:
-            new = pack_shards(work, due, self._budget, self._advance) if due else []
+            bad = sum(len(shard.skipped) for shard in kept.values())
+            new = pack_shards(work, due, self._budget, self._advance, bad) if due else []
         except DiskFull as error:
             raise DiskFull(f"{error}. Finished shards stay: free some space and pack again, which continues") from error
         return sorted([*kept.values(), *new], key=lambda shard: shard.number)

@@ -78,7 +78,8 @@ class PartWork:
             info = open_shard(folder)
             if dict(info.fields) == dict(self.plan.fields) and is_of(info, self.origin(number)):
                 skipped = tuple(Skipped(int(row), str(reason)) for row, reason in info.origin.get("skipped", []))
-                return PackedShard(number, info, skipped)
+                if not skipped or self.settings.on_error == "skip":
+                    return PackedShard(number, info, skipped)
         except BitesizeError:
             if not (folder / SHARD_JSON).is_file():
                 raise PackedError(f"{folder} is no shard of bitesize: remove it, or choose another folder") from None
@@ -172,7 +173,7 @@ class PartWork:
 
 
 def pack_shards(
-    work: PartWork, numbers: Sequence[int], budget: Budget, progress: Callable[[int], None] | None
+    work: PartWork, numbers: Sequence[int], budget: Budget, progress: Callable[[int], None] | None, bad: int = 0
 ) -> list[PackedShard]:  # fmt: skip
     """Pack shards by several threads. The first error stops all, and is raised; sealed shards stay.
 
@@ -186,6 +187,8 @@ def pack_shards(
         Budget for all memory.
     progress
         Called in this thread, with the number of rows that were finished since the last call.
+    bad
+        Number of rows that were skipped before.
     """
     events: queue.SimpleQueue[int | PackedShard | BaseException | None] = queue.SimpleQueue()
     stop, tasks = threading.Event(), iter(numbers)
@@ -223,7 +226,7 @@ def pack_shards(
         try:
             for thread in threads:
                 thread.start()
-            _collect(events, len(threads), done, progress, work)
+            _collect(events, len(threads), done, progress, work, bad)
         finally:
             stop.set()
             for thread in threads:
@@ -238,9 +241,10 @@ def _collect(
     done: list[PackedShard],
     progress: Callable[[int], None] | None,
     work: PartWork,
+    bad: int,
 ) -> None:
     """Receive what threads report until all have ended; raise the first error."""
-    total, bad = len(work.plan.source), 0
+    total = len(work.plan.source)
     while threads:
         event = events.get()
         if event is None:
@@ -250,7 +254,7 @@ def _collect(
         elif isinstance(event, PackedShard):
             done.append(event)
             bad += len(event.skipped)
-            if bad > max(1, work.settings.max_bad * total):
+            if event.skipped and bad > max(1, work.settings.max_bad * total):
                 raise TooManyBadRows(
                     f"{bad:,} of {total:,} rows cannot be read, more than max_bad={work.settings.max_bad:g} allows; the first: "
                     f"{event.skipped[0].reason}"
