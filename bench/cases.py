@@ -360,6 +360,24 @@ CASES = {
         unit="s",
         batch=32,
     ),
+    "pack": Case(
+        "packing the JPEG folder into a store, against a copy of it; all flushed to the disk",
+        _PHOTOGRAPHS,
+        {"bytes": "pack_peer:as_bytes", "cp -r, fsync": "pack_peer:copied", "pixels, Resize(256)": "pack_peer:as_pixels"},
+        (("bytes", "cp -r, fsync", 0.8),),
+    ),
+    "packed": Case(
+        "RandomResizedCrop and Flip to 224 x 224, from packed stores, against the JPEG folder",
+        _PHOTOGRAPHS,
+        {
+            "packed pixels, Resize(256)": "pack_peer:from_pixels",
+            "packed pixels, max_side=256": "pack_peer:from_varying_pixels",
+            "packed bytes": "pack_peer:from_bytes",
+            "JPEG folder": "pack_peer:from_files",
+        },
+        (("packed bytes", "JPEG folder", 0.95),),
+        options=(("size", 224),),
+    ),
     **{
         f"tutorial-{backend}-{cores}": Case(
             f"the tutorial's training on {backend}, {cores} core{'s' * (cores > 1)}: photographs to 224 x 224, Dense(128)",

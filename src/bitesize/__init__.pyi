@@ -37,6 +37,8 @@ from .outputs.keras import to_keras as to_keras
 from .outputs.tensorflow import to_tensorflow as to_tensorflow
 from .outputs.torch import to_torch as to_torch
 from .packed.cache_settings import Cache as Cache
+from .packing.pack import pack as pack
+from .packing.report import PackReport as PackReport
 from .scan.check import check as check
 from .scan.findings import Findings as Findings
 from .scan.statistics import statistics as statistics

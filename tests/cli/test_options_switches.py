@@ -20,7 +20,7 @@ from bitesize.training.settings import TrainSettings
 
 SWITCHES = ("--labels", "--split", "--fields", "--mode", "--no-orient", "--sample-weights", "--tag-delimiter", "--file-is-row",
             "--no-file-is-row")  # fmt: skip
-COMMANDS = ("train", "evaluate", "predict", "plan", "check", "stats", "inspect", "bench")
+COMMANDS = ("train", "evaluate", "predict", "plan", "check", "stats", "inspect", "bench", "pack")
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bitesize.decode.raw import raw_header
 from bitesize.files.tar_index import SUFFIX, tar_index
 from bitesize.training.snapshot import write_snapshot
-from tests.fuzz.targets import _CHUNK, _CHUNK_CODECS, _TAR
+from tests.fuzz.targets import _CHUNK, _CHUNK_CODECS, _TAR, store_seed
 from tests.hostile.arrays import hostile_npy, hostile_npz
 from tests.hostile.images import whole_images
 
@@ -28,9 +29,11 @@ def seeds(target: str) -> list[bytes]:
             each for each in (hostile_npz(random) for _ in range(20)) if len(each) < 4096
         ]
     if target == "image":
-        return list(whole_images())
+        return [*whole_images(), raw_header((2, 3, 3), np.dtype(np.uint8)) + bytes(18)]
     if target == "tar":
         return [_TAR]
+    if target in ("manifest", "shard_json"):
+        return [store_seed({"manifest": "manifest.json", "shard_json": "00000/shard.json"}[target])]
     if target == "chunk":
         return _chunks()
     with tempfile.TemporaryDirectory() as folder:

@@ -22,9 +22,14 @@ from bitesize.files.pread import open_file
 from bitesize.files.tar_index import SUFFIX, tar_index
 from bitesize.lazy.parts import members
 from bitesize.lazy.select import whole
+from bitesize.packed.manifest import Manifest, Part, write_manifest
+from bitesize.packed.shard import ShardField, ShardWriter, open_shard
 from bitesize.sources.base import OpenOptions
+from bitesize.sources.packed import PackedStore
+from bitesize.sources.sinks import new_buffers
 from bitesize.sources.tar import Tar
 from bitesize.sources.zarr_codecs import decompress
+from bitesize.spec import Encoded, Field
 from bitesize.training.snapshot import read_snapshot
 
 _CHUNK = 4096  # bytes that a chunk becomes
@@ -143,9 +148,65 @@ def snapshot(data: bytes) -> None:
     assert sum(array.nbytes for array in arrays.values()) <= len(data)
 
 
+@cache
+def _store() -> Path:
+    """A packed store of two shards, with a field of each kind."""
+    fields = {
+        "x": ShardField("pixels", dtype=np.dtype(np.uint8)),
+        "file": ShardField("blob"),
+        "y": ShardField("fixed", (), np.dtype(np.int64)),
+    }
+    spec = {"x": Encoded(), "file": Encoded("mask", "L"), "y": Field((), np.dtype(np.int64))}
+    folder, shards = _folder() / "store", []
+    folder.mkdir()
+    for number in range(2):
+        with ShardWriter(folder / f"{number:05}", fields) as writer:
+            pixels = [np.full((2, 1 + i, 3), i, np.uint8) for i in range(3)]
+            writer.append({"x": pixels, "file": [b"a", b"", b"bc"], "y": np.arange(3)})
+            shards.append(writer.seal({"start": 3 * number}))
+    part = Part(spec, fields, "x", "y", None, None, ("a", "b", "c"), {}, tuple(shards))
+    write_manifest(Manifest(folder, {"kind": "pixels", "transforms": []}, {"": part}))
+    return folder
+
+
+@cache
+def store_seed(name: str) -> bytes:
+    """Give a file of a good store."""
+    return (_store() / name).read_bytes()
+
+
+def manifest(data: bytes) -> None:
+    """The manifest of a packed store, whoever wrote it: rows are those of its files, or it is refused."""
+    store_seed("manifest.json")
+    (_store() / "manifest.json").write_bytes(data)
+    source = PackedStore.opened(str(_store()), OpenOptions())
+    into = new_buffers(source.spec, len(source))
+    source.read(np.arange(len(source)), into)
+    held = sum(path.stat().st_size for path in _store().glob("*/*"))
+    assert 0 < len(source) <= held
+    str(source.explain(measure=False))
+
+
+def shard_json(data: bytes) -> None:
+    """The record of a shard, whoever wrote it: its rows lie within its files, or it is refused."""
+    store_seed("00000/shard.json")
+    (_store() / "00000" / "shard.json").write_bytes(data)
+    info = open_shard(_store() / "00000")
+    for name, field in info.fields.items():
+        size = info.path(name).stat().st_size
+        if field.kind == "fixed":
+            _, offset, nbytes = info.fixed(name)
+            assert offset + info.rows * nbytes == size
+        else:
+            assert info.offsets(name)[-1] == size
+        if field.kind == "pixels":
+            assert (info.shapes(name) > 0).all()
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "npy": npy, "npz": npz, "image": image, "tar": tar, "tar_index": tar_index_file, "snapshot": snapshot,
     "parquet_pages": parquet_pages, "parquet_metadata": parquet_metadata, "chunk": chunk,
+    "manifest": manifest, "shard_json": shard_json,
 }  # fmt: skip
 
 

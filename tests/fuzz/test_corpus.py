@@ -23,7 +23,9 @@ def test_each_target_reads_good_files(target):
     assert survives(target, b"") == (target in ("tar_index", "parquet_pages"))  # made anew; no pages
 
 
-@pytest.mark.parametrize("target", ["npy", "npz", "image", "snapshot", "chunk", "parquet_metadata"])
+@pytest.mark.parametrize(
+    "target", ["npy", "npz", "image", "snapshot", "chunk", "parquet_metadata", "manifest", "shard_json"]
+)
 def test_a_file_that_is_cut_off_anywhere_is_refused(target):
     good = seeds(target)[0]
     assert not any(survives(target, good[:end]) for end in range(0, len(good), max(1, len(good) // 60)))

@@ -34,12 +34,12 @@ def rows_of(count: int, seed: int = 0) -> dict:
     }
 
 
-def write(folder, parts, expected=0):
+def write(folder, parts, expected=0, origin=None):
     with ShardWriter(folder, FIELDS, expected) as writer:
         for part in parts:
             writer.append(part)
         bound = writer.nbytes
-        info = writer.seal()
+        info = writer.seal(origin)
     assert sum(path.stat().st_size for path in folder.iterdir()) == info.nbytes <= bound
     return info
 
@@ -47,10 +47,11 @@ def write(folder, parts, expected=0):
 @pytest.mark.parametrize("expected", [0, 7, 10**9], ids=["unknown", "right", "wrong"])
 def test_rows_come_back_as_they_were_appended(tmp_path, expected):
     parts = [rows_of(3, 0), rows_of(0, 1), rows_of(4, 2)]
-    info = write(tmp_path / "00000", parts, expected)
+    info = write(tmp_path / "00000", parts, expected, {"key": "of the data", "rows": [0, 7]})
     opened = open_shard(tmp_path / "00000")
     assert opened == info
     assert opened.rows == 7
+    assert opened.origin == {"key": "of the data", "rows": [0, 7]}
     verify(opened)
     for name in ("x", "label"):
         mapped = np.load(opened.path(name), mmap_mode="r")
@@ -191,6 +192,8 @@ def changed(value, path, new):
         (["fields", "x", "shape"], [[]]),
         (["fields", "x", "dtype"], "O"),
         (["fields", "x", "dtype"], "V8"),
+        (["fields", "x", "dtype"], "06f4"),
+        (["fields", "x", "dtype"], "<f4,<f4"),
         (["fields", "x", "dtype"], "<i4"),
         (["fields", "x", "kind"], "blob"),
         (["fields", "../x"], {"kind": "blob"}),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 # is also set for the one process of a batch script); and the variable of jax.distributed.
 _COUNTS = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "JAX_NUM_PROCESSES")
 # Commands that run long or write files; the others only print.
-_WORKING = frozenset(("train", "evaluate", "predict", "bench", "check", "stats", "inspect", "concat", "demo"))
+_WORKING = frozenset(("train", "evaluate", "predict", "bench", "check", "stats", "inspect", "concat", "pack", "demo"))
 
 
 def refuse_several_processes(command: str | None, environment: Mapping[str, str] = os.environ) -> None:

@@ -20,6 +20,7 @@ from bitesize.cli import (
     info,
     inspect,
     models,
+    pack,
     plan,
     predict,
     stats,
@@ -51,6 +52,7 @@ app.command()(models.models)
 app.command()(bench.bench)
 app.command()(cache.cache)
 app.command()(concat.concat)
+app.command()(pack.pack)
 app.command()(demo.demo)
 
 

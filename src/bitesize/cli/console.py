@@ -33,6 +33,11 @@ _OPTIONS = {
         "orient",
         "tag_delimiter",
         "file_is_row",
+        "max_side",
+        "quality",
+        "kind",
+        "shard_size",
+        "max_bad",
     )
 } | {"by": "--split-by", "weights": "--sample-weights"}
 _SETTING = re.compile(rf"(?<![\w-])({'|'.join(_OPTIONS)})=(?!=)(?=([\w\"'\[{{(])?)")

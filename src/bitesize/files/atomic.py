@@ -21,6 +21,8 @@ from bitesize.memory.sizes import format_size
 
 # What systems say when a disk, a user's share of it, or the largest size of a file is used up.
 NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+# What file systems say that cannot flush folders, such as some network shares.
+_NO_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 _NUMBERS = itertools.count()  # of this process, whose threads may write the same file at the same time
 
 
@@ -56,11 +58,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def flush_folder(folder: str | os.PathLike[str]) -> None:
-    """Flush the names in a folder to the disk."""
+    """Flush the names in a folder to the disk, where the system and the file system can."""
     if hasattr(os, "O_DIRECTORY"):  # folders cannot be flushed on Windows, where a rename is journalled
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(fd)
+        except OSError as error:
+            if error.errno not in _NO_FLUSH:
+                raise
         finally:
             os.close(fd)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import NoPermission, NotFound
 from bitesize.files.names import Names, NamesBuilder, show
+from bitesize.files.stores import is_store, is_unfinished
 
 _DIGITS = re.compile(rb"(\d+)")
 # Files of operating systems and tools; names that start with a dot are also left out.
@@ -270,6 +271,8 @@ class _Scan:
                 elif entry.is_dir():
                     if is_run_folder(os.path.join(path, name)):
                         left_out["folders of training runs"] += 1
+                    elif is_store(os.path.join(path, name)) or is_unfinished(os.path.join(path, name)):
+                        left_out["folders of packed stores"] += 1
                     else:
                         folders.append(name)
                 elif entry.is_file():
@@ -279,6 +282,11 @@ class _Scan:
         self.kinds.update({os.fsdecode(suffix): count for suffix, count in kinds.items()})
         files.sort(key=natural_key)
         return files, folders
+
+
+def is_own_folder(path: bytes) -> bool:
+    """Return whether a folder was written by bitesize: a training run or a packed store, which is not data of the folder around it."""
+    return is_run_folder(path) or is_store(path) or is_unfinished(path)
 
 
 def is_run_folder(path: bytes) -> bool:

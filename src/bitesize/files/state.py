@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from bitesize.files.pread import explain
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: neighboring sizes get distant numbers
 _MASK = (1 << 64) - 1
+_seen: ContextVar[list[tuple[bytes, FileState]] | None] = ContextVar("_seen", default=None)
 
 
 class FileState(NamedTuple):
@@ -48,6 +50,9 @@ class FileState(NamedTuple):
 
     def check(self, path: bytes, fd: int | None = None) -> None:
         """Raise `FileChanged` if the file has changed."""
+        seen = _seen.get()
+        if seen is not None:
+            seen.append((path, self))
         if FileState.of(path, fd) != self:
             raise FileChanged(f"{show(path)} has changed since it was opened: open it again")
 
@@ -57,13 +62,37 @@ class FileState(NamedTuple):
         return ((self.size * _GOLDEN) ^ self.time) & _MASK or 1
 
 
-def file_versions(paths: Sequence[bytes]) -> NDArray[np.uint64]:
-    """Return `FileState.version` of each file, or 0 for a file that cannot be read."""
+def combined_versions(paths: Sequence[Sequence[bytes]]) -> NDArray[np.uint64]:
+    """Return one number for the files of each row, made of their `FileState.version`; 0 if one of them cannot be read."""
     versions = np.zeros(len(paths), np.uint64)
-    for i, path in enumerate(paths):
+    for i, of_row in enumerate(paths):
+        version = 0
         try:
-            status = os.stat(path)
+            for path in of_row:
+                status = os.stat(path)
+                version = (3 * version + FileState(status.st_size, status.st_mtime_ns).version) & _MASK
         except OSError:
-            continue  # whoever reads the file raises the error
-        versions[i] = FileState(status.st_size, status.st_mtime_ns).version
+            continue  # raised when the row is read
+        versions[i] = version or 1
     return versions
+
+
+def checked_states(check: Callable[[], None]) -> list[tuple[bytes, FileState]]:
+    """Call a function that checks files, and return the path and the state of each that it checked.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     path = file.name.encode()
+    ...     state = FileState.of(path)
+    ...     checked_states(lambda: state.check(path)) == [(path, state)]
+    True
+    """
+    seen: list[tuple[bytes, FileState]] = []
+    token = _seen.set(seen)
+    try:
+        check()
+    finally:
+        _seen.reset(token)
+    return seen

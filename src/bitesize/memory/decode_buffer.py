@@ -37,6 +37,10 @@ class DecodeBuffer:
         """The current buffer."""
         return self._buffer
 
+    def has(self, charge: int, size: int) -> bool:
+        """Return whether the current buffer has ``size`` bytes, with ``charge`` bytes charged."""
+        return charge <= self._charged and size <= len(self._buffer)
+
     def ensure(self, charge: int, size: int, source: Described, row: int) -> NDArray[np.uint8]:
         """Return a buffer of at least ``size`` bytes, with ``charge`` >= ``size`` bytes charged for a row of ``source``.
 
@@ -45,7 +49,7 @@ class DecodeBuffer:
         DoesNotFit
             If ``charge`` is larger than the whole pool.
         """
-        if charge > self._charged or size > len(self._buffer):
+        if not self.has(charge, size):
             self.release()  # a waiting thread must hold no bytes of the pool
             self._pool.request(charge, source.describe(row))
             self._charged = charge

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,9 @@ from bitesize.packed.fields import ShardField, file_stems
 SCHEMA = 1
 SHARD_JSON = "shard.json"
 _FORMAT = "bitesize shard"
-_MOST_JSON = 16 << 20
+# NumPy would evaluate other text: "06f4" is a syntax error of Python, and "f4,f4" are records.
+_DTYPE = re.compile(r"[<|][biufcSUMm]\d{0,9}(\[\d{0,4}[a-zA-Z]{1,2}\])?")
+_MOST_JSON = 64 << 20
 
 
 class FixedRows(NamedTuple):
@@ -60,17 +63,22 @@ class ShardInfo:
         Fields of a row.
     files
         Size and checksum of each file, by its name.
+    origin
+        What the rows were made from, as the writer recorded it: a value of JSON, which is not checked.
     """
 
     folder: Path
     rows: int
     fields: Mapping[str, ShardField]
     files: Mapping[str, FileInfo]
+    origin: Any = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of all files, with `shard.json`."""
-        return sum(file.nbytes for file in self.files.values()) + len(shard_bytes(self.rows, self.fields, self.files))
+        return sum(file.nbytes for file in self.files.values()) + len(
+            shard_bytes(self.rows, self.fields, self.files, self.origin)
+        )
 
     def file_names(self, field: str) -> tuple[str, ...]:
         """Return the names of a field's files: the data first, then offsets and shapes."""
@@ -231,7 +239,7 @@ def _whole(path: Path, fd: int) -> bytearray:
     return data
 
 
-def shard_bytes(rows: int, fields: Mapping[str, ShardField], files: Mapping[str, FileInfo]) -> bytes:
+def shard_bytes(rows: int, fields: Mapping[str, ShardField], files: Mapping[str, FileInfo], origin: Any = None) -> bytes:
     """Return the content of `shard.json`."""
     value = {
         "format": _FORMAT,
@@ -239,6 +247,7 @@ def shard_bytes(rows: int, fields: Mapping[str, ShardField], files: Mapping[str,
         "rows": rows,
         "fields": fields_to_json(fields),
         "files": files_to_json(files),
+        "origin": origin,
     }
     return (json.dumps(value, indent=1) + "\n").encode()
 
@@ -253,8 +262,13 @@ def _field_to_json(field: ShardField) -> dict[str, Any]:
     if field.kind == "fixed":
         value["shape"] = list(field.shape)
     if field.dtype is not None:
-        value["dtype"] = "bfloat16" if field.dtype.name == "bfloat16" else field.dtype.str
+        value["dtype"] = dtype_to_json(field.dtype)
     return value
+
+
+def dtype_to_json(dtype: np.dtype[Any]) -> str:
+    """Return a dtype as text, in little-endian byte order."""
+    return "bfloat16" if dtype.name == "bfloat16" else dtype.newbyteorder("<").str
 
 
 def files_to_json(files: Mapping[str, FileInfo]) -> dict[str, Any]:
@@ -268,7 +282,8 @@ def _parsed(folder: Path, path: Path, value: Any) -> ShardInfo:
             raise PackedError(f"{path} is not of a shard of bitesize")
         check_schema(path, value["schema"])
         fields = fields_from_json(value["fields"])
-        return ShardInfo(folder, _count(value["rows"], least=1), fields, files_from_json(value["files"], fields))
+        files = files_from_json(value["files"], fields)
+        return ShardInfo(folder, count(value["rows"], least=1), fields, files, value.get("origin"))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, PackedError):
             raise
@@ -290,7 +305,9 @@ def fields_from_json(value: Any) -> dict[str, ShardField]:
         kind, shape, dtype = each["kind"], each.get("shape", []), each.get("dtype")
         if not isinstance(shape, list) or len(shape) > 60:
             raise ValueError(f"impossible shape of {name!r}")
-        fields[name] = ShardField(kind, tuple(_count(side) for side in shape), None if dtype is None else _dtype(dtype))
+        fields[name] = ShardField(
+            kind, tuple(count(side) for side in shape), None if dtype is None else dtype_from_json(dtype)
+        )
         if fields[name].row_nbytes >= 1 << 62:
             raise ValueError(f"impossible shape of {name!r}")
     if not fields:
@@ -298,9 +315,10 @@ def fields_from_json(value: Any) -> dict[str, ShardField]:
     return fields
 
 
-def _dtype(text: Any) -> np.dtype[Any]:
-    if not isinstance(text, str) or len(text) > 32:
-        raise ValueError(f"no dtype: {text!r}")
+def dtype_from_json(text: Any) -> np.dtype[Any]:
+    """Return a dtype of plain values from untrusted text."""
+    if not isinstance(text, str) or not (_DTYPE.fullmatch(text) or text == "bfloat16"):
+        raise ValueError(f"no dtype: {text!r:.50}")
     if text == "bfloat16":
         try:
             from ml_dtypes import bfloat16
@@ -308,8 +326,8 @@ def _dtype(text: Any) -> np.dtype[Any]:
             raise MissingPackage(f"a field of bfloat16 needs a package: {pip_install('ml_dtypes')}") from error
         return np.dtype(bfloat16)  # type: ignore[no-any-return, unused-ignore]
     dtype = np.dtype(text)
-    if dtype.kind not in "biufcSUMm" or dtype.str != text:
-        raise ValueError(f"no dtype of plain values: {text!r}")
+    if dtype.str != text:
+        raise ValueError(f"no dtype: {text!r}")
     return dtype
 
 
@@ -324,11 +342,12 @@ def files_from_json(value: Any, fields: Mapping[str, ShardField]) -> dict[str, F
         checksum = value[name]["xxh3_128"]
         if not isinstance(checksum, str) or len(checksum) != 32:
             raise ValueError(f"no checksum of {name}: {checksum!r}")
-        files[name] = FileInfo(_count(value[name]["bytes"]), checksum)
+        files[name] = FileInfo(count(value[name]["bytes"]), checksum)
     return files
 
 
-def _count(value: Any, least: int = 0) -> int:
+def count(value: Any, least: int = 0) -> int:
+    """Return a whole number from untrusted values of JSON."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 1 << 62:
         raise BadSetting(f"impossible number {value!r}")
     return value

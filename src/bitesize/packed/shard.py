@@ -110,9 +110,12 @@ class ShardWriter:
 
     @property
     def nbytes(self) -> int:
-        """Bytes on the disk once the shard is sealed, with headers, index files and `shard.json`; never too small."""
+        """Bytes on the disk once the shard is sealed, with headers, index files and `shard.json`; never too small.
+
+        An origin of up to 4 KiB is counted.
+        """
         files = [column.nbytes for column in self._columns.values()]
-        return _BLOCK + sum(-(-nbytes // _BLOCK) * _BLOCK for nbytes in (*files, self._json_nbytes))
+        return 2 * _BLOCK + sum(-(-nbytes // _BLOCK) * _BLOCK for nbytes in (*files, self._json_nbytes))
 
     def append(self, values: Mapping[str, Any]) -> None:
         """Append some rows.
@@ -152,8 +155,13 @@ class ShardWriter:
             self._ends[name] = int(ends[-1]) if len(ends) else self._ends[name]
         self.rows += counts.pop()
 
-    def seal(self) -> ShardInfo:
+    def seal(self, origin: Any = None) -> ShardInfo:
         """Flush all files, write `shard.json`, and rename the folder to its name.
+
+        Parameters
+        ----------
+        origin
+            What the rows were made from, such as a key and the states of files: a value of JSON.
 
         Raises
         ------
@@ -171,7 +179,7 @@ class ShardWriter:
         }
         record = Column(self._partial / SHARD_JSON)
         try:
-            record.write([shard_bytes(self.rows, self.fields, files)])
+            record.write([shard_bytes(self.rows, self.fields, files, origin)])
             record.seal(0)
         finally:
             record.close()
@@ -179,7 +187,7 @@ class ShardWriter:
         self._rename()
         self._open = False
         flush_folder(self.folder.parent)
-        return ShardInfo(self.folder, self.rows, self.fields, files)
+        return ShardInfo(self.folder, self.rows, self.fields, files, origin)
 
     def _rename(self) -> None:
         for pause in (*_RENAME_PAUSES, None):

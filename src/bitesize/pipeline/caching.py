@@ -20,6 +20,7 @@ from bitesize.pipeline.reduction import reduced_size
 from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
+from bitesize.sources.contract import RowContract
 from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform
 from bitesize.transforms.crop import Resize
@@ -140,8 +141,13 @@ def plan_cache(source: Source, stages: TransformStages, rendered: Mapping[str, F
     stored = source.spec[source.primary]
     if not isinstance(stored, Encoded):
         return "rows are stored as arrays, so nothing is decoded"
-    if root_of(source).row_versions(np.zeros(1, np.int64)) is None:
-        return "changes of its files could not be noticed; bitesize pack decodes it once"
+    root = root_of(source)
+    if root.row_versions(np.zeros(1, np.int64)) is None:
+        return (
+            "its rows have no files whose changes could be noticed, or are pixels already (bitesize pack decodes data once)"
+        )
+    if unread := _unread_fields(root):
+        return f"{type(root).__name__} does not define read_other_fields, which would read {', '.join(unread)}"
     transforms = stages.image_transforms
     geometry = _deterministic_geometry(transforms)
     rest = transforms[len(geometry) :]
@@ -163,6 +169,14 @@ def plan_cache(source: Source, stages: TransformStages, rendered: Mapping[str, F
             f'Cache: kind="pixels" keeps images of one size, but {geometry[-1]!r} leaves different sizes: add bs.CenterCrop, or use kind="exact"'
         )
     return _of_decoded(source, stages, stored, encoded, cache.max_side)
+
+
+def _unread_fields(source: Source) -> list[str]:
+    """Return fields other than encoded ones that `read_other_fields` of a source does not read."""
+    if type(source).read_other_fields is not RowContract.read_other_fields:
+        return []
+    known = {"y"} if source._labels is not None else set()
+    return sorted(name for name, field in source.spec.items() if not isinstance(field, Encoded) and name not in known)
 
 
 def _is_ours(step: Transform) -> bool:
@@ -223,7 +237,7 @@ def _of_decoded(
 
 def _mean_pixels(infos: Sequence[ImageInfo], max_side: int | None) -> int:
     """Return the mean number of pixels of some images."""
-    sizes = [reduced_size(info.height, info.width, max_side) for info in infos]
+    sizes = [reduced_size((info.height, info.width), max_side) for info in infos]
     return sum(height * width for height, width in sizes) // max(1, len(sizes))
 
 

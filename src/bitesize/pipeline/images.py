@@ -131,7 +131,7 @@ class ImageRenderer:
         width, height = (info.height, info.width) if orientation >= 5 else (info.width, info.height)
         view = self.adjusted(View(width, height, self._full_scale), random_numbers)
         view.to_stored(orientation, info.width, info.height, 1.0)
-        return _eighths(view, info) == 8
+        return decoding_eighths(view, info) == 8
 
     def sinks(self, scratch: Scratch) -> dict[str, EncodedSink]:
         """Return the destinations for the files of some rows."""
@@ -210,11 +210,12 @@ class ImageRenderer:
         plan = self._fitted(
             files, self._plan(files[self._image], row, random_numbers), aligned(nbytes), scratch.decode_buffer.most
         )
-        charge, size = self._need(files, plan)
-        # Drop the files before the request for all memory at once, because a waiting thread must hold no bytes of the pool.
-        del files
-        buffer = scratch.decode_buffer.ensure(aligned(nbytes) + charge, aligned(nbytes) + size, self._source, row)
-        files = self._read(row, Arena(buffer[:nbytes]), context)
+        charge, size = (aligned(nbytes) + more for more in self._need(files, plan))
+        if not scratch.decode_buffer.has(charge, size):
+            # Drop the files before the request for all memory at once, because a waiting thread must hold no bytes of the pool.
+            del files
+            buffer = scratch.decode_buffer.ensure(charge, size, self._source, row)
+            files = self._read(row, Arena(buffer[:nbytes]), context)
         self._decode_and_render(files, row, plan, buffer[aligned(nbytes) :], out, scratch)
         scratch.decode_buffer.yield_if_wanted()
 
@@ -252,12 +253,12 @@ class ImageRenderer:
             view.to_stored(orientation, stored_width, stored_height, 1.0)
         if reduction is not None:
             rendering = plan_render(view, stored_width, stored_height, self._stored.channels)
-            eighths = _eighths(reduction.view, info) if self._fast_decode else 8
+            eighths = decoding_eighths(reduction.view, info) if self._fast_decode else 8
             if eighths != 8:
                 reduction = reduction.scaled(info, eighths / 8, eighths)
             return DecodePlan(view, info, eighths, rendering, geometry, reduction)
         # The pixels that a cache keeps must not depend on random numbers.
-        eighths = _eighths(view, info) if self._fast_decode and self._max_side is None else 8
+        eighths = decoding_eighths(view, info) if self._fast_decode and self._max_side is None else 8
         if info.from_jpeg and eighths != 8:
             raise NotKept(f"{self._source.describe(row)} is decoded at {eighths} / 8 of its size")
         if eighths != 8:
@@ -371,7 +372,7 @@ def _observer(source: Source) -> Callable[[int, ImageInfo, NDArray[Any]], None] 
     return None
 
 
-def _eighths(view: View, info: ImageInfo) -> int:
+def decoding_eighths(view: View, info: ImageInfo) -> int:
     """Return the decoding scale in eighths, for a view in stored pixels; for raw pixels of a JPEG, that of the JPEG."""
     if info.from_jpeg:
         info = info._replace(kind="JPEG", from_jpeg=False)

@@ -14,6 +14,8 @@ from bitesize.pipeline.inference import integer_limits
 from bitesize.transforms.render import Canvas, RenderPlan, plan_render, render
 from bitesize.transforms.view import View
 
+Size = tuple[int, int]  # height, width
+
 
 class Reduction(NamedTuple):
     """How decoded pixels are reduced: the view of the whole image, the plan to render it, and (height, width, channels) after it."""
@@ -46,15 +48,22 @@ def plan_reduction(info: ImageInfo, max_side: int | None, channels: int) -> Redu
     """Return the reduction of an image as stored to ``max_side``, or None if it is not larger."""
     if max_side is None or max(info.height, info.width) <= max_side:
         return None
-    height, width = reduced_size(info.height, info.width, max_side)
+    height, width = reduced_size((info.height, info.width), max_side)
     view = View(info.width, info.height)
     view.rescale(width, height)
     return Reduction(view, plan_render(view, info.width, info.height, channels), (height, width, channels))
 
 
-def reduced_size(height: int, width: int, max_side: int | None) -> tuple[int, int]:
-    """Return the size of an image whose longer side is reduced to ``max_side``; smaller images are unchanged."""
-    if max_side is None or max(height, width) <= max_side:
-        return height, width
-    scale = max_side / max(height, width)
-    return max(1, round(height * scale)), max(1, round(width * scale))
+def reduced_size(size: Size, max_side: int | None) -> Size:
+    """Return the size of an image whose longer side is at most ``max_side``; smaller images keep their size.
+
+    Examples
+    --------
+    >>> reduced_size((600, 800), 400), reduced_size((300, 200), 400)
+    ((300, 400), (300, 200))
+    """
+    longer = max(size)
+    if max_side is None or longer <= max_side:
+        return size
+    height, width = (max(1, round(side * max_side / longer)) for side in size)
+    return height, width

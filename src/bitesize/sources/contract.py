@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.files.state import combined_versions
 from bitesize.sources.protocol import ChunkStarts, Into, Located
 from bitesize.spec import Spec
 
@@ -231,9 +232,27 @@ class RowContract(ABC):
         """
         return None
 
-    @abstractmethod
-    def _identity(self) -> bytes:
-        """Return bytes that identify this source: names, labels, spec."""
+    def paths(self, row: int) -> tuple[bytes, ...]:
+        """Return the paths of all files of a row, such as those of an image and its mask; none if files hold many rows.
+
+        Parameters
+        ----------
+        row
+            Row number, from 0.
+
+        Returns
+        -------
+        tuple of bytes
+            Paths, as the system stores them.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.open(np.arange(6.0).reshape(3, 2)).paths(2)
+        ()
+        """
+        path = self.path(row)
+        return () if path is None else (path,)
 
     def row_versions(self, rows: NDArray[np.int64]) -> NDArray[np.uint64] | None:
         """Return a number for each row that changes when its stored bytes change, or None if changes cannot be noticed.
@@ -258,7 +277,12 @@ class RowContract(ABC):
         >>> source.row_versions(np.array([0])) is None  # nothing is stored in files
         True
         """
-        return None
+        paths = [self.paths(row) for row in rows.tolist()]
+        return None if not all(paths) else combined_versions(paths)
+
+    @abstractmethod
+    def _identity(self) -> bytes:
+        """Return bytes that identify this source: names, labels, spec."""
 
     def check_unchanged(self) -> None:
         """Raise `FileChanged` if a file of many rows has been replaced since it was opened.

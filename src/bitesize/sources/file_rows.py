@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
 from bitesize.files.names import Names, common_folder
 from bitesize.files.scan import Listing, scan
-from bitesize.files.state import file_versions
 from bitesize.sources.base import Source
 from bitesize.sources.labels import label_field
 from bitesize.spec import Encoded, Field
@@ -59,10 +57,6 @@ class FileSource(Source):
     def path(self, row: int) -> bytes | None:
         """Return the path of the file, for system calls."""
         return self._names.path(row)
-
-    def row_versions(self, rows: NDArray[np.int64]) -> NDArray[np.uint64] | None:
-        """Return a version of each file, made of its size and time."""
-        return file_versions([self._names.path(row) for row in rows.tolist()])
 
     def _identity(self) -> bytes:
         labels = b"" if self._labels is None else self._labels.tobytes()

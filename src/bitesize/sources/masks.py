@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from bitesize.errors import NotFound
 from bitesize.files.names import Names, NamesBuilder
 from bitesize.files.pread import read_files
-from bitesize.files.state import file_versions
 from bitesize.sources.base import Source
 from bitesize.sources.file_rows import FileSource
 from bitesize.sources.protocol import Into, raise_bad
@@ -82,12 +81,9 @@ class ImagesWithMasks(FileSource):
         failed = read_files([self._names.path(row) for row in numbers], into["x"].put)
         raise_bad(failed | read_files([self._masks.path(row) for row in numbers], into["y"].put))
 
-    def row_versions(self, rows: NDArray[np.int64]) -> NDArray[np.uint64] | None:
-        """Return a version of each image and its mask."""
-        images = file_versions([self._names.path(row) for row in rows.tolist()])
-        masks = file_versions([self._masks.path(row) for row in rows.tolist()])
-        # Images and masks of one size and time must not cancel each other out.
-        return np.where((images == 0) | (masks == 0), np.uint64(0), images * np.uint64(3) + masks | np.uint64(1))
+    def paths(self, row: int) -> tuple[bytes, ...]:
+        """Return the paths of the image and of its mask."""
+        return self._names.path(row), self._masks.path(row)
 
     def _identity(self) -> bytes:
         return super()._identity() + b"\0" + self._masks.blob

@@ -69,7 +69,12 @@ def _decoded(data: memoryview, field: Encoded) -> Any:
 
 def upright(pixels: Any, orientation: int) -> Any:
     """Return an image rotated upright according to its EXIF orientation, 1 to 8."""
+    return np.ascontiguousarray(turned(pixels, orientation))
+
+
+def turned(pixels: Any, orientation: int) -> Any:
+    """Return a view of an image that is rotated upright according to its EXIF orientation, 1 to 8."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     rows, columns = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))
-    return np.ascontiguousarray(pixels[::rows, ::columns])
+    return pixels[::rows, ::columns]

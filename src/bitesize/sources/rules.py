@@ -185,8 +185,8 @@ def _paths(data: Any, options: OpenOptions) -> Source | None:
 
 RULES: tuple[Rule, ...] = (
     Rule(
-        "folder", "its own format", "`zarr.json`, `.zgroup`, `metadata.csv`, `metadata.jsonl`",
-        "Zarr; a table that names the files (Hugging Face's `imagefolder`)", "open a folder or a file in it", _own_format,
+        "folder", "its own format", "`zarr.json`, `.zgroup`, `manifest.json` of `bs.pack`, `metadata.csv`, `metadata.jsonl`",
+        "Zarr; a packed store; a table that names the files (Hugging Face's `imagefolder`)", "open a folder or a file in it", _own_format,
     ),
     Rule(
         "folder", "images with masks in another folder", "`labels=` is a folder",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, NotFound
-from bitesize.files.scan import is_run_folder
+from bitesize.files.scan import is_own_folder
 
 # Usual names of the splits.
 ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -185,12 +185,12 @@ def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def subfolders(folder: str | os.PathLike[str]) -> list[str]:
-    """List the names of the folders in a folder, sorted; hidden ones and those of training runs are left out."""
+    """List the names of the folders in a folder, sorted; hidden ones and those that bitesize has written are left out."""
     with os.scandir(folder) as entries:
         return sorted(
             entry.name
             for entry in entries
-            if not entry.name.startswith((".", "__")) and entry.is_dir() and not is_run_folder(os.fsencode(entry.path))
+            if not entry.name.startswith((".", "__")) and entry.is_dir() and not is_own_folder(os.fsencode(entry.path))
         )
 
 

@@ -223,6 +223,11 @@ class Chained(Source):
         i = int(self._numbers(np.array([row]))[0])
         return self._parts[i].path(row - self._begin(i))
 
+    def paths(self, row: int) -> tuple[bytes, ...]:
+        """Return the paths of a row in its source."""
+        i = int(self._numbers(np.array([row]))[0])
+        return self._parts[i].paths(row - self._begin(i))
+
     def _identity(self) -> bytes:
         return "\0".join(part.fingerprint() for part in self._parts).encode()
 

@@ -111,5 +111,9 @@ class Subset(SourceWrapper):
         """Return the versions of rows of the base."""
         return self.base.row_versions(self._rows[rows])
 
+    def paths(self, row: int) -> tuple[bytes, ...]:
+        """Return the paths of a row in the base."""
+        return self.base.paths(int(self._rows[row]))
+
     def _identity(self) -> bytes:
         return self.base.fingerprint().encode() + self._rows.tobytes()

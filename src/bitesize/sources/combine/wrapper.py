@@ -123,6 +123,10 @@ class SourceWrapper(Source):
         """Return the versions of rows of the base."""
         return self.base.row_versions(rows)
 
+    def paths(self, row: int) -> tuple[bytes, ...]:
+        """Return the paths of a row in the base."""
+        return self.base.paths(row)
+
     def _identity(self) -> bytes:
         return self.base.fingerprint().encode()
 

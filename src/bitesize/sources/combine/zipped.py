@@ -200,6 +200,10 @@ class Zipped(Source):
         """Return the path of a row in the source with `primary`."""
         return self._primary_part[1].path(row)
 
+    def paths(self, row: int) -> tuple[bytes, ...]:
+        """Return the paths of a row in all sources."""
+        return tuple(path for _, source in self._parts for path in source.paths(row))
+
     def _identity(self) -> bytes:
         return "\0".join(f"{sorted(own.items())} {source.fingerprint()}" for own, source in self._parts).encode()
 

@@ -1,0 +1,159 @@
+"""Rows of several shards, by number: where fixed rows lie, and reading of blobs and pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BitesizeError
+from bitesize.files.pread import joined, read_into, read_rows, with_file
+from bitesize.packed.info import ShardInfo
+
+# Up to this number of files, listing all of them is faster than selecting the files of the rows.
+_FEW = 256
+
+
+class FixedTable:
+    """The rows of a field of kind ``"fixed"`` in several shards.
+
+    Parameters
+    ----------
+    shards
+        Shards with the same fields, in the order of their rows.
+    field
+        Name of the field.
+    """
+
+    def __init__(self, shards: Sequence[ShardInfo], field: str) -> None:
+        places = [shard.fixed(field) for shard in shards]
+        self.row_nbytes = places[0].row_nbytes
+        self.paths = [place.path for place in places]
+        self._ends = np.cumsum([shard.rows for shard in shards], dtype=np.int64)
+        begins = self._ends - np.array([shard.rows for shard in shards], np.int64)
+        # The offset of row 0, if the rows of the file started with it.
+        self._origins = np.array([place.offset for place in places], np.int64) - begins * self.row_nbytes
+        self.joined = joined(self.paths) if len(self.paths) <= _FEW else None
+
+    def locate(self, rows: NDArray[np.int64]) -> tuple[list[bytes], NDArray[np.int64], NDArray[np.int64]]:
+        """Return files, and for each row the number of its file and its offset there."""
+        which = np.searchsorted(self._ends, rows, side="right")
+        offsets = self._origins[which] + rows * self.row_nbytes
+        if self.joined is not None:
+            return self.paths, which, offsets
+        used, numbers = np.unique(which, return_inverse=True)
+        return [self.paths[i] for i in used.tolist()], numbers.astype(np.int64), offsets
+
+    def read(self, rows: NDArray[np.int64], out: NDArray[Any], failed: dict[int, Exception]) -> None:
+        """Read rows into ``out``, shape (rows, *shape). The errors of rows that cannot be read are added to ``failed``, by index."""
+        try:
+            read_rows(*self.locate(rows), out)
+        except BitesizeError:
+            for i in range(len(rows)):
+                try:
+                    read_rows(*self.locate(rows[i : i + 1]), out[i : i + 1])
+                except BitesizeError as error:
+                    failed.setdefault(i, error)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return sum(map(len, self.paths)) + 2 * self._ends.nbytes
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """The rows of a blob in one shard: its file, first row, and where each row begins."""
+
+    path: bytes
+    first: int
+    offsets: NDArray[np.int64]
+    shapes: NDArray[np.int32] | None
+
+
+class BlobTable:
+    """The rows of a field of kind ``"blob"`` or ``"pixels"`` in several shards.
+
+    Offsets (8 bytes a row), and shapes (12 bytes a row), are in memory.
+
+    Parameters
+    ----------
+    shards
+        Shards with the same fields, in the order of their rows.
+    field
+        Name of the field.
+    """
+
+    def __init__(self, shards: Sequence[ShardInfo], field: str) -> None:
+        self._stretches, first = [], 0
+        pixels = shards[0].fields[field].kind == "pixels"
+        for shard in shards:
+            path = os.fsencode(shard.path(field))
+            self._stretches.append(
+                _Stretch(path, first, shard.offsets(field), shard.shapes(field) if pixels else None)
+            )  # fmt: skip
+            first += shard.rows
+        self._ends = np.cumsum([shard.rows for shard in shards], dtype=np.int64)
+
+    def read(
+        self,
+        rows: NDArray[np.int64],
+        put: Callable[[int, int, tuple[int, ...]], memoryview],
+        failed: dict[int, Exception],
+    ) -> None:
+        """Read rows, each into the buffer that ``put(i, nbytes, shape)`` returns; ``shape`` is empty for blobs.
+
+        The errors of rows that cannot be read are added to ``failed``, by index.
+        """
+        which = np.searchsorted(self._ends, rows, side="right")
+        for number, positions in _groups(which):
+            stretch = self._stretches[number]
+            work = partial(self._read_some, stretch=stretch, rows=rows, positions=positions, put=put, failed=failed)
+            try:
+                with_file(stretch.path, work)
+            except BitesizeError as error:  # the file cannot be opened
+                for i in positions:
+                    failed.setdefault(i, error)
+
+    def _read_some(
+        self,
+        fd: int,
+        stretch: _Stretch,
+        rows: NDArray[np.int64],
+        positions: Sequence[int],
+        put: Callable[[int, int, tuple[int, ...]], memoryview],
+        failed: dict[int, Exception],
+    ) -> None:
+        for i in positions:
+            row = int(rows[i]) - stretch.first
+            start, stop = stretch.offsets[row : row + 2].tolist()
+            shape = () if stretch.shapes is None else tuple(stretch.shapes[row].tolist())
+            try:
+                buffer = put(i, stop - start, shape)
+                if stop > start:
+                    read_into(fd, [buffer], start, stretch.path)
+            except BitesizeError as error:
+                failed.setdefault(i, error)
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Return the bytes of each row, shape (rows,)."""
+        return np.concatenate([np.diff(stretch.offsets) for stretch in self._stretches])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        shapes = sum(0 if each.shapes is None else each.shapes.nbytes for each in self._stretches)
+        return shapes + sum(len(each.path) + each.offsets.nbytes for each in self._stretches)
+
+
+def _groups(which: NDArray[np.int64]) -> Iterator[tuple[int, list[int]]]:
+    """Yield each number in ``which``, and its positions."""
+    order = np.argsort(which, kind="stable")
+    for positions in np.split(order, np.flatnonzero(np.diff(which[order])) + 1):
+        if len(positions):
+            yield int(which[positions[0]]), positions.tolist()

@@ -1,0 +1,1 @@
+"""`bitesize.pack`: decode or collect data once, into a packed store of few large plain files."""

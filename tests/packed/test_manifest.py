@@ -1,0 +1,65 @@
+"""A manifest or a record of a shard that anyone has edited is read as what it says, or refused with a typed error."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.fuzz.seeds import seeds
+from tests.fuzz.targets import survives
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.sampled_from([0, 1, -1, 2**31, 2**62, 2**63, 1e308, float("nan"), "", "x", "..", "/", "blob", "fixed", "pixels", "O", "V2", "<f4", "bfloat16"]),
+    st.lists(st.integers(-1, 2**62), max_size=4),
+    st.dictionaries(st.text(max_size=3), st.none(), max_size=2),
+    st.text(max_size=20),
+)  # fmt: skip
+
+
+def places(value, path=()):
+    """Return the paths of all values within a value."""
+    found = [path] if path else []
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        found += places(value[key], (*path, key))
+    return found
+
+
+@pytest.mark.parametrize("target", ["manifest", "shard_json"])
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_value_in_any_place(target, data):
+    whole = json.loads(seeds(target)[0])
+    for _ in range(data.draw(st.integers(1, 3))):
+        *parents, last = data.draw(st.sampled_from(places(whole)))
+        value = whole
+        for key in parents:
+            value = value[key]
+        how = data.draw(st.sampled_from(["set", "delete", "copy"]))
+        if how == "set":
+            value[last] = data.draw(ODD)
+        elif how == "copy":
+            other = whole
+            for key in data.draw(st.sampled_from(places(whole))):
+                other = other[key]
+            value[last] = copy.deepcopy(other)
+        else:
+            del value[last]
+        if not places(whole):
+            break
+    survives(target, json.dumps(whole, indent=1).encode())
+
+
+@pytest.mark.parametrize("target", ["manifest", "shard_json"])
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_any_bytes_in_any_place(target, data):
+    good = bytearray(seeds(target)[0])
+    for _ in range(data.draw(st.integers(1, 4))):
+        good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
+    survives(target, bytes(good))
