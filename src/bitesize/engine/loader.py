@@ -113,7 +113,7 @@ class Loader(PublicSettings):
         memory_plan = plan(inferred)
         resources = allocate(memory_plan, settings.budget)
         self._driver = LoaderDriver(inferred, memory_plan, resources)
-        inferred.pipeline.warm()
+        inferred.pipeline.warm(settings.order)
 
     @property
     def plan(self) -> Plan:

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from bitesize.errors import BadResult, BitesizeError
 from bitesize.memory.budget import Budget
 from bitesize.order.keyed_random import Key
+from bitesize.order.order import Order
 from bitesize.pipeline.inference import Layout, mixed_fields, rendered_fields
 from bitesize.pipeline.probe import size_of_first_row
 from bitesize.pipeline.read_context import ReadContext
@@ -148,9 +149,9 @@ class Pipeline:
         """Return the bytes of scratch that `read_and_decode` needs, by purpose."""
         return self._renderer.scratch_fields(rows, self._renderer.measured_fields())
 
-    def warm(self) -> None:
-        """Start to load the compiled code that rows will need."""
-        self._renderer.warm()
+    def warm(self, order: Order | None = None) -> None:
+        """Start to load the compiled code that rows, and their order, will need."""
+        self._renderer.warm([] if order is None else order.warm())
 
     # --- filling -----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadRows, without_frames
-from bitesize.kernels.warm import readers, warm
+from bitesize.kernels.warm import Job, readers, warm
 from bitesize.pipeline.arrays import ArrayRenderer
 from bitesize.pipeline.images import ImageRenderer
 from bitesize.pipeline.inference import Layout
@@ -101,11 +101,11 @@ class RowRenderer:
         encoded = self._images.fields if self._images is not None else ()
         return tuple(name for name in self.fields if name not in encoded)
 
-    def warm(self) -> None:
-        """Start to load the compiled code that rows will need."""
+    def warm(self, more: Sequence[Job] = ()) -> None:
+        """Start to load the compiled code that rows will need, and then ``more``."""
         renderer = self._images or self._arrays
         assert renderer is not None
-        warm([*renderer.warm(), *([readers()] if self._source.reads_files else [])])
+        warm([*renderer.warm(), *([readers()] if self._source.reads_files else []), *more])
 
     # --- rendering ---------------------------------------------------------------------------------------------------
 
