@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.kernels.filters import PLAIN
 from bitesize.kernels.jit import jit
-from bitesize.kernels.store import store_line
+from bitesize.kernels.store import LARGE, store_line
 
 
 @jit
@@ -18,6 +19,9 @@ def cast_row(
 ) -> None:  # fmt: skip
     """Cast a part of one row like `cast_rows`. Its first value is value number ``first`` of the row."""
     chunk, values = factor.shape[0], source.shape[0]
+    if code == PLAIN and limits[0] >= limits[1] and apart == 1 and step == channels and out.shape[0] < LARGE:
+        _cast_small(source, plain, factor, offset, out[first : first + values])
+        return
     line = np.empty(chunk, np.float32)  # a few KB
     for start in range(0, values, chunk):
         part = source[start : start + chunk]
@@ -29,6 +33,20 @@ def cast_row(
             for j in range(size):
                 line[j] = part[j] * factor[j] + offset[j]
         store_line(line, channels, size // channels, limits, code, out, (first + start) // channels * step, step, apart)
+
+
+@jit
+def _cast_small(source: Any, plain: bool, factor: Any, offset: Any, out: Any) -> None:
+    """Cast values that are stored one after another, directly: small rows are in the cache of the processor."""
+    if plain:
+        for j in range(source.shape[0]):
+            out[j] = np.float32(source[j])
+        return
+    chunk = factor.shape[0]
+    for start in range(0, source.shape[0], chunk):
+        part, target = source[start : start + chunk], out[start : start + chunk]
+        for j in range(part.shape[0]):
+            target[j] = np.float32(part[j] * factor[j] + offset[j])
 
 
 @jit

@@ -75,5 +75,5 @@ def permute(ceiling: Any, right: Any, left_mask: Any, right_mask: Any, keys: Any
             for i in range(count):
                 number = which[i]
                 which[outside] = number
-                outside += np.int64(block[number] >= ceiling)  # without a branch, which no processor could predict
+                outside += int(block[number] >= ceiling)  # without a branch, which no processor could predict
             count = outside

@@ -10,11 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
-from bitesize.kernels.warm import Job
 from bitesize.order.coordinates import PassNumber, PassPosition
 from bitesize.order.mix64 import keys, mix64
 from bitesize.order.mixture import Mixed, Mixture
-from bitesize.order.permutation import FEISTEL, WORTH_COMPILING, warm_up
 from bitesize.order.shuffled import Sequential, Shuffled
 from bitesize.order.variant import Variant
 from bitesize.order.weighted import Weighted, Weights
@@ -230,10 +228,6 @@ class Order:
     def detail(self) -> str:
         """Description of `nbytes`, for the plan."""
         return ", ".join(filter(None, [self._variant.detail, "row numbers"]))
-
-    def warm(self) -> list[Job]:
-        """Return the job that loads compiled code for the shuffle, if there are enough rows for that."""
-        return [(FEISTEL, warm_up)] if self.shuffle and self.n >= WORTH_COMPILING else []
 
     def settings(self) -> dict[str, Any]:
         """Return all settings that define the order, as a dict of JSON values.

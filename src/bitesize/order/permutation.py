@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.kernels.warm import is_warm
+from bitesize.kernels.warm import Job, is_warm
 from bitesize.order.mix64 import mix64
 
 # Name of the compiled code; and the length from which a shuffle is worth loading the compiler, if nothing else needs it.
-FEISTEL, WORTH_COMPILING = "feistel", 1 << 16
+FEISTEL, _WORTH_COMPILING = "feistel", 1 << 16
 
 
 def rounds(n: int) -> int:
@@ -48,6 +48,11 @@ def permute(n: int, round_keys: Sequence[int], positions: NDArray[np.int64]) -> 
     """
     compiled = permute_compiled if is_warm(FEISTEL) else permute_reference
     return compiled(n, round_keys, positions)
+
+
+def permute_jobs(n: int) -> list[Job]:
+    """Return the job that loads compiled code for a shuffle of ``n`` rows, if there are enough of them."""
+    return [(FEISTEL, warm_up)] if n >= _WORTH_COMPILING else []
 
 
 def warm_up() -> None:

@@ -14,6 +14,7 @@ from bitesize.errors import BadResult, BitesizeError
 from bitesize.memory.budget import Budget
 from bitesize.order.keyed_random import Key
 from bitesize.order.order import Order
+from bitesize.order.permutation import permute_jobs
 from bitesize.pipeline.inference import Layout, mixed_fields, rendered_fields
 from bitesize.pipeline.probe import size_of_first_row
 from bitesize.pipeline.read_context import ReadContext
@@ -151,7 +152,7 @@ class Pipeline:
 
     def warm(self, order: Order | None = None) -> None:
         """Start to load the compiled code that rows, and their order, will need."""
-        self._renderer.warm([] if order is None else order.warm())
+        self._renderer.warm(permute_jobs(order.n) if order is not None and order.shuffle else [])
 
     # --- filling -----------------------------------------------------------------------------------------------------
 
