@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bitesize.kernels.filters import PLAIN
 from bitesize.kernels.jit import jit
+from bitesize.kernels.prefetch import prefetch
 from bitesize.kernels.store import LARGE, store_line
 
 
@@ -19,9 +20,6 @@ def cast_row(
 ) -> None:  # fmt: skip
     """Cast a part of one row like `cast_rows`. Its first value is value number ``first`` of the row."""
     chunk, values = factor.shape[0], source.shape[0]
-    if code == PLAIN and limits[0] >= limits[1] and apart == 1 and step == channels and out.shape[0] < LARGE:
-        _cast_small(source, plain, factor, offset, out[first : first + values])
-        return
     line = np.empty(chunk, np.float32)  # a few KB
     for start in range(0, values, chunk):
         part = source[start : start + chunk]
@@ -33,20 +31,6 @@ def cast_row(
             for j in range(size):
                 line[j] = part[j] * factor[j] + offset[j]
         store_line(line, channels, size // channels, limits, code, out, (first + start) // channels * step, step, apart)
-
-
-@jit
-def _cast_small(source: Any, plain: bool, factor: Any, offset: Any, out: Any) -> None:
-    """Cast values that are stored one after another, directly: small rows are in the cache of the processor."""
-    if plain:
-        for j in range(source.shape[0]):
-            out[j] = np.float32(source[j])
-        return
-    chunk = factor.shape[0]
-    for start in range(0, source.shape[0], chunk):
-        part, target = source[start : start + chunk], out[start : start + chunk]
-        for j in range(part.shape[0]):
-            target[j] = np.float32(part[j] * factor[j] + offset[j])
 
 
 @jit
@@ -73,9 +57,50 @@ def cast_rows(
     step, apart
         Distances from pixel to pixel and channel to channel.
     """
+    direct = _is_direct(limits, code, channels, out.shape[1], step, apart)
     for i in range(source.shape[0]):
         k = i if factor.shape[0] > 1 else 0
-        cast_row(source[i], 0, plain, factor[k], offset[k], limits, code, channels, out[i], step, apart)
+        if direct:
+            _cast_directly(source, i, plain, factor, offset, k, out, i)
+        else:
+            cast_row(source[i], 0, plain, factor[k], offset[k], limits, code, channels, out[i], step, apart)
+
+
+@jit
+def cast_chosen_rows(
+    source: Any, chosen: Any, plain: bool, factor: Any, offset: Any, limits: Any, code: int, channels: int, out: Any, step: int, apart: int
+) -> None:  # fmt: skip
+    """Cast the rows of ``source`` with the numbers ``chosen``, (rows,) int64; for all other parameters see `cast_rows`."""
+    rows, direct = chosen.shape[0], _is_direct(limits, code, channels, out.shape[1], step, apart)
+    for i in range(rows):
+        if i + 1 < rows:
+            prefetch(source, chosen[i + 1])
+        k = i if factor.shape[0] > 1 else 0
+        if direct:
+            _cast_directly(source, chosen[i], plain, factor, offset, k, out, i)
+        else:
+            cast_row(source[chosen[i]], 0, plain, factor[k], offset[k], limits, code, channels, out[i], step, apart)
+
+
+@jit
+def _is_direct(limits: Any, code: int, channels: int, values: int, step: int, apart: int) -> bool:
+    """Return whether values are stored one after another without further steps, in rows that stay in the processor's cache."""
+    return bool(code == PLAIN and limits[0] >= limits[1] and apart == 1 and step == channels and values < LARGE)
+
+
+@jit
+def _cast_directly(source: Any, row: int, plain: bool, factor: Any, offset: Any, k: int, out: Any, i: int) -> None:
+    """Cast one row of ``source`` into row ``i`` of ``out``."""
+    values, chunk = source.shape[1], factor.shape[1]
+    if plain:
+        for j in range(values):
+            out[i, j] = np.float32(source[row, j])
+        return
+    gains, shifts = factor[k], offset[k]
+    for start in range(0, values, chunk):
+        part, target = source[row, start : start + chunk], out[i, start : start + chunk]
+        for j in range(part.shape[0]):  # over slices, for which the compiler uses vectors
+            target[j] = np.float32(part[j] * gains[j] + shifts[j])
 
 
 @jit

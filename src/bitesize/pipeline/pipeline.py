@@ -150,9 +150,12 @@ class Pipeline:
         """Return the bytes of scratch that `read_and_decode` needs, by purpose."""
         return self._renderer.scratch_fields(rows, self._renderer.measured_fields())
 
-    def warm(self, order: Order | None = None) -> None:
-        """Start to load the compiled code that rows, and their order, will need."""
-        self._renderer.warm(permute_jobs(order.n) if order is not None and order.shuffle else [])
+    def warm(self, order: Order | None = None, keeps_rows: bool = False) -> None:
+        """Start to load the compiled code that rows, and their order, will need.
+
+        ``keeps_rows`` is whether rows of files are kept in memory.
+        """
+        self._renderer.warm(keeps_rows, permute_jobs(order.n) if order is not None and order.shuffle else [])
 
     # --- filling -----------------------------------------------------------------------------------------------------
 

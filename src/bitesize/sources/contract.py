@@ -106,7 +106,7 @@ class RowContract(ABC):
         --------
         >>> import numpy as np, bitesize as bs
         >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.locate(np.array([0])) is None  # this source is in memory, so `read` is as fast
+        >>> source.locate(np.array([0])).in_memory
         True
         """
         return None

@@ -145,7 +145,7 @@ class Chained(Source):
             if not mine.size:
                 continue
             located = part.locate(rows[mine] - self._begin(i))
-            if located is None or (header is not None and located.header != header):
+            if located is None or located.in_memory or (header is not None and located.header != header):
                 return None
             header = located.header
             which[mine] = located.which + len(paths)
