@@ -17,6 +17,7 @@ from bitesize.engine.bad_rows import BadRowPolicy
 from bitesize.engine.batching import Batching, Last
 from bitesize.engine.distributed import shard_of_this_process
 from bitesize.engine.fitting import STANDBY, auto_batch_size, fitted, grow_or_refuse, with_more_threads
+from bitesize.engine.kept_rows import KeptRows, fits_beside, request_of
 from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryNeeds, MemoryPlan
 from bitesize.engine.order_choice import choose_order
 from bitesize.engine.ring import Ring
@@ -72,11 +73,12 @@ class Inferred:
 
 @dataclass(frozen=True)
 class Resources:
-    """Memory of a loader: charges of its fixed parts, ring of slots, and pool for decoding."""
+    """Memory of a loader: charges of its fixed parts, ring of slots, pool for decoding, and rows that are kept in memory."""
 
     charges: list[Charge]
     ring: Ring
     pool: Pool | None
+    kept: KeptRows | None
 
 
 def resolve(
@@ -169,7 +171,9 @@ def plan(inferred: Inferred) -> MemoryPlan:
     chosen = fitted(preferred, rows, budget, any_threads=automatic, any_window=not settings.own_order)
     grow_or_refuse(chosen, batching, budget)
     decode = chosen.decode_request(rows, budget.total, budget.free) if pipeline.decodes else None
-    return MemoryPlan(batching, chosen, least, decode)
+    keepable = request_of(pipeline.source)
+    kept = keepable if fits_beside(keepable, chosen, rows, budget) else None
+    return MemoryPlan(batching, replace(chosen, kept=kept), least, decode, keepable)
 
 
 def _batch_size(settings: Settings, needs: MemoryNeeds) -> int:
@@ -188,7 +192,11 @@ def allocate(memory_plan: MemoryPlan, budget: Budget) -> Resources:
     charges = [budget.charge(request.nbytes, request.name) for request in needs.fixed_requests(rows)]
     slots = charge_slots(memory_plan.slot, needs.slots, budget)
     pool = budget.pool(decode.nbytes, decode.name) if decode is not None else None
-    return Resources(charges, Ring(needs.pipeline.slot_fields, rows, slots), pool)
+    ring = Ring(needs.pipeline.slot_fields, rows, slots)
+    kept = KeptRows(needs.pipeline.source, memory_plan.keepable, budget) if memory_plan.keepable.nbytes else None
+    if kept is not None and needs.kept is not None:
+        kept.keep()
+    return Resources(charges, ring, pool, kept)
 
 
 def charge_slots(slot: MemoryRequest, count: int, budget: Budget) -> list[Charge]:

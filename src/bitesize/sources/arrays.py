@@ -68,6 +68,7 @@ class Arrays(Source):
         self._locations = _Locations(stretches, self._x) if stretches is not None else None
         self._flat = None if isinstance(self._x, Node) else flat_rows(self._x)
         self.reads_files = self._locations is not None
+        self.checks_files = isinstance(self._x, Node) and self._x.checks_files
         self.spec = {"x": Field(tuple(self._x.shape[1:]), self._x.dtype.newbyteorder("="))}
         if labels is not None:
             self.spec["y"] = label_field(labels, self.spec["x"])

@@ -28,6 +28,8 @@ class RowContract(ABC):
         Common parent folder of all paths that `path` returns; empty if there is none.
     reads_files : bool
         Whether `read` reads from disk with `bitesize.files`, which is faster once compiled code is loaded.
+    checks_files : bool
+        Whether `check_unchanged` raises if a file of located rows was written to, so that a loader may keep rows in memory.
 
     Examples
     --------
@@ -54,6 +56,7 @@ class RowContract(ABC):
     spec: Spec
     paths_root: bytes = b""
     reads_files = False
+    checks_files: bool = False
     _labels: NDArray[Any] | None = None  # the field "y", if there is one
 
     @abstractmethod
