@@ -88,7 +88,7 @@ class KeptRows:
 
     @property
     def keeps(self) -> bool:
-        """Whether there is memory for the rows."""
+        """Return whether there is memory for the rows."""
         return self._store is not None
 
     def keep(self) -> bool:

@@ -65,7 +65,7 @@ class OnDisk(Node):
 
     @property
     def checks_files(self) -> bool:
-        """Whether the file is not written to while it is used."""
+        """Return whether the file is not written to while it is used."""
         return self._seen is not None
 
     def stretches(self) -> list[Stretch] | None:

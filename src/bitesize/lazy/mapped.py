@@ -109,7 +109,7 @@ class Strided(Node):
 
     @property
     def checks_files(self) -> bool:
-        """Whether the file is not written to while it is used."""
+        """Return whether the file is not written to while it is used."""
         return self._seen is not None
 
 

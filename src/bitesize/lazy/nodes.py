@@ -51,7 +51,7 @@ class Node(ABC):
 
     @property
     def checks_files(self) -> bool:
-        """Whether `check_unchanged` checks all files of the values."""
+        """Return whether `check_unchanged` checks all files of the values."""
         return all(node.checks_files for node in self.below)
 
     def stretches(self) -> list[Stretch] | None:
