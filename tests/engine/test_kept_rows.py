@@ -214,6 +214,21 @@ def test_short_memory_is_noticed_at_the_start_of_an_epoch(path, x, monkeypatch):
         assert driver.slots == slots
         del batch
         assert KEPT not in loader.budget.breakdown()
+        monkeypatch.undo()
+        for batch in loader:
+            np.testing.assert_array_equal(batch["x"], x[batch.rows])
+        assert KEPT in parts(loader)
+
+
+def test_tiny_rows_and_a_subset_in_random_order_are_read_in_pieces(tmp_path, monkeypatch):
+    x = np.arange(50_000, dtype=np.int16)
+    np.save(tmp_path / "x.npy", x)
+    source = bs.open(tmp_path / "x.npy")
+    for each in (source, source.subset(np.random.default_rng(0).permutation(len(x)))):
+        options = {"batch_size": 20_000, "memory": "64 MiB"}
+        same(epochs(each, **options), without(monkeypatch, each, **options))
+        for batch, rows, *_ in epochs(source, count=1, **options):
+            np.testing.assert_array_equal(batch, x[rows])
 
 
 def test_rows_are_given_up_while_threads_read_them(path, x):

@@ -161,16 +161,20 @@ class LoaderDriver:
 
     def adapt(self) -> None:
         """At the start of an epoch, give up rows in memory, or else the prefetch slot, while memory is short. Batches never get fewer rows."""
-        full, ring, kept = self.budget.refresh(), self._resources.ring, self._resources.kept
+        full, ring = self.budget.refresh(), self._resources.ring
+        kept = self._resources.kept if self._memory_plan.needs.kept is not None else None
+        slots, slot = self._memory_plan.needs.slots, self._memory_plan.slot
         if full and kept is not None and kept.keeps:
             kept.give_up()
-            return
-        slots, slot = self._memory_plan.needs.slots, self._memory_plan.slot
-        if full and ring.size == slots:
+        elif full and ring.size == slots:
             ring.shrink()
-        elif not full and ring.size < slots and slot.nbytes <= self.budget.free:  # an optional slot must not grow the budget
+        elif (
+            not full and ring.size < slots and slot.nbytes <= self.budget.unused
+        ):  # an optional slot must not grow the budget
             with contextlib.suppress(DoesNotFit):  # another loader of the budget was faster
                 ring.grow(charge_slots(slot, 1, self.budget))
+        elif not full and kept is not None:
+            kept.keep_again()
 
     def _make_room(self, position: int) -> None:
         """Reserve memory for windows of all streams, if batches are cut across streams from now on."""

@@ -25,6 +25,8 @@ from bitesize.spec import Field
 _MOST_ROW_NBYTES = 16 << 10
 # Bytes that are read at once. A request for less takes almost as long, from the system's page cache or from a disk.
 _BLOCK_NBYTES = 16 << 10
+# Rows that are located at once, so that their numbers take little memory.
+_MOST_AT_ONCE = 8192
 # Number of rows whose location shows whether the rows of a source can be kept.
 _SAMPLE, _MOST_OF_THEM = 64, 0.7
 
@@ -94,7 +96,8 @@ class KeptRows:
         self._source, self._name, self._field = source, source.primary, field
         self._request, self._budget = request, budget
         # A row is read together with its neighbors, unless these are elsewhere in the files, as in a shuffled subset.
-        self._block = max(1, _BLOCK_NBYTES // field.nbytes) if _has_neighbors(source, field.nbytes) else 1
+        block = max(1, min(_BLOCK_NBYTES // field.nbytes, _MOST_AT_ONCE))
+        self._block = block if _has_neighbors(source, field.nbytes) else 1
         self._store: _Store | None = None
 
     @property
@@ -113,6 +116,11 @@ class KeptRows:
             return False
         self._store = _Store(np.asarray(_Memory(memory, charge)), len(self._source), self._field)
         return True
+
+    def keep_again(self) -> None:
+        """Start to keep rows again after they were given up, if they fit half of what the budget has free."""
+        if not self.keeps and self._request.nbytes <= self._budget.unused // 2:
+            self.keep()
 
     def give_up(self) -> None:
         """Return the memory, when the last thread that reads from it has finished its bite. Rows are read from disk from now on."""
@@ -150,15 +158,20 @@ class KeptRows:
         if known.all():
             return True
         blocks = np.unique(rows[~known] // self._block)
-        around = (blocks[:, None] * self._block + np.arange(self._block)).reshape(-1)
-        around = around[around < len(store.known)]
-        missing = around[~store.known[around]]
-        located = self._source.locate(missing)
+        at_once = max(1, _MOST_AT_ONCE // self._block)
+        return all(self._fill_blocks(store, blocks[start : start + at_once]) for start in range(0, len(blocks), at_once))
+
+    def _fill_blocks(self, store: _Store, blocks: NDArray[np.int64]) -> bool:
+        """Read the rows of blocks that are not in memory yet; return whether that was possible."""
+        rows = (blocks[:, None] * self._block + np.arange(self._block)).reshape(-1)
+        rows = rows[rows < len(store.known)]
+        rows = rows[~store.known[rows]]
+        located = self._source.locate(rows)
         if located is None or located.in_memory or located.header:
             return False
         try:
-            read_rows(located.paths, located.which, located.offsets, store.rows, missing)
+            read_rows(located.paths, located.which, located.offsets, store.rows, rows)
         except BitesizeError:  # raised again when the rows are read one by one
             return False
-        store.known[missing] = True
+        store.known[rows] = True
         return True
