@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import bitesize as bs
 from bench.cases import MEAN, STD, Case
 
@@ -144,10 +146,22 @@ def npy_files(case: Case, folder: Path) -> Loads:
     return _loads(bs.open(folder), case, steps, dtype="float32")
 
 
-def one_npy(case: Case, folder: Path) -> Loads:
-    """One large array."""
+def one_npy(case: Case, folder: Path, **options: Any) -> Loads:
+    """One large array; small rows are kept in memory from the second epoch on."""
     steps = [bs.Scale(case["scale"])] if case["scale"] else []
-    return _loads(bs.open(folder / "x.npy"), case, steps, dtype="float32")
+    return _loads(bs.open(folder / "x.npy"), case, steps, **{"dtype": "float32", "memory": "2 GiB"} | options)
+
+
+def one_npy_read(case: Case, folder: Path) -> Loads:
+    """One large array that is larger than the budget."""
+    return one_npy(case, folder, memory="64 MiB")
+
+
+def array(case: Case, folder: Path) -> Loads:
+    """An array and labels in memory."""
+    x = np.load(folder / "x.npy")
+    steps = [bs.Scale(case["scale"])] if case["scale"] else []
+    return _loads(bs.open(x, np.arange(len(x)) % 10), case, steps, dtype="float32")
 
 
 def random_crop(case: Case, folder: Path) -> Loads:

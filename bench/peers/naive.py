@@ -51,17 +51,30 @@ def npy_files(case: Case, folder: Path) -> Loads:
 def memmap(case: Case, folder: Path) -> Loads:
     """Index a memory-mapped array by the rows of a batch."""
     x = np.load(folder / "x.npy", mmap_mode="r")
+    return _indexed(case, x, None), "np.load(mmap_mode='r')[rows].astype(float32) * scale"
+
+
+def array(case: Case, folder: Path) -> Loads:
+    """Index an array and labels in memory by the rows of a batch."""
+    x = np.load(folder / "x.npy")
+    return _indexed(case, x, np.arange(len(x)) % 10), "x[rows].astype(float32, copy=False) * scale, y[rows]"
+
+
+def _indexed(case: Case, x: Any, y: Any) -> Callable[[], Iterator[int]]:
     order = np.random.default_rng(0)
 
     def load() -> Iterator[int]:
         shuffled = order.permutation(len(x))
         for start in range(0, len(x) - case.batch + 1, case.batch):
-            batch = x[shuffled[start : start + case.batch]].astype(np.float32)
+            rows = shuffled[start : start + case.batch]
+            batch = x[rows].astype(np.float32, copy=False)
             if case["scale"]:
                 batch *= np.float32(case["scale"])
+            labels = None if y is None else y[rows]
+            assert labels is None or len(labels) == len(batch)
             yield len(batch)
 
-    return load, "np.load(mmap_mode='r')[rows].astype(float32) * scale"
+    return load
 
 
 def memmap_center_crop(case: Case, folder: Path) -> Loads:

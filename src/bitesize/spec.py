@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -48,7 +49,7 @@ class Field:
     @property
     def nbytes(self) -> int:
         """Bytes of the field in one row."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def __str__(self) -> str:
         return f"{self.shape} {self.dtype}"
@@ -136,3 +137,23 @@ def image_channels(shape: Sequence[int]) -> int | None:
 def channels_seem_first(shape: Sequence[int]) -> bool:
     """Return whether the first of three axes is short enough for channels, and the last axis is not."""
     return len(shape) == 3 and shape[0] in (1, 3, 4) and shape[1] > 4 and shape[2] > 4
+
+
+def one_channel_reason(shape: Sequence[int]) -> str:
+    """Return why rows with three axes are treated as one channel, as a sentence; "" if their channels are known.
+
+    Examples
+    --------
+    >>> one_channel_reason((3, 64, 64))
+    'channels seem to come first in rows of (3, 64, 64), which count as one channel'
+    >>> one_channel_reason((64, 64, 3))
+    ''
+    """
+    if len(shape) != 3 or shape[0] == 1 or image_channels(shape) is not None:
+        return ""
+    why = "channels seem to come first" if channels_seem_first(shape) else "it is not clear which axis is the channels"
+    return f"{why} in rows of {tuple(shape)}, which count as one channel"
+
+
+# How rows of `one_channel_reason` get a mean and deviation for each channel.
+CHANNELS_LAST = "np.moveaxis(x, 1, -1) before saving puts channels last"

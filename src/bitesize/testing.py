@@ -284,7 +284,7 @@ def _check_loader(source: Source) -> None:
                     )
                 del array
                 del batch
-    assert budget.granted == 0, f"{budget.granted:,} bytes are still charged after all loaders are closed"
+    assert budget.in_use == 0, f"{budget.in_use:,} bytes are still charged after all loaders are closed"
 
 
 def _same(actual: Rows, known: Rows, rows: Sequence[int] | NDArray[np.int64], how: str) -> None:

@@ -102,6 +102,7 @@ CASES = [
     Case("jpeg", 4800, 32, how="two loaders"),
     Case("jpeg", 480, 16, how="many epochs", size=32),
     Case("large npy", 4000, 9, how="many epochs"),
+    Case("large npy", 4000, 128, batch_size=32, threads=4, how="many epochs"),  # rows are kept in memory: 47 MiB
     Case("large npy", 13_000, 30, threads=8, how="window", quick=True),
     Case("jpeg", 4800, 32, how="train"),
     Case("float64 parts", 9000, 128, how="concat"),

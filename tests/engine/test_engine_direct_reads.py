@@ -17,13 +17,13 @@ def epoch(source, **options):
 def one_step(request, monkeypatch):
     """Whether compiled code for one step counts as loaded; it is loaded on the spot."""
 
-    def fetches(self):
-        if request.param and self._fetch_name:
-            for _, job in self.warm():
+    def fetches(self, located):
+        if request.param and self._one_step:
+            for _, job in self.warm(keeps_rows=True):
                 job()
-        return request.param and bool(self._fetch_name)
+        return request.param and self._one_step
 
-    monkeypatch.setattr(ArrayRenderer, "fetches", property(fetches))
+    monkeypatch.setattr(ArrayRenderer, "fetches", fetches)
     return request.param
 
 
@@ -44,7 +44,9 @@ def test_rows_are_the_same_in_one_step(tmp_path, one_step, shape, types, layout)
         expected = expected.transpose(0, 3, 1, 2)
     for source in (
         bs.open(tmp_path / "x.npy", np.arange(23)),
+        bs.open(np.load(tmp_path / "x.npy", mmap_mode="r+"), np.arange(23)),  # read from the file each time
         bs.open(tmp_path / "files", np.arange(23)).subset(np.arange(23)),
+        bs.open(x, np.arange(23)),
     ):
         for out, labels, rows in epoch(source, transforms=[bs.Scale(0.5, 1)], dtype=after, layout=layout):
             assert out.dtype == after

@@ -148,3 +148,74 @@ def test_ranks_on_one_host_share_what_is_available(monkeypatch):
     shared = Budget()
     assert shared.total == 500
     assert shared.origin == "a quarter of available memory, divided among 4 ranks (LOCAL_WORLD_SIZE)"
+
+
+class Cache:
+    """Holds optional bytes until it is asked for them, and a moment longer if a thread still uses them."""
+
+    def __init__(self, budget, nbytes):
+        self.asked, self.charge = 0, None
+        self.charge = budget.charge_optional(nbytes, "cache", self)
+
+    def give_up(self):
+        self.asked, self.charge = self.asked + 1, None
+
+
+def test_optional_bytes_count_as_free_and_are_given_up_when_they_are_needed():
+    budget = Budget(1000)
+    cache = Cache(budget, 600)
+    assert (budget.free, budget.unused, budget.granted, budget.in_use) == (1000, 400, 0, 600)
+    first = budget.charge(400, "a need")
+    assert cache.asked == 0
+    second = budget.charge(1, "another need")
+    assert cache.charge is None
+    assert budget.breakdown() == {"a need": 400, "another need": 1}
+    assert budget.charge_optional(600, "cache", cache) is None
+    del first, second
+
+
+def test_a_charge_waits_until_a_thread_has_finished_with_optional_bytes():
+    budget = Budget(1000)
+    cache = Cache(budget, 1000)
+    used = [cache.charge]
+    timer = threading.Timer(0.1, used.clear)
+    timer.start()
+    charge = budget.charge(1000, "a need")
+    assert not used
+    assert budget.in_use == 1000
+    charge.release()
+
+
+def test_a_pool_grows_into_optional_bytes():
+    budget = Budget(1000)
+    pool = budget.pool(100, "decoding")
+    cache = Cache(budget, 900)
+    pool.request(800, "an image")
+    assert cache.charge is None
+    pool.give_back(800)
+    pool.close()
+
+
+def test_what_exceeds_the_budget_without_optional_bytes_is_refused_and_they_stay():
+    budget = Budget(1000)
+    cache = Cache(budget, 500)
+    with pytest.raises(DoesNotFit):
+        budget.charge(1001, "too much")
+    assert cache.asked == 0
+    assert budget.in_use == 500
+
+
+def test_optional_bytes_make_no_automatic_budget_grow():
+    budget = Budget("auto")
+    before = budget.total
+    assert budget.charge_optional(before + 1, "cache", Cache(budget, 1)) is None
+    assert budget.total == before
+
+
+def test_a_holder_that_is_garbage_is_not_asked():
+    budget = Budget(1000)
+    for _ in range(3):
+        Cache(budget, 900)
+    charge = budget.charge(1000, "a need")
+    assert budget.in_use == 1000
+    charge.release()

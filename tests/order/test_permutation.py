@@ -8,7 +8,7 @@ from tests.properties import examples
 
 from bitesize import Order
 from bitesize.order.mix64 import keys
-from bitesize.order.permutation import permute, rounds
+from bitesize.order.permutation import permute, permute_compiled, permute_reference, rounds
 
 SEEDS = 3000
 
@@ -45,6 +45,15 @@ def test_enormous_ones_stay_in_range_and_never_repeat(n):
     # Uniform over the whole range: 64 bins.
     counts = np.bincount((rows.astype(np.float64) / n * 64).astype(int), minlength=64)
     assert chi_square(counts) < limit(63)
+
+
+@examples(200)
+@given(st.integers(1, 2**63), st.integers(0, 2**80), st.integers(0, 5000))
+def test_compiled_code_computes_the_same_shuffle(n, seed, count):
+    key, positions = keys((seed, 0), rounds(n)), np.arange(max(0, n - count), n, dtype=np.uint64).astype(np.int64)
+    rows = permute_compiled(n, key, positions)
+    assert rows.dtype == np.int64
+    assert np.array_equal(rows, permute_reference(n, key, positions))
 
 
 def chi_square(counts):

@@ -148,3 +148,32 @@ def test_an_image_that_does_not_fit_is_no_bad_file(tmp_path):
         bs.statistics(bs.open(tmp_path), threads=-1)
     with pytest.raises(bs.BadSetting, match="finite"):
         bs.statistics(bs.open(np.full((3, 2), np.nan)))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
+@pytest.mark.parametrize(
+    ("shape", "channels", "why"),
+    [
+        *(((9, 8, count), count, "") for count in (1, 2, 3, 4, 5, 6, 7, 9, 10)),
+        ((9, 8, 8), 1, "not clear"),
+        ((1, 9, 9), 1, ""),
+        ((3, 9, 9), 1, "come first"),
+        ((4, 9, 9), 1, "come first"),
+        ((3, 16, 9), 1, "come first"),
+        ((5, 9, 9), 1, "not clear"),
+    ],
+)
+def test_rows_of_three_axes_have_figures_for_each_channel_or_the_reason_why_not(shape, channels, why, dtype, caplog):
+    x = np.random.default_rng(0).integers(0, 200, (20, *shape)).astype(dtype)
+    source = bs.open(x)
+    found = bs.statistics(source, "64 MiB")
+    assert found.mean == pytest.approx(x.astype(np.float64).reshape(-1, channels).mean(0))
+    assert why in found.note
+    assert bool(found.note) == bool(why)
+    notes = [text for heading, text in source.explain().lines() if heading == "note"]
+    assert len(notes) == bool(why)
+    with bs.Loader(source, batch_size=20, transforms=[bs.Normalize("data")], memory="64 MiB", shuffle=False) as loader:
+        first = next(iter(loader))["x"].reshape(-1, channels)
+    colors = 3 if channels == 4 else channels  # a fourth channel is alpha, which keeps its values
+    assert first[:, :colors].mean(0) == pytest.approx(np.zeros(colors), abs=0.02)
+    assert ("has one mean" in caplog.text) == bool(why)

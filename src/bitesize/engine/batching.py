@@ -168,9 +168,10 @@ class Batching:
         wide = self.batch_size if self.last == "pad" else there
         start, stop = self.shard.share(wide)
         real = max(0, min(stop, there) - start)
-        rows = np.full(stop - start, -1, np.int64)
+        rows = np.empty(stop - start, np.int64)
         if real:
             rows[:real] = self.order.rows(epoch, position + start, position + start + real)
+        rows[real:] = -1
         return BatchRows(epoch, position, position + start, rows, real, real * self.shard.world_size / there)
 
 

@@ -18,6 +18,7 @@ from bitesize.engine.bad_rows import BadRowPolicy
 from bitesize.engine.batching import Batching, Last
 from bitesize.engine.distributed import shard_of_this_process
 from bitesize.engine.fitting import STANDBY, auto_batch_size, fitted, grow_or_refuse, with_more_threads
+from bitesize.engine.kept_rows import KeptRows, fits_beside, request_of
 from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryNeeds, MemoryPlan
 from bitesize.engine.order_choice import choose_order
 from bitesize.engine.ring import Ring
@@ -78,12 +79,13 @@ class Inferred:
 
 @dataclass(frozen=True)
 class Resources:
-    """Memory of a loader: charges of its fixed parts, ring of slots, and pool for decoding; and its cache on disk."""
+    """Memory of a loader: charges of its fixed parts, ring of slots, pool for decoding, rows that are kept in memory, and cache on disk."""
 
     charges: list[Charge]
     ring: Ring
     pool: Pool | None
-    cache: RowCache | None = None
+    kept: KeptRows | None
+    cache: RowCache | None
 
 
 def resolve(
@@ -181,7 +183,9 @@ def plan(inferred: Inferred) -> MemoryPlan:
     chosen = fitted(preferred, rows, budget, any_threads=automatic, any_window=not settings.own_order)
     grow_or_refuse(chosen, batching, budget)
     decode = chosen.decode_request(rows, budget.total, budget.free) if pipeline.decodes else None
-    return MemoryPlan(batching, chosen, least, decode)
+    keepable = request_of(pipeline.source)
+    kept = keepable if fits_beside(keepable, chosen, rows, budget) else None
+    return MemoryPlan(batching, replace(chosen, kept=kept), least, decode, keepable)
 
 
 def _batch_size(settings: Settings, needs: MemoryNeeds) -> int:
@@ -202,7 +206,10 @@ def allocate(memory_plan: MemoryPlan, settings: Settings) -> Resources:
     slots = charge_slots(memory_plan.slot, needs.slots, budget)
     pool = budget.pool(decode.nbytes, decode.name) if decode is not None else None
     ring = Ring(needs.pipeline.slot_fields, rows, slots)
-    return Resources(charges, ring, pool, _open_cache(memory_plan, settings))
+    kept = KeptRows(needs.pipeline.source, memory_plan.keepable, budget) if memory_plan.keepable.nbytes else None
+    if kept is not None and needs.kept is not None:
+        kept.keep()
+    return Resources(charges, ring, pool, kept, _open_cache(memory_plan, settings))
 
 
 def _open_cache(memory_plan: MemoryPlan, settings: Settings) -> RowCache | None:

@@ -132,39 +132,50 @@ class Dispatcher:
                     rest, batch.dispatched = batch.step.rows.size - batch.dispatched, batch.step.rows.size
                     self.finish(batch, rest, scratch)
                 self._current = None
+                batch = self._prepare()  # before it has a slot, for which this thread may wait
+                if batch is None:
+                    continue
                 if self._ring.free.empty():
                     scratch.rest()
                 slot = self._ring.take()
                 if slot is not None:
-                    self._current = self._begin(slot, scratch)
+                    self._current = self._begin(batch, slot, scratch)
             self._ring.free.put(None)  # wake the next thread
             return None
         finally:
             self._lock.release()
 
-    def _begin(self, slot: Slot, scratch: Scratch) -> PendingBatch | None:
-        """Start the next batch of the stream. If there is no stream, return the slot and wait for one."""
+    def _prepare(self) -> PendingBatch | None:
+        """Return the next batch of the stream, without a slot. If there is no stream, wait for one and return None."""
         stream = self.stream
         if stream is None or stream.canceled:
-            self._ring.free.put(slot)
             self._started.get()
             return None
         epoch, position = stream.next_to_fill
         stream.next_to_fill = self._batching.after(epoch, position)
-        batch = PendingBatch(stream, None, slot, np.empty(0, np.bool_), (), started=time.perf_counter())  # type: ignore[arg-type]
+        batch = PendingBatch(stream, None, None, np.empty(0, np.bool_), ())  # type: ignore[arg-type]
         try:
             step = batch.step = self._batching.step(epoch, position)
-            if stream.cache is not None:
-                self._loads += [LoadTask(stream.cache, chunk) for chunk in stream.cache.due(step)]
             batch.unfinished = step.rows.size
             batch.mask = np.ones(step.rows.size, np.bool_)
             batch.random_numbers = self._filler.random_numbers(step)
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread, with its batch
-            batch.error = error
-            batch.step = BatchRows(epoch, position, 0, np.empty(0, np.int64), 0, 1.0)
-            self.finish(batch, 0, scratch)
+            batch.fail(error, BatchRows(epoch, position, 0, np.empty(0, np.int64), 0, 1.0))
+        return batch
+
+    def _begin(self, batch: PendingBatch, slot: Slot, scratch: Scratch) -> PendingBatch | None:
+        """Set the slot of the next batch, and return it; return None if the batch is finished, or no longer needed."""
+        stream = batch.stream
+        if stream.canceled:
+            self._ring.free.put(slot)
             return None
-        if not step.rows.size:
+        batch.slot, batch.started = slot, time.perf_counter()
+        if batch.error is None and stream.cache is not None:
+            try:
+                self._loads += [LoadTask(stream.cache, chunk) for chunk in stream.cache.due(batch.step)]
+            except BaseException as error:  # noqa: BLE001 - raised in the caller's thread, with its batch
+                batch.fail(error, batch.step._replace(rows=np.empty(0, np.int64), real=0))
+        if batch.error is not None or not batch.step.rows.size:
             self.finish(batch, 0, scratch)
             return None
         return batch

@@ -101,7 +101,8 @@ class LoaderDriver:
         """Measure the speed of reading and decoding alone; see `Loader.measure_bound`."""
         engine = self._engine = self._engine or self._start_engine()
         engine.rest()
-        with contextlib.closing(ReadTasks(self.pipeline, self.batching, self._buffers)) as tasks:
+        reader = self._resources.kept or self.pipeline.source
+        with contextlib.closing(ReadTasks(self.pipeline, reader, self.batching, self._buffers)) as tasks:
             threads, pool = engine.scaler.working, self._resources.pool
             return measure_bound(self.pipeline, tasks.batches(), threads, pool, self.budget, seconds)
 
@@ -125,7 +126,9 @@ class LoaderDriver:
     @property
     def plan(self) -> Plan:
         """Plan of the loader's memory, with the current size of its pool."""
-        plan = make_plan(self._memory_plan, self.budget, self._resources.pool)
+        kept = self._resources.kept
+        current = self._memory_plan.with_kept(self._memory_plan.keepable if kept is not None and kept.keeps else None)
+        plan = make_plan(current, self.budget, self._resources.pool)
         facts = cache_facts(self.pipeline, self._resources.cache)
         return replace(plan, cache=facts, hints=(*cache_lines(facts, self.pipeline.cached), *plan.hints))
 
@@ -188,14 +191,21 @@ class LoaderDriver:
         self._resources.ring.each(prepare)
 
     def adapt(self) -> None:
-        """At the start of an epoch, give up the prefetch slot while memory is short. Batches never get fewer rows."""
+        """At the start of an epoch, give up rows in memory, or else the prefetch slot, while memory is short. Batches never get fewer rows."""
         full, ring = self.budget.refresh(), self._resources.ring
+        kept = self._resources.kept if self._memory_plan.needs.kept is not None else None
         slots, slot = self._memory_plan.needs.slots, self._memory_plan.slot
-        if full and ring.size == slots:
+        if full and kept is not None and kept.keeps:
+            kept.give_up()
+        elif full and ring.size == slots:
             ring.shrink()
-        elif not full and ring.size < slots and slot.nbytes <= self.budget.free:  # an optional slot must not grow the budget
+        elif (
+            not full and ring.size < slots and slot.nbytes <= self.budget.unused
+        ):  # an optional slot must not grow the budget
             with contextlib.suppress(DoesNotFit):  # another loader of the budget was faster
                 ring.grow(charge_slots(slot, 1, self.budget))
+        elif not full and kept is not None:
+            kept.keep_again()
 
     def begin_epoch(self) -> None:
         """Adapt to the memory that is free, and find rows that other processes have added to the cache."""
@@ -228,8 +238,9 @@ class LoaderDriver:
         scratches = [Scratch(fields, pipeline.decodes, pipeline.kernel_values, pool) for _ in range(self.threads)]
         self.stats.watch([scratch.clock for scratch in scratches], usable_cpus(), self.source.spec, self.spec)
         self._buffers = BufferPool(self._memory_plan.needs.window) if self._cache is not None else None
+        reader = self._resources.kept or pipeline.source
         scaler = ThreadScaler(self._working, self.threads)
-        engine = Engine(pipeline, self.batching, self.bad_rows, ring, scratches, pool, scaler, self._buffers)
+        engine = Engine(pipeline, reader, self.batching, self.bad_rows, ring, scratches, pool, scaler, self._buffers)
         older, self._finalizer = self._finalizer, weakref.finalize(self, _drop, self._resources, engine)
         older.detach()
         return engine
@@ -247,6 +258,9 @@ def _drop(resources: Resources, engine: Engine | None) -> None:
 def _end(resources: Resources, engine: Engine | None) -> None:
     if engine is not None:
         engine.close()
+    if resources.kept is not None:
+        resources.kept.give_up()
+    if engine is not None:
         return
     resources.ring.close()
     if resources.pool is not None:

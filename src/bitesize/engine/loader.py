@@ -119,7 +119,7 @@ class Loader(PublicSettings):
         memory_plan = plan(inferred)
         resources = allocate(memory_plan, settings)
         self._driver = LoaderDriver(inferred, memory_plan, resources)
-        inferred.pipeline.warm()
+        inferred.pipeline.warm(settings.order, keeps_rows=memory_plan.needs.kept is not None)
 
     @property
     def plan(self) -> Plan:

@@ -26,6 +26,8 @@ POOL_SHARE = 8
 POOL_LEAST = 4 << 20
 # Slots in addition to those that the caller holds: one to return next, and one to fill.
 SPARE_SLOTS = 2
+# Name of the rows that are kept in memory.
+KEPT = "rows in memory"
 # Smaller data gets no hint about its dtype.
 _WORTH_A_HINT = 64 << 20
 
@@ -37,7 +39,8 @@ class MemoryNeeds:
     ``slots`` is the number of batches in memory, and ``window`` the size in bytes of the rows in memory from which an order selects.
     ``normalized`` is the size in bytes of what an output computes from one batch in the memory of this process.
     Of ``threads``, the first ``working`` start at once; others wait. ``limit`` is the tightest limit of this process, apart from the
-    budget, and ``overhead`` the memory that the process uses outside the budget.
+    budget, and ``overhead`` the memory that the process uses outside the budget. ``kept`` is the request for keeping all rows in
+    memory, if they are kept.
     """
 
     pipeline: Pipeline
@@ -49,10 +52,12 @@ class MemoryNeeds:
     overhead: int
     window: int = 0
     normalized: int = 0
+    kept: MemoryRequest | None = None
 
     def requests(self, rows: int) -> list[MemoryRequest]:
         """Return the requests of all parts except the pool for decoding, for batches of ``rows`` rows per rank."""
-        return [self.slots_request(rows, self.slots), *self.fixed_requests(rows)]
+        kept = [] if self.kept is None else [self.kept]
+        return [self.slots_request(rows, self.slots), *self.fixed_requests(rows), *kept]
 
     def fixed_requests(self, rows: int) -> list[MemoryRequest]:
         """Return the requests that stay until the loader is closed: all except slots and the pool. A new part adds its own here."""
@@ -96,13 +101,15 @@ class MemoryNeeds:
 class MemoryPlan:
     """Batches of a loader, and the memory that they need: slots, threads, window of the order, and pool for decoding.
 
-    ``least`` is the need of the whole window and few threads in reserve, before both were fitted to the budget.
+    ``least`` is the need of the whole window and few threads in reserve, before both were fitted to the budget. ``keepable`` is the
+    request for keeping all rows in memory, of 0 bytes if they cannot be kept.
     """
 
     batching: Batching
     needs: MemoryNeeds
     least: MemoryNeeds
     decode: MemoryRequest | None
+    keepable: MemoryRequest
 
     @property
     def slot(self) -> MemoryRequest:
@@ -116,6 +123,10 @@ class MemoryPlan:
     def with_normalized(self, nbytes: int) -> MemoryPlan:
         """Return the plan with so many bytes for what an output computes from one batch."""
         return replace(self, needs=replace(self.needs, normalized=nbytes), least=replace(self.least, normalized=nbytes))
+
+    def with_kept(self, request: MemoryRequest | None) -> MemoryPlan:
+        """Return the plan with all rows in memory, or without."""
+        return replace(self, needs=replace(self.needs, kept=request))
 
     def with_window(self, nbytes: int) -> MemoryPlan:
         """Return the plan with a window of another size."""
@@ -148,6 +159,8 @@ def make_plan(memory_plan: MemoryPlan, budget: Budget, pool: Pool | None) -> Pla
         requests.append(replace(memory_plan.decode, nbytes=pool.size))
     source, out, limit = needs.pipeline.source, needs.pipeline.out, needs.limit
     hints = _hints(source.spec[source.primary], out[source.primary], len(source))
+    if memory_plan.keepable.nbytes and needs.kept is None:
+        hints = (*hints, _not_kept(memory_plan.keepable, budget))
     left_out = batching.left_out_line()
     return Plan(
         rows=len(source),
@@ -165,6 +178,15 @@ def make_plan(memory_plan: MemoryPlan, budget: Budget, pool: Pool | None) -> Pla
         overhead=needs.overhead,
         hints=(*hints, f"{left_out}.") if left_out else hints,
     )  # fmt: skip
+
+
+def _not_kept(request: MemoryRequest, budget: Budget) -> str:
+    """Return a sentence about small rows that are not kept in memory, with the setting that keeps them."""
+    enough = format_size(2 * request.nbytes + budget.granted, ceil=True)
+    return (
+        f"Rows are read from their files in each epoch: keeping them in memory, which is faster, takes {format_size(request.nbytes)}, at "
+        f'most half of what the budget has free (memory="{enough}" is enough).'
+    )
 
 
 def _hints(stored: Field | Encoded, drawn: Field, rows: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from bitesize.engine.window.buffers import BufferPool
 from bitesize.engine.window.cache import CachedChunk, ChunkCache
 from bitesize.engine.window.source import CachedSource
 from bitesize.pipeline.pipeline import Pipeline
-from bitesize.pipeline.read_context import ReadContext
+from bitesize.pipeline.read_context import ReadContext, RowReader
 from bitesize.pipeline.scratch import Scratch
 from bitesize.scan.throughput import ReadTask
 
@@ -23,12 +23,12 @@ class ReadTasks:
 
     Parameters
     ----------
-    pipeline, batching, buffers
+    pipeline, reader, batching, buffers
         Parts of the loader.
     """
 
-    def __init__(self, pipeline: Pipeline, batching: Batching, buffers: BufferPool | None) -> None:
-        self._pipeline, self._batching = pipeline, batching
+    def __init__(self, pipeline: Pipeline, reader: RowReader, batching: Batching, buffers: BufferPool | None) -> None:
+        self._pipeline, self._reader, self._batching = pipeline, reader, batching
         self._cache: ChunkCache | None = None
         if buffers is not None:
             assert isinstance(pipeline.source, CachedSource)
@@ -61,7 +61,7 @@ class ReadTasks:
         """Read and decode some rows."""
         cache = self._cache
         if cache is None:
-            self._pipeline.read_and_decode(rows, ReadContext(self._pipeline.source, scratch))
+            self._pipeline.read_and_decode(rows, ReadContext(self._reader, scratch))
             return len(rows)
         try:
             self._pipeline.read_and_decode(rows, ReadContext(cache, scratch))

@@ -30,6 +30,10 @@ class PendingBatch:
     started: float = 0.0  # `time.perf_counter` when it got its slot
     token: Token | None = None  # set when it is ready
 
+    def fail(self, error: BaseException, step: BatchRows) -> None:
+        """Keep an error, and a step without rows, so that nothing is filled."""
+        self.error, self.step, self.unfinished = error, step, 0
+
 
 @dataclass
 class Bite:

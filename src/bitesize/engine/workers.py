@@ -26,7 +26,7 @@ from bitesize.engine.window.buffers import BufferPool
 from bitesize.errors import LoaderClosed, Stalled, without_frames
 from bitesize.memory.pool import Pool
 from bitesize.pipeline.pipeline import Pipeline
-from bitesize.pipeline.read_context import ReadContext
+from bitesize.pipeline.read_context import ReadContext, RowReader
 from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.thread_scaling import ThreadScaler
 
@@ -39,6 +39,7 @@ class Engine:
     def __init__(
         self,
         pipeline: Pipeline,
+        reader: RowReader,
         batching: Batching,
         policy: BadRowPolicy,
         ring: Ring,
@@ -50,7 +51,7 @@ class Engine:
         self.ring = ring
         self.pool = pool
         self.scaler = scaler
-        self._source, self._batching = pipeline.source, batching
+        self._reader, self._batching = reader, batching
         self._filler = Filler(pipeline, batching, policy)
         self._dispatcher = Dispatcher(pipeline.source, batching, pipeline.bite, ring, self._filler, buffers)
         self._died: BaseException | None = None
@@ -238,7 +239,7 @@ class Engine:
             self._dispatcher.stream.changed.put(None)
 
     def _serve(self, number: int, scratch: Scratch) -> None:
-        clock, context = scratch.clock, ReadContext(self._source, scratch)
+        clock, context = scratch.clock, ReadContext(self._reader, scratch)
         if self.scaler.working > self._hired:
             self._hire()
         while True:

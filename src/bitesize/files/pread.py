@@ -153,7 +153,9 @@ def _read_files(
     return [i for i in np.flatnonzero(~good).tolist() if i not in failed]
 
 
-def read_rows(paths: Sequence[bytes], which: NDArray[np.int64], offsets: NDArray[np.int64], out: NDArray[Any]) -> None:
+def read_rows(
+    paths: Sequence[bytes], which: NDArray[np.int64], offsets: NDArray[np.int64], out: NDArray[Any], places: NDArray[np.int64] | None = None
+) -> None:  # fmt: skip
     """Read rows that lie in files exactly unchanged to become.
 
     Parameters
@@ -164,19 +166,22 @@ def read_rows(paths: Sequence[bytes], which: NDArray[np.int64], offsets: NDArray
         Number of the file of each row, and offset of the row in the file, in bytes; shape (rows,).
     out
         Shape (rows, ...), C-contiguous.
+    places
+        Index of each row in ``out``, if they are not in order.
 
     Raises
     ------
     BadFile, FileChanged, NoPermission
         If a row cannot be read; the error of the first such row.
     """
-    if not out.size:
+    if not out.size or not len(which):
         return
     flat = out.reshape(-1).view(np.uint8).reshape(len(out), -1)
+    places = np.arange(len(which)) if places is None else places
     order = np.argsort(which, kind="stable") if len(paths) > 1 else np.arange(len(which))
-    for positions in np.split(order, np.flatnonzero(np.diff(which[order])) + 1):
-        path = paths[int(which[positions[0]])]
-        with_file(path, partial(_read_some_rows, path=path, positions=positions, begins=offsets[positions], flat=flat))
+    for some in np.split(order, np.flatnonzero(np.diff(which[order])) + 1):
+        path = paths[int(which[some[0]])]
+        with_file(path, partial(_read_some_rows, path=path, positions=places[some], begins=offsets[some], flat=flat))
 
 
 def _read_some_rows(

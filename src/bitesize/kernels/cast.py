@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.kernels.filters import PLAIN
 from bitesize.kernels.jit import jit
-from bitesize.kernels.store import store_line
+from bitesize.kernels.prefetch import prefetch
+from bitesize.kernels.store import LARGE, store_line
 
 
 @jit
@@ -55,9 +57,50 @@ def cast_rows(
     step, apart
         Distances from pixel to pixel and channel to channel.
     """
+    direct = is_direct(limits, code, channels, out.shape[1], step, apart)
     for i in range(source.shape[0]):
         k = i if factor.shape[0] > 1 else 0
-        cast_row(source[i], 0, plain, factor[k], offset[k], limits, code, channels, out[i], step, apart)
+        if direct:
+            cast_directly(source, i, plain, factor, offset, k, out, i)
+        else:
+            cast_row(source[i], 0, plain, factor[k], offset[k], limits, code, channels, out[i], step, apart)
+
+
+@jit
+def cast_chosen_rows(
+    source: Any, chosen: Any, plain: bool, factor: Any, offset: Any, limits: Any, code: int, channels: int, out: Any, step: int, apart: int
+) -> None:  # fmt: skip
+    """Cast the rows of ``source`` with the numbers ``chosen``, (rows,) int64; for all other parameters see `cast_rows`."""
+    rows, direct = chosen.shape[0], is_direct(limits, code, channels, out.shape[1], step, apart)
+    for i in range(rows):
+        if i + 1 < rows:
+            prefetch(source, chosen[i + 1])
+        k = i if factor.shape[0] > 1 else 0
+        if direct:
+            cast_directly(source, chosen[i], plain, factor, offset, k, out, i)
+        else:
+            cast_row(source[chosen[i]], 0, plain, factor[k], offset[k], limits, code, channels, out[i], step, apart)
+
+
+@jit
+def is_direct(limits: Any, code: int, channels: int, values: int, step: int, apart: int) -> bool:
+    """Return whether values are stored one after another without further steps, in rows that stay in the processor's cache."""
+    return bool(code == PLAIN and limits[0] >= limits[1] and apart == 1 and step == channels and values < LARGE)
+
+
+@jit
+def cast_directly(source: Any, row: int, plain: bool, factor: Any, offset: Any, k: int, out: Any, i: int) -> None:
+    """Cast one row of ``source`` into row ``i`` of ``out``."""
+    values, chunk = source.shape[1], factor.shape[1]
+    if plain:
+        for j in range(values):
+            out[i, j] = np.float32(source[row, j])
+        return
+    gains, shifts = factor[k], offset[k]
+    for start in range(0, values, chunk):
+        part, target = source[row, start : start + chunk], out[i, start : start + chunk]
+        for j in range(part.shape[0]):  # over slices, for which the compiler uses vectors
+            target[j] = np.float32(part[j] * gains[j] + shifts[j])
 
 
 @jit

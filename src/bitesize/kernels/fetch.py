@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.kernels.cast import cast_row
+from bitesize.kernels.cast import cast_directly, cast_row, is_direct
 from bitesize.kernels.jit import jit
 from bitesize.kernels.libc import close_all, copy_bytes, open_file, read_fully, size_of
 
@@ -41,6 +41,8 @@ def fetch_rows(
     values, width = out.shape[1], piece.itemsize
     nbytes, size = values * width, header.shape[0]
     names, place = paths.ctypes.data, piece.ctypes.data
+    direct = values <= piece.shape[0] and is_direct(limits, code, channels, values, step, apart)
+    row = piece[: min(values, piece.shape[0])].reshape(1, -1)
     files = np.full(starts.shape[0], -1, np.int32)
     opened = 0
     for i in range(which.shape[0]):
@@ -63,6 +65,11 @@ def fetch_rows(
             if not same:
                 continue
         k = i if factor.shape[0] > 1 else 0
+        if direct:
+            good[i] = read_fully(file, place, nbytes, offsets[i])
+            if good[i]:
+                cast_directly(row, 0, plain, factor, offset, k, out, i)
+            continue
         done = True
         for start in range(0, values, piece.shape[0]):
             count = min(piece.shape[0], values - start)
@@ -82,8 +89,14 @@ def fetch_held(
 ) -> None:  # fmt: skip
     """Multiply, add, cast and store rows in memory, at (rows,) int64 addresses. For all other parameters see `fetch_rows`."""
     values, width = out.shape[1], piece.itemsize
+    direct = values <= piece.shape[0] and is_direct(limits, code, channels, values, step, apart)
+    row = piece[: min(values, piece.shape[0])].reshape(1, -1)
     for i in range(addresses.shape[0]):
         k = i if factor.shape[0] > 1 else 0
+        if direct:
+            copy_bytes(piece.ctypes.data, addresses[i], values * width)
+            cast_directly(row, 0, plain, factor, offset, k, out, i)
+            continue
         for start in range(0, values, piece.shape[0]):
             count = min(piece.shape[0], values - start)
             copy_bytes(piece.ctypes.data, addresses[i] + start * width, count * width)

@@ -11,7 +11,7 @@ from bitesize.kernels.jit import jit
 from bitesize.kernels.vector import stream
 
 # Images of at least this number of values are written past the cache. Smaller ones stay in the cache, for the consumer.
-_LARGE = 32_768
+LARGE = 32_768
 
 
 @jit
@@ -127,7 +127,7 @@ def store_line(
     if code == HALF or code == BRAIN:  # noqa: SIM109 - compiled code compares faster than it searches
         _store_bits(line.view(np.uint32)[:size], channels, code, out, at, step, apart)
     elif apart == 1 and step == channels:
-        if out.shape[0] < _LARGE or not stream(line, size, out, at):
+        if out.shape[0] < LARGE or not stream(line, size, out, at):
             target = out[at : at + size]
             for j in range(size):
                 target[j] = line[j]

@@ -63,6 +63,11 @@ class OnDisk(Node):
         if self._seen is not None:
             self._seen.check(self.path)
 
+    @property
+    def checks_files(self) -> bool:
+        """Return whether the file is not written to while it is used."""
+        return self._seen is not None
+
     def stretches(self) -> list[Stretch] | None:
         """Return all values as one stretch, if they are in native byte order."""
         plain = self._stored.isnative and bool(self.shape)

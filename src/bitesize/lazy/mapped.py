@@ -107,6 +107,11 @@ class Strided(Node):
         if self._seen is not None:
             self._seen.check(self.path)
 
+    @property
+    def checks_files(self) -> bool:
+        """Return whether the file is not written to while it is used."""
+        return self._seen is not None
+
 
 def _groups(select: Select, step: int, width: int) -> Iterator[slice | NDArray[np.int64]]:
     """Yield parts of a selection, cut at large gaps and into pieces of about `_PIECE` bytes.

@@ -49,6 +49,11 @@ class Node(ABC):
         for node in self.below:
             node.check_unchanged()
 
+    @property
+    def checks_files(self) -> bool:
+        """Return whether `check_unchanged` checks all files of the values."""
+        return all(node.checks_files for node in self.below)
+
     def stretches(self) -> list[Stretch] | None:
         """Return the location of the rows of the first axis on disk, if they are stored byte for byte, or None."""
         return None

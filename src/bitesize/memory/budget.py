@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import weakref
+from typing import Protocol
 
 from bitesize.errors import BadSetting
 from bitesize.memory.automatic import default_share, grown_origin, largest_share, measure_limit, measure_room, share_origin
@@ -14,6 +16,16 @@ from bitesize.memory.ledger import Ledger
 from bitesize.memory.limits import Limit
 from bitesize.memory.pool import Pool, refusal
 from bitesize.memory.sizes import format_size, parse_size
+
+# Seconds to wait until optional bytes are returned, and between two looks.
+_RECLAIM_SECONDS, _PAUSE = 10.0, 0.001
+
+
+class Holder(Protocol):
+    """Holder of optional bytes."""
+
+    def give_up(self) -> None:
+        """Drop the memory and its charge."""
 
 
 class Budget:
@@ -58,6 +70,7 @@ class Budget:
         else:
             self.total, self.origin = parse_size(size), "as given"
         _ledgers[id(self._ledger)] = self._ledger
+        self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
 
     def charge(self, nbytes: int, purpose: str) -> Charge:
         """Charge ``nbytes``, or raise an error at once. An automatic budget grows first if necessary and possible.
@@ -89,12 +102,60 @@ class Budget:
         """
         return self._grant(nbytes, purpose)
 
+    def charge_optional(self, nbytes: int, purpose: str, holder: Holder) -> Charge | None:
+        """Charge ``nbytes`` that are useful, but not needed: their holder gives them up when another charge needs them.
+
+        Parameters
+        ----------
+        nbytes
+            Bytes, 0 or more.
+        purpose
+            Purpose of the bytes, for tables.
+        holder
+            Object with a method ``give_up``, which drops the memory and the charge. It is called in any thread. Other threads
+            that use the memory may keep it for a moment.
+
+        Returns
+        -------
+        Charge or None
+            The charge, or None if fewer than ``nbytes`` bytes are free. An automatic budget does not grow.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> class Cache:
+        ...     def give_up(self):
+        ...         self.charge = None
+        >>> budget, cache = bs.Budget("1 MiB"), Cache()
+        >>> cache.charge = budget.charge_optional(1 << 20, "an example", cache)
+        >>> charge = budget.charge(1, "a need")
+        >>> cache.charge is None
+        True
+        """
+        charge = self._ledger.charge(nbytes, purpose, 0, self.total, optional=True)
+        if charge is not None:
+            with self._ledger.lock:
+                self._holders.add(holder)
+        return charge
+
+    def _reclaim(self) -> None:
+        """Ask all holders of optional bytes to give them up."""
+        with self._ledger.lock:
+            holders = list(self._holders)
+        for holder in holders:
+            holder.give_up()
+
     def _grant(self, nbytes: int, purpose: str, *, pooled: bool = False) -> Charge:
+        deadline = time.monotonic() + _RECLAIM_SECONDS
         while True:
             charge = self._ledger.charge(nbytes, purpose, nbytes if pooled else 0, self.total)
             if charge is not None:
                 return charge
-            granted = self._ledger.granted
+            granted = self._ledger.needed
+            if nbytes <= self.total - granted and time.monotonic() < deadline:
+                self._reclaim()
+                time.sleep(_PAUSE)  # a thread may use the memory until the end of its bite
+                continue
             # Outside the lock of the ledger, because the garbage collector may need it to release a loader.
             if not self.grow(nbytes, f"{purpose} needs {format_size(nbytes)}"):
                 room, total = format_size(self.total - granted), format_size(self.total)
@@ -161,7 +222,7 @@ class Budget:
             return False
         largest = self._measure_largest()
         with self._ledger.lock:
-            need = self._ledger.granted_now + nbytes
+            need = self._ledger.needed_now + nbytes
             if self.total < need <= largest:
                 self._grown, self._reason, self.total = need, reason, need
                 self.origin = grown_origin(self._share, self._limit, need, reason)
@@ -211,17 +272,22 @@ class Budget:
                 self.total, self.origin = grown, grown_origin(self._share, self._limit, grown, self._reason)
             else:
                 self.total, self.origin = self._share, share_origin(self._limit)
-        return self.granted > self.total
+        return self._ledger.granted > self.total
 
     @property
     def granted(self) -> int:
-        """Granted bytes, including idle bytes of pools."""
-        return self._ledger.granted
+        """Granted bytes, including idle bytes of pools, without those that are returned when others need them."""
+        return self._ledger.needed
 
     @property
     def free(self) -> int:
         """Bytes that can still be charged."""
         return self.total - self.granted
+
+    @property
+    def unused(self) -> int:
+        """Bytes that nothing holds, not even parts that give them up when others need them."""
+        return self.total - self._ledger.granted
 
     @property
     def in_use(self) -> int:

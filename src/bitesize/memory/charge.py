@@ -29,7 +29,8 @@ class Granted(weakref.ref[Charge]):
     Ctrl-C in a `__del__` would be lost.
     """
 
-    __slots__ = ("nbytes", "number", "purpose")
+    __slots__ = ("nbytes", "number", "optional", "purpose")
     number: int
     nbytes: int
     purpose: str
+    optional: bool  # whether its holder returns the bytes when others need them

@@ -27,19 +27,24 @@ class Ledger:
         self._granted = 0
         self._parts: dict[str, int] = {}
         self._pooled = 0  # bytes that are granted to pools and idle
+        self._optional = 0  # bytes that are returned when others need them
         self._peak = 0
 
-    def charge(self, nbytes: int, purpose: str, pooled: int, total: int) -> Charge | None:
-        """Charge ``nbytes``, of which ``pooled`` are idle in a pool; None if more than ``total`` bytes would be charged."""
+    def charge(self, nbytes: int, purpose: str, pooled: int, total: int, optional: bool = False) -> Charge | None:
+        """Charge ``nbytes``, of which ``pooled`` are idle in a pool; None if more than ``total`` bytes would be charged.
+
+        ``optional`` is whether the holder returns the bytes when others need them.
+        """
         with self.lock:
             self._collect()
             if nbytes > total - self._granted:
                 return None
             charge = Charge(self._give_back, next(self._numbers), nbytes, purpose)
             known = Granted(charge, self._dropped.put)
-            known.number, known.nbytes, known.purpose = charge.number, nbytes, purpose
+            known.number, known.nbytes, known.purpose, known.optional = charge.number, nbytes, purpose, optional
             self._charges[charge.number] = known
             self._pooled += pooled
+            self._optional += nbytes if optional else 0
             self._add(nbytes, purpose)
             return charge
 
@@ -60,6 +65,13 @@ class Ledger:
         with self.lock:
             self._collect()
             return self._granted
+
+    @property
+    def needed(self) -> int:
+        """Granted bytes, without those that are returned when others need them."""
+        with self.lock:
+            self._collect()
+            return self._granted - self._optional
 
     @property
     def in_use(self) -> int:
@@ -86,6 +98,11 @@ class Ledger:
         return self._granted
 
     @property
+    def needed_now(self) -> int:
+        """Granted bytes, without those that are returned when others need them. Read without the lock, so possibly out of date."""
+        return self._granted - self._optional
+
+    @property
     def touched_now(self) -> int:
         """Granted bytes that are not idle in pools. Read without the lock, so possibly out of date."""
         return max(0, self._granted - self._pooled)
@@ -108,6 +125,7 @@ class Ledger:
         if known is None:  # released before
             return 0
         self._add(-known.nbytes, known.purpose)
+        self._optional -= known.nbytes if known.optional else 0
         return known.nbytes
 
     def _give_back(self, charge: Charge) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from bitesize.kernels.warm import Job, is_warm
 from bitesize.pipeline.inference import READ_TYPES, integer_limits
 from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.stages import TransformStages
-from bitesize.sources.protocol import Located
+from bitesize.sources.protocol import Located, flat_rows
 from bitesize.spec import Field, image_channels
 from bitesize.transforms.render import (
     Canvas,
@@ -29,10 +30,13 @@ from bitesize.transforms.render import (
 )
 from bitesize.transforms.view import PLAIN, View
 
+# Where rows are located: in files, at addresses in memory, or in one array in memory.
+Place = Literal["files", "addresses", "array"]
 # Approximate number of values that are multiplied and added at once: a few KB, which stay in the fastest cache.
 _CHUNK = 1536
 # Bytes that are read before they are cast: a part of the cache of a core.
 _PIECE_BYTES = 1 << 17
+_NONE = np.empty(0, np.int64)
 
 
 class ArrayRenderer:
@@ -52,8 +56,8 @@ class ArrayRenderer:
         Whether channels come first in the batch.
     masks
         Fields that move with the image.
-    in_memory
-        Whether rows are located in memory, not in files.
+    located
+        Where rows are located that are fetched in one step.
     full_scale
         Value of full brightness; by default, 255 for uint8 and 1 for other dtypes, which are not rescaled.
     """
@@ -66,7 +70,7 @@ class ArrayRenderer:
         stages: TransformStages,
         chw: bool,
         masks: Mapping[str, Field],
-        in_memory: bool,
+        located: Place,
         full_scale: float | None = None,
     ) -> None:
         self._name = name
@@ -91,9 +95,8 @@ class ArrayRenderer:
         self._constant: tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]] | None = None
         self._full_scale = full_scale or (255.0 if stored.dtype == np.uint8 else 1.0)
         # Rows that are only cast can be fetched in one step.
-        can = HAS_PREADV and self.narrow and not stages.needs_image
-        self._fetch_name = f"fetch {stored} {rendered} {in_memory}" if can else ""
-        self._in_memory = in_memory
+        self._one_step, self._located = self.narrow and not stages.needs_image, located
+        self._fetch_names: dict[Place, str] = {place: f"fetch {stored} {rendered} {place}" for place in get_args(Place)}
         # Rows without transforms and casts are read directly into the slot.
         self.direct = not stages.image_transforms and not self._chw and rendered.dtype == stored.dtype
 
@@ -108,8 +111,8 @@ class ArrayRenderer:
             return max(plan_render(self._adjusted(()), width, height, self._channels).scratch, mask_values(out_w))
         return most_values(width, height, self._channels, out_w, out_h, self._spread)
 
-    def warm(self) -> list[Job]:
-        """Return the jobs that load the compiled code."""
+    def warm(self, keeps_rows: bool) -> list[Job]:
+        """Return the jobs that load the compiled code, also for rows of files that are kept in memory if ``keeps_rows``."""
         if self.direct or self.stored.dtype not in READ_TYPES:
             return []
         if self._canvas is not None and self._needs_image:
@@ -121,22 +124,29 @@ class ArrayRenderer:
         rows, random_numbers = np.zeros((1, *one), self.stored.dtype), [(0.5,) * sum(count for _, count in self._views)]
         out = np.zeros((1, *(one[::-1] if self._chw else one)), self.rendered.dtype)
         jobs: list[Job] = [(f"cast {self.stored} {self.rendered}", lambda: self._cast(rows, random_numbers, out))]
-        if self._fetch_name:
-            nowhere = Located([b""], np.zeros(1, np.int64), np.zeros(1, np.int64), in_memory=self._in_memory)
-            if self._in_memory:
-                nowhere, out = Located([], nowhere.which[:0], nowhere.offsets[:0], in_memory=True), out[:0]
-            jobs.append((self._fetch_name, lambda: self._warm_fetch(nowhere, random_numbers, out, rows)))
+        if self._one_step:
+            zero = np.zeros(1, np.int64)
+            where = {
+                "files": Located([b""], zero, zero),
+                "addresses": Located([], zero, zero + rows.ctypes.data, in_memory=True),
+                "array": Located([], zero, zero, in_memory=True, array=flat_rows(rows)),
+            }
+            places = {self._located, "array"} if keeps_rows else {self._located}
+            jobs += [
+                (self._fetch_names[place], partial(self._warm_fetch, where[place], random_numbers, out, rows))
+                for place in sorted(places if HAS_PREADV else places & {"array"})
+            ]
         return jobs
 
     def _warm_fetch(
-        self, nowhere: Located, random_numbers: Sequence[Sequence[float]], out: NDArray[Any], rows: NDArray[Any]
+        self, where: Located, random_numbers: Sequence[Sequence[float]], out: NDArray[Any], rows: NDArray[Any]
     ) -> None:  # fmt: skip
-        assert not self.fetch(nowhere, random_numbers, out, rows).any()
+        self.fetch(where, random_numbers, out, rows)
 
-    @property
-    def fetches(self) -> bool:
-        """Return whether rows can be read from disk and cast in one step, because the compiled code is loaded."""
-        return is_warm(self._fetch_name)
+    def fetches(self, located: Located) -> bool:
+        """Return whether located rows can be read and cast in one step, because the compiled code is loaded."""
+        place: Place = "files" if not located.in_memory else "addresses" if located.array is None else "array"
+        return self._one_step and is_warm(self._fetch_names[place])
 
     def render(
         self, rows: Mapping[str, NDArray[Any]], random_numbers: Sequence[Sequence[float]], out: Mapping[str, NDArray[Any]],
@@ -192,25 +202,30 @@ class ArrayRenderer:
 
     def fetch(
         self, located: Located, random_numbers: Sequence[Sequence[float]], out: NDArray[Any], scratch: NDArray[Any]
-    ) -> NDArray[np.bool_]:  # fmt: skip
-        """Read located rows from disk into the batch, multiply, add and cast them; return which rows could be read."""
-        from bitesize.kernels.fetch import fetch_held, fetch_rows
-
+    ) -> NDArray[np.int64]:  # fmt: skip
+        """Read located rows into the batch, multiply, add and cast them; return the indices of rows that could not be read."""
         channels = self._channels
         factor, offset, plain, limits = self._casting(random_numbers, channels)
         stored = self._stored(out, channels)
+        if located.array is not None:
+            from bitesize.kernels.cast import cast_chosen_rows  # loads the compiler: only callers that cast wait for it
+
+            cast_chosen_rows(located.array, located.offsets, plain, factor, offset, limits, *stored)
+            return _NONE
+        from bitesize.kernels.fetch import fetch_held, fetch_rows
+
         values = scratch.reshape(-1)
         piece = values[: max(1, min(_PIECE_BYTES // scratch.itemsize, len(values)) // factor.shape[1]) * factor.shape[1]]
         if located.in_memory:
             fetch_held(located.offsets, piece, plain, factor, offset, limits, *stored)
-            return np.ones(len(located.offsets), np.bool_)
+            return _NONE
         good = np.empty(len(located.which), np.bool_)
         header = np.frombuffer(located.header, np.uint8)
         fetch_rows(
             *(located.joined or joined(located.paths)), READ_FLAGS, located.which, located.offsets, header, np.empty_like(header), piece, plain,
             factor, offset, limits, good, *stored,
         )  # fmt: skip
-        return good
+        return np.flatnonzero(~good)
 
     def _casting(
         self, random_numbers: Sequence[Sequence[float]], channels: int

@@ -27,7 +27,7 @@ from bitesize.sources.protocol import Into, Located, raise_bad
 from bitesize.spec import Field
 
 
-class KeptRows(SourceWrapper):
+class CachedRows(SourceWrapper):
     """Rows of a source as a cache keeps them; only rows that are in the cache can be read.
 
     Parameters
@@ -163,7 +163,7 @@ class CachedRenderer:
     ) -> None:
         self.keeps = keeps
         self._source, self._root = source, root_of(source)
-        self.plan, self._kept = plan, KeptRows(source, plan)
+        self.plan, self._kept = plan, CachedRows(source, plan)
         self._names = tuple(plan.spec)
         self._renderer, self._before = renderer, None
         images = {name: renderer.fields[name] for name in self._names}

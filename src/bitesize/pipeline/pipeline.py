@@ -13,6 +13,8 @@ from numpy.typing import DTypeLike, NDArray
 from bitesize.errors import BadResult, BitesizeError
 from bitesize.memory.budget import Budget
 from bitesize.order.keyed_random import Key
+from bitesize.order.order import Order
+from bitesize.order.permutation import permute_jobs
 from bitesize.packed.cache_settings import Cache
 from bitesize.pipeline.cached_rendering import CachedRenderer
 from bitesize.pipeline.caching import CachePlan, plan_cache
@@ -169,9 +171,12 @@ class Pipeline:
         """Return the bytes of scratch that `read_and_decode` needs, by purpose."""
         return self._renderer.scratch_fields(rows, self._renderer.measured_fields())
 
-    def warm(self) -> None:
-        """Start to load the compiled code that rows will need."""
-        self._renderer.warm()
+    def warm(self, order: Order | None = None, keeps_rows: bool = False) -> None:
+        """Start to load the compiled code that rows, and their order, will need.
+
+        ``keeps_rows`` is whether rows of files are kept in memory.
+        """
+        self._renderer.warm(keeps_rows, permute_jobs(order.n) if order is not None and order.shuffle else [])
         if self.cached is not None:
             self.cached.warm()
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bitesize.decode.header import ImageInfo
 from bitesize.errors import BadRows, without_frames
-from bitesize.kernels.warm import readers, warm
-from bitesize.pipeline.arrays import ArrayRenderer
+from bitesize.kernels.warm import Job, readers, warm
+from bitesize.pipeline.arrays import ArrayRenderer, Place
 from bitesize.pipeline.images import ImageRenderer
 from bitesize.pipeline.inference import Layout
 from bitesize.pipeline.read_context import ReadContext
@@ -79,9 +79,8 @@ class RowRenderer:
             self._images = ImageRenderer(source, stages, fields, chw, fast_decode, max_side)
         else:
             masks = {name: field for name, field in fields.items() if field.mask}
-            in_memory = isinstance(source, SourceWrapper) and source.holds_chunks
             self._arrays = ArrayRenderer(
-                self._image, stored, fields[self._image], stages, chw, masks, in_memory, full_scale
+                self._image, stored, fields[self._image], stages, chw, masks, _place(source), full_scale
             )  # fmt: skip
         # Fields that are read into scratch, because a kernel stores them in the batch; and how many rows at a time.
         self._read_fields = self._fields_to_read(stages)
@@ -127,11 +126,12 @@ class RowRenderer:
         ]
         return sum(whole) / len(whole)
 
-    def warm(self) -> None:
-        """Start to load the compiled code that rows will need."""
-        renderer = self._images or self._arrays
-        assert renderer is not None
-        warm([*renderer.warm(), *([readers()] if self._source.reads_files else [])])
+    def warm(self, keeps_rows: bool = False, more: Sequence[Job] = ()) -> None:
+        """Start to load the compiled code that rows will need, and then ``more``."""
+        jobs = self._images.warm() if self._images is not None else []
+        if self._arrays is not None:
+            jobs = self._arrays.warm(keeps_rows)
+        warm([*jobs, *([readers()] if self._source.reads_files else []), *more])
 
     # --- rendering ---------------------------------------------------------------------------------------------------
 
@@ -183,8 +183,8 @@ class RowRenderer:
         assert self._arrays is not None
         if self._arrays.direct:
             return _read(rows, dict(out), context)
-        located = context.reader.locate(rows) if self._arrays.fetches else None
-        if located is not None:
+        located = context.reader.locate(rows)
+        if located is not None and self._arrays.fetches(located):
             return self._fetch(located, rows, random_numbers, out, context)
         scratch = context.scratch
         failed: dict[int, Exception] = {}
@@ -213,10 +213,10 @@ class RowRenderer:
         begun = perf_counter()
         context.reader.read_other_fields(rows, {name: array for name, array in out.items() if name != self._image})
         stored = scratch.field(f"{self._image} read", self._arrays.stored, min(len(rows), self.piece))
-        good = self._arrays.fetch(located, random_numbers, out[self._image], stored)
+        bad = self._arrays.fetch(located, random_numbers, out[self._image], stored)
         scratch.clock.fetch += perf_counter() - begun
         failed: dict[int, Exception] = {}
-        for i in np.flatnonzero(~good).tolist():
+        for i in bad.tolist():
             out_row = {name: array[i : i + 1] for name, array in out.items()}
             errors = _read(rows[i : i + 1], out_row | {self._image: stored[:1]}, context)
             if errors:
@@ -237,6 +237,14 @@ class RowRenderer:
         sinks = self._images.sinks(context.scratch)
         _read(rows, out | sinks, context)
         self._images.decode_only(rows, random_numbers, sinks, context.scratch)
+
+
+def _place(source: Source) -> Place:
+    """Return where a source locates rows, if it does."""
+    if isinstance(source, SourceWrapper) and source.holds_chunks:
+        return "addresses"
+    located = source.locate(np.zeros(1, np.int64))
+    return "files" if located is None or located.array is None else "array"
 
 
 def _read(rows: NDArray[np.int64], into: Mapping[str, Any], context: ReadContext) -> dict[int, Exception]:

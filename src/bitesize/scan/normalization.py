@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from bitesize.scan.statistics import statistics
 from bitesize.sources.base import Source
 from bitesize.transforms.color import ColorMatrix
 from bitesize.transforms.normalize import Normalize, Scale
+
+_log = logging.getLogger("bitesize")
 
 
 def resolve_normalization(source: Source, transforms: Sequence[Any], budget: Budget) -> Sequence[Any]:
@@ -24,6 +27,8 @@ def resolve_normalization(source: Source, transforms: Sequence[Any], budget: Bud
     if not isinstance(transforms, Sequence) or not any(isinstance(step, Normalize) and step.of_data for step in transforms):
         return transforms
     found = statistics(source, budget)
+    if found.note:
+        _log.warning('Normalize("data") has one mean and deviation: %s', found.note)
     mean, std = found.normalization
     factor, offset = 255.0 if found.whole else 1.0, 0.0  # scale the statistics to the values before a step
     out: list[Any] = []

@@ -18,7 +18,7 @@ from bitesize.scan.moments import Moments, array_nbytes, bite_rows, channel_coun
 from bitesize.scan.rows import bites
 from bitesize.scan.threads import deal
 from bitesize.sources.base import Source
-from bitesize.spec import Field
+from bitesize.spec import CHANNELS_LAST, Field, one_channel_reason
 
 Progress = Callable[[int, int], None]
 
@@ -42,6 +42,8 @@ class Statistics:
         Number of rows of each class by name or number; None without classes.
     whole : bool
         Whether values are 8-bit, 0 to 255.
+    note : str
+        Why there is one number for all values although rows have three axes, and what changes it; "" otherwise.
     """
 
     rows: int
@@ -53,6 +55,7 @@ class Statistics:
     not_finite: int
     classes: Mapping[str, int] | None
     whole: bool
+    note: str = ""
 
     @property
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -175,6 +178,8 @@ class _Total:
             raise BadFile(f"none of {self._bad} rows could be read; the first: {self._first}")
         if not moments[:, COUNT].all():
             raise BadSetting("a channel has no finite values")
+        stored = source.spec[source.primary]
+        why = one_channel_reason(stored.shape) if isinstance(stored, Field) else ""
         return Statistics(
             rows=self.seen - self._bad,
             bad=self._bad,
@@ -184,5 +189,6 @@ class _Total:
             greatest=tuple(moments[:, GREATEST].tolist()),
             not_finite=int(moments[:, NOT_FINITE].sum()),
             classes=class_counts(source),
-            whole=source.spec[source.primary].dtype == np.uint8,
+            whole=stored.dtype == np.uint8,
+            note=f"{why} ({CHANNELS_LAST})" if why else "",
         )

@@ -18,7 +18,7 @@ from bitesize.lazy.parts import InMemory, node_of
 from bitesize.lazy.select import NEAR, SCRATCH, whole
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.labels import label_field
-from bitesize.sources.protocol import ChunkStarts, Into, Located
+from bitesize.sources.protocol import ChunkStarts, Into, Located, flat_rows
 from bitesize.spec import Field
 
 
@@ -66,7 +66,9 @@ class Arrays(Source):
             )
         stretches = self._x.stretches() if isinstance(self._x, Node) else None
         self._locations = _Locations(stretches, self._x) if stretches is not None else None
+        self._flat = None if isinstance(self._x, Node) else flat_rows(self._x)
         self.reads_files = self._locations is not None
+        self.checks_files = isinstance(self._x, Node) and self._x.checks_files
         self.spec = {"x": Field(tuple(self._x.shape[1:]), self._x.dtype.newbyteorder("="))}
         if labels is not None:
             self.spec["y"] = label_field(labels, self.spec["x"])
@@ -93,8 +95,10 @@ class Arrays(Source):
                 into["x"][i] = x[row]
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Return the locations of rows in files."""
-        return None if self._locations is None else self._locations.locate(rows)
+        """Return the locations of rows in files, or in an array in memory."""
+        if self._locations is not None:
+            return self._locations.locate(rows)
+        return None if self._flat is None else Located([], rows, rows, in_memory=True, array=self._flat)
 
     def check_unchanged(self) -> None:
         """Check the files of a lazy array."""

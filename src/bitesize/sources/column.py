@@ -31,6 +31,7 @@ class Column(ABC):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     unbounded = ""
+    checks_files = False  # see `Source.checks_files`
 
     @abstractmethod
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
@@ -83,6 +84,7 @@ class Squeezed(Column):
     def __init__(self, column: Column) -> None:
         self._column = column
         self.shape, self.dtype, self.unbounded = column.shape[:1], column.dtype, column.unbounded
+        self.checks_files = column.checks_files
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Read neighboring rows."""

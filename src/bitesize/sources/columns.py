@@ -99,6 +99,7 @@ class ColumnSource(Source):
         label = self.spec.get(self._label or "")
         if isinstance(label, Field) and self._label != self.primary:
             self.spec[str(self._label)] = label_field(np.empty((0, *label.shape), label.dtype), self.spec[self.primary])
+        self.checks_files = chosen[self.primary].checks_files
         self._run_rows, self._small = _runs_of(chosen, self._loaded)
 
     def _with_plain_labels(self, columns: Mapping[str, Column], options: OpenOptions) -> dict[str, Column]:

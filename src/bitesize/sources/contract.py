@@ -29,6 +29,8 @@ class RowContract(ABC):
         Common parent folder of all paths that `path` returns; empty if there is none.
     reads_files : bool
         Whether `read` reads from disk with `bitesize.files`, which is faster once compiled code is loaded.
+    checks_files : bool
+        Whether `check_unchanged` raises if a file of located rows was written to, so that a loader may keep rows in memory.
 
     Examples
     --------
@@ -55,6 +57,7 @@ class RowContract(ABC):
     spec: Spec
     paths_root: bytes = b""
     reads_files = False
+    checks_files: bool = False
     _labels: NDArray[Any] | None = None  # the field "y", if there is one
 
     @abstractmethod
@@ -107,7 +110,7 @@ class RowContract(ABC):
         --------
         >>> import numpy as np, bitesize as bs
         >>> source = bs.open(np.arange(6.0).reshape(3, 2), ["cat", "dog", "cat"])
-        >>> source.locate(np.array([0])) is None  # this source is in memory, so `read` is as fast
+        >>> source.locate(np.array([0])).in_memory
         True
         """
         return None

@@ -15,7 +15,7 @@ from bitesize.errors import BitesizeError, first_few
 from bitesize.files.names import show
 from bitesize.sources.choices import Choice
 from bitesize.sources.row_source import RowSource
-from bitesize.spec import Encoded, Field
+from bitesize.spec import CHANNELS_LAST, Encoded, Field, one_channel_reason
 
 if TYPE_CHECKING:
     from bitesize.sources.value_range import ValueRange
@@ -173,7 +173,11 @@ def explain(source: RowSource, *, measure: bool = True) -> Explanation:
     if values is not None and not values.rows:
         values, why = None, "no row of the sample could be read"
     classes, targets = _labels(source)
-    hint = suggested_groups(source)
+    stored = source.spec[primary]
+    why_one = one_channel_reason(stored.shape) if isinstance(stored, Field) else ""
+    hints = [each for each in (suggested_groups(source),) if each is not None and each not in source.choices]
+    if why_one:
+        hints.append(Choice(f"{why_one}: one mean and deviation", CHANNELS_LAST))
     return Explanation(
         layout=source.layout,
         kind=_kind(source),
@@ -185,7 +189,7 @@ def explain(source: RowSource, *, measure: bool = True) -> Explanation:
         not_measured=why,
         features=source.feature_names,
         choices=source.choices,
-        hints=(hint,) if hint is not None and hint not in source.choices else (),
+        hints=tuple(hints),
         left_out=source.left_out,
     )
 

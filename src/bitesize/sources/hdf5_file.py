@@ -161,7 +161,7 @@ class Dataset(Column):
             )
         plain = self._chunks is None and self.dtype.isnative and _as_in_memory(stored)
         self._offset = stored.id.get_offset() if plain else None
-        self._path = [os.fsencode(file.path)]
+        self._path, self.checks_files = [os.fsencode(file.path)], plain
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Read neighboring rows directly into ``out``."""

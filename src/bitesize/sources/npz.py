@@ -34,7 +34,7 @@ class ArchiveMember(Column):
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.shape, self.dtype = node.shape, node.dtype
+        self.shape, self.dtype, self.checks_files = node.shape, node.dtype, node.checks_files
         found = node.stretches()
         self._stretch = found[0] if found else None
         self._row_nbytes = math.prod(node.shape[1:]) * node.dtype.itemsize

@@ -68,7 +68,9 @@ class Located(NamedTuple):
     joined : tuple of two ndarray or None
         ``paths`` as returned by `files.pread.joined`, if they never change.
     in_memory : bool
-        Whether ``offsets`` are addresses in memory, and there are no files.
+        Whether rows are in memory, and there are no files: ``offsets`` are addresses, or numbers of rows of ``array``.
+    array : ndarray or None
+        The array in memory that contains the rows: two axes, C-contiguous, aligned and read-only.
 
     Examples
     --------
@@ -88,6 +90,16 @@ class Located(NamedTuple):
     header: bytes = b""
     joined: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None
     in_memory: bool = False
+    array: NDArray[Any] | None = None
+
+
+def flat_rows(x: NDArray[Any]) -> NDArray[Any] | None:
+    """Return a read-only view of an array for `Located.array`; None if its memory is laid out in another way."""
+    if not (x.dtype.isnative and x.flags.c_contiguous and x.flags.aligned and x.size):
+        return None
+    flat = x.reshape(len(x), -1)
+    flat.flags.writeable = False  # of the view only
+    return flat
 
 
 class ChunkStarts(NamedTuple):

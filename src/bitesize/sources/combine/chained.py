@@ -96,6 +96,7 @@ class Chained(Source):
         self._name_weights(parts)
         self.paths_root = common_folder([part.paths_root for part in parts])
         self.reads_files = any(part.reads_files for part in parts)
+        self.checks_files = all(part.checks_files for part in parts)
         self.left_out = left_out_of(parts)
 
     def _name_weights(self, parts: Sequence[Source]) -> None:
@@ -145,7 +146,7 @@ class Chained(Source):
             if not mine.size:
                 continue
             located = part.locate(rows[mine] - self._begin(i))
-            if located is None or (header is not None and located.header != header):
+            if located is None or located.in_memory or (header is not None and located.header != header):
                 return None
             header = located.header
             which[mine] = located.which + len(paths)

@@ -48,6 +48,7 @@ class SourceWrapper(Source):
         self.choices, self.weight_name, self.feature_names = base.choices, base.weight_name, base.feature_names
         self.paths_root = base.paths_root
         self.mixture, self.reads_files, self.classes_of = base.mixture, base.reads_files, base.classes_of
+        self.checks_files = base.checks_files
 
     @property
     def derived_from(self) -> tuple[Source, ...]:

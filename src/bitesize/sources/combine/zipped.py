@@ -102,7 +102,7 @@ class Zipped(Source):
             self.choices = (*self.choices, unclear_weights)
         self.reads_files = any(source.reads_files for _, source in parts)
         self.left_out = left_out_of([source for _, source in parts])
-        self.paths_root = self._primary_part[1].paths_root
+        self.paths_root, self.checks_files = self._primary_part[1].paths_root, self._primary_part[1].checks_files
 
     @property
     def _primary_part(self) -> tuple[dict[str, str], Source]:
