@@ -50,6 +50,14 @@ def one_large_npy(folder: Path) -> Path:
     return path
 
 
+def one_npy_of_small_rows(folder: Path) -> Path:
+    """16,000 rows of (32, 32, 3) uint8 in one file: 47 MiB, 188 MiB as float32."""
+    path = folder / "small.npy"
+    if not path.exists():
+        np.save(path, np.random.default_rng(0).integers(0, 256, (16_000, 32, 32, 3), np.uint8))
+    return path
+
+
 def one_part(folder: Path) -> Path:
     """1,000 rows of (224, 224, 3) float64, 1.1 GiB: nine of them are the array that NumPy could not allocate."""
     path = folder / "part.npy"
@@ -117,6 +125,8 @@ def tar(folder: Path, rows: int) -> bs.Source:
 
 def source(kind: str, folder: Path, rows: int) -> bs.Source:
     """Open so many rows of a kind, with labels of two classes."""
+    if kind == "small rows":
+        return bs.open(one_npy_of_small_rows(folder), np.arange(16_000) % 2)
     if kind == "large npy":
         return bs.open(one_large_npy(folder), np.arange(4000) % 2)
     if kind in ("npz", "hdf5", "zarr", "parquet"):

@@ -83,8 +83,8 @@ def test_files_that_differ_are_read_as_before_or_named(tmp_path, one_step):
 
 def test_a_file_that_is_cut_off_or_gone_in_mid_epoch_is_an_error_that_names_it(tmp_path, one_step):
     path = tmp_path / "x.npy"
-    for spoil, error in ((lambda: path.write_bytes(path.read_bytes()[:5000]), bs.BadFile), (path.unlink, bs.FileChanged)):
-        np.save(path, np.random.default_rng(0).random((40, 100)))
+    for spoil, error in ((lambda: path.write_bytes(path.read_bytes()[:50_000]), bs.BadFile), (path.unlink, bs.FileChanged)):
+        np.save(path, np.random.default_rng(0).random((40, 1000)))  # rows too large to be kept in memory
         with bs.Loader(bs.open(path), batch_size=4, memory="8 MiB", shuffle=False, dtype="float32", threads=1) as loader:
             iterator = iter(loader)
             next(iterator)

@@ -107,9 +107,8 @@ def test_a_resumed_loader_continues_with_the_same_batches(path):
 def test_rows_are_read_once(path, x):
     """The file is overwritten in a way that no check can see: rows that were read stay as they were."""
     with bs.Loader(bs.open(path), batch_size=32, memory="16 MiB") as loader:
-        iterator = iter(loader)
-        for _ in iterator:
-            pass
+        for _ in range(2):  # rows of the very first batch are kept when they are read again
+            assert sum(len(batch.rows) for batch in loader) == ROWS
         status = os.stat(path)
         header = path.stat().st_size - x.nbytes
         with open(path, "r+b") as file:
@@ -154,7 +153,7 @@ def test_a_memmap_that_may_be_written_to_is_read_anew_in_each_epoch(path):
 
 
 def test_other_rows_are_not_kept(tmp_path, path, x):
-    np.save(tmp_path / "large.npy", np.zeros((20, 100, 200), np.uint8))
+    np.save(tmp_path / "large.npy", np.zeros((20, 64, 65), np.uint8))
     (tmp_path / "files").mkdir()
     for i in range(20):
         np.save(tmp_path / "files" / f"{i}.npy", x[i])

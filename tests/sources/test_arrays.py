@@ -112,3 +112,28 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path):
     os.remove(tmp_path / "a.npy")
     with pytest.raises(bs.FileChanged, match="no longer exists"):
         rows_of(source, [1])
+
+
+def test_rows_in_memory_are_located_in_the_array_itself():
+    x = np.arange(24.0).reshape(4, 3, 2)
+    source = bs.open(x)
+    rows = np.array([3, 0, 3])
+    located = source.locate(rows)
+    assert np.shares_memory(located.array, x)
+    assert located.array[located.offsets].tolist() == x[rows].reshape(3, -1).tolist()
+    assert not located.array.flags.writeable
+    assert x.flags.writeable
+    assert len(pickle.dumps(bs.open(np.zeros(100_000)))) < 1_000_000  # one copy of 800,000 bytes
+    for other in (x[::2], x.T.astype(">f8"), np.zeros((4, 0))):
+        assert bs.open(other).locate(rows[:1] * 0) is None
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f2", "f4", "f8", "i8", "?"])
+@pytest.mark.parametrize("shape", [(), (7,), (6, 5, 3), (40, 50, 3)])
+def test_rows_in_memory_are_cast_as_numpy_casts_them(shape, dtype, order):
+    x = np.asarray(np.random.default_rng(0).integers(0, 100, (90, *shape)).astype(dtype), order=order)
+    with bs.Loader(bs.open(x), batch_size=20, memory="64 MiB", dtype="float32", threads=2) as loader:
+        for _ in range(2):
+            for batch in loader:
+                assert np.array_equal(batch["x"], x[batch.rows].astype(np.float32))

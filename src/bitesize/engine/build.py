@@ -206,7 +206,8 @@ def allocate(memory_plan: MemoryPlan, settings: Settings) -> Resources:
     slots = charge_slots(memory_plan.slot, needs.slots, budget)
     pool = budget.pool(decode.nbytes, decode.name) if decode is not None else None
     ring = Ring(needs.pipeline.slot_fields, rows, slots)
-    kept = KeptRows(needs.pipeline.source, memory_plan.keepable, budget) if memory_plan.keepable.nbytes else None
+    keepable = memory_plan.keepable
+    kept = KeptRows(needs.pipeline.source, keepable, budget, first=rows) if keepable.nbytes else None
     if kept is not None and needs.kept is not None:
         kept.keep()
     return Resources(charges, ring, pool, kept, _open_cache(memory_plan, settings))

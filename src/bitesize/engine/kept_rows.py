@@ -1,7 +1,7 @@
 """Rows of files that are kept in memory after they were first read, if the budget has room for all of them.
 
 A small row takes longer to request from the system than to copy, so reading it from memory is several times as fast. Rows are read
-when a batch first needs one of a small block of neighbors. So the first batch is not delayed, and the first epoch is faster, too.
+when a batch first needs one of a block of neighbors, from the second batch on, so that the first one is not delayed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from bitesize.sources.base import Source
 from bitesize.sources.protocol import Into, Located
 from bitesize.spec import Field
 
-# Larger rows are copied by the system almost as fast as from memory of the process, if they are in its page cache.
-_MOST_ROW_NBYTES = 16 << 10
+# Larger rows are copied from the system's page cache almost as fast, and filling the memory would slow down the first epoch.
+_MOST_ROW_NBYTES = 4 << 10
 # Bytes that are read at once. A request for less takes almost as long, from the system's page cache or from a disk.
-_BLOCK_NBYTES = 16 << 10
+_BLOCK_NBYTES = 64 << 10
 # Rows that are located at once, so that their numbers take little memory.
 _MOST_AT_ONCE = 8192
 # Number of rows whose location shows whether the rows of a source can be kept.
@@ -88,13 +88,16 @@ class KeptRows:
         Result of `request_of`.
     budget
         Charged for the memory.
+    first
+        Number of rows that are read before rows are kept: those of a batch, which is then not delayed.
     """
 
-    def __init__(self, source: Source, request: MemoryRequest, budget: Budget) -> None:
+    def __init__(self, source: Source, request: MemoryRequest, budget: Budget, first: int) -> None:
         field = source.spec[source.primary]
         assert isinstance(field, Field)
         self._source, self._name, self._field = source, source.primary, field
         self._request, self._budget = request, budget
+        self._left = first
         # A row is read together with its neighbors, unless these are elsewhere in the files, as in a shuffled subset.
         block = max(1, min(_BLOCK_NBYTES // field.nbytes, _MOST_AT_ONCE))
         self._block = block if _has_neighbors(source, field.nbytes) else 1
@@ -131,7 +134,7 @@ class KeptRows:
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Copy rows from memory, and read rows that are not there yet."""
         store = self._store
-        if store is None or self._name not in into or not self._fill(store, rows):
+        if store is None or self._name not in into or not self._has(store, rows):
             self._source.read(rows, into)
             return
         self._source.read_other_fields(rows, {name: array for name, array in into.items() if name != self._name})
@@ -141,7 +144,7 @@ class KeptRows:
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return where rows are in memory, or in files if they cannot be read into memory."""
         store = self._store
-        if store is None or not self._fill(store, rows):
+        if store is None or not self._has(store, rows):
             return self._source.locate(rows)
         return Located([], rows, rows, in_memory=True, array=store.flat)
 
@@ -149,11 +152,14 @@ class KeptRows:
         """Read all fields except the primary one."""
         self._source.read_other_fields(rows, into)
 
-    def _fill(self, store: _Store, rows: NDArray[np.int64]) -> bool:
+    def _has(self, store: _Store, rows: NDArray[np.int64]) -> bool:
         """Read rows that are not in memory yet; return whether all of them are there now.
 
         Two threads may read the same row at the same time, which writes the same bytes twice.
         """
+        if self._left > 0:
+            self._left -= len(rows)
+            return False
         known = store.known[rows]
         if known.all():
             return True

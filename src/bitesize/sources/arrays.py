@@ -66,7 +66,6 @@ class Arrays(Source):
             )
         stretches = self._x.stretches() if isinstance(self._x, Node) else None
         self._locations = _Locations(stretches, self._x) if stretches is not None else None
-        self._flat = None if isinstance(self._x, Node) else flat_rows(self._x)
         self.reads_files = self._locations is not None
         self.checks_files = isinstance(self._x, Node) and self._x.checks_files
         self.spec = {"x": Field(tuple(self._x.shape[1:]), self._x.dtype.newbyteorder("="))}
@@ -98,7 +97,8 @@ class Arrays(Source):
         """Return the locations of rows in files, or in an array in memory."""
         if self._locations is not None:
             return self._locations.locate(rows)
-        return None if self._flat is None else Located([], rows, rows, in_memory=True, array=self._flat)
+        flat = None if isinstance(self._x, Node) else flat_rows(self._x)
+        return None if flat is None else Located([], rows, rows, in_memory=True, array=flat)
 
     def check_unchanged(self) -> None:
         """Check the files of a lazy array."""
