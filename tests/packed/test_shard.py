@@ -9,8 +9,9 @@ import string
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.packed.column import FileInfo
@@ -222,7 +223,7 @@ def test_what_is_no_record_is_a_typed_error(tmp_path, text):
         open_shard(tmp_path / "s")
 
 
-@settings(max_examples=30, deadline=None)
+@examples(100)
 @given(names=st.lists(st.text(min_size=0, max_size=120), min_size=1, max_size=6, unique=True))
 def test_fields_of_any_name_have_files_of_safe_names(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("names") / "s"
