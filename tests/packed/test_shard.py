@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -130,6 +131,23 @@ def test_rows_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):
         writer.append(good)
         assert writer.seal().rows == 2
     verify(open_shard(tmp_path / "s"))
+
+
+def test_a_shard_whose_rows_could_not_be_written_is_abandoned(tmp_path, monkeypatch):
+    from bitesize.packed import column
+
+    writer = ShardWriter(tmp_path / "s", FIELDS)
+    writer.append(rows_of(2))
+
+    def full(fd, views):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(column, "_write_all", full)  # in the place of a full disk
+    with pytest.raises(bs.DiskFull, match="no space"):
+        writer.append(rows_of(2))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(AssertionError):
+        writer.seal()
 
 
 def test_a_shard_without_rows_is_refused(tmp_path):

@@ -356,6 +356,15 @@ def test_bad_rows_end_the_packing_or_are_skipped_and_recorded(tmp_path):
         bs.pack(source, tmp_path / "many", kind="pixels", on_error="skip", memory="64 MiB")
 
 
+def test_it_says_what_a_store_does_not_know(photos, tmp_path):
+    source = bs.open(photos)
+    report = bs.pack(bs.mix([source, source], [0.5, 0.5]), tmp_path / "mixed", kind="bytes", memory="64 MiB")
+    assert any("bs.mix" in note for note in report.notes)
+    report = bs.pack(source.one_hot(), tmp_path / "hot", kind="bytes", memory="64 MiB")
+    assert any("one_hot" in note for note in report.notes)
+    assert bs.open(tmp_path / "hot").spec["y"].shape == (2,)
+
+
 def test_progress_counts_every_row_once(photos, tmp_path):
     seen = []
     bs.pack(bs.open(photos), tmp_path / "packed", memory="64 MiB", shard_size="20 KiB", progress=lambda *at: seen.append(at))

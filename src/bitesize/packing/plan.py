@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -114,7 +114,7 @@ def plan_part(
     if settings.max_side is not None and not encoded:
         raise BadSetting("max_side= reduces encoded images, but the data has arrays: pass transforms=[bs.Resize(...)]")
     found = sample(source, budget, settings.max_side, decode=settings.kind != "bytes")
-    notes: list[str] = []
+    notes = list(_not_stored(source))
     kind = settings.kind
     if kind == "auto":
         kind, why = _choose(source, settings, found, free)
@@ -134,6 +134,15 @@ def plan_part(
     if kind == "jpeg":
         return _as_jpeg(source, settings, found, notes, known)
     return _decoded(source, settings, budget, found, notes, known)
+
+
+def _not_stored(source: Source) -> Iterator[str]:
+    """Yield what a loader knows about the rows of a source, and not about those of its store."""
+    if source.mixture is not None:
+        yield "the shares of bs.mix are not stored: pack its sources apart, and mix their stores"
+    label = source.spec.get(source.label_name or "")
+    if source.labels is not None and isinstance(label, Field) and label.shape:
+        yield "labels are stored as one_hot() made them, without class numbers for splits and balanced orders: pack before one_hot()"
 
 
 def _check_jpeg(source: Source, images: list[str]) -> None:
