@@ -170,6 +170,16 @@ def test_masks_stay_with_their_images(tmp_path, settings):
         same(batches(packed), batches(source, **settings))
 
 
+def test_images_of_one_size_and_their_masks_are_arrays_of_one_shape(tmp_path):
+    source = masked(tmp_path / "data", [(20, 30)] * 9)
+    bs.pack(source, tmp_path / "packed", kind="pixels", memory="64 MiB")
+    packed = bs.open(tmp_path / "packed")
+    assert packed.spec["x"] == bs.Field((20, 30, 3), np.uint8)
+    assert packed.spec["y"] == bs.Field((20, 30), np.uint8, mask=True)
+    transforms = [bs.RandomResizedCrop(16), bs.Flip()]
+    same(batches(packed, transforms=transforms), batches(source, transforms=transforms, fast_decode=False))
+
+
 def test_a_mask_of_another_size_than_its_image_is_a_bad_row(tmp_path):
     source = masked(tmp_path / "data", [(40, 50), (32, 70), (20, 21), (64, 64)])
     Image.new("L", (9, 9)).save(tmp_path / "data" / "masks" / "2.png")

@@ -14,6 +14,7 @@ from bitesize.kernels.warm import compiling
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import format_size
 from bitesize.packed.fields import ShardField
+from bitesize.packing.decoding import Size
 from bitesize.packing.sample import Sample, all_sizes_equal, sample
 from bitesize.packing.settings import QUALITY, PackSettings
 from bitesize.pipeline.pipeline import Pipeline
@@ -200,19 +201,14 @@ def _decoded(
     source: Source, settings: PackSettings, budget: Budget, found: Sample, notes: list[str], known: Mapping[str, Any] | None
 ) -> PartPlan:  # fmt: skip
     fields, spec, row_nbytes = dict[str, ShardField](), dict[str, Field | Encoded](), 0.0
+    sizes = _one_size(source, settings, budget, found, known)
     for name, field in source.spec.items():
         if isinstance(field, Field):
             fields[name], spec[name] = _fixed(field), field
             continue
         dtype = mask_dtype_of_first_row(source, name) if field.kind == "mask" else field.dtype
-        sizes = found.sizes[name]
-        one = next(iter(sizes)) if len(sizes) == 1 else None
-        if known is not None:
-            fixed = known["fields"].get(name) == "fixed"
-        else:
-            fixed = one is not None and all_sizes_equal(source, budget, name, one, settings.max_side)
-        if fixed and one is not None:
-            shape = one if field.kind == "mask" else (*one, field.channels)
+        if sizes is not None:
+            shape = sizes[name] if field.kind == "mask" else (*sizes[name], field.channels)
             spec[name] = Field(shape, dtype, mask=field.kind == "mask")
             fields[name] = ShardField("fixed", shape, dtype)
         else:
@@ -224,6 +220,22 @@ def _decoded(
     row_nbytes += _fixed_nbytes({name: field for name, field in fields.items() if isinstance(source.spec[name], Field)})
     plan = _with_shards(source, "decode", "pixels", spec, fields, row_nbytes, settings, found, notes, known)
     return PartPlan(**{**vars(plan), "rounded": rounded})
+
+
+def _one_size(
+    source: Source, settings: PackSettings, budget: Budget, found: Sample, known: Mapping[str, Any] | None
+) -> dict[str, Size] | None:  # fmt: skip
+    """Return the size of the images of each field if all rows have it; None if those of any field vary.
+
+    Images and their masks are stored in the same way, because they are rendered together.
+    """
+    if any(len(sizes) != 1 for sizes in found.sizes.values()):
+        return None
+    one = {name: next(iter(sizes)) for name, sizes in found.sizes.items()}
+    if known is not None:
+        return one if all(known["fields"].get(name) == "fixed" for name in one) else None
+    alike = all(all_sizes_equal(source, budget, name, size, settings.max_side) for name, size in one.items())
+    return one if alike else None
 
 
 def _as_jpeg(
