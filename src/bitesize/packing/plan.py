@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -56,6 +57,8 @@ class PartPlan:
         What was decided, one line each, with the setting that decides otherwise.
     rounded
         Dtype to which values were rounded, or empty.
+    names
+        Field of the shards with the paths of rows; None if rows have none.
     """
 
     source: Source
@@ -68,6 +71,7 @@ class PartPlan:
     found: Sample
     notes: tuple[str, ...] = ()
     rounded: str = ""
+    names: str | None = None
 
     @property
     def shards(self) -> int:
@@ -265,6 +269,10 @@ def _with_shards(
     source: Source, way: Way, kind: str, spec: Spec, fields: Mapping[str, ShardField], row_nbytes: float,
     settings: PackSettings, found: Sample, notes: list[str], known: Mapping[str, Any] | None
 ) -> PartPlan:  # fmt: skip
+    names = _names_field(source)
+    if names is not None:
+        row_nbytes += 8 + len(name_of(source, 0))
+        fields = {**fields, names: ShardField("blob")}
     if known is not None:
         rows = int(known["rows_per_shard"])
     else:
@@ -275,7 +283,21 @@ def _with_shards(
         chunks = source.chunks() if source.reads_by_chunk else None
         if chunks is not None and rows > (chunk := int(chunks.starts[1])):
             rows -= rows % chunk  # so that few chunks are read for two shards
-    return PartPlan(source, way, kind, spec, fields, row_nbytes, min(rows, len(source)), found, tuple(notes))
+    count = min(rows, len(source))
+    return PartPlan(source, way, kind, spec, fields, row_nbytes, count, found, tuple(notes), names=names)
+
+
+def _names_field(source: Source) -> str | None:
+    """Return a name for the field of the paths of rows, which no field of the data has; None if rows have no paths."""
+    if source.path(0) is None:
+        return None
+    return next(name for name in ("path", *(f"path {i}" for i in range(2, len(source.spec) + 3))) if name not in source.spec)
+
+
+def name_of(source: Source, row: int) -> bytes:
+    """Return the path of a row, relative to the folder of the data, with slashes."""
+    path, root = source.path(row) or b"", os.path.join(source.paths_root, b"")
+    return path.removeprefix(root).replace(os.fsencode(os.sep), b"/")
 
 
 def _fixed(field: Field) -> ShardField:
