@@ -7,10 +7,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tests.conftest import noise
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
@@ -128,7 +129,7 @@ def test_data_that_was_replaced_after_its_header_was_read_is_refused():
         decode(memoryview(data), info, "RGB", 8, np.empty(0, np.uint8))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(1000)
 @given(st.binary(max_size=40))
 def test_any_bytes_after_the_magic_are_an_image_or_a_bad_file(rest):
     data = memoryview(bytearray(b"BSPX" + rest))

@@ -164,7 +164,7 @@ def _store() -> Path:
             pixels = [np.full((2, 1 + i, 3), i, np.uint8) for i in range(3)]
             writer.append({"x": pixels, "file": [b"a", b"", b"bc"], "y": np.arange(3)})
             shards.append(writer.seal({"start": 3 * number}))
-    part = Part(spec, fields, "x", "y", None, None, ("a", "b", "c"), {}, tuple(shards))
+    part = Part(spec, fields, "x", "y", None, None, ("a", "b", "c"), {}, shards=tuple(shards))
     write_manifest(Manifest(folder, {"kind": "pixels", "transforms": []}, {"": part}))
     return folder
 

@@ -6,10 +6,11 @@ import copy
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import survives
+from tests.properties import examples
 
 ODD = st.one_of(
     st.none(),
@@ -31,7 +32,7 @@ def places(value, path=()):
 
 
 @pytest.mark.parametrize("target", ["manifest", "shard_json"])
-@settings(max_examples=300, deadline=None)
+@examples(2000)
 @given(data=st.data())
 def test_any_value_in_any_place(target, data):
     whole = json.loads(seeds(target)[0])
@@ -56,7 +57,7 @@ def test_any_value_in_any_place(target, data):
 
 
 @pytest.mark.parametrize("target", ["manifest", "shard_json"])
-@settings(max_examples=200, deadline=None)
+@examples(1000)
 @given(data=st.data())
 def test_any_bytes_in_any_place(target, data):
     good = bytearray(seeds(target)[0])

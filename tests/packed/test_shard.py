@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -9,8 +10,9 @@ import string
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.packed.column import FileInfo
@@ -131,6 +133,23 @@ def test_rows_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):
     verify(open_shard(tmp_path / "s"))
 
 
+def test_a_shard_whose_rows_could_not_be_written_is_abandoned(tmp_path, monkeypatch):
+    from bitesize.packed import column
+
+    writer = ShardWriter(tmp_path / "s", FIELDS)
+    writer.append(rows_of(2))
+
+    def full(fd, views):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(column, "_write_all", full)  # in the place of a full disk
+    with pytest.raises(bs.DiskFull, match="no space"):
+        writer.append(rows_of(2))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(AssertionError):
+        writer.seal()
+
+
 def test_a_shard_without_rows_is_refused(tmp_path):
     with ShardWriter(tmp_path / "s", FIELDS) as writer, pytest.raises(bs.PackedError, match="no rows"):
         writer.seal()
@@ -222,7 +241,7 @@ def test_what_is_no_record_is_a_typed_error(tmp_path, text):
         open_shard(tmp_path / "s")
 
 
-@settings(max_examples=30, deadline=None)
+@examples(100)
 @given(names=st.lists(st.text(min_size=0, max_size=120), min_size=1, max_size=6, unique=True))
 def test_fields_of_any_name_have_files_of_safe_names(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("names") / "s"

@@ -170,6 +170,16 @@ def test_masks_stay_with_their_images(tmp_path, settings):
         same(batches(packed), batches(source, **settings))
 
 
+def test_images_of_one_size_and_their_masks_are_arrays_of_one_shape(tmp_path):
+    source = masked(tmp_path / "data", [(20, 30)] * 9)
+    bs.pack(source, tmp_path / "packed", kind="pixels", memory="64 MiB")
+    packed = bs.open(tmp_path / "packed")
+    assert packed.spec["x"] == bs.Field((20, 30, 3), np.uint8)
+    assert packed.spec["y"] == bs.Field((20, 30), np.uint8, mask=True)
+    transforms = [bs.RandomResizedCrop(16), bs.Flip()]
+    same(batches(packed, transforms=transforms), batches(source, transforms=transforms, fast_decode=False))
+
+
 def test_a_mask_of_another_size_than_its_image_is_a_bad_row(tmp_path):
     source = masked(tmp_path / "data", [(40, 50), (32, 70), (20, 21), (64, 64)])
     Image.new("L", (9, 9)).save(tmp_path / "data" / "masks" / "2.png")
@@ -354,6 +364,15 @@ def test_bad_rows_end_the_packing_or_are_skipped_and_recorded(tmp_path):
         (tmp_path / "data" / "a" / f"{name}.jpg").write_bytes(b"no image")
     with pytest.raises(bs.TooManyBadRows):
         bs.pack(source, tmp_path / "many", kind="pixels", on_error="skip", memory="64 MiB")
+
+
+def test_it_says_what_a_store_does_not_know(photos, tmp_path):
+    source = bs.open(photos)
+    report = bs.pack(bs.mix([source, source], [0.5, 0.5]), tmp_path / "mixed", kind="bytes", memory="64 MiB")
+    assert any("bs.mix" in note for note in report.notes)
+    report = bs.pack(source.one_hot(), tmp_path / "hot", kind="bytes", memory="64 MiB")
+    assert any("one_hot" in note for note in report.notes)
+    assert bs.open(tmp_path / "hot").spec["y"].shape == (2,)
 
 
 def test_progress_counts_every_row_once(photos, tmp_path):

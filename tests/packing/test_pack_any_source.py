@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.properties import examples
 
 import bitesize as bs
 from bitesize.packing.pieces import good_stretches, spans
@@ -69,7 +70,7 @@ class AnySource(bs.Source):
         return b"any"
 
 
-@settings(max_examples=60, deadline=None)
+@examples(200)
 @given(
     spec=st.dictionaries(st.text(max_size=5), fields, min_size=1, max_size=4),
     rows=st.integers(1, 60),

@@ -187,7 +187,32 @@ def test_it_says_what_it_was_made_from(store):
     assert "kind pixels" in text
 
 
-def test_a_store_with_a_damaged_row_of_pixels_names_the_shard(store):
-    source = bs.open(store)
-    assert "00000" in source.describe(0)
+def test_rows_are_named_by_the_paths_of_the_files_that_were_packed(store, tmp_path):
+    source, made = bs.open(store), bs.open(tmp_path / "data")
+    names = [os.fsdecode(made.path(row)).replace(os.sep, "/").split("/data/")[1] for row in range(24)]
+    assert source.describe(5).endswith(f"row 5 ({names[5]})")
+    assert source.column("path").tolist() == names
+    assert "path" in source.column_names
+    assert "path" not in source.spec
     assert source.path(0) is None
+    train, val = source.split(0.5, by=np.array([name[:1] for name in source.column("path")]))
+    assert {name[:1] for name in train.column("path")} | {name[:1] for name in val.column("path")} == {"a", "b"}
+    assert len(set(train.labels)) == len(set(val.labels)) == 1
+
+
+def test_rows_without_paths_are_named_by_their_shard(tmp_path):
+    bs.pack(bs.open(np.zeros((9, 2))), tmp_path / "store", memory="64 MiB")
+    source = bs.open(tmp_path / "store")
+    assert source.describe(3).endswith("row 3 (shard 00000)")
+    assert source.column_names == ("x",)
+
+
+def test_names_of_rows_do_not_hide_a_field_of_that_name(tmp_path):
+    for i in range(8):
+        write_jpeg(tmp_path / "data" / f"{i}.jpg", noise(20, 30, seed=i))
+    data = bs.zip(bs.open(tmp_path / "data"), path=bs.open(np.arange(8)))
+    bs.pack(data, tmp_path / "store", kind="bytes", memory="64 MiB")
+    source = bs.open(tmp_path / "store")
+    assert source.column("path").tolist() == list(range(8))
+    assert source.column("path 2").tolist() == [f"{i}.jpg" for i in range(8)]
+    assert source.describe(2).endswith("(2.jpg)")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def counting(
-    title: str, total: int, *, hide: bool = False, unit: str = "rows", budget: Budget | None = None
+    title: str, total: int, *, hide: bool = False, unit: str = "rows", budget: Budget | None = None, disk: str | None = None
 ) -> Iterator[Callable[[int], None]]:  # fmt: skip
-    """Show progress while the block runs; the yielded function adds a number of finished rows."""
+    """Show progress while the block runs, with the free space of the folder ``disk``; the yielded function adds finished rows."""
     done, pace = 0, Pace()
     pace.at(0)
 
@@ -30,6 +32,8 @@ def counting(
             others.append(f"{pace.rate:,.0f} {unit}/s")
         if budget is not None:
             others.append(memory_of(budget))
+        if disk is not None and os.path.isdir(disk):
+            others.append(f"{format_size(shutil.disk_usage(disk).free)} free on disk")
         return Figures(title, done, total, f"{done:,}/{total:,}", unit, tuple(others), pace.left(total))
 
     def advance(rows: int) -> None:

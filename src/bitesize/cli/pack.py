@@ -95,7 +95,10 @@ def pack(
     }  # fmt: skip
     parts, budget = _opened(data, opening), bs.Budget(memory)
     done = 0
-    with _notes_shown(hide=json), counting("packing", sum(map(len, parts.values())), hide=json, budget=budget) as advance:
+    with (
+        _notes_shown(hide=json),
+        counting("packing", sum(map(len, parts.values())), hide=json, budget=budget, disk=out) as advance,
+    ):
 
         def progress(rows: int, total: int) -> None:
             """Count the rows that are new."""

@@ -179,18 +179,19 @@ class ShardInfo:
     def checksum(self, file: str, seen: Callable[[int], None] | None = None) -> str:
         """Read every byte of a file, and return its xxh3_128; ``seen`` gets the number of bytes of each piece."""
         path, left = os.fsencode(self.folder / file), self.files[file].nbytes
-        digest, buffer = xxhash.xxh3_128(), memoryview(bytearray(min(PIECE, max(1, left))))
+        buffer = memoryview(bytearray(min(PIECE, max(1, left))))
 
-        def read(fd: int) -> None:
+        def read(fd: int) -> str:
+            digest = xxhash.xxh3_128()  # of this attempt: a file of a network share may be opened again
             for start in range(0, left, PIECE):
                 piece = buffer[: min(PIECE, left - start)]
                 read_into(fd, [piece], start, path)
                 digest.update(piece)
                 if seen is not None:
                     seen(len(piece))
+            return digest.hexdigest()
 
-        with_file(path, read)
-        return digest.hexdigest()
+        return with_file(path, read)
 
 
 def open_shard(folder: Path) -> ShardInfo:

@@ -53,9 +53,11 @@ class Part:
     spec
         Fields of a row, as sources have them.
     fields
-        The same fields, as shards hold them.
+        The same fields, as shards hold them; and that of `names`.
     primary, label_name, weight_name, feature_names, classes, classes_of
         As those of a `Source`.
+    names
+        Field of the shards with the path of each row in the data that was packed; None if rows had no paths.
     shards
         All shards, in the order of the rows.
     skipped
@@ -72,6 +74,7 @@ class Part:
     feature_names: tuple[str, ...] | None
     classes: tuple[str, ...] | None
     classes_of: Mapping[str, tuple[str, ...]]
+    names: str | None = None
     shards: tuple[ShardInfo, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     made_from: Mapping[str, Any] = field(default_factory=dict)
@@ -196,6 +199,7 @@ def description(part: Part) -> dict[str, Any]:
         "features": None if part.feature_names is None else list(part.feature_names),
         "classes": None if part.classes is None else list(part.classes),
         "classes_of": {name: list(names) for name, names in part.classes_of.items()},
+        "names": part.names,
     }
 
 
@@ -207,7 +211,10 @@ def part_from_json(store: Path, split: str, value: Any) -> Part:
     fields = fields_from_json(value["fields"])
     spec = {name: _spec_from_json(each) for name, each in value["spec"].items()}
     known = {value["primary"]} | ({value["label"], value["weights"]} - {None}) | set(value["classes_of"])
-    if list(spec) != list(fields) or not known <= set(spec):
+    names = value["names"]
+    if names is not None and (names in spec or fields[names].kind != "blob"):
+        raise ValueError(f"{names!r} cannot hold names")
+    if list(spec) != [name for name in fields if name != names] or not known <= set(spec):
         raise ValueError(f"fields do not agree: {list(spec)}, {list(fields)}, {sorted(map(str, known))}")
     for name in spec:
         _check_agreement(name, spec[name], fields[name])
@@ -222,7 +229,8 @@ def part_from_json(store: Path, split: str, value: Any) -> Part:
         value["weights"],
         None if value["features"] is None else _texts(value["features"]),
         None if value["classes"] is None else _texts(value["classes"]),
-        {name: _texts(names) for name, names in value["classes_of"].items()},
+        {name: _texts(each) for name, each in value["classes_of"].items()},
+        names,
         shards,
         tuple(Skipped(count(each["row"]), str(each["reason"])) for each in value["skipped"]),
         dict(value["made_from"]),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BitesizeError
-from bitesize.files.pread import joined, read_into, read_rows, with_file
+from bitesize.files.pread import joined, passing, read_into, read_rows, with_file
 from bitesize.packed.info import ShardInfo
 
 # Up to this number of files, listing all of them is faster than selecting the files of the rows.
@@ -75,6 +75,10 @@ class _Stretch:
     offsets: NDArray[np.int64]
     shapes: NDArray[np.int32] | None
 
+    def shape(self, row: int) -> tuple[int, ...]:
+        """Return height, width and channels of a row of pixels; nothing for a blob."""
+        return () if self.shapes is None else tuple(self.shapes[row].tolist())
+
 
 class BlobTable:
     """The rows of a field of kind ``"blob"`` or ``"pixels"`` in several shards.
@@ -113,32 +117,20 @@ class BlobTable:
         which = np.searchsorted(self._ends, rows, side="right")
         for number, positions in _groups(which):
             stretch = self._stretches[number]
-            work = partial(self._read_some, stretch=stretch, rows=rows, positions=positions, put=put, failed=failed)
-            try:
-                with_file(stretch.path, work)
-            except BitesizeError as error:  # the file cannot be opened
-                for i in positions:
+            buffers: dict[int, memoryview] = {}
+            for i in positions:
+                row = int(rows[i]) - stretch.first
+                start, stop = stretch.offsets[row : row + 2].tolist()
+                try:
+                    buffers[i] = put(i, stop - start, stretch.shape(row))
+                except BitesizeError as error:  # it does not fit the memory of the caller
                     failed.setdefault(i, error)
-
-    def _read_some(
-        self,
-        fd: int,
-        stretch: _Stretch,
-        rows: NDArray[np.int64],
-        positions: Sequence[int],
-        put: Callable[[int, int, tuple[int, ...]], memoryview],
-        failed: dict[int, Exception],
-    ) -> None:
-        for i in positions:
-            row = int(rows[i]) - stretch.first
-            start, stop = stretch.offsets[row : row + 2].tolist()
-            shape = () if stretch.shapes is None else tuple(stretch.shapes[row].tolist())
+            places = [(int(stretch.offsets[int(rows[i]) - stretch.first]), buffers[i], i) for i in buffers]
             try:
-                buffer = put(i, stop - start, shape)
-                if stop > start:
-                    read_into(fd, [buffer], start, stretch.path)
-            except BitesizeError as error:
-                failed.setdefault(i, error)
+                with_file(stretch.path, partial(_read_some, places=places, path=stretch.path, failed=failed))
+            except BitesizeError as error:  # the file cannot be opened
+                for i in buffers:
+                    failed.setdefault(i, error)
 
     def sizes(self) -> NDArray[np.int64]:
         """Return the bytes of each row, shape (rows,)."""
@@ -149,6 +141,20 @@ class BlobTable:
         """Bytes in memory."""
         shapes = sum(0 if each.shapes is None else each.shapes.nbytes for each in self._stretches)
         return shapes + sum(len(each.path) + each.offsets.nbytes for each in self._stretches)
+
+
+def _read_some(
+    fd: int, places: Sequence[tuple[int, memoryview, int]], path: bytes, failed: dict[int, Exception]
+) -> None:  # fmt: skip
+    """Read rows of one file, given by their offsets, buffers and indices."""
+    for start, buffer, i in places:
+        try:
+            if buffer.nbytes:
+                read_into(fd, [buffer], start, path)
+        except BitesizeError as error:
+            if passing(error):  # the file is opened again, and all is read once more
+                raise
+            failed.setdefault(i, error)
 
 
 def _groups(which: NDArray[np.int64]) -> Iterator[tuple[int, list[int]]]:

@@ -131,15 +131,23 @@ class ShardWriter:
         BadSetting
             If fields, shapes, dtypes or numbers of rows do not fit. Nothing was written.
         DiskFull
-            If the disk is full. The shard can only be abandoned.
+            If the disk is full. The shard is abandoned then, and after any other error while writing.
         """
-        assert self._open, "the shard is sealed or abandoned"
+        assert self._open, "the shard is sealed, abandoned, or could not be written"
         if values.keys() != self.fields.keys():
             raise BadSetting(f"the fields are {', '.join(self.fields)}, not {', '.join(values)}")
         checked = {name: _checked(name, field, values[name]) for name, field in self.fields.items()}
         counts = {len(each) for each in checked.values()}
         if len(counts) != 1:
             raise BadSetting(f"all fields need the same number of rows, not {sorted(counts)}")
+        try:
+            self._write(checked)
+        except BaseException:  # some of the rows may be written: the shard must not be sealed
+            self.abandon()
+            raise
+        self.rows += counts.pop()
+
+    def _write(self, checked: Mapping[str, Any]) -> None:
         for name, field in self.fields.items():
             data, *index = self._by_field[name]
             if field.kind == "fixed":
@@ -153,7 +161,6 @@ class ShardWriter:
             ends = self._ends[name] + np.cumsum([memoryview(each).nbytes for each in buffers], dtype=np.int64)
             index[0].write([_bytes(ends.astype("<i8"))])
             self._ends[name] = int(ends[-1]) if len(ends) else self._ends[name]
-        self.rows += counts.pop()
 
     def seal(self, origin: Any = None) -> ShardInfo:
         """Flush all files, write `shard.json`, and rename the folder to its name.
@@ -195,11 +202,13 @@ class ShardWriter:
                 if self.folder.exists():
                     raise PackedError(f"{self.folder} already exists")
                 os.rename(self._partial, self.folder)
-            except PermissionError:
+            except PermissionError as error:
                 if pause is None:
-                    raise
+                    raise typed(error, self.folder) from error
                 time.sleep(pause)
             except OSError as error:
+                if self.folder.exists():  # another process was faster
+                    raise PackedError(f"{self.folder} already exists") from error
                 raise typed(error, self.folder) from error
             else:
                 return

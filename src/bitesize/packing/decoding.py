@@ -188,7 +188,9 @@ class Decoding:
                 view.to_stored(1, 0, 0, eighths / 8)
                 plan = plan_render(view, *decoded_size(info, eighths), field.channels)
         dtype = self._fields[name].dtype or field.dtype
-        result = size[0] * size[1] * field.channels * dtype.itemsize
+        pixels = size[0] * size[1] * field.channels * dtype.itemsize
+        moved = view is not None or (field.orient and info.orientation != 1)
+        result = pixels if moved else 0  # otherwise decoded pixels are stored
         if mask:
             scratch = 4 * mask_values(size[1])
             return ImageWork(
@@ -204,7 +206,7 @@ class Decoding:
         decoded = pixels_nbytes(info, field.mode, eighths)
         beside = decode_nbytes(info, field.mode, eighths, len(files[name])) - decoded
         if self._quality is not None:
-            beside += 2 * result  # the encoder's, and its result
+            beside += 2 * pixels  # the encoder's, and its result
         return ImageWork(info, size, view, eighths, plan, (decoded, 4 * plan.scratch if plan else 0, result), beside)
 
     def _check_size(self, name: str, row: int, size: Size, files: Mapping[str, memoryview]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from bitesize.kernels.warm import compiling
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import format_size
 from bitesize.packed.fields import ShardField
+from bitesize.packing.decoding import Size
 from bitesize.packing.sample import Sample, all_sizes_equal, sample
 from bitesize.packing.settings import QUALITY, PackSettings
 from bitesize.pipeline.pipeline import Pipeline
@@ -55,6 +57,8 @@ class PartPlan:
         What was decided, one line each, with the setting that decides otherwise.
     rounded
         Dtype to which values were rounded, or empty.
+    names
+        Field of the shards with the paths of rows; None if rows have none.
     """
 
     source: Source
@@ -67,6 +71,7 @@ class PartPlan:
     found: Sample
     notes: tuple[str, ...] = ()
     rounded: str = ""
+    names: str | None = None
 
     @property
     def shards(self) -> int:
@@ -114,7 +119,7 @@ def plan_part(
     if settings.max_side is not None and not encoded:
         raise BadSetting("max_side= reduces encoded images, but the data has arrays: pass transforms=[bs.Resize(...)]")
     found = sample(source, budget, settings.max_side, decode=settings.kind != "bytes")
-    notes: list[str] = []
+    notes = list(_not_stored(source))
     kind = settings.kind
     if kind == "auto":
         kind, why = _choose(source, settings, found, free)
@@ -134,6 +139,15 @@ def plan_part(
     if kind == "jpeg":
         return _as_jpeg(source, settings, found, notes, known)
     return _decoded(source, settings, budget, found, notes, known)
+
+
+def _not_stored(source: Source) -> Iterator[str]:
+    """Yield what a loader knows about the rows of a source, and not about those of its store."""
+    if source.mixture is not None:
+        yield "the shares of bs.mix are not stored: pack its sources apart, and mix their stores"
+    label = source.spec.get(source.label_name or "")
+    if source.labels is not None and isinstance(label, Field) and label.shape:
+        yield "labels are stored as one_hot() made them, without class numbers for splits and balanced orders: pack before one_hot()"
 
 
 def _check_jpeg(source: Source, images: list[str]) -> None:
@@ -191,19 +205,14 @@ def _decoded(
     source: Source, settings: PackSettings, budget: Budget, found: Sample, notes: list[str], known: Mapping[str, Any] | None
 ) -> PartPlan:  # fmt: skip
     fields, spec, row_nbytes = dict[str, ShardField](), dict[str, Field | Encoded](), 0.0
+    sizes = _one_size(source, settings, budget, found, known)
     for name, field in source.spec.items():
         if isinstance(field, Field):
             fields[name], spec[name] = _fixed(field), field
             continue
         dtype = mask_dtype_of_first_row(source, name) if field.kind == "mask" else field.dtype
-        sizes = found.sizes[name]
-        one = next(iter(sizes)) if len(sizes) == 1 else None
-        if known is not None:
-            fixed = known["fields"].get(name) == "fixed"
-        else:
-            fixed = one is not None and all_sizes_equal(source, budget, name, one, settings.max_side)
-        if fixed and one is not None:
-            shape = one if field.kind == "mask" else (*one, field.channels)
+        if sizes is not None:
+            shape = sizes[name] if field.kind == "mask" else (*sizes[name], field.channels)
             spec[name] = Field(shape, dtype, mask=field.kind == "mask")
             fields[name] = ShardField("fixed", shape, dtype)
         else:
@@ -215,6 +224,22 @@ def _decoded(
     row_nbytes += _fixed_nbytes({name: field for name, field in fields.items() if isinstance(source.spec[name], Field)})
     plan = _with_shards(source, "decode", "pixels", spec, fields, row_nbytes, settings, found, notes, known)
     return PartPlan(**{**vars(plan), "rounded": rounded})
+
+
+def _one_size(
+    source: Source, settings: PackSettings, budget: Budget, found: Sample, known: Mapping[str, Any] | None
+) -> dict[str, Size] | None:  # fmt: skip
+    """Return the size of the images of each field if all rows have it; None if those of any field vary.
+
+    Images and their masks are stored in the same way, because they are rendered together.
+    """
+    if any(len(sizes) != 1 for sizes in found.sizes.values()):
+        return None
+    one = {name: next(iter(sizes)) for name, sizes in found.sizes.items()}
+    if known is not None:
+        return one if all(known["fields"].get(name) == "fixed" for name in one) else None
+    alike = all(all_sizes_equal(source, budget, name, size, settings.max_side) for name, size in one.items())
+    return one if alike else None
 
 
 def _as_jpeg(
@@ -244,6 +269,10 @@ def _with_shards(
     source: Source, way: Way, kind: str, spec: Spec, fields: Mapping[str, ShardField], row_nbytes: float,
     settings: PackSettings, found: Sample, notes: list[str], known: Mapping[str, Any] | None
 ) -> PartPlan:  # fmt: skip
+    names = _names_field(source)
+    if names is not None:
+        row_nbytes += 8 + len(name_of(source, 0))
+        fields = {**fields, names: ShardField("blob")}
     if known is not None:
         rows = int(known["rows_per_shard"])
     else:
@@ -254,7 +283,21 @@ def _with_shards(
         chunks = source.chunks() if source.reads_by_chunk else None
         if chunks is not None and rows > (chunk := int(chunks.starts[1])):
             rows -= rows % chunk  # so that few chunks are read for two shards
-    return PartPlan(source, way, kind, spec, fields, row_nbytes, min(rows, len(source)), found, tuple(notes))
+    count = min(rows, len(source))
+    return PartPlan(source, way, kind, spec, fields, row_nbytes, count, found, tuple(notes), names=names)
+
+
+def _names_field(source: Source) -> str | None:
+    """Return a name for the field of the paths of rows, which no field of the data has; None if rows have no paths."""
+    if source.path(0) is None:
+        return None
+    return next(name for name in ("path", *(f"path {i}" for i in range(2, len(source.spec) + 3))) if name not in source.spec)
+
+
+def name_of(source: Source, row: int) -> bytes:
+    """Return the path of a row, relative to the folder of the data, with slashes."""
+    path, root = source.path(row) or b"", os.path.join(source.paths_root, b"")
+    return path.removeprefix(root).replace(os.fsencode(os.sep), b"/")
 
 
 def _fixed(field: Field) -> ShardField:

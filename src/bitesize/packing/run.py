@@ -231,6 +231,7 @@ def _part(plan: PartPlan, shards: Sequence[PackedShard]) -> Part:
         feature_names=source.feature_names,
         classes=source.classes,
         classes_of=source.classes_of,
+        names=plan.names,
         shards=infos,
         skipped=tuple(row for shard in shards for row in shard.skipped),
         made_from={

@@ -94,7 +94,7 @@ def sample(source: Source, budget: Budget, max_side: int | None, *, decode: bool
                 size = reduced_size(upright_size(info, field.orient), max_side)
                 sizes[name].add(size)
                 pixels[name].append(size[0] * size[1] * field.channels * field.dtype.itemsize)
-                need += 3 * aligned(pixels_nbytes(info, field.mode, 8)) + decode_nbytes(info, field.mode, 8, len(each))
+                need += aligned(pixels_nbytes(info, field.mode, 8)) + decode_nbytes(info, field.mode, 8, len(each))
             largest_decoding = max(largest_decoding, need)
     return Sample(
         {name: _mean(each) for name, each in files.items()},

@@ -20,7 +20,7 @@ from bitesize.packing.changes import SourceState, is_of
 from bitesize.packing.copying import Copying
 from bitesize.packing.decoding import Decoding
 from bitesize.packing.pieces import Failure, Producer
-from bitesize.packing.plan import PartPlan, pipeline_of
+from bitesize.packing.plan import PartPlan, name_of, pipeline_of
 from bitesize.packing.reading import LargeRows, RowReader, reader_nbytes
 from bitesize.packing.rendering import Rendering, rendering_nbytes
 from bitesize.packing.settings import QUALITY, PackSettings
@@ -105,18 +105,28 @@ class PartWork:
         """
         origin, skipped = self.origin(number), list[Skipped]()
         start, stop = self.plan.rows_of(number)
+        row = start
         with ShardWriter(self.folder / f"{number:05}", self.plan.fields, stop - start) as writer:
             for piece in producer.pieces(start, stop):
                 if isinstance(piece, Failure):
                     skipped.append(self._skipped(piece))
+                    row += 1
                     advance(1)
                 else:
-                    writer.append(piece.values)
+                    writer.append({**piece.values, **self._names(row, piece.rows)})
+                    row += piece.rows
                     advance(piece.rows)
+            assert row == stop
             info = None
             if writer.rows:
                 info = writer.seal(origin | {"skipped": [[each.row, each.reason] for each in skipped]})
         return PackedShard(number, info, tuple(skipped))
+
+    def _names(self, start: int, rows: int) -> dict[str, list[bytes]]:
+        """Return the field with the paths of rows, if there is one."""
+        if self.plan.names is None:
+            return {}
+        return {self.plan.names: [name_of(self.plan.source, row) for row in range(start, start + rows)]}
 
     def _skipped(self, failure: Failure) -> Skipped:
         error = failure.error

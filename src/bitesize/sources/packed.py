@@ -15,7 +15,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from bitesize.decode.raw import HEADER_NBYTES, raw_header
-from bitesize.errors import FileChanged, PackedError
+from bitesize.errors import BadRows, FileChanged, PackedError
 from bitesize.files.names import show
 from bitesize.files.state import FileState
 from bitesize.files.stores import is_store, is_unfinished
@@ -87,6 +87,7 @@ class PackedStore(Source):
         self._blobs: dict[str, BlobTable] = {
             name: self._table(BlobTable, name) for name in self.spec if self._held(name).kind != "fixed"
         }
+        self._names = None if part.names is None else BlobTable(part.shards, part.names)
         self.choices = choices_of(manifest, part, self._label)
         if part.skipped:
             self.left_out = {
@@ -197,12 +198,45 @@ class PackedStore(Source):
         field = self.spec.get(self._label or "")
         labels = len(self) * field.nbytes if isinstance(field, Field) and not field.shape else 0
         tables: list[FixedTable | BlobTable] = [*self._fixed.values(), *self._blobs.values()]
-        return labels + sum(table.nbytes for table in tables) + sum(len(path) + 32 for path, _ in self._states)
+        names = 0 if self._names is None else self._names.nbytes
+        return labels + names + sum(table.nbytes for table in tables) + sum(len(path) + 32 for path, _ in self._states)
 
     def describe(self, row: int) -> str:
-        """Return the store and the row."""
-        shard = self._part.shards[int(np.searchsorted(self._ends, row, side="right"))]
-        return f"{self._where}, row {row} (shard {shard.folder.name})"
+        """Return the store, the row, and the path of the row in the data that was packed."""
+        if self._names is None:
+            shard = self._part.shards[int(np.searchsorted(self._ends, row, side="right"))]
+            return f"{self._where}, row {row} (shard {shard.folder.name})"
+        try:
+            return f"{self._where}, row {row} ({show(self._names_of(np.array([row], np.int64))[0])})"
+        except BadRows:  # the file of the names cannot be read: this must not hide another error
+            return f"{self._where}, row {row}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of all fields, and of the paths of rows in the data that was packed."""
+        return (*self.spec, *([] if self._part.names is None else [self._part.names]))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a column; that of the paths of rows is text."""
+        if self._part.names is None or name in self.spec or name != self._part.names:
+            return super().column(name)
+        spans = (np.arange(start, min(start + _AT_ONCE, len(self))) for start in range(0, len(self), _AT_ONCE))
+        return np.array([show(path) for rows in spans for path in self._names_of(rows)])
+
+    def _names_of(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """Read the paths of rows."""
+        assert self._names is not None
+        found: dict[int, memoryview] = {}
+        failed: dict[int, Exception] = {}
+
+        def put(i: int, nbytes: int, shape: tuple[int, ...]) -> memoryview:
+            """Return the buffer of a path."""
+            found[i] = memoryview(bytearray(nbytes))
+            return found[i]
+
+        self._names.read(rows, put, failed)
+        raise_bad(failed)
+        return [bytes(found[i]) for i in range(len(rows))]
 
     def check_unchanged(self) -> None:
         """Check size and time of each file."""
@@ -285,7 +319,7 @@ class PackedStore(Source):
                     }
                 )
                 shards.append(writer.seal())
-        part = Part(spec, fields, "x", "y", None, None, ("a", "b"), {}, tuple(shards))
+        part = Part(spec, fields, "x", "y", None, None, ("a", "b"), {}, shards=tuple(shards))
         write_manifest(Manifest(store, {"kind": "pixels", "transforms": []}, {"": part}))
         return cls.opened(str(store), OpenOptions())
 
