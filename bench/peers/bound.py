@@ -131,6 +131,7 @@ def _read_and_cast(case: Case, places: list[tuple[bytes, int]]) -> Loads:
             batches = np.empty((2, case.batch, values), np.float32)
             piece = np.empty(min((1 << 17) // dtype.itemsize // 1536 * 1536, max(values, 1536)), dtype)
             good, header, turn = np.empty(bite, np.bool_), np.empty(0, np.uint8), [0]
+            line = np.empty(1536, np.float32)
 
             def work(part: range) -> None:
                 rows = order[part.start : part.stop]
@@ -140,7 +141,7 @@ def _read_and_cast(case: Case, places: list[tuple[bytes, int]]) -> Loads:
                     out = batches[0, : len(rows)]
                 fetch_rows(
                     names, starts, READ_FLAGS, which[rows], offsets[rows], header, header, piece, case["scale"] is None,
-                    factor, offset, (0.0, 0.0), good, 0, 1, out, 1, 1,
+                    factor, offset, line, (0.0, 0.0), good, 0, 1, out, 1, 1,
                 )  # fmt: skip
                 assert good[: len(rows)].all()
 

@@ -14,6 +14,8 @@ import numpy as np
 import bitesize as bs
 
 HERE = Path(__file__).parent / "v1"
+# What changed since, entry by entry: the last bits of images that are resampled, since sums have one order wherever a pixel lies.
+LATER = Path(__file__).parent / "v2"
 ROWS = 24
 _WRITTEN = 1_700_000_000_000_000_000
 Make = Callable[[Path], bs.Source]

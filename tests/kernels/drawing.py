@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bitesize.transforms.render import Canvas, plan_render, render
+from bitesize.transforms.canvas import Canvas
+from bitesize.transforms.render import plan_render, render
 
 
 def draw(pixels, view, limits=(0.0, 0.0), dtype=np.float32, chw=False):

@@ -49,7 +49,7 @@ def test_the_kernel_is_its_reference(seed, xx, xy, yx, yy, kind, channels, out_h
     if (view.a, view.e) == (0, 0) or (view.b, view.d) == (0, 0):
         return  # quarter turns are the other kernel's
     drawing = plan_render(view, 14, 11, channels)
-    assert drawing.warped
+    assert drawing.kernel == "warp"
     expected = np.zeros((out_h, out_w, channels))
     fill = np.array([9, 99, 199, 0][:channels], np.float32)
     warp_reference(pixels, (view.a, view.b, view.c, view.d, view.e, view.f), kind, (drawing.x, drawing.y), fill, expected)

@@ -17,7 +17,7 @@ MOST_OPEN = 32
 @jit
 def fetch_rows(
     paths: Any, starts: Any, flags: int, which: Any, offsets: Any, header: Any, seen: Any, piece: Any, plain: bool,
-    factor: Any, offset: Any, limits: Any, good: Any, code: int, channels: int, out: Any, step: int, apart: int
+    factor: Any, offset: Any, line: Any, limits: Any, good: Any, code: int, channels: int, out: Any, step: int, apart: int
 ) -> None:  # fmt: skip
     """Read rows, multiply, add, cast and store them.
 
@@ -35,7 +35,7 @@ def fetch_rows(
         One-dimensional, of the stored type: buffer to read into, a multiple of ``factor.shape[1]`` values.
     good
         (rows,) bool, filled: whether a row was read.
-    plain, factor, offset, limits, code, channels, out, step, apart
+    plain, factor, offset, line, limits, code, channels, out, step, apart
         See `cast.cast_rows`; ``out`` defines the number of values.
     """
     values, width = out.shape[1], piece.itemsize
@@ -76,7 +76,7 @@ def fetch_rows(
             done = done and read_fully(file, place, count * width, offsets[i] + start * width)
             if done:
                 cast_row(
-                    piece[:count], start, plain, factor[k], offset[k], limits, code, channels, out[i], step, apart
+                    piece[:count], start, plain, factor[k], offset[k], line, limits, code, channels, out[i], step, apart
                 )  # fmt: skip
         good[i] = done
     close_all(files)
@@ -84,8 +84,8 @@ def fetch_rows(
 
 @jit
 def fetch_held(
-    addresses: Any, piece: Any, plain: bool, factor: Any, offset: Any, limits: Any, code: int, channels: int, out: Any,
-    step: int, apart: int
+    addresses: Any, piece: Any, plain: bool, factor: Any, offset: Any, line: Any, limits: Any, code: int, channels: int,
+    out: Any, step: int, apart: int
 ) -> None:  # fmt: skip
     """Multiply, add, cast and store rows in memory, at (rows,) int64 addresses. For all other parameters see `fetch_rows`."""
     values, width = out.shape[1], piece.itemsize
@@ -100,4 +100,4 @@ def fetch_held(
         for start in range(0, values, piece.shape[0]):
             count = min(piece.shape[0], values - start)
             copy_bytes(piece.ctypes.data, addresses[i] + start * width, count * width)
-            cast_row(piece[:count], start, plain, factor[k], offset[k], limits, code, channels, out[i], step, apart)
+            cast_row(piece[:count], start, plain, factor[k], offset[k], line, limits, code, channels, out[i], step, apart)

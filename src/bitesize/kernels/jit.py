@@ -12,8 +12,11 @@ from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# "contract" allows a fused multiply-add; all other IEEE arithmetic stays exact.
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+# Products and sums may be fused; all other IEEE arithmetic stays exact.
+_FUSING = {**_OPTIONS, "fastmath": {"contract"}}
+# Views into arrays are not counted: each count would wait until all stores that bypass the cache have reached the memory.
+LEAN = {**_FUSING, "_nrt": False}
 
 
 def _fallback() -> Path:
@@ -48,18 +51,37 @@ def note_compiled() -> None:
 
 
 def jit(function: Function) -> Function:
-    """Compile a function with numba on its first call.
+    """Compile a function with numba on its first call. Products and sums may be fused, if the compiler chooses so.
 
     If neither the package's folder nor the user's cache folder can be written, compiled kernels are cached in the system's
     temporary folder.
     """
+    return _compiled(function, _FUSING)
+
+
+def lean_jit(function: Function) -> Function:
+    """Compile a function that makes no arrays, but views into those that it gets, without counting references."""
+    return _compiled(function, LEAN)
+
+
+def inline_jit(function: Function) -> Function:
+    """Compile a function like `lean_jit`, into each of its callers: for the body of an inner loop."""
+    return _compiled(function, {**LEAN, "forceinline": True})
+
+
+def exact_jit(function: Function) -> Function:
+    """Compile a function like `lean_jit`, with exact IEEE arithmetic: the result depends on the arguments only, not on the caller."""
+    return _compiled(function, {**_OPTIONS, "_nrt": False})
+
+
+def _compiled(function: Function, options: dict[str, Any]) -> Function:
     import numba
 
     try:
-        compiled = numba.njit(**_OPTIONS)(function)
+        compiled = numba.njit(**options)(function)
     except RuntimeError:  # numba: "cannot cache function ...: no locator available"
         folder = _fallback()
         logging.getLogger("bitesize").info("no folder for compiled kernels can be written: they are kept in %s", folder)
         numba.config.CACHE_DIR = str(folder)
-        compiled = numba.njit(**_OPTIONS)(function)
+        compiled = numba.njit(**options)(function)
     return compiled  # type: ignore[no-any-return]

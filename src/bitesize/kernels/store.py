@@ -5,62 +5,46 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
 from bitesize.kernels.filters import BRAIN, HALF
-from bitesize.kernels.jit import jit
-from bitesize.kernels.vector import stream
+from bitesize.kernels.jit import LEAN, lean_jit
+from bitesize.kernels.vector import fuse, mix_four, stream
 
 # Images of at least this number of values are written past the cache. Smaller ones stay in the cache, for the consumer.
 LARGE = 32_768
 
 
-@jit
-def arrange_colors(color: Any, alpha: float, channels: int, colors: Any) -> bool:
-    """Arrange a color matrix for `sum_taps` and `color_line`; return whether it mixes channels.
+@lean_jit
+def color_line(line: Any, channels: int, width: int, mixes: bool, colors: Any, target: Any) -> None:
+    """Apply colors to a line of pixels.
 
     Parameters
     ----------
-    color
-        12 floats, row by row: ``out = color[:, :3] @ rgb + color[:, 3]``. One channel uses the first row only.
-    alpha
-        Factor of a fourth channel.
+    line
+        float32, interleaved pixels, and room for 4 more values.
     channels
-        1, 3 or 4.
+        Any number; 3 or 4 if colors are mixed.
+    mixes
+        Whether each channel is also a sum of the first three.
     colors
-        (20,) float32, filled: factors of four channels, and offsets; then the contributions of the first, second and third
-        channel to each channel, if channels are mixed.
+        float32: a factor for each channel, an offset for each, and if colors are mixed, the contributions of the first channel to each,
+        of the second, and of the third, and 4 unused values.
+    target
+        As long as ``line``; filled.
     """
-    mixes = False
-    colors[:] = np.float32(0.0)
-    for c in range(3):
-        colors[4 + c] = np.float32(color[4 * c + 3])
-        for i in range(3):
-            colors[8 + 4 * i + c] = np.float32(color[4 * c + i])
-            mixes = mixes or (channels >= 3 and i != c and color[4 * c + i] != 0.0)
-    colors[3] = np.float32(alpha)
-    if not mixes:
-        for c in range(3):
-            colors[c] = np.float32(color[5 * c])
-    return mixes
-
-
-@jit
-def color_line(line: Any, channels: int, width: int, mixes: bool, colors: Any) -> None:
-    """Apply colors, by `arrange_colors`, to a line of pixels in place."""
+    if mixes:
+        for x in range(width):
+            mix_four(line, target, x * channels, colors, channels)
+        return
     for x in range(width):
-        j = x * channels
-        if mixes:
-            r, g, b = line[j], line[j + 1], line[j + 2]
-            for c in range(channels):
-                line[j + c] = (
-                    line[j + c] * colors[c] + colors[4 + c] + colors[8 + c] * r + colors[12 + c] * g + colors[16 + c] * b
-                )
-        else:
-            for c in range(channels):
-                line[j + c] = line[j + c] * colors[c] + colors[4 + c]
+        for c in range(channels):
+            j = x * channels + c
+            target[j] = fuse(line[j], colors[c], colors[channels + c])
 
 
-@jit
+@lean_jit
 def half_bits(bits: Any) -> Any:
     """Round a float32, given by its bits, to the nearest float16, ties to even (IEEE 754-2019, binary16)."""
     sign = np.uint32((bits >> np.uint32(16)) & np.uint32(0x8000))
@@ -83,7 +67,7 @@ def half_bits(bits: Any) -> Any:
     return np.uint16(sign | result)
 
 
-@jit
+@lean_jit
 def brain_bits(bits: Any) -> Any:
     """Round a float32, given by its bits, to the nearest bfloat16, ties to even."""
     if bits & np.uint32(0x7FFFFFFF) > np.uint32(0x7F800000):  # NaN: rounding could make it infinite
@@ -92,57 +76,7 @@ def brain_bits(bits: Any) -> Any:
     return np.uint16((bits + np.uint32(0x7FFF) + odd) >> np.uint32(16))
 
 
-@jit
-def store_line(
-    line: Any, channels: int, width: int, limits: Any, code: int, out: Any, at: int, step: int, apart: int
-) -> None:
-    """Store a line of pixels.
-
-    Parameters
-    ----------
-    line
-        float32, at least width * channels values; changed.
-    limits
-        Two floats: clamp to this range and round (for integers); ``low >= high`` leaves values unchanged.
-    code
-        `PLAIN`, or `HALF` or `BRAIN` for an ``out`` of uint16 with the bits of the values.
-    out
-        One-dimensional, any number type.
-    at, step, apart
-        Index of the first value, distance from pixel to pixel, and distance from channel to channel.
-    """
-    size = width * channels
-    low, high = limits[0], limits[1]
-    if low < high:
-        if high <= 65535.0:
-            floor, ceiling = np.float32(low), np.float32(high)
-            for j in range(size):
-                line[j] = min(max(np.floor(line[j] + np.float32(0.5)), floor), ceiling)
-        else:  # float32 cannot represent these limits: clamp value by value
-            for x in range(width):
-                for c in range(channels):
-                    value = np.floor(np.float64(line[x * channels + c]) + 0.5)
-                    out[at + x * step + c * apart] = min(max(value, low), high)
-            return
-    if code == HALF or code == BRAIN:  # noqa: SIM109 - compiled code compares faster than it searches
-        _store_bits(line.view(np.uint32)[:size], channels, code, out, at, step, apart)
-    elif apart == 1 and step == channels:
-        if out.shape[0] < LARGE or not stream(line, size, out, at):
-            target = out[at : at + size]
-            for j in range(size):
-                target[j] = line[j]
-    elif step == 1:
-        for c in range(channels):
-            target = out[at + c * apart : at + c * apart + width]
-            for x in range(width):
-                target[x] = line[x * channels + c]
-    else:
-        for x in range(width):
-            for c in range(channels):
-                out[at + x * step + c * apart] = line[x * channels + c]
-
-
-@jit
+@lean_jit
 def _store_bits(bits: Any, channels: int, code: int, out: Any, at: int, step: int, apart: int) -> None:
     """Store float32 values, given by their bits, as a shorter type."""
     if code == HALF and apart == 1 and step == channels:
@@ -162,3 +96,104 @@ def _store_bits(bits: Any, channels: int, code: int, out: Any, at: int, step: in
         for c in range(channels):
             b = bits[x * channels + c]
             out[at + x * step + c * apart] = half_bits(b) if code == HALF else brain_bits(b)
+
+
+# How values are rounded to the type of ``out``: a variant for each kind of type, so that no code is compiled for cases that a type does
+# not have. Each returns whether the values are stored already.
+
+
+def _leave(
+    line: Any, channels: Any, width: Any, limits: Any, code: Any, out: Any, at: Any, step: Any, apart: Any
+) -> bool:  # fmt: skip
+    """Leave values for an output of float32 or float64."""
+    return False
+
+
+def _clamp(
+    line: Any, channels: Any, width: Any, limits: Any, code: Any, out: Any, at: Any, step: Any, apart: Any
+) -> bool:  # fmt: skip
+    """Round and clamp values in place, for integers of up to 16 bits."""
+    if limits[0] < limits[1]:
+        floor, ceiling = np.float32(limits[0]), np.float32(limits[1])
+        for j in range(width * channels):
+            line[j] = min(max(np.floor(line[j] + np.float32(0.5)), floor), ceiling)
+    return False
+
+
+def _clamp_or_shorten(
+    line: Any, channels: Any, width: Any, limits: Any, code: Any, out: Any, at: Any, step: Any, apart: Any
+) -> bool:  # fmt: skip
+    """Round and clamp for uint16, or store the bits of a shorter float."""
+    if code == HALF or code == BRAIN:  # noqa: SIM109 - compiled code compares faster than it searches
+        _store_bits(line.view(np.uint32)[: width * channels], channels, code, out, at, step, apart)
+        return True
+    if limits[0] < limits[1]:
+        floor, ceiling = np.float32(limits[0]), np.float32(limits[1])
+        for j in range(width * channels):
+            line[j] = min(max(np.floor(line[j] + np.float32(0.5)), floor), ceiling)
+    return False
+
+
+def _clamp_each(
+    line: Any, channels: Any, width: Any, limits: Any, code: Any, out: Any, at: Any, step: Any, apart: Any
+) -> bool:  # fmt: skip
+    """Round, clamp and store integers whose limits float32 cannot represent, value by value."""
+    if limits[0] >= limits[1]:
+        return False
+    for x in range(width):
+        for c in range(channels):
+            value = np.floor(np.float64(line[x * channels + c]) + 0.5)
+            out[at + x * step + c * apart] = min(max(value, limits[0]), limits[1])
+    return True
+
+
+def _finish(
+    line: Any, channels: Any, width: Any, limits: Any, code: Any, out: Any, at: Any, step: Any, apart: Any
+) -> bool:  # fmt: skip
+    """Round values to the type of ``out`` in place, or store them; return whether they are stored."""
+    raise NotImplementedError
+
+
+@overload(_finish, jit_options=LEAN)  # type: ignore[untyped-decorator]
+def _finish_for(
+    line: Any, channels: Any, width: Any, limits: Any, code: Any, out: Any, at: Any, step: Any, apart: Any
+) -> Any:  # fmt: skip
+    """Return the variant for a type."""
+    if out.dtype == types.uint16:
+        return _clamp_or_shorten
+    if isinstance(out.dtype, types.Integer):
+        return _clamp if out.dtype.bitwidth <= 16 else _clamp_each
+    return _leave
+
+
+@lean_jit
+def store_line(
+    line: Any, channels: int, width: int, limits: Any, code: int, out: Any, at: int, step: int, apart: int
+) -> None:
+    """Store a line of pixels.
+
+    Parameters
+    ----------
+    line
+        float32, at least width * channels values; changed.
+    limits
+        Two floats: clamp to this range and round (for integers); ``low >= high`` leaves values unchanged.
+    code
+        `PLAIN`, or `HALF` or `BRAIN` for an ``out`` of uint16 with the bits of the values.
+    out
+        One-dimensional, any number type.
+    at, step, apart
+        Index of the first value, distance from pixel to pixel, and distance from channel to channel.
+    """
+    if _finish(line, channels, width, limits, code, out, at, step, apart):
+        return
+    size = width * channels
+    if step == channels and (apart == 1 or channels == 1):
+        if out.shape[0] < LARGE or not stream(line, size, out, at):
+            target = out[at : at + size]
+            for j in range(size):
+                target[j] = line[j]
+    else:
+        for x in range(width):
+            for c in range(channels):
+                out[at + x * step + c * apart] = line[x * channels + c]

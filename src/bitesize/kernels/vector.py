@@ -1,4 +1,8 @@
-"""Operations that the compiler does not vectorize itself: sums over pixels of interleaved channels, and stores past the cache."""
+"""Vectors of float32, and operations that the compiler does not choose itself.
+
+Every product and sum of kernels is a `fuse`: whether it is rounded once or twice depends on the processor only, not on the place of
+a value in a vector or on what the compiler makes of a loop. So the same sum has the same bits in every kernel and at every pixel.
+"""
 
 from __future__ import annotations
 
@@ -7,138 +11,179 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.core.datamodel import PrimitiveModel
+from numba.extending import intrinsic, register_model
 
 from bitesize.kernels.filters import LINES
 
-_LANES = 4
-_VECTOR = ir.VectorType(ir.FloatType(), _LANES)
-_LANE = ir.IntType(32)
-_FUSE = ["contract"]
-_INDEX = types.intp
+# Values that are moved and shuffled together; vectors of sums have `LINES`, which shorter registers share.
+LANES = 8
+_FLOAT, _LANE = ir.FloatType(), ir.IntType(32)
+_FOUR, EIGHT, VECTOR = (ir.VectorType(_FLOAT, count) for count in (4, LANES, LINES))
+INDEX = types.intp
 
 
-class _Emitter:
-    """Writes the intermediate code of one intrinsic."""
+class _Vector(types.Type):  # type: ignore[misc]
+    """Numba's type of some float32 in a register, or in several of a processor with shorter ones."""
 
-    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-        self.context, self.builder, self.signature, self.arguments = context, builder, signature, arguments
-
-    def pointer(self, number: int, place: Any = None) -> Any:
-        """Return the address of an array argument, or of one of its values."""
-        data = self.context.make_array(self.signature.args[number])(self.context, self.builder, self.arguments[number]).data
-        return data if place is None else self.builder.gep(data, [place])
-
-    def load(self, address: Any) -> Any:
-        """Load four floats from any address."""
-        loaded = self.builder.load(self.builder.bitcast(address, _VECTOR.as_pointer()))
-        loaded.align = 4
-        return loaded
-
-    def store(self, value: Any, address: Any) -> Any:
-        """Store four floats at any address."""
-        stored = self.builder.store(value, self.builder.bitcast(address, _VECTOR.as_pointer()))
-        stored.align = 4
-        return stored
-
-    def fused(self, product: Any, other: Any, total: Any) -> Any:
-        """Return ``product * other + total``, rounded once if the processor supports it."""
-        return self.builder.fadd(self.builder.fmul(product, other, flags=_FUSE), total, flags=_FUSE)
-
-    def spread(self, vector: Any, lane: int) -> Any:
-        """Return a vector that repeats one value."""
-        picked = ir.Constant(ir.VectorType(_LANE, _LANES), [lane] * _LANES)
-        return self.builder.shuffle_vector(vector, ir.Constant(_VECTOR, ir.Undefined), picked)
-
-    def loop(self, count: Any, step: int, values: list[tuple[Any, Any]], body: Callable[..., list[Any]]) -> list[Any]:
-        """Write ``for k in range(0, count, step)``, run at least once; the body updates ``values`` (type, initial)."""
-        builder, index = self.builder, count.type
-        before = builder.block
-        inside, done = builder.append_basic_block("loop"), builder.append_basic_block("done")
-        builder.branch(inside)
-        builder.position_at_end(inside)
-        k, carried = builder.phi(index), [builder.phi(kind) for kind, _ in values]
-        renewed = body(k, *carried)
-        following = builder.add(k, ir.Constant(index, step))
-        for phi, initial, new in zip(
-            [k, *carried], [ir.Constant(index, 0), *(value for _, value in values)], [following, *renewed], strict=True
-        ):
-            phi.add_incoming(initial, before)
-            phi.add_incoming(new, builder.block)
-        builder.cbranch(builder.icmp_signed("<", following, count), inside, done)
-        builder.position_at_end(done)
-        return renewed
+    def __init__(self, count: int) -> None:
+        self.count = count
+        super().__init__(f"float32x{count}")
 
 
-def _sum_taps(mixes: bool) -> Callable[..., Any]:
+OF_LANES, OF_LINES = _Vector(LANES), _Vector(LINES)
+
+
+@register_model(_Vector)
+class _VectorModel(PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, ir.VectorType(_FLOAT, kind.count))
+
+
+def address_of(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """Return the address of a value of an array."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+
+
+def load_at(builder: Any, address: Any, vector: Any) -> Any:
+    """Load a vector of float32 from any address."""
+    loaded = builder.load(builder.bitcast(address, vector.as_pointer()))
+    loaded.align = 4
+    return loaded
+
+
+def store_at(builder: Any, value: Any, address: Any) -> Any:
+    """Store a vector of float32 at any address."""
+    stored = builder.store(value, builder.bitcast(address, value.type.as_pointer()))
+    stored.align = 4
+    return stored
+
+
+def shuffle(builder: Any, one: Any, other: Any, lanes: list[int]) -> Any:
+    """Return the lanes of two vectors, of which those of the second come after those of the first."""
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_LANE, len(lanes)), lanes))
+
+
+def _fuse(builder: Any, product: Any, other: Any, total: Any) -> Any:
+    kind = product.type
+    name = f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32" if kind == _FLOAT else "f64"
+    function = builder.module.declare_intrinsic(f"llvm.fmuladd.{name}", (), ir.FunctionType(kind, (kind,) * 3))
+    return builder.call(function, (product, other, total))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fuse(context: Any, product: Any, other: Any, total: Any) -> Any:
+    """Return ``product * other + total`` of vectors, float32 or float64, rounded once if the processor has an instruction for it."""
+
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        """Write the loop over all lines and taps."""
-        e = _Emitter(context, builder, signature, arguments)
-        _, apart, start, step, _, first, count, _, _, lines_apart, at = arguments
-        index = count.type
-        origin, weight = e.pointer(0, start), e.pointer(4, first)
-        rows = [builder.gep(origin, [builder.mul(apart, ir.Constant(index, r))]) for r in range(LINES)]
+        return _fuse(builder, *arguments)
 
-        def add_tap(k: Any, shift: Any, *totals: Any) -> list[Any]:
-            """Add one line of samples, times its weight, to the totals."""
-            one = builder.insert_element(
-                ir.Constant(_VECTOR, ir.Undefined), builder.load(builder.gep(weight, [k])), _LANE(0)
-            )
-            weights = e.spread(one, 0)
-            sums = [
-                e.fused(e.load(builder.gep(row, [shift])), weights, total) for row, total in zip(rows, totals, strict=True)
-            ]
-            return [builder.add(shift, step), *sums]
+    return total(total, total, total), emit
 
-        zeros = ir.Constant(_VECTOR, [0.0] * _LANES)
-        _, *sums = e.loop(count, 1, [(index, ir.Constant(index, 0)), *[(_VECTOR, zeros)] * LINES], add_tap)
-        colors = [e.load(e.pointer(7, ir.Constant(index, _LANES * i))) for i in range(5 if mixes else 2)]
-        target = e.pointer(8, at)
-        for r, total in enumerate(sums):
-            colored = e.fused(total, colors[0], colors[1])
-            for i in range(3 if mixes else 0):
-                colored = e.fused(e.spread(total, i), colors[2 + i], colored)
-            e.store(colored, builder.gep(target, [builder.mul(lines_apart, ir.Constant(index, r))]))
-        return context.get_dummy_value()
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load(context: Any, values: Any, index: Any) -> Any:
+    """Return `LINES` neighbors of a float32 array, from ``index`` on."""
+    return OF_LINES(values, INDEX), _emit_load(VECTOR)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_any(context: Any, values: Any, index: Any) -> Any:
+    """Return `LINES` neighbors of an array of any number type, from ``index`` on, as float32."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        loaded = load_values(builder, address_of(context, builder, signature.args[0], *arguments), LINES)
+        return as_floats(builder, signature.args[0].dtype, loaded)
+
+    return OF_LINES(values, INDEX), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_eight(context: Any, values: Any, index: Any) -> Any:
+    """Return `LANES` neighbors of a float32 array, from ``index`` on."""
+    return OF_LANES(values, INDEX), _emit_load(EIGHT)
+
+
+def _emit_load(vector: Any) -> Callable[..., Any]:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return load_at(builder, address_of(context, builder, signature.args[0], *arguments), vector)
 
     return emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def sum_taps(
-    context: Any, rows: Any, apart: Any, start: Any, step: Any, weights: Any, first: Any, count: Any, colors: Any,
-    lines: Any, lines_apart: Any, at: Any
-) -> Any:  # fmt: skip
-    """Sum ``count`` weighted pixels of each of `LINES` rows, color, and store.
+def store(context: Any, value: Any, values: Any, index: Any) -> Any:
+    """Store a vector into a float32 array, from ``index`` on."""
 
-    For each row r and each of four lanes::
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        store_at(builder, arguments[0], address_of(context, builder, signature.args[1], *arguments[1:]))
+        return context.get_dummy_value()
 
-        total = sum(weights[first + k] * rows[r * apart + start + k * step + lane] for k in range(count))
-        lines[r * lines_apart + at + lane] = total * colors[lane] + colors[4 + lane]
-
-    There are always four lanes. With three channels, the last lane has an unused value of a neighbor, so rows and lines need
-    space for one more value. One load and one multiplication per tap, for all channels together, is twice as fast as the same loop
-    for each channel; and several rows at once share the weights.
-
-    Parameters
-    ----------
-    rows, weights, colors, lines
-        float32, contiguous.
-    apart, start, step, first, count, lines_apart, at
-        Indices and counts as above; count >= 1. They are not checked.
-    """
-    signature = types.void(rows, *[_INDEX] * 3, weights, _INDEX, _INDEX, colors, lines, _INDEX, _INDEX)
-    return signature, _sum_taps(mixes=False)
+    return types.void(value, values, INDEX), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def sum_taps_mixed(
-    context: Any, rows: Any, apart: Any, start: Any, step: Any, weights: Any, first: Any, count: Any, colors: Any,
-    lines: Any, lines_apart: Any, at: Any
-) -> Any:  # fmt: skip
-    """Sum like `sum_taps`, and add ``colors[8 + 4 * i + lane]`` times the sum of lane i, for i from 0 to 2."""
-    signature = types.void(rows, *[_INDEX] * 3, weights, _INDEX, _INDEX, colors, lines, _INDEX, _INDEX)
-    return signature, _sum_taps(mixes=True)
+def spread(context: Any, values: Any, index: Any) -> Any:
+    """Return `LINES` times one value of a float32 array."""
+    return OF_LINES(values, INDEX), _emit_spread(LINES)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def spread_eight(context: Any, values: Any, index: Any) -> Any:
+    """Return `LANES` times one value of a float32 array."""
+    return OF_LANES(values, INDEX), _emit_spread(LANES)
+
+
+def _emit_spread(count: int) -> Callable[..., Any]:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(address_of(context, builder, signature.args[0], *arguments))
+        nothing = ir.Constant(ir.VectorType(_FLOAT, count), ir.Undefined)
+        return shuffle(builder, builder.insert_element(nothing, value, _LANE(0)), nothing, [0] * count)
+
+    return emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def zero(context: Any) -> Any:
+    """Return `LINES` zeros."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.Constant(VECTOR, [0.0] * LINES)
+
+    return OF_LINES(), emit
+
+
+def load_values(builder: Any, address: Any, count: int) -> Any:
+    """Load a vector of any number type from any address."""
+    loaded = builder.load(builder.bitcast(address, ir.VectorType(address.type.pointee, count).as_pointer()))
+    loaded.align = 1
+    return loaded
+
+
+def as_floats(builder: Any, kind: Any, vector: Any) -> Any:
+    """Convert a vector of any number type to float32."""
+    floats = ir.VectorType(_FLOAT, vector.type.count)
+    if isinstance(kind, types.Float):
+        return vector if kind.bitwidth == 32 else builder.fptrunc(vector, floats)
+    return builder.sitofp(vector, floats) if getattr(kind, "signed", False) else builder.uitofp(vector, floats)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def mix_four(context: Any, source: Any, target: Any, index: Any, colors: Any, channels: Any) -> Any:
+    """Mix the colors of a pixel of float32 values, see `store.color_line`; writes four values, whatever the channels."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, target, index, colors, channels = arguments
+        pixel = load_at(builder, address_of(context, builder, signature.args[0], source, index), _FOUR)
+        places = [builder.mul(channels, channels.type(i)) for i in range(5)]
+        parts = [load_at(builder, address_of(context, builder, signature.args[3], colors, place), _FOUR) for place in places]
+        mixed = _fuse(builder, pixel, parts[0], parts[1])
+        for i in range(3):
+            mixed = _fuse(builder, shuffle(builder, pixel, pixel, [i] * 4), parts[2 + i], mixed)
+        store_at(builder, mixed, address_of(context, builder, signature.args[1], target, index))
+        return context.get_dummy_value()
+
+    return types.void(source, target, INDEX, colors, INDEX), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -167,24 +212,39 @@ def stream(context: Any, line: Any, size: Any, out: Any, at: Any) -> Any:
         """Write the loop, if the processor has the instruction."""
         if out.dtype != types.float32:
             return context.get_constant(types.boolean, False)
-        e = _Emitter(context, builder, signature, arguments)
         _, size, _, at = arguments
-        source, target = e.pointer(0), e.pointer(2, at)
-        address = builder.ptrtoint(target, size.type)
-        odd = builder.or_(
-            builder.and_(address, ir.Constant(size.type, 15)), builder.and_(size, ir.Constant(size.type, _LANES - 1))
-        )
-        fits = builder.icmp_signed("==", odd, ir.Constant(size.type, 0))
+        index = size.type
+        source = address_of(context, builder, signature.args[0], arguments[0], index(0))
+        target = address_of(context, builder, signature.args[2], arguments[2], at)
+        place = builder.ptrtoint(target, index)
 
-        def copy(k: Any) -> list[Any]:
-            """Store one vector past the cache."""
-            stored = e.store(e.load(builder.gep(source, [k])), builder.gep(target, [k]))
-            stored.align = 16
+        def copy(count: int) -> None:
+            """Write the loop over vectors of ``count`` values."""
+            before, inside, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("done")
+            builder.branch(inside)
+            builder.position_at_end(inside)
+            k = builder.phi(index)
+            loaded = load_at(builder, builder.gep(source, [k]), ir.VectorType(_FLOAT, count))
+            stored = store_at(builder, loaded, builder.gep(target, [k]))
+            stored.align = 4 * count
             stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_LANE, 1)]))
-            return []
+            following = builder.add(k, index(count))
+            k.add_incoming(index(0), before)
+            k.add_incoming(following, inside)
+            builder.cbranch(builder.icmp_signed("<", following, size), inside, done)
+            builder.position_at_end(done)
 
-        with builder.if_then(fits):
-            e.loop(size, _LANES, [], copy)
+        def fit(count: int) -> Any:
+            """Return whether address and size are multiples of such vectors."""
+            odd = builder.or_(builder.and_(place, index(4 * count - 1)), builder.and_(size, index(count - 1)))
+            return builder.icmp_signed("==", odd, index(0))
+
+        fits = fit(4)
+        with builder.if_then(fits), builder.if_else(fit(LINES)) as (wide, narrow):
+            with wide:  # whole cache lines
+                copy(LINES)
+            with narrow:
+                copy(4)
         return fits
 
-    return types.boolean(line, _INDEX, out, _INDEX), emit
+    return types.boolean(line, INDEX, out, INDEX), emit

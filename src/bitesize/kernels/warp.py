@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.kernels.filters import NEAREST
-from bitesize.kernels.jit import jit
+from bitesize.kernels.jit import lean_jit
 from bitesize.kernels.resample import tap_weight, weight_reference
-from bitesize.kernels.store import arrange_colors, color_line, store_line
+from bitesize.kernels.store import color_line, store_line
 
 
-@jit
+@lean_jit
 def _add_point(lines: Any, channels: int, u: float, v: float, kind: int, weight: Any, fill: Any, line: Any, at: int) -> None:
     """Add the image's color at the point (u, v), times ``weight``, to ``line`` at ``at``."""
     height, width = lines.shape[0], lines.shape[1] // channels
@@ -49,9 +49,9 @@ def _add_point(lines: Any, channels: int, u: float, v: float, kind: int, weight:
                 line[at + c] += w * (np.float32(lines[i, k * channels + c]) if inside else np.float32(fill[c]))
 
 
-@jit
+@lean_jit
 def warp(
-    source: Any, affine: Any, kind: int, points: Any, fill: Any, color: Any, alpha: float, limits: Any, code: int,
+    source: Any, affine: Any, kind: int, points: Any, fill: Any, mixes: bool, colors: Any, limits: Any, code: int,
     scratch: Any, out: Any, place: Any
 ) -> None:  # fmt: skip
     """Render ``source`` through an affine map, apply the color matrix, and store.
@@ -59,7 +59,7 @@ def warp(
     Parameters
     ----------
     source
-        (height, width, 1 | 3 | 4), any number type, C-contiguous.
+        (height, width, channels), any number type, C-contiguous.
     affine
         Six floats, a to f: output point (x, y) shows source point (a x + b y + c, d x + e y + f). Pixel (0, 0) covers
         0 to 1 both ways.
@@ -68,9 +68,9 @@ def warp(
     points
         Two integers: points per output pixel, along x and y.
     fill
-        Four floats: the color around the image.
-    color, alpha
-        See `arrange_colors`.
+        float32, a value for each channel: the color around the image.
+    mixes, colors
+        See `color_line`.
     limits, code, out
         See `store_line`.
     scratch
@@ -81,8 +81,7 @@ def warp(
     channels = source.shape[2]
     at, line_step, step, apart, out_h, out_w = place
     size = out_w * channels
-    line, colors = scratch[: size + 4], scratch[size + 4 : size + 24]
-    mixes = arrange_colors(color, alpha, channels, colors)
+    line, colored = scratch[: size + 4], scratch[size + 4 : 2 * size + 8]
     lines = source.reshape(source.shape[0], source.shape[1] * channels)
     a, b, c, d, e, f = affine
     across, down = points
@@ -96,8 +95,8 @@ def warp(
                     px = x + (i + 0.5) / across
                     u, v = a * px + b * py + c, d * px + e * py + f
                     _add_point(lines, channels, u, v, kind, weight, fill, line, x * channels)
-        color_line(line, channels, out_w, mixes, colors)
-        store_line(line, channels, out_w, limits, code, out, at + y * line_step, step, apart)
+        color_line(line, channels, out_w, mixes, colors, colored)
+        store_line(colored, channels, out_w, limits, code, out, at + y * line_step, step, apart)
 
 
 def warp_reference(

@@ -25,7 +25,8 @@ from bitesize.sources.base import Source
 from bitesize.sources.row import turned
 from bitesize.sources.sinks import ArenaFull
 from bitesize.spec import Encoded, Field
-from bitesize.transforms.render import Canvas, RenderPlan, mask_canvas, mask_values, plan_render, render, render_mask
+from bitesize.transforms.canvas import Canvas
+from bitesize.transforms.render import RenderPlan, mask_canvas, mask_values, plan_render, render, render_mask
 from bitesize.transforms.view import View
 
 

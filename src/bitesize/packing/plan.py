@@ -15,11 +15,11 @@ from bitesize.kernels.warm import compiling
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import format_size
 from bitesize.packed.fields import ShardField
-from bitesize.packing.decoding import Size
 from bitesize.packing.sample import Sample, all_sizes_equal, sample
 from bitesize.packing.settings import QUALITY, PackSettings
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.probe import mask_dtype_of_first_row
+from bitesize.pipeline.reduction import Size
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field, Spec
 

@@ -17,15 +17,16 @@ from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.protocol import Located, flat_rows
 from bitesize.spec import Field, image_channels
+from bitesize.transforms.canvas import Canvas, storage
 from bitesize.transforms.render import (
-    Canvas,
+    RowPlans,
     mask_canvas,
     mask_values,
     most_values,
     plan_render,
-    render,
+    plan_rows,
     render_mask,
-    storage,
+    render_rows,
     warm_up,
 )
 from bitesize.transforms.view import PLAIN, View
@@ -81,6 +82,7 @@ class ArrayRenderer:
         self._needs_image, self._random = stages.needs_image, stages.random
         self._fill, self._mask_fill = stages.surroundings
         self._image = image_channels(stored.shape) is not None
+        self._height, self._width = stored.shape[:2] if self._image else (1, 1)
         self._channels = stages.channels_of(stored)
         self._spread = stages.spreads(self._channels)
         self._chw = chw and self._image and len(stored.shape) == 3
@@ -92,6 +94,8 @@ class ArrayRenderer:
         # Whether float32 is wide enough for intermediate values; otherwise compiled code uses float64, for the types that it supports.
         self.narrow = known and _is_narrow(rendered.dtype) and (_is_narrow(stored.dtype) or stored.dtype == np.float64)
         self._compiled = known and (self.narrow or rendered.dtype in READ_TYPES)
+        # What all rows have in common, if nothing is random.
+        self._plan_of_all: RowPlans | None = None
         self._constant: tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]] | None = None
         self._full_scale = full_scale or (255.0 if stored.dtype == np.uint8 else 1.0)
         # Rows that are only cast can be fetched in one step.
@@ -109,14 +113,14 @@ class ArrayRenderer:
         out_h, out_w = self.rendered.shape[1:] if self._chw else self.rendered.shape[:2]
         if not self._random:
             return max(plan_render(self._adjusted(()), width, height, self._channels).scratch, mask_values(out_w))
-        return most_values(width, height, self._channels, out_w, out_h, self._spread)
+        return max(most_values(width, height, self._channels, out_w, out_h), mask_values(out_w))
 
     def warm(self, keeps_rows: bool) -> list[Job]:
         """Return the jobs that load the compiled code, also for rows of files that are kept in memory if ``keeps_rows``."""
         if self.direct or self.stored.dtype not in READ_TYPES:
             return []
         if self._canvas is not None and self._needs_image:
-            canvas, read = self._canvas, np.dtype(np.float32) if self._spread else self.stored.dtype
+            canvas, read = self._canvas, self.stored.dtype
             return [
                 (f"resample {read} {canvas.stored} {self._warps}", lambda: warm_up(read, canvas, self._warps)),
             ]
@@ -154,35 +158,41 @@ class ArrayRenderer:
     ) -> None:  # fmt: skip
         """Render or cast rows, as read, into the batch; see `Pipeline.fill`."""
         if self._needs_image:
-            assert self._canvas is not None
-            height, width = self.stored.shape[:2]
-            images = rows[self._name].reshape(-1, height, width, self._channels)
-            for i, row in enumerate(images):
-                view = self._adjusted(random_numbers[i])
-                plan = plan_render(view, width, height, self._channels)
-                render(row, view, plan, scratch.kernel, self._canvas, out[self._name][i])
-                for name in self._masks:
-                    render_mask(
-                        rows[name][i][..., None],
-                        view,
-                        self._mask_fill,
-                        scratch.kernel,
-                        self._mask_canvases[name],
-                        out[name][i],
-                    )
+            self._render_images(rows, random_numbers, out, scratch.kernel)
         else:
             self._cast(rows[self._name], random_numbers, out[self._name])
 
+    def _render_images(
+        self, rows: Mapping[str, NDArray[Any]], random_numbers: Sequence[Sequence[float]], out: Mapping[str, NDArray[Any]],
+        scratch: NDArray[np.float32]
+    ) -> None:  # fmt: skip
+        assert self._canvas is not None
+        height, width = self.stored.shape[:2]
+        images = rows[self._name].reshape(-1, height, width, self._channels)
+        planned = self._plan_of_all
+        if planned is None:
+            views = [self._adjusted(numbers) for numbers in random_numbers[: None if self._random else 1]]
+            planned = plan_rows(views, width, height, self._channels, self._canvas)
+            self._plan_of_all = None if self._random else planned
+        render_rows(images, planned, scratch, self._canvas, out[self._name])
+        for name in self._masks:
+            for i in range(len(images)):
+                view = self._adjusted(random_numbers[i])
+                canvas = self._mask_canvases[name]
+                render_mask(rows[name][i][..., None], view, self._mask_fill, scratch, canvas, out[name][i])
+
     def _adjusted(self, random_numbers: Sequence[float]) -> View:
-        height, width = self.stored.shape[:2] if self._image else (1, 1)
-        view = View(width, height, self._full_scale)
+        view = View(self._width, self._height, self._full_scale)
         view.fill = self._fill
         if self._spread:
             view.spread(self._channels)
         at = 0
         for adjust, count in self._views:
-            adjust(view, random_numbers[at : at + count])
-            at += count
+            if count:
+                adjust(view, random_numbers[at : at + count])
+                at += count
+            else:
+                adjust(view, ())
         return view
 
     def _cast(self, rows: NDArray[Any], random_numbers: Sequence[Sequence[float]], out: NDArray[Any]) -> None:
@@ -192,7 +202,8 @@ class ArrayRenderer:
         if self.narrow:
             from bitesize.kernels.cast import cast_rows  # loads the compiler: only callers that cast wait for it
 
-            cast_rows(rows.reshape(len(rows), -1), plain, factor, offset, limits, *self._stored(out, channels))
+            line = np.empty(factor.shape[1], np.float32)  # a few KB
+            cast_rows(rows.reshape(len(rows), -1), plain, factor, offset, line, limits, *self._stored(out, channels))
         elif self._compiled:
             from bitesize.kernels.cast import cast_wide_rows
 
@@ -207,23 +218,24 @@ class ArrayRenderer:
         channels = self._channels
         factor, offset, plain, limits = self._casting(random_numbers, channels)
         stored = self._stored(out, channels)
+        line = np.empty(factor.shape[1], np.float32)
         if located.array is not None:
             from bitesize.kernels.cast import cast_chosen_rows  # loads the compiler: only callers that cast wait for it
 
-            cast_chosen_rows(located.array, located.offsets, plain, factor, offset, limits, *stored)
+            cast_chosen_rows(located.array, located.offsets, plain, factor, offset, line, limits, *stored)
             return _NONE
         from bitesize.kernels.fetch import fetch_held, fetch_rows
 
         values = scratch.reshape(-1)
         piece = values[: max(1, min(_PIECE_BYTES // scratch.itemsize, len(values)) // factor.shape[1]) * factor.shape[1]]
         if located.in_memory:
-            fetch_held(located.offsets, piece, plain, factor, offset, limits, *stored)
+            fetch_held(located.offsets, piece, plain, factor, offset, line, limits, *stored)
             return _NONE
         good = np.empty(len(located.which), np.bool_)
         header = np.frombuffer(located.header, np.uint8)
         fetch_rows(
             *(located.joined or joined(located.paths)), READ_FLAGS, located.which, located.offsets, header, np.empty_like(header), piece, plain,
-            factor, offset, limits, good, *stored,
+            factor, offset, line, limits, good, *stored,
         )  # fmt: skip
         return np.flatnonzero(~good)
 

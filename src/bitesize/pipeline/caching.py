@@ -157,7 +157,9 @@ def plan_cache(source: Source, stages: TransformStages, rendered: Mapping[str, F
     if cache.kind == "exact" and not stages.random and all(map(_is_ours, transforms)):
         spec = {name: rendered[name] for name in encoded}
         return _of_fixed("batch", transforms, replace(stages, image_transforms=()), spec, 255.0, cache.max_side)
-    if geometry and (cache.kind == "pixels" or all(step.whole_pixels and _is_ours(step) for step in rest)):
+    # The nearest pixel of a mask may be another one if it is looked up in two steps.
+    exact = len(encoded) == 1 and all(step.whole_pixels and _is_ours(step) for step in rest)
+    if geometry and (cache.kind == "pixels" or exact):
         before = replace(stages, image_transforms=geometry, maps=(), mixes=(), batch_maps=())
         fixed = _fixed_fields(source, before, stored, cache)
         if fixed is not None:

@@ -27,8 +27,8 @@ from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.sinks import Arena, ArenaFull, EncodedSink
 from bitesize.spec import Encoded, Field
+from bitesize.transforms.canvas import Canvas
 from bitesize.transforms.render import (
-    Canvas,
     RenderPlan,
     mask_canvas,
     mask_values,

@@ -11,7 +11,8 @@ from bitesize.decode.decode import decoded_size
 from bitesize.decode.header import ImageInfo
 from bitesize.memory.mapping import aligned
 from bitesize.pipeline.inference import integer_limits
-from bitesize.transforms.render import Canvas, RenderPlan, plan_render, render
+from bitesize.transforms.canvas import Canvas
+from bitesize.transforms.render import RenderPlan, plan_render, render
 from bitesize.transforms.view import View
 
 Size = tuple[int, int]  # height, width

@@ -4,115 +4,70 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.kernels.filters import BRAIN, HALF, NEAREST, PLAIN, line_values, resample_values, taps
+from bitesize.kernels.filters import NEAREST, PLAIN, crop_values, line_values, resample_values, taps
 from bitesize.spec import Field
+from bitesize.transforms.axes import EDGE, Axis, axes_of, whole_place
+from bitesize.transforms.canvas import Canvas
 from bitesize.transforms.view import PLAIN as IDENTITY
 from bitesize.transforms.view import Color, View
 
-# A box thinner than this many source pixels is taken as this thin: a crop at the very edge must not divide by zero.
-_THIN = 1e-6
-# float64 keeps positions to far less than this part of a pixel: an output pixel that begins there begins inside.
-_EDGE = 1e-6
-# Number of channels, if they are no colors, that are rendered at a time.
-_AT_ONCE = 3
-
 
 class RenderPlan(NamedTuple):
-    """Memory to render one view: taps (or points an output pixel) in x and y, and float32 values of scratch."""
+    """How one view is rendered.
 
-    warped: bool
+    Attributes
+    ----------
+    kernel : str
+        ``"crop"`` if every output pixel is a pixel of the image, ``"resample"`` if lines stay parallel to lines, or ``"warp"``.
+    x, y : int
+        Taps, or points of an output pixel, in both directions.
+    scratch : int
+        Number of float32 values of scratch.
+    axes : tuple of (Axis, Axis, bool), or None
+        See `axes_of`; not of `warp`.
+    """
+
+    kernel: Literal["crop", "resample", "warp"]
     x: int
     y: int
     scratch: int
-
-
-class Canvas:
-    """The target of rendering: how a row of the batch is laid out, and how its values are stored.
-
-    Parameters
-    ----------
-    shape
-        (height, width, channels), or (height, width) for one; or, where ``chw``, (channels, height, width).
-    dtype
-        Of the batch.
-    chw
-        Whether channels come first.
-    limits
-        Least and greatest value of integers; (0, 0) for floats.
-    """
-
-    __slots__ = ("_chw", "_flat", "apart", "code", "dtype", "height", "limits", "line", "step", "width")
-
-    def __init__(self, shape: Sequence[int], dtype: np.dtype[Any], chw: bool, limits: tuple[float, float]) -> None:
-        if chw:
-            _, self.height, self.width = shape
-            self.line, self.step, self.apart = self.width, 1, self.height * self.width
-        else:
-            self.height, self.width, channels = (*shape, 1)[:3]
-            self.line, self.step, self.apart = self.width * channels, channels, 1
-        self._chw, self.dtype, self._flat = chw, dtype, len(shape) == 2
-        self.limits, self.code = limits, storage(dtype)
-
-    @property
-    def stored(self) -> np.dtype[Any]:
-        """The type that kernels write."""
-        return self.dtype if self.code == PLAIN else np.dtype(np.uint16)
-
-    def flat(self, row: NDArray[Any]) -> NDArray[Any]:
-        """Return a row's values as one axis, as kernels write them."""
-        flat = row.reshape(-1)
-        return flat if self.code == PLAIN else flat.view(np.uint16)
-
-    def pixels(self, row: NDArray[Any]) -> NDArray[Any]:
-        """Return a row as (height, width, channels)."""
-        return row.transpose(1, 2, 0) if self._chw else row[..., None] if self._flat else row
-
-
-def storage(dtype: np.dtype[Any]) -> int:
-    """Return how a kernel stores values of a dtype: `PLAIN`, `HALF` or `BRAIN`."""
-    return HALF if dtype == np.float16 else BRAIN if dtype.name == "bfloat16" else PLAIN
+    axes: tuple[Axis, Axis, bool] | None = None
 
 
 def plan_render(view: View, width: int, height: int, channels: int) -> RenderPlan:
     """Compute what `render` needs for a view on pixels of ``width`` x ``height``."""
-    if view.gains is not None:  # some channels at a time, copied out of the image
-        plan = _plan_colors(view, width, height, _AT_ONCE)
-        return plan._replace(scratch=plan.scratch + _copied_values(width, height))
-    return _plan_colors(view, width, height, channels)
-
-
-def most_values(width: int, height: int, channels: int, out_w: int, out_h: int, spread: bool) -> int:
-    """Bound the float32 values of scratch that `render` needs, whatever random numbers make of the view."""
-    colors, copied = (_AT_ONCE, _copied_values(width, height)) if spread else (channels, 0)
-    # Upright or turned, an output pixel is made of all pixels of the image at most.
-    return copied + max(
-        resample_values(width, colors, width, height, out_h, out_w),
-        resample_values(width, colors, width, height, out_w, out_h),
-    )
-
-
-def _copied_values(width: int, height: int) -> int:
-    return -(-width * height * _AT_ONCE // 16) * 16
-
-
-def _plan_colors(view: View, width: int, height: int, channels: int) -> RenderPlan:
     out_w, out_h = int(view.width), int(view.height)
-    if view.kind == NEAREST or not view.upright:
-        across, down = (1.0, 1.0) if view.kind == NEAREST else view.steps()
-        return RenderPlan(
-            True, max(1, math.ceil(across - _EDGE)), max(1, math.ceil(down - _EDGE)), line_values(channels, out_w)
-        )
-    if view.b == 0.0 and view.d == 0.0:
-        x_step, y_step = abs(view.a), abs(view.e)
-    else:
-        x_step, y_step, out_w, out_h = abs(view.b), abs(view.d), out_h, out_w
-    x_taps, y_taps = taps(x_step * out_w, out_w, width, view.kind), taps(y_step * out_h, out_h, height, view.kind)
-    return RenderPlan(False, x_taps, y_taps, resample_values(width, channels, x_taps, y_taps, out_h, out_w))
+    if view.upright:
+        axes = x, y, turned = axes_of(view, width, height)
+        if x.whole and y.whole:
+            return RenderPlan("crop", 1, 1, crop_values(channels, out_h, out_w), axes)
+        if view.kind != NEAREST:
+            if turned:
+                out_w, out_h = out_h, out_w
+            x_taps, y_taps = taps(x.step, width, view.kind), taps(y.step, height, view.kind)
+            return RenderPlan(
+                "resample", x_taps, y_taps, resample_values(width, channels, x_taps, y_taps, out_h, out_w), axes
+            )  # fmt: skip
+    across, down = (1.0, 1.0) if view.kind == NEAREST else view.steps()
+    return RenderPlan(
+        "warp", max(1, math.ceil(across - EDGE)), max(1, math.ceil(down - EDGE)), line_values(channels, out_w)
+    )  # fmt: skip
+
+
+def most_values(width: int, height: int, channels: int, out_w: int, out_h: int) -> int:
+    """Bound the float32 values of scratch that `render` needs, whatever random numbers make of the view."""
+    # Upright or turned, an output pixel is made of all pixels of the image at most.
+    return max(
+        resample_values(width, channels, width, height, out_h, out_w),
+        resample_values(width, channels, width, height, out_w, out_h),
+        crop_values(channels, out_h, out_w),
+        line_values(channels, out_w),
+    )
 
 
 def render(
@@ -135,89 +90,176 @@ def render(
     row
         The row of the batch, C-contiguous.
     """
-    if view.gains is None:
-        _render_colors(pixels, view, plan, scratch, canvas, row, 0)
+    if plan.kernel == "crop":
+        assert plan.axes is not None
+        x, y, _ = plan.axes
+        _surround(view, plan, canvas, row)
+        place = (y.begin, x.begin, y.size, x.size, *_place(plan, canvas))
+        _crop(pixels[None], [view], [place], scratch, canvas, row[None])
         return
-    height, width, channels = pixels.shape
-    copied, rest = np.split(scratch, [_copied_values(width, height)])
-    first = 0
-    while first < channels:
-        count = _AT_ONCE if first + _AT_ONCE <= channels else 1
-        part = copied[: height * width * count].reshape(height, width, count)
-        part[...] = pixels[..., first : first + count]  # as float32, in which kernels calculate anyway
-        _render_colors(part, view.part(first, count), plan, rest, canvas, row, first)
-        first += count
-
-
-def _render_colors(
-    pixels: NDArray[Any], view: View, plan: RenderPlan, scratch: NDArray[np.float32], canvas: Canvas, row: NDArray[Any],
-    first: int
-) -> None:  # fmt: skip
-    """Render one, three or four channels into those of the row from ``first`` on."""
-    if plan.warped:
+    mixes, numbers = _arranged(view, pixels.shape[2])
+    colors = np.array(numbers, np.float32)
+    if plan.kernel == "warp":
         from bitesize.kernels.warp import warp  # loads the compiler: only callers that render wait for it
 
         affine = (view.a, view.b, view.c, view.d, view.e, view.f)
-        fill = (*view.fill, 0.0)
-        layout = (first * canvas.apart, canvas.line, canvas.step, canvas.apart, canvas.height, canvas.width)
+        fill = np.array((*view.fill, 0.0)[: pixels.shape[2]], np.float32)
+        layout = (0, canvas.line, canvas.step, canvas.apart, canvas.height, canvas.width)
         points = (plan.x, plan.y)
         warp(
-            pixels, affine, view.kind, points, fill, view.color, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), layout
+            pixels, affine, view.kind, points, fill, mixes, colors, canvas.limits, canvas.code, scratch, canvas.flat(row), layout
         )  # fmt: skip
     else:
-        _render_upright(pixels, view, plan, scratch, canvas, row, first)
+        assert plan.axes is not None
+        from bitesize.kernels.resample import resample  # loads the compiler: only callers that render wait for it
+
+        x, y, _ = plan.axes
+        _surround(view, plan, canvas, row)
+        if x.size > 0 and y.size > 0:
+            at, down, across = _place(plan, canvas)
+            x_axis, y_axis = (x.origin, x.begin, x.step), (y.origin, y.begin, y.step)
+            layout = (at, down, across, canvas.apart, y.size, x.size)
+            resample(
+                pixels, x_axis, y_axis, view.kind, (plan.x, plan.y), mixes, colors, canvas.limits, canvas.code, scratch,
+                canvas.flat(row), layout
+            )  # fmt: skip
+    _erase(view, canvas, row)
+
+
+class RowPlans(NamedTuple):
+    """How many rows are rendered: in one call if each shows only pixels of its image as they are, otherwise one by one.
+
+    Attributes
+    ----------
+    views : list of View
+        One for each row, or one for all.
+    places : list of tuple
+        Their places, see `whole_place`; none if some show other than pixels as they are.
+    plans : list of RenderPlan
+        Their plans; none if there are places.
+    """
+
+    views: list[View]
+    places: list[tuple[int, ...]]
+    plans: list[RenderPlan]
+
+
+def plan_rows(views: list[View], width: int, height: int, channels: int, canvas: Canvas) -> RowPlans:
+    """Plan `render_rows`, for views on pixels of ``width`` x ``height``."""
+    places = [whole_place(view, width, height, canvas) for view in views]
+    known = [place for place in places if place is not None]
+    if len(known) == len(places):
+        return RowPlans(views, known, [])
+    return RowPlans(views, [], [plan_render(view, width, height, channels) for view in views])
+
+
+def render_rows(
+    images: NDArray[Any], planned: RowPlans, scratch: NDArray[np.float32], canvas: Canvas, rows: NDArray[Any]
+) -> None:  # fmt: skip
+    """Render many rows.
+
+    Parameters
+    ----------
+    images
+        (rows, height, width, channels), C-contiguous, any number type.
+    planned
+        By `plan_rows`.
+    scratch
+        float32, as many values as any of the views needs; see `plan_render`.
+    canvas
+        Of the views' size.
+    rows
+        The rows of the batch, C-contiguous.
+    """
+    views, places, plans = planned
+    if places:
+        _crop(images, views, places, scratch, canvas, rows)
+        return
+    for i, image in enumerate(images):
+        one = i if len(views) > 1 else 0
+        render(image, views[one], plans[one], scratch, canvas, rows[i])
+
+
+def _crop(
+    images: NDArray[Any], views: Sequence[View], places: Sequence[tuple[int, ...]], scratch: NDArray[np.float32], canvas: Canvas,
+    rows: NDArray[Any]
+) -> None:  # fmt: skip
+    from bitesize.kernels.crop import crop_rows  # loads the compiler: only callers that render wait for it
+
+    channels = images.shape[3]
+    arranged = [_arranged(view, channels) for view in views]
+    mixes = any(mixed for mixed, _ in arranged)
+    if mixes and not all(mixed for mixed, _ in arranged):
+        arranged = [_arranged(view, channels, mixes=True) for view in views]
+    colors = np.array([numbers for _, numbers in arranged], np.float32)
+    stored = rows.reshape(len(rows), -1)
+    crop_rows(
+        images, np.array(places, np.int64), mixes, colors, canvas.limits, canvas.code, scratch,
+        stored if canvas.code == PLAIN else stored.view(np.uint16), canvas.apart
+    )  # fmt: skip
+    for i in range(len(images)):
+        view = views[i if len(views) > 1 else 0]
+        if view.erased:
+            _erase(view, canvas, rows[i])
+
+
+def _place(plan: RenderPlan, canvas: Canvas) -> tuple[int, int, int]:
+    """Return the index of the first pixel in the output, and the distances to the one below and to the right in the image."""
+    assert plan.axes is not None
+    x, y, turned = plan.axes
+    if turned:
+        (at, across), (more, down) = x.place(canvas.height, canvas.line), y.place(canvas.width, canvas.step)
+    else:
+        (at, across), (more, down) = x.place(canvas.width, canvas.step), y.place(canvas.height, canvas.line)
+    return at + more, down, across
+
+
+def _arranged(view: View, channels: int, mixes: bool = False) -> tuple[bool, tuple[float, ...]]:
+    """Return whether colors are mixed, and the numbers that kernels take for them; see `store.color_line`."""
+    if view.gains is not None:
+        return False, (*view.gains, *view.offsets)
+    m0, m1, m2, o0, m3, m4, m5, o1, m6, m7, m8, o2 = view.color
+    if channels == 1:
+        return False, (m0, o0)
+    mixes = mixes or any((m1, m2, m3, m5, m6, m7))
+    if channels == 3:
+        if not mixes:
+            return False, (m0, m4, m8, o0, o1, o2)
+        return True, (0.0, 0.0, 0.0, o0, o1, o2, m0, m3, m6, m1, m4, m7, m2, m5, m8, 0.0, 0.0, 0.0, 0.0)
+    if not mixes:
+        return False, (m0, m4, m8, view.alpha, o0, o1, o2, 0.0)
+    by_channel = (m0, m3, m6, 0.0, m1, m4, m7, 0.0, m2, m5, m8, 0.0)
+    return True, (0.0, 0.0, 0.0, view.alpha, o0, o1, o2, 0.0, *by_channel, 0.0, 0.0, 0.0, 0.0)
+
+
+def _surround(view: View, plan: RenderPlan, canvas: Canvas, row: NDArray[Any]) -> None:
+    """Paint what lies outside the image in the fill color."""
+    assert plan.axes is not None
+    x, y, turned = plan.axes
+    height, width = (canvas.width, canvas.height) if turned else (canvas.height, canvas.width)
+    if x.size == width and y.size == height:
+        return
+    pixels, color = canvas.pixels(row), _colored(view)
+    if turned:
+        pixels = pixels.transpose(1, 0, 2)
+    pixels = pixels[:: -1 if y.mirrored else 1, :: -1 if x.mirrored else 1]
+    top, bottom, left, right = y.skipped, y.skipped + y.size, x.skipped, x.skipped + x.size
+    for part in (pixels[:top], pixels[bottom:], pixels[top:bottom, :left], pixels[top:bottom, right:]):
+        if part.size:
+            _paint(part, canvas, color)
+
+
+def _erase(view: View, canvas: Canvas, row: NDArray[Any]) -> None:
     for left, top, right, bottom, shown in view.erased:
         rows = slice(max(0, math.ceil(top - 0.5)), max(0, math.ceil(bottom - 0.5)))
         columns = slice(max(0, math.ceil(left - 0.5)), max(0, math.ceil(right - 0.5)))
-        _paint(canvas.pixels(row)[rows, columns, first : first + pixels.shape[2]], canvas, shown)
-
-
-def _render_upright(
-    pixels: NDArray[Any], view: View, plan: RenderPlan, scratch: NDArray[np.float32],
-    canvas: Canvas, row: NDArray[Any], first: int
-) -> None:  # fmt: skip
-    from bitesize.kernels.resample import resample  # loads the compiler: only callers that render wait for it
-
-    height, width, channels = pixels.shape
-    if view.b == 0.0 and view.d == 0.0:
-        x_step, y_step, out_w, out_h, step, line = view.a, view.e, canvas.width, canvas.height, canvas.step, canvas.line
-    else:  # x of the source runs along y of the output
-        x_step, y_step, out_w, out_h, step, line = view.b, view.d, canvas.height, canvas.width, canvas.line, canvas.step
-    at, x_start, y_start = first * canvas.apart, view.c, view.f
-    # A negative step reads backwards, which is the same as writing backwards.
-    if x_step < 0:
-        at, step, x_start, x_step = at + (out_w - 1) * step, -step, x_start + x_step * out_w, -x_step
-    if y_step < 0:
-        at, line, y_start, y_step = at + (out_h - 1) * line, -line, y_start + y_step * out_h, -y_step
-    left, right = _covered(x_start, x_step, out_w, width)
-    top, bottom = _covered(y_start, y_step, out_h, height)
-    if left > 0 or top > 0 or right < out_w or bottom < out_h:  # some of the output shows what is around the image
-        _paint(canvas.pixels(row)[..., first : first + channels], canvas, _colored(view))
-        if left >= right or top >= bottom:
-            return
-        at, out_w, out_h = at + left * step + top * line, right - left, bottom - top
-        x_start, y_start = x_start + left * x_step, y_start + top * y_step
-    box = (x_start, y_start, x_start + max(x_step * out_w, _THIN), y_start + max(y_step * out_h, _THIN))
-    layout = (at, line, step, canvas.apart, out_h, out_w)
-    taps_used = (plan.x, plan.y)
-    resample(
-        pixels, box, view.kind, taps_used, view.color, view.alpha, canvas.limits, canvas.code, scratch, canvas.flat(row), layout
-    )  # fmt: skip
-
-
-def _covered(start: float, step: float, size: int, source: int) -> tuple[int, int]:
-    """Return the output pixels [first, last) whose centers lie within 0 to ``source``."""
-    end = start + step * size
-    if start >= -_EDGE and end <= source + _EDGE:
-        return 0, size
-    step = max(step, _THIN)
-    first = math.ceil(-start / step - 0.5 - _EDGE)
-    last = math.ceil((source - start) / step - 0.5 - _EDGE)
-    return min(max(first, 0), size), min(max(last, 0), size)
+        _paint(canvas.pixels(row)[rows, columns], canvas, shown)
 
 
 def _colored(view: View) -> Color:
     """Return the fill color as values of the batch."""
+    if view.gains is not None:
+        return tuple(g * c + o for g, c, o in zip(view.gains, view.fill, view.offsets, strict=True))
     (r, g, b), m = view.fill, view.color
     return (
         m[0] * r + m[1] * g + m[2] * b + m[3],
@@ -238,12 +280,16 @@ def _paint(pixels: NDArray[Any], canvas: Canvas, color: Color) -> None:
 def warm_up(dtype: np.dtype[Any], canvas: Canvas, non_axis_aligned: bool) -> None:
     """Load or compile the code that renders pixels of a dtype, by rendering one pixel."""
     small = Canvas((1, 1, 3), canvas.dtype, False, (0.0, 0.0))
-    for slanted in (False, True)[: 1 + non_axis_aligned]:
+    for kernel in ("crop", "resample", "warp")[: 2 + non_axis_aligned]:
         view = View(2, 2)
-        view.rescale(1, 1)
-        if slanted:
+        if kernel == "crop":
+            view.crop(0, 0, 1, 1)
+        else:
+            view.rescale(1, 1)
+        if kernel == "warp":
             view.bend(1.0, 0.5, 0.0, 1.0)
         plan = plan_render(view, 2, 2, 3)
+        assert plan.kernel == kernel
         scratch = np.empty(plan.scratch, np.float32)
         render(np.zeros((2, 2, 3), dtype), view, plan, scratch, small, np.zeros((1, 1, 3), canvas.dtype))
 
@@ -280,4 +326,4 @@ def render_mask(
     """
     view.kind, view.erased, view.color, view.gains = NEAREST, (), IDENTITY, None
     view.fill = (float(fill),) * 3
-    render(numbers, view, RenderPlan(True, 1, 1, mask_values(canvas.width)), scratch, canvas, row)
+    render(numbers, view, RenderPlan("warp", 1, 1, mask_values(canvas.width)), scratch, canvas, row)

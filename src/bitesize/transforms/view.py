@@ -81,18 +81,6 @@ class View:
         self.gains, self.offsets = (1.0,) * channels, (0.0,) * channels
         self.fill = _each(self.fill, channels)
 
-    def part(self, first: int, count: int) -> View:
-        """Return the view of some channels, as colors: one, or three."""
-        assert self.gains is not None
-        part, chosen = View(self.width, self.height, self.whole), slice(first, first + count)
-        part.a, part.b, part.c, part.d, part.e, part.f = self.a, self.b, self.c, self.d, self.e, self.f
-        part.kind = self.kind
-        part.fill = _each(self.fill[chosen], 3)
-        part.erased = tuple((x0, y0, x1, y1, _each(color[chosen], 3)) for x0, y0, x1, y1, color in self.erased)
-        (f0, f1, f2), (o0, o1, o2) = _each(self.gains[chosen], 3), _each(self.offsets[chosen], 3)
-        part.color = (f0, 0.0, 0.0, o0, 0.0, f1, 0.0, o1, 0.0, 0.0, f2, o2)
-        return part
-
     # --- geometry ----------------------------------------------------------------------------------------------------
 
     @property
