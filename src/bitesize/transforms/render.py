@@ -188,9 +188,12 @@ def _crop(
 
     channels = images.shape[3]
     arranged = [_arranged(view, channels) for view in views]
-    mixes = any(mixed for mixed, _ in arranged)
-    if mixes and not all(mixed for mixed, _ in arranged):
-        arranged = [_arranged(view, channels, mixes=True) for view in views]
+    mixes = arranged[0][0]
+    if any(mixed != mixes for mixed, _ in arranged):  # mixing with factors of 0 would spread values that are not finite
+        for i in range(len(images)):
+            one = slice(i, i + 1)
+            _crop(images[one], views[one], places[one], scratch, canvas, rows[one])
+        return
     colors = np.array([numbers for _, numbers in arranged], np.float32)
     stored = rows.reshape(len(rows), -1)
     crop_rows(
@@ -214,14 +217,14 @@ def _place(plan: RenderPlan, canvas: Canvas) -> tuple[int, int, int]:
     return at + more, down, across
 
 
-def _arranged(view: View, channels: int, mixes: bool = False) -> tuple[bool, tuple[float, ...]]:
+def _arranged(view: View, channels: int) -> tuple[bool, tuple[float, ...]]:
     """Return whether colors are mixed, and the numbers that kernels take for them; see `store.color_line`."""
     if view.gains is not None:
         return False, (*view.gains, *view.offsets)
     m0, m1, m2, o0, m3, m4, m5, o1, m6, m7, m8, o2 = view.color
     if channels == 1:
         return False, (m0, o0)
-    mixes = mixes or any((m1, m2, m3, m5, m6, m7))
+    mixes = any((m1, m2, m3, m5, m6, m7))
     if channels == 3:
         if not mixes:
             return False, (m0, m4, m8, o0, o1, o2)
