@@ -17,8 +17,9 @@ from PIL import Image
 from tests.programs import run_program
 
 import bitesize as bs
+from bitesize.files.atomic import replacing
 from bitesize.packed import row_cache
-from bitesize.packed.cache_folder import CacheFolder, disk_bytes
+from bitesize.packed.cache_folder import MARKER, CacheFolder, disk_bytes
 from bitesize.packed.fields import ShardField
 from bitesize.packed.row_cache import RowCache
 
@@ -169,6 +170,16 @@ def test_rows_of_a_key_that_is_used_no_more_give_way(tmp_path):
             other.close()
     assert not (path / "old").exists()
     assert list((path / "new").glob("*/shard.json"))
+
+
+def test_processes_that_start_together_make_the_folder_together(tmp_path):
+    path = tmp_path / "cache"
+    path.mkdir()
+    with replacing(path / MARKER) as temporary:  # another process is at this point
+        temporary.write_text("{}")
+        cache = opened(path)
+        assert not cache.folder.reason
+    cache.close()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "other fields", "no json", "missing file"])
