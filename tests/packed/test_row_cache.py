@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,21 @@ def test_a_row_is_kept_once(tmp_path):
     cache.close()
     (shard,) = (tmp_path / "cache" / "key").glob("*/shard.json")
     assert json.loads(shard.read_text())["rows"] == 2
+
+
+def test_rows_that_are_added_one_by_one_take_little_memory_until_their_shard_is_sealed(tmp_path):
+    count = 20_000
+    cache = opened(tmp_path / "cache", 64 << 20, count)
+    tracemalloc.start()
+    for row in range(count):
+        cache.add(np.array([row]), versions([row]), values([row]))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    cache.close()
+    assert grown < 40 * count
+    again = opened(tmp_path / "cache", 64 << 20, count)
+    assert again.find(np.arange(count), versions(range(count))).all()
+    again.close()
 
 
 def test_another_process_finds_sealed_rows_when_its_epoch_begins(tmp_path):
