@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from tests.programs import run_program
 import bitesize as bs
 from bitesize.files.atomic import replacing
 from bitesize.packed import row_cache
-from bitesize.packed.cache_folder import MARKER, CacheFolder, disk_bytes
+from bitesize.packed.cache_folder import MARKER, CacheFolder, clear, disk_bytes
 from bitesize.packed.fields import ShardField
 from bitesize.packed.row_cache import RowCache
 
@@ -262,6 +263,25 @@ def test_a_shard_that_is_truncated_while_it_is_used_is_one_warning(tmp_path, cap
     np.testing.assert_array_equal(found, plain)
     shards = len({record.getMessage() for record in caplog.records if record.levelname == "WARNING"})
     assert 1 <= shards <= 2  # one for each shard that was truncated
+
+
+@pytest.mark.parametrize("how", [clear, shutil.rmtree])
+def test_a_folder_that_is_removed_while_it_is_used_is_one_warning_for_each_shard_and_training_goes_on(tmp_path, caplog, how):
+    source = photographs(tmp_path / "data")
+    plain, _ = batches(source, None)
+    cache = bs.Cache(tmp_path / "cache", "8 MiB")
+    batches(source, cache, 1)
+    with bs.Loader(source, batch_size=8, transforms=SMALL, memory="64 MiB", cache=cache) as loader:
+        found = []
+        for epoch in range(2):
+            found.append([])
+            for number, batch in enumerate(loader):
+                found[-1].append(batch["x"].copy())
+                if epoch == number == 0:
+                    how(tmp_path / "cache")
+    np.testing.assert_array_equal(found, plain)
+    assert all(record.levelname == "WARNING" for record in caplog.records)
+    assert len(caplog.records) <= 3
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can mount a small file system")

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, PackedError
 from bitesize.files.atomic import flush_folder
-from bitesize.packed.column import Column, FileInfo, typed
+from bitesize.packed.column import Column, FileInfo, raise_typed
 from bitesize.packed.fields import ShardField, file_stems
 from bitesize.packed.info import SHARD_JSON, ShardInfo, open_shard, shard_bytes
 
@@ -93,7 +93,7 @@ class ShardWriter:
         try:
             self._partial.mkdir()
         except OSError as error:
-            raise typed(error, self._partial) from error
+            raise_typed(error, self._partial)
         stems = file_stems(self.fields)
         for name, field in self.fields.items():
             data, *index = field.files(stems[name])
@@ -192,7 +192,7 @@ class ShardWriter:
                     raise
                 time.sleep(pause)
             except OSError as error:
-                raise typed(error, self.folder) from error
+                raise_typed(error, self.folder)
             else:
                 return
 
