@@ -111,6 +111,20 @@ def test_rows_that_are_added_one_by_one_take_little_memory_until_their_shard_is_
     again.close()
 
 
+def test_a_forked_process_leaves_the_shards_to_its_parent(tmp_path, monkeypatch):
+    rows = np.arange(10)
+    cache = opened(tmp_path / "cache")
+    cache.add(rows, versions(rows), values(rows))
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: -1)
+        cache.close()
+    assert not list((tmp_path / "cache" / "key").glob("*/shard.json"))
+    cache.close()
+    again = opened(tmp_path / "cache")
+    assert again.find(rows, versions(rows)).all()
+    again.close()
+
+
 def test_another_process_finds_sealed_rows_when_its_epoch_begins(tmp_path):
     rows = np.arange(4)
     reader, writer = opened(tmp_path / "cache"), opened(tmp_path / "cache")

@@ -110,6 +110,7 @@ class RowCache:
         self._lock = threading.Lock()  # of the index
         self._filling = [_Filling() for _ in range(min(writers, _MOST_WRITERS))]
         self._sealer: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
         self._full = False  # whether there was no room for another shard since the epoch began
         if folder.reason:
             _log.warning("cache: %s: rows are only read from it", folder.reason)
@@ -158,7 +159,7 @@ class RowCache:
             self._shards.append(sealed)
             self._version_of[rows[inside]] = versions[inside]
             self._place_of[rows[inside]] = places
-            self._shard_of[rows[inside]] = len(self._shards) - 1  # last: other threads read the index without a lock
+            self._shard_of[rows[inside]] = len(self._shards) - 1  # last: `find` reads without the lock
             self._pending[rows[inside]] = False
 
     def find(self, rows: NDArray[np.int64], versions: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -179,7 +180,8 @@ class RowCache:
         KeyError
             If a row is no longer in the cache.
         """
-        shards, places = self._shard_of[rows], self._place_of[rows].astype(np.int64)
+        with self._lock:  # if another shard with a row is added meanwhile, shard and place must not be of two shards
+            shards, places = self._shard_of[rows], self._place_of[rows].astype(np.int64)
         found = []
         for number in np.unique(shards).tolist():
             sealed = self._shards[number] if number >= 0 else None
@@ -332,7 +334,9 @@ class RowCache:
                 self._seal(filling)
 
     def close(self) -> None:
-        """Seal all shards, and wait until they are flushed. More than once is allowed."""
+        """Seal all shards, and wait until they are flushed. More than once is allowed; does nothing in a forked process."""
+        if os.getpid() != self._process:  # the shards are those of the parent, which goes on writing them
+            return
         for filling in self._filling:
             with filling.lock:
                 self._seal(filling, wait=True)  # at the end of the interpreter, no thread accepts work
