@@ -104,6 +104,14 @@ def test_settings_of_the_loader_do_not_matter(photographs, tmp_path, name, setti
     assert_equal(cached, plain)
 
 
+def test_layouts_of_one_shape_do_not_share_rows(photographs, tmp_path):
+    source, transforms, cache = bs.open(photographs), [bs.Resize(3)], bs.Cache(tmp_path / "cache", "32 MiB")
+    for layout in ("HWC", "CHW"):
+        plain, _ = batches(source, transforms, None, layout=layout)
+        cached, _ = filled(source, transforms, cache, layout=layout)
+        assert_equal(cached[:1], plain[:1])
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA", "I;16"])
 @pytest.mark.parametrize("name", ["deterministic", "resized", "decoded"])
 def test_modes_of_images(tmp_path, mode, name):
