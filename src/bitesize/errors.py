@@ -336,7 +336,9 @@ def first_few(items: Sequence[Any], most: int, show: Callable[[Any], str] = str)
 def without_frames(error: E) -> E:
     """Remove the tracebacks of an error and of its causes, so that their frames do not keep memory alive."""
     each: BaseException | None = error
-    while each is not None:
+    seen: set[int] = set()
+    while each is not None and id(each) not in seen:  # an error may be its own cause
+        seen.add(id(each))
         each.__traceback__ = None
         each = each.__cause__ or each.__context__
     return error

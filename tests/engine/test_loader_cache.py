@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -145,3 +147,20 @@ def test_a_folder_with_other_contents_is_refused(source, tmp_path):
     with pytest.raises(bs.BadSetting, match="is not empty and is no cache"):
         bs.Loader(source, batch_size=4, memory="64 MiB", transforms=[bs.Resize(8)], cache=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+_UNCLOSED = """
+import sys
+import bitesize as bs
+loader = bs.Loader(bs.open(sys.argv[1]), batch_size=8, transforms=[bs.Resize(8)], memory="64 MiB", cache=bs.Cache(sys.argv[2], "8 MiB"))
+for batch in loader:
+    break
+"""
+
+
+def test_a_loader_that_is_never_closed_keeps_its_rows_at_the_end_of_the_program(source, tmp_path):
+    command = [sys.executable, "-c", _UNCLOSED, source.paths_root.decode(), tmp_path / "cache"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == ""
+    assert list(tmp_path.glob("cache/*/*/shard.json"))
+    assert not list(tmp_path.glob("cache/*/*.partial-*"))

@@ -17,6 +17,13 @@ def test_auto_is_half_of_the_space_that_is_free(tmp_path):
     assert limit == pytest.approx(shutil.disk_usage(tmp_path).free / 2, rel=0.2)
 
 
+def test_a_relative_folder_stays_the_same_if_the_current_folder_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = bs.Cache("cache").path
+    assert path.is_absolute()
+    assert path == tmp_path / "cache"
+
+
 def test_the_default_folder_is_for_caches_and_not_beside_the_data():
     assert bs.Cache().path == default_folder()
     assert "bitesize" in str(default_folder())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,9 @@ from PIL import Image
 from tests.programs import run_program
 
 import bitesize as bs
+from bitesize.files.atomic import replacing
 from bitesize.packed import row_cache
-from bitesize.packed.cache_folder import CacheFolder, disk_bytes
+from bitesize.packed.cache_folder import MARKER, CacheFolder, clear, disk_bytes
 from bitesize.packed.fields import ShardField
 from bitesize.packed.row_cache import RowCache
 
@@ -91,6 +94,35 @@ def test_a_row_is_kept_once(tmp_path):
     cache.close()
     (shard,) = (tmp_path / "cache" / "key").glob("*/shard.json")
     assert json.loads(shard.read_text())["rows"] == 2
+
+
+def test_rows_that_are_added_one_by_one_take_little_memory_until_their_shard_is_sealed(tmp_path):
+    count = 20_000
+    cache = opened(tmp_path / "cache", 64 << 20, count)
+    tracemalloc.start()
+    for row in range(count):
+        cache.add(np.array([row]), versions([row]), values([row]))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    cache.close()
+    assert grown < 40 * count
+    again = opened(tmp_path / "cache", 64 << 20, count)
+    assert again.find(np.arange(count), versions(range(count))).all()
+    again.close()
+
+
+def test_a_forked_process_leaves_the_shards_to_its_parent(tmp_path, monkeypatch):
+    rows = np.arange(10)
+    cache = opened(tmp_path / "cache")
+    cache.add(rows, versions(rows), values(rows))
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: -1)
+        cache.close()
+    assert not list((tmp_path / "cache" / "key").glob("*/shard.json"))
+    cache.close()
+    again = opened(tmp_path / "cache")
+    assert again.find(rows, versions(rows)).all()
+    again.close()
 
 
 def test_another_process_finds_sealed_rows_when_its_epoch_begins(tmp_path):
@@ -171,6 +203,16 @@ def test_rows_of_a_key_that_is_used_no_more_give_way(tmp_path):
     assert list((path / "new").glob("*/shard.json"))
 
 
+def test_processes_that_start_together_make_the_folder_together(tmp_path):
+    path = tmp_path / "cache"
+    path.mkdir()
+    with replacing(path / MARKER) as temporary:  # another process is at this point
+        temporary.write_text("{}")
+        cache = opened(path)
+        assert not cache.folder.reason
+    cache.close()
+
+
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "other fields", "no json", "missing file"])
 def test_a_damaged_shard_is_one_warning_and_made_again(tmp_path, caplog, damage):
     rows = np.arange(10)
@@ -235,6 +277,25 @@ def test_a_shard_that_is_truncated_while_it_is_used_is_one_warning(tmp_path, cap
     np.testing.assert_array_equal(found, plain)
     shards = len({record.getMessage() for record in caplog.records if record.levelname == "WARNING"})
     assert 1 <= shards <= 2  # one for each shard that was truncated
+
+
+@pytest.mark.parametrize("how", [clear, shutil.rmtree])
+def test_a_folder_that_is_removed_while_it_is_used_is_one_warning_for_each_shard_and_training_goes_on(tmp_path, caplog, how):
+    source = photographs(tmp_path / "data")
+    plain, _ = batches(source, None)
+    cache = bs.Cache(tmp_path / "cache", "8 MiB")
+    batches(source, cache, 1)
+    with bs.Loader(source, batch_size=8, transforms=SMALL, memory="64 MiB", cache=cache) as loader:
+        found = []
+        for epoch in range(2):
+            found.append([])
+            for number, batch in enumerate(loader):
+                found[-1].append(batch["x"].copy())
+                if epoch == number == 0:
+                    how(tmp_path / "cache")
+    np.testing.assert_array_equal(found, plain)
+    assert all(record.levelname == "WARNING" for record in caplog.records)
+    assert len(caplog.records) <= 3
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can mount a small file system")

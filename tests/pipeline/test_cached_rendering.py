@@ -104,6 +104,14 @@ def test_settings_of_the_loader_do_not_matter(photographs, tmp_path, name, setti
     assert_equal(cached, plain)
 
 
+def test_layouts_of_one_shape_do_not_share_rows(photographs, tmp_path):
+    source, transforms, cache = bs.open(photographs), [bs.Resize(3)], bs.Cache(tmp_path / "cache", "32 MiB")
+    for layout in ("HWC", "CHW"):
+        plain, _ = batches(source, transforms, None, layout=layout)
+        cached, _ = filled(source, transforms, cache, layout=layout)
+        assert_equal(cached[:1], plain[:1])
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA", "I;16"])
 @pytest.mark.parametrize("name", ["deterministic", "resized", "decoded"])
 def test_modes_of_images(tmp_path, mode, name):
@@ -287,3 +295,26 @@ def test_resume_goes_on_with_the_same_rows(photographs, tmp_path):
         loader.load_state_dict(state)
         rest = [{name: array.copy() for name, array in batch.items()} for batch in loader]
     assert_equal([rest], [plain[0][2:]])
+
+
+@pytest.mark.parametrize(
+    ("transforms", "max_side"),
+    [
+        ([bs.Resize(1000)], None),
+        ([bs.Resize(1000), bs.Flip()], None),
+        ([bs.RandomResizedCrop(1000, (0.9, 1.0))], 2000),
+    ],
+    ids=["deterministic", "resized", "reduced"],
+)
+def test_an_image_that_is_decoded_smaller_for_lack_of_memory_is_not_kept(tmp_path, transforms, max_side):
+    coarse = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    (tmp_path / "data").mkdir()
+    Image.fromarray(coarse).resize((4200, 2800), Image.Resampling.BICUBIC).save(tmp_path / "data" / "0.jpg")
+    source, settings = bs.open(tmp_path / "data"), {"batch_size": 1, "threads": 1, "dtype": "uint8"}
+    right, _ = batches(source, transforms, bs.Cache(size=0, max_side=max_side), 1, memory="256 MiB", **settings)
+    cache = bs.Cache(tmp_path / "cache", "256 MiB", max_side=max_side)
+    smaller, _ = batches(source, transforms, cache, 2, memory="34 MiB", **settings)
+    assert (smaller[0][0]["x"] != right[0][0]["x"]).any()
+    again, stats = filled(source, transforms, cache, memory="256 MiB", **settings)
+    assert_equal(again[:1], right)
+    assert stats.cache_hits

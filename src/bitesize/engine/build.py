@@ -218,7 +218,7 @@ def _open_cache(memory_plan: MemoryPlan, settings: Settings) -> RowCache | None:
     cached, cache = memory_plan.needs.pipeline.cached, settings.cache
     if cached is None or cache is None or not cached.keeps:
         return None
-    key, about = cached.plan.key(settings.source, settings.fast_decode)
+    key, about = cached.plan.key(settings.source, settings.fast_decode, settings.layout)
     folder = CacheFolder(cache.path, cache.limit, key, about)
     rows = RowCache(
         folder, cached.plan.fields, len(root_of(settings.source)), cached.plan.row_nbytes * len(settings.source), memory_plan.needs.working

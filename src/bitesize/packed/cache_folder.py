@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitesize.errors import BadSetting, NoPermission
+from bitesize.errors import BadSetting
 from bitesize.files.atomic import write_json
 from bitesize.files.locking import FolderLock
 
 MARKER = "bitesize-cache.json"
+_MARKER_BEGINS = ".bitesize-cache."  # of the temporary file that becomes the marker
 ABOUT = "about.json"
 _FORMAT = "bitesize cache"
 _OWNERS = "owners"
@@ -86,9 +87,7 @@ class CacheFolder:
                 self._owner.mkdir(parents=True)
                 self._lock = FolderLock.take(self._owner)
                 (self._owner / f"{key}.key").touch()  # so that no other owner removes these rows
-        except (OSError, NoPermission) as error:
-            if isinstance(error, BadSetting):
-                raise
+        except OSError as error:
             self.reason = f"{path} cannot be written ({getattr(error, 'strerror', None) or error})"
 
     def shards(self) -> list[Path]:
@@ -176,9 +175,15 @@ def _keys_of(owner: Path) -> list[str]:
 def _prepare(path: Path) -> None:
     """Make a folder of caches, or check that it is one."""
     marker = path / MARKER
-    if marker.exists():
+    try:
+        others = [name for name in os.listdir(path) if not name.startswith(_MARKER_BEGINS)]
+    except FileNotFoundError:
+        others = []
+    except NotADirectoryError as error:
+        raise BadSetting(f"{path} is a file: choose another folder for the cache") from error
+    if marker.exists():  # looked up after the other names, because another process may be making the folder now
         return
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if others:
         raise BadSetting(f"{path} is not empty and is no cache of bitesize: choose another folder for the cache")
     path.mkdir(parents=True, exist_ok=True)
     write_json(marker, {"format": _FORMAT, "schema": 1, "note": "made by bitesize; `bitesize cache clear` removes it"})

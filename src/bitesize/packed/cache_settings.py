@@ -69,8 +69,8 @@ class Cache:
 
     @property
     def path(self) -> Path:
-        """Folder of the cache."""
-        return Path(self.folder) if self.folder is not None else default_folder()
+        """Folder of the cache, absolute."""
+        return Path(self.folder).absolute() if self.folder is not None else default_folder()
 
     @property
     def limit(self) -> int:

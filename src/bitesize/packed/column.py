@@ -7,7 +7,7 @@ import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import xxhash
@@ -77,7 +77,7 @@ class Column:
             try:
                 _write_all(self._fd, some)
             except OSError as error:
-                raise typed(error, self.path) from error
+                raise_typed(error, self.path)
             for view in some:
                 self._digest.update(view)
                 self.nbytes += view.nbytes
@@ -93,7 +93,7 @@ class Column:
                 self._digest = self._read_digest()
             os.fsync(self._fd)
         except OSError as error:
-            raise typed(error, self.path) from error
+            raise_typed(error, self.path)
         self.close()
         return FileInfo(self.nbytes, self._digest.hexdigest())
 
@@ -116,7 +116,7 @@ def _opened(path: Path) -> int:
     try:
         return os.open(path, _FLAGS, 0o666)
     except OSError as error:
-        raise typed(error, path) from error
+        raise_typed(error, path)
 
 
 def _write_all(fd: int, views: list[memoryview]) -> None:
@@ -129,10 +129,10 @@ def _write_all(fd: int, views: list[memoryview]) -> None:
             views[0] = views[0][done:]
 
 
-def typed(error: OSError, path: Path) -> OSError:
-    """Return an error of the system as `DiskFull` or `NoPermission` where it is one, otherwise unchanged."""
+def raise_typed(error: OSError, path: Path) -> NoReturn:
+    """Raise an error of the system as `DiskFull` or `NoPermission` where it is one, otherwise unchanged."""
     if error.errno in NO_ROOM:
-        return DiskFull(f"no space on the disk for {path} ({error.strerror})")
+        raise DiskFull(f"no space on the disk for {path} ({error.strerror})") from error
     if error.errno in _NO_WRITING:
-        return NoPermission(f"{path} cannot be written ({error.strerror}): choose another folder")
-    return error
+        raise NoPermission(f"{path} cannot be written ({error.strerror}): choose another folder") from error
+    raise error

@@ -68,9 +68,15 @@ class _Filling:
         self.lock = threading.Lock()
         self.writer: ShardWriter | None = None
         self.claim: Claim | None = None
-        self.rows: list[NDArray[np.int64]] = []
-        self.versions: list[NDArray[np.uint64]] = []
+        # Bytes, because small images are appended one by one, and a list of their arrays takes many times as much memory.
+        self.rows, self.versions = bytearray(), bytearray()
         self.rests_until = 0.0
+
+    def taken(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Return the row numbers and versions of the shard, and forget them."""
+        rows, versions = np.frombuffer(self.rows, np.int64), np.frombuffer(self.versions, np.uint64)
+        self.rows, self.versions = bytearray(), bytearray()
+        return rows, versions
 
 
 class RowCache:
@@ -104,6 +110,7 @@ class RowCache:
         self._lock = threading.Lock()  # of the index
         self._filling = [_Filling() for _ in range(min(writers, _MOST_WRITERS))]
         self._sealer: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
         self._full = False  # whether there was no room for another shard since the epoch began
         if folder.reason:
             _log.warning("cache: %s: rows are only read from it", folder.reason)
@@ -152,7 +159,7 @@ class RowCache:
             self._shards.append(sealed)
             self._version_of[rows[inside]] = versions[inside]
             self._place_of[rows[inside]] = places
-            self._shard_of[rows[inside]] = len(self._shards) - 1  # last: other threads read the index without a lock
+            self._shard_of[rows[inside]] = len(self._shards) - 1  # last: `find` reads without the lock
             self._pending[rows[inside]] = False
 
     def find(self, rows: NDArray[np.int64], versions: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -173,7 +180,8 @@ class RowCache:
         KeyError
             If a row is no longer in the cache.
         """
-        shards, places = self._shard_of[rows], self._place_of[rows].astype(np.int64)
+        with self._lock:  # if another shard with a row is added meanwhile, shard and place must not be of two shards
+            shards, places = self._shard_of[rows], self._place_of[rows].astype(np.int64)
         found = []
         for number in np.unique(shards).tolist():
             sealed = self._shards[number] if number >= 0 else None
@@ -242,8 +250,8 @@ class RowCache:
             rows, versions = rows[chosen], versions[chosen]
             values = {name: value[chosen] if isinstance(value, np.ndarray) else [value[i] for i in chosen.tolist()] for name, value in values.items()}  # fmt: skip
         filling.writer.append({**values, ROW: rows, VERSION: versions})
-        filling.rows.append(rows)
-        filling.versions.append(versions)
+        filling.rows += rows.astype(np.int64, copy=False).tobytes()
+        filling.versions += versions.astype(np.uint64, copy=False).tobytes()
         took = time.monotonic() - begun
         filling.rests_until = time.monotonic() + _REST * took
 
@@ -277,28 +285,30 @@ class RowCache:
     def _abandon(self, filling: _Filling) -> None:
         writer, claim = filling.writer, filling.claim
         filling.writer = filling.claim = None
-        rows, filling.rows, filling.versions = filling.rows, [], []
+        rows, _ = filling.taken()
         if writer is not None:
             writer.abandon()
         if claim is not None:
             claim.release()
-        if rows:
-            self._pending[np.concatenate(rows)] = False
+        self._pending[rows] = False
 
     # --- sealing -----------------------------------------------------------------------------------------------------
 
-    def _seal(self, filling: _Filling) -> None:
-        """Start to flush and seal a shard, in another thread."""
-        writer, claim, rows, versions = filling.writer, filling.claim, filling.rows, filling.versions
-        if writer is None or claim is None or not rows:
+    def _seal(self, filling: _Filling, *, wait: bool = False) -> None:
+        """Flush and seal a shard, in another thread unless ``wait``."""
+        writer, claim = filling.writer, filling.claim
+        if writer is None or claim is None or not filling.rows:
             self._abandon(filling)
             return
+        rows, versions = filling.taken()
         filling.writer = filling.claim = None
-        filling.rows, filling.versions = [], []
+        if wait:
+            self._seal_now(writer, claim, rows, versions)
+            return
         with self._lock:
             self._sealer = self._sealer or ThreadPoolExecutor(1, "bitesize-cache")
             sealer = self._sealer
-        sealer.submit(self._seal_now, writer, claim, np.concatenate(rows), np.concatenate(versions))
+        sealer.submit(self._seal_now, writer, claim, rows, versions)
 
     def _seal_now(
         self, writer: ShardWriter, claim: Claim, rows: NDArray[np.int64], versions: NDArray[np.uint64]
@@ -324,11 +334,12 @@ class RowCache:
                 self._seal(filling)
 
     def close(self) -> None:
-        """Seal all shards, and wait until they are flushed. More than once is allowed."""
+        """Seal all shards, and wait until they are flushed. More than once is allowed; does nothing in a forked process."""
+        if os.getpid() != self._process:  # the shards are those of the parent, which goes on writing them
+            return
         for filling in self._filling:
             with filling.lock:
-                self._seal(filling)
-                self._abandon(filling)
+                self._seal(filling, wait=True)  # at the end of the interpreter, no thread accepts work
         with self._lock:
             sealer, self._sealer = self._sealer, None
         if sealer is not None:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, PackedError
 from bitesize.files.atomic import flush_folder
-from bitesize.packed.column import Column, FileInfo, typed
+from bitesize.packed.column import Column, FileInfo, raise_typed
 from bitesize.packed.fields import ShardField, file_stems
 from bitesize.packed.info import SHARD_JSON, ShardInfo, open_shard, shard_bytes
 
@@ -93,7 +93,7 @@ class ShardWriter:
         try:
             self._partial.mkdir()
         except OSError as error:
-            raise typed(error, self._partial) from error
+            raise_typed(error, self._partial)
         stems = file_stems(self.fields)
         for name, field in self.fields.items():
             data, *index = field.files(stems[name])
@@ -204,12 +204,12 @@ class ShardWriter:
                 os.rename(self._partial, self.folder)
             except PermissionError as error:
                 if pause is None:
-                    raise typed(error, self.folder) from error
+                    raise_typed(error, self.folder)
                 time.sleep(pause)
             except OSError as error:
                 if self.folder.exists():  # another process was faster
                     raise PackedError(f"{self.folder} already exists") from error
-                raise typed(error, self.folder) from error
+                raise_typed(error, self.folder)
             else:
                 return
 

@@ -290,11 +290,11 @@ class CachedRenderer:
             return self._render_decoded(rows, numbers, versions, wanted, random_numbers, out, context)
         if self.plan.form == "batch":
             failed = self._renderer.render(rows, random_numbers, out, context)
-            self._add(numbers, versions, wanted, failed, out, context)
+            self._add(rows, numbers, versions, wanted, failed, out, context)
             return failed
 
         def add(part: slice, failed: Mapping[int, Exception], resized: Mapping[str, NDArray[Any]]) -> None:
-            self._add(numbers[part], versions[part], wanted[part], failed, resized, context)
+            self._add(rows[part], numbers[part], versions[part], wanted[part], failed, resized, context)
 
         return self._render_resized(rows, random_numbers, out, context, add)
 
@@ -323,10 +323,11 @@ class CachedRenderer:
         return failed
 
     def _add(
-        self, numbers: NDArray[np.int64], versions: NDArray[np.uint64], wanted: NDArray[np.bool_], failed: Mapping[int, Exception],
-        values: Mapping[str, NDArray[Any]], context: ReadContext
+        self, rows: NDArray[np.int64], numbers: NDArray[np.int64], versions: NDArray[np.uint64], wanted: NDArray[np.bool_],
+        failed: Mapping[int, Exception], values: Mapping[str, NDArray[Any]], context: ReadContext
     ) -> None:  # fmt: skip
-        wanted = wanted.copy()
+        """Add those of some rows that are wanted, and were just rendered from images at the right scale."""
+        wanted = wanted & [row not in context.scratch.shrunk for row in rows.tolist()]
         wanted[list(failed)] = False
         if not wanted.any():
             return

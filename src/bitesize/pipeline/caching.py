@@ -14,7 +14,7 @@ from bitesize.decode.header import ImageInfo
 from bitesize.errors import BadSetting
 from bitesize.packed.cache_settings import Cache
 from bitesize.packed.fields import ShardField
-from bitesize.pipeline.inference import rendered_fields
+from bitesize.pipeline.inference import Layout, rendered_fields
 from bitesize.pipeline.probe import info_of_row
 from bitesize.pipeline.reduction import reduced_size
 from bitesize.pipeline.stages import TransformStages
@@ -81,7 +81,7 @@ class CachePlan:
         """Fields of fixed shape that are kept."""
         return {name: field for name, field in self.spec.items() if isinstance(field, Field)}
 
-    def key(self, source: Source, fast_decode: bool) -> tuple[str, dict[str, object]]:
+    def key(self, source: Source, fast_decode: bool, layout: Layout) -> tuple[str, dict[str, object]]:
         """Return the name of these rows in a folder of caches, and their description."""
         import PIL
         import simplejpeg
@@ -93,6 +93,7 @@ class CachePlan:
             "root": root.paths_root.decode(errors="replace"),
             "fingerprint": root.fingerprint(),
             "form": self.form,
+            "layout": layout if self.form == "batch" else "HWC",  # (3, 3, 3) is a shape of both
             "before": [step.to_dict() for step in self.before],
             "fields": {name: repr(field) for name, field in self.fields.items()},
             "decoded": {name: repr(field) for name, field in root.spec.items() if isinstance(field, Encoded)},

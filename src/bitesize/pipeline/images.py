@@ -49,7 +49,10 @@ class NotKept(BadFile):
 
 
 class DecodePlan(NamedTuple):
-    """How an image is decoded and rendered: at which scale, in eighths of its size, with which geometry for its masks, and how it is reduced first."""
+    """How an image is decoded and rendered: at which scale, in eighths of its size, with which geometry for its masks, and how it is reduced first.
+
+    ``shrunk`` is whether the pool is too small for the right scale.
+    """
 
     view: View
     info: ImageInfo
@@ -57,6 +60,7 @@ class DecodePlan(NamedTuple):
     rendering: RenderPlan
     geometry: tuple[float, ...]
     reduction: Reduction | None = None
+    shrunk: bool = False
 
 
 class ImageRenderer:
@@ -276,11 +280,11 @@ class ImageRenderer:
         ):
             if plan.reduction is not None:
                 reduction = plan.reduction.scaled(plan.info, smaller / plan.eighths, smaller)
-                plan = plan._replace(eighths=smaller, reduction=reduction)
+                plan = plan._replace(eighths=smaller, reduction=reduction, shrunk=True)
                 continue
             plan.view.to_stored(1, 0, 0, smaller / plan.eighths)
             rendering = plan_render(plan.view, *decoded_size(plan.info, smaller), self._stored.channels)
-            plan = plan._replace(eighths=smaller, rendering=rendering)
+            plan = plan._replace(eighths=smaller, rendering=rendering, shrunk=True)
         return plan
 
     def _need(self, files: Mapping[str, memoryview], plan: DecodePlan) -> tuple[int, int]:
@@ -320,7 +324,9 @@ class ImageRenderer:
             values = buffer[at + out_nbytes :][: 4 * plan.reduction.rendering.scratch].view(np.float32)
             pixels = plan.reduction.apply(pixels, values, buffer[at : at + out_nbytes])
             at += out_nbytes
-        if scratch.keep is not None:
+        if plan.shrunk:
+            scratch.shrunk.add(row)
+        elif scratch.keep is not None:
             scratch.keep(row, plan.info, plan.eighths, pixels, files)
         values = buffer[at : at + 4 * plan.rendering.scratch].view(np.float32)
         render(pixels, plan.view, plan.rendering, values, self._canvas, out[self._image])

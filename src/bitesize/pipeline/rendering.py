@@ -146,6 +146,7 @@ class RowRenderer:
         context.scratch.doing = ("reading from", int(rows[0]))
         if self._images is None:
             return self._render_arrays(rows, random_numbers, out, context)
+        context.scratch.shrunk.clear()
         sinks = self._images.sinks(context.scratch)
         failed = _read(rows, dict(out) | sinks, context)
         self._images.render(rows, random_numbers, sinks, failed, {name: out[name] for name in sinks}, context)

@@ -44,7 +44,8 @@ class Scratch:
         self.decode_buffer = DecodeBuffer(pool) if pool is not None else None
         self.clock = Clock()
         self.doing: tuple[str, int | None] = ("starting", None)  # for messages: a stage, and a row
-        self.keep: Keep | None = None  # gets the pixels of each image that is decoded
+        self.keep: Keep | None = None  # gets the pixels of each image that is decoded at the right scale
+        self.shrunk: set[int] = set()  # rows that were decoded at a smaller scale, because the pool is too small
 
     def field(self, name: str, field: Field, rows: int) -> NDArray[Any]:
         """Return an uninitialized array for ``rows`` rows of a field."""
