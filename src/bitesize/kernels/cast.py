@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.kernels.filters import PLAIN
 from bitesize.kernels.jit import LEAN, lean_jit
-from bitesize.kernels.prefetch import prefetch
+from bitesize.kernels.prefetch import distance, prefetch
 from bitesize.kernels.shuffle import load_three
 from bitesize.kernels.store import LARGE, store_line
 from bitesize.kernels.vector import LANES, fuse, load_eight, spread_eight, store
@@ -139,9 +139,12 @@ def cast_chosen_rows(
 ) -> None:  # fmt: skip
     """Cast the rows of ``source`` with the numbers ``chosen``, (rows,) int64; for all other parameters see `cast_rows`."""
     rows, direct = chosen.shape[0], is_direct(limits, code, channels, out.shape[1], step, apart)
+    ahead = distance(source)
+    for i in range(min(ahead, rows)):
+        prefetch(source, chosen[i])
     for i in range(rows):
-        if i + 1 < rows:
-            prefetch(source, chosen[i + 1])
+        if i + ahead < rows:
+            prefetch(source, chosen[i + ahead])
         k = i if factor.shape[0] > 1 else 0
         if direct:
             cast_directly(source, chosen[i], plain, factor, offset, k, out, i)

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 from bitesize.kernels.jit import jit
 
 _LINE = 64  # bytes: a cache line
-_MOST = 8192  # bytes of a row; the processor itself notices that more are read in order
+_MOST = 8192  # bytes of a row, and of all rows ahead; the processor itself notices that more of a row are read in order
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -37,3 +37,9 @@ def prefetch(rows: Any, row: int) -> None:
     values = rows.shape[1]
     for place in range(0, min(values, _MOST // rows.itemsize), max(1, _LINE // rows.itemsize)):
         _prefetch(rows, row * values + place)
+
+
+@jit
+def distance(rows: Any) -> Any:
+    """Return how many rows ahead of the current row are prefetched."""
+    return max(1, _MOST // max(1, rows.shape[1] * rows.itemsize))

@@ -13,7 +13,7 @@ from bitesize.errors import BadSetting, PackedError
 from bitesize.files.atomic import flush_folder
 from bitesize.files.locking import FolderLock
 from bitesize.memory.budget import Budget, as_budget
-from bitesize.packed.column import typed
+from bitesize.packed.column import raise_typed
 from bitesize.packed.manifest import valid_split
 from bitesize.packing.report import PackReport
 from bitesize.packing.run import PackRun, Progress
@@ -129,7 +129,7 @@ def _locked(folder: Path) -> Iterator[None]:
             flush_folder(folder.parent)
         lock = FolderLock.take(folder)
     except OSError as error:
-        raise typed(error, folder) from error
+        raise_typed(error, folder)
     if lock is None:
         raise PackedError(f"another process is packing into {folder}")
     try:

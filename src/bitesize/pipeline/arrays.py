@@ -38,6 +38,8 @@ _CHUNK = 1536
 # Bytes that are read before they are cast: a part of the cache of a core.
 _PIECE_BYTES = 1 << 17
 _NONE = np.empty(0, np.int64)
+# Name of the compiled code that copies rows.
+_GATHER = "gather"
 
 
 class ArrayRenderer:
@@ -117,7 +119,9 @@ class ArrayRenderer:
 
     def warm(self, keeps_rows: bool) -> list[Job]:
         """Return the jobs that load the compiled code, also for rows of files that are kept in memory if ``keeps_rows``."""
-        if self.direct or self.stored.dtype not in READ_TYPES:
+        if self.direct:
+            return [(_GATHER, _warm_gather)] if keeps_rows or self._located == "array" else []
+        if self.stored.dtype not in READ_TYPES:
             return []
         if self._canvas is not None and self._needs_image:
             canvas, read = self._canvas, self.stored.dtype
@@ -147,8 +151,15 @@ class ArrayRenderer:
     ) -> None:  # fmt: skip
         self.fetch(where, random_numbers, out, rows)
 
+    @property
+    def may_fetch(self) -> bool:
+        """Return whether located rows may be read in one step: rows that are only copied, if the compiled code is loaded."""
+        return is_warm(_GATHER) if self.direct else self._one_step
+
     def fetches(self, located: Located) -> bool:
         """Return whether located rows can be read and cast in one step, because the compiled code is loaded."""
+        if self.direct:
+            return located.array is not None and is_warm(_GATHER)
         place: Place = "files" if not located.in_memory else "addresses" if located.array is None else "array"
         return self._one_step and is_warm(self._fetch_names[place])
 
@@ -215,6 +226,10 @@ class ArrayRenderer:
         self, located: Located, random_numbers: Sequence[Sequence[float]], out: NDArray[Any], scratch: NDArray[Any]
     ) -> NDArray[np.int64]:  # fmt: skip
         """Read located rows into the batch, multiply, add and cast them; return the indices of rows that could not be read."""
+        if self.direct:
+            assert located.array is not None
+            _gather(located.array, located.offsets, out)
+            return _NONE
         channels = self._channels
         factor, offset, plain, limits = self._casting(random_numbers, channels)
         stored = self._stored(out, channels)
@@ -293,3 +308,16 @@ class ArrayRenderer:
 def _is_narrow(dtype: np.dtype[Any]) -> bool:
     """Return whether float32 can represent every value of a dtype."""
     return dtype == np.float32 or dtype.itemsize <= 2
+
+
+def _gather(source: NDArray[Any], rows: NDArray[np.int64], out: NDArray[Any]) -> None:
+    """Copy rows of an array in memory into the batch."""
+    from bitesize.kernels.gather import gather_rows  # loads the compiler
+
+    gather_rows(source.view(np.uint8), rows, out.reshape(len(out), -1).view(np.uint8))
+
+
+def _warm_gather() -> None:
+    source = flat_rows(np.zeros((1, 1), np.uint8))
+    assert source is not None
+    _gather(source, np.zeros(1, np.int64), np.zeros((1, 1), np.uint8))

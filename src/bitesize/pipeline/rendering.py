@@ -131,6 +131,8 @@ class RowRenderer:
         jobs = self._images.warm() if self._images is not None else []
         if self._arrays is not None:
             jobs = self._arrays.warm(keeps_rows)
+            if self._arrays.direct and not (more or self._source.reads_files):
+                jobs = []  # little data is not worth loading the compiler
         warm([*jobs, *([readers()] if self._source.reads_files else []), *more])
 
     # --- rendering ---------------------------------------------------------------------------------------------------
@@ -182,11 +184,11 @@ class RowRenderer:
     ) -> dict[int, Exception]:
         """Read rows of fixed size, and cast them while they are in the processor's cache."""
         assert self._arrays is not None
-        if self._arrays.direct:
-            return _read(rows, dict(out), context)
-        located = context.reader.locate(rows)
+        located = context.reader.locate(rows) if self._arrays.may_fetch else None
         if located is not None and self._arrays.fetches(located):
             return self._fetch(located, rows, random_numbers, out, context)
+        if self._arrays.direct:
+            return _read(rows, dict(out), context)
         scratch = context.scratch
         failed: dict[int, Exception] = {}
         for start in range(0, len(rows), self.piece):
@@ -213,6 +215,10 @@ class RowRenderer:
         scratch = context.scratch
         begun = perf_counter()
         context.reader.read_other_fields(rows, {name: array for name, array in out.items() if name != self._image})
+        if self._arrays.direct:
+            self._arrays.fetch(located, random_numbers, out[self._image], out[self._image])
+            scratch.clock.fetch += perf_counter() - begun
+            return {}
         stored = scratch.field(f"{self._image} read", self._arrays.stored, min(len(rows), self.piece))
         bad = self._arrays.fetch(located, random_numbers, out[self._image], stored)
         scratch.clock.fetch += perf_counter() - begun
