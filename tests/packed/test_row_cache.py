@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -385,3 +386,19 @@ def test_log_lines_are_no_warnings(tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     batches(photographs(tmp_path / "data"), bs.Cache(tmp_path / "cache", "8 MiB"))
     assert caplog.records == []
+
+
+def test_a_file_system_without_locks_is_only_read(tmp_path, caplog, monkeypatch):
+    source = photographs(tmp_path / "data")
+    plain, _ = batches(source, None)
+    cache = bs.Cache(tmp_path / "cache", "8 MiB")
+    batches(source, cache, 1)
+
+    def no_locks(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("bitesize.files.locking._lock", no_locks)
+    found, hits = batches(source, cache)
+    np.testing.assert_array_equal(found, plain)
+    assert hits >= 48
+    assert "cannot be locked" in caplog.text

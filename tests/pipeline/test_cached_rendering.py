@@ -318,3 +318,45 @@ def test_an_image_that_is_decoded_smaller_for_lack_of_memory_is_not_kept(tmp_pat
     again, stats = filled(source, transforms, cache, memory="256 MiB", **settings)
     assert_equal(again[:1], right)
     assert stats.cache_hits
+
+
+def test_zipped_images_are_kept(photographs, tmp_path):
+    numbers = bs.open(np.arange(ROWS, dtype=np.float32))
+    source = bs.zip(bs.open(photographs), z=numbers)
+    plain, _ = batches(source, PIPELINES["decoded"], None)
+    cached, stats = filled(source, PIPELINES["decoded"], bs.Cache(tmp_path / "cache", "32 MiB"))
+    assert_equal(cached, plain)
+    assert stats.cache_hits > ROWS
+
+
+class Unversioned(bs.Source):
+    """Images that are in no files."""
+
+    spec = {"x": bs.Encoded()}
+
+    def __init__(self, folder):
+        self.images = [path.read_bytes() for path in sorted(folder.glob("*/*"))]
+
+    def __len__(self):
+        return len(self.images)
+
+    def _identity(self):
+        return b"unversioned"
+
+    def read(self, rows, into):
+        for i, row in enumerate(rows.tolist()):
+            into["x"].put(i, len(self.images[row]))[:] = self.images[row]
+
+
+def test_settings_that_change_values_hold_for_data_that_cannot_be_kept(photographs, tmp_path):
+    source, transforms = Unversioned(photographs), [bs.Resize(20), bs.Flip(), bs.Scale(1.0)]
+    for settings in ({"kind": "pixels"}, {"max_side": 30}, {"kind": "pixels", "max_side": 30}):
+        changed, stats = batches(source, transforms, bs.Cache(tmp_path / "cache", "8 MiB", **settings))
+        nothing, _ = batches(source, transforms, bs.Cache(size=0, **settings))
+        assert_equal(changed, nothing)
+        assert stats.cache_hits == 0
+    plain, _ = batches(source, transforms, None)
+    assert (changed[0][0]["x"] != plain[0][0]["x"]).any()
+    exact, _ = batches(source, transforms, bs.Cache(tmp_path / "cache", "8 MiB"))
+    assert_equal(exact, plain)
+    assert not (tmp_path / "cache").exists()

@@ -30,7 +30,7 @@ def cache_facts(pipeline: Pipeline, rows: RowCache | None) -> dict[str, Any] | N
         return None
     plan, count = pipeline.cached.plan, len(pipeline.source)
     if rows is None:
-        return {"kept": "", "reason": f"its size is 0; values are those of {plan.describe()}"}
+        return {"kept": "", "reason": f"{plan.not_kept or 'its size is 0'}; values are those of {plan.describe()}"}
     numbers = pipeline.cached.numbers(np.arange(count, dtype=np.int64))
     return {
         "kept": plan.describe(),

@@ -16,6 +16,11 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.
 class FolderLock:
     """A lock on a folder, held until `release` or the end of the process.
 
+    Attributes
+    ----------
+    is_real : bool
+        Whether other processes are kept out; False on file systems without locks.
+
     Examples
     --------
     >>> import tempfile
@@ -26,23 +31,24 @@ class FolderLock:
     >>> lock.release()
     """
 
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self._path, self._file = path, file
+    def __init__(self, path: Path, file: IO[bytes], is_real: bool = True) -> None:
+        self._path, self._file, self.is_real = path, file, is_real
 
     @classmethod
     def take(cls, folder: str | os.PathLike[str]) -> FolderLock | None:
         """Lock an existing folder; return None if it is already locked, by this or another process."""
         path = Path(folder) / NAME
         while True:
-            file = path.open("ab")
+            file, is_real = path.open("ab"), True
             try:
                 _lock(file)
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
                     file.close()
                     return None
+                is_real = False
             if _is_at(file, path):
-                return cls(path, file)
+                return cls(path, file, is_real)
             file.close()  # its last holder has removed it in the meantime
 
     def release(self) -> None:

@@ -82,7 +82,10 @@ class CacheFolder:
             if not (self.rows / ABOUT).exists():
                 write_json(self.rows / ABOUT, about)
             os.utime(self.rows / ABOUT)  # the time of last use
-            with _locked(path):  # otherwise another process could take the new owner for a dead one
+            with _locked(path) as lock:  # otherwise another process could take the new owner for a dead one
+                if lock is None or not lock.is_real:
+                    self.reason = f"{path} cannot be locked"
+                    return
                 _remove_dead(path, self._token)
                 self._owner.mkdir(parents=True)
                 self._lock = FolderLock.take(self._owner)
@@ -111,8 +114,8 @@ class CacheFolder:
         """
         if self.reason:
             return None
-        with _locked(self.path) as locked:
-            if not locked:
+        with _locked(self.path) as lock:
+            if lock is None:
                 return None
             _remove_dead(self.path, self._token)
             while True:
@@ -190,16 +193,16 @@ def _prepare(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[bool]:
-    """Hold the lock of a folder of caches, if it is free within some seconds."""
+def _locked(path: Path) -> Iterator[FolderLock | None]:
+    """Hold the lock of a folder of caches, if it is free within some seconds; otherwise yield None."""
     deadline = time.monotonic() + _PATIENCE
     while (lock := FolderLock.take(path)) is None:
         if time.monotonic() > deadline:
-            yield False
+            yield None
             return
         time.sleep(0.005)
     try:
-        yield True
+        yield lock
     finally:
         lock.release()
 
@@ -288,9 +291,17 @@ def entries(path: Path) -> list[CacheEntry]:
         try:
             described = json.loads(about.read_text())
         except (OSError, ValueError):
-            described = {}
+            described = None
         shards = [shard for shard in _entries(folder) if shard.is_dir() and ".partial-" not in shard.name]
-        found.append(CacheEntry(folder.name, _tree_bytes(folder), len(shards), about.stat().st_mtime, described))
+        found.append(
+            CacheEntry(
+                folder.name,
+                _tree_bytes(folder),
+                len(shards),
+                about.stat().st_mtime,
+                described if isinstance(described, dict) else {},
+            )
+        )
     return sorted(found, key=lambda entry: -entry.used)
 
 
@@ -303,7 +314,7 @@ def clear(path: Path, key: str | None = None) -> int:
         If the folder is no folder of caches, or has no such key.
     """
     existing = entries(path)
-    chosen = [entry for entry in existing if key is None or entry.key.startswith(key)]
+    chosen = [entry for entry in existing if key is None or (key and entry.key.startswith(key))]
     if key is not None and not chosen:
         raise BadSetting(f"{path} has no cache {key!r}; there are: {', '.join(entry.key for entry in existing) or 'none'}")
     before = disk_bytes(path)

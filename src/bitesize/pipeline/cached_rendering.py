@@ -265,6 +265,7 @@ class CachedRenderer:
             context.reader.read_other_fields(rows, others)
         images = {name: out[name] for name in self._names}
         errors = self._after.render(rows, random_numbers, images, ReadContext(self._kept, context.scratch))
+        context.scratch.clock.cached_rows -= len(errors)
         failed = {}
         for i in errors:
             one = slice(i, i + 1)

@@ -59,6 +59,8 @@ class CachePlan:
         Value of full brightness of the kept rows.
     infos
         Headers of some decoded images.
+    not_kept
+        Why nothing is kept, although the settings change values as if it were; else empty.
     """
 
     form: Form
@@ -70,6 +72,7 @@ class CachePlan:
     row_nbytes: int
     full_scale: float
     infos: tuple[ImageInfo, ...] = ()
+    not_kept: str = ""
 
     @property
     def is_float(self) -> bool:
@@ -91,6 +94,7 @@ class CachePlan:
         about: dict[str, object] = {
             "source": repr(root),
             "root": root.paths_root.decode(errors="replace"),
+            "first": root.describe(0),
             "fingerprint": root.fingerprint(),
             "form": self.form,
             "layout": layout if self.form == "batch" else "HWC",  # (3, 3, 3) is a shape of both
@@ -142,13 +146,27 @@ def plan_cache(source: Source, stages: TransformStages, rendered: Mapping[str, F
     stored = source.spec[source.primary]
     if not isinstance(stored, Encoded):
         return "rows are stored as arrays, so nothing is decoded"
-    root = root_of(source)
-    if root.row_versions(np.zeros(1, np.int64)) is None:
+    reason = _not_kept(root_of(source))
+    if reason and cache.kind == "exact" and cache.max_side is None:
+        return reason
+    return replace(_plan(source, stages, stored, rendered, cache), not_kept=reason)
+
+
+def _not_kept(source: Source) -> str:
+    """Return why rows of a source cannot be kept; empty if they can."""
+    if source.row_versions(np.zeros(1, np.int64)) is None:
         return (
             "its rows have no files whose changes could be noticed, or are pixels already (bitesize pack decodes data once)"
         )
-    if unread := _unread_fields(root):
-        return f"{type(root).__name__} does not define read_other_fields, which would read {', '.join(unread)}"
+    if unread := _unread_fields(source):
+        return f"{type(source).__name__} does not define read_other_fields, which would read {', '.join(unread)}"
+    return ""
+
+
+def _plan(
+    source: Source, stages: TransformStages, stored: Encoded, rendered: Mapping[str, Field], cache: Cache
+) -> CachePlan:  # fmt: skip
+    """Return what is kept of each row, or would be kept."""
     transforms = stages.image_transforms
     geometry = _deterministic_geometry(transforms)
     rest = transforms[len(geometry) :]

@@ -96,7 +96,14 @@ class Pipeline:
         self._renderer = RowRenderer(source, self.stages, rendered, layout, fast_decode, max_side=max_side)
         self.not_cached = kept if isinstance(kept, str) else ""
         self.cached = (
-            CachedRenderer(source, self._renderer, kept, layout, fast_decode, cache is not None and cache.size != 0)
+            CachedRenderer(
+                source,
+                self._renderer,
+                kept,
+                layout,
+                fast_decode,
+                cache is not None and cache.size != 0 and not kept.not_kept,
+            )
             if isinstance(kept, CachePlan)
             else None
         )

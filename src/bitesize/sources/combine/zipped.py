@@ -12,7 +12,7 @@ from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.wrapper import left_out_of
 from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
-from bitesize.spec import Field
+from bitesize.spec import Encoded, Field
 
 
 def zip(*sources: Source, **named: Source) -> Source:  # noqa: A001 - reads as bs.zip
@@ -141,6 +141,17 @@ class Zipped(Source):
                 source.read(rows, wanted)
             elif wanted:
                 source.read_other_fields(rows, wanted)
+
+    def row_versions(self, rows: NDArray[np.int64]) -> NDArray[np.uint64] | None:
+        """Return the versions of the sources with encoded fields, combined; None if one of them has none."""
+        combined = np.zeros(len(rows), np.uint64)
+        for own, source in self._parts:
+            if any(isinstance(self.spec[name], Encoded) for name in own):
+                versions = source.row_versions(rows)
+                if versions is None:
+                    return None
+                combined = combined * np.uint64(3) + versions
+        return combined
 
     def scratch(self, rows: int) -> int:
         """Return the bytes that the sources need; they are read one after another."""
