@@ -79,7 +79,7 @@ def test_how_many_bad_rows_are_too_many_is_an_option(data, tmp_path):
         target.write_bytes((data / "photos" / f"{i}.jpg").read_bytes()[: -200 if i in (3, 8, 21) else None])
     options = ["--on-error", "skip"]
     said = run("evaluate", data / "run", tmp_path / "photos", *options, code=1).stderr
-    assert "max_bad=0.01 allows 1" in said
+    assert "--max-bad 0.01 allows 1" in said
     assert "--max-bad allows more" in said
     found = json.loads(run("evaluate", data / "run", tmp_path / "photos", *options, "--max-bad", 0.1, "--json").stdout)
     assert (found["rows"], len(found["bad"])) == (37, 3)

@@ -28,7 +28,7 @@ def steps(**changes):
 
 def test_each_step_returns_a_frozen_value():
     settings, _, memory_plan = made = steps()
-    for value in (*made, allocate(memory_plan, settings.budget)):
+    for value in (*made, allocate(memory_plan, settings)):
         field = dataclasses.fields(value)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(value, field, None)
@@ -37,7 +37,7 @@ def test_each_step_returns_a_frozen_value():
 def test_only_the_last_step_charges_memory_and_it_charges_what_was_requested():
     settings, _, memory_plan = steps()
     assert settings.budget.granted == 0
-    resources = allocate(memory_plan, settings.budget)
+    resources = allocate(memory_plan, settings)
     requests = memory_plan.needs.requests(memory_plan.batching.rows_of_rank)
     assert settings.budget.breakdown() == {request.name: request.nbytes for request in requests}
     assert {request.lifetime for request in requests} == {"loader", "batch"}

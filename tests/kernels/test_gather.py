@@ -20,5 +20,6 @@ def test_rows_are_copied_and_cast_as_numpy_does(values, count):
     factor, offset = np.full((1, 1536), 0.5, np.float32), np.full((1, 1536), 2.0, np.float32)
     for plain, expected in ((True, source[rows].astype(np.float32)), (False, source[rows].astype(np.float32) / 2 + 2)):
         cast = np.empty((count, values), np.float32)
-        cast_chosen_rows(source, rows, plain, factor, offset, (0.0, 0.0), 0, 1, cast, 1, 1)
+        line = np.empty(1536, np.float32)
+        cast_chosen_rows(source, rows, plain, factor, offset, line, (0.0, 0.0), 0, 1, cast, 1, 1)
         assert np.array_equal(cast, expected)
