@@ -184,6 +184,46 @@ def read_rows(
         with_file(path, partial(_read_some_rows, path=path, positions=places[some], begins=offsets[some], flat=flat))
 
 
+def read_pieces(
+    paths: Sequence[bytes], which: NDArray[np.int64], offsets: NDArray[np.int64], buffers: Sequence[Buffer | None]
+) -> dict[int, Exception]:  # fmt: skip
+    """Read pieces of files, each into a buffer of its own; if compiled code is loaded, in one call without the GIL.
+
+    Parameters
+    ----------
+    paths
+        Files.
+    which, offsets
+        Number of the file of each piece, and where in it the piece begins, in bytes; shape (pieces,).
+    buffers
+        Writable buffer for each piece, or None for a piece that is not read.
+
+    Returns
+    -------
+    dict
+        The error of each piece that could not be read, by its index.
+    """
+    libc = compiled()
+    again: Sequence[int] = range(len(buffers))
+    if libc is not None:
+        sizes, addresses = np.zeros(len(buffers), np.int64), np.zeros(len(buffers), np.int64)
+        for i, buffer in enumerate(buffers):
+            if buffer is not None:
+                sizes[i], addresses[i] = buffer.nbytes, ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+        good = np.empty(len(buffers), np.bool_)
+        libc.read_pieces(*joined(paths), READ_FLAGS, which, offsets, sizes, addresses, good)
+        again = np.flatnonzero(~good).tolist()
+    failed: dict[int, Exception] = {}
+    for i in again:
+        path, buffer = paths[int(which[i])], buffers[i]
+        if buffer is not None:
+            try:
+                with_file(path, partial(read_into, buffers=[buffer], offset=int(offsets[i]), path=path))
+            except BitesizeError as error:
+                failed[i] = error
+    return failed
+
+
 def _read_some_rows(
     fd: int, path: bytes, positions: NDArray[np.int64], begins: NDArray[np.int64], flat: NDArray[np.uint8]
 ) -> None:

@@ -8,10 +8,7 @@ import numpy as np
 
 from bitesize.kernels.cast import cast_directly, cast_row, is_direct
 from bitesize.kernels.jit import jit
-from bitesize.kernels.libc import close_all, copy_bytes, open_file, read_fully, size_of
-
-# Largest number of open files in one call. Rows of one file are not always neighbors.
-MOST_OPEN = 32
+from bitesize.kernels.libc import MOST_OPEN, close_all, copy_bytes, open_file, read_fully, size_of
 
 
 @jit

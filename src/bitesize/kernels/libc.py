@@ -20,6 +20,8 @@ _pread = types.ExternalFunction("pread", types.intp(types.int32, types.intp, typ
 _close = types.ExternalFunction("close", types.int32(types.int32))
 _memcpy = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.uintp))
 _END = 2  # SEEK_END
+# Largest number of open files in one call. Rows of one file are not always neighbors.
+MOST_OPEN = 32
 
 # Set when all functions have been compiled or loaded. Until then, files are read in Python.
 LOADED = False
@@ -172,6 +174,39 @@ def read_rows(file: int, offsets: Any, places: Any, out: Any) -> int:
             return i
         i = stop
     return i
+
+
+@jit
+def read_pieces(
+    paths: Any, starts: Any, flags: int, which: Any, offsets: Any, sizes: Any, addresses: Any, good: Any
+) -> None:
+    """Read pieces of files to any places in memory.
+
+    Parameters
+    ----------
+    paths, starts, flags
+        See `open_all`.
+    which, offsets, sizes
+        (n,) int64: the file of each piece, and where in it the piece begins, and its bytes.
+    addresses
+        (n,) int64: memory for each piece; 0 for a piece that is not read.
+    good
+        (n,) bool, filled: whether all bytes were read, or none were asked for.
+    """
+    names, files, opened = paths.ctypes.data, np.full(starts.shape[0], -1, np.int32), 0
+    for i in range(which.shape[0]):
+        good[i] = addresses[i] == 0
+        if good[i]:
+            continue
+        if files[which[i]] < 0:
+            if opened == MOST_OPEN:
+                close_all(files)
+                opened = 0
+            files[which[i]] = open_file(names + starts[which[i]], flags)
+            opened += 1
+        if files[which[i]] >= 0:
+            good[i] = read_fully(files[which[i]], addresses[i], sizes[i], offsets[i])
+    close_all(files)
 
 
 @jit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
@@ -93,6 +94,11 @@ def readers() -> Job:
         libc.read_alike(nothing, none, 0, nothing, np.empty(0, np.uint8), np.empty((0, 0), np.uint8), flags)
         libc.copy_rows(none, np.empty((0, 0), np.uint8))
         libc.read_rows(-1, none, none, np.empty((0, 0), np.uint8))
+        libc.read_pieces(nothing, none, 0, none, none, none, none, flags)
         libc.LOADED = True  # type: ignore[attr-defined]
+        if sys.platform == "linux":
+            statx = import_module("bitesize.kernels.statx")
+            statx.states(nothing, none, none, none)
+            statx.LOADED = True  # type: ignore[attr-defined]
 
     return "readers", job

@@ -12,133 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.decode.info import ImageInfo
-from bitesize.decode.raw import raw_header
-from bitesize.errors import BitesizeError, PackedError, without_frames
-from bitesize.files.pread import read_into, read_rows, with_file
-from bitesize.packed.row_cache import RowCache, SealedShard
+from bitesize.packed.row_cache import RowCache
+from bitesize.pipeline.cached_rows import CachedRows
 from bitesize.pipeline.caching import FROM_JPEG, STATE, CachePlan, root_of
 from bitesize.pipeline.inference import Layout
 from bitesize.pipeline.read_context import ReadContext
 from bitesize.pipeline.rendering import RowRenderer
 from bitesize.sources.base import Source
-from bitesize.sources.combine.subset import Subset, row_numbers
-from bitesize.sources.combine.wrapper import SourceWrapper
-from bitesize.sources.protocol import Into, Located, raise_bad
-from bitesize.spec import Field
-
-
-class CachedRows(SourceWrapper):
-    """Rows of a source as a cache keeps them; only rows that are in the cache can be read.
-
-    Parameters
-    ----------
-    base
-        The source.
-    plan
-        What is kept.
-    """
-
-    def __init__(self, base: Source, plan: CachePlan) -> None:
-        super().__init__(base)
-        self.__dict__["primary"] = base.primary
-        self.spec, self._plan = plan.spec, plan
-        self._opened: RowCache | None = None
-        self._numbers = row_numbers(base) if _has_subset(base) else None
-
-    def attach(self, cache: RowCache) -> None:
-        """Set the rows, once memory for their index is charged."""
-        self._opened = cache
-
-    @property
-    def _cache(self) -> RowCache:
-        assert self._opened is not None
-        return self._opened
-
-    def numbers(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the numbers of rows in the opened data, under which the cache keeps them."""
-        return rows if self._numbers is None else self._numbers[rows]
-
-    @property
-    def numbers_nbytes(self) -> int:
-        """Bytes of the row numbers of a subset."""
-        return 0 if self._numbers is None else self._numbers.nbytes
-
-    def locate(self, rows: NDArray[np.int64]) -> Located | None:
-        """Return where rows of fixed shape lie."""
-        if not isinstance(self.spec[self.primary], Field):
-            return None
-        if self._opened is None:  # asked how rows are read, before any are
-            return Located([b""], np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64))
-        try:
-            shards = self._cache.places(self.numbers(rows))
-        except KeyError:  # another thread has found the shard damaged
-            return None
-        which, offsets = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
-        paths = []
-        for number, (of, sealed, places) in enumerate(shards):
-            fixed = sealed.fixed[self.primary]
-            which[of], offsets[of] = number, fixed.offset + places * fixed.row_nbytes
-            paths.append(fixed.path)
-        return Located(paths, which, offsets)
-
-    def read_other_fields(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read masks, for rows that were located."""
-        others = {name: into[name] for name in self.spec if name in into and name != self.primary}
-        if others:
-            self.read(rows, others)
-
-    def read(self, rows: NDArray[np.int64], into: Into) -> None:
-        """Read rows from their shards. A shard that cannot be read is dropped, and its rows fail."""
-        failed: dict[int, Exception] = {}
-        try:
-            shards = self._cache.places(self.numbers(rows))
-        except KeyError:
-            error = PackedError("a shard of the cache is gone")
-            raise_bad(dict.fromkeys(range(len(rows)), error))
-            return
-        for of, sealed, places in shards:
-            try:
-                for name in self.spec:
-                    if name in into:
-                        self._read_field(name, sealed, of, places, into[name], failed)
-            except (BitesizeError, OSError) as error:
-                self._cache.drop(sealed.info, error)
-                failed |= dict.fromkeys(of.tolist(), without_frames(PackedError(str(error))))
-        raise_bad(failed)
-
-    def _read_field(
-        self, name: str, sealed: SealedShard, of: NDArray[np.int64], places: NDArray[np.int64], into: Any, failed: dict[int, Exception]
-    ) -> None:  # fmt: skip
-        field = self._plan.fields[name]
-        if field.kind == "fixed":
-            fixed = sealed.fixed[name]
-            whole = len(of) == len(into)
-            out = into if whole else np.empty((len(of), *field.shape), field.dtype)
-            read_rows([fixed.path], np.zeros(len(of), np.int64), fixed.offset + places * fixed.row_nbytes, out)
-            if not whole:
-                into[of] = out
-            return
-        path = sealed.paths[name]
-        states = sealed.numbers[STATE][places].tolist() if field.kind == "pixels" else []
-
-        def read(fd: int) -> None:
-            for k, (i, place) in enumerate(zip(of.tolist(), places.tolist(), strict=True)):
-                start, stop = sealed.offsets[name][place : place + 2].tolist()
-                header = b""
-                if field.kind == "pixels":
-                    shape = tuple(sealed.shapes[name][place].tolist())
-                    assert field.dtype is not None
-                    state = states[k]
-                    header = raw_header(shape, field.dtype, state & ~FROM_JPEG, from_jpeg=bool(state & FROM_JPEG))
-                try:
-                    data = into.put(i, len(header) + stop - start)
-                except BitesizeError as error:  # no memory is left: read later, alone
-                    failed[i] = error
-                    continue
-                data[: len(header)] = header
-                read_into(fd, [data[len(header) :]], start, path)
-
-        with_file(path, read)
 
 
 class CachedRenderer:
@@ -370,14 +250,6 @@ class CachedRenderer:
             return self._renderer.render(rows, random_numbers, out, context)
         finally:
             context.scratch.keep = None
-
-
-def _has_subset(source: Source) -> bool:
-    while isinstance(source, SourceWrapper):
-        if isinstance(source, Subset):
-            return True
-        source = source.base
-    return False
 
 
 def _runs(chosen: NDArray[np.bool_]) -> list[tuple[int, int]]:
