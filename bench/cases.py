@@ -106,10 +106,16 @@ CASES = {
         _PHOTOGRAPHS,
         {
             "from the cache": f"{_OURS}:images_cached",
+            "from a cache of 8-bit pixels": f"{_OURS}:images_cached_pixels",
             "the first epoch, which fills it": f"{_OURS}:images_filling",
+            "a first epoch without a cache": f"{_OURS}:images_first",
             "without a cache": f"{_OURS}:images",
         },
-        (("from the cache", "without a cache", 8.0), ("the first epoch, which fills it", "without a cache", 0.9)),
+        (
+            ("from the cache", "the first epoch, which fills it", 8.0),
+            ("from a cache of 8-bit pixels", "the first epoch, which fills it", 8.0),
+            ("the first epoch, which fills it", "a first epoch without a cache", 0.9),
+        ),
         options=(("size", 224),),
     ),
     "cache-augmented": Case(
@@ -118,12 +124,12 @@ CASES = {
         {
             "from the cache": f"{_OURS}:images_augmented_cached",
             "the first epoch, which fills it": f"{_OURS}:images_augmented_filling",
-            "reduced to 256 pixels, without a cache": f"{_OURS}:images_augmented_reduced",
+            "a first epoch, reduced to 256 pixels, without a cache": f"{_OURS}:images_augmented_first",
             "without a cache": f"{_OURS}:images_augmented",
         },
         (
-            ("from the cache", "without a cache", 6.0),
-            ("the first epoch, which fills it", "reduced to 256 pixels, without a cache", 0.9),
+            ("from the cache", "the first epoch, which fills it", 6.0),
+            ("the first epoch, which fills it", "a first epoch, reduced to 256 pixels, without a cache", 0.9),
         ),
         options=(("size", 224),),
     ),

@@ -82,10 +82,34 @@ def images_augmented_filling(case: Case, folder: Path) -> Loads:
     return _filling(images_augmented_reduced, case, folder, max_side=256)
 
 
+def images_first(case: Case, folder: Path) -> Loads:
+    """Resize and normalize, in the first epoch of a loader without a cache."""
+    return _first(images, case, folder)
+
+
+def images_augmented_first(case: Case, folder: Path) -> Loads:
+    """Reduce, crop at random, flip, and normalize, in the first epoch of a loader without a cache."""
+    return _first(images_augmented_reduced, case, folder)
+
+
+def _first(make: Callable[..., Loads], case: Case, folder: Path) -> Loads:
+    def load() -> tuple[int, float]:
+        first, _ = make(case, folder)
+        begun = time.perf_counter()
+        return sum(first()), time.perf_counter() - begun
+
+    return load, "bs.Loader(...), the first epoch"
+
+
+def images_cached_pixels(case: Case, folder: Path) -> Loads:
+    """Resize and normalize, from a cache of resized images that are rounded to 8 bits."""
+    return _from_cache(images, case, folder, kind="pixels")
+
+
 def _from_cache(make: Callable[..., Loads], case: Case, folder: Path, **settings: Any) -> Loads:
     cache = bs.Cache(tempfile.mkdtemp(prefix="bitesize-bench-cache-"), "8 GiB", **settings)
     atexit.register(shutil.rmtree, cache.folder, ignore_errors=True)
-    for _ in range(4):  # filled and sealed; a row is added in a later epoch if the disk was slow
+    for _ in range(15):  # filled and sealed; a row is added in a later epoch if the disk was slow
         load, _ = make(case, folder, cache=cache)
         sum(load())
         del load
