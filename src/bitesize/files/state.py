@@ -82,7 +82,7 @@ def _versions(paths: Sequence[bytes]) -> NDArray[np.uint64]:
     """Return `FileState.version` of each file, or 0 if it cannot be read; if compiled code is loaded, in one call without the GIL."""
     sizes, times = np.full(len(paths), -1, np.int64), np.full(len(paths), -1, np.int64)
     statx = sys.modules.get("bitesize.kernels.statx")
-    if getattr(statx, "LOADED", False):  # not while another thread imports it
+    if statx is not None and getattr(statx, "LOADED", False):  # not while another thread imports it
         statx.states(*joined(paths), sizes, times)
     else:
         for i, path in enumerate(paths):
