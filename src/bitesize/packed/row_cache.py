@@ -29,9 +29,9 @@ _OWN = {ROW: ShardField("fixed", (), np.dtype("<i8")), VERSION: ShardField("fixe
 _SHARD_BYTES = 256 << 20
 _SHARDS_OF_EACH = 4  # a small cache is cut into so many shards for each writer, so that all of them find room
 _MOST_WRITERS = 16
-# A thread that has written rests for this many times as long, so that filling takes at most a sixteenth of its time. Usually it is less:
+# A thread that has written rests for this many times as long, so that filling takes at most a tenth of its time. Usually it is less:
 # a write only takes long if the disk is slower than the data come.
-_REST = 15.0
+_REST = 9.0
 _BLOCK = 4096
 
 
