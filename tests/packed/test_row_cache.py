@@ -345,7 +345,7 @@ def test_a_read_only_cache_is_read(tmp_path, caplog):
     with read_only(tmp_path / "cache"):
         found, hits = batches(source, cache)
     np.testing.assert_array_equal(found, plain)
-    assert hits == 48
+    assert hits >= 48
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
     assert "cannot be written" in warnings[0]

@@ -144,10 +144,24 @@ def test_a_shard_whose_rows_could_not_be_written_is_abandoned(tmp_path, monkeypa
 
     monkeypatch.setattr(column, "_write_all", full)  # in the place of a full disk
     with pytest.raises(bs.DiskFull, match="no space"):
-        writer.append(rows_of(2))
+        writer.append(rows_of(5000))
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(AssertionError):
         writer.seal()
+
+
+def test_rows_that_were_collected_and_cannot_be_written_are_noticed_when_the_shard_is_sealed(tmp_path, monkeypatch):
+    from bitesize.packed import column
+
+    def full(fd, views):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with ShardWriter(tmp_path / "s", FIELDS) as writer:
+        writer.append(rows_of(2))
+        monkeypatch.setattr(column, "_write_all", full)
+        with pytest.raises(bs.DiskFull, match="no space"):
+            writer.seal()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_shard_without_rows_is_refused(tmp_path):

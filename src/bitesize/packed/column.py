@@ -1,4 +1,4 @@
-"""One file of a shard while it is written: sequential unbuffered writes, with the checksum updated on the way."""
+"""One file of a shard while it is written: sequential writes, with the checksum updated on the way."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _NO_WRITING = {errno.EACCES, errno.EPERM, errno.EROFS}
 # Buffers for one call to the system; the least that systems guarantee is 16, and common is 1024.
 _AT_ONCE = 512
 PIECE = 1 << 20  # bytes read at a time for a checksum
+# Fewer bytes are collected before they are written: a label or an offset a row would be a call to the system each.
+_SMALL = 8 << 10
 
 
 class FileInfo(NamedTuple):
@@ -55,6 +57,7 @@ class Column:
         self.path, self._shape, self._dtype, self._expected = path, shape, dtype, rows
         self._fd = _opened(path)
         self._digest = xxhash.xxh3_128()
+        self._small = bytearray()
         self.nbytes = 0
         self._header = self._header_of(rows)
         if self._header:
@@ -72,19 +75,30 @@ class Column:
             If the disk has no more space.
         """
         views = [view for view in (memoryview(buffer).cast("B") for buffer in buffers) if view.nbytes]
+        total = sum(view.nbytes for view in views)
+        if len(self._small) + total <= _SMALL:
+            for view in views:
+                self._small += view
+        else:
+            self._flush(views)
+        for view in views:
+            self._digest.update(view)
+        self.nbytes += total
+
+    def _flush(self, views: Sequence[memoryview] = ()) -> None:
+        """Write the bytes that were collected, and then others."""
+        small, self._small = self._small, bytearray()
+        views = [memoryview(small), *views] if small else views
         for start in range(0, len(views), _AT_ONCE):
-            some = views[start : start + _AT_ONCE]
             try:
-                _write_all(self._fd, some)
+                _write_all(self._fd, list(views[start : start + _AT_ONCE]))
             except OSError as error:
                 raise_typed(error, self.path)
-            for view in some:
-                self._digest.update(view)
-                self.nbytes += view.nbytes
 
     def seal(self, rows: int) -> FileInfo:
         """Correct the header, flush the file to the disk, close it, and return its size and checksum."""
         header = self._header_of(rows)
+        self._flush()
         try:
             if header != self._header:
                 assert len(header) == len(self._header)  # NumPy leaves room for the growth of the first axis
