@@ -273,10 +273,10 @@ class ImageRenderer:
     def _fitted(self, files: Mapping[str, memoryview], plan: DecodePlan, other_nbytes: int, most: int) -> DecodePlan:
         """Choose a smaller decoding scale if the pool can never hold the memory for the chosen one, and other bytes."""
         while (
-            other_nbytes + self._need(files, plan)[0] > most
-            and self._fast_decode
+            self._fast_decode
             and plan.view.kind != NEAREST
             and (smaller := smaller_eighths(plan.info, plan.eighths))
+            and other_nbytes + self._need(files, plan)[0] > most
         ):
             if plan.reduction is not None:
                 reduction = plan.reduction.scaled(plan.info, smaller / plan.eighths, smaller)
