@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from time import perf_counter
 from typing import Any
@@ -19,6 +19,22 @@ from bitesize.pipeline.inference import Layout
 from bitesize.pipeline.read_context import ReadContext
 from bitesize.pipeline.rendering import RowRenderer
 from bitesize.sources.base import Source
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Some rows of a bite: their numbers, also in the cache, versions and random numbers, and the arrays to render them into."""
+
+    rows: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    versions: NDArray[np.uint64]
+    random_numbers: Sequence[Sequence[float]]
+    out: Mapping[str, NDArray[Any]]
+
+    def part(self, part: slice) -> _Rows:
+        """Return some of the rows, in views of the arrays."""
+        some = {name: array[part] for name, array in self.out.items()}
+        return _Rows(self.rows[part], self.numbers[part], self.versions[part], self.random_numbers[part], some)
 
 
 class CachedRenderer:
@@ -118,66 +134,44 @@ class CachedRenderer:
         numbers = self._kept.numbers(rows)
         versions = self._root.row_versions(numbers)  # before anything is read: a file may change meanwhile
         assert versions is not None
+        bite = _Rows(rows, numbers, versions, random_numbers, out)
         hits = self._cache.find(numbers, versions)
         context.scratch.clock.cached_rows += int(hits.sum())
         failed: dict[int, Exception] = {}
         cuts = [0, *(np.flatnonzero(np.diff(hits)) + 1).tolist(), len(rows)]
         for start, stop in pairwise(cuts):
-            part = slice(start, stop)
-            some = {name: array[part] for name, array in out.items()}
             work = self._render_kept if hits[start] else self._render_other
-            errors = work(rows[part], numbers[part], versions[part], random_numbers[part], some, context)
+            errors = work(bite.part(slice(start, stop)), context)
             failed |= {start + i: error for i, error in errors.items()}
         return failed
 
-    def _render_kept(
-        self,
-        rows: NDArray[np.int64],
-        numbers: NDArray[np.int64],
-        versions: NDArray[np.uint64],
-        random_numbers: Sequence[Sequence[float]],
-        out: Mapping[str, NDArray[Any]],
-        context: ReadContext,
-    ) -> dict[int, Exception]:
+    def _render_kept(self, bite: _Rows, context: ReadContext) -> dict[int, Exception]:
         """Render rows of the cache. Those that cannot be read from it are rendered from the source."""
-        others = {name: array for name, array in out.items() if name not in self._names}
+        others = {name: array for name, array in bite.out.items() if name not in self._names}
         if others:
-            context.reader.read_other_fields(rows, others)
-        images = {name: out[name] for name in self._names}
-        errors = self._after.render(rows, random_numbers, images, ReadContext(self._kept, context.scratch))
+            context.reader.read_other_fields(bite.rows, others)
+        images = {name: bite.out[name] for name in self._names}
+        errors = self._after.render(bite.rows, bite.random_numbers, images, ReadContext(self._kept, context.scratch))
         context.scratch.clock.cached_rows -= len(errors)
         failed = {}
         for i in errors:
-            one = slice(i, i + 1)
-            row_out = {name: array[one] for name, array in out.items()}
-            for error in self._render_other(
-                rows[one], numbers[one], versions[one], random_numbers[one], row_out, context
-            ).values():
+            for error in self._render_other(bite.part(slice(i, i + 1)), context).values():
                 failed[i] = error
         return failed
 
-    def _render_other(
-        self,
-        rows: NDArray[np.int64],
-        numbers: NDArray[np.int64],
-        versions: NDArray[np.uint64],
-        random_numbers: Sequence[Sequence[float]],
-        out: Mapping[str, NDArray[Any]],
-        context: ReadContext,
-    ) -> dict[int, Exception]:
+    def _render_other(self, bite: _Rows, context: ReadContext) -> dict[int, Exception]:
         """Render rows of the source, and add them to the cache."""
-        wanted = self._cache.wanted(numbers) & (versions != 0)
         if self.plan.form == "decoded":
-            return self._render_decoded(rows, numbers, versions, wanted, random_numbers, out, context)
+            return self._render_decoded(bite, context)
         if self.plan.form == "batch":
-            failed = self._renderer.render(rows, random_numbers, out, context)
-            self._add(rows, numbers, versions, wanted, failed, out, context)
+            failed = self._renderer.render(bite.rows, bite.random_numbers, bite.out, context)
+            self._add(bite, failed, bite.out, context)
             return failed
 
         def add(part: slice, failed: Mapping[int, Exception], resized: Mapping[str, NDArray[Any]]) -> None:
-            self._add(rows[part], numbers[part], versions[part], wanted[part], failed, resized, context)
+            self._add(bite.part(part), failed, resized, context)
 
-        return self._render_resized(rows, random_numbers, out, context, add)
+        return self._render_resized(bite.rows, bite.random_numbers, bite.out, context, add)
 
     def _render_resized(
         self,
@@ -203,32 +197,31 @@ class CachedRenderer:
             failed |= {start + i: error for i, error in errors.items()}
         return failed
 
+    def _wanted(self, bite: _Rows) -> NDArray[np.bool_]:
+        """Return which rows should be added."""
+        wanted: NDArray[np.bool_] = self._cache.wanted(bite.numbers) & (bite.versions != 0)
+        return wanted
+
     def _add(
-        self, rows: NDArray[np.int64], numbers: NDArray[np.int64], versions: NDArray[np.uint64], wanted: NDArray[np.bool_],
-        failed: Mapping[int, Exception], values: Mapping[str, NDArray[Any]], context: ReadContext
+        self, bite: _Rows, failed: Mapping[int, Exception], values: Mapping[str, NDArray[Any]], context: ReadContext
     ) -> None:  # fmt: skip
         """Add those of some rows that are wanted, and were just rendered from images at the right scale."""
-        wanted = wanted & [row not in context.scratch.shrunk for row in rows.tolist()]
+        wanted = self._wanted(bite) & [row not in context.scratch.shrunk for row in bite.rows.tolist()]
         wanted[list(failed)] = False
-        if not wanted.any():
-            return
         begun = perf_counter()
-        if wanted.all():
-            self._cache.add(numbers, versions, {name: values[name] for name in self._names})
-        else:
-            for start, stop in _runs(wanted):  # views, because a copy is not charged
-                run = slice(start, stop)
-                self._cache.add(numbers[run], versions[run], {name: values[name][run] for name in self._names})
+        for start, stop in _runs(wanted):  # views, because a copy is not charged
+            run = slice(start, stop)
+            self._cache.add(bite.numbers[run], bite.versions[run], {name: values[name][run] for name in self._names})
         context.scratch.clock.cache += perf_counter() - begun
 
-    def _render_decoded(
-        self, rows: NDArray[np.int64], numbers: NDArray[np.int64], versions: NDArray[np.uint64], wanted: NDArray[np.bool_],
-        random_numbers: Sequence[Sequence[float]], out: Mapping[str, NDArray[Any]], context: ReadContext
-    ) -> dict[int, Exception]:  # fmt: skip
+    def _render_decoded(self, bite: _Rows, context: ReadContext) -> dict[int, Exception]:
         """Render rows, and add the decoded pixels of each on the way."""
+        wanted = self._wanted(bite)
         facts = {
             row: (number, version)
-            for row, number, version, one in zip(rows.tolist(), numbers, versions, wanted.tolist(), strict=True)
+            for row, number, version, one in zip(
+                bite.rows.tolist(), bite.numbers, bite.versions, wanted.tolist(), strict=True
+            )
             if one
         }
 
@@ -247,7 +240,7 @@ class CachedRenderer:
 
         context.scratch.keep = keep if facts else None
         try:
-            return self._renderer.render(rows, random_numbers, out, context)
+            return self._renderer.render(bite.rows, bite.random_numbers, bite.out, context)
         finally:
             context.scratch.keep = None
 
