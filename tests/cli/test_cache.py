@@ -117,7 +117,7 @@ def test_the_plan_has_what_is_kept(photographs, tmp_path):
     assert plan["cache"]["rows"] == 36
     assert plan["cache"]["limit"] == 8 << 20
     shown = " ".join(run("plan", photographs, "--cache", "8MiB", "--cache-folder", tmp_path / "cache").split())
-    assert "Epochs after the first one read from it" in shown
+    assert "They are added while epochs run; later epochs read from it" in shown
     assert "Validation: Cache in" in shown
 
 

@@ -106,16 +106,17 @@ def test_the_plan_says_what_is_kept_and_which_epochs_gain(source, tmp_path):
     with bs.Loader(source, cache=bs.Cache(tmp_path, "16 MiB"), **settings) as loader:
         plan = loader.plan
         assert "rows as in a batch (40, 40, 3) float32" in plan.hints[0]
-        assert f"for all {ROWS} rows, of at most 16.0 MiB; 0 rows there now. Epochs after the first one" in plan.hints[0]
+        assert f"for {ROWS} rows, of at most 16.0 MiB; 0 rows there now. They are added while epochs run" in plan.hints[0]
         assert plan.cache["all_bytes"] == ROWS * (40 * 40 * 3 * 4 + 16)
         assert {part.name: part.nbytes for part in plan.parts}["cache index"] > 0
         for _ in loader:
             pass
     with bs.Loader(source, cache=bs.Cache(tmp_path, "16 MiB"), **settings) as loader:
         assert f"{ROWS} rows there now. Every epoch reads from it." in loader.plan.hints[0]
-    with bs.Loader(source, cache=bs.Cache(tmp_path / "small", "256 KiB"), **settings) as loader:
+    with bs.Loader(source, cache=bs.Cache(tmp_path / "small", "400 KiB"), **settings) as loader:
         first, second = loader.plan.hints[:2]
-        assert "256 KiB for" in first
+        assert "room for 29% of 48 rows" in first
+        assert "the size is 400 KiB" in first
         assert "and decode the other" in first
         assert 'kind="pixels" of the cache takes a quarter of the bytes' in second
 
@@ -164,3 +165,29 @@ def test_a_loader_that_is_never_closed_keeps_its_rows_at_the_end_of_the_program(
     assert done.stderr == ""
     assert list(tmp_path.glob("cache/*/*/shard.json"))
     assert not list(tmp_path.glob("cache/*/*.partial-*"))
+
+
+@pytest.mark.parametrize("size", ["1.0 KiB", "256 KiB"])
+def test_a_cache_without_room_for_a_shard_says_so(source, tmp_path, size):
+    settings = {"batch_size": 8, "memory": "64 MiB", "transforms": TRANSFORMS["deterministic"]}
+    with bs.Loader(source, cache=bs.Cache(tmp_path / "cache", size), **settings) as loader:
+        assert "nothing is kept, because it has no room for a shard" in loader.plan.hints[0]
+        assert f"size={size}" in loader.plan.hints[0]
+        assert len([hint for hint in loader.plan.hints if "ache" in hint]) == 1
+
+
+def test_a_size_beyond_the_disk_is_no_promise(source, tmp_path, monkeypatch):
+    class Disk:
+        free = (64 << 20) + 500_000
+
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Disk)
+    settings = {"batch_size": 8, "memory": "64 MiB", "transforms": TRANSFORMS["deterministic"]}
+    with bs.Loader(source, cache=bs.Cache(tmp_path / "cache", "1 TiB"), **settings) as loader:
+        assert 0.4 < loader.plan.cache["share"] < 0.6
+        assert "and decode the other" in loader.plan.hints[0]
+
+
+def test_the_plan_says_that_images_are_reduced(source, tmp_path):
+    settings = {"batch_size": 8, "memory": "64 MiB", "transforms": TRANSFORMS["deterministic"]}
+    with bs.Loader(source, cache=bs.Cache(tmp_path / "cache", "1 GiB", max_side=30), **settings) as loader:
+        assert "rows as in a batch (40, 40, 3) float32 (of images that are first reduced to 30 pixels)" in loader.plan.hints[0]

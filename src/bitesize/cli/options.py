@@ -205,6 +205,7 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(**given: Any) -> None:
+        """Call the command with its options in their dataclasses."""
         options = {
             name: group(**{each.name: given.pop(each.name) for each in fields_of(group)}) for name, group in groups.items()
         }

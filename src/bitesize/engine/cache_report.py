@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bitesize.memory.sizes import counted, format_size
+from bitesize.packed.cache_folder import LEAST
 from bitesize.packed.row_cache import RowCache
 from bitesize.pipeline.cached_rendering import CachedRenderer
 from bitesize.pipeline.pipeline import Pipeline
@@ -53,16 +54,18 @@ def cache_lines(facts: dict[str, Any] | None, cached: CachedRenderer | None) -> 
         return (f"Cache: nothing is kept, because {facts['reason']}.",)
     total, share, there = format_size(facts["all_bytes"]), facts["share"], facts["rows_there"]
     limit, rows = format_size(facts["limit"]), counted(facts["rows"], "row")
+    if not share:
+        why = f"it has no room for a shard: size={limit} and the free space of the disk must leave at least {format_size(LEAST)}"
+        return (f"Cache in {facts['folder']}: nothing is kept, because {why}.",)
     fits = (
-        f"about {total} for all {rows}, of at most {limit}"
+        f"about {total} for {rows}, of at most {limit}"
         if share >= 1
-        else f"{limit} for {share:.0%} of {rows}; all of them need about {total}"
+        else f"room for {share:.0%} of {rows}, which need about {total}; the size is {limit}"
     )
-    others = "" if share >= 1 else f", and decode the other {1 - share:.0%} of the rows"
-    which = "Every epoch reads" if there >= share * facts["rows"] * 0.99 else "Epochs after the first one read"
-    lines = [
-        f"Cache in {facts['folder']}: {facts['kept']}, {fits}; {counted(there, 'row')} there now. {which} from it{others}."
-    ]
+    complete = there >= share * facts["rows"] * 0.99
+    which = "Every epoch reads from it" if complete else "They are added while epochs run; later epochs read from it"
+    others = "" if share >= 1 else f" and decode{'s' if complete else ''} the other {1 - share:.0%} of the rows"
+    lines = [f"Cache in {facts['folder']}: {facts['kept']}, {fits}; {counted(there, 'row')} there now. {which}{others}."]
     if facts["reason"]:
         lines.append(f"The cache is only read: {facts['reason']}.")
     if share < 1 and cached is not None and cached.plan.form != "decoded" and cached.plan.is_float:

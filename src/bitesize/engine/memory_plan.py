@@ -121,7 +121,7 @@ class MemoryPlan:
         return replace(self, needs=replace(self.needs, slots=slots), least=replace(self.least, slots=slots))
 
     def with_normalized(self, nbytes: int) -> MemoryPlan:
-        """Return the plan with so many bytes for what an output computes from one batch."""
+        """Return the plan with ``nbytes`` bytes for what an output computes from one batch."""
         return replace(self, needs=replace(self.needs, normalized=nbytes), least=replace(self.least, normalized=nbytes))
 
     def with_kept(self, request: MemoryRequest | None) -> MemoryPlan:

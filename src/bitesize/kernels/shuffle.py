@@ -48,6 +48,7 @@ def load_three(context: Any, values: Any, index: Any, planes: Any, mirrored: Any
         chosen = [flat[:8], flat[8:16], flat[16:]]
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the code of the intrinsic."""
         kind = signature.args[0].dtype
         address = address_of(context, builder, signature.args[0], *arguments[:2])
         loaded = load_values(builder, address, 3 * LANES)
@@ -82,6 +83,7 @@ def lines_to_columns(context: Any, lines: Any, start: Any, apart: Any, columns: 
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the code of the intrinsic."""
         _, start, apart, _, at = arguments
         origin = address_of(context, builder, signature.args[0], arguments[0], start)
         place = address_of(context, builder, signature.args[3], arguments[3], at)
@@ -102,6 +104,7 @@ def columns_to_lines(context: Any, columns: Any, start: Any, distance: Any, line
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the code of the intrinsic."""
         _, start, distance, _, at, apart = arguments
         origin = address_of(context, builder, signature.args[0], arguments[0], start)
         place = address_of(context, builder, signature.args[3], arguments[3], at)
@@ -120,6 +123,7 @@ def copy_four(context: Any, source: Any, start: Any, target: Any, at: Any) -> An
     """Copy four neighbors from one array to another of the same type."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the code of the intrinsic."""
         origin = address_of(context, builder, signature.args[0], *arguments[:2])
         place = address_of(context, builder, signature.args[2], *arguments[2:])
         four = ir.VectorType(origin.type.pointee, 4).as_pointer()
@@ -139,6 +143,7 @@ def turn_three(context: Any, source: Any, start: Any, apart: Any, target: Any, a
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the code of the intrinsic."""
         _, start, apart, _, at, distance = arguments
         origin = address_of(context, builder, signature.args[0], arguments[0], start)
         place = address_of(context, builder, signature.args[3], arguments[3], at)

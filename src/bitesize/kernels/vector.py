@@ -76,6 +76,7 @@ def fuse(context: Any, product: Any, other: Any, total: Any) -> Any:
     """Return ``product * other + total`` of vectors, float32 or float64, rounded once if the processor has an instruction for it."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the code of the intrinsic."""
         return _fuse(builder, *arguments)
 
     return total(total, total, total), emit
@@ -92,6 +93,7 @@ def load_any(context: Any, values: Any, index: Any) -> Any:
     """Return `LINES` neighbors of an array of any number type, from ``index`` on, as float32."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the code of the intrinsic."""
         loaded = load_values(builder, address_of(context, builder, signature.args[0], *arguments), LINES)
         return as_floats(builder, signature.args[0].dtype, loaded)
 
@@ -106,6 +108,7 @@ def load_eight(context: Any, values: Any, index: Any) -> Any:
 
 def _emit_load(vector: Any) -> Callable[..., Any]:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the code of the intrinsic."""
         return load_at(builder, address_of(context, builder, signature.args[0], *arguments), vector)
 
     return emit
@@ -116,6 +119,7 @@ def store(context: Any, value: Any, values: Any, index: Any) -> Any:
     """Store a vector into a float32 array, from ``index`` on."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the code of the intrinsic."""
         store_at(builder, arguments[0], address_of(context, builder, signature.args[1], *arguments[1:]))
         return context.get_dummy_value()
 
@@ -136,6 +140,7 @@ def spread_eight(context: Any, values: Any, index: Any) -> Any:
 
 def _emit_spread(count: int) -> Callable[..., Any]:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the code of the intrinsic."""
         value = builder.load(address_of(context, builder, signature.args[0], *arguments))
         nothing = ir.Constant(ir.VectorType(_FLOAT, count), ir.Undefined)
         return shuffle(builder, builder.insert_element(nothing, value, _LANE(0)), nothing, [0] * count)
@@ -148,6 +153,7 @@ def zero(context: Any) -> Any:
     """Return `LINES` zeros."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the code of the intrinsic."""
         return ir.Constant(VECTOR, [0.0] * LINES)
 
     return OF_LINES(), emit
@@ -173,6 +179,7 @@ def mix_four(context: Any, source: Any, target: Any, index: Any, colors: Any, ch
     """Mix the colors of a pixel of float32 values, see `store.color_line`; writes four values, whatever the channels."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write the code of the intrinsic."""
         source, target, index, colors, channels = arguments
         pixel = load_at(builder, address_of(context, builder, signature.args[0], source, index), _FOUR)
         places = [builder.mul(channels, channels.type(i)) for i in range(5)]

@@ -29,6 +29,9 @@ _OWNERS = "owners"
 _BLOCK = 4096  # disks assign space in blocks of at least this size
 _SPARE = 64 << 20  # bytes of the disk that stay free
 _SLACK = 32 * _BLOCK  # for folders and small files of owners, which have no claims
+# Bytes of a shard in addition to its rows, at most.
+SHARD_SPARE = 32 * _BLOCK
+LEAST = _SLACK + SHARD_SPARE  # a folder with a smaller limit has no room for a shard
 _PATIENCE = 10.0  # seconds to wait for the lock of the folder, which is held for milliseconds
 
 
@@ -102,9 +105,12 @@ class CacheFolder:
         return [self.rows / name for name in sorted(names) if name != ABOUT and ".partial-" not in name]
 
     def room(self) -> int:
-        """Return the bytes that the rows of the key may take: what the rows of others in use leave of the limit."""
+        """Return the bytes that the rows of the key may take: what the rows of others in use leave of the limit, and what the disk has."""
         used = {key for owner in _entries(self.path / _OWNERS) for key in _keys_of(owner)} - {self.rows.name}
-        return max(0, self.limit - _SLACK - sum(_tree_bytes(self.path / key) for key in used))
+        room = self.limit - _SLACK - sum(_tree_bytes(self.path / key) for key in used)
+        if not self.reason:
+            room = min(room, disk_bytes(self.path) + shutil.disk_usage(self.path).free - _SPARE)
+        return max(0, room)
 
     def claim(self, nbytes: int, least: int) -> Claim | None:
         """Reserve bytes for a shard: ``nbytes``, or what is left of the limit and of the disk, but at least ``least``.

@@ -211,7 +211,7 @@ def open_shard(folder: Path) -> ShardInfo:
 
 
 def read_json(path: Path) -> Any:
-    """Return the value of a JSON file, which nobody has checked.
+    """Return the value of a JSON file. It is untrusted.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BitesizeError, DiskFull, PackedError, without_frames
 from bitesize.order.keyed_random import uniform
-from bitesize.packed.cache_folder import CacheFolder, Claim
+from bitesize.packed.cache_folder import SHARD_SPARE, CacheFolder, Claim
 from bitesize.packed.fields import ShardField
 from bitesize.packed.info import FixedRows, ShardInfo, open_shard
 from bitesize.packed.shard import ShardWriter
@@ -27,7 +27,7 @@ _log = logging.getLogger("bitesize")
 ROW, VERSION = "cache row", "cache version"
 _OWN = {ROW: ShardField("fixed", (), np.dtype("<i8")), VERSION: ShardField("fixed", (), np.dtype("<u8"))}
 _SHARD_BYTES = 256 << 20
-_SHARDS_OF_EACH = 4  # a small cache is cut into so many shards for each writer, so that all of them find room
+_SHARDS_OF_EACH = 4  # shards per writer of a small cache, so that all writers find room
 _MOST_WRITERS = 16
 # A thread that has written rests for this many times as long, so that filling takes at most a tenth of its time. Usually it is less:
 # a write only takes long if the disk is slower than the data come.
@@ -264,8 +264,8 @@ class RowCache:
     def _open(self, filling: _Filling, nbytes: int) -> bool:
         """Claim bytes for a shard and open it. If there is no room, nothing is added until the next epoch."""
         share = self.folder.limit // (_SHARDS_OF_EACH * len(self._filling))
-        most = max(min(_SHARD_BYTES, share), 2 * nbytes + 32 * _BLOCK)
-        filling.claim = self.folder.claim(most, nbytes + 32 * _BLOCK)
+        most = max(min(_SHARD_BYTES, share), 2 * nbytes + SHARD_SPARE)
+        filling.claim = self.folder.claim(most, nbytes + SHARD_SPARE)
         if filling.claim is None:
             self._full = True
             return False
@@ -377,4 +377,6 @@ def _column(info: ShardInfo, name: str, dtype: Any) -> NDArray[Any]:
 
 def chosen_share(room: int, need: int) -> float:
     """Return the share of rows that fit: a little less than the room, because shards are not filled to the last byte."""
+    if room <= SHARD_SPARE:
+        return 0.0
     return 1.0 if need <= room else max(0.0, 0.97 * room / max(1, need))

@@ -229,7 +229,7 @@ class ShardWriter:
 
 
 def _checked(name: str, field: ShardField, values: Any) -> Any:
-    """Return the rows of a field as they are written, or raise `BadSetting`."""
+    """Return the rows of a field ready to be written, or raise `BadSetting`."""
     if field.kind == "blob":
         return [memoryview(each).cast("B") for each in values]
     assert field.dtype is not None

@@ -1,4 +1,4 @@
-"""Rows that are packed as they are stored: encoded files byte for byte, arrays and labels unchanged."""
+"""Rows that are packed unchanged: encoded files byte for byte, arrays and labels unchanged."""
 
 from __future__ import annotations
 

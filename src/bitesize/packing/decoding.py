@@ -220,7 +220,7 @@ class Decoding:
             raise BadFile(f"the mask ({name!r}) is {size[1]} x {size[0]} pixels, but its image is {image[1]} x {image[0]}")
 
     def _pixels(self, name: str, row: int, data: memoryview, work: ImageWork, memory: NDArray[np.uint8]) -> NDArray[Any]:
-        """Return the pixels of an image or a mask as they are stored, shape (height, width, channels)."""
+        """Return the pixels of an image or a mask for the store, shape (height, width, channels)."""
         field, info = self._encoded[name], work.info
         starts = np.cumsum([0, *map(aligned, work.buffers)]).tolist()
         decoded, scratch, result = (memory[a:b] for a, b in pairwise(starts))

@@ -1,4 +1,4 @@
-"""A sample of the rows of a source: how many bytes they take as they are stored, and as pixels."""
+"""A sample of the rows of a source: how many bytes they take, stored and as pixels."""
 
 from __future__ import annotations
 

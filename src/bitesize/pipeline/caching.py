@@ -44,13 +44,13 @@ class CachePlan:
     Attributes
     ----------
     form
-        ``"batch"``: rows as they are in a batch; ``"resized"``: after the deterministic geometry; ``"decoded"``: decoded images.
+        ``"batch"``: rows of a batch; ``"resized"``: after the deterministic geometry; ``"decoded"``: decoded images.
     before, after
         Transforms that are applied before rows are kept, and after.
     spec
-        Fields that are kept, as they are read from the cache.
+        Fields that are kept, for reading.
     fields
-        The same, as they are stored.
+        The same fields in a shard.
     max_side
         Longest side in pixels to which images are reduced first, or None for their own size.
     row_nbytes
@@ -118,14 +118,9 @@ class CachePlan:
         """Return what is kept, as text."""
         image = next(iter(self.spec.values()))
         kept = {"batch": "rows as in a batch", "resized": "resized images", "decoded": "decoded images"}[self.form]
-        size = (
-            f" of at most {self.max_side} pixels a side"
-            if self.max_side
-            else f" {image}"
-            if isinstance(image, Field)
-            else ""
-        )
-        return f"{kept}{size}"
+        shape = f" {image}" if isinstance(image, Field) else ""
+        reduced = f" (of images that are first reduced to {self.max_side} pixels)" if self.max_side else ""
+        return f"{kept}{shape}{reduced}"
 
 
 def root_of(source: Source) -> Source:
@@ -245,7 +240,7 @@ def _of_fixed(
 def _of_decoded(
     source: Source, stages: TransformStages, stored: Encoded, encoded: Sequence[str], max_side: int | None
 ) -> CachePlan:
-    """Plan to keep decoded images, and masks as they are."""
+    """Plan to keep decoded images, and masks unchanged."""
     fields = {name: ShardField("blob") for name in encoded}
     fields[source.primary] = ShardField("pixels", (), stored.dtype)
     fields[STATE] = ShardField("fixed", (), np.dtype(np.uint8))

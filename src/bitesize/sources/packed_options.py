@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bitesize.errors import BadSetting, NotFound
+from bitesize.memory.sizes import counted
 from bitesize.packed.manifest import Manifest, Part
 from bitesize.sources.base import OpenOptions
 from bitesize.sources.choices import Choice
@@ -86,7 +87,11 @@ def choices_of(manifest: Manifest, part: Part, label: str | None) -> tuple[Choic
         how.append(f"longer sides at most {made['max_side']} pixels")
     if source.get("rounded"):
         how.append(f"values rounded to {source['rounded']}")
-    of = f" from {source['rows']:,} rows: {source.get('kind', 'data')}" if isinstance(source.get("rows"), int) else ""
+    of = (
+        f" from {counted(source['rows'], 'row')}: {source.get('kind', 'data')}"
+        if isinstance(source.get("rows"), int)
+        else ""
+    )
     said = [Choice(f"packed{of}; {', '.join(how)}", "bitesize.pack")]
     if label is not None:
         said.append(Choice(f"labels: the field {label}, as packed", "labels="))

@@ -78,7 +78,7 @@ def _axis(step: float, start: float, size: int, source: int) -> Axis:
 
 
 def whole_place(view: View, width: int, height: int, canvas: Canvas) -> tuple[int, ...] | None:
-    """Return the place of `crop_rows` for a view that shows only pixels of the image as they are, or None.
+    """Return the place of `crop_rows` for a view that only moves whole pixels of the image, or None.
 
     This is what the axes of such a view give, in a fraction of the time. None is also returned for views that are so only up to rounding.
     """

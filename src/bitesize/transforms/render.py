@@ -127,14 +127,14 @@ def render(
 
 
 class RowPlans(NamedTuple):
-    """How many rows are rendered: in one call if each shows only pixels of its image as they are, otherwise one by one.
+    """How many rows are rendered: in one call if each only moves whole pixels of its image, otherwise one by one.
 
     Attributes
     ----------
     views : list of View
         One for each row, or one for all.
     places : list of tuple
-        Their places, see `whole_place`; none if some show other than pixels as they are.
+        Their places, see `whole_place`; none if some resample.
     plans : list of RenderPlan
         Their plans; none if there are places.
     """

@@ -215,7 +215,7 @@ class View:
             )
 
     def factors_and_offsets(self, channels: int) -> tuple[Color, Color]:
-        """Return what each of so many channels is multiplied by, and what is added then, where colors are not mixed."""
+        """Return the factor and the offset of each of ``channels`` channels, where colors are not mixed."""
         if self.gains is not None:
             return self.gains, self.offsets
         m = self.color
