@@ -74,6 +74,7 @@ def trained(source, transforms, cache):
         return training.weights, training.loader.stats.cache_hits
 
 
+@pytest.mark.framework
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_weights_are_the_same_with_a_full_a_partial_and_no_cache(source, tmp_path, name):
     transforms = TRANSFORMS[name]
@@ -86,6 +87,7 @@ def test_weights_are_the_same_with_a_full_a_partial_and_no_cache(source, tmp_pat
         assert hits >= EPOCHS * ROWS if size == "16 MiB" else 0 < hits < EPOCHS * ROWS
 
 
+@pytest.mark.framework
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_weights_are_the_same_after_a_resume_with_another_cache(source, tmp_path, name):
     transforms = TRANSFORMS[name]

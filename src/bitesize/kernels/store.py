@@ -98,6 +98,15 @@ def _store_bits(bits: Any, channels: int, code: int, out: Any, at: int, step: in
             out[at + x * step + c * apart] = half_bits(b) if code == HALF else brain_bits(b)
 
 
+@lean_jit
+def _clamp_line(line: Any, count: int, limits: Any) -> None:
+    """Round and clamp ``count`` values in place, unless ``limits`` are none."""
+    if limits[0] < limits[1]:
+        floor, ceiling = np.float32(limits[0]), np.float32(limits[1])
+        for j in range(count):
+            line[j] = min(max(np.floor(line[j] + np.float32(0.5)), floor), ceiling)
+
+
 # How values are rounded to the type of ``out``: a variant for each kind of type, so that no code is compiled for cases that a type does
 # not have. Each returns whether the values are stored already.
 
@@ -113,10 +122,7 @@ def _clamp(
     line: Any, channels: Any, width: Any, limits: Any, code: Any, out: Any, at: Any, step: Any, apart: Any
 ) -> bool:  # fmt: skip
     """Round and clamp values in place, for integers of up to 16 bits."""
-    if limits[0] < limits[1]:
-        floor, ceiling = np.float32(limits[0]), np.float32(limits[1])
-        for j in range(width * channels):
-            line[j] = min(max(np.floor(line[j] + np.float32(0.5)), floor), ceiling)
+    _clamp_line(line, width * channels, limits)
     return False
 
 
@@ -127,10 +133,7 @@ def _clamp_or_shorten(
     if code == HALF or code == BRAIN:  # noqa: SIM109 - compiled code compares faster than it searches
         _store_bits(line.view(np.uint32)[: width * channels], channels, code, out, at, step, apart)
         return True
-    if limits[0] < limits[1]:
-        floor, ceiling = np.float32(limits[0]), np.float32(limits[1])
-        for j in range(width * channels):
-            line[j] = min(max(np.floor(line[j] + np.float32(0.5)), floor), ceiling)
+    _clamp_line(line, width * channels, limits)
     return False
 
 
