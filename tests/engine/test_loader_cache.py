@@ -192,4 +192,6 @@ def test_a_size_beyond_the_disk_is_no_promise(source, tmp_path, monkeypatch):
 def test_the_plan_says_that_images_are_reduced(source, tmp_path):
     settings = {"batch_size": 8, "memory": "64 MiB", "transforms": TRANSFORMS["deterministic"]}
     with bs.Loader(source, cache=bs.Cache(tmp_path / "cache", "1 GiB", max_side=30), **settings) as loader:
-        assert "rows as in a batch (40, 40, 3) float32 (of images that are first reduced to 30 pixels)" in loader.plan.hints[0]
+        assert (
+            "rows as in a batch (40, 40, 3) float32 (of images that are first reduced to 30 pixels)" in loader.plan.hints[0]
+        )
