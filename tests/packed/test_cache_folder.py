@@ -57,3 +57,13 @@ def test_claims_of_all_owners_stay_within_the_limit(tmp_path):
     assert folders[2].claim(300_000, 50_000) is not None
     for folder in folders:
         folder.close()
+
+
+def test_an_owner_that_disappears_meanwhile_is_no_hindrance(tmp_path):
+    CacheFolder(tmp_path / "cache", 1 << 20, "key", {}).close()
+    owner = tmp_path / "cache" / "owners" / "other"
+    owner.mkdir()
+    (owner / ".lock").symlink_to(tmp_path / "missing" / "lock")  # a lock file that cannot be made, as in a removed folder
+    folder = CacheFolder(tmp_path / "cache", 1 << 20, "key", {})
+    assert folder.reason == ""
+    folder.close()

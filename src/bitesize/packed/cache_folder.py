@@ -81,11 +81,8 @@ class CacheFolder:
         self._lock: FolderLock | None = None
         try:
             _prepare(path)
-            self.rows.mkdir(exist_ok=True)
-            if not (self.rows / ABOUT).exists():
-                write_json(self.rows / ABOUT, about)
-            os.utime(self.rows / ABOUT)  # the time of last use
-            with _locked(path) as lock:  # otherwise another process could take the new owner for a dead one
+            # Otherwise another process could take the new owner for a dead one, or write or remove the description at the same time.
+            with _locked(path) as lock:
                 if lock is None or not lock.is_real:
                     self.reason = f"{path} cannot be locked"
                     return
@@ -93,6 +90,10 @@ class CacheFolder:
                 self._owner.mkdir(parents=True)
                 self._lock = FolderLock.take(self._owner)
                 (self._owner / f"{key}.key").touch()  # so that no other owner removes these rows
+                self.rows.mkdir(exist_ok=True)
+                if not (self.rows / ABOUT).exists():
+                    write_json(self.rows / ABOUT, about)
+                os.utime(self.rows / ABOUT)  # the time of last use
         except OSError as error:
             self.reason = f"{path} cannot be written ({getattr(error, 'strerror', None) or error})"
 
@@ -218,7 +219,10 @@ def _remove_dead(path: Path, own: str) -> None:
     for owner in _entries(path / _OWNERS):
         if owner.name == own:
             continue
-        lock = FolderLock.take(owner) if owner.is_dir() else None
+        try:
+            lock = FolderLock.take(owner)
+        except OSError:  # its process is closing it at this moment
+            continue
         if lock is None:
             continue
         for key in _entries(path):
