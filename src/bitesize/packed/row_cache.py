@@ -29,9 +29,10 @@ _OWN = {ROW: ShardField("fixed", (), np.dtype("<i8")), VERSION: ShardField("fixe
 _SHARD_BYTES = 256 << 20
 _SHARDS_OF_EACH = 4  # shards per writer of a small cache, so that all writers find room
 _MOST_WRITERS = 16
-# A thread that has written rests for this many times as long, so that filling takes at most a tenth of its time. Usually it is less:
-# a write only takes long if the disk is slower than the data come.
-_REST = 9.0
+# A thread that has written rests for this many times as long. In the first epoch, writing takes at most 4 % of its time: flushing and
+# sealing take as much again, and an epoch that fills a cache should lose at most a tenth. Later epochs gain from the rows that are there,
+# so writing may take a fifth. Usually it is less: a write only takes long if the disk is slower than the data come.
+_REST, _REST_LATER = 24.0, 4.0
 _BLOCK = 4096
 
 
@@ -111,6 +112,7 @@ class RowCache:
         self._filling = [_Filling() for _ in range(min(writers, _MOST_WRITERS))]
         self._sealer: ThreadPoolExecutor | None = None
         self._process = os.getpid()
+        self._rest = _REST
         self._full = False  # whether there was no room for another shard since the epoch began
         if folder.reason:
             _log.warning("cache: %s: rows are only read from it", folder.reason)
@@ -253,7 +255,7 @@ class RowCache:
         filling.rows += rows.astype(np.int64, copy=False).tobytes()
         filling.versions += versions.astype(np.uint64, copy=False).tobytes()
         took = time.monotonic() - begun
-        filling.rests_until = time.monotonic() + _REST * took
+        filling.rests_until = time.monotonic() + self._rest * took
 
     def _fits(self, filling: _Filling, nbytes: int) -> bool:
         assert filling.writer is not None
@@ -329,6 +331,7 @@ class RowCache:
 
     def end_epoch(self) -> None:
         """Seal the shards that are being filled, so that the next epoch reads their rows. Does not wait."""
+        self._rest = min(_REST, _REST_LATER)
         for filling in self._filling:
             with filling.lock:
                 self._seal(filling)
