@@ -8,6 +8,7 @@ BitesizeError
  |    +-- UnsupportedFile             a file is valid, but its format is not supported
  |    +-- PackedError                 a packed store or one of its shards is incomplete, damaged, or of another version
  +-- FileChanged     (OSError)            a file was removed or changed after it was listed
+ +-- RequestFailed   (ConnectionError)    a server did not answer a request as it should, within the deadline
  +-- BadRows         (ValueError)         rows that could not be read, each with its cause
  +-- TooManyBadRows  (ValueError)         an epoch has more bad rows than ``max_bad`` allows
  +-- DoesNotFit      (MemoryError)        more memory is needed than is available; nothing was allocated
@@ -135,6 +136,34 @@ class FileChanged(BitesizeError, OSError):
     >>> issubclass(bs.FileChanged, OSError)
     True
     """
+
+
+class RequestFailed(BitesizeError, ConnectionError):
+    """A server did not answer a request as it should, within the deadline of all tries. The message names the address.
+
+    Parameters
+    ----------
+    message
+        What was asked for, and what came.
+    status
+        HTTP status of the last answer; 0 if there was none.
+    request_id
+        Identifier that the server gave to the request; empty if it gave none.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> error = bs.RequestFailed("s3://bucket/a.jpg: 503 SlowDown after 12 tries in 60 s", status=503)
+    >>> error.status, isinstance(error, ConnectionError)
+    (503, True)
+    """
+
+    def __init__(self, message: str, status: int = 0, request_id: str = "") -> None:
+        super().__init__(message)
+        self.status, self.request_id = status, request_id
+
+    def __reduce__(self) -> tuple[type[RequestFailed], tuple[str, int, str]]:
+        return type(self), (str(self), self.status, self.request_id)
 
 
 class BadRows(BitesizeError, ValueError):

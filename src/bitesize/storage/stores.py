@@ -1,0 +1,109 @@
+"""The storages of this process: one for each bucket, container or host, with its settings; and the lists of their objects."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bitesize.errors import BadSetting, first_few
+from bitesize.storage.base import Storage
+from bitesize.storage.object_list import ObjectList
+from bitesize.storage.url import split_url
+
+# A new storage for the root of an address and the settings of the user.
+Opener = Callable[[str, Mapping[str, Any]], Storage]
+
+_openers: dict[str, Opener] = {}
+_storages: dict[str, tuple[Storage, dict[str, Any]]] = {}
+_lists: dict[str, ObjectList] = {}  # by address of the prefix, with a slash at its end
+_lock = threading.RLock()
+
+
+def register_storage(scheme: str, opener: Opener) -> None:
+    """Add a kind of storage, or replace it: addresses that start with ``scheme://`` are opened with it.
+
+    Parameters
+    ----------
+    scheme
+        Without ``://``.
+    opener
+        Called with the root of an address, ``scheme://name``, and the storage options; returns a `Storage`.
+    """
+    with _lock:
+        _openers[scheme.lower()] = opener
+        for root in [root for root in _storages if root.startswith(f"{scheme.lower()}://")]:
+            del _storages[root]
+
+
+def configure(address: str, options: Mapping[str, Any] | None) -> None:
+    """Set the options of the storage of an address for this process; None keeps those that are there."""
+    if options is None:
+        return
+    root = split_url(address).root
+    with _lock:
+        known = _storages.get(root)
+        if known is None or known[1] != dict(options):
+            _storages[root] = (_opened(root, options), dict(options))
+
+
+def storage_of(address: str) -> Storage:
+    """Return the storage of an address, opened with the options of `configure` or of the environment.
+
+    Raises
+    ------
+    BadSetting
+        If no storage has this scheme.
+    MissingPackage
+        If it needs a package that is not installed.
+    """
+    root = split_url(address).root
+    with _lock:
+        known = _storages.get(root)
+        if known is None:
+            known = _storages[root] = (_opened(root, {}), {})
+        return known[0]
+
+
+def options_of(address: str) -> dict[str, Any]:
+    """Return the options that were set for the storage of an address."""
+    with _lock:
+        known = _storages.get(split_url(address).root)
+        return dict(known[1]) if known is not None else {}
+
+
+def _opened(root: str, options: Mapping[str, Any]) -> Storage:
+    scheme = root.partition("://")[0]
+    opener = _openers.get(scheme)
+    if opener is None:
+        from bitesize.storage.objects import SCHEMES, open_objects
+
+        if scheme not in SCHEMES:
+            raise BadSetting(
+                f"{scheme}:// is not supported: {first_few([f'{each}://' for each in SCHEMES], 20)} are. "
+                "Copy the data, mount it as a folder, or add a storage with bitesize.storage.register_storage"
+            )
+        opener = open_objects
+    return opener(root, options)
+
+
+def add_list(found: ObjectList) -> None:
+    """Use a list of objects for all questions about addresses below its prefix."""
+    with _lock:
+        _lists[found.prefix_address] = found
+
+
+def listed(address: str) -> ObjectList | None:
+    """Return the list of objects that an address belongs to, if there is one: the one with the longest prefix."""
+    folder = address if address.endswith("/") else f"{address}/"
+    with _lock:
+        if not _lists:
+            return None
+        while "://" in folder:
+            found = _lists.get(folder)
+            if found is not None:
+                return found
+            folder = folder.rstrip("/").rpartition("/")[0] + "/"
+            if folder.endswith("://"):
+                return None
+    return None
