@@ -101,7 +101,7 @@ def join(folder: AnyStr, *names: AnyStr) -> AnyStr:
             if is_url(name):
                 return join(name, *names[i + 1 :])
         return os.path.join(folder, *names)
-    slash: AnyStr = "/" if isinstance(folder, str) else b"/"  # type: ignore[assignment]
+    slash: AnyStr = "/" if isinstance(folder, str) else b"/"
     for name in names:
         if is_url(name):
             folder = name
@@ -123,7 +123,7 @@ def dirname(path: AnyStr) -> AnyStr:
         return os.path.dirname(path)
     url = split_url(path)
     folder = url.root + ("/" + url.key.rpartition("/")[0] if "/" in url.key else "")
-    return folder if isinstance(path, str) else os.fsencode(folder)  # type: ignore[return-value]
+    return folder if isinstance(path, str) else os.fsencode(folder)
 
 
 def split(path: AnyStr) -> tuple[AnyStr, AnyStr]:
@@ -134,7 +134,7 @@ def split(path: AnyStr) -> tuple[AnyStr, AnyStr]:
 def normpath(path: AnyStr) -> AnyStr:
     """Return a path without redundant parts; an address is returned without slashes at its end, because its keys have no others."""
     if is_url(path):
-        return path.rstrip("/") if isinstance(path, str) else path.rstrip(b"/")  # type: ignore[return-value]
+        return path.rstrip("/") if isinstance(path, str) else path.rstrip(b"/")
     return os.path.normpath(path)
 
 
@@ -149,7 +149,7 @@ def relpath(path: AnyStr, start: AnyStr) -> AnyStr:
         inside = whole[len(top) :]
     else:
         raise ValueError(f"{whole} is not below {top}")
-    return inside if isinstance(path, str) else os.fsencode(inside)  # type: ignore[return-value]
+    return inside if isinstance(path, str) else os.fsencode(inside)
 
 
 def isabs(path: str | bytes) -> bool:

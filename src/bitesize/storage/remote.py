@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from bitesize.errors import NotFound
+from bitesize.errors import BadFile, NotFound
 from bitesize.storage.base import Entry
 from bitesize.storage.stores import listed, storage_of
 from bitesize.storage.url import split_url
@@ -123,19 +123,26 @@ class RemoteFile(io.RawIOBase):
         """Number of bytes."""
         return self.entry.size
 
-    def read_at(self, offset: int, into: memoryview) -> None:
-        """Fill a buffer with the bytes from an offset on; thread-safe."""
+    def read_at(self, offset: int, into: Sequence[memoryview]) -> None:
+        """Fill consecutive buffers with the bytes from an offset on; thread-safe.
+
+        Raises
+        ------
+        BadFile
+            If the object is too short: no request is made then.
+        """
+        end = offset + sum(buffer.nbytes for buffer in into)
+        if end > self.size >= 0:
+            raise BadFile(f"{self.address} ends after {self.size:,} bytes; {end:,} are needed")
         self._storage.read(self._key, offset, into, self.entry.version)
 
     def whole(self, most: int) -> bytes:
         """Return the whole content, of at most ``most`` bytes."""
-        from bitesize.errors import BadFile
-
         if self.size > most:
             raise BadFile(f"{self.address} has {self.size:,} bytes, more than {most:,}")
         content = bytearray(self.size)
         if content:
-            self.read_at(0, memoryview(content))
+            self.read_at(0, [memoryview(content)])
         return bytes(content)
 
     def readable(self) -> bool:
@@ -163,6 +170,6 @@ class RemoteFile(io.RawIOBase):
         view = memoryview(into).cast("B")
         count = max(0, min(view.nbytes, self.size - self._at))
         if count:
-            self.read_at(self._at, view[:count])
+            self.read_at(self._at, [view[:count]])
             self._at += count
         return count
