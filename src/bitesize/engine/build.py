@@ -21,6 +21,7 @@ from bitesize.engine.fitting import STANDBY, auto_batch_size, fitted, grow_or_re
 from bitesize.engine.kept_rows import KeptRows, fits_beside, request_of
 from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryNeeds, MemoryPlan
 from bitesize.engine.order_choice import choose_order
+from bitesize.engine.read_ahead import RowsAhead, remote_need
 from bitesize.engine.ring import Ring
 from bitesize.engine.window.source import CachedSource
 from bitesize.errors import BadSetting
@@ -79,13 +80,14 @@ class Inferred:
 
 @dataclass(frozen=True)
 class Resources:
-    """Memory of a loader: charges of its fixed parts, ring of slots, pool for decoding, rows that are kept in memory, and cache on disk."""
+    """Memory of a loader: charges of its fixed parts, ring of slots, pool for decoding, rows in memory, cache on disk, requests ahead."""
 
     charges: list[Charge]
     ring: Ring
     pool: Pool | None
     kept: KeptRows | None
     cache: RowCache | None
+    ahead: RowsAhead | None
 
 
 def resolve(
@@ -163,6 +165,7 @@ def plan(inferred: Inferred) -> MemoryPlan:
     """
     settings, pipeline, budget = inferred.settings, inferred.pipeline, inferred.settings.budget
     working = settings.threads or processor_share()
+    remote = None if inferred.cache is not None else remote_need(settings.source)
     needs = MemoryNeeds(
         pipeline,
         settings.order,
@@ -171,6 +174,7 @@ def plan(inferred: Inferred) -> MemoryPlan:
         working=working,
         limit=available(working),
         overhead=measure_overhead(budget.in_use),
+        ahead=remote.request(budget.free) if remote is not None else None,
     )
     batching = Batching(settings.order, _batch_size(settings, needs), settings.last, settings.shard)
     if pipeline.stages.mixes:
@@ -210,7 +214,8 @@ def allocate(memory_plan: MemoryPlan, settings: Settings) -> Resources:
     kept = KeptRows(needs.pipeline.source, keepable, budget, first=rows) if keepable.nbytes else None
     if kept is not None and needs.kept is not None:
         kept.keep()
-    return Resources(charges, ring, pool, kept, _open_cache(memory_plan, settings))
+    ahead = RowsAhead(settings.source, memory_plan.batching, needs.ahead.nbytes) if needs.ahead is not None else None
+    return Resources(charges, ring, pool, kept, _open_cache(memory_plan, settings), ahead)
 
 
 def _open_cache(memory_plan: MemoryPlan, settings: Settings) -> RowCache | None:

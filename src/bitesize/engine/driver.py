@@ -240,7 +240,8 @@ class LoaderDriver:
         self._buffers = BufferPool(self._memory_plan.needs.window) if self._cache is not None else None
         reader = self._resources.kept or pipeline.source
         scaler = ThreadScaler(self._working, self.threads)
-        engine = Engine(pipeline, reader, self.batching, self.bad_rows, ring, scratches, pool, scaler, self._buffers)
+        ahead = self._resources.ahead
+        engine = Engine(pipeline, reader, self.batching, self.bad_rows, ring, scratches, pool, scaler, self._buffers, ahead)
         older, self._finalizer = self._finalizer, weakref.finalize(self, _drop, self._resources, engine)
         older.detach()
         return engine
