@@ -130,7 +130,9 @@ class LoaderDriver:
         current = self._memory_plan.with_kept(self._memory_plan.keepable if kept is not None and kept.keeps else None)
         plan = make_plan(current, self.budget, self._resources.pool)
         facts = cache_facts(self.pipeline, self._resources.cache)
-        return replace(plan, cache=facts, hints=(*cache_lines(facts, self.pipeline.cached), *plan.hints))
+        return replace(
+            plan, cache=facts, hints=(*cache_lines(facts, self.pipeline.cached or self.pipeline.stored), *plan.hints)
+        )
 
     @property
     def least(self) -> int:

@@ -68,9 +68,10 @@ class MemoryNeeds:
             MemoryRequest("index", source.nbytes, "loader", f"names and labels of {counted(len(source), 'row')}"),
             order_request(self.order, rows),
         ]
-        if pipeline.cached is not None:
+        kept = pipeline.cached or pipeline.stored
+        if kept is not None:
             detail = f"where each of {counted(len(source), 'row')} lies on disk"
-            requests.append(MemoryRequest("cache index", pipeline.cached.nbytes, "loader", detail))
+            requests.append(MemoryRequest("cache index", kept.cache_nbytes, "loader", detail))
         if self.ahead is not None:
             requests.append(self.ahead)
         if windows is not None:

@@ -17,6 +17,7 @@ from bitesize.engine.batching import Batching, Place
 from bitesize.errors import BitesizeError
 from bitesize.memory.request import MemoryRequest
 from bitesize.memory.sizes import format_size
+from bitesize.pipeline.stored_rows import StoredRows
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.storage import remote
@@ -127,10 +128,12 @@ class RowsAhead:
         Batches of the loader.
     limit
         Most bytes in memory.
+    stored
+        Rows that are in a cache on disk, which need no requests.
     """
 
-    def __init__(self, source: Source, batching: Batching, limit: int) -> None:
-        self._source, self._batching = source, batching
+    def __init__(self, source: Source, batching: Batching, limit: int, stored: StoredRows | None = None) -> None:
+        self._source, self._batching, self._stored = source, batching, stored
         self._ahead = ReadAhead(limit, read_ahead)
         self._place: Place | None = None
         self._rows: NDArray[np.int64] = np.empty(0, np.int64)
@@ -189,8 +192,9 @@ class RowsAhead:
                 self._place = self._batching.after(*self._place)
                 self._rows = step.rows[: step.real]
             rows, self._rows = self._rows[:_STEP], self._rows[_STEP:]
-            if rows.size:
-                self._parts += [(self._row, part) for part in parts_of(self._source, rows)]
+            needed = rows if self._stored is None or not rows.size else rows[~self._stored.found(rows)]
+            if needed.size:
+                self._parts += [(self._row, part) for part in parts_of(self._source, needed)]
             self._row = _Row(self._row.place, self._row.first + rows.size)
             if self._parts:
                 return True
