@@ -238,7 +238,9 @@ class LoaderDriver:
         ring, pool, pipeline = self._resources.ring, self._resources.pool, self.pipeline
         fields = pipeline.scratch_fields(self.batching.rows_of_rank)
         scratches = [Scratch(fields, pipeline.decodes, pipeline.kernel_values, pool) for _ in range(self.threads)]
-        self.stats.watch([scratch.clock for scratch in scratches], usable_cpus(), self.source.spec, self.spec)
+        stored = pipeline.stored
+        hits = int if stored is None else lambda: stored.hits
+        self.stats.watch([scratch.clock for scratch in scratches], usable_cpus(), self.source.spec, self.spec, hits)
         self._buffers = BufferPool(self._memory_plan.needs.window) if self._cache is not None else None
         reader = self._resources.kept or pipeline.source
         scaler = ThreadScaler(self._working, self.threads)
