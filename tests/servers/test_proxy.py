@@ -1,0 +1,77 @@
+"""The proxy passes requests on, adds latency, refuses what is above its limits, counts, and injects faults."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+obstore = pytest.importorskip("obstore")
+from obstore.store import S3Store  # noqa: E402
+
+from tests.servers import faults  # noqa: E402
+
+pytestmark = pytest.mark.remote
+BODY = bytes(range(256)) * 4
+
+
+@pytest.fixture
+def store(s3_server, bucket, proxy):
+    s3_server.put(bucket, "x", BODY)
+    return S3Store(bucket, **s3_server.options(proxy.address), retry_config={"max_retries": 0})
+
+
+@pytest.fixture
+def patient(s3_server, bucket, proxy):
+    s3_server.put(bucket, "x", BODY)
+    return S3Store(bucket, **s3_server.options(proxy.address))
+
+
+def read(store, start=10, stop=200) -> bytes:
+    return bytes(obstore.get(store, "x", options={"range": (start, stop)}).bytes())
+
+
+def test_signed_requests_of_all_kinds_pass(proxy, store, bucket):
+    large = bytes(8_000_000)
+    obstore.put(store, "large", large)
+    assert bytes(obstore.get(store, "large").bytes()) == large
+    assert read(store) == BODY[10:200]
+    assert [each["path"] for page in obstore.list(store) for each in page] == ["large", "x"]
+    obstore.delete(store, "large")
+    with pytest.raises(FileNotFoundError):
+        obstore.head(store, "large")
+    assert ("GET", f"/{bucket}/x", "bytes=10-199") in proxy.counters.recent
+    assert proxy.counters.sent >= len(large) + 190
+
+
+def test_latency_is_added_to_each_request_and_not_to_those_beside_it(proxy, store):
+    proxy.latency = 0.1
+    start = time.monotonic()
+    with ThreadPoolExecutor(20) as threads:
+        list(threads.map(lambda _: read(store), range(20)))
+    assert time.monotonic() - start >= 0.1
+    assert proxy.counters.most_in_flight > 10
+
+
+def test_requests_above_the_most_at_once_are_refused(proxy, store):
+    proxy.latency, proxy.most_at_once = 0.2, 5
+
+    def status(_) -> str:
+        try:
+            return str(len(read(store)))
+        except obstore.exceptions.BaseError as error:
+            return "slow" if "503" in str(error) and "SlowDown" in str(error) else str(error)
+
+    with ThreadPoolExecutor(10) as threads:
+        found = list(threads.map(status, range(10)))
+    assert set(found) == {"190", "slow"}
+    assert proxy.counters.refused == found.count("slow")
+
+
+def test_requests_above_the_most_per_second_are_refused(proxy, patient):
+    proxy.most_per_second, proxy.refusal = 5, faults.too_many_requests()
+    start = time.monotonic()
+    assert [len(read(patient)) for _ in range(6)] == [190] * 6
+    assert time.monotonic() - start >= 1
+    assert proxy.counters.refused
