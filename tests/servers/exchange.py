@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tests.servers.faults import Answer, Change, Request, Reset
 from tests.servers.messages import Head, pieces, read_head
-from tests.servers.signature import sign
+from tests.servers.signature import sign_again
 
 if TYPE_CHECKING:
     from tests.servers.proxy import Proxy
@@ -39,13 +39,12 @@ class Exchange:
 
     async def run(self) -> bool:
         """Answer, and return whether the client's connection stays open."""
-        if self.head.get("expect"):
+        if self.request.headers.pop("expect", None):
             self.head.replace("expect", None)
             self.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        before = dict(self.request.headers)
         fault = self.proxy.fault_of(self.request)
-        if self.request.headers != before:
-            self.head.headers = list(self.request.headers.items())
+        if self.proxy.guard:
+            self._take_changes()
         self.proxy.in_service += 1
         try:
             if self.proxy.latency:
@@ -99,14 +98,15 @@ class Exchange:
             else:
                 server_writer.close()
 
+    def _take_changes(self) -> None:
+        request = self.request
+        target = f"{request.path}?{request.query}" if request.query else request.path
+        self.head = Head(f"{request.method} {target} HTTP/1.1", list(request.headers.items()))
+
     def _drop_range(self) -> None:
-        # The range may be signed.
-        if self.head.get("range") and self.proxy.keys and self.head.get("authorization"):
-            headers = {name.lower(): value for name, value in self.head.headers if name.lower() != "range"}
-            digest = headers["x-amz-content-sha256"]
-            signed = sign(self.request.method, self.request.path, self.request.query, headers, *self.proxy.keys, digest)
-            self.head.headers = list(signed.items())
-        self.head.replace("range", None)
+        if self.request.headers.pop("range", None) and self.proxy.keys and "authorization" in self.request.headers:
+            sign_again(self.request, self.proxy.keys)  # the range may be signed
+        self._take_changes()
 
     async def _ask(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Head]:
         while True:

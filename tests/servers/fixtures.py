@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.servers import s3
+from tests.servers import azure, gcs, http, s3
 from tests.servers.programs import ProgramMissing
 from tests.servers.proxy import Proxy
 
@@ -55,5 +55,33 @@ def bucket(s3_server: s3.S3Server) -> str:
 @pytest.fixture
 def proxy(s3_server: s3.S3Server) -> Iterator[Proxy]:
     """A proxy in front of the S3 server, without faults at first."""
-    with Proxy(s3_server.address, keys=(s3.KEY_ID, s3.SECRET)) as running:
+    with Proxy(s3_server.address, keys=s3.KEYS) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def gcs_server(s3_server: s3.S3Server) -> Iterator[gcs.GCSServer]:
+    """A server of Google Cloud Storage."""
+    with gcs.gcs_server(s3_server) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def azure_server(runtime_of_obstore: None) -> Iterator[azure.AzureServer]:
+    """A server of Azure Blob Storage."""
+    yield from or_skip(azure.azure_server())
+
+
+@pytest.fixture(scope="session")
+def http_server(runtime_of_obstore: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[http.HTTPServer]:
+    """A web server with ranges and with pages that list folders."""
+    yield from or_skip(http.rclone_server(tmp_path_factory.mktemp("served")))
+
+
+@pytest.fixture(scope="session")
+def http_server_without_ranges(
+    runtime_of_obstore: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[http.HTTPServer]:
+    """A web server that answers a request for a range with the whole file."""
+    with http.file_server(tmp_path_factory.mktemp("served-whole")) as running:
         yield running

@@ -25,7 +25,9 @@ REPOSITORY = Path(__file__).parents[2]
 PIP = f"pip install -r {Path(__file__).with_name('requirements.txt').relative_to(REPOSITORY)}"
 # Where `npm install --prefix` puts programs, beside .venv.
 NODE = REPOSITORY / ".node"
-NPM = f"npm install --prefix {NODE.name} azurite"
+NPM = f"npm install --prefix {NODE.name} azurite@3"
+# The environment of `python -m tests.servers...` in any folder.
+MODULES = {"PYTHONPATH": str(REPOSITORY)}
 TRIES = 3
 
 
@@ -151,16 +153,12 @@ def _start(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its children: politely, after ten seconds by force."""
-    try:
+    """Kill a process and its children: servers of tests have nothing to save, and some end slowly while a client is connected."""
+    family: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        family = []
     for each in family:
         with contextlib.suppress(psutil.NoSuchProcess):
-            each.terminate()
-    _, alive = psutil.wait_procs(family, timeout=10)
-    for each in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
+    psutil.wait_procs(family, timeout=10)
     process.wait()

@@ -7,18 +7,22 @@ with Proxy(server.address, latency=0.05) as proxy:
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
+import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
 from tests.servers.exchange import Connection, Exchange
 from tests.servers.faults import Answer, Fault, Plan, Request, slow_down
 from tests.servers.messages import Head, read_head
+from tests.servers.programs import MODULES, running
+from tests.servers.signature import Keys
 
 Guard = Callable[[Request], Answer | None]
 
@@ -68,11 +72,14 @@ class Proxy:
     plan : Plan, optional
         Returns the fault of a request, or None.
     guard : function of a Request, optional
-        Returns an answer in place of the server's, or None; may change the request's headers.
-    keys : (str, str), optional
-        Key ID and secret of an S3 server, by which requests are signed again whose headers the proxy changes.
+        Returns an answer in place of the server's, or None; may change the request.
+    keys : Keys, optional
+        Those of an S3 server: a signed request that the proxy changes is signed again.
 
-    All of these are attributes that a test may set while the proxy runs.
+    port : int
+        Where it listens; 0 takes a free one.
+
+    All but the last are attributes that a test may set while the proxy runs.
     """
 
     def __init__(
@@ -85,7 +92,8 @@ class Proxy:
         refusal: Answer | None = None,
         plan: Plan | None = None,
         guard: Guard | None = None,
-        keys: tuple[str, str] | None = None,
+        keys: Keys | None = None,
+        port: int = 0,
     ) -> None:
         self.target = target
         self.latency = latency
@@ -95,6 +103,7 @@ class Proxy:
         self.plan = plan
         self.guard = guard
         self.keys = keys
+        self.port = port
         self.counters = Counters()
         self.address = ""
         self.in_service = 0
@@ -120,7 +129,7 @@ class Proxy:
             raise self._errors[0]  # of a plan, a guard or the proxy itself: the client saw no more than a closed connection
 
     async def _run(self) -> None:
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1024)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=1024)
         self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._stop.wait()
@@ -185,3 +194,32 @@ class Proxy:
         if rate is not None:
             self._accepted.append(now)
         return False
+
+
+@contextlib.contextmanager
+def separate_proxy(target: str, **limits: float) -> Iterator[str]:
+    """Run a proxy in a process of its own, and yield its address: for benchmarks, whose own threads it does not hold up.
+
+    `limits` are `latency`, `most_at_once` and `most_per_second`.
+    """
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in limits.items()]
+    with running(
+        lambda ports, _: [sys.executable, "-m", "tests.servers.proxy", target, str(ports[0]), *options], environment=MODULES
+    ) as program:
+        yield program.address
+
+
+def main() -> None:
+    """Run a proxy until the process is ended."""
+    parser = argparse.ArgumentParser(description="A proxy in front of a server, with latency and limits.")
+    parser.add_argument("target", help="host:port of the server")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--latency", type=float, default=0.0)
+    parser.add_argument("--most-at-once", type=int)
+    parser.add_argument("--most-per-second", type=int)
+    with Proxy(**vars(parser.parse_args())):
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

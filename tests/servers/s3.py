@@ -21,9 +21,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from tests.servers.programs import find, running
-from tests.servers.signature import REGION, encoded, sign
+from tests.servers.signature import REGION, Keys, encoded, sign
 
-KEY_ID, SECRET = "bitesize-tests", "not-a-secret"
+KEYS = Keys("bitesize-tests", "not-a-secret")
 _numbers = itertools.count(1)
 
 
@@ -43,8 +43,8 @@ class S3Server:
         """Return what ``obstore.store.S3Store`` needs beside a bucket; `address` is that of a proxy in front."""
         return {
             "endpoint": f"http://{address or self.address}",
-            "access_key_id": KEY_ID,
-            "secret_access_key": SECRET,
+            "access_key_id": KEYS.key_id,
+            "secret_access_key": KEYS.secret,
             "region": REGION,
             "virtual_hosted_style_request": False,
             "client_options": {"allow_http": True},
@@ -55,7 +55,7 @@ class S3Server:
     ) -> tuple[int, dict[str, str], bytes]:
         """Send a signed request, path and query as they are, and return status, headers by lower-case name, and body."""
         given = {"host": self.address, **(headers or {})}
-        signed = sign(method, path, query, given, KEY_ID, SECRET, hashlib.sha256(body).hexdigest())
+        signed = sign(method, path, query, given, KEYS, hashlib.sha256(body).hexdigest())
         connection = http.client.HTTPConnection(self.address, timeout=30)
         try:
             connection.request(method, f"{path}?{query}" if query else path, body or None, signed)
@@ -122,11 +122,21 @@ def s3_server() -> Iterator[S3Server]:
             "-volume.max=4000",
         ]
 
-    keys = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET}
+    keys = {"AWS_ACCESS_KEY_ID": KEYS.key_id, "AWS_SECRET_ACCESS_KEY": KEYS.secret}
     with running(command, ports=2 * len(names), environment=keys) as program:
         server = S3Server(program.address)
-        _wait_until_it_writes(server)
-        yield server
+        try:
+            _wait_until_it_writes(server)
+            yield server
+        finally:
+            _remove_sockets(program.ports)
+
+
+def _remove_sockets(ports: Sequence[int]) -> None:
+    # Most of its sockets lie here, whatever its options and TMPDIR say.
+    for port in ports:
+        for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+            path.unlink(missing_ok=True)
 
 
 def _wait_until_it_writes(server: S3Server, seconds: float = 30) -> None:

@@ -6,10 +6,20 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
+
+from tests.servers.faults import Request
 
 REGION = "us-east-1"
 EMPTY = hashlib.sha256(b"").hexdigest()
+
+
+class Keys(NamedTuple):
+    """What requests are signed with."""
+
+    key_id: str
+    secret: str
 
 
 def encoded(key: str) -> str:
@@ -55,16 +65,21 @@ def signature(
     return hmac.new(key, text.encode(), "sha256").hexdigest()
 
 
-def sign(
-    method: str, path: str, query: str, headers: dict[str, str], key_id: str, secret: str, digest: str = EMPTY
-) -> dict[str, str]:
+def sign(method: str, path: str, query: str, headers: dict[str, str], keys: Keys, digest: str = EMPTY) -> dict[str, str]:
     """Return headers with date, digest of the body and ``authorization`` for a request; ``host`` must be among them."""
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     headers = {**headers, "x-amz-date": now, "x-amz-content-sha256": digest}
     signed = sorted(name for name in headers if name == "host" or name.startswith("x-amz-"))
     scope = f"{now[:8]}/{REGION}/s3/aws4_request"
-    value = signature(method, path, query, headers, signed, secret, scope)
+    value = signature(method, path, query, headers, signed, keys.secret, scope)
     headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={key_id}/{scope}, SignedHeaders={';'.join(signed)}, Signature={value}"
+        f"AWS4-HMAC-SHA256 Credential={keys.key_id}/{scope}, SignedHeaders={';'.join(signed)}, Signature={value}"
     )
     return headers
+
+
+def sign_again(request: Request, keys: Keys) -> None:
+    """Sign a request that a proxy has changed, or that came with other keys or none."""
+    digest = request.headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
+    kept = {name: value for name, value in request.headers.items() if name not in ("authorization", "x-amz-security-token")}
+    request.headers = sign(request.method, request.path, request.query, kept, keys, digest)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.servers import faults
 from tests.servers.faults import Fault, Request
-from tests.servers.s3 import KEY_ID, SECRET
+from tests.servers.s3 import KEYS
 from tests.servers.signature import encoded, sign
 
 BODY = bytes(range(256)) * 4
@@ -27,7 +27,7 @@ def ask(s3_server, bucket, proxy):
         connection = http.client.HTTPConnection(proxy.address, timeout=timeout)
         try:
             headers = {"host": proxy.address, "range": "bytes=10-199"}
-            connection.request("GET", path, headers=sign("GET", path, "", headers, KEY_ID, SECRET))
+            connection.request("GET", path, headers=sign("GET", path, "", headers, KEYS))
             answer = connection.getresponse()
             return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
         finally:

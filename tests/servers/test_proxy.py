@@ -12,7 +12,7 @@ obstore = pytest.importorskip("obstore")
 from obstore.store import S3Store  # noqa: E402
 
 from tests.servers import faults  # noqa: E402
-from tests.servers.proxy import Proxy  # noqa: E402
+from tests.servers.proxy import Proxy, separate_proxy  # noqa: E402
 
 pytestmark = pytest.mark.remote
 BODY = bytes(range(256)) * 4
@@ -28,6 +28,13 @@ def read(store, start=10, stop=200) -> bytes:
     return bytes(obstore.get(store, "x", options={"range": (start, stop)}).bytes())
 
 
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_signed_requests_of_all_kinds_pass(proxy, connect, bucket):
     store, large = connect(), bytes(8_000_000)
     obstore.put(store, "large", large)
@@ -39,7 +46,7 @@ def test_signed_requests_of_all_kinds_pass(proxy, connect, bucket):
         obstore.head(store, "large")
     assert ("GET", f"/{bucket}/x", "bytes=10-199") in proxy.counters.recent
     assert proxy.counters.sent >= len(large) + 190
-    assert proxy.counters.in_flight == 0
+    wait_until(lambda: proxy.counters.in_flight == 0)
     assert not proxy.counters.faults
 
 
@@ -99,7 +106,17 @@ def test_it_ends_with_requests_in_flight(s3_server, bucket):
 
         reader = threading.Thread(target=ask)
         reader.start()
-        while not proxy.counters.faults:
-            time.sleep(0.01)
+        wait_until(lambda: proxy.counters.faults)
     reader.join(30)
     assert not reader.is_alive()
+
+
+def test_a_proxy_in_a_process_of_its_own(s3_server, bucket):
+    s3_server.put(bucket, "x", BODY)
+    with separate_proxy(s3_server.address, latency=0.2, most_per_second=3) as address:
+        store = S3Store(bucket, **s3_server.options(address), retry_config={"max_retries": 0})
+        start = time.monotonic()
+        assert read(store) == BODY[10:200]
+        assert time.monotonic() - start >= 0.2
+        with ThreadPoolExecutor(8) as threads, pytest.raises(obstore.exceptions.GenericError, match="SlowDown"):
+            list(threads.map(lambda _: read(store), range(8)))
