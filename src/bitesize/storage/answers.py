@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from bitesize.errors import BitesizeError, FileChanged, NoPermission, NotFound, RequestFailed, one_line
 from bitesize.storage.limiter import Passing
@@ -12,6 +13,7 @@ _CODE = re.compile(r"<Code>([^<]+)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
 _REQUEST = re.compile(r"<RequestId>([^<]+)</RequestId>|RequestId:\s*([0-9A-Za-z-]+)")
 _REGION = re.compile(r"<Region>([^<]+)</Region>|region[\"' :=]+([a-z]{2}(?:-[a-z]+)+-\d)")
+_OTHER_RANGE = re.compile(r"Requested \d+\.\.\d+, got")
 _CAUSE = re.compile(
     r'"([^"\\n]*(?:refused|reset|closed|timed out|lookup|unreachable|broken pipe|end of file)[^"\\n]*)"', re.IGNORECASE
 )
@@ -68,6 +70,17 @@ class Answer:
         return any(code in self.whole for code in EXPIRED) or self.status == 401
 
     @property
+    def elsewhere(self) -> bool:
+        """Return whether the bucket is in another region."""
+        codes = (
+            "PermanentRedirect",
+            "AuthorizationHeaderMalformed",
+            "IllegalLocationConstraintException",
+            "redirect without LOCATION",
+        )
+        return self.status in (301, 307, 308) or any(code in self.whole for code in codes)
+
+    @property
     def line(self) -> str:
         """Return status, code and identifier of the request in one line."""
         said = " ".join(filter(None, (str(self.status or ""), self.code)))
@@ -79,7 +92,7 @@ class Answer:
         return f"{said}{message}{request}"
 
 
-def raise_for(error: Exception, address: str, *, listed: bool) -> None:
+def raise_for(error: Exception, address: str, *, listed: bool, region_of: Callable[[], str] = str) -> None:
     """Raise the error of bitesize for an error of obstore, or `Passing` if another try may succeed.
 
     Parameters
@@ -90,11 +103,13 @@ def raise_for(error: Exception, address: str, *, listed: bool) -> None:
         Address of the object or prefix.
     listed
         Whether the object has been seen before, so that it must have been removed if it is not there.
+    region_of
+        Returns the region of the bucket if it is asked for; empty if it is unknown.
     """
-    raise _translated(error, address, listed) from None
+    raise _translated(error, address, listed, region_of) from None
 
 
-def _translated(error: Exception, address: str, listed: bool) -> Exception:
+def _translated(error: Exception, address: str, listed: bool, region_of: Callable[[], str]) -> Exception:
     if isinstance(error, BitesizeError | Passing):
         return error
     answer, kind = Answer(error), type(error).__name__
@@ -106,14 +121,11 @@ def _translated(error: Exception, address: str, listed: bool) -> Exception:
         return NotFound(f"{address} does not exist ({answer.line})")
     if kind == "PreconditionError" or answer.status == 412:
         return FileChanged(f"{address} was replaced since it was listed ({answer.line}): open the data again")
-    if (
-        answer.status in (301, 307, 308)
-        or "PermanentRedirect" in answer.whole
-        or "AuthorizationHeaderMalformed" in answer.whole
-    ):
-        where = f" {answer.region!r}" if answer.region else ""
+    if answer.elsewhere:
+        region = answer.region or region_of()
+        where = f", {region}" if region else ""
         return RequestFailed(
-            f"{address} is in another region{where} ({answer.line}): set storage_options={{'region': ...}} or AWS_REGION",
+            f"{address} is in another region{where} ({answer.line}): set storage_options={{'region': {region or '...'!r}}}, or AWS_REGION",
             answer.status,
             answer.request_id,
         )
@@ -129,7 +141,12 @@ def _translated(error: Exception, address: str, listed: bool) -> Exception:
         return FileChanged(f"{address} has become shorter since it was listed ({answer.line})")
     if answer.status == 0 and any(word in answer.whole.lower() for word in _CONNECTION):
         return Passing(answer.line)
-    if kind == "NotSupportedError" or "NotPartial" in answer.whole or "partial" in answer.head.lower():
+    if (
+        kind == "NotSupportedError"
+        or _OTHER_RANGE.search(answer.head)
+        or "NotPartial" in answer.whole
+        or "partial" in answer.head.lower()
+    ):
         return Passing(f"the server has sent something else than the range that was asked for ({answer.head})", 200)
     return RequestFailed(f"{address}: {answer.line}", answer.status, answer.request_id)
 

@@ -202,7 +202,7 @@ class ObjectStorage:
                     raise
                 if Answer(error).expired:
                     self._renew(age)
-                raise_for(error, address, listed=listed)
+                raise_for(error, address, listed=listed, region_of=self._connector.region_of_bucket)
                 raise AssertionError from error
 
         return LIMITER.perform(address, once, nbytes, self._deadline)
