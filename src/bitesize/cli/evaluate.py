@@ -49,7 +49,7 @@ def evaluate(
         raise BadSetting(f"--part must be val or train, not {part!r}")
     split = split_of(folder.path, config, data, source)
     if part is not None:
-        source = source.subset(rows_of_part(split, part, folder.path))
+        source = source.subset(rows_of_part(split, part, folder.shown))
     line = None if part == "val" else training_rows_line(split, len(source))
     model, budget = TrainedModel(folder), Budget(memory)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bitesize.cli.console import console, plain, print_json
-from bitesize.cli.run_folder import Wanted, choose, say
+from bitesize.cli.run_folder import Wanted, choose, create_run, say
 
 if TYPE_CHECKING:
     from bitesize.training.run import RunFolder
@@ -25,6 +24,7 @@ def cross_validate(wanted: Wanted, *, json: bool) -> None:
     """
     from bitesize.cli.train_run import train_run
     from bitesize.files.atomic import write_json
+    from bitesize.storage.paths import join
 
     assert wanted.settings is not None
     root = _root(wanted)
@@ -35,17 +35,18 @@ def cross_validate(wanted: Wanted, *, json: bool) -> None:
                 console.print(
                     f"{'' if fold == 1 else chr(10)}[bold]fold {fold} of {wanted.settings.folds}[/]", highlight=False
                 )
-            folder = os.path.join(root.path, f"fold-{fold}")
+            folder = join(root.shown, f"fold-{fold}")
             chosen = choose(replace(wanted, settings=replace(wanted.settings, fold=fold), out=folder))
             results.append(train_run(chosen, quiet=json, with_plan=fold == 1))
         summary = summarize(results)
         write_json(root.path / "folds.json", summary)
+        root.finish()
     finally:
         root.release()
     if json:
         print_json(summary)
     else:
-        _print(summary, str(root.path))
+        _print(summary, root.shown)
 
 
 def _root(wanted: Wanted) -> RunFolder:
@@ -58,7 +59,7 @@ def _root(wanted: Wanted) -> RunFolder:
 
     assert wanted.settings is not None
     if wanted.out is not None:
-        return RunFolder.create(wanted.out)
+        return create_run(wanted.out)
     for path in reversed(numbered(ROOT)):
         status = read_status(path / "fold-1")
         saved = status.config if status.interrupted is None else status.interrupted.extra

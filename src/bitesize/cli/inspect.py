@@ -140,6 +140,7 @@ def _kind_of(out: str) -> str:
     import os
 
     from bitesize.errors import BadSetting, NotFound
+    from bitesize.storage.url import is_url
 
     suffix = os.path.splitext(out)[1].lower()
     kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -147,7 +148,7 @@ def _kind_of(out: str) -> str:
         raise BadSetting(f"--out must end in {', '.join(kinds)}, not {out!r}")
     if os.path.isdir(out):
         raise BadSetting(f"--out needs a file, but {out} is a folder")
-    if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
+    if not is_url(out) and not os.path.isdir(os.path.dirname(os.path.abspath(out))):
         raise NotFound(f"the folder of --out {out} does not exist")
     return kinds[suffix]
 
@@ -158,7 +159,7 @@ def _write_grid(
     """Write one line per row: the stored image, then each rendering."""
     from PIL import Image, ImageDraw
 
-    from bitesize.files.atomic import replacing
+    from bitesize.files.transfer import replacing_at
 
     width = _GAP + (len(tiles) + 1) * (_TILE + _GAP)
     sheet = Image.new("RGB", (width, _GAP + len(raw) * (_TILE + _TEXT + _GAP)), "white")
@@ -174,7 +175,7 @@ def _write_grid(
             scale = max(1, _TILE // max(tile.size))
             tile = tile.resize((tile.width * scale, tile.height * scale), Image.Resampling.NEAREST)
             sheet.paste(tile, (_GAP + j * (_TILE + _GAP), top + _TEXT))
-    with replacing(out) as temporary:
+    with replacing_at(out) as temporary:
         sheet.save(temporary, kind)
 
 

@@ -17,8 +17,8 @@ def open_run(run: str, *, uses_model: bool = True) -> RunFolder:
     from bitesize.training.saved_epoch import read_saved_epoch
 
     folder = trained.open_run(run)
-    if folder.path != Path(run) and not Path(run).is_file():
+    if not folder.address and folder.path != Path(run) and not Path(run).is_file():
         errors.print(f"{plain(run)} is {plain(folder.path)}", highlight=False, soft_wrap=True)
     if uses_model and (line := read_saved_epoch(folder).unfinished) is not None:
-        print_warning(f"{folder.path}: {line}")
+        print_warning(f"{folder.shown}: {line}")
     return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, is_dataclass
 from dataclasses import fields as fields_of
 from typing import Annotated, Any
@@ -97,6 +97,56 @@ MaxSide = Annotated[
 ]
 
 
+_STORAGE_OPTION = "--storage-option"
+
+
+def configure_storages(options: Iterable[str], arguments: Iterable[object]) -> None:
+    """Set ``key=value`` options of the storages of all addresses among the arguments of a command.
+
+    Values true and false are switches; all others are text, as in the environment.
+
+    Raises
+    ------
+    BadSetting
+        If an option has no ``=``, or there is no address that it could be for.
+    """
+    from bitesize.errors import BadSetting
+    from bitesize.storage.stores import configure
+    from bitesize.storage.url import is_url
+
+    settings: dict[str, Any] = {}
+    for option in options:
+        name, mark, value = option.partition("=")
+        if not mark or not name:
+            raise BadSetting(f"{_STORAGE_OPTION} takes key=value, such as endpoint=http://localhost:9000")
+        settings[name] = {"true": True, "false": False}.get(value.lower(), value)
+    if not settings:
+        return
+    texts = [text for each in arguments for text in (each if isinstance(each, list | tuple) else [each])]
+    addresses = [text for text in texts if isinstance(text, str) and is_url(text)]
+    if not addresses:
+        raise BadSetting(f"{_STORAGE_OPTION} is for data or outputs at addresses such as s3://bucket/data: none is given")
+    for address in addresses:
+        configure(address, settings)
+
+
+def without_values(words: Iterable[str]) -> list[str]:
+    """Return a command line without the values of its storage options, which may be secrets.
+
+    Examples
+    --------
+    >>> without_values(["train", "s3://bucket/data", "--storage-option", "secret_access_key=abc", "--seed", "1"])
+    ['train', 's3://bucket/data', '--storage-option', 'secret_access_key=...', '--seed', '1']
+    """
+    kept: list[str] = []
+    for word in words:
+        before = f"{_STORAGE_OPTION}=" if word.startswith(f"{_STORAGE_OPTION}=") else ""
+        if before or (kept and kept[-1] == _STORAGE_OPTION):
+            word = f"{before}{word.removeprefix(before).partition('=')[0]}=..."
+        kept.append(word)
+    return kept
+
+
 def refuse_to_replace(out: str, overwrite: bool) -> None:
     """Raise, before any work is done, if the file to write exists already.
 
@@ -108,8 +158,10 @@ def refuse_to_replace(out: str, overwrite: bool) -> None:
     import os
 
     from bitesize.errors import BadSetting
+    from bitesize.storage import paths
+    from bitesize.storage.url import is_url
 
-    if os.path.lexists(out) and not overwrite:
+    if (paths.exists(out) if is_url(out) else os.path.lexists(out)) and not overwrite:
         raise BadSetting(f"{out} exists already: use --overwrite to replace it, or another --out to keep it")
 
 
@@ -123,6 +175,8 @@ class Opening:
         As in `bitesize.open`; fields as text.
     sample_weights
         The ``weights`` of `bitesize.open`.
+    storage_option
+        Options of the storages of all addresses among the arguments, as ``key=value``.
     """
 
     labels: Annotated[
@@ -168,11 +222,20 @@ class Opening:
             "--file-is-row/--no-file-is-row", help="Treat each file as one row, for formats that may hold one row or many."
         ),
     ] = None
+    storage_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Option of the storage of addresses among the arguments, such as region=eu-west-1, endpoint=http://localhost:9000 or "
+            "anonymous=true. Repeat it for several. Better for secrets: the environment, such as AWS_SECRET_ACCESS_KEY.",
+        ),
+    ] = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """Settings of `bitesize.open` that are given, without labels and split."""
-        given = {each.name: getattr(self, each.name) for each in fields_of(self) if each.name not in ("labels", "split")}
+        names = [each.name for each in fields_of(self) if each.name not in ("labels", "split", "storage_option")]
+        given = {name: getattr(self, name) for name in names}
         given["fields"] = parse_fields(self.fields)
         given["weights"] = given.pop("sample_weights")
         return {name: value for name, value in given.items() if value is not None}
@@ -209,6 +272,11 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
         options = {
             name: group(**{each.name: given.pop(each.name) for each in fields_of(group)}) for name, group in groups.items()
         }
+        stored = [value for group in options.values() for value in vars(group).values()]
+        configure_storages(
+            next((group.storage_option or [] for group in options.values() if isinstance(group, Opening)), []),
+            [*given.values(), *stored],
+        )
         command(**options, **given)
 
     wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

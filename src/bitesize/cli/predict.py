@@ -60,6 +60,7 @@ def predict(
     from bitesize.cli.bar import counting
     from bitesize.cli.predictions import JsonOut, open_file
     from bitesize.memory.budget import Budget
+    from bitesize.storage import paths
     from bitesize.training.collecting import collect
     from bitesize.training.trained import TrainedModel, notes_on, predict_blocks
 
@@ -79,7 +80,7 @@ def predict(
     tally = Tally(model.classes)
     with (
         counting("predicting", len(given), hide=json, budget=budget) as progress,
-        open_file(out if to_file else None, model.classes) as add,
+        open_file(out if to_file else None, model.classes, len(given)) as add,
     ):
         for block in predict_blocks(model, given, budget, action, progress):
             lines = tally.add(block, [given.describe(block.start + i) for i in range(len(block.probabilities))])
@@ -87,7 +88,7 @@ def predict(
             if printed is not None:
                 printed.add(*lines)
         failed = tally.first_error if tally.bad == len(given) else None
-        if failed is not None and to_file and Path(out).exists():
+        if failed is not None and to_file and paths.exists(out):
             if printed is not None:
                 printed.end(notes_on(given) + model.adapted, len(given), tally.bad)
             unchanged = f"None of {counted(tally.bad, 'row')} could be predicted: {out} is unchanged"
@@ -104,10 +105,14 @@ def predict(
 def _check_out(out: str) -> None:
     """Raise, before any work is done, if the output file cannot be written."""
     from bitesize.errors import BadSetting
+    from bitesize.storage.stores import storage_of
+    from bitesize.storage.url import is_url
 
     if Path(out).suffix not in (".csv", ".parquet"):
         raise BadSetting(f"--out must end in .csv or .parquet, not {out}")
-    if not Path(out).absolute().parent.is_dir():
+    if is_url(out):
+        storage_of(out)  # its settings are wrong, or a package is missing
+    elif not Path(out).absolute().parent.is_dir():
         raise BadSetting(f"the folder of --out {out} does not exist")
 
 

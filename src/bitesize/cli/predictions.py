@@ -11,25 +11,31 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# About how many bytes a line has for its path and class, and for each probability.
+_NAME_NBYTES, _VALUE_NBYTES = 80, 9
 Add = Callable[[list[str], list[str], Any, list[str]], None]
 
 
-def open_file(out: str | None, classes: tuple[str, ...]) -> contextlib.AbstractContextManager[Add]:
-    """Open the file for predictions by its suffix; without a file, rows are dropped."""
+def open_file(out: str | None, classes: tuple[str, ...], rows: int = 0) -> contextlib.AbstractContextManager[Add]:
+    """Open the file for predictions by its suffix; without a file, rows are dropped.
+
+    At an address, the file is written on the disk first, where there must be room for this number of rows.
+    """
     if out is None:
         return contextlib.nullcontext(lambda *_: None)
-    return csv_file(out, classes) if Path(out).suffix == ".csv" else parquet_file(out, classes)
+    nbytes = rows * (_NAME_NBYTES + _VALUE_NBYTES * len(classes))
+    return csv_file(out, classes, nbytes) if Path(out).suffix == ".csv" else parquet_file(out, classes, nbytes)
 
 
 @contextlib.contextmanager
-def csv_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
+def csv_file(out: str, classes: tuple[str, ...], nbytes: int = 0) -> Iterator[Add]:
     """Write a CSV, and yield the function that adds rows: paths, classes, probabilities and reasons.
 
     The file starts with a UTF-8 byte order mark; without it, Excel reads names in another encoding.
     """
-    from bitesize.files.atomic import replacing
+    from bitesize.files.transfer import replacing_at
 
-    with replacing(out) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as file:
+    with replacing_at(out, nbytes) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "predicted", *(f"p_{name}" for name in classes), "error"])
 
@@ -42,7 +48,7 @@ def csv_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
 
 
 @contextlib.contextmanager
-def parquet_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
+def parquet_file(out: str, classes: tuple[str, ...], nbytes: int = 0) -> Iterator[Add]:
     """Write Parquet, and yield the function that adds rows; see `csv_file`.
 
     Raises
@@ -51,7 +57,7 @@ def parquet_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
         If pyarrow is not installed.
     """
     from bitesize.errors import MissingPackage
-    from bitesize.files.atomic import replacing
+    from bitesize.files.transfer import replacing_at
     from bitesize.packages import pip_install
 
     try:
@@ -61,7 +67,7 @@ def parquet_file(out: str, classes: tuple[str, ...]) -> Iterator[Add]:
         raise MissingPackage(f"writing Parquet needs pyarrow: {pip_install('pyarrow')}") from error
     names = [("path", pa.string()), ("predicted", pa.string()), *((f"p_{name}", pa.float32()) for name in classes)]
     schema = pa.schema([*names, ("error", pa.string())])
-    with replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+    with replacing_at(out, nbytes) as temporary, pq.ParquetWriter(temporary, schema) as writer:
 
         def add(paths: list[str], predicted: list[str], probabilities: Any, reasons: list[str]) -> None:
             writer.write_table(pa.table([paths, predicted, *probabilities.T, reasons], schema=schema))

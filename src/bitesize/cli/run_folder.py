@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bitesize.cli.console import command, errors, plain
+from bitesize.cli.options import without_values
 
 if TYPE_CHECKING:
     from bitesize.training.interrupted import Start
@@ -69,7 +70,6 @@ def choose(wanted: Wanted) -> Chosen:
         If the choice would lose a run, or there is no run to resume.
     """
     from bitesize.errors import BadSetting
-    from bitesize.training.run import RunFolder
 
     if wanted.overwrite and (wanted.resume or wanted.out is None):
         other = "--resume continues it" if wanted.resume else "without --out, each run has its own number"
@@ -79,7 +79,7 @@ def choose(wanted: Wanted) -> Chosen:
     if wanted.out is None:
         run, status = _numbered(wanted)
     else:
-        run = RunFolder.create(_without_latest(wanted.out))
+        run = create_run(_without_latest(wanted.out))
         status = None
     try:
         return _choose_in(run, status, wanted)
@@ -100,24 +100,25 @@ def _choose_in(run: RunFolder, status: RunStatus | None, wanted: Wanted) -> Chos
 def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
     """Resume the run in a folder; with another number of epochs also a finished run."""
     from bitesize.errors import BadSetting, NotFound
+    from bitesize.storage.paths import join
     from bitesize.training.estimators import is_estimator
     from bitesize.training.interrupted import read_interrupted
     from bitesize.training.settings import TrainSettings
 
-    checkpoint, out = status.checkpoint, run.path
+    checkpoint, out = status.checkpoint, run.shown
     if checkpoint is None and status.summary is not None and status.config is not None:
         settings, epochs = TrainSettings.from_dict(status.config["settings"]), wanted.given.get("epochs")
         if epochs not in (None, settings.epochs):
             raise BadSetting(
                 f"the run in {out} has no checkpoint and cannot be trained longer: use --overwrite to train from scratch, or "
-                f"--model {out / 'model.keras'} to start from its weights"
+                f"--model {join(out, 'model.keras')} to start from its weights"
             )
         return _finished(run, status, settings)
     if checkpoint is None:
         if wanted.settings is None:
             folds = (
                 " It has the folds of a cross-validation: repeat the command with DATA and --folds."
-                if (out / "fold-1").is_dir()
+                if (run.path / "fold-1").is_dir()
                 else ""
             )
             raise NotFound(f"{out} has no checkpoint to resume from: name the folder of the run with --out.{folds}")
@@ -128,7 +129,7 @@ def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
             )
         say(f"{out} has no checkpoint yet: training starts.")
         return _from_the_beginning(run, wanted)
-    resumed = read_interrupted(out, checkpoint, wanted.given)
+    resumed = read_interrupted(run, checkpoint, wanted.given)
     if status.interrupted is None and not resumed.extends:
         return _finished(run, status, resumed.settings)
     say(f"Continuing the run in {out} from {checkpoint.name} ({checkpoint.described}).")
@@ -141,14 +142,14 @@ def _repeated(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
     from bitesize.training.interrupted import read_interrupted
 
     assert wanted.settings is not None
-    out, interrupted = run.path, status.interrupted
+    out, interrupted = run.shown, status.interrupted
     if interrupted is not None:
         if not interrupted.extra:
             raise BadSetting(f"the checkpoints in {out} were not written by bitesize train: use another --out")
         differ = _differences(interrupted.extra, wanted.settings)
         if not differ:
             given = {name: value for name, value in wanted.given.items() if name != "epochs"}
-            resumed = read_interrupted(out, interrupted, given)
+            resumed = read_interrupted(run, interrupted, given)
             elsewhere = "another --out" if wanted.out is not None else "--out DIR"
             again = "--overwrite starts from scratch, " if wanted.out is not None else ""
             say(
@@ -178,7 +179,7 @@ def _differences(saved: Mapping[str, Any], settings: TrainSettings) -> list[Any]
     return differences(saved, settings) or differences_of_data(saved, settings)
 
 
-def _refuse(out: Path, kind: str, differ: list[Any], way: str) -> NoReturn:
+def _refuse(out: str, kind: str, differ: list[Any], way: str) -> NoReturn:
     from bitesize.errors import BadSetting
 
     also = f"; {way}" if way else ""
@@ -190,14 +191,14 @@ def _refuse(out: Path, kind: str, differ: list[Any], way: str) -> NoReturn:
 def _from_the_beginning(run: RunFolder, wanted: Wanted, outcome: str = "") -> Chosen:
     assert wanted.settings is not None
     if outcome and any((run.path / name).exists() for name in ("config.json", "checkpoints")):
-        say(f"The run in {run.path} {outcome}.")
+        say(f"The run in {run.shown} {outcome}.")
     return Chosen(wanted.settings, _start(run, wanted))
 
 
 def _start(run: RunFolder, wanted: Wanted, resumed: Any = None) -> Start:
     from bitesize.training.interrupted import Start
 
-    return Start(run, resumed, wanted.given, command(*sys.argv[1:]))
+    return Start(run, resumed, wanted.given, command(*without_values(sys.argv[1:])))
 
 
 def _finished(run: RunFolder, status: RunStatus, settings: TrainSettings) -> Chosen:
@@ -205,7 +206,7 @@ def _finished(run: RunFolder, status: RunStatus, settings: TrainSettings) -> Cho
     from bitesize.training.estimators import is_estimator
 
     assert status.summary is not None
-    out, summary = run.path, dict(status.summary)
+    out, summary = run.shown, dict(status.summary)
     longer = ""
     if status.checkpoint is not None and not is_estimator(settings.model):
         epochs = 2 * len(summary["epochs"])
@@ -214,8 +215,9 @@ def _finished(run: RunFolder, status: RunStatus, settings: TrainSettings) -> Cho
         f"The run in {out} is finished: nothing is left to train. {_figures(summary)}. {longer}--overwrite trains from scratch, another "
         f"--out starts a new run; {command('evaluate', out, 'DATA')} measures it."
     )
+    run.finish()
     run.release()
-    return Chosen(settings, None, {**summary, "out": str(out), "understood": []})
+    return Chosen(settings, None, {**summary, "out": out, "understood": []})
 
 
 def _figures(summary: Mapping[str, Any]) -> str:
@@ -228,12 +230,22 @@ def _figures(summary: Mapping[str, Any]) -> str:
     return f"{which}{f', the best is epoch {best}' if best != len(epochs) else ''}: {figures}" if figures else which
 
 
-def _without_latest(out: str) -> Path:
+def create_run(out: str | Path) -> RunFolder:
+    """Create and lock the folder of a run; print where the working copy of a run at an address is."""
+    from bitesize.training.run import RunFolder
+
+    run = RunFolder.create(out)
+    if run.address:
+        say(f"Working copy: {run.path}. Its files are copied to {run.address} when they are complete.")
+    return run
+
+
+def _without_latest(out: str) -> str | Path:
     """Return the folder of --out: for ``runs/latest`` the newest numbered run, which is printed."""
     from bitesize.training.numbered import names_latest, numbered
 
     if not names_latest(out):
-        return Path(out)
+        return out
     run = numbered(Path(out).parent)[-1]
     say(f"{out} is {run}")
     return run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitesize.cli.console import command, console, counted, plain
@@ -21,11 +20,11 @@ def describe_kept(run: RunFolder) -> str:
     kept = [f"checkpoint {status.checkpoint.name}"] if status.checkpoint is not None and status.checkpoint.epochs else []
     kept += [run.saved.name] if status.config is not None else []
     if kept:
-        return f"Kept in {run.path}, from before: {' and '.join(kept)}"
+        return f"Kept in {run.shown}, from before: {' and '.join(kept)}"
     return (
         "Nothing was saved"
         if (begin := status.checkpoint) is None
-        else f"Only the initial state was saved: {run.checkpoints / begin.name}"
+        else f"Only the initial state was saved: {run.shown_checkpoint(begin.name)}"
     )
 
 
@@ -64,13 +63,14 @@ def _last_way(settings: TrainSettings, model: Any) -> str:
 
 def describe_interrupted(start: Start, job: Any, epochs: int) -> str:
     """Return what is saved of an interrupted run after ``epochs`` epochs, and the command that continues it."""
-    out, saved = start.run.path, None
+    out, saved = start.run.shown, None
     own = job.config["run"] if job is not None else ""
     if job is not None and job.checkpoint is not None:
         replaces = start.resumed is None and not _is_of(start.run, own)
-        saved = None if replaces else job.checkpoint.newest_path
+        newest = job.checkpoint.newest_path
+        saved = None if replaces or newest is None else start.run.shown_checkpoint(newest.name)
     elif start.resumed is not None:
-        saved = start.run.checkpoints / start.resumed.checkpoint.name
+        saved = start.run.shown_checkpoint(start.resumed.checkpoint.name)
     if saved is None and epochs:
         return f"Interrupted. The model of {counted(epochs, 'epoch')} is in {out}; the same command starts from scratch."
     earlier = not epochs and start.resumed is None and _has_model_of_another(start.run, own)
@@ -105,10 +105,9 @@ def _has_model_of_another(run: RunFolder, own: str) -> bool:
         return False
 
 
-def print_end(result: dict[str, Any], out: str, *, automatic: bool) -> None:
-    """Print the figures of a finished run, and what is saved in its folder."""
+def print_end(result: dict[str, Any], out: str, saved: str, *, automatic: bool) -> None:
+    """Print the figures of a finished run, and what is saved in its folder: ``saved`` is the name of the model."""
     from bitesize.memory.sizes import format_size
-    from bitesize.training.run import RunFolder
 
     peak, budget = format_size(result["peak_bytes"]), format_size(result["budget"])
     # An automatic budget is measured again at the start of each epoch: the plan may show another figure.
@@ -124,6 +123,6 @@ def print_end(result: dict[str, Any], out: str, *, automatic: bool) -> None:
             f"{counted(result['bad_rows'], 'row')} {were} skipped: {plain(out)}/bad_rows.csv lists them", highlight=False
         )
     console.print(
-        f"saved in [bold]{plain(out)}[/]: {RunFolder(Path(out)).saved.name}, history.csv, config.json, classes.json",
+        f"saved in [bold]{plain(out)}[/]: {saved}, history.csv, config.json, classes.json",
         highlight=False,
     )

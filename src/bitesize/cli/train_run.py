@@ -19,7 +19,7 @@ def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[st
     if start is None:
         assert chosen.finished is not None
         return chosen.finished
-    settings, out = chosen.settings, str(start.run.path)
+    settings, out = chosen.settings, start.run.shown
     listener = Quiet() if quiet else Terminal(with_plan)
     job: Any = None
 
@@ -28,6 +28,12 @@ def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[st
         if job is not None:
             job.close()
         start.run.release()
+
+    def end_interrupted() -> None:
+        """Copy what is not at the address of the run yet, and print what is saved."""
+        if start.run.mirror is not None:
+            start.run.mirror.close()
+        say_interrupted()
 
     def say_interrupted() -> None:
         """Print what is saved, and how to continue."""
@@ -50,8 +56,10 @@ def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[st
             else:
                 with INTERRUPT.gently(saves.stop, lambda: saves.stop_pending, say_interrupted):
                     result = train(job, listener)
+        saved = start.run.saved.name
+        start.run.finish()
     except KeyboardInterrupt:
-        say_interrupted()
+        end_interrupted()
         close()
         leave()
     except NotFinite as error:
@@ -60,7 +68,7 @@ def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[st
     finally:
         close()
     if not quiet:
-        print_end(result, out, automatic=settings.memory == "auto")
+        print_end(result, out, saved, automatic=settings.memory == "auto")
         if lost := describe_not_learned(result, job.settings, job.model):
             print_warning(lost)
     return {**result, "out": out, "understood": [*understood(job.train), *job.said, *job.warnings]}

@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # What file systems say that cannot flush folders, such as some network shares.
 _NO_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 _NUMBERS = itertools.count()  # of this process, whose threads may write the same file at the same time
+_watchers: list[tuple[Path, Callable[[], None]]] = []
 
 
 @contextlib.contextmanager
@@ -55,6 +56,35 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
     flush_folder(target.parent)
+    for folder, changed in tuple(_watchers):
+        if target.is_relative_to(folder):
+            changed()
+
+
+def watch(folder: Path, changed: Callable[[], None]) -> Callable[[], None]:
+    """Call a function whenever `replacing` has completed a file below a folder; return a function that ends this.
+
+    It is called in the thread that wrote the file, and must return soon.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder, seen = Path(tempfile.mkdtemp()), []
+    >>> end = watch(folder, lambda: seen.append("changed"))
+    >>> write_text(folder / "notes.txt", "whole")
+    >>> end()
+    >>> write_text(folder / "notes.txt", "again")
+    >>> seen
+    ['changed']
+    """
+    watcher = (folder, changed)
+    _watchers.append(watcher)
+
+    def end() -> None:
+        if watcher in _watchers:
+            _watchers.remove(watcher)
+
+    return end
 
 
 def flush_folder(folder: str | os.PathLike[str]) -> None:

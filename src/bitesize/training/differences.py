@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
+from bitesize.storage import paths
 from bitesize.training.data import open_data
 from bitesize.training.record import fingerprints
 from bitesize.training.settings import TrainSettings
@@ -118,16 +119,16 @@ def differences_of_data(saved: Mapping[str, Any], settings: TrainSettings) -> li
 def absolute(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with absolute paths."""
     return {
-        name: os.path.abspath(value) if name in _PATHS and isinstance(value, str) and _is_path(name, value) else value
+        name: paths.abspath(value) if name in _PATHS and isinstance(value, str) and _is_path(name, value) else value
         for name, value in given.items()
     }
 
 
 def found_path(name: str, path: str | None, folder: str) -> str | None:
     """Return a path as found from the current directory: as given, or relative to the folder in which the run was started."""
-    if path is None or os.path.isabs(path) or not _is_path(name, path):
+    if path is None or paths.isabs(path) or not _is_path(name, path):
         return path
-    there = os.path.join(folder, path)
+    there = paths.join(folder, path)
     return there if not os.path.exists(_file(path)) and os.path.exists(_file(there)) else path
 
 
@@ -138,13 +139,13 @@ def _same(name: str, old: Any, new: Any, folder: str) -> bool:
         return bool(old == new)
     if ".py:" in old and ".py:" in new and old.rpartition(":")[2] != new.rpartition(":")[2]:
         return False
-    before, now = (_file(each) for each in (os.path.join(folder, old), new))
+    before, now = (_file(each) for each in (paths.join(folder, old), new))
     if os.path.realpath(before) == os.path.realpath(now):
         return True
     if name == "data":
         return True  # its fingerprint is compared
     # Only moved: the name exists here, and no longer at the old location.
-    return os.path.exists(now) and not os.path.exists(before) and os.path.basename(before) == os.path.basename(now)
+    return paths.exists(now) and not paths.exists(before) and paths.basename(before) == paths.basename(now)
 
 
 def _is_path(name: str, value: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from bitesize.errors import BadSetting
@@ -85,12 +84,12 @@ class Start:
         }
 
 
-def read_interrupted(out: str | os.PathLike[str], checkpoint: SavedCheckpoint, given: Mapping[str, Any]) -> InterruptedRun:
+def read_interrupted(run: RunFolder, checkpoint: SavedCheckpoint, given: Mapping[str, Any]) -> InterruptedRun:
     """Read the settings and state to resume the run in a folder.
 
     Parameters
     ----------
-    out
+    run
         Folder of the run.
     checkpoint
         Newest checkpoint, as returned by `read_status`.
@@ -105,7 +104,8 @@ def read_interrupted(out: str | os.PathLike[str], checkpoint: SavedCheckpoint, g
     BadFile
         If no checkpoint is intact.
     """
-    extra = Checkpoint(RunFolder(Path(out)).checkpoints).peek()  # an intact checkpoint, including its arrays
+    out = run.shown
+    extra = Checkpoint(run.checkpoints).peek()  # an intact checkpoint, including its arrays
     if extra is None or "settings" not in extra:
         raise BadSetting(
             f"the checkpoints in {out} were not written by bitesize train: resume them with the program that wrote them"

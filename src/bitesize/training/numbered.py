@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.locking import NAME, FolderLock
+from bitesize.storage.url import is_url
 from bitesize.training.run import RunFolder
 
 # Default folder of runs.
@@ -113,5 +114,7 @@ def find_run(path: str | os.PathLike[str]) -> Path:
 
 def names_latest(path: str | os.PathLike[str]) -> bool:
     """Return whether a path means the newest numbered run: it does not exist, and its parent has numbered runs."""
+    if is_url(os.fspath(path)):
+        return False
     folder = Path(path)
     return folder.name == LATEST and not folder.exists() and bool(numbered(folder.parent))

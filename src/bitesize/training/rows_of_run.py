@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from bitesize.errors import BadSetting
 from bitesize.memory.sizes import counted
 from bitesize.sources.base import Source
+from bitesize.storage import paths
+from bitesize.storage.url import is_url
 
 Rows = NDArray[np.int64]
 
@@ -36,8 +38,11 @@ def split_of(run: Path, config: Mapping[str, Any], data: Any, source: Source) ->
     """
     if not isinstance(data, str | os.PathLike) or "split" not in config or "fingerprints" not in config:
         return {}
-    own = os.path.join(config["folder"], config["settings"]["data"])
-    if os.path.realpath(own) != os.path.realpath(os.fspath(data)):
+    own, given = paths.join(config["folder"], config["settings"]["data"]), os.fspath(data)
+    if is_url(own) or is_url(given):
+        if paths.normpath(own) != paths.normpath(given):
+            return {}
+    elif os.path.realpath(own) != os.path.realpath(given):
         return {}
     file = run / config["split"]["file"]
     if not file.is_file():
@@ -45,7 +50,7 @@ def split_of(run: Path, config: Mapping[str, Any], data: Any, source: Source) ->
     return {name: rows for name, rows in _read(file).items() if _are(source, rows, config["fingerprints"].get(name))}
 
 
-def rows_of_part(split: Mapping[str, Rows], part: str, run: Path) -> Rows:
+def rows_of_part(split: Mapping[str, Rows], part: str, run: str | os.PathLike[str]) -> Rows:
     """Return the rows of a part of a run's data.
 
     Raises

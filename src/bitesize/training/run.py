@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -14,8 +15,11 @@ from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.atomic import remove_leftovers, replacing, write_json
 from bitesize.files.locking import NAME as LOCK_NAME
 from bitesize.files.locking import FolderLock
+from bitesize.storage.url import is_url
 from bitesize.training import standardize as _standardize  # noqa: F401 - registers it for from_dict
 from bitesize.training.record import Split
+from bitesize.training.run_copy import RECORDS, fetch_run
+from bitesize.training.run_mirror import RunMirror
 from bitesize.transforms.base import Transform, from_dict
 
 # 2: versions, machine, command, split and sessions. Folders of schema 1 can be opened, too: their contents are unchanged.
@@ -40,11 +44,26 @@ class RunFolder:
         Lock held while this process trains in the folder.
     made
         Folders that were created for it, the outermost last.
+    address
+        Address of a run that is not on the disk; `path` is a copy then. Empty for others.
+    mirror
+        What copies files to the address while this process trains.
     """
 
     path: Path
     lock: FolderLock | None = field(default=None, compare=False)
     made: tuple[Path, ...] = field(default=(), compare=False)
+    address: str = ""
+    mirror: RunMirror | None = field(default=None, compare=False)
+
+    @property
+    def shown(self) -> str:
+        """Folder or address, for messages and commands."""
+        return self.address or str(self.path)
+
+    def shown_checkpoint(self, name: str) -> str:
+        """Return the path or address of a checkpoint, for messages."""
+        return f"{self.address}/checkpoints/{name}" if self.address else str(self.checkpoints / name)
 
     @property
     def saved(self) -> Path:
@@ -72,11 +91,15 @@ class RunFolder:
     def create(cls, path: str | os.PathLike[str]) -> RunFolder:
         """Create the folder if it does not exist, and lock it; an earlier run in it stays intact until `begin`.
 
+        At an address, a working copy is made and locked; other machines cannot be locked out.
+
         Raises
         ------
         BadFile, BadSetting
             If the folder cannot be created, or another process trains in it.
         """
+        if is_url(os.fspath(path)):
+            return _at_address(cls, os.fspath(path))
         folder = Path(path)
         missing = tuple(each for each in (folder, *folder.parents) if not each.exists())
         lock = _made(folder)
@@ -91,13 +114,28 @@ class RunFolder:
         return self
 
     def release(self) -> None:
-        """Unlock the folder; remove it if it was created for a run that saved nothing."""
+        """Unlock the folder; remove it if it was created for a run that saved nothing, or if all of it is at its address."""
         if self.lock is None:
             return
+        if self.mirror is not None:
+            self.mirror.close()
         self.lock.release()
+        if self.mirror is not None:
+            self.mirror.discard()
         for each in self.made:
             if each.is_dir() and all(entry.name == LOCK_NAME for entry in each.iterdir()):
                 shutil.rmtree(each, ignore_errors=True)
+
+    def finish(self) -> None:
+        """Wait until all files are at the address, for a run at an address.
+
+        Raises
+        ------
+        BitesizeError, OSError
+            If one cannot be copied.
+        """
+        if self.mirror is not None:
+            self.mirror.finish()
 
     def begin(
         self,
@@ -113,17 +151,18 @@ class RunFolder:
         If the process ends in between, the folder never has a model with the settings of another run.
         """
         again = self.whole and "run" in config and self._json("config.json").get("run") == config["run"]
-        with replacing(self.path / _name_of(model)) as temporary:
-            _write_model(model, temporary)
-            if not keeps_checkpoints:
-                shutil.rmtree(self.checkpoints, ignore_errors=True)
-            for name in (
-                () if again else _RECORDS
-            ):  # files of this run stay: it was killed after its first epoch, and resumed
-                (self.path / name).unlink(missing_ok=True)
-        if split is not None:
-            split.write(self.path)
-        self.write_config(config, classes)
+        with contextlib.nullcontext() if self.mirror is None else self.mirror.changing:
+            with replacing(self.path / _name_of(model)) as temporary:
+                _write_model(model, temporary)
+                if not keeps_checkpoints:
+                    shutil.rmtree(self.checkpoints, ignore_errors=True)
+                for name in (
+                    () if again else RECORDS
+                ):  # files of this run stay: it was killed after its first epoch, and resumed
+                    (self.path / name).unlink(missing_ok=True)
+            if split is not None:
+                split.write(self.path)
+            self.write_config(config, classes)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
@@ -134,10 +173,11 @@ class RunFolder:
         NotFound
             If the folder does not exist or has no model yet.
         """
-        folder = cls(Path(path))
+        text = os.fspath(path)
+        folder = cls(fetch_run(text), address=text) if is_url(text) else cls(Path(path))
         for name in folder._needed:
             if not (folder.path / name).is_file():
-                raise NotFound(f"{folder.path} is not the folder of a finished run: it has no {name}")
+                raise NotFound(f"{folder.shown} is not the folder of a finished run: it has no {name}")
         return folder
 
     def write_config(self, config: dict[str, Any], classes: tuple[str, ...]) -> None:
@@ -202,10 +242,22 @@ class RunFolder:
             raise BadFile(f"{path} cannot be read: {error}") from error
 
 
-# Files of a run other than its model; all are removed when another run replaces it.
-_RECORDS = (
-    "config.json", "summary.json", "classes.json", "history.csv", "bad_rows.csv", "split.csv", "split.npz", "model.keras", "model.skops",
-)  # fmt: skip
+def _at_address(kind: type[RunFolder], address: str) -> RunFolder:
+    """Return the working copy of a run at an address, locked and up to date."""
+    mirror = RunMirror(address)
+    lock = _made(mirror.folder)
+    if lock is None:
+        raise BadSetting(
+            f"another process of this machine is training in {address}: wait until it ends, or use another --out"
+        )
+    try:
+        run = kind(mirror.folder, lock, (), mirror.address, mirror).cleared()
+        mirror.pull()
+        mirror.start()
+    except BaseException:
+        lock.release()
+        raise
+    return run
 
 
 def _made(folder: Path) -> FolderLock | None:

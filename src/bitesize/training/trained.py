@@ -16,6 +16,8 @@ from bitesize.sources.base import Source
 from bitesize.sources.contents import shown
 from bitesize.sources.explanation import counted_reason
 from bitesize.sources.open import open as open_data
+from bitesize.storage import paths
+from bitesize.storage.url import is_url
 from bitesize.training.collecting import collect
 from bitesize.training.data import open_for_run
 from bitesize.training.given import Given
@@ -48,6 +50,9 @@ def open_run(run: str | os.PathLike[str]) -> RunFolder:
         )
     if shown(os.fspath(run)) != os.fspath(run):
         raise NotFound(f"{shown(os.fspath(run))} does not exist")
+    if is_url(os.fspath(run)):
+        folder, name = paths.split(os.fspath(run).rstrip("/"))
+        return RunFolder.open(folder if name in ("model.keras", "model.skops") else os.fspath(run))
     return RunFolder.open(find_run(os.path.dirname(run) or "." if os.path.isfile(run) else run))
 
 
