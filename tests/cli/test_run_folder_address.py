@@ -2,13 +2,21 @@
 
 import hashlib
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tests.buckets import make_bucket
 from tests.cli.running import lines_of, run
 from tests.cli.test_run_folder import OPTIONS, make_rows
 
+from bitesize.errors import FileChanged
 from bitesize.training import run_copy
+from bitesize.training.run_mirror import RunMirror
+from bitesize.training.run_status import read_status
 from bitesize.training.trained import load
 
 ADDRESS = "disk://bucket/runs/first"
@@ -64,3 +72,182 @@ def test_a_run_at_an_address_is_that_of_a_folder(data, bucket, tmp_path, machine
     run("predict", "local", data, "--out", "here.csv")
     assert lines_of(bucket.folder / "there.csv") == lines_of(tmp_path / "here.csv")
     assert load(ADDRESS + "/").classes == ("a", "b")
+
+
+def test_an_interrupted_run_is_resumed_on_another_machine(data, bucket, tmp_path, machine):
+    run("train", data, *TRAIN, "--out", "local")
+    make_rows(data, odd=12)
+    run("train", data, *TRAIN, "--normalize", "none", "--out", ADDRESS, code=1)
+    assert all(name.startswith("checkpoints/") for name in names(bucket.folder / "runs" / "first"))
+    make_rows(data)
+    run("train", data, *TRAIN, "--normalize", "none", "--out", "local2")
+    machine("two")
+    done = run("train", "--resume", "--out", ADDRESS)
+    assert f"Continuing the run in {ADDRESS} from" in done.stderr
+    there = bucket.folder / "runs" / "first"
+    assert weights(there / "model.keras") == weights(tmp_path / "local2" / "model.keras")
+    assert names(there) == names(tmp_path / "local2")
+    machine("three")
+    done = run("train", "--resume", "--epochs", 4, "--out", ADDRESS)
+    assert len(lines_of(there / "history.csv")) == 4
+
+
+def test_another_command_does_not_replace_a_run(data, bucket):
+    run("train", data, *TRAIN, "--out", ADDRESS)
+    before = list(bucket.done)
+    done = run("train", data, *TRAIN, "--seed", 1, "--out", ADDRESS, code=1)
+    assert f"{ADDRESS} has a finished run with other settings" in done.stderr
+    assert "nothing is left to train" in run("train", data, *TRAIN, "--out", ADDRESS).stderr
+    assert {each.lstrip("-") for each in bucket.done[len(before) :]} == {"runs/first/.bitesize-can-write"}
+    done = run("train", data, *TRAIN, "--seed", 1, "--out", ADDRESS, "--overwrite")
+    assert "is replaced after this run's first epoch" in done.stderr
+    replaced = bucket.done[len(before) :]
+    first = replaced.index("-runs/first/config.json")
+    assert first < replaced.index("runs/first/model.keras") < replaced.index("runs/first/config.json")
+
+
+def test_uploads_that_fail_are_an_error_at_the_end_and_repeated_by_the_same_command(data, bucket, tmp_path):
+    run("train", data, *TRAIN, "--out", "local")
+    bucket.fail_after(4)
+    done = run("train", data, *TRAIN, "--out", ADDRESS, code=1)
+    assert "files could not be copied" in done.stderr
+    assert "503 SlowDown" in done.stderr
+    assert "the same command copies them" in done.stderr
+    bucket.before = lambda number, text: None
+    run("train", data, *TRAIN, "--out", ADDRESS)
+    assert names(bucket.folder / "runs" / "first") == names(tmp_path / "local")
+    assert weights(bucket.folder / "runs" / "first" / "model.keras") == weights(tmp_path / "local" / "model.keras")
+
+
+def test_options_of_storages_are_not_recorded(data, bucket):
+    run(
+        "train",
+        data,
+        *TRAIN,
+        "--out",
+        ADDRESS,
+        "--storage-option",
+        "secret_access_key=hidden",
+        "--storage-option=token=hidden",
+    )
+    for path in bucket.folder.rglob("*"):
+        assert not path.is_file() or b"hidden" not in path.read_bytes()
+    config = json.loads((bucket.folder / "runs" / "first" / "config.json").read_text())
+    assert "secret_access_key=... --storage-option=token=..." in config["command"]
+
+
+def test_predictions_at_an_address_are_complete_or_absent(data, bucket):
+    run("train", data, *TRAIN, "--out", "local")
+    bucket.fail_after(0)
+    assert "503 SlowDown" in run("predict", "local", data, "--out", "disk://bucket/p.csv", code=1).stderr
+    bucket.before = lambda number, text: None
+    assert names(bucket.folder) == []
+    run("predict", "local", data, "--out", "disk://bucket/p.csv")
+    assert "exists already" in run("predict", "local", data, "--out", "disk://bucket/p.csv", code=1).stderr
+    assert len(lines_of(bucket.folder / "p.csv")) == 40
+
+
+def states_of(bucket, *command):
+    """Run a command, and return a copy of the bucket as it is before each write and removal, and at the end."""
+    made = []
+
+    def copy(number, text):
+        made.append(bucket.folder.with_name(f"state {len(made)}"))
+        shutil.copytree(bucket.folder, made[-1])
+
+    bucket.before = copy
+    run(*command)
+    copy(0, "")
+    bucket.before = lambda number, text: None
+    return made
+
+
+def test_whenever_the_machine_dies_the_address_has_a_run_that_can_be_resumed(data, bucket, tmp_path, machine):
+    run("train", data, *TRAIN, "--out", "local")
+    states = states_of(bucket, "train", data, *TRAIN, "--out", ADDRESS)
+    assert len(states) > 12
+    for number in {1, 2, 5, len(states) // 2, len(states) - 2}:
+        at = make_bucket(states[number])
+        machine(f"number {number}")
+        run("train", data, *TRAIN, "--out", ADDRESS)
+        there = at.folder / "runs" / "first"
+        assert weights(there / "model.keras") == weights(tmp_path / "local" / "model.keras")
+        assert names(there) == names(tmp_path / "local")
+
+
+def test_no_moment_mixes_two_runs(data, bucket, machine):
+    run("train", data, *TRAIN, "--out", ADDRESS)
+    there = bucket.folder / "runs" / "first"
+    old, first = json.loads((there / "config.json").read_text())["run"], (there / "model.keras").read_bytes()
+    states = states_of(bucket, "train", data, *TRAIN, "--seed", 1, "--out", ADDRESS, "--overwrite")
+    assert len(states) > 12
+    for number, state in enumerate(states):
+        found = state / "runs" / "first"
+        if (found / "config.json").exists():
+            own = json.loads((found / "config.json").read_text())["run"]
+            assert ((found / "model.keras").read_bytes() == first) == (own == old), number
+            if (found / "summary.json").exists():
+                assert json.loads((found / "summary.json").read_text())["run"] == own
+        make_bucket(state)
+        machine(f"number {number}")
+        copy = RunMirror(ADDRESS)
+        copy.folder.mkdir(parents=True)
+        copy.pull()
+        assert names(copy.folder) == names(found)
+        read_status(copy.folder)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from bitesize.cli.app import main
+from bitesize.training import run_copy
+from tests.buckets import make_bucket
+
+bucket = make_bucket(Path(sys.argv.pop(1)))
+cache = Path(sys.argv.pop(1))
+run_copy.working_folder = lambda: cache
+most = int(sys.argv.pop(1))
+
+def before(number, text):
+    time.sleep(0.02)
+    if number == most:
+        print("now", flush=True)
+        time.sleep(100)
+
+bucket.before = before
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="killed processes keep files open for a while")
+@pytest.mark.parametrize("same_machine", [True, False])
+def test_a_killed_process_loses_nothing_that_was_copied(data, bucket, tmp_path, machine, same_machine):
+    run("train", data, *TRAIN, "--out", "local")
+    words = [bucket.folder, tmp_path / "cache of one", 9, "train", data, *TRAIN, "--out", ADDRESS]
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, *map(str, words)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])},
+    ) as process:
+        assert process.stdout is not None
+        assert any(line == "now\n" for line in process.stdout)
+        process.kill()
+    if not same_machine:
+        machine("two")
+    done = run("train", data, *TRAIN, "--out", ADDRESS)
+    assert "Continuing the interrupted run" in done.stderr or "nothing is left to train" in done.stderr
+    there = bucket.folder / "runs" / "first"
+    assert weights(there / "model.keras") == weights(tmp_path / "local" / "model.keras")
+    assert names(there) == names(tmp_path / "local")
+
+
+def test_two_machines_that_train_into_one_address_are_noticed(data, bucket, machine):
+    run("train", data, *TRAIN, "--out", ADDRESS)
+    mirror = RunMirror(ADDRESS)
+    mirror.folder.mkdir(parents=True)
+    mirror.pull()
+    bucket.write("runs/first/checkpoints/000099-epoch3-batch0.npz", [b"of another machine"])
+    with pytest.raises(FileChanged, match="was changed by another program"):
+        mirror.push()

@@ -149,11 +149,11 @@ class RunMirror:
         record.write()
 
     def _restore(self, record: Record, there: Mapping[str, Entry], here: Mapping[str, Copied]) -> None:
-        """Copy what was removed from the working copy, as a folder for caches may be cleaned; but nothing that this run has replaced."""
-        lost = [name for name in there if name not in here and name != record.doing]
-        replaced = any(not record.files[name].is_file(file) if name in record.files else True for name, file in here.items())
-        for name in sorted(lost, key=order):
-            if not replaced or is_checkpoint(name):
+        """Copy what was removed from the working copy, as a folder for caches may be cleaned; but nothing that training has removed."""
+        ahead = any(name not in record.files or not record.files[name].is_file(file) for name, file in here.items())
+        newest = max(filter(is_checkpoint, here), key=order, default=None)
+        for name in sorted(there.keys() - here.keys() - {record.doing}, key=order):
+            if not ahead or (is_checkpoint(name) and newest is not None and order(name) > order(newest)):
                 self._download(record, name, there[name])
 
     def _download(self, record: Record, name: str, entry: Entry) -> None:
