@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-from bitesize.errors import BadSetting, NotFound
+from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.memory.sizes import format_size
 from bitesize.storage.base import Entry
 from bitesize.storage.object_list import ObjectList
@@ -213,19 +213,26 @@ class RemoteFile(io.RawIOBase):
         """Number of bytes."""
         return self.entry.size
 
-    def read_at(self, offset: int, into: memoryview) -> None:
-        """Fill a buffer with the bytes from an offset on; thread-safe."""
+    def read_at(self, offset: int, into: Sequence[memoryview]) -> None:
+        """Fill consecutive buffers with the bytes from an offset on; thread-safe.
+
+        Raises
+        ------
+        BadFile
+            If the object is too short: no request is made then.
+        """
+        end = offset + sum(buffer.nbytes for buffer in into)
+        if end > self.size >= 0:
+            raise BadFile(f"{self.address} ends after {self.size:,} bytes; {end:,} are needed")
         self._storage.read(self._key, offset, into, self.entry.version)
 
     def whole(self, most: int) -> bytes:
         """Return the whole content, of at most ``most`` bytes."""
-        from bitesize.errors import BadFile
-
         if self.size > most:
             raise BadFile(f"{self.address} has {self.size:,} bytes, more than {most:,}")
         content = bytearray(self.size)
         if content:
-            self.read_at(0, memoryview(content))
+            self.read_at(0, [memoryview(content)])
         return bytes(content)
 
     def readable(self) -> bool:
@@ -253,6 +260,6 @@ class RemoteFile(io.RawIOBase):
         view = memoryview(into).cast("B")
         count = max(0, min(view.nbytes, self.size - self._at))
         if count:
-            self.read_at(self._at, view[:count])
+            self.read_at(self._at, [view[:count]])
             self._at += count
         return count

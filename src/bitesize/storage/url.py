@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 # The last part of a key begins after a slash; further slashes before it belong to it, so that no part is empty.
 _LAST = re.compile(r"(?:(.*[^/])/)?(/*[^/]+)", re.DOTALL)
@@ -36,7 +36,7 @@ class Url(NamedTuple):
         return f"{self.root}/{self.key}"
 
 
-def is_url(path: object) -> TypeGuard[str | bytes]:
+def is_url(path: object) -> bool:
     """Return whether a path is an address with a scheme, such as ``s3://bucket/key``.
 
     Examples
