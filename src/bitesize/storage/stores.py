@@ -32,8 +32,9 @@ def register_storage(scheme: str, opener: Opener) -> None:
     """
     with _lock:
         _openers[scheme.lower()] = opener
-        for root in [root for root in _storages if root.startswith(f"{scheme.lower()}://")]:
-            del _storages[root]
+        for known in (_storages, _lists):
+            for address in [address for address in known if address.startswith(f"{scheme.lower()}://")]:
+                del known[address]
 
 
 def configure(address: str, options: Mapping[str, Any] | None) -> None:
