@@ -17,7 +17,7 @@ from bitesize.memory.sizes import format_size
 from bitesize.storage.base import Entry
 from bitesize.storage.object_list import ObjectList
 from bitesize.storage.stores import add_list, listed, storage_of
-from bitesize.storage.url import split_url
+from bitesize.storage.url import split_key, split_url
 
 BUFFER = 1 << 20  # bytes that a file of `open` reads at once
 AT_ONCE, _WAITING = 64, 4096  # requests for small objects in flight, and those that wait for them
@@ -191,8 +191,10 @@ def empty_objects(address: str) -> int:
 
 def is_file(address: str) -> bool:
     """Return whether an address is an object."""
-    key = split_url(address).key
-    if not key or key.endswith("/") or address in _missing:
+    url = split_url(address)
+    if not url.key or url.key.endswith("/") or address in _missing:
+        return False
+    if f"{url.root}/{split_key(url.key)[0]}" in _entries:  # in an object
         return False
     try:
         entry(address)
@@ -207,7 +209,7 @@ def is_folder(address: str) -> bool:
     key = split_url(address).key.removesuffix("/")
     if found is not None:
         return found.is_folder(key)
-    if key.endswith("/") or (is_web(address) and not address.endswith("/")):
+    if key.endswith("/") or address in _entries or (is_web(address) and not address.endswith("/")):
         return False
     level = storage_of(address).level(f"{key}/" if key else "")
     return bool(level.folders or level.entries)

@@ -98,6 +98,8 @@ def add_list(found: ObjectList) -> None:
 
 def listed(address: str) -> ObjectList | None:
     """Return the list of objects that an address belongs to, if there is one: the one with the longest prefix."""
+    scheme, mark, rest = address.partition("://")
+    address = f"{scheme.lower()}{mark}{rest}"
     folder = address if address.endswith("/") else f"{address}/"
     with _lock:
         if not _lists:
