@@ -37,8 +37,8 @@ class Request:
 
     @property
     def lists(self) -> bool:
-        """Return whether it asks for a listing of an S3 bucket."""
-        return self.method == "GET" and "list-type=2" in self.query
+        """Return whether it asks for a listing, of S3, GCS or Azure."""
+        return self.method == "GET" and ("list-type=2" in self.query or "comp=list" in self.query)
 
 
 @dataclass(frozen=True)
@@ -220,8 +220,10 @@ def where(condition: Callable[[Request], bool], fault: Fault, times: int | None 
     return plan
 
 
-def at_random(rate: float, faults: Iterable[Fault], seed: int = 0) -> Plan:
-    """Plan one of some faults for a share of the requests.
+def at_random(
+    rate: float, faults: Iterable[Fault], seed: int = 0, condition: Callable[[Request], bool] = lambda request: True
+) -> Plan:
+    """Plan one of some faults for a share of the requests that meet a condition.
 
     A request's fate follows from the seed, from what it asks for, and from how often that was asked for before, not from the order in
     which requests of several threads arrive: a run that fails can be repeated.
@@ -235,6 +237,6 @@ def at_random(rate: float, faults: Iterable[Fault], seed: int = 0) -> Plan:
         with lock:
             asked[name] += 1
             random = Random(f"{seed} {asked[name]} {name}")
-        return random.choice(choices) if random.random() < rate else None
+        return random.choice(choices) if condition(request) and random.random() < rate else None
 
     return plan
