@@ -146,17 +146,18 @@ def garbage() -> Answer:
     return Answer("garbage", 200, b"<html><p>Welcome to the <b>guest network</p>", {"content-type": "application/xml"})
 
 
-def listing(sizes: Mapping[str, int], token: str | None = None) -> Answer:
-    """Answer an S3 listing of these keys and sizes; `token` says that more follow."""
+def listing(sizes: Mapping[str, int], token: str | None = None, prefixes: Iterable[str] = ()) -> Answer:
+    """Answer an S3 listing of these keys and sizes, and of folders by their prefixes; `token` says that more follow."""
     rows = "".join(
         f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
         f"<ETag>&quot;{'0' * 32}&quot;</ETag><Size>{size}</Size></Contents>"
         for key, size in sizes.items()
     )
+    folders = "".join(f"<CommonPrefixes><Prefix>{escape(prefix)}</Prefix></CommonPrefixes>" for prefix in prefixes)
     more = f"<NextContinuationToken>{escape(token)}</NextContinuationToken>" if token else ""
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-        f"<IsTruncated>{'true' if token else 'false'}</IsTruncated>{more}{rows}</ListBucketResult>"
+        f"<IsTruncated>{'true' if token else 'false'}</IsTruncated>{more}{rows}{folders}</ListBucketResult>"
     )
     return Answer("listing", 200, body.encode(), {"content-type": "application/xml"})
 

@@ -1,6 +1,6 @@
 """Start server programs on free ports of this machine, and stop them.
 
-A program is looked for in the folder that ``BITESIZE_TEST_SERVERS`` names, in the folder of this Python, and on ``PATH``.
+A program is looked for in the folder that ``BITESIZE_TEST_SERVERS`` names, beside this Python, in ``.node``, and on ``PATH``.
 """
 
 from __future__ import annotations
