@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from tests.servers.faults import Answer, Change, Request, Reset
+from tests.servers.faults import Answer, Change, Fault, Request, Reset
 from tests.servers.messages import Head, pieces, read_head
 from tests.servers.signature import sign_again
 
@@ -33,6 +33,7 @@ class Exchange:
         self.proxy = proxy
         self.request = request
         self.head = head
+        self.fault: Fault | None = None
         self.reader = reader
         self.writer = writer
         self.has_body = head.get("content-length") not in (None, "0") or head.get("transfer-encoding") is not None
@@ -45,18 +46,27 @@ class Exchange:
         fault = self.proxy.fault_of(self.request)
         if self.proxy.guard:
             self._take_changes()
+        self.fault = fault
         self.proxy.in_service += 1
         try:
             if self.proxy.latency:
                 await asyncio.sleep(self.proxy.latency)
             if isinstance(fault, Reset):
+                self._takes_effect()
                 self._reset()
                 return False
             if isinstance(fault, Answer):
+                self._takes_effect()
                 return await self._answer(fault)
             return await self._forward(fault or UNCHANGED)
         finally:
             self.proxy.in_service -= 1
+
+    def _takes_effect(self) -> None:
+        """Count the fault, once, if it is not a refusal."""
+        if self.fault is not None and self.fault is not self.proxy.refusal:
+            self.proxy.counters.faults[self.fault.kind] += 1
+        self.fault = None
 
     def _reset(self) -> None:
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
@@ -104,9 +114,12 @@ class Exchange:
         self.head = Head(f"{request.method} {target} HTTP/1.1", list(request.headers.items()))
 
     def _drop_range(self) -> None:
-        if self.request.headers.pop("range", None) and self.proxy.keys and "authorization" in self.request.headers:
+        if self.request.headers.pop("range", None) is None:
+            return
+        if self.proxy.keys and "authorization" in self.request.headers:
             sign_again(self.request, self.proxy.keys)  # the range may be signed
         self._take_changes()
+        self._takes_effect()
 
     async def _ask(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Head]:
         while True:
@@ -137,19 +150,21 @@ class Exchange:
         self.expected = Head(answer.first, list(answer.headers))
         for name, value in change.headers.items():
             answer.replace(name, value)
+            self._takes_effect()
         length, range_ = answer.get("content-length"), answer.get("content-range")
         if change.longer and length is not None:
             answer.replace("content-length", str(max(0, int(length) + change.longer)))
+            self._takes_effect()
         if change.range_by and range_ is not None:
             moved = re.sub(r"(\d+)-(\d+)", lambda m: f"{int(m[1]) + change.range_by}-{int(m[2]) + change.range_by}", range_)
             answer.replace("content-range", moved)
+            self._takes_effect()
 
     async def _changed(self, body: AsyncIterator[bytes], change: Change) -> AsyncIterator[bytes]:
-        if not change.longer:
+        if not change.longer or self.expected.get("content-length") is None:
             async for piece in body:
                 yield piece
             return
-        # One piece is held back, from which the end is cut.
         whole = b"".join([piece async for piece in body])
         yield whole[: change.longer] if change.longer < 0 else whole + b"\xff" * change.longer
 
@@ -159,6 +174,7 @@ class Exchange:
         sent, pending = 0, head
         async for piece in body:
             if sent + len(piece) > stop:
+                self._takes_effect()
                 await self._send(pending + piece[: stop - sent])
                 self.proxy.counters.sent += stop - sent
                 if change.stall is None or await self._client_leaves(change.seconds):

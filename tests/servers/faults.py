@@ -37,8 +37,8 @@ class Request:
 
     @property
     def lists(self) -> bool:
-        """Return whether it asks for a listing of an S3 bucket."""
-        return self.method == "GET" and "list-type=2" in self.query
+        """Return whether it asks for a listing, of S3, GCS or Azure."""
+        return self.method == "GET" and ("list-type=2" in self.query or "comp=list" in self.query)
 
 
 @dataclass(frozen=True)
@@ -146,17 +146,18 @@ def garbage() -> Answer:
     return Answer("garbage", 200, b"<html><p>Welcome to the <b>guest network</p>", {"content-type": "application/xml"})
 
 
-def listing(sizes: Mapping[str, int], token: str | None = None) -> Answer:
-    """Answer an S3 listing of these keys and sizes; `token` says that more follow."""
+def listing(sizes: Mapping[str, int], token: str | None = None, prefixes: Iterable[str] = ()) -> Answer:
+    """Answer an S3 listing of these keys and sizes, and of folders by their prefixes; `token` says that more follow."""
     rows = "".join(
         f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
         f"<ETag>&quot;{'0' * 32}&quot;</ETag><Size>{size}</Size></Contents>"
         for key, size in sizes.items()
     )
+    folders = "".join(f"<CommonPrefixes><Prefix>{escape(prefix)}</Prefix></CommonPrefixes>" for prefix in prefixes)
     more = f"<NextContinuationToken>{escape(token)}</NextContinuationToken>" if token else ""
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-        f"<IsTruncated>{'true' if token else 'false'}</IsTruncated>{more}{rows}</ListBucketResult>"
+        f"<IsTruncated>{'true' if token else 'false'}</IsTruncated>{more}{rows}{folders}</ListBucketResult>"
     )
     return Answer("listing", 200, body.encode(), {"content-type": "application/xml"})
 
@@ -220,8 +221,10 @@ def where(condition: Callable[[Request], bool], fault: Fault, times: int | None 
     return plan
 
 
-def at_random(rate: float, faults: Iterable[Fault], seed: int = 0) -> Plan:
-    """Plan one of some faults for a share of the requests.
+def at_random(
+    rate: float, faults: Iterable[Fault], seed: int = 0, condition: Callable[[Request], bool] = lambda request: True
+) -> Plan:
+    """Plan one of some faults for a share of the requests that meet a condition.
 
     A request's fate follows from the seed, from what it asks for, and from how often that was asked for before, not from the order in
     which requests of several threads arrive: a run that fails can be repeated.
@@ -235,6 +238,6 @@ def at_random(rate: float, faults: Iterable[Fault], seed: int = 0) -> Plan:
         with lock:
             asked[name] += 1
             random = Random(f"{seed} {asked[name]} {name}")
-        return random.choice(choices) if random.random() < rate else None
+        return random.choice(choices) if condition(request) and random.random() < rate else None
 
     return plan

@@ -1,6 +1,6 @@
 """Start server programs on free ports of this machine, and stop them.
 
-A program is looked for in the folder that ``BITESIZE_TEST_SERVERS`` names, in the folder of this Python, and on ``PATH``.
+A program is looked for in the folder that ``BITESIZE_TEST_SERVERS`` names, beside this Python, in ``.node``, and on ``PATH``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class DidNotStart(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """A running server: the ports it was given, its folder, its log and its process."""
+    """A running server: the ports it was given, its folder, its log, and the process that runs and watches it."""
 
     ports: tuple[int, ...]
     folder: Path
@@ -129,12 +130,14 @@ def _start(
         inside = folder / f"data{attempt}"
         inside.mkdir()
         log = folder / f"log{attempt}.txt"
+        line = command(taken, inside)
         with log.open("wb") as output:
+            # -P: this folder has modules that are named like those of the standard library.
             process = subprocess.Popen(
-                command(taken, inside),
+                [sys.executable, "-P", __file__, *line],
                 cwd=inside,
                 env=dict(environment),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
             )
@@ -148,17 +151,33 @@ def _start(
         if ended is None or attempt == TRIES:
             why = f"did not answer within {seconds:g} s" if ended is None else f"ended with status {ended}"
             tail = log.read_text(errors="replace")[-2000:]
-            raise DidNotStart(f"{Path(str(process.args[0])).name} {why}; the end of its log:\n{tail}")  # type: ignore[index]
+            raise DidNotStart(f"{Path(line[0]).name} {why}; the end of its log:\n{tail}")
     raise AssertionError
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and its children: servers of tests have nothing to save, and some end slowly while a client is connected."""
-    family: list[psutil.Process] = []
-    with contextlib.suppress(psutil.NoSuchProcess):
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for each in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            each.kill()
-    psutil.wait_procs(family, timeout=10)
+    """End a server, by the end of standard input of the process that watches it."""
+    assert process.stdin is not None
+    process.stdin.close()
     process.wait()
+
+
+def main() -> None:
+    """Run a program until it ends, or until standard input does: with a parent that is killed, its servers end, too."""
+    process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        # Servers of tests have nothing to save, and some end slowly while a client is connected.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+
+    threading.Thread(target=watch, daemon=True).start()
+    # Not sys.exit: the thread may hold standard input.
+    os._exit(process.wait() & 0xFF)
+
+
+if __name__ == "__main__":
+    main()

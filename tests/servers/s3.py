@@ -5,7 +5,8 @@
         server.put("photos", "cats/a b.jpg", b"...")
         store = S3Store("photos", **server.options())
 
-It keeps keys unchanged but for ``//`` and the backslash, which become ``/``; `faults.listing` lists any key.
+It keeps keys unchanged but for ``//`` and the backslash, which become ``/``, and lists folder by folder, not in the order of whole keys.
+Any listing can be made up: `faults.listing`, `listing.listed`.
 """
 
 from __future__ import annotations

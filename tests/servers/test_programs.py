@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import http.client
 import os
+import subprocess
 import sys
 import textwrap
+import time
 
 import psutil
 import pytest
 
-from tests.servers.programs import FOLDER, DidNotStart, ProgramMissing, find, free_ports, running
+from tests.servers.programs import FOLDER, MODULES, DidNotStart, ProgramMissing, answers, find, free_ports, running
 
 SERVER = """
     import http.server, subprocess, sys
@@ -22,6 +24,13 @@ SERVER = """
 
 def program(text: str):
     return lambda ports, folder: [sys.executable, "-c", textwrap.dedent(text), *map(str, ports)]
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_missing_program_is_named_with_the_line_that_installs_it():
@@ -51,10 +60,10 @@ def test_a_server_runs_until_the_block_ends_and_its_children_with_it():
         assert connection.getresponse().read()
         connection.close()
         child = int(server.log.read_text().split()[1])
-        assert psutil.pid_exists(child)
+        assert lives(child)
         assert server.process.poll() is None
     assert server.process.poll() is not None
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    assert not lives(child)
     assert not server.folder.exists()
 
 
@@ -77,3 +86,24 @@ def test_a_server_whose_port_was_taken_gets_another():
 def test_a_server_that_does_not_answer_is_ended():
     with pytest.raises(DidNotStart, match=r"did not answer within 0\.5 s; the end of its log:\s+waiting"):
         running(program("import time; print('waiting', flush=True); time.sleep(1000)"), seconds=0.5).__enter__()
+
+
+def test_a_server_ends_with_a_parent_that_is_killed(tmp_path):
+    text = """
+        import os, sys, time
+        from tests.servers.programs import running
+        from tests.servers.test_programs import SERVER, program
+        with running(program(SERVER)) as server:
+            print(server.ports[0], flush=True)
+            time.sleep(1000)
+    """
+    environment = {**os.environ, **MODULES, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(text)], stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout is not None
+        port = int(parent.stdout.readline())
+        assert answers(port)
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while answers(port):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

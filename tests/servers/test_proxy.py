@@ -95,6 +95,11 @@ def test_an_error_of_a_plan_comes_out_at_the_end(s3_server, bucket):
         ask()
 
 
+def test_a_port_that_is_taken_is_an_error_at_once(proxy):
+    with pytest.raises(OSError, match="in use"):
+        Proxy(proxy.target, port=int(proxy.address.split(":")[1])).__enter__()
+
+
 def test_it_ends_with_requests_in_flight(s3_server, bucket):
     s3_server.put(bucket, "x", BODY)
     with Proxy(s3_server.address, plan=lambda _: faults.stall()) as proxy:

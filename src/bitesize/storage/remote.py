@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-from bitesize.errors import BadFile, NotFound
+from bitesize.errors import BadFile, BadSetting, NotFound
+from bitesize.memory.sizes import format_size
 from bitesize.storage.ahead import Part, take
 from bitesize.storage.base import Entry
-from bitesize.storage.stores import listed, storage_of
-from bitesize.storage.url import split_url
+from bitesize.storage.object_list import ObjectList
+from bitesize.storage.stores import add_list, listed, storage_of
+from bitesize.storage.url import split_key, split_url
 
 BUFFER = 1 << 20  # bytes that a file of `open` reads at once
+AT_ONCE, _WAITING = 64, 4096  # requests for small objects in flight, and those that wait for them
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass
+class _Asked:
+    """What was asked within one `listing`: older answers may be out of date."""
+
+    lists: list[ObjectList] = field(default_factory=list)
+    files: set[str] = field(default_factory=set)
+
+    def covers(self, address: str) -> bool:
+        """Return whether one of the lists has the answer about an address."""
+        found = listed(address)
+        return found is not None and any(found is each for each in self.lists)
+
+
+_asked: ContextVar[_Asked | None] = ContextVar("_asked", default=None)
 _entries: dict[str, Entry] = {}  # single objects that were asked for and are in no list
+_missing: set[str] = set()  # objects that do not exist; forgotten with the end of `listing`
 _lock = threading.Lock()
 
 
@@ -27,14 +55,14 @@ def entry(address: str) -> Entry:
     NotFound
         If there is none.
     """
-    found = listed(address)
+    with _lock:
+        remembered = _entries.get(address)
+    found = listed(address) if remembered is None else None
     if found is not None:
         known = found.entry(split_url(address).key)
         if known is None:
             raise NotFound(f"{address} does not exist: it is not in the list of {found.prefix_address}")
         return known
-    with _lock:
-        remembered = _entries.get(address)
     if remembered is None:
         url = split_url(address)
         remembered = storage_of(address).entry(url.key)
@@ -47,12 +75,127 @@ def forget(address: str) -> None:
     """Forget what is remembered of an object, because it was written or removed."""
     with _lock:
         _entries.pop(address, None)
+        _missing.discard(address)
+
+
+@contextmanager
+def listing() -> Iterator[list[ObjectList]]:
+    """List each folder at most once within this context, and collect the lists; contexts within share those of the outermost."""
+    outer = _asked.get()
+    if outer is not None:
+        yield outer.lists
+        return
+    asked = _Asked()
+    token = _asked.set(asked)
+    try:
+        yield asked.lists
+    finally:
+        _asked.reset(token)
+        _missing.clear()
+
+
+def list_folder(address: str) -> ObjectList:
+    """List all objects below a folder, so that all questions about it are answered without requests.
+
+    The list replaces an older one, except within `listing`. Nothing is remembered of a folder without objects.
+
+    Raises
+    ------
+    BadSetting
+        If the address ends with several slashes.
+    """
+    url = split_url(address)
+    prefix = url.key.removesuffix("/")
+    if prefix.endswith("/"):
+        raise BadSetting(f"{address} ends with several slashes, so it names no folder: open the folder above it")
+    prefix = f"{prefix}/" if prefix else ""
+    asked, known = _asked.get(), listed(f"{url.root}/{prefix}")
+    if known is not None and asked is not None and asked.covers(known.prefix_address):
+        return known
+    found = ObjectList(url.root, prefix, (entry for page in storage_of(address).list(prefix) for entry in page))
+    if len(found):
+        add_list(found)
+        with _lock:
+            for old in [old for old in _entries if old.startswith(found.prefix_address)]:
+                del _entries[old]
+        if asked is not None:
+            asked.lists.append(found)
+        logging.getLogger("bitesize").info(summary(found))
+    return found
+
+
+def know_folder(address: str) -> None:
+    """List a folder unless it is listed; within `listing`, older lists do not count."""
+    asked = _asked.get()
+    if listed(address) is None or (asked is not None and not asked.covers(address)):
+        list_folder(address)
+
+
+def summary(found: ObjectList) -> str:
+    """Return number and size of the objects of a list, for a message."""
+    return f"listed {len(found):,} objects ({format_size(found.total_size)}) below {found.prefix_address}"
+
+
+def is_listed(address: str) -> bool:
+    """Return whether questions about an address are answered from a list, without requests."""
+    return listed(address) is not None
+
+
+def is_web(address: str) -> bool:
+    """Return whether an address is of a web server, which has no lists."""
+    return split_url(address).scheme in ("http", "https")
+
+
+def know_files(addresses: Iterable[str]) -> None:
+    """Ask for many objects at the same time, unless they are listed; within `listing`, older answers do not count."""
+    asked = _asked.get()
+    if asked is None:
+        unknown = [each for each in dict.fromkeys(addresses) if listed(each) is None and each not in _entries]
+    else:
+        unknown = [each for each in dict.fromkeys(addresses) if each not in asked.files and not asked.covers(each)]
+        asked.files.update(unknown)
+    for_each(_ask, unknown)
+
+
+def _ask(address: str) -> None:
+    """Ask for an object, also if there is an older answer, and remember the new one."""
+    forget(address)
+    url = split_url(address)
+    if not url.key or url.key.endswith("/"):
+        return
+    try:
+        found = storage_of(address).entry(url.key)
+    except NotFound:
+        with _lock:
+            _missing.add(address)
+    else:
+        with _lock:
+            _entries[address] = found
+
+
+def for_each(function: Callable[[A], B], values: Sequence[A]) -> list[B]:
+    """Return the results of a function that sends requests, for each value, in order; many requests are sent at the same time."""
+    results: list[B] = []
+    if len(values) < 2:
+        return list(map(function, values))
+    with ThreadPoolExecutor(min(AT_ONCE, len(values)), "bitesize-requests") as pool:
+        for start in range(0, len(values), _WAITING):
+            results += pool.map(function, values[start : start + _WAITING])
+    return results
+
+
+def empty_objects(address: str) -> int:
+    """Return the number of empty objects that stand for a listed folder, or for one below it."""
+    found = listed(address)
+    return 0 if found is None else found.stand_for_folders(split_url(address).key.removesuffix("/"))
 
 
 def is_file(address: str) -> bool:
     """Return whether an address is an object."""
-    key = split_url(address).key
-    if not key or key.endswith("/"):
+    url = split_url(address)
+    if not url.key or url.key.endswith("/") or address in _missing:
+        return False
+    if f"{url.root}/{split_key(url.key)[0]}" in _entries:  # in an object
         return False
     try:
         entry(address)
@@ -64,9 +207,11 @@ def is_file(address: str) -> bool:
 def is_folder(address: str) -> bool:
     """Return whether an address is a prefix of objects."""
     found = listed(address)
-    key = split_url(address).key.rstrip("/")
+    key = split_url(address).key.removesuffix("/")
     if found is not None:
         return found.is_folder(key)
+    if key.endswith("/") or address in _entries or (is_web(address) and not address.endswith("/")):
+        return False
     level = storage_of(address).level(f"{key}/" if key else "")
     return bool(level.folders or level.entries)
 
@@ -79,7 +224,7 @@ def children(address: str) -> Iterator[tuple[str, bool]]:
     NotFound
         If there are none.
     """
-    found, key = listed(address), split_url(address).key.rstrip("/")
+    found, key = listed(address), split_url(address).key.removesuffix("/")
     if found is not None:
         yield from found.children(key)
         return
@@ -88,9 +233,11 @@ def children(address: str) -> Iterator[tuple[str, bool]]:
     if not level.folders and not level.entries:
         raise NotFound(f"{address} does not exist")
     for folder in level.folders:
-        yield folder[len(prefix) :].rstrip("/"), True
+        if name := folder[len(prefix) :].rstrip("/"):
+            yield name, True
     for each in level.entries:
-        yield each.key[len(prefix) :], False
+        if (name := each.key[len(prefix) :]) and not name.endswith("/"):
+            yield name, False
 
 
 def read_bytes(address: str, most: int = 1 << 30) -> bytes:
