@@ -12,7 +12,7 @@ import numpy as np
 
 from bitesize.errors import BadFile, one_line
 from bitesize.files.arrow import Blocks, RecordBatch, batch, blocks
-from bitesize.files.pread import open_file, with_file
+from bitesize.files.pread import Handle, check_readable, size_of, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.arrow_layout import ColumnLayout, columns_of, first_row
 from bitesize.sources.arrow_rows import ArrowSource, select_split
@@ -60,9 +60,9 @@ class Feather(ArrowSource):
         self._needed, self._looked_at = self._columns_read(), None
         self.close()
 
-    def _learn_parts(self, path: str, schema: Any, fd: int) -> list[TableChunk]:
+    def _learn_parts(self, path: str, schema: Any, fd: Handle) -> list[TableChunk]:
         """Return the record batches of a file, and count the missing values in them."""
-        index = blocks(fd, os.fstat(fd).st_size, os.fsencode(path))
+        index = blocks(fd, size_of(fd), os.fsencode(path))
         of_all = sum(_message(fd, path, index, number, dictionary=True).nbytes for number in range(len(index.dictionaries)))
         parts = []
         for number in range(len(index.batches)):
@@ -83,9 +83,9 @@ class Feather(ArrowSource):
         found = with_file(os.fsencode(path), partial(self._first_of, path, number, self._kinds.names.index(name)))
         return next(self._column_of(part, name)).slice(0, 1) if found is None else found
 
-    def _first_of(self, path: str, number: int, column: int, fd: int) -> Any:
+    def _first_of(self, path: str, number: int, column: int, fd: Handle) -> Any:
         if self._looked_at is None:
-            index = blocks(fd, os.fstat(fd).st_size, os.fsencode(path))
+            index = blocks(fd, size_of(fd), os.fsencode(path))
             about = _message(fd, path, index, number)
             self._looked_at = about, columns_of(self._kinds, about, path) if index.little else []
         about, columns = self._looked_at
@@ -151,7 +151,7 @@ class Feather(ArrowSource):
 def _open(path: str) -> Any:
     import pyarrow as pa
 
-    os.close(open_file(os.fsencode(path)))  # for its error
+    check_readable(os.fsencode(path))  # for its error
     return pa.OSFile(path)
 
 
@@ -163,10 +163,10 @@ def _columns(schema: Any, path: str) -> list[str]:
         raise BadFile(f"{path} cannot be read as an Arrow file: the name of a column is not text") from error
 
 
-def _message(fd: int, path: str, index: Blocks, number: int, *, dictionary: bool = False) -> RecordBatch:
+def _message(fd: Handle, path: str, index: Blocks, number: int, *, dictionary: bool = False) -> RecordBatch:
     """Return the metadata of a record batch or a dictionary."""
     block = (index.dictionaries if dictionary else index.batches)[number]
-    return batch(fd, block, os.fstat(fd).st_size, os.fsencode(path))
+    return batch(fd, block, size_of(fd), os.fsencode(path))
 
 
 def _reader(file: Any, path: str, names: Sequence[str] | None = None) -> Any:

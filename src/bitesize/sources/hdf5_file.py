@@ -6,19 +6,21 @@ import math
 import os
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, one_line
-from bitesize.files.pread import joined, open_file, read_into, with_file
+from bitesize.errors import BadFile, BitesizeError, one_line
+from bitesize.files.pread import Handle, check_readable, joined, open_object, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.chunks import Chunked, Coordinates, inflate, most_stored, unshuffle
 from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.protocol import Located
+from bitesize.storage.url import is_url
 
 # Number of chunks of a dataset that HDF5 caches: one for each of two threads.
 _CHUNKS_KEPT = 2
@@ -40,7 +42,7 @@ class Hdf5File:
         self._state = state or FileState.of(os.fsencode(path))
         self._open()
 
-    def check_unchanged(self, fd: int | None = None) -> None:
+    def check_unchanged(self, fd: Handle | None = None) -> None:
         """Raise `FileChanged` if the file has changed: HDF5 would return zeros for missing data."""
         self._state.check(os.fsencode(self.path), fd)
 
@@ -113,7 +115,9 @@ def open_hdf5(path: str) -> Any:
     """
     import h5py
 
-    os.close(open_file(os.fsencode(path)))  # for its error: the error of HDF5 is not helpful
+    check_readable(os.fsencode(path))  # for its error: the error of HDF5 is not helpful
+    if is_url(path):
+        return _open_object(path)
     for locking in _LOCKING:
         try:
             file = h5py.File(path, "r", locking=locking, rdcc_nbytes=CACHE)
@@ -126,6 +130,19 @@ def open_hdf5(path: str) -> Any:
         file.close()  # HDF5 shares it with the writer, and data not yet on disk would be missing
         raise BadFile(f"{path} is open for writing in this program: close it first")
     raise AssertionError
+
+
+def _open_object(path: str) -> Any:
+    """Open an object, whose structures are read in blocks."""
+    import h5py
+
+    object_file = open_object(os.fsencode(path))
+    try:
+        return h5py.File(object_file, "r", rdcc_nbytes=CACHE)
+    except RAISED as error:
+        if isinstance(object_file.failed, BitesizeError):
+            raise object_file.failed from error
+        raise damaged(path, error) from error
 
 
 # HDF5's default size of the chunk cache of a dataset.
@@ -168,7 +185,7 @@ class Dataset(Column):
         if self._offset is not None:  # HDF5 returns zeros for missing data of a truncated file
             offset, path = self._offset + start * self._row_nbytes, self._path[0]
 
-            def work(fd: int) -> None:
+            def work(fd: Handle) -> None:
                 """Read from the file whose offset is known."""
                 self._file.check_unchanged(fd)
                 read_into(fd, [out.reshape(-1).view(np.uint8)], offset, path)
@@ -247,6 +264,17 @@ class ChunkedDataset(Chunked):
         super().__init__(tuple(stored.shape), stored.dtype, stored.chunks)
         self._file, self._name, self._filters = file, name, filters
         self._path = os.fsencode(file.path)
+        self.is_remote = is_url(file.path)
+
+    def _spans(self, chunks: Sequence[Coordinates]) -> dict[bytes, list[tuple[int, int]]]:
+        """Return where chunks are stored in the object."""
+        dataset, spans = self._file.dataset(self._name).id, []
+        for at in chunks:
+            with suppress(*RAISED):  # raised where the chunk is read
+                info = dataset.get_chunk_info_by_coord(tuple(i * c for i, c in zip(at, self._chunks, strict=True)))
+                if info.byte_offset is not None and info.size <= self._most:
+                    spans.append((info.byte_offset, info.size))
+        return {self._path: spans}
 
     def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
         try:
@@ -264,7 +292,7 @@ class ChunkedDataset(Chunked):
         if not undo and info.size != len(out):
             raise BadFile(f"{self._where(at)} has {info.size:,} bytes; {len(out):,} are expected")
 
-        def load(fd: int) -> None:
+        def load(fd: Handle) -> None:
             """Read the chunk from the file in which it was located."""
             self._file.check_unchanged(fd)
             read_into(fd, [data], info.byte_offset, self._path)

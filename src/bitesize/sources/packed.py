@@ -30,6 +30,9 @@ from bitesize.sources.labels import as_class_numbers, class_numbers
 from bitesize.sources.packed_options import choices_of, chosen_of, label_of, opened_as, split_of, weights_of
 from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
 from bitesize.spec import Field
+from bitesize.storage import paths
+from bitesize.storage.address import folder_of
+from bitesize.storage.url import is_url
 
 # Bytes per read when rows are read by chunk: a good size for hard disks and networks.
 _RUN_BYTES = 1 << 20
@@ -62,6 +65,7 @@ class PackedStore(Source):
     reads_files = True
 
     def __init__(self, manifest: Manifest, split: str, options: OpenOptions) -> None:
+        self._remote = is_url(str(manifest.folder))
         self._part, self._where = manifest.parts[split], str(manifest.folder / split if split else manifest.folder)
         part = self._part
         self._stored_name = chosen_of(part, options, self._where)
@@ -78,8 +82,8 @@ class PackedStore(Source):
         self._labels_read: NDArray[Any] | None = None
         # Before the files are looked at, so that a change in between is noticed.
         self._states = [(path, _state_of(path)) for path in _files(part.shards)]
-        for shard in part.shards:
-            shard.check_files()
+        for number, shard in enumerate(part.shards):
+            shard.check_files(headers=not self._remote or not number)  # sizes of objects are known, headers cost requests
         self._ends = np.cumsum([shard.rows for shard in part.shards], dtype=np.int64)
         self._fixed: dict[str, FixedTable] = {
             name: self._table(FixedTable, name) for name in self.spec if self._held(name).kind == "fixed"
@@ -150,7 +154,7 @@ class PackedStore(Source):
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the location of the field `primary`, if its rows have one shape."""
         table, dtype = self._fixed.get(self.primary), self._held(self.primary).dtype
-        if table is None or dtype is None or not dtype.isnative:
+        if table is None or dtype is None or not dtype.isnative or self._remote:
             return None
         paths, which, offsets = table.locate(rows)
         return Located(paths, which, offsets, joined=table.joined)
@@ -279,12 +283,12 @@ class PackedStore(Source):
     @classmethod
     def takes(cls, data: Any) -> bool:
         """Return whether this is the folder of a store, complete or not."""
-        return isinstance(data, str) and os.path.isdir(data) and (is_store(data) or is_unfinished(data))
+        return isinstance(data, str) and paths.isdir(data) and (is_store(data) or is_unfinished(data))
 
     @classmethod
     def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a store, or one of its splits."""
-        folder = Path(os.path.abspath(data))
+        folder = folder_of(paths.abspath(data))
         if not is_store(folder) and is_unfinished(folder):
             raise PackedError(f"{data} is not complete: run the command that packs it again, which continues where it ended")
         manifest = read_manifest(folder)

@@ -14,7 +14,7 @@ import numpy as np
 from bitesize.errors import BadFile, BitesizeError, one_line
 from bitesize.files.names import show
 from bitesize.files.parquet import Chunk, Page, RowGroup, pages, row_groups
-from bitesize.files.pread import open_file, read_into, with_file
+from bitesize.files.pread import Handle, check_readable, read_into, size_of, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.arrow_rows import ArrowSource, select_split
 from bitesize.sources.arrow_table import TableChunk, chosen_pool, pool
@@ -207,7 +207,7 @@ class Parquet(ArrowSource):
 def _open(path: str) -> Any:
     import pyarrow.parquet as pq
 
-    os.close(open_file(os.fsencode(path)))  # for its error
+    check_readable(os.fsencode(path))  # for its error
     try:
         with chosen_pool():
             return pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=_BUFFER)
@@ -246,7 +246,7 @@ def _count_nulls(found: Any, counts: dict[str, int | None], path: str) -> None:
 
 
 def _groups(path: str) -> list[RowGroup]:
-    return with_file(os.fsencode(path), lambda fd: row_groups(fd, os.fstat(fd).st_size, os.fsencode(path)))
+    return with_file(os.fsencode(path), lambda fd: row_groups(fd, size_of(fd), os.fsencode(path)))
 
 
 def _in_memory(chunk: Chunk, rows: int) -> int:
@@ -258,7 +258,7 @@ def _in_memory(chunk: Chunk, rows: int) -> int:
     return nbytes + (rows * max(64, chunk.longest) if chunk.by_number else 0)
 
 
-def _check_pages(chunk: Chunk, most: int, fd: int, path: bytes) -> int:
+def _check_pages(chunk: Chunk, most: int, fd: Handle, path: bytes) -> int:
     """Compare the pages of a column with its metadata.
 
     Returns
@@ -291,7 +291,7 @@ def _check_pages(chunk: Chunk, most: int, fd: int, path: bytes) -> int:
     return longest if longest * numbers > most else 0
 
 
-def _longest_entry(fd: int, page: Page, chunk: Chunk, path: bytes) -> int:
+def _longest_entry(fd: Handle, page: Page, chunk: Chunk, path: bytes) -> int:
     """Return the bytes of the longest entry of a dictionary, or an upper bound."""
     if chunk.type != "BYTE_ARRAY":  # of one size each
         return page.nbytes

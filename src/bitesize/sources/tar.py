@@ -19,7 +19,7 @@ from bitesize.decode.header import SUFFIXES
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.files.names import show
 from bitesize.files.npy import MAX_HEADER, parse_header
-from bitesize.files.pread import passing, read_into, with_file
+from bitesize.files.pread import Handle, passing, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.files.tar_index import tar_index
 from bitesize.files.tar_samples import Samples
@@ -203,7 +203,7 @@ class Tar(Source):
         for path, state in zip(self._paths, self._states, strict=True):
             state.check(path)
 
-    def _read_some(self, numbers: list[int], of: list[int], into: Into, failed: dict[int, Exception], fd: int) -> None:
+    def _read_some(self, numbers: list[int], of: list[int], into: Into, failed: dict[int, Exception], fd: Handle) -> None:
         shard = self._shard[numbers[of[0]]]
         self._states[shard].check(self._paths[shard], fd)
         for i in of:
@@ -214,7 +214,7 @@ class Tar(Source):
                     raise
                 failed[i] = error
 
-    def _read_one(self, fd: int, row: int, i: int, into: Into) -> None:
+    def _read_one(self, fd: Handle, row: int, i: int, into: Into) -> None:
         path = self._paths[self._shard[row]]
         for name, (offsets, sizes) in self._extents.items():
             if name not in into:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, FileChanged, one_line
 from bitesize.files.names import show
-from bitesize.files.pread import read_into, with_file
+from bitesize.files.pread import Handle, read_into, size_of, with_file
 from bitesize.files.state import FileState
 from bitesize.memory.limits import available
 from bitesize.sources.chunks import Chunked, Coordinates, most_stored
@@ -208,10 +208,10 @@ class ChunkedArray(Chunked):
     def _fill_value(self) -> Any:
         return self._fill
 
-    def _stored(self, fd: int, at: Coordinates, path: bytes, most: int) -> NDArray[np.uint8] | None:
+    def _stored(self, fd: Handle, at: Coordinates, path: bytes, most: int) -> NDArray[np.uint8] | None:
         """Read a chunk of at most this many bytes from its file; None where a shard does not have it."""
         if self._shards is None:
-            offset, size = 0, os.fstat(fd).st_size
+            offset, size = 0, size_of(fd)
         else:
             index = self._buffer("index", self._shards.index_nbytes, self._shards.index_nbytes)
             position = self._shards.find(fd, at, index, path)
