@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.names import Names
 from bitesize.files.state import FileState
+from bitesize.sources.addresses import configure
 from bitesize.sources.arrow_rows import select_split
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
@@ -29,6 +30,8 @@ from bitesize.sources.splits import COLUMNS, rows_of_split
 from bitesize.sources.table_roles import TRIED, choose_columns, path_column
 from bitesize.sources.table_values import check_repeated, column_values, target_values
 from bitesize.sources.text_table import JSON_LINES, Columns, TextTable, delimiter_of, read_tables
+from bitesize.storage import paths
+from bitesize.storage.url import is_url
 
 __all__ = ["LabeledFiles", "Table", "files_of", "labeled_files"]
 
@@ -107,7 +110,9 @@ class Table(WithFields):
         """
         tables = [path] if (path := _metadata(data)) else list(data)
         head = read_tables(tables, TRIED)
-        path = path_column(head.columns, tables[0], [os.path.dirname(tables[0])])
+        for cells in head.columns.values():
+            configure(cells, options)
+        path = path_column(head.columns, tables[0], [paths.dirname(tables[0])])
         if path is None:
             return _numbers(tables, head, options)
         return labeled(lambda options: cls._of_paths(tables, path, options), options)
@@ -119,13 +124,17 @@ class Table(WithFields):
         columns = table.columns
         chosen = choose_columns(table, path, options, tables[0])
         rows = _rows_of_split(columns, options.split, tables[0])
+        configure(columns[path], options)
+        if not all(map(is_url, columns[path])):
+            for name in tables:
+                paths.know_folder(paths.dirname(name))
         folders = [
-            folder for name, count in zip(tables, table.counts, strict=True) for folder in [os.path.dirname(name)] * count
+            folder for name, count in zip(tables, table.counts, strict=True) for folder in [paths.dirname(name)] * count
         ]
         if len(tables) == 1:
             existing = find_files([columns[path][row] for row in rows], folders[:1], tables[0])
         else:
-            existing = find_files([os.path.join(folders[row], columns[path][row]) for row in rows], [""], tables[0])
+            existing = find_files([paths.join(folders[row], columns[path][row]) for row in rows], [""], tables[0])
         kind = _kind_of(existing.names, tables[0])
         choices = [*table.choices, *chosen.choices, *existing.choices]
         if plain(path) not in PATHS:
@@ -189,7 +198,7 @@ class LabeledFiles(NamedTuple):
     classes: tuple[str, ...] | None
 
 
-def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str | None = None) -> LabeledFiles:
+def labeled_files(table: str | os.PathLike[str], root: str, options: OpenOptions) -> LabeledFiles:
     """Read a table of paths and labels; paths are relative to ``root`` or to the table's folder.
 
     Raises
@@ -200,16 +209,17 @@ def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str |
         If it is not a table, or has no such columns.
     """
     name = os.fspath(table)
-    if not os.path.isfile(name):
+    if not paths.isfile(name):
         raise NotFound(f"{name} does not exist")
     read = read_tables([name])
-    columns, roots = read.columns, [root, os.path.dirname(name)]
+    columns, roots = read.columns, [root, paths.dirname(name)]
     path = path_column(columns, name, roots)
     if path is None:
         raise BadFile(
             f"{name} needs a column of paths (path, file_name or image) of files below {root}, but has {', '.join(columns)}"
         )
-    options, choices = OpenOptions(tag_delimiter=tag_delimiter), [*read.choices]
+    configure(columns[path], options)
+    options, choices = OpenOptions(tag_delimiter=options.tag_delimiter), [*read.choices]
     chosen = choose_columns(read, path, options, name)
     if chosen.label not in chosen.columns:
         raise BadFile(f"{name} needs a column of labels (label or class), but has {', '.join(columns)}")
@@ -228,7 +238,7 @@ def _metadata(data: Any) -> str | None:
     """Return the table that describes a folder, or None."""
     if not isinstance(data, str):
         return None
-    return next((path for name in METADATA if os.path.isfile(path := os.path.join(data, name))), None)
+    return next((path for name in METADATA if paths.isfile(path := paths.join(data, name))), None)
 
 
 def _numbers(tables: list[str], head: TextTable, options: OpenOptions) -> Source:

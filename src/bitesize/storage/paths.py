@@ -207,14 +207,14 @@ def open(path: AnyPath) -> BinaryIO:  # noqa: A001 - reads as paths.open
 
 
 def open_text(path: AnyPath, newline: str | None = None) -> TextIO:
-    """Return a text file in UTF-8, open for reading, without a byte order mark.
+    r"""Return a text file in UTF-8, open for reading, without a byte order mark.
 
     Parameters
     ----------
     path
         The file.
     newline
-        As for `open`: None translates all ends of lines into ``\\n``, an empty text none.
+        As for `open`: None translates all ends of lines into ``\n``, an empty text none.
 
     Raises
     ------
