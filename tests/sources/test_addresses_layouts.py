@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.layouts.catalog import LAYOUTS
 
 import bitesize as bs
 from bitesize.sources.addresses import addresses_in
 from bitesize.sources.splits import SplitRequired
 from bitesize.storage.local import LocalStorage
 from bitesize.storage.stores import register_storage
-from tests.layouts.catalog import LAYOUTS
 
 BUCKET = "disk://{}"  # one for each folder, because what is known of objects is remembered
 

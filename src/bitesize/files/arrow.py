@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile
 from bitesize.files.names import show
 from bitesize.files.pread import Handle, read_into
+from bitesize.storage.blocks import BlockFile
 
 T = TypeVar("T")
 
@@ -146,6 +147,8 @@ def _batch(fd: Handle, block: Block, header: _Table, version: int, path: bytes) 
     compression, sizes, codec = header.table(3), buffers[:, 1].copy(), ""
     if compression is not None:
         codec = _CODECS[compression.number(0, "b")]
+        if isinstance(fd, BlockFile):
+            fd.hold((int(offset), 8) for offset, nbytes in buffers if nbytes >= 8)
         for i in np.flatnonzero(sizes).tolist():
             sizes[i] = _decompressed(fd, int(buffers[i, 0]), int(buffers[i, 1]), path)
     if int(sizes.sum(dtype=object)) >= _MOST:

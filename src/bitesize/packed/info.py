@@ -152,9 +152,9 @@ class ShardInfo:
                 zip(files[1:], (((self.rows + 1,), np.dtype("<i8")), ((self.rows, 3), np.dtype("<i4"))), strict=False)
             )
             for file in files:
-                self._check_file(file, *known.get(file, ((), None)), headers)
+                self._check_file(file, *known.get(file, ((), None)), headers=headers)
 
-    def _check_file(self, file: str, shape: tuple[int, ...], dtype: np.dtype[Any] | None, headers: bool) -> None:
+    def _check_file(self, file: str, shape: tuple[int, ...], dtype: np.dtype[Any] | None, *, headers: bool) -> None:
         path, expected = self.folder / file, self.files[file].nbytes
         payload = None if dtype is None else math.prod(shape) * dtype.itemsize
         if payload is not None and not 0 < expected - payload <= MAX_HEADER:

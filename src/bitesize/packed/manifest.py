@@ -148,7 +148,9 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         if not splits or not isinstance(made_by, dict) or ("" in splits and len(splits) > 1):
             raise ValueError("no splits")
         return Manifest(
-            folder_of(folder), made_by, {name: part_from_json(folder_of(folder), name, each) for name, each in splits.items()}
+            folder_of(folder),
+            made_by,
+            {name: part_from_json(folder_of(folder), name, each) for name, each in splits.items()},
         )
 
     return parsed(path, parse)

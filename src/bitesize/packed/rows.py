@@ -55,7 +55,7 @@ class FixedTable:
         """Read rows into ``out``, shape (rows, *shape). The errors of rows that cannot be read are added to ``failed``, by index."""
         if is_url(self.paths[0]):
             flat = out.reshape(-1).view(np.uint8).reshape(len(rows), -1)
-            for i, error in read_pieces(*self.locate(rows), [memoryview(row) for row in flat]).items():
+            for i, error in read_pieces(*self.locate(rows), list(flat)).items():
                 failed.setdefault(i, error)
             return
         try:
@@ -162,8 +162,8 @@ class BlobTable:
             except BitesizeError as error:  # it does not fit the memory of the caller
                 buffers.append(None)
                 failed.setdefault(i, error)
-        for i, error in read_pieces([each.path for each in self._stretches], which, starts, buffers).items():
-            failed.setdefault(i, error)
+        errors = read_pieces([each.path for each in self._stretches], which, starts, buffers)
+        failed.update({i: each for i, each in errors.items() if i not in failed})
 
     def sizes(self) -> NDArray[np.int64]:
         """Return the bytes of each row, shape (rows,)."""

@@ -161,7 +161,7 @@ class ArrowColumn:
             if value is None:
                 failed[i] = BadFile(f"the column {self.name!r} has no value")
             else:
-                paths.append(os.fsencode(os.path.join(self.folder, value)))
+                paths.append(os.fsencode(paths.join(self.folder, value)))
                 of.append(i)
         found = read_files(paths, lambda k, nbytes: into.put(of[k], nbytes))
         failed.update({of[k]: error for k, error in found.items()})

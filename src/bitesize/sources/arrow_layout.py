@@ -201,11 +201,13 @@ class _FirstRows:
             data = bytearray(nbytes)
             read_into(self._fd, [data], offset, self._path)
             return bytes(data)
-        with stream_from(self._fd, offset + 8) as raw:
-            with pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), self._batch.codec) as stream:
-                data = bytearray()
-                while len(data) < nbytes and (piece := stream.read(min(_PIECE, nbytes - len(data)))):
-                    data += piece
+        with (
+            stream_from(self._fd, offset + 8) as raw,
+            pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), self._batch.codec) as stream,
+        ):
+            data = bytearray()
+            while len(data) < nbytes and (piece := stream.read(min(_PIECE, nbytes - len(data)))):
+                data += piece
         if len(data) < nbytes:
             raise ValueError("a compressed buffer ends too early")
         return bytes(data)

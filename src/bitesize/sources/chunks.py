@@ -183,7 +183,9 @@ class Chunked(Column):
 
     def scratch(self, rows: int) -> int:
         """Return the bytes of a thread: a chunk as stored, between two filters, and before its rows are copied."""
-        held = max(HELD_NBYTES, self._most * math.prod(-(-n // c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True)))
+        held = max(
+            HELD_NBYTES, self._most * math.prod(-(-n // c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True))
+        )
         return (held if self.is_remote else 0) + self._most + ((not self._as_rows) + self._between) * self._chunk_nbytes
 
     @property

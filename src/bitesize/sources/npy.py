@@ -107,11 +107,7 @@ class NpyFiles(FileSource):
         starts = np.zeros((len(paths), size), np.uint8)
         which = np.repeat(np.arange(len(paths)), 2)
         alike = [object_size(path) == size + self._header.nbytes for path in paths]
-        buffers = [
-            memoryview(part[i]) if alike[i] else None
-            for i in range(len(paths))
-            for part in (starts, rows)
-        ]
+        buffers = [memoryview(part[i]) if alike[i] else None for i in range(len(paths)) for part in (starts, rows)]
         errors = read_pieces(paths, which, np.tile(np.array([0, size]), len(paths)), buffers)
         other = (starts != np.frombuffer(self._start, np.uint8)).any(axis=1)
         for k, error in errors.items():

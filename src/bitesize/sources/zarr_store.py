@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
@@ -15,7 +14,7 @@ from bitesize.storage.blocks import held_files
 from bitesize.storage.remote import RemoteFile
 
 
-class ObjectStore(Store):
+class ObjectStore(Store):  # type: ignore[misc]  # zarr is not typed here
     """The objects below an address, for reading.
 
     Parameters
@@ -123,8 +122,3 @@ def _bounds(byte_range: ByteRequest | None, size: int) -> tuple[int, int]:
     if isinstance(byte_range, SuffixByteRequest):
         return max(0, size - byte_range.suffix), size
     return 0, size
-
-
-def zarr_store(path: str) -> Any:
-    """Return what `zarr.open` opens for an address."""
-    return ObjectStore(path)

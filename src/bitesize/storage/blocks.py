@@ -113,8 +113,8 @@ def holding(files: Iterable[BlockFile]) -> Iterator[None]:
 
 
 @contextmanager
-def holding_whole(addresses: Sequence[str], most: int = HELD_NBYTES) -> Iterator[None]:
-    """Read the beginnings of objects at the same time, and let `opened` return them in this thread.
+def holding_whole(addresses: Sequence[str], most: int = HELD_NBYTES, *, at_end: bool = False) -> Iterator[None]:
+    """Read the beginnings or the ends of objects at the same time, and let `opened` return them in this thread.
 
     Objects that cannot be read are left out: reading them raises their error.
 
@@ -124,12 +124,14 @@ def holding_whole(addresses: Sequence[str], most: int = HELD_NBYTES) -> Iterator
         The objects.
     most
         Bytes of each object.
+    at_end
+        Whether these are the last bytes.
     """
     files = []
     for address in dict.fromkeys(addresses):
         with suppress(BitesizeError):
             files.append(BlockFile(address))
-    failed = hold_parts(files, [[(0, most)]] * len(files))
+    failed = hold_parts(files, [[(max(0, file.size - most) if at_end else 0, most)] for file in files])
     with holding(file for i, file in enumerate(files) if i not in failed):
         yield
 
@@ -178,7 +180,7 @@ def _joined(spans: Iterable[tuple[int, int]], size: int) -> list[tuple[int, int]
     """Return sorted spans, of which no two touch, as pairs of start and stop."""
     joined: list[tuple[int, int]] = []
     for start, nbytes in sorted(spans):
-        stop = min(start + nbytes, size)
+        start, stop = max(0, start), min(start + nbytes, size)
         if joined and start <= joined[-1][1]:
             joined[-1] = joined[-1][0], max(stop, joined[-1][1])
         elif start < stop:
