@@ -21,7 +21,19 @@ from bitesize.storage.url import is_url
 from bitesize.testing import check_source, read_rows
 
 ROWS = 30
+# Kinds whose example is an object in memory.
+IN_MEMORY = {"Arrays", "OtherArrays", "Frame", "HuggingFace", "MapStyle", "SparseRows"}
 _numbers = itertools.count()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def zarr_threads():
+    """Start the threads of zarr, which stay until the end of the process."""
+    if installed(next(kind for kind in kinds() if kind.package == "zarr")):
+        import zarr
+
+        zarr.save(zarr.storage.MemoryStore(), np.zeros(1))
+    return
 
 
 class Counted(LocalStorage):
@@ -66,7 +78,7 @@ class Place:
         if isinstance(value, Names):
             return replace(value, root=self.at(value.root), folders=tuple(self.at(each) for each in value.folders))
         if isinstance(value, RowFiles):
-            return replace(value, names=self.at(value.names))
+            return value._replace(names=self.at(value.names))
         return value
 
 
@@ -109,13 +121,12 @@ def test_rows_of_addresses_are_those_of_files(kind, place, monkeypatch):
     if not installed(kind):
         pytest.skip(f"{kind.package} is not installed")
     local, remote = both(kind, place, monkeypatch)
-    if local.reads_files or local.paths(0):
-        assert place.storage.reads, "nothing was read from the address"
     shuffled = np.random.default_rng(0).permutation(ROWS)
     for rows in (range(ROWS), shuffled, [3, 3, 0], [ROWS - 1]):
         assert read_rows(remote, rows) == read_rows(local, rows)
     assert read_rows(remote.subset([5, 1]), [0, 1]) == read_rows(local, [5, 1])
     remote.close()
+    assert place.storage.reads or kind.__name__ in IN_MEMORY, "nothing was read from the address"
 
 
 @KINDS
@@ -136,7 +147,7 @@ def test_batches_of_addresses_are_those_of_files(kind, threads, place, monkeypat
         orders.append(Order(ROWS, seed=3, window=12))
     steps = [bs.Resize(8)] if isinstance(local.spec[local.primary], Encoded) else []
     for order in orders:
-        settings = {"batch_size": 4, "memory": "1 GiB", "transforms": steps, "threads": threads, "order": order, "seed": 1}
+        settings = {"batch_size": 4, "memory": "1 GiB", "transforms": steps, "threads": threads, "order": order}
         with bs.Loader(local, **settings) as one, bs.Loader(remote, **settings) as other:
             for _ in range(2):
                 for batch, same in zip(one, other, strict=True):
