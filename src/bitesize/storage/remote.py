@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.memory.sizes import format_size
+from bitesize.storage.ahead import Part, take
 from bitesize.storage.base import Entry
 from bitesize.storage.object_list import ObjectList
 from bitesize.storage.stores import add_list, listed, storage_of
@@ -271,15 +272,20 @@ class RemoteFile(io.RawIOBase):
         return self.entry.size
 
     def read_at(self, offset: int, into: Sequence[memoryview]) -> None:
-        """Fill consecutive buffers with the bytes from an offset on; thread-safe.
+        """Fill consecutive buffers with the bytes from an offset on, with bytes that were requested ahead if there are any; thread-safe.
 
         Raises
         ------
         BadFile
             If the object is too short: no request is made then.
         """
+        if not take(Part(self.address, offset, sum(buffer.nbytes for buffer in into)), into):
+            self.fetch(offset, into)
+
+    def fetch(self, offset: int, into: Sequence[memoryview]) -> None:
+        """Be `read_at`, always with a request."""
         end = offset + sum(buffer.nbytes for buffer in into)
-        if end > self.size >= 0:
+        if end > self.size:
             raise BadFile(f"{self.address} ends after {self.size:,} bytes; {end:,} are needed")
         self._storage.read(self._key, offset, into, self.entry.version)
 
