@@ -13,7 +13,8 @@ from bitesize.lazy.parts import MEMBER
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.column import Column
 from bitesize.sources.columns import ColumnSource
-from bitesize.sources.hdf5_file import RAISED, ChunkedDataset, Dataset, Hdf5File, column_of, columns_of, damaged, open_hdf5
+from bitesize.sources.hdf5_file import ChunkedDataset, Dataset, column_of, columns_of
+from bitesize.sources.hdf5_opening import RAISED, Hdf5File, damaged, open_hdf5
 from bitesize.sources.hdf5_rows import Hdf5Files, Hdf5Groups, groups_of_rows
 from bitesize.sources.member_rows import chain_files
 from bitesize.storage import paths

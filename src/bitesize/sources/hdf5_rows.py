@@ -18,7 +18,8 @@ from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import UnsupportedColumn
 from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
-from bitesize.sources.hdf5_file import CACHE, RAISED, Hdf5File, OpenDataset, column_of, columns_of, damaged, open_hdf5
+from bitesize.sources.hdf5_file import column_of, columns_of
+from bitesize.sources.hdf5_opening import CACHE, RAISED, Hdf5File, OpenDataset, damaged, open_hdf5
 from bitesize.sources.member_rows import (
     Layout,
     Member,
