@@ -50,7 +50,7 @@ def upload(path: str | os.PathLike[str], address: str) -> Entry:
     """
     nbytes = os.path.getsize(path)
     written = storage_of(address).write(split_url(address).key, _pieces(path))
-    remote.forget(address)
+    remote.remember(address, written)
     if written.size != nbytes:
         raise RequestFailed(f"{address} has {written.size:,} bytes, but {nbytes:,} were written: write it again")
     return written

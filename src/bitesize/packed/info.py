@@ -204,10 +204,15 @@ def open_shard(folder: str | os.PathLike[str]) -> ShardInfo:
     PackedError
         If the shard is damaged, incomplete or of another version. The message names the file.
     """
-    path = folder_of(folder) / SHARD_JSON
-    info = _parsed(folder_of(folder), path, read_json(path))
+    info = read_shard(folder)
     info.check_files()
     return info
+
+
+def read_shard(folder: str | os.PathLike[str]) -> ShardInfo:
+    """Be `open_shard`, without a look at any file but `shard.json`."""
+    path = folder_of(folder) / SHARD_JSON
+    return _parsed(folder_of(folder), path, read_json(path))
 
 
 def read_json(path: Folder) -> Any:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from bitesize.errors import BadSetting, PackedError
-from bitesize.files.atomic import flush_folder
-from bitesize.files.locking import FolderLock
+from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget, as_budget
-from bitesize.packed.column import raise_typed
 from bitesize.packed.manifest import valid_split
+from bitesize.packing.place import place_of
 from bitesize.packing.report import PackReport
 from bitesize.packing.run import PackRun, Progress
 from bitesize.packing.settings import Kind, PackSettings
@@ -47,7 +43,8 @@ def pack(
     data
         A source, or splits by name: ``{"train": ..., "val": ...}``.
     out
-        Folder of the store: a new or empty folder, or the folder of an interrupted run.
+        Folder of the store: a new or empty folder, or the folder of an interrupted run. To an address such as
+        ``s3://bucket/packed``, shards are copied one by one, so that the disk needs room for one shard a thread.
     transforms
         Transforms without random numbers, such as ``[bs.Resize(256)]``, applied to images before they are stored. The result has
         one shape. Integers stay integers: results are rounded.
@@ -112,27 +109,9 @@ def pack(
     if not parts or not all(isinstance(part, Source) for part in parts.values()):
         raise BadSetting("data must be a Source, or a mapping of names to Sources")
     begun = time.perf_counter()
-    folder = Path(os.path.abspath(out))
+    place = place_of(out)
     for name in parts:
         if name and not valid_split(name):
             raise BadSetting(f"the name of a split must have ASCII letters, digits, _ and - only, not {name!r}")
-    with _locked(folder):
-        return PackRun(folder, parts, settings, as_budget(memory), progress).run(verify, begun)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Make and lock the folder of a store."""
-    try:
-        if not folder.is_dir():
-            folder.mkdir(parents=True)
-            flush_folder(folder.parent)
-        lock = FolderLock.take(folder)
-    except OSError as error:
-        raise_typed(error, folder)
-    if lock is None:
-        raise PackedError(f"another process is packing into {folder}")
-    try:
-        yield
-    finally:
-        lock.release()
+    with place.locked():
+        return PackRun(place, parts, settings, as_budget(memory), progress).run(verify, begun)

@@ -90,7 +90,7 @@ class PartPlan:
 
 
 def plan_part(
-    source: Source, settings: PackSettings, budget: Budget, free: int, known: Mapping[str, Any] | None
+    source: Source, settings: PackSettings, budget: Budget, free: int | None, known: Mapping[str, Any] | None
 ) -> PartPlan:
     """Plan how a source is packed.
 
@@ -103,7 +103,7 @@ def plan_part(
     budget
         Budget for all memory.
     free
-        Free bytes on the disk.
+        Free bytes on the disk; None for a store at an address.
     known
         ``kind``, ``rows_per_shard`` and ``fields`` of an earlier run that is continued, or None.
 
@@ -157,7 +157,7 @@ def _check_jpeg(source: Source, images: list[str]) -> None:
         raise BadSetting(f'kind="jpeg" needs images of mode "RGB" or "L", but {what}: use kind="pixels" or "bytes"')
 
 
-def _choose(source: Source, settings: PackSettings, found: Sample, free: int) -> tuple[Any, str]:
+def _choose(source: Source, settings: PackSettings, found: Sample, free: int | None) -> tuple[Any, str]:
     """Choose bytes or pixels; return the choice, and why, in one line."""
     if settings.transforms or not any(isinstance(field, Encoded) for field in source.spec.values()):
         return ("pixels" if settings.transforms else "bytes"), ""
@@ -167,6 +167,9 @@ def _choose(source: Source, settings: PackSettings, found: Sample, free: int) ->
     as_pixels, as_bytes = format_size(math.ceil(pixels * rows)), format_size(math.ceil(files * rows))
     if pixels > _QUICK:
         why = f"images of {format_size(math.ceil(pixels))} are decoded about as fast as read (max_side= makes them smaller)"
+        return "bytes", f'kind: bytes, which take {as_bytes}, because {why}; kind="pixels" would take {as_pixels}'
+    if free is None:
+        why = "a store at an address is read over the network"
         return "bytes", f'kind: bytes, which take {as_bytes}, because {why}; kind="pixels" would take {as_pixels}'
     if pixels * rows > free / 2:
         why = f"pixels would take {as_pixels}, more than half of the {format_size(free)} free"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from bitesize.packed.manifest import Skipped
+from bitesize.storage.address import Folder
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class PackReport:
 
     Attributes
     ----------
-    path : Path
+    path : Path or Address
         Folder of the store.
     kind : str
         ``"bytes"``, ``"pixels"`` or ``"jpeg"``.
@@ -41,7 +41,7 @@ class PackReport:
     ({'': 9}, 'bytes', {})
     """
 
-    path: Path
+    path: Folder
     kind: str
     rows: Mapping[str, int]
     shards: int

@@ -16,14 +16,14 @@ import xxhash
 
 from bitesize._version import __version__
 from bitesize.errors import BadSetting, DiskFull, PackedError
-from bitesize.files.atomic import remove_leftovers
 from bitesize.files.stores import MANIFEST, PACKING, is_store, is_unfinished
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import counted, format_size
 from bitesize.packed.info import count
 from bitesize.packed.manifest import Manifest, Part, parsed, read_manifest, write_manifest
-from bitesize.packed.shard import remove_partials, verify
+from bitesize.packed.shard import verify
 from bitesize.packed.state import read_packing, write_packing
+from bitesize.packing.place import Place
 from bitesize.packing.plan import PartPlan, plan_part
 from bitesize.packing.report import PackReport
 from bitesize.packing.settings import PackSettings
@@ -40,8 +40,8 @@ class PackRun:
 
     Parameters
     ----------
-    folder
-        Folder of the store.
+    place
+        Where the store is packed.
     parts
         Sources by split.
     settings
@@ -53,9 +53,10 @@ class PackRun:
     """
 
     def __init__(
-        self, folder: Path, parts: Mapping[str, Source], settings: PackSettings, budget: Budget, progress: Progress | None
+        self, place: Place, parts: Mapping[str, Source], settings: PackSettings, budget: Budget, progress: Progress | None
     ) -> None:  # fmt: skip
-        self._folder, self._parts, self._asked, self._settings = folder, parts, settings, settings
+        self._place, self._folder, self._final = place, place.folder, place.final
+        self._parts, self._asked, self._settings = parts, settings, settings
         self._budget, self._progress = budget, progress
         self._done, self._total = 0, sum(map(len, parts.values()))
         self._notes: list[str] = []
@@ -66,27 +67,25 @@ class PackRun:
 
     def run(self, verify_all: bool, begun: float) -> PackReport:
         """Pack, or continue, or find that all is done."""
-        remove_leftovers(self._folder)
+        self._place.begin()
         for part in self._parts.values():
             part.check_unchanged()
         known: Mapping[str, Any] = {}
         if is_store(self._folder):
             manifest = read_manifest(self._folder)
             recorded = manifest.made_by.get("record", {})
-            self._refuse_other(recorded, f"{self._folder} is a complete store")
+            self._refuse_other(recorded, f"{self._final} is a complete store")
             known = _known(self._folder / MANIFEST, manifest.made_by.get("plan"), self._parts)
         elif is_unfinished(self._folder):
             recorded = read_packing(self._folder)
-            self._refuse_other(recorded.get("record", {}), f"{self._folder} was begun")
+            self._refuse_other(recorded.get("record", {}), f"{self._final} was begun")
             if recorded.get("bitesize") != __version__:
                 raise PackedError(
-                    f"{self._folder} was begun by bitesize {recorded.get('bitesize')}: remove it, and pack again"
+                    f"{self._final} was begun by bitesize {recorded.get('bitesize')}: remove it, and pack again"
                 )
             known = _known(self._folder / PACKING, recorded.get("plan"), self._parts)
-        elif any(
-            not name.startswith(".") for name in os.listdir(self._folder)
-        ):  # hidden: the lock, and what was being written
-            raise BadSetting(f"{self._folder} is not empty, and holds no packed store: choose another folder")
+        elif not self._place.is_empty():
+            raise BadSetting(f"{self._final} is not empty, and holds no packed store: choose another folder")
         plans = self._plans(known)
         works = {name: self._work(name, plan) for name, plan in plans.items()}
         if is_store(self._folder):
@@ -100,10 +99,11 @@ class PackRun:
 
     def _plans(self, known: Mapping[str, Any]) -> dict[str, PartPlan]:
         """Plan all splits; the largest decides what kind="auto" means."""
-        free, plans = shutil.disk_usage(self._folder).free, dict[str, PartPlan]()
+        free = shutil.disk_usage(self._folder).free if self._place.keeps else None
+        plans = dict[str, PartPlan]()
         for name in sorted(self._parts, key=lambda name: -len(self._parts[name])):
             part = self._parts[name]
-            share = free * len(part) // max(1, self._total)
+            share = None if free is None else free * len(part) // max(1, self._total)
             plan = plan_part(part, self._settings, self._budget, share, known.get(name))
             if self._settings.kind == "auto" and not self._settings.transforms:
                 self._settings = replace(self._settings, kind=plan.kind)  # type: ignore[arg-type]
@@ -116,13 +116,14 @@ class PackRun:
         key = xxhash.xxh3_128_hexdigest(
             json.dumps([self._record, name, plan.rows_per_shard, plan.kind, __version__]).encode()
         )
-        return PartWork(plan, self._folder / name if name else self._folder, self._settings, key)
+        return PartWork(plan, self._place, name, self._settings, key)
 
     def _pack(self, works: Mapping[str, PartWork], verify_all: bool, begun: float) -> PackReport:
         plan = {name: _plan_to_json(work.plan) for name, work in works.items()}
         kept = {name: self._kept(work) for name, work in works.items()}
         self._check_disk(works, kept)
         write_packing(self._folder, {"record": self._record, "plan": plan, "bitesize": __version__})
+        self._place.add(PACKING)
         done = {}
         for name, work in works.items():
             work.folder.mkdir(exist_ok=True)
@@ -136,12 +137,13 @@ class PackRun:
         parts = {name: _part(work.plan, done[name]) for name, work in works.items()}
         manifest = Manifest(self._folder, made_by, parts)
         write_manifest(manifest)
-        (self._folder / PACKING).unlink(missing_ok=True)
+        self._place.add(MANIFEST)
+        self._place.remove(PACKING)
         return self._report(manifest, sum(map(len, kept.values())), verify_all, begun)
 
     def _kept(self, work: PartWork) -> dict[int, PackedShard]:
         """Return the shards that an earlier run has finished, and remove what is of no use."""
-        remove_partials(work.folder)
+        self._place.remove_partials(work.folder)
         kept = {number: shard for number in range(work.plan.shards) if (shard := work.kept(number)) is not None}
         if not work.comparable:
             self._note(
@@ -150,9 +152,16 @@ class PackRun:
         return kept
 
     def _check_disk(self, works: Mapping[str, PartWork], kept: Mapping[str, Mapping[int, PackedShard]]) -> None:
-        need = sum(work.plan.nbytes for work in works.values())
-        need -= sum(shard.info.nbytes for each in kept.values() for shard in each.values() if shard.info is not None)
         free = shutil.disk_usage(self._folder).free
+        if self._place.keeps:
+            need = sum(work.plan.nbytes for work in works.values())
+            need -= sum(shard.info.nbytes for each in kept.values() for shard in each.values() if shard.info is not None)
+        else:  # splits are packed one after another, and each thread has one shard
+            threads = self._settings.threads or os.cpu_count() or 1
+            need = max(
+                work.plan.nbytes // work.plan.shards * min(threads, work.plan.shards - len(kept[name]))
+                for name, work in works.items()
+            )
         if need > free:
             raise DiskFull(
                 f"packing needs about {format_size(need)}, but the disk of {self._folder} has {format_size(free)} free: free some space, "
@@ -178,12 +187,12 @@ class PackRun:
     def _complete(self, works: Mapping[str, PartWork], verify_all: bool, begun: float) -> PackReport:
         """Check that a complete store is still that of the data."""
         manifest = read_manifest(self._folder)
-        (self._folder / PACKING).unlink(missing_ok=True)
+        self._place.remove(PACKING)
         for name, work in works.items():
             changed = work.changed_since(manifest.parts[name].shards)
             if changed is not None:
                 raise PackedError(
-                    f"{self._folder} is a complete store, but files of rows {changed[0]:,} to {changed[1] - 1:,} have changed since: choose "
+                    f"{self._final} is a complete store, but files of rows {changed[0]:,} to {changed[1] - 1:,} have changed since: choose "
                     "another folder, or remove it"
                 )
         self._note("the store was complete: nothing was packed")
@@ -197,7 +206,7 @@ class PackRun:
 
     def _report(self, manifest: Manifest, kept: int, verify_all: bool, begun: float) -> PackReport:
         if verify_all:
-            for part in manifest.parts.values():
+            for part in read_manifest(self._final).parts.values():
                 for shard in part.shards:
                     verify(shard)
         skipped = {name: part.skipped for name, part in manifest.parts.items() if part.skipped}
@@ -205,7 +214,7 @@ class PackRun:
             of = f" of {name}" if name else ""
             self._note(f"{counted(len(rows), 'row')}{of} could not be read and left out; the first: {rows[0].reason}")
         return PackReport(
-            path=self._folder,
+            path=self._final,
             kind=str(manifest.made_by["kind"]),
             rows={name: part.rows for name, part in manifest.parts.items()},
             shards=sum(len(part.shards) for part in manifest.parts.values()),

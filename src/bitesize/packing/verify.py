@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from bitesize.errors import BitesizeError, PackedError
 from bitesize.packed.info import open_shard
@@ -14,7 +13,7 @@ from bitesize.packed.shard import verify
 
 def store_nbytes(folder: str | os.PathLike[str]) -> int:
     """Return the bytes of all shards of a store."""
-    return sum(part.nbytes for part in read_manifest(Path(folder)).parts.values())
+    return sum(part.nbytes for part in read_manifest(folder).parts.values())
 
 
 def damaged_shards(folder: str | os.PathLike[str], seen: Callable[[int], None] | None = None) -> list[str]:
@@ -42,7 +41,7 @@ def damaged_shards(folder: str | os.PathLike[str], seen: Callable[[int], None] |
     []
     """
     found = []
-    for part in read_manifest(Path(folder)).parts.values():
+    for part in read_manifest(folder).parts.values():
         for shard in part.shards:
             try:
                 shard.check_files()

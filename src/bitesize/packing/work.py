@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import queue
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
-from bitesize.errors import BitesizeError, DoesNotFit, PackedError, TooManyBadRows, one_line
+from bitesize.errors import BitesizeError, DoesNotFit, NotFound, TooManyBadRows, one_line
 from bitesize.kernels.warm import compiling
 from bitesize.memory.budget import Budget
-from bitesize.packed.info import SHARD_JSON, ShardInfo, open_shard
+from bitesize.packed.info import SHARD_JSON, ShardInfo
 from bitesize.packed.manifest import Skipped
 from bitesize.packed.shard import ShardWriter
 from bitesize.packing.changes import SourceState, is_of
 from bitesize.packing.copying import Copying
 from bitesize.packing.decoding import Decoding
 from bitesize.packing.pieces import Failure, Producer
+from bitesize.packing.place import Place
 from bitesize.packing.plan import PartPlan, name_of, pipeline_of
 from bitesize.packing.reading import LargeRows, RowReader, reader_nbytes
 from bitesize.packing.rendering import Rendering, rendering_nbytes
@@ -51,16 +50,19 @@ class PartWork:
     ----------
     plan
         Plan of the source.
-    folder
-        Folder of its shards.
+    place
+        Where its shards are kept.
+    name
+        Name of the split; empty without splits.
     settings
         Settings of the user.
     key
         Hash of everything that decides what is stored.
     """
 
-    def __init__(self, plan: PartPlan, folder: Path, settings: PackSettings, key: str) -> None:
-        self.plan, self.folder, self.settings, self._key = plan, folder, settings, key
+    def __init__(self, plan: PartPlan, place: Place, name: str, settings: PackSettings, key: str) -> None:
+        self.plan, self.settings, self._place, self._key = plan, settings, place, key
+        self.folder = place.folder / name if name else place.folder
         self._state = SourceState(plan.source)
         self.comparable = self._state.known
 
@@ -72,25 +74,25 @@ class PartWork:
     def kept(self, number: int) -> PackedShard | None:
         """Return a shard that an earlier run has sealed; remove it if it was made from anything else."""
         folder = self.folder / f"{number:05}"
-        if not folder.exists():
-            return None
         try:
-            info = open_shard(folder)
+            info = self._place.shard(folder)
             if dict(info.fields) == dict(self.plan.fields) and is_of(info, self.origin(number)):
                 skipped = tuple(Skipped(int(row), str(reason)) for row, reason in info.origin.get("skipped", []))
                 if not skipped or self.settings.on_error == "skip":
                     return PackedShard(number, info, skipped)
+        except NotFound:
+            return None
         except BitesizeError:
-            if not (folder / SHARD_JSON).is_file():
-                raise PackedError(f"{folder} is no shard of bitesize: remove it, or choose another folder") from None
-        shutil.rmtree(folder)
+            if self._place.keeps and not (folder / SHARD_JSON).is_file():
+                raise
+        self._place.remove_shard(folder)
         return None
 
     def changed_since(self, shards: Sequence[ShardInfo]) -> tuple[int, int] | None:
         """Return the rows of the first shard of a complete store that was made from other files, or None."""
         for shard in shards:
             number = int(shard.folder.name)
-            found = open_shard(shard.folder)
+            found = self._place.shard(self.folder / shard.folder.name)
             if self.comparable and not is_of(found, self.origin(number)):
                 return self.plan.rows_of(number)
         return None
@@ -120,6 +122,8 @@ class PartWork:
             info = None
             if writer.rows:
                 info = writer.seal(origin | {"skipped": [[each.row, each.reason] for each in skipped]})
+        if info is not None:
+            self._place.add_shard(info)
         return PackedShard(number, info, tuple(skipped))
 
     def _names(self, start: int, rows: int) -> dict[str, list[bytes]]:

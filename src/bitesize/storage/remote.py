@@ -71,8 +71,15 @@ def entry(address: str) -> Entry:
     return remembered
 
 
+def remember(address: str, written: Entry) -> None:
+    """Remember an object that was written: lists of objects are older."""
+    with _lock:
+        _entries[address] = written
+        _missing.discard(address)
+
+
 def forget(address: str) -> None:
-    """Forget what is remembered of an object, because it was written or removed."""
+    """Forget what is remembered of an object, because it was removed."""
     with _lock:
         _entries.pop(address, None)
         _missing.discard(address)

@@ -119,9 +119,8 @@ class RunFolder:
             return
         if self.mirror is not None:
             self.mirror.close()
-        self.lock.release()
-        if self.mirror is not None:
             self.mirror.discard()
+        self.lock.release()
         for each in self.made:
             if each.is_dir() and all(entry.name == LOCK_NAME for entry in each.iterdir()):
                 shutil.rmtree(each, ignore_errors=True)

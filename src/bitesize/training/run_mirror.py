@@ -215,9 +215,10 @@ class RunMirror:
             _log.warning("%s", error)
 
     def discard(self) -> None:
-        """Remove the working copy if all of it is at the address, after `finish`, when it is not locked any more."""
+        """Empty the working copy if all of it is at the address, after `finish` and before it is unlocked."""
         if self._whole:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            for name in run_files(self.folder):
+                (self.folder / name).unlink(missing_ok=True)
             self._path.unlink(missing_ok=True)
 
     def _end(self) -> None:
