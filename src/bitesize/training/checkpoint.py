@@ -10,6 +10,7 @@ from typing import Any
 from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting
 from bitesize.outputs.keras import to_keras
+from bitesize.storage.url import is_url
 from bitesize.training import capture
 from bitesize.training.batch_counter import SaveInterval
 from bitesize.training.checkpoint_callback import CheckpointCallback
@@ -46,7 +47,7 @@ class Checkpoint(CheckpointCallback):
     Raises
     ------
     BadSetting
-        If both intervals are given, or an interval is not above 0.
+        If both intervals are given, an interval is not above 0, or ``folder`` is an address.
 
     Notes
     -----
@@ -79,6 +80,10 @@ class Checkpoint(CheckpointCallback):
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         interval = SaveInterval(every_batches, every_minutes)
+        if is_url(os.fspath(folder)):
+            raise BadSetting(
+                f"checkpoints are written into a folder of the disk, not to {folder}: bitesize train --out copies them to an address"
+            )
         super().__init__(CheckpointStore(Path(folder), keep), interval, extra)
 
     def restore(self, model: Any, loader: Any) -> int:
