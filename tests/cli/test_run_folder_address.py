@@ -246,7 +246,7 @@ def test_a_killed_process_loses_nothing_that_was_copied(data, bucket, tmp_path, 
 def test_two_machines_that_train_into_one_address_are_noticed(data, bucket, machine):
     run("train", data, *TRAIN, "--out", ADDRESS)
     mirror = RunMirror(ADDRESS)
-    mirror.folder.mkdir(parents=True)
+    mirror.folder.mkdir(parents=True, exist_ok=True)
     mirror.pull()
     bucket.write("runs/first/checkpoints/000099-epoch3-batch0.npz", [b"of another machine"])
     with pytest.raises(FileChanged, match="was changed by another program"):

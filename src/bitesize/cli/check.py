@@ -161,7 +161,9 @@ def _refuse_to_move(parts: Mapping[str, Source], data: str, into: str) -> None:
     from bitesize.storage.url import is_url
 
     if is_url(data) or is_url(into):
-        raise BadSetting(f"--move-bad moves files of a disk into a folder, but {data if is_url(data) else into} is an address")
+        raise BadSetting(
+            f"--move-bad moves files of a disk into a folder, but {data if is_url(data) else into} is an address"
+        )
     if any(part.path(0) is None for part in parts.values()):
         raise BadSetting(f"--move-bad moves files of one row each, but {data} has many rows per file")
     top, target = os.path.realpath(data), os.path.realpath(into)

@@ -29,12 +29,6 @@ def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[st
             job.close()
         start.run.release()
 
-    def end_interrupted() -> None:
-        """Copy what is not at the address of the run yet, and print what is saved."""
-        if start.run.mirror is not None:
-            start.run.mirror.close()
-        say_interrupted()
-
     def say_interrupted() -> None:
         """Print what is saved, and how to continue."""
         errors.print(plain(describe_interrupted(start, job, listener.epochs)), highlight=False, soft_wrap=True)
@@ -59,7 +53,8 @@ def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[st
         saved = start.run.saved.name
         start.run.finish()
     except KeyboardInterrupt:
-        end_interrupted()
+        start.run.finish(raises=False)
+        say_interrupted()
         close()
         leave()
     except NotFinite as error:

@@ -125,16 +125,16 @@ class RunFolder:
             if each.is_dir() and all(entry.name == LOCK_NAME for entry in each.iterdir()):
                 shutil.rmtree(each, ignore_errors=True)
 
-    def finish(self) -> None:
+    def finish(self, *, raises: bool = True) -> None:
         """Wait until all files are at the address, for a run at an address.
 
         Raises
         ------
         BitesizeError, OSError
-            If one cannot be copied.
+            If one cannot be copied; without ``raises``, that is a warning.
         """
         if self.mirror is not None:
-            self.mirror.finish()
+            (self.mirror.finish if raises else self.mirror.close)()
 
     def begin(
         self,
