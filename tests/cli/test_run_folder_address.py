@@ -162,13 +162,29 @@ def states_of(bucket, *command):
     return made
 
 
+def pulled(machine, name):
+    """Return the working copy that a machine of this name makes, whose newest checkpoint has the files that it needs."""
+    machine(name)
+    copy = RunMirror(ADDRESS)
+    copy.folder.mkdir(parents=True)
+    copy.pull()
+    checkpoint = read_status(copy.folder).checkpoint
+    if checkpoint is not None and checkpoint.epoch:
+        assert (copy.folder / "model.keras").exists()
+        assert len(lines_of(copy.folder / "history.csv")) >= checkpoint.epoch
+    return copy.folder
+
+
 def test_whenever_the_machine_dies_the_address_has_a_run_that_can_be_resumed(data, bucket, tmp_path, machine):
     run("train", data, *TRAIN, "--out", "local")
     states = states_of(bucket, "train", data, *TRAIN, "--out", ADDRESS)
     assert len(states) > 12
-    for number in {1, 2, 5, len(states) // 2, len(states) - 2}:
-        at = make_bucket(states[number])
-        machine(f"number {number}")
+    for number, state in enumerate(states):
+        at = make_bucket(state)
+        assert names(pulled(machine, f"number {number}")) == names(state / "runs" / "first")
+        if number not in (1, 2, 5, len(states) // 2, len(states) - 2):
+            continue
+        machine(f"again {number}")
         run("train", data, *TRAIN, "--out", ADDRESS)
         there = at.folder / "runs" / "first"
         assert weights(there / "model.keras") == weights(tmp_path / "local" / "model.keras")
@@ -189,12 +205,7 @@ def test_no_moment_mixes_two_runs(data, bucket, machine):
             if (found / "summary.json").exists():
                 assert json.loads((found / "summary.json").read_text())["run"] == own
         make_bucket(state)
-        machine(f"number {number}")
-        copy = RunMirror(ADDRESS)
-        copy.folder.mkdir(parents=True)
-        copy.pull()
-        assert names(copy.folder) == names(found)
-        read_status(copy.folder)
+        assert names(pulled(machine, f"number {number}")) == names(found)
 
 
 KILLED = """

@@ -25,8 +25,7 @@ CONFIG, SUMMARY, FOLDS = "config.json", "summary.json", "folds.json"
 RECORDS = (
     CONFIG, SUMMARY, "classes.json", "history.csv", "bad_rows.csv", "split.csv", "split.npz", "model.keras", "model.skops",
 )  # fmt: skip
-_LAST = (CONFIG, SUMMARY, FOLDS)
-_CHECKPOINT = re.compile(r"checkpoints/\d{6,}-epoch\d+-batch\d+\.npz")
+_CHECKPOINT = re.compile(r"checkpoints/\d{6,}-epoch(\d+)-batch\d+\.npz")
 _TRIES = 5  # for a run that is replaced while it is copied
 _UNUSED = 3600.0  # seconds after which a copy of an older state is removed: a program may still read it
 
@@ -42,10 +41,14 @@ def is_checkpoint(name: str) -> bool:
 
 
 def order(name: str) -> tuple[int, str]:
-    """Return the place of a file in the order of copying: what names other files comes after them, as it is written."""
-    if is_checkpoint(name):
-        return 0, name
-    return (2 + _LAST.index(name) if name in _LAST else 1), name
+    """Return the place of a file in the order of copying, which is that of writing.
+
+    Checkpoints of the first epoch need no other file. Those of later epochs follow the model and the history of the epoch before, and
+    the settings follow the files that they describe.
+    """
+    if (match := _CHECKPOINT.fullmatch(name)) is not None:
+        return (3 if int(match[1]) else 0), name
+    return {CONFIG: 2, SUMMARY: 4, FOLDS: 5}.get(name, 1), name
 
 
 def run_objects(address: str) -> dict[str, Entry]:

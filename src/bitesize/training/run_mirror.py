@@ -2,10 +2,11 @@
 
 At any moment, the address has a run that can be resumed, if the process or the machine dies then:
 
-- What names other files is written after them: checkpoints first, ``config.json`` and ``summary.json`` last.
-- Before files of another run replace those at the address, its ``config.json`` is removed there, so that no model has the settings of
-  another run.
-- Old checkpoints are removed last.
+- Files are copied in the order in which training writes them, see `order`: a checkpoint after the model and the history of the epochs
+  that it has seen, settings after what they describe, ``summary.json`` last.
+- Before files of another run replace those at the address, its ``config.json`` and its checkpoints are removed there, so that no model
+  has the settings of another run.
+- Old checkpoints of the same run are removed last.
 
 A record beside the working copy has the versions of what was copied. A start compares it with the address: if nobody else has
 written there, what a killed process had not copied yet is copied; otherwise, the files at the address replace the working copy.
@@ -47,22 +48,19 @@ _log = logging.getLogger("bitesize")
 _PROBE = ".bitesize-can-write"
 
 
-class Changes(NamedTuple):
-    """What is to be done at the address, in this order.
+class Step(NamedTuple):
+    """A file to write at the address or, without ``state``, to remove there.
 
     Attributes
     ----------
-    checkpoints, outdated, files, old
-        Names of checkpoints to write; of files of another run, or without one, to remove; of files to write; of checkpoints to remove.
-    run
-        Identity of the run whose settings are at the address then.
+    name : str
+        Name of the file.
+    state : Copied or None
+        State of the file in the working copy.
     """
 
-    checkpoints: list[str]
-    outdated: list[str]
-    files: list[str]
-    old: list[str]
-    run: str
+    name: str
+    state: Copied | None = None
 
 
 class RunMirror:
@@ -151,9 +149,9 @@ class RunMirror:
     def _restore(self, record: Record, there: Mapping[str, Entry], here: Mapping[str, Copied]) -> None:
         """Copy what was removed from the working copy, as a folder for caches may be cleaned; but nothing that training has removed."""
         ahead = any(name not in record.files or not record.files[name].is_file(file) for name, file in here.items())
-        newest = max(filter(is_checkpoint, here), key=order, default=None)
+        newest = max(filter(is_checkpoint, here), default=None)
         for name in sorted(there.keys() - here.keys() - {record.doing}, key=order):
-            if not ahead or (is_checkpoint(name) and newest is not None and order(name) > order(newest)):
+            if not ahead or (is_checkpoint(name) and newest is not None and name > newest):
                 self._download(record, name, there[name])
 
     def _download(self, record: Record, name: str, entry: Entry) -> None:
@@ -251,39 +249,34 @@ class RunMirror:
             _settle(record, there)
             try:
                 with self.changing:
-                    changes, states = self._changes(record)
-                self._perform(record, changes, states)
+                    steps, run = self._steps(record), run_id(self.folder)
+                for name, state in steps:
+                    if state is None:
+                        self._remove(record, name)
+                    else:
+                        record.run = run if name == CONFIG else record.run
+                        self._write(record, name, state)
             finally:
                 shutil.rmtree(self._outbox, ignore_errors=True)
 
-    def _changes(self, record: Record) -> tuple[Changes, dict[str, Copied]]:
-        """Return what differs, with files to write in the outbox, so that training may replace them meanwhile."""
-        here = run_files(self.folder)
-        due = sorted(
-            (name for name, file in here.items() if name not in record.files or not record.files[name].is_file(file)),
-            key=order,
-        )
-        states = {name: self._take(name) for name in due}
-        due = [name for name in due if states[name] is not None]
-        gone = sorted((name for name in record.files if name not in here), key=order, reverse=True)
-        run = run_id(self.folder)
-        outdated = [name for name in gone if not is_checkpoint(name)]
-        if CONFIG in record.files and (record.run != run or CONFIG in outdated):
-            outdated = [CONFIG, *(name for name in outdated if name != CONFIG)]
-            if SUMMARY in record.files and SUMMARY not in outdated:
-                outdated.insert(1, SUMMARY)
+    def _steps(self, record: Record) -> list[Step]:
+        """Return what is to be done, with files to write in the outbox, so that training may replace them meanwhile."""
+        here, run = run_files(self.folder), run_id(self.folder)
+        due = [name for name, file in here.items() if name not in record.files or not record.files[name].is_file(file)]
+        gone = sorted(record.files.keys() - here.keys(), key=order, reverse=True)
+        outdated: list[str] = []
+        if CONFIG in record.files and record.run != run:
+            # Another run, or the beginning of its files: from here on, the address has no settings until all of its files are there.
+            outdated = [CONFIG, *(name for name in (SUMMARY, *gone) if name in record.files and name != CONFIG)]
             due += [name for name in (CONFIG, SUMMARY) if name in here and name not in due]
-            states |= {name: self._take(name) for name in due if name not in states}
-        return (
-            Changes(
-                [name for name in due if is_checkpoint(name)],
-                outdated,
-                sorted((name for name in due if not is_checkpoint(name)), key=order),
-                [name for name in gone if is_checkpoint(name)],
-                run,
-            ),
-            {name: state for name, state in states.items() if state is not None},
-        )
+        taken = [Step(name, state) for name in sorted(due, key=order) if (state := self._take(name)) is not None]
+        first = [step for step in taken if order(step.name)[0] == 0]
+        return [
+            *first,
+            *map(Step, dict.fromkeys(outdated)),
+            *taken[len(first) :],
+            *(Step(name) for name in gone if name not in outdated),
+        ]
 
     def _take(self, name: str) -> Copied | None:
         """Put a file into the outbox, and return its state; None if it was removed."""
@@ -293,17 +286,6 @@ class RunMirror:
             _link(self.folder / name, target)
             return Copied.of(target)
         return None
-
-    def _perform(self, record: Record, changes: Changes, states: Mapping[str, Copied]) -> None:
-        for name in changes.checkpoints:
-            self._write(record, name, states[name])
-        for name in changes.outdated:
-            self._remove(record, name)
-        record.run = changes.run
-        for name in changes.files:
-            self._write(record, name, states[name])
-        for name in changes.old:
-            self._remove(record, name)
 
     def _write(self, record: Record, name: str, state: Copied) -> None:
         record.doing = name
