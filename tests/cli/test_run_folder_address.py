@@ -112,9 +112,9 @@ def test_uploads_that_fail_are_an_error_at_the_end_and_repeated_by_the_same_comm
     done = run("train", data, *TRAIN, "--out", ADDRESS, code=1)
     assert "files could not be copied" in done.stderr
     assert "503 SlowDown" in done.stderr
-    assert "the same command copies them" in done.stderr
+    assert f"bitesize train --resume --out {ADDRESS} copies them" in done.stderr
     bucket.before = lambda number, text: None
-    run("train", data, *TRAIN, "--out", ADDRESS)
+    run("train", "--resume", "--out", ADDRESS)
     assert names(bucket.folder / "runs" / "first") == names(tmp_path / "local")
     assert weights(bucket.folder / "runs" / "first" / "model.keras") == weights(tmp_path / "local" / "model.keras")
 
@@ -206,6 +206,32 @@ def test_no_moment_mixes_two_runs(data, bucket, machine):
                 assert json.loads((found / "summary.json").read_text())["run"] == own
         make_bucket(state)
         assert names(pulled(machine, f"number {number}")) == names(found)
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_files_that_are_copied_late_and_all_at_once_are_no_mix_either(data, bucket, tmp_path, machine, replaces):
+    if replaces:
+        run("train", data, *TRAIN, "--seed", 1, "--out", ADDRESS)
+    run("train", data, *TRAIN, "--out", "local")
+    bucket.fail_after(2)
+    run("train", data, *TRAIN, "--out", ADDRESS, "--overwrite", code=1)
+    states = states_of(bucket, "train", "--resume", "--out", ADDRESS)
+    for number, state in enumerate(states):
+        make_bucket(state)
+        assert names(pulled(machine, f"number {number}")) == names(state / "runs" / "first")
+    assert weights(states[-1] / "runs" / "first" / "model.keras") == weights(tmp_path / "local" / "model.keras")
+    # The moment with all settings of the new run, but none or few of its checkpoints.
+    there = next(folder for folder in (state / "runs" / "first" for state in states) if seed_of(folder) == 0)
+    assert not (there / "summary.json").exists()
+    make_bucket(there.parents[1])
+    machine("another")
+    run("train", data, *TRAIN, "--out", ADDRESS)
+    assert weights(there / "model.keras") == weights(tmp_path / "local" / "model.keras")
+
+
+def seed_of(folder):
+    """Return the seed of the run whose settings are in a folder."""
+    return json.loads((folder / "config.json").read_text())["seed"] if (folder / "config.json").exists() else None
 
 
 KILLED = """

@@ -201,7 +201,8 @@ class RunMirror:
             self.push()
         except (BitesizeError, OSError) as error:
             raise type(error)(
-                f"{error}. Files that are not at {self.address} yet are in {self.folder}: the same command copies them"
+                f"{error}. Files that are not at {self.address} yet are in {self.folder}: bitesize train --resume --out {self.address} "
+                "copies them"
             ) from error
         self._whole = True
 
