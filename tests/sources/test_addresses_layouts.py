@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.layouts.catalog import LAYOUTS
 
 import bitesize as bs
 from bitesize.sources.addresses import addresses_in
 from bitesize.sources.splits import SplitRequired
 from bitesize.storage.local import LocalStorage
 from bitesize.storage.stores import register_storage
-from tests.layouts.catalog import LAYOUTS
 
 # What is not there at an address: folders without objects.
 NO_EMPTY_FOLDERS = "empty_class_folder"
