@@ -19,8 +19,8 @@ from .errors import NoPermission as NoPermission
 from .errors import NotFinite as NotFinite
 from .errors import NotFound as NotFound
 from .errors import NotLazy as NotLazy
-from .errors import RequestFailed as RequestFailed
 from .errors import PackedError as PackedError
+from .errors import RequestFailed as RequestFailed
 from .errors import Stalled as Stalled
 from .errors import TooManyBadRows as TooManyBadRows
 from .errors import UnsupportedFile as UnsupportedFile

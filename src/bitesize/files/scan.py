@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from numpy.typing import NDArray
 from bitesize.errors import NoPermission, NotFound
 from bitesize.files.names import Names, NamesBuilder, show
 from bitesize.files.stores import is_store, is_unfinished
+from bitesize.storage.natural import class_key as class_key
+from bitesize.storage.natural import natural_key as natural_key
+from bitesize.storage.natural import path_key as path_key
 
-_DIGITS = re.compile(rb"(\d+)")
 # Files of operating systems and tools; names that start with a dot are also left out.
 _LITTER = frozenset(
     (
@@ -124,36 +125,6 @@ def merge(folders: Mapping[str, str | os.PathLike[str]], suffixes: Collection[st
         left_out += walk.left_out
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     return Listing(builder.build(), labels, tuple(folders), kinds, left_out)
-
-
-def natural_key(name: bytes) -> list[bytes | int]:
-    """Return a sort key in which digits count as numbers.
-
-    Examples
-    --------
-    >>> sorted([b"img10", b"img9"], key=natural_key)
-    [b'img9', b'img10']
-    """
-    parts: list[bytes | int] = list(_DIGITS.split(name))
-    parts[1::2] = map(int, parts[1::2])
-    return parts
-
-
-def path_key(path: str | bytes) -> list[tuple[bool, list[bytes | int]]]:
-    """Return a sort key of paths: natural order, files of a folder before those of its subfolders.
-
-    Examples
-    --------
-    >>> sorted(["b/img10.png", "b/img9.png", "c.png", "a/b/1.png"], key=path_key)
-    ['c.png', 'a/b/1.png', 'b/img9.png', 'b/img10.png']
-    """
-    parts = os.fsencode(path).replace(os.fsencode(os.sep), b"/").split(b"/")
-    return [(i < len(parts) - 1, natural_key(part)) for i, part in enumerate(parts)]
-
-
-def class_key(name: str) -> tuple[int, int, str]:
-    """Return a sort key of class names: numbers first and by value, then text."""
-    return (0, int(name), name) if name.isascii() and name.isdigit() and len(name) < 20 else (1, 0, name)
 
 
 class _Scan:

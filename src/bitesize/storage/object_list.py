@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import os
+import time
+import weakref
 from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bitesize.storage.base import Entry
+from bitesize.storage.listing.blocks import Block, decoded, encoded
+from bitesize.storage.listing.folders import FolderTable
+from bitesize.storage.listing.index import OBJECTS_FILE, Index, load_folders, load_index, write_blocks
+from bitesize.storage.listing.reading import Blocks, FileBytes, MemoryBytes
+from bitesize.storage.listing.sorting import Runs
+from bitesize.storage.natural import folder_bytes, key_bytes
 
 
 class ObjectList:
-    """All objects below a prefix, sorted, with the folders that their names imply.
+    """All objects below a prefix, in natural order, files of a folder before those of its subfolders.
+
+    Objects are numbered from 0 in this order. A list that was opened from disk reads its blocks when they are needed.
 
     Parameters
     ----------
@@ -18,42 +34,195 @@ class ObjectList:
         Prefix of all keys; empty, or with a slash at its end.
     entries
         The objects.
+
+    Attributes
+    ----------
+    listed_at : float
+        Time at which listing started, in seconds since 1970.
+    made_new : bool
+        Whether this process made the list.
+    facts : dict
+        What is known of the making: ``seconds``, ``pages``, and ``given`` for a list that was made from a file.
+    folder : str
+        Folder on disk; empty if the list is in memory.
+    place : object
+        What lives as long as the list: a temporary folder.
+
+    Examples
+    --------
+    >>> from bitesize.storage.base import Entry
+    >>> found = ObjectList("s3://bucket", "photos/", [Entry("photos/cat/10.jpg", 5), Entry("photos/cat/9.jpg", 7)])
+    >>> len(found), found.object(0).key, found.entry("photos/cat/10.jpg").size
+    (2, 'photos/cat/9.jpg', 5)
+    >>> list(found.children("photos"))
+    [('cat', True)]
     """
 
-    def __init__(self, root: str, prefix: str, entries: Iterable[Entry]) -> None:
+    place: object = None
+
+    def __init__(self, root: str, prefix: str, entries: Iterable[Entry] = ()) -> None:
+        file = io.BytesIO()
+        runs = Runs(prefix, io.BytesIO())
+        runs.add(entries)
+        index, table = write_blocks(runs.sorted(), file)
+        self._set(root, prefix, index, MemoryBytes(file.getvalue(), f"the list of {root}/{prefix}"))
+        self.folder, self._head, self._table = "", {}, table
+        self.listed_at, self.made_new, self.facts = time.time(), True, {}
+
+    @classmethod
+    def open(cls, folder: str, head: dict[str, Any], *, made_new: bool = False) -> ObjectList:
+        """Return a list on disk; its head is that of `listing.place`.
+
+        Raises
+        ------
+        BadFile
+            If it is damaged.
+        """
+        found = cls.__new__(cls)
+        index = load_index(folder, head)
+        content = FileBytes(os.path.join(folder, OBJECTS_FILE))
+        weakref.finalize(found, content.close)
+        found._set(head["root"], head["prefix"], index, content)
+        found.folder, found._head, found._table = folder, head, None
+        found.listed_at, found.made_new, found.facts = head["listed_at"], made_new, head["facts"]
+        return found
+
+    def _set(self, root: str, prefix: str, index: Index, content: MemoryBytes | FileBytes) -> None:
         self.root, self.prefix = root, prefix
-        self._entries = {entry.key: entry for entry in entries}
-        self._folders: dict[str, dict[str, bool]] = {}
-        for key in self._entries:
-            self._add(key)
+        self._blocks, self._content = Blocks(index, content), content
+        self._prefix = encoded(prefix)
+        self._top = f"{root}/{prefix}"
 
     @property
     def prefix_address(self) -> str:
         """Address of the prefix, with a slash at its end."""
-        return f"{self.root}/{self.prefix}"
+        return self._top
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all keys, sizes and versions."""
+        return self._blocks.index.fingerprint
+
+    @property
+    def total(self) -> int:
+        """Sum of the sizes that are known, in bytes."""
+        return self._blocks.index.nbytes
+
+    @property
+    def unknown(self) -> int:
+        """Number of objects whose size is not known."""
+        return self._blocks.index.unknown
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory, with the most that is kept of the blocks."""
+        table = self._table.memory if self._table is not None else 0
+        return self._blocks.memory + self._content.nbytes + table
+
+    @property
+    def folders(self) -> FolderTable:
+        """All folders that have objects of their own; read from disk on first use."""
+        if self._table is None:
+            self._table = load_folders(self.folder, self._head)
+        return self._table
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return self._blocks.index.objects
+
+    def object(self, i: int) -> Entry:
+        """Return an object by number. A size of -1 is not known."""
+        return self._entry(*self._blocks.of(i))
+
+    def relative(self, i: int) -> bytes:
+        """Return the key of an object after the prefix, as bytes."""
+        block, inside = self._blocks.of(i)
+        return block.key(inside)
+
+    def keys(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield the keys of objects ``start`` to ``stop`` after the prefix, as bytes."""
+        return self._blocks.keys(start, len(self) if stop is None else stop)
+
+    def sizes(self, start: int = 0, stop: int | None = None) -> NDArray[np.int64]:
+        """Return the sizes of objects ``start`` to ``stop``; -1 if not known."""
+        return np.fromiter(self._blocks.sizes(start, len(self) if stop is None else stop), np.int64)
 
     def entry(self, key: str) -> Entry | None:
-        """Return an object, or None."""
-        return self._entries.get(key)
+        """Return an object, or None. A size of -1 is not known."""
+        found = self._find(encoded(key))
+        return None if found is None else self._entry(*found)
 
     def is_folder(self, key: str) -> bool:
         """Return whether a key without a slash at its end is a folder."""
-        return key in self._folders or f"{key}/" == self.prefix or (not key and not self.prefix)
+        inside = self._inside(key)
+        if inside is None or not inside:
+            return inside is not None
+        at = self._blocks.position(folder_bytes(inside))
+        return at < len(self) and self.relative(at).startswith(inside + b"/")
 
     def children(self, key: str) -> Iterator[tuple[str, bool]]:
-        """Yield the names in a folder, and whether each is a folder."""
-        yield from self._folders.get(key, {}).items()
+        """Yield the names in a folder, and whether each is a folder: files first, then folders, both in natural order.
 
-    def _add(self, key: str) -> None:
-        name, is_folder = key, False
-        while True:
-            folder, _, base = name.rpartition("/")
-            known = self._folders.setdefault(folder, {})
-            seen = base in known
-            known[base] = known.get(base, False) or is_folder
-            if seen or not folder:
+        A name that is both an object and a folder comes twice. Names that no path can have are left out: the empty name of an object
+        whose key ends with a slash, and an empty folder, as in ``a//b``.
+        """
+        inside = self._inside(key)
+        if inside is None:
+            return
+        start = inside + b"/" if inside else b""
+        cut, at = len(start), self._blocks.position(folder_bytes(inside) if inside else b"")
+        while at < len(self):
+            name = self.relative(at)
+            if not name.startswith(start):
                 return
-            name, is_folder = folder, True
+            rest, slash, _ = name[cut:].partition(b"/")
+            if rest:
+                yield decoded(rest), bool(slash)
+            # All keys of a folder are together, so the next name is after the last of them.
+            at = self._blocks.position(folder_bytes(start + rest) + b"\xff") if slash else at + 1
+
+    def address(self, i: int) -> str:
+        """Return the address of an object."""
+        return self._top + decoded(self.relative(i))
+
+    def statement(self) -> str:
+        """Return what a user should know of the list: its size, its age, and the setting that lists again."""
+        count = f"{len(self):,} object{'' if len(self) == 1 else 's'}"
+        unknown = f", {self.unknown:,} of unknown size" if self.unknown else ""
+        if self.facts.get("given"):
+            return f"list of {count} from {self.facts['given']}{unknown}, not compared with the storage"
+        if self.made_new:
+            return f"list of {count} made now"
+        return f'list of {count} made {_age(time.time() - self.listed_at)} ago; listing="new" lists again'
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.folder:
+            return ObjectList.open, (self.folder, self._head)
+        return ObjectList, (self.root, self.prefix, [self.object(i) for i in range(len(self))])
+
+    def _entry(self, block: Block, i: int) -> Entry:
+        return Entry(self.prefix + decoded(block.key(i)), block.size(i), block.version(i), block.time(i))
+
+    def _find(self, key: bytes) -> tuple[Block, int] | None:
+        if not key.startswith(self._prefix):
+            return None
+        inside = key[len(self._prefix) :]
+        at = self._blocks.position(key_bytes(inside))
+        if at >= len(self):
+            return None
+        block, number = self._blocks.of(at)
+        return (block, number) if block.key(number) == inside else None
+
+    def _inside(self, key: str) -> bytes | None:
+        """Return the path of a folder after the prefix, without a slash at its end: empty for the prefix itself; None if it is not below it."""
+        if f"{key}/" == self.prefix or (not key and not self.prefix):
+            return b""
+        raw = encoded(key)
+        return raw[len(self._prefix) :] if raw.startswith(self._prefix) and len(raw) > len(self._prefix) else None
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        count = int(seconds / length)
+        if count:
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return "less than a minute"

@@ -31,7 +31,8 @@ def entry(address: str) -> Entry:
         known = found.entry(split_url(address).key)
         if known is None:
             raise NotFound(f"{address} does not exist: it is not in the list of {found.prefix_address}")
-        return known
+        if known.size >= 0:  # a list from a table may have no sizes
+            return known
     with _lock:
         remembered = _entries.get(address)
     if remembered is None:
